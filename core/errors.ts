@@ -1,0 +1,89 @@
+// The one error family. Decides which failures are worth another try and how they map to gRPC status codes;
+// leaves to callers what to do about them. Nobody matches on message text.
+
+/** Closed list, with gRPC's meanings (https://grpc.io/docs/guides/status-codes). */
+export const CODES = {
+  cancelled: 1,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  permissionDenied: 7,
+  resourceExhausted: 8,
+  failedPrecondition: 9,
+  aborted: 10,
+  outOfRange: 11,
+  unimplemented: 12,
+  internal: 13,
+  unavailable: 14,
+  dataLoss: 15,
+  unauthenticated: 16,
+} as const;
+
+export type Code = keyof typeof CODES;
+
+const RETRYABLE: ReadonlySet<Code> = new Set(['deadlineExceeded', 'resourceExhausted', 'aborted', 'unavailable']);
+
+/** Node and foreign error codes, mapped once. */
+const FOREIGN: Readonly<Record<string, Code>> = {
+  ENOENT: 'notFound',
+  EACCES: 'permissionDenied',
+  EPERM: 'permissionDenied',
+  EEXIST: 'alreadyExists',
+  ECONNREFUSED: 'unavailable',
+  ECONNRESET: 'unavailable',
+  EPIPE: 'unavailable',
+  ENOTFOUND: 'unavailable',
+  ETIMEDOUT: 'deadlineExceeded',
+  EADDRINUSE: 'failedPrecondition',
+  ENOSPC: 'resourceExhausted',
+  ENOMEM: 'resourceExhausted',
+  ABORT_ERR: 'cancelled',
+  CONNECTION_CLOSED: 'unavailable',
+  CONNECTION_REFUSED: 'unavailable',
+  TIMEOUT: 'deadlineExceeded',
+};
+
+export class FleetError extends Error {
+  readonly code: Code;
+  /** What a program may want to know, as data. */
+  readonly details: Readonly<Record<string, unknown>>;
+
+  constructor(code: Code, message: string, options: { cause?: unknown; details?: Record<string, unknown> } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'FleetError';
+    this.code = code;
+    this.details = options.details ?? {};
+  }
+
+  /** Follows from the code, so callers never guess. */
+  get retryable(): boolean {
+    return RETRYABLE.has(this.code);
+  }
+}
+
+/** Brings anything caught into the family; gRPC, NATS and Node errors keep their meaning, all others are `internal`. */
+export function toFleetError(caught: unknown, doing?: string): FleetError {
+  if (caught instanceof FleetError) {
+    if (doing === undefined) return caught;
+    return new FleetError(caught.code, `${doing}: ${caught.message}`, { cause: caught, details: { ...caught.details } });
+  }
+  const message = caught instanceof Error ? caught.message : String(caught);
+  return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, { cause: caught });
+}
+
+function codeOf(caught: unknown): Code {
+  if (typeof caught !== 'object' || caught === null) return 'internal';
+  const { code, name } = caught as { code?: unknown; name?: unknown };
+  if (typeof code === 'number') return codeFromStatus(code);
+  if (typeof code === 'string' && FOREIGN[code] !== undefined) return FOREIGN[code];
+  if (name === 'AbortError') return 'cancelled';
+  if (name === 'TimeoutError') return 'deadlineExceeded';
+  return 'internal';
+}
+
+/** gRPC status number to code; unknown numbers are `internal`. */
+export function codeFromStatus(status: number): Code {
+  for (const [code, value] of Object.entries(CODES)) if (value === status) return code as Code;
+  return 'internal';
+}

@@ -1,0 +1,26 @@
+// Every NATS name in one place: subjects, streams, buckets. Decides names only; who publishes what is said beside each.
+
+/** Journal of the coordinator: appended by the leader with the expected last sequence; never trimmed without a snapshot. */
+export const JOURNAL_STREAM = 'PF_JOURNAL';
+export const JOURNAL_SUBJECT = 'pf.journal';
+
+/** Artefact chunks (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
+export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
+export const artefactChunkSubject = (digest: string, chunk: number | '*'): string => `pf.artefact.${digest}.${chunk}`;
+
+/** KV bucket of manifests: what exists, its digest and size. A key appears only when every chunk is stored. */
+export const MANIFEST_BUCKET = 'pf-manifests';
+export const checkpointKey = (runId: string, stage: number): string => `checkpoint.${runId}.${stage}`;
+export const evaluationKey = (runId: string): string => `evaluation.${runId}`;
+
+/** Step points of a run, by rank 0, with message id `run/step` so that a repeated step is stored once. */
+export const HISTORY_STREAM = 'PF_HISTORY';
+export const historySubject = (runId: string): string => `pf.history.${runId}`;
+
+/** Log lines, by every worker. */
+export const LOG_STREAM = 'PF_LOGS';
+export const logSubject = (runId: string, workerId: string): string => `pf.logs.${runId}.${workerId}`;
+
+/** Gradient exchange of one generation (core NATS): to one rank, and from an owner to all. */
+export const rankSubject = (runId: string, generation: number, rank: number): string => `pf.ar.${runId}.${generation}.r.${rank}`;
+export const gangSubject = (runId: string, generation: number): string => `pf.ar.${runId}.${generation}.all`;

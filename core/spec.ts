@@ -1,0 +1,248 @@
+// What a user may ask for: plans, sweeps and runs as strict schemas with every default and unit. Decides what is
+// well-formed on its own; whether the data exists and fits is data/inspect.ts', whether an architecture is buildable
+// and within constraints is nn's. The validated values travel as canonical JSON and name a run's result completely.
+
+import { z } from 'zod';
+
+const seed = z.int().min(0).max(0xffff_ffff);
+const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, . _ -, at most 63, starting with a letter or digit');
+
+/** The eight candidate operations in the column order of every alpha matrix (PocketNet search space); `none` cannot be chosen. */
+export const OPS = ['max_pool_3x3', 'avg_pool_3x3', 'skip_connect', 'dw_conv_3x3', 'dw_conv_5x5', 'dw_conv_7x7', 'dw_conv_1x1', 'none'] as const;
+export type Op = (typeof OPS)[number];
+
+const edge = z.tuple([
+  z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]], { error: (issue) => `unknown op ${JSON.stringify(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}` }),
+  z.int().min(0),
+]);
+const cell = z
+  .tuple([z.tuple([edge, edge]), z.tuple([edge, edge]), z.tuple([edge, edge]), z.tuple([edge, edge])])
+  .superRefine((nodes, context) => {
+    nodes.forEach((node, i) => {
+      node.forEach(([, input], j) => {
+        if (input > i + 1) context.addIssue({ code: 'custom', path: [i, j, 1], message: `node ${i} takes input ${input}, but only inputs 0..${i + 1} exist before it (0 and 1 are the two previous cells, ${i + 2} is node ${i} itself)` });
+      });
+      if (node[0][1] === node[1][1]) context.addIssue({ code: 'custom', path: [i], message: `node ${i} takes input ${node[0][1]} twice; its two edges come from different inputs` });
+    });
+  });
+
+/** Two edges for each of four nodes, for normal and reduction cells; edge = [op, input], inputs 0 and 1 are cells k-2 and k-1. */
+export const genotypeSchema = z.strictObject({
+  normal: cell,
+  normal_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
+  reduce: cell,
+  reduce_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
+});
+export type Genotype = z.infer<typeof genotypeSchema>;
+
+const evenChannels = z.int().min(2).max(512).multipleOf(2);
+const embedding = z.int().min(2).max(1024);
+
+export const pocketnetSchema = z.strictObject({
+  kind: z.literal('pocketnet'),
+  /** Working channels C of the first cells; doubles at each reduction; a cell outputs 4C. */
+  channels: evenChannels.default(16),
+  /** Cells L; below 4 two of the three reductions would coincide. */
+  layers: z.int().min(4).max(64).default(18),
+  embedding: embedding.default(128),
+  /** The cells, or a published genotype by name. */
+  genotype: z.union([z.enum(['casia', 'cifar10']), genotypeSchema]).default('casia'),
+});
+export const iresnetSchema = z.strictObject({
+  kind: z.literal('iresnet'),
+  /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
+  blocks: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
+  /** Channels of the four stages. */
+  widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).default([64, 128, 256, 512]),
+  /** Channels of the first convolution; the original has 64. */
+  stem: z.int().min(1).default(64),
+  embedding: embedding.default(128),
+});
+export const mobilefacenetSchema = z.strictObject({ kind: z.literal('mobilefacenet'), embedding: embedding.default(128) });
+export const networkSchema = z.discriminatedUnion('kind', [pocketnetSchema, iresnetSchema, mobilefacenetSchema]);
+export type NetworkSpec = z.infer<typeof networkSchema>;
+export type PocketnetSpec = z.infer<typeof pocketnetSchema>;
+export type IresnetSpec = z.infer<typeof iresnetSchema>;
+
+const holdout = z.int().min(2).describe('identities kept out of training, for verification');
+export const dataSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('synthetic'),
+    identities: z.int().min(4).max(100_000),
+    images: z.int().min(2).max(1000).describe('images of each identity'),
+    holdout,
+    seed: seed.default(1),
+    /** 0: frontal and evenly lit; 1: full variation of pose, light, expression, occlusion and blur. */
+    difficulty: z.number().min(0).max(1).default(1),
+  }),
+  z.strictObject({ kind: z.literal('folder'), path: z.string().min(1).describe('one folder an identity, PGM, PNG or JPEG images'), holdout }),
+  z.strictObject({ kind: z.literal('recordio'), path: z.string().min(1).describe('folder with train.rec and train.idx'), holdout }),
+]);
+export type DataSpec = z.infer<typeof dataSchema>;
+
+export const optimizerSchema = z.strictObject({
+  learningRate: z.number().positive().max(10).default(0.1),
+  momentum: z.number().min(0).lt(1).default(0.9),
+  /** L2, added to the gradient of every parameter before momentum. */
+  weightDecay: z.number().min(0).max(1).default(5e-4),
+  /** Largest global L2 norm of the backbone's mean gradient; the head is not clipped. */
+  clipNorm: z.number().positive().default(5),
+  /** The rate is multiplied by `gamma` at the start of each of these 0-based epochs. */
+  milestones: z.array(z.int().min(1)).default([]),
+  gamma: z.number().positive().max(1).default(0.1),
+});
+export const trainingSchema = z
+  .strictObject({
+    epochs: z.int().min(1).max(10_000),
+    /** Global batch B; every optimiser step uses B images. */
+    batch: z.int().min(1),
+    /** V: fixed slices of the batch; a power of two; what a result depends on instead of the number of workers. */
+    shards: z.int().min(1).max(256).default(8),
+    seed: seed.default(1),
+    flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
+    loss: z
+      .strictObject({ kind: z.literal('arcface').default('arcface'), scale: z.number().positive().default(64), margin: z.number().min(0).max(1.5).default(0.5) })
+      .prefault({}),
+    optimizer: optimizerSchema.prefault({}),
+    /** false: workers of any device class may join, and the bits promise is given up. */
+    exact: z.boolean().default(true),
+  })
+  .superRefine((training, context) => {
+    if ((training.shards & (training.shards - 1)) !== 0) context.addIssue({ code: 'custom', path: ['shards'], message: `${training.shards} is not a power of two` });
+    if (training.batch % training.shards !== 0) context.addIssue({ code: 'custom', path: ['batch'], message: `batch ${training.batch} is not divisible by ${training.shards} shards` });
+    else if (training.batch / training.shards < 2) context.addIssue({ code: 'custom', path: ['batch'], message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2` });
+  });
+export type TrainingSpec = z.infer<typeof trainingSchema>;
+
+export const verificationSchema = z.strictObject({
+  /** Pairs drawn from the held-out identities, half of them genuine; at most what the images allow. */
+  pairs: z.int().min(20).max(200_000).multipleOf(20).default(600),
+  folds: z.literal(10).default(10),
+  seed: seed.default(1),
+});
+
+/** How many workers a run may have at once; elastic between the two without any change of its result. */
+const workers = z
+  .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).default(1) })
+  .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min' });
+
+export const distillationSchema = z.strictObject({
+  /** Name of the teacher run of the same document, or id of a run of the fleet. */
+  teacher: z.string().min(1),
+  /** multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only. */
+  schedule: z.enum(['multi-step', 'single-step']).default('multi-step'),
+  /** Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse. */
+  weight: z.number().min(0).max(1e6).default(100),
+});
+export type DistillationSpec = z.infer<typeof distillationSchema>;
+
+/** One training job, complete: with its seed it names its result. `distillation.teacher` is a run id here. */
+export const runSchema = z
+  .strictObject({
+    kind: z.enum(['teacher', 'student', 'candidate']),
+    name,
+    network: networkSchema,
+    data: dataSchema,
+    training: trainingSchema,
+    verification: verificationSchema.prefault({}),
+    distillation: distillationSchema.optional(),
+    workers: workers.prefault({}),
+    priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+  })
+  .superRefine((run, context) => {
+    if (run.kind !== 'student' && run.distillation !== undefined) context.addIssue({ code: 'custom', path: ['distillation'], message: `a ${run.kind} does not distil; make it kind: student` });
+    if (run.workers.max > run.training.shards) context.addIssue({ code: 'custom', path: ['workers', 'max'], message: `${run.workers.max} workers cannot share ${run.training.shards} shards` });
+  });
+export type RunSpec = z.infer<typeof runSchema>;
+
+export const constraintsSchema = z.strictObject({
+  parametersMax: z.number().positive().optional(),
+  /** In the PocketNet authors' convention: about twice the multiply-adds. */
+  mflopsMax: z.number().positive().optional(),
+});
+
+export const sweepSchema = z.strictObject({
+  kind: z.literal('sweep'),
+  name,
+  space: z.strictObject({
+    kind: z.literal('pocketnet-cells').default('pocketnet-cells'),
+    channels: evenChannels.default(16),
+    layers: z.int().min(4).max(64).default(18),
+    embedding: embedding.default(128),
+    /** Ops a candidate may use. */
+    ops: z.array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]])).min(1).default(OPS.filter((op) => op !== 'none')),
+  }),
+  strategy: z.strictObject({
+    kind: z.literal('random').default('random'),
+    trials: z.int().min(1).max(1_000_000),
+    seed: seed.default(1),
+  }),
+  objective: z.literal('accuracy').default('accuracy').describe('10-fold verification accuracy after the short schedule'),
+  constraints: constraintsSchema.prefault({}),
+  /** Short schedule that every candidate gets. */
+  evaluation: z.strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) }),
+  data: dataSchema,
+  /** Trials at once; 0: one for each worker. */
+  parallelism: z.int().min(0).default(0),
+  priority: z.int().min(0).max(100).default(50),
+  /** Tries of one trial after failures that were its own. */
+  attemptsMax: z.int().min(1).max(10).default(2),
+});
+export type SweepSpec = z.infer<typeof sweepSchema>;
+
+const planRun = z.strictObject({
+  name,
+  training: trainingSchema,
+  verification: verificationSchema.prefault({}),
+  workers: workers.prefault({}),
+  priority: z.int().min(0).max(100).default(50),
+});
+export const planSchema = z
+  .strictObject({
+    kind: z.literal('plan'),
+    name,
+    data: dataSchema,
+    search: sweepSchema.omit({ kind: true, name: true, data: true }).optional(),
+    teacher: planRun.extend({ network: networkSchema }).optional(),
+    students: z
+      .array(
+        planRun.extend({
+          /** A network, or `best`: the search's winner. */
+          network: z.union([z.literal('best'), networkSchema]),
+          distillation: distillationSchema.omit({ teacher: true }).optional(),
+        }),
+      )
+      .default([]),
+    /** Which student is exported when all are done. */
+    export: z.strictObject({ choose: z.literal('most-accurate').default('most-accurate'), format: z.literal('safetensors').default('safetensors') }).optional(),
+  })
+  .superRefine((plan, context) => {
+    const names = new Set<string>();
+    if (plan.teacher) names.add(plan.teacher.name);
+    plan.students.forEach((student, i) => {
+      if (names.has(student.name)) context.addIssue({ code: 'custom', path: ['students', i, 'name'], message: `${student.name} is the name of another run of this plan` });
+      names.add(student.name);
+      if (student.network === 'best' && !plan.search) context.addIssue({ code: 'custom', path: ['students', i, 'network'], message: 'best names the winner of a search, and this plan has no search' });
+      if (student.distillation && !plan.teacher) context.addIssue({ code: 'custom', path: ['students', i, 'distillation'], message: 'this plan has no teacher' });
+      const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
+      if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding) context.addIssue({ code: 'custom', path: ['students', i, 'network'], message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly` });
+    });
+    if (!plan.search && !plan.teacher && plan.students.length === 0) context.addIssue({ code: 'custom', path: [], message: 'nothing to do: no search, no teacher, no students' });
+    if (plan.export && plan.students.length === 0) context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
+  });
+export type PlanSpec = z.infer<typeof planSchema>;
+
+/** A document that `submit` takes. */
+export const documentSchema = z.discriminatedUnion('kind', [planSchema, sweepSchema, runSchema]);
+export type DocumentSpec = z.infer<typeof documentSchema>;
+
+/** JSON with sorted keys: equal specs are equal texts. */
+export function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
+  if (value !== null && typeof value === 'object') {
+    const entries = Object.entries(value).filter(([, v]) => v !== undefined);
+    entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+    return `{${entries.map(([k, v]) => `${JSON.stringify(k)}:${canonicalJson(v)}`).join(',')}}`;
+  }
+  return JSON.stringify(value);
+}
