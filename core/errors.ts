@@ -22,7 +22,12 @@ export const CODES = {
 
 export type Code = keyof typeof CODES;
 
-const RETRYABLE: ReadonlySet<Code> = new Set(['deadlineExceeded', 'resourceExhausted', 'aborted', 'unavailable']);
+const RETRYABLE: ReadonlySet<Code> = new Set([
+  'deadlineExceeded',
+  'resourceExhausted',
+  'aborted',
+  'unavailable',
+]);
 
 /** Node and foreign error codes, mapped once. */
 const FOREIGN: Readonly<Record<string, Code>> = {
@@ -49,7 +54,11 @@ export class FleetError extends Error {
   /** What a program may want to know, as data. */
   readonly details: Readonly<Record<string, unknown>>;
 
-  constructor(code: Code, message: string, options: { cause?: unknown; details?: Record<string, unknown> } = {}) {
+  constructor(
+    code: Code,
+    message: string,
+    options: { cause?: unknown; details?: Record<string, unknown> } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FleetError';
     this.code = code;
@@ -66,10 +75,15 @@ export class FleetError extends Error {
 export function toFleetError(caught: unknown, doing?: string): FleetError {
   if (caught instanceof FleetError) {
     if (doing === undefined) return caught;
-    return new FleetError(caught.code, `${doing}: ${caught.message}`, { cause: caught, details: { ...caught.details } });
+    return new FleetError(caught.code, `${doing}: ${caught.message}`, {
+      cause: caught,
+      details: { ...caught.details },
+    });
   }
   const message = caught instanceof Error ? caught.message : String(caught);
-  return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, { cause: caught });
+  return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, {
+    cause: caught,
+  });
 }
 
 function codeOf(caught: unknown): Code {

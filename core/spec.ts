@@ -5,14 +5,31 @@
 import { z } from 'zod';
 
 const seed = z.int().min(0).max(0xffff_ffff);
-const name = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, . _ -, at most 63, starting with a letter or digit');
+const name = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    'lower-case letters, digits, . _ -, at most 63, starting with a letter or digit',
+  );
 
 /** The eight candidate operations in the column order of every alpha matrix (PocketNet search space); `none` cannot be chosen. */
-export const OPS = ['max_pool_3x3', 'avg_pool_3x3', 'skip_connect', 'dw_conv_3x3', 'dw_conv_5x5', 'dw_conv_7x7', 'dw_conv_1x1', 'none'] as const;
+export const OPS = [
+  'max_pool_3x3',
+  'avg_pool_3x3',
+  'skip_connect',
+  'dw_conv_3x3',
+  'dw_conv_5x5',
+  'dw_conv_7x7',
+  'dw_conv_1x1',
+  'none',
+] as const;
 export type Op = (typeof OPS)[number];
 
 const edge = z.tuple([
-  z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]], { error: (issue) => `unknown op ${JSON.stringify(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}` }),
+  z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]], {
+    error: (issue) =>
+      `unknown op ${JSON.stringify(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}`,
+  }),
   z.int().min(0),
 ]);
 const cell = z
@@ -20,9 +37,19 @@ const cell = z
   .superRefine((nodes, context) => {
     nodes.forEach((node, i) => {
       node.forEach(([, input], j) => {
-        if (input > i + 1) context.addIssue({ code: 'custom', path: [i, j, 1], message: `node ${i} takes input ${input}, but only inputs 0..${i + 1} exist before it (0 and 1 are the two previous cells, ${i + 2} is node ${i} itself)` });
+        if (input > i + 1)
+          context.addIssue({
+            code: 'custom',
+            path: [i, j, 1],
+            message: `node ${i} takes input ${input}, but only inputs 0..${i + 1} exist before it (0 and 1 are the two previous cells, ${i + 2} is node ${i} itself)`,
+          });
       });
-      if (node[0][1] === node[1][1]) context.addIssue({ code: 'custom', path: [i], message: `node ${i} takes input ${node[0][1]} twice; its two edges come from different inputs` });
+      if (node[0][1] === node[1][1])
+        context.addIssue({
+          code: 'custom',
+          path: [i],
+          message: `node ${i} takes input ${node[0][1]} twice; its two edges come from different inputs`,
+        });
     });
   });
 
@@ -53,13 +80,22 @@ export const iresnetSchema = z.strictObject({
   /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
   blocks: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
   /** Channels of the four stages. */
-  widths: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]).default([64, 128, 256, 512]),
+  widths: z
+    .tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
+    .default([64, 128, 256, 512]),
   /** Channels of the first convolution; the original has 64. */
   stem: z.int().min(1).default(64),
   embedding: embedding.default(128),
 });
-export const mobilefacenetSchema = z.strictObject({ kind: z.literal('mobilefacenet'), embedding: embedding.default(128) });
-export const networkSchema = z.discriminatedUnion('kind', [pocketnetSchema, iresnetSchema, mobilefacenetSchema]);
+export const mobilefacenetSchema = z.strictObject({
+  kind: z.literal('mobilefacenet'),
+  embedding: embedding.default(128),
+});
+export const networkSchema = z.discriminatedUnion('kind', [
+  pocketnetSchema,
+  iresnetSchema,
+  mobilefacenetSchema,
+]);
 export type NetworkSpec = z.infer<typeof networkSchema>;
 export type PocketnetSpec = z.infer<typeof pocketnetSchema>;
 export type IresnetSpec = z.infer<typeof iresnetSchema>;
@@ -75,8 +111,16 @@ export const dataSchema = z.discriminatedUnion('kind', [
     /** 0: frontal and evenly lit; 1: full variation of pose, light, expression, occlusion and blur. */
     difficulty: z.number().min(0).max(1).default(1),
   }),
-  z.strictObject({ kind: z.literal('folder'), path: z.string().min(1).describe('one folder an identity, PGM, PNG or JPEG images'), holdout }),
-  z.strictObject({ kind: z.literal('recordio'), path: z.string().min(1).describe('folder with train.rec and train.idx'), holdout }),
+  z.strictObject({
+    kind: z.literal('folder'),
+    path: z.string().min(1).describe('one folder an identity, PGM, PNG or JPEG images'),
+    holdout,
+  }),
+  z.strictObject({
+    kind: z.literal('recordio'),
+    path: z.string().min(1).describe('folder with train.rec and train.idx'),
+    holdout,
+  }),
 ]);
 export type DataSpec = z.infer<typeof dataSchema>;
 
@@ -101,16 +145,35 @@ export const trainingSchema = z
     seed: seed.default(1),
     flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
     loss: z
-      .strictObject({ kind: z.literal('arcface').default('arcface'), scale: z.number().positive().default(64), margin: z.number().min(0).max(1.5).default(0.5) })
+      .strictObject({
+        kind: z.literal('arcface').default('arcface'),
+        scale: z.number().positive().default(64),
+        margin: z.number().min(0).max(1.5).default(0.5),
+      })
       .prefault({}),
     optimizer: optimizerSchema.prefault({}),
     /** false: workers of any device class may join, and the bits promise is given up. */
     exact: z.boolean().default(true),
   })
   .superRefine((training, context) => {
-    if ((training.shards & (training.shards - 1)) !== 0) context.addIssue({ code: 'custom', path: ['shards'], message: `${training.shards} is not a power of two` });
-    if (training.batch % training.shards !== 0) context.addIssue({ code: 'custom', path: ['batch'], message: `batch ${training.batch} is not divisible by ${training.shards} shards` });
-    else if (training.batch / training.shards < 2) context.addIssue({ code: 'custom', path: ['batch'], message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2` });
+    if ((training.shards & (training.shards - 1)) !== 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['shards'],
+        message: `${training.shards} is not a power of two`,
+      });
+    if (training.batch % training.shards !== 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['batch'],
+        message: `batch ${training.batch} is not divisible by ${training.shards} shards`,
+      });
+    else if (training.batch / training.shards < 2)
+      context.addIssue({
+        code: 'custom',
+        path: ['batch'],
+        message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2`,
+      });
   });
 export type TrainingSpec = z.infer<typeof trainingSchema>;
 
@@ -150,8 +213,18 @@ export const runSchema = z
     priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
   })
   .superRefine((run, context) => {
-    if (run.kind !== 'student' && run.distillation !== undefined) context.addIssue({ code: 'custom', path: ['distillation'], message: `a ${run.kind} does not distil; make it kind: student` });
-    if (run.workers.max > run.training.shards) context.addIssue({ code: 'custom', path: ['workers', 'max'], message: `${run.workers.max} workers cannot share ${run.training.shards} shards` });
+    if (run.kind !== 'student' && run.distillation !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['distillation'],
+        message: `a ${run.kind} does not distil; make it kind: student`,
+      });
+    if (run.workers.max > run.training.shards)
+      context.addIssue({
+        code: 'custom',
+        path: ['workers', 'max'],
+        message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
+      });
   });
 export type RunSpec = z.infer<typeof runSchema>;
 
@@ -170,14 +243,20 @@ export const sweepSchema = z.strictObject({
     layers: z.int().min(4).max(64).default(18),
     embedding: embedding.default(128),
     /** Ops a candidate may use. */
-    ops: z.array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]])).min(1).default(OPS.filter((op) => op !== 'none')),
+    ops: z
+      .array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]]))
+      .min(1)
+      .default(OPS.filter((op) => op !== 'none')),
   }),
   strategy: z.strictObject({
     kind: z.literal('random').default('random'),
     trials: z.int().min(1).max(1_000_000),
     seed: seed.default(1),
   }),
-  objective: z.literal('accuracy').default('accuracy').describe('10-fold verification accuracy after the short schedule'),
+  objective: z
+    .literal('accuracy')
+    .default('accuracy')
+    .describe('10-fold verification accuracy after the short schedule'),
   constraints: constraintsSchema.prefault({}),
   /** Short schedule that every candidate gets. */
   evaluation: z.strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) }),
@@ -203,7 +282,13 @@ export const planSchema = z
     name,
     data: dataSchema,
     search: sweepSchema.omit({ kind: true, name: true, data: true }).optional(),
-    teacher: planRun.extend({ network: networkSchema }).optional(),
+    teacher: planRun
+      .extend({
+        network: networkSchema,
+        /** with-students: when the search has ended, so that students follow its first checkpoints live; at-once: beside the search. */
+        start: z.enum(['with-students', 'at-once']).default('with-students'),
+      })
+      .optional(),
     students: z
       .array(
         planRun.extend({
@@ -214,21 +299,52 @@ export const planSchema = z
       )
       .default([]),
     /** Which student is exported when all are done. */
-    export: z.strictObject({ choose: z.literal('most-accurate').default('most-accurate'), format: z.literal('safetensors').default('safetensors') }).optional(),
+    export: z
+      .strictObject({
+        choose: z.literal('most-accurate').default('most-accurate'),
+        format: z.literal('safetensors').default('safetensors'),
+      })
+      .optional(),
   })
   .superRefine((plan, context) => {
     const names = new Set<string>();
     if (plan.teacher) names.add(plan.teacher.name);
     plan.students.forEach((student, i) => {
-      if (names.has(student.name)) context.addIssue({ code: 'custom', path: ['students', i, 'name'], message: `${student.name} is the name of another run of this plan` });
+      if (names.has(student.name))
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'name'],
+          message: `${student.name} is the name of another run of this plan`,
+        });
       names.add(student.name);
-      if (student.network === 'best' && !plan.search) context.addIssue({ code: 'custom', path: ['students', i, 'network'], message: 'best names the winner of a search, and this plan has no search' });
-      if (student.distillation && !plan.teacher) context.addIssue({ code: 'custom', path: ['students', i, 'distillation'], message: 'this plan has no teacher' });
+      if (student.network === 'best' && !plan.search)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'network'],
+          message: 'best names the winner of a search, and this plan has no search',
+        });
+      if (student.distillation && !plan.teacher)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'distillation'],
+          message: 'this plan has no teacher',
+        });
       const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
-      if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding) context.addIssue({ code: 'custom', path: ['students', i, 'network'], message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly` });
+      if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'network'],
+          message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly`,
+        });
     });
-    if (!plan.search && !plan.teacher && plan.students.length === 0) context.addIssue({ code: 'custom', path: [], message: 'nothing to do: no search, no teacher, no students' });
-    if (plan.export && plan.students.length === 0) context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
+    if (!plan.search && !plan.teacher && plan.students.length === 0)
+      context.addIssue({
+        code: 'custom',
+        path: [],
+        message: 'nothing to do: no search, no teacher, no students',
+      });
+    if (plan.export && plan.students.length === 0)
+      context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
   });
 export type PlanSpec = z.infer<typeof planSchema>;
 

@@ -6,7 +6,8 @@ export const JOURNAL_SUBJECT = 'pf.journal';
 
 /** Artefact chunks (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
 export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
-export const artefactChunkSubject = (digest: string, chunk: number | '*'): string => `pf.artefact.${digest}.${chunk}`;
+export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
+  `pf.artefact.${digest}.${chunk}`;
 
 /** KV bucket of manifests: what exists, its digest and size. A key appears only when every chunk is stored. */
 export const MANIFEST_BUCKET = 'pf-manifests';
@@ -22,5 +23,6 @@ export const LOG_STREAM = 'PF_LOGS';
 export const logSubject = (runId: string, workerId: string): string => `pf.logs.${runId}.${workerId}`;
 
 /** Gradient exchange of one generation (core NATS): to one rank, and from an owner to all. */
-export const rankSubject = (runId: string, generation: number, rank: number): string => `pf.ar.${runId}.${generation}.r.${rank}`;
+export const rankSubject = (runId: string, generation: number, rank: number): string =>
+  `pf.ar.${runId}.${generation}.r.${rank}`;
 export const gangSubject = (runId: string, generation: number): string => `pf.ar.${runId}.${generation}.all`;

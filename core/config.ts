@@ -1,0 +1,120 @@
+// What each program can be told, as one strict schema a program: flags over environment over file, merged once, checked
+// once, frozen. The only reader of process.env. Secrets are marked so that the effective config can be logged.
+
+import { readFileSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { FleetError } from './errors.ts';
+
+const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
+const hostPort = z.string().regex(/^[^\s:]+:\d{1,5}$/, 'host:port');
+
+export const coordinatorConfigSchema = z.strictObject({
+  fleet: z
+    .string()
+    .regex(/^[a-z0-9-]{1,40}$/)
+    .default('local')
+    .describe('name of the fleet'),
+  listen: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
+  metricsListen: hostPort.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
+  natsUrl: z.string().default('nats://127.0.0.1:4222').describe('broker'),
+  natsToken: secret('token for the broker'),
+  token: secret('bearer token that every call must carry; empty switches authentication off'),
+  heartbeatIntervalMs: z.coerce
+    .number()
+    .int()
+    .min(50)
+    .default(500)
+    .describe('how often workers report, milliseconds'),
+  heartbeatsMissedMax: z.coerce
+    .number()
+    .int()
+    .min(2)
+    .default(10)
+    .describe('reports that a worker may miss before it is declared lost'),
+  reattachGraceMs: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(15_000)
+    .describe(
+      'after a start, how long known workers have to come back before they are declared lost, milliseconds',
+    ),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
+
+export const workerConfigSchema = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .describe('name of the worker, unique in the fleet, the same over restarts'),
+  coordinator: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
+  natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),
+  natsToken: secret('token for the broker'),
+  token: secret('bearer token for the coordinator'),
+  metricsListen: hostPort
+    .default('127.0.0.1:0')
+    .describe('HTTP endpoint of /metrics; port 0 takes a free one'),
+  slots: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(64)
+    .default(4)
+    .describe('runs that may be in this worker at once; kernels run one at a time'),
+  threads: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(1)
+    .describe('threads that a CPU worker computes with; part of the device class'),
+  cacheDir: z.string().default('').describe('folder for compiled steps; empty: $XDG_CACHE_HOME/pocketfleet'),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
+
+const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+const camelToEnv = (key: string): string =>
+  `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
+
+/** Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value`, in rising order of precedence. */
+export function loadConfig<S extends z.ZodObject>(
+  schema: S,
+  argv: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Readonly<z.infer<S>> {
+  const keys = Object.keys(schema.shape);
+  const fromFlags: Record<string, unknown> = {};
+  let file: string | undefined;
+  for (let i = 0; i < argv.length; i += 2) {
+    const flag = argv[i]!;
+    const value = argv[i + 1];
+    if (value === undefined) throw new FleetError('invalidArgument', `${flag} needs a value`);
+    if (flag === '--config') file = value;
+    else {
+      const key = keys.find((k) => `--${camelToFlag(k)}` === flag);
+      if (key === undefined)
+        throw new FleetError(
+          'invalidArgument',
+          `unknown option ${flag}; known: ${keys.map((k) => `--${camelToFlag(k)}`).join(' ')}`,
+        );
+      fromFlags[key] = value;
+    }
+  }
+  const fromEnv = Object.fromEntries(
+    keys.flatMap((k) => (env[camelToEnv(k)] === undefined ? [] : [[k, env[camelToEnv(k)]]])),
+  );
+  const fromFile: unknown = file === undefined ? {} : (parseYaml(readFileSync(file, 'utf8')) ?? {});
+  const parsed = schema.safeParse({ ...(fromFile as object), ...fromEnv, ...fromFlags });
+  if (!parsed.success)
+    throw new FleetError('invalidArgument', `configuration: ${z.prettifyError(parsed.error)}`);
+  return Object.freeze(parsed.data) as Readonly<z.infer<S>>;
+}
+
+/** The config as it may be logged. */
+export function redacted(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(config).map(([k, v]) => [k, /token|secret|password/i.test(k) && v !== '' ? '[set]' : v]),
+  );
+}
