@@ -38,14 +38,13 @@ export function stepsAtStage(schedule: Schedule, stage: number): number {
   return Math.min(schedule.stepsTotal, Math.ceil((stage * schedule.images) / schedule.batch));
 }
 
-/** The stage whose checkpoint is the state after `steps` committed steps, or 0. With N < B several stages may end together: the highest. */
+/**
+ * The stage whose checkpoint is the state after `steps` committed steps, or 0. With N < B several stages would end together
+ * (the highest is given); submit refuses such a run, so that every stage has a checkpoint.
+ */
 export function stageEndingAt(schedule: Schedule, steps: number): number {
-  let found = 0;
-  const guess = Math.floor((steps * schedule.batch) / schedule.images);
-  for (let stage = Math.max(1, guess - 1); stage <= Math.min(schedule.epochs, guess + 1); stage++) {
-    if (stepsAtStage(schedule, stage) === steps) found = stage;
-  }
-  return found;
+  const stage = Math.min(schedule.epochs, Math.floor((steps * schedule.batch) / schedule.images));
+  return stage >= 1 && stepsAtStage(schedule, stage) === steps ? stage : 0;
 }
 
 /** Rate in an epoch: constant within it, times gamma from each milestone on (reference, training recipe). */

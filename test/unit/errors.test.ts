@@ -1,0 +1,44 @@
+// Claims about core/errors.ts and core/config.ts.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadConfig, redacted, workerConfigSchema } from '../../core/config.ts';
+import { CODES, codeFromStatus, FleetError, toFleetError } from '../../core/errors.ts';
+
+test('the table of codes and gRPC status numbers is the same both ways', () => {
+  for (const [code, status] of Object.entries(CODES)) assert.equal(codeFromStatus(status), code);
+  assert.equal(codeFromStatus(99), 'internal');
+});
+
+test('foreign errors keep their meaning and their cause', () => {
+  const refused = Object.assign(new Error('connect'), { code: 'ECONNREFUSED' });
+  const mapped = toFleetError(refused, 'dialling');
+  assert.equal(mapped.code, 'unavailable');
+  assert.equal(mapped.retryable, true);
+  assert.equal(mapped.cause, refused);
+  assert.match(mapped.message, /^dialling: /);
+  assert.equal(toFleetError(Object.assign(new Error('x'), { code: 5 })).code, 'notFound');
+  assert.equal(toFleetError('text').code, 'internal');
+  const own = new FleetError('dataLoss', 'gone', { details: { tensor: 'a' } });
+  assert.deepEqual(toFleetError(own, 'reading').details, { tensor: 'a' });
+});
+
+test('flags win over the environment, unknown options and bad values are named', () => {
+  const config = loadConfig(workerConfigSchema, ['--id', 'w1', '--slots', '2'], {
+    POCKETFLEET_SLOTS: '3',
+    POCKETFLEET_THREADS: '2',
+  });
+  assert.equal(config.slots, 2);
+  assert.equal(config.threads, 2);
+  assert.throws(() => loadConfig(workerConfigSchema, ['--nope', '1'], {}), /unknown option --nope/);
+  assert.throws(() => loadConfig(workerConfigSchema, ['--id', 'w1', '--slots', '0'], {}), /slots/);
+  assert.throws(() => loadConfig(workerConfigSchema, [], {}), /id/);
+});
+
+test('secrets do not reach the log', () => {
+  assert.deepEqual(redacted({ token: 'abc', natsToken: '', id: 'w' }), {
+    token: '[set]',
+    natsToken: '',
+    id: 'w',
+  });
+});

@@ -1,0 +1,78 @@
+// Claims about core/schedule.ts, against counting by hand and against a dumb enumeration of all positions.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import {
+  epochOfStep,
+  learningRateAt,
+  scheduleOf,
+  stageEndingAt,
+  stepsAtStage,
+  teacherStageFor,
+} from '../../core/schedule.ts';
+import { trainingSchema } from '../../core/spec.ts';
+
+const training = (epochs: number, batch: number) => trainingSchema.parse({ epochs, batch, shards: 1 });
+
+test('steps cover every position of every epoch once and stop with the step that completes the last epoch', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.integer({ min: 2, max: 70 }),
+      fc.integer({ min: 1, max: 7 }),
+      (images, batch, epochs) => {
+        const schedule = scheduleOf(training(epochs, batch), images);
+        const positions = schedule.stepsTotal * batch;
+        assert.ok(positions >= epochs * images, 'every image of every epoch is reached');
+        assert.ok(positions - batch < epochs * images, 'the last step is needed');
+      },
+    ),
+  );
+});
+
+test('the state after stepsAtStage(k) steps is the first that has seen k whole epochs', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 60 }),
+      fc.integer({ min: 2, max: 70 }),
+      fc.integer({ min: 1, max: 7 }),
+      (images, batch, epochs) => {
+        const schedule = scheduleOf(training(epochs, batch), images);
+        for (let stage = 1; stage <= epochs; stage++) {
+          const steps = stepsAtStage(schedule, stage);
+          assert.ok(steps * batch >= stage * images);
+          assert.ok((steps - 1) * batch < stage * images);
+          assert.ok(stageEndingAt(schedule, steps) >= stage);
+        }
+        assert.equal(stageEndingAt(schedule, schedule.stepsTotal), epochs);
+      },
+    ),
+  );
+});
+
+test('a step inside an epoch ends no stage', () => {
+  const schedule = scheduleOf(training(3, 4), 10); // stages end after 3, 5 and 8 steps: ceil(10/4), ceil(20/4), ceil(30/4)
+  assert.deepEqual(
+    [0, 1, 2, 3, 4, 5, 6, 7, 8].map((steps) => stageEndingAt(schedule, steps)),
+    [0, 0, 0, 1, 0, 2, 0, 0, 3],
+  );
+});
+
+test("the reference's recipe: the rate drops at the start of epochs 7, 13, 19 and 24", () => {
+  const recipe = trainingSchema.parse({ epochs: 26, batch: 512, optimizer: { milestones: [7, 13, 19, 24] } });
+  const rates = [0, 6, 7, 12, 13, 19, 24, 25].map((epoch) => learningRateAt(recipe, epoch));
+  const expected = [0.1, 0.1, 0.01, 0.01, 0.001, 1e-4, 1e-5, 1e-5];
+  for (const [i, rate] of rates.entries()) assert.ok(Math.abs(rate / expected[i]! - 1) < 1e-12);
+  const schedule = scheduleOf(recipe, 5_822_653);
+  assert.equal(schedule.stepsTotal, Math.ceil((26 * 5_822_653) / 512));
+  assert.equal(epochOfStep(schedule, schedule.stepsTotal - 1), 25);
+});
+
+test('epoch e of a multi-step student learns from teacher stage e + 1, and from the last one when it trains longer', () => {
+  assert.deepEqual(
+    [0, 1, 2, 3].map((epoch) => teacherStageFor({ schedule: 'multi-step', epoch, teacherStages: 3 })),
+    [1, 2, 3, 3],
+  );
+  assert.equal(teacherStageFor({ schedule: 'single-step', epoch: 0, teacherStages: 3 }), 3);
+});
