@@ -2,6 +2,8 @@
 // once, frozen. The only reader of process.env. Secrets are marked so that the effective config can be logged.
 
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
@@ -117,4 +119,34 @@ export function redacted(config: Readonly<Record<string, unknown>>): Record<stri
   return Object.fromEntries(
     Object.entries(config).map(([k, v]) => [k, /token|secret|password/i.test(k) && v !== '' ? '[set]' : v]),
   );
+}
+
+/** Where downloads and compiled things are kept between clones and runs; deleting it costs time, never results. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
+  const base = env.XDG_CACHE_HOME ? env.XDG_CACHE_HOME : join(homedir(), '.cache');
+  return join(base, 'pocketfleet');
+}
+
+/** The nats-server that a person chose, and the folders where programs are looked for. */
+export function programSearch(env: NodeJS.ProcessEnv = process.env): {
+  readonly natsServer: string | undefined;
+  readonly path: readonly string[];
+} {
+  return {
+    natsServer: env.POCKETFLEET_NATS_SERVER || undefined,
+    path: (env.PATH ?? '').split(delimiter).filter((folder) => folder !== ''),
+  };
+}
+
+/** Environment of a child process: this one's, with some variables replaced. */
+export function childEnvironment(
+  replaced: Readonly<Record<string, string>>,
+  env: NodeJS.ProcessEnv = process.env,
+): NodeJS.ProcessEnv {
+  return { ...env, ...replaced };
+}
+
+/** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
+export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
+  Object.assign(process.env, variables);
 }

@@ -1,0 +1,110 @@
+// A fleet as commands see it: questions with one answer, questions with many, and failures as one sentence that says
+// what to do. The wire itself (token, deadlines, reconnection) is core/net/grpc-client.ts'.
+
+import type {
+  CallOptions,
+  ClientReadableStream,
+  ClientUnaryCall,
+  Metadata,
+  ServiceError,
+} from '@grpc/grpc-js';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
+import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+
+/** Where a fleet answers and what it wants to see. */
+export interface Address {
+  /** host:port of the coordinator. */
+  readonly coordinator: string;
+  /** Bearer token; empty when the fleet runs without authentication. */
+  readonly token: string;
+}
+
+type Unary<Q, R> = (
+  request: Q,
+  metadata: Metadata,
+  options: Partial<CallOptions>,
+  callback: (error: ServiceError | null, response: R) => void,
+) => ClientUnaryCall;
+type Streaming<Q, R> = (request: Q, options?: Partial<CallOptions>) => ClientReadableStream<R>;
+
+export interface FleetClient {
+  readonly address: Address;
+  /** One question, one answer, within `deadlineMs` (default 30 s). */
+  ask<Q, R>(pick: (service: FleetServiceClient) => Unary<Q, R>, request: Q, deadlineMs?: number): Promise<R>;
+  /** One question, many answers; leaving the loop or aborting ends the call, and aborting is no failure. */
+  follow<Q, R>(
+    pick: (service: FleetServiceClient) => Streaming<Q, R>,
+    request: Q,
+    signal?: AbortSignal,
+  ): AsyncIterable<R>;
+  /** Resolves when the coordinator can be reached; refuses with a sentence when it cannot within `deadlineMs`. */
+  ready(deadlineMs: number): Promise<void>;
+  close(): void;
+}
+
+export function openFleet(address: Address): FleetClient {
+  const service = createFleetClient({ endpoint: address.coordinator, token: address.token });
+  return {
+    address,
+    ask: async (pick, request, deadlineMs = 30_000) => {
+      try {
+        return await unary(service, pick(service), request, { deadlineMs });
+      } catch (caught) {
+        throw explain(toFleetError(caught), address);
+      }
+    },
+    follow: (pick, request, signal) => {
+      const method = pick(service).bind(service) as ReturnType<typeof pick>;
+      return answers(() => method(request), address, signal);
+    },
+    ready: (deadlineMs) =>
+      new Promise((resolve, reject) => {
+        service.waitForReady(Date.now() + deadlineMs, (error) => {
+          if (error) reject(unreachable(address, error));
+          else resolve();
+        });
+      }),
+    close: () => service.close(),
+  };
+}
+
+async function* answers<R>(
+  start: () => ClientReadableStream<R>,
+  address: Address,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<R> {
+  if (signal?.aborted) return;
+  try {
+    yield* streamed(start(), signal);
+  } catch (caught) {
+    // Whoever aborted knows why; the end of the loop is all they wait for.
+    if (!signal?.aborted) throw explain(toFleetError(caught), address);
+  }
+}
+
+/** A failed call as a sentence for a person; the coordinator's own words where it had any. */
+export function explain(error: FleetError, address: Address): FleetError {
+  const sentence = sentenceFor(error, address.coordinator);
+  return sentence === undefined ? error : new FleetError(error.code, sentence, { cause: error });
+}
+
+function sentenceFor(error: FleetError, where: string): string | undefined {
+  switch (error.code) {
+    case 'unavailable':
+      return `no coordinator answers at ${where}; is the fleet up? \`pocketfleet up\` starts one, --dir or --coordinator names another`;
+    case 'unauthenticated':
+    case 'permissionDenied':
+      return `the coordinator at ${where} refused the token (${error.message}); give the one in the fleet's fleet.json with --dir or --token`;
+    case 'deadlineExceeded':
+      return `the coordinator at ${where} did not answer in time; see its log, or try again`;
+    case 'unimplemented':
+      return `the coordinator at ${where} does not offer this (${error.message}); is it of another version than this CLI?`;
+    default:
+      return undefined;
+  }
+}
+
+function unreachable(address: Address, cause: unknown): FleetError {
+  return explain(new FleetError('unavailable', 'not reachable', { cause }), address);
+}

@@ -1,0 +1,106 @@
+// What commands share: where the fleet is, a client that is closed afterwards, Ctrl-C as a signal, and ids that a person
+// may shorten to a name. Decides nothing about what is asked.
+
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { FleetError } from '../../core/errors.ts';
+import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { type FleetClient, openFleet } from './client.ts';
+import { DEFAULT_DIR, locateFleet } from './fleet-file.ts';
+
+export interface FleetOptions {
+  readonly dir: string;
+  readonly coordinator?: string;
+  readonly token?: string;
+  readonly json?: boolean;
+}
+
+/** A subcommand that talks to a fleet. */
+export function fleetCommand(parent: Command, nameAndArguments: string, description: string): Command {
+  return parent
+    .command(nameAndArguments)
+    .description(description)
+    .option('--dir <dir>', 'folder of a fleet that `up` started', DEFAULT_DIR)
+    .addOption(
+      new Option('--coordinator <host:port>', 'coordinator of a fleet elsewhere').env(
+        'POCKETFLEET_COORDINATOR',
+      ),
+    )
+    .addOption(new Option('--token <token>', "that fleet's token").env('POCKETFLEET_TOKEN'))
+    .option('--json', 'print JSON');
+}
+
+/** Runs `use` with a client of the fleet that the options name, and closes it. */
+export async function withFleet<T>(
+  options: FleetOptions,
+  use: (client: FleetClient) => Promise<T>,
+): Promise<T> {
+  const client = openFleet(locateFleet(options));
+  try {
+    return await use(client);
+  } finally {
+    client.close();
+  }
+}
+
+/** The first SIGINT, SIGTERM or SIGHUP aborts `signal`; the second calls `again`. `release` gives the signals back. */
+export function onInterrupt(again: () => void): { signal: AbortSignal; release: () => void } {
+  const controller = new AbortController();
+  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  const listener = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) again();
+    else controller.abort(new FleetError('cancelled', `stopped by ${name}`));
+  };
+  for (const name of names) process.on(name, listener);
+  return {
+    signal: controller.signal,
+    release: () => {
+      for (const name of names) process.removeListener(name, listener);
+    },
+  };
+}
+
+/** As `onInterrupt` around one piece of work; a second signal ends the process at once. */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { signal, release } = onInterrupt(() => process.exit(130));
+  try {
+    return await work(signal);
+  } finally {
+    release();
+  }
+}
+
+/** A run by its id, or by its name where only one run of the fleet has it. */
+export async function findRun(client: FleetClient, idOrName: string): Promise<Run> {
+  const { runs } = await client.ask((service) => service.listRuns, { planId: '', sweepId: '' });
+  return pickOne('run', runs, idOrName);
+}
+
+export function pickOne<T extends { id: string; name: string }>(
+  noun: string,
+  all: readonly T[],
+  idOrName: string,
+): T {
+  const byId = all.find((one) => one.id === idOrName);
+  if (byId !== undefined) return byId;
+  const [first, ...more] = all.filter((one) => one.name === idOrName);
+  if (first === undefined)
+    throw new FleetError(
+      'notFound',
+      `no ${noun} is called ${idOrName}; \`pocketfleet ${noun}s\` lists what there is`,
+    );
+  if (more.length > 0)
+    throw new FleetError(
+      'invalidArgument',
+      `${more.length + 1} ${noun}s are named ${idOrName}; give one of their ids: ${[first, ...more].map((one) => one.id).join(', ')}`,
+    );
+  return first;
+}
+
+/** For commander: a whole number within bounds, or a usage error that names them. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`${text} is not a whole number from ${min} to ${max}.`);
+  };
+}

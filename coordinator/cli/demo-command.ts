@@ -1,0 +1,132 @@
+// `demo`: a fleet in a temporary folder, one plan submitted to it, what came out, and nothing left running. Everything it
+// shows goes through the plan's YAML and the calls that anybody may make; it knows nothing that a user could not do.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { FleetError } from '../../core/errors.ts';
+import { onInterrupt, wholeNumber } from './context.ts';
+import { exportRun } from './export-file.ts';
+import { formatBytes, formatSeconds } from './format.ts';
+import { print, say } from './output.ts';
+import { PACKAGE_ROOT } from './program-command.ts';
+import { writeReport } from './report-file.ts';
+import { gatherResults, resultLines } from './results.ts';
+import { submitFile } from './submitting.ts';
+import { defaultWorkers, type RunningFleet, startFleet } from './up.ts';
+import { failuresOf, showUntilFinished } from './waiting.ts';
+
+interface DemoFlags {
+  readonly data?: string;
+  readonly workers: number;
+  readonly keep?: boolean;
+  readonly report: string;
+  readonly model: string;
+  readonly plan: string;
+}
+
+/** More would not speed up a demo whose batches have a few shards. */
+const WORKERS_MAX = 8;
+
+export function addDemoCommand(program: Command): void {
+  const workers = Math.min(WORKERS_MAX, Math.max(2, defaultWorkers()));
+  program
+    .command('demo')
+    .description('search, teacher, distillation and verification in minutes, on this machine')
+    .option('--data <dir>', 'real photographs: one folder a person; instead of drawn faces')
+    .option('--workers <n>', 'worker processes', wholeNumber(2, 64), workers)
+    .option('--plan <file>', 'plan to submit', join(PACKAGE_ROOT, 'examples', 'demo.yaml'))
+    .option('--report <file>', 'HTML report to write', join('out', 'demo-report.html'))
+    .option('--model <file>', 'exported winner to write', join('out', 'demo-winner.safetensors'))
+    .option('--keep', "keep the fleet's folder (journal, checkpoints, logs)")
+    .action(demo);
+}
+
+async function demo(flags: DemoFlags): Promise<void> {
+  const overrides = flags.data === undefined ? {} : { data: await folderData(flags.data) };
+  const started = performance.now();
+  let fleet: RunningFleet | undefined;
+  const { signal, release } = onInterrupt(() => {
+    fleet?.kill();
+    process.exit(130);
+  });
+  const dir = await mkdtemp(join(tmpdir(), 'pocketfleet-demo-'));
+  let keep = flags.keep ?? false;
+  try {
+    say(`starting nats-server, a coordinator and ${flags.workers} workers (logs in ${join(dir, 'logs')})`);
+    fleet = await startFleet({ dir, workers: flags.workers, signal, say });
+    await runPlan(fleet, flags, overrides, signal);
+    say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
+  } catch (caught) {
+    if (!signal.aborted) {
+      // What went wrong is in the logs, so they stay.
+      keep = true;
+      throw caught;
+    }
+    process.exitCode = 130;
+  } finally {
+    say('stopping workers, coordinator and broker');
+    await fleet?.close();
+    release();
+    if (keep) say(`the fleet's folder is ${dir}`);
+    else await rm(dir, { recursive: true, force: true });
+    say('nothing is left running');
+  }
+}
+
+async function runPlan(
+  fleet: RunningFleet,
+  flags: DemoFlags,
+  overrides: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { client } = fleet;
+  const { planIds } = await submitFile(client, { file: flags.plan, overrides, dryRun: false });
+  const [planId] = planIds;
+  if (planId === undefined)
+    throw new FleetError(
+      'invalidArgument',
+      `${flags.plan} holds no plan; the demo needs a document of kind: plan`,
+    );
+  say(`submitted ${flags.plan} as plan ${planId}`);
+  const selection = { kind: 'plan', id: planId } as const;
+  const last = await showUntilFinished(client, selection, signal);
+  signal.throwIfAborted();
+  const results = await gatherResults(client, selection);
+  for (const line of resultLines(results)) print(line);
+  print('');
+  const winner = results.runs.find((run) => run.id === results.plan?.winnerRunId);
+  if (winner !== undefined) {
+    const model = await exportRun(client, { runId: winner.id, stage: 0, format: 'safetensors' }, flags.model);
+    print(`winner   ${model.file} (${winner.name}, ${formatBytes(model.bytes)})`);
+  }
+  print(`report   ${await writeReport(client, planId, flags.report)}`);
+  const [failure] = failuresOf(last, selection);
+  if (failure !== undefined) throw new FleetError('aborted', failure);
+}
+
+/** People who are kept out of training, so that verification meets strangers: a quarter, and at least this many. */
+const HOLDOUT_MIN = 10;
+
+/** The plan's `data`, as YAML. */
+async function folderData(folder: string): Promise<string> {
+  const path = resolve(folder);
+  let entries: { isDirectory(): boolean }[];
+  try {
+    entries = await readdir(path, { withFileTypes: true });
+  } catch (caught) {
+    throw new FleetError(
+      'notFound',
+      `--data ${path} cannot be read (${(caught as Error).message}); name a folder that holds one folder of images for each person`,
+      { cause: caught },
+    );
+  }
+  const people = entries.filter((entry) => entry.isDirectory()).length;
+  if (people < HOLDOUT_MIN + 4)
+    throw new FleetError(
+      'invalidArgument',
+      `--data ${path} has ${people} folders; the demo needs at least ${HOLDOUT_MIN + 4}: ${HOLDOUT_MIN} people for verification and 4 to learn from`,
+    );
+  return JSON.stringify({ kind: 'folder', path, holdout: Math.max(HOLDOUT_MIN, Math.round(people / 4)) });
+}

@@ -1,0 +1,54 @@
+// Numbers, times and sizes as people read them; a dash for what is not known. The same forms in tables, bars and reports.
+
+export const UNKNOWN = '–';
+
+/** 925632 -> "925,632". */
+export function formatCount(value: number): string {
+  return Number.isFinite(value) ? Math.round(value).toLocaleString('en-US') : UNKNOWN;
+}
+
+/** 0.876 -> "87.6 %". */
+export function formatPercent(fraction: number, digits = 1): string {
+  return Number.isFinite(fraction) ? `${(fraction * 100).toFixed(digits)} %` : UNKNOWN;
+}
+
+export function formatNumber(value: number, digits = 2): string {
+  return Number.isFinite(value) ? value.toFixed(digits) : UNKNOWN;
+}
+
+/** Seconds -> "9 s", "3 min 05 s", "2 h 07 min". */
+export function formatSeconds(seconds: number): string {
+  if (!Number.isFinite(seconds) || seconds < 0) return UNKNOWN;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
+}
+
+/** 1536 -> "1.5 KiB". */
+export function formatBytes(bytes: number): string {
+  if (!Number.isFinite(bytes)) return UNKNOWN;
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
+}
+
+/** Wall-clock time of day, local; the date too when `withDate`. */
+export function formatTime(ms: number, withDate = false): string {
+  if (!Number.isFinite(ms) || ms <= 0) return UNKNOWN;
+  const at = new Date(ms);
+  const time = `${pad(at.getHours())}:${pad(at.getMinutes())}:${pad(at.getSeconds())}`;
+  return withDate ? `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}` : time;
+}
+
+/** Cuts to `width` characters with an ellipsis, so that a table or a status line keeps its shape. */
+export function clip(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}
+
+const pad = (value: number): string => String(value).padStart(2, '0');

@@ -1,0 +1,141 @@
+// Commands that only look: plans, sweeps, trials, leaderboard, runs, workers, checkpoints, logs, why. Each asks once and
+// prints a table, or JSON.
+
+import type { Command } from 'commander';
+import type { Checkpoint, LogLine, Trial } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from './client.ts';
+import { PLAN_COLUMNS, RUN_COLUMNS, SWEEP_COLUMNS, TRIAL_COLUMNS, WORKER_COLUMNS } from './columns.ts';
+import {
+  type FleetOptions,
+  findRun,
+  fleetCommand,
+  interruptible,
+  pickOne,
+  wholeNumber,
+  withFleet,
+} from './context.ts';
+import { formatBytes, formatCount, formatTime } from './format.ts';
+import { type Column, print, printList, toJson } from './output.ts';
+
+export function addListCommands(program: Command): void {
+  fleetCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
+    withFleet(options, async (client) => {
+      const { plans } = await client.ask((service) => service.listPlans, {});
+      printList(plans, PLAN_COLUMNS, { ...options, none: 'no plans' });
+    }),
+  );
+  fleetCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
+    withFleet(options, async (client) => {
+      const { sweeps } = await client.ask((service) => service.listSweeps, {});
+      printList(sweeps, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
+    }),
+  );
+  fleetCommand(
+    program,
+    'trials <sweep>',
+    'list the candidates of a sweep in the order of their numbers',
+  ).action((sweep: string, options: FleetOptions) =>
+    withFleet(options, async (client) => {
+      const sweepId = await findSweep(client, sweep);
+      const { trials } = await client.ask((service) => service.listTrials, { sweepId });
+      printTrials(trials, options);
+    }),
+  );
+  fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
+    .option('--limit <n>', 'at most this many', wholeNumber(1, 1_000_000), 20)
+    .action((sweep: string, options: FleetOptions & { limit: number }) =>
+      withFleet(options, async (client) => {
+        const sweepId = await findSweep(client, sweep);
+        const request = { sweepId, limit: options.limit };
+        const { trials } = await client.ask((service) => service.leaderboard, request);
+        printTrials(trials, options);
+      }),
+    );
+  fleetCommand(program, 'runs', 'list training runs')
+    .option('--plan <id>', 'only those of a plan', '')
+    .option('--sweep <id>', 'only those of a sweep', '')
+    .action((options: FleetOptions & { plan: string; sweep: string }) =>
+      withFleet(options, async (client) => {
+        const request = { planId: options.plan, sweepId: options.sweep };
+        const { runs } = await client.ask((service) => service.listRuns, request);
+        printList(runs, RUN_COLUMNS, { ...options, none: 'no runs' });
+      }),
+    );
+  fleetCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
+    withFleet(options, async (client) => {
+      const { workers } = await client.ask((service) => service.listWorkers, {});
+      printList(workers, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
+    }),
+  );
+  fleetCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
+    (run: string, options: FleetOptions) =>
+      withFleet(options, async (client) => {
+        const { id } = await findRun(client, run);
+        const { checkpoints } = await client.ask((service) => service.listCheckpoints, { runId: id });
+        printList(checkpoints, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+      }),
+  );
+  fleetCommand(program, 'logs <run-or-worker>', 'print the log of a run (of all its workers) or of a worker')
+    .option('-f, --follow', 'go on with the lines to come')
+    .action((id: string, options: FleetOptions & { follow?: boolean }) =>
+      withFleet(options, (client) => interruptible((signal) => printLogs(client, id, options, signal))),
+    );
+  fleetCommand(
+    program,
+    'why <id>',
+    'the journalled decisions about a plan, sweep, trial, run or worker',
+  ).action((id: string, options: FleetOptions) =>
+    withFleet(options, async (client) => {
+      const { decisions } = await client.ask((service) => service.why, { id });
+      printList(
+        decisions,
+        [
+          { head: '#', align: 'right', cell: (d) => formatCount(d.sequence) },
+          { head: 'TIME', cell: (d) => formatTime(d.atMs) },
+          { head: 'EVENT', cell: (d) => d.event },
+          { head: 'WHAT AND WHY', cell: (d) => d.text },
+        ],
+        { ...options, none: `nothing was decided about ${id}` },
+      );
+    }),
+  );
+}
+
+const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
+  { head: 'STAGE', align: 'right', cell: (c) => String(c.stage) },
+  { head: 'STEP', align: 'right', cell: (c) => formatCount(c.step) },
+  { head: 'SIZE', align: 'right', cell: (c) => formatBytes(c.bytes) },
+  { head: 'STORED', cell: (c) => formatTime(c.storedAtMs, true) },
+  { head: 'SHA-256', cell: (c) => c.digest },
+];
+
+function printTrials(trials: readonly Trial[], options: FleetOptions): void {
+  printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
+}
+
+async function findSweep(client: FleetClient, idOrName: string): Promise<string> {
+  const { sweeps } = await client.ask((service) => service.listSweeps, {});
+  return pickOne('sweep', sweeps, idOrName).id;
+}
+
+async function printLogs(
+  client: FleetClient,
+  idOrName: string,
+  options: { follow?: boolean; json?: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { workers } = await client.ask((service) => service.listWorkers, {});
+  const isWorker = workers.some((worker) => worker.id === idOrName);
+  const request = {
+    workerId: isWorker ? idOrName : '',
+    runId: isWorker ? '' : (await findRun(client, idOrName)).id,
+    follow: options.follow ?? false,
+  };
+  for await (const line of client.follow((service) => service.logs, request, signal))
+    print(options.json ? toJson(line) : logText(line));
+}
+
+function logText(line: LogLine): string {
+  const run = line.runId === '' ? '' : ` ${line.runId}`;
+  return `${formatTime(line.atMs)} ${line.level.padEnd(5)} ${line.workerId}${run}  ${line.text}`;
+}

@@ -1,0 +1,109 @@
+// Commands that need no fleet: `model describe` counts a network's layers; `data sheet` is data-commands.ts'. The numbers are
+// core/nn's.
+
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { FleetError } from '../../core/errors.ts';
+import type { Description, Row } from '../../core/nn/describe.ts';
+import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
+import { addDataCommands } from './data-commands.ts';
+import { formatCount, formatNumber } from './format.ts';
+import { type Column, print, printJson, table } from './output.ts';
+
+/** Published networks by the names that the literature uses. */
+const PRESETS: Readonly<Record<string, unknown>> = {
+  'pocketnet-s128': { kind: 'pocketnet', channels: 16, layers: 18, embedding: 128 },
+  'pocketnet-s256': { kind: 'pocketnet', channels: 16, layers: 18, embedding: 256 },
+  'pocketnet-m128': { kind: 'pocketnet', channels: 32, layers: 9, embedding: 128 },
+  'pocketnet-m256': { kind: 'pocketnet', channels: 32, layers: 9, embedding: 256 },
+  'iresnet-18': { kind: 'iresnet', blocks: [2, 2, 2, 2] },
+  'iresnet-34': { kind: 'iresnet', blocks: [3, 4, 6, 3] },
+  'iresnet-50': { kind: 'iresnet', blocks: [3, 4, 14, 3] },
+  'iresnet-100': { kind: 'iresnet', blocks: [3, 13, 30, 3] },
+  mobilefacenet: { kind: 'mobilefacenet' },
+};
+
+export function addLocalCommands(program: Command): void {
+  program
+    .command('model')
+    .description('look at networks')
+    .command('describe <network>')
+    .description(
+      `layers, parameters and FLOPs of a preset (${Object.keys(PRESETS).join(', ')}) or of a YAML file`,
+    )
+    .option('--layers', 'every layer, not only the modules')
+    .option('--json', 'print JSON')
+    .action(describeModel);
+  addDataCommands(program);
+}
+
+async function describeModel(name: string, flags: { layers?: boolean; json?: boolean }): Promise<void> {
+  const spec = await networkSpec(name);
+  const { buildNetwork } = await import('../../core/nn/build.ts');
+  const { describe } = await import('../../core/nn/describe.ts');
+  const description = describe(buildNetwork(spec));
+  if (flags.json) {
+    printJson({ network: spec, ...description });
+    return;
+  }
+  if (flags.layers)
+    print(
+      table<Row>(description.rows, [
+        { head: 'LAYER', cell: (row) => row.name },
+        { head: 'KIND', cell: (row) => row.kind },
+        ...COUNT_COLUMNS,
+      ]),
+    );
+  else
+    print(
+      table<Module>(description.modules, [{ head: 'MODULE', cell: (row) => row.module }, ...COUNT_COLUMNS]),
+    );
+  print(
+    `\n${formatCount(description.parameters)} parameters, ${formatNumber(description.mflops)} MFLOPs as PocketNet's authors count (${formatNumber(description.multiplyAdds / 1e6)} M multiply-adds)`,
+  );
+}
+
+type Module = Description['modules'][number];
+
+const COUNT_COLUMNS: readonly Column<Module | Row>[] = [
+  { head: 'OUTPUT', align: 'right', cell: (row) => row.output },
+  { head: 'PARAMS', align: 'right', cell: (row) => formatCount(row.parameters) },
+  { head: 'MFLOPS', align: 'right', cell: (row) => formatNumber(row.mflops, 3) },
+  { head: 'M MULT-ADDS', align: 'right', cell: (row) => formatNumber(row.multiplyAdds / 1e6, 3) },
+];
+
+/** A preset, or the `network` of a YAML file (or the file itself, when it is one). */
+async function networkSpec(name: string): Promise<NetworkSpec> {
+  const preset = PRESETS[name];
+  if (preset !== undefined) return networkSchema.parse(preset);
+  const value = (await yamlFile(name)) as { network?: unknown } | null;
+  const parsed = networkSchema.safeParse(value?.network ?? value);
+  if (parsed.success) return parsed.data;
+  throw new FleetError(
+    'invalidArgument',
+    `${resolve(name)} describes no network: ${z.prettifyError(parsed.error)}`,
+  );
+}
+
+async function yamlFile(name: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(name, 'utf8');
+  } catch (caught) {
+    throw new FleetError(
+      'notFound',
+      `${name} is neither a preset (${Object.keys(PRESETS).join(', ')}) nor a file that can be read`,
+      { cause: caught },
+    );
+  }
+  try {
+    return parseYaml(text);
+  } catch (caught) {
+    throw new FleetError('invalidArgument', `${resolve(name)} is not YAML: ${(caught as Error).message}`, {
+      cause: caught,
+    });
+  }
+}

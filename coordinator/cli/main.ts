@@ -1,0 +1,26 @@
+// Entry of `pocketfleet`: parses, runs one command, and ends with 0 when it did what was asked, 1 when that failed and
+// 2 when it was not understood. Every failure is one sentence on stderr.
+
+import { CommanderError } from 'commander';
+import { toFleetError } from '../../core/errors.ts';
+import { say } from './output.ts';
+import { createProgram } from './program.ts';
+
+process.exitCode = await run(process.argv.slice(2));
+
+async function run(argv: readonly string[]): Promise<number> {
+  const program = createProgram();
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    // A command that reports a failure of the fleet's, and not its own, has set the code itself.
+    return Number(process.exitCode ?? 0);
+  } catch (caught) {
+    // commander has printed its sentence already; help and version are no failures.
+    if (caught instanceof CommanderError) return caught.exitCode === 0 ? 0 : 2;
+    const error = toFleetError(caught);
+    say(`pocketfleet: ${error.message}`);
+    // A failure outside the family is a mistake in this program; its stack is what finds it.
+    if (error.code === 'internal' && error.cause instanceof Error) say(error.cause.stack ?? '');
+    return 1;
+  }
+}

@@ -1,0 +1,75 @@
+// Draws progress: bars that are updated in place on a terminal, and elsewhere a line for each item that moved every few
+// seconds. What is drawn is progress-model.ts'; everything goes to stderr.
+
+import { MultiBar, type SingleBar } from 'cli-progress';
+import type { Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { clip } from './format.ts';
+import { type ProgressItem, progressItems, progressLine } from './progress-model.ts';
+
+export interface ProgressDisplay {
+  show(snapshot: Snapshot): void;
+  /** Leaves the last state on the screen. */
+  close(): void;
+}
+
+export function createProgress(stream: NodeJS.WriteStream = process.stderr, everyMs = 5000): ProgressDisplay {
+  return stream.isTTY ? barProgress(stream) : lineProgress(stream, everyMs);
+}
+
+const LABEL_COLUMNS = 26;
+const BAR_COLUMNS = 24;
+
+function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
+  const bars = new MultiBar({
+    stream,
+    format: '{label} {bar} {shown} {note}',
+    barsize: BAR_COLUMNS,
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    hideCursor: true,
+    linewrap: false,
+    fps: 5,
+    // Ctrl-C is the command's business: it stops what it started and then closes this display.
+    gracefulExit: false,
+    forceRedraw: true,
+  });
+  const drawn = new Map<string, SingleBar>();
+  return {
+    show: (snapshot) => {
+      const columns = (stream.columns ?? 100) - LABEL_COLUMNS - BAR_COLUMNS - 9;
+      for (const item of progressItems(snapshot)) {
+        const payload = {
+          label: clip(item.label, LABEL_COLUMNS).padEnd(LABEL_COLUMNS),
+          shown: `${Math.floor(item.fraction * 100)} %`.padStart(5),
+          note: clip(item.note, Math.max(10, columns)),
+        };
+        const value = Math.round(item.fraction * 1000);
+        const bar = drawn.get(item.key);
+        if (bar === undefined) drawn.set(item.key, bars.create(1000, value, payload));
+        else bar.update(value, payload);
+      }
+    },
+    close: () => {
+      bars.update();
+      bars.stop();
+    },
+  };
+}
+
+function lineProgress(stream: NodeJS.WriteStream, everyMs: number): ProgressDisplay {
+  const printed = new Map<string, { at: number; line: string }>();
+  const printIfDue = (item: ProgressItem) => {
+    const line = progressLine(item, 160);
+    const last = printed.get(item.key);
+    const now = performance.now();
+    if (last !== undefined && (last.line === line || (!item.ended && now - last.at < everyMs))) return;
+    printed.set(item.key, { at: now, line });
+    stream.write(`${line}\n`);
+  };
+  return {
+    show: (snapshot) => {
+      for (const item of progressItems(snapshot)) printIfDue(item);
+    },
+    close: () => {},
+  };
+}

@@ -1,0 +1,66 @@
+// Gathers what the report of a plan shows, through the public calls, and writes the page. How it looks is report-html.ts'.
+
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { systemClock } from '../../core/clock.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { EvaluationReport, Run, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from './client.ts';
+import { type ReportData, type RunReport, reportHtml } from './report-html.ts';
+import { gatherResults } from './results.ts';
+
+/** The absolute path of the page. */
+export async function writeReport(client: FleetClient, planId: string, file: string): Promise<string> {
+  const page = reportHtml(await gatherReport(client, planId));
+  const path = resolve(file);
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.part`;
+  await writeFile(temporary, page);
+  await rename(temporary, path);
+  return path;
+}
+
+export async function gatherReport(client: FleetClient, planId: string): Promise<ReportData> {
+  const { plan, sweeps, trials, runs } = await gatherResults(client, { kind: 'plan', id: planId });
+  if (plan === undefined)
+    throw new FleetError(
+      'notFound',
+      `no plan has the id ${planId}; \`pocketfleet plans\` lists what there is`,
+    );
+  const [sweep] = sweeps;
+  const candidates =
+    sweep === undefined
+      ? []
+      : (await client.ask((service) => service.listRuns, { planId: '', sweepId: sweep.id })).runs;
+  return {
+    plan,
+    sweep,
+    trials,
+    candidateRuns: candidates,
+    runs: await Promise.all(runs.map((run) => gatherRun(client, run))),
+    generatedAtMs: systemClock.now(),
+  };
+}
+
+async function gatherRun(client: FleetClient, run: Run): Promise<RunReport> {
+  const history: StepPoint[] = [];
+  for await (const point of client.follow((service) => service.history, { runId: run.id }))
+    history.push(point);
+  const [evaluation, { checkpoints }] = await Promise.all([
+    evaluationOf(client, run),
+    client.ask((service) => service.listCheckpoints, { runId: run.id }),
+  ]);
+  return { run, history, evaluation, checkpoints };
+}
+
+/** A run that has not been verified yet has none, and the report says nothing about it. */
+async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationReport | undefined> {
+  if (run.evaluation === undefined) return undefined;
+  try {
+    return await client.ask((service) => service.getEvaluation, { runId: run.id });
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code === 'notFound') return undefined;
+    throw error;
+  }
+}

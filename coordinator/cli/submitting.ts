@@ -1,0 +1,64 @@
+// Turns a file and `--set` flags into a Submit call. Decides against which folder relative data paths are resolved: the
+// file's own for those inside it, the current one for those on the command line. What is right is the coordinator's to say.
+
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from './client.ts';
+
+/** For commander: one more `path=value`. */
+export function collectOverrides(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new InvalidArgumentError(`${text} is not PATH=VALUE, e.g. data.kind=folder.`);
+  const path = text.slice(0, at);
+  const value = text.slice(at + 1);
+  return { ...before, [path]: path.endsWith('data.path') ? resolve(value) : value };
+}
+
+/** The coordinator looks into every data set before it answers; a large folder takes its time. */
+const SUBMIT_DEADLINE_MS = 120_000;
+
+export async function submitFile(
+  client: FleetClient,
+  options: {
+    /** `-` reads stdin. */
+    readonly file: string;
+    readonly overrides: Readonly<Record<string, string>>;
+    readonly dryRun: boolean;
+  },
+): Promise<SubmitResponse> {
+  const request = {
+    yaml: await read(options.file),
+    baseDir: options.file === '-' ? process.cwd() : dirname(resolve(options.file)),
+    dryRun: options.dryRun,
+    overrides: { ...options.overrides },
+  };
+  try {
+    return await client.ask((service) => service.submit, request, SUBMIT_DEADLINE_MS);
+  } catch (caught) {
+    const error = toFleetError(caught);
+    throw error.code === 'invalidArgument' ? toFleetError(error, options.file) : error;
+  }
+}
+
+async function read(file: string): Promise<string> {
+  if (file === '-') {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+    return Buffer.concat(chunks).toString('utf8');
+  }
+  try {
+    return await readFile(file, 'utf8');
+  } catch (caught) {
+    throw new FleetError(
+      'notFound',
+      `${resolve(file)} cannot be read (${(caught as Error).message}); name a YAML file, e.g. examples/demo.yaml`,
+      { cause: caught },
+    );
+  }
+}

@@ -1,0 +1,262 @@
+// A whole fleet on one machine: nats-server, one coordinator and N workers as child processes, the same programs that the
+// chart runs in pods. Decides the order of starting and stopping, addresses, tokens and folders; supervise.ts keeps each
+// child alive. `up` and `demo` both stand on startFleet.
+
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { systemClock } from '../../core/clock.ts';
+import { FleetError } from '../../core/errors.ts';
+import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { type FleetClient, openFleet } from './client.ts';
+import {
+  type FleetFile,
+  fleetFilePath,
+  identityOf,
+  isAlive,
+  lockDir,
+  type ProcessIdentity,
+  readChildren,
+  writeChildren,
+  writeFleetFile,
+  writePrivate,
+} from './fleet-file.ts';
+import { freePorts, isListening } from './ports.ts';
+import { PACKAGE_ROOT, type ProgramCommand, programCommand } from './program-command.ts';
+import { type ChildSpec, type Patience, type Supervised, supervise } from './supervise.ts';
+
+export interface UpOptions {
+  readonly dir: string;
+  readonly workers: number;
+  /** 0: any free port of the loopback interface. */
+  readonly port?: number;
+  readonly metricsPort?: number;
+  readonly natsPort?: number;
+  /** Values of CUDA_VISIBLE_DEVICES, given to the workers in turn; empty: the workers see what this process sees. */
+  readonly devices?: readonly string[];
+  /** Ends a start that is under way. */
+  readonly signal: AbortSignal;
+  say(text: string): void;
+}
+
+export interface RunningFleet {
+  readonly file: FleetFile;
+  readonly client: FleetClient;
+  /** Names and process ids of what runs now. */
+  children(): readonly ProcessIdentity[];
+  /** Ends workers, then the coordinator, then the broker; nothing is left running when it resolves. */
+  close(): Promise<void>;
+  /** SIGKILL to every child, at once: what is left to do when this process is told a second time to go. */
+  kill(): void;
+}
+
+const WORKER_PATIENCE: Patience = { againMs: 1500, killMs: 6000 };
+const CONTROL_PATIENCE: Patience = { againMs: 3000, killMs: 8000 };
+const START_DEADLINE_MS = 60_000;
+/** A worker proves its device by running a kernel; loading TensorFlow N times on few cores takes its time. */
+const WORKERS_DEADLINE_MS = 180_000;
+/** Deaths in a row after which a start is given up: the cause is in the log and will not go away. */
+const FAILURES_MAX = 3;
+
+export function defaultWorkers(): number {
+  return availableParallelism();
+}
+
+/** Resolves when every worker has attached; on failure everything that was started is ended first. */
+export async function startFleet(options: UpOptions): Promise<RunningFleet> {
+  const dir = resolve(options.dir);
+  const unlock = lockDir(dir);
+  const children: Supervised[] = [];
+  const running = () =>
+    children.flatMap((child) => {
+      const pid = child.pid();
+      return pid === undefined ? [] : [identityOf(child.name, pid)];
+    });
+  const begin = (spec: ChildSpec): Supervised => {
+    const child = supervise(spec, { changed: () => writeChildren(dir, running()), say: options.say });
+    children.push(child);
+    writeChildren(dir, running());
+    return child;
+  };
+  const kill = () => {
+    for (const child of children) child.kill();
+  };
+  // An exception that nobody caught must not leave children behind either.
+  process.once('exit', kill);
+  let client: FleetClient | undefined;
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= endAll();
+    return closing;
+  };
+  const endAll = async () => {
+    client?.close();
+    const [broker, coordinator, ...workers] = children;
+    await Promise.all(workers.map((worker) => worker.stop(WORKER_PATIENCE)));
+    await coordinator?.stop(CONTROL_PATIENCE);
+    await broker?.stop(CONTROL_PATIENCE);
+    process.removeListener('exit', kill);
+    rmSync(fleetFilePath(dir), { force: true });
+    rmSync(join(dir, 'children.json'), { force: true });
+    unlock();
+  };
+  try {
+    await endLeftovers(dir, options.say);
+    const file = await addresses(options);
+    const specs = childSpecs(dir, file, options);
+    mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 });
+    const broker = begin(specs.broker);
+    await until(() => isListening(portOf(file.natsUrl)), [broker], START_DEADLINE_MS, options.signal);
+    const coordinator = begin(specs.coordinator);
+    client = openFleet(file);
+    const reachable = client;
+    const answers = () => reachable.ready(250).then(yes, no);
+    await until(answers, [broker, coordinator], START_DEADLINE_MS, options.signal);
+    writeFleetFile(dir, file);
+    options.say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);
+    for (const spec of specs.workers) begin(spec);
+    const attached = async () => (await attachedWorkers(reachable)) >= specs.workers.length;
+    await until(attached, children, WORKERS_DEADLINE_MS, options.signal);
+    options.say(`${specs.workers.length} worker${specs.workers.length === 1 ? '' : 's'} attached`);
+    return { file, client, children: running, close, kill };
+  } catch (caught) {
+    await close();
+    throw caught;
+  }
+}
+
+const yes = () => true;
+const no = () => false;
+
+/** Workers of this fleet that are there now; what cannot be asked yet counts as none. */
+async function attachedWorkers(client: FleetClient): Promise<number> {
+  try {
+    const { workers } = await client.ask((service) => service.listWorkers, {}, 2000);
+    return workers.filter((worker) => worker.state !== 'lost').length;
+  } catch {
+    return 0;
+  }
+}
+
+async function addresses(options: UpOptions): Promise<FleetFile> {
+  const [port, metricsPort, natsPort] = await freePorts([
+    options.port ?? 0,
+    options.metricsPort ?? 0,
+    options.natsPort ?? 0,
+  ]);
+  return {
+    fleet: 'local',
+    coordinator: `127.0.0.1:${port}`,
+    metrics: `127.0.0.1:${metricsPort}`,
+    natsUrl: `nats://127.0.0.1:${natsPort}`,
+    token: randomBytes(24).toString('hex'),
+    natsToken: randomBytes(24).toString('hex'),
+    pid: process.pid,
+  };
+}
+
+const portOf = (url: string): number => Number(new URL(url).port);
+
+function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
+  const configFile = join(dir, 'nats.conf');
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  writePrivate(
+    configFile,
+    natsServerConfig({
+      port: portOf(file.natsUrl),
+      token: file.natsToken,
+      storeDir: join(dir, 'nats'),
+      serverName: 'pocketfleet',
+    }),
+  );
+  const common = (name: string) => ({
+    name,
+    cwd: PACKAGE_ROOT,
+    logFile: join(dir, 'logs', `${name}.log`),
+  });
+  const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
+    ...common(name),
+    ...program,
+    env: { ...env, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
+  });
+  const broker: ChildSpec = {
+    ...common('nats'),
+    command: findNatsServer(),
+    args: ['--config', configFile],
+    env: {},
+  };
+  const coordinator = spec('coordinator', programCommand('coordinator'), {
+    POCKETFLEET_FLEET: file.fleet,
+    POCKETFLEET_LISTEN: file.coordinator,
+    POCKETFLEET_METRICS_LISTEN: file.metrics,
+    POCKETFLEET_NATS_URL: file.natsUrl,
+  });
+  const workers = Array.from({ length: options.workers }, (_, i) =>
+    spec(`worker-${i + 1}`, programCommand('worker'), workerEnvironment(i, file, options.devices ?? [])),
+  );
+  return { broker, coordinator, workers };
+}
+
+/** One thread a worker: two workers of one thread are 1.4 times as fast as one of two, and the bits do not depend on the machine. */
+function workerEnvironment(
+  index: number,
+  file: FleetFile,
+  devices: readonly string[],
+): Record<string, string> {
+  const device = devices[index % Math.max(1, devices.length)];
+  return {
+    POCKETFLEET_ID: `worker-${index + 1}`,
+    POCKETFLEET_COORDINATOR: file.coordinator,
+    POCKETFLEET_NATS_URL: file.natsUrl,
+    POCKETFLEET_THREADS: '1',
+    POCKETFLEET_METRICS_LISTEN: '127.0.0.1:0',
+    // TensorFlow reads these when the process starts, so they cannot be set later by the worker itself.
+    TF_CPP_MIN_LOG_LEVEL: '2',
+    TF_NUM_INTRAOP_THREADS: '1',
+    TF_NUM_INTEROP_THREADS: '1',
+    OMP_NUM_THREADS: '1',
+    ...(device === undefined ? {} : { CUDA_VISIBLE_DEVICES: device }),
+  };
+}
+
+/** Ends children of a supervisor that was killed before it could do so itself. */
+export async function endLeftovers(dir: string, say: (text: string) => void): Promise<void> {
+  const leftovers = readChildren(dir).filter(isAlive);
+  if (leftovers.length === 0) return;
+  say(
+    `ending ${leftovers.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')}: left by a supervisor that was killed`,
+  );
+  for (const { pid } of leftovers) process.kill(pid, 'SIGTERM');
+  const deadline = performance.now() + 5000;
+  while (leftovers.some(isAlive) && performance.now() < deadline) await systemClock.sleep(50);
+  for (const leftover of leftovers) if (isAlive(leftover)) process.kill(leftover.pid, 'SIGKILL');
+  while (leftovers.some(isAlive)) await systemClock.sleep(20);
+}
+
+/** Waits for a condition; refuses when the deadline passes or one of `children` keeps dying, with the end of its log. */
+async function until(
+  holds: () => Promise<boolean>,
+  children: readonly Supervised[],
+  deadlineMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const deadline = performance.now() + deadlineMs;
+  for (;;) {
+    signal.throwIfAborted();
+    if (await holds()) return;
+    const failing = children.find((child) => child.failures() >= FAILURES_MAX);
+    if (failing) throw startFailure(failing, `${failing.lastEnd()} ${failing.failures()} times in a row`);
+    if (performance.now() > deadline)
+      throw startFailure(children.at(-1)!, `is not ready after ${deadlineMs / 1000} s`);
+    await systemClock.sleep(100, signal);
+  }
+}
+
+function startFailure(child: Supervised, what: string): FleetError {
+  const tail = readFileSync(child.logFile, 'utf8').trimEnd().split('\n').slice(-5).join('\n  ');
+  return new FleetError(
+    'failedPrecondition',
+    `${child.name} ${what}; the end of its log ${child.logFile} says:\n  ${tail === '' ? '(nothing)' : tail}`,
+  );
+}

@@ -1,0 +1,174 @@
+// Commands that ask for something: submit, watch, cancel, verify, export, report. What they show is built by the files
+// that they import; what is done is the coordinator's.
+
+import type { Command } from 'commander';
+import { FleetError } from '../../core/errors.ts';
+import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from './client.ts';
+import { evaluationColumns } from './columns.ts';
+import {
+  type FleetOptions,
+  findRun,
+  fleetCommand,
+  interruptible,
+  pickOne,
+  wholeNumber,
+  withFleet,
+} from './context.ts';
+import { exportRun } from './export-file.ts';
+import { formatBytes } from './format.ts';
+import { print, printJson, say, table, toJson } from './output.ts';
+import { writeReport } from './report-file.ts';
+import { liveScreen } from './screen.ts';
+import { statusLines } from './status-view.ts';
+import { collectOverrides, submitFile } from './submitting.ts';
+import { waitFor } from './waiting.ts';
+import { selectionOf, watch } from './watching.ts';
+
+interface SubmitFlags extends FleetOptions {
+  readonly set: Readonly<Record<string, string>>;
+  readonly dryRun?: boolean;
+  readonly wait?: boolean;
+}
+
+export function addWorkCommands(program: Command): void {
+  fleetCommand(program, 'submit <file>', 'submit a plan, sweep or run (YAML; - reads stdin)')
+    .option(
+      '--set <path=value>',
+      'replace a field, e.g. --set search.strategy.trials=20 (repeatable)',
+      collectOverrides,
+      {},
+    )
+    .option('--dry-run', 'only check it')
+    .option('--wait', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
+    .action((file: string, flags: SubmitFlags) => withFleet(flags, (client) => submit(client, file, flags)));
+  fleetCommand(program, 'watch [id]', 'show the fleet, or one plan, sweep or run, as it changes')
+    .option('--until-finished', 'end when all of it has ended')
+    .action((id: string | undefined, flags: FleetOptions & { untilFinished?: boolean }) =>
+      withFleet(flags, (client) => interruptible((signal) => show(client, id, flags, signal))),
+    );
+  fleetCommand(program, 'cancel <id>', 'end a plan, sweep, trial or run and all that belongs to it')
+    .option('--reason <text>', 'kept in the journal', 'cancelled by a user')
+    .action((id: string, flags: FleetOptions & { reason: string }) =>
+      withFleet(flags, async (client) => {
+        const request = { id: (await selectionIdOf(client, id)) ?? id, reason: flags.reason };
+        const { cancelledIds } = await client.ask((service) => service.cancel, request);
+        if (flags.json) printJson({ cancelledIds });
+        else
+          say(cancelledIds.length === 0 ? `${id} had ended already` : `cancelled ${cancelledIds.join(', ')}`);
+      }),
+    );
+  fleetCommand(program, 'verify <run>', "verify a run's checkpoint on held-out identities, on a worker")
+    .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
+    .option(
+      '--set <file>',
+      'pairs of a .bin set that the workers can read, instead of the held-out identities',
+      '',
+    )
+    .action((run: string, flags: FleetOptions & { stage: number; set: string }) =>
+      withFleet(flags, (client) => verify(client, run, flags)),
+    );
+  fleetCommand(program, 'export <run>', 'write the network of a run to a file')
+    .requiredOption('-o, --output <file>', 'file to write')
+    .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
+    .option('--format <format>', 'safetensors', 'safetensors')
+    .action((run: string, flags: FleetOptions & { output: string; stage: number; format: string }) =>
+      withFleet(flags, async (client) => {
+        const { id } = await findRun(client, run);
+        const written = await exportRun(
+          client,
+          { runId: id, stage: flags.stage, format: flags.format },
+          flags.output,
+        );
+        if (flags.json) printJson(written);
+        else print(`${written.file} (${formatBytes(written.bytes)}, SHA-256 ${written.digest})`);
+      }),
+    );
+  fleetCommand(
+    program,
+    'report <plan>',
+    'write an HTML report of a plan, in one file that needs nothing else',
+  )
+    .requiredOption('-o, --output <file>', 'file to write')
+    .action((plan: string, flags: FleetOptions & { output: string }) =>
+      withFleet(flags, async (client) => {
+        const { plans } = await client.ask((service) => service.listPlans, {});
+        const path = await writeReport(client, pickOne('plan', plans, plan).id, flags.output);
+        if (flags.json) printJson({ file: path });
+        else print(path);
+      }),
+    );
+}
+
+async function submit(client: FleetClient, file: string, flags: SubmitFlags): Promise<void> {
+  const submitted = await submitFile(client, { file, overrides: flags.set, dryRun: flags.dryRun ?? false });
+  const ids = [...submitted.planIds, ...submitted.sweepIds, ...submitted.runIds];
+  if (flags.dryRun) {
+    if (flags.json) printJson({ ok: true });
+    else say(`${file} is right; nothing was submitted`);
+    return;
+  }
+  if (flags.json) printJson(submitted);
+  else for (const id of ids) print(id);
+  if (!flags.wait) return;
+  const failed = await interruptible((signal) =>
+    waitFor(client, submitted, { signal, json: flags.json ?? false }),
+  );
+  if (failed.length > 0) {
+    for (const reason of failed) say(`pocketfleet: ${reason}`);
+    process.exitCode = 1;
+  }
+}
+
+async function show(
+  client: FleetClient,
+  id: string | undefined,
+  flags: { json?: boolean; untilFinished?: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const selection = id === undefined ? ({ kind: 'fleet' } as const) : await selectionOf(client, id);
+  if (selection === undefined)
+    throw new FleetError(
+      'notFound',
+      `no plan, sweep or run is called ${id}, or several are; \`pocketfleet plans\`, \`sweeps\` and \`runs\` list them by id`,
+    );
+  const screen = liveScreen(process.stdout);
+  const options = { signal, untilFinished: flags.untilFinished ?? false, onInterruption: say };
+  try {
+    for await (const snapshot of watch(client, selection, options)) {
+      if (flags.json) print(toJson(snapshot));
+      else screen.show(statusLines(snapshot, screen.columns()));
+    }
+  } finally {
+    screen.close();
+  }
+}
+
+async function selectionIdOf(client: FleetClient, idOrName: string): Promise<string | undefined> {
+  const selection = await selectionOf(client, idOrName);
+  return selection === undefined || selection.kind === 'fleet' ? undefined : selection.id;
+}
+
+/** A worker computes embeddings of every held-out image for this; minutes for a large set. */
+const VERIFY_DEADLINE_MS = 15 * 60_000;
+
+async function verify(
+  client: FleetClient,
+  run: string,
+  flags: { stage: number; set: string; json?: boolean },
+): Promise<void> {
+  const { id } = await findRun(client, run);
+  const request = { runId: id, stage: flags.stage, setPath: flags.set };
+  const { report } = await client.ask((service) => service.verify, request, VERIFY_DEADLINE_MS);
+  if (report?.evaluation === undefined)
+    throw new FleetError('internal', `the coordinator answered without an evaluation of ${id}; see its log`);
+  const { evaluation, rocFpr, rocTpr } = report;
+  if (flags.json) printJson({ evaluation, rocFpr, rocTpr });
+  else
+    print(
+      table(
+        [evaluation],
+        evaluationColumns<Evaluation>((one) => one),
+      ),
+    );
+}

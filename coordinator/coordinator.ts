@@ -1,0 +1,191 @@
+// One coordinator, put together: broker, journal, core, links, services, metrics. Decides only what is wired to what and
+// the beat at which time passes; main.ts is the process around it, tests are another one.
+
+import { createArtefactStore } from '../core/checkpoint/store.ts';
+import type { Clock } from '../core/clock.ts';
+import type { CoordinatorConfig } from '../core/config.ts';
+import type { FleetError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
+import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
+import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { createDriver, type Driver } from './driver.ts';
+import type { Event } from './events.ts';
+import type { Effect } from './inputs.ts';
+import { openJournal } from './journal.ts';
+import { createLinks, type Links } from './links.ts';
+import { createMetrics, serveMetrics } from './metrics.ts';
+import { createProgressBoard } from './progress.ts';
+import { createRecords } from './records.ts';
+import { schedule } from './scheduler.ts';
+import { createFleetService } from './service.ts';
+import type { State } from './state.ts';
+import { createVerifier } from './verifier.ts';
+import { sentenceOf } from './why.ts';
+import { createWorkerService } from './worker-service.ts';
+
+export interface Coordinator {
+  readonly endpoint: string;
+  readonly metricsEndpoint: string;
+  /** Resolves when it cannot go on: the lead is lost or the journal cannot be written. */
+  readonly failed: Promise<FleetError>;
+  /** Stops taking calls, lets those in progress end, leaves the broker. */
+  close(): Promise<void>;
+}
+
+/** How often time is let pass: losses are judged, postponed elastic changes made. */
+const TICK_MS = 200;
+const CLOSE_GRACE_MS = 1_000;
+
+export async function startCoordinator(options: {
+  config: CoordinatorConfig;
+  version: string;
+  log: Logger;
+  clock: Clock;
+}): Promise<Coordinator> {
+  const { config, log, clock } = options;
+  const releases: (() => unknown)[] = [];
+  const close = async () => {
+    for (const release of releases.splice(0).reverse()) await release();
+  };
+  try {
+    const connection = await connectNats({
+      url: config.natsUrl,
+      token: config.natsToken,
+      name: 'coordinator',
+      clock,
+    });
+    releases.push(() => connection.close());
+    await ensureStreams(connection, { clock });
+    const links = createLinks({ clock, log, limits: config });
+    const progress = createProgressBoard();
+    let driver: Driver | undefined;
+    const broker = { connected: true };
+    const metrics = createMetrics({
+      version: options.version,
+      gauged: () => driver && gaugedOf(driver, links, { now: clock.now(), broker }),
+    });
+    const journal = openJournal({ connection, onAppend: metrics.appended });
+    driver = await createDriver({
+      journal,
+      clock,
+      log,
+      version: options.version,
+      connected: () => links.connected,
+      perform: (effect) => perform(links, effect),
+      onEvent(event, before, after) {
+        logEvent(log, event);
+        if (event.kind === 'run.finished' || event.kind === 'run.failed' || event.kind === 'run.cancelled')
+          progress.forget(event.runId);
+        metrics.event(event, before, after);
+      },
+    });
+    releases.push(driver.close);
+    links.expect(driver.state.workers);
+    const verifier = createVerifier({ links, state: () => driver.state });
+    const store = createArtefactStore({ connection, clock });
+    const parts = { driver, journal, links, progress, verifier, clock, log };
+    const fleetService = createFleetService({
+      ...parts,
+      records: createRecords({ connection, store }),
+      onSubmission: metrics.submission,
+    });
+    const welcome = {
+      fleet: config.fleet,
+      heartbeatIntervalMs: config.heartbeatIntervalMs,
+      natsUrl: config.natsUrl,
+    };
+    const workerService = createWorkerService({ ...parts, welcome });
+    const server = await startGrpcServer({
+      listen: config.listen,
+      token: config.token,
+      services: [
+        { definition: FleetServiceService, implementation: fleetService },
+        { definition: WorkerServiceService, implementation: workerService },
+      ],
+      healthOf: ['startup', 'readiness', 'liveness'],
+      observer: metrics.calls,
+    });
+    releases.push(() => server.close(CLOSE_GRACE_MS), links.close);
+    for (const service of ['startup', 'liveness']) server.setHealth(service, true);
+    releases.push(followBroker({ connection, broker, server, log, onReconnect: metrics.reconnected }));
+    const http = await serveMetrics({
+      listen: config.metricsListen,
+      registry: metrics.registry,
+      healthy: () => broker.connected,
+    });
+    releases.push(http.close, startTicking(driver, links));
+    void driver.failed.then((error) => {
+      if (error.code === 'aborted') metrics.fencedWrite();
+    });
+    return { endpoint: server.endpoint, metricsEndpoint: http.endpoint, failed: driver.failed, close };
+  } catch (caught) {
+    await close();
+    throw caught;
+  }
+}
+
+function perform(links: Links, effect: Effect): void {
+  if (effect.kind === 'send') links.send(effect.workerId, effect.command);
+  else links.disconnect(effect.workerId, effect.incarnation, 'this worker was declared lost');
+}
+
+/** Every decision once, with its reason; checkpoints are many and told by metrics. */
+function logEvent(log: Logger, event: Event): void {
+  const level = event.kind === 'run.checkpointed' ? 'debug' : 'info';
+  log[level]({ event: event.kind }, sentenceOf(event));
+}
+
+function gaugedOf(
+  driver: Driver,
+  links: Links,
+  at: { now: number; broker: { connected: boolean } },
+): {
+  state: State;
+  waiting: ReadonlyMap<string, string>;
+  natsConnected: boolean;
+  lastSeenMs: Links['lastSeenMs'];
+} {
+  const { waiting } = schedule(driver.state, { now: at.now, connected: links.connected });
+  return { state: driver.state, waiting, natsConnected: at.broker.connected, lastSeenMs: links.lastSeenMs };
+}
+
+/** Ready while the broker is there: without it nothing can be decided. */
+function followBroker(options: {
+  connection: NatsConnection;
+  broker: { connected: boolean };
+  server: GrpcServer;
+  log: Logger;
+  onReconnect: () => void;
+}): () => void {
+  const { connection, broker, server, log } = options;
+  const set = (connected: boolean) => {
+    broker.connected = connected;
+    for (const service of ['', 'readiness']) server.setHealth(service, connected);
+  };
+  set(true);
+  const follow = async () => {
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') {
+        log.warn('the broker is away');
+        set(false);
+      } else if (status.type === 'reconnect') {
+        log.info('the broker is back');
+        options.onReconnect();
+        set(true);
+      }
+    }
+  };
+  follow().catch((caught) => log.warn({ error: String(caught) }, 'the status of the broker is not followed'));
+  return () => undefined;
+}
+
+function startTicking(driver: Driver, links: Links): () => void {
+  const ignore = () => undefined;
+  const timer = setInterval(() => {
+    for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
+    driver.submit({ kind: 'tick' }).catch(ignore);
+  }, TICK_MS);
+  return () => clearInterval(timer);
+}

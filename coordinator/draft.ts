@@ -1,0 +1,37 @@
+// A decision in the making: the events decided so far, the state as they leave it, and the effects that follow once they
+// are on disk. Local to one step(); what is emitted is decided elsewhere.
+
+import type { Decided, Event } from './events.ts';
+import { evolve } from './evolve.ts';
+import type { Command, Effect } from './inputs.ts';
+import type { State } from './state.ts';
+import type { Table } from './table.ts';
+
+export interface Context {
+  readonly now: number;
+  /** Workers that are on a stream now; others get no new work. */
+  readonly connected: ReadonlySet<string>;
+}
+
+export interface Draft {
+  state: State;
+  readonly context: Context;
+  readonly events: Event[];
+  readonly effects: Effect[];
+}
+
+export function emit(draft: Draft, decided: Decided): void {
+  const event = { ...decided, atMs: draft.context.now } as Event;
+  draft.state = evolve(draft.state, event);
+  draft.events.push(event);
+}
+
+export function send(draft: Draft, workerId: string, command: Command): void {
+  draft.effects.push({ kind: 'send', workerId, command });
+}
+
+/** The next free id of a noun; the tables never shrink. */
+export function nextId(noun: string, table: Table<unknown>): string {
+  return `${noun}-${table.size + 1}`;
+}
+

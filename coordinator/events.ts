@@ -1,0 +1,141 @@
+// The journal's events: every decision that has ever taken effect, with its reason. Written once, read for ever, so a kind
+// is never given another meaning; a field is only added, and optional. What an event does to the state is evolve.ts'.
+
+import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
+import type { Costs, DataFacts, EndState, EvaluationState, Member } from './state.ts';
+
+export type Event = { readonly atMs: number } & (
+  | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
+  | {
+      readonly kind: 'plan.submitted';
+      readonly planId: string;
+      readonly spec: PlanSpec;
+      readonly yaml: string;
+      readonly facts: DataFacts;
+    }
+  | {
+      readonly kind: 'plan.ended';
+      readonly planId: string;
+      readonly state: EndState;
+      readonly reason: string;
+      readonly winnerRunId?: string;
+    }
+  | {
+      readonly kind: 'sweep.submitted';
+      readonly sweepId: string;
+      readonly spec: SweepSpec;
+      readonly facts: DataFacts;
+      readonly planId?: string;
+    }
+  | {
+      /** No further candidate was found: the sweep has fewer trials than asked for. */
+      readonly kind: 'sweep.exhausted';
+      readonly sweepId: string;
+      readonly trialsTotal: number;
+      readonly reason: string;
+    }
+  | { readonly kind: 'sweep.ended'; readonly sweepId: string; readonly state: EndState; readonly reason: string }
+  | {
+      readonly kind: 'trial.proposed';
+      readonly trialId: string;
+      readonly sweepId: string;
+      readonly number: number;
+      readonly genotype: Genotype;
+      readonly genotypeJson: string;
+      readonly costs: Costs;
+      /** Draws used up to and with this one; the next starts there. */
+      readonly nextDraw: number;
+      /** Draws passed over on the way here, with the reason of each. */
+      readonly skipped: readonly { readonly draw: number; readonly reason: string }[];
+    }
+  | {
+      readonly kind: 'trial.ended';
+      readonly trialId: string;
+      readonly state: EndState;
+      readonly reason: string;
+      readonly objective?: number;
+    }
+  | {
+      readonly kind: 'run.created';
+      readonly runId: string;
+      readonly spec: RunSpec;
+      readonly facts: DataFacts;
+      readonly costs: Costs;
+      readonly reason: string;
+      readonly planId?: string;
+      readonly sweepId?: string;
+      readonly trialId?: string;
+      readonly teacherRunId?: string;
+      /** Part that a plan's run plays in it. */
+      readonly role?: 'teacher' | 'student';
+    }
+  | {
+      readonly kind: 'run.assigned';
+      readonly runId: string;
+      readonly generation: number;
+      readonly members: readonly Member[];
+      readonly deviceClass: string;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'run.requeued';
+      readonly runId: string;
+      readonly generation: number;
+      readonly reason: string;
+    }
+  | {
+      /** A worker said that it could not go on, through no fault of the run. */
+      readonly kind: 'run.troubled';
+      readonly runId: string;
+      readonly workerId: string;
+      readonly avoidUntilMs: number;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'run.checkpointed';
+      readonly runId: string;
+      readonly stage: number;
+      readonly step: number;
+      readonly bytes: number;
+      readonly digest: string;
+      readonly workerId: string;
+    }
+  | {
+      readonly kind: 'run.finished';
+      readonly runId: string;
+      readonly generation: number;
+      readonly workerId: string;
+      readonly step: number;
+      readonly weightsDigest: string;
+      readonly evaluation?: EvaluationState;
+    }
+  | {
+      readonly kind: 'run.failed';
+      readonly runId: string;
+      readonly cause: string;
+      readonly reason: string;
+      readonly workerId?: string;
+      readonly step?: number;
+    }
+  | { readonly kind: 'run.cancelled'; readonly runId: string; readonly reason: string }
+  | {
+      readonly kind: 'worker.attached';
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly deviceKind: string;
+      readonly deviceName: string;
+      readonly deviceClass: string;
+      readonly slots: number;
+      readonly host: string;
+      readonly pid: number;
+      readonly version: string;
+      readonly metricsEndpoint: string;
+      readonly reason: string;
+    }
+  | { readonly kind: 'worker.draining'; readonly workerId: string; readonly reason: string }
+  | { readonly kind: 'worker.lost'; readonly workerId: string; readonly incarnation: string; readonly reason: string }
+);
+
+export type EventOf<K extends Event['kind']> = Extract<Event, { kind: K }>;
+/** An event before it has its time: what a decision writes down. */
+export type Decided = Event extends infer E ? (E extends { atMs: number } ? Omit<E, 'atMs'> : never) : never;

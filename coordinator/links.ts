@@ -1,0 +1,172 @@
+// Who is on a stream now and what was last heard: the volatile half of membership. Decides nothing about losses: it keeps
+// the facts that membership.ts judges, asks it at each tick, and passes on its verdicts. Commands to a worker that is
+// away are dropped, because its next hello says what it holds and is answered with the difference.
+
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/log.ts';
+import type { Command, WorkerHello } from './inputs.ts';
+import { lossOf, type Presence, type PresenceLimits } from './membership.ts';
+import type { State } from './state.ts';
+
+/** The stream as this file sees it: worker-service.ts turns commands into messages. */
+export interface Stream {
+  send(command: Command | VerifyCommand): void;
+  /** Ends the stream with a reason; the worker dials again if it lives. */
+  end(reason: string): void;
+}
+
+/** Not a decision of the core: answered by the worker or asked of another one. */
+export interface VerifyCommand {
+  readonly kind: 'verify';
+  readonly requestId: string;
+  readonly runId: string;
+  readonly stage: number;
+  readonly specJson: string;
+  readonly setPath: string;
+}
+
+export interface Links {
+  /** Workers on a stream now. */
+  readonly connected: ReadonlySet<string>;
+  /** After the replay: these workers are expected back, and have the grace of a start to come. */
+  expect(workers: State['workers']): void;
+  lastSeenMs(workerId: string): number | undefined;
+  /** The refusal when another living process has this id. */
+  refusalOf(hello: WorkerHello): string | undefined;
+  attach(hello: WorkerHello, stream: Stream): void;
+  /** The stream has ended; ignored when a newer one took its place. */
+  detach(workerId: string, stream: Stream): void;
+  seen(workerId: string, stream: Stream): boolean;
+  draining(workerId: string): void;
+  send(workerId: string, command: Command | VerifyCommand): boolean;
+  disconnect(workerId: string, incarnation: string, reason: string): void;
+  onDetach(listener: (workerId: string) => void): void;
+  /** Judges everybody; the verdicts become inputs. */
+  judge(): { workerId: string; incarnation: string; reason: string }[];
+  close(): void;
+}
+
+interface Link {
+  readonly incarnation: string;
+  stream: Stream | undefined;
+  presence: Presence;
+}
+
+export function createLinks(options: {
+  clock: Clock;
+  log: Logger;
+  limits: PresenceLimits;
+}): Links {
+  const { clock, log, limits } = options;
+  const links = new Map<string, Link>();
+  const connected = new Set<string>();
+  const listeners: ((workerId: string) => void)[] = [];
+  let judgedAtMs = clock.monotonic();
+
+  function leave(workerId: string, link: Link): void {
+    link.stream = undefined;
+    link.presence = { ...link.presence, detachedAtMs: clock.monotonic() };
+    connected.delete(workerId);
+    for (const listener of listeners) listener(workerId);
+  }
+
+  return {
+    connected,
+    expect(workers) {
+      for (const worker of workers.values()) {
+        if (worker.state === 'lost' || links.has(worker.id)) continue;
+        const presence = {
+          lastSeenMs: clock.monotonic(),
+          draining: worker.state === 'draining',
+          awaited: true,
+        };
+        links.set(worker.id, { incarnation: worker.incarnation, stream: undefined, presence });
+      }
+    },
+    lastSeenMs(workerId) {
+      const link = links.get(workerId);
+      return link && clock.now() - (clock.monotonic() - link.presence.lastSeenMs);
+    },
+    refusalOf(hello) {
+      const link = links.get(hello.workerId);
+      if (link?.stream === undefined || link.incarnation === hello.incarnation) return undefined;
+      const silentMs = clock.monotonic() - link.presence.lastSeenMs;
+      return silentMs < 2 * limits.heartbeatIntervalMs
+        ? `worker id ${hello.workerId} is in use by another living process; give each worker an id of its own`
+        : undefined;
+    },
+    attach(hello, stream) {
+      const before = links.get(hello.workerId);
+      before?.stream?.end('a newer stream of this worker took its place');
+      links.set(hello.workerId, {
+        incarnation: hello.incarnation,
+        stream,
+        presence: {
+          lastSeenMs: clock.monotonic(),
+          draining: before?.incarnation === hello.incarnation && before.presence.draining,
+          awaited: false,
+        },
+      });
+      connected.add(hello.workerId);
+      log.info({ worker: hello.workerId, leases: hello.leases.length }, 'worker attached');
+    },
+    detach(workerId, stream) {
+      const link = links.get(workerId);
+      if (link?.stream !== stream) return;
+      log.info({ worker: workerId }, 'worker stream ended');
+      leave(workerId, link);
+    },
+    seen(workerId, stream) {
+      const link = links.get(workerId);
+      if (link?.stream !== stream) return false;
+      link.presence = { ...link.presence, lastSeenMs: clock.monotonic() };
+      return true;
+    },
+    draining(workerId) {
+      const link = links.get(workerId);
+      if (link) link.presence = { ...link.presence, draining: true };
+    },
+    send(workerId, command) {
+      const stream = links.get(workerId)?.stream;
+      stream?.send(command);
+      return stream !== undefined;
+    },
+    disconnect(workerId, incarnation, reason) {
+      const link = links.get(workerId);
+      // After a restart of the worker the link is already the new process'.
+      if (link === undefined || link.incarnation !== incarnation) return;
+      const { stream } = link;
+      if (stream !== undefined) leave(workerId, link);
+      stream?.end(reason);
+      links.delete(workerId);
+    },
+    onDetach(listener) {
+      listeners.push(listener);
+    },
+    judge() {
+      const now = clock.monotonic();
+      const deafMs = now - judgedAtMs - limits.heartbeatIntervalMs;
+      judgedAtMs = now;
+      // This process itself did not run for a while: what was sent meanwhile is still in its sockets.
+      if (deafMs > 0) for (const link of links.values()) shiftPresence(link, deafMs, now);
+      return [...links].flatMap(([workerId, link]) => {
+        const reason = lossOf(link.presence, now, limits);
+        return reason === undefined ? [] : [{ workerId, incarnation: link.incarnation, reason }];
+      });
+    },
+    close() {
+      for (const link of links.values()) link.stream?.end('the coordinator is stopping');
+      links.clear();
+      connected.clear();
+    },
+  };
+}
+
+function shiftPresence(link: Link, deafMs: number, now: number): void {
+  const { lastSeenMs, detachedAtMs } = link.presence;
+  link.presence = {
+    ...link.presence,
+    lastSeenMs: Math.min(now, lastSeenMs + deafMs),
+    ...(detachedAtMs === undefined ? {} : { detachedAtMs: Math.min(now, detachedAtMs + deafMs) }),
+  };
+}

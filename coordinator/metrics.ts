@@ -1,0 +1,285 @@
+// The coordinator's metrics: one registry, the names of the metric catalogue, and the HTTP server of /metrics and /healthz.
+// Counters follow the events as they happen; gauges read the state when they are scraped. Labels are few: no run and no
+// trial is a label here, a worker may be one.
+
+import { createServer } from 'node:http';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { FleetError } from '../core/errors.ts';
+import type { CallObserver } from '../core/net/grpc-server.ts';
+import { statusName } from '../core/net/grpc-status.ts';
+import type { Event } from './events.ts';
+import { lookup, type Table, valuesOf } from './table.ts';
+import { openRuns, sweepOf, type State } from './state.ts';
+
+export interface Metrics {
+  readonly registry: Registry;
+  readonly calls: CallObserver;
+  event(event: Event, before: State, after: State): void;
+  submission(outcome: 'ok' | 'refused'): void;
+  appended(outcome: 'ok' | 'error', seconds: number): void;
+  fencedWrite(): void;
+  reconnected(): void;
+}
+
+/** What gauges look at when they are scraped. */
+export interface Gauged {
+  readonly state: State;
+  readonly waiting: ReadonlyMap<string, string>;
+  readonly natsConnected: boolean;
+  lastSeenMs(workerId: string): number | undefined;
+}
+
+const rpcBuckets = Array.from({ length: 11 }, (_, i) => 0.001 * 2.5 ** i);
+/** One second to one day. */
+const longBuckets = [1, 2, 5, 15, 60, 180, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
+
+export function createMetrics(options: { version: string; gauged: () => Gauged | undefined }): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  gauges(registry, options);
+  const counters = {
+    ...lifecycleCounters(registry),
+    submissions: counter(registry, 'pocketfleet_sweep_submissions_total', 'Texts submitted.', ['outcome']),
+    fenced: counter(
+      registry,
+      'pocketfleet_coordinator_fenced_writes_total',
+      'Appends refused because another coordinator leads.',
+    ),
+    reconnects: counter(registry, 'pocketfleet_nats_reconnects_total', 'Reconnects.', ['component']),
+  };
+  const publish = new Histogram({
+    name: 'pocketfleet_jetstream_publish_duration_seconds',
+    help: 'Publish to ack.',
+    labelNames: ['stream', 'outcome'],
+    buckets: rpcBuckets,
+    registers: [registry],
+  });
+  return {
+    registry,
+    calls: callObserver(registry),
+    event: (event, before, after) => count(counters, event, before, after),
+    submission: (outcome) => counters.submissions.inc({ outcome }),
+    appended: (outcome, seconds) => publish.observe({ stream: 'PF_JOURNAL', outcome }, seconds),
+    fencedWrite: () => counters.fenced.inc(),
+    reconnected: () => counters.reconnects.inc({ component: 'coordinator' }),
+  };
+}
+
+function counter(registry: Registry, name: string, help: string, labelNames: string[] = []): Counter {
+  return new Counter({ name, help, labelNames, registers: [registry] });
+}
+
+function lifecycleCounters(registry: Registry) {
+  const histogram = (name: string, help: string, labelNames: string[]) =>
+    new Histogram({ name, help, labelNames, buckets: longBuckets, registers: [registry] });
+  return {
+    transitions: counter(registry, 'pocketfleet_trial_transitions_total', 'Trial state changes.', ['from', 'to']),
+    finished: counter(registry, 'pocketfleet_trials_finished_total', 'Trials finished.', ['outcome']),
+    restarts: counter(registry, 'pocketfleet_trial_restarts_total', 'Trial restarts.', ['reason']),
+    gangs: counter(registry, 'pocketfleet_gang_formations_total', 'Gangs formed or dissolved.', ['outcome']),
+    workersLost: counter(registry, 'pocketfleet_workers_lost_total', 'Workers declared lost.'),
+    queueWait: histogram('pocketfleet_trial_queue_wait_seconds', 'Creation of a run to its first gang.', [
+      'priority',
+    ]),
+    duration: histogram('pocketfleet_trial_duration_seconds', 'Wall time of finished trials.', ['outcome']),
+  };
+}
+
+type Counters = ReturnType<typeof lifecycleCounters>;
+
+function count(counters: Counters, event: Event, before: State, after: State): void {
+  switch (event.kind) {
+    case 'trial.proposed':
+      counters.transitions.inc({ from: 'none', to: 'queued' });
+      return;
+    case 'trial.ended': {
+      const trial = lookup(before.trials, event.trialId)!;
+      counters.transitions.inc({ from: trial.state, to: event.state });
+      counters.finished.inc({ outcome: event.state });
+      counters.duration.observe({ outcome: event.state }, (event.atMs - trial.createdAtMs) / 1000);
+      return;
+    }
+    case 'run.created': {
+      const attempts = event.trialId === undefined ? 1 : lookup(after.trials, event.trialId)!.runIds.length;
+      if (attempts > 1) counters.restarts.inc({ reason: 'failed' });
+      return;
+    }
+    case 'run.assigned': {
+      const run = lookup(before.runs, event.runId)!;
+      counters.gangs.inc({ outcome: 'ok' });
+      if (run.generation > 0) return;
+      counters.queueWait.observe(
+        { priority: String(run.spec.priority) },
+        (event.atMs - run.createdAtMs) / 1000,
+      );
+      if (run.trialId !== undefined) counters.transitions.inc({ from: 'queued', to: 'running' });
+      return;
+    }
+    case 'run.requeued':
+      counters.gangs.inc({ outcome: 'aborted' });
+      return;
+    case 'run.troubled':
+      counters.restarts.inc({ reason: 'infrastructure' });
+      return;
+    case 'worker.lost':
+      counters.workersLost.inc();
+      return;
+    default:
+      return;
+  }
+}
+
+function callObserver(registry: Registry): CallObserver {
+  const labelNames = ['grpc_type', 'grpc_service', 'grpc_method'];
+  const started = counter(registry, 'grpc_server_started_total', 'RPCs started.', labelNames);
+  const handled = counter(registry, 'grpc_server_handled_total', 'RPCs completed.', [
+    ...labelNames,
+    'grpc_code',
+  ]);
+  const seconds = new Histogram({
+    name: 'grpc_server_handling_seconds',
+    help: 'RPC handling time.',
+    labelNames,
+    buckets: rpcBuckets,
+    registers: [registry],
+  });
+  const labels = (call: { type: string; service: string; method: string }) => ({
+    grpc_type: call.type,
+    grpc_service: call.service,
+    grpc_method: call.method,
+  });
+  return {
+    started: (call) => started.inc(labels(call)),
+    handled(call) {
+      handled.inc({ ...labels(call), grpc_code: statusName(call.code) });
+      // A stream's length says how long somebody looked, not how long the server took.
+      if (call.type === 'unary') seconds.observe(labels(call), call.seconds);
+    },
+  };
+}
+
+function gauges(registry: Registry, options: { version: string; gauged: () => Gauged | undefined }): void {
+  const gauge = (
+    name: string,
+    help: string,
+    labelNames: string[],
+    fill: (gauge: Gauge, now: Gauged) => void,
+  ) =>
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      registers: [registry],
+      collect() {
+        this.reset();
+        const now = options.gauged();
+        if (now) fill(this, now);
+      },
+    });
+  new Gauge({
+    name: 'pocketfleet_build_info',
+    help: 'Build information, always 1.',
+    labelNames: ['component', 'version', 'node_version'],
+    registers: [registry],
+  }).set({ component: 'coordinator', version: options.version, node_version: process.version }, 1);
+  gauge('pocketfleet_coordinator_leader', '1 when this replica leads.', [], (g, now) =>
+    g.set(now.state.epoch > 0 ? 1 : 0),
+  );
+  gauge('pocketfleet_coordinator_epoch', 'Times that a coordinator took the lead.', [], (g, now) =>
+    g.set(now.state.epoch),
+  );
+  gauge('pocketfleet_nats_connected', '1 while connected to NATS.', ['component'], (g, now) =>
+    g.set({ component: 'coordinator' }, now.natsConnected ? 1 : 0),
+  );
+  gauge('pocketfleet_plans', 'Plans by state.', ['state'], (g, { state }) => byState(g, state.plans));
+  gauge('pocketfleet_sweeps', 'Sweeps by state.', ['state'], (g, { state }) => byState(g, state.sweeps));
+  gauge('pocketfleet_trials', 'Trials by state.', ['state'], (g, { state }) => byState(g, state.trials));
+  gauge('pocketfleet_runs', 'Runs by kind and state.', ['kind', 'state'], (g, { state }) => {
+    for (const run of valuesOf(state.runs)) g.inc({ kind: run.spec.kind, state: run.state });
+  });
+  gauge('pocketfleet_sweep_best_objective', 'Best so far in a running sweep.', ['sweep', 'objective'], fillBest);
+  gauge('pocketfleet_scheduler_unschedulable_trials', 'Runs that wait for workers.', ['reason'], (g, now) => {
+    for (const reason of now.waiting.values()) g.inc({ reason: waitingKind(reason) });
+  });
+  gauge('pocketfleet_workers', 'Workers by state.', ['state'], fillWorkers);
+  gauge('pocketfleet_gpus', 'GPUs by state.', ['state', 'gpu_model'], (g, { state }) => {
+    for (const worker of state.workers.values())
+      if (worker.deviceKind !== 'cpu') g.inc({ state: worker.state, gpu_model: worker.deviceName });
+  });
+  gauge('pocketfleet_worker_last_heartbeat_timestamp_seconds', 'Last report.', ['worker'], (g, now) => {
+    for (const worker of now.state.workers.values()) {
+      const seenMs = now.lastSeenMs(worker.id);
+      if (worker.state !== 'lost' && seenMs !== undefined) g.set({ worker: worker.id }, seenMs / 1000);
+    }
+  });
+  gauge('pocketfleet_workers_desired', 'Workers the open runs could use.', [], (g, { state }) =>
+    g.set(openRuns(state).reduce((sum, run) => sum + run.spec.workers.max, 0)),
+  );
+}
+
+function byState(gauge: Gauge, things: Table<{ readonly state: string }>): void {
+  for (const thing of valuesOf(things)) gauge.inc({ state: thing.state });
+}
+
+function fillBest(gauge: Gauge, { state }: Gauged): void {
+  for (const id of state.openSweepIds) {
+    const best = sweepOf(state, id).bestTrialId;
+    const objective = best === undefined ? undefined : lookup(state.trials, best)?.objective;
+    if (objective !== undefined) gauge.set({ sweep: id, objective: 'accuracy' }, objective);
+  }
+}
+
+function fillWorkers(gauge: Gauge, { state }: Gauged): void {
+  const busy = new Set(openRuns(state).flatMap((run) => run.gang.map((member) => member.workerId)));
+  for (const worker of state.workers.values())
+    gauge.inc({
+      state: worker.state !== 'attached' ? worker.state : busy.has(worker.id) ? 'busy' : 'idle',
+    });
+}
+
+/** The few kinds of reasons that a label may have. */
+function waitingKind(reason: string): string {
+  if (reason.includes('its teacher')) return 'teacher_not_started';
+  if (reason.includes('device class')) return 'model_mismatch';
+  return 'insufficient_workers';
+}
+
+/** Serves /metrics and /healthz; close it with `close()`. */
+export async function serveMetrics(options: {
+  listen: string;
+  registry: Registry;
+  healthy: () => boolean;
+}): Promise<{ endpoint: string; close(): Promise<void> }> {
+  const at = options.listen.lastIndexOf(':');
+  const host = options.listen.slice(0, at);
+  const server = createServer((request, response) => {
+    if (request.url === '/healthz') {
+      const healthy = options.healthy();
+      response.writeHead(healthy ? 200 : 503, { 'content-type': 'text/plain' });
+      response.end(healthy ? 'ok\n' : 'not leading or not connected\n');
+    } else if (request.url === '/metrics') {
+      options.registry.metrics().then(
+        (text) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(text),
+        (caught) => response.writeHead(500).end(String(caught)),
+      );
+    } else response.writeHead(404).end('/metrics and /healthz are here\n');
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new FleetError('failedPrecondition', `cannot listen on ${options.listen}: ${cause.message}`, { cause }),
+      ),
+    );
+    server.listen(Number(options.listen.slice(at + 1)), host, resolve);
+  });
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return {
+    endpoint: `${host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

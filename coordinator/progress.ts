@@ -1,0 +1,40 @@
+// How far runs are: the newest step point of each, as their workers report it a few times a second. Volatile by design:
+// after a restart of the coordinator it is there again within a second, and nothing is decided by it.
+
+import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { RunState } from './state.ts';
+
+export interface Progress {
+  readonly generation: number;
+  readonly point: StepPoint;
+  /** Teacher's stage that a student waits for; 0: it does not wait. */
+  readonly waitingForStage: number;
+}
+
+export interface ProgressBoard {
+  of(runId: string): Progress | undefined;
+  /** Takes a report about the current generation; others are old. */
+  report(run: RunState, workerId: string, progress: Progress): boolean;
+  forget(runId: string): void;
+}
+
+export function createProgressBoard(): ProgressBoard {
+  const newest = new Map<string, Progress>();
+  return {
+    of: (runId) => newest.get(runId),
+    report(run, workerId, progress) {
+      const rank = run.gang.findIndex((member) => member.workerId === workerId);
+      if (run.state !== 'running' || run.generation !== progress.generation || rank < 0) return false;
+      const before = newest.get(run.id);
+      // Members are at most a step apart; what one says later about an earlier step is older news.
+      const older =
+        before !== undefined &&
+        before.generation === progress.generation &&
+        before.point.step > progress.point.step;
+      if (older) return false;
+      newest.set(run.id, progress);
+      return true;
+    },
+    forget: (runId) => void newest.delete(runId),
+  };
+}

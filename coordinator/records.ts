@@ -1,0 +1,131 @@
+// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides order and that each step
+// is told once; what was written is the workers'. Never in the way of decisions: it has no state and writes nothing.
+
+import { createHash } from 'node:crypto';
+import { jetstream } from '@nats-io/jetstream';
+import { decodeCheckpoint } from '../core/checkpoint/format.ts';
+import type { ArtefactStore } from '../core/checkpoint/store.ts';
+import { FleetError } from '../core/errors.ts';
+import { exportSafetensors } from '../core/model/export.ts';
+import type { NatsConnection } from '../core/net/nats.ts';
+import {
+  checkpointKey,
+  evaluationKey,
+  HISTORY_STREAM,
+  historySubject,
+  LOG_STREAM,
+  logSubject,
+} from '../core/net/subjects.ts';
+import { buildNetwork } from '../core/nn/build.ts';
+import { layoutOf } from '../core/nn/layout.ts';
+import { EvaluationReport, type ExportChunk, LogLine, StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { RunState } from './state.ts';
+
+export interface Records {
+  /** In step order, each step once. */
+  history(runId: string): Promise<StepPoint[]>;
+  logs(options: {
+    runId: string;
+    workerId: string;
+    follow: boolean;
+    signal: AbortSignal;
+  }): AsyncGenerator<LogLine>;
+  evaluation(run: RunState): Promise<EvaluationReport>;
+  exported(run: RunState, stage: number): AsyncGenerator<ExportChunk>;
+}
+
+/** Bytes of one message of an export; the measured best for gRPC streams. */
+const CHUNK_BYTES = 256 * 1024;
+
+export function createRecords(options: { connection: NatsConnection; store: ArtefactStore }): Records {
+  const { connection, store } = options;
+  return {
+    async history(runId) {
+      const points = new Map<number, StepPoint>();
+      const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
+      for await (const bytes of messages(connection, source)) {
+        const point = StepPoint.decode(bytes);
+        points.set(point.step, point);
+      }
+      return [...points.values()].sort((a, b) => a.step - b.step);
+    },
+    async *logs({ runId, workerId, follow, signal }) {
+      const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
+      for await (const bytes of messages(connection, { stream: LOG_STREAM, subject, follow, signal }))
+        yield LogLine.decode(bytes);
+    },
+    async evaluation(run) {
+      try {
+        return EvaluationReport.decode((await store.getArtefact(evaluationKey(run.id))).bytes);
+      } catch (caught) {
+        if (!(caught instanceof FleetError) || caught.code !== 'notFound') throw caught;
+        throw new FleetError(
+          'notFound',
+          `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,
+          { cause: caught },
+        );
+      }
+    },
+    exported: (run, stage) => exported(store, run, stage),
+  };
+}
+
+/** The payloads of a subject from the first to the newest, and with `follow` those to come. */
+async function* messages(
+  connection: NatsConnection,
+  source: { stream: string; subject: string; follow: boolean; signal?: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  const { stream, subject, follow, signal } = source;
+  const consumer = await jetstream(connection).consumers.get(stream, { filter_subjects: subject });
+  const stop = () => incoming?.stop();
+  let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;
+  try {
+    const { num_pending: pending } = await consumer.info();
+    if (pending === 0 && !follow) return;
+    incoming = await consumer.consume({ max_messages: 500 });
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) return;
+    for await (const message of incoming) {
+      yield message.data;
+      if (!follow && message.info.pending === 0) return;
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    incoming?.stop();
+    // An ordered consumer would stay at the broker until it is noticed to be idle.
+    await consumer.delete().catch(() => false);
+  }
+}
+
+async function* exported(store: ArtefactStore, run: RunState, wanted: number): AsyncGenerator<ExportChunk> {
+  const stage = wanted === 0 ? run.checkpoints.at(-1)?.stage : wanted;
+  if (stage === undefined || !run.checkpoints.some((checkpoint) => checkpoint.stage === stage)) {
+    const known = run.checkpoints.map((checkpoint) => checkpoint.stage).join(', ');
+    throw new FleetError(
+      'notFound',
+      `${run.id} has no checkpoint${wanted === 0 ? ' yet' : ` of stage ${wanted}`}; it has ${known === '' ? 'none' : `stages ${known}`}`,
+    );
+  }
+  const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
+  const checkpoint = decodeCheckpoint(bytes);
+  const network = buildNetwork(run.spec.network);
+  const file = exportSafetensors({
+    network,
+    layout: layoutOf(network, { classes: run.facts.classes }),
+    weights: checkpoint.weights,
+    running: checkpoint.running,
+    steps: checkpoint.step,
+    metadata: {
+      pocketfleet_run: run.id,
+      pocketfleet_stage: String(stage),
+      pocketfleet_step: String(checkpoint.step),
+      weights_digest: checkpoint.weightsDigest,
+    },
+  });
+  const digest = createHash('sha256').update(file).digest('hex');
+  for (let at = 0; at < file.length; at += CHUNK_BYTES) {
+    const data = Buffer.from(file.subarray(at, at + CHUNK_BYTES));
+    const last = at + CHUNK_BYTES >= file.length;
+    yield { data, totalBytes: file.length, digest: last ? digest : '' };
+  }
+}

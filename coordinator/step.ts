@@ -1,0 +1,262 @@
+// The core: (state, input, now) -> events, the state they lead to, and effects. Pure: it reads no clock, sends nothing and
+// keeps nothing. The driver appends the events to the journal and performs the effects only after that. An input that is
+// refused throws a FleetError and leaves no trace.
+
+import { FleetError } from '../core/errors.ts';
+import { type Context, type Draft, emit, nextId, send } from './draft.ts';
+import type { Event, EventOf } from './events.ts';
+import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
+import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
+import { cancelSweep, settle } from './settle.ts';
+import { hasEnded, runOf, type RunState, type State } from './state.ts';
+import { costsOf } from './strategies/random.ts';
+import { lookup } from './table.ts';
+
+export interface Decision {
+  readonly state: State;
+  readonly events: readonly Event[];
+  readonly effects: readonly Effect[];
+  readonly answer?: Answer;
+}
+
+/** Failures reported as infrastructure that a run survives without a checkpoint in between. */
+const INFRASTRUCTURE_FAILURES_MAX = 10;
+/** Memory is mostly a matter of the spec: fewer tries. */
+const MEMORY_FAILURES_MAX = 3;
+const AVOID_MS_MAX = 30_000;
+
+export function step(state: State, input: Input, context: Context): Decision {
+  const draft: Draft = { state, context, events: [], effects: [] };
+  const answer = decide(draft, input);
+  settle(draft);
+  return {
+    state: draft.state,
+    events: draft.events,
+    effects: draft.effects,
+    ...(answer ? { answer: answer() } : {}),
+  };
+}
+
+/** An answer is made after everything that follows has been decided, hence a function. */
+function decide(draft: Draft, input: Input): (() => Answer) | undefined {
+  switch (input.kind) {
+    case 'started':
+      emit(draft, { kind: 'coordinator.started', epoch: draft.state.epoch + 1, version: input.version });
+      return undefined;
+    case 'submit':
+      return submit(draft, input.documents);
+    case 'cancel':
+      return cancel(draft, input);
+    case 'attached':
+      attach(draft, input.hello);
+      return undefined;
+    case 'reported':
+      report(draft, input.workerId, input.report);
+      if (input.sequence > 0)
+        send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
+      return undefined;
+    case 'lost':
+      lose(draft, input);
+      return undefined;
+    case 'tick':
+      return undefined;
+  }
+}
+
+function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answer {
+  const planIds: string[] = [];
+  const sweepIds: string[] = [];
+  const runIds: string[] = [];
+  // Teachers first, so that a student may stand before its teacher in the text.
+  const rank = (document: CheckedDocument) =>
+    document.kind === 'run' && document.spec.kind === 'student' ? 1 : 0;
+  const teachers = new Map<string, string>();
+  for (const document of [...documents].sort((a, b) => rank(a) - rank(b))) {
+    if (document.kind === 'plan') {
+      const planId = nextId('plan', draft.state.plans);
+      emit(draft, { ...document, kind: 'plan.submitted', planId });
+      planIds.push(planId);
+    } else if (document.kind === 'sweep') {
+      const sweepId = nextId('sweep', draft.state.sweeps);
+      emit(draft, { ...document, kind: 'sweep.submitted', sweepId });
+      sweepIds.push(sweepId);
+    } else {
+      const runId = createRun(draft, document, teachers);
+      if (document.spec.kind === 'teacher') teachers.set(document.spec.name, runId);
+      runIds.push(runId);
+    }
+  }
+  return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
+}
+
+function createRun(
+  draft: Draft,
+  document: Extract<CheckedDocument, { kind: 'run' }>,
+  teachers: ReadonlyMap<string, string>,
+): string {
+  const { spec, facts } = document;
+  const runId = nextId('run', draft.state.runs);
+  const named = spec.distillation?.teacher;
+  const teacherRunId = named === undefined ? undefined : (teachers.get(named) ?? named);
+  if (teacherRunId !== undefined) usableTeacher(draft.state, teacherRunId);
+  emit(draft, {
+    kind: 'run.created',
+    runId,
+    spec:
+      spec.distillation && teacherRunId !== undefined
+        ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }
+        : spec,
+    facts,
+    costs: costsOf(spec.network),
+    reason: 'submitted',
+    ...(teacherRunId === undefined ? {} : { teacherRunId }),
+  });
+  return runId;
+}
+
+/** The run that a student may name as its teacher, or the refusal. */
+export function usableTeacher(state: State, id: string): RunState {
+  const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
+  const teacher = lookup(state.runs, id);
+  if (teacher === undefined)
+    throw refuse(
+      `${JSON.stringify(id)} is neither a teacher run of this text nor a run of this fleet; see \`pocketfleet runs\``,
+    );
+  if (teacher.spec.kind !== 'teacher') throw refuse(`${id} is a ${teacher.spec.kind}, not a teacher`);
+  if (teacher.state === 'failed' || teacher.state === 'cancelled')
+    throw refuse(`${id} was ${teacher.state}: ${teacher.reason}`);
+  return teacher;
+}
+
+function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {
+  const { id } = input;
+  const reason = input.reason === '' ? 'by request' : input.reason;
+  const { plans, sweeps, trials, runs } = draft.state;
+  const thing = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
+  if (thing === undefined)
+    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  if (!hasEnded(thing)) {
+    const state = 'cancelled';
+    if (lookup(plans, id)) emit(draft, { kind: 'plan.ended', planId: id, state, reason });
+    else if (lookup(sweeps, id)) cancelSweep(draft, id, reason);
+    else if (lookup(trials, id)) emit(draft, { kind: 'trial.ended', trialId: id, state, reason });
+    else endRun(draft, runOf(draft.state, id), { kind: 'run.cancelled', runId: id, reason }, reason);
+  }
+  // What belongs to it is ended by settle(), as it would be had the coordinator been killed right here.
+  return () => ({ kind: 'cancelled', ids: draft.events.flatMap(cancelledBy) });
+}
+
+function cancelledBy(event: Event): string[] {
+  if (event.kind === 'run.cancelled') return [event.runId];
+  if (event.kind === 'trial.ended' && event.state === 'cancelled') return [event.trialId];
+  if (event.kind === 'sweep.ended' && event.state === 'cancelled') return [event.sweepId];
+  if (event.kind === 'plan.ended' && event.state === 'cancelled') return [event.planId];
+  return [];
+}
+
+function attach(draft: Draft, hello: WorkerHello): void {
+  const { leases, ...facts } = hello;
+  const known = draft.state.workers.get(hello.workerId);
+  const restarted = known !== undefined && known.incarnation !== hello.incarnation;
+  if (restarted)
+    lose(draft, {
+      workerId: known.id,
+      incarnation: known.incarnation,
+      reason: `process ${known.pid} is gone: ${hello.workerId} came back as process ${hello.pid}`,
+    });
+  if (known === undefined || restarted || known.state === 'lost')
+    emit(draft, {
+      kind: 'worker.attached',
+      ...facts,
+      reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
+    });
+  send(draft, hello.workerId, { kind: 'welcome' });
+  reconcileLeases(draft, hello.workerId, leases);
+}
+
+function lose(draft: Draft, input: { workerId: string; incarnation: string; reason: string }): void {
+  const worker = draft.state.workers.get(input.workerId);
+  if (worker === undefined || worker.incarnation !== input.incarnation || worker.state === 'lost') return;
+  const { workerId, incarnation, reason } = input;
+  emit(draft, { kind: 'worker.lost', workerId, incarnation, reason });
+  draft.effects.push({ kind: 'disconnect', workerId, incarnation });
+  for (const run of runsHeldBy(draft.state, workerId))
+    leaveGang(draft, run, { workerId, reason: `${workerId} was lost: ${reason}`, gone: true });
+}
+
+function report(draft: Draft, workerId: string, said: Report): void {
+  switch (said.kind) {
+    case 'checkpointStored': {
+      const run = lookup(draft.state.runs, said.runId);
+      // From any generation: what is stored is stored, and equal stages hold equal bytes.
+      if (run === undefined || run.checkpoints.some(({ stage }) => stage === said.stage)) return;
+      emit(draft, { ...said, kind: 'run.checkpointed', workerId });
+      return;
+    }
+    case 'finished': {
+      const run = currentRun(draft.state, workerId, said);
+      if (run) endRun(draft, run, { ...said, kind: 'run.finished', workerId }, 'finished');
+      return;
+    }
+    case 'failed': {
+      const run = currentRun(draft.state, workerId, said);
+      if (run) failed(draft, run, { ...said, workerId });
+      return;
+    }
+    case 'draining': {
+      if (draft.state.workers.get(workerId)?.state !== 'attached') return;
+      emit(draft, { kind: 'worker.draining', workerId, reason: 'told to stop; gives its runs to others' });
+      for (const run of runsHeldBy(draft.state, workerId))
+        leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
+      return;
+    }
+    case 'released':
+      return;
+  }
+}
+
+/** The run a report is about, if it still is this worker's in this generation; otherwise the report is old and void. */
+function currentRun(
+  state: State,
+  workerId: string,
+  said: { runId: string; generation: number },
+): RunState | undefined {
+  const run = lookup(state.runs, said.runId);
+  const current =
+    run?.state === 'running' &&
+    run.generation === said.generation &&
+    run.gang.some((member) => member.workerId === workerId);
+  return current ? run : undefined;
+}
+
+function failed(draft: Draft, run: RunState, said: Extract<Report, { kind: 'failed' }> & { workerId: string }): void {
+  const { cause, message, workerId } = said;
+  const failures = run.infrastructureFailures + 1;
+  const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
+  const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
+  if (!elsewhere || failures >= failuresMax) {
+    const reason = elsewhere ? `${message} (on ${workerId}; ${failures} failures in a row)` : message;
+    const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
+      kind: 'run.failed',
+      runId: run.id,
+      cause,
+      reason,
+      workerId,
+      step: said.step,
+    };
+    endRun(draft, run, event, reason);
+    return;
+  }
+  emit(draft, {
+    kind: 'run.troubled',
+    runId: run.id,
+    workerId,
+    avoidUntilMs: draft.context.now + Math.min(AVOID_MS_MAX, 500 * 2 ** failures),
+    reason: `${cause}: ${message}`,
+  });
+  leaveGang(draft, runOf(draft.state, run.id), {
+    workerId,
+    reason: `${workerId} could not go on: ${message}`,
+    gone: false,
+  });
+}

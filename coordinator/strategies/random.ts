@@ -1,0 +1,69 @@
+// Random search: which candidate comes next. Draws are numbered, so that the same sweep proposes the same candidates in the
+// same order wherever and whenever it runs. Isomorphic cells count once and constraints are checked here, before a
+// candidate costs anything. When trials start and what becomes of them is step.ts'.
+
+import { buildNetwork } from '../../core/nn/build.ts';
+import { describe } from '../../core/nn/describe.ts';
+import { randomGenotype } from '../../core/nn/genotype.ts';
+import { canonicalJson, type Genotype, type NetworkSpec, type SweepSpec } from '../../core/spec.ts';
+import type { Costs } from '../state.ts';
+
+/** Draws that one proposal may pass over; with more, the space or its constraints have too few candidates left. */
+const DRAWS_MAX = 500;
+
+export interface Candidate {
+  readonly genotype: Genotype;
+  readonly genotypeJson: string;
+  readonly costs: Costs;
+  readonly nextDraw: number;
+  readonly skipped: readonly { readonly draw: number; readonly reason: string }[];
+}
+
+/** The next candidate that is new and within the constraints, or the reason why there is none. */
+export function proposeRandom(options: {
+  spec: SweepSpec;
+  nextDraw: number;
+  /** Trial that has this canonical genotype already. */
+  trialWith: (genotypeJson: string) => string | undefined;
+}): Candidate | { readonly exhausted: string } {
+  const { spec } = options;
+  const ops = spec.space.ops.filter((op) => op !== 'none');
+  const skipped: { draw: number; reason: string }[] = [];
+  for (let draw = options.nextDraw; draw < options.nextDraw + DRAWS_MAX; draw++) {
+    const genotype = randomGenotype(ops, spec.strategy.seed, draw);
+    const genotypeJson = canonicalJson(genotype);
+    const twin = options.trialWith(genotypeJson);
+    if (twin !== undefined) {
+      skipped.push({ draw, reason: `isomorphic to ${twin}` });
+      continue;
+    }
+    const costs = costsOf(candidateNetwork(spec, genotype));
+    const broken = violation(spec.constraints, costs);
+    if (broken === undefined) return { genotype, genotypeJson, costs, nextDraw: draw + 1, skipped };
+    skipped.push({ draw, reason: broken });
+  }
+  const last = skipped.at(-1);
+  return {
+    exhausted: `${DRAWS_MAX} draws in a row gave no new candidate within the constraints (last: ${last?.reason ?? 'none'})`,
+  };
+}
+
+/** A genotype in the sweep's space. */
+export function candidateNetwork(spec: Pick<SweepSpec, 'space'>, genotype: Genotype): NetworkSpec {
+  const { channels, layers, embedding } = spec.space;
+  return { kind: 'pocketnet', channels, layers, embedding, genotype };
+}
+
+export function costsOf(network: NetworkSpec): Costs {
+  const { parameters, mflops, multiplyAdds } = describe(buildNetwork(network));
+  return { parameters, mflops, multiplyAdds };
+}
+
+function violation(constraints: SweepSpec['constraints'], costs: Costs): string | undefined {
+  const { parametersMax, mflopsMax } = constraints;
+  if (parametersMax !== undefined && costs.parameters > parametersMax)
+    return `${costs.parameters} parameters, at most ${parametersMax} allowed`;
+  if (mflopsMax !== undefined && costs.mflops > mflopsMax)
+    return `${costs.mflops.toFixed(1)} MFLOPs, at most ${mflopsMax} allowed`;
+  return undefined;
+}

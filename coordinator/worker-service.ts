@@ -1,0 +1,233 @@
+// The Attach stream: wire messages to domain types and back. The first report says who dials; later ones are passed to
+// whom they concern. Decides nothing but whether a message is well-formed: a worker that sends nonsense is cut off.
+
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { FleetError, toFleetError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import { toStatus } from '../core/net/grpc-status.ts';
+import { canonicalJson } from '../core/spec.ts';
+import type { Evaluation } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type {
+  Hello,
+  WorkerCommand,
+  WorkerReport,
+  WorkerServiceServer,
+} from '../proto/gen/pocketfleet/v1/worker.ts';
+import type { Driver } from './driver.ts';
+import type { Command, FailureCause, Report, WorkerHello } from './inputs.ts';
+import type { Links, Stream, VerifyCommand } from './links.ts';
+import type { ProgressBoard } from './progress.ts';
+import type { EvaluationState } from './state.ts';
+import { lookup } from './table.ts';
+import type { Verifier } from './verifier.ts';
+
+interface Parts {
+  readonly driver: Driver;
+  readonly links: Links;
+  readonly progress: ProgressBoard;
+  readonly verifier: Verifier;
+  readonly log: Logger;
+  readonly welcome: { readonly fleet: string; readonly heartbeatIntervalMs: number; readonly natsUrl: string };
+}
+
+type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;
+
+/** Bytes that may wait for a worker that does not read; it is cut off then and told everything again when it dials. */
+const PENDING_BYTES_MAX = 32 << 20;
+
+export function createWorkerService(parts: Parts): WorkerServiceServer {
+  return { attach: (call: Call) => serve(parts, call) };
+}
+
+function serve(parts: Parts, call: Call): void {
+  const stream = streamOf(parts, call);
+  let worker: { id: string; incarnation: string } | undefined;
+  call.on('data', (report: WorkerReport) => {
+    try {
+      if (worker === undefined) worker = greet(parts, stream, report);
+      else if (parts.links.seen(worker.id, stream)) take(parts, worker, report);
+    } catch (caught) {
+      const error = toFleetError(caught);
+      parts.log.warn({ worker: worker?.id, error: error.message }, 'a worker was cut off');
+      if (worker) parts.links.detach(worker.id, stream);
+      call.emit('error', toStatus(error));
+    }
+  });
+  const gone = () => {
+    if (worker) parts.links.detach(worker.id, stream);
+  };
+  call.on('cancelled', gone);
+  call.on('error', gone);
+  call.on('end', () => {
+    gone();
+    call.end();
+  });
+}
+
+function streamOf(parts: Parts, call: Call): Stream {
+  let open = true;
+  return {
+    send(command) {
+      if (!open || call.cancelled) return;
+      call.write(toMessage(command, parts.welcome));
+      if (call.writableLength > PENDING_BYTES_MAX) this.end('does not read its commands');
+    },
+    end(reason) {
+      if (!open) return;
+      open = false;
+      call.emit('error', toStatus(new FleetError('unavailable', reason)));
+    },
+  };
+}
+
+function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string; incarnation: string } {
+  if (report.kind?.$case !== 'hello')
+    throw new FleetError('invalidArgument', 'the first report on a stream must be hello');
+  const hello = helloOf(report.kind.value);
+  const refusal = parts.links.refusalOf(hello);
+  // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
+  if (refusal !== undefined) throw new FleetError('unavailable', refusal);
+  parts.links.attach(hello, stream);
+  tell(parts, parts.driver.submit({ kind: 'attached', hello }));
+  return { id: hello.workerId, incarnation: hello.incarnation };
+}
+
+function take(parts: Parts, worker: { id: string; incarnation: string }, message: WorkerReport): void {
+  const { kind, sequence } = message;
+  if (kind === undefined) throw new FleetError('invalidArgument', 'a report without a kind');
+  switch (kind.$case) {
+    case 'hello':
+      throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
+    case 'heartbeat':
+      return;
+    case 'progress': {
+      const { runId, generation, point, waitingForStage } = kind.value;
+      const run = lookup(parts.driver.state.runs, runId);
+      if (run && point && parts.progress.report(run, worker.id, { generation, point, waitingForStage }))
+        parts.driver.touch();
+      return;
+    }
+    case 'verifyResult':
+      parts.verifier.answered(kind.value.requestId, kind.value);
+      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      return;
+    default: {
+      if (kind.$case === 'draining') parts.links.draining(worker.id);
+      const input = {
+        kind: 'reported',
+        workerId: worker.id,
+        incarnation: worker.incarnation,
+        sequence,
+        report: reportOf(kind),
+      } as const;
+      tell(parts, parts.driver.submit(input));
+    }
+  }
+}
+
+/** Nobody waits for the answer: what follows reaches the worker as commands, and a lost lead ends the process. */
+function tell(parts: Parts, submitted: Promise<unknown>): void {
+  submitted.catch((caught) =>
+    parts.log.warn({ error: toFleetError(caught).message }, 'a report was not taken'),
+  );
+}
+
+function helloOf(hello: Hello): WorkerHello {
+  const { device } = hello;
+  if (hello.workerId === '' || hello.incarnation === '' || device === undefined || hello.slots < 1)
+    throw new FleetError(
+      'invalidArgument',
+      'hello needs worker_id, incarnation, device and at least one slot',
+    );
+  return {
+    workerId: hello.workerId,
+    incarnation: hello.incarnation,
+    version: hello.version,
+    host: hello.host,
+    pid: hello.pid,
+    deviceKind: device.kind,
+    deviceName: device.name,
+    deviceClass: device.deviceClass,
+    slots: hello.slots,
+    leases: hello.leases.map(({ runId, generation }) => ({ runId, generation })),
+    metricsEndpoint: hello.metricsEndpoint,
+  };
+}
+
+type Journalled = Exclude<
+  NonNullable<WorkerReport['kind']>,
+  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' }
+>;
+
+function reportOf(kind: Journalled): Report {
+  switch (kind.$case) {
+    case 'checkpointStored': {
+      const { runId, stage, step, bytes, digest } = kind.value;
+      return { kind: 'checkpointStored', runId, stage, step, bytes, digest };
+    }
+    case 'finished': {
+      const { runId, generation, step, weightsDigest, evaluation } = kind.value;
+      return {
+        kind: 'finished',
+        runId,
+        generation,
+        step,
+        weightsDigest,
+        ...(evaluation ? { evaluation: evaluationOf(evaluation) } : {}),
+      };
+    }
+    case 'failed': {
+      const { runId, generation, message, step } = kind.value;
+      return { kind: 'failed', runId, generation, cause: causeOf(kind.value.cause), message, step };
+    }
+    case 'draining':
+      return { kind: 'draining' };
+    case 'released':
+      return { kind: 'released' };
+  }
+}
+
+function causeOf(text: string): FailureCause {
+  if (text === 'infrastructure' || text === 'out_of_memory' || text === 'numeric' || text === 'user')
+    return text;
+  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${JSON.stringify(text)}`);
+}
+
+/** NaN does not survive JSON: what was not measured is absent in the state. */
+function evaluationOf(evaluation: Evaluation): EvaluationState {
+  const { accuracyUntrained, ...measured } = evaluation;
+  return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
+}
+
+function toMessage(command: Command | VerifyCommand, welcome: Parts['welcome']): WorkerCommand {
+  switch (command.kind) {
+    case 'welcome':
+      return { kind: { $case: 'welcome', value: { ...welcome } } };
+    case 'acknowledge':
+      return { kind: { $case: 'acknowledge', value: { sequence: command.sequence } } };
+    case 'release': {
+      const { runId, generation, reason } = command;
+      return { kind: { $case: 'release', value: { runId, generation, reason } } };
+    }
+    case 'verify': {
+      const { kind: _kind, ...value } = command;
+      return { kind: { $case: 'verify', value } };
+    }
+    case 'assign': {
+      const { runId, generation, spec, members } = command;
+      return {
+        kind: {
+          $case: 'assign',
+          value: {
+            runId,
+            generation,
+            specJson: canonicalJson(spec),
+            members: members.map((member) => ({ ...member })),
+            teacherRunId: command.teacherRunId ?? '',
+            teacherStages: command.teacherStages ?? 0,
+          },
+        },
+      };
+    }
+  }
+}

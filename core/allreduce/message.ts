@@ -1,0 +1,160 @@
+// The messages of a gang on the wire: a 64-byte little-endian header and, from offset 64 on, data. Decides the
+// bytes and what is well-formed; exchange.ts and sync.ts decide what a message means. The header is inside the payload
+// (not a NATS header) so that the data starts at a multiple of 4 and can mostly be read in place.
+//
+//  0 u32 magic        4 u8 version      5 u8 kind          6 u16 zero         8 u32 generation   12 u32 run hash
+// 16 f64 step        24 u16 source     26 u16 ranks       28 u32 shard first 32 u32 shard count  36 u32 chunk
+// 40 u32 offset      44 u32 count      48 u32 digest high 52 u32 digest low  56 u32 data bytes   60 u32 zero
+
+import { FleetError } from '../errors.ts';
+import { bytesOf, floatsAt } from './kernels.ts';
+
+/**
+ * contribution: a chunk of a node's sum, to the slice's owner. result: a finished chunk, from its owner to all.
+ * missing: asks the receiver for contributions and results that did not arrive. hello: where a member stands.
+ * ask-state, state: pieces of the state for a member that is behind. stop: the run cannot go on, with the reason.
+ */
+export const KINDS = ['contribution', 'result', 'missing', 'hello', 'ask-state', 'state', 'stop'] as const;
+export type Kind = (typeof KINDS)[number];
+
+export interface Header {
+  readonly kind: Kind;
+  readonly generation: number;
+  readonly runHash: number;
+  /** -1: without state. */
+  readonly step: number;
+  readonly source: number;
+  readonly ranks: number;
+  /** Node of the canonical tree that a contribution sums; 0, 0 otherwise. */
+  readonly shardFirst: number;
+  readonly shardCount: number;
+  readonly chunk: number;
+  /** Elements of the vector that the data covers. */
+  readonly offset: number;
+  readonly count: number;
+  /** 16 hex digits: contribution and hello: the sender's weights at the start of the step; state: the piece's vectors. */
+  readonly digest: string;
+}
+
+export interface Message extends Header {
+  /** What follows the header; its lifetime is the receiver's. */
+  readonly data: Uint8Array;
+}
+
+export const HEADER_BYTES = 64;
+const MAGIC = 0x31584650; // 'PFX1'
+const VERSION = 1;
+export const NO_DIGEST = '0000000000000000';
+
+/** A payload with room for `dataBytes`; the caller fills `data` before it publishes and never touches it after. */
+export function createMessage(header: Header, dataBytes: number): { payload: Uint8Array; data: Uint8Array } {
+  // Not zeroed, not from Node's shared pool: the client keeps a reference until it has sent the bytes.
+  const buffer = Buffer.allocUnsafeSlow(HEADER_BYTES + dataBytes);
+  const payload = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  const view = new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES);
+  view.setUint32(0, MAGIC, true);
+  view.setUint8(4, VERSION);
+  view.setUint8(5, KINDS.indexOf(header.kind));
+  view.setUint16(6, 0, true);
+  view.setUint32(8, header.generation, true);
+  view.setUint32(12, header.runHash, true);
+  view.setFloat64(16, header.step, true);
+  view.setUint16(24, header.source, true);
+  view.setUint16(26, header.ranks, true);
+  view.setUint32(28, header.shardFirst, true);
+  view.setUint32(32, header.shardCount, true);
+  view.setUint32(36, header.chunk, true);
+  view.setUint32(40, header.offset, true);
+  view.setUint32(44, header.count, true);
+  view.setUint32(48, Number.parseInt(header.digest.slice(0, 8), 16), true);
+  view.setUint32(52, Number.parseInt(header.digest.slice(8), 16), true);
+  view.setUint32(56, dataBytes, true);
+  view.setUint32(60, 0, true);
+  return { payload, data: payload.subarray(HEADER_BYTES) };
+}
+
+export function encodeFloats(header: Header, values: Float32Array): Uint8Array {
+  const { payload, data } = createMessage(header, values.byteLength);
+  data.set(bytesOf(values));
+  return payload;
+}
+
+export function encodeWords(header: Header, words: readonly number[]): Uint8Array {
+  const { payload, data } = createMessage(header, words.length * 4);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  words.forEach((word, i) => {
+    view.setUint32(i * 4, word, true);
+  });
+  return payload;
+}
+
+export function encodeJson(header: Header, value: unknown): Uint8Array {
+  const bytes = new TextEncoder().encode(JSON.stringify(value));
+  const { payload, data } = createMessage(header, bytes.length);
+  data.set(bytes);
+  return payload;
+}
+
+/** Throws `invalidArgument` that says what is wrong with the bytes; a peer's mistake, never an assertion. */
+export function decodeMessage(payload: Uint8Array): Message {
+  if (payload.length < HEADER_BYTES)
+    throw new FleetError('invalidArgument', `a message of ${payload.length} bytes has no header`);
+  const view = new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES);
+  if (view.getUint32(0, true) !== MAGIC || view.getUint8(4) !== VERSION)
+    throw new FleetError('invalidArgument', 'the message is of another format or version');
+  const kind = KINDS[view.getUint8(5)];
+  if (kind === undefined)
+    throw new FleetError('invalidArgument', `message kind ${view.getUint8(5)} is unknown`);
+  const dataBytes = view.getUint32(56, true);
+  if (dataBytes !== payload.length - HEADER_BYTES)
+    throw new FleetError(
+      'invalidArgument',
+      `the header promises ${dataBytes} bytes and ${payload.length - HEADER_BYTES} follow`,
+    );
+  const hex = (at: number): string => view.getUint32(at, true).toString(16).padStart(8, '0');
+  return {
+    kind,
+    generation: view.getUint32(8, true),
+    runHash: view.getUint32(12, true),
+    step: view.getFloat64(16, true),
+    source: view.getUint16(24, true),
+    ranks: view.getUint16(26, true),
+    shardFirst: view.getUint32(28, true),
+    shardCount: view.getUint32(32, true),
+    chunk: view.getUint32(36, true),
+    offset: view.getUint32(40, true),
+    count: view.getUint32(44, true),
+    digest: hex(48) + hex(52),
+    data: payload.subarray(HEADER_BYTES),
+  };
+}
+
+/** The data as `count` floats; throws when it has another length. */
+export function floatsOf(message: Message): Float32Array {
+  if (message.data.length !== message.count * 4)
+    throw new FleetError(
+      'invalidArgument',
+      `${message.data.length} bytes are not ${message.count} float32 values`,
+    );
+  return floatsAt(message.data, 0, message.count);
+}
+
+export function wordsOf(message: Message): number[] {
+  const view = new DataView(message.data.buffer, message.data.byteOffset, message.data.byteLength);
+  return Array.from({ length: Math.floor(message.data.length / 4) }, (_, i) => view.getUint32(i * 4, true));
+}
+
+export function jsonOf(message: Message): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(message.data));
+  } catch (cause) {
+    throw new FleetError('invalidArgument', `the ${message.kind} message is not JSON`, { cause });
+  }
+}
+
+/** FNV-1a over UTF-16 units: tells runs apart whose subjects were mixed up. */
+export function hashOf(runId: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < runId.length; i++) hash = Math.imul(hash ^ runId.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

@@ -1,0 +1,63 @@
+// What the protocol parts of one exchange share: the types of the outside, and the small interface through which
+// reduction.ts and sync.ts send without knowing that there is a network. Decides nothing.
+
+import type { FleetError } from '../errors.ts';
+import type { Header, Kind } from './message.ts';
+
+/** Everything a replica has: what a member that is behind needs to go on. */
+export interface State {
+  readonly weights: Float32Array;
+  readonly momentum: Float32Array;
+  readonly running: Float32Array;
+}
+
+/** Counters since the exchange was created. */
+export interface ExchangeStats {
+  /** Payload bytes handed to the connection, each publication once. */
+  bytesSent: number;
+  bytesReceived: number;
+  /** Requests for something missing; a peer that is merely slow is asked too. */
+  nacks: number;
+  /** Messages sent again because a peer asked: what was really lost. */
+  resends: number;
+  /** Messages that had arrived before. */
+  duplicates: number;
+  /** Messages of another generation, run or step, or malformed. */
+  refused: number;
+  reduces: number;
+  /** Wall time between the calls of reduce and their results. */
+  reduceSeconds: number;
+}
+
+/** What a fault injector sees of each message; see ExchangeOptions.faults. */
+export interface Passage {
+  readonly direction: 'send' | 'receive';
+  readonly kind: Kind;
+  readonly step: number;
+  readonly chunk: number;
+  /** The other side; -1: all. */
+  readonly peer: number;
+}
+export type Faults = (passage: Passage) => 'pass' | 'drop' | 'duplicate';
+
+export interface Wire {
+  readonly rank: number;
+  readonly ranks: number;
+  readonly stats: ExchangeStats;
+  /** Quiet time after which missing messages are asked for, milliseconds; grows while patience would have sufficed. */
+  readonly stallMs: number;
+  /** Milliseconds for which this member has listened; stands still while its thread is busy. */
+  now(): number;
+  /** A header from this member; fields that a kind does not use are 0. */
+  header(
+    kind: Kind,
+    step: number,
+    fields?: Partial<Pick<Header, 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'>>,
+  ): Header;
+  sendTo(rank: number, kind: Kind, step: number, chunk: number, payload: Uint8Array): void;
+  sendAll(kind: Kind, step: number, chunk: number, payload: Uint8Array): void;
+  /** `rank 1 (worker-b)`. */
+  nameOf(rank: number): string;
+  /** Ends the exchange for the whole gang, because going on would give wrong numbers. */
+  stop(error: FleetError): void;
+}

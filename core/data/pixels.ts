@@ -1,0 +1,81 @@
+// The one form of an image here: 112 x 112 RGB bytes, row by row. Decides how another size becomes that (shorter side to
+// 112, centre crop) and how one is mirrored. Own arithmetic instead of an image library's, whose vector code may round differently
+// on another machine, and a run's bits would follow. Decoding is image.ts'.
+
+/** Side of every image, in pixels; faces are aligned to this square (reference 5.2). */
+export const SIDE = 112;
+/** Bytes of one image. */
+export const IMAGE_BYTES = SIDE * SIDE * 3;
+
+/** Pixels as decoded: [height, width, 3] bytes. */
+export interface Pixels {
+  readonly width: number;
+  readonly height: number;
+  readonly rgb: Uint8Array;
+}
+
+/** Scales the shorter side to 112 and keeps the centre, with a triangle filter that widens when it shrinks, so that detail is averaged and not skipped. */
+export function fitSquare(pixels: Pixels, into: Uint8Array): void {
+  const { width, height, rgb } = pixels;
+  if (width === SIDE && height === SIDE) {
+    into.set(rgb);
+    return;
+  }
+  const scale = SIDE / Math.min(width, height);
+  const columns = tapsOf(width, scale);
+  const rows = tapsOf(height, scale);
+  const firstRow = Math.min(...rows.map((tap) => tap.from));
+  const lastRow = Math.max(...rows.map((tap) => tap.from + tap.weights.length));
+  // narrow [source rows, SIDE, 3]: each needed row scaled across.
+  const narrow = new Float64Array((lastRow - firstRow) * SIDE * 3);
+  for (let y = firstRow; y < lastRow; y++)
+    columns.forEach((tap, x) => {
+      const out = ((y - firstRow) * SIDE + x) * 3;
+      tap.weights.forEach((weight, i) => {
+        const at = (y * width + tap.from + i) * 3;
+        for (let c = 0; c < 3; c++) narrow[out + c]! += weight * rgb[at + c]!;
+      });
+    });
+  rows.forEach((tap, y) => {
+    for (let k = 0; k < SIDE * 3; k++) {
+      let sum = 0;
+      for (let i = 0; i < tap.weights.length; i++)
+        sum += tap.weights[i]! * narrow[(tap.from - firstRow + i) * SIDE * 3 + k]!;
+      into[y * SIDE * 3 + k] = Math.max(0, Math.min(255, Math.round(sum)));
+    }
+  });
+}
+
+interface Tap {
+  /** First source index, and the weight of it and of those after it; they sum to 1. */
+  readonly from: number;
+  readonly weights: Float64Array;
+}
+
+/** For each of the 112 output places, which source places it averages along one side of `size`. */
+function tapsOf(size: number, scale: number): Tap[] {
+  const margin = (size * scale - SIDE) / 2;
+  const support = Math.max(1, 1 / scale);
+  return Array.from({ length: SIDE }, (_, place) => {
+    const centre = (place + 0.5 + margin) / scale;
+    const from = Math.max(0, Math.floor(centre - support));
+    const to = Math.min(size, Math.ceil(centre + support));
+    const weights = Float64Array.from({ length: to - from }, (_, i) =>
+      Math.max(0, 1 - Math.abs(from + i + 0.5 - centre) / support),
+    );
+    const sum = weights.reduce((a, b) => a + b, 0);
+    return { from, weights: weights.map((weight) => weight / sum) };
+  });
+}
+
+/** Mirrors left to right, from one image to another place; the two must not overlap. */
+export function mirror(from: Uint8Array, into: Uint8Array): void {
+  for (let y = 0; y < SIDE; y++)
+    for (let x = 0; x < SIDE; x++) {
+      const a = (y * SIDE + x) * 3;
+      const b = (y * SIDE + SIDE - 1 - x) * 3;
+      into[b] = from[a]!;
+      into[b + 1] = from[a + 1]!;
+      into[b + 2] = from[a + 2]!;
+    }
+}

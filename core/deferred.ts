@@ -1,0 +1,19 @@
+// A promise with its ends outside, for results that arrive by message. Decides one thing: a rejection that nobody waits
+// for is not an unhandled one, because whoever gave up waiting has said so already.
+
+export interface Deferred<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(reason: unknown): void;
+}
+
+export function createDeferred<T>(): Deferred<T> {
+  let resolve!: (value: T) => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<T>((onValue, onReason) => {
+    resolve = onValue;
+    reject = onReason;
+  });
+  promise.catch(() => {});
+  return { promise, resolve, reject };
+}

@@ -1,0 +1,86 @@
+// Which nats-server program to start, and with what configuration. Decides by version (2.12 or newer, for what JetStream
+// does there); leaves starting and watching it to the caller, and installing it to scripts/setup.mjs.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { cacheFolder, programSearch } from '../config.ts';
+import { FleetError } from '../errors.ts';
+
+const OLDEST = [2, 12] as const;
+
+/** Path of a nats-server: the one named by POCKETFLEET_NATS_SERVER, else the one set-up put in the cache, else PATH's. */
+export function findNatsServer(env?: NodeJS.ProcessEnv): string {
+  const { natsServer, path } = programSearch(env);
+  if (natsServer !== undefined) {
+    if (isRecent(versionOf(natsServer))) return natsServer;
+    throw new FleetError(
+      'failedPrecondition',
+      `POCKETFLEET_NATS_SERVER names ${natsServer}, which is not a nats-server of version ${OLDEST.join('.')} or newer; correct or unset it`,
+    );
+  }
+  const cached = newestCached(cacheFolder(env));
+  if (cached !== undefined) return cached;
+  for (const folder of path) {
+    const program = join(folder, 'nats-server');
+    if (existsSync(program) && isRecent(versionOf(program))) return program;
+  }
+  throw new FleetError(
+    'failedPrecondition',
+    `no nats-server ${OLDEST.join('.')} or newer is in the cache or on PATH; run \`npm run setup\`, or name one in POCKETFLEET_NATS_SERVER`,
+  );
+}
+
+/** What the broker of one machine is told: loopback only unless said otherwise, every journal append on disk before its ack. */
+export function natsServerConfig(options: {
+  readonly host?: string;
+  readonly port: number;
+  readonly token?: string;
+  /** Folder of JetStream's files; without it the server keeps no streams. */
+  readonly storeDir?: string;
+  readonly serverName: string;
+}): string {
+  const lines = [
+    `server_name: ${JSON.stringify(options.serverName)}`,
+    `host: ${JSON.stringify(options.host ?? '127.0.0.1')}`,
+    `port: ${options.port}`,
+    'max_payload: 2MB',
+    'max_pending: 256MB',
+  ];
+  if (options.storeDir !== undefined)
+    lines.push(`jetstream { store_dir: ${JSON.stringify(options.storeDir)}, sync_interval: always }`);
+  if (options.token) lines.push(`authorization { token: ${JSON.stringify(options.token)} }`);
+  return `${lines.join('\n')}\n`;
+}
+
+type Version = readonly [number, number, number];
+
+function newestCached(folder: string): string | undefined {
+  if (!existsSync(folder)) return undefined;
+  const found = readdirSync(folder)
+    .map((name) => ({ name, version: parseVersion(/^nats-server-(.+)$/.exec(name)?.[1] ?? '') }))
+    .filter((entry) => isRecent(entry.version) && existsSync(join(folder, entry.name, 'nats-server')))
+    .sort((a, b) => compare(b.version!, a.version!));
+  return found[0] === undefined ? undefined : join(folder, found[0].name, 'nats-server');
+}
+
+/** Undefined when the program cannot be run or says no version. */
+function versionOf(program: string): Version | undefined {
+  try {
+    return parseVersion(execFileSync(program, ['--version'], { encoding: 'utf8', timeout: 5000 }));
+  } catch {
+    // Not a program, not for this machine, or hung: in each case it is not the one we look for.
+    return undefined;
+  }
+}
+
+function parseVersion(text: string): Version | undefined {
+  const match = /(\d+)\.(\d+)\.(\d+)\s*$/.exec(text.trim());
+  return match === null ? undefined : [Number(match[1]), Number(match[2]), Number(match[3])];
+}
+
+const compare = (a: Version, b: Version): number => a[0] - b[0] || a[1] - b[1] || a[2] - b[2];
+
+function isRecent(version: Version | undefined): boolean {
+  return version !== undefined && compare(version, [OLDEST[0], OLDEST[1], 0]) >= 0;
+}

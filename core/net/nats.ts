@@ -1,0 +1,177 @@
+// The door to the broker: how a program connects, and which streams and buckets must exist. Decides connection options,
+// limits and retention; names are subjects.ts', and what travels is the callers'. Coordinator and workers may
+// all ensure the streams at once: creating a stream with the configuration it has is no error for the server.
+
+import {
+  DiscardPolicy,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+  type StreamConfig,
+} from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { type Clock, systemClock } from '../clock.ts';
+import { FleetError, toFleetError } from '../errors.ts';
+import {
+  ARTEFACT_STREAM,
+  artefactChunkSubject,
+  HISTORY_STREAM,
+  historySubject,
+  JOURNAL_STREAM,
+  JOURNAL_SUBJECT,
+  LOG_STREAM,
+  logSubject,
+  MANIFEST_BUCKET,
+} from './subjects.ts';
+
+export type { NatsConnection } from '@nats-io/transport-node';
+
+export interface ConnectOptions {
+  readonly url: string;
+  /** Empty: a broker without authentication. */
+  readonly token: string;
+  /** Shown by the broker, e.g. `worker-1 data`. */
+  readonly name: string;
+  /** true: the connection never receives what it published itself. Gradient exchanges save a delivery by it. */
+  readonly noEcho?: boolean;
+  /** How long the first connection may take while the broker starts, milliseconds. */
+  readonly waitMs?: number;
+  readonly clock?: Clock;
+  readonly signal?: AbortSignal;
+}
+
+const RETRY_MS = 100;
+
+/** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, for ever. */
+export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
+  const clock = options.clock ?? systemClock;
+  const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
+  for (;;) {
+    options.signal?.throwIfAborted();
+    try {
+      return await connect({
+        servers: options.url,
+        name: options.name,
+        ...(options.token === '' ? {} : { token: options.token }),
+        noEcho: options.noEcho ?? false,
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: RETRY_MS,
+        reconnectJitter: RETRY_MS,
+        // A hung broker is noticed in seconds, not in the default four minutes.
+        pingInterval: 5_000,
+        maxPingOut: 2,
+        timeout: 5_000,
+      });
+    } catch (caught) {
+      const refused = caught instanceof Error && caught.name === 'AuthorizationError';
+      if (refused)
+        throw new FleetError(
+          'unauthenticated',
+          `the broker at ${options.url} refuses the token of ${options.name}; give it the fleet's natsToken`,
+          { cause: caught },
+        );
+      if (clock.monotonic() >= deadline)
+        throw new FleetError(
+          'unavailable',
+          `no broker answers at ${options.url}: ${toFleetError(caught).message}`,
+          { cause: caught },
+        );
+      await clock.sleep(RETRY_MS, options.signal);
+    }
+  }
+}
+
+const SECOND_NS = 1_000_000_000;
+const DAY_NS = 86_400 * SECOND_NS;
+
+type StreamPlan = Partial<StreamConfig> & { readonly name: string };
+
+/** No byte limits: a limit makes the server reserve the space at once, and refuses streams on small disks. */
+const common = {
+  retention: RetentionPolicy.Limits,
+  storage: StorageType.File,
+  num_replicas: 1,
+  allow_direct: true,
+} as const;
+
+const STREAMS: readonly StreamPlan[] = [
+  {
+    ...common,
+    name: JOURNAL_STREAM,
+    subjects: [JOURNAL_SUBJECT],
+    description: 'decisions of the coordinator, in order',
+    discard: DiscardPolicy.New,
+  },
+  {
+    ...common,
+    name: ARTEFACT_STREAM,
+    subjects: [artefactChunkSubject('*', '*')],
+    description: 'chunks of checkpoints and reports, by content',
+    // Chunks are named by content: storing one again replaces it by itself.
+    max_msgs_per_subject: 1,
+    discard: DiscardPolicy.New,
+  },
+  {
+    ...common,
+    name: HISTORY_STREAM,
+    subjects: [historySubject('*')],
+    description: 'step points of runs',
+    // A new rank 0 repeats steps that its predecessor stored; they carry the same message ids.
+    duplicate_window: 600 * SECOND_NS,
+    discard: DiscardPolicy.Old,
+    max_msgs_per_subject: 1_000_000,
+  },
+  {
+    ...common,
+    name: LOG_STREAM,
+    subjects: [logSubject('*', '*')],
+    description: 'log lines of workers',
+    discard: DiscardPolicy.Old,
+    max_msgs_per_subject: 10_000,
+    max_age: 14 * DAY_NS,
+  },
+];
+
+/** Creates what does not exist and leaves what does; waits for a JetStream that is still starting. */
+export async function ensureStreams(
+  connection: NatsConnection,
+  options: { readonly clock?: Clock; readonly waitMs?: number } = {},
+): Promise<void> {
+  const clock = options.clock ?? systemClock;
+  const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
+  for (;;) {
+    try {
+      const manager = await jetstreamManager(connection);
+      for (const stream of STREAMS) await ensureStream(manager, stream);
+      await new Kvm(jetstream(connection)).create(MANIFEST_BUCKET, {
+        description: 'manifests of artefacts',
+        storage: StorageType.File,
+        history: 1,
+        allow_direct: true,
+      });
+      return;
+    } catch (caught) {
+      if (clock.monotonic() >= deadline || connection.isClosed())
+        throw toFleetError(caught, 'creating the streams of the fleet');
+      await clock.sleep(RETRY_MS);
+    }
+  }
+}
+
+/** The server answers `stream name already in use` (10058) when it exists with another configuration. */
+const NAME_IN_USE = 10058;
+
+async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Promise<void> {
+  try {
+    await manager.streams.add(stream);
+  } catch (caught) {
+    if ((caught as { code?: unknown }).code !== NAME_IN_USE) throw caught;
+    // Made by another version or by an administrator: replicas and age are theirs to choose, subjects are not.
+    const { config } = await manager.streams.info(stream.name);
+    const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
+    if (subjects.length !== config.subjects.length) await manager.streams.update(stream.name, { subjects });
+  }
+}

@@ -1,0 +1,213 @@
+// The one order of a network's parameters and running statistics in flat vectors. Gradients, momentum, checkpoints and the
+// all-reduce share it: layers in network order, weight before bias, the classifier head last. Shapes in the vectors are
+// TensorFlow's; each slot also says how its values are laid out in the reference's PyTorch files.
+//
+// Legend: E embedding, P parameters (backbone, then head), S running statistics.
+
+import type { Layer, Network } from './network.ts';
+
+/** Distribution of a slot's first values; the choices are the reference's (facts 3.8, 3.9 and 4.2). */
+export type Initial =
+  | { readonly kind: 'constant'; readonly value: number }
+  /** In [-bound, bound). */
+  | { readonly kind: 'uniform'; readonly bound: number }
+  | { readonly kind: 'normal'; readonly std: number };
+
+export interface Slot {
+  /** state_dict name, for example cells.0.dag.1.0.net.3.running_var; `head.kernel` is ours. */
+  readonly name: string;
+  /** Index of the layer in the network; -1 for the head. */
+  readonly layer: number;
+  readonly role: 'weight' | 'bias' | 'running_mean' | 'running_var' | 'head';
+  /** Place in the flat vector, in elements. */
+  readonly offset: number;
+  readonly size: number;
+  /** Shape in the flat vector: HWIO, HWC1 for depthwise, [in, out] for linear layers. */
+  readonly shape: readonly number[];
+  /** Shape in the reference's files: OIHW, C1HW, [out, in]. */
+  readonly torchShape: readonly number[];
+  /** Axis i of torchShape is axis torchAxes[i] of shape. */
+  readonly torchAxes: readonly number[];
+  /** What a run starts with. */
+  readonly initial: Initial;
+  /** A frozen slot has gradient zero and is not decayed. */
+  readonly trainable: boolean;
+}
+
+export interface Layout {
+  readonly parameters: readonly Slot[];
+  /** P. */
+  readonly parameterCount: number;
+  /** Parameters before the head: what gradient clipping and exports are about. */
+  readonly backboneCount: number;
+  readonly running: readonly Slot[];
+  /** S. */
+  readonly runningCount: number;
+  /** Classes of the head; 0 without one. */
+  readonly classes: number;
+  /** Length of a shard's result: gradient, batch statistics, then the three losses. */
+  readonly vectorCount: number;
+}
+
+/** Loss values at the end of a shard's vector: total, margin loss, weighted distillation term. */
+export const LOSS_COUNT = 3;
+
+export function layoutOf(network: Network, options: { classes?: number } = {}): Layout {
+  const { classes = 0 } = options;
+  const parameters = placed(network.layers.flatMap((layer, index) => parameterSlots(network, layer, index)));
+  const backboneCount = end(parameters);
+  if (classes > 0) parameters.push(headSlot(network.embedding, classes, backboneCount));
+  const running = placed(network.layers.flatMap(runningSlots));
+  const parameterCount = end(parameters);
+  const runningCount = end(running);
+  return {
+    parameters,
+    parameterCount,
+    backboneCount,
+    running,
+    runningCount,
+    classes,
+    vectorCount: parameterCount + runningCount + LOSS_COUNT,
+  };
+}
+
+/** Parts of a shard's vector, as views. */
+export function splitVector(
+  layout: Layout,
+  vector: Float32Array,
+): { gradient: Float32Array; statistics: Float32Array; losses: Float32Array } {
+  const { parameterCount: p, runningCount: s } = layout;
+  return {
+    gradient: vector.subarray(0, p),
+    statistics: vector.subarray(p, p + s),
+    losses: vector.subarray(p + s, p + s + LOSS_COUNT),
+  };
+}
+
+type Unplaced = Omit<Slot, 'offset' | 'size'>;
+
+function parameterSlots(network: Network, layer: Layer, index: number): Unplaced[] {
+  const { channels } = layer.shape;
+  const own = (role: 'weight' | 'bias', initial: Initial): Unplaced =>
+    channelSlot({ layer, index, role, initial });
+  switch (layer.kind) {
+    case 'conv': {
+      const { kernel: k } = layer;
+      const from = layer.channelsIn / layer.groups;
+      const initial = convolutionInitial(network, k * k * from);
+      return [
+        {
+          ...own('weight', initial),
+          shape: [k, k, from, channels],
+          ...torch([channels, from, k, k], [3, 2, 0, 1]),
+        },
+      ];
+    }
+    case 'depthwise': {
+      const { kernel: k } = layer;
+      const initial = convolutionInitial(network, k * k);
+      return [
+        {
+          ...own('weight', initial),
+          shape: [k, k, channels, 1],
+          ...torch([channels, 1, k, k], [2, 3, 0, 1]),
+        },
+      ];
+    }
+    case 'linear': {
+      const from = layer.channelsIn;
+      // PyTorch's default, weight and bias alike.
+      const initial: Initial = { kind: 'uniform', bound: 1 / Math.sqrt(from) };
+      const weight = {
+        ...own('weight', initial),
+        shape: [from, channels],
+        ...torch([channels, from], [1, 0]),
+      };
+      return layer.bias ? [weight, own('bias', initial)] : [weight];
+    }
+    case 'batchNorm': {
+      if (!layer.affine) return [];
+      const scale = own('weight', { kind: 'constant', value: 1 });
+      return [{ ...scale, trainable: !layer.frozenScale }, own('bias', { kind: 'constant', value: 0 })];
+    }
+    case 'prelu':
+      return [own('weight', { kind: 'constant', value: 0.25 })];
+    default:
+      return [];
+  }
+}
+
+/** Kaiming-uniform, but the teacher's convolutions are normal with one deviation for all. */
+function convolutionInitial(network: Network, fanIn: number): Initial {
+  return network.spec.kind === 'iresnet'
+    ? { kind: 'normal', std: 0.1 }
+    : { kind: 'uniform', bound: Math.sqrt(6 / fanIn) };
+}
+
+function runningSlots(layer: Layer, index: number): Unplaced[] {
+  if (layer.kind !== 'batchNorm') return [];
+  return (['running_mean', 'running_var'] as const).map((role) => ({
+    ...channelSlot({
+      layer,
+      index,
+      role,
+      initial: { kind: 'constant', value: role === 'running_var' ? 1 : 0 },
+    }),
+    trainable: false,
+  }));
+}
+
+/** One value a channel; the caller overrides the shape where there are more. */
+function channelSlot(options: {
+  layer: Layer;
+  index: number;
+  role: Slot['role'];
+  initial: Initial;
+}): Unplaced {
+  const { layer, index, role, initial } = options;
+  const shape = [layer.shape.channels];
+  return {
+    name: `${layer.name}.${role}`,
+    layer: index,
+    role,
+    shape,
+    ...torch(shape, [0]),
+    initial,
+    trainable: true,
+  };
+}
+
+/** The reference keeps the class matrix as [embedding, classes] too: a class is a column. */
+function headSlot(embedding: number, classes: number, offset: number): Slot {
+  const shape = [embedding, classes];
+  return {
+    name: 'head.kernel',
+    layer: -1,
+    role: 'head',
+    offset,
+    size: embedding * classes,
+    shape,
+    ...torch(shape, [0, 1]),
+    initial: { kind: 'normal', std: 0.01 },
+    trainable: true,
+  };
+}
+
+function torch(torchShape: readonly number[], torchAxes: readonly number[]) {
+  return { torchShape, torchAxes };
+}
+
+function placed(slots: readonly Unplaced[]): Slot[] {
+  let offset = 0;
+  return slots.map((slot) => {
+    const size = slot.shape.reduce((product, length) => product * length, 1);
+    const at = offset;
+    offset += size;
+    return { ...slot, offset: at, size };
+  });
+}
+
+function end(slots: readonly Slot[]): number {
+  const last = slots.at(-1);
+  return last === undefined ? 0 : last.offset + last.size;
+}

@@ -1,0 +1,168 @@
+// What a network is: one plain list of layers in evaluation order, without any tensor library. Everything else about a
+// network follows from this list: parameter layout, counts, initial weights, file names (a layer's name is its module name
+// in the reference's state_dict) and the forward pass. build.ts makes the lists; this file says what may be in them and
+// how a layer's output shape follows from its inputs.
+
+import { FleetError } from '../errors.ts';
+import type { NetworkSpec } from '../spec.ts';
+
+/** Output of a layer for one image; a flattened one has height and width 1. */
+export interface Shape {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/** Images are 112x112 RGB: the networks' 7x7 global convolution has no padding, so the size is not free. */
+export const IMAGE: Shape = { height: 112, width: 112, channels: 3 };
+
+/** Square windows; padding is symmetric, as in PyTorch, and never TensorFlow's "same". */
+interface Window {
+  readonly kernel: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+export type Operation =
+  /** The normalised images; always layer 0 and only there. */
+  | { readonly kind: 'input' }
+  /** Convolution without bias; groups > 1 splits input and output channels evenly. */
+  | ({ readonly kind: 'conv'; readonly groups: number; readonly channelsIn: number } & Window)
+  /** One filter a channel. */
+  | ({ readonly kind: 'depthwise' } & Window)
+  /** eps 1e-5. Without `affine` there is no scale and shift; a frozen scale stays as initialised (the teacher's last one). */
+  | { readonly kind: 'batchNorm'; readonly affine: boolean; readonly frozenScale: boolean }
+  /** One slope a channel. */
+  | { readonly kind: 'prelu' }
+  /** Padding counts as minus infinity. */
+  | ({ readonly kind: 'maxPool' } & Window)
+  /** Padding is excluded from the divisor. */
+  | ({ readonly kind: 'avgPool' } & Window)
+  /** Cuts off the first row and the first column (branch B of a factorised reduction). */
+  | { readonly kind: 'crop' }
+  | { readonly kind: 'add' }
+  /** On channels, in the order of the inputs. */
+  | { readonly kind: 'concat' }
+  /** To a vector in channel, row, column order, whatever the memory layout of the map. */
+  | { readonly kind: 'flatten' }
+  | { readonly kind: 'linear'; readonly channelsIn: number; readonly bias: boolean };
+
+export type Layer = {
+  /** Module name in the reference's state_dict where the layer has parameters; unique in the network. */
+  readonly name: string;
+  /** The part of the network it is counted under in tables: stem, cells.3, layer2.0, tail. */
+  readonly module: string;
+  /** Indices of earlier layers. */
+  readonly inputs: readonly number[];
+  readonly shape: Shape;
+} & Operation;
+
+export interface Network {
+  /** Complete description, genotype included; two equal specs are the same network. */
+  readonly spec: NetworkSpec;
+  readonly layers: readonly Layer[];
+  /** The layer whose output, flattened, is the raw embedding. */
+  readonly output: number;
+  /** Length E of the embedding. */
+  readonly embedding: number;
+}
+
+export interface Builder {
+  readonly layers: readonly Layer[];
+  /** Appends a layer and returns its index. `channels` is needed where an operation chooses them. */
+  add(layer: {
+    name: string;
+    module: string;
+    inputs: readonly number[];
+    operation: Operation;
+    channels?: number;
+  }): number;
+  /** Output of a layer added before. */
+  shapeOf(index: number): Shape;
+}
+
+export function createBuilder(): Builder {
+  const layers: Layer[] = [{ name: 'input', module: 'input', inputs: [], shape: IMAGE, kind: 'input' }];
+  const names = new Set(['input']);
+  const shapeOf = (index: number): Shape => {
+    const layer = layers[index];
+    if (!layer) throw new FleetError('internal', `network has no layer ${index}`);
+    return layer.shape;
+  };
+  return {
+    layers,
+    shapeOf,
+    add({ name, module, inputs, operation, channels }) {
+      if (names.has(name)) throw new FleetError('internal', `network has two layers called ${name}`);
+      names.add(name);
+      const shape = outputShape({ name, operation, inputs: inputs.map(shapeOf), channels });
+      layers.push({ name, module, inputs, shape, ...operation });
+      return layers.length - 1;
+    },
+  };
+}
+
+function outputShape(options: {
+  name: string;
+  operation: Operation;
+  inputs: readonly Shape[];
+  channels: number | undefined;
+}): Shape {
+  const { name, operation, inputs } = options;
+  const first = inputs[0] ?? IMAGE;
+  const channels = options.channels ?? first.channels;
+  switch (operation.kind) {
+    case 'input':
+    case 'batchNorm':
+    case 'prelu':
+      return first;
+    case 'conv':
+    case 'depthwise':
+    case 'maxPool':
+    case 'avgPool':
+      return {
+        height: slide(name, first.height, operation),
+        width: slide(name, first.width, operation),
+        channels,
+      };
+    case 'crop':
+      return { height: first.height - 1, width: first.width - 1, channels: first.channels };
+    case 'add':
+      if (inputs.some((shape) => !sameShape(shape, first)))
+        throw new FleetError(
+          'internal',
+          `${name} adds maps of different shapes: ${inputs.map(shapeText).join(', ')}`,
+        );
+      return first;
+    case 'concat':
+      if (inputs.some((shape) => shape.height !== first.height || shape.width !== first.width))
+        throw new FleetError(
+          'internal',
+          `${name} joins maps of different sizes: ${inputs.map(shapeText).join(', ')}`,
+        );
+      return { ...first, channels: inputs.reduce((sum, shape) => sum + shape.channels, 0) };
+    case 'flatten':
+      return { height: 1, width: 1, channels: first.height * first.width * first.channels };
+    case 'linear':
+      return { height: 1, width: 1, channels };
+  }
+}
+
+function slide(name: string, size: number, { kernel, stride, padding }: Window): number {
+  const out = Math.floor((size + 2 * padding - kernel) / stride) + 1;
+  if (out < 1)
+    throw new FleetError(
+      'invalidArgument',
+      `${name}: a ${kernel}x${kernel} window does not fit a map of ${size} pixels; use fewer reductions`,
+    );
+  return out;
+}
+
+function sameShape(a: Shape, b: Shape): boolean {
+  return a.height === b.height && a.width === b.width && a.channels === b.channels;
+}
+
+/** Channels x height x width, as the reference prints it. */
+export function shapeText(shape: Shape): string {
+  return `${shape.channels}x${shape.height}x${shape.width}`;
+}

@@ -1,0 +1,196 @@
+// Lists the layers of a discrete PocketNet for any genotype: stem, cells with their reductions, head. The structure and the
+// module names are those of the reference (reference facts 1.1-1.6), so weights move between the two by name.
+// core/spec.ts has checked the sizes; counts and tensors are others' work.
+
+import type { Genotype, Op, PocketnetSpec } from '../spec.ts';
+import { type Cell, resolveGenotype } from './genotype.ts';
+import { type Builder, createBuilder, type Network } from './network.ts';
+
+/** Stem channels are this times C; the search network has 3. */
+const STEM_MULTIPLIER = 4;
+
+const POINTWISE = { kernel: 1, stride: 1, padding: 0 } as const;
+const AFFINE = { kind: 'batchNorm', affine: true, frozenScale: false } as const;
+
+export function buildPocketnet(spec: PocketnetSpec): Network {
+  const genotype = resolveGenotype(spec.genotype);
+  const builder = createBuilder();
+  const stem = addStem(builder, STEM_MULTIPLIER * spec.channels);
+  let previous = { before: stem, last: stem, lastReduced: false };
+  let channels = spec.channels;
+  for (let index = 0; index < spec.layers; index++) {
+    const reduction = isReduction(index, spec.layers);
+    if (reduction) channels *= 2;
+    const cell = addCell(builder, { name: `cells.${index}`, genotype, reduction, channels, ...previous });
+    previous = { before: previous.last, last: cell, lastReduced: reduction };
+  }
+  const output = addHead(builder, previous.last, spec.embedding);
+  return { spec: { ...spec, genotype }, layers: builder.layers, output, embedding: spec.embedding };
+}
+
+/** At a third, two thirds and, unlike DARTS, the last cell, which is what brings 56 pixels to the head's 7. */
+export function isReduction(index: number, layers: number): boolean {
+  return index === Math.floor(layers / 3) || index === Math.floor((2 * layers) / 3) || index === layers - 1;
+}
+
+function addStem(builder: Builder, channels: number): number {
+  const conv = builder.add({
+    name: 'stem.0',
+    module: 'stem',
+    inputs: [0],
+    operation: { kind: 'conv', kernel: 3, stride: 2, padding: 1, groups: 1, channelsIn: 3 },
+    channels,
+  });
+  return builder.add({ name: 'stem.1', module: 'stem', inputs: [conv], operation: AFFINE });
+}
+
+function addCell(
+  builder: Builder,
+  cell: {
+    name: string;
+    genotype: Genotype;
+    reduction: boolean;
+    channels: number;
+    before: number;
+    last: number;
+    lastReduced: boolean;
+  },
+): number {
+  const { name: module, channels, reduction } = cell;
+  const part = { builder, module, channels };
+  const states = [
+    cell.lastReduced
+      ? addFactorizedReduce({ ...part, name: `${module}.preproc0`, input: cell.before })
+      : addSeparable({ ...part, name: `${module}.preproc0`, input: cell.before, kernel: 1, stride: 1 }),
+    addSeparable({ ...part, name: `${module}.preproc1`, input: cell.last, kernel: 1, stride: 1 }),
+  ];
+  const nodes: Cell = reduction ? cell.genotype.reduce : cell.genotype.normal;
+  nodes.forEach((edges, node) => {
+    const inputs = edges.map(([op, from], edge) =>
+      addOp({
+        ...part,
+        name: `${module}.dag.${node}.${edge}`,
+        op,
+        input: states[from] ?? -1,
+        stride: reduction && from < 2 ? 2 : 1,
+      }),
+    );
+    states.push(builder.add({ name: `${module}.dag.${node}`, module, inputs, operation: { kind: 'add' } }));
+  });
+  return builder.add({ name: module, module, inputs: states.slice(2), operation: { kind: 'concat' } });
+}
+
+interface Part {
+  readonly builder: Builder;
+  readonly module: string;
+  readonly name: string;
+  readonly input: number;
+  /** Output channels. */
+  readonly channels: number;
+}
+
+function addOp(part: Part & { op: Op; stride: number }): number {
+  const { builder, name, module, input, stride } = part;
+  switch (part.op) {
+    case 'max_pool_3x3':
+    case 'avg_pool_3x3': {
+      const kind = part.op === 'max_pool_3x3' ? 'maxPool' : 'avgPool';
+      const operation = { kind, kernel: 3, stride, padding: 1 } as const;
+      const pool = builder.add({ name: `${name}.pool`, module, inputs: [input], operation });
+      return builder.add({ name: `${name}.bn`, module, inputs: [pool], operation: AFFINE });
+    }
+    case 'skip_connect':
+      return stride === 1 ? input : addFactorizedReduce(part);
+    case 'dw_conv_1x1':
+      return addSeparable({ ...part, kernel: 1 });
+    case 'dw_conv_3x3':
+      return addSeparable({ ...part, kernel: 3 });
+    case 'dw_conv_5x5':
+      return addSeparable({ ...part, kernel: 5 });
+    case 'dw_conv_7x7':
+      return addSeparable({ ...part, kernel: 7 });
+    case 'none':
+      throw new Error('core/spec.ts lets no genotype choose none');
+  }
+}
+
+/** PReLU, depthwise, pointwise, BN; with kernel 1 it is also the cell's input layer. Nothing between the two convolutions. */
+function addSeparable(part: Part & { kernel: number; stride: number }): number {
+  const { builder, module, name, channels, kernel, stride } = part;
+  const channelsIn = builder.shapeOf(part.input).channels;
+  const window = { kernel, stride, padding: (kernel - 1) / 2 };
+  const prelu = builder.add({
+    name: `${name}.net.0`,
+    module,
+    inputs: [part.input],
+    operation: { kind: 'prelu' },
+  });
+  const depthwise = builder.add({
+    name: `${name}.net.1`,
+    module,
+    inputs: [prelu],
+    operation: { kind: 'depthwise', ...window },
+  });
+  const pointwise = builder.add({
+    name: `${name}.net.2`,
+    module,
+    inputs: [depthwise],
+    operation: { kind: 'conv', ...POINTWISE, groups: 1, channelsIn },
+    channels,
+  });
+  return builder.add({ name: `${name}.net.3`, module, inputs: [pointwise], operation: AFFINE });
+}
+
+/** Halves the map in two branches that see even and odd pixels; each makes half of the channels. */
+function addFactorizedReduce(part: Part): number {
+  const { builder, module, name, channels } = part;
+  const prelu = builder.add({
+    name: `${name}.relu`,
+    module,
+    inputs: [part.input],
+    operation: { kind: 'prelu' },
+  });
+  const cropped = builder.add({ name: `${name}.crop`, module, inputs: [prelu], operation: { kind: 'crop' } });
+  const branches = [prelu, cropped].map((input, branch) => {
+    const depthwise = builder.add({
+      name: `${name}.conv${branch + 1}1`,
+      module,
+      inputs: [input],
+      operation: { kind: 'depthwise', kernel: 1, stride: 2, padding: 0 },
+    });
+    return builder.add({
+      name: `${name}.conv${branch + 1}2`,
+      module,
+      inputs: [depthwise],
+      operation: { kind: 'conv', ...POINTWISE, groups: 1, channelsIn: builder.shapeOf(input).channels },
+      channels: channels / 2,
+    });
+  });
+  const joined = builder.add({
+    name: `${name}.join`,
+    module,
+    inputs: branches,
+    operation: { kind: 'concat' },
+  });
+  return builder.add({ name: `${name}.bn`, module, inputs: [joined], operation: AFFINE });
+}
+
+/** 1x1 to the head's width, a 7x7 global depthwise convolution, 1x1 to the embedding; no activation at the end. */
+function addHead(builder: Builder, input: number, embedding: number): number {
+  const module = 'tail';
+  const width = embedding === 512 ? 1024 : 512;
+  const add = (
+    index: number,
+    from: number,
+    layer: Pick<Parameters<Builder['add']>[0], 'operation' | 'channels'>,
+  ) => builder.add({ name: `tail.${index}`, module, inputs: [from], ...layer });
+  const conv = (channelsIn: number) => ({ kind: 'conv', ...POINTWISE, groups: 1, channelsIn }) as const;
+  let last = add(0, input, { operation: { kind: 'prelu' } });
+  last = add(1, last, { operation: conv(builder.shapeOf(input).channels), channels: width });
+  last = add(2, last, { operation: AFFINE });
+  last = add(3, last, { operation: { kind: 'prelu' } });
+  last = add(4, last, { operation: { kind: 'depthwise', kernel: 7, stride: 1, padding: 0 } });
+  last = add(5, last, { operation: AFFINE });
+  last = add(6, last, { operation: conv(width), channels: embedding });
+  return add(7, last, { operation: AFFINE });
+}

@@ -1,0 +1,146 @@
+// The two functions of a network that workers compile: the training step of one shard, from flat weights and a batch to
+// one flat vector, and embeddings in evaluation mode. Plain functions of tensors, so that a compiled graph and an eager
+// backend run the same thing. Summing shards is the all-reduce's, applying the result core/optim's.
+//
+// Legend: b images of one shard, P parameters, S running statistics, E embedding.
+
+import { arcfaceLoss, type Margin } from '../loss/arcface.ts';
+import { distillationLoss } from '../loss/distillation.ts';
+import { unitAlong } from '../loss/unit.ts';
+import { concatFlat, splitFlat } from '../tensor/flat.ts';
+import { type Tensor, tf } from '../tensor/tf.ts';
+import { forward } from './forward.ts';
+import type { Layout } from './layout.ts';
+import { IMAGE, type Network } from './network.ts';
+
+export interface FunctionInput {
+  readonly name: string;
+  readonly dtype: 'float32' | 'int32' | 'uint8';
+  readonly shape: number[];
+}
+
+/** What compileGraph takes, but for the key. */
+export interface TensorFunction {
+  readonly inputs: FunctionInput[];
+  readonly build: (inputs: Tensor[]) => Tensor[];
+}
+
+/**
+ * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, E] (raw embeddings).
+ * Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and unbiased variances, then
+ * total loss, margin loss and weighted distillation term. Frozen parameters have gradient zero.
+ */
+export function trainingFunction(options: {
+  network: Network;
+  /** With the head's classes. */
+  layout: Layout;
+  batch: number;
+  loss: Margin;
+  /** Present for a student; 0 still takes teacher embeddings. */
+  distillationWeight?: number;
+  fuse?: boolean;
+}): TensorFunction {
+  const { network, layout, batch, distillationWeight } = options;
+  const inputs: FunctionInput[] = [
+    { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
+    imagesInput(batch),
+    { name: 'labels', dtype: 'int32', shape: [batch] },
+  ];
+  if (distillationWeight !== undefined)
+    inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
+  return {
+    inputs,
+    build: ([weights, images, labels, teacher]) => {
+      const normalised = normaliseImages(images as Tensor);
+      const { gradients, kept } = gradientsOf({
+        tensors: splitFlat(weights as Tensor, layout.parameters),
+        trainable: layout.parameters.map((slot) => slot.trainable),
+        run: (parameters) => {
+          const { embedding, statistics } = forward({
+            network,
+            layout,
+            parameters,
+            images: normalised,
+            ...(options.fuse === undefined ? {} : { fuse: options.fuse }),
+          });
+          const unit = unitAlong(embedding, 1);
+          const margin = arcfaceLoss(unit, parameters.at(-1) as Tensor, labels as Tensor, options.loss);
+          if (distillationWeight === undefined)
+            return { loss: margin, keep: [...statistics, margin, margin, tf.zerosLike(margin)] };
+          const distillation = distillationLoss(unit, teacher as Tensor, distillationWeight);
+          const loss = tf.add(margin, distillation);
+          return { loss, keep: [...statistics, loss, margin, distillation] };
+        },
+      });
+      const vector = concatFlat([...gradients, ...kept]);
+      tf.dispose(kept);
+      return [vector];
+    },
+  };
+}
+
+/** Inputs: weights [P], running [S], images [b, 112, 112, 3]. Output: embeddings [b, E], raw, from running statistics. */
+export function embeddingFunction(options: {
+  network: Network;
+  layout: Layout;
+  batch: number;
+  fuse?: boolean;
+}): TensorFunction {
+  const { network, layout, batch } = options;
+  return {
+    inputs: [
+      { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
+      { name: 'running', dtype: 'float32', shape: [layout.runningCount] },
+      imagesInput(batch),
+    ],
+    build: ([weights, running, images]) => {
+      const { embedding } = forward({
+        network,
+        layout,
+        parameters: splitFlat(weights as Tensor, layout.parameters),
+        running: splitFlat(running as Tensor, layout.running),
+        images: normaliseImages(images as Tensor),
+        ...(options.fuse === undefined ? {} : { fuse: options.fuse }),
+      });
+      return [embedding];
+    },
+  };
+}
+
+/** Bytes to [-1, 1], in the reference's order of operations. */
+export function normaliseImages(images: Tensor): Tensor {
+  return tf.div(tf.sub(tf.div(tf.cast(images, 'float32'), 255), 0.5), 0.5);
+}
+
+/**
+ * Gradients of a scalar for some tensors, zeros where `trainable` is false, beside tensors that `run` wants to have kept.
+ * Those must be kept by hand, and freed by the caller: tfjs frees whatever a differentiated function does not return.
+ */
+export function gradientsOf(options: {
+  tensors: readonly Tensor[];
+  trainable: readonly boolean[];
+  run: (tensors: readonly Tensor[]) => { loss: Tensor; keep: readonly Tensor[] };
+}): { gradients: Tensor[]; kept: Tensor[] } {
+  const { tensors, trainable, run } = options;
+  const kept: Tensor[] = [];
+  const differentiate = tf.valueAndGrads((...varied: Tensor[]) => {
+    let next = 0;
+    const { loss, keep } = run(
+      tensors.map((tensor, i) => (trainable[i] ? (varied[next++] as Tensor) : tensor)),
+    );
+    // A copy, because one tensor may be kept twice and disposing the first would free the second.
+    for (const tensor of keep) kept.push(tf.keep(tf.clone(tensor)));
+    return loss.asScalar();
+  });
+  const { value, grads } = differentiate(tensors.filter((_, i) => trainable[i]));
+  value.dispose();
+  let next = 0;
+  const gradients = tensors.map((tensor, i) =>
+    trainable[i] ? (grads[next++] as Tensor) : tf.zerosLike(tensor),
+  );
+  return { gradients, kept };
+}
+
+function imagesInput(batch: number): FunctionInput {
+  return { name: 'images', dtype: 'uint8', shape: [batch, IMAGE.height, IMAGE.width, IMAGE.channels] };
+}

@@ -1,0 +1,147 @@
+// The one door to TensorFlow: loads the package, says which backend and library really run, and proves the device by
+// running a kernel on it. Which operations run how is ops.ts'; compiled graphs are compiled.ts'.
+
+import { createRequire } from 'node:module';
+import { arch, cpus, platform } from 'node:os';
+import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
+import { FleetError, toFleetError } from '../errors.ts';
+
+export type Tensor = Tfjs.Tensor;
+export type Scalar = Tfjs.Scalar;
+export type Tensor1D = Tfjs.Tensor1D;
+export type Tensor2D = Tfjs.Tensor2D;
+export type Tensor4D = Tfjs.Tensor4D;
+export type TensorInfo = Tfjs.TensorInfo;
+
+/** An attribute of a TensorFlow operation as the native addon takes it. */
+export interface OpAttribute {
+  readonly name: string;
+  /** One of the binding's TF_ATTR_ numbers. */
+  readonly type: number;
+  readonly value: boolean | number | string | readonly number[];
+}
+
+/** What the addon tells of a tensor that it holds; `dtype` is TensorFlow's number. */
+export interface TensorMetadata {
+  readonly id: number;
+  readonly shape: number[];
+  readonly dtype: number;
+}
+
+/** The native addon, as far as it is used here. Its functions are not writable, so a recorder stands before it as a whole. */
+export interface Binding {
+  createTensor(shape: number[], dtype: number, values: unknown): number;
+  deleteTensor(id: number): void;
+  tensorDataSync(id: number): Float32Array | Int32Array | Uint8Array;
+  executeOp(
+    name: string,
+    attributes: readonly OpAttribute[],
+    inputs: readonly number[],
+    outputs: number,
+  ): TensorMetadata[];
+  loadSavedModel(folder: string, tags: string): number;
+  deleteSavedModel(model: number): void;
+  runSavedModel(
+    model: number,
+    inputs: readonly number[],
+    inputNames: string,
+    outputNames: string,
+  ): TensorMetadata[];
+  getNumOfTensors(): number;
+  getNumOfSavedModels(): number;
+  isUsingGpuDevice(): boolean;
+  readonly TF_ATTR_STRING: number;
+  readonly TF_ATTR_INT: number;
+  readonly TF_ATTR_FLOAT: number;
+  readonly TF_ATTR_BOOL: number;
+  readonly TF_ATTR_TYPE: number;
+  readonly TF_ATTR_SHAPE: number;
+  readonly TF_Version: string;
+}
+
+/** The tensorflow backend of tfjs, as far as it is used here. */
+export interface NativeBackend {
+  binding: Binding;
+  executeMultipleOutputs(
+    name: string,
+    attributes: readonly OpAttribute[],
+    inputs: readonly TensorInfo[],
+    outputs: number,
+  ): Tensor[];
+  createOutputTensor(metadata: TensorMetadata): Tensor;
+  getInputTensorIds(tensors: readonly TensorInfo[]): number[];
+}
+
+export const tf: typeof Tfjs = load();
+
+function load(): typeof Tfjs {
+  try {
+    return createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu') as typeof Tfjs;
+  } catch (cause) {
+    throw new FleetError(
+      'failedPrecondition',
+      `TensorFlow's native library does not load (${toFleetError(cause).message.split('\n')[0]}); run \`npm run setup\``,
+      { cause },
+    );
+  }
+}
+
+/** Whether the active backend is native TensorFlow; all others run the composed operations. */
+export function isNative(): boolean {
+  return tf.getBackend() === 'tensorflow';
+}
+
+/** The native backend, or an error where another one is active. */
+export function nativeBackend(): NativeBackend {
+  if (!isNative())
+    throw new FleetError(
+      'failedPrecondition',
+      `the ${tf.getBackend()} backend is active where compiled graphs need the tensorflow backend`,
+    );
+  return tf.backend() as unknown as NativeBackend;
+}
+
+/** Version of the native library that really runs, not of the npm package. */
+export function tensorflowVersion(): string {
+  return nativeBackend().binding.TF_Version;
+}
+
+/** What computes here; part of a run's device class. */
+export interface DeviceInfo {
+  readonly kind: 'cpu' | 'gpu';
+  /** The processor's model for a CPU; for a GPU the addon tells no name. */
+  readonly name: string;
+  readonly architecture: string;
+  readonly backend: string;
+  readonly tensorflow: string;
+  /** Threads one operation may use, from TF_NUM_INTRAOP_THREADS; 0 when the library decides. */
+  readonly threads: number;
+}
+
+/** Names the device after a matrix product on it gave the right numbers. */
+export function deviceInfo(environment: Readonly<Record<string, string | undefined>> = {}): DeviceInfo {
+  const { binding } = nativeBackend();
+  proveKernel();
+  const gpu = binding.isUsingGpuDevice();
+  const model = cpus()[0]?.model.trim() ?? 'unknown processor';
+  return {
+    kind: gpu ? 'gpu' : 'cpu',
+    name: gpu ? `GPU of ${platform()}` : model,
+    architecture: arch(),
+    backend: tf.getBackend(),
+    tensorflow: binding.TF_Version,
+    threads: Number(environment.TF_NUM_INTRAOP_THREADS ?? 0),
+  };
+}
+
+/** [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]. */
+function proveKernel(): void {
+  const product = tf.tidy(() =>
+    Array.from(tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2])).dataSync()),
+  );
+  if (product.join() !== '19,22,43,50')
+    throw new FleetError(
+      'failedPrecondition',
+      `a matrix product on the device gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
+    );
+}

@@ -1,0 +1,131 @@
+// Which held-out images are compared: half genuine, half impostor pairs, drawn from labels and a seed alone, so that every
+// network of a fleet is measured on the same pairs. Decides the draw and its order over the folds, and refuses a number that
+// the images do not allow; comparing is roc.ts'.
+
+import { FleetError } from '../errors.ts';
+import { randomStream } from '../rng.ts';
+
+export interface Pair {
+  /** Indices of two images of the split, a < b. */
+  readonly a: number;
+  readonly b: number;
+  readonly same: boolean;
+}
+
+/** How many different pairs of each sort the images allow. */
+export function pairsPossible(labels: ArrayLike<number>): { genuine: number; impostor: number } {
+  const counts = new Map<number, number>();
+  for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
+  let genuine = 0;
+  for (const n of counts.values()) genuine += (n * (n - 1)) / 2;
+  return { genuine, impostor: (labels.length * (labels.length - 1)) / 2 - genuine };
+}
+
+/** Throws when fewer than `pairs` / 2 different pairs of either sort exist. */
+export function assertPairsPossible(labels: ArrayLike<number>, pairs: number): void {
+  const possible = pairsPossible(labels);
+  for (const sort of ['genuine', 'impostor'] as const)
+    if (possible[sort] < pairs / 2)
+      throw new FleetError(
+        'invalidArgument',
+        `verification.pairs: ${pairs} pairs need ${pairs / 2} different ${sort} ones, but the ${labels.length} held-out images allow ${possible[sort]}; ask for at most ${2 * Math.min(possible.genuine, possible.impostor)} or hold out more identities`,
+        { details: { field: 'verification.pairs', possible } },
+      );
+}
+
+/**
+ * `pairs` different pairs, half of them genuine, alternating, so that each contiguous fold has as many of one sort as of the
+ * other when it is even. Genuine pairs are drawn with every identity in turn, so that one with many images does not crowd
+ * out the others. `pairs` is a multiple of 20.
+ */
+export function verificationPairs(
+  labels: ArrayLike<number>,
+  options: { pairs: number; seed: number },
+): Pair[] {
+  assertPairsPossible(labels, options.pairs);
+  const each = options.pairs / 2;
+  const genuine = genuinePairs(labels, each, options.seed);
+  const impostors = impostorPairs(labels, each, options.seed);
+  return genuine.flatMap((pair, i) => [pair, impostors[i]!]);
+}
+
+function genuinePairs(labels: ArrayLike<number>, count: number, seed: number): Pair[] {
+  const groups = new Map<number, number[]>();
+  for (let i = 0; i < labels.length; i++) {
+    const group = groups.get(labels[i]!);
+    if (group) group.push(i);
+    else groups.set(labels[i]!, [i]);
+  }
+  const queues = [...groups.entries()]
+    .sort(([a], [b]) => a - b)
+    .map(([label, images]) => drawWithin(images, count, seed, label));
+  const out: Pair[] = [];
+  for (let round = 0; out.length < count; round++)
+    for (const queue of queues) {
+      const pair = queue[round];
+      if (pair && out.length < count) out.push(pair);
+    }
+  // In rounds, an identity would sit at a fixed stride; shuffled, folds differ by chance alone.
+  return shuffled(out, randomStream({ seed, purpose: 'genuine-order' }));
+}
+
+/** Up to `count` different pairs of one identity's images, in random order. */
+function drawWithin(images: readonly number[], count: number, seed: number, label: number): Pair[] {
+  const stream = randomStream({ seed, purpose: 'genuine', at: [label, 0] });
+  const all = (images.length * (images.length - 1)) / 2;
+  if (all <= 4 * count || all < 10_000) {
+    const pairs: Pair[] = [];
+    for (let i = 0; i < images.length; i++)
+      for (let j = i + 1; j < images.length; j++) pairs.push({ a: images[i]!, b: images[j]!, same: true });
+    return shuffled(pairs, stream).slice(0, count);
+  }
+  return drawDifferent(count, true, () => {
+    const i = stream.integer(images.length);
+    const j = stream.integer(images.length);
+    return i === j ? undefined : [images[i]!, images[j]!];
+  });
+}
+
+function impostorPairs(labels: ArrayLike<number>, count: number, seed: number): Pair[] {
+  const stream = randomStream({ seed, purpose: 'impostor' });
+  if (labels.length <= 200) {
+    // Few images: rejection could run long when nearly all pairs are asked for, and listing them is cheap.
+    const pairs: Pair[] = [];
+    for (let a = 0; a < labels.length; a++)
+      for (let b = a + 1; b < labels.length; b++)
+        if (labels[a] !== labels[b]) pairs.push({ a, b, same: false });
+    return shuffled(pairs, stream).slice(0, count);
+  }
+  return drawDifferent(count, false, () => {
+    const a = stream.integer(labels.length);
+    const b = stream.integer(labels.length);
+    return labels[a] === labels[b] ? undefined : [a, b];
+  });
+}
+
+function drawDifferent(
+  count: number,
+  same: boolean,
+  draw: () => readonly [number, number] | undefined,
+): Pair[] {
+  const seen = new Set<string>();
+  const out: Pair[] = [];
+  while (out.length < count) {
+    const drawn = draw();
+    if (drawn === undefined) continue;
+    const [a, b] = [Math.min(...drawn), Math.max(...drawn)];
+    if (seen.has(`${a},${b}`)) continue;
+    seen.add(`${a},${b}`);
+    out.push({ a, b, same });
+  }
+  return out;
+}
+
+/** Fisher and Yates. */
+function shuffled<T>(items: T[], stream: { integer(bound: number): number }): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = stream.integer(i + 1);
+    [items[i], items[j]] = [items[j]!, items[i]!];
+  }
+  return items;
+}

@@ -1,0 +1,24 @@
+# The worker, with libtensorflow for the CPU or, with --build-arg TENSORFLOW=gpu, for CUDA. From the repository's root:
+#   docker build -f deploy/docker/worker.Dockerfile -t pocketfleet/worker:0.1.0 .
+FROM node:22-bookworm AS build
+ARG TENSORFLOW=cpu
+RUN apt-get update && apt-get install -y --no-install-recommends g++ make python3 python3-pip && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+COPY scripts scripts
+# The cache is on the same file system, so libraries are linked into the package and not copied twice.
+RUN POCKETFLEET_TENSORFLOW=$TENSORFLOW XDG_CACHE_HOME=/cache node scripts/setup.mjs \
+    && npm prune --omit=dev --ignore-scripts && rm -rf /cache
+
+FROM node:22-bookworm-slim
+WORKDIR /app
+COPY --from=build /app/node_modules node_modules
+COPY package.json tsconfig.json ./
+COPY proto proto
+COPY core core
+COPY worker worker
+USER 10001:10001
+EXPOSE 7072
+# Read by TensorFlow when the process starts.
+ENV TF_CPP_MIN_LOG_LEVEL=2
+ENTRYPOINT ["node", "--import", "tsx", "worker/main.ts"]

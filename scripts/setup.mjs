@@ -1,0 +1,135 @@
+// Set-up: makes a fresh clone runnable, and takes a moment when it already is. Plain Node, no dependency, since it
+// installs them. Decides which steps are missing; each step is in scripts/setup/ and leaves either its whole result or
+// nothing, so that set-up may be interrupted and run again.
+
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { fetchBroker, presentBroker } from './setup/broker.mjs';
+import { acquireLock } from './setup/lock.mjs';
+import { installPackages, packagesMatch } from './setup/packages.mjs';
+import { requirePrograms } from './setup/programs.mjs';
+import { SetupError, step } from './setup/report.mjs';
+import * as tensorflow from './setup/tensorflow.mjs';
+import { removeLeftovers } from './setup/wheels.mjs';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'pocketfleet');
+const pinsText = readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8');
+const pins = JSON.parse(pinsText);
+const platform = `${process.platform}-${process.arch}`;
+const stampFile = join(root, 'node_modules/.pocketfleet-setup.json');
+
+try {
+  checkNode();
+  if (!stampHolds()) await setUp();
+} catch (caught) {
+  if (!(caught instanceof SetupError)) throw caught;
+  process.stderr.write(`set-up: ${caught.message}\n`);
+  process.exitCode = 1;
+}
+
+function checkNode() {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  if ((major === 20 && minor >= 19) || major === 21 || major === 22) return;
+  throw new SetupError(
+    `Node ${process.versions.node} is running and 20.19 to 22 is needed (TensorFlow's binding breaks on 23): ` +
+      'install it with `nvm install 22`, or from the package source of your system.',
+  );
+}
+
+async function setUp() {
+  const start = performance.now();
+  process.stdout.write(`Setting up (downloads are kept in ${cache})\n`);
+  const release = await acquireLock(join(cache, 'setup.lock'), (line) => process.stdout.write(`${line}\n`));
+  try {
+    // Whoever held the lock before us may have done it all.
+    if (stampHolds()) return;
+    removeLeftovers(cache);
+    const variant = await tensorflow.wantedVariant();
+    const planNow = () => tensorflow.tensorflowPlan({ root, cache, pins, variant });
+    const broker = { cache, pin: pins.natsServer[platform] };
+    await checkPrograms(planNow(), broker);
+
+    if (!packagesMatch(root)) await step('npm packages of the lock file', () => installPackages(root));
+    if (presentBroker(broker) === undefined)
+      await step(`nats-server ${broker.pin?.version ?? ''}`, () => fetchBroker(broker));
+    await setUpTensorFlow(planNow());
+
+    stamp([presentBroker(broker), ...tensorflow.bindingFiles(planNow())]);
+  } finally {
+    release();
+  }
+  process.stdout.write(`Set-up took ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
+}
+
+/** Everything that is missing on the machine is said at once, before minutes are spent, and only if it is needed. */
+async function checkPrograms(plan, broker) {
+  const needed = [];
+  const packages = !packagesMatch(root);
+  if (packages) needed.push('npm');
+  const binding = !packages && (await usableVersion(plan)) !== undefined;
+  const libraries = !binding && tensorflow.needsLibraries(plan);
+  if (libraries || presentBroker(broker) === undefined) needed.push('python3', 'pip');
+  if (!binding && tensorflow.needsBuild(plan)) needed.push('npm', 'g++', 'make', 'python3');
+  requirePrograms([...new Set(needed)]);
+}
+
+async function setUpTensorFlow(plan) {
+  if ((await usableVersion(plan)) !== undefined) return;
+  if (tensorflow.needsLibraries(plan))
+    await step(`libtensorflow ${plan.pin?.version ?? ''} (${plan.variant})`, () =>
+      tensorflow.fetchLibraries(plan),
+    );
+  if (tensorflow.needsBuild(plan)) await step('addon compiled', () => tensorflow.buildAddon(plan));
+  await step('TensorFlow binding in place', async () => {
+    tensorflow.placeBinding(plan);
+    const version = await tensorflow.loadedVersion(plan);
+    if (version !== undefined) return `TensorFlow ${version} loads`;
+    throw new SetupError(
+      `the binding was built and does not load; delete ${dirname(plan.addon)} and ${plan.libraries} and run set-up again`,
+    );
+  });
+}
+
+/** The version of a binding that need not be replaced: ours for this plan, or one that somebody else put there. */
+async function usableVersion(plan) {
+  if (tensorflow.bindingOrigin(plan) === 'other') return undefined;
+  return tensorflow.loadedVersion(plan);
+}
+
+/** What set-up depends on; a change of any of it makes set-up look again. */
+function stampKey() {
+  const parts = [
+    readFileSync(join(root, 'package-lock.json')),
+    pinsText,
+    cache,
+    platform,
+    process.versions.modules,
+    process.env.POCKETFLEET_TENSORFLOW ?? '',
+    process.env.POCKETFLEET_NATS_SERVER ?? '',
+    // A driver that appears or goes changes which TensorFlow is wanted.
+    String(existsSync('/proc/driver/nvidia/version')),
+  ];
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part).update('\0');
+  return hash.digest('hex');
+}
+
+function stampHolds() {
+  if (!existsSync(stampFile)) return false;
+  try {
+    const { key, files } = JSON.parse(readFileSync(stampFile, 'utf8'));
+    return key === stampKey() && files.every(([path, size]) => statSync(path).size === size);
+  } catch {
+    return false; // A file that is gone, or a stamp of an older set-up: look again.
+  }
+}
+
+function stamp(paths) {
+  const files = paths.map((path) => [path, statSync(path).size]);
+  writeFileSync(`${stampFile}.${process.pid}`, JSON.stringify({ key: stampKey(), files }));
+  renameSync(`${stampFile}.${process.pid}`, stampFile);
+}

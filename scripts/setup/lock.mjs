@@ -1,0 +1,104 @@
+// One set-up at a time for each cache folder. The lock is a file that names its owner; an owner whose process is gone
+// (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps are safe to repeat anyway.
+
+import { randomUUID } from 'node:crypto';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
+
+/** Waits for the lock, says once for whom, and returns the function that gives it back. */
+export async function acquireLock(path, say) {
+  mkdirSync(dirname(path), { recursive: true });
+  const me = JSON.stringify({
+    pid: process.pid,
+    started: startOf(process.pid),
+    host: hostname(),
+    id: randomUUID(),
+  });
+  let said = false;
+  while (!take(path, me)) {
+    const owner = read(path);
+    if (owner === undefined) continue;
+    if (isGone(owner)) {
+      dropStale(path, owner);
+      continue;
+    }
+    if (!said) say(`waiting for another set-up (process ${owner.value.pid} on ${owner.value.host})`);
+    said = true;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  const release = () => {
+    if (read(path)?.text === me) rmSync(path, { force: true });
+  };
+  process.once('exit', release);
+  return release;
+}
+
+/** A link to a complete file appears at once or not at all, so nobody ever reads half an owner. */
+function take(path, me) {
+  const mine = `${path}.${process.pid}`;
+  writeFileSync(mine, me);
+  try {
+    linkSync(mine, path);
+    return true;
+  } catch (caught) {
+    if (caught.code === 'EEXIST') return false;
+    throw caught;
+  } finally {
+    rmSync(mine, { force: true });
+  }
+}
+
+function read(path) {
+  try {
+    const text = readFileSync(path, 'utf8');
+    return { text, value: JSON.parse(text) };
+  } catch (caught) {
+    if (caught.code === 'ENOENT') return undefined;
+    throw caught;
+  }
+}
+
+function isGone({ value }) {
+  // Of a process on another machine (a shared home folder) nothing can be known from here.
+  if (value.host !== hostname()) return false;
+  const started = startOf(value.pid);
+  if (started !== undefined) return value.started !== started;
+  try {
+    process.kill(value.pid, 0);
+    return false;
+  } catch (caught) {
+    return caught.code === 'ESRCH';
+  }
+}
+
+/** Two waiters may see the same dead owner: only the one that moved that very file away has removed it. */
+function dropStale(path, owner) {
+  const aside = `${path}.stale.${process.pid}`;
+  try {
+    renameSync(path, aside);
+  } catch (caught) {
+    if (caught.code === 'ENOENT') return;
+    throw caught;
+  }
+  const moved = read(aside);
+  if (moved !== undefined && moved.text !== owner.text) {
+    // It was a fresh lock of somebody who came in between: put it back.
+    try {
+      linkSync(aside, path);
+    } catch (caught) {
+      if (caught.code !== 'EEXIST') throw caught;
+    }
+  }
+  rmSync(aside, { force: true });
+}
+
+/** Start time of a process in clock ticks, which tells it from a later one with the same id; undefined off Linux or when it is gone. */
+function startOf(pid) {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,90 @@
+// Runs the tests: types, lint and generated code first, then every test file in a process of its own, unit tests before
+// the rest, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of their
+// path (`npm test -- allreduce`) and leave the checks out; what a test proves is its own affair.
+
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { run } from 'node:test';
+import { spec as SpecReporter } from 'node:test/reporters';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const picks = process.argv.slice(2);
+const start = performance.now();
+
+// No test needs longer; one that hangs is ended and named instead of holding the rest up for ever.
+const FILE_TIMEOUT_MS = 300_000;
+// Whole systems of several processes: one after the other, so that their deadlines mean something on two cores.
+const HEAVY = /^test\/(integration|fault)\//;
+
+const failures = [];
+if (picks.length === 0) for (const name of ['check:types', 'check:lint', 'check:proto']) check(name);
+const files = testFiles().filter((file) => picks.length === 0 || picks.some((pick) => file.includes(pick)));
+if (files.length === 0) {
+  process.stderr.write(`no test file has ${picks.map((p) => `"${p}"`).join(' or ')} in its path\n`);
+  process.exit(1);
+}
+const { passed, failed, skipped } = await runTests(files);
+if (failed > 0) failures.push(`${failed} tests`);
+
+const seconds = ((performance.now() - start) / 1000).toFixed(0);
+if (failures.length === 0) {
+  process.stdout.write(`All ${passed} tests passed (${skipped} skipped) in ${seconds} s\n`);
+} else {
+  process.stdout.write(`FAILED: ${failures.join(', ')} (${passed} tests passed) in ${seconds} s\n`);
+  process.exitCode = 1;
+}
+
+function check(name) {
+  const begin = performance.now();
+  const { status } = spawnSync('npm', ['run', '--silent', name], { cwd: root, stdio: 'inherit' });
+  const took = ((performance.now() - begin) / 1000).toFixed(1);
+  process.stdout.write(`${status === 0 ? '✔' : '✖'} ${name} (${took} s)\n`);
+  if (status !== 0) failures.push(name);
+}
+
+/** Unit tests first: what they find explains what the larger ones find. */
+function testFiles() {
+  const all = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
+    .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
+    .sort();
+  const order = (file) => (file.startsWith('test/unit/') ? 0 : HEAVY.test(file) ? 2 : 1);
+  return all.sort((a, b) => order(a) - order(b));
+}
+
+/** One report and one summary over both groups. */
+async function runTests(files) {
+  // The files' own processes inherit these flags from us.
+  process.execArgv.push('--import', import.meta.resolve('tsx'));
+  process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+  const reporter = new SpecReporter();
+  reporter.pipe(process.stdout);
+  const totals = new Map();
+  for (const heavy of [false, true]) {
+    const group = files.filter((file) => HEAVY.test(file) === heavy).map((file) => join(root, file));
+    if (group.length === 0) continue;
+    const options = { files: group, concurrency: heavy ? 1 : 2, timeout: FILE_TIMEOUT_MS };
+    for await (const event of run(options)) {
+      const counted = summaryLine(event);
+      if (counted === undefined) reporter.write(event);
+      else totals.set(counted.name, (totals.get(counted.name) ?? 0) + counted.value);
+    }
+  }
+  for (const [name, value] of totals)
+    reporter.write({
+      type: 'test:diagnostic',
+      data: { nesting: 0, message: `${name} ${value}`, level: 'info' },
+    });
+  await new Promise((resolve) => reporter.end(resolve));
+  const total = (name) => totals.get(name) ?? 0;
+  return { passed: total('pass'), failed: total('fail') + total('cancelled'), skipped: total('skipped') };
+}
+
+/** node:test ends each run with lines such as "pass 12"; these are added up instead of printed twice. */
+function summaryLine({ type, data }) {
+  if (type !== 'test:diagnostic' || data.nesting !== 0 || data.file !== undefined) return undefined;
+  const match = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/.exec(data.message);
+  return match === null ? undefined : { name: match[1], value: Number(match[2]) };
+}

@@ -1,0 +1,64 @@
+// Runs a function of tensors in one of the ways that the product runs it, on plain arrays: operation by operation on the
+// native kernels, operation by operation on composed ones (what backends without native kernels run), or as one
+// compiled graph. Fixtures are checked on each, because each is a computation of its own.
+
+import type { FunctionInput, TensorFunction } from '../../core/nn/step-function.ts';
+import { compileGraph } from '../../core/tensor/compiled.ts';
+import { tf } from '../../core/tensor/tf.ts';
+
+export type Way = 'eager' | 'composed' | 'compiled';
+
+export type InputArray = Float32Array | Int32Array | Uint8Array;
+
+export interface Execution {
+  run(inputs: readonly InputArray[]): Float32Array[];
+  close(): void;
+}
+
+export async function prepare(way: Way, key: string, { inputs, build }: TensorFunction): Promise<Execution> {
+  switch (way) {
+    case 'compiled': {
+      const graph = compileGraph({ key: `golden/${key}`, inputs, build });
+      return { run: (arrays) => graph.run([...arrays]), close: () => graph.dispose() };
+    }
+    case 'eager':
+    case 'composed': {
+      const backend = way === 'eager' ? 'tensorflow' : 'cpu';
+      return {
+        run: (arrays) => withBackend(backend, () => runEagerly(inputs, build, arrays)),
+        close: () => {},
+      };
+    }
+  }
+}
+
+function runEagerly(
+  inputs: readonly FunctionInput[],
+  build: TensorFunction['build'],
+  arrays: readonly InputArray[],
+): Float32Array[] {
+  return tf.tidy(() => {
+    const tensors = inputs.map(({ dtype, shape }, i) => {
+      const values = arrays[i] ?? new Float32Array();
+      // tfjs has no bytes; the compiled graph casts them where eager code gets integers.
+      return tf.tensor(
+        values instanceof Uint8Array ? Int32Array.from(values) : values,
+        shape,
+        dtype === 'float32' ? 'float32' : 'int32',
+      );
+    });
+    return build(tensors).map((tensor) => Float32Array.from(tensor.dataSync()));
+  });
+}
+
+function withBackend<R>(backend: string, work: () => R): R {
+  const before = tf.getBackend();
+  // Both backends initialise without waiting, which setBackend cannot tell; getBackend does.
+  void tf.setBackend(backend);
+  if (tf.getBackend() !== backend) throw new Error(`the ${backend} backend is not there`);
+  try {
+    return work();
+  } finally {
+    void tf.setBackend(before);
+  }
+}

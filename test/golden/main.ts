@@ -1,0 +1,45 @@
+// npm run test:golden -- --dir DIR [--scale F]: checks the implementation against a folder of golden fixtures and prints one
+// line a comparison: file, check, measured difference, tolerance, ok or FAIL. F multiplies every tolerance, for a device
+// that computes in other orders. Exit status 1 when anything fails; files that nothing checks are named.
+
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    dir: { type: 'string', default: fileURLToPath(new URL('../../../shared/golden', import.meta.url)) },
+    scale: { type: 'string', default: '1' },
+  },
+});
+const scale = Number(values.scale);
+if (!(scale > 0)) {
+  console.error(
+    `--scale ${values.scale}: give a positive number that multiplies every tolerance, for example 2`,
+  );
+  process.exit(2);
+}
+
+// Loading TensorFlow's addon makes node-pre-gyp read this process's arguments and take --dir for an option of its own.
+process.argv.splice(2);
+const { checkFolder, rowText } = await import('./runner.ts');
+
+let checked = 0;
+let failed = 0;
+for await (const outcome of checkFolder(values.dir, scale)) {
+  switch (outcome.kind) {
+    case 'checked':
+      checked += outcome.rows.length;
+      failed += outcome.rows.filter((row) => !row.ok).length;
+      for (const row of outcome.rows) console.log(rowText(row));
+      break;
+    case 'failed':
+      failed++;
+      console.log(`${outcome.file} could not be checked: ${outcome.reason} FAIL`);
+      break;
+    case 'unchecked':
+      console.log(`${outcome.file} - ${outcome.reason}`);
+      break;
+  }
+}
+console.log(`${checked} comparisons, ${failed} failed, in ${values.dir}`);
+process.exitCode = failed > 0 ? 1 : 0;

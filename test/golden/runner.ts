@@ -1,0 +1,71 @@
+// Runs every check that a folder of golden fixtures allows. Recognises each file by the network its metadata names or by the
+// first word of its name, so that further fixtures of a known kind are checked without a change here; a file that nothing
+// recognises is named, never passed over. The checks themselves are their files'.
+
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { toFleetError } from '../../core/errors.ts';
+import { checkDecode } from './decode.ts';
+import { openFixture } from './fixture.ts';
+import { checkArcface, checkKd } from './losses.ts';
+import { checkNetwork } from './networks.ts';
+import { checkRecords } from './records.ts';
+import { checkTrainSteps } from './training.ts';
+import { type CheckRow, checkVerification } from './verification.ts';
+
+/** Result of one file; `failed` is a check that could not run to its end. */
+export type Outcome =
+  | { readonly kind: 'checked'; readonly file: string; readonly rows: readonly CheckRow[] }
+  | { readonly kind: 'failed'; readonly file: string; readonly reason: string }
+  | { readonly kind: 'unchecked'; readonly file: string; readonly reason: string };
+
+/** One outcome a file, as each is done. Notes and other text files are not fixtures. */
+export async function* checkFolder(dir: string, scale: number): AsyncGenerator<Outcome> {
+  if (!existsSync(dir)) return;
+  for (const file of readdirSync(dir).sort()) {
+    if (/\.(md|txt)$/i.test(file) || file.startsWith('.')) continue;
+    try {
+      yield await checkFile(join(dir, file), file, scale);
+    } catch (caught) {
+      yield { kind: 'failed', file, reason: toFleetError(caught).message };
+    }
+  }
+}
+
+async function checkFile(path: string, file: string, scale: number): Promise<Outcome> {
+  const checked = (rows: readonly CheckRow[]): Outcome => ({ kind: 'checked', file, rows });
+  const unchecked = (reason: string): Outcome => ({ kind: 'unchecked', file, reason });
+  if (statSync(path).isDirectory())
+    return existsSync(join(path, 'expected.json'))
+      ? checked(await checkRecords(path, scale))
+      : unchecked('unknown folder');
+  const word = /^[a-z0-9]+/i.exec(file)?.[0].toLowerCase() ?? '';
+  if (file.endsWith('.json')) {
+    if (word === 'genotype') return checked(checkDecode(path));
+    if (word === 'verification') return checked(checkVerification(path, scale));
+    return unchecked('unknown kind of file');
+  }
+  if (!file.endsWith('.safetensors')) return unchecked('unknown kind of file');
+  const fixture = openFixture(path);
+  if (word === 'train') return checked(await checkTrainSteps(fixture, scale));
+  const network = fixture.metadata.network?.toLowerCase() ?? word;
+  switch (network) {
+    case 'pocketnet':
+    case 'iresnet':
+      return checked(await checkNetwork(fixture, scale));
+    case 'arcface':
+      return checked(await checkArcface(fixture, scale));
+    case 'kd':
+      return checked(await checkKd(fixture, scale));
+    case 'searchcnn':
+    case 'supernet':
+      return unchecked('not covered yet');
+    default:
+      return unchecked('unknown kind of file');
+  }
+}
+
+export function rowText(row: CheckRow): string {
+  const verdict = row.ok ? 'ok' : 'FAIL';
+  return `${row.file} ${row.check} ${row.measured.toExponential(2)} ${row.tolerance.toExponential(2)} ${verdict}`;
+}

@@ -1,0 +1,188 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { coordinatorConfigSchema, loadConfig, workerConfigSchema } from '../../core/config.ts';
+import { chart, helm, type KubernetesObject, objectsOf, render, renderText } from '../support/helm.ts';
+import { faultsOf } from '../support/kubernetes.ts';
+
+const install = new URL('../../deploy/install.yaml', import.meta.url);
+const variants = readdirSync(join(chart, 'ci')).map((name) => join(chart, 'ci', name));
+
+/** Pod specs with the name of their object. */
+function podsOf(objects: readonly KubernetesObject[]) {
+  return objects
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'StatefulSet')
+    .map((object) => ({ name: object.metadata.name, object, pod: object.spec.template.spec }));
+}
+
+test('the chart passes helm lint with every set of values', async () => {
+  for (const values of [[], ...variants.map((file) => ['--values', file])])
+    assert.match(await helm('lint', '--strict', chart, ...values), /0 chart\(s\) failed/);
+});
+
+test('deploy/install.yaml is what the chart renders, and two renders are equal', async () => {
+  const text = await renderText();
+  assert.equal(await renderText(), text);
+  assert.equal(
+    readFileSync(install, 'utf8'),
+    text,
+    'deploy/install.yaml is stale; run `npm run generate:install` and commit',
+  );
+});
+
+test('every rendered object holds only fields of the Kubernetes API', async () => {
+  for (const values of [[], ...variants.map((file) => ['--values', file])]) {
+    const objects = await render(...values);
+    assert(objects.length > 5);
+    const builtIn = objects.filter(({ apiVersion }) => !apiVersion.startsWith('monitoring.coreos.com/'));
+    assert.deepEqual(builtIn.flatMap(faultsOf), []);
+  }
+});
+
+test('the check of fields finds an unknown field, a wrong type, a wrong word and a missing field', async () => {
+  const objects = await render();
+  const find = (kind: string, part: string) =>
+    structuredClone(objects.find((o) => o.kind === kind && o.metadata.name.endsWith(part)))!;
+  const worker = find('StatefulSet', '-worker');
+  worker.spec.template.spec.containers[0].livenesProbe = {};
+  worker.spec.podManagementPolicy = 'Parallell';
+  const coordinator = find('Deployment', '-coordinator');
+  coordinator.spec.replicas = 'one';
+  delete coordinator.spec.template.spec.containers;
+  assert.deepEqual(faultsOf(worker), [
+    'StatefulSet/pocketfleet-worker.spec.podManagementPolicy may be OrderedReady, Parallel; it is "Parallell"',
+    'StatefulSet/pocketfleet-worker.spec.template.spec.containers[0].livenesProbe is unknown to V1Container',
+  ]);
+  assert.deepEqual(faultsOf(coordinator), [
+    'Deployment/pocketfleet-coordinator.spec.replicas must be a number, it is "one"',
+    'Deployment/pocketfleet-coordinator.spec.template.spec.containers is missing',
+  ]);
+});
+
+test('wrong values are refused with their path', async () => {
+  const wrong: readonly (readonly [string, RegExp])[] = [
+    ['worker.slotz=3', /worker.*slotz/s],
+    ['worker.slots=0', /worker\/slots/],
+    ['logLevel=loud', /logLevel/],
+    ['worker.image.digest=sha256:12', /image\/digest/],
+    ['worker.resources.limits.memory=lots', /limits\/memory/],
+    ['metrics.serviceMonitor.enabled=perhaps', /serviceMonitor\/enabled/],
+    ['coordinator.replicas=2', /coordinator.*replicas/s],
+    ['nats.enabled=false', /nats\/external\/url/],
+    ['worker.nodeSelector.gpu=true', /nodeSelector\/gpu/],
+  ];
+  for (const [value, path] of wrong)
+    await assert.rejects(render('--set', value), (error: Error) => path.test(error.message), value);
+});
+
+test('every pod runs under the restricted profile, with requests, limits and probes, and without an API token', async () => {
+  for (const { name, pod } of podsOf(await render())) {
+    assert.equal(pod.automountServiceAccountToken, false, name);
+    assert.equal(pod.securityContext.runAsNonRoot, true, name);
+    assert(pod.securityContext.runAsUser > 0, name);
+    assert.equal(pod.securityContext.seccompProfile.type, 'RuntimeDefault', name);
+    for (const container of pod.containers) {
+      assert.deepEqual(container.securityContext, {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+      assert(container.resources.requests.cpu && container.resources.limits.memory, name);
+      assert(container.livenessProbe && container.startupProbe, name);
+    }
+  }
+});
+
+test('names inside the chart resolve: selectors, ports, claims, config maps, accounts and volumes', async () => {
+  const objects = await render();
+  const pods = podsOf(objects);
+  const named = (kind: string) =>
+    objects.filter((object) => object.kind === kind).map(({ metadata }) => metadata.name);
+  const selected = (selector: Record<string, string>) =>
+    pods.filter(({ object }) =>
+      Object.entries(selector).every(([k, v]) => object.spec.template.metadata.labels[k] === v),
+    );
+  for (const service of objects.filter(({ kind }) => kind === 'Service')) {
+    const [target] = selected(service.spec.selector);
+    assert(target, `${service.metadata.name} selects a pod`);
+    const ports = target.pod.containers.flatMap((c: { ports: { name: string }[] }) =>
+      c.ports.map((port) => port.name),
+    );
+    for (const { targetPort } of service.spec.ports) assert(ports.includes(targetPort), targetPort);
+  }
+  for (const { object, pod, name } of pods) {
+    assert.equal(selected(object.spec.selector.matchLabels).length, 1, name);
+    if (object.kind === 'StatefulSet') assert(named('Service').includes(object.spec.serviceName), name);
+    assert(named('ServiceAccount').includes(pod.serviceAccountName), name);
+    const volumes = [...pod.volumes, ...(object.spec.volumeClaimTemplates ?? []).map(nameOfClaim)];
+    for (const { configMap } of pod.volumes)
+      if (configMap) assert(named('ConfigMap').includes(configMap.name), name);
+    for (const { volumeMounts } of pod.containers)
+      for (const mount of volumeMounts) assert(volumes.some((volume) => volume.name === mount.name), mount.name);
+  }
+  for (const policy of objects.filter(({ kind }) => kind === 'NetworkPolicy'))
+    assert.equal(selected(policy.spec.podSelector.matchLabels).length, 1, policy.metadata.name);
+});
+
+const nameOfClaim = (claim: { metadata: { name: string } }) => ({ name: claim.metadata.name });
+
+test('the programs accept the environment that the chart gives them', async () => {
+  const environment = (pods: ReturnType<typeof podsOf>, part: string): NodeJS.ProcessEnv => {
+    const { env } = pods.find(({ name }) => name.endsWith(part))!.pod.containers[0];
+    return Object.fromEntries(
+      env.map(({ name, value }: { name: string; value?: string }) => [name, value ?? 'worker-0']),
+    );
+  };
+  const pods = podsOf(await render());
+  const coordinator = environment(pods, '-coordinator');
+  const worker = environment(pods, '-worker');
+  // A name that the program does not know would be ignored in silence, so names are compared too.
+  const known = (schema: { shape: object }) =>
+    Object.keys(schema.shape).map((key) => `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`);
+  for (const [env, schema] of [
+    [coordinator, coordinatorConfigSchema],
+    [worker, workerConfigSchema],
+  ] as const) {
+    const names = Object.keys(env).filter((name) => name.startsWith('POCKETFLEET_'));
+    assert.deepEqual(names.filter((name) => !known(schema).includes(name)), []);
+  }
+  assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '0.0.0.0:7070');
+  assert.equal(loadConfig(workerConfigSchema, [], worker).coordinator, 'pocketfleet-coordinator:7070');
+});
+
+test('a GPU is asked for only when the values say so, as a quoted quantity', async () => {
+  const resources = (objects: readonly KubernetesObject[]) =>
+    podsOf(objects).find(({ name }) => name.endsWith('-worker'))!.pod.containers[0].resources;
+  assert.equal(resources(await render()).limits['nvidia.com/gpu'], undefined);
+  const gpu = resources(await render('--set', 'worker.gpu.enabled=true'));
+  assert.equal(gpu.limits['nvidia.com/gpu'], '1');
+  assert.equal(gpu.requests['nvidia.com/gpu'], '1');
+  assert.equal(gpu.limits.memory, '6Gi');
+});
+
+test('a ServiceMonitor is rendered where the cluster has the type, and scrapes both programs', async () => {
+  const monitors = (objects: readonly KubernetesObject[]) =>
+    objects.filter(({ kind }) => kind === 'ServiceMonitor');
+  assert.equal(monitors(await render()).length, 0);
+  const type = 'monitoring.coreos.com/v1/ServiceMonitor';
+  const objects = await render('--api-versions', type);
+  const [monitor] = monitors(objects);
+  assert.deepEqual(Object.keys(monitor!.spec).sort(), ['endpoints', 'sampleLimit', 'selector']);
+  const services = objects.filter(
+    ({ kind, metadata, spec }) =>
+      kind === 'Service' &&
+      monitor!.spec.selector.matchExpressions[0].values.includes(
+        metadata.labels?.['app.kubernetes.io/component'],
+      ) &&
+      spec.ports.some((port: { name: string }) => port.name === monitor!.spec.endpoints[0].port),
+  );
+  assert.equal(services.length, 2);
+});
+
+test('the dashboard in the chart is the file, unchanged by the templates', async () => {
+  const config = (await render()).find(({ metadata }) => metadata.name === 'pocketfleet-dashboards')!;
+  const file = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
+  assert.deepEqual(JSON.parse(config.data['pocketfleet.json']), JSON.parse(file));
+  assert.equal(objectsOf(readFileSync(install, 'utf8')).length, (await render()).length);
+});

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { connect } from '@nats-io/transport-node';
+import { findNatsServer } from '../../core/net/nats-binary.ts';
+import { render } from '../support/helm.ts';
+import { assertNothingLeft, freePort, startProgram } from '../support/processes.ts';
+
+test('a real nats-server takes the rendered configuration, lets the token in and nobody else', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-chart-nats-'));
+  const objects = await render();
+  const rendered: string = objects.find((o) => o.kind === 'ConfigMap' && o.metadata.name.endsWith('-nats'))!
+    .data['nats.conf'];
+  const [port, monitor] = [await freePort(), await freePort()];
+  // Only what a test cannot have differs: the pod's ports and its volume.
+  const text = rendered
+    .replace('port: 4222', `host: 127.0.0.1\nport: ${port}`)
+    .replace('http_port: 8222', `http: 127.0.0.1:${monitor}`)
+    .replace('/data', join(folder, 'store'));
+  const file = join(folder, 'nats.conf');
+  writeFileSync(file, text);
+  // A token of digits would be read as a number if the chart did not quote it.
+  const token = '12345678';
+  const env = { SERVER_NAME: 'pocketfleet-nats-0', TOKEN: token, QUOTED_TOKEN: `"${token}"` };
+  execFileSync(findNatsServer(), ['-t', '-c', file], { env, stdio: 'pipe' });
+
+  const server = startProgram(findNatsServer(), ['-c', file], { env });
+  try {
+    await server.untilOutput(/Server is ready/);
+    const servers = `127.0.0.1:${port}`;
+    await assert.rejects(connect({ servers, reconnect: false }), /authorization/i);
+    const connection = await connect({ servers, token, reconnect: false });
+    assert.equal(connection.info?.jetstream, true);
+    await connection.close();
+    for (const path of ['/healthz', '/healthz?js-server-only=true', '/healthz?js-enabled-only=true'])
+      assert.equal((await fetch(`http://127.0.0.1:${monitor}${path}`)).status, 200, path);
+  } finally {
+    await server.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  await assertNothingLeft([server.pid], [port, monitor]);
+});

@@ -1,0 +1,193 @@
+// The command line as a user meets it: a real process, a real gRPC server with written-down answers, exit codes, and
+// which of its words are data and which are talk.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { SubmitRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { evaluation, plan, run, snapshot, sweep, trial, worker } from '../unit/cli/messages.ts';
+import { type Script, startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+function pocketfleet(args: readonly string[], cwd = process.cwd()): Promise<Ended> {
+  const main = join(import.meta.dirname, '../../coordinator/cli/main.ts');
+  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...args], { cwd });
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    err += chunk;
+  });
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
+}
+
+async function fleet(t: { after(f: () => void): void }, script: Script) {
+  const scripted = await startScriptedFleet(script);
+  const dir = mkdtempSync(join(tmpdir(), 'pf-cli-'));
+  t.after(() => {
+    scripted.close();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  const where = ['--coordinator', scripted.address, '--token', scripted.token];
+  return { scripted, dir, ask: (...args: string[]) => pocketfleet([...args, ...where], dir) };
+}
+
+const done = run({ state: 'done', step: 100, endedAtMs: 1_050_000, evaluation: evaluation() });
+const finished = {
+  plans: [plan({ state: 'done', reason: 'all done', winnerRunId: 'run-1', endedAtMs: 1_060_000 })],
+  sweeps: [sweep({ state: 'done', trialsDone: 2, trialsTotal: 2, endedAtMs: 1_030_000 })],
+  trials: [trial(), trial({ id: 'trial-2', number: 2, objective: 0.765 })],
+  runs: [done],
+  workers: [worker()],
+};
+
+test('lists are tables for people and JSON for scripts', async (t) => {
+  const { ask } = await fleet(t, finished);
+  const [asTable, asJson] = await Promise.all([ask('runs'), ask('runs', '--json')]);
+  assert.equal(asTable.code, 0);
+  assert.match(asTable.out, /^RUN +NAME +KIND +STATE/);
+  assert.match(asTable.out, /run-1 +teacher +teacher +done +100\/100/);
+  assert.equal(asJson.code, 0);
+  assert.equal(JSON.parse(asJson.out)[0].evaluation.accuracy, 0.9);
+  assert.equal(asJson.err, '');
+});
+
+test('submit sends the text, its folder and the overrides, and prints ids alone on stdout', async (t) => {
+  const { ask, dir, scripted } = await fleet(t, finished);
+  writeFileSync(join(dir, 'my.yaml'), 'kind: plan\n');
+  const { code, out } = await ask(
+    'submit',
+    'my.yaml',
+    '--set',
+    'data.path=faces',
+    '--set',
+    'search.strategy.trials=9',
+  );
+  assert.equal(code, 0);
+  assert.equal(out, 'plan-1\n');
+  const { request } = scripted.asked.find(({ method }) => method === 'submit') as { request: SubmitRequest };
+  assert.equal(request.yaml, 'kind: plan\n');
+  assert.equal(request.baseDir, dir);
+  // A path on the command line is meant from where the command is given.
+  assert.deepEqual(request.overrides, { 'data.path': join(dir, 'faces'), 'search.strategy.trials': '9' });
+});
+
+test('a refused submit says the file and the reason and exits with 1', async (t) => {
+  const { ask, dir } = await fleet(t, { refusal: 'training.batch: batch 30 is not divisible by 8 shards' });
+  writeFileSync(join(dir, 'bad.yaml'), 'kind: plan\n');
+  const { code, out, err } = await ask('submit', 'bad.yaml');
+  assert.equal(code, 1);
+  assert.equal(out, '');
+  assert.equal(err, 'pocketfleet: bad.yaml: training.batch: batch 30 is not divisible by 8 shards\n');
+});
+
+test('submit --wait shows progress on stderr and results on stdout', async (t) => {
+  const { ask, dir } = await fleet(t, {
+    ...finished,
+    snapshots: [
+      snapshot({ plans: [plan()], sweeps: [sweep()], runs: [run()] }),
+      snapshot({ plans: finished.plans, sweeps: finished.sweeps, runs: finished.runs }),
+    ],
+  });
+  writeFileSync(join(dir, 'my.yaml'), 'kind: plan\n');
+  const { code, out, err } = await ask('submit', 'my.yaml', '--wait');
+  assert.equal(code, 0);
+  assert.match(err, /search demo-search +100 % +2\/2 candidates/);
+  assert.match(err, /teacher teacher +100 % +100 steps, verified 90.0 %/);
+  assert.match(out, /Candidates, best first/);
+  assert.match(out, /2 +76.5 % +50,000 +8.25 +best/);
+  assert.match(out, /teacher +teacher +done +100,000 +90.0 % +2.0 % +60.0 % +0.950/);
+});
+
+test('submit --wait exits with 1 and the reason when the plan failed', async (t) => {
+  const failed = plan({ state: 'failed', reason: 'its teacher diverged at step 3' });
+  const { ask, dir } = await fleet(t, { plans: [failed], snapshots: [snapshot({ plans: [failed] })] });
+  writeFileSync(join(dir, 'my.yaml'), 'kind: plan\n');
+  const { code, err } = await ask('submit', 'my.yaml', '--wait');
+  assert.equal(code, 1);
+  assert.match(err, /pocketfleet: plan demo failed: its teacher diverged at step 3\n$/);
+});
+
+test('export writes a file that was checked, and nothing when it arrived damaged', async (t) => {
+  const bytes = Buffer.from('a network');
+  const digest = createHash('sha256').update(bytes).digest('hex');
+  const chunks = (sent: string) => [
+    { data: bytes.subarray(0, 4), totalBytes: 9, digest: '' },
+    { data: bytes.subarray(4), totalBytes: 9, digest: sent },
+  ];
+  const good = await fleet(t, { ...finished, exported: chunks(digest) });
+  const written = await good.ask('export', 'teacher', '-o', 'out/net.safetensors');
+  assert.equal(written.code, 0, written.err);
+  assert.deepEqual(readFileSync(join(good.dir, 'out/net.safetensors')), bytes);
+  const bad = await fleet(t, { ...finished, exported: chunks('0'.repeat(64)) });
+  const refused = await bad.ask('export', 'teacher', '-o', 'net.safetensors');
+  assert.equal(refused.code, 1);
+  assert.match(refused.err, /arrived damaged or cut off/);
+  assert.equal(existsSync(join(bad.dir, 'net.safetensors')), false);
+});
+
+test('why, logs, verify and cancel answer with what the coordinator says', async (t) => {
+  const report = {
+    evaluation: evaluation({ accuracy: 0.8125 }),
+    rocFpr: [0, 1],
+    rocTpr: [0.5, 1],
+    examples: [],
+  };
+  const logs = [
+    { atMs: 1, workerId: 'worker-1', runId: 'run-1', level: 'info', text: 'step graph compiled' },
+  ];
+  const { ask } = await fleet(t, { ...finished, evaluation: report, logs });
+  const [why, lines, verified, cancelled] = await Promise.all([
+    ask('why', 'run-1'),
+    ask('logs', 'teacher'),
+    ask('verify', 'teacher', '--json'),
+    ask('cancel', 'demo', '--json'),
+  ]);
+  assert.match(why.out, /run\.assigned +two workers were idle/);
+  assert.match(lines.out, /info +worker-1 run-1 +step graph compiled/);
+  assert.equal(JSON.parse(verified.out).evaluation.accuracy, 0.8125);
+  assert.deepEqual(JSON.parse(cancelled.out), { cancelledIds: ['plan-1'] });
+});
+
+test('a wrong token, an absent coordinator and an unknown name are each one sentence and exit code 1', async (t) => {
+  const { scripted, dir, ask } = await fleet(t, finished);
+  const [token, absent, unknown] = await Promise.all([
+    pocketfleet(['runs', '--coordinator', scripted.address, '--token', 'no'], dir),
+    pocketfleet(['runs', '--coordinator', '127.0.0.1:9', '--token', 'no'], dir),
+    ask('checkpoints', 'nobody'),
+  ]);
+  assert.match(token.err, /^pocketfleet: the coordinator at \S+ refused the token .*--token\n$/);
+  assert.match(absent.err, /^pocketfleet: no coordinator answers at 127\.0\.0\.1:9; is the fleet up\?.*\n$/);
+  assert.match(unknown.err, /^pocketfleet: no run is called nobody; .*\n$/);
+  assert.deepEqual([token.code, absent.code, unknown.code], [1, 1, 1]);
+});
+
+test('what is not understood exits with 2', async () => {
+  const [option, command, value] = await Promise.all([
+    pocketfleet(['runs', '--nonsense']),
+    pocketfleet(['nonsense']),
+    pocketfleet(['up', '--workers', 'many']),
+  ]);
+  assert.deepEqual([option.code, command.code, value.code], [2, 2, 2]);
+  assert.match(value.err, /many is not a whole number/);
+});
+
+test('model describe counts PocketNetS-128 as published', async () => {
+  const { code, out } = await pocketfleet(['model', 'describe', 'pocketnet-s128', '--json']);
+  assert.equal(code, 0);
+  const described = JSON.parse(out);
+  // Published: 0.92 M parameters, 587.11 MFLOPs.
+  assert.equal(described.parameters, 925_632);
+  assert.equal(described.mflops.toFixed(2), '587.11');
+});

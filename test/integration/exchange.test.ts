@@ -1,0 +1,539 @@
+// The exchange over a real broker: members in one process, each with a connection of its own. Every sum is compared
+// bit for bit with a dumb recursive one; losses, repetitions, vanished members and a killed broker must not change it.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { createExchange, type Exchange, type Faults, type State } from '../../core/allreduce/exchange.ts';
+import { type Member, rootOf } from '../../core/allreduce/plan.ts';
+import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
+import { systemClock } from '../../core/clock.ts';
+import { digest64 } from '../../core/digest.ts';
+import { FleetError } from '../../core/errors.ts';
+import { createLogger } from '../../core/log.ts';
+import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+
+let nats: TestNats;
+before(async () => {
+  nats = await startNats({ jetstream: false, token: 'exchange-token' });
+});
+after(() => nats.stop());
+
+const log = createLogger({ program: 'test', level: 'silent' });
+let runs = 0;
+
+/** mulberry32: a seeded sequence for contents and faults. */
+function random(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const SCALES = [1e-6, 1e3, 1, 1e6, 1e-3, 1e-40, 10];
+
+/** The vector of one shard in one step: magnitudes so different that the order of additions shows. */
+function shardVector(step: number, shard: number, elements: number): Float32Array {
+  const next = random(step * 1000 + shard);
+  const vector = new Float32Array(elements);
+  for (let i = 0; i < elements; i++) vector[i] = (next() - 0.5) * SCALES[i % SCALES.length]!;
+  return vector;
+}
+
+function dumbSum(
+  vectors: readonly Float32Array[],
+  first = 0,
+  size = rootOf(vectors.length).size,
+): Float32Array {
+  if (size === 1) return vectors[first]!;
+  const left = dumbSum(vectors, first, size / 2);
+  if (first + size / 2 >= vectors.length) return left;
+  const right = dumbSum(vectors, first + size / 2, size / 2);
+  const sum = new Float32Array(left.length);
+  for (let i = 0; i < sum.length; i++) sum[i] = left[i]! + right[i]!;
+  return sum;
+}
+
+const expectedSum = (step: number, shards: number, elements: number): Float32Array =>
+  dumbSum(Array.from({ length: shards }, (_, shard) => shardVector(step, shard, elements)));
+
+/** Members that hold `counts[i]` consecutive shards each. */
+function membersOf(counts: readonly number[]): Member[] {
+  let shardFirst = 0;
+  return counts.map((shardCount, rank) => {
+    const member = { workerId: `worker-${rank}`, shardFirst, shardCount };
+    shardFirst += shardCount;
+    return member;
+  });
+}
+
+/** A replica whose weights after a step are the sum of that step: state and sums check each other. */
+interface Replica {
+  readonly exchange: Exchange;
+  step: number;
+  state: State;
+  close(): Promise<void>;
+}
+
+interface GangOptions {
+  readonly counts: readonly number[];
+  readonly elements: number;
+  readonly runId?: string;
+  readonly generation?: number;
+  readonly faults?: (rank: number) => Faults;
+  readonly stallMs?: number;
+  /** Steps and states that members begin with; without: all at step 0 with zeros. */
+  readonly starts?: readonly { readonly step: number; readonly state: State }[];
+}
+
+const zeroState = (elements: number): State => ({
+  weights: new Float32Array(elements),
+  momentum: new Float32Array(elements),
+  running: Float32Array.of(0, 1),
+});
+
+async function join(options: GangOptions, rank: number, runId: string): Promise<Replica> {
+  const { counts, elements } = options;
+  const connection = await connectNats({
+    url: nats.url,
+    token: nats.token,
+    name: `member ${rank}`,
+    noEcho: rank % 2 === 0,
+  });
+  const start = options.starts?.[rank] ?? { step: 0, state: zeroState(elements) };
+  const faults = options.faults?.(rank);
+  const replica: Replica = {
+    exchange: createExchange({
+      connection,
+      runId,
+      generation: options.generation ?? 1,
+      rank,
+      members: membersOf(counts),
+      shards: counts.reduce((sum, count) => sum + count, 0),
+      elements,
+      provideState: () => replica.state,
+      log,
+      clock: systemClock,
+      // A gang that loses much on purpose asks soon, or the test takes long.
+      stallMs: options.stallMs ?? (faults === undefined ? 100 : 40),
+      ...(faults === undefined ? {} : { faults }),
+    }),
+    step: start.step,
+    state: start.state,
+    async close() {
+      replica.exchange.close();
+      await connection.close();
+    },
+  };
+  return replica;
+}
+
+async function gang(
+  options: GangOptions,
+  work: (replicas: Replica[], runId: string) => Promise<void>,
+): Promise<void> {
+  const runId = options.runId ?? `run-${++runs}`;
+  const replicas = await Promise.all(options.counts.map((_, rank) => join(options, rank, runId)));
+  try {
+    await work(replicas, runId);
+  } finally {
+    await Promise.all(replicas.map((replica) => replica.close()));
+  }
+}
+
+async function synchronise(replica: Replica): Promise<void> {
+  const mine =
+    replica.step < 0 ? WITHOUT_STATE : { step: replica.step, digest: digest64(replica.state.weights) };
+  const { step, state } = await replica.exchange.sync(mine);
+  replica.step = step;
+  if (state !== undefined) replica.state = state;
+}
+
+/** Runs steps up to `end`; each member starts the next as soon as it has the sum. */
+async function train(replica: Replica, member: Member, end: number): Promise<void> {
+  const elements = replica.state.weights.length;
+  while (replica.step < end) {
+    const { step } = replica;
+    const vectors = new Map<number, Float32Array>();
+    for (let shard = member.shardFirst; shard < member.shardFirst + member.shardCount; shard++)
+      vectors.set(shard, shardVector(step, shard, elements));
+    const sum = await replica.exchange.reduce(step, vectors);
+    replica.state = { ...replica.state, weights: sum, momentum: sum.map((value) => -value) };
+    replica.step = step + 1;
+  }
+}
+
+async function trainAll(replicas: readonly Replica[], counts: readonly number[], end: number): Promise<void> {
+  await Promise.all(
+    replicas.map(async (replica, rank) => {
+      await synchronise(replica);
+      await train(replica, membersOf(counts)[rank]!, end);
+    }),
+  );
+}
+
+function assertWeights(replicas: readonly Replica[], expected: Float32Array): void {
+  for (const { state } of replicas) assert.equal(digest64(state.weights), digest64(expected));
+}
+
+async function until(condition: () => boolean, what: string, deadlineMs = 5_000): Promise<void> {
+  const deadline = systemClock.monotonic() + deadlineMs;
+  while (!condition()) {
+    assert.ok(systemClock.monotonic() < deadline, `not within ${deadlineMs} ms: ${what}`);
+    await systemClock.sleep(5);
+  }
+}
+
+const rejectsWith = (code: string, pattern: RegExp) => (error: unknown) =>
+  error instanceof FleetError && error.code === code && pattern.test(error.message);
+
+const PLACEMENTS: readonly (readonly number[])[] = [
+  [1],
+  [8],
+  [1, 1],
+  [4, 4],
+  [2, 1],
+  [5, 3],
+  [1, 7],
+  [8, 4, 4],
+  [3, 3, 2],
+  [1, 14, 1],
+  [4, 4, 4, 4],
+  [1, 2, 4, 1],
+  [5, 6, 4, 1],
+  [1, 1, 1, 1],
+];
+
+for (const counts of PLACEMENTS) {
+  const shards = counts.reduce((sum, count) => sum + count, 0);
+  test(`${counts.length} members with ${counts.join('+')} shards get the bits of the dumb sum`, async () => {
+    const elements = 3_000;
+    await gang({ counts, elements }, async (replicas) => {
+      await trainAll(replicas, counts, 3);
+      assertWeights(replicas, expectedSum(2, shards, elements));
+    });
+  });
+}
+
+test('vectors of many chunks, of one element and of none are summed', async () => {
+  const counts = [3, 2, 3];
+  for (const elements of [1_000_003, 1, 0]) {
+    // Nothing is lost here, and a busy machine shall not make anybody ask: the bytes are counted.
+    await gang({ counts, elements, stallMs: 60_000 }, async (replicas) => {
+      await trainAll(replicas, counts, 2);
+      assertWeights(replicas, expectedSum(1, 8, elements));
+      const { bytesSent } = replicas[0]!.exchange.stats();
+      // In each of 2 steps rank 0 sends 2 partial sums of 2/3 of the vector and publishes 1/3 of it; then headers and hellos.
+      assert.ok(bytesSent < 2 * 4 * elements * (5 / 3) * 1.01 + 20_000, `${bytesSent} bytes sent`);
+    });
+  }
+});
+
+test('messages dropped and repeated at random change nothing', async () => {
+  const counts = [2, 1, 4, 1];
+  const elements = 400_000;
+  const seed = 20_261_124;
+  let dropped = 0;
+  let repeated = 0;
+  const faults = (rank: number): Faults => {
+    const next = random(seed + rank);
+    return () => {
+      const chance = next();
+      if (chance < 0.05) dropped++;
+      else if (chance < 0.1) repeated++;
+      return chance < 0.05 ? 'drop' : chance < 0.1 ? 'duplicate' : 'pass';
+    };
+  };
+  await gang({ counts, elements, faults }, async (replicas) => {
+    await trainAll(replicas, counts, 4);
+    assertWeights(replicas, expectedSum(3, 8, elements));
+    const total = (field: 'resends' | 'duplicates' | 'nacks'): number =>
+      replicas.reduce((sum, { exchange }) => sum + exchange.stats()[field], 0);
+    assert.ok(dropped > 5 && repeated > 5, `seed ${seed}: ${dropped} dropped, ${repeated} repeated`);
+    assert.ok(total('resends') > 0 && total('nacks') > 0 && total('duplicates') > 0);
+  });
+});
+
+test('a result that only one member missed is given to it after the others have gone on', async () => {
+  const counts = [1, 1, 1];
+  let lost = 0;
+  const faults =
+    (rank: number): Faults =>
+    (passage) => {
+      const loses =
+        rank === 2 &&
+        passage.direction === 'receive' &&
+        passage.kind === 'result' &&
+        passage.step === 1 &&
+        lost < 2;
+      if (loses) lost++;
+      return loses ? 'drop' : 'pass';
+    };
+  const elements = 1_000;
+  await gang({ counts, elements, faults }, async (replicas) => {
+    await trainAll(replicas, counts, 2);
+    assertWeights(replicas, expectedSum(1, 3, elements));
+    assert.equal(lost, 2);
+  });
+});
+
+test('a member that vanishes ends its generation; the others go on in the next and end equal to the undisturbed', async () => {
+  const elements = 50_000;
+  const runId = `run-${++runs}`;
+  const survivors: Replica[] = [];
+  await gang({ counts: [4, 2, 2], elements, runId }, async (replicas) => {
+    await Promise.all(replicas.map(synchronise));
+    const members = membersOf([4, 2, 2]);
+    await Promise.all(replicas.map((replica, rank) => train(replica, members[rank]!, 2)));
+    // Rank 1 is gone before it contributes to step 2.
+    const stuck = [0, 2].map((rank) => train(replicas[rank]!, members[rank]!, 5));
+    for (const promise of stuck) promise.catch(() => {});
+    await until(() => replicas[0]!.exchange.stats().nacks > 0, 'rank 0 misses rank 1');
+    replicas[0]!.exchange.close();
+    replicas[2]!.exchange.close();
+    for (const promise of stuck) await assert.rejects(promise, rejectsWith('cancelled', /generation 1/));
+    survivors.push(replicas[0]!, replicas[2]!);
+  });
+  const starts = survivors.map(({ step, state }) => ({ step, state }));
+  assert.deepEqual(
+    starts.map(({ step }) => step),
+    [2, 2],
+  );
+  await gang({ counts: [4, 4], elements, runId, generation: 2, starts }, async (replicas) => {
+    await trainAll(replicas, [4, 4], 5);
+    assertWeights(replicas, expectedSum(4, 8, elements));
+  });
+});
+
+test('members without or behind in state get it from the lowest rank that is ahead', async () => {
+  const elements = 300_000;
+  const ahead: State = {
+    weights: shardVector(9, 9, elements),
+    momentum: shardVector(9, 10, elements),
+    running: Float32Array.of(3, -0, 4),
+  };
+  const starts = [
+    { step: -1, state: zeroState(0) },
+    { step: 7, state: ahead },
+    { step: 6, state: zeroState(elements) },
+    { step: 7, state: ahead },
+  ];
+  const counts = [2, 2, 2, 2];
+  const faults = (rank: number): Faults => {
+    const next = random(rank + 5);
+    return () => (next() < 0.1 ? 'drop' : 'pass');
+  };
+  await gang({ counts, elements, starts, faults }, async (replicas) => {
+    await Promise.all(replicas.map(synchronise));
+    for (const { step, state } of replicas) {
+      assert.equal(step, 7);
+      assert.deepEqual(Object.values(state).map(digest64), Object.values(ahead).map(digest64));
+      assert.ok(Object.is(state.running[1], -0));
+    }
+    await Promise.all(replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 9)));
+    assertWeights(replicas, expectedSum(8, 8, elements));
+  });
+});
+
+test('a member that comes seconds late finds the others waiting and catches up', async () => {
+  const counts = [4, 4];
+  const elements = 10_000;
+  const runId = `run-${++runs}`;
+  const first = await join({ counts, elements }, 0, runId);
+  const result = synchronise(first).then(() => train(first, membersOf(counts)[0]!, 2));
+  await until(() => first.exchange.stats().bytesSent > 200, 'several hellos');
+  const late = await join(
+    {
+      counts,
+      elements,
+      starts: [
+        { step: 0, state: zeroState(elements) },
+        { step: -1, state: zeroState(0) },
+      ],
+    },
+    1,
+    runId,
+  );
+  await synchronise(late);
+  await train(late, membersOf(counts)[1]!, 2);
+  await result;
+  assertWeights([first, late], expectedSum(1, 8, elements));
+  await first.close();
+  await late.close();
+});
+
+test('when nobody has a state all learn it, load one and agree in a second round', async () => {
+  const counts = [1, 1, 1];
+  const elements = 500;
+  const starts = counts.map(() => ({ step: -1, state: zeroState(elements) }));
+  const faults = (rank: number): Faults => {
+    const next = random(rank + 77);
+    return () => (next() < 0.1 ? 'drop' : 'pass');
+  };
+  await gang({ counts, elements, starts, faults }, async (replicas) => {
+    await Promise.all(
+      replicas.map(async (replica, rank) => {
+        await synchronise(replica);
+        assert.equal(replica.step, -1);
+        replica.step = 0;
+        await synchronise(replica);
+        assert.equal(replica.step, 0);
+        await train(replica, membersOf(counts)[rank]!, 2);
+      }),
+    );
+    assertWeights(replicas, expectedSum(1, 3, elements));
+  });
+});
+
+test('replicas that differ at one step stop the run at sync, naming both', async () => {
+  const elements = 10;
+  const other = { ...zeroState(elements), weights: Float32Array.from({ length: elements }, () => 1) };
+  const starts = [zeroState(elements), zeroState(elements), other].map((state) => ({ step: 3, state }));
+  await gang({ counts: [1, 1, 2], elements, starts }, async (replicas) => {
+    const results = await Promise.allSettled(replicas.map(synchronise));
+    for (const result of results) {
+      assert.equal(result.status, 'rejected');
+      assert.ok(
+        rejectsWith(
+          'dataLoss',
+          /differ at step 3: rank \d \(worker-\d\) has weights [0-9a-f]{16}, rank \d/,
+        )(result.reason),
+        String(result.reason),
+      );
+    }
+  });
+});
+
+test('replicas that differ at the start of a step stop the run for everybody', async () => {
+  const counts = [1, 1, 2];
+  const elements = 5_000;
+  await gang({ counts, elements }, async (replicas) => {
+    await trainAll(replicas, counts, 1);
+    replicas[1]!.state.weights[17]! += 1;
+    const results = await Promise.allSettled(
+      replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 2)),
+    );
+    for (const result of results) {
+      assert.equal(result.status, 'rejected');
+      assert.ok(
+        rejectsWith('dataLoss', /differ at the start of step 1: .*worker-1/)(result.reason),
+        String(result.reason),
+      );
+    }
+  });
+});
+
+test('a broker killed in the middle of a step and started again loses nothing', async () => {
+  const counts = [2, 3, 3];
+  const elements = 1_000_000;
+  let killed: Promise<void> | undefined;
+  const faults = (): Faults => (passage) => {
+    if (
+      killed === undefined &&
+      passage.direction === 'receive' &&
+      passage.kind === 'result' &&
+      passage.step === 2
+    )
+      killed = nats.kill().then(() => nats.restart());
+    return 'pass';
+  };
+  await gang({ counts, elements, faults }, async (replicas) => {
+    await trainAll(replicas, counts, 4);
+    assertWeights(replicas, expectedSum(3, 8, elements));
+  });
+  assert.ok(killed !== undefined, 'the broker was killed');
+  await killed;
+});
+
+test('messages of other generations, other runs and no format are refused and counted', async () => {
+  const counts = [1, 1];
+  const elements = 100;
+  await gang({ counts, elements }, async (replicas, runId) => {
+    const stranger = await connectNats({ url: nats.url, token: nats.token, name: 'stranger' });
+    await trainAll(replicas, counts, 1);
+    const subject = `pf.ar.${runId}.1.all`;
+    const overheard: Uint8Array[] = [];
+    stranger.subscribe(subject, {
+      callback: (_error, message) => {
+        overheard.push(Uint8Array.from(message.data));
+      },
+    });
+    await stranger.flush();
+    await Promise.all(replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 2)));
+    await until(() => overheard.length >= 1, 'a result was overheard');
+    const stale = overheard[0]!;
+    new DataView(stale.buffer).setUint32(8, 99, true);
+    stranger.publish(subject, stale);
+    stranger.publish(subject, new Uint8Array(10));
+    await until(
+      () => replicas.every(({ exchange }) => exchange.stats().refused >= 2),
+      'both strange messages were refused',
+    );
+    await Promise.all(replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 3)));
+    assertWeights(replicas, expectedSum(2, 2, elements));
+    await stranger.close();
+  });
+});
+
+test('a step that is not open is refused, and a closed exchange answers cancelled', async () => {
+  await gang({ counts: [1, 1], elements: 4 }, async (replicas) => {
+    const [replica] = replicas as [Replica];
+    const vectors = new Map([[0, new Float32Array(4)]]);
+    await assert.rejects(
+      replica.exchange.reduce(0, vectors),
+      rejectsWith('failedPrecondition', /before sync/),
+    );
+    await Promise.all(replicas.map(synchronise));
+    await assert.rejects(
+      replica.exchange.reduce(5, vectors),
+      rejectsWith('failedPrecondition', /step 0 is open/),
+    );
+    await assert.rejects(
+      replica.exchange.reduce(0, new Map()),
+      rejectsWith('internal', /shard 0 has no vector/),
+    );
+    const open = replica.exchange.reduce(0, vectors);
+    replica.exchange.close();
+    await assert.rejects(open, rejectsWith('cancelled', /was left/));
+    await assert.rejects(replica.exchange.sync(WITHOUT_STATE), rejectsWith('cancelled', /was left/));
+  });
+});
+
+test('one member alone needs no broker', async () => {
+  const closed = { isClosed: () => true } as unknown as NatsConnection;
+  const controller = new AbortController();
+  const exchange = createExchange({
+    connection: closed,
+    runId: 'alone',
+    generation: 1,
+    rank: 0,
+    members: membersOf([2]),
+    shards: 2,
+    elements: 3,
+    provideState: () => zeroState(3),
+    log,
+    clock: systemClock,
+    signal: controller.signal,
+  });
+  assert.deepEqual(await exchange.sync({ step: 4, digest: '0' }), { step: 4 });
+  const vectors = new Map([0, 1].map((shard) => [shard, Float32Array.of(1, 2, shard)]));
+  assert.deepEqual(await exchange.reduce(4, vectors), Float32Array.of(2, 4, 1));
+  assert.equal(exchange.stats().reduces, 1);
+  assert.equal(exchange.stats().bytesSent, 0);
+  controller.abort();
+  await assert.rejects(exchange.reduce(5, vectors), rejectsWith('cancelled', /was left/));
+});
+
+test('a wrong token is refused as unauthenticated, a missing broker as unavailable', async () => {
+  await assert.rejects(
+    connectNats({ url: nats.url, token: 'wrong', name: 'intruder' }),
+    rejectsWith('unauthenticated', /refuses the token of intruder/),
+  );
+  await assert.rejects(
+    connectNats({ url: 'nats://127.0.0.1:1', token: '', name: 'lost', waitMs: 50 }),
+    rejectsWith('unavailable', /no broker answers at nats:\/\/127\.0\.0\.1:1/),
+  );
+});

@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { evolve } from '../../coordinator/evolve.ts';
+import type { CheckedDocument } from '../../coordinator/inputs.ts';
+import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/state.ts';
+import { checkEvent } from './invariants.ts';
+import { plan, student, sweep, teacher } from './specs.ts';
+import { createWorld, FACTS, type World } from './world.ts';
+
+const run = (spec: ReturnType<typeof teacher>): CheckedDocument => ({ kind: 'run', spec, facts: FACTS });
+
+function newWorld(seed: number, workers: number): World {
+  const world = createWorld(seed);
+  world.onEvent = checkEvent;
+  for (let i = 1; i <= workers; i++) world.addWorker(`w${i}`);
+  return world;
+}
+
+function submit(world: World, ...documents: CheckedDocument[]): readonly string[] {
+  const { answer } = world.submit({ kind: 'submit', documents });
+  assert.equal(answer?.kind, 'submitted');
+  return answer.kind === 'submitted' ? [...answer.planIds, ...answer.sweepIds, ...answer.runIds] : [];
+}
+
+const allEnded = (world: World) => () => inOrder(world.state.runs).every(hasEnded);
+
+function finishedOnce(world: World): void {
+  const finished = new Map<string, number>();
+  for (const event of world.events)
+    if (event.kind === 'run.finished') finished.set(event.runId, (finished.get(event.runId) ?? 0) + 1);
+  for (const { id, state } of inOrder(world.state.runs)) {
+    assert.equal(state, 'done', `${id} is ${state}`);
+    assert.equal(finished.get(id), 1, `${id} finished ${finished.get(id)} times`);
+  }
+}
+
+test('a plan goes from search to winner, teacher, students and export, and says why at each turn', () => {
+  const world = newWorld(1, 2);
+  const [planId] = submit(world, { kind: 'plan', spec: plan(), yaml: '', facts: FACTS });
+  world.runUntil(() => hasEnded(planOf(world.state, planId!)), 600_000);
+  const ended = planOf(world.state, planId!);
+  assert.equal(ended.state, 'done', ended.reason);
+  finishedOnce(world);
+  const kinds = inOrder(world.state.runs).map((r) => r.spec.kind);
+  assert.deepEqual(kinds, [...Array(6).fill('candidate'), 'teacher', 'student', 'student']);
+  const students = ended.studentRunIds.map((id) => runOf(world.state, id));
+  const winner = students.reduce((a, b) => (b.evaluation!.accuracy > a.evaluation!.accuracy ? b : a));
+  assert.equal(ended.winnerRunId, winner.id);
+  const best = world.state.sweeps;
+  assert.equal(best.size, 1);
+  const searched = inOrder(best)[0]!;
+  const trial = inOrder(world.state.trials).find(({ id }) => id === searched.bestTrialId)!;
+  assert.equal(students[0]!.spec.network.kind, 'pocketnet');
+  assert.deepEqual('genotype' in students[0]!.spec.network && students[0]!.spec.network.genotype, trial.genotype);
+  assert.equal(students[1]!.teacherRunId, ended.teacherRunId);
+  assert.match(ended.reason, /most accurate of 2 students/);
+});
+
+test('300 runs finish exactly once while workers are killed, drained and added and the coordinator is restarted', () => {
+  for (const seed of [11, 12, 13]) {
+    const world = newWorld(seed, 8);
+    for (let i = 0; i < 40; i++) {
+      const max = 1 + (i % 4);
+      submit(world, run(teacher({ name: `t${i}`, workers: { min: 1 + (i % 2 && max > 1 ? 1 : 0), max } })));
+    }
+    const teachers = inOrder(world.state.runs);
+    for (let i = 0; i < 160; i++)
+      submit(world, run(student(teachers[i % 40]!.id, { name: `s${i}`, workers: { min: 1, max: 2 } })));
+    submit(world, { kind: 'sweep', spec: sweep({ strategy: { trials: 100 } }), facts: FACTS });
+    const faults = { kill: 0, drain: 0, restart: 0 };
+    const fault = () => {
+      const ids = [...world.workers.keys()];
+      const id = ids[Math.floor(world.random() * ids.length)]!;
+      const dice = world.random();
+      if (dice < 0.75) {
+        faults.kill += 1;
+        world.kill(id, 200 + world.random() * 4000);
+      } else if (dice < 0.9) {
+        faults.drain += 1;
+        world.drain(id);
+        world.at(world.now() + 3000, () => world.kill(id, 500));
+      } else {
+        faults.restart += 1;
+        world.restartCoordinator(100 + world.random() * 3000);
+      }
+      if (!allEnded(world)()) world.at(world.now() + 200 + world.random() * 1500, fault);
+    };
+    world.at(world.now() + 500, fault);
+    world.runUntil(allEnded(world), 3_600_000);
+    finishedOnce(world);
+    assert.equal(inOrder(world.state.runs).length, 300);
+    assert.ok(faults.kill > 20 && faults.drain > 2 && faults.restart > 2, JSON.stringify(faults));
+    assert.deepEqual(world.events.reduce(evolve, initialState), world.state, 'the journal tells the state');
+  }
+});
+
+test('a coordinator that comes back finds the work going on: no new generation when everybody re-attaches', () => {
+  const world = newWorld(2, 2);
+  world.runUntil(() => world.state.workers.size === 2, 5_000);
+  const [id] = submit(world, run(teacher({ training: { epochs: 20, batch: 16, shards: 8 } })));
+  world.runUntil(() => runOf(world.state, id!).checkpoints.length >= 2, 60_000);
+  const { generation } = runOf(world.state, id!);
+  world.restartCoordinator(4_000);
+  world.runUntil(() => runOf(world.state, id!).checkpoints.length >= 16, 60_000);
+  assert.equal(runOf(world.state, id!).generation, generation);
+  assert.ok(world.events.some((event) => event.kind === 'coordinator.started' && event.epoch === 2));
+});
+
+test('a worker that does not come back after a restart is declared lost after the grace, and the others go on', () => {
+  const world = newWorld(3, 2);
+  world.runUntil(() => world.state.workers.size === 2, 5_000);
+  const [id] = submit(world, run(teacher({ training: { epochs: 200, batch: 16, shards: 8 } })));
+  world.runUntil(() => runOf(world.state, id!).gang.length === 2, 10_000);
+  world.restartCoordinator(1_000);
+  world.kill('w2');
+  const restartedAt = world.now() + 1_000;
+  world.runUntil(() => world.state.workers.get('w2')?.state === 'lost', 60_000);
+  assert.ok(world.now() - restartedAt >= 15_000, `lost after ${world.now() - restartedAt} ms`);
+  assert.deepEqual(
+    runOf(world.state, id!).gang.map(({ workerId }) => workerId),
+    ['w1'],
+  );
+  assert.match(runOf(world.state, id!).reason, /w2 was lost: did not come back within 15.0 s/);
+});
+
+test('a killed worker is lost about a second after its stream ended, and the survivors get a new generation', () => {
+  const world = newWorld(4, 3);
+  world.runUntil(() => world.state.workers.size === 3, 5_000);
+  const [id] = submit(world, run(teacher({ training: { epochs: 200, batch: 16, shards: 8 } })));
+  world.runUntil(() => runOf(world.state, id!).gang.length === 3, 10_000);
+  const { generation } = runOf(world.state, id!);
+  const killedAt = world.now();
+  world.kill('w2');
+  world.runUntil(() => runOf(world.state, id!).generation > generation, 10_000);
+  assert.ok(world.now() - killedAt <= 1_500, `took ${world.now() - killedAt} ms`);
+  assert.deepEqual(
+    runOf(world.state, id!).gang.map(({ workerId, shardFirst, shardCount }) => [workerId, shardFirst, shardCount]),
+    [
+      ['w1', 0, 4],
+      ['w3', 4, 4],
+    ],
+  );
+});

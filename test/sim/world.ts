@@ -1,0 +1,314 @@
+// A whole fleet in one thread under a fake clock: the real core, the real links, simulated workers and a network with seeded
+// delays. Workers die, come back and drain at seeded times; the coordinator is killed between any two of its messages.
+// What is simulated is only the training: a gang advances while every member holds the newest generation.
+
+import { pino } from 'pino';
+import type { Event } from '../../coordinator/events.ts';
+import { evolve } from '../../coordinator/evolve.ts';
+import type { Command, Effect, Input, LeaseClaim, Report } from '../../coordinator/inputs.ts';
+import { createLinks, type Links, type Stream } from '../../coordinator/links.ts';
+import { initialState, runOf, type State } from '../../coordinator/state.ts';
+import { type Decision, step } from '../../coordinator/step.ts';
+import type { Clock } from '../../core/clock.ts';
+import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
+import type { RunSpec } from '../../core/spec.ts';
+
+export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
+
+interface Held {
+  readonly generation: number;
+  readonly spec: RunSpec;
+  readonly members: readonly { workerId: string }[];
+}
+
+export interface SimWorker {
+  readonly id: string;
+  incarnation: number;
+  alive: boolean;
+  readonly slots: number;
+  readonly deviceClass: string;
+  stream: Stream | undefined;
+  readonly held: Map<string, Held>;
+  readonly unacknowledged: Map<number, Report>;
+  sequence: number;
+  draining: boolean;
+}
+
+export interface World {
+  readonly events: Event[];
+  readonly workers: Map<string, SimWorker>;
+  readonly random: () => number;
+  state: State;
+  now(): number;
+  /** Runs `action` at a time; the order of equal times is that of the calls. */
+  at(ms: number, action: () => void): void;
+  submit(input: Input): Decision;
+  addWorker(id: string, options?: { slots?: number; deviceClass?: string }): void;
+  /** The process is gone at once; it starts again after `downMs` unless that is undefined. */
+  kill(id: string, downMs?: number): void;
+  drain(id: string): void;
+  /** Everything that was not yet sent is lost; a new one folds the journal. */
+  restartCoordinator(downMs: number): void;
+  /** Lets time pass until `done` holds; throws after `limitMs` of fake time. */
+  runUntil(done: () => boolean, limitMs: number): void;
+  /** Called after each event, with the state before and after it. */
+  onEvent: (event: Event, before: State, after: State) => void;
+}
+
+/** Milliseconds that one gang needs for a step, whatever its size. */
+const STEP_MS = 40;
+const TICK_MS = 200;
+const IMAGES = 64;
+
+export function createWorld(seed: number): World {
+  let now = 1_000_000;
+  let order = 0;
+  const queue: { ms: number; order: number; action: () => void }[] = [];
+  const random = mulberry(seed);
+  const clock: Clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };
+  const log = pino({ level: 'silent' });
+  const progress = new Map<string, number>();
+  let links = createLinks({ clock, log, limits: LIMITS });
+  /** Coordinators so far; what an older one still had to do is void. */
+  let life = 0;
+  let up = true;
+
+  const world: World = {
+    events: [],
+    workers: new Map(),
+    random,
+    state: initialState,
+    now: () => now,
+    onEvent: () => undefined,
+    at(ms, action) {
+      queue.push({ ms, order: order++, action });
+    },
+    submit,
+    addWorker(id, options = {}) {
+      const worker: SimWorker = {
+        id,
+        incarnation: 1,
+        alive: true,
+        slots: options.slots ?? 2,
+        deviceClass: options.deviceClass ?? 'cpu',
+        stream: undefined,
+        held: new Map(),
+        unacknowledged: new Map(),
+        sequence: 0,
+        draining: false,
+      };
+      world.workers.set(id, worker);
+      dial(worker);
+    },
+    kill(id, downMs) {
+      const worker = world.workers.get(id)!;
+      if (!worker.alive) return;
+      worker.alive = false;
+      hangUp(worker);
+      worker.held.clear();
+      worker.unacknowledged.clear();
+      if (downMs === undefined) return;
+      world.at(now + downMs, () => {
+        Object.assign(worker, { alive: true, draining: false });
+        worker.incarnation += 1;
+        dial(worker);
+      });
+    },
+    drain(id) {
+      const worker = world.workers.get(id)!;
+      if (!worker.alive || worker.draining) return;
+      worker.draining = true;
+      say(worker, { kind: 'draining' });
+    },
+    restartCoordinator(downMs) {
+      life += 1;
+      up = false;
+      for (const worker of world.workers.values()) worker.stream = undefined;
+      world.at(now + downMs, () => {
+        up = true;
+        world.state = world.events.reduce(evolve, initialState);
+        links = createLinks({ clock, log, limits: LIMITS });
+        submit({ kind: 'started', version: 'sim' });
+        links.expect(world.state.workers);
+        for (const worker of world.workers.values()) if (worker.alive) dial(worker);
+      });
+    },
+    runUntil(done, limitMs) {
+      const end = now + limitMs;
+      while (!done()) {
+        queue.sort((a, b) => a.ms - b.ms || a.order - b.order);
+        const next = queue.shift();
+        if (next === undefined || next.ms > end)
+          throw new Error(`nothing was done after ${limitMs} ms of fake time (seed ${seed})`);
+        now = Math.max(now, next.ms);
+        next.action();
+      }
+    },
+  };
+
+  function delay(): number {
+    return 1 + Math.floor(random() * 15);
+  }
+
+  function submit(input: Input): Decision {
+    const decision = step(world.state, input, { now, connected: links.connected });
+    for (const event of decision.events) {
+      const before = world.state;
+      world.state = evolve(world.state, event);
+      world.events.push(event);
+      world.onEvent(event, before, world.state);
+    }
+    // A disk sync lies between a decision and its effects, and a kill may fall into it.
+    const mine = life;
+    world.at(now + 2, () => {
+      if (life === mine) for (const effect of decision.effects) perform(links, effect);
+    });
+    return decision;
+  }
+
+  function dial(worker: SimWorker): void {
+    const { incarnation } = worker;
+    world.at(now + 50 + delay(), () => {
+      if (!worker.alive || worker.incarnation !== incarnation || worker.stream !== undefined) return;
+      if (!up) return dial(worker);
+      const mine = life;
+      const stream: Stream = {
+        send: (command) => world.at(now + delay(), () => receive(worker, stream, command as Command)),
+        end: () => {
+          if (worker.stream !== stream) return;
+          worker.stream = undefined;
+          if (worker.alive) dial(worker);
+        },
+      };
+      worker.stream = stream;
+      const leases: LeaseClaim[] = [...worker.held].map(([runId, { generation }]) => ({ runId, generation }));
+      const hello = {
+        workerId: worker.id,
+        incarnation: String(incarnation),
+        version: 'sim',
+        host: 'sim',
+        pid: incarnation,
+        deviceKind: 'cpu',
+        deviceName: 'cpu',
+        deviceClass: worker.deviceClass,
+        slots: worker.slots,
+        leases,
+        metricsEndpoint: '',
+      };
+      if (life !== mine) return;
+      links.attach(hello, stream);
+      submit({ kind: 'attached', hello });
+      for (const [sequence, report] of worker.unacknowledged) deliver(worker, sequence, report);
+    });
+  }
+
+  function hangUp(worker: SimWorker): void {
+    const { stream } = worker;
+    worker.stream = undefined;
+    if (stream && up) links.detach(worker.id, stream);
+  }
+
+  function say(worker: SimWorker, report: Report): void {
+    worker.sequence += 1;
+    worker.unacknowledged.set(worker.sequence, report);
+    deliver(worker, worker.sequence, report);
+  }
+
+  function deliver(worker: SimWorker, sequence: number, report: Report): void {
+    const { stream } = worker;
+    const mine = life;
+    const incarnation = String(worker.incarnation);
+    world.at(now + delay(), () => {
+      if (stream === undefined || worker.stream !== stream || life !== mine || !up) return;
+      links.seen(worker.id, stream);
+      if (report.kind === 'draining') links.draining(worker.id);
+      submit({ kind: 'reported', workerId: worker.id, incarnation, sequence, report });
+    });
+  }
+
+  function receive(worker: SimWorker, stream: Stream, command: Command): void {
+    if (worker.stream !== stream || !worker.alive) return;
+    if (command.kind === 'acknowledge') worker.unacknowledged.delete(command.sequence);
+    if (command.kind === 'release') worker.held.delete(command.runId);
+    if (command.kind === 'assign') {
+      const { runId, generation, spec, members } = command;
+      const old = worker.held.get(runId);
+      if (old && old.generation >= generation) return;
+      worker.held.set(runId, { generation, spec, members });
+      if (members[0]!.workerId === worker.id) train(worker, runId, generation);
+    }
+  }
+
+  /** Rank 0 tells the story of its gang. */
+  function train(worker: SimWorker, runId: string, generation: number): void {
+    const { incarnation } = worker;
+    world.at(now + STEP_MS, () => {
+      const held = worker.held.get(runId);
+      if (!worker.alive || worker.incarnation !== incarnation || held?.generation !== generation) return;
+      const complete = held.members.every(
+        ({ workerId }) => world.workers.get(workerId)?.held.get(runId)?.generation === generation,
+      );
+      if (complete && advance(worker, runId, held)) return;
+      train(worker, runId, generation);
+    });
+  }
+
+  function advance(worker: SimWorker, runId: string, held: Held): boolean {
+    const schedule = scheduleOf(held.spec.training, IMAGES);
+    const known = world.state.runs.size > 0 ? runOf(world.state, runId).checkpoints.at(-1) : undefined;
+    const steps = Math.max(progress.get(runId) ?? 0, known?.step ?? 0) + 1;
+    progress.set(runId, Math.min(steps, schedule.stepsTotal));
+    for (let stage = 1; stage <= held.spec.training.epochs; stage++)
+      if (stepsAtStage(schedule, stage) === steps)
+        say(worker, { kind: 'checkpointStored', runId, stage, step: steps, bytes: 1, digest: `${runId}.${stage}` });
+    if (steps < schedule.stepsTotal) return false;
+    const evaluation = {
+      accuracy: 0.5 + (hash(`${runId}${held.spec.name}`) % 1000) / 2500,
+      accuracyStd: 0,
+      auc: 0.5,
+      eer: 0.5,
+      tarAtFar: 0,
+      pairs: 20,
+    };
+    const { generation } = held;
+    say(worker, { kind: 'finished', runId, generation, step: steps, weightsDigest: runId, evaluation });
+    return true;
+  }
+
+  function perform(to: Links, effect: Effect): void {
+    if (effect.kind === 'send') to.send(effect.workerId, effect.command);
+    else to.disconnect(effect.workerId, effect.incarnation, 'lost');
+  }
+
+  function tick(): void {
+    if (up) {
+      for (const worker of world.workers.values()) if (worker.stream) links.seen(worker.id, worker.stream);
+      for (const lost of links.judge()) submit({ kind: 'lost', ...lost });
+      submit({ kind: 'tick' });
+    }
+    world.at(now + TICK_MS, tick);
+  }
+
+  submit({ kind: 'started', version: 'sim' });
+  world.at(now, tick);
+  return world;
+}
+
+export const FACTS = { trainingImages: IMAGES, classes: 8, heldOutImages: 20, heldOutIdentities: 4 };
+
+function hash(text: string): number {
+  let value = 7;
+  for (let i = 0; i < text.length; i++) value = (Math.imul(value, 31) + text.charCodeAt(i)) >>> 0;
+  return value;
+}
+
+/** Seeded chance for faults; not the generator of the product, so that neither can hide a fault of the other. */
+function mulberry(seed: number): () => number {
+  let a = seed >>> 0;
+  return () => {
+    a = (a + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

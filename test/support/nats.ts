@@ -1,0 +1,82 @@
+// A real nats-server for one test: loopback, a free port, a store of its own, every write on disk before its ack.
+// Decides nothing about streams or subjects; the test kills and restarts it at will, on the same port and store.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { freePort, type Program, startProgram } from './processes.ts';
+
+export interface TestNats {
+  readonly url: string;
+  readonly port: number;
+  /** Empty when the server takes anybody. */
+  readonly token: string;
+  /** Of the server that runs now, or ran last. */
+  readonly pid: number;
+  readonly storeDir: string;
+  /** What the server that runs now has logged. */
+  output(): string;
+  /** Starts the server again on the same port and store; stops it first (SIGTERM) when it runs. */
+  restart(): Promise<void>;
+  /** SIGSTOP and SIGCONT return at once; any other signal waits for the end. The store stays. */
+  kill(signal?: NodeJS.Signals): Promise<void>;
+  /** Ends the server and removes the store. */
+  stop(): Promise<void>;
+}
+
+export async function startNats(
+  options: { readonly jetstream?: boolean; readonly token?: string } = {},
+): Promise<TestNats> {
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-nats-'));
+  const storeDir = join(folder, 'store');
+  const token = options.token ?? '';
+  const configFile = join(folder, 'nats.conf');
+  let port = 0;
+  let program: Program | undefined;
+
+  async function start(): Promise<void> {
+    const withStore = options.jetstream === false ? {} : { storeDir };
+    writeFileSync(configFile, natsServerConfig({ port, token, serverName: 'test', ...withStore }));
+    program = startProgram(findNatsServer(), ['-c', configFile]);
+    await program.untilOutput(/Server is ready/);
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (program === undefined) return;
+    if (signal === 'SIGSTOP' || signal === 'SIGCONT') program.child.kill(signal);
+    else await program.stop(signal);
+  }
+
+  for (let attempt = 1; ; attempt++) {
+    port = await freePort();
+    try {
+      await start();
+      break;
+    } catch (cause) {
+      // Another test may have taken the port between our look and the server's bind; anything else repeats and shows.
+      if (attempt === 3) throw cause;
+    }
+  }
+
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    token,
+    get pid() {
+      return program!.pid;
+    },
+    storeDir,
+    output: () => program!.output(),
+    async restart() {
+      await end('SIGTERM');
+      await start();
+    },
+    kill: (signal = 'SIGKILL') => end(signal),
+    async stop() {
+      program?.child.kill('SIGCONT');
+      await end('SIGTERM');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,136 @@
+// The main thread's side of the compute thread: one job after another in the order they were asked for, answers as
+// promises. Decides nothing about runs. If the thread dies, every open job is rejected and `died` says why; main.ts then
+// ends the process, since whatever killed a native kernel cannot be trusted to have left the memory alone.
+
+import { CODES, type Code, FleetError, toFleetError } from '../../core/errors.ts';
+import { startThread } from '../../core/thread.ts';
+import type {
+  ApplyRequest,
+  Arrays,
+  ComputeAnswer,
+  ComputeFailure,
+  ComputeRequest,
+  DeviceProof,
+  FromThread,
+  GraphSpec,
+  ThreadGauges,
+  ToThread,
+} from './messages.ts';
+
+export interface Compute {
+  /** Runs a kernel and says what it ran on. */
+  prove(): Promise<DeviceProof>;
+  prepare(graph: GraphSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
+  run(graph: GraphSpec, inputs: Arrays): Promise<readonly Float32Array[]>;
+  /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
+  apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
+  /** Jobs asked for and not answered. */
+  queued(): number;
+  gauges(): ThreadGauges;
+  /** Resolves with the reason when the thread ended without being asked to. */
+  readonly died: Promise<FleetError>;
+  close(): Promise<void>;
+}
+
+export interface ComputeOptions {
+  readonly cacheDir: string;
+  /** Called for each finished job with the kind and the time in the thread. */
+  readonly onJob?: (kind: ComputeRequest['kind'], busyMs: number) => void;
+}
+
+interface OpenJob {
+  readonly kind: ComputeRequest['kind'];
+  readonly resolve: (answer: ComputeAnswer) => void;
+  readonly reject: (error: FleetError) => void;
+}
+
+export function createCompute(options: ComputeOptions): Compute {
+  const worker = startThread(new URL('./thread.ts', import.meta.url), {
+    workerData: { cacheDir: options.cacheDir },
+    name: 'compute',
+  });
+  const open = new Map<number, OpenJob>();
+  let next = 1;
+  let gauges: ThreadGauges = { tensors: 0, bytes: 0, graphs: 0 };
+  let ended: FleetError | undefined;
+  let closing = false;
+  let announceDeath: (error: FleetError) => void = () => {};
+  const died = new Promise<FleetError>((resolve) => {
+    announceDeath = resolve;
+  });
+
+  const end = (error: FleetError) => {
+    if (ended) return;
+    ended = error;
+    for (const job of open.values()) job.reject(error);
+    open.clear();
+    if (!closing) announceDeath(error);
+  };
+  worker.on('message', (message: FromThread) => {
+    gauges = message.gauges;
+    const job = open.get(message.id);
+    if (!job) return;
+    open.delete(message.id);
+    options.onJob?.(job.kind, message.busyMs);
+    if (message.kind === 'done') job.resolve(message.answer);
+    else job.reject(errorFromFailure(message.failure));
+  });
+  worker.on('error', (error) => end(toFleetError(error, 'compute thread')));
+  worker.on('exit', (code) =>
+    end(
+      closing
+        ? new FleetError('cancelled', 'the compute thread was closed')
+        : new FleetError('internal', `the compute thread ended with exit code ${code}`),
+    ),
+  );
+
+  const ask = (request: ComputeRequest): Promise<ComputeAnswer> =>
+    new Promise((resolve, reject) => {
+      if (ended) return reject(ended);
+      const id = next++;
+      open.set(id, { kind: request.kind, resolve, reject });
+      worker.postMessage({ id, request } satisfies ToThread);
+    });
+
+  return {
+    prove: async () => expectAnswer(await ask({ kind: 'prove' }), 'proved').proof,
+    prepare: async (graph) => expectAnswer(await ask({ kind: 'prepare', graph }), 'prepared'),
+    run: async (graph, inputs) => expectAnswer(await ask({ kind: 'run', graph, inputs }), 'ran').outputs,
+    apply: async (apply) => {
+      assertShared(apply);
+      return expectAnswer(await ask({ kind: 'apply', apply }), 'applied');
+    },
+    queued: () => open.size,
+    gauges: () => gauges,
+    died,
+    close: async () => {
+      closing = true;
+      await worker.terminate();
+    },
+  };
+}
+
+/** Zeros in memory that both threads see. */
+export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
+  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
+}
+
+function assertShared(apply: ApplyRequest): void {
+  for (const name of ['weights', 'momentum', 'running'] as const) {
+    if (!(apply[name].buffer instanceof SharedArrayBuffer))
+      throw new Error(`${name} must be in shared memory, or the step would change a copy`);
+  }
+}
+
+function expectAnswer<K extends ComputeAnswer['kind']>(
+  answer: ComputeAnswer,
+  kind: K,
+): Extract<ComputeAnswer, { kind: K }> {
+  if (answer.kind !== kind) throw new Error(`compute thread answered ${answer.kind} instead of ${kind}`);
+  return answer as Extract<ComputeAnswer, { kind: K }>;
+}
+
+function errorFromFailure(failure: ComputeFailure): FleetError {
+  const code: Code = failure.code in CODES ? (failure.code as Code) : 'internal';
+  return new FleetError(code, failure.message, { details: { ...failure.details } });
+}

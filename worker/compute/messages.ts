@@ -1,0 +1,87 @@
+// What the main thread and the compute thread say to each other. Decides the words only; thread.ts answers them and
+// client.ts asks. Arrays backed by a SharedArrayBuffer are shared and not copied: weights, momentum and running statistics
+// live in such memory for the whole life of a run, and only the thread that works on a job touches them meanwhile.
+
+import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec.ts';
+
+/** A compiled graph by content: runs that agree in all of it share the compiled thing. */
+export type GraphSpec =
+  | {
+      readonly kind: 'train';
+      readonly network: NetworkSpec;
+      readonly classes: number;
+      readonly loss: TrainingSpec['loss'];
+      /** Images a shard, B/V. */
+      readonly batch: number;
+      /** Weight of the distillation term; undefined for a run without a teacher, whose graph has no such input. */
+      readonly distillationWeight: number | undefined;
+    }
+  | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number };
+
+export const graphKey = (graph: GraphSpec): string => canonicalJson(graph);
+
+/** What a run's optimiser step works on, in place. */
+export interface ApplyRequest {
+  readonly network: NetworkSpec;
+  readonly classes: number;
+  readonly optimizer: TrainingSpec['optimizer'];
+  readonly learningRate: number;
+  /** The step being applied; named by the error when something is not finite. */
+  readonly step: number;
+  readonly weights: Float32Array;
+  readonly momentum: Float32Array;
+  readonly running: Float32Array;
+  /** Mean over the shards, [P + S + 3]. */
+  readonly mean: Float32Array;
+}
+
+export type Arrays = readonly (Float32Array | Int32Array | Uint8Array)[];
+
+export type ComputeRequest =
+  | { readonly kind: 'prove' }
+  /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
+  | { readonly kind: 'prepare'; readonly graph: GraphSpec }
+  | { readonly kind: 'run'; readonly graph: GraphSpec; readonly inputs: Arrays }
+  | { readonly kind: 'apply'; readonly apply: ApplyRequest };
+
+/** What the device proof found by running a kernel. */
+export interface DeviceProof {
+  readonly kind: 'cpu' | 'cuda';
+  readonly name: string;
+  readonly tensorflowVersion: string;
+}
+
+export type ComputeAnswer =
+  | { readonly kind: 'proved'; readonly proof: DeviceProof }
+  | { readonly kind: 'prepared'; readonly digest: string; readonly nodes: number }
+  | { readonly kind: 'ran'; readonly outputs: readonly Float32Array[] }
+  | { readonly kind: 'applied'; readonly gradientNorm: number; readonly digest: string };
+
+/** The error family does not survive structured cloning, so its parts travel. */
+export interface ComputeFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export interface ToThread {
+  readonly id: number;
+  readonly request: ComputeRequest;
+}
+
+/** Levels of the thread's memory, sent with each answer for the metrics. */
+export interface ThreadGauges {
+  readonly tensors: number;
+  readonly bytes: number;
+  readonly graphs: number;
+}
+
+export type FromThread = {
+  readonly id: number;
+  /** Time the job itself took in the thread, without its wait in the queue. */
+  readonly busyMs: number;
+  readonly gauges: ThreadGauges;
+} & (
+  | { readonly kind: 'done'; readonly answer: ComputeAnswer }
+  | { readonly kind: 'failed'; readonly failure: ComputeFailure }
+);

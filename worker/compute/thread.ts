@@ -1,0 +1,108 @@
+// The compute thread: the only place of a worker where TensorFlow is loaded. Takes one job at a time in the order of
+// arrival, compiles graphs on demand and keeps them. It knows nothing of runs, gangs or the network around it.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { digest64 } from '../../core/digest.ts';
+import { toFleetError } from '../../core/errors.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { type Layout, layoutOf } from '../../core/nn/layout.ts';
+import { applyStep } from '../../core/optim/sgd.ts';
+import { canonicalJson, type NetworkSpec } from '../../core/spec.ts';
+import { tf } from '../../core/tensor/tf.ts';
+import { createGraphCache } from './graphs.ts';
+import type {
+  ApplyRequest,
+  ComputeAnswer,
+  ComputeFailure,
+  ComputeRequest,
+  FromThread,
+  ToThread,
+} from './messages.ts';
+import { proveDevice } from './prove.ts';
+
+/** Layouts are cheap, but a search brings a new network each minute. */
+const LAYOUTS_MAX = 32;
+
+const port = parentPort;
+if (!port) throw new Error('this file runs as a worker thread');
+const { cacheDir } = workerData as { cacheDir: string };
+const graphs = createGraphCache({ cacheDir });
+const layouts = new Map<string, Layout>();
+
+port.on('message', (message: ToThread) => {
+  const startedAt = performance.now();
+  const common = () => ({
+    id: message.id,
+    busyMs: performance.now() - startedAt,
+    gauges: { tensors: tf.memory().numTensors, bytes: tf.memory().numBytes, graphs: graphs.size() },
+  });
+  try {
+    const answer = perform(message.request);
+    port.postMessage({ ...common(), kind: 'done', answer } satisfies FromThread, transferable(answer));
+  } catch (caught) {
+    port.postMessage({ ...common(), kind: 'failed', failure: failureOf(caught) } satisfies FromThread);
+  }
+});
+
+function perform(request: ComputeRequest): ComputeAnswer {
+  switch (request.kind) {
+    case 'prove':
+      return { kind: 'proved', proof: proveDevice() };
+    case 'prepare': {
+      const graph = graphs.get(request.graph);
+      return { kind: 'prepared', digest: graph.digest, nodes: graph.nodes };
+    }
+    case 'run':
+      return { kind: 'ran', outputs: graphs.get(request.graph).run([...request.inputs]) };
+    case 'apply':
+      return { kind: 'applied', ...apply(request.apply) };
+  }
+}
+
+function apply(request: ApplyRequest) {
+  const layout = layoutFor(request.network, request.classes);
+  const { gradientNorm } = applyStep({
+    layout,
+    weights: request.weights,
+    momentum: request.momentum,
+    running: request.running,
+    mean: request.mean,
+    learningRate: request.learningRate,
+    optimizer: request.optimizer,
+    step: request.step,
+  });
+  return { gradientNorm, digest: digest64(request.weights) };
+}
+
+function layoutFor(network: NetworkSpec, classes: number): Layout {
+  const key = canonicalJson({ network, classes });
+  const kept = layouts.get(key);
+  if (kept) return kept;
+  const layout = layoutOf(buildNetwork(network), { classes });
+  if (layouts.size >= LAYOUTS_MAX) layouts.delete(layouts.keys().next().value!);
+  layouts.set(key, layout);
+  return layout;
+}
+
+/** Results that own their memory move to the main thread; a view into something larger is copied instead. */
+function transferable(answer: ComputeAnswer): ArrayBuffer[] {
+  if (answer.kind !== 'ran') return [];
+  const buffers = new Set<ArrayBuffer>();
+  for (const output of answer.outputs) {
+    if (output.buffer instanceof ArrayBuffer && output.byteLength === output.buffer.byteLength)
+      buffers.add(output.buffer);
+  }
+  return [...buffers];
+}
+
+/** TensorFlow tells an exhausted allocator only by its status name in the text; this is the one place that reads it. */
+function failureOf(caught: unknown): ComputeFailure {
+  const error = toFleetError(caught);
+  const exhausted =
+    error.code === 'internal' && /RESOURCE_EXHAUSTED|OOM when allocating/i.test(error.message);
+  return {
+    code: exhausted ? 'resourceExhausted' : error.code,
+    message: error.message,
+    details: error.details,
+  };
+}

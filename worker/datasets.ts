@@ -1,0 +1,53 @@
+// Open data sets of a worker, shared by the runs that use the same data and closed with the last of them. Decides only how
+// long one stays open; reading and decoding is core/data/loader.ts'.
+
+import { createLoader, type Loader } from '../core/data/loader.ts';
+import type { DataSpec } from '../core/spec.ts';
+import { canonicalJson } from '../core/spec.ts';
+
+export interface Datasets {
+  /** Opens or joins; every success must be released once. */
+  acquire(data: DataSpec): Promise<{ readonly loader: Loader; release(): Promise<void> }>;
+}
+
+interface Open {
+  readonly loader: Promise<Loader>;
+  users: number;
+}
+
+export function createDatasets(options: { readonly threads: number }): Datasets {
+  const open = new Map<string, Open>();
+  const leave = async (key: string, entry: Open) => {
+    entry.users -= 1;
+    if (entry.users > 0) return;
+    if (open.get(key) === entry) open.delete(key);
+    await entry.loader.then(
+      (loader) => loader.close(),
+      () => undefined,
+    );
+  };
+  return {
+    async acquire(data) {
+      const key = canonicalJson(data);
+      const entry = open.get(key) ?? { loader: createLoader({ data, threads: options.threads }), users: 0 };
+      open.set(key, entry);
+      entry.users += 1;
+      try {
+        const loader = await entry.loader;
+        let released = false;
+        return {
+          loader,
+          release: async () => {
+            if (released) return;
+            released = true;
+            await leave(key, entry);
+          },
+        };
+      } catch (caught) {
+        // A later run must look again: the folder may have been repaired.
+        await leave(key, entry);
+        throw caught;
+      }
+    },
+  };
+}

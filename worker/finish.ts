@@ -1,0 +1,131 @@
+// What rank 0 does at boundaries and at the end of a run: stores checkpoints that are missing, verifies the trained network,
+// reports both. Decides nothing about when; each part finds what an earlier rank 0 has already done and does not repeat it.
+
+import type { Loader } from '../core/data/loader.ts';
+import { FleetError } from '../core/errors.ts';
+import { initialRunning, initialWeights } from '../core/nn/init.ts';
+import { stepsAtStage } from '../core/schedule.ts';
+import type { RunSpec } from '../core/spec.ts';
+import { verificationPairs } from '../core/verify/pairs.ts';
+import type { EvaluationReport } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import { evaluate, type NetworkState } from './evaluate.ts';
+import type { Services } from './services.ts';
+import type { Session } from './session.ts';
+
+/** How pixels become a network's input, as a checkpoint says it. */
+const PREPROCESSING = { side: 112, channels: 'RGB', scale: '(x / 255 - 0.5) / 0.5', mirrored: 'by the run' };
+
+export interface FinishContext {
+  readonly services: Services;
+  readonly session: Session;
+  readonly generation: number;
+  readonly signal: AbortSignal;
+}
+
+/** The replica stands at the end of `stage`: its checkpoint is stored when this resolves. */
+export async function storeStage(context: FinishContext, stage: number): Promise<void> {
+  const { services, session, signal } = context;
+  const { replica, runId, schedule } = session;
+  if (replica?.step !== stepsAtStage(schedule, stage))
+    throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
+  const { step } = replica;
+  const { checkpoints } = await services.broker;
+  const manifest = await checkpoints.save(
+    runId,
+    {
+      weights: replica.weights,
+      momentum: replica.momentum,
+      running: replica.running,
+      spec: session.spec,
+      network: session.network.spec,
+      preprocessing: PREPROCESSING,
+      step,
+      epoch: stage,
+      stage,
+      deviceClass: services.deviceClass,
+    },
+    signal,
+  );
+  const { bytes, digest } = manifest;
+  services.report({
+    $case: 'checkpointStored',
+    value: { runId, generation: context.generation, stage, step, bytes, digest },
+  });
+}
+
+/** Verifies and reports the end; the last stage is stored by now. */
+export async function finishRun(context: FinishContext): Promise<EvaluationReport> {
+  const { services, session, generation, signal } = context;
+  const { replica, runId } = session;
+  if (!replica) throw new Error('assertion: a run without state cannot be finished');
+  const { checkpoints } = await services.broker;
+  let report = await checkpoints.findEvaluation(runId, signal);
+  if (report === undefined) {
+    report = await evaluateSession(context, replica);
+    await checkpoints.saveEvaluation(runId, report, signal);
+  }
+  services.report({
+    $case: 'finished',
+    value: {
+      runId,
+      generation,
+      step: replica.step,
+      weightsDigest: replica.digest,
+      evaluation: report.evaluation,
+    },
+  });
+  return report;
+}
+
+function evaluateSession(context: FinishContext, trained: NetworkState): Promise<EvaluationReport> {
+  const { session, services, signal } = context;
+  const { spec, layout } = session;
+  // The untrained network is what the report compares with; a candidate has other candidates for that.
+  const untrained =
+    spec.kind === 'candidate'
+      ? undefined
+      : { weights: initialWeights(layout, spec.training.seed), running: initialRunning(layout) };
+  return evaluateHeldOut({
+    services,
+    spec,
+    loader: session.loader,
+    backboneCount: layout.backboneCount,
+    trained,
+    untrained,
+    signal,
+  });
+}
+
+/** The run's own protocol: pairs of its held-out identities. */
+export async function evaluateHeldOut(options: {
+  readonly services: Services;
+  readonly spec: RunSpec;
+  readonly loader: Loader;
+  readonly backboneCount: number;
+  readonly trained: NetworkState;
+  readonly untrained: NetworkState | undefined;
+  readonly signal: AbortSignal;
+}): Promise<EvaluationReport> {
+  const { services, spec, loader, backboneCount, signal } = options;
+  const labels = await loader.heldOutLabels();
+  const backbone = (state: NetworkState): NetworkState => {
+    if (state.weights.length < backboneCount)
+      throw new FleetError('dataLoss', `${state.weights.length} weights where ${backboneCount} are needed`);
+    return { weights: state.weights.subarray(0, backboneCount), running: state.running };
+  };
+  const timed = services.metrics.evaluationDuration.startTimer();
+  const report = await evaluate(
+    {
+      compute: services.compute,
+      network: spec.network,
+      images: { size: labels.length, read: (from, count) => loader.heldOutImages(from, count) },
+      pairs: verificationPairs(labels, spec.verification),
+      folds: spec.verification.folds,
+      signal,
+    },
+    backbone(options.trained),
+    options.untrained && backbone(options.untrained),
+  );
+  timed();
+  return report;
+}

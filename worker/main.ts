@@ -1,0 +1,231 @@
+// The worker program: config, log, compute thread, device proof, metrics, agent, wait, stop. Wires by hand and decides only
+// the order of starting and stopping: the first SIGTERM or SIGINT drains, the second exits at once.
+
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { createArtefactStore } from '../core/checkpoint/store.ts';
+import { systemClock } from '../core/clock.ts';
+import {
+  cacheFolder,
+  loadConfig,
+  redacted,
+  setNativeEnvironment,
+  type WorkerConfig,
+  workerConfigSchema,
+} from '../core/config.ts';
+import { createDeferred } from '../core/deferred.ts';
+import { toFleetError } from '../core/errors.ts';
+import { createLogger, type Logger } from '../core/log.ts';
+import { connectNats, type NatsConnection } from '../core/net/nats.ts';
+import { type Agent, createAgent } from './agent.ts';
+import { createCheckpoints } from './checkpoints.ts';
+import { createCompute } from './compute/client.ts';
+import { createDatasets } from './datasets.ts';
+import { describeDevice, nativeEnvironment } from './device.ts';
+import { createRecords } from './history.ts';
+import { createMetrics, serveMetrics, type WorkerMetrics } from './metrics.ts';
+import type { Broker } from './services.ts';
+
+/** Decoding threads of each open data set; drawing a face takes a tenth of what its training step takes. */
+const DATA_THREADS = 1;
+const FLUSH_MS = 2000;
+
+async function main(): Promise<void> {
+  const config = loadConfig(workerConfigSchema, process.argv.slice(2));
+  // Before anything loads TensorFlow or starts the thread that will: the libraries read these when they are loaded.
+  setNativeEnvironment(nativeEnvironment(config.threads));
+  const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
+  log.info(redacted(config), 'starting');
+  const version = packageVersion();
+  const releases: (() => Promise<unknown> | unknown)[] = [];
+  const stop = async () => {
+    for (const release of releases.splice(0).reverse()) await release();
+  };
+
+  const compute = createCompute({
+    cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'graphs'),
+    onJob: (job, busyMs) => metrics.computeBusy.inc({ job }, busyMs / 1000),
+  });
+  releases.push(() => compute.close());
+  let agent: Agent | undefined;
+  const brokerLink = { up: false };
+  const metrics = createMetrics({
+    version,
+    queuedJobs: compute.queued,
+    threadGauges: compute.gauges,
+    heldRuns: () => agent?.heldRuns() ?? 0,
+    connections: () => ({
+      nats: brokerLink.up,
+      coordinator: agent?.attached() ?? false,
+    }),
+  });
+  let computeLives = true;
+  void compute.died.then((reason) => {
+    computeLives = false;
+    log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
+    process.exit(1);
+  });
+  const device = describeDevice(await compute.prove(), config.threads);
+  log.info({ deviceClass: device.deviceClass, device: device.name }, 'device proved');
+  const server = await serveMetrics({
+    listen: config.metricsListen,
+    registry: metrics.registry,
+    healthy: () => computeLives,
+  });
+  releases.push(() => server.close());
+
+  const broker = createDeferred<Broker>();
+  const connecting = new AbortController();
+  let dialled = false;
+  const connectOnce = (url: string) => {
+    if (dialled) return;
+    dialled = true;
+    void connectBroker({ url, config, log, metrics, brokerLink, signal: connecting.signal }).then(
+      (reached) => {
+        brokerLink.up = true;
+        broker.resolve(reached.broker);
+        releases.push(() => reached.close());
+      },
+      (caught: unknown) => {
+        if (connecting.signal.aborted) return;
+        log.fatal(`broker: ${toFleetError(caught).message}`);
+        process.exit(1);
+      },
+    );
+  };
+  releases.push(() => connecting.abort());
+  if (config.natsUrl !== '') connectOnce(config.natsUrl);
+
+  const workerId = config.id;
+  agent = createAgent({
+    endpoint: config.coordinator,
+    token: config.token,
+    identity: {
+      workerId,
+      incarnation: randomUUID(),
+      version,
+      host: hostname(),
+      pid: process.pid,
+      device,
+      slots: config.slots,
+      metricsEndpoint: server.endpoint,
+    },
+    services: ({ report, tell }) => ({
+      workerId,
+      deviceClass: device.deviceClass,
+      clock: systemClock,
+      log,
+      compute,
+      datasets: createDatasets({ threads: DATA_THREADS }),
+      metrics,
+      broker: broker.promise,
+      report,
+      tell,
+    }),
+    onWelcome: (welcome) => {
+      log.info({ fleet: welcome.fleet }, `attached to fleet ${welcome.fleet}`);
+      connectOnce(welcome.natsUrl);
+    },
+    onAttach: () => metrics.coordinatorReconnects.inc(),
+  });
+  releases.push(() => agent?.close());
+  stopOnSignals({ agent, log, metrics, stop });
+}
+
+/** Two connections: what a run stores must not queue behind what it sums. */
+async function connectBroker(options: {
+  readonly url: string;
+  readonly config: WorkerConfig;
+  readonly log: Logger;
+  readonly metrics: WorkerMetrics;
+  readonly brokerLink: { up: boolean };
+  readonly signal: AbortSignal;
+}) {
+  const { url, config, log, metrics, signal } = options;
+  const common = { url, token: config.natsToken, signal, waitMs: Number.MAX_SAFE_INTEGER };
+  const [control, gradients] = await Promise.all([
+    connectNats({ ...common, name: `${config.id} control` }),
+    connectNats({ ...common, name: `${config.id} gradients`, noEcho: true }),
+  ]);
+  void watchStatus(control, options);
+  const clock = systemClock;
+  const store = createArtefactStore({ connection: control, clock, signal });
+  const records = createRecords({ connection: control, workerId: config.id, clock, log });
+  const broker: Broker = {
+    gradients,
+    checkpoints: createCheckpoints({ store, clock, log, metrics }),
+    records,
+  };
+  return {
+    broker,
+    close: async () => {
+      await records.flush(FLUSH_MS);
+      records.close();
+      await Promise.all([control.close(), gradients.close()]);
+    },
+  };
+}
+
+async function watchStatus(
+  connection: NatsConnection,
+  options: { readonly log: Logger; readonly metrics: WorkerMetrics; readonly brokerLink: { up: boolean } },
+): Promise<void> {
+  const { log, metrics, brokerLink } = options;
+  for await (const status of connection.status()) {
+    if (status.type === 'disconnect') {
+      brokerLink.up = false;
+      log.warn('the broker is away; work that needs it waits');
+    }
+    if (status.type === 'reconnect') {
+      brokerLink.up = true;
+      log.info('the broker is back');
+      metrics.natsReconnects.inc({ component: 'worker' });
+    }
+  }
+}
+
+function stopOnSignals(options: {
+  readonly agent: Agent;
+  readonly log: Logger;
+  readonly metrics: WorkerMetrics;
+  readonly stop: () => Promise<void>;
+}): void {
+  const { agent, log, metrics, stop } = options;
+  let asked = 0;
+  const onSignal = (signal: NodeJS.Signals) => {
+    asked += 1;
+    if (asked > 1) {
+      log.warn({ signal }, 'asked again: exits at once');
+      process.exit(1);
+    }
+    log.info({ signal, runs: agent.heldRuns() }, 'draining: its runs go to others, then it leaves');
+    const timed = metrics.drainDuration.startTimer();
+    agent
+      .drain()
+      .then(() => timed({ outcome: 'ok' }))
+      .then(stop)
+      .then(() => {
+        log.info('left');
+        process.exit(0);
+      })
+      .catch((caught: unknown) => {
+        log.fatal(`stopping: ${toFleetError(caught).message}`);
+        process.exit(1);
+      });
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+main().catch((caught: unknown) => {
+  const error = toFleetError(caught);
+  process.stderr.write(`worker: ${error.message}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,231 @@
+// Metrics of a worker and the HTTP server that shows them. Decides names, labels and buckets (one place, so that
+// dashboards and tests can be checked against it); who measures what is said beside each use. A run is a label only while
+// the worker holds it.
+
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { toFleetError } from '../core/errors.ts';
+
+const geometric = (first: number, factor: number, count: number): number[] =>
+  Array.from({ length: count }, (_, i) => first * factor ** i);
+const STEP_BUCKETS = geometric(0.002, 2, 14);
+const ALLREDUCE_BUCKETS = geometric(0.0005, 2, 15);
+const LONG_BUCKETS = geometric(1, 2, 13);
+
+export type WorkerMetrics = ReturnType<typeof createMetrics>;
+
+/** What gauges read when they are scraped. */
+export interface MetricsSources {
+  readonly version: string;
+  readonly queuedJobs: () => number;
+  readonly threadGauges: () => { readonly tensors: number; readonly bytes: number; readonly graphs: number };
+  readonly heldRuns: () => number;
+  readonly connections: () => { readonly nats: boolean; readonly coordinator: boolean };
+}
+
+export function createMetrics(sources: MetricsSources) {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const run = ['run'] as const;
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter<L>({ name, help, labelNames: [...labelNames], registers });
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Gauge<L>({ name, help, labelNames: [...labelNames], registers });
+  const histogram = <L extends string>(
+    name: string,
+    help: string,
+    labelNames: readonly L[],
+    buckets: number[],
+  ) => new Histogram<L>({ name, help, labelNames: [...labelNames], buckets, registers });
+  collected(registers, sources);
+
+  const perRun = {
+    steps: counter('pocketfleet_train_steps_total', 'Optimiser steps.', run),
+    samples: counter('pocketfleet_train_samples_total', 'Images consumed by this worker.', run),
+    stepDuration: histogram('pocketfleet_train_step_duration_seconds', 'Whole step.', run, STEP_BUCKETS),
+    phase: counter('pocketfleet_train_phase_seconds_total', 'Time in each phase of a step.', [
+      'run',
+      'phase',
+    ] as const),
+    globalStep: gauge('pocketfleet_train_global_step', 'Committed steps.', run),
+    epoch: gauge('pocketfleet_train_epoch', 'Epoch, fractional.', run),
+    loss: gauge('pocketfleet_train_loss', 'Loss of the last step.', run),
+    learningRate: gauge('pocketfleet_train_learning_rate', 'Learning rate.', run),
+    gradientNorm: gauge('pocketfleet_train_gradient_norm', 'Global gradient norm before clipping.', run),
+    nonfinite: counter('pocketfleet_train_nonfinite_total', 'Losses or gradients that were not finite.', run),
+    dataWait: counter('pocketfleet_data_wait_seconds_total', 'Time steps waited for data.', run),
+    teacherWait: counter(
+      'pocketfleet_distillation_wait_seconds_total',
+      'Time steps waited for a teacher checkpoint.',
+      run,
+    ),
+    allreduceDuration: histogram(
+      'pocketfleet_allreduce_duration_seconds',
+      'One all-reduce round, waiting for peers included.',
+      run,
+      ALLREDUCE_BUCKETS,
+    ),
+    allreduceRounds: counter('pocketfleet_allreduce_rounds_total', 'Rounds by outcome.', [
+      'run',
+      'outcome',
+    ] as const),
+    allreduceBytes: counter('pocketfleet_allreduce_bytes_total', 'Bytes on the wire.', [
+      'run',
+      'direction',
+    ] as const),
+    allreduceTensorBytes: counter(
+      'pocketfleet_allreduce_tensor_bytes_total',
+      'Gradient bytes reduced, before the wire.',
+      run,
+    ),
+    allreduceRetransmits: counter(
+      'pocketfleet_allreduce_retransmits_total',
+      'Chunks asked for or sent again.',
+      run,
+    ),
+    worldSize: gauge('pocketfleet_allreduce_world_size', 'Workers in the gang.', run),
+    reformations: counter('pocketfleet_allreduce_reformations_total', 'Generations joined.', run),
+    checkpointLast: gauge(
+      'pocketfleet_checkpoint_last_success_timestamp_seconds',
+      'Last checkpoint stored by this worker.',
+      run,
+    ),
+  };
+  return {
+    registry,
+    ...perRun,
+    checkpointDuration: histogram(
+      'pocketfleet_checkpoint_duration_seconds',
+      'Checkpoint save or load.',
+      ['op', 'outcome'] as const,
+      STEP_BUCKETS,
+    ),
+    checkpointBytes: counter('pocketfleet_checkpoint_bytes_total', 'Checkpoint bytes.', ['op'] as const),
+    evaluationDuration: histogram(
+      'pocketfleet_evaluation_duration_seconds',
+      'One verification of a network.',
+      [],
+      LONG_BUCKETS,
+    ),
+    computeBusy: counter('pocketfleet_compute_busy_seconds_total', 'Time of the compute thread by job.', [
+      'job',
+    ] as const),
+    drainDuration: histogram(
+      'pocketfleet_worker_drain_duration_seconds',
+      'SIGTERM to exit.',
+      ['outcome'] as const,
+      LONG_BUCKETS,
+    ),
+    coordinatorReconnects: counter(
+      'pocketfleet_worker_attach_total',
+      'Streams opened to the coordinator.',
+      [],
+    ),
+    natsReconnects: counter('pocketfleet_nats_reconnects_total', 'Reconnects.', ['component'] as const),
+    /** Takes a released run out of all series, so that labels stay few. */
+    forgetRun(runId: string) {
+      for (const metric of Object.values(perRun)) removeRun(metric, runId);
+    },
+  };
+}
+
+/** Gauges that are read at the scrape. */
+function collected(registers: Registry[], sources: MetricsSources): void {
+  const read = (name: string, help: string, value: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  read(
+    'pocketfleet_compute_queue_jobs',
+    'Jobs asked of the compute thread and not answered.',
+    sources.queuedJobs,
+  );
+  read('pocketfleet_tfjs_tensors', 'Tensors alive.', () => sources.threadGauges().tensors);
+  read('pocketfleet_compiled_graphs', 'Compiled graphs kept.', () => sources.threadGauges().graphs);
+  read('pocketfleet_worker_runs', 'Runs this worker holds.', sources.heldRuns);
+  read('pocketfleet_worker_attached', '1 while the stream to the coordinator is up.', () =>
+    Number(sources.connections().coordinator),
+  );
+  new Gauge({
+    name: 'pocketfleet_tfjs_bytes',
+    help: 'Bytes of tensors alive.',
+    labelNames: ['kind'],
+    registers,
+    collect() {
+      this.set({ kind: 'tensors' }, sources.threadGauges().bytes);
+    },
+  });
+  new Gauge({
+    name: 'pocketfleet_nats_connected',
+    help: '1 while connected to NATS.',
+    labelNames: ['component'],
+    registers,
+    collect() {
+      this.set({ component: 'worker' }, Number(sources.connections().nats));
+    },
+  });
+  new Gauge({
+    name: 'pocketfleet_build_info',
+    help: 'Build information, always 1.',
+    labelNames: ['component', 'version', 'revision', 'node_version'],
+    registers,
+  }).set({ component: 'worker', version: sources.version, revision: '', node_version: process.version }, 1);
+}
+
+/** A histogram's `get` lists one value a bucket; removing the same labels twice is harmless. */
+function removeRun(metric: Counter<string> | Gauge<string> | Histogram<string>, runId: string): void {
+  const { hashMap } = metric as unknown as { hashMap: Record<string, { labels: Record<string, string> }> };
+  for (const { labels } of Object.values(hashMap)) if (labels.run === runId) metric.remove(labels);
+}
+
+export interface MetricsServer {
+  /** host:port really listened on. */
+  readonly endpoint: string;
+  close(): Promise<void>;
+}
+
+/** GET /metrics and GET /healthz; healthy while the process runs and its compute thread lives. */
+export async function serveMetrics(options: {
+  readonly listen: string;
+  readonly registry: Registry;
+  readonly healthy: () => boolean;
+}): Promise<MetricsServer> {
+  const at = options.listen.lastIndexOf(':');
+  const host = options.listen.slice(0, at);
+  const server = createServer((request, response) => {
+    const path = request.url?.split('?')[0];
+    if (path === '/healthz') {
+      const healthy = options.healthy();
+      response.writeHead(healthy ? 200 : 503).end(healthy ? 'ok\n' : 'the compute thread has ended\n');
+    } else if (path === '/metrics') {
+      options.registry.metrics().then(
+        (text) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(text),
+        (error: unknown) => response.writeHead(500).end(`${toFleetError(error).message}\n`),
+      );
+    } else response.writeHead(404).end('try /metrics or /healthz\n');
+  });
+  await listen(server, Number(options.listen.slice(at + 1)), host);
+  const address = server.address() as AddressInfo;
+  return {
+    endpoint: `${host}:${address.port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function listen(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => reject(toFleetError(error, `metrics server on ${host}:${port}`)));
+    server.listen(port, host, () => resolve());
+  });
+}

@@ -1,0 +1,35 @@
+// What every run on a worker may use, as one object, wired by hand in main.ts. The broker is its own part because a worker
+// may learn its address only from the coordinator.
+
+import type { Clock } from '../core/clock.ts';
+import type { Logger } from '../core/log.ts';
+import type { NatsConnection } from '../core/net/nats.ts';
+import type { Checkpoints } from './checkpoints.ts';
+import type { Compute } from './compute/client.ts';
+import type { Datasets } from './datasets.ts';
+import type { Records } from './history.ts';
+import type { WorkerMetrics } from './metrics.ts';
+import type { ReportKind } from './reports.ts';
+
+export interface Services {
+  readonly workerId: string;
+  readonly deviceClass: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly compute: Compute;
+  readonly datasets: Datasets;
+  readonly metrics: WorkerMetrics;
+  /** Resolves once the broker has been reached for the first time. */
+  readonly broker: Promise<Broker>;
+  /** Must arrive; repeated until acknowledged. */
+  readonly report: (kind: ReportKind) => void;
+  /** Only the newest counts. */
+  readonly tell: (kind: ReportKind) => void;
+}
+
+export interface Broker {
+  /** Gradients, on a connection of their own that hears nothing of what it said. */
+  readonly gradients: NatsConnection;
+  readonly checkpoints: Checkpoints;
+  readonly records: Records;
+}

@@ -1,0 +1,101 @@
+// What a run's steps leave behind for people: metrics, progress reports, history points, waits. Decides who is told how
+// often; nothing here may hold a step up.
+
+import type { ExchangeStats } from '../core/allreduce/exchange.ts';
+import type { Schedule } from '../core/schedule.ts';
+import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import { historyStride, type Records } from './history.ts';
+import { createThrottle, PROGRESS_INTERVAL_MS } from './progress.ts';
+import type { Services } from './services.ts';
+import type { StepTimes } from './train.ts';
+
+export interface Telemetry {
+  step(event: {
+    readonly point: StepPoint;
+    readonly times: StepTimes;
+    readonly generation: number;
+    readonly rank: number;
+    readonly shards: number;
+    readonly schedule: Schedule;
+    readonly stats: Readonly<ExchangeStats>;
+    readonly records: Records;
+  }): void;
+  /** A generation begins: a new rank 0 publishes the last point again, which its predecessor may have taken to its grave. */
+  joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
+  /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). */
+  waiting(stage: number | undefined, generation: number): void;
+  close(): void;
+}
+
+const WAIT_REPEAT_MS = 1000;
+
+export function createTelemetry(services: Services, runId: string): Telemetry {
+  const { metrics, clock } = services;
+  const due = createThrottle(clock, PROGRESS_INTERVAL_MS);
+  const run = { run: runId };
+  let last: StepPoint | undefined;
+  let seen: Partial<ExchangeStats> = {};
+  let waitTimer: NodeJS.Timeout | undefined;
+  let waitingSince = 0;
+
+  const tell = (point: StepPoint | undefined, generation: number, waitingForStage: number) =>
+    services.tell({ $case: 'progress', value: { runId, generation, point, waitingForStage } });
+
+  const measureStep = (point: StepPoint, times: StepTimes, ownImages: number) => {
+    metrics.steps.inc(run);
+    metrics.samples.inc(run, ownImages);
+    metrics.stepDuration.observe(run, times.total);
+    for (const phase of ['data', 'teacher', 'compute', 'allreduce', 'optimizer'] as const)
+      metrics.phase.inc({ run: runId, phase }, times[phase]);
+    metrics.dataWait.inc(run, times.data);
+    metrics.globalStep.set(run, point.step);
+    metrics.epoch.set(run, point.epoch);
+    metrics.loss.set(run, point.loss);
+    metrics.learningRate.set(run, point.learningRate);
+    metrics.gradientNorm.set(run, point.gradientNorm);
+    metrics.allreduceDuration.observe(run, times.allreduce);
+    metrics.allreduceRounds.inc({ run: runId, outcome: 'ok' });
+  };
+  const measureWire = (stats: Readonly<ExchangeStats>, vectorBytes: number) => {
+    const grown = (name: keyof ExchangeStats) => Math.max(0, stats[name] - (seen[name] ?? 0));
+    metrics.allreduceBytes.inc({ run: runId, direction: 'sent' }, grown('bytesSent'));
+    metrics.allreduceBytes.inc({ run: runId, direction: 'received' }, grown('bytesReceived'));
+    metrics.allreduceRetransmits.inc(run, grown('resends') + grown('nacks'));
+    metrics.allreduceTensorBytes.inc(run, vectorBytes);
+    seen = { ...stats };
+  };
+
+  return {
+    step({ point, times, generation, rank, shards, schedule, stats, records }) {
+      last = point;
+      measureStep(point, times, (schedule.batch / schedule.shards) * shards);
+      measureWire(stats, times.vectorBytes * shards);
+      if (rank !== 0) return;
+      const ends = point.step === schedule.stepsTotal;
+      if (ends || point.step % historyStride(schedule.stepsTotal) === 0) records.step(runId, point);
+      if (due(ends)) tell(point, generation, 0);
+    },
+    joined({ members, rank, records }) {
+      seen = {};
+      metrics.worldSize.set(run, members);
+      metrics.reformations.inc(run);
+      if (rank === 0 && last) records.step(runId, last);
+    },
+    waiting(stage, generation) {
+      clearInterval(waitTimer);
+      if (waitTimer !== undefined) {
+        metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
+        waitTimer = undefined;
+        tell(last, generation, 0);
+      }
+      if (stage === undefined) return;
+      waitingSince = clock.monotonic();
+      tell(last, generation, stage);
+      waitTimer = setInterval(() => tell(last, generation, stage), WAIT_REPEAT_MS);
+    },
+    close() {
+      clearInterval(waitTimer);
+      metrics.forgetRun(runId);
+    },
+  };
+}

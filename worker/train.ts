@@ -1,0 +1,183 @@
+// The step loop of one run in one generation: batches, teacher embeddings, the compiled step of each own shard, the sum over
+// the gang, the optimiser. Decides the order in which these meet and where the loop may stop (before a step's result is
+// applied, never in it). Joining a gang and what happens after the last step are run.ts'.
+
+import type { Exchange } from '../core/allreduce/exchange.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Loader } from '../core/data/loader.ts';
+import { FleetError } from '../core/errors.ts';
+import { type Layout, LOSS_COUNT } from '../core/nn/layout.ts';
+import { epochOfStep, learningRateAt, type Schedule, stageEndingAt } from '../core/schedule.ts';
+import type { RunSpec } from '../core/spec.ts';
+import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Compute } from './compute/client.ts';
+import type { GraphSpec } from './compute/messages.ts';
+import { createRate } from './progress.ts';
+import type { Replica } from './state.ts';
+import type { TeacherFeed } from './teacher.ts';
+
+/** Seconds of one step by what they went into; they overlap where work does. */
+export interface StepTimes {
+  readonly total: number;
+  readonly data: number;
+  readonly teacher: number;
+  readonly compute: number;
+  readonly allreduce: number;
+  readonly optimizer: number;
+  /** Bytes of one shard's vector. */
+  readonly vectorBytes: number;
+}
+
+export interface TrainContext {
+  readonly spec: RunSpec;
+  readonly classes: number;
+  readonly layout: Layout;
+  readonly schedule: Schedule;
+  readonly replica: Replica;
+  /** Own shards. */
+  readonly shards: readonly number[];
+  readonly compute: Compute;
+  readonly loader: Loader;
+  readonly exchange: Pick<Exchange, 'reduce'>;
+  readonly teacher: TeacherFeed | undefined;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /**
+   * Called when the replica stands at the end of a stage, before this member contributes to the next step; the loop
+   * waits for it, so nobody can pass a boundary whose checkpoint is not stored.
+   */
+  readonly onBoundary: (stage: number) => Promise<void>;
+  readonly onStep: (point: StepPoint, times: StepTimes) => void;
+}
+
+/** Trains until the last step is committed, or throws the signal's reason. */
+export async function train(context: TrainContext): Promise<void> {
+  const { schedule, replica, signal, clock } = context;
+  const rate = createRate();
+  while (replica.step < schedule.stepsTotal) {
+    signal.throwIfAborted();
+    const startedAt = clock.monotonic();
+    const outcome = await trainStep(context);
+    const total = secondsSince(clock, startedAt);
+    const imagesPerSecond = rate.add(schedule.batch, total);
+    context.onStep({ ...outcome.point, imagesPerSecond, atMs: clock.now() }, { ...outcome.times, total });
+  }
+  const last = stageEndingAt(schedule, replica.step);
+  if (last > 0) await context.onBoundary(last);
+}
+
+async function trainStep(context: TrainContext) {
+  const { replica, schedule, clock, spec, signal } = context;
+  const { step } = replica;
+  const epoch = epochOfStep(schedule, step);
+  const stage = stageEndingAt(schedule, step);
+  // The checkpoint is stored while the next step computes: weights do not change before the sum is there.
+  const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
+  const { vectors, data, teacher, compute } = await computeShards(context, epoch, stored);
+  await stored;
+  signal.throwIfAborted();
+
+  const reduceAt = clock.monotonic();
+  const mean = await context.exchange.reduce(step, vectors, replica.digest);
+  const allreduce = secondsSince(clock, reduceAt);
+  signal.throwIfAborted();
+
+  const applyAt = clock.monotonic();
+  divideBy(mean, schedule.shards);
+  const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
+  const learningRate = learningRateAt(spec.training, epoch);
+  const { gradientNorm, digest } = await context.compute.apply({
+    network: spec.network,
+    classes: context.classes,
+    optimizer: spec.training.optimizer,
+    learningRate,
+    step,
+    weights: replica.weights,
+    momentum: replica.momentum,
+    running: replica.running,
+    mean,
+  });
+  replica.step = step + 1;
+  replica.digest = digest;
+  return {
+    point: {
+      step: step + 1,
+      epoch: ((step + 1) * schedule.batch) / schedule.images,
+      loss: loss!,
+      lossArcface: lossArcface!,
+      lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
+      learningRate,
+      gradientNorm,
+    },
+    times: {
+      data,
+      teacher,
+      compute,
+      allreduce,
+      optimizer: secondsSince(clock, applyAt),
+      vectorBytes: mean.byteLength,
+    },
+  };
+}
+
+/** All own shards, one after the other in the compute thread; `stored` only so that its failure ends the wait early. */
+async function computeShards(context: TrainContext, epoch: number, stored: Promise<void>) {
+  const { shards, clock, teacher, replica, compute, loader, schedule } = context;
+  const { training } = context.spec;
+  const startedAt = clock.monotonic();
+  const graph = trainingGraph(context.spec, context.classes);
+  const network = await teacher?.forEpoch(epoch, context.signal);
+  const teacherSeconds = secondsSince(clock, startedAt);
+  let dataSeconds = 0;
+  const vectors = new Map<number, Float32Array>();
+  const computeShard = async (shard: number) => {
+    const dataAt = clock.monotonic();
+    const batch = await loader.batch({
+      schedule,
+      seed: training.seed,
+      flip: training.flip,
+      step: replica.step,
+      shard,
+    });
+    if (shard === shards[0]) dataSeconds = secondsSince(clock, dataAt);
+    const embeddings = network && (await network.embed(batch.images));
+    const inputs = [replica.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
+    const [vector] = await compute.run(graph, inputs);
+    if (!vector) throw new FleetError('internal', 'the training graph gave no output');
+    vectors.set(shard, vector);
+  };
+  const computed = Promise.all(shards.map(computeShard));
+  await Promise.race([computed, rejectionOf(stored)]);
+  await computed;
+  return {
+    vectors,
+    data: dataSeconds,
+    teacher: teacherSeconds,
+    compute: secondsSince(clock, startedAt) - teacherSeconds,
+  };
+}
+
+export function trainingGraph(spec: RunSpec, classes: number): GraphSpec {
+  return {
+    kind: 'train',
+    network: spec.network,
+    classes,
+    loss: spec.training.loss,
+    batch: spec.training.batch / spec.training.shards,
+    distillationWeight: spec.distillation?.weight,
+  };
+}
+
+/** Exact for a power of two, hence the same for every placement of shards. */
+function divideBy(vector: Float32Array, shards: number): void {
+  if (shards === 1) return;
+  const factor = 1 / shards;
+  for (let i = 0; i < vector.length; i++) vector[i]! *= factor;
+}
+
+/** Never resolves; rejects when the promise does. */
+function rejectionOf(promise: Promise<void>): Promise<never> {
+  return new Promise((_, reject) => promise.catch(reject));
+}
+
+const secondsSince = (clock: Clock, at: number): number => (clock.monotonic() - at) / 1000;
