@@ -76,8 +76,6 @@ export async function startCoordinator(options: {
       perform: (effect) => perform(links, effect),
       onEvent(event, before, after) {
         logEvent(log, event);
-        if (event.kind === 'run.finished' || event.kind === 'run.failed' || event.kind === 'run.cancelled')
-          progress.forget(event.runId);
         metrics.event(event, before, after);
       },
     });

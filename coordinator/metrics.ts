@@ -217,7 +217,11 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
   );
 }
 
+/** States that every thing can have; a state without things is 0, not absent, so that a panel shows a line from the start. */
+const STATES = ['running', 'done', 'failed', 'cancelled'];
+
 function byState(gauge: Gauge, things: Table<{ readonly state: string }>): void {
+  for (const state of STATES) gauge.set({ state }, 0);
   for (const thing of valuesOf(things)) gauge.inc({ state: thing.state });
 }
 
@@ -230,6 +234,7 @@ function fillBest(gauge: Gauge, { state }: Gauged): void {
 }
 
 function fillWorkers(gauge: Gauge, { state }: Gauged): void {
+  for (const worker of ['idle', 'busy', 'draining', 'lost']) gauge.set({ state: worker }, 0);
   const busy = new Set(openRuns(state).flatMap((run) => run.gang.map((member) => member.workerId)));
   for (const worker of state.workers.values())
     gauge.inc({

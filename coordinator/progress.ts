@@ -15,8 +15,10 @@ export interface ProgressBoard {
   of(runId: string): Progress | undefined;
   /** Takes a report about the current generation; others are old. */
   report(run: RunState, workerId: string, progress: Progress): boolean;
-  forget(runId: string): void;
 }
+
+/** Runs whose last point is kept; the loss of a run that ended long ago is in its history. */
+const RUNS_MAX = 2_000;
 
 export function createProgressBoard(): ProgressBoard {
   const newest = new Map<string, Progress>();
@@ -32,9 +34,12 @@ export function createProgressBoard(): ProgressBoard {
         before.generation === progress.generation &&
         before.point.step > progress.point.step;
       if (older) return false;
+      // Set anew, so that the map's order is that of the last report and the oldest can go.
+      newest.delete(run.id);
       newest.set(run.id, progress);
+      const [oldest] = newest.keys();
+      if (newest.size > RUNS_MAX && oldest !== undefined) newest.delete(oldest);
       return true;
     },
-    forget: (runId) => void newest.delete(runId),
   };
 }

@@ -108,7 +108,7 @@ export async function* watch(options: {
   });
   const gone = () => wake?.();
   signal.addEventListener('abort', gone, { once: true });
-  let before = '';
+  let before: string | undefined;
   try {
     while (!signal.aborted) {
       changed = false;

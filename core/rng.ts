@@ -164,12 +164,7 @@ const PERMUTATION_ROUNDS = 8;
  * of the other; results beyond `size` are sent through again (cycle walking: Black and Rogaway 2002), which stays a
  * bijection and is rarely needed, for fewer than a of a*b places are beyond.
  */
-export function permutationAt(options: {
-  seed: number;
-  epoch: number;
-  size: number;
-  index: number;
-}): number {
+export function permutationAt(options: { seed: number; epoch: number; size: number; index: number }): number {
   const { size } = options;
   if (!Number.isSafeInteger(size) || size < 1 || !(options.index >= 0 && options.index < size))
     throw new RangeError(`index ${options.index} is not below the size ${size} of the permutation`);

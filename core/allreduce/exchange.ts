@@ -1,21 +1,21 @@
 // One member's part in one generation of a gang: agreeing where to go on (sync) and summing vectors over all shards, step
-// by step (reduce), over core NATS, which may lose anything. The only file here that knows there is a network. Decides
-// which messages belong to this generation and what is kept for repair; the protocols are sync.ts' and reduction.ts',
-// membership is the coordinator's, and what the sums mean is the caller's.
+// by step (reduce), over core NATS, which may lose anything. Decides which step is open, what is kept for repair and how a
+// failure ends it for all; the protocols are sync.ts' and reduction.ts', the network is channel.ts', membership the
+// coordinator's, and what the sums mean the caller's.
 //
 // Guarantee: `reduce` gives every member the same bits, those of the canonical tree over the V shards, for any placement.
 // The open step cannot be completed without every member, therefore a member is at most one step ahead of another and
 // results of two steps are all that may ever be asked for.
 
-import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '../clock.ts';
 import { digest64 } from '../digest.ts';
 import { CODES, type Code, FleetError, toFleetError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import { gangSubject, rankSubject } from '../net/subjects.ts';
-import { decodeMessage, encodeJson, hashOf, jsonOf, type Message, NO_DIGEST } from './message.ts';
+import { createChannel } from './channel.ts';
+import { encodeJson, jsonOf, type Message } from './message.ts';
 import { type Member, planOf } from './plan.ts';
-import { sumSubtree, sumTree } from './reduce.ts';
+import { type Scratch, sumTree } from './reduce.ts';
 import { createReduction, type Reduction } from './reduction.ts';
 import { createSync, type Synced } from './sync.ts';
 import type { ExchangeStats, Faults, State, Wire } from './wire.ts';
@@ -73,7 +73,6 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const { connection, runId, generation, rank, members, clock, log } = options;
   const plan = planOf(options);
   const ranks = members.length;
-  const runHash = hashOf(runId);
   const stats: ExchangeStats = {
     bytesSent: 0,
     bytesReceived: 0,
@@ -88,6 +87,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     throw new FleetError('invalidArgument', `rank ${rank} is not among ${ranks} members`);
 
   const closing = new AbortController();
+  const scratch: Scratch = [];
   const reductions = new Map<number, Reduction>();
   /** The step that is summed next; undefined before sync has agreed on one. */
   let openStep: number | undefined;
@@ -105,6 +105,19 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const stallMsMin = options.stallMs ?? STALL_MS;
   let stallMs = stallMsMin;
 
+  const channel = createChannel({
+    connection,
+    runId,
+    generation,
+    rank,
+    ranks,
+    stats,
+    faults: options.faults,
+    onMessage: route,
+    onRefused: (error) =>
+      log.warn({ runId, generation, reason: error.message }, 'refused a message of the gang'),
+    onBroken: fail,
+  });
   const wire: Wire = {
     rank,
     ranks,
@@ -113,29 +126,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
       return stallMs;
     },
     now: () => listenedMs,
-    header: (kind, step, fields) => ({
-      kind,
-      generation,
-      runHash,
-      step,
-      source: rank,
-      ranks,
-      shardFirst: 0,
-      shardCount: 0,
-      chunk: 0,
-      offset: 0,
-      count: 0,
-      digest: NO_DIGEST,
-      ...fields,
-    }),
-    sendTo(to, kind, step, chunk, payload) {
-      const fate = options.faults?.({ direction: 'send', kind, step, chunk, peer: to }) ?? 'pass';
-      publish(rankSubject(runId, generation, to), payload, fate);
-    },
-    sendAll(kind, step, chunk, payload) {
-      const fate = options.faults?.({ direction: 'send', kind, step, chunk, peer: -1 }) ?? 'pass';
-      publish(gangSubject(runId, generation), payload, fate);
-    },
+    header: channel.header,
+    sendTo: channel.sendTo,
+    sendAll: channel.sendAll,
     nameOf: (other) => `rank ${other} (${members[other]?.workerId ?? 'unknown'})`,
     stop(error) {
       if (failure !== undefined) return;
@@ -150,45 +143,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
     provideState: options.provideState,
     holds: (step) => openStep === undefined || openStep === step,
     onAgreed: (step) => {
-      if (step >= 0) openStep = step;
+      if (step < 0) return;
+      openStep = step;
+      for (const other of reductions.keys()) if (other !== step) reductions.delete(other);
     },
   });
 
-  function publish(subject: string, payload: Uint8Array, fate: ReturnType<Faults>): void {
-    if (ranks === 1 || closing.signal.aborted) return;
-    for (let copies = fate === 'drop' ? 0 : fate === 'duplicate' ? 2 : 1; copies > 0; copies--) {
-      try {
-        connection.publish(subject, payload);
-      } catch (caught) {
-        fail(new FleetError('unavailable', 'the connection to the broker is closed', { cause: caught }));
-        return;
-      }
-      stats.bytesSent += payload.length;
-    }
-  }
-
-  function receive(_error: Error | null, incoming: Msg): void {
-    if (closing.signal.aborted) return;
-    stats.bytesReceived += incoming.data.length;
-    try {
-      const message = decodeMessage(incoming.data);
-      if (message.source === rank && message.generation === generation) return;
-      const { kind, step, chunk, source } = message;
-      const fate = options.faults?.({ direction: 'receive', kind, step, chunk, peer: source }) ?? 'pass';
-      for (let copies = fate === 'drop' ? 0 : fate === 'duplicate' ? 2 : 1; copies > 0; copies--)
-        route(message);
-    } catch (caught) {
-      stats.refused++;
-      log.warn({ runId, generation, cause: toFleetError(caught).message }, 'refused a message of the gang');
-    }
-  }
-
   function route(message: Message): void {
-    const { generation: theirs, runHash: run, source, ranks: size } = message;
-    if (theirs !== generation || run !== runHash || size !== ranks || source >= ranks) {
-      stats.refused++;
-      return;
-    }
     if (message.kind === 'stop') takeStop(message);
     else if (failure !== undefined) tellStopAgain();
     else if (message.kind === 'hello' || message.kind === 'ask-state' || message.kind === 'state')
@@ -203,9 +164,15 @@ export function createExchange(options: ExchangeOptions): Exchange {
   /** Old steps answer requests; contributions are taken for the open step and, from members that are ahead, for the next. */
   function reductionFor({ step, kind }: Message): Reduction | undefined {
     const known = reductions.get(step);
-    if (known !== undefined || kind === 'missing' || openStep === undefined) return known;
-    if (step !== openStep && step !== openStep + 1) return undefined;
-    const reduction = createReduction({ plan, step, wire });
+    if (known !== undefined || kind === 'missing') return known;
+    // A member that has heard all may contribute before this one has: to the step that all will agree on, no other.
+    const expected =
+      openStep === undefined ? reductions.size === 0 : step === openStep || step === openStep + 1;
+    return expected ? addReduction(step) : undefined;
+  }
+
+  function addReduction(step: number): Reduction {
+    const reduction = createReduction({ plan, step, wire, scratch });
     reductions.set(step, reduction);
     return reduction;
   }
@@ -278,8 +245,13 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   function sumAlone(vectors: ReadonlyMap<number, Float32Array>): Float32Array {
     const sum = new Float32Array(plan.elements);
-    const partials = plan.nodes[0]!.map((node) => ({ node, values: sumSubtree(vectors, node) }));
-    sumTree(partials, plan.shards, sum);
+    for (const { offset, count } of plan.chunks[0]!) {
+      const partials = [...vectors].map(([first, vector]) => ({
+        node: { first, size: 1 },
+        values: vector.subarray(offset, offset + count),
+      }));
+      sumTree({ partials, shards: plan.shards, into: sum.subarray(offset, offset + count), scratch });
+    }
     return sum;
   }
 
@@ -295,8 +267,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
           ? `step ${step} cannot be summed before sync has agreed where to go on`
           : `step ${step} cannot be summed, step ${openStep} is open`,
       );
-    const reduction = reductions.get(step) ?? createReduction({ plan, step, wire });
-    reductions.set(step, reduction);
+    const reduction = reductions.get(step) ?? addReduction(step);
     const { duplicates } = stats;
     reduction.start(vectors, digest);
     const sum = await reduction.sum;
@@ -308,19 +279,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
     return sum;
   }
 
-  const subscriptions: Subscription[] =
-    ranks === 1
-      ? []
-      : [rankSubject(runId, generation, rank), gangSubject(runId, generation)].map((subject) =>
-          connection.subscribe(subject, { callback: receive }),
-        );
-
   function close(): void {
     if (closing.signal.aborted) return;
     options.signal?.removeEventListener('abort', close);
     closing.abort();
     fail(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
-    for (const subscription of subscriptions) subscription.unsubscribe();
+    channel.close();
     reductions.clear();
   }
   options.signal?.addEventListener('abort', close, { once: true });

@@ -1,63 +1,85 @@
-// The canonical sum, pure: partial sums of nodes and their completion to the root. Decides the order of additions, which
-// is the same for every placement; plan.ts says who does which part of it.
+// The canonical sum, pure: sums of nodes from their shards, and of the root from nodes. Decides the order of additions, which
+// is the same for every placement; plan.ts says who does which part of it. Works on one range of the vectors at a
+// time, because a chunk and its few temporaries stay in the processor's cache where whole vectors do not.
 
 import { FleetError } from '../errors.ts';
 import { addInto } from './kernels.ts';
-import { type Node, rootOf } from './plan.ts';
+import { type Node, type Range, rootOf } from './plan.ts';
 
-/** Sum of a node. A node of one shard is that shard's vector itself, not a copy; others are new vectors. */
-export function sumSubtree(vectors: ReadonlyMap<number, Float32Array>, node: Node): Float32Array {
-  return sumNode(node, Number.POSITIVE_INFINITY, (at) =>
-    at.size === 1 ? (vectors.get(at.first) ?? missing(at)) : undefined,
-  ).values;
-}
-
-/** A node whose sum is known. */
+/** A node and its sum over some range. */
 export interface Partial {
   readonly node: Node;
   readonly values: Float32Array;
 }
 
-/** Sum over all shards from partial sums that cover each shard once, written to `into`. The partial sums stay as they are. */
-export function sumTree(partials: readonly Partial[], shards: number, into: Float32Array): void {
-  const known = new Map(partials.map(({ node, values }) => [keyOf(node), values]));
-  const sum = sumNode(
-    rootOf(shards),
-    shards,
-    (node) => {
-      const values = known.get(keyOf(node));
-      return values ?? (node.size === 1 ? missing(node) : undefined);
-    },
-    into,
-  );
-  if (sum.values !== into) into.set(sum.values);
+/** Temporaries by depth of the tree, kept between calls so that steps do not allocate. */
+export type Scratch = Float32Array[];
+
+/** Sum of a node's shards over a range, written to `into`, which has the range's length. */
+export function sumSubtree(options: {
+  readonly vectors: ReadonlyMap<number, Float32Array>;
+  readonly node: Node;
+  readonly range: Range;
+  readonly into: Float32Array;
+  readonly scratch?: Scratch;
+}): void {
+  const { vectors, node, range, into, scratch = [] } = options;
+  const known = (at: Node): Float32Array | undefined =>
+    at.size === 1 ? (within(vectors.get(at.first), range) ?? missing(at)) : undefined;
+  sumInto(into, node, { end: Number.POSITIVE_INFINITY, known, scratch });
 }
 
-interface Sum {
-  readonly values: Float32Array;
-  /** Whether `values` is ours to overwrite. */
-  readonly owned: boolean;
+/** Sum over all shards, written to `into`, from nodes that cover each shard once; their values stay as they are. */
+export function sumTree(options: {
+  readonly partials: readonly Partial[];
+  readonly shards: number;
+  readonly into: Float32Array;
+  readonly scratch?: Scratch;
+}): void {
+  const { partials, shards, into, scratch = [] } = options;
+  const sums = new Map(partials.map(({ node, values }) => [keyOf(node), values]));
+  const known = (node: Node): Float32Array | undefined =>
+    sums.get(keyOf(node)) ?? (node.size === 1 ? missing(node) : undefined);
+  sumInto(into, rootOf(shards), { end: shards, known, scratch });
 }
 
-/** Left half plus right half, always in this order; shards from `end` on do not exist. */
-function sumNode(
-  node: Node,
-  end: number,
-  known: (node: Node) => Float32Array | undefined,
-  into?: Float32Array,
-): Sum {
-  const values = known(node);
-  if (values !== undefined) return { values, owned: false };
+interface Sums {
+  /** Shards from here on do not exist. */
+  readonly end: number;
+  readonly known: (node: Node) => Float32Array | undefined;
+  readonly scratch: Scratch;
+}
+
+function sumInto(into: Float32Array, node: Node, sums: Sums): void {
+  const sum = sumOf(node, into, sums, 0);
+  if (sum !== into) into.set(sum);
+}
+
+/** Left half plus right half, always in this order. Returns `into`, or what is known of the node already. */
+function sumOf(node: Node, into: Float32Array, sums: Sums, depth: number): Float32Array {
+  const values = sums.known(node);
+  if (values !== undefined) return values;
   const size = node.size / 2;
-  const left = sumNode({ first: node.first, size }, end, known, into);
-  if (node.first + size >= end) return left;
-  // `into` may hold the left half already, so the right one needs room of its own.
-  const right = sumNode({ first: node.first + size, size }, end, known);
-  const target = left.owned
-    ? left.values
-    : (into ?? (right.owned ? right.values : new Float32Array(left.values.length)));
-  addInto(target, left.values, right.values);
-  return { values: target, owned: true };
+  const left = sumOf({ first: node.first, size }, into, sums, depth + 1);
+  if (node.first + size >= sums.end) return left;
+  // `into` may hold the left half by now; deeper levels have temporaries of their own.
+  const room = roomAt(sums.scratch, depth, into.length);
+  const right = sumOf({ first: node.first + size, size }, room, sums, depth + 1);
+  addInto(into, left, right);
+  return into;
+}
+
+function roomAt(scratch: Scratch, depth: number, length: number): Float32Array {
+  let room = scratch[depth];
+  if (room === undefined || room.length < length) {
+    room = new Float32Array(length);
+    scratch[depth] = room;
+  }
+  return room.length === length ? room : room.subarray(0, length);
+}
+
+function within(vector: Float32Array | undefined, { offset, count }: Range): Float32Array | undefined {
+  return vector?.subarray(offset, offset + count);
 }
 
 /** Nodes of one size have distinct firsts, and both are small. */

@@ -12,7 +12,6 @@ import { FleetError } from '../errors.ts';
 import { floatsAt } from './kernels.ts';
 import {
   createMessage,
-  encodeFloats,
   encodeWords,
   floatsOf,
   HEADER_BYTES,
@@ -21,7 +20,7 @@ import {
   wordsOf,
 } from './message.ts';
 import type { Plan } from './plan.ts';
-import { type Partial, sumSubtree, sumTree } from './reduce.ts';
+import { type Partial, type Scratch, sumSubtree, sumTree } from './reduce.ts';
 import type { Wire } from './wire.ts';
 
 export interface Reduction {
@@ -67,8 +66,14 @@ const ASK_MS_MAX = 500;
 /** In a request word: a result is asked for; otherwise node index << 24 | chunk of a contribution. */
 const RESULT_BIT = 0x8000_0000;
 
-export function createReduction(options: { plan: Plan; step: number; wire: Wire }): Reduction {
-  const { plan, step, wire } = options;
+/** `scratch` may be shared by all reductions of a thread. */
+export function createReduction(options: {
+  plan: Plan;
+  step: number;
+  wire: Wire;
+  scratch: Scratch;
+}): Reduction {
+  const { plan, step, wire, scratch } = options;
   const { rank } = wire;
   const done = createDeferred<Float32Array>();
   const ownNodes = plan.nodes[rank]!;
@@ -94,16 +99,17 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
   /** Starts with the neighbour, so that not everybody talks to rank 0 first. */
   const others = Array.from({ length: wire.ranks - 1 }, (_, i) => peers[(rank + 1 + i) % wire.ranks]!);
 
-  let partials: readonly Partial[] | undefined;
+  /** Between start and the sum. */
+  let vectors: ReadonlyMap<number, Float32Array> | undefined;
   let digest = NO_DIGEST;
   let sum: Float32Array | undefined;
   let chunksOpen = plan.chunks.reduce((total, chunks) => total + chunks.length, 0);
   let publishedBefore = 0;
 
-  function start(vectors: ReadonlyMap<number, Float32Array>, startDigest: string): void {
-    assert(partials === undefined, `step ${step} is summed once`);
+  function start(ownVectors: ReadonlyMap<number, Float32Array>, startDigest: string): void {
+    assert(sum === undefined, `step ${step} is summed once`);
     digest = startDigest;
-    partials = ownNodes.map((node) => ({ node, values: sumSubtree(vectors, node) }));
+    vectors = ownVectors;
     sum = new Float32Array(plan.elements);
     for (const peer of others) {
       checkDigest(peer);
@@ -123,14 +129,15 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
     }
   }
 
+  /** Adds up a chunk of an own node straight into the message; doing it again for a request gives the same bits. */
   function contribute(peer: Peer, chunk: number, index: number): void {
-    const { offset, count } = plan.chunks[peer.rank]![chunk]!;
-    const { node, values } = partials![index]!;
+    const range = plan.chunks[peer.rank]![chunk]!;
+    const { offset, count } = range;
+    const node = ownNodes[index]!;
     const fields = { shardFirst: node.first, shardCount: node.size, chunk, offset, count, digest };
-    const payload = encodeFloats(
-      wire.header('contribution', step, fields),
-      values.subarray(offset, offset + count),
-    );
+    const { payload } = createMessage(wire.header('contribution', step, fields), count * 4);
+    const into = floatsAt(payload, HEADER_BYTES, count);
+    sumSubtree({ vectors: vectors!, node, range, into, scratch });
     wire.sendTo(peer.rank, 'contribution', step, chunk, payload);
   }
 
@@ -155,7 +162,7 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
     const peer = peers[source]!;
     heard(peer);
     peer.digest = message.digest;
-    if (partials === undefined) return;
+    if (vectors === undefined) return;
     checkDigest(peer);
     finishOwn(chunk);
     finishSum();
@@ -166,14 +173,13 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
     const entry = own[chunk]!;
     if (entry.missing > 0 || entry.published !== undefined) return;
     const { offset, count } = ownLayout[chunk]!;
-    const all: Partial[] = [
-      ...partials!.map(({ node, values }) => ({ node, values: values.subarray(offset, offset + count) })),
-      ...foreign.map(({ node }, i) => ({ node, values: entry.contributions[i]! })),
-    ];
+    const partials: Partial[] = foreign.map(({ node }, i) => ({ node, values: entry.contributions[i]! }));
+    for (const [first, vector] of vectors!)
+      partials.push({ node: { first, size: 1 }, values: vector.subarray(offset, offset + count) });
     const header = wire.header('result', step, { chunk, offset, count, digest });
     const { payload } = createMessage(header, count * 4);
     const finished = floatsAt(payload, HEADER_BYTES, count);
-    sumTree(all, plan.shards, finished);
+    sumTree({ partials, shards: plan.shards, into: finished, scratch });
     entry.contributions.fill(undefined);
     entry.published = payload;
     wire.sendAll('result', step, chunk, payload);
@@ -209,7 +215,7 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
     if (chunksOpen > 0 || sum === undefined) return;
     done.resolve(sum);
     // Everybody's contributions have arrived, or these chunks would not be finished: only own results may be asked for.
-    partials = [];
+    vectors = undefined;
   }
 
   function checkDigest(peer: Peer): void {
@@ -235,7 +241,7 @@ export function createReduction(options: { plan: Plan; step: number; wire: Wire 
       } else {
         const chunk = word & 0xff_ffff;
         const index = word >>> 24;
-        if (partials?.[index] === undefined || chunk >= peer.sent) continue;
+        if (vectors === undefined || index >= ownNodes.length || chunk >= peer.sent) continue;
         wire.stats.resends++;
         contribute(peer, chunk, index);
       }

@@ -38,7 +38,10 @@ export async function decodeImage(bytes: Uint8Array): Promise<Pixels> {
       .raw({ depth: 'uchar' })
       .toBuffer({ resolveWithObject: true });
     if (info.channels !== 3)
-      throw new FleetError('invalidArgument', `the image has ${info.channels} channels after conversion to RGB`);
+      throw new FleetError(
+        'invalidArgument',
+        `the image has ${info.channels} channels after conversion to RGB`,
+      );
     return { width: info.width, height: info.height, rgb: data };
   });
 }

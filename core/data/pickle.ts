@@ -40,81 +40,84 @@ export function readPickle(bytes: Uint8Array, name: string): PickleValue {
     if (opcode === 0x2e) return asData(machine, pop(machine), new Map());
     const perform = OPCODES[opcode];
     if (perform === undefined)
-      throw fail(machine, `opcode ${opcodeName(opcode)} at byte ${offset} is not one that builds data; refused`);
+      throw fail(
+        machine,
+        `opcode ${opcodeName(opcode)} at byte ${offset} is not one that builds data; refused`,
+      );
     perform(machine);
   }
 }
 
 /** The opcodes of the pickle format that only build data (Python's pickletools names them). */
 const OPCODES: Readonly<Record<number, (machine: Machine) => void>> = {
-  0x80: (m) => void take(m, 1), // PROTO
-  0x95: (m) => void take(m, 8), // FRAME
-  0x28: (m) => void m.stack.push(MARK), // MARK
-  0x30: (m) => void pop(m), // POP
-  0x4e: (m) => void m.stack.push(null), // NONE
-  0x88: (m) => void m.stack.push(true), // NEWTRUE
-  0x89: (m) => void m.stack.push(false), // NEWFALSE
-  0x4a: (m) => void m.stack.push(take(m, 4).readInt32LE(0)), // BININT
-  0x4b: (m) => void m.stack.push(take(m, 1)[0]!), // BININT1
-  0x4d: (m) => void m.stack.push(take(m, 2).readUInt16LE(0)), // BININT2
-  0x47: (m) => void m.stack.push(take(m, 8).readDoubleBE(0)), // BINFLOAT
-  0x5d: (m) => void m.stack.push([]), // EMPTY_LIST
-  0x29: (m) => void m.stack.push([]), // EMPTY_TUPLE
-  0x6c: (m) => void m.stack.push(popToMark(m)), // LIST
-  0x74: (m) => void m.stack.push(popToMark(m)), // TUPLE
-  0x85: (m) => void m.stack.push(m.stack.splice(-1)), // TUPLE1
-  0x86: (m) => void m.stack.push(m.stack.splice(-2)), // TUPLE2
-  0x87: (m) => void m.stack.push(m.stack.splice(-3)), // TUPLE3
-  0x61: (m) => append(m, [pop(m)]), // APPEND
-  0x65: (m) => append(m, popToMark(m)), // APPENDS
-  0x54: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINSTRING
-  0x55: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINSTRING
-  0x42: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINBYTES
-  0x43: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINBYTES
-  0x8e: (m) => void m.stack.push(take(m, long(m))), // BINBYTES8
-  0x96: (m) => void m.stack.push(take(m, long(m))), // BYTEARRAY8
-  0x58: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0)).toString('utf8')), // BINUNICODE
-  0x8c: (m) => void m.stack.push(take(m, take(m, 1)[0]!).toString('utf8')), // SHORT_BINUNICODE
-  0x8d: (m) => void m.stack.push(take(m, long(m)).toString('utf8')), // BINUNICODE8
-  0x71: (m) => void m.memo.set(take(m, 1)[0]!, top(m)), // BINPUT
-  0x72: (m) => void m.memo.set(take(m, 4).readUInt32LE(0), top(m)), // LONG_BINPUT
-  0x94: (m) => void m.memo.set(m.memo.size, top(m)), // MEMOIZE
-  0x68: (m) => recall(m, take(m, 1)[0]!), // BINGET
-  0x6a: (m) => recall(m, take(m, 4).readUInt32LE(0)), // LONG_BINGET
-  0x63: (m) => pushGlobal(m, line(m), line(m)), // GLOBAL
-  0x93: (m) => stackGlobal(m), // STACK_GLOBAL
-  0x52: (m) => reduce(m), // REDUCE
-  0x62: (m) => build(m), // BUILD
+  128: (m) => void take(m, 1), // PROTO
+  149: (m) => void take(m, 8), // FRAME
+  40: (m) => void m.stack.push(MARK), // MARK
+  48: (m) => void pop(m), // POP
+  78: (m) => void m.stack.push(null), // NONE
+  136: (m) => void m.stack.push(true), // NEWTRUE
+  137: (m) => void m.stack.push(false), // NEWFALSE
+  74: (m) => void m.stack.push(take(m, 4).readInt32LE(0)), // BININT
+  75: (m) => void m.stack.push(take(m, 1)[0]!), // BININT1
+  77: (m) => void m.stack.push(take(m, 2).readUInt16LE(0)), // BININT2
+  71: (m) => void m.stack.push(take(m, 8).readDoubleBE(0)), // BINFLOAT
+  93: (m) => void m.stack.push([]), // EMPTY_LIST
+  41: (m) => void m.stack.push([]), // EMPTY_TUPLE
+  108: (m) => void m.stack.push(popToMark(m)), // LIST
+  116: (m) => void m.stack.push(popToMark(m)), // TUPLE
+  133: (m) => void m.stack.push(m.stack.splice(-1)), // TUPLE1
+  134: (m) => void m.stack.push(m.stack.splice(-2)), // TUPLE2
+  135: (m) => void m.stack.push(m.stack.splice(-3)), // TUPLE3
+  97: (m) => append(m, [pop(m)]), // APPEND
+  101: (m) => append(m, popToMark(m)), // APPENDS
+  84: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINSTRING
+  85: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINSTRING
+  66: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINBYTES
+  67: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINBYTES
+  142: (m) => void m.stack.push(take(m, long(m))), // BINBYTES8
+  150: (m) => void m.stack.push(take(m, long(m))), // BYTEARRAY8
+  88: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0)).toString('utf8')), // BINUNICODE
+  140: (m) => void m.stack.push(take(m, take(m, 1)[0]!).toString('utf8')), // SHORT_BINUNICODE
+  141: (m) => void m.stack.push(take(m, long(m)).toString('utf8')), // BINUNICODE8
+  113: (m) => void m.memo.set(take(m, 1)[0]!, top(m)), // BINPUT
+  114: (m) => void m.memo.set(take(m, 4).readUInt32LE(0), top(m)), // LONG_BINPUT
+  148: (m) => void m.memo.set(m.memo.size, top(m)), // MEMOIZE
+  104: (m) => recall(m, take(m, 1)[0]!), // BINGET
+  106: (m) => recall(m, take(m, 4).readUInt32LE(0)), // LONG_BINGET
+  99: (m) => pushGlobal(m, line(m), line(m)), // GLOBAL
+  147: (m) => stackGlobal(m), // STACK_GLOBAL
+  82: (m) => reduce(m), // REDUCE
+  98: (m) => build(m), // BUILD
 };
 
 /** Opcodes that a reader of foreign pickles is likely to meet here, named for the message. */
 const REFUSED_NAMES: Readonly<Record<number, string>> = {
-  0x69: 'INST',
-  0x6f: 'OBJ',
-  0x81: 'NEWOBJ',
-  0x92: 'NEWOBJ_EX',
-  0x82: 'EXT1',
-  0x83: 'EXT2',
-  0x84: 'EXT4',
-  0x50: 'PERSID',
-  0x51: 'BINPERSID',
-  0x7d: 'EMPTY_DICT',
-  0x64: 'DICT',
-  0x73: 'SETITEM',
-  0x75: 'SETITEMS',
-  0x8f: 'EMPTY_SET',
-  0x90: 'ADDITEMS',
-  0x91: 'FROZENSET',
-  0x97: 'NEXT_BUFFER',
-  0x98: 'READONLY_BUFFER',
-  0x49: 'INT',
-  0x4c: 'LONG',
-  0x53: 'STRING',
-  0x56: 'UNICODE',
-  0x70: 'PUT',
-  0x67: 'GET',
-  0x8a: 'LONG1',
-  0x8b: 'LONG4',
+  105: 'INST',
+  111: 'OBJ',
+  129: 'NEWOBJ',
+  146: 'NEWOBJ_EX',
+  130: 'EXT1',
+  131: 'EXT2',
+  132: 'EXT4',
+  80: 'PERSID',
+  81: 'BINPERSID',
+  125: 'EMPTY_DICT',
+  100: 'DICT',
+  115: 'SETITEM',
+  117: 'SETITEMS',
+  143: 'EMPTY_SET',
+  144: 'ADDITEMS',
+  145: 'FROZENSET',
+  151: 'NEXT_BUFFER',
+  152: 'READONLY_BUFFER',
+  73: 'INT',
+  76: 'LONG',
+  83: 'STRING',
+  86: 'UNICODE',
+  112: 'PUT',
+  103: 'GET',
+  138: 'LONG1',
+  139: 'LONG4',
 };
 
 const opcodeName = (opcode: number): string =>
@@ -176,7 +179,10 @@ function build(machine: Machine): void {
 
 function arrayBytes(machine: Machine, data: Item, dtype: Item, shape: Item): Uint8Array {
   if (!isKind(dtype, 'dtype') || !/^[|<>=]?(u1|i1|S1|uint8)$/.test(dtype.code))
-    throw fail(machine, `a numpy array of ${isKind(dtype, 'dtype') ? dtype.code : 'no dtype'}; images are uint8`);
+    throw fail(
+      machine,
+      `a numpy array of ${isKind(dtype, 'dtype') ? dtype.code : 'no dtype'}; images are uint8`,
+    );
   if (!(data instanceof Uint8Array) || !Array.isArray(shape))
     throw fail(machine, 'a numpy array without bytes or shape');
   const size = shape.reduce<number>((product, n) => product * (typeof n === 'number' ? n : Number.NaN), 1);

@@ -66,7 +66,8 @@ async function imageEntries(path: string, file: RecordFile): Promise<Entries> {
   const from = 1;
   let to = from;
   while (to < entries.keys.length && entries.keys[to]! < last) to += 1;
-  while (to > from && end >= 2 ** 24 && !(await file.readHeaderAt(entries.offsets[to - 1]!)).hasImage) to -= 1;
+  while (to > from && end >= 2 ** 24 && !(await file.readHeaderAt(entries.offsets[to - 1]!)).hasImage)
+    to -= 1;
   if (end < 2 ** 24 && to - from !== end - 1)
     throw wrong(
       path,
@@ -128,8 +129,7 @@ async function countClasses(path: string, labels: Int32Array, entries: Entries):
       `key ${entries.keys[at]} has label ${largest}, but property counts ${stated} classes (0..${stated - 1})`,
     );
   }
-  if (stated > labels.length)
-    throw wrong(path, `${stated} classes, but only ${labels.length} images`);
+  if (stated > labels.length) throw wrong(path, `${stated} classes, but only ${labels.length} images`);
   const present = new Uint8Array(stated);
   for (const label of labels) present[label] = 1;
   const missing = present.indexOf(0);

@@ -67,12 +67,7 @@ export async function openRecordFile(path: string): Promise<RecordFile> {
   };
 }
 
-async function readRecord(
-  handle: FileHandle,
-  path: string,
-  size: number,
-  start: number,
-): Promise<RawRecord> {
+async function readRecord(handle: FileHandle, path: string, size: number, start: number): Promise<RawRecord> {
   const parts: Buffer[] = [];
   const flags: number[] = [];
   let offset = start;

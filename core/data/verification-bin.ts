@@ -31,7 +31,8 @@ export function parseVerificationBin(bytes: Uint8Array, name: string): Verificat
     throw wrong(`${images.length} images and ${flags.length} truth values; each value belongs to two images`);
   if (flags.length === 0) throw wrong('it has no pairs');
   images.forEach((image: PickleValue, i: number) => {
-    if (!(image instanceof Uint8Array) || image.length === 0) throw wrong(`image ${i} is not a string of bytes`);
+    if (!(image instanceof Uint8Array) || image.length === 0)
+      throw wrong(`image ${i} is not a string of bytes`);
   });
   return {
     images: images as Uint8Array[],

@@ -140,12 +140,7 @@ async function checkBin(dir: string, file: string, golden: Golden, scale: number
       largestDifference([bin.same.length, bin.images.length], [golden.bins.pairs, 2 * golden.bins.pairs]),
       0,
     ),
-    row(
-      file,
-      'truth values',
-      largestDifference(bin.same.map(Number), golden.bins.issame.map(Number)),
-      0,
-    ),
+    row(file, 'truth values', largestDifference(bin.same.map(Number), golden.bins.issame.map(Number)), 0),
   ];
   for (const [i, want] of golden.bins.images.entries())
     rows.push(...(await checkImage(file, `image ${i}`, bin.images[i] ?? new Uint8Array(), want, scale)));
@@ -163,9 +158,7 @@ async function checkImage(
   const same = digest === want.sha256 && bytes.length === want.bytes;
   const rows = [row(file, `${what}: bytes`, same ? 0 : 1, 0)];
   const { width, height, rgb } = await decodeImage(bytes);
-  rows.push(
-    row(file, `${what}: size`, largestDifference([width, height], [want.width, want.height]), 0),
-  );
+  rows.push(row(file, `${what}: size`, largestDifference([width, height], [want.width, want.height]), 0));
   const pixel = (x: number, y: number) => rgb.subarray((y * width + x) * 3, (y * width + x) * 3 + 3);
   const means = [0, 1, 2].map((c) => {
     let sum = 0;

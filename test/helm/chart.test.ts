@@ -119,7 +119,11 @@ test('names inside the chart resolve: selectors, ports, claims, config maps, acc
     for (const { configMap } of pod.volumes)
       if (configMap) assert(named('ConfigMap').includes(configMap.name), name);
     for (const { volumeMounts } of pod.containers)
-      for (const mount of volumeMounts) assert(volumes.some((volume) => volume.name === mount.name), mount.name);
+      for (const mount of volumeMounts)
+        assert(
+          volumes.some((volume) => volume.name === mount.name),
+          mount.name,
+        );
   }
   for (const policy of objects.filter(({ kind }) => kind === 'NetworkPolicy'))
     assert.equal(selected(policy.spec.podSelector.matchLabels).length, 1, policy.metadata.name);
@@ -139,13 +143,18 @@ test('the programs accept the environment that the chart gives them', async () =
   const worker = environment(pods, '-worker');
   // A name that the program does not know would be ignored in silence, so names are compared too.
   const known = (schema: { shape: object }) =>
-    Object.keys(schema.shape).map((key) => `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`);
+    Object.keys(schema.shape).map(
+      (key) => `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`,
+    );
   for (const [env, schema] of [
     [coordinator, coordinatorConfigSchema],
     [worker, workerConfigSchema],
   ] as const) {
     const names = Object.keys(env).filter((name) => name.startsWith('POCKETFLEET_'));
-    assert.deepEqual(names.filter((name) => !known(schema).includes(name)), []);
+    assert.deepEqual(
+      names.filter((name) => !known(schema).includes(name)),
+      [],
+    );
   }
   assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '0.0.0.0:7070');
   assert.equal(loadConfig(workerConfigSchema, [], worker).coordinator, 'pocketfleet-coordinator:7070');

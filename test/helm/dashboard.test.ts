@@ -4,12 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { createMetrics as coordinatorMetrics } from '../../coordinator/metrics.ts';
 import { createMetrics as workerMetrics } from '../../worker/metrics.ts';
-import {
-  metricNamesInScrape,
-  metricNamesOf,
-  metricNamesOfQuery,
-  queriesOf,
-} from '../support/dashboard.ts';
+import { metricNamesInScrape, metricNamesOf, metricNamesOfQuery, queriesOf } from '../support/dashboard.ts';
 import { chart } from '../support/helm.ts';
 
 const json = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
@@ -46,7 +41,8 @@ test('every panel says what it shows and in which unit', () => {
 });
 
 test('names are taken from queries by the grammar of PromQL, and a broken query is an error', () => {
-  const expression = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket{b="c"}[1m]))) / on (d) group_left () e';
+  const expression =
+    'histogram_quantile(0.9, sum by (le) (rate(a_bucket{b="c"}[1m]))) / on (d) group_left () e';
   assert.deepEqual(metricNamesOfQuery({ panel: '', expression }), ['a_bucket', 'e']);
   assert.throws(() => metricNamesOfQuery({ panel: 'p', expression: 'sum(a' }), /panel "p": not PromQL/);
 });
@@ -63,5 +59,8 @@ test('every query of the dashboard asks for series that the coordinator or a wor
   const scrapes = [await coordinator.registry.metrics(), await worker.registry.metrics()];
   const exported = new Set(scrapes.flatMap((text) => [...metricNamesInScrape(text)]));
   assert(queriesOf(json).length > 40);
-  assert.deepEqual(metricNamesOf(json).filter((name) => !exported.has(name)), []);
+  assert.deepEqual(
+    metricNamesOf(json).filter((name) => !exported.has(name)),
+    [],
+  );
 });

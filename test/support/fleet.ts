@@ -123,9 +123,10 @@ export async function startFleet(options: {
       if (run === undefined) throw new Error(`no run ${id}`);
       return run;
     },
-    async until(condition, what, deadlineMs = 60_000) {
+    async until(condition, what, deadlineMs = 30_000) {
       const signal = AbortSignal.timeout(deadlineMs);
       let last: Snapshot | undefined;
+      let failure: unknown;
       while (!signal.aborted) {
         try {
           const call = client.watch({ planId: '', sweepId: '', runId: '', rateHz: 50, untilFinished: false });
@@ -133,12 +134,13 @@ export async function startFleet(options: {
             last = snapshot;
             if (condition(snapshot)) return snapshot;
           }
-        } catch {
+        } catch (caught) {
+          failure = caught;
           // The coordinator is away; the test that killed it starts it again, and the deadline bounds our patience.
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       }
-      throw new Error(`not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}\n${tails()}`);
+      throw new Error(`not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}; last failure: ${failure}\n${tails()}`);
     },
     async stop() {
       client.close();

@@ -23,15 +23,25 @@ export function backdropOf(person: Identity, scene: Scene): Backdrop {
   return (x, y, into) => {
     const part = Math.max(
       0,
-      Math.min(1, 0.5 + 0.4 * (x * across + y * along) + 0.55 * background.texture * grain(x * 2.3 + seed * 0.37, y * 2.3 + seed * 0.11)),
+      Math.min(
+        1,
+        0.5 +
+          0.4 * (x * across + y * along) +
+          0.55 * background.texture * grain(x * 2.3 + seed * 0.37, y * 2.3 + seed * 0.11),
+      ),
     );
     const dim = 0.25 + 0.75 * light.ambient[1];
-    for (let c = 0; c < 3; c++) into[c] = (background.a[c]! + (background.b[c]! - background.a[c]!) * part) * dim;
+    for (let c = 0; c < 3; c++)
+      into[c] = (background.a[c]! + (background.b[c]! - background.a[c]!) * part) * dim;
     hair.behind(x, y, into);
     if (y > 0.5) {
       const shoulder = 1.28 - 0.55 * Math.exp(-((x - neckX) ** 2) * 5) * 0.35;
       cover(into, neck, smooth(person.head.neck + 0.03, person.head.neck - 0.03, Math.abs(x - neckX)));
-      cover(into, cloth, smooth(shoulder - 0.03, shoulder + 0.03, y + 0.16 * (1 - Math.min(1, Math.abs(x - neckX)))));
+      cover(
+        into,
+        cloth,
+        smooth(shoulder - 0.03, shoulder + 0.03, y + 0.16 * (1 - Math.min(1, Math.abs(x - neckX)))),
+      );
     }
     ears(x, y, into);
     hair.beside(x, y, into);
@@ -97,8 +107,14 @@ function hairOf(person: Identity, scene: Scene): { behind: Backdrop; beside: Bac
     if (length === 0 || y > length + 0.1) return;
     // Round like the skull above the ears, hanging below them.
     const round = y < 0 ? Math.sqrt(Math.max(0, 1 - (y / (1 + hair.volume)) ** 2)) : 1;
-    const wide = (head.width + hair.volume * 0.8 + 0.04 * Math.sin(y * 3 + hair.curl * 6) + 0.04 * hair.curl * grain(2, y * 7)) * round;
-    const part = smooth(wide + 0.02, wide - 0.03, Math.abs(x + 0.12 * turned)) * smooth(length + 0.05, length - 0.05, y);
+    const wide =
+      (head.width +
+        hair.volume * 0.8 +
+        0.04 * Math.sin(y * 3 + hair.curl * 6) +
+        0.04 * hair.curl * grain(2, y * 7)) *
+      round;
+    const part =
+      smooth(wide + 0.02, wide - 0.03, Math.abs(x + 0.12 * turned)) * smooth(length + 0.05, length - 0.05, y);
     if (part > 0) coverWithStrands(into, x, y, part);
   };
   const beside: Backdrop = (x, y, into) => {
@@ -111,7 +127,8 @@ function hairOf(person: Identity, scene: Scene): { behind: Backdrop; beside: Bac
     }
     if (hair.volume === 0 || y > 0.1) return;
     const ragged = 0.05 * hair.curl * grain(x * 9, y * 9);
-    const r = ((x + 0.1 * turned) / (head.width + hair.volume * 0.75)) ** 2 + ((y + top) / (1 + hair.volume)) ** 2;
+    const r =
+      ((x + 0.1 * turned) / (head.width + hair.volume * 0.75)) ** 2 + ((y + top) / (1 + hair.volume)) ** 2;
     const part = smooth(1.05, 0.93, r + ragged) * smooth(0.08, -0.12, y + (length > 0 ? -1 : 0));
     if (part > 0) coverWithStrands(into, x, y, part);
   };

@@ -78,7 +78,8 @@ function pass(
       const r1 = base + Math.min(length - 1, i + 1) * stride;
       const r2 = base + Math.min(length - 1, i + 2) * stride;
       for (let c = 0; c < 3; c++)
-        into[at + c] = w0 * from[at + c]! + w1 * (from[l1 + c]! + from[r1 + c]!) + w2 * (from[l2 + c]! + from[r2 + c]!);
+        into[at + c] =
+          w0 * from[at + c]! + w1 * (from[l1 + c]! + from[r1 + c]!) + w2 * (from[l2 + c]! + from[r2 + c]!);
     }
 }
 

@@ -53,7 +53,12 @@ export function eachTexel(box: Box, visit: (texel: number, x: number, y: number)
 }
 
 /** Covers with a colour, by the share (0..1) that `cover` gives at each place. */
-export function paint(canvas: Canvas, box: Box, colour: Colour, cover: (x: number, y: number) => number): void {
+export function paint(
+  canvas: Canvas,
+  box: Box,
+  colour: Colour,
+  cover: (x: number, y: number) => number,
+): void {
   const { albedo } = canvas;
   eachTexel(box, (texel, x, y) => {
     const part = cover(x, y);

@@ -102,7 +102,11 @@ export function drawIdentity(seed: number, identity: number): Identity {
   };
   const skin = drawSkin(stream, tone, age);
   const shade = drawHairShade(stream, tone);
-  const hair = hairColour(shade, stream.chance(0.12) ? stream.uniform(0.4, 0.9) : 0, age > 0.72 ? stream.uniform(0.2, 1) : 0);
+  const hair = hairColour(
+    shade,
+    stream.chance(0.12) ? stream.uniform(0.4, 0.9) : 0,
+    age > 0.72 ? stream.uniform(0.2, 1) : 0,
+  );
   return {
     head,
     skin,

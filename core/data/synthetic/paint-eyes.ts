@@ -20,7 +20,11 @@ export function paintEyes(canvas: Canvas, person: Identity, scene: Scene): void 
 function paintSocket(canvas: Canvas, { eyes }: Identity, side: -1 | 1): void {
   const x = side * eyes.apart;
   const box = around(x, eyes.y, 0.3, 0.22);
-  raise(canvas, box, (px, py) => -0.06 * (0.5 + eyes.depth) * bell((px - x) / 0.26, (py - eyes.y + 0.03) / 0.17));
+  raise(
+    canvas,
+    box,
+    (px, py) => -0.06 * (0.5 + eyes.depth) * bell((px - x) / 0.26, (py - eyes.y + 0.03) / 0.17),
+  );
   darken(canvas, box, (px, py) => 0.22 * eyes.depth * bell((px - x) / 0.26, (py - eyes.y + 0.05) / 0.17));
   const bagY = eyes.y + eyes.height + 0.055;
   darken(canvas, around(x, bagY, 0.16, 0.06), (px, py) => {
@@ -54,7 +58,12 @@ function paintEye(canvas: Canvas, { eyes, skin }: Identity, scene: Scene, side: 
   paint(canvas, irisBox, scaled(eyes.iris, 0.4), disc(eyes.irisRadius, 0.012));
   paint(canvas, irisBox, eyes.iris, disc(eyes.irisRadius * 0.8, 0.014));
   paint(canvas, irisBox, BLACK, disc(eyes.irisRadius * 0.42, 0.01));
-  paint(canvas, irisBox, GLINT, (x, y) => 0.85 * bell((x - irisX + 0.02) / 0.02, (y - irisY + 0.022) / 0.02) * within(x, y));
+  paint(
+    canvas,
+    irisBox,
+    GLINT,
+    (x, y) => 0.85 * bell((x - irisX + 0.02) / 0.02, (y - irisY + 0.022) / 0.02) * within(x, y),
+  );
   paintLids(canvas, { box, along, upper, lower, lash: mix(BLACK, skin.colour, 0.12), crease: eyes.crease });
 }
 
@@ -95,7 +104,16 @@ function paintBrow(canvas: Canvas, person: Identity, scene: Scene, side: -1 | 1)
     if (u <= -1.05 || u >= 1.05) return 0;
     // Thick at the nose, thin at the temple.
     const thickness = brows.thickness * (1.15 - 0.5 * (u + 1) * 0.5);
-    return brows.density * 1.15 * bell(0, (py - line(u)) / (thickness * 1.5)) * smooth(1.05, 0.8, Math.abs(u)) ** 0.5;
+    return (
+      brows.density *
+      1.15 *
+      bell(0, (py - line(u)) / (thickness * 1.5)) *
+      smooth(1.05, 0.8, Math.abs(u)) ** 0.5
+    );
   });
-  raise(canvas, around(centre, y + 0.02, 0.3, 0.12), (px, py) => 0.03 * bell((px - centre) / 0.3, (py - y - 0.02) / 0.12));
+  raise(
+    canvas,
+    around(centre, y + 0.02, 0.3, 0.12),
+    (px, py) => 0.03 * bell((px - centre) / 0.3, (py - y - 0.02) / 0.12),
+  );
 }

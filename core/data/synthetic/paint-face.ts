@@ -21,8 +21,11 @@ export function paintFace(canvas: Canvas, person: Identity, scene: Scene, grainA
   paintMouth(canvas, person, scene);
   for (const mole of person.skin.moles) {
     const box = around(mole.x, mole.y, mole.radius * 1.3, mole.radius * 1.3);
-    paint(canvas, box, MOLE, (x, y) =>
-      smooth(mole.radius * 1.2, mole.radius * 0.6, Math.hypot(x - mole.x, y - mole.y)) * 0.85,
+    paint(
+      canvas,
+      box,
+      MOLE,
+      (x, y) => smooth(mole.radius * 1.2, mole.radius * 0.6, Math.hypot(x - mole.x, y - mole.y)) * 0.85,
     );
   }
 }
@@ -42,12 +45,21 @@ function paintSkin(canvas: Canvas, { skin }: Identity, grainAt: number): void {
   }
   const flush = mix(skin.colour, shown(200, 80, 76), 0.45);
   for (const side of [-1, 1])
-    paint(canvas, around(side * 0.4, 0.25, 0.28, 0.24), flush, (x, y) =>
-      0.55 * skin.blush * bell((x - side * 0.4) / 0.28, (y - 0.25) / 0.24),
+    paint(
+      canvas,
+      around(side * 0.4, 0.25, 0.28, 0.24),
+      flush,
+      (x, y) => 0.55 * skin.blush * bell((x - side * 0.4) / 0.28, (y - 0.25) / 0.24),
     );
   if (skin.freckles > 0)
-    darken(canvas, around(0, 0.12, 0.62, 0.34), (x, y) =>
-      0.5 * skin.freckles * smooth(0.35, 0.7, grain(x * 22 + grainAt, y * 22)) * bell(x / 0.66, (y - 0.12) / 0.36) ** 0.5,
+    darken(
+      canvas,
+      around(0, 0.12, 0.62, 0.34),
+      (x, y) =>
+        0.5 *
+        skin.freckles *
+        smooth(0.35, 0.7, grain(x * 22 + grainAt, y * 22)) *
+        bell(x / 0.66, (y - 0.12) / 0.36) ** 0.5,
     );
 }
 
@@ -70,8 +82,11 @@ function paintRelief(canvas: Canvas, { head, nose, mouth, skin }: Identity, scen
   raise(canvas, around(0, 0.86, 0.3, 0.2), (x, y) => 0.07 * bell(x / 0.3, (y - 0.86) / 0.2));
   darken(canvas, around(0, 0.72, 0.24, 0.06), (x, y) => 0.2 * bell(x / 0.22, (y - 0.72) / 0.05));
   if (skin.lines > 0.3)
-    darken(canvas, around(0, -0.45, 0.5, 0.16), (x, y) =>
-      0.3 * skin.lines * (0.5 + 0.5 * Math.cos((y + 0.03 * x * x) * 75)) * bell(x / 0.5, (y + 0.45) / 0.15),
+    darken(
+      canvas,
+      around(0, -0.45, 0.5, 0.16),
+      (x, y) =>
+        0.3 * skin.lines * (0.5 + 0.5 * Math.cos((y + 0.03 * x * x) * 75)) * bell(x / 0.5, (y + 0.45) / 0.15),
     );
 }
 
@@ -81,23 +96,36 @@ function paintNose(canvas: Canvas, { nose, eyes, skin }: Identity): void {
   raise(canvas, { left: -0.32, right: 0.32, top: top - 0.05, bottom: nose.length + 0.08 }, (x, y) => {
     const t = Math.max(0, Math.min(1, (y - top) / (tipY - top)));
     const wide = nose.bridge * 1.5 + (nose.width * 0.62 - nose.bridge) * t * t;
-    const ridge = nose.height * (0.22 + 0.62 * t) * bell(0, x / (wide * 1.6)) * smooth(nose.length + 0.03, tipY, y);
+    const ridge =
+      nose.height * (0.22 + 0.62 * t) * bell(0, x / (wide * 1.6)) * smooth(nose.length + 0.03, tipY, y);
     const tip = nose.height * 0.42 * bell(x / (nose.tip * 1.5), (y - tipY) / (nose.tip * 1.35));
-    const wings = nose.height * 0.3 * bell((Math.abs(x) - nose.width * 0.72) / (nose.width * 0.5), (y - tipY - 0.015) / 0.09);
+    const wings =
+      nose.height *
+      0.3 *
+      bell((Math.abs(x) - nose.width * 0.72) / (nose.width * 0.5), (y - tipY - 0.015) / 0.09);
     return (ridge + tip + wings) * smooth(top - 0.05, top + 0.1, y);
   });
   for (const side of [-1, 1]) {
     const x = side * nose.width * 0.48;
-    paint(canvas, around(x, nose.length, 0.09, 0.06), scaled(skin.colour, 0.12), (px, py) =>
-      0.95 * bell((px - x) / (nose.width * 0.36), (py - nose.length + 0.005) / 0.034),
+    paint(
+      canvas,
+      around(x, nose.length, 0.09, 0.06),
+      scaled(skin.colour, 0.12),
+      (px, py) => 0.95 * bell((px - x) / (nose.width * 0.36), (py - nose.length + 0.005) / 0.034),
     );
   }
-  darken(canvas, around(0, nose.length + 0.03, nose.width * 1.3, 0.06), (x, y) =>
-    0.35 * bell(x / (nose.width * 1.3), (y - nose.length - 0.025) / 0.05),
+  darken(
+    canvas,
+    around(0, nose.length + 0.03, nose.width * 1.3, 0.06),
+    (x, y) => 0.35 * bell(x / (nose.width * 1.3), (y - nose.length - 0.025) / 0.05),
   );
   for (const side of [-1, 1]) {
     const x = side * nose.width * 1.12;
-    darken(canvas, around(x, tipY + 0.01, 0.05, 0.1), (px, py) => 0.38 * bell((px - x) / 0.04, (py - tipY - 0.01) / 0.09));
+    darken(
+      canvas,
+      around(x, tipY + 0.01, 0.05, 0.1),
+      (px, py) => 0.38 * bell((px - x) / 0.04, (py - tipY - 0.01) / 0.09),
+    );
   }
 }
 
@@ -133,10 +161,14 @@ function paintMouth(canvas: Canvas, { mouth }: Identity, scene: Scene): void {
   if (open > 0.05)
     paint(canvas, box, TEETH, (x, y) => {
       const u = along(x);
-      return 0.9 * inside(x, y) * smooth(0.5 * gap + 0.02, 0.2 * gap, y - seam(u)) * smooth(0.9, 0.6, Math.abs(u));
+      return (
+        0.9 * inside(x, y) * smooth(0.5 * gap + 0.02, 0.2 * gap, y - seam(u)) * smooth(0.9, 0.6, Math.abs(u))
+      );
     });
-  darken(canvas, around(0, mouth.y + gap + mouth.lower + 0.05, halfWidth * 0.8, 0.05), (x, y) =>
-    0.25 * bell(x / (halfWidth * 0.75), (y - mouth.y - gap - mouth.lower - 0.045) / 0.045),
+  darken(
+    canvas,
+    around(0, mouth.y + gap + mouth.lower + 0.05, halfWidth * 0.8, 0.05),
+    (x, y) => 0.25 * bell(x / (halfWidth * 0.75), (y - mouth.y - gap - mouth.lower - 0.045) / 0.045),
   );
 }
 
@@ -148,9 +180,10 @@ function paintBeard(canvas: Canvas, { beard, mouth, head, nose }: Identity, scen
     smooth(nose.length + 0.015, nose.length + 0.06, y) *
     smooth(mouth.y + 0.02, mouth.y - 0.02, y);
   const goatee = (x: number, y: number) =>
-    smooth(mouth.width * 0.95, mouth.width * 0.7, Math.abs(x)) * smooth(mouth.y + 0.06, mouth.y + 0.14, y + 0.3 * Math.abs(x));
+    smooth(mouth.width * 0.95, mouth.width * 0.7, Math.abs(x)) *
+    smooth(mouth.y + 0.06, mouth.y + 0.14, y + 0.3 * Math.abs(x));
   const jaw = (x: number, y: number) => {
-    const edge = 0.5 - 0.9 * Math.max(0, Math.abs(x) - 0.42) / head.width;
+    const edge = 0.5 - (0.9 * Math.max(0, Math.abs(x) - 0.42)) / head.width;
     return smooth(edge - 0.03, edge + 0.09, y + 0.05 * grain(x * 9, y * 9));
   };
   const cover = (x: number, y: number) => {

@@ -92,18 +92,27 @@ function paintGlasses(
   for (const side of [-1, 1]) {
     const x0 = side * (eyes.apart + 0.01);
     const box = around(x0, y0, width + 0.05, height + 0.05);
-    const rim = (x: number, y: number) => (Math.abs(x - x0) / width) ** power + (Math.abs(y - y0) / height) ** power;
+    const rim = (x: number, y: number) =>
+      (Math.abs(x - x0) / width) ** power + (Math.abs(y - y0) / height) ** power;
     if (glasses.dark) {
       paint(canvas, box, LENS, (x, y) => 0.93 * smooth(1.05, 0.95, rim(x, y)));
     } else darken(canvas, box, (x, y) => 0.08 * smooth(1.05, 0.95, rim(x, y)));
     paint(canvas, box, glasses.frame, (x, y) => smooth(0.62, 0.82, rim(x, y)) * smooth(1.4, 1.18, rim(x, y)));
-    paint(canvas, around(side * (head.width + x0 * side + width) * 0.5, y0 - 0.04, 0.3, 0.04), glasses.frame, (x, y) =>
-      smooth(Math.abs(x0) + width - 0.02, Math.abs(x0) + width, x * side) * smooth(0.034, 0.014, Math.abs(y - y0 + 0.04)),
+    paint(
+      canvas,
+      around(side * (head.width + x0 * side + width) * 0.5, y0 - 0.04, 0.3, 0.04),
+      glasses.frame,
+      (x, y) =>
+        smooth(Math.abs(x0) + width - 0.02, Math.abs(x0) + width, x * side) *
+        smooth(0.034, 0.014, Math.abs(y - y0 + 0.04)),
     );
   }
   const inner = eyes.apart + 0.01 - width;
-  paint(canvas, around(0, y0 - 0.03, Math.max(0.03, inner) + 0.02, 0.05), glasses.frame, (x, y) =>
-    smooth(inner + 0.03, inner, Math.abs(x)) * smooth(0.036, 0.016, Math.abs(y - y0 + 0.03)),
+  paint(
+    canvas,
+    around(0, y0 - 0.03, Math.max(0.03, inner) + 0.02, 0.05),
+    glasses.frame,
+    (x, y) => smooth(inner + 0.03, inner, Math.abs(x)) * smooth(0.036, 0.016, Math.abs(y - y0 + 0.03)),
   );
 }
 

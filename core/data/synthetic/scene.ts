@@ -42,7 +42,12 @@ export interface Scene {
     readonly gaze: readonly [number, number];
   };
   readonly occlusion: Occlusion;
-  readonly background: { readonly a: Colour; readonly b: Colour; readonly angle: number; readonly texture: number };
+  readonly background: {
+    readonly a: Colour;
+    readonly b: Colour;
+    readonly angle: number;
+    readonly texture: number;
+  };
   readonly cloth: Colour;
   readonly camera: {
     /** Standard deviation of the blur, pixels. */

@@ -2,11 +2,11 @@
 // in closed form, with the canvas as its skin and the canvas's heights as relief (shifted by the view, and felt by the light). Decides
 // geometry and lighting; what is painted is paint-*.ts', what the lens does afterwards camera.ts'.
 
-import { type Canvas, DENSITY, smooth, TEXELS } from './canvas.ts';
+import { SIDE } from '../pixels.ts';
 import { backdropOf } from './backdrop.ts';
+import { type Canvas, DENSITY, smooth, TEXELS } from './canvas.ts';
 import type { Identity } from './identity.ts';
 import type { Scene } from './scene.ts';
-import { SIDE } from '../pixels.ts';
 
 /** Writes linear light [SIDE, SIDE, 3]. */
 export function shade(canvas: Canvas, person: Identity, scene: Scene, out: Float32Array): void {
@@ -28,7 +28,8 @@ export function shade(canvas: Canvas, person: Identity, scene: Scene, out: Float
       if (inside < 1) backdrop(x, y, behind);
       if (inside > 0) lit(canvas, head, light, front);
       for (let c = 0; c < 3; c++)
-        out[at + c] = inside <= 0 ? behind[c]! : front[c]! * inside + (inside < 1 ? behind[c]! * (1 - inside) : 0);
+        out[at + c] =
+          inside <= 0 ? behind[c]! : front[c]! * inside + (inside < 1 ? behind[c]! * (1 - inside) : 0);
     }
 }
 

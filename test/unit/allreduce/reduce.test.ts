@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { addInto, bytesOf, floatsAt } from '../../../core/allreduce/kernels.ts';
 import { type Member, nodesInside, planOf, rootOf, slicesOf } from '../../../core/allreduce/plan.ts';
-import { sumSubtree, sumTree } from '../../../core/allreduce/reduce.ts';
+import { type Scratch, sumSubtree, sumTree } from '../../../core/allreduce/reduce.ts';
 import { FleetError } from '../../../core/errors.ts';
 
 /** Everything at once: what no tree nor slice may depend on. */
@@ -51,6 +51,30 @@ function membersOf(shards: number, cuts: readonly number[]): Member[] {
   }));
 }
 
+/** What members do: each sums its nodes, chunk by chunk, then the nodes are completed to the root. */
+function sumWith(
+  vectors: readonly Float32Array[],
+  members: readonly Member[],
+  chunkSizes: readonly number[],
+): Float32Array {
+  const shards = vectors.length;
+  const sum = new Float32Array(vectors[0]!.length);
+  const byShard = new Map(vectors.map((vector, shard) => [shard, vector]));
+  const { nodes } = planOf({ members, shards, elements: sum.length });
+  const scratch: Scratch = [];
+  for (let offset = 0, i = 0; offset < sum.length; i++) {
+    const range = { offset, count: Math.min(chunkSizes[i % chunkSizes.length]!, sum.length - offset) };
+    const partials = nodes.flat().map((node) => {
+      const values = new Float32Array(range.count);
+      sumSubtree({ vectors: byShard, node, range, into: values, scratch });
+      return { node, values };
+    });
+    sumTree({ partials, shards, into: sum.subarray(offset, offset + range.count), scratch });
+    offset += range.count;
+  }
+  return sum;
+}
+
 /** Equal bits; all NaNs count as equal here because the dumb sum does not choose one. */
 function assertSameBits(actual: Float32Array, expected: Float32Array): void {
   const canonical = (values: Float32Array): Uint32Array =>
@@ -63,12 +87,8 @@ test('every placement sums to the bits of the dumb sum over all shards', () => {
     fc.property(shardsAndPlacement, ({ vectors, cuts }) => {
       const shards = vectors.length;
       const elements = vectors[0]!.length;
-      const byShard = new Map(vectors.map((vector, shard) => [shard, vector]));
       const before = vectors.map((vector) => Uint8Array.from(bytesOf(vector)));
-      const plan = planOf({ members: membersOf(shards, cuts), shards, elements });
-      const partials = plan.nodes.flat().map((node) => ({ node, values: sumSubtree(byShard, node) }));
-      const sum = new Float32Array(elements);
-      sumTree(partials, shards, sum);
+      const sum = sumWith(vectors, membersOf(shards, cuts), [1, 5, elements]);
       assertSameBits(sum, dumbSum(vectors));
       vectors.forEach((vector, shard) => {
         assert.deepEqual(Uint8Array.from(bytesOf(vector)), before[shard], 'inputs stay as they are');
@@ -82,18 +102,9 @@ test('two placements give the same bits even for NaNs with payloads', () => {
   fc.assert(
     fc.property(shardsAndPlacement, ({ vectors, cuts }) => {
       const shards = vectors.length;
-      const byShard = new Map(vectors.map((vector, shard) => [shard, vector]));
-      const sumWith = (members: readonly Member[]): Uint32Array => {
-        const sum = new Float32Array(vectors[0]!.length);
-        const { nodes } = planOf({ members, shards, elements: sum.length });
-        sumTree(
-          nodes.flat().map((node) => ({ node, values: sumSubtree(byShard, node) })),
-          shards,
-          sum,
-        );
-        return new Uint32Array(sum.buffer);
-      };
-      assert.deepEqual(sumWith(membersOf(shards, cuts)), sumWith(membersOf(shards, [])));
+      const bitsWith = (members: readonly Member[]): Uint32Array =>
+        new Uint32Array(sumWith(vectors, members, [4]).buffer);
+      assert.deepEqual(bitsWith(membersOf(shards, cuts)), bitsWith(membersOf(shards, [])));
     }),
     { numRuns: 300 },
   );

@@ -27,7 +27,10 @@ test('every image of every epoch is taken exactly once, also where steps straddl
               taken.push(sample.index);
         for (let epoch = 0; epoch < 3; epoch++) {
           const one = taken.slice(epoch * images, (epoch + 1) * images).sort((a, b) => a - b);
-          assert.deepEqual(one, Array.from({ length: images }, (_, i) => i));
+          assert.deepEqual(
+            one,
+            Array.from({ length: images }, (_, i) => i),
+          );
         }
       },
     ),

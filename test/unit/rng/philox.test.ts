@@ -40,12 +40,7 @@ test('philox agrees with a second implementation in BigInt', () => {
       for (let round = 0; round < 10; round++) {
         const a = 0xd2511f53n * c0;
         const b = 0xcd9e8d57n * c2;
-        [c0, c1, c2, c3] = [
-          (b >> 32n) ^ c1 ^ k0,
-          b & 0xffffffffn,
-          (a >> 32n) ^ c3 ^ k1,
-          a & 0xffffffffn,
-        ];
+        [c0, c1, c2, c3] = [(b >> 32n) ^ c1 ^ k0, b & 0xffffffffn, (a >> 32n) ^ c3 ^ k1, a & 0xffffffffn];
         k0 = (k0 + 0x9e3779b9n) & 0xffffffffn;
         k1 = (k1 + 0xbb67ae85n) & 0xffffffffn;
       }
@@ -77,10 +72,7 @@ test('normals have mean 0, variance 1 and kurtosis 3', () => {
 test('another seed or another stream name gives other numbers', () => {
   const base = uniforms(1, 'weights', 64);
   for (const other of [uniforms(2, 'weights', 64), uniforms(1, 'weightt', 64), normals(1, 'weights', 64)])
-    assert.equal(
-      base.filter((u, i) => u === other[i]).length,
-      0,
-    );
+    assert.equal(base.filter((u, i) => u === other[i]).length, 0);
 });
 
 test('integers cover their range and nothing else', () => {
@@ -100,11 +92,16 @@ test('a random stream depends on seed, purpose and place only', () => {
 
 test('permutationAt is a bijection for every size, seed and epoch', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 3000 }), fc.nat(0xffffffff), fc.nat(10_000), (size, seed, epoch) => {
-      const seen = new Uint8Array(size);
-      for (let index = 0; index < size; index++) seen[permutationAt({ seed, epoch, size, index })]! += 1;
-      assert.ok(seen.every((n) => n === 1));
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 3000 }),
+      fc.nat(0xffffffff),
+      fc.nat(10_000),
+      (size, seed, epoch) => {
+        const seen = new Uint8Array(size);
+        for (let index = 0; index < size; index++) seen[permutationAt({ seed, epoch, size, index })]! += 1;
+        assert.ok(seen.every((n) => n === 1));
+      },
+    ),
     { numRuns: 40 },
   );
 });
