@@ -34,4 +34,3 @@ export function send(draft: Draft, workerId: string, command: Command): void {
 export function nextId(noun: string, table: Table<unknown>): string {
   return `${noun}-${table.size + 1}`;
 }
-

@@ -89,7 +89,13 @@ export async function createDriver(options: {
       }
     }
     const events = decided.flatMap(({ decision }) => decision.events);
-    if (events.length > 0) await journal.append(events);
+    try {
+      if (events.length > 0) await journal.append(events);
+    } catch (caught) {
+      // Nothing of it took effect; their callers hear it, and the driver stops.
+      for (const { waiting } of decided) waiting.reject(toFleetError(caught));
+      throw caught;
+    }
     state = after;
     observe(events, before);
     for (const { waiting, decision } of decided) {

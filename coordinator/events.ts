@@ -34,7 +34,12 @@ export type Event = { readonly atMs: number } & (
       readonly trialsTotal: number;
       readonly reason: string;
     }
-  | { readonly kind: 'sweep.ended'; readonly sweepId: string; readonly state: EndState; readonly reason: string }
+  | {
+      readonly kind: 'sweep.ended';
+      readonly sweepId: string;
+      readonly state: EndState;
+      readonly reason: string;
+    }
   | {
       readonly kind: 'trial.proposed';
       readonly trialId: string;
@@ -133,7 +138,12 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
   | { readonly kind: 'worker.draining'; readonly workerId: string; readonly reason: string }
-  | { readonly kind: 'worker.lost'; readonly workerId: string; readonly incarnation: string; readonly reason: string }
+  | {
+      readonly kind: 'worker.lost';
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly reason: string;
+    }
 );
 
 export type EventOf<K extends Event['kind']> = Extract<Event, { kind: K }>;

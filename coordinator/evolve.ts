@@ -4,15 +4,15 @@
 import type { Event, EventOf } from './events.ts';
 import {
   type Member,
-  planOf,
   type PlanState,
-  runOf,
+  planOf,
   type RunState,
+  runOf,
   type State,
-  sweepOf,
   type SweepState,
-  trialOf,
+  sweepOf,
   type TrialState,
+  trialOf,
 } from './state.ts';
 import { emptyTable, withEntry } from './table.ts';
 
@@ -66,7 +66,10 @@ export function evolve(before: State, event: Event): State {
         ...optional('evaluation', event.evaluation),
       });
     case 'run.failed':
-      return runEnded(state, event.runId, { ...ended({ state: 'failed', ...event }), failureCause: event.cause });
+      return runEnded(state, event.runId, {
+        ...ended({ state: 'failed', ...event }),
+        failureCause: event.cause,
+      });
     case 'run.cancelled':
       return runEnded(state, event.runId, ended({ state: 'cancelled', ...event }));
     case 'worker.attached':

@@ -6,8 +6,8 @@ import type { Decided } from './events.ts';
 import type { Command, LeaseClaim } from './inputs.ts';
 import { placeShards } from './placement.ts';
 import { replacementsFor } from './scheduler.ts';
+import { openRuns, type RunState, runOf, type State } from './state.ts';
 import { lookup } from './table.ts';
-import { openRuns, runOf, type RunState, type State } from './state.ts';
 
 /** Gives a run these members in rank order, or with none puts it back into the queue. Who is dropped is released. */
 export function setGang(

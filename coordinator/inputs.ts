@@ -99,7 +99,12 @@ export type Command =
       readonly teacherRunId?: string;
       readonly teacherStages?: number;
     }
-  | { readonly kind: 'release'; readonly runId: string; readonly generation: number; readonly reason: string };
+  | {
+      readonly kind: 'release';
+      readonly runId: string;
+      readonly generation: number;
+      readonly reason: string;
+    };
 
 /** Performed after the events of the same decision are on disk. */
 export type Effect =

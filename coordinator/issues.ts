@@ -33,7 +33,11 @@ function unionSentences(
 }
 
 /** No alternative has this `kind`. */
-function kindSentence(issue: Issue & { discriminator?: string | undefined }, path: Path, value: unknown): string {
+function kindSentence(
+  issue: Issue & { discriminator?: string | undefined },
+  path: Path,
+  value: unknown,
+): string {
   const key = issue.discriminator ?? 'kind';
   const field = path.at(-1) === key ? path : [...path, key];
   const found = valueAt(value, field);
@@ -47,7 +51,8 @@ function kindSentence(issue: Issue & { discriminator?: string | undefined }, pat
 
 function valueAt(value: unknown, path: Path): unknown {
   return path.reduce<unknown>(
-    (at, key) => (typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined),
+    (at, key) =>
+      typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined,
     value,
   );
 }

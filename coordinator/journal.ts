@@ -32,7 +32,8 @@ export interface Journal {
 const WRONG_LAST_SEQUENCE = 10071;
 /** Bytes a message may have; far below the broker's limit of 1 MiB, and above it only for one huge event. */
 const GROUP_BYTES_MAX = 256 * 1024;
-const APPEND_TIMEOUT_MS = 5_000;
+/** A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append is recognised. */
+const APPEND_TIMEOUT_MS = 2_000;
 
 export function openJournal(options: {
   connection: NatsConnection;
@@ -64,7 +65,7 @@ export function openJournal(options: {
           sequence += 1;
           return;
         }
-        if (attempt >= (options.attempts ?? 60) || connection.isClosed())
+        if (attempt >= (options.attempts ?? 150) || connection.isClosed())
           throw toFleetError(caught, `appending ${events.length} events to the journal`);
         await new Promise((resolve) => setTimeout(resolve, 250));
       }

@@ -52,11 +52,7 @@ interface Link {
   presence: Presence;
 }
 
-export function createLinks(options: {
-  clock: Clock;
-  log: Logger;
-  limits: PresenceLimits;
-}): Links {
+export function createLinks(options: { clock: Clock; log: Logger; limits: PresenceLimits }): Links {
   const { clock, log, limits } = options;
   const links = new Map<string, Link>();
   const connected = new Set<string>();

@@ -8,8 +8,8 @@ import { FleetError } from '../core/errors.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './events.ts';
+import { openRuns, type State, sweepOf } from './state.ts';
 import { lookup, type Table, valuesOf } from './table.ts';
-import { openRuns, sweepOf, type State } from './state.ts';
 
 export interface Metrics {
   readonly registry: Registry;
@@ -73,7 +73,10 @@ function lifecycleCounters(registry: Registry) {
   const histogram = (name: string, help: string, labelNames: string[]) =>
     new Histogram({ name, help, labelNames, buckets: longBuckets, registers: [registry] });
   return {
-    transitions: counter(registry, 'pocketfleet_trial_transitions_total', 'Trial state changes.', ['from', 'to']),
+    transitions: counter(registry, 'pocketfleet_trial_transitions_total', 'Trial state changes.', [
+      'from',
+      'to',
+    ]),
     finished: counter(registry, 'pocketfleet_trials_finished_total', 'Trials finished.', ['outcome']),
     restarts: counter(registry, 'pocketfleet_trial_restarts_total', 'Trial restarts.', ['reason']),
     gangs: counter(registry, 'pocketfleet_gang_formations_total', 'Gangs formed or dissolved.', ['outcome']),
@@ -197,7 +200,12 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
   gauge('pocketfleet_runs', 'Runs by kind and state.', ['kind', 'state'], (g, { state }) => {
     for (const run of valuesOf(state.runs)) g.inc({ kind: run.spec.kind, state: run.state });
   });
-  gauge('pocketfleet_sweep_best_objective', 'Best so far in a running sweep.', ['sweep', 'objective'], fillBest);
+  gauge(
+    'pocketfleet_sweep_best_objective',
+    'Best so far in a running sweep.',
+    ['sweep', 'objective'],
+    fillBest,
+  );
   gauge('pocketfleet_scheduler_unschedulable_trials', 'Runs that wait for workers.', ['reason'], (g, now) => {
     for (const reason of now.waiting.values()) g.inc({ reason: waitingKind(reason) });
   });
@@ -272,7 +280,9 @@ export async function serveMetrics(options: {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new FleetError('failedPrecondition', `cannot listen on ${options.listen}: ${cause.message}`, { cause }),
+        new FleetError('failedPrecondition', `cannot listen on ${options.listen}: ${cause.message}`, {
+          cause,
+        }),
       ),
     );
     server.listen(Number(options.listen.slice(at + 1)), host, resolve);

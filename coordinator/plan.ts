@@ -3,13 +3,27 @@
 // comes first; then its winner is known and the teacher and all students start together; then the export is chosen.
 
 import type { NetworkSpec, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
-import { endingOf, hasEnded, type PlanState, runOf, type RunState, type State, sweepOf, trialOf } from './state.ts';
+import {
+  endingOf,
+  hasEnded,
+  type PlanState,
+  type RunState,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from './state.ts';
 import { candidateNetwork } from './strategies/random.ts';
 
 export type PlanStep =
   | { readonly kind: 'wait' }
   | { readonly kind: 'search'; readonly spec: SweepSpec }
-  | { readonly kind: 'train'; readonly role: 'teacher' | 'student'; readonly spec: RunSpec; readonly reason: string }
+  | {
+      readonly kind: 'train';
+      readonly role: 'teacher' | 'student';
+      readonly spec: RunSpec;
+      readonly reason: string;
+    }
   | { readonly kind: 'fail'; readonly reason: string }
   | { readonly kind: 'done'; readonly reason: string; readonly winnerRunId?: string };
 
@@ -36,8 +50,7 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
 function failureOf(state: State, plan: PlanState): string | undefined {
   if (plan.sweepId !== undefined) {
     const sweep = sweepOf(state, plan.sweepId);
-    if (sweep.state === 'failed' || sweep.state === 'cancelled')
-      return `its search ${endingOf(sweep)}`;
+    if (sweep.state === 'failed' || sweep.state === 'cancelled') return `its search ${endingOf(sweep)}`;
   }
   for (const run of runsOf(state, plan)) {
     if (run.state === 'failed' || run.state === 'cancelled')
@@ -47,7 +60,8 @@ function failureOf(state: State, plan: PlanState): string | undefined {
 }
 
 export function runsOf(state: State, plan: PlanState): RunState[] {
-  const ids = plan.teacherRunId === undefined ? plan.studentRunIds : [plan.teacherRunId, ...plan.studentRunIds];
+  const ids =
+    plan.teacherRunId === undefined ? plan.studentRunIds : [plan.teacherRunId, ...plan.studentRunIds];
   return ids.map((id) => runOf(state, id));
 }
 

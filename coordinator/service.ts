@@ -1,7 +1,7 @@
 // FleetService: what people and scripts call. Turns requests into inputs and the state into messages; decides nothing that
 // lasts. Every failure is a FleetError and leaves as its gRPC status with its own sentence.
 
-import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import type { Clock } from '../core/clock.ts';
 import { FleetError } from '../core/errors.ts';
 import { toStatus } from '../core/net/grpc-status.ts';
@@ -20,7 +20,15 @@ import { inOrder, type RunState } from './state.ts';
 import { checkSubmission } from './submit.ts';
 import { lookup } from './table.ts';
 import type { Verifier } from './verifier.ts';
-import { checkpointViews, planView, runView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
+import {
+  checkpointViews,
+  planView,
+  runView,
+  sweepView,
+  trialView,
+  type ViewContext,
+  workerView,
+} from './views.ts';
 import { select, watch } from './watch.ts';
 import { concerned, isAbout, sentenceOf } from './why.ts';
 
@@ -44,11 +52,14 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const { driver, records } = parts;
   const context = () => viewContext(parts);
   return {
-    submit: unary(async (request) => {
-      const answer = await submit(parts, request);
-      parts.onSubmission('ok');
-      return answer;
-    }, () => parts.onSubmission('refused')),
+    submit: unary(
+      async (request) => {
+        const answer = await submit(parts, request);
+        parts.onSubmission('ok');
+        return answer;
+      },
+      () => parts.onSubmission('refused'),
+    ),
     listPlans: unary(() => ({ plans: inOrder(driver.state.plans).map(planView) })),
     listSweeps: unary(() => {
       const view = context();
@@ -65,7 +76,11 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       if (planId !== '' || sweepId !== '') select(view, { planId, sweepId, runId: '' });
       const wanted = (run: RunState) =>
         (planId === '' || run.planId === planId) && (sweepId === '' || run.sweepId === sweepId);
-      return { runs: inOrder(driver.state.runs).filter(wanted).map((run) => runView(view, run)) };
+      return {
+        runs: inOrder(driver.state.runs)
+          .filter(wanted)
+          .map((run) => runView(view, run)),
+      };
     }),
     listWorkers: unary(() => {
       const view = context();
@@ -115,7 +130,10 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
     export: streaming(({ runId, stage, format }) => {
       if (format !== 'safetensors' && format !== '')
-        throw new FleetError('invalidArgument', `format: ${JSON.stringify(format)} is unknown; safetensors is known`);
+        throw new FleetError(
+          'invalidArgument',
+          `format: ${JSON.stringify(format)} is unknown; safetensors is known`,
+        );
       return records.exported(runNamed(parts, runId), stage);
     }),
     why: unary(({ id }) => why(parts, id)),
@@ -141,8 +159,12 @@ async function submit(
   return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds] };
 }
 
-function answered<K extends Answer['kind']>(answer: Answer | undefined, kind: K): Extract<Answer, { kind: K }> {
-  if (answer?.kind !== kind) throw new Error(`assertion: the core answered ${answer?.kind} instead of ${kind}`);
+function answered<K extends Answer['kind']>(
+  answer: Answer | undefined,
+  kind: K,
+): Extract<Answer, { kind: K }> {
+  if (answer?.kind !== kind)
+    throw new Error(`assertion: the core answered ${answer?.kind} instead of ${kind}`);
   return answer as Extract<Answer, { kind: K }>;
 }
 

@@ -12,13 +12,13 @@ import {
   hasEnded,
   openRuns,
   planOf,
-  runOf,
   type RunState,
+  runOf,
   type State,
-  sweepOf,
   type SweepState,
-  trialOf,
+  sweepOf,
   type TrialState,
+  trialOf,
 } from './state.ts';
 import { candidateNetwork, costsOf, proposeRandom } from './strategies/random.ts';
 import { lookup } from './table.ts';
@@ -112,7 +112,10 @@ function lastFailure(state: State, sweep: SweepState): string {
 /** A trial ends with its newest run, or tries again. */
 function settleTrial(draft: Draft, trial: TrialState): void {
   const runId = trial.runIds.at(-1);
-  if (runId === undefined) return createAttempt(draft, trial, 'first attempt');
+  if (runId === undefined) {
+    createAttempt(draft, trial, 'first attempt');
+    return;
+  }
   const run = runOf(draft.state, runId);
   const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objective?: number) =>
     emit(draft, {

@@ -208,7 +208,8 @@ function existing<T>(value: T | undefined, id: string): T {
 
 /** Everything of a table in the order of creation. */
 export function inOrder<T extends { readonly id: string }>(table: Table<T>): T[] {
-  return [...valuesOf(table)].sort((a, b) => numberOf(a.id) - numberOf(b.id));
+  const numbered = [...valuesOf(table)].map((value) => ({ value, number: numberOf(value.id) }));
+  return numbered.sort((a, b) => a.number - b.number).map(({ value }) => value);
 }
 
 /** The number in `noun-number`; what was created first has the lowest. */
@@ -225,7 +226,12 @@ export function openRuns(state: State): RunState[] {
 }
 
 /** `run-3 failed: loss is not finite`: how a thing ended and why, as part of another's reason. */
-export function endingOf(thing: { readonly id: string; readonly state: string; readonly reason: string }): string {
-  const verb = thing.state === 'done' ? 'is done' : thing.state === 'failed' ? 'failed' : `was ${thing.state}`;
+export function endingOf(thing: {
+  readonly id: string;
+  readonly state: string;
+  readonly reason: string;
+}): string {
+  const verb =
+    thing.state === 'done' ? 'is done' : thing.state === 'failed' ? 'failed' : `was ${thing.state}`;
   return `${thing.id} ${verb}: ${thing.reason}`;
 }

@@ -8,7 +8,7 @@ import type { Event, EventOf } from './events.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { cancelSweep, settle } from './settle.ts';
-import { hasEnded, runOf, type RunState, type State } from './state.ts';
+import { hasEnded, type RunState, runOf, type State } from './state.ts';
 import { costsOf } from './strategies/random.ts';
 import { lookup } from './table.ts';
 
@@ -52,8 +52,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return undefined;
     case 'reported':
       report(draft, input.workerId, input.report);
-      if (input.sequence > 0)
-        send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
+      if (input.sequence > 0) send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
       return undefined;
     case 'lost':
       lose(draft, input);
@@ -229,7 +228,11 @@ function currentRun(
   return current ? run : undefined;
 }
 
-function failed(draft: Draft, run: RunState, said: Extract<Report, { kind: 'failed' }> & { workerId: string }): void {
+function failed(
+  draft: Draft,
+  run: RunState,
+  said: Extract<Report, { kind: 'failed' }> & { workerId: string },
+): void {
   const { cause, message, workerId } = said;
   const failures = run.infrastructureFailures + 1;
   const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;

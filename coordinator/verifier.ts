@@ -34,7 +34,8 @@ export function createVerifier(options: { links: Links; state: () => State }): V
   const pending = new Map<string, Pending>();
   links.onDetach((workerId) => {
     for (const waiting of pending.values())
-      if (waiting.workerId === workerId) waiting.settle(new FleetError('unavailable', `${workerId} was lost`));
+      if (waiting.workerId === workerId)
+        waiting.settle(new FleetError('unavailable', `${workerId} was lost`));
   });
 
   /** Least loaded first. */
@@ -56,7 +57,11 @@ export function createVerifier(options: { links: Links; state: () => State }): V
     return chosen.id;
   }
 
-  async function ask(request: VerifyRequest, workerId: string, deadline: Deadline): Promise<EvaluationReport> {
+  async function ask(
+    request: VerifyRequest,
+    workerId: string,
+    deadline: Deadline,
+  ): Promise<EvaluationReport> {
     const requestId = randomUUID();
     try {
       return await new Promise<EvaluationReport>((resolve, reject) => {

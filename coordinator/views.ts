@@ -17,12 +17,12 @@ import type { ProgressBoard } from './progress.ts';
 import {
   type EvaluationState,
   type PlanState,
-  runOf,
   type RunState,
+  runOf,
   type State,
   type SweepState,
-  trialOf,
   type TrialState,
+  trialOf,
   type WorkerState,
 } from './state.ts';
 
@@ -161,4 +161,3 @@ function shareOfRate(context: ViewContext, run: RunState, workerId: string): num
 export function checkpointViews(state: State, runId: string): Checkpoint[] {
   return runOf(state, runId).checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
 }
-

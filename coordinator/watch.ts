@@ -4,7 +4,14 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { FleetError } from '../core/errors.ts';
 import { Snapshot, type WatchRequest } from '../proto/gen/pocketfleet/v1/fleet.ts';
-import { hasEnded, inOrder, type RunState, type SweepState, type TrialState, type PlanState } from './state.ts';
+import {
+  hasEnded,
+  inOrder,
+  type PlanState,
+  type RunState,
+  type SweepState,
+  type TrialState,
+} from './state.ts';
 import { lookup } from './table.ts';
 import { planView, runView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 

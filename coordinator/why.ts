@@ -2,8 +2,8 @@
 // coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
 
 import type { Event } from './events.ts';
-import { lookup, type Table, valuesOf } from './table.ts';
 import type { State } from './state.ts';
+import { lookup, type Table, valuesOf } from './table.ts';
 
 /** The ids whose events tell the story of this one; undefined when the fleet knows no such thing. */
 export function concerned(state: State, id: string): ReadonlySet<string> | undefined {

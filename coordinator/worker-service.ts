@@ -27,7 +27,11 @@ interface Parts {
   readonly progress: ProgressBoard;
   readonly verifier: Verifier;
   readonly log: Logger;
-  readonly welcome: { readonly fleet: string; readonly heartbeatIntervalMs: number; readonly natsUrl: string };
+  readonly welcome: {
+    readonly fleet: string;
+    readonly heartbeatIntervalMs: number;
+    readonly natsUrl: string;
+  };
 }
 
 type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;

@@ -56,13 +56,13 @@ function override(document: unknown, path: string, text: string): void {
     const container = at as Record<string, unknown>;
     if (Array.isArray(at) && !(Number(key) >= 0 && Number(key) < at.length))
       throw refuse(`${keys.slice(0, i).join('.')} has ${at.length} entries, none numbered ${key}`);
-    if (i === keys.length - 1) container[key] = valueOf(text, refuse);
+    if (i === keys.length - 1) container[key] = parsedValue(text, refuse);
     else container[key] ??= {};
     at = container[key];
   }
 }
 
-function valueOf(text: string, refuse: (why: string) => FleetError): unknown {
+function parsedValue(text: string, refuse: (why: string) => FleetError): unknown {
   try {
     return parse(text) as unknown;
   } catch (caught) {

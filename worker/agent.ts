@@ -143,7 +143,9 @@ export function createAgent(options: AgentOptions): Agent {
     async drain() {
       if (!draining) opened.report({ $case: 'draining', value: {} });
       draining = true;
-      while (runs.size > 0 || verifications.size > 0 || opened.unacknowledged() > 0)
+      // Without a coordinator nobody can take note of the draining itself, and a worker without runs may just leave.
+      const open = () => opened.unacknowledged() > (opened.attached() ? 0 : 1);
+      while (runs.size > 0 || verifications.size > 0 || open())
         await clock.sleep(POLL_MS, closing.signal);
     },
     async close() {

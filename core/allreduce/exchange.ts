@@ -156,15 +156,16 @@ export function createExchange(options: ExchangeOptions): Exchange {
       sync.take(message);
     else {
       const reduction = reductionFor(message);
-      if (reduction === undefined) stats.refused++;
-      else reduction.take(message);
+      if (reduction !== undefined) reduction.take(message);
+      // Who asks for what is not there yet, or not any more, is only early or late.
+      else if (message.kind !== 'missing') stats.refused++;
     }
   }
 
   /** Old steps answer requests; contributions are taken for the open step and, from members that are ahead, for the next. */
   function reductionFor({ step, kind }: Message): Reduction | undefined {
     const known = reductions.get(step);
-    if (known !== undefined || kind === 'missing') return known;
+    if (known !== undefined || kind !== 'contribution') return known;
     // A member that has heard all may contribute before this one has: to the step that all will agree on, no other.
     const expected =
       openStep === undefined ? reductions.size === 0 : step === openStep || step === openStep + 1;
@@ -303,6 +304,8 @@ function checkVectors(
   vectors: ReadonlyMap<number, Float32Array>,
 ): void {
   const { shardFirst, shardCount } = members[rank]!;
+  if (vectors.size > shardCount)
+    throw new FleetError('internal', `${vectors.size} vectors were given for ${shardCount} shards`);
   for (let shard = shardFirst; shard < shardFirst + shardCount; shard++) {
     const length = vectors.get(shard)?.length;
     if (length !== elements)

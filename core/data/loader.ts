@@ -1,12 +1,11 @@
-// Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is made next: what somebody
-// waits for goes first, and the step after each one asked for is begun unasked, within a bound. Which images a batch holds is
-// sampler.ts', making it is loader-thread.ts'. The main thread only passes buffers on.
+// Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun unasked: the next step of
+// every shard asked for, within a bound of bytes. Which images a batch holds is sampler.ts', the threads and their order of work
+// data-threads.ts'. The main thread only passes buffers on.
 
-import type { Worker } from 'node:worker_threads';
-import { FleetError, toFleetError } from '../errors.ts';
+import { FleetError } from '../errors.ts';
 import type { Schedule } from '../schedule.ts';
 import type { DataSpec } from '../spec.ts';
-import { startThread } from '../thread.ts';
+import { type DataThreads, startDataThreads } from './data-threads.ts';
 import type { DataFacts } from './inspect.ts';
 import type { Answer, Job } from './loader-thread.ts';
 import { IMAGE_BYTES } from './pixels.ts';
@@ -29,25 +28,13 @@ export interface Batch {
 export interface Loader {
   readonly facts: DataFacts;
   batch(request: BatchRequest): Promise<Batch>;
-  /** Begins batches that will be asked for soon; those beyond the bound are left out. */
+  /** Begins batches that will be asked for soon; when they pass the bound, the oldest make room. */
   prefetch(requests: readonly BatchRequest[]): void;
   /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
   heldOutImages(from: number, count: number): Promise<Uint8Array>;
   heldOutLabels(): Promise<Int32Array>;
   /** Ends the threads; what is still asked for is rejected as cancelled. */
   close(): Promise<void>;
-}
-
-interface Waiting {
-  readonly job: Job;
-  readonly ahead: boolean;
-  resolve(answer: Answer): void;
-  reject(error: FleetError): void;
-}
-
-interface Thread {
-  readonly worker: Worker;
-  current: Waiting | undefined;
 }
 
 /** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together. */
@@ -57,126 +44,83 @@ export async function createLoader(options: {
   aheadBytes?: number;
   cacheBytes?: number;
 }): Promise<Loader> {
-  const { threads: threadCount = 1, aheadBytes = 256 * 2 ** 20, cacheBytes = 512 * 2 ** 20 } = options;
-  const queue: Waiting[] = [];
-  const ahead = new Map<string, Promise<Answer>>();
-  let ended: FleetError | undefined;
-
-  function ask(job: Job, isAhead: boolean): Promise<Answer> {
-    if (ended) return Promise.reject(ended);
-    return new Promise((resolve, reject) => {
-      queue.push({ job, ahead: isAhead, resolve, reject });
-      for (const thread of threads) feed(thread);
-    });
-  }
-
-  function feed(thread: Thread): void {
-    if (thread.current !== undefined || queue.length === 0) return;
-    const wanted = queue.findIndex((waiting) => !waiting.ahead);
-    const [next] = queue.splice(Math.max(0, wanted), 1);
-    thread.current = next;
-    thread.worker.postMessage(next!.job);
-  }
-
-  function end(error: FleetError): void {
-    ended ??= error;
-    for (const thread of threads) {
-      thread.current?.reject(ended);
-      thread.current = undefined;
-    }
-    for (const waiting of queue.splice(0)) waiting.reject(ended);
-  }
-
-  const threads = Array.from({ length: threadCount }, (): Thread => {
-    const worker = startThread(new URL('./loader-thread.ts', import.meta.url), {
-      name: 'data',
-      workerData: { data: options.data, cacheBytes: Math.floor(cacheBytes / threadCount) },
-    });
-    const thread: Thread = { worker, current: undefined };
-    worker.on('message', (answer: Answer) => {
-      const { current } = thread;
-      thread.current = undefined;
-      if (answer.kind === 'failed')
-        current?.reject(new FleetError(answer.code, answer.message, { details: answer.details }));
-      else current?.resolve(answer);
-      feed(thread);
-    });
-    worker.on('error', (caught) => end(toFleetError(caught, 'data thread')));
-    worker.on('exit', (code) => end(new FleetError('internal', `the data thread ended with code ${code}`)));
-    return thread;
-  });
-
-  const close = async () => {
-    end(new FleetError('cancelled', 'the loader is closed'));
-    ahead.clear();
-    await Promise.all(threads.map((thread) => thread.worker.terminate()));
-  };
-
-  function forget(key: string): void {
-    ahead.delete(key);
-    const at = positionOf(queue, key);
-    if (at >= 0) queue.splice(at, 1);
-  }
-
-  function prefetch(requests: readonly BatchRequest[]): void {
-    for (const request of requests) {
-      const key = keyOf(request);
-      if (ended || request.step >= request.schedule.stepsTotal || ahead.has(key)) continue;
-      const batchBytes = (request.schedule.batch / request.schedule.shards) * IMAGE_BYTES;
-      // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would for ever
-      // take the place of useful ones.
-      if (ahead.size > 0 && (ahead.size + 1) * batchBytes > aheadBytes) forget(ahead.keys().next().value!);
-      const made = ask({ kind: 'batch', request }, true);
-      // A failure is told to whoever asks for the batch; unasked, it must not end the process.
-      made.catch(() => undefined);
-      ahead.set(key, made);
-    }
-  }
-
-  async function batch(request: BatchRequest): Promise<Batch> {
-    const key = keyOf(request);
-    const made = ahead.get(key);
-    ahead.delete(key);
-    promote(queue, key);
-    const answer = made ?? ask({ kind: 'batch', request }, false);
-    prefetch([{ ...request, step: request.step + 1 }]);
-    const done = await answer;
-    if (done.kind !== 'batch') throw new FleetError('internal', `the data thread answered ${done.kind}`);
-    return { images: done.images, labels: done.labels };
-  }
-
+  const { data, threads = 1, aheadBytes = 256 * 2 ** 20, cacheBytes = 512 * 2 ** 20 } = options;
+  const pool = startDataThreads({ data, threads, cacheBytes });
   try {
-    const opened = await ask({ kind: 'facts' }, false);
-    if (opened.kind !== 'facts') throw new FleetError('internal', `the data thread answered ${opened.kind}`);
+    const { facts, heldOutLabels } = expect('facts', await pool.ask({ kind: 'facts' }, false));
+    const ahead = createAhead(pool, aheadBytes);
     return {
-      facts: opened.facts,
-      batch,
-      prefetch,
-      async heldOutImages(from, count) {
-        const answer = await ask({ kind: 'held-out', from, count }, false);
-        if (answer.kind !== 'held-out') throw new FleetError('internal', `answered ${answer.kind}`);
-        return answer.images;
+      facts,
+      async batch(request) {
+        const asked = ahead.take(request) ?? pool.ask({ kind: 'batch', request }, false);
+        ahead.begin({ ...request, step: request.step + 1 });
+        const { images, labels } = expect('batch', await asked);
+        return { images, labels };
       },
-      heldOutLabels: async () => opened.heldOutLabels,
-      close,
+      prefetch(requests) {
+        for (const request of requests) ahead.begin(request);
+      },
+      heldOutImages: async (from, count) =>
+        expect('held-out', await pool.ask({ kind: 'held-out', from, count }, false)).images,
+      heldOutLabels: async () => heldOutLabels,
+      close: () => pool.close(),
     };
   } catch (caught) {
-    await close();
+    await pool.close();
     throw caught;
   }
 }
 
-/** A batch that was begun ahead and is now waited for must not queue behind others that nobody waits for. */
-function promote(queue: Waiting[], key: string): void {
-  const at = positionOf(queue, key);
-  if (at >= 0) queue[at] = { ...queue[at]!, ahead: false };
+/** Batches begun before anybody asked, oldest first. */
+interface Ahead {
+  begin(request: BatchRequest): void;
+  /** The batch, if it was begun; it is then the caller's. */
+  take(request: BatchRequest): Promise<Answer> | undefined;
 }
 
-/** Where a batch that nobody waits for stands in the queue, or -1. */
-function positionOf(queue: readonly Waiting[], key: string): number {
-  return queue.findIndex(
-    (waiting) => waiting.ahead && waiting.job.kind === 'batch' && keyOf(waiting.job.request) === key,
-  );
+function createAhead(pool: DataThreads, bytesMax: number): Ahead {
+  const begun = new Map<
+    string,
+    { readonly job: Job; readonly bytes: number; readonly made: Promise<Answer> }
+  >();
+  let bytes = 0;
+  const remove = (key: string) => {
+    const entry = begun.get(key);
+    if (entry === undefined) return undefined;
+    begun.delete(key);
+    bytes -= entry.bytes;
+    return entry;
+  };
+  return {
+    begin(request) {
+      const key = keyOf(request);
+      if (request.step >= request.schedule.stepsTotal || begun.has(key)) return;
+      const size = (request.schedule.batch / request.schedule.shards) * IMAGE_BYTES;
+      // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would take the
+      // place of useful ones for ever.
+      for (const oldest of begun.keys()) {
+        if (bytes + size <= bytesMax) break;
+        pool.withdraw(remove(oldest)!.job);
+      }
+      const job: Job = { kind: 'batch', request };
+      const made = pool.ask(job, true);
+      // A failure is told to whoever asks for the batch; unasked, it must not end the process.
+      made.catch(() => undefined);
+      begun.set(key, { job, bytes: size, made });
+      bytes += size;
+    },
+    take(request) {
+      const entry = remove(keyOf(request));
+      if (entry) pool.promote(entry.job);
+      return entry?.made;
+    },
+  };
+}
+
+function expect<K extends Answer['kind']>(kind: K, answer: Answer): Extract<Answer, { kind: K }> {
+  if (answer.kind !== kind)
+    throw new FleetError('internal', `a data thread answered ${answer.kind} instead of ${kind}`);
+  return answer as Extract<Answer, { kind: K }>;
 }
 
 function keyOf({ schedule, seed, flip, step, shard }: BatchRequest): string {

@@ -29,21 +29,26 @@ export function fitSquare(pixels: Pixels, into: Uint8Array): void {
   // narrow [source rows, SIDE, 3]: each needed row scaled across.
   const narrow = new Float64Array((lastRow - firstRow) * SIDE * 3);
   for (let y = firstRow; y < lastRow; y++)
-    columns.forEach((tap, x) => {
+    for (let x = 0; x < SIDE; x++) {
+      const { from, weights } = columns[x]!;
       const out = ((y - firstRow) * SIDE + x) * 3;
-      tap.weights.forEach((weight, i) => {
-        const at = (y * width + tap.from + i) * 3;
-        for (let c = 0; c < 3; c++) narrow[out + c]! += weight * rgb[at + c]!;
-      });
-    });
-  rows.forEach((tap, y) => {
+      for (let i = 0; i < weights.length; i++) {
+        const at = (y * width + from + i) * 3;
+        const weight = weights[i]!;
+        narrow[out] = narrow[out]! + weight * rgb[at]!;
+        narrow[out + 1] = narrow[out + 1]! + weight * rgb[at + 1]!;
+        narrow[out + 2] = narrow[out + 2]! + weight * rgb[at + 2]!;
+      }
+    }
+  for (let y = 0; y < SIDE; y++) {
+    const { from, weights } = rows[y]!;
     for (let k = 0; k < SIDE * 3; k++) {
       let sum = 0;
-      for (let i = 0; i < tap.weights.length; i++)
-        sum += tap.weights[i]! * narrow[(tap.from - firstRow + i) * SIDE * 3 + k]!;
+      for (let i = 0; i < weights.length; i++)
+        sum += weights[i]! * narrow[(from - firstRow + i) * SIDE * 3 + k]!;
       into[y * SIDE * 3 + k] = Math.max(0, Math.min(255, Math.round(sum)));
     }
-  });
+  }
 }
 
 interface Tap {

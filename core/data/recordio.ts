@@ -91,9 +91,12 @@ async function readRecord(handle: FileHandle, path: string, size: number, start:
 }
 
 async function chunkAt(handle: FileHandle, path: string, size: number, offset: number) {
-  if (!Number.isSafeInteger(offset) || offset < 0 || offset + CHUNK_HEADER > size)
-    throw corrupt(path, offset, `is beyond the end of the file (${size} bytes)`);
-  const head = await bytesAt(handle, path, offset, CHUNK_HEADER);
+  const head = await bytesAt(handle, path, offset, Math.max(0, Math.min(CHUNK_HEADER, size - offset)));
+  return parseChunkHeader(head, path, size, offset);
+}
+
+function parseChunkHeader(head: Buffer, path: string, size: number, offset: number) {
+  if (head.length < CHUNK_HEADER) throw corrupt(path, offset, `the file ends before (${size} bytes)`);
   if (head.readUInt32LE(0) !== MAGIC)
     throw corrupt(path, offset, `the magic 0a23d7ce is not there, but ${head.toString('hex', 0, 4)}`);
   const word = head.readUInt32LE(4);
@@ -103,22 +106,19 @@ async function chunkAt(handle: FileHandle, path: string, size: number, offset: n
   return { flag: word >>> 29, length };
 }
 
-/** Header and labels of the first chunk; a record split within its labels is read whole. */
+/** Bytes that hold header and labels of nearly every record. */
+const PROBE = CHUNK_HEADER + IR_HEADER + 64;
+
+/** Header and labels by one read; a record split within its labels, or with many labels, is read whole. */
 async function readHeader(handle: FileHandle, path: string, size: number, offset: number) {
-  const { flag, length } = await chunkAt(handle, path, size, offset);
-  const head = await bytesAt(handle, path, offset + CHUNK_HEADER, Math.min(length, IR_HEADER + 64));
+  const at = { path, offset };
+  const probe = await bytesAt(handle, path, offset, Math.max(0, Math.min(PROBE, size - offset)));
+  const { flag, length } = parseChunkHeader(probe, path, size, offset);
+  const head = probe.subarray(CHUNK_HEADER, CHUNK_HEADER + length);
   const needed = head.length < IR_HEADER ? Number.POSITIVE_INFINITY : IR_HEADER + 4 * head.readUInt32LE(0);
-  if (flag !== 0 && needed > head.length) {
-    const { image, ...header } = parseImageRecord((await readRecord(handle, path, size, offset)).payload, {
-      path,
-      offset,
-    });
-    return { ...header, hasImage: image.length > 0 };
-  }
-  const enough = needed > head.length && needed <= length;
-  const bytes = enough ? await bytesAt(handle, path, offset + CHUNK_HEADER, needed) : head;
-  const { image: _, ...header } = parseImageRecord(bytes, { path, offset });
-  return { ...header, hasImage: flag !== 0 || length > needed };
+  const whole = needed > head.length ? (await readRecord(handle, path, size, offset)).payload : head;
+  const { image, ...header } = parseImageRecord(whole, at);
+  return { ...header, hasImage: image.length > 0 || flag !== 0 || length > needed };
 }
 
 async function bytesAt(handle: FileHandle, path: string, offset: number, length: number): Promise<Buffer> {

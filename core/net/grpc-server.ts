@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 import {
   Server,
   ServerCredentials,
-  type ServerInterceptor,
   ServerInterceptingCall,
+  type ServerInterceptor,
   type ServiceDefinition,
   status,
   type UntypedServiceImplementation,
@@ -77,7 +77,11 @@ function bind(server: Server, listen: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
       if (error)
-        reject(new FleetError('failedPrecondition', `cannot listen on ${listen}: ${error.message}`, { cause: error }));
+        reject(
+          new FleetError('failedPrecondition', `cannot listen on ${listen}: ${error.message}`, {
+            cause: error,
+          }),
+        );
       else resolve(port);
     });
   });

@@ -29,7 +29,9 @@ export function fromServiceError(caught: unknown, doing?: string): FleetError {
 
 function isServiceError(caught: unknown): caught is ServiceError {
   return (
-    caught instanceof Error && typeof (caught as Partial<ServiceError>).code === 'number' && 'details' in caught
+    caught instanceof Error &&
+    typeof (caught as Partial<ServiceError>).code === 'number' &&
+    'details' in caught
   );
 }
 

@@ -4,6 +4,7 @@
 
 import {
   DiscardPolicy,
+  JetStreamApiError,
   type JetStreamManager,
   jetstream,
   jetstreamManager,
@@ -93,7 +94,6 @@ type StreamPlan = Partial<StreamConfig> & { readonly name: string };
 const common = {
   retention: RetentionPolicy.Limits,
   storage: StorageType.File,
-  num_replicas: 1,
   allow_direct: true,
 } as const;
 
@@ -138,24 +138,36 @@ const STREAMS: readonly StreamPlan[] = [
 /** Creates what does not exist and leaves what does; waits for a JetStream that is still starting. */
 export async function ensureStreams(
   connection: NatsConnection,
-  options: { readonly clock?: Clock; readonly waitMs?: number } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly waitMs?: number;
+    /** Copies of each new stream in a NATS cluster; streams that exist keep theirs. */
+    readonly replicas?: number;
+  } = {},
 ): Promise<void> {
   const clock = options.clock ?? systemClock;
   const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
+  const replicas = options.replicas ?? 1;
   for (;;) {
     try {
       const manager = await jetstreamManager(connection);
-      for (const stream of STREAMS) await ensureStream(manager, stream);
+      for (const stream of STREAMS) await ensureStream(manager, { ...stream, num_replicas: replicas });
       await new Kvm(jetstream(connection)).create(MANIFEST_BUCKET, {
         description: 'manifests of artefacts',
         storage: StorageType.File,
         history: 1,
+        replicas,
         allow_direct: true,
       });
       return;
     } catch (caught) {
-      if (clock.monotonic() >= deadline || connection.isClosed())
-        throw toFleetError(caught, 'creating the streams of the fleet');
+      const refused = caught instanceof JetStreamApiError && caught.status < 500;
+      if (refused || clock.monotonic() >= deadline || connection.isClosed())
+        throw new FleetError(
+          refused ? 'failedPrecondition' : 'unavailable',
+          `creating the streams of the fleet: ${toFleetError(caught).message}`,
+          { cause: caught },
+        );
       await clock.sleep(RETRY_MS);
     }
   }

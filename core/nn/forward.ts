@@ -83,17 +83,17 @@ interface Pass {
 }
 
 function runLayer(pass: Pass, layer: Layer, index: number): Tensor {
-  const inputs = layer.inputs.map((input) =>
-    outputOf(pass, pass.fusion.absorbed.has(input) ? sourceOf(pass, input) : input),
-  );
+  switch (layer.kind) {
+    case 'conv':
+    case 'depthwise':
+    case 'linear':
+      return runWeighted(pass, layer, index);
+  }
+  const inputs = layer.inputs.map((input) => outputOf(pass, input));
   const x = inputs[0] as Tensor;
   switch (layer.kind) {
     case 'input':
       return x;
-    case 'conv':
-    case 'depthwise':
-    case 'linear':
-      return runWeighted(pass, layer, index, x);
     case 'batchNorm':
       return runBatchNorm(pass, index, x);
     case 'prelu':
@@ -118,37 +118,75 @@ function runWeighted(
   pass: Pass,
   layer: Extract<Layer, { kind: 'conv' | 'depthwise' | 'linear' }>,
   index: number,
-  x: Tensor,
 ): Tensor {
+  const { kernel, bias } = kernelOf(pass, layer, index);
+  if (layer.kind === 'linear') return linear(outputOf(pass, layer.inputs[0] ?? -1), kernel, bias);
+  const { x, stride } = sourceOf(pass, layer, index);
+  if (layer.kind === 'depthwise') return plus(depthwiseConv2d(x, kernel, stride, layer.padding), bias);
+  return layer.groups === 1
+    ? plus(conv2d(x, kernel, stride, layer.padding), bias)
+    : plus(groupedConv2d(x, kernel, layer.groups, stride, layer.padding), bias);
+}
+
+function kernelOf(
+  pass: Pass,
+  layer: Extract<Layer, { kind: 'conv' | 'depthwise' | 'linear' }>,
+  index: number,
+): { kernel: Tensor; bias: Tensor | null } {
   let kernel = weightOf(pass, index, 'weight');
   let bias = layer.kind === 'linear' && layer.bias ? weightOf(pass, index, 'bias') : null;
-  let stride = layer.kind === 'linear' ? 1 : layer.stride;
   const scaling = pass.fusion.scaledBy.get(index);
-  if (scaling !== undefined) {
-    // [1, 1, C, 1] times [1, 1, C, Co].
-    kernel = tf.mul(kernel, weightOf(pass, scaling, 'weight'));
-    const depthwise = pass.network.layers[scaling];
-    if (depthwise?.kind === 'depthwise') stride = depthwise.stride;
-  }
+  // [1, 1, C, Co] times [1, 1, C, 1].
+  if (scaling !== undefined) kernel = tf.mul(kernel, weightOf(pass, scaling, 'weight'));
   const norm = pass.fusion.normalisedBy.get(index);
   if (norm !== undefined) {
     const { scale, shift } = normAsAffine(pass, norm);
     kernel = tf.mul(kernel, layer.kind === 'depthwise' ? tf.reshape(scale, [-1, 1]) : scale);
     bias = bias === null ? shift : tf.add(tf.mul(bias, scale), shift);
   }
-  switch (layer.kind) {
-    case 'linear':
-      return linear(x, kernel, bias);
-    case 'depthwise':
-      return plus(depthwiseConv2d(x, kernel, stride, layer.padding), bias);
-    case 'conv':
-      return plus(
-        layer.groups === 1
-          ? conv2d(x, kernel, stride, layer.padding)
-          : groupedConv2d(x, kernel, layer.groups, stride, layer.padding),
-        bias,
-      );
-  }
+  return { kernel, bias };
+}
+
+/**
+ * What a convolution reads and with which stride. A strided 1x1 reads a sampled map with stride 1: it only ever sees those
+ * pixels, and oneDNN's backward kernel for a strided 1x1 with few channels writes beyond its buffers
+ * (libtensorflow 2.21, 4 -> 8 channels on 56 pixels: heap corruption within 40 runs).
+ */
+function sourceOf(
+  pass: Pass,
+  layer: Extract<Layer, { kind: 'conv' | 'depthwise' }>,
+  index: number,
+): { x: Tensor; stride: number } {
+  const scaling = pass.fusion.scaledBy.get(index) ?? index;
+  const window = pass.network.layers[scaling];
+  const crop = pass.fusion.croppedBy.get(scaling);
+  const input = pass.network.layers[crop ?? scaling]?.inputs[0] ?? -1;
+  const x = outputOf(pass, input);
+  const stride = window?.kind === 'conv' || window?.kind === 'depthwise' ? window.stride : 1;
+  if (layer.kernel !== 1 || layer.padding !== 0 || stride === 1) return { x, stride };
+  return { x: sample(x, stride, crop === undefined ? 0 : 1), stride: 1 };
+}
+
+/**
+ * Every `stride`-th row and column from `offset` on. A row of blocks is seen as [H/s, s, W/s, s C], in which the wanted pixels
+ * are one slice: a plain copy whose gradient is a plain padding.
+ */
+function sample(x: Tensor, stride: number, offset: number): Tensor {
+  const [images, height, width, channels] = x.shape as [number, number, number, number];
+  const missing = (length: number): number => Math.ceil(length / stride) * stride - length;
+  const whole =
+    missing(height) + missing(width) === 0
+      ? x
+      : tf.pad(x, [
+          [0, 0],
+          [0, missing(height)],
+          [0, missing(width)],
+          [0, 0],
+        ]);
+  const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]);
+  const chosen = tf.slice(blocks, [0, 0, offset, 0, offset * channels], [images, rows, 1, columns, channels]);
+  return tf.reshape(chosen, [images, rows, columns, channels]);
 }
 
 function plus(x: Tensor, bias: Tensor | null): Tensor {
@@ -174,14 +212,6 @@ function runBatchNorm(pass: Pass, index: number, x: Tensor): Tensor {
   const { y, mean, variance } = batchNormTrain(x, weight, bias, BATCH_NORM_EPSILON);
   pass.statistics.push(mean, variance);
   return y;
-}
-
-/** What an absorbed depthwise layer reads; absorbed batch norms have their convolution's output under their own index. */
-function sourceOf(pass: Pass, index: number): number {
-  const layer = pass.network.layers[index];
-  return layer?.kind === 'depthwise' && pass.outputs[index] === undefined
-    ? (layer.inputs[0] ?? index)
-    : index;
 }
 
 function outputOf(pass: Pass, index: number): Tensor {

@@ -10,16 +10,24 @@ export interface Fusion {
   readonly scaledBy: ReadonlyMap<number, number>;
   /** Convolution or linear layer -> the batch norm that it takes on. */
   readonly normalisedBy: ReadonlyMap<number, number>;
+  /** Strided depthwise 1x1 -> the crop before it: the first row and column it cuts off become where sampling starts. */
+  readonly croppedBy: ReadonlyMap<number, number>;
   /** Layers that are not executed; an absorbed batch norm's output is its convolution's. */
   readonly absorbed: ReadonlySet<number>;
 }
 
-export const NO_FUSION: Fusion = { scaledBy: new Map(), normalisedBy: new Map(), absorbed: new Set() };
+export const NO_FUSION: Fusion = {
+  scaledBy: new Map(),
+  normalisedBy: new Map(),
+  croppedBy: new Map(),
+  absorbed: new Set(),
+};
 
 export function fusionOf(network: Network, mode: 'train' | 'eval'): Fusion {
   const consumers = consumerCounts(network);
   const scaledBy = new Map<number, number>();
   const normalisedBy = new Map<number, number>();
+  const croppedBy = new Map<number, number>();
   network.layers.forEach((layer, index) => {
     const input = layer.inputs[0];
     if (input === undefined || consumers[input] !== 1) return;
@@ -33,8 +41,11 @@ export function fusionOf(network: Network, mode: 'train' | 'eval'): Fusion {
       before?.kind === 'depthwise' &&
       before.kernel === 1 &&
       before.padding === 0
-    )
+    ) {
       scaledBy.set(index, input);
+      const crop = before.inputs[0] ?? -1;
+      if (network.layers[crop]?.kind === 'crop' && consumers[crop] === 1) croppedBy.set(input, crop);
+    }
     if (
       mode === 'eval' &&
       layer.kind === 'batchNorm' &&
@@ -42,7 +53,8 @@ export function fusionOf(network: Network, mode: 'train' | 'eval'): Fusion {
     )
       normalisedBy.set(input, index);
   });
-  return { scaledBy, normalisedBy, absorbed: new Set([...scaledBy.values(), ...normalisedBy.values()]) };
+  const absorbed = new Set([...scaledBy.values(), ...normalisedBy.values(), ...croppedBy.values()]);
+  return { scaledBy, normalisedBy, croppedBy, absorbed };
 }
 
 function consumerCounts(network: Network): number[] {

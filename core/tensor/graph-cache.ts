@@ -1,8 +1,18 @@
 // Saved graphs on disk by content, so that a restarted worker or a second one on the machine skips recording. An entry is
 // written aside and renamed into place, and carries the digest of its bytes: a torn or altered one counts as absent and
-// is replaced. What the key must contain is compiled.ts' to know.
+// is replaced. The number of entries is bounded. What the key must contain is compiled.ts' to know.
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { sha256Hex } from '../digest.ts';
@@ -11,6 +21,9 @@ import type { SavedGraph } from './graph.ts';
 
 const MODEL = 'saved_model.pb';
 const FACTS = 'graph.json';
+
+/** A search makes a graph for each candidate, 0.1 to 0.4 MB; beyond this many the oldest go. */
+const ENTRIES_MAX = 256;
 
 const factsSchema = z.strictObject({
   /** SHA-256 of saved_model.pb. */
@@ -54,7 +67,9 @@ export function writeEntry(cacheDir: string, name: string, graph: SavedGraph): S
     const aside = mkdtempSync(join(cacheDir, 'compiled', '.new-'));
     try {
       const facts = writeFolder(aside, graph);
-      return moveInto(aside, folder) ?? { folder, facts };
+      const stored = moveInto(aside, folder) ?? { folder, facts };
+      discardOldest(join(cacheDir, 'compiled'));
+      return stored;
     } finally {
       rmSync(aside, { recursive: true, force: true });
     }
@@ -88,6 +103,18 @@ function moveInto(aside: string, folder: string): StoredGraph | null {
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw caught;
     }
   }
+}
+
+/** A process that still wants an entry that goes here finds it absent and records it again. */
+function discardOldest(compiled: string): void {
+  const names = readdirSync(compiled).filter((name) => !name.includes('.'));
+  if (names.length <= ENTRIES_MAX) return;
+  const aged = names.map((name) => {
+    const folder = join(compiled, name);
+    return { folder, writtenMs: statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? 0 };
+  });
+  aged.sort((a, b) => a.writtenMs - b.writtenMs);
+  for (const { folder } of aged.slice(0, aged.length - ENTRIES_MAX)) discardEntry(folder);
 }
 
 /** Takes an entry away, in one rename, so that nobody reads half of it. */

@@ -1,5 +1,7 @@
-// Pooling as native kernels with the native backward kernels. Max pooling takes explicit padding, which never wins;
-// average pooling has none, so where SAME does not mean the same it pads with zeros and corrects the divisor.
+// Pooling as native kernels with the native backward kernels. Where TensorFlow's SAME does not mean symmetric padding the
+// map is padded first: with minus infinity for a maximum, with zeros and a corrected divisor for a mean. Explicit padding
+// of the native kernel would do for a maximum, but oneDNN has no such kernel, and TensorFlow's own gradient is fifty times
+// slower (56x56x16, batch 8: 17 ms against 0.3).
 
 import { type Attributes, attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
 import { paddingAttributes } from './native-conv.ts';
@@ -45,20 +47,26 @@ defineKernel({
   }),
 });
 
-export const nativeMaxPool = (x: Tensor, pool: Pool): Tensor => runKernel(MAX_POOL, { x }, { ...pool })[0]!;
+/** Lower than any activation, yet finite: a window of nothing else must not make infinities that become NaN. */
+const LOWEST = -3.4e38;
+
+const padsInside = ({ size, stride, padding }: Pool) =>
+  padding === 0 || (stride === 1 && size === 2 * padding + 1);
+
+export function nativeMaxPool(x: Tensor, pool: Pool): Tensor {
+  if (padsInside(pool)) return runKernel(MAX_POOL, { x }, { ...pool })[0]!;
+  return runKernel(MAX_POOL, { x: padded(x, pool.padding, LOWEST) }, { ...pool, padding: 0 })[0]!;
+}
+
+function padded(x: Tensor, padding: number, value: number): Tensor {
+  const around: [number, number] = [padding, padding];
+  return tf.pad4d(x as Tensor4D, [[0, 0], around, around, [0, 0]], value);
+}
 
 /** TensorFlow's SAME leaves padding out of the divisor by itself. */
 export function nativeAvgPool(x: Tensor, pool: Pool): Tensor {
-  const { size, stride, padding } = pool;
-  if (padding === 0 || (stride === 1 && size === 2 * padding + 1))
-    return runKernel(AVG_POOL, { x }, { ...pool })[0]!;
-  const padded = tf.pad4d(x as Tensor4D, [
-    [0, 0],
-    [padding, padding],
-    [padding, padding],
-    [0, 0],
-  ]);
-  const mean = runKernel(AVG_POOL, { x: padded }, { size, stride, padding: 0 })[0]!;
+  if (padsInside(pool)) return runKernel(AVG_POOL, { x }, { ...pool })[0]!;
+  const mean = runKernel(AVG_POOL, { x: padded(x, pool.padding, 0) }, { ...pool, padding: 0 })[0]!;
   return tf.mul(mean, divisorCorrection(x.shape, pool));
 }
 

@@ -40,9 +40,9 @@ with zipfile.ZipFile(wheel) as archive:
  * renamed when complete. Each wheel has `pin` and `members`: what is taken from it and where that goes, by name.
  */
 export async function unpackWheels({ wheels, target, cache, needBytes, finish }) {
-  requireSpace(cache, needBytes);
   const work = temporary(cache);
   try {
+    requireSpace(cache, needBytes);
     for (const { pin, members } of wheels) {
       const wheel = await download(pin, join(work, 'wheel'));
       const pairs = Object.entries(members).map(([from, to]) => `${from}=${to}`);

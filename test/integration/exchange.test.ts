@@ -33,13 +33,16 @@ function random(seed: number): () => number {
   };
 }
 
-const SCALES = [1e-6, 1e3, 1, 1e6, 1e-3, 1e-40, 10];
+const SCALES = [1e-15, 1e-6, 1e-9, 1e-3, 1e-12, 1e-49, 1e-8];
 
 /** The vector of one shard in one step: magnitudes so different that the order of additions shows. */
 function shardVector(step: number, shard: number, elements: number): Float32Array {
-  const next = random(step * 1000 + shard);
+  let state = (step * 1000 + shard) >>> 0;
   const vector = new Float32Array(elements);
-  for (let i = 0; i < elements; i++) vector[i] = (next() - 0.5) * SCALES[i % SCALES.length]!;
+  for (let i = 0; i < elements; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) | 0;
+    vector[i] = state * SCALES[i % SCALES.length]!;
+  }
   return vector;
 }
 
@@ -338,6 +341,25 @@ test('members without or behind in state get it from the lowest rank that is ahe
   });
 });
 
+test('a state that is not the announced one is dataLoss that names both digests', async () => {
+  const elements = 1_000;
+  await gang({ counts: [1, 1], elements }, async (replicas) => {
+    const announced = '0123456789abcdef';
+    const [behind, ahead] = replicas as [Replica, Replica];
+    const given = ahead.exchange.sync({ step: 5, digest: announced });
+    await assert.rejects(
+      behind.exchange.sync(WITHOUT_STATE),
+      rejectsWith(
+        'dataLoss',
+        new RegExp(`rank 1 .* gave weights ${digest64(new Float32Array(elements))} .* ${announced}`),
+      ),
+    );
+    assert.equal((await given).step, 5);
+    const vectors = new Map([[1, new Float32Array(elements)]]);
+    await assert.rejects(ahead.exchange.reduce(5, vectors), rejectsWith('dataLoss', /announced/));
+  });
+});
+
 test('a member that comes seconds late finds the others waiting and catches up', async () => {
   const counts = [4, 4];
   const elements = 10_000;
@@ -428,7 +450,7 @@ test('replicas that differ at the start of a step stop the run for everybody', a
 
 test('a broker killed in the middle of a step and started again loses nothing', async () => {
   const counts = [2, 3, 3];
-  const elements = 1_000_000;
+  const elements = 600_000;
   let killed: Promise<void> | undefined;
   const faults = (): Faults => (passage) => {
     if (

@@ -4,7 +4,7 @@ import { evolve } from '../../coordinator/evolve.ts';
 import type { CheckedDocument } from '../../coordinator/inputs.ts';
 import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/state.ts';
 import { checkEvent } from './invariants.ts';
-import { plan, student, sweep, teacher } from './specs.ts';
+import { plan, student, sweep, teacher, training } from './specs.ts';
 import { createWorld, FACTS, type World } from './world.ts';
 
 const run = (spec: ReturnType<typeof teacher>): CheckedDocument => ({ kind: 'run', spec, facts: FACTS });
@@ -22,7 +22,7 @@ function submit(world: World, ...documents: CheckedDocument[]): readonly string[
   return answer.kind === 'submitted' ? [...answer.planIds, ...answer.sweepIds, ...answer.runIds] : [];
 }
 
-const allEnded = (world: World) => () => inOrder(world.state.runs).every(hasEnded);
+const allEnded = (world: World) => () => world.state.runs.size > 0 && world.state.openRunIds.size === 0;
 
 function finishedOnce(world: World): void {
   const finished = new Map<string, number>();
@@ -51,21 +51,31 @@ test('a plan goes from search to winner, teacher, students and export, and says 
   const searched = inOrder(best)[0]!;
   const trial = inOrder(world.state.trials).find(({ id }) => id === searched.bestTrialId)!;
   assert.equal(students[0]!.spec.network.kind, 'pocketnet');
-  assert.deepEqual('genotype' in students[0]!.spec.network && students[0]!.spec.network.genotype, trial.genotype);
+  assert.deepEqual(
+    'genotype' in students[0]!.spec.network && students[0]!.spec.network.genotype,
+    trial.genotype,
+  );
   assert.equal(students[1]!.teacherRunId, ended.teacherRunId);
   assert.match(ended.reason, /most accurate of 2 students/);
 });
 
 test('300 runs finish exactly once while workers are killed, drained and added and the coordinator is restarted', () => {
-  for (const seed of [11, 12, 13]) {
+  for (const seed of [11, 12]) {
     const world = newWorld(seed, 8);
     for (let i = 0; i < 40; i++) {
       const max = 1 + (i % 4);
-      submit(world, run(teacher({ name: `t${i}`, workers: { min: 1 + (i % 2 && max > 1 ? 1 : 0), max } })));
+      const min = max > 1 ? 1 + (i % 2) : 1;
+      submit(
+        world,
+        run(teacher({ name: `t${i}`, training: { ...training, epochs: 12 }, workers: { min, max } })),
+      );
     }
     const teachers = inOrder(world.state.runs);
     for (let i = 0; i < 160; i++)
-      submit(world, run(student(teachers[i % 40]!.id, { name: `s${i}`, workers: { min: 1, max: 2 } })));
+      submit(
+        world,
+        run(student(teachers[i % 40]!.id, { name: `s${i}`, training: { ...training, epochs: 6 } })),
+      );
     submit(world, { kind: 'sweep', spec: sweep({ strategy: { trials: 100 } }), facts: FACTS });
     const faults = { kill: 0, drain: 0, restart: 0 };
     const fault = () => {
@@ -83,13 +93,13 @@ test('300 runs finish exactly once while workers are killed, drained and added a
         faults.restart += 1;
         world.restartCoordinator(100 + world.random() * 3000);
       }
-      if (!allEnded(world)()) world.at(world.now() + 200 + world.random() * 1500, fault);
+      if (!allEnded(world)()) world.at(world.now() + 200 + world.random() * 1000, fault);
     };
     world.at(world.now() + 500, fault);
     world.runUntil(allEnded(world), 3_600_000);
     finishedOnce(world);
     assert.equal(inOrder(world.state.runs).length, 300);
-    assert.ok(faults.kill > 20 && faults.drain > 2 && faults.restart > 2, JSON.stringify(faults));
+    assert.ok(faults.kill >= 20 && faults.drain >= 3 && faults.restart >= 3, JSON.stringify(faults));
     assert.deepEqual(world.events.reduce(evolve, initialState), world.state, 'the journal tells the state');
   }
 });
@@ -134,7 +144,11 @@ test('a killed worker is lost about a second after its stream ended, and the sur
   world.runUntil(() => runOf(world.state, id!).generation > generation, 10_000);
   assert.ok(world.now() - killedAt <= 1_500, `took ${world.now() - killedAt} ms`);
   assert.deepEqual(
-    runOf(world.state, id!).gang.map(({ workerId, shardFirst, shardCount }) => [workerId, shardFirst, shardCount]),
+    runOf(world.state, id!).gang.map(({ workerId, shardFirst, shardCount }) => [
+      workerId,
+      shardFirst,
+      shardCount,
+    ]),
     [
       ['w1', 0, 4],
       ['w3', 4, 4],

@@ -2,11 +2,12 @@
 
 import assert from 'node:assert/strict';
 import type { Event } from '../../coordinator/events.ts';
-import { runOf, type State } from '../../coordinator/state.ts';
 import { runsHeldBy } from '../../coordinator/gangs.ts';
+import { runOf, type State } from '../../coordinator/state.ts';
 
 export function checkEvent(event: Event, before: State, after: State): void {
-  if (event.kind === 'run.finished') assert.equal(runOf(before, event.runId).state, 'running', 'finished twice');
+  if (event.kind === 'run.finished')
+    assert.equal(runOf(before, event.runId).state, 'running', 'finished twice');
   if (event.kind === 'run.checkpointed')
     assert.ok(
       !runOf(before, event.runId).checkpoints.some(({ stage }) => stage === event.stage),

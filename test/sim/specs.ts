@@ -1,10 +1,18 @@
 // Small specs for the tests of the control plane, complete by their schemas.
 
-import { type PlanSpec, planSchema, type RunSpec, runSchema, type SweepSpec, sweepSchema } from '../../core/spec.ts';
+import {
+  type PlanSpec,
+  planSchema,
+  type RunSpec,
+  runSchema,
+  type SweepSpec,
+  sweepSchema,
+} from '../../core/spec.ts';
 
 const data = { kind: 'synthetic', identities: 12, images: 8, holdout: 4 } as const;
 const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 16 } as const;
-const training = { epochs: 2, batch: 16, shards: 8 };
+/** 8 steps of 16 images from 64. */
+export const training = { epochs: 2, batch: 16, shards: 8 };
 
 export function teacher(change: Record<string, unknown> = {}): RunSpec {
   return runSchema.parse({
@@ -23,6 +31,7 @@ export function student(of: string, change: Record<string, unknown> = {}): RunSp
     ...teacher(),
     kind: 'student',
     name: 'student',
+    workers: { min: 1, max: 2 },
     distillation: { teacher: of },
     ...change,
   });

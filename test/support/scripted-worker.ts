@@ -124,7 +124,8 @@ export function startScriptedWorker(options: {
 
   function beat(): void {
     write({ sequence: 0, kind: { $case: 'heartbeat', value: { leases: leaseList() } } });
-    if (running) for (const lease of leases.values()) if (lease.members[0]?.workerId === options.id) train(lease);
+    if (running)
+      for (const lease of leases.values()) if (lease.members[0]?.workerId === options.id) train(lease);
     later(options.stepMs ?? 20, beat);
   }
 

@@ -60,7 +60,7 @@ export function leavingNoTensors(use: () => void): void {
   assert.deepEqual({ tfjs: tf.memory().numTensors, native: native() }, before, 'tensors are left');
 }
 
-const SHAPES = [[3, 3, 3, 8], [8], [8], [8], [3, 3, 8, 1], [1, 1, 8, 6], [6], [6], [6], [6, 4], [4]] as const;
+const SHAPES = [[3, 3, 3, 8], [8], [8], [8], [5, 5, 8, 1], [1, 1, 8, 6], [6], [6], [6], [6, 4], [4]] as const;
 
 function slotsOf(shapes: readonly (readonly number[])[]) {
   let offset = 0;
@@ -90,7 +90,7 @@ export const smallStep = {
       const normalised = tf.sub(tf.div(images!, 127.5), 1);
       const stem = batchNormTrain(conv2d(normalised, p[0]!, 2, 1), p[1]!, p[2]!, 1e-5);
       statistics = [tf.keep(stem.mean), tf.keep(stem.variance)];
-      const deep = depthwiseConv2d(prelu(stem.y, p[3]!), p[4]!, 1, 1);
+      const deep = depthwiseConv2d(prelu(stem.y, p[3]!), p[4]!, 1, 2);
       const narrow = batchNormTrain(conv2d(deep, p[5]!), p[6]!, p[7]!, 1e-5).y;
       const active = prelu(narrow, p[8]!);
       const pooled = tf.add(avgPool(active, 3, 2, 1), maxPool(active, 3, 2, 1));

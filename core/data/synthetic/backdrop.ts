@@ -104,7 +104,7 @@ function hairOf(person: Identity, scene: Scene): { behind: Backdrop; beside: Bac
   };
   const length = hair.style === 'long' ? 1.6 : hair.style === 'bob' ? 0.72 : 0;
   const behind: Backdrop = (x, y, into) => {
-    if (length === 0 || y > length + 0.1) return;
+    if (length === 0 || y > length + 0.1 || Math.abs(x) > 1.35) return;
     // Round like the skull above the ears, hanging below them.
     const round = y < 0 ? Math.sqrt(Math.max(0, 1 - (y / (1 + hair.volume)) ** 2)) : 1;
     const wide =
@@ -126,6 +126,8 @@ function hairOf(person: Identity, scene: Scene): { behind: Backdrop; beside: Bac
       return;
     }
     if (hair.volume === 0 || y > 0.1) return;
+    // Outside by more than the curls reach.
+    if (Math.abs(x) > head.width + hair.volume + 0.15 || y < -1.3) return;
     const ragged = 0.05 * hair.curl * grain(x * 9, y * 9);
     const r =
       ((x + 0.1 * turned) / (head.width + hair.volume * 0.75)) ** 2 + ((y + top) / (1 + hair.volume)) ** 2;

@@ -39,6 +39,10 @@ export const around = (x: number, y: number, halfWidth: number, halfHeight: numb
   bottom: y + halfHeight,
 });
 
+/** The texel column of a place across, and the place of a column's middle. */
+export const columnOf = (x: number): number => ((x + 1.1) * DENSITY) | 0;
+export const placeOf = (column: number): number => (column + 0.5) / DENSITY - 1.1;
+
 /** Calls `visit` with texel number and place for each texel in the box. */
 export function eachTexel(box: Box, visit: (texel: number, x: number, y: number) => void): void {
   const left = Math.max(0, Math.floor((box.left + 1.1) * DENSITY));

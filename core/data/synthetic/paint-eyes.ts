@@ -1,6 +1,19 @@
 // Paints eyes and brows on the flattened head. Decides their shape from the person's measures and the expression of the image.
 
-import { around, bell, type Canvas, clearGloss, darken, paint, raise, smooth } from './canvas.ts';
+import {
+  around,
+  type Box,
+  bell,
+  type Canvas,
+  clearGloss,
+  columnOf,
+  darken,
+  paint,
+  placeOf,
+  raise,
+  smooth,
+  TEXELS,
+} from './canvas.ts';
 import { type Colour, mix, scaled, shown } from './colour.ts';
 import type { Identity } from './identity.ts';
 import type { Scene } from './scene.ts';
@@ -37,15 +50,13 @@ function paintEye(canvas: Canvas, { eyes, skin }: Identity, scene: Scene, side: 
   const centre = side * eyes.apart;
   const openness = Math.max(0.06, scene.expression.eyes);
   const box = around(centre, eyes.y, eyes.width * 1.35, eyes.height * 2 + 0.05);
-  /** Along the eye -1..1, outwards, and the height of its middle line there. */
-  const along = (x: number) => ((x - centre) * side) / eyes.width;
-  const middle = (u: number) => eyes.y - eyes.tilt * u + (1 - openness) * eyes.height * 0.45;
-  const upper = (u: number) => middle(u) - eyes.height * openness * (1 - u * u) ** 0.7;
-  const lower = (u: number) => middle(u) + eyes.height * 0.62 * openness * (1 - u * u);
+  const lids = lidsOf({ eyes, centre, side, openness });
   const within = (x: number, y: number) => {
-    const u = along(x);
-    if (u <= -1 || u >= 1) return 0;
-    return smooth(-0.008, 0.01, y - upper(u)) * smooth(-0.008, 0.01, lower(u) - y);
+    const column = columnOf(x);
+    if (Math.abs(lids.along[column]!) >= 1) return 0;
+    const below = y - lids.upper[column]!;
+    const above = lids.lower[column]! - y;
+    return below <= -0.008 || above <= -0.008 ? 0 : smooth(-0.008, 0.01, below) * smooth(-0.008, 0.01, above);
   };
   paint(canvas, box, WHITE, within);
   clearGloss(canvas, box, (x, y) => 0.6 * within(x, y));
@@ -64,32 +75,53 @@ function paintEye(canvas: Canvas, { eyes, skin }: Identity, scene: Scene, side: 
     GLINT,
     (x, y) => 0.85 * bell((x - irisX + 0.02) / 0.02, (y - irisY + 0.022) / 0.02) * within(x, y),
   );
-  paintLids(canvas, { box, along, upper, lower, lash: mix(BLACK, skin.colour, 0.12), crease: eyes.crease });
+  paintLids(canvas, box, lids, { lash: mix(BLACK, skin.colour, 0.12), crease: eyes.crease });
+}
+
+/** By texel column: place along the eye (-1..1 outwards, beyond at the skin) and the lids' edges. */
+interface Lids {
+  readonly along: Float64Array;
+  readonly upper: Float64Array;
+  readonly lower: Float64Array;
+}
+
+function lidsOf(eye: { eyes: Identity['eyes']; centre: number; side: -1 | 1; openness: number }): Lids {
+  const { eyes, centre, side, openness } = eye;
+  const along = Float64Array.from(
+    { length: TEXELS },
+    (_, column) => ((placeOf(column) - centre) * side) / eyes.width,
+  );
+  const edge = (rise: (form: number) => number) =>
+    along.map((place) => {
+      const u = Math.max(-1, Math.min(1, place));
+      return eyes.y - eyes.tilt * u + (1 - openness) * eyes.height * 0.45 + rise(1 - u * u);
+    });
+  return {
+    along,
+    upper: edge((form) => -eyes.height * openness * form ** 0.7),
+    lower: edge((form) => eyes.height * 0.62 * openness * form),
+  };
 }
 
 function paintLids(
   canvas: Canvas,
-  eye: {
-    box: ReturnType<typeof around>;
-    along(x: number): number;
-    upper(u: number): number;
-    lower(u: number): number;
-    lash: Colour;
-    crease: number;
-  },
+  box: Box,
+  lids: Lids,
+  look: { readonly lash: Colour; readonly crease: number },
 ): void {
-  paint(canvas, eye.box, eye.lash, (x, y) => {
-    const u = eye.along(x);
+  paint(canvas, box, look.lash, (x, y) => {
+    const column = columnOf(x);
+    const u = lids.along[column]!;
     if (u < -1.02 || u > 1.1) return 0;
-    const cut = Math.max(-1, Math.min(1, u));
-    return 0.9 * bell(0, (y - eye.upper(cut)) / (0.02 + 0.008 * u)) * smooth(-1.1, -0.7, u);
+    return 0.9 * bell(0, (y - lids.upper[column]!) / (0.02 + 0.008 * u)) * smooth(-1.1, -0.7, u);
   });
-  darken(canvas, eye.box, (x, y) => {
-    const u = eye.along(x);
+  darken(canvas, box, (x, y) => {
+    const column = columnOf(x);
+    const u = lids.along[column]!;
     if (u < -1 || u > 1.15) return 0;
-    const cut = Math.max(-1, Math.min(1, u));
-    const crease = 0.5 * eye.crease * bell(0, (y - eye.upper(cut) + 0.045 + 0.01 * eye.crease) / 0.022);
-    return crease + 0.35 * bell(0, (y - eye.lower(cut)) / 0.014) * smooth(-1, -0.4, u);
+    const rise = 0.045 + 0.01 * look.crease;
+    const crease = 0.5 * look.crease * bell(0, (y - lids.upper[column]! + rise) / 0.022);
+    return crease + 0.35 * bell(0, (y - lids.lower[column]!) / 0.014) * smooth(-1, -0.4, u);
   });
 }
 

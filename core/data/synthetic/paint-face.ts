@@ -1,14 +1,19 @@
 // Paints skin, nose, mouth and beard on the flattened head. Decides how a person's measures and the image's expression become albedo and
 // height; eyes are paint-eyes.ts', hair and what covers the face paint-hair.ts'.
 
-import { around, bell, type Canvas, clearGloss, darken, paint, raise, smooth, TEXELS } from './canvas.ts';
+import { around, bell, type Canvas, darken, eachTexel, paint, raise, smooth, TEXELS } from './canvas.ts';
 import { mix, scaled, shown } from './colour.ts';
 import { grain, mottle } from './grain.ts';
 import type { Identity } from './identity.ts';
 import type { Scene } from './scene.ts';
 
-/** The lower half of a head, as far as skin is seen. */
-const LOWER = { left: -0.95, top: 0, right: 0.95, bottom: 1.1 };
+/** Where each beard can grow. */
+const LOWER = {
+  moustache: { left: -0.5, top: 0.25, right: 0.5, bottom: 0.75 },
+  goatee: { left: -0.5, top: 0.25, right: 0.5, bottom: 1.1 },
+  stubble: { left: -0.9, top: 0.25, right: 0.9, bottom: 1.1 },
+  full: { left: -0.9, top: 0, right: 0.9, bottom: 1.1 },
+} as const;
 const TEETH = shown(228, 222, 210);
 const THROAT = shown(44, 16, 16);
 const MOLE = shown(62, 38, 30);
@@ -35,14 +40,15 @@ function paintSkin(canvas: Canvas, { skin }: Identity, grainAt: number): void {
   const { albedo, gloss, height } = canvas;
   height.fill(0);
   gloss.fill(1);
-  for (let texel = 0; texel < TEXELS * TEXELS; texel++) {
-    const x = texel % TEXELS;
-    const y = (texel / TEXELS) | 0;
-    const bright = mottle(x, y, grainAt);
-    albedo[texel * 3] = r * bright;
-    albedo[texel * 3 + 1] = g * bright;
-    albedo[texel * 3 + 2] = b * bright;
-  }
+  let at = 0;
+  for (let row = 0; row < TEXELS; row++)
+    for (let column = 0; column < TEXELS; column++) {
+      const bright = mottle(column, row, grainAt);
+      albedo[at] = r * bright;
+      albedo[at + 1] = g * bright;
+      albedo[at + 2] = b * bright;
+      at += 3;
+    }
   const flush = mix(skin.colour, shown(200, 80, 76), 0.45);
   for (const side of [-1, 1])
     paint(
@@ -176,7 +182,7 @@ function paintBeard(canvas: Canvas, { beard, mouth, head, nose }: Identity, scen
   if (beard.style === 'none') return;
   const { open } = scene.expression;
   const moustache = (x: number, y: number) =>
-    bell(x / (mouth.width * 1.25), 0) ** 0.3 *
+    smooth(mouth.width * 1.25, mouth.width * 1.05, Math.abs(x)) *
     smooth(nose.length + 0.015, nose.length + 0.06, y) *
     smooth(mouth.y + 0.02, mouth.y - 0.02, y);
   const goatee = (x: number, y: number) =>
@@ -198,9 +204,12 @@ function paintBeard(canvas: Canvas, { beard, mouth, head, nose }: Identity, scen
         return Math.max(moustache(x, y), jaw(x, y));
     }
   };
-  paint(canvas, LOWER, beard.colour, (x, y) => {
+  const { albedo, gloss } = canvas;
+  eachTexel(LOWER[beard.style], (texel, x, y) => {
     const part = cover(x, y - 0.03 * open);
-    return part <= 0 ? 0 : beard.density * part * (0.82 + 0.18 * grain(x * 38, y * 26));
+    if (part <= 0) return;
+    const hairs = beard.density * part * (0.82 + 0.18 * grain(x * 38, y * 26));
+    for (let c = 0; c < 3; c++) albedo[texel * 3 + c]! += (beard.colour[c]! - albedo[texel * 3 + c]!) * hairs;
+    gloss[texel]! *= 1 - part;
   });
-  clearGloss(canvas, LOWER, cover);
 }

@@ -28,7 +28,7 @@ export function paintHair(canvas: Canvas, person: Identity): void {
   const { albedo, height, gloss } = canvas;
   eachTexel({ left: -1, right: 1, top: -1.1, bottom: 1.1 }, (texel, x, y) => {
     const part = cover(texel % TEXELS, y);
-    const shadow = y > 0.3 ? 0 : 0.3 * cover(texel % TEXELS, y - 0.05) * (1 - part);
+    const shadow = part === 1 || y > 0.3 ? 0 : 0.3 * cover(texel % TEXELS, y - 0.05) * (1 - part);
     if (part <= 0 && shadow <= 0) return;
     // Curly hair is spotted, straight hair striped.
     const strand = part <= 0 ? 0 : smooth(-0.1, 0.7, grain(x * 26 + 2 * y, y * (4 + 20 * hair.curl)));
@@ -58,7 +58,7 @@ function hairCover({ hair, head }: Identity): (column: number, y: number) => num
   return (column, y) => {
     const line = lines[column]!;
     const side = sides[column]!;
-    const above = y > line + 0.05 ? 0 : smooth(line + 0.05, line - 0.03, y);
+    const above = y >= line + 0.05 ? 0 : y <= line - 0.03 ? 1 : smooth(line + 0.05, line - 0.03, y);
     // Sideburns end at the ears.
     if (side < 0.75 || above === 1) return above;
     if (!hanging) return Math.max(above, smooth(0.93, 0.99, side) * smooth(0.2, 0.05, y));
@@ -70,11 +70,14 @@ export function paintCovering(canvas: Canvas, person: Identity, scene: Scene): v
   const { occlusion } = scene;
   switch (occlusion.kind) {
     case 'glasses':
-      return paintGlasses(canvas, person, occlusion);
+      paintGlasses(canvas, person, occlusion);
+      return;
     case 'mask':
-      return paintMask(canvas, person, occlusion);
+      paintMask(canvas, person, occlusion);
+      return;
     case 'hat':
-      return paintHat(canvas, occlusion);
+      paintHat(canvas, occlusion);
+      return;
     default:
       return;
   }

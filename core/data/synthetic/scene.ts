@@ -79,12 +79,12 @@ export function drawScene(options: {
   const limited = (deviation: number) => deviation * d * Math.max(-1.9, Math.min(1.9, stream.normal()));
   const degrees = Math.PI / 180;
   return {
-    yaw: limited(21) * degrees,
-    pitch: limited(8.5) * degrees,
-    roll: limited(6) * degrees,
-    scale: 50 * (1 + limited(0.05)),
-    x: 56 + limited(2.6),
-    y: 61 + limited(2.6),
+    yaw: limited(23) * degrees,
+    pitch: limited(9) * degrees,
+    roll: limited(7) * degrees,
+    scale: 50 * (1 + limited(0.07)),
+    x: 56 + limited(3.6),
+    y: 61 + limited(3.2),
     light: drawLight(stream, d),
     expression: {
       smile: 0.15 + d * stream.uniform(-0.5, 0.85),

@@ -3,14 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { type CompiledGraph, compileGraph } from '../../../core/tensor/compiled.ts';
 import { saveGraph } from '../../../core/tensor/graph.ts';
 import { record } from '../../../core/tensor/record.ts';
@@ -23,6 +21,7 @@ import {
   smallStep,
   tensorOf,
 } from '../../support/tensors.ts';
+import type { StepResult } from './step-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -52,19 +51,13 @@ const compileOfVector = (build: (x: Tensor) => Tensor): CompiledGraph =>
     build: ([x]) => [build(x!)],
   });
 
-interface StepResult {
-  readonly sha256: string;
-  readonly digest: string;
-  readonly recorded: boolean;
-}
-
 const SCRIPT = fileURLToPath(new URL('./step-process.ts', import.meta.url));
 
-async function stepInProcess(cacheDir: string): Promise<StepResult> {
+async function stepInProcess(cacheDir: string): Promise<StepResult[]> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', SCRIPT, cacheDir], {
     env: { ...process.env, ...ONE_THREAD },
   });
-  return JSON.parse(stdout) as StepResult;
+  return JSON.parse(stdout) as StepResult[];
 }
 
 test('a recorded step with gradients equals the eager one', () => {
@@ -175,30 +168,23 @@ test('bytes, integers and an input that nothing reads are fed as they are', () =
   });
 });
 
-test('two processes and a worker thread give the same bits, and the later ones record nothing', async () => {
+test('two processes and their worker threads give the same bits, and all but the first record nothing', async () => {
   const cacheDir = freshCache();
-  const first = await stepInProcess(cacheDir);
-  const second = await stepInProcess(cacheDir);
-  assert.deepEqual([first.recorded, second.recorded], [true, false]);
-  assert.equal(second.sha256, first.sha256);
-  assert.equal(second.digest, first.digest);
-  // On Node 20 a thread does not get the TypeScript loader from --import; it registers its own.
-  const start = `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => {
-    register();
-    return import(${JSON.stringify(pathToFileURL(SCRIPT).href)});
-  })`;
-  const worker = new Worker(start, { eval: true, workerData: cacheDir });
-  const [[threaded]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
-  assert.equal((threaded as StepResult).recorded, false);
-  assert.equal((threaded as StepResult).digest, first.digest);
+  const results = [...(await stepInProcess(cacheDir)), ...(await stepInProcess(cacheDir))];
+  assert.deepEqual(
+    results.map((result) => result.recorded),
+    [true, false, false, false],
+  );
+  assert.equal(new Set(results.map((result) => result.sha256)).size, 1);
+  assert.equal(new Set(results.map((result) => result.digest)).size, 1);
 });
 
 test('two processes that record at once both succeed and leave one whole entry', async () => {
   const cacheDir = freshCache();
-  const results = await Promise.all([stepInProcess(cacheDir), stepInProcess(cacheDir)]);
-  assert.equal(results[0].sha256, results[1].sha256);
+  const results = (await Promise.all([stepInProcess(cacheDir), stepInProcess(cacheDir)])).flat();
+  assert.equal(new Set(results.map((result) => result.sha256)).size, 1);
   assert.equal(readdirSync(join(cacheDir, 'compiled')).length, 1);
-  using(compileSmall(cacheDir), (graph) => assert.equal(graph.recorded, false));
+  assert.equal((await stepInProcess(cacheDir))[0]?.recorded, false);
 });
 
 test('a damaged entry is recorded again and replaced', () => {
@@ -215,6 +201,15 @@ test('a damaged entry is recorded again and replaced', () => {
     using(compileSmall(cacheDir), (graph) => assert.equal(graph.recorded, false, file));
   }
   assert.deepEqual(readdirSync(join(cacheDir, 'compiled')), [name]);
+});
+
+test('the cache keeps a bounded number of entries, the newest', () => {
+  const cacheDir = freshCache();
+  const compiled = join(cacheDir, 'compiled');
+  for (let i = 0; i < 300; i++) mkdirSync(join(compiled, `old${i}`), { recursive: true });
+  using(compileSmall(cacheDir), () => undefined);
+  assert.equal(readdirSync(compiled).length, 256);
+  using(compileSmall(cacheDir), (graph) => assert.equal(graph.recorded, false));
 });
 
 test('another key, shape or input type is another entry', () => {

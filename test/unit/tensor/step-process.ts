@@ -1,21 +1,46 @@
-// Compiles and runs the small step in a process or a worker thread of its own and tells the SHA-256 of what came out,
-// as JSON on stdout or as a message. The cache folder is the first argument or the thread's data.
+// Compiles and runs the small step, in this process and then in a worker thread of it, and tells the SHA-256 of what came
+// out as one JSON array on stdout. The cache folder is the first argument.
 
-import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { once } from 'node:events';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { sha256Hex } from '../../../core/digest.ts';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
 import { smallStep } from '../../support/tensors.ts';
 
-const cacheDir = isMainThread ? process.argv[2] : (workerData as string);
-const graph = compileGraph({
-  key: 'small step',
-  inputs: smallStep.inputs,
-  build: smallStep.build,
-  ...(cacheDir === undefined ? {} : { cacheDir }),
-});
-const [vector] = graph.run(smallStep.arrays());
-const bytes = new Uint8Array(vector!.buffer, vector!.byteOffset, vector!.byteLength);
-const result = { sha256: sha256Hex(bytes), digest: graph.digest, recorded: graph.recorded };
-graph.dispose();
-if (isMainThread) console.log(JSON.stringify(result));
-else parentPort?.postMessage(result);
+export interface StepResult {
+  readonly sha256: string;
+  readonly digest: string;
+  readonly recorded: boolean;
+}
+
+function runStep(cacheDir: string): StepResult {
+  const graph = compileGraph({
+    key: 'small step',
+    inputs: smallStep.inputs,
+    build: smallStep.build,
+    cacheDir,
+  });
+  try {
+    const vector = graph.run(smallStep.arrays())[0]!;
+    const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
+    return { sha256: sha256Hex(bytes), digest: graph.digest, recorded: graph.recorded };
+  } finally {
+    graph.dispose();
+  }
+}
+
+async function runInThread(cacheDir: string): Promise<StepResult> {
+  // On Node 20 a thread does not get the TypeScript loader from --import; it registers its own.
+  const start = `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => {
+    register();
+    return import(${JSON.stringify(import.meta.url)});
+  })`;
+  const worker = new Worker(start, { eval: true, workerData: cacheDir });
+  const [[result]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
+  return result as StepResult;
+}
+
+if (isMainThread) {
+  const cacheDir = process.argv[2] ?? '';
+  console.log(JSON.stringify([runStep(cacheDir), await runInThread(cacheDir)]));
+} else parentPort?.postMessage(runStep(workerData as string));

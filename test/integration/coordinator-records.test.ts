@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { after, before, test } from 'node:test';
+import { jetstream } from '@nats-io/jetstream';
+import { createRecords, type Records } from '../../coordinator/records.ts';
+import { initialState, type RunState, runOf } from '../../coordinator/state.ts';
+import { step } from '../../coordinator/step.ts';
+import { encodeCheckpoint } from '../../core/checkpoint/format.ts';
+import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import { readModel } from '../../core/model/export.ts';
+import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { checkpointKey, evaluationKey, historySubject, logSubject } from '../../core/net/subjects.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { initialRunning, initialWeights } from '../../core/nn/init.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
+import { EvaluationReport, LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { teacher } from '../sim/specs.ts';
+import { FACTS } from '../sim/world.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+
+let nats: TestNats;
+let connection: NatsConnection;
+let records: Records;
+before(async () => {
+  nats = await startNats();
+  connection = await connectNats({ url: nats.url, token: '', name: 'test' });
+  await ensureStreams(connection);
+  records = createRecords({ connection, store: createArtefactStore({ connection }) });
+});
+after(async () => {
+  await connection.close();
+  await nats.stop();
+});
+
+function point(step: number) {
+  const numbers = { epoch: 0, loss: step, lossArcface: 0, lossKd: 0, learningRate: 0, gradientNorm: 0 };
+  return StepPoint.encode({ step, ...numbers, imagesPerSecond: 0, atMs: 0 }).finish();
+}
+
+/** A run with one checkpoint, as the journal would have it. */
+function trainedRun(): RunState {
+  const context = { now: 1, connected: new Set<string>() };
+  const documents = [{ kind: 'run', spec: teacher(), facts: FACTS }] as const;
+  const { state } = step(initialState, { kind: 'submit', documents }, context);
+  const report = {
+    kind: 'checkpointStored',
+    runId: 'run-1',
+    stage: 1,
+    step: 4,
+    bytes: 1,
+    digest: 'd',
+  } as const;
+  const input = { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report } as const;
+  return runOf(step(state, input, context).state, 'run-1');
+}
+
+test('history is told in step order, each step once, whatever order and repetition workers left', async () => {
+  assert.deepEqual(await records.history('run-9'), [], 'a run without points has an empty history');
+  for (const n of [1, 2, 5, 3, 4, 3, 2, 6])
+    await jetstream(connection).publish(historySubject('run-1'), point(n));
+  await jetstream(connection).publish(historySubject('run-2'), point(9));
+  const steps = (await records.history('run-1')).map(({ step: n }) => n);
+  assert.deepEqual(steps, [1, 2, 3, 4, 5, 6]);
+});
+
+test('log lines come oldest first, of one run or one worker, and with follow those to come until the caller goes', async () => {
+  const write = (runId: string, workerId: string, text: string) =>
+    jetstream(connection).publish(
+      logSubject(runId, workerId),
+      LogLine.encode({ atMs: 1, workerId, runId, level: 'info', text }).finish(),
+    );
+  await write('run-1', 'a', 'one');
+  await write('run-1', 'b', 'two');
+  await write('run-2', 'a', 'three');
+  const read = async (runId: string, workerId: string) => {
+    const lines: string[] = [];
+    const { signal } = new AbortController();
+    for await (const line of records.logs({ runId, workerId, follow: false, signal })) lines.push(line.text);
+    return lines;
+  };
+  assert.deepEqual(await read('run-1', ''), ['one', 'two']);
+  assert.deepEqual(await read('', 'a'), ['one', 'three']);
+  const gone = new AbortController();
+  const followed: string[] = [];
+  for await (const line of records.logs({
+    runId: 'run-1',
+    workerId: '',
+    follow: true,
+    signal: gone.signal,
+  })) {
+    followed.push(line.text);
+    if (followed.length === 2) await write('run-1', 'a', 'four');
+    if (followed.length === 3) gone.abort();
+  }
+  assert.deepEqual(followed, ['one', 'two', 'four']);
+});
+
+test('an evaluation that is not there is refused with the state of the run, and one that is comes whole', async () => {
+  const run = trainedRun();
+  await assert.rejects(records.evaluation(run), {
+    code: 'notFound',
+    message: /run-1 has no evaluation yet: it is queued/,
+  });
+  const report: EvaluationReport = { evaluation: undefined, rocFpr: [0, 1], rocTpr: [0.25, 1], examples: [] };
+  const bytes = EvaluationReport.encode(report).finish();
+  await createArtefactStore({ connection }).putArtefact({ key: evaluationKey('run-1'), bytes });
+  assert.deepEqual((await records.evaluation(run)).rocTpr, [0.25, 1]);
+});
+
+test('an exported network is the stored weights under reference names, in chunks with the digest in the last', async () => {
+  const run = trainedRun();
+  const network = buildNetwork(run.spec.network);
+  const layout = layoutOf(network, { classes: FACTS.classes });
+  const weights = initialWeights(layout, 3);
+  const checkpoint = {
+    weights,
+    momentum: new Float32Array(weights.length),
+    running: initialRunning(layout),
+    spec: run.spec,
+    network: network.spec,
+    preprocessing: {},
+    step: 4,
+    epoch: 1,
+    stage: 1,
+    deviceClass: 'test',
+  };
+  const key = checkpointKey('run-1', 1);
+  await createArtefactStore({ connection }).putArtefact({ key, bytes: encodeCheckpoint(checkpoint) });
+  const chunks: Buffer[] = [];
+  let digest = '';
+  for await (const chunk of records.exported(run, 0)) {
+    chunks.push(chunk.data);
+    digest = chunk.digest;
+    if (chunk.digest === '') assert.equal(chunk.data.length, 256 * 1024);
+  }
+  const file = Buffer.concat(chunks);
+  assert.ok(chunks.length > 1);
+  assert.equal(digest, createHash('sha256').update(file).digest('hex'));
+  const model = readModel(file, 'export');
+  assert.equal(model.metadata.pocketfleet_run, 'run-1');
+  assert.equal(model.network.embedding, 16);
+  await assert.rejects(async () => records.exported(run, 2).next(), {
+    code: 'notFound',
+    message: /run-1 has no checkpoint of stage 2; it has stages 1/,
+  });
+});

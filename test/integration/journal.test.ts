@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import type { Event } from '../../coordinator/events.ts';
+import { type Journal, openJournal } from '../../coordinator/journal.ts';
+import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+
+let nats: TestNats;
+let connection: NatsConnection;
+before(async () => {
+  nats = await startNats();
+  connection = await connectNats({ url: nats.url, token: '', name: 'test' });
+  await ensureStreams(connection);
+});
+after(async () => {
+  await connection.close();
+  await nats.stop();
+});
+
+const event = (text: string): Event => ({ kind: 'run.cancelled', runId: 'run-1', reason: text, atMs: 1 });
+
+async function replayed(journal: Journal): Promise<string[]> {
+  const reasons: string[] = [];
+  for await (const found of journal.replay()) reasons.push((found as { reason: string }).reason);
+  return reasons;
+}
+
+test('what was appended is replayed in order, however large a group was', async () => {
+  const journal = openJournal({ connection });
+  assert.deepEqual(await replayed(journal), []);
+  await journal.append([event('a'), event('b')]);
+  assert.equal(journal.sequence, 1, 'one message a group');
+  const large = Array.from({ length: 40 }, (_, i) => event(`${i}:${'x'.repeat(50_000)}`));
+  await journal.append(large);
+  assert.ok(journal.sequence > 5, 'a group above the message limit is cut');
+  const names = (await replayed(openJournal({ connection }))).map((text) => text.split(':')[0]);
+  assert.deepEqual(names, ['a', 'b', ...large.map((_, i) => String(i))]);
+});
+
+test('of two writers the one that claims later goes on, and the other is refused for good', async () => {
+  const first = openJournal({ connection });
+  await replayed(first);
+  const second = openJournal({ connection });
+  await replayed(second);
+  await second.append([event('second')]);
+  await assert.rejects(first.append([event('first')]), { code: 'aborted', message: /the lead is lost/ });
+  await second.append([event('still second')]);
+  const all = await replayed(openJournal({ connection }));
+  assert.deepEqual(all.slice(-2), ['second', 'still second']);
+  assert.ok(!all.includes('first'));
+});
+
+test('an append waits for a broker that is away, and is stored once', async () => {
+  const journal = openJournal({ connection });
+  const known = (await replayed(journal)).length;
+  await nats.kill('SIGKILL');
+  const appended = journal.append([event('through the restart')]);
+  await nats.restart();
+  await appended;
+  await journal.append([event('after')]);
+  const all = await replayed(openJournal({ connection }));
+  assert.deepEqual(all.slice(known), ['through the restart', 'after']);
+});
+
+test('an append whose answer was lost is recognised as stored, and nothing is written twice', async () => {
+  const outcomes: string[] = [];
+  const journal = openJournal({ connection, onAppend: (outcome) => outcomes.push(outcome) });
+  await replayed(journal);
+  // The broker stands still with the append in its socket until the client has given up waiting and asked again.
+  await nats.kill('SIGSTOP');
+  const appended = journal.append([event('asked twice')]);
+  setTimeout(() => void nats.kill('SIGCONT'), 3_000);
+  await appended;
+  assert.deepEqual(
+    outcomes,
+    ['error', 'error'],
+    'the first timed out, the second was refused as a repetition',
+  );
+  await journal.append([event('goes on')]);
+  const all = await replayed(openJournal({ connection }));
+  assert.deepEqual(all.slice(-2), ['asked twice', 'goes on']);
+});

@@ -1,0 +1,330 @@
+// The worker program against a real broker and a coordinator that the test plays: real gRPC, real NATS, real TensorFlow,
+// workers as processes. What a coordinator decides is not tested here; what a worker does with its commands is.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, beforeEach, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { checkpointKey, evaluationKey, HISTORY_STREAM, historySubject } from '../../core/net/subjects.ts';
+import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+import { assertNothingLeft, type Program, startTypeScript, until } from '../support/processes.ts';
+import { type ScriptedCoordinator, startScriptedCoordinator } from '../support/scripted-coordinator.ts';
+import { assignOf, tinyRun, withTraining } from '../support/tiny-run.ts';
+
+const TOKEN = 'token-of-a-worker-test';
+const HEARTBEAT_MS = 100;
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-worker-'));
+const pids: number[] = [];
+const programs = new Map<string, Program>();
+let nats: TestNats;
+let coordinator: ScriptedCoordinator;
+let connection: NatsConnection;
+
+before(async () => {
+  nats = await startNats({ token: TOKEN });
+  connection = await connectNats({ url: nats.url, token: TOKEN, name: 'test' });
+  await ensureStreams(connection);
+  coordinator = await startScriptedCoordinator({
+    natsUrl: nats.url,
+    token: TOKEN,
+    heartbeatIntervalMs: HEARTBEAT_MS,
+  });
+  await Promise.all([startWorker('w1'), startWorker('w2')]);
+});
+
+beforeEach(async () => {
+  coordinator.acknowledges = true;
+  // A test that failed half-way must not fail the next ones too.
+  for (const id of programs.keys())
+    if (programs.get(id)?.child.exitCode !== null || programs.get(id)?.child.signalCode !== null)
+      await startWorker(id);
+});
+
+after(async () => {
+  await Promise.all([...programs.values()].map((program) => program.stop('SIGKILL')));
+  await connection?.close();
+  await coordinator?.stop();
+  await nats?.stop();
+  rmSync(folder, { recursive: true, force: true });
+  await assertNothingLeft([...pids, nats.pid], [nats.port]);
+});
+
+async function startWorker(id: string): Promise<void> {
+  const from = coordinator.heard.length;
+  const program = startTypeScript(join(root, 'worker/main.ts'), ['--cache-dir', join(folder, 'cache')], {
+    cwd: root,
+    env: {
+      POCKETFLEET_ID: id,
+      POCKETFLEET_COORDINATOR: coordinator.endpoint,
+      POCKETFLEET_TOKEN: TOKEN,
+      POCKETFLEET_NATS_TOKEN: TOKEN,
+    },
+  });
+  programs.set(id, program);
+  pids.push(program.pid);
+  await until(
+    `${id} attached; it said:\n${program.output()}`,
+    () => coordinator.heard.slice(from).some((one) => one.workerId === id && one.kind.$case === 'hello'),
+    60_000,
+  );
+}
+
+const finished = (runId: string) => coordinator.report('finished', (value) => value.runId === runId);
+async function release(runId: string, generation: number, workers: readonly string[]): Promise<void> {
+  for (const id of workers)
+    coordinator.send(id, { $case: 'release', value: { runId, generation, reason: 'test' } });
+  for (const id of workers)
+    await coordinator.report('released', (value, { workerId }) => value.runId === runId && workerId === id);
+}
+
+test('a hello names a device that was proved, and where metrics are had', async () => {
+  const hello = await coordinator.report('hello', (value) => value.workerId === 'w1');
+  assert.equal(hello.device?.kind, 'cpu');
+  assert.match(hello.device?.deviceClass ?? '', /^cpu\/[a-z0-9_]+\/threads=1\/tf=2\.\d+\.\d+$/);
+  assert.equal(hello.slots, 4);
+  assert.deepEqual(hello.leases, []);
+  const response = await fetch(`http://${hello.metricsEndpoint}/metrics`);
+  assert.match(await response.text(), /pocketfleet_build_info\{component="worker"/);
+  assert.equal((await fetch(`http://${hello.metricsEndpoint}/healthz`)).status, 200);
+});
+
+test('one worker trains a candidate to its end: checkpoints, history, evaluation, one report', async () => {
+  const spec = tinyRun();
+  coordinator.send('w1', assignOf({ runId: 'run-alone', generation: 1, spec, workers: ['w1'] }));
+  const end = await finished('run-alone');
+  // 2 epochs of 48 images, 16 a step.
+  assert.equal(end.step, 6);
+  assert.match(end.weightsDigest, /^[0-9a-f]{16}$/);
+  assert.ok(end.evaluation && end.evaluation.accuracy >= 0 && end.evaluation.accuracy <= 1);
+  assert.equal(end.evaluation.pairs, 40);
+  assert.ok(
+    Number.isNaN(end.evaluation.accuracyUntrained),
+    'a candidate is not compared with itself untrained',
+  );
+  const stages = coordinator.heard.flatMap(({ kind }) =>
+    kind.$case === 'checkpointStored' && kind.value.runId === 'run-alone' ? [kind.value] : [],
+  );
+  assert.deepEqual(
+    stages.map(({ stage, step }) => [stage, step]),
+    [
+      [1, 3],
+      [2, 6],
+    ],
+  );
+  const store = createArtefactStore({ connection });
+  const manifest = await store.getManifest(checkpointKey('run-alone', 2));
+  assert.equal(manifest?.digest, stages[1]?.digest);
+  assert.equal(manifest?.metadata.weights_digest, end.weightsDigest);
+  const stored = await store.getArtefact(evaluationKey('run-alone'));
+  const report = EvaluationReport.decode(stored.bytes);
+  assert.ok(report.examples.length > 0 && report.rocFpr.length > 1);
+  assert.deepEqual([...report.examples[0]!.pngA.subarray(1, 4)], [...Buffer.from('PNG')]);
+  const manager = await jetstreamManager(connection);
+  await until('six points of history', async () => {
+    const info = await manager.streams.info(HISTORY_STREAM, { subjects_filter: historySubject('run-alone') });
+    return info.state.subjects?.[historySubject('run-alone')] === 6;
+  });
+  await release('run-alone', 1, ['w1']);
+});
+
+test('two workers end with the same weights as one', async () => {
+  const spec = tinyRun();
+  const workers = ['w1', 'w2'];
+  for (const id of workers)
+    coordinator.send(id, assignOf({ runId: 'run-pair', generation: 1, spec, workers }));
+  const end = await finished('run-pair');
+  const alone = await finished('run-alone');
+  assert.equal(end.weightsDigest, alone.weightsDigest);
+  assert.deepEqual(
+    { ...end.evaluation, accuracyUntrained: 0 },
+    { ...alone.evaluation, accuracyUntrained: 0 },
+  );
+  await release('run-pair', 1, workers);
+});
+
+test('heartbeats go out at their interval while kernels run', async () => {
+  // Larger than tiny: each kernel takes several heartbeat intervals.
+  const spec = tinyRun({
+    ...withTraining({ epochs: 1, batch: 48, shards: 1 }),
+    network: { kind: 'pocketnet', channels: 16, layers: 8, embedding: 32 },
+  });
+  coordinator.send('w1', assignOf({ runId: 'run-slow', generation: 1, spec, workers: ['w1'] }));
+  const busy = async () => {
+    const { metricsEndpoint } = await coordinator.report('hello', (value) => value.workerId === 'w1');
+    const text = await (await fetch(`http://${metricsEndpoint}/metrics`)).text();
+    return Number(/compute_busy_seconds_total\{job="run"\} ([0-9.]+)/.exec(text)?.[1] ?? 0);
+  };
+  const busyBefore = await busy();
+  const from = performance.now();
+  await finished('run-slow');
+  const to = performance.now();
+  assert.ok(
+    (await busy()) - busyBefore > 4 * (HEARTBEAT_MS / 1000),
+    'the kernels took long enough to matter',
+  );
+  const beats = coordinator.heard
+    .filter(
+      ({ workerId, kind, at }) => workerId === 'w1' && kind.$case === 'heartbeat' && at > from && at < to,
+    )
+    .map(({ at }) => at);
+  const gaps = beats.slice(1).map((at, i) => at - beats[i]!);
+  assert.ok(beats.length >= 0.7 * ((to - from) / HEARTBEAT_MS), `${beats.length} in ${to - from} ms`);
+  assert.ok(Math.max(...gaps) < 5 * HEARTBEAT_MS, `the longest silence was ${Math.max(...gaps)} ms`);
+  await release('run-slow', 1, ['w1']);
+});
+
+test('a report is sent again on a new stream until it is acknowledged, and work goes on meanwhile', async () => {
+  coordinator.acknowledges = false;
+  coordinator.send('w1', assignOf({ runId: 'run-again', generation: 1, spec: tinyRun(), workers: ['w1'] }));
+  await coordinator.report('checkpointStored', (value) => value.runId === 'run-again');
+  const first = coordinator.heard.findLast(({ workerId }) => workerId === 'w1')!.stream;
+  coordinator.cut('w1');
+  const again = await coordinator.report(
+    'checkpointStored',
+    (value, { stream }) => value.runId === 'run-again' && value.stage === 1 && stream > first,
+  );
+  assert.equal(again.step, 3);
+  const hello = coordinator.heard.findLast(
+    ({ kind, workerId }) => kind.$case === 'hello' && workerId === 'w1',
+  )!;
+  assert.ok(hello.kind.$case === 'hello');
+  assert.deepEqual(
+    hello.kind.value.leases.map(({ runId, generation }) => [runId, generation]),
+    [['run-again', 1]],
+  );
+  coordinator.acknowledges = true;
+  const end = await finished('run-again');
+  assert.equal(end.weightsDigest, (await finished('run-alone')).weightsDigest);
+  // Acknowledged now; another new stream brings nothing back.
+  coordinator.cut('w1');
+  await until('attached again', () => coordinator.attached('w1'));
+  await release('run-again', 1, ['w1']);
+});
+
+test('a new generation stops the loop and goes on from the state in hand; an old or repeated one changes nothing', async () => {
+  const spec = tinyRun(withTraining({ epochs: 12 }));
+  const workers = ['w1', 'w2'];
+  const runId = 'run-moved';
+  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
+  await coordinator.report('progress', (value) => value.runId === runId && (value.point?.step ?? 0) >= 4);
+  for (const id of workers) coordinator.send(id, assignOf({ runId, generation: 2, spec, workers }));
+  coordinator.send('w1', assignOf({ runId, generation: 2, spec, workers }));
+  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
+  const joined = await coordinator.report(
+    'progress',
+    (value) => value.runId === runId && value.generation === 2 && value.point !== undefined,
+  );
+  assert.ok((joined.point?.step ?? 0) > 4, 'it went on, it did not begin again');
+  await programs.get('w2')!.stop('SIGKILL');
+  coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'] }));
+  const moved = await finished(runId);
+  await release(runId, 3, ['w1']);
+  coordinator.send('w1', assignOf({ runId: 'run-still', generation: 1, spec, workers: ['w1'] }));
+  const still = await finished('run-still');
+  assert.equal(moved.weightsDigest, still.weightsDigest);
+  await release('run-still', 1, ['w1']);
+});
+
+test('a student waits for its teacher, says so, and starts when the checkpoint arrives', async () => {
+  const teacher = tinyRun({ kind: 'teacher', ...withTraining({ epochs: 1, seed: 11 }) });
+  const student = tinyRun({ kind: 'student', distillation: { teacher: 'run-teacher', weight: 10 } });
+  const assignStudent = assignOf({
+    runId: 'run-student',
+    generation: 1,
+    spec: student,
+    workers: ['w1'],
+    teacherRunId: 'run-teacher',
+    teacherStages: 1,
+  });
+  coordinator.send('w1', assignStudent);
+  const waiting = await coordinator.report(
+    'progress',
+    (value) => value.runId === 'run-student' && value.waitingForStage > 0,
+  );
+  assert.equal(waiting.waitingForStage, 1);
+  assert.equal(waiting.point, undefined);
+  coordinator.send('w2', assignOf({ runId: 'run-teacher', generation: 1, spec: teacher, workers: ['w2'] }));
+  const end = await finished('run-student');
+  assert.equal(end.step, 6);
+  const point = coordinator.heard.flatMap(({ kind }) =>
+    kind.$case === 'progress' && kind.value.runId === 'run-student' && kind.value.point
+      ? [kind.value.point]
+      : [],
+  );
+  assert.ok(point.length > 0 && point.every(({ lossKd }) => lossKd > 0), 'the distillation term is trained');
+  assert.ok((end.evaluation?.accuracyUntrained ?? Number.NaN) >= 0, 'a student is compared with its start');
+  await Promise.all([release('run-student', 1, ['w1']), finished('run-teacher')]);
+  await release('run-teacher', 1, ['w2']);
+});
+
+test('a broker that restarts fails nothing', async () => {
+  const spec = tinyRun(withTraining({ epochs: 6 }));
+  const workers = ['w1', 'w2'];
+  for (const id of workers)
+    coordinator.send(id, assignOf({ runId: 'run-broker', generation: 1, spec, workers }));
+  await coordinator.report(
+    'progress',
+    (value) => value.runId === 'run-broker' && (value.point?.step ?? 0) >= 2,
+  );
+  await nats.kill('SIGKILL');
+  await nats.restart();
+  const end = await finished('run-broker');
+  assert.equal(end.step, 18);
+  assert.ok(!coordinator.heard.some(({ kind }) => kind.$case === 'failed'), 'no run was reported as failed');
+  await release('run-broker', 1, workers);
+});
+
+test('numbers that are not finite fail the run as numeric with step and tensor; data that is not there as user', async () => {
+  const wild = tinyRun(
+    withTraining({ optimizer: { learningRate: 10, clipNorm: 1e30, weightDecay: 1 }, epochs: 40 }),
+  );
+  coordinator.send('w1', assignOf({ runId: 'run-wild', generation: 1, spec: wild, workers: ['w1'] }));
+  const failed = await coordinator.report('failed', (value) => value.runId === 'run-wild');
+  assert.equal(failed.cause, 'numeric');
+  assert.match(failed.message, /in step \d+/);
+  await release('run-wild', 1, ['w1']);
+  const lost = tinyRun({ data: { kind: 'folder', path: join(folder, 'nowhere'), holdout: 2 } });
+  coordinator.send('w1', assignOf({ runId: 'run-lost', generation: 1, spec: lost, workers: ['w1'] }));
+  const refused = await coordinator.report('failed', (value) => value.runId === 'run-lost');
+  assert.equal(refused.cause, 'user');
+  assert.match(refused.message, /nowhere/);
+  await release('run-lost', 1, ['w1']);
+});
+
+test('a checkpoint is verified on request, and one that does not exist is an answer too', async () => {
+  const specJson = JSON.stringify(tinyRun());
+  const ask = (requestId: string, stage: number) =>
+    coordinator.send('w2', {
+      $case: 'verify',
+      value: { requestId, runId: 'run-alone', stage, specJson, setPath: '' },
+    });
+  ask('v1', 0);
+  const { report } = await coordinator.report('verifyResult', (value) => value.requestId === 'v1');
+  assert.equal(report?.evaluation?.accuracy, (await finished('run-alone')).evaluation?.accuracy);
+  ask('v2', 9);
+  const { error } = await coordinator.report('verifyResult', (value) => value.requestId === 'v2');
+  assert.match(error, /no checkpoint 9/);
+});
+
+test('the first SIGTERM drains: the worker says so, keeps its run until it is released, and leaves with code 0', async () => {
+  const spec = tinyRun(withTraining({ epochs: 500 }));
+  coordinator.send('w2', assignOf({ runId: 'run-drained', generation: 1, spec, workers: ['w2'] }));
+  await coordinator.report('progress', (value) => value.runId === 'run-drained' && value.point !== undefined);
+  const program = programs.get('w2')!;
+  program.child.kill('SIGTERM');
+  await coordinator.report('draining', (_, { workerId }) => workerId === 'w2');
+  assert.equal(program.child.exitCode, null);
+  coordinator.send('w2', {
+    $case: 'release',
+    value: { runId: 'run-drained', generation: 1, reason: 'draining' },
+  });
+  assert.deepEqual(await program.ended, { code: 0, signal: null });
+  await coordinator.report('released', (value) => value.runId === 'run-drained');
+});

@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { CheckedDocument, WorkerHello } from '../../../coordinator/inputs.ts';
+import { CHANGE_INTERVAL_MS } from '../../../coordinator/roster.ts';
+import { schedule } from '../../../coordinator/scheduler.ts';
+import { initialState, runOf, type State } from '../../../coordinator/state.ts';
+import { step } from '../../../coordinator/step.ts';
+import type { RunSpec } from '../../../core/spec.ts';
+import { student, teacher, training } from '../../sim/specs.ts';
+import { FACTS } from '../../sim/world.ts';
+
+/** A fleet by hand: every input one millisecond after the last. */
+function fleet(...workers: Partial<WorkerHello>[]) {
+  let state: State = initialState;
+  let now = 0;
+  const connected = new Set<string>();
+  const give = (input: Parameters<typeof step>[1]) => {
+    now += 1;
+    const decision = step(state, input, { now, connected });
+    state = decision.state;
+    return decision;
+  };
+  const attach = (worker: Partial<WorkerHello>) => {
+    const hello: WorkerHello = {
+      workerId: `w${connected.size + 1}`,
+      incarnation: 'i',
+      version: '',
+      host: '',
+      pid: 1,
+      deviceKind: 'cpu',
+      deviceName: 'cpu',
+      deviceClass: 'cpu',
+      slots: 1,
+      leases: [],
+      metricsEndpoint: '',
+      ...worker,
+    };
+    connected.add(hello.workerId);
+    return give({ kind: 'attached', hello });
+  };
+  for (const worker of workers) attach(worker);
+  return {
+    give,
+    attach,
+    submit(spec: RunSpec): string {
+      const document: CheckedDocument = { kind: 'run', spec, facts: FACTS };
+      const { answer } = give({ kind: 'submit', documents: [document] });
+      return answer?.kind === 'submitted' ? answer.runIds[0]! : '';
+    },
+    pass(ms: number) {
+      now += ms;
+      return give({ kind: 'tick' });
+    },
+    report(workerId: string, report: Extract<Parameters<typeof step>[1], { kind: 'reported' }>['report']) {
+      return give({ kind: 'reported', workerId, incarnation: 'i', sequence: 1, report });
+    },
+    gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
+    run: (id: string) => runOf(state, id),
+    reason: (id: string) => schedule(state, { now, connected }).waiting.get(id) ?? '',
+  };
+}
+
+const one = { min: 1, max: 1 };
+const WAIT = CHANGE_INTERVAL_MS + 1;
+
+test('an elastic run takes idle workers, one change a second at most, and gives them back to a run that waits', () => {
+  const { submit, gang, attach, pass } = fleet({});
+  const elastic = submit(teacher({ workers: { min: 1, max: 3 } }));
+  assert.deepEqual(gang(elastic), ['w1']);
+  attach({});
+  attach({});
+  assert.deepEqual(gang(elastic), ['w1'], 'not within a second of its last change');
+  pass(WAIT);
+  assert.deepEqual(gang(elastic), ['w1', 'w2', 'w3'], 'both join in one change');
+  const waiting = submit(teacher({ workers: one }));
+  assert.deepEqual(gang(waiting), []);
+  pass(WAIT);
+  assert.deepEqual([gang(elastic), gang(waiting)], [['w1', 'w2'], ['w3']]);
+  pass(WAIT);
+  assert.deepEqual(gang(elastic), ['w1', 'w2'], 'nothing goes back and forth');
+});
+
+test('higher priorities go first, then the older; a lower one never takes workers from a higher', () => {
+  const { submit, gang, pass } = fleet({}, {});
+  const high = submit(teacher({ workers: { min: 1, max: 2 }, priority: 90 }));
+  pass(WAIT);
+  assert.equal(gang(high).length, 2);
+  const low = submit(teacher({ workers: one, priority: 10 }));
+  pass(WAIT);
+  assert.deepEqual([gang(high).length, gang(low)], [2, []]);
+  const even = submit(teacher({ workers: one, priority: 90 }));
+  pass(WAIT);
+  assert.deepEqual([gang(high).length, gang(even).length, gang(low).length], [1, 1, 0]);
+});
+
+test('a gang is placed whole or not at all, and its reason says how many are missing', () => {
+  const { submit, gang, reason, attach } = fleet({}, {});
+  const large = submit(teacher({ workers: { min: 3, max: 3 } }));
+  assert.deepEqual(gang(large), []);
+  assert.match(reason(large), /queued: 2 of 3 workers: 2 connected, more are needed/);
+  attach({});
+  assert.deepEqual(gang(large), ['w1', 'w2', 'w3']);
+});
+
+test('slots let one worker hold several runs, spread over the least loaded', () => {
+  const { submit, gang, reason } = fleet({ slots: 2 }, { slots: 2 });
+  const ids = Array.from({ length: 5 }, () => submit(teacher({ workers: one })));
+  assert.deepEqual(ids.map(gang), [['w1'], ['w2'], ['w1'], ['w2'], []]);
+  assert.match(reason(ids[4]!), /queued: 0 of 1 workers: 2 without a free slot/);
+});
+
+test('an exact run takes no worker of another device class and says so; an inexact one does', () => {
+  const exact = fleet({ deviceClass: 'cpu/avx512' }, { deviceClass: 'cpu/avx2' });
+  const id = exact.submit(teacher({ workers: { min: 1, max: 2 } }));
+  exact.pass(WAIT);
+  assert.deepEqual(exact.gang(id), ['w1']);
+  exact.give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  exact.pass(WAIT);
+  assert.equal(exact.run(id).state, 'queued');
+  assert.match(exact.reason(id), /queued: 0 of 1 workers: 1 of another device class than cpu\/avx512/);
+  const loose = fleet({ deviceClass: 'a' }, { deviceClass: 'b' });
+  const mixed = loose.submit(
+    teacher({ workers: { min: 2, max: 2 }, training: { ...training, exact: false } }),
+  );
+  assert.deepEqual(loose.gang(mixed), ['w1', 'w2']);
+});
+
+test('a student starts after its teacher has, runs beside it, and makes room when the teacher has nowhere to go', () => {
+  const { submit, gang, run, reason, give } = fleet({ slots: 1 }, { slots: 1 });
+  const first = submit(teacher({ workers: one }));
+  const blocker = submit(teacher({ workers: one }));
+  const late = submit(teacher({ workers: one }));
+  const follower = submit(student(late, { workers: one }));
+  assert.match(reason(follower), /its teacher run-3 has not started/);
+  give({ kind: 'cancel', id: first, reason: '' });
+  assert.deepEqual([gang(late), gang(follower)], [['w1'], []]);
+  give({ kind: 'cancel', id: blocker, reason: '' });
+  assert.deepEqual([gang(late), gang(follower)], [['w1'], ['w2']]);
+  give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  assert.deepEqual([gang(late), gang(follower)], [['w2'], []]);
+  assert.match(run(follower).reason, /its teacher run-3 needs w2/);
+});
+
+test('an infrastructure failure is tried elsewhere without charge, ten in a row without a checkpoint end the run', () => {
+  const { submit, gang, run, report, pass } = fleet({}, {});
+  const id = submit(teacher({ workers: one }));
+  const fail = () =>
+    report(gang(id)[0]!, {
+      kind: 'failed',
+      runId: id,
+      generation: run(id).generation,
+      cause: 'infrastructure',
+      message: 'broker away',
+      step: 3,
+    });
+  fail();
+  assert.deepEqual(gang(id), ['w2'], 'elsewhere');
+  report('w2', { kind: 'checkpointStored', runId: id, stage: 1, step: 4, bytes: 1, digest: 'd' });
+  for (let i = 0; i < 9; i++) {
+    assert.equal(run(id).state, 'running');
+    fail();
+    pass(60_000);
+  }
+  assert.equal(run(id).state, 'running', 'the checkpoint began the count anew');
+  fail();
+  assert.equal(run(id).state, 'failed');
+  assert.match(run(id).reason, /broker away .*10 failures in a row/);
+});
+
+test('reports of an older generation change nothing, except a stored checkpoint, and all are acknowledged', () => {
+  const { submit, run, report, give } = fleet({}, {});
+  const id = submit(teacher({ workers: { min: 2, max: 2 } }));
+  const old = run(id).generation;
+  give({ kind: 'lost', workerId: 'w2', incarnation: 'i', reason: 'test' });
+  assert.equal(run(id).state, 'queued');
+  const finished = report('w1', {
+    kind: 'finished',
+    runId: id,
+    generation: old,
+    step: 8,
+    weightsDigest: 'd',
+  });
+  assert.deepEqual(finished.events, []);
+  assert.deepEqual(finished.effects, [
+    { kind: 'send', workerId: 'w1', command: { kind: 'acknowledge', sequence: 1 } },
+  ]);
+  const stored = { kind: 'checkpointStored', runId: id, stage: 1, step: 4, bytes: 1, digest: 'd' } as const;
+  assert.deepEqual(
+    report('w1', stored).events.map((event) => event.kind),
+    ['run.checkpointed'],
+  );
+  assert.deepEqual(report('w1', stored).events, [], 'once');
+});
+
+test('a student fails with its teacher, with the reason', () => {
+  const { submit, run, report } = fleet({ slots: 2 });
+  const id = submit(teacher({ workers: one }));
+  const follower = submit(student(id, { workers: one }));
+  report('w1', {
+    kind: 'failed',
+    runId: id,
+    generation: 1,
+    cause: 'numeric',
+    message: 'step 3: loss is not finite',
+    step: 3,
+  });
+  assert.equal(run(id).state, 'failed');
+  assert.equal(run(follower).state, 'failed');
+  assert.match(run(follower).reason, /its teacher run-1 failed: step 3: loss is not finite/);
+});
