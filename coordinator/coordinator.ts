@@ -16,8 +16,10 @@ import type { Effect } from './inputs.ts';
 import { openJournal } from './journal.ts';
 import { createLinks, type Links } from './links.ts';
 import { createMetrics, serveMetrics } from './metrics.ts';
+import type { Observed } from './observed.ts';
 import { createProgressBoard } from './progress.ts';
 import { createRecords } from './records.ts';
+import { createReplayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { createFleetService } from './service.ts';
 import type { State } from './state.ts';
@@ -36,6 +38,8 @@ export interface Coordinator {
 
 /** How often time is let pass: losses are judged, postponed elastic changes made. */
 const TICK_MS = 200;
+/** How often a coordinator that may have nothing to append asks whether it still leads. */
+const LEAD_CHECK_MS = 1_000;
 const CLOSE_GRACE_MS = 1_000;
 
 export async function startCoordinator(options: {
@@ -60,11 +64,18 @@ export async function startCoordinator(options: {
     await ensureStreams(connection, { clock });
     const links = createLinks({ clock, log, limits: config });
     const progress = createProgressBoard();
+    const observe = (): Observed => ({
+      now: clock.now(),
+      connected: links.connected,
+      stepOf: (runId) => progress.of(runId)?.point.step,
+      speedOf: progress.speedOf,
+    });
+    links.onDetach(progress.forgetWorker);
     let driver: Driver | undefined;
     const broker = { connected: true };
     const metrics = createMetrics({
       version: options.version,
-      gauged: () => driver && gaugedOf(driver, links, { now: clock.now(), broker }),
+      gauged: () => driver && gaugedOf(driver, links, { observed: observe(), broker }),
     });
     const journal = openJournal({ connection, onAppend: metrics.appended });
     driver = await createDriver({
@@ -72,7 +83,7 @@ export async function startCoordinator(options: {
       clock,
       log,
       version: options.version,
-      connected: () => links.connected,
+      observe,
       perform: (effect) => perform(links, effect),
       onEvent(event, before, after) {
         logEvent(log, event);
@@ -82,8 +93,9 @@ export async function startCoordinator(options: {
     releases.push(driver.close);
     links.expect(driver.state.workers);
     const verifier = createVerifier({ links, state: () => driver.state });
+    const replayer = createReplayer({ links, state: () => driver.state });
     const store = createArtefactStore({ connection, clock });
-    const parts = { driver, journal, links, progress, verifier, clock, log };
+    const parts = { driver, journal, links, progress, verifier, replayer, clock, log, observe };
     const fleetService = createFleetService({
       ...parts,
       records: createRecords({ connection, store }),
@@ -138,14 +150,14 @@ function logEvent(log: Logger, event: Event): void {
 function gaugedOf(
   driver: Driver,
   links: Links,
-  at: { now: number; broker: { connected: boolean } },
+  at: { observed: Observed; broker: { connected: boolean } },
 ): {
   state: State;
   waiting: ReadonlyMap<string, string>;
   natsConnected: boolean;
   lastSeenMs: Links['lastSeenMs'];
 } {
-  const { waiting } = schedule(driver.state, { now: at.now, connected: links.connected });
+  const { waiting } = schedule(driver.state, at.observed);
   return { state: driver.state, waiting, natsConnected: at.broker.connected, lastSeenMs: links.lastSeenMs };
 }
 
@@ -185,5 +197,9 @@ function startTicking(driver: Driver, links: Links): () => void {
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
     driver.submit({ kind: 'tick' }).catch(ignore);
   }, TICK_MS);
-  return () => clearInterval(timer);
+  const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
+  return () => {
+    clearInterval(timer);
+    clearInterval(leadTimer);
+  };
 }

@@ -4,18 +4,13 @@
 import type { Decided, Event } from './events.ts';
 import { evolve } from './evolve.ts';
 import type { Command, Effect } from './inputs.ts';
+import type { Observed } from './observed.ts';
 import type { State } from './state.ts';
 import type { Table } from './table.ts';
 
-export interface Context {
-  readonly now: number;
-  /** Workers that are on a stream now; others get no new work. */
-  readonly connected: ReadonlySet<string>;
-}
-
 export interface Draft {
   state: State;
-  readonly context: Context;
+  readonly context: Observed;
   readonly events: Event[];
   readonly effects: Effect[];
 }

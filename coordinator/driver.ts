@@ -9,6 +9,7 @@ import type { Event } from './events.ts';
 import { evolve } from './evolve.ts';
 import type { Answer, Effect, Input } from './inputs.ts';
 import type { Journal } from './journal.ts';
+import type { Observed } from './observed.ts';
 import { initialState, type State } from './state.ts';
 import { type Decision, step } from './step.ts';
 
@@ -21,6 +22,8 @@ export interface Driver {
   onChange(listener: () => void): () => void;
   /** Something volatile changed: progress, a connection. */
   touch(): void;
+  /** Asks the broker whether this coordinator still leads; what it finds is told by `failed`. */
+  confirmLead(): Promise<void>;
   /** Resolves when the lead is lost or the journal cannot be written; never otherwise. */
   readonly failed: Promise<FleetError>;
   close(): Promise<void>;
@@ -40,7 +43,7 @@ export async function createDriver(options: {
   clock: Clock;
   log: Logger;
   version: string;
-  connected: () => ReadonlySet<string>;
+  observe: () => Observed;
   perform: (effect: Effect) => void;
   /** Sees each event once, after it is on disk; not those of the replay. */
   onEvent?: (event: Event, before: State, after: State) => void;
@@ -78,8 +81,7 @@ export async function createDriver(options: {
     const decided: { waiting: Waiting; decision: Decision }[] = [];
     for (const waiting of queue.splice(0)) {
       try {
-        const context = { now: clock.now(), connected: options.connected() };
-        const decision = step(after, waiting.input, context);
+        const decision = step(after, waiting.input, options.observe());
         after = decision.state;
         decided.push({ waiting, decision });
       } catch (caught) {
@@ -148,6 +150,18 @@ export async function createDriver(options: {
       return () => listeners.delete(listener);
     },
     touch: notify,
+    async confirmLead() {
+      if (stopped !== undefined || working !== undefined) return;
+      try {
+        await journal.confirmLead();
+      } catch (caught) {
+        const error = toFleetError(caught);
+        // A broker that does not answer now is asked again; only a lead that is lost is final.
+        if (error.code !== 'aborted') return;
+        stop(error);
+        fail(error);
+      }
+    },
     failed,
     async close() {
       await working;

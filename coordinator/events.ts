@@ -2,6 +2,7 @@
 // is never given another meaning; a field is only added, and optional. What an event does to the state is evolve.ts'.
 
 import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
+import type { Blame } from './blame.ts';
 import type { Costs, DataFacts, EndState, EvaluationState, Member } from './state.ts';
 
 export type Event = { readonly atMs: number } & (
@@ -97,12 +98,25 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
   | {
+      /** A worker was lost while it held the run, which may be why. */
+      readonly kind: 'run.blamed';
+      readonly runId: string;
+      readonly workerId: string;
+      readonly blame: Blame;
+      readonly reason: string;
+    }
+  | {
       readonly kind: 'run.checkpointed';
       readonly runId: string;
       readonly stage: number;
       readonly step: number;
       readonly bytes: number;
       readonly digest: string;
+      /** 64 bits of the weights, and of the whole state, hex. */
+      readonly weightsDigest?: string;
+      readonly stateDigest?: string;
+      /** Which samples were counted so far; core/ledger.ts. */
+      readonly ledgerDigest?: string;
       readonly workerId: string;
     }
   | {

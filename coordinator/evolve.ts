@@ -1,6 +1,7 @@
 // The fold: state x event -> state. Decides nothing, judges nothing, knows no clock: whatever is in the journal has
 // happened. The same journal always gives the same state, and each event costs about the same however much came before.
 
+import { NO_BLAME } from './blame.ts';
 import type { Event, EventOf } from './events.ts';
 import {
   type Member,
@@ -56,6 +57,8 @@ export function evolve(before: State, event: Event): State {
         infrastructureFailures: runOf(state, event.runId).infrastructureFailures + 1,
         avoid: { workerId: event.workerId, untilMs: event.avoidUntilMs },
       });
+    case 'run.blamed':
+      return withRun(state, event.runId, { blame: event.blame });
     case 'run.checkpointed':
       return runCheckpointed(state, event);
     case 'run.finished':
@@ -197,6 +200,7 @@ function runCreated(before: State, event: EventOf<'run.created'>): State {
     changedAtMs: event.atMs,
     queuedAtMs: event.atMs,
     infrastructureFailures: 0,
+    blame: NO_BLAME,
     checkpoints: [],
   };
   let state: State = {
@@ -244,6 +248,7 @@ function runCheckpointed(state: State, event: EventOf<'run.checkpointed'>): Stat
       (a, b) => a.stage - b.stage,
     ),
     infrastructureFailures: 0,
+    blame: NO_BLAME,
   });
 }
 

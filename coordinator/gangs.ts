@@ -6,14 +6,20 @@ import type { Decided } from './events.ts';
 import type { Command, LeaseClaim } from './inputs.ts';
 import { placeShards } from './placement.ts';
 import { replacementsFor } from './scheduler.ts';
-import { openRuns, type RunState, runOf, type State } from './state.ts';
+import { type Member, openRuns, type RunState, runOf, type State } from './state.ts';
 import { lookup } from './table.ts';
 
 /** Gives a run these members in rank order, or with none puts it back into the queue. Who is dropped is released. */
 export function setGang(
   draft: Draft,
   run: RunState,
-  change: { workerIds: readonly string[]; reason: string; gone?: string },
+  change: {
+    workerIds: readonly string[];
+    reason: string;
+    gone?: string;
+    /** Shards of each, where that has been decided. */
+    members?: readonly Member[];
+  },
 ): void {
   const { workerIds, reason, gone } = change;
   const dropped = run.gang.filter(({ workerId }) => !workerIds.includes(workerId) && workerId !== gone);
@@ -24,7 +30,9 @@ export function setGang(
       kind: 'run.assigned',
       runId: run.id,
       generation: run.generation + 1,
-      members: placeShards(workerIds, run.spec.training.shards),
+      members:
+        change.members ??
+        placeShards(workerIds, run.spec.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
       deviceClass: draft.state.workers.get(workerIds[0]!)!.deviceClass,
       reason,
     });

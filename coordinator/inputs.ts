@@ -45,6 +45,9 @@ export type Report =
       readonly step: number;
       readonly bytes: number;
       readonly digest: string;
+      readonly weightsDigest?: string;
+      readonly stateDigest?: string;
+      readonly ledgerDigest?: string;
     }
   | {
       readonly kind: 'finished';
@@ -70,7 +73,12 @@ export type Input =
   | { readonly kind: 'started'; readonly version: string }
   | { readonly kind: 'submit'; readonly documents: readonly CheckedDocument[] }
   | { readonly kind: 'cancel'; readonly id: string; readonly reason: string }
-  | { readonly kind: 'attached'; readonly hello: WorkerHello }
+  | {
+      readonly kind: 'attached';
+      readonly hello: WorkerHello;
+      /** When an earlier process of this worker was last there, if this coordinator has seen it. */
+      readonly goneAtMs?: number;
+    }
   | {
       readonly kind: 'reported';
       readonly workerId: string;
@@ -83,6 +91,8 @@ export type Input =
       readonly workerId: string;
       readonly incarnation: string;
       readonly reason: string;
+      /** When it was last there, if this coordinator has seen it. */
+      readonly goneAtMs?: number;
     }
   /** Time has passed. */
   | { readonly kind: 'tick' };

@@ -24,6 +24,8 @@ export interface Journal {
   replay(): AsyncGenerator<Event>;
   /** Resolves when all are on disk; `aborted` when another coordinator has written, i.e. the lead is lost. */
   append(events: readonly Event[]): Promise<void>;
+  /** Throws `aborted` when another coordinator has written: one that has nothing to append would not notice otherwise. */
+  confirmLead(): Promise<void>;
   /** All events on disk now, for those who ask why; does not touch the position of appends. */
   read(): AsyncGenerator<Event>;
 }
@@ -46,6 +48,7 @@ export function openJournal(options: {
   const writer = randomUUID();
   let sequence = 0;
   let group = 0;
+  let appending = false;
 
   async function appendGroup(events: readonly Event[]): Promise<void> {
     const message: Group = { writer, group: ++group, events };
@@ -90,7 +93,21 @@ export function openJournal(options: {
       }
     },
     async append(events) {
-      for (const part of partition(events)) await appendGroup(part);
+      appending = true;
+      try {
+        for (const part of partition(events)) await appendGroup(part);
+      } finally {
+        appending = false;
+      }
+    },
+    async confirmLead() {
+      if (appending) return;
+      const groupBefore = group;
+      const manager = await jetstreamManager(connection, { timeout: APPEND_TIMEOUT_MS });
+      const { state } = await manager.streams.info(JOURNAL_STREAM);
+      // What was appended meanwhile found out for itself.
+      if (appending || group !== groupBefore || state.last_seq <= sequence) return;
+      throw leadLost(sequence);
     },
     async *read() {
       for await (const group of groups(client, connection)) yield* group.events;
@@ -98,11 +115,11 @@ export function openJournal(options: {
   };
 }
 
-function leadLost(sequence: number, cause: unknown): FleetError {
+function leadLost(sequence: number, cause?: unknown): FleetError {
   return new FleetError(
     'aborted',
     `the lead is lost: another coordinator has written to the journal after sequence ${sequence}`,
-    { cause },
+    cause === undefined ? {} : { cause },
   );
 }
 

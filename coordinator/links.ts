@@ -10,7 +10,7 @@ import type { State } from './state.ts';
 
 /** The stream as this file sees it: worker-service.ts turns commands into messages. */
 export interface Stream {
-  send(command: Command | VerifyCommand): void;
+  send(command: Command | RequestCommand): void;
   /** Ends the stream with a reason; the worker dials again if it lives. */
   end(reason: string): void;
 }
@@ -25,6 +25,25 @@ export interface VerifyCommand {
   readonly setPath: string;
 }
 
+export interface ReplayCommand {
+  readonly kind: 'replay';
+  readonly requestId: string;
+  readonly runId: string;
+  readonly specJson: string;
+  readonly fromStage: number;
+  readonly toStage: number;
+  readonly eachStep: boolean;
+  readonly teacherRunId: string;
+  readonly teacherStages: number;
+  readonly deviceClass: string;
+}
+export interface ForgetCommand {
+  readonly kind: 'forget';
+  readonly requestId: string;
+}
+/** What somebody waits for now, and nothing that lasts follows from. */
+export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
+
 export interface Links {
   /** Workers on a stream now. */
   readonly connected: ReadonlySet<string>;
@@ -33,16 +52,17 @@ export interface Links {
   lastSeenMs(workerId: string): number | undefined;
   /** The refusal when another living process has this id. */
   refusalOf(hello: WorkerHello): string | undefined;
-  attach(hello: WorkerHello, stream: Stream): void;
+  /** Gives the time at which an earlier process of this worker was last there, if there was one. */
+  attach(hello: WorkerHello, stream: Stream): number | undefined;
   /** The stream has ended; ignored when a newer one took its place. */
   detach(workerId: string, stream: Stream): void;
   seen(workerId: string, stream: Stream): boolean;
   draining(workerId: string): void;
-  send(workerId: string, command: Command | VerifyCommand): boolean;
+  send(workerId: string, command: Command | RequestCommand): boolean;
   disconnect(workerId: string, incarnation: string, reason: string): void;
   onDetach(listener: (workerId: string) => void): void;
   /** Judges everybody; the verdicts become inputs. */
-  judge(): { workerId: string; incarnation: string; reason: string }[];
+  judge(): { workerId: string; incarnation: string; reason: string; goneAtMs?: number }[];
   close(): void;
 }
 
@@ -58,6 +78,11 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   const connected = new Set<string>();
   const listeners: ((workerId: string) => void)[] = [];
   let judgedAtMs = clock.monotonic();
+
+  /** On the wall clock: the end of its stream, or what was last heard. */
+  function goneAtMs({ presence }: Link): number {
+    return clock.now() - (clock.monotonic() - (presence.detachedAtMs ?? presence.lastSeenMs));
+  }
 
   function leave(workerId: string, link: Link): void {
     link.stream = undefined;
@@ -105,6 +130,8 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       });
       connected.add(hello.workerId);
       log.info({ worker: hello.workerId, leases: hello.leases.length }, 'worker attached');
+      const isAnother = before !== undefined && before.incarnation !== hello.incarnation;
+      return isAnother && !before.presence.awaited ? goneAtMs(before) : undefined;
     },
     detach(workerId, stream) {
       const link = links.get(workerId);
@@ -147,7 +174,10 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       if (deafMs > 0) for (const link of links.values()) shiftPresence(link, deafMs, now);
       return [...links].flatMap(([workerId, link]) => {
         const reason = lossOf(link.presence, now, limits);
-        return reason === undefined ? [] : [{ workerId, incarnation: link.incarnation, reason }];
+        if (reason === undefined) return [];
+        const verdict = { workerId, incarnation: link.incarnation, reason };
+        // One that was only awaited has not been seen by this coordinator.
+        return [link.presence.awaited ? verdict : { ...verdict, goneAtMs: goneAtMs(link) }];
       });
     },
     close() {

@@ -1,28 +1,79 @@
-// Which shards each member of a gang holds. Decides sizes only: aligned power-of-two blocks, as even as such blocks can be,
-// in rank order. Results do not depend on it (DESIGN 5); speed does. Who is a member is the scheduler's decision.
+// Which shards each member of a gang holds, and when that is worth changing. Decides sizes only, in rank order: proportional
+// to what each member computes, as well as whole shards allow. Results do not depend on it (DESIGN 5: any range of shards is
+// a sum of whole subtrees of the canonical tree), speed does. Who is a member is the scheduler's decision.
 
-import type { Member } from './state.ts';
+import type { Observed } from './observed.ts';
+import type { Member, RunState } from './state.ts';
+
+/** A step takes as long as its slowest member; a change costs the gang a synchronisation, so it has to gain this factor. */
+const GAIN_MIN = 1.2;
+/** A measured speed needs some seconds to settle after a change; and what goes back and forth gains nothing. */
+export const REBALANCE_INTERVAL_MS = 10_000;
 
 /**
- * With p the largest power of two that is not above the number of members: p blocks of V/p shards, and as many of them
- * halved as members are left over. So no member holds more than twice what another does, and each block is a whole
- * subtree of the canonical sum. `shards` is a power of two and not below the number of members.
+ * Shares the shards out so that the slowest member is as early done as possible: everybody gets one, and each further shard
+ * goes to whoever is then done first (of equals the lower rank), which is optimal for whole shards. A speed that is not
+ * known counts as the mean of the known ones. `shards` is not below the number of members.
  */
-export function placeShards(workerIds: readonly string[], shards: number): Member[] {
-  const count = workerIds.length;
-  if (count < 1 || count > shards || (shards & (shards - 1)) !== 0)
-    throw new Error(`assertion: ${count} members cannot share ${shards} shards`);
-  let blocks = 1;
-  while (blocks * 2 <= count) blocks *= 2;
-  const whole = shards / blocks;
-  // The later ranks get the halves: rank 0 has the checkpoints to write, but it also is the one that was there longest,
-  // and a member that stays keeps its block more often this way.
-  const wholes = blocks - (count - blocks);
-  let first = 0;
+export function placeShards(
+  workerIds: readonly string[],
+  shards: number,
+  speedOf: (workerId: string) => number | undefined = () => undefined,
+): Member[] {
+  if (workerIds.length < 1 || workerIds.length > shards)
+    throw new Error(`assertion: ${workerIds.length} members cannot share ${shards} shards`);
+  const speeds = completed(workerIds.map(speedOf));
+  const counts = workerIds.map(() => 1);
+  for (let left = shards - workerIds.length; left > 0; left--) {
+    let best = 0;
+    for (let rank = 1; rank < counts.length; rank++)
+      if ((counts[rank]! + 1) / speeds[rank]! < (counts[best]! + 1) / speeds[best]!) best = rank;
+    counts[best]! += 1;
+  }
+  let shardFirst = 0;
   return workerIds.map((workerId, rank) => {
-    const shardCount = rank < wholes ? whole : whole / 2;
-    const member = { workerId, shardFirst: first, shardCount };
-    first += shardCount;
+    const shardCount = counts[rank]!;
+    const member = { workerId, shardFirst, shardCount };
+    shardFirst += shardCount;
     return member;
   });
+}
+
+/** The placement that a running gang should change to now, with the reason; undefined while that is not worth it. */
+export function rebalanced(
+  run: RunState,
+  observed: Observed,
+): { readonly members: readonly Member[]; readonly reason: string } | undefined {
+  const { gang } = run;
+  if (gang.length < 2 || observed.now - run.changedAtMs < REBALANCE_INTERVAL_MS) return undefined;
+  const speedOf = (workerId: string) => observed.speedOf?.(run.id, workerId);
+  if (gang.some(({ workerId }) => !isSpeed(speedOf(workerId)))) return undefined;
+  const members = placeShards(
+    gang.map(({ workerId }) => workerId),
+    run.spec.training.shards,
+    speedOf,
+  );
+  const slowest = (placement: readonly Member[]) =>
+    Math.max(...placement.map(({ workerId, shardCount }) => shardCount / speedOf(workerId)!));
+  const gain = slowest(gang) / slowest(members);
+  if (gain < GAIN_MIN) return undefined;
+  const shares = members.map(
+    ({ workerId, shardCount }, rank) =>
+      `${workerId} ${speedOf(workerId)!.toFixed(1)} images/s: ${gang[rank]!.shardCount} to ${shardCount} shards`,
+  );
+  return {
+    members,
+    reason: `shards follow speed, a step gains ${Math.round((1 - 1 / gain) * 100)} %: ${shares.join(', ')}`,
+  };
+}
+
+function isSpeed(speed: number | undefined): speed is number {
+  return speed !== undefined && Number.isFinite(speed) && speed > 0;
+}
+
+/** Every speed, unknown ones guessed from the others. */
+function completed(speeds: readonly (number | undefined)[]): number[] {
+  const known = speeds.filter(isSpeed);
+  const mean = known.length === 0 ? 1 : known.reduce((sum, speed) => sum + speed, 0) / known.length;
+  return speeds.map((speed) => (isSpeed(speed) ? speed : mean));
 }

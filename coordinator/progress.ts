@@ -1,5 +1,5 @@
-// How far runs are: the newest step point of each, as their workers report it a few times a second. Volatile by design:
-// after a restart of the coordinator it is there again within a second, and nothing is decided by it.
+// How far and how fast runs are: the newest step point of each, and what each worker computes for it, as workers report it a
+// few times a second. Volatile by design: after a restart of the coordinator it is there again within a second.
 
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from './state.ts';
@@ -15,6 +15,10 @@ export interface ProgressBoard {
   of(runId: string): Progress | undefined;
   /** Takes a report about the current generation; others are old. */
   report(run: RunState, workerId: string, progress: Progress): boolean;
+  /** What a worker computes for the runs it holds, images a second. Runs that it does not name are not its any more. */
+  measured(workerId: string, speeds: ReadonlyMap<string, number>): void;
+  speedOf(runId: string, workerId: string): number | undefined;
+  forgetWorker(workerId: string): void;
 }
 
 /** Runs whose last point is kept; the loss of a run that ended long ago is in its history. */
@@ -22,6 +26,8 @@ const RUNS_MAX = 2_000;
 
 export function createProgressBoard(): ProgressBoard {
   const newest = new Map<string, Progress>();
+  /** By worker, then by run. */
+  const speeds = new Map<string, ReadonlyMap<string, number>>();
   return {
     of: (runId) => newest.get(runId),
     report(run, workerId, progress) {
@@ -41,5 +47,8 @@ export function createProgressBoard(): ProgressBoard {
       if (newest.size > RUNS_MAX && oldest !== undefined) newest.delete(oldest);
       return true;
     },
+    measured: (workerId, measured) => void speeds.set(workerId, measured),
+    speedOf: (runId, workerId) => speeds.get(workerId)?.get(runId),
+    forgetWorker: (workerId) => void speeds.delete(workerId),
   };
 }

@@ -6,7 +6,7 @@ import { jetstream } from '@nats-io/jetstream';
 import { decodeCheckpoint } from '../core/checkpoint/format.ts';
 import type { ArtefactStore } from '../core/checkpoint/store.ts';
 import { FleetError } from '../core/errors.ts';
-import { exportSafetensors } from '../core/model/export.ts';
+import { type ExportFormat, exportModel } from '../core/model/export-format.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import {
   checkpointKey,
@@ -31,7 +31,8 @@ export interface Records {
     signal: AbortSignal;
   }): AsyncGenerator<LogLine>;
   evaluation(run: RunState): Promise<EvaluationReport>;
-  exported(run: RunState, stage: number): AsyncGenerator<ExportChunk>;
+  /** In chunks; stage 0 is the newest. Safetensors unless another format is named. */
+  exported(run: RunState, stage: number, format?: ExportFormat): AsyncGenerator<ExportChunk>;
 }
 
 /** Bytes of one message of an export; the measured best for gRPC streams. */
@@ -66,7 +67,7 @@ export function createRecords(options: { connection: NatsConnection; store: Arte
         );
       }
     },
-    exported: (run, stage) => exported(store, run, stage),
+    exported: (run, stage, format = 'safetensors') => exported(store, run, stage, format),
   };
 }
 
@@ -97,7 +98,12 @@ async function* messages(
   }
 }
 
-async function* exported(store: ArtefactStore, run: RunState, wanted: number): AsyncGenerator<ExportChunk> {
+async function* exported(
+  store: ArtefactStore,
+  run: RunState,
+  wanted: number,
+  format: ExportFormat,
+): AsyncGenerator<ExportChunk> {
   const stage = wanted === 0 ? run.checkpoints.at(-1)?.stage : wanted;
   if (stage === undefined || !run.checkpoints.some((checkpoint) => checkpoint.stage === stage)) {
     const known = run.checkpoints.map((checkpoint) => checkpoint.stage).join(', ');
@@ -109,7 +115,8 @@ async function* exported(store: ArtefactStore, run: RunState, wanted: number): A
   const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
   const checkpoint = decodeCheckpoint(bytes);
   const network = buildNetwork(run.spec.network);
-  const file = exportSafetensors({
+  const file = exportModel({
+    format,
     network,
     layout: layoutOf(network, { classes: run.facts.classes }),
     weights: checkpoint.weights,

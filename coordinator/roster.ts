@@ -1,20 +1,22 @@
 // The table at which workers are given out: who is there, what each holds, and the gangs as they will be. It changes while
 // scheduler.ts places runs, within one call and nowhere else; whom a run can use and when a gang may change is said here.
 
+import { isSuspect } from './blame.ts';
+import type { Observed } from './observed.ts';
 import { openRuns, type RunState, runOf, type State, type WorkerState } from './state.ts';
 
 /** Elastic changes of one gang keep this distance: each costs the gang a synchronisation. */
 export const CHANGE_INTERVAL_MS = 1_000;
 
-export interface Roster {
-  readonly now: number;
+export interface Roster extends Observed {
   readonly runs: readonly RunState[];
   readonly state: State;
   /** Workers that may get work: attached, connected, not draining. */
   readonly live: readonly WorkerState[];
-  readonly connected: ReadonlySet<string>;
   /** Runs held, by worker; changes while placing. */
   readonly held: Map<string, number>;
+  /** Workers that hold a suspect, which shares with nobody; changes while placing. */
+  readonly alone: Set<string>;
   /** Gangs as they will be; changes while placing. */
   readonly gangs: Map<string, string[]>;
   readonly reasons: Map<string, string>;
@@ -23,15 +25,17 @@ export interface Roster {
   readonly victims: readonly RunState[];
 }
 
-export function rosterOf(state: State, context: { now: number; connected: ReadonlySet<string> }): Roster {
+export function rosterOf(state: State, context: Observed): Roster {
   const runs = openRuns(state);
   const held = new Map<string, number>();
   const gangs = new Map<string, string[]>();
+  const alone = new Set<string>();
   for (const run of runs) {
     if (run.state !== 'running') continue;
     const members = run.gang.map((member) => member.workerId);
     gangs.set(run.id, members);
     for (const id of members) held.set(id, (held.get(id) ?? 0) + 1);
+    if (isSuspect(run, context)) for (const id of members) alone.add(id);
   }
   const live = [...state.workers.values()].filter(
     (worker) => worker.state === 'attached' && context.connected.has(worker.id),
@@ -42,6 +46,7 @@ export function rosterOf(state: State, context: { now: number; connected: Readon
     state,
     live,
     held,
+    alone,
     gangs,
     reasons: new Map(),
     waiting: new Map(),
@@ -68,8 +73,11 @@ export function isOfClass(run: RunState, worker: WorkerState): boolean {
   return !run.spec.training.exact || run.deviceClass === undefined || run.deviceClass === worker.deviceClass;
 }
 
-export function isFree(roster: Roster, worker: WorkerState): boolean {
-  return (roster.held.get(worker.id) ?? 0) < worker.slots;
+/** It has a slot for this run; a suspect gets a worker for itself. */
+export function isFree(roster: Roster, worker: WorkerState, run: RunState): boolean {
+  const held = roster.held.get(worker.id) ?? 0;
+  if (held >= worker.slots || roster.alone.has(worker.id)) return false;
+  return held === 0 || !isSuspect(run, roster);
 }
 
 /** Its minimum could be met if everything else stood aside. */
@@ -94,18 +102,24 @@ export function largestClass(run: RunState, workers: readonly WorkerState[]): Wo
 /** Not too soon after its last change, nor while one of its members is away and may be about to be lost or to come back. */
 export function mayChange(roster: Roster, run: RunState): boolean {
   if (run.state === 'queued') return true;
+  return roster.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, roster.connected);
+}
+
+/** It trains, with everybody there. */
+export function isSettled(run: RunState, connected: ReadonlySet<string>): boolean {
   // With its last checkpoint stored a run only evaluates; another gang would make it do that twice.
   if (run.checkpoints.at(-1)?.stage === run.spec.training.epochs) return false;
-  return (
-    roster.now - run.changedAtMs >= CHANGE_INTERVAL_MS &&
-    run.gang.every((member) => roster.connected.has(member.workerId))
-  );
+  return run.gang.every((member) => connected.has(member.workerId));
 }
 
 export function setGang(roster: Roster, run: RunState, members: string[], reason: string): void {
   const before = roster.gangs.get(run.id) ?? [];
   for (const id of before) roster.held.set(id, (roster.held.get(id) ?? 1) - 1);
   for (const id of members) roster.held.set(id, (roster.held.get(id) ?? 0) + 1);
+  if (isSuspect(run, roster)) {
+    for (const id of before) roster.alone.delete(id);
+    for (const id of members) roster.alone.add(id);
+  }
   roster.gangs.set(run.id, members);
   roster.reasons.set(run.id, reason);
 }

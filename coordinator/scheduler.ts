@@ -6,6 +6,9 @@
 // round, so that no gang takes all. A run that finds too few workers takes surplus members of elastic gangs of its
 // priority or below, and a teacher may take all of its own students, who would wait for it for ever.
 
+import { isSuspect } from './blame.ts';
+import type { Observed } from './observed.ts';
+import { reclaim } from './reclaim.ts';
 import {
   chooseClass,
   fitting,
@@ -39,18 +42,18 @@ export interface Scheduling {
 /** Workers that could take the places of lost members now, so that those who stay keep what they have in memory. */
 export function replacementsFor(
   state: State,
-  context: { now: number; connected: ReadonlySet<string> },
+  context: Observed,
   options: { run: RunState; survivors: readonly string[]; without: string },
 ): string[] {
   const roster = rosterOf(state, context);
   const { run, survivors, without } = options;
   const free = fitting(roster, run).filter(
-    (worker) => worker.id !== without && !survivors.includes(worker.id) && isFree(roster, worker),
+    (worker) => worker.id !== without && !survivors.includes(worker.id) && isFree(roster, worker, run),
   );
   return chooseClass(roster, run, free).map((worker) => worker.id);
 }
 
-export function schedule(state: State, context: { now: number; connected: ReadonlySet<string> }): Scheduling {
+export function schedule(state: State, context: Observed): Scheduling {
   const roster = rosterOf(state, context);
   const queued = roster.runs.filter((run) => run.state === 'queued').sort(byUrgency);
   const blocked: RunState[] = [];
@@ -77,7 +80,7 @@ function placeMinimum(roster: Roster, run: RunState, blocked: RunState[]): void 
     chooseClass(
       roster,
       run,
-      open.filter((worker) => isFree(roster, worker)),
+      open.filter((worker) => isFree(roster, worker, run)),
     );
   const chosen = choose();
   if (chosen.length >= min || reclaim(roster, run, chosen, open)) {
@@ -116,67 +119,6 @@ function isReserved(
   );
 }
 
-/** Frees workers for a run by shrinking gangs that can spare members, or sending home students of a teacher. All or nothing. */
-function reclaim(
-  roster: Roster,
-  run: RunState,
-  have: readonly WorkerState[],
-  fit: readonly WorkerState[],
-): boolean {
-  const useful = new Map(
-    fit.filter((worker) => !isFree(roster, worker)).map((worker) => [worker.id, worker]),
-  );
-  const sameClass = (worker: WorkerState, chosen: readonly WorkerState[]) =>
-    !run.spec.training.exact || chosen.every((other) => other.deviceClass === worker.deviceClass);
-  const gained: { victim: RunState; worker: WorkerState }[] = [];
-  const missing = () => run.spec.workers.min - have.length - gained.length;
-  for (const victim of victimsOf(roster, run)) {
-    let spare = sparable(roster, run, victim);
-    for (const id of [...(roster.gangs.get(victim.id) ?? [])].reverse()) {
-      const worker = useful.get(id);
-      if (missing() <= 0 || spare <= 0) break;
-      if (worker === undefined || !sameClass(worker, [...have, ...gained.map((gain) => gain.worker)]))
-        continue;
-      gained.push({ victim, worker });
-      useful.delete(id);
-      spare--;
-    }
-  }
-  if (missing() > 0) return false;
-  for (const { victim, worker } of gained) dropMember(roster, victim, worker, run);
-  return true;
-}
-
-function dropMember(roster: Roster, victim: RunState, worker: WorkerState, run: RunState): void {
-  const rest = (roster.gangs.get(victim.id) ?? []).filter((id) => id !== worker.id);
-  const reason =
-    rest.length === 0
-      ? `its teacher ${run.id} needs ${worker.id}`
-      : `gives ${worker.id} to ${run.id}, which needs ${run.spec.workers.min} to start`;
-  setGang(roster, victim, rest, reason);
-}
-
-/** Whose members may be taken, in this order: lowest priority first, then the largest surplus. */
-function victimsOf(roster: Roster, run: RunState): RunState[] {
-  return roster.victims
-    .filter((victim) => victim.id !== run.id && sparable(roster, run, victim) > 0)
-    .sort(
-      (a, b) =>
-        a.spec.priority - b.spec.priority ||
-        sparable(roster, run, b) - sparable(roster, run, a) ||
-        (a.id < b.id ? -1 : 1),
-    );
-}
-
-function sparable(roster: Roster, run: RunState, victim: RunState): number {
-  const size = roster.gangs.get(victim.id)?.length ?? 0;
-  if (size === 0) return 0;
-  // Without its teacher a student only holds the place that the teacher needs.
-  if (victim.teacherRunId === run.id && size <= victim.spec.workers.min) return size;
-  if (victim.spec.priority > run.spec.priority || !mayChange(roster, victim)) return 0;
-  return size - victim.spec.workers.min;
-}
-
 /** One worker a gang a round, in order of urgency, while workers are free that no waiting run could use. */
 function growGangs(roster: Roster, blocked: readonly RunState[]): void {
   const growing = roster.runs
@@ -204,7 +146,7 @@ function growByOne(roster: Roster, run: RunState, blocked: readonly RunState[]):
   const deviceClass = run.deviceClass ?? roster.state.workers.get(members[0]!)?.deviceClass;
   const wanted = (worker: WorkerState) =>
     !members.includes(worker.id) &&
-    isFree(roster, worker) &&
+    isFree(roster, worker, run) &&
     (!run.spec.training.exact || worker.deviceClass === deviceClass) &&
     !isAvoided(roster, run, worker) &&
     !blocked.some((other) => isPlaceable(roster, other) && isOfClass(other, worker));
@@ -234,10 +176,12 @@ function shortage(roster: Roster, run: RunState, free: number): string {
   const { min } = run.spec.workers;
   const others = roster.live.filter((worker) => !isOfClass(run, worker)).length;
   const avoided = roster.live.filter((worker) => isAvoided(roster, run, worker));
-  const busy = fitting(roster, run).filter((worker) => !isFree(roster, worker)).length;
+  const busy = fitting(roster, run).filter((worker) => !isFree(roster, worker, run)).length;
   const parts = [
     roster.live.length === 0 ? 'no worker is connected' : '',
-    busy > 0 ? `${busy} without a free slot` : '',
+    busy > 0
+      ? `${busy} without a free slot${isSuspect(run, roster) ? ' (it needs whole workers, since it may be what killed others)' : ''}`
+      : '',
     avoided.length > 0 ? `${avoided.map((worker) => worker.id).join(', ')} failed it just now` : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
   ].filter((part) => part !== '');

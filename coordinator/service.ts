@@ -4,6 +4,7 @@
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import type { Clock } from '../core/clock.ts';
 import { FleetError } from '../core/errors.ts';
+import { exportFormat } from '../core/model/export-format.ts';
 import { toStatus } from '../core/net/grpc-status.ts';
 import { writeAll } from '../core/net/grpc-stream.ts';
 import { canonicalJson } from '../core/spec.ts';
@@ -12,9 +13,12 @@ import type { Driver } from './driver.ts';
 import { byObjective } from './evolve.ts';
 import type { Answer } from './inputs.ts';
 import type { Journal } from './journal.ts';
+import { ledgerOf } from './ledger.ts';
 import type { Links } from './links.ts';
+import type { Observed } from './observed.ts';
 import type { ProgressBoard } from './progress.ts';
 import type { Records } from './records.ts';
+import type { Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { inOrder, type RunState } from './state.ts';
 import { checkSubmission } from './submit.ts';
@@ -39,6 +43,8 @@ export interface ServiceParts {
   readonly progress: ProgressBoard;
   readonly records: Records;
   readonly verifier: Verifier;
+  readonly replayer: Replayer;
+  readonly observe: () => Observed;
   readonly clock: Clock;
   /** A text was refused or taken. */
   readonly onSubmission: (outcome: 'ok' | 'refused') => void;
@@ -128,21 +134,20 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       return { report: await parts.verifier.verify(request, remainingMs(parts, call), gone.signal) };
     }),
     getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
-    export: streaming(({ runId, stage, format }) => {
-      if (format !== 'safetensors' && format !== '')
-        throw new FleetError(
-          'invalidArgument',
-          `format: ${JSON.stringify(format)} is unknown; safetensors is known`,
-        );
-      return records.exported(runNamed(parts, runId), stage);
-    }),
+    export: streaming(({ runId, stage, format }) =>
+      records.exported(runNamed(parts, runId), stage, exportFormat(format)),
+    ),
+    getLedger: unary(({ runId }) => ledgerOf(parts.journal, runNamed(parts, runId))),
+    replay: streaming((request, signal) =>
+      parts.replayer.replay(runNamed(parts, request.runId), request, signal),
+    ),
     why: unary(({ id }) => why(parts, id)),
   };
 }
 
 function viewContext(parts: ServiceParts): ViewContext {
-  const { driver, links, clock } = parts;
-  const { waiting } = schedule(driver.state, { now: clock.now(), connected: links.connected });
+  const { driver, links } = parts;
+  const { waiting } = schedule(driver.state, parts.observe());
   return { state: driver.state, progress: parts.progress, waiting, lastSeenMs: links.lastSeenMs };
 }
 

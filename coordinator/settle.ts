@@ -5,7 +5,9 @@
 import type { RunSpec } from '../core/spec.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
+import { rebalanced } from './placement.ts';
 import { childName, nextOfPlan } from './plan.ts';
+import { isSettled } from './roster.ts';
 import { schedule } from './scheduler.ts';
 import {
   endingOf,
@@ -32,6 +34,15 @@ export function settle(draft: Draft): void {
   }
   for (const placement of schedule(draft.state, draft.context).placements)
     setGang(draft, runOf(draft.state, placement.runId), placement);
+  for (const run of openRuns(draft.state)) balance(draft, run);
+}
+
+/** Moves shards from slow members to fast ones; nobody joins or leaves. */
+function balance(draft: Draft, run: RunState): void {
+  if (!isSettled(run, draft.context.connected)) return;
+  const better = rebalanced(run, draft.context);
+  if (better !== undefined)
+    setGang(draft, run, { ...better, workerIds: better.members.map((member) => member.workerId) });
 }
 
 /** Nothing goes on below a thing that has ended, and no student without its teacher. */
@@ -135,7 +146,8 @@ function settleTrial(draft: Draft, trial: TrialState): void {
   if (run.state !== 'failed') return;
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
   const attempts = trial.runIds.length;
-  if (run.failureCause === 'user' || attempts >= attemptsMax)
+  // A crash has had its tries: another seed computes the same kernels.
+  if (run.failureCause === 'user' || run.failureCause === 'crash' || attempts >= attemptsMax)
     end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
   else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
 }

@@ -2,6 +2,7 @@
 // how far a step is are volatile and live in the driver. Ids are `noun-number`, given in order and never reused.
 
 import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
+import type { Blame } from './blame.ts';
 import { emptyTable, lookup, type Table, valuesOf } from './table.ts';
 
 /** What is known of a data set after it was looked at; the schedule follows from it. */
@@ -79,7 +80,7 @@ export interface TrialState extends Ending {
   readonly objective?: number;
 }
 
-/** A member of a gang and the shards it holds: [shardFirst, shardFirst + shardCount), an aligned power-of-two block. */
+/** A member of a gang and the shards it holds: [shardFirst, shardFirst + shardCount), at least one. */
 export interface Member {
   readonly workerId: string;
   readonly shardFirst: number;
@@ -129,13 +130,15 @@ export interface RunState extends Ending {
   readonly queuedAtMs: number;
   /** Failures that its worker reported as infrastructure since the last checkpoint; bounded, charged to nobody. */
   readonly infrastructureFailures: number;
+  /** Workers lost over it since it last got further; see blame.ts. */
+  readonly blame: Blame;
   /** Worker that failed it last and the time until which others are preferred. */
   readonly avoid?: { readonly workerId: string; readonly untilMs: number };
   /** By stage, ascending. */
   readonly checkpoints: readonly CheckpointState[];
   readonly startedAtMs?: number;
   readonly finalStep?: number;
-  /** infrastructure | out_of_memory | numeric | user | teacher, once it has failed. */
+  /** infrastructure | out_of_memory | numeric | user | crash | teacher, once it has failed. */
   readonly failureCause?: string;
   readonly weightsDigest?: string;
   readonly evaluation?: EvaluationState;

@@ -3,10 +3,12 @@
 // refused throws a FleetError and leaves no trace.
 
 import { FleetError } from '../core/errors.ts';
-import { type Context, type Draft, emit, nextId, send } from './draft.ts';
-import type { Event, EventOf } from './events.ts';
+import { type Draft, emit, nextId, send } from './draft.ts';
+import type { Event } from './events.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
+import { failRun, loseWorker } from './losses.ts';
+import type { Observed } from './observed.ts';
 import { cancelSweep, settle } from './settle.ts';
 import { hasEnded, type RunState, runOf, type State } from './state.ts';
 import { costsOf } from './strategies/random.ts';
@@ -19,13 +21,7 @@ export interface Decision {
   readonly answer?: Answer;
 }
 
-/** Failures reported as infrastructure that a run survives without a checkpoint in between. */
-const INFRASTRUCTURE_FAILURES_MAX = 10;
-/** Memory is mostly a matter of the spec: fewer tries. */
-const MEMORY_FAILURES_MAX = 3;
-const AVOID_MS_MAX = 30_000;
-
-export function step(state: State, input: Input, context: Context): Decision {
+export function step(state: State, input: Input, context: Observed): Decision {
   const draft: Draft = { state, context, events: [], effects: [] };
   const answer = decide(draft, input);
   settle(draft);
@@ -48,14 +44,14 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
     case 'cancel':
       return cancel(draft, input);
     case 'attached':
-      attach(draft, input.hello);
+      attach(draft, input.hello, input.goneAtMs);
       return undefined;
     case 'reported':
       report(draft, input.workerId, input.report);
       if (input.sequence > 0) send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
       return undefined;
     case 'lost':
-      lose(draft, input);
+      loseWorker(draft, input);
       return undefined;
     case 'tick':
       return undefined;
@@ -153,15 +149,16 @@ function cancelledBy(event: Event): string[] {
   return [];
 }
 
-function attach(draft: Draft, hello: WorkerHello): void {
+function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
   const { leases, ...facts } = hello;
   const known = draft.state.workers.get(hello.workerId);
   const restarted = known !== undefined && known.incarnation !== hello.incarnation;
   if (restarted)
-    lose(draft, {
+    loseWorker(draft, {
       workerId: known.id,
       incarnation: known.incarnation,
       reason: `process ${known.pid} is gone: ${hello.workerId} came back as process ${hello.pid}`,
+      ...(goneAtMs === undefined ? {} : { goneAtMs }),
     });
   if (known === undefined || restarted || known.state === 'lost')
     emit(draft, {
@@ -171,16 +168,6 @@ function attach(draft: Draft, hello: WorkerHello): void {
     });
   send(draft, hello.workerId, { kind: 'welcome' });
   reconcileLeases(draft, hello.workerId, leases);
-}
-
-function lose(draft: Draft, input: { workerId: string; incarnation: string; reason: string }): void {
-  const worker = draft.state.workers.get(input.workerId);
-  if (worker === undefined || worker.incarnation !== input.incarnation || worker.state === 'lost') return;
-  const { workerId, incarnation, reason } = input;
-  emit(draft, { kind: 'worker.lost', workerId, incarnation, reason });
-  draft.effects.push({ kind: 'disconnect', workerId, incarnation });
-  for (const run of runsHeldBy(draft.state, workerId))
-    leaveGang(draft, run, { workerId, reason: `${workerId} was lost: ${reason}`, gone: true });
 }
 
 function report(draft: Draft, workerId: string, said: Report): void {
@@ -199,7 +186,7 @@ function report(draft: Draft, workerId: string, said: Report): void {
     }
     case 'failed': {
       const run = currentRun(draft.state, workerId, said);
-      if (run) failed(draft, run, { ...said, workerId });
+      if (run) failRun(draft, run, { ...said, workerId });
       return;
     }
     case 'draining': {
@@ -226,40 +213,4 @@ function currentRun(
     run.generation === said.generation &&
     run.gang.some((member) => member.workerId === workerId);
   return current ? run : undefined;
-}
-
-function failed(
-  draft: Draft,
-  run: RunState,
-  said: Extract<Report, { kind: 'failed' }> & { workerId: string },
-): void {
-  const { cause, message, workerId } = said;
-  const failures = run.infrastructureFailures + 1;
-  const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
-  const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
-  if (!elsewhere || failures >= failuresMax) {
-    const reason = elsewhere ? `${message} (on ${workerId}; ${failures} failures in a row)` : message;
-    const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
-      kind: 'run.failed',
-      runId: run.id,
-      cause,
-      reason,
-      workerId,
-      step: said.step,
-    };
-    endRun(draft, run, event, reason);
-    return;
-  }
-  emit(draft, {
-    kind: 'run.troubled',
-    runId: run.id,
-    workerId,
-    avoidUntilMs: draft.context.now + Math.min(AVOID_MS_MAX, 500 * 2 ** failures),
-    reason: `${cause}: ${message}`,
-  });
-  leaveGang(draft, runOf(draft.state, run.id), {
-    workerId,
-    reason: `${workerId} could not go on: ${message}`,
-    gone: false,
-  });
 }

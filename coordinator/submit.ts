@@ -3,7 +3,7 @@
 // input of step(). Where data lies and whether its images are readable is core/data/inspect.ts'.
 
 import { isAbsolute, resolve } from 'node:path';
-import { inspectData } from '../core/data/inspect.ts';
+import { heldOutLabels, inspectData } from '../core/data/inspect.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import {
@@ -13,7 +13,9 @@ import {
   documentSchema,
   type NetworkSpec,
   type RunSpec,
+  type TrainingSpec,
 } from '../core/spec.ts';
+import { assertPairsPossible } from '../core/verify/pairs.ts';
 import type { CheckedDocument } from './inputs.ts';
 import { issueSentences } from './issues.ts';
 import type { DataFacts, State } from './state.ts';
@@ -36,15 +38,22 @@ export async function checkSubmission(submission: Submission, state: State): Pro
   }));
   for (const { spec, where } of specs) checkNetworks(spec, where);
   for (const { spec, where } of specs) checkTeacher(spec, { specs, state, where });
-  const facts = new Map<string, DataFacts>();
+  const inspections = new Map<string, Inspection>();
   const documents: CheckedDocument[] = [];
   for (const { spec, where } of specs) {
     const key = canonicalJson(spec.data);
-    const known = facts.get(key) ?? (await inspected(spec.data, where));
-    facts.set(key, known);
-    documents.push(checked(spec, known, submission.yaml));
+    const known = inspections.get(key) ?? (await inspected(spec.data, where));
+    inspections.set(key, known);
+    checkAgainstData(spec, known, where);
+    documents.push(checked(spec, known.facts, submission.yaml));
   }
   return documents;
+}
+
+/** A data set as far as documents are checked against it. */
+interface Inspection {
+  readonly facts: DataFacts;
+  readonly heldOut: Int32Array;
 }
 
 interface Located {
@@ -144,10 +153,53 @@ function checkTeacher(
     );
 }
 
-async function inspected(data: DataSpec, where: string): Promise<DataFacts> {
+/** Every training of a document, by the field that it is under. */
+function trainingsOf(
+  spec: DocumentSpec,
+): { readonly path: string; readonly training: TrainingSpec; readonly pairs: number }[] {
+  const entry = (path: string, at: { training: TrainingSpec; verification: { pairs: number } }) => ({
+    path,
+    training: at.training,
+    pairs: at.verification.pairs,
+  });
+  if (spec.kind === 'sweep') return [entry('evaluation.', spec.evaluation)];
+  if (spec.kind !== 'plan') return [entry('', spec)];
+  return [
+    ...(spec.search ? [entry('search.evaluation.', spec.search.evaluation)] : []),
+    ...(spec.teacher ? [entry('teacher.', spec.teacher)] : []),
+    ...spec.students.map((student, i) => entry(`students.${i}.`, student)),
+  ];
+}
+
+/** What only the data can refuse. */
+function checkAgainstData(spec: DocumentSpec, { facts, heldOut }: Inspection, where: string): void {
+  for (const { path, training, pairs } of trainingsOf(spec)) {
+    // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/schedule.ts).
+    if (training.batch > facts.trainingImages)
+      throw new FleetError(
+        'invalidArgument',
+        `${where}${path}training.batch: ${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
+        { details: { field: `${path}training.batch` } },
+      );
+    try {
+      assertPairsPossible(heldOut, pairs);
+    } catch (caught) {
+      // It begins with `verification.pairs`, the rest of the path.
+      const { message, details } = toFleetError(caught);
+      throw new FleetError('invalidArgument', where + path + message, {
+        cause: caught,
+        details: { ...details, field: `${path}verification.pairs` },
+      });
+    }
+  }
+}
+
+async function inspected(data: DataSpec, where: string): Promise<Inspection> {
   let facts: DataFacts;
+  let heldOut: Int32Array;
   try {
     facts = await inspectData(data);
+    heldOut = await heldOutLabels(data);
   } catch (caught) {
     const error = toFleetError(caught);
     const text = error.message.startsWith('data') ? error.message : `data: ${error.message}`;
@@ -158,7 +210,7 @@ async function inspected(data: DataSpec, where: string): Promise<DataFacts> {
       'invalidArgument',
       `${where}data: ${facts.classes} classes but only ${facts.trainingImages} training images; each identity needs at least one`,
     );
-  return facts;
+  return { facts, heldOut };
 }
 
 function checked(spec: DocumentSpec, facts: DataFacts, yaml: string): CheckedDocument {

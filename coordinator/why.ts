@@ -53,6 +53,8 @@ export function sentenceOf(event: Event): string {
       return `${event.runId} went back to the queue after generation ${event.generation}: ${event.reason}`;
     case 'run.troubled':
       return `${event.runId} is kept from ${event.workerId} for a while: ${event.reason}`;
+    case 'run.blamed':
+      return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
       return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes) by ${event.workerId}`;
     case 'run.finished':

@@ -9,14 +9,16 @@ import { canonicalJson } from '../core/spec.ts';
 import type { Evaluation } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type {
   Hello,
+  Lease,
   WorkerCommand,
   WorkerReport,
   WorkerServiceServer,
 } from '../proto/gen/pocketfleet/v1/worker.ts';
 import type { Driver } from './driver.ts';
 import type { Command, FailureCause, Report, WorkerHello } from './inputs.ts';
-import type { Links, Stream, VerifyCommand } from './links.ts';
+import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress.ts';
+import type { Replayer } from './replayer.ts';
 import type { EvaluationState } from './state.ts';
 import { lookup } from './table.ts';
 import type { Verifier } from './verifier.ts';
@@ -26,6 +28,7 @@ interface Parts {
   readonly links: Links;
   readonly progress: ProgressBoard;
   readonly verifier: Verifier;
+  readonly replayer: Replayer;
   readonly log: Logger;
   readonly welcome: {
     readonly fleet: string;
@@ -91,8 +94,11 @@ function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string
   const refusal = parts.links.refusalOf(hello);
   // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
   if (refusal !== undefined) throw new FleetError('unavailable', refusal);
-  parts.links.attach(hello, stream);
-  tell(parts, parts.driver.submit({ kind: 'attached', hello }));
+  const goneAtMs = parts.links.attach(hello, stream);
+  tell(
+    parts,
+    parts.driver.submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }),
+  );
   return { id: hello.workerId, incarnation: hello.incarnation };
 }
 
@@ -103,6 +109,7 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
     case 'hello':
       throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
     case 'heartbeat':
+      parts.progress.measured(worker.id, speedsOf(kind.value.leases));
       return;
     case 'progress': {
       const { runId, generation, point, waitingForStage } = kind.value;
@@ -113,6 +120,10 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
     }
     case 'verifyResult':
       parts.verifier.answered(kind.value.requestId, kind.value);
+      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      return;
+    case 'replayResult':
+      parts.replayer.answered(kind.value.requestId, kind.value);
       parts.links.send(worker.id, { kind: 'acknowledge', sequence });
       return;
     default: {
@@ -127,6 +138,14 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
       tell(parts, parts.driver.submit(input));
     }
   }
+}
+
+function speedsOf(leases: readonly Lease[]): ReadonlyMap<string, number> {
+  return new Map(
+    leases.flatMap(({ runId, imagesPerSecond }) =>
+      imagesPerSecond === undefined ? [] : [[runId, imagesPerSecond] as const],
+    ),
+  );
 }
 
 /** Nobody waits for the answer: what follows reaches the worker as commands, and a lost lead ends the process. */
@@ -160,14 +179,20 @@ function helloOf(hello: Hello): WorkerHello {
 
 type Journalled = Exclude<
   NonNullable<WorkerReport['kind']>,
-  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' }
+  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' }
 >;
 
 function reportOf(kind: Journalled): Report {
   switch (kind.$case) {
     case 'checkpointStored': {
-      const { runId, stage, step, bytes, digest } = kind.value;
-      return { kind: 'checkpointStored', runId, stage, step, bytes, digest };
+      const { runId, stage, step, bytes, digest, weightsDigest, stateDigest, ledgerDigest } = kind.value;
+      return {
+        kind: 'checkpointStored',
+        ...{ runId, stage, step, bytes, digest },
+        ...(weightsDigest === undefined ? {} : { weightsDigest }),
+        ...(stateDigest === undefined ? {} : { stateDigest }),
+        ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+      };
     }
     case 'finished': {
       const { runId, generation, step, weightsDigest, evaluation } = kind.value;
@@ -203,7 +228,7 @@ function evaluationOf(evaluation: Evaluation): EvaluationState {
   return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
 }
 
-function toMessage(command: Command | VerifyCommand, welcome: Parts['welcome']): WorkerCommand {
+function toMessage(command: Command | RequestCommand, welcome: Parts['welcome']): WorkerCommand {
   switch (command.kind) {
     case 'welcome':
       return { kind: { $case: 'welcome', value: { ...welcome } } };
@@ -217,6 +242,12 @@ function toMessage(command: Command | VerifyCommand, welcome: Parts['welcome']):
       const { kind: _kind, ...value } = command;
       return { kind: { $case: 'verify', value } };
     }
+    case 'replay': {
+      const { kind: _kind, ...value } = command;
+      return { kind: { $case: 'replay', value } };
+    }
+    case 'forget':
+      return { kind: { $case: 'forget', value: { requestId: command.requestId } } };
     case 'assign': {
       const { runId, generation, spec, members } = command;
       return {

@@ -1,8 +1,7 @@
 // The worker as the coordinator sees it: one identity, the runs it holds, the commands it takes. Decides which run a command
 // goes to and when a draining worker may leave; a run's own life is run.ts', the stream link.ts'.
 
-import type { FleetError } from '../core/errors.ts';
-import { toFleetError } from '../core/errors.ts';
+import { FleetError, toFleetError } from '../core/errors.ts';
 import type {
   Assign,
   Device,
@@ -13,6 +12,7 @@ import type {
 } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { judgeAssign, judgeRelease } from './leases.ts';
 import { type Command, type Link, openLink } from './link.ts';
+import { answerReplay } from './replay.ts';
 import { type HeldRun, holdRun } from './run.ts';
 import type { Services } from './services.ts';
 import { answerVerify } from './verify.ts';
@@ -53,7 +53,9 @@ export function createAgent(options: AgentOptions): Agent {
   const { identity } = options;
   const runs = new Map<string, HeldRun>();
   const closing = new AbortController();
-  const verifications = new Set<Promise<void>>();
+  /** Verifications and replays in hand. */
+  const answers = new Set<Promise<void>>();
+  const replays = new Map<string, AbortController>();
   let draining = false;
 
   const leases = () => [...runs.values()].map((run) => run.lease());
@@ -110,18 +112,31 @@ export function createAgent(options: AgentOptions): Agent {
     if (judgement.verb === 'end') held?.release(reason);
     if (judgement.verb === 'confirm') confirmRelease(runId, generation);
   };
+  const keepAnswer = (answer: Promise<void>) => {
+    answers.add(answer);
+    void answer.finally(() => answers.delete(answer));
+  };
   const take = (command: Command) => {
     switch (command.$case) {
       case 'assign':
         return takeAssign(command.value);
       case 'release':
         return takeRelease(command.value);
-      case 'verify': {
-        const answer = answerVerify(services, command.value, closing.signal);
-        verifications.add(answer);
-        void answer.finally(() => verifications.delete(answer));
-        return;
+      case 'verify':
+        return keepAnswer(answerVerify(services, command.value, closing.signal));
+      case 'replay': {
+        const { requestId } = command.value;
+        const unwanted = new AbortController();
+        replays.set(requestId, unwanted);
+        const signal = AbortSignal.any([unwanted.signal, closing.signal]);
+        return keepAnswer(
+          answerReplay(services, command.value, signal).finally(() => replays.delete(requestId)),
+        );
       }
+      case 'forget':
+        return replays
+          .get(command.value.requestId)
+          ?.abort(new FleetError('cancelled', 'nobody waits for it'));
     }
   };
 
@@ -145,8 +160,7 @@ export function createAgent(options: AgentOptions): Agent {
       draining = true;
       // Without a coordinator nobody can take note of the draining itself, and a worker without runs may just leave.
       const open = () => opened.unacknowledged() > (opened.attached() ? 0 : 1);
-      while (runs.size > 0 || verifications.size > 0 || open())
-        await clock.sleep(POLL_MS, closing.signal);
+      while (runs.size > 0 || answers.size > 0 || open()) await clock.sleep(POLL_MS, closing.signal);
     },
     async close() {
       closing.abort();

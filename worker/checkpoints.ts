@@ -34,6 +34,8 @@ export interface Checkpoints {
   /** The checkpoint with the highest stage; undefined before the first. */
   newest(runId: string, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
   newestStage(runId: string, signal: AbortSignal): Promise<number | undefined>;
+  /** The checkpoint of a stage, verified; `notFound` when there is none. */
+  load(runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
   find(runId: string, stage: number, signal: AbortSignal): Promise<Manifest | undefined>;
   /** Stores one whose manifest is missing; the one that exists is as good, since equal runs give equal bytes. */
   save(runId: string, checkpoint: Checkpoint, signal: AbortSignal): Promise<Manifest>;
@@ -90,6 +92,8 @@ export function createCheckpoints(options: {
       }),
     newestStage: (runId, signal) =>
       persist(`looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
+    load: (runId, stage, signal) =>
+      persist(`loading checkpoint ${stage} of ${runId}`, signal, () => load(checkpointKey(runId, stage))),
     find: (runId, stage, signal) =>
       persist(`looking for checkpoint ${stage} of ${runId}`, signal, () =>
         store.getManifest(checkpointKey(runId, stage)),

@@ -46,8 +46,8 @@ export async function evaluate(
   state: NetworkState,
   untrained: NetworkState | undefined,
 ): Promise<EvaluationReport> {
-  const verification = await verify(context, state);
-  const before = untrained === undefined ? undefined : await verify(context, untrained);
+  const [verification, before] = await verifyAll(context, untrained ? [state, untrained] : [state]);
+  if (!verification) throw new Error('assertion: as many verifications as states');
   const { fpr, tpr } = thinned(verification);
   return {
     evaluation: {
@@ -65,35 +65,51 @@ export async function evaluate(
   };
 }
 
-async function verify(context: EvaluationContext, state: NetworkState): Promise<Verification> {
-  const size = context.network.embedding;
-  const { embeddings, flippedEmbeddings } = await embedAll(context, state);
-  return evaluatePairs({
-    embeddings,
-    flippedEmbeddings,
-    pairs: context.pairs,
-    folds: context.folds,
-    embeddingSize: size,
-  });
+/** Each state's verification; the images are read once for all. */
+async function verifyAll(
+  context: EvaluationContext,
+  states: readonly NetworkState[],
+): Promise<Verification[]> {
+  const { images, network, signal } = context;
+  const size = images.size * network.embedding;
+  const found = states.map((state) => ({
+    state,
+    embeddings: new Float32Array(size),
+    flippedEmbeddings: new Float32Array(size),
+  }));
+  const readFrom = (from: number) => images.read(from, Math.min(EVALUATION_BATCH, images.size - from));
+  let next = readFrom(0);
+  for (let from = 0; from < images.size; from += EVALUATION_BATCH) {
+    signal.throwIfAborted();
+    const read = await next;
+    // The next batch is decoded while this one is embedded.
+    if (from + EVALUATION_BATCH < images.size) next = ignoringLater(readFrom(from + EVALUATION_BATCH));
+    const batch = fullBatch(read);
+    const flipped = mirrored(batch, EVALUATION_BATCH);
+    const numbers = (read.length / IMAGE_BYTES) * network.embedding;
+    await Promise.all(
+      found.map(async ({ state, embeddings, flippedEmbeddings }) => {
+        const both = await Promise.all([embed(context, state, batch), embed(context, state, flipped)]);
+        embeddings.set(both[0].subarray(0, numbers), from * network.embedding);
+        flippedEmbeddings.set(both[1].subarray(0, numbers), from * network.embedding);
+      }),
+    );
+  }
+  return found.map(({ embeddings, flippedEmbeddings }) =>
+    evaluatePairs({
+      embeddings,
+      flippedEmbeddings,
+      pairs: context.pairs,
+      folds: context.folds,
+      embeddingSize: network.embedding,
+    }),
+  );
 }
 
-/** Embeddings [images, E] of all images and of their mirror images. */
-async function embedAll(context: EvaluationContext, state: NetworkState) {
-  const { images, network } = context;
-  const embeddings = new Float32Array(images.size * network.embedding);
-  const flippedEmbeddings = new Float32Array(embeddings.length);
-  for (let from = 0; from < images.size; from += EVALUATION_BATCH) {
-    context.signal.throwIfAborted();
-    const count = Math.min(EVALUATION_BATCH, images.size - from);
-    const batch = fullBatch(await images.read(from, count));
-    const [plain, flipped] = await Promise.all([
-      embed(context, state, batch),
-      embed(context, state, mirrored(batch, EVALUATION_BATCH)),
-    ]);
-    embeddings.set(plain.subarray(0, count * network.embedding), from * network.embedding);
-    flippedEmbeddings.set(flipped.subarray(0, count * network.embedding), from * network.embedding);
-  }
-  return { embeddings, flippedEmbeddings };
+/** A promise that is awaited later or, after another failure, never: its own failure must not end the process. */
+function ignoringLater<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 async function embed(

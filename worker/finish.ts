@@ -30,6 +30,8 @@ export async function storeStage(context: FinishContext, stage: number): Promise
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
   const { step } = replica;
   const { checkpoints } = await services.broker;
+  const storedLedger = async (earlier: number) =>
+    (await checkpoints.find(runId, earlier, signal))?.metadata.ledger_digest;
   const manifest = await checkpoints.save(
     runId,
     {
@@ -43,13 +45,25 @@ export async function storeStage(context: FinishContext, stage: number): Promise
       epoch: stage,
       stage,
       deviceClass: services.deviceClass,
+      ledgerDigest: await session.ledger.after(stage, storedLedger),
     },
     signal,
   );
-  const { bytes, digest } = manifest;
+  const { bytes, digest, metadata } = manifest;
   services.report({
     $case: 'checkpointStored',
-    value: { runId, generation: context.generation, stage, step, bytes, digest },
+    value: {
+      runId,
+      generation: context.generation,
+      stage,
+      step,
+      bytes,
+      digest,
+      // As stored: another rank 0 may have done it.
+      weightsDigest: metadata.weights_digest,
+      stateDigest: metadata.state_digest,
+      ledgerDigest: metadata.ledger_digest,
+    },
   });
 }
 

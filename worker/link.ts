@@ -86,8 +86,10 @@ export function openLink(options: LinkOptions): Link {
     new Promise((resolve) => {
       const own = client.attach();
       let heartbeats: NodeJS.Timeout | undefined;
+      const onStop = () => end(new FleetError('cancelled', 'stopping'));
       const end = (reason: FleetError) => {
         clearInterval(heartbeats);
+        stopping.signal.removeEventListener('abort', onStop);
         if (stream === own) stream = undefined;
         // A cancelled call still reports its end as an error; it has been dealt with.
         own.on('error', () => undefined);
@@ -107,9 +109,7 @@ export function openLink(options: LinkOptions): Link {
       );
       own.on('error', (error) => end(fromServiceError(error)));
       own.on('end', () => end(new FleetError('unavailable', 'the coordinator ended the stream')));
-      stopping.signal.addEventListener('abort', () => end(new FleetError('cancelled', 'stopping')), {
-        once: true,
-      });
+      stopping.signal.addEventListener('abort', onStop, { once: true });
       own.write({ sequence: 0, kind: { $case: 'hello', value: options.hello() } });
       options.onAttach?.();
     });

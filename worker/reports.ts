@@ -23,7 +23,7 @@ export function enqueue(
   return { queue: { next: queue.next + 1, open: [...queue.open, report] }, report };
 }
 
-/** The coordinator takes reports in order, so an acknowledgement covers everything before it as well. */
+/** Covers this one report: what needs the journal is acknowledged later than what does not, whatever their order. */
 export function acknowledge(queue: ReportQueue, sequence: number): ReportQueue {
-  return { next: queue.next, open: queue.open.filter((report) => report.sequence > sequence) };
+  return { next: queue.next, open: queue.open.filter((report) => report.sequence !== sequence) };
 }

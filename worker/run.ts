@@ -46,7 +46,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   };
   const onWaiting = (stage: number | undefined) => {
     const training = phase;
-    telemetry.waiting(stage, current.generation);
+    telemetry.waiting(stage, current.generation, session?.replica?.step ?? 0);
     if (stage !== undefined) enter({ kind: 'waiting', teacherRunId: current.teacherRunId, stage });
     else if (training.kind === 'waiting')
       enter({ kind: 'training', generation: current.generation, step: session?.replica?.step ?? 0 });
@@ -140,7 +140,12 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   return {
     runId,
     generation: () => current.generation,
-    lease: () => ({ runId, generation: current.generation, step: session?.replica?.step ?? 0 }),
+    lease: () => ({
+      runId,
+      generation: current.generation,
+      step: session?.replica?.step ?? 0,
+      imagesPerSecond: telemetry.speed(),
+    }),
     assign(assign) {
       current = assign;
       const old = turn;

@@ -9,6 +9,7 @@ import type { Network } from '../core/nn/network.ts';
 import { type Schedule, scheduleOf } from '../core/schedule.ts';
 import { type RunSpec, runSchema } from '../core/spec.ts';
 import type { Assign } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { createLedger, type Ledger } from './ledger.ts';
 import type { Services } from './services.ts';
 import { initialReplica, type Replica, replicaFrom } from './state.ts';
 import { createTeacherFeed, type TeacherFeed } from './teacher.ts';
@@ -23,6 +24,7 @@ export interface Session {
   readonly classes: number;
   readonly schedule: Schedule;
   readonly teacher: TeacherFeed | undefined;
+  readonly ledger: Ledger;
   /** Undefined until the gang gave it or a checkpoint or the seed did. */
   replica: Replica | undefined;
   close(): Promise<void>;
@@ -43,6 +45,7 @@ export async function openSession(options: {
     await services.compute.prepare(trainingGraph(spec, classes));
     const broker = await services.broker;
     const teacher = teacherOf(options, spec, broker);
+    const schedule = scheduleOf(spec.training, trainingImages);
     return {
       runId: assign.runId,
       spec,
@@ -50,8 +53,9 @@ export async function openSession(options: {
       layout: layoutOf(network, { classes }),
       loader: data.loader,
       classes,
-      schedule: scheduleOf(spec.training, trainingImages),
+      schedule,
       teacher,
+      ledger: createLedger({ schedule, seed: spec.training.seed }),
       replica: undefined,
       async close() {
         teacher?.close();

@@ -5,7 +5,7 @@ import type { ExchangeStats } from '../core/allreduce/exchange.ts';
 import type { Schedule } from '../core/schedule.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { historyStride, type Records } from './history.ts';
-import { createThrottle, PROGRESS_INTERVAL_MS } from './progress.ts';
+import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from './progress.ts';
 import type { Services } from './services.ts';
 import type { StepTimes } from './train.ts';
 
@@ -22,11 +22,15 @@ export interface Telemetry {
   }): void;
   /** A generation begins: a new rank 0 publishes the last point again, which its predecessor may have taken to its grave. */
   joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
-  /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). */
-  waiting(stage: number | undefined, generation: number): void;
+  /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). `step`: committed so far. */
+  waiting(stage: number | undefined, generation: number, step: number): void;
+  /** Images a second that this worker computes for the run, its waits for the gang left out; undefined before the first steps. */
+  speed(): number | undefined;
   close(): void;
 }
 
+/** The first steps of a process find cold caches and a graph that has never run. */
+const STEPS_BEFORE_SPEED = 5;
 const WAIT_REPEAT_MS = 1000;
 
 export function createTelemetry(services: Services, runId: string): Telemetry {
@@ -37,8 +41,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   let seen: Partial<ExchangeStats> = {};
   let waitTimer: NodeJS.Timeout | undefined;
   let waitingSince = 0;
+  const ownRate = createRate();
+  let speed: number | undefined;
+  let stepsSeen = 0;
 
-  const tell = (point: StepPoint | undefined, generation: number, waitingForStage: number) =>
+  const tell = (point: StepPoint, generation: number, waitingForStage: number) =>
     services.tell({ $case: 'progress', value: { runId, generation, point, waitingForStage } });
 
   const measureStep = (point: StepPoint, times: StepTimes, ownImages: number) => {
@@ -68,7 +75,10 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   return {
     step({ point, times, generation, rank, shards, schedule, stats, records }) {
       last = point;
-      measureStep(point, times, (schedule.batch / schedule.shards) * shards);
+      const ownImages = (schedule.batch / schedule.shards) * shards;
+      measureStep(point, times, ownImages);
+      stepsSeen += 1;
+      if (stepsSeen > STEPS_BEFORE_SPEED) speed = ownRate.add(ownImages, times.compute);
       measureWire(stats, times.vectorBytes * shards);
       if (rank !== 0) return;
       const ends = point.step === schedule.stepsTotal;
@@ -81,21 +91,39 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       metrics.reformations.inc(run);
       if (rank === 0 && last) records.step(runId, last);
     },
-    waiting(stage, generation) {
+    waiting(stage, generation, step) {
+      const point = last ?? pointBeforeSteps(step, clock.now());
       clearInterval(waitTimer);
       if (waitTimer !== undefined) {
         metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
         waitTimer = undefined;
-        tell(last, generation, 0);
+        tell(point, generation, 0);
       }
       if (stage === undefined) return;
       waitingSince = clock.monotonic();
-      tell(last, generation, stage);
-      waitTimer = setInterval(() => tell(last, generation, stage), WAIT_REPEAT_MS);
+      tell(point, generation, stage);
+      waitTimer = setInterval(() => tell(point, generation, stage), WAIT_REPEAT_MS);
     },
+    speed: () => speed,
     close() {
       clearInterval(waitTimer);
       metrics.forgetRun(runId);
     },
+  };
+}
+
+/** Where a run stands that has made no step in this process. */
+function pointBeforeSteps(step: number, atMs: number): StepPoint {
+  const unknown = Number.NaN;
+  return {
+    step,
+    epoch: 0,
+    loss: unknown,
+    lossArcface: unknown,
+    lossKd: unknown,
+    learningRate: unknown,
+    gradientNorm: unknown,
+    imagesPerSecond: 0,
+    atMs,
   };
 }

@@ -6,12 +6,14 @@ import type { Exchange } from '../core/allreduce/exchange.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Loader } from '../core/data/loader.ts';
 import { FleetError } from '../core/errors.ts';
+import { contributionDigest } from '../core/ledger.ts';
 import { type Layout, LOSS_COUNT } from '../core/nn/layout.ts';
 import { epochOfStep, learningRateAt, type Schedule, stageEndingAt } from '../core/schedule.ts';
 import type { RunSpec } from '../core/spec.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from './compute/client.ts';
 import type { GraphSpec } from './compute/messages.ts';
+import { assertCounted, type Ledger } from './ledger.ts';
 import { createRate } from './progress.ts';
 import type { Replica } from './state.ts';
 import type { TeacherFeed } from './teacher.ts';
@@ -40,6 +42,7 @@ export interface TrainContext {
   readonly loader: Loader;
   readonly exchange: Pick<Exchange, 'reduce'>;
   readonly teacher: TeacherFeed | undefined;
+  readonly ledger: Ledger;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /**
@@ -73,12 +76,13 @@ async function trainStep(context: TrainContext) {
   const stage = stageEndingAt(schedule, step);
   // The checkpoint is stored while the next step computes: weights do not change before the sum is there.
   const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
-  const { vectors, data, teacher, compute } = await computeShards(context, epoch, stored);
+  const counted = context.ledger.open(step);
+  const { vectors, data, teacher, compute } = await computeShards(context, { epoch, stored, ...counted });
   await stored;
   signal.throwIfAborted();
 
   const reduceAt = clock.monotonic();
-  const mean = await context.exchange.reduce(step, vectors, replica.digest);
+  const mean = await context.exchange.reduce(step, vectors, contributionDigest(replica.digest, counted.tag));
   const allreduce = secondsSince(clock, reduceAt);
   signal.throwIfAborted();
 
@@ -108,6 +112,7 @@ async function trainStep(context: TrainContext) {
       lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
       learningRate,
       gradientNorm,
+      weightsDigest: digest,
     },
     times: {
       data,
@@ -121,7 +126,16 @@ async function trainStep(context: TrainContext) {
 }
 
 /** All own shards, one after the other in the compute thread; `stored` only so that its failure ends the wait early. */
-async function computeShards(context: TrainContext, epoch: number, stored: Promise<void>) {
+async function computeShards(
+  context: TrainContext,
+  step: {
+    readonly epoch: number;
+    readonly stored: Promise<void>;
+    /** Of each shard. */
+    readonly images: readonly Uint32Array[];
+  },
+) {
+  const { epoch, stored } = step;
   const { shards, clock, teacher, replica, compute, loader, schedule } = context;
   const { training } = context.spec;
   const startedAt = clock.monotonic();
@@ -140,6 +154,7 @@ async function computeShards(context: TrainContext, epoch: number, stored: Promi
       shard,
     });
     if (shard === shards[0]) dataSeconds = secondsSince(clock, dataAt);
+    assertCounted(step.images[shard]!, batch.indices, { step: replica.step, shard });
     const embeddings = network && (await network.embed(batch.images));
     const inputs = [replica.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
     const [vector] = await compute.run(graph, inputs);

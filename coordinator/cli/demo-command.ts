@@ -15,7 +15,7 @@ import { writeReport } from './report-file.ts';
 import { gatherResults, resultLines } from './results.ts';
 import { submitFile } from './submitting.ts';
 import { defaultWorkers, type RunningFleet, startFleet } from './up.ts';
-import { failuresOf, showUntilFinished } from './waiting.ts';
+import { failuresOf, showUntilFinished, type Talk } from './waiting.ts';
 
 interface DemoFlags {
   readonly data?: string;
@@ -46,6 +46,7 @@ export function addDemoCommand(program: Command): void {
 async function demo(flags: DemoFlags): Promise<void> {
   const overrides = flags.data === undefined ? {} : { data: await folderData(flags.data) };
   const started = performance.now();
+  const talk: Talk = { say };
   let fleet: RunningFleet | undefined;
   const { signal, release } = onInterrupt(() => {
     fleet?.kill();
@@ -55,8 +56,8 @@ async function demo(flags: DemoFlags): Promise<void> {
   let keep = flags.keep ?? false;
   try {
     say(`starting nats-server, a coordinator and ${flags.workers} workers (logs in ${join(dir, 'logs')})`);
-    fleet = await startFleet({ dir, workers: flags.workers, signal, say });
-    await runPlan(fleet, flags, overrides, signal);
+    fleet = await startFleet({ dir, workers: flags.workers, signal, say: (text) => talk.say(text) });
+    await runPlan(fleet, flags, overrides, { signal, talk });
     say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
   } catch (caught) {
     if (!signal.aborted) {
@@ -79,7 +80,7 @@ async function runPlan(
   fleet: RunningFleet,
   flags: DemoFlags,
   overrides: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  { signal, talk }: { signal: AbortSignal; talk: Talk },
 ): Promise<void> {
   const { client } = fleet;
   const { planIds } = await submitFile(client, { file: flags.plan, overrides, dryRun: false });
@@ -91,7 +92,7 @@ async function runPlan(
     );
   say(`submitted ${flags.plan} as plan ${planId}`);
   const selection = { kind: 'plan', id: planId } as const;
-  const last = await showUntilFinished(client, selection, signal);
+  const last = await showUntilFinished(client, selection, signal, talk);
   signal.throwIfAborted();
   const results = await gatherResults(client, selection);
   for (const line of resultLines(results)) print(line);

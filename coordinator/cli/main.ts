@@ -6,6 +6,11 @@ import { toFleetError } from '../../core/errors.ts';
 import { say } from './output.ts';
 import { createProgram } from './program.ts';
 
+// A reader that has had enough (`| head`) ends the command, and that is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(0);
+});
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<number> {

@@ -8,6 +8,8 @@ import { type ProgressItem, progressItems, progressLine } from './progress-model
 
 export interface ProgressDisplay {
   show(snapshot: Snapshot): void;
+  /** A line of talk, above the bars so that it does not tear them. */
+  say(text: string): void;
   /** Leaves the last state on the screen. */
   close(): void;
 }
@@ -49,6 +51,11 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
         else bar.update(value, payload);
       }
     },
+    say: (text) => {
+      // Without a bar there is nothing to tear, and the display would keep the line until there is one.
+      if (drawn.size === 0) stream.write(`${text}\n`);
+      else bars.log(`${text}\n`);
+    },
     close: () => {
       bars.update();
       bars.stop();
@@ -69,6 +76,9 @@ function lineProgress(stream: NodeJS.WriteStream, everyMs: number): ProgressDisp
   return {
     show: (snapshot) => {
       for (const item of progressItems(snapshot)) printIfDue(item);
+    },
+    say: (text) => {
+      stream.write(`${text}\n`);
     },
     close: () => {},
   };

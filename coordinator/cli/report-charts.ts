@@ -62,6 +62,9 @@ export function lineChart(
   return frame(options, x, y, diagonal + drawn.join('')) + legend(series);
 }
 
+/** The distance of the ticks says how many digits tell them apart. */
+export type FormatTick = (value: number, step: number) => string;
+
 export interface Dot {
   readonly x: number;
   readonly y: number;
@@ -72,7 +75,7 @@ export interface Dot {
 
 export function scatterChart(
   dots: readonly Dot[],
-  options: ChartOptions & { readonly formatY?: (value: number) => string },
+  options: ChartOptions & { readonly formatY?: FormatTick },
 ): string {
   const x = xScale(padded(extent(dots.map((dot) => dot.x))), true);
   const y = yScale(padded(extent(dots.map((dot) => dot.y))));
@@ -181,16 +184,16 @@ function frame(
   x: Scale,
   y: Scale,
   inside: string,
-  formatY: (value: number) => string = formatTick,
+  formatY: FormatTick = formatTick,
 ): string {
   const bottom = HEIGHT - MARGIN.bottom;
   const right = WIDTH - MARGIN.right;
-  const rows = y
-    .ticks(5)
-    .map(
-      (tick) =>
-        `<path class="grid" d="M${MARGIN.left},${fix(y(tick))}H${right}"/><text class="tick" text-anchor="end" x="${MARGIN.left - 8}" y="${fix(y(tick) + 4)}">${formatY(tick)}</text>`,
-    );
+  const yTicks = y.ticks(5);
+  const yStep = (yTicks[1] ?? 1) - (yTicks[0] ?? 0);
+  const rows = yTicks.map(
+    (tick) =>
+      `<path class="grid" d="M${MARGIN.left},${fix(y(tick))}H${right}"/><text class="tick" text-anchor="end" x="${MARGIN.left - 8}" y="${fix(y(tick) + 4)}">${formatY(tick, yStep)}</text>`,
+  );
   const columns = x
     .ticks(6)
     .map(

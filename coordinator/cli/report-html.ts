@@ -97,7 +97,7 @@ function candidates({ sweep, trials }: ReportData): string {
       title: 'Accuracy of the candidates against their parameters',
       xLabel: 'parameters',
       yLabel: 'verification accuracy',
-      formatY: (value) => formatPercent(value, 0),
+      formatY: (value, step) => formatPercent(value, step < 0.0099 ? 1 : 0),
     },
   );
   const ranked = [...trials].sort((a, b) => order(b) - order(a) || a.number - b.number);

@@ -5,26 +5,25 @@ import type { PairExample } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { formatNumber } from './format.ts';
 import { escapeText } from './report-charts.ts';
 
-/** Largest squared distance of two unit embeddings. */
-const DISTANCE_MAX = 4;
-
 export function examplePairs(name: string, examples: readonly PairExample[]): string {
+  // Distances of 0 to 4 are possible, but a network uses a part of that; the bars use their whole length.
+  const full = examples.reduce((most, pair) => Math.max(most, pair.distance, pair.threshold), 1e-9) * 1.05;
   return `<h2>Example pairs</h2>
 <p class="soft">As ${escapeText(name)} sees them. The bar is the squared distance of the two embeddings, the upright line the threshold: to its left means “same person”.</p>
-<div class="pairs">${examples.map(card).join('')}</div>`;
+<div class="pairs">${examples.map((pair) => card(pair, full)).join('')}</div>`;
 }
 
-function card(pair: PairExample): string {
+function card(pair: PairExample, full: number): string {
   const judgedSame = pair.distance < pair.threshold;
   const isRight = judgedSame === pair.same;
   const verdict = `${isRight ? '✓' : '✗'} judged ${judgedSame ? 'the same' : 'different'}`;
   return `<div class="pair">${image(pair.pngA)}${image(pair.pngB)}
-<div class="meter ${isRight ? 'right' : 'wrong'}"><i style="width:${share(pair.distance)}"></i><u style="left:${share(pair.threshold)}"></u></div>
+<div class="meter ${isRight ? 'right' : 'wrong'}"><i style="width:${share(pair.distance / full)}"></i><u style="left:${share(pair.threshold / full)}"></u></div>
 <span class="what">${pair.same ? 'Same person' : 'Different people'}</span> · <span class="${isRight ? 'right' : 'wrong'}">${verdict}</span> <span class="soft">(${formatNumber(pair.distance)} against ${formatNumber(pair.threshold)})</span></div>`;
 }
 
-function share(distance: number): string {
-  return `${(Math.min(1, Math.max(0, distance / DISTANCE_MAX)) * 100).toFixed(1)}%`;
+function share(fraction: number): string {
+  return `${(Math.min(1, Math.max(0, fraction)) * 100).toFixed(1)}%`;
 }
 
 function image(png: Uint8Array): string {

@@ -37,13 +37,21 @@ function selectionsOf(submitted: SubmitResponse): Selection[] {
   ];
 }
 
+/** Where talk goes; for as long as a progress display is on the screen it goes through that. */
+export interface Talk {
+  say(text: string): void;
+}
+
 /** The last snapshot; undefined when interrupted before the first. */
 export async function showUntilFinished(
   client: FleetClient,
   selection: Selection,
   signal: AbortSignal,
+  talk: Talk = { say },
 ): Promise<Snapshot | undefined> {
   const progress = createProgress();
+  const before = talk.say;
+  talk.say = progress.say;
   let last: Snapshot | undefined;
   try {
     for await (const snapshot of watch(client, selection, {
@@ -57,6 +65,7 @@ export async function showUntilFinished(
     return last;
   } finally {
     progress.close();
+    talk.say = before;
   }
 }
 

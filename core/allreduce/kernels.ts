@@ -1,15 +1,83 @@
-// The loops over Float32 vectors that the all-reduce spends its arithmetic in. Decides only how one addition is stored;
-// order of additions is reduce.ts'. Lengths are asserted once per call.
+// The loops over float32 vectors that the all-reduce spends its arithmetic in, all in one memory that threads share. Decides which
+// of two equal implementations runs: WebAssembly with vectors (kernels/kernels.wat), or where the machine has none
+// the same in JavaScript (kernels/script.ts); order of additions is reduce.ts', layout of the memory memory.ts'.
 
-import assert from 'node:assert/strict';
+import { FleetError } from '../errors.ts';
+import { scriptKernels } from './kernels/script.ts';
+import { WASM } from './kernels/wasm.ts';
 
+/**
+ * Addresses are in bytes, multiples of 4; counts are elements, multiples of BLOCK. A NaN is stored as the one canonical NaN.
+ * What each operation does exactly, and the int8 format, is said in kernels.wat.
+ */
+export interface Kernels {
+  readonly kind: 'wasm' | 'script';
+  add(into: number, left: number, right: number, count: number): void;
+  scale(into: number, from: number, factor: number, count: number): void;
+  copy(into: number, from: number, bytes: number): void;
+  /** Largest absolute bits; from INFINITE_BITS on something is not finite. */
+  largest(from: number, count: number): number;
+  encodeBf16(to: number, from: number, count: number): void;
+  decodeBf16(into: number, from: number, count: number): void;
+  addBf16(into: number, left: number, right: number, count: number): void;
+  /** The residual takes what the image leaves; the image that others decode is scaled by `factor`. */
+  encodeInt8(to: number, from: number, residual: number, factor: number, count: number): void;
+  decodeInt8(into: number, from: number, count: number): void;
+  addInt8(into: number, left: number, right: number, count: number): void;
+}
+
+/** Elements in which counts come, and which share a scale in int8. */
+export const BLOCK = 256;
+export const INFINITE_BITS = 0x7f80_0000;
+
+/** What of WebAssembly is used here; Node's type definitions leave it to the DOM's. */
+declare const WebAssembly: {
+  readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => SharedMemory;
+  readonly Module: new (bytes: Uint8Array) => object;
+  readonly Instance: new (
+    module: object,
+    imports: { env: { memory: SharedMemory } },
+  ) => { readonly exports: unknown };
+  validate(bytes: Uint8Array): boolean;
+};
+
+/** A WebAssembly.Memory of fixed size: it may be sent to another thread, which then sees the same bytes. */
+export interface SharedMemory {
+  readonly buffer: SharedArrayBuffer;
+}
+
+const PAGE_BYTES = 65_536;
+const PAGES_MAX = 65_535;
+
+/** Zeros. */
+export function createSharedMemory(bytes: number): SharedMemory {
+  const pages = Math.max(1, Math.ceil(bytes / PAGE_BYTES));
+  if (pages > PAGES_MAX)
+    throw new FleetError(
+      'resourceExhausted',
+      `the exchange needs ${Math.ceil(bytes / 2 ** 20)} MiB at once and 4095 are possible; give the run more workers or fewer shards`,
+    );
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+const bytes = Buffer.from(WASM, 'base64');
+/** Compiled once a thread; undefined where the machine has no vectors. */
+const module = WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
+
+/** `kind` chooses an implementation in tests. */
+export function createKernels(memory: SharedMemory, kind?: Kernels['kind']): Kernels {
+  if (module === undefined || kind === 'script') return scriptKernels(memory.buffer);
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return { kind: 'wasm', ...(exports as Omit<Kernels, 'kind'>) };
+}
 /**
  * into[i] = left[i] + right[i], rounded to float32; `into` may be one of the two. A NaN is stored as the one canonical NaN:
  * which operand's payload survives an addition depends on the compiler's register choice, and sums must be the same bits.
  */
 export function addInto(into: Float32Array, left: Float32Array, right: Float32Array): void {
   const length = into.length;
-  assert(left.length === length && right.length === length, 'vectors of one sum have one length');
+  if (!(left.length === length && right.length === length))
+    throw new Error('vectors of one sum have one length');
   // Four at a time runs at 3.3 GB/s, one at a time with a test of each sum at 1.8 (measured, 256 KiB). Anything times 0 is 0
   // unless it is infinite or NaN, so `check` says whether a second look is needed; double sums of floats cannot overflow.
   let check = 0;

@@ -4,7 +4,7 @@
 // says who wrote it or when.
 
 import { z } from 'zod';
-import { digest64 } from '../digest.ts';
+import { digest64, digest64Of } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../model/safetensors.ts';
 import { canonicalJson } from '../spec.ts';
@@ -30,6 +30,8 @@ export interface Checkpoint {
   readonly stage: number;
   /** The class whose arithmetic gave these bits. */
   readonly deviceClass: string;
+  /** Which samples the committed steps counted (core/ledger.ts), 64 hex digits. */
+  readonly ledgerDigest?: string;
 }
 
 const FORMAT = 'pocketfleet.checkpoint.v1';
@@ -56,6 +58,10 @@ const metadataSchema = z.object({
   stage: count,
   weights_digest: z.string().regex(/^[0-9a-f]{16}$/),
   device_class: z.string(),
+  ledger_digest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
 });
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
@@ -72,6 +78,15 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   );
 }
 
+/** 64-bit digest of weights, momentum and running statistics together. */
+export function stateDigest({
+  weights,
+  momentum,
+  running,
+}: Pick<Checkpoint, 'weights' | 'momentum' | 'running'>): string {
+  return digest64Of([weights, momentum, running]);
+}
+
 /** The metadata alone: what a manifest repeats so that a list need not read the tensors. */
 export function checkpointMetadata(checkpoint: Checkpoint): Record<string, string> {
   return {
@@ -84,6 +99,8 @@ export function checkpointMetadata(checkpoint: Checkpoint): Record<string, strin
     stage: String(checkpoint.stage),
     weights_digest: digest64(checkpoint.weights),
     device_class: checkpoint.deviceClass,
+    state_digest: stateDigest(checkpoint),
+    ...(checkpoint.ledgerDigest === undefined ? {} : { ledger_digest: checkpoint.ledgerDigest }),
   };
 }
 
@@ -107,7 +124,13 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
   };
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) throw new FleetError('dataLoss', `its metadata: ${z.prettifyError(parsed.error)}`);
-  const { weights_digest: weightsDigest, device_class: deviceClass, format: _, ...rest } = parsed.data;
+  const {
+    weights_digest: weightsDigest,
+    device_class: deviceClass,
+    ledger_digest: ledgerDigest,
+    format: _,
+    ...rest
+  } = parsed.data;
   const weights = vector('weights');
   const momentum = vector('momentum');
   const running = vector('running');
@@ -119,5 +142,13 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
       'dataLoss',
       `its weights have digest ${digest}, its metadata names ${weightsDigest}`,
     );
-  return { ...rest, weights, momentum, running, deviceClass, weightsDigest };
+  return {
+    ...rest,
+    weights,
+    momentum,
+    running,
+    deviceClass,
+    weightsDigest,
+    ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+  };
 }

@@ -17,7 +17,12 @@ export type Job =
 
 export type Answer =
   | { readonly kind: 'facts'; readonly facts: DataFacts; readonly heldOutLabels: Int32Array }
-  | { readonly kind: 'batch'; readonly images: Uint8Array<ArrayBuffer>; readonly labels: Int32Array }
+  | {
+      readonly kind: 'batch';
+      readonly images: Uint8Array<ArrayBuffer>;
+      readonly indices: Uint32Array;
+      readonly labels: Int32Array;
+    }
   | { readonly kind: 'held-out'; readonly images: Uint8Array<ArrayBuffer> }
   | {
       readonly kind: 'failed';
@@ -80,7 +85,8 @@ async function perform({ dataset, training, heldOut }: Opened, job: Job): Promis
         else into.set(pixels);
       });
       const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(index));
-      return { kind: 'batch', images, labels };
+      const indices = Uint32Array.from(samples, ({ index }) => index);
+      return { kind: 'batch', images, indices, labels };
     }
     case 'held-out': {
       const images = new Uint8Array(job.count * IMAGE_BYTES);

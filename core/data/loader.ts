@@ -22,6 +22,8 @@ export interface BatchRequest {
 /** Images [b, 112, 112, 3] and labels [b] of one shard of one step; the buffers belong to the receiver. */
 export interface Batch {
   readonly images: Uint8Array;
+  /** Which image of the training split each is. */
+  readonly indices: Uint32Array;
   readonly labels: Int32Array;
 }
 
@@ -54,8 +56,8 @@ export async function createLoader(options: {
       async batch(request) {
         const asked = ahead.take(request) ?? pool.ask({ kind: 'batch', request }, false);
         ahead.begin({ ...request, step: request.step + 1 });
-        const { images, labels } = expect('batch', await asked);
-        return { images, labels };
+        const { images, indices, labels } = expect('batch', await asked);
+        return { images, indices, labels };
       },
       prefetch(requests) {
         for (const request of requests) ahead.begin(request);

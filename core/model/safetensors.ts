@@ -74,7 +74,8 @@ export function readSafetensors(bytes: Uint8Array, where = 'the safetensors file
   return { tensors, metadata };
 }
 
-function readHeader(
+/** The header of a file whose first bytes (length and header at least) are given; state-file.ts reads no more than that. */
+export function readHeader(
   bytes: Uint8Array,
   where: string,
 ): { header: Record<string, unknown>; dataStart: number } {

@@ -16,6 +16,7 @@ import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
+import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
 import {
   ARTEFACT_STREAM,
   artefactChunkSubject,
@@ -30,10 +31,7 @@ import {
 
 export type { NatsConnection } from '@nats-io/transport-node';
 
-export interface ConnectOptions {
-  readonly url: string;
-  /** Empty: a broker without authentication. */
-  readonly token: string;
+export interface ConnectOptions extends BrokerAddress {
   /** Shown by the broker, e.g. `worker-1 data`. */
   readonly name: string;
   /** true: the connection never receives what it published itself. Gradient exchanges save a delivery by it. */
@@ -50,13 +48,19 @@ const RETRY_MS = 100;
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
   const clock = options.clock ?? systemClock;
   const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
+  const servers = serversOf(options.url).map(
+    ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`,
+  );
+  const tls = tlsOf(options);
+  const authenticator = authenticatorOf(options);
   for (;;) {
     options.signal?.throwIfAborted();
     try {
       return await connect({
-        servers: options.url,
+        servers,
         name: options.name,
-        ...(options.token === '' ? {} : { token: options.token }),
+        ...(tls === undefined ? {} : { tls }),
+        ...(authenticator === undefined ? {} : { authenticator }),
         noEcho: options.noEcho ?? false,
         maxReconnectAttempts: -1,
         reconnectTimeWait: RETRY_MS,
@@ -74,6 +78,11 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
           `the broker at ${options.url} refuses the token of ${options.name}; give it the fleet's natsToken`,
           { cause: caught },
         );
+      const certificate = toFleetError(rootOf(caught));
+      if (certificate.code === 'failedPrecondition')
+        throw new FleetError(certificate.code, `broker at ${options.url}: ${certificate.message}`, {
+          cause: caught,
+        });
       if (clock.monotonic() >= deadline)
         throw new FleetError(
           'unavailable',
@@ -83,6 +92,11 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       await clock.sleep(RETRY_MS, options.signal);
     }
   }
+}
+
+/** The official client wraps what the socket said. */
+function rootOf(caught: unknown): unknown {
+  return caught instanceof Error && caught.cause !== undefined ? rootOf(caught.cause) : caught;
 }
 
 const SECOND_NS = 1_000_000_000;

@@ -173,6 +173,22 @@ test('a wrong token, an absent coordinator and an unknown name are each one sent
   assert.deepEqual([token.code, absent.code, unknown.code], [1, 1, 1]);
 });
 
+test('a reader that closes the pipe early ends the command without a complaint', async (t) => {
+  // More than a pipe holds, so that the command is still writing when its reader leaves.
+  const { scripted, dir } = await fleet(t, {
+    snapshots: Array(300).fill(snapshot({ runs: Array(20).fill(run()) })),
+  });
+  const command = `"${process.execPath}" --import "${import.meta.resolve('tsx')}" "${join(import.meta.dirname, '../../coordinator/cli/main.ts')}" watch --json --coordinator ${scripted.address} --token ${scripted.token} | head -c 20`;
+  const child = spawn('bash', ['-c', `set -o pipefail; ${command}`], { cwd: dir });
+  let err = '';
+  child.stderr.on('data', (chunk) => {
+    err += chunk;
+  });
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.equal(err, '');
+  assert.equal(code, 0);
+});
+
 test('what is not understood exits with 2', async () => {
   const [option, command, value] = await Promise.all([
     pocketfleet(['runs', '--nonsense']),

@@ -70,10 +70,12 @@ async function startWorker(id: string): Promise<void> {
   programs.set(id, program);
   pids.push(program.pid);
   await until(
-    `${id} attached; it said:\n${program.output()}`,
+    `${id} attached`,
     () => coordinator.heard.slice(from).some((one) => one.workerId === id && one.kind.$case === 'hello'),
     60_000,
-  );
+  ).catch((caught: unknown) => {
+    throw new Error(`${id} does not attach; it said:\n${program.output()}`, { cause: caught });
+  });
 }
 
 const finished = (runId: string) => coordinator.report('finished', (value) => value.runId === runId);
@@ -159,7 +161,7 @@ test('heartbeats go out at their interval while kernels run', async () => {
   const busy = async () => {
     const { metricsEndpoint } = await coordinator.report('hello', (value) => value.workerId === 'w1');
     const text = await (await fetch(`http://${metricsEndpoint}/metrics`)).text();
-    return Number(/compute_busy_seconds_total\{job="run"\} ([0-9.]+)/.exec(text)?.[1] ?? 0);
+    return Number(/compute_busy_seconds_total\{job="train"\} ([0-9.]+)/.exec(text)?.[1] ?? 0);
   };
   const busyBefore = await busy();
   const from = performance.now();
@@ -209,7 +211,7 @@ test('a report is sent again on a new stream until it is acknowledged, and work 
 });
 
 test('a new generation stops the loop and goes on from the state in hand; an old or repeated one changes nothing', async () => {
-  const spec = tinyRun(withTraining({ epochs: 12 }));
+  const spec = tinyRun(withTraining({ epochs: 8 }));
   const workers = ['w1', 'w2'];
   const runId = 'run-moved';
   coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
@@ -249,12 +251,12 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
     (value) => value.runId === 'run-student' && value.waitingForStage > 0,
   );
   assert.equal(waiting.waitingForStage, 1);
-  assert.equal(waiting.point, undefined);
+  assert.equal(waiting.point?.step, 0);
   coordinator.send('w2', assignOf({ runId: 'run-teacher', generation: 1, spec: teacher, workers: ['w2'] }));
   const end = await finished('run-student');
   assert.equal(end.step, 6);
   const point = coordinator.heard.flatMap(({ kind }) =>
-    kind.$case === 'progress' && kind.value.runId === 'run-student' && kind.value.point
+    kind.$case === 'progress' && kind.value.runId === 'run-student' && kind.value.point?.step
       ? [kind.value.point]
       : [],
   );

@@ -5,7 +5,7 @@ import type { CheckedDocument } from '../../coordinator/inputs.ts';
 import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/state.ts';
 import { checkEvent } from './invariants.ts';
 import { plan, student, sweep, teacher, training } from './specs.ts';
-import { createWorld, FACTS, type World } from './world.ts';
+import { createWorld, FACTS, POISON, type World } from './world.ts';
 
 const run = (spec: ReturnType<typeof teacher>): CheckedDocument => ({ kind: 'run', spec, facts: FACTS });
 
@@ -59,7 +59,7 @@ test('a plan goes from search to winner, teacher, students and export, and says 
   assert.match(ended.reason, /most accurate of 2 students/);
 });
 
-test('300 runs finish exactly once while workers are killed, drained and added and the coordinator is restarted', () => {
+test('300 runs finish exactly once while workers die, drain and come back and the coordinator is killed', () => {
   for (const seed of [11, 12]) {
     const world = newWorld(seed, 8);
     for (let i = 0; i < 40; i++) {
@@ -154,4 +154,26 @@ test('a killed worker is lost about a second after its stream ended, and the sur
       ['w3', 4, 4],
     ],
   );
+});
+
+test('runs that take down every process that computes them end failed, and all others finish beside them', () => {
+  for (const seed of [21, 22, 23]) {
+    const world = newWorld(seed, 4);
+    const poison = [...submit(world, run(teacher({ name: POISON, workers: { min: 1, max: 4 } })))];
+    const good: string[] = [];
+    for (let i = 0; i < 12; i++) {
+      const max = 1 + (i % 3);
+      good.push(...submit(world, run(teacher({ name: `t${i}`, workers: { min: 1, max } }))));
+      if (i === 6) poison.push(...submit(world, run(teacher({ name: POISON }))));
+    }
+    world.runUntil(allEnded(world), 600_000);
+    for (const id of poison) {
+      assert.equal(runOf(world.state, id).state, 'failed', `seed ${seed}`);
+      assert.match(runOf(world.state, id).reason, /5 workers in a row were lost holding it and nothing else/);
+    }
+    for (const id of good)
+      assert.equal(runOf(world.state, id).state, 'done', `seed ${seed}: ${runOf(world.state, id).reason}`);
+    const lost = world.events.filter((event) => event.kind === 'worker.lost').length;
+    assert.ok(lost <= 2 * (5 + 4) + 4, `${lost} processes were lost`);
+  }
 });

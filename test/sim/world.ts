@@ -58,6 +58,8 @@ export interface World {
 /** Milliseconds that one gang needs for a step, whatever its size. */
 const STEP_MS = 40;
 const TICK_MS = 200;
+/** A run of this name takes down each process that begins to compute it. */
+export const POISON = 'poison';
 const IMAGES = 64;
 
 export function createWorld(seed: number): World {
@@ -152,7 +154,11 @@ export function createWorld(seed: number): World {
   }
 
   function submit(input: Input): Decision {
-    const decision = step(world.state, input, { now, connected: links.connected });
+    const decision = step(world.state, input, {
+      now,
+      connected: links.connected,
+      stepOf: (runId) => progress.get(runId),
+    });
     for (const event of decision.events) {
       const before = world.state;
       world.state = evolve(world.state, event);
@@ -197,8 +203,8 @@ export function createWorld(seed: number): World {
         metricsEndpoint: '',
       };
       if (life !== mine) return;
-      links.attach(hello, stream);
-      submit({ kind: 'attached', hello });
+      const goneAtMs = links.attach(hello, stream);
+      submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) });
       for (const [sequence, report] of worker.unacknowledged) deliver(worker, sequence, report);
     });
   }
@@ -236,8 +242,14 @@ export function createWorld(seed: number): World {
       const old = worker.held.get(runId);
       if (old && old.generation >= generation) return;
       worker.held.set(runId, { generation, spec, members });
-      if (members[0]!.workerId === worker.id) train(worker, runId, generation);
+      if (spec.name === POISON) world.at(now + 300, () => fallOver(worker, runId));
+      else if (members[0]!.workerId === worker.id) train(worker, runId, generation);
     }
+  }
+
+  /** What a kernel that crashes does to its process, and whoever starts processes then does. */
+  function fallOver(worker: SimWorker, runId: string): void {
+    if (worker.held.has(runId)) world.kill(worker.id, 1_500);
   }
 
   /** Rank 0 tells the story of its gang. */

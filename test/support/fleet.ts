@@ -140,7 +140,9 @@ export async function startFleet(options: {
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       }
-      throw new Error(`not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}; last failure: ${failure}\n${tails()}`);
+      throw new Error(
+        `not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}; last failure: ${failure}\n${tails()}`,
+      );
     },
     async stop() {
       client.close();

@@ -26,7 +26,14 @@ export interface TestNats {
 }
 
 export async function startNats(
-  options: { readonly jetstream?: boolean; readonly token?: string } = {},
+  options: {
+    readonly jetstream?: boolean;
+    readonly token?: string;
+    /** Added to the configuration as it is: users, certificates, limits. */
+    readonly config?: string;
+    /** Scheme of `url`. */
+    readonly scheme?: 'nats' | 'tls';
+  } = {},
 ): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-nats-'));
   const storeDir = join(folder, 'store');
@@ -37,7 +44,8 @@ export async function startNats(
 
   async function start(): Promise<void> {
     const withStore = options.jetstream === false ? {} : { storeDir };
-    writeFileSync(configFile, natsServerConfig({ port, token, serverName: 'test', ...withStore }));
+    const config = natsServerConfig({ port, token, serverName: 'test', ...withStore });
+    writeFileSync(configFile, `${config}${options.config ?? ''}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
     await program.untilOutput(/Server is ready/);
   }
@@ -60,7 +68,7 @@ export async function startNats(
   }
 
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: `${options.scheme ?? 'nats'}://127.0.0.1:${port}`,
     port,
     token,
     get pid() {

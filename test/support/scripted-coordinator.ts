@@ -1,7 +1,7 @@
 // A coordinator played by a test: a real gRPC server with the worker service, which says exactly what the test tells it to
 // and keeps what workers report. Acknowledges by itself unless told not to; decides nothing else.
 
-import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { type GrpcServer, startGrpcServer } from '../../core/net/grpc-server.ts';
 import {
   type WorkerCommand,
@@ -93,7 +93,10 @@ export async function startScriptedCoordinator(options: {
     },
     attached: (workerId) => streams.has(workerId),
     cut(workerId) {
-      streams.get(workerId)?.destroy();
+      // The server library turns an error event into the status that ends the call.
+      streams
+        .get(workerId)
+        ?.emit('error', Object.assign(new Error('cut by the test'), { code: status.UNAVAILABLE }));
       streams.delete(workerId);
     },
     async report(kind, condition = () => true, deadlineMs = 60_000) {

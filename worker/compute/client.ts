@@ -35,11 +35,14 @@ export interface Compute {
 export interface ComputeOptions {
   readonly cacheDir: string;
   /** Called for each finished job with the kind and the time in the thread. */
-  readonly onJob?: (kind: ComputeRequest['kind'], busyMs: number) => void;
+  readonly onJob?: (kind: JobKind, busyMs: number) => void;
 }
 
+/** Jobs as the metrics name them: a run of a graph is what the graph is for. */
+export type JobKind = 'prove' | 'prepare' | 'train' | 'embed' | 'apply';
+
 interface OpenJob {
-  readonly kind: ComputeRequest['kind'];
+  readonly kind: JobKind;
   readonly resolve: (answer: ComputeAnswer) => void;
   readonly reject: (error: FleetError) => void;
 }
@@ -88,7 +91,7 @@ export function createCompute(options: ComputeOptions): Compute {
     new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       const id = next++;
-      open.set(id, { kind: request.kind, resolve, reject });
+      open.set(id, { kind: request.kind === 'run' ? request.graph.kind : request.kind, resolve, reject });
       worker.postMessage({ id, request } satisfies ToThread);
     });
 

@@ -3,7 +3,7 @@ import test from 'node:test';
 import type { CheckedDocument, WorkerHello } from '../../../coordinator/inputs.ts';
 import { CHANGE_INTERVAL_MS } from '../../../coordinator/roster.ts';
 import { schedule } from '../../../coordinator/scheduler.ts';
-import { initialState, runOf, type State } from '../../../coordinator/state.ts';
+import { initialState, inOrder, runOf, type State } from '../../../coordinator/state.ts';
 import { step } from '../../../coordinator/step.ts';
 import type { RunSpec } from '../../../core/spec.ts';
 import { student, teacher, training } from '../../sim/specs.ts';
@@ -14,9 +14,12 @@ function fleet(...workers: Partial<WorkerHello>[]) {
   let state: State = initialState;
   let now = 0;
   const connected = new Set<string>();
+  const living = new Map<string, string>();
+  const steps = new Map<string, number>();
+  const observed = () => ({ now, connected, stepOf: (id: string) => steps.get(id) });
   const give = (input: Parameters<typeof step>[1]) => {
     now += 1;
-    const decision = step(state, input, { now, connected });
+    const decision = step(state, input, observed());
     state = decision.state;
     return decision;
   };
@@ -36,12 +39,25 @@ function fleet(...workers: Partial<WorkerHello>[]) {
       ...worker,
     };
     connected.add(hello.workerId);
+    living.set(hello.workerId, hello.incarnation);
     return give({ kind: 'attached', hello });
   };
   for (const worker of workers) attach(worker);
   return {
     give,
     attach,
+    /** The process ends and starts again; `heldMs`: how long it lived after the last input. */
+    crash(workerId: string, heldMs = 1000) {
+      now += heldMs;
+      const incarnation = crypto.randomUUID();
+      give({ kind: 'lost', workerId, incarnation: living.get(workerId)!, reason: 'test', goneAtMs: now });
+      attach({ workerId, incarnation });
+    },
+    progress: (id: string, committed: number) => void steps.set(id, committed),
+    held: (workerId: string) =>
+      inOrder(state.runs)
+        .filter((run) => run.gang.some((m) => m.workerId === workerId))
+        .map(({ id }) => id),
     submit(spec: RunSpec): string {
       const document: CheckedDocument = { kind: 'run', spec, facts: FACTS };
       const { answer } = give({ kind: 'submit', documents: [document] });
@@ -56,7 +72,7 @@ function fleet(...workers: Partial<WorkerHello>[]) {
     },
     gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
     run: (id: string) => runOf(state, id),
-    reason: (id: string) => schedule(state, { now, connected }).waiting.get(id) ?? '',
+    reason: (id: string) => schedule(state, observed()).waiting.get(id) ?? '',
   };
 }
 
@@ -207,4 +223,72 @@ test('a student fails with its teacher, with the reason', () => {
   assert.equal(run(id).state, 'failed');
   assert.equal(run(follower).state, 'failed');
   assert.match(run(follower).reason, /its teacher run-1 failed: step 3: loss is not finite/);
+});
+
+test('a run over which five workers are lost without a new step fails with that reason, wherever it was', () => {
+  const { submit, gang, run, crash, pass } = fleet({}, {});
+  const id = submit(teacher({ workers: one }));
+  for (let i = 0; i < 4; i++) crash(gang(id)[0]!);
+  assert.equal(run(id).state, 'running');
+  pass(60_000);
+  crash(gang(id)[0]!);
+  assert.equal(run(id).state, 'failed');
+  assert.equal(run(id).failureCause, 'crash');
+  assert.match(
+    run(id).reason,
+    /5 workers in a row were lost holding it and nothing else, and it never got beyond step 0/,
+  );
+});
+
+test('workers that are lost while a run gets further, or all at once, do not count against it', () => {
+  const { submit, gang, run, crash, progress, give, attach } = fleet({}, {}, {}, {}, {}, {}, {}, {});
+  const id = submit(teacher({ workers: { min: 1, max: 8 } }));
+  for (let i = 1; i <= 20; i++) {
+    progress(id, i);
+    crash(gang(id)[0]!);
+  }
+  assert.equal(run(id).state, 'running');
+  assert.equal(run(id).blame.losses, 0);
+  // The power fails: all streams end in the same moment, and the losses are declared one by one.
+  for (let outage = 0; outage < 4; outage++) {
+    const goneAtMs = run(id).changedAtMs + 1;
+    for (let i = 1; i <= 8; i++)
+      give({ kind: 'lost', workerId: `w${i}`, incarnation: 'x', reason: 'power', goneAtMs });
+    for (let i = 1; i <= 8; i++) attach({ workerId: `w${i}`, incarnation: 'x' });
+  }
+  assert.equal(run(id).state, 'running');
+});
+
+test('one that shared its worker is placed alone until it is clear who is to blame; the innocent finish', () => {
+  const { submit, gang, run, held, crash, progress, pass } = fleet({ slots: 3 }, { slots: 3 });
+  const bad = submit(teacher({ workers: one, name: 'bad' }));
+  const good = [submit(teacher({ workers: one })), submit(teacher({ workers: one }))];
+  for (let round = 0; round < 30 && run(bad).state !== 'failed'; round++) {
+    const [at] = gang(bad);
+    // A good run on another worker than the bad one gets further.
+    for (const id of good) if (gang(id)[0] !== undefined && gang(id)[0] !== at) progress(id, round + 1);
+    if (at !== undefined) crash(at);
+    pass(WAIT);
+    if (run(bad).blame.shared + run(bad).blame.losses >= 2 && gang(bad)[0] !== undefined)
+      assert.deepEqual(held(gang(bad)[0]!), [bad], 'alone');
+  }
+  assert.equal(run(bad).state, 'failed', run(bad).reason);
+  assert.deepEqual(
+    good.map((id) => run(id).state),
+    ['running', 'running'],
+  );
+});
+
+test('a suspect teacher takes a whole worker from its own students instead of waiting for it for ever', () => {
+  const { submit, gang, crash, pass } = fleet({ slots: 3 }, { slots: 3 });
+  const late = submit(teacher({ workers: one }));
+  const students = [1, 2].map(() => submit(student(late, { workers: one })));
+  crash(gang(late)[0]!);
+  crash(gang(late)[0]!);
+  pass(WAIT);
+  assert.equal(gang(late).length, 1, 'the teacher is placed');
+  assert.ok(
+    students.every((id) => gang(id)[0] !== gang(late)[0]),
+    'alone',
+  );
 });

@@ -19,6 +19,7 @@ name: t
 network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }
 data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
 training: { epochs: 2, batch: 16 }
+verification: { pairs: 40 }
 `;
 
 function check(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
@@ -68,7 +69,7 @@ test('a well-formed run passes with every default filled in and the data counted
 });
 
 test('relative data paths start from the folder of the request, and without one they are refused', async () => {
-  const name = faces('good', { a: 3, b: 3, c: 3, d: 3 });
+  const name = faces('good', { a: 9, b: 9, c: 9, d: 9 });
   const [document] = await check(RUN, folderData(name));
   assert.equal(
     document?.kind === 'run' && document.spec.data.kind === 'folder' && document.spec.data.path,
@@ -125,6 +126,16 @@ const REFUSALS: readonly (readonly [string, Record<string, string>, RegExp])[] =
     { kind: 'student', distillation: '{ teacher: nobody }' },
     /distillation\.teacher: "nobody" is neither a teacher run of this text nor a run of this fleet/,
   ],
+  [
+    'a batch larger than the training set',
+    { 'training.batch': '72' },
+    /^training\.batch: 72 images a step, but there are only 64 training images/,
+  ],
+  [
+    'more pairs than the held-out images allow',
+    { verification: '{ pairs: 600 }' },
+    /^verification\.pairs: 600 pairs need 300 different genuine ones, but the 32 held-out images allow 112; ask for at most 224/,
+  ],
   ['all identities held out', { 'data.holdout': '12' }, /^data.*hold/],
 ];
 for (const [what, overrides, sentence] of REFUSALS)
@@ -151,10 +162,12 @@ teacher:
   name: t
   network: { kind: iresnet, blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 16 }
   training: { epochs: 2, batch: 20 }
+  verification: { pairs: 40 }
 students:
   - name: t
     network: best
     training: { epochs: 2, batch: 16 }
+    verification: { pairs: 40 }
     distillation: { weigth: 3 }
 `;
   const text = await refusal(plan);
@@ -178,6 +191,14 @@ students:
     /^students\.0\.workers\.max: 9 workers cannot share 8 shards/,
   );
   assert.equal((await check(plan, wide))[0]?.kind, 'plan');
+  assert.match(
+    await refusal(plan, { ...wide, 'students.0.training.batch': '80' }),
+    /^students\.0\.training\.batch: 80 images a step, but there are only 64 training images/,
+  );
+  assert.match(
+    await refusal(plan, { ...wide, 'teacher.verification.pairs': '600' }),
+    /^teacher\.verification\.pairs: 600 pairs need 300 different genuine ones.*at most 224/,
+  );
 });
 
 test('a student names a teacher of the same text or a run of the fleet, with the same embedding', async () => {

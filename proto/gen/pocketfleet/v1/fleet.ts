@@ -287,6 +287,8 @@ export interface StepPoint {
   gradientNorm: number;
   imagesPerSecond: number;
   atMs: number;
+  /** Of the weights after the step: 64 bits, hex. */
+  weightsDigest?: string | undefined;
 }
 
 export interface CancelRequest {
@@ -320,7 +322,10 @@ export interface ExportRequest {
   runId: string;
   /** 0: the newest checkpoint. */
   stage: number;
-  /** safetensors */
+  /**
+   * safetensors (also when empty; the reference's state_dict names), onnx (input normalised [N, 3, 112, 112]), onnx-uint8
+   * (input bytes [N, 112, 112, 3]), or tfjs: a zip with model.json and its weight shards, to be unpacked into a folder.
+   */
   format: string;
 }
 
@@ -345,6 +350,84 @@ export interface Decision {
   /** The event's name in the journal, e.g. run.assigned. */
   event: string;
   text: string;
+}
+
+export interface GetLedgerRequest {
+  runId: string;
+}
+
+export interface Ledger {
+  runId: string;
+  name: string;
+  state: string;
+  specJson: string;
+  /** From the data set, as it was found at submit; with the spec it determines every sample of every step. */
+  trainingImages: number;
+  classes: number;
+  deviceClass: string;
+  /** One for each stored checkpoint, in the order of the journal. */
+  entries: LedgerEntry[];
+  /** Committed steps and weights as reported at the end; 0 and empty before. */
+  finalStep: number;
+  weightsDigest: string;
+  /** Gangs that have worked on it. */
+  generations: number;
+  /** Of a student: its teacher. */
+  teacherRunId: string;
+}
+
+export interface LedgerEntry {
+  /** Number of the event in the journal. */
+  sequence: number;
+  stage: number;
+  /** Committed steps so far. */
+  step: number;
+  /** SHA-256 of the checkpoint's bytes, hex. */
+  digest: string;
+  weightsDigest: string;
+  stateDigest: string;
+  ledgerDigest: string;
+  workerId: string;
+  atMs: number;
+}
+
+export interface ReplayRequest {
+  runId: string;
+  /** 0: from the seed; otherwise the checkpoint to start from. */
+  fromStage: number;
+  /** 0: up to the newest checkpoint. */
+  toStage: number;
+  /** A point for each step with the digests of all tensors. */
+  eachStep: boolean;
+}
+
+/** The state after `step` committed steps, computed again. */
+export interface ReplayPoint {
+  step: number;
+  /** At the end of a stage its number, otherwise 0. */
+  stage: number;
+  weightsDigest: string;
+  stateDigest: string;
+  /** With each_step: every tensor of the state, in its order. */
+  tensors: TensorDigest[];
+  /** At the end of a stage: the checkpoint that is stored. */
+  verdict: StageVerdict | undefined;
+  workerId: string;
+  deviceClass: string;
+}
+
+export interface TensorDigest {
+  name: string;
+  digest: string;
+}
+
+export interface StageVerdict {
+  equal: boolean;
+  storedStateDigest: string;
+  /** The first tensor whose bytes differ, how many do, and the largest difference within the first; empty when equal. */
+  tensor: string;
+  tensorsDiffering: number;
+  differenceMax: number;
 }
 
 function createBaseSubmitRequest(): SubmitRequest {
@@ -4583,6 +4666,7 @@ function createBaseStepPoint(): StepPoint {
     gradientNorm: 0,
     imagesPerSecond: 0,
     atMs: 0,
+    weightsDigest: undefined,
   };
 }
 
@@ -4614,6 +4698,9 @@ export const StepPoint: MessageFns<StepPoint> = {
     }
     if (message.atMs !== 0) {
       writer.uint32(73).double(message.atMs);
+    }
+    if (message.weightsDigest !== undefined) {
+      writer.uint32(82).string(message.weightsDigest);
     }
     return writer;
   },
@@ -4703,6 +4790,14 @@ export const StepPoint: MessageFns<StepPoint> = {
             message.atMs = reader.double();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4750,6 +4845,11 @@ export const StepPoint: MessageFns<StepPoint> = {
         : isSet(object.at_ms)
         ? globalThis.Number(object.at_ms)
         : 0,
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : undefined,
     };
   },
 
@@ -4782,6 +4882,9 @@ export const StepPoint: MessageFns<StepPoint> = {
     if (message.atMs !== 0) {
       obj.atMs = floatToJson(message.atMs);
     }
+    if (message.weightsDigest !== undefined) {
+      obj.weightsDigest = message.weightsDigest;
+    }
     return obj;
   },
 
@@ -4799,6 +4902,7 @@ export const StepPoint: MessageFns<StepPoint> = {
     message.gradientNorm = object.gradientNorm ?? 0;
     message.imagesPerSecond = object.imagesPerSecond ?? 0;
     message.atMs = object.atMs ?? 0;
+    message.weightsDigest = object.weightsDigest ?? undefined;
     return message;
   },
 };
@@ -5681,6 +5785,1167 @@ export const Decision: MessageFns<Decision> = {
   },
 };
 
+function createBaseGetLedgerRequest(): GetLedgerRequest {
+  return { runId: "" };
+}
+
+export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
+  encode(message: GetLedgerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetLedgerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetLedgerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetLedgerRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+    };
+  },
+
+  toJSON(message: GetLedgerRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetLedgerRequest>): GetLedgerRequest {
+    return GetLedgerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetLedgerRequest>): GetLedgerRequest {
+    const message = createBaseGetLedgerRequest();
+    message.runId = object.runId ?? "";
+    return message;
+  },
+};
+
+function createBaseLedger(): Ledger {
+  return {
+    runId: "",
+    name: "",
+    state: "",
+    specJson: "",
+    trainingImages: 0,
+    classes: 0,
+    deviceClass: "",
+    entries: [],
+    finalStep: 0,
+    weightsDigest: "",
+    generations: 0,
+    teacherRunId: "",
+  };
+}
+
+export const Ledger: MessageFns<Ledger> = {
+  encode(message: Ledger, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.state !== "") {
+      writer.uint32(26).string(message.state);
+    }
+    if (message.specJson !== "") {
+      writer.uint32(34).string(message.specJson);
+    }
+    if (message.trainingImages !== 0) {
+      writer.uint32(41).double(message.trainingImages);
+    }
+    if (message.classes !== 0) {
+      writer.uint32(48).uint32(message.classes);
+    }
+    if (message.deviceClass !== "") {
+      writer.uint32(58).string(message.deviceClass);
+    }
+    for (const v of message.entries) {
+      LedgerEntry.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.finalStep !== 0) {
+      writer.uint32(73).double(message.finalStep);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(82).string(message.weightsDigest);
+    }
+    if (message.generations !== 0) {
+      writer.uint32(88).uint32(message.generations);
+    }
+    if (message.teacherRunId !== "") {
+      writer.uint32(98).string(message.teacherRunId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ledger {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLedger();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.specJson = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.trainingImages = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.classes = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.entries.push(LedgerEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.finalStep = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.generations = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.teacherRunId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Ledger {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      specJson: isSet(object.specJson)
+        ? globalThis.String(object.specJson)
+        : isSet(object.spec_json)
+        ? globalThis.String(object.spec_json)
+        : "",
+      trainingImages: isSet(object.trainingImages)
+        ? globalThis.Number(object.trainingImages)
+        : isSet(object.training_images)
+        ? globalThis.Number(object.training_images)
+        : 0,
+      classes: isSet(object.classes) ? globalThis.Number(object.classes) : 0,
+      deviceClass: isSet(object.deviceClass)
+        ? globalThis.String(object.deviceClass)
+        : isSet(object.device_class)
+        ? globalThis.String(object.device_class)
+        : "",
+      entries: globalThis.Array.isArray(object?.entries)
+        ? object.entries.map((e: any) => LedgerEntry.fromJSON(e))
+        : [],
+      finalStep: isSet(object.finalStep)
+        ? globalThis.Number(object.finalStep)
+        : isSet(object.final_step)
+        ? globalThis.Number(object.final_step)
+        : 0,
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : "",
+      generations: isSet(object.generations) ? globalThis.Number(object.generations) : 0,
+      teacherRunId: isSet(object.teacherRunId)
+        ? globalThis.String(object.teacherRunId)
+        : isSet(object.teacher_run_id)
+        ? globalThis.String(object.teacher_run_id)
+        : "",
+    };
+  },
+
+  toJSON(message: Ledger): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.specJson !== "") {
+      obj.specJson = message.specJson;
+    }
+    if (message.trainingImages !== 0) {
+      obj.trainingImages = floatToJson(message.trainingImages);
+    }
+    if (message.classes !== 0) {
+      obj.classes = Math.round(message.classes);
+    }
+    if (message.deviceClass !== "") {
+      obj.deviceClass = message.deviceClass;
+    }
+    if (message.entries?.length) {
+      obj.entries = message.entries.map((e) => LedgerEntry.toJSON(e));
+    }
+    if (message.finalStep !== 0) {
+      obj.finalStep = floatToJson(message.finalStep);
+    }
+    if (message.weightsDigest !== "") {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.generations !== 0) {
+      obj.generations = Math.round(message.generations);
+    }
+    if (message.teacherRunId !== "") {
+      obj.teacherRunId = message.teacherRunId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Ledger>): Ledger {
+    return Ledger.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Ledger>): Ledger {
+    const message = createBaseLedger();
+    message.runId = object.runId ?? "";
+    message.name = object.name ?? "";
+    message.state = object.state ?? "";
+    message.specJson = object.specJson ?? "";
+    message.trainingImages = object.trainingImages ?? 0;
+    message.classes = object.classes ?? 0;
+    message.deviceClass = object.deviceClass ?? "";
+    message.entries = object.entries?.map((e) => LedgerEntry.fromPartial(e)) || [];
+    message.finalStep = object.finalStep ?? 0;
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.generations = object.generations ?? 0;
+    message.teacherRunId = object.teacherRunId ?? "";
+    return message;
+  },
+};
+
+function createBaseLedgerEntry(): LedgerEntry {
+  return {
+    sequence: 0,
+    stage: 0,
+    step: 0,
+    digest: "",
+    weightsDigest: "",
+    stateDigest: "",
+    ledgerDigest: "",
+    workerId: "",
+    atMs: 0,
+  };
+}
+
+export const LedgerEntry: MessageFns<LedgerEntry> = {
+  encode(message: LedgerEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(9).double(message.sequence);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.step !== 0) {
+      writer.uint32(25).double(message.step);
+    }
+    if (message.digest !== "") {
+      writer.uint32(34).string(message.digest);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(42).string(message.weightsDigest);
+    }
+    if (message.stateDigest !== "") {
+      writer.uint32(50).string(message.stateDigest);
+    }
+    if (message.ledgerDigest !== "") {
+      writer.uint32(58).string(message.ledgerDigest);
+    }
+    if (message.workerId !== "") {
+      writer.uint32(66).string(message.workerId);
+    }
+    if (message.atMs !== 0) {
+      writer.uint32(73).double(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LedgerEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLedgerEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.sequence = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.step = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stateDigest = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.ledgerDigest = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LedgerEntry {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : "",
+      stateDigest: isSet(object.stateDigest)
+        ? globalThis.String(object.stateDigest)
+        : isSet(object.state_digest)
+        ? globalThis.String(object.state_digest)
+        : "",
+      ledgerDigest: isSet(object.ledgerDigest)
+        ? globalThis.String(object.ledgerDigest)
+        : isSet(object.ledger_digest)
+        ? globalThis.String(object.ledger_digest)
+        : "",
+      workerId: isSet(object.workerId)
+        ? globalThis.String(object.workerId)
+        : isSet(object.worker_id)
+        ? globalThis.String(object.worker_id)
+        : "",
+      atMs: isSet(object.atMs)
+        ? globalThis.Number(object.atMs)
+        : isSet(object.at_ms)
+        ? globalThis.Number(object.at_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: LedgerEntry): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = floatToJson(message.sequence);
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.step !== 0) {
+      obj.step = floatToJson(message.step);
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.weightsDigest !== "") {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.stateDigest !== "") {
+      obj.stateDigest = message.stateDigest;
+    }
+    if (message.ledgerDigest !== "") {
+      obj.ledgerDigest = message.ledgerDigest;
+    }
+    if (message.workerId !== "") {
+      obj.workerId = message.workerId;
+    }
+    if (message.atMs !== 0) {
+      obj.atMs = floatToJson(message.atMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LedgerEntry>): LedgerEntry {
+    return LedgerEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LedgerEntry>): LedgerEntry {
+    const message = createBaseLedgerEntry();
+    message.sequence = object.sequence ?? 0;
+    message.stage = object.stage ?? 0;
+    message.step = object.step ?? 0;
+    message.digest = object.digest ?? "";
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.stateDigest = object.stateDigest ?? "";
+    message.ledgerDigest = object.ledgerDigest ?? "";
+    message.workerId = object.workerId ?? "";
+    message.atMs = object.atMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseReplayRequest(): ReplayRequest {
+  return { runId: "", fromStage: 0, toStage: 0, eachStep: false };
+}
+
+export const ReplayRequest: MessageFns<ReplayRequest> = {
+  encode(message: ReplayRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.fromStage !== 0) {
+      writer.uint32(16).uint32(message.fromStage);
+    }
+    if (message.toStage !== 0) {
+      writer.uint32(24).uint32(message.toStage);
+    }
+    if (message.eachStep !== false) {
+      writer.uint32(32).bool(message.eachStep);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplayRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplayRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.fromStage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.toStage = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.eachStep = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReplayRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      fromStage: isSet(object.fromStage)
+        ? globalThis.Number(object.fromStage)
+        : isSet(object.from_stage)
+        ? globalThis.Number(object.from_stage)
+        : 0,
+      toStage: isSet(object.toStage)
+        ? globalThis.Number(object.toStage)
+        : isSet(object.to_stage)
+        ? globalThis.Number(object.to_stage)
+        : 0,
+      eachStep: isSet(object.eachStep)
+        ? globalThis.Boolean(object.eachStep)
+        : isSet(object.each_step)
+        ? globalThis.Boolean(object.each_step)
+        : false,
+    };
+  },
+
+  toJSON(message: ReplayRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.fromStage !== 0) {
+      obj.fromStage = Math.round(message.fromStage);
+    }
+    if (message.toStage !== 0) {
+      obj.toStage = Math.round(message.toStage);
+    }
+    if (message.eachStep !== false) {
+      obj.eachStep = message.eachStep;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReplayRequest>): ReplayRequest {
+    return ReplayRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplayRequest>): ReplayRequest {
+    const message = createBaseReplayRequest();
+    message.runId = object.runId ?? "";
+    message.fromStage = object.fromStage ?? 0;
+    message.toStage = object.toStage ?? 0;
+    message.eachStep = object.eachStep ?? false;
+    return message;
+  },
+};
+
+function createBaseReplayPoint(): ReplayPoint {
+  return {
+    step: 0,
+    stage: 0,
+    weightsDigest: "",
+    stateDigest: "",
+    tensors: [],
+    verdict: undefined,
+    workerId: "",
+    deviceClass: "",
+  };
+}
+
+export const ReplayPoint: MessageFns<ReplayPoint> = {
+  encode(message: ReplayPoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(9).double(message.step);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(26).string(message.weightsDigest);
+    }
+    if (message.stateDigest !== "") {
+      writer.uint32(34).string(message.stateDigest);
+    }
+    for (const v of message.tensors) {
+      TensorDigest.encode(v!, writer.uint32(42).fork()).join();
+    }
+    if (message.verdict !== undefined) {
+      StageVerdict.encode(message.verdict, writer.uint32(50).fork()).join();
+    }
+    if (message.workerId !== "") {
+      writer.uint32(58).string(message.workerId);
+    }
+    if (message.deviceClass !== "") {
+      writer.uint32(66).string(message.deviceClass);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplayPoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplayPoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.step = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stateDigest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.tensors.push(TensorDigest.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.verdict = StageVerdict.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReplayPoint {
+    return {
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : "",
+      stateDigest: isSet(object.stateDigest)
+        ? globalThis.String(object.stateDigest)
+        : isSet(object.state_digest)
+        ? globalThis.String(object.state_digest)
+        : "",
+      tensors: globalThis.Array.isArray(object?.tensors)
+        ? object.tensors.map((e: any) => TensorDigest.fromJSON(e))
+        : [],
+      verdict: isSet(object.verdict) ? StageVerdict.fromJSON(object.verdict) : undefined,
+      workerId: isSet(object.workerId)
+        ? globalThis.String(object.workerId)
+        : isSet(object.worker_id)
+        ? globalThis.String(object.worker_id)
+        : "",
+      deviceClass: isSet(object.deviceClass)
+        ? globalThis.String(object.deviceClass)
+        : isSet(object.device_class)
+        ? globalThis.String(object.device_class)
+        : "",
+    };
+  },
+
+  toJSON(message: ReplayPoint): unknown {
+    const obj: any = {};
+    if (message.step !== 0) {
+      obj.step = floatToJson(message.step);
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.weightsDigest !== "") {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.stateDigest !== "") {
+      obj.stateDigest = message.stateDigest;
+    }
+    if (message.tensors?.length) {
+      obj.tensors = message.tensors.map((e) => TensorDigest.toJSON(e));
+    }
+    if (message.verdict !== undefined) {
+      obj.verdict = StageVerdict.toJSON(message.verdict);
+    }
+    if (message.workerId !== "") {
+      obj.workerId = message.workerId;
+    }
+    if (message.deviceClass !== "") {
+      obj.deviceClass = message.deviceClass;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReplayPoint>): ReplayPoint {
+    return ReplayPoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplayPoint>): ReplayPoint {
+    const message = createBaseReplayPoint();
+    message.step = object.step ?? 0;
+    message.stage = object.stage ?? 0;
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.stateDigest = object.stateDigest ?? "";
+    message.tensors = object.tensors?.map((e) => TensorDigest.fromPartial(e)) || [];
+    message.verdict = (object.verdict !== undefined && object.verdict !== null)
+      ? StageVerdict.fromPartial(object.verdict)
+      : undefined;
+    message.workerId = object.workerId ?? "";
+    message.deviceClass = object.deviceClass ?? "";
+    return message;
+  },
+};
+
+function createBaseTensorDigest(): TensorDigest {
+  return { name: "", digest: "" };
+}
+
+export const TensorDigest: MessageFns<TensorDigest> = {
+  encode(message: TensorDigest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TensorDigest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTensorDigest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TensorDigest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: TensorDigest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TensorDigest>): TensorDigest {
+    return TensorDigest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TensorDigest>): TensorDigest {
+    const message = createBaseTensorDigest();
+    message.name = object.name ?? "";
+    message.digest = object.digest ?? "";
+    return message;
+  },
+};
+
+function createBaseStageVerdict(): StageVerdict {
+  return { equal: false, storedStateDigest: "", tensor: "", tensorsDiffering: 0, differenceMax: 0 };
+}
+
+export const StageVerdict: MessageFns<StageVerdict> = {
+  encode(message: StageVerdict, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.equal !== false) {
+      writer.uint32(8).bool(message.equal);
+    }
+    if (message.storedStateDigest !== "") {
+      writer.uint32(18).string(message.storedStateDigest);
+    }
+    if (message.tensor !== "") {
+      writer.uint32(26).string(message.tensor);
+    }
+    if (message.tensorsDiffering !== 0) {
+      writer.uint32(32).uint32(message.tensorsDiffering);
+    }
+    if (message.differenceMax !== 0) {
+      writer.uint32(41).double(message.differenceMax);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageVerdict {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageVerdict();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.equal = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.storedStateDigest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.tensor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.tensorsDiffering = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.differenceMax = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StageVerdict {
+    return {
+      equal: isSet(object.equal) ? globalThis.Boolean(object.equal) : false,
+      storedStateDigest: isSet(object.storedStateDigest)
+        ? globalThis.String(object.storedStateDigest)
+        : isSet(object.stored_state_digest)
+        ? globalThis.String(object.stored_state_digest)
+        : "",
+      tensor: isSet(object.tensor) ? globalThis.String(object.tensor) : "",
+      tensorsDiffering: isSet(object.tensorsDiffering)
+        ? globalThis.Number(object.tensorsDiffering)
+        : isSet(object.tensors_differing)
+        ? globalThis.Number(object.tensors_differing)
+        : 0,
+      differenceMax: isSet(object.differenceMax)
+        ? globalThis.Number(object.differenceMax)
+        : isSet(object.difference_max)
+        ? globalThis.Number(object.difference_max)
+        : 0,
+    };
+  },
+
+  toJSON(message: StageVerdict): unknown {
+    const obj: any = {};
+    if (message.equal !== false) {
+      obj.equal = message.equal;
+    }
+    if (message.storedStateDigest !== "") {
+      obj.storedStateDigest = message.storedStateDigest;
+    }
+    if (message.tensor !== "") {
+      obj.tensor = message.tensor;
+    }
+    if (message.tensorsDiffering !== 0) {
+      obj.tensorsDiffering = Math.round(message.tensorsDiffering);
+    }
+    if (message.differenceMax !== 0) {
+      obj.differenceMax = floatToJson(message.differenceMax);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StageVerdict>): StageVerdict {
+    return StageVerdict.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StageVerdict>): StageVerdict {
+    const message = createBaseStageVerdict();
+    message.equal = object.equal ?? false;
+    message.storedStateDigest = object.storedStateDigest ?? "";
+    message.tensor = object.tensor ?? "";
+    message.tensorsDiffering = object.tensorsDiffering ?? 0;
+    message.differenceMax = object.differenceMax ?? 0;
+    return message;
+  },
+};
+
 export type FleetServiceService = typeof FleetServiceService;
 export const FleetServiceService = {
   /**
@@ -5836,6 +7101,29 @@ export const FleetServiceService = {
     responseSerialize: (value: ExportChunk): Buffer => Buffer.from(ExportChunk.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExportChunk => ExportChunk.decode(value),
   },
+  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  getLedger: {
+    path: "/pocketfleet.v1.FleetService/GetLedger" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetLedgerRequest): Buffer => Buffer.from(GetLedgerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetLedgerRequest => GetLedgerRequest.decode(value),
+    responseSerialize: (value: Ledger): Buffer => Buffer.from(Ledger.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Ledger => Ledger.decode(value),
+  },
+  /**
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
+   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   */
+  replay: {
+    path: "/pocketfleet.v1.FleetService/Replay" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ReplayRequest): Buffer => Buffer.from(ReplayRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReplayRequest => ReplayRequest.decode(value),
+    responseSerialize: (value: ReplayPoint): Buffer => Buffer.from(ReplayPoint.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReplayPoint => ReplayPoint.decode(value),
+  },
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why: {
     path: "/pocketfleet.v1.FleetService/Why" as const,
@@ -5880,6 +7168,13 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   getEvaluation: handleUnaryCall<GetEvaluationRequest, EvaluationReport>;
   /** The network of a run's checkpoint as a file, in chunks. */
   export: handleServerStreamingCall<ExportRequest, ExportChunk>;
+  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  getLedger: handleUnaryCall<GetLedgerRequest, Ledger>;
+  /**
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
+   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   */
+  replay: handleServerStreamingCall<ReplayRequest, ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why: handleUnaryCall<WhyRequest, WhyResponse>;
 }
@@ -6082,6 +7377,32 @@ export interface FleetServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ExportChunk>;
+  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  getLedger(
+    request: GetLedgerRequest,
+    callback: (error: ServiceError | null, response: Ledger) => void,
+  ): ClientUnaryCall;
+  getLedger(
+    request: GetLedgerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Ledger) => void,
+  ): ClientUnaryCall;
+  getLedger(
+    request: GetLedgerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Ledger) => void,
+  ): ClientUnaryCall;
+  /**
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
+   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   */
+  replay(request: ReplayRequest, options?: Partial<CallOptions>): ClientReadableStream<ReplayPoint>;
+  replay(
+    request: ReplayRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why(request: WhyRequest, callback: (error: ServiceError | null, response: WhyResponse) => void): ClientUnaryCall;
   why(

@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Evaluation, EvaluationReport, StepPoint } from "./fleet.ts";
+import { Evaluation, EvaluationReport, ReplayPoint, StepPoint } from "./fleet.ts";
 
 export const protobufPackage = "pocketfleet.v1";
 
@@ -40,6 +40,7 @@ export interface WorkerReport {
     | { $case: "verifyResult"; value: VerifyResult }
     | { $case: "draining"; value: Draining }
     | { $case: "released"; value: LeaseReleased }
+    | { $case: "replayResult"; value: ReplayResult }
     | undefined;
 }
 
@@ -77,6 +78,8 @@ export interface Lease {
   runId: string;
   generation: number;
   step: number;
+  /** What this worker computes for the run, its waits for others left out; absent before it was measured. Shards follow it. */
+  imagesPerSecond?: number | undefined;
 }
 
 export interface Heartbeat {
@@ -101,6 +104,13 @@ export interface CheckpointStored {
   step: number;
   bytes: number;
   digest: string;
+  /** Of the weights alone, and of weights, momentum and running statistics together: 64 bits, hex. */
+  weightsDigest?: string | undefined;
+  stateDigest?:
+    | string
+    | undefined;
+  /** Which samples were counted in the committed steps so far (core/ledger.ts), hex. */
+  ledgerDigest?: string | undefined;
 }
 
 /** The worker of rank 0 reports the end of a run after its last checkpoint and its evaluation are stored. */
@@ -130,6 +140,14 @@ export interface VerifyResult {
   error: string;
 }
 
+/** A replay got this far; the last one has `ended` set, or an error. */
+export interface ReplayResult {
+  requestId: string;
+  points: ReplayPoint[];
+  ended: boolean;
+  error: string;
+}
+
 /** The worker was told to stop (SIGTERM): give its runs to others; it leaves when it holds none. */
 export interface Draining {
 }
@@ -147,6 +165,8 @@ export interface WorkerCommand {
     | { $case: "assign"; value: Assign }
     | { $case: "release"; value: Release }
     | { $case: "verify"; value: Verify }
+    | { $case: "replay"; value: Replay }
+    | { $case: "forget"; value: Forget }
     | undefined;
 }
 
@@ -176,7 +196,7 @@ export interface Assign {
 
 export interface Member {
   workerId: string;
-  /** Shards [first, first + count), aligned blocks that cover 0..V-1 over the gang without a gap. */
+  /** Shards [first, first + count): ranges of any size that cover 0..V-1 over the gang in rank order without a gap. */
   shardFirst: number;
   shardCount: number;
 }
@@ -194,6 +214,27 @@ export interface Verify {
   stage: number;
   specJson: string;
   setPath: string;
+}
+
+/** Compute the steps between two checkpoints again, alone, and compare with what is stored. */
+export interface Replay {
+  requestId: string;
+  runId: string;
+  specJson: string;
+  /** 0: from the seed. */
+  fromStage: number;
+  toStage: number;
+  /** A point for each step with the digests of every tensor, not only for each stage. */
+  eachStep: boolean;
+  teacherRunId: string;
+  teacherStages: number;
+  /** Device class of the run. */
+  deviceClass: string;
+}
+
+/** Nobody waits for the answer of this replay any more. */
+export interface Forget {
+  requestId: string;
 }
 
 function createBaseWorkerReport(): WorkerReport {
@@ -232,6 +273,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "released":
         LeaseReleased.encode(message.kind.value, writer.uint32(82).fork()).join();
+        break;
+      case "replayResult":
+        ReplayResult.encode(message.kind.value, writer.uint32(90).fork()).join();
         break;
     }
     return writer;
@@ -330,6 +374,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "released", value: LeaseReleased.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.kind = { $case: "replayResult", value: ReplayResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -367,6 +419,10 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "draining", value: Draining.fromJSON(object.draining) }
         : isSet(object.released)
         ? { $case: "released", value: LeaseReleased.fromJSON(object.released) }
+        : isSet(object.replayResult)
+        ? { $case: "replayResult", value: ReplayResult.fromJSON(object.replayResult) }
+        : isSet(object.replay_result)
+        ? { $case: "replayResult", value: ReplayResult.fromJSON(object.replay_result) }
         : undefined,
     };
   },
@@ -394,6 +450,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.draining = Draining.toJSON(message.kind.value);
     } else if (message.kind?.$case === "released") {
       obj.released = LeaseReleased.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "replayResult") {
+      obj.replayResult = ReplayResult.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -456,6 +514,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "released": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "released", value: LeaseReleased.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "replayResult": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "replayResult", value: ReplayResult.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -843,7 +907,7 @@ export const Device: MessageFns<Device> = {
 };
 
 function createBaseLease(): Lease {
-  return { runId: "", generation: 0, step: 0 };
+  return { runId: "", generation: 0, step: 0, imagesPerSecond: undefined };
 }
 
 export const Lease: MessageFns<Lease> = {
@@ -856,6 +920,9 @@ export const Lease: MessageFns<Lease> = {
     }
     if (message.step !== 0) {
       writer.uint32(25).double(message.step);
+    }
+    if (message.imagesPerSecond !== undefined) {
+      writer.uint32(33).double(message.imagesPerSecond);
     }
     return writer;
   },
@@ -897,6 +964,14 @@ export const Lease: MessageFns<Lease> = {
             message.step = reader.double();
             continue;
           }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.imagesPerSecond = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -918,6 +993,11 @@ export const Lease: MessageFns<Lease> = {
         : "",
       generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
       step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      imagesPerSecond: isSet(object.imagesPerSecond)
+        ? globalThis.Number(object.imagesPerSecond)
+        : isSet(object.images_per_second)
+        ? globalThis.Number(object.images_per_second)
+        : undefined,
     };
   },
 
@@ -932,6 +1012,9 @@ export const Lease: MessageFns<Lease> = {
     if (message.step !== 0) {
       obj.step = floatToJson(message.step);
     }
+    if (message.imagesPerSecond !== undefined) {
+      obj.imagesPerSecond = floatToJson(message.imagesPerSecond);
+    }
     return obj;
   },
 
@@ -943,6 +1026,7 @@ export const Lease: MessageFns<Lease> = {
     message.runId = object.runId ?? "";
     message.generation = object.generation ?? 0;
     message.step = object.step ?? 0;
+    message.imagesPerSecond = object.imagesPerSecond ?? undefined;
     return message;
   },
 };
@@ -1142,7 +1226,17 @@ export const RunProgress: MessageFns<RunProgress> = {
 };
 
 function createBaseCheckpointStored(): CheckpointStored {
-  return { runId: "", generation: 0, stage: 0, step: 0, bytes: 0, digest: "" };
+  return {
+    runId: "",
+    generation: 0,
+    stage: 0,
+    step: 0,
+    bytes: 0,
+    digest: "",
+    weightsDigest: undefined,
+    stateDigest: undefined,
+    ledgerDigest: undefined,
+  };
 }
 
 export const CheckpointStored: MessageFns<CheckpointStored> = {
@@ -1164,6 +1258,15 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     }
     if (message.digest !== "") {
       writer.uint32(50).string(message.digest);
+    }
+    if (message.weightsDigest !== undefined) {
+      writer.uint32(58).string(message.weightsDigest);
+    }
+    if (message.stateDigest !== undefined) {
+      writer.uint32(66).string(message.stateDigest);
+    }
+    if (message.ledgerDigest !== undefined) {
+      writer.uint32(74).string(message.ledgerDigest);
     }
     return writer;
   },
@@ -1229,6 +1332,30 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
             message.digest = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.stateDigest = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.ledgerDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1253,6 +1380,21 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
       step: isSet(object.step) ? globalThis.Number(object.step) : 0,
       bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
       digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : undefined,
+      stateDigest: isSet(object.stateDigest)
+        ? globalThis.String(object.stateDigest)
+        : isSet(object.state_digest)
+        ? globalThis.String(object.state_digest)
+        : undefined,
+      ledgerDigest: isSet(object.ledgerDigest)
+        ? globalThis.String(object.ledgerDigest)
+        : isSet(object.ledger_digest)
+        ? globalThis.String(object.ledger_digest)
+        : undefined,
     };
   },
 
@@ -1276,6 +1418,15 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     if (message.digest !== "") {
       obj.digest = message.digest;
     }
+    if (message.weightsDigest !== undefined) {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.stateDigest !== undefined) {
+      obj.stateDigest = message.stateDigest;
+    }
+    if (message.ledgerDigest !== undefined) {
+      obj.ledgerDigest = message.ledgerDigest;
+    }
     return obj;
   },
 
@@ -1290,6 +1441,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     message.step = object.step ?? 0;
     message.bytes = object.bytes ?? 0;
     message.digest = object.digest ?? "";
+    message.weightsDigest = object.weightsDigest ?? undefined;
+    message.stateDigest = object.stateDigest ?? undefined;
+    message.ledgerDigest = object.ledgerDigest ?? undefined;
     return message;
   },
 };
@@ -1681,6 +1835,127 @@ export const VerifyResult: MessageFns<VerifyResult> = {
   },
 };
 
+function createBaseReplayResult(): ReplayResult {
+  return { requestId: "", points: [], ended: false, error: "" };
+}
+
+export const ReplayResult: MessageFns<ReplayResult> = {
+  encode(message: ReplayResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.points) {
+      ReplayPoint.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.ended !== false) {
+      writer.uint32(24).bool(message.ended);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplayResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplayResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.points.push(ReplayPoint.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReplayResult {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      points: globalThis.Array.isArray(object?.points) ? object.points.map((e: any) => ReplayPoint.fromJSON(e)) : [],
+      ended: isSet(object.ended) ? globalThis.Boolean(object.ended) : false,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ReplayResult): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.points?.length) {
+      obj.points = message.points.map((e) => ReplayPoint.toJSON(e));
+    }
+    if (message.ended !== false) {
+      obj.ended = message.ended;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReplayResult>): ReplayResult {
+    return ReplayResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplayResult>): ReplayResult {
+    const message = createBaseReplayResult();
+    message.requestId = object.requestId ?? "";
+    message.points = object.points?.map((e) => ReplayPoint.fromPartial(e)) || [];
+    message.ended = object.ended ?? false;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
 function createBaseDraining(): Draining {
   return {};
 }
@@ -1844,6 +2119,12 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "verify":
         Verify.encode(message.kind.value, writer.uint32(42).fork()).join();
         break;
+      case "replay":
+        Replay.encode(message.kind.value, writer.uint32(50).fork()).join();
+        break;
+      case "forget":
+        Forget.encode(message.kind.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1901,6 +2182,22 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
             message.kind = { $case: "verify", value: Verify.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.kind = { $case: "replay", value: Replay.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.kind = { $case: "forget", value: Forget.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1925,6 +2222,10 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         ? { $case: "release", value: Release.fromJSON(object.release) }
         : isSet(object.verify)
         ? { $case: "verify", value: Verify.fromJSON(object.verify) }
+        : isSet(object.replay)
+        ? { $case: "replay", value: Replay.fromJSON(object.replay) }
+        : isSet(object.forget)
+        ? { $case: "forget", value: Forget.fromJSON(object.forget) }
         : undefined,
     };
   },
@@ -1941,6 +2242,10 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       obj.release = Release.toJSON(message.kind.value);
     } else if (message.kind?.$case === "verify") {
       obj.verify = Verify.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "replay") {
+      obj.replay = Replay.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "forget") {
+      obj.forget = Forget.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -1978,6 +2283,18 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "verify": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "verify", value: Verify.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "replay": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "replay", value: Replay.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "forget": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "forget", value: Forget.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2690,6 +3007,322 @@ export const Verify: MessageFns<Verify> = {
     message.stage = object.stage ?? 0;
     message.specJson = object.specJson ?? "";
     message.setPath = object.setPath ?? "";
+    return message;
+  },
+};
+
+function createBaseReplay(): Replay {
+  return {
+    requestId: "",
+    runId: "",
+    specJson: "",
+    fromStage: 0,
+    toStage: 0,
+    eachStep: false,
+    teacherRunId: "",
+    teacherStages: 0,
+    deviceClass: "",
+  };
+}
+
+export const Replay: MessageFns<Replay> = {
+  encode(message: Replay, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.runId !== "") {
+      writer.uint32(18).string(message.runId);
+    }
+    if (message.specJson !== "") {
+      writer.uint32(26).string(message.specJson);
+    }
+    if (message.fromStage !== 0) {
+      writer.uint32(32).uint32(message.fromStage);
+    }
+    if (message.toStage !== 0) {
+      writer.uint32(40).uint32(message.toStage);
+    }
+    if (message.eachStep !== false) {
+      writer.uint32(48).bool(message.eachStep);
+    }
+    if (message.teacherRunId !== "") {
+      writer.uint32(58).string(message.teacherRunId);
+    }
+    if (message.teacherStages !== 0) {
+      writer.uint32(64).uint32(message.teacherStages);
+    }
+    if (message.deviceClass !== "") {
+      writer.uint32(74).string(message.deviceClass);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Replay {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplay();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.specJson = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.fromStage = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.toStage = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.eachStep = reader.bool();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.teacherRunId = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.teacherStages = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Replay {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      specJson: isSet(object.specJson)
+        ? globalThis.String(object.specJson)
+        : isSet(object.spec_json)
+        ? globalThis.String(object.spec_json)
+        : "",
+      fromStage: isSet(object.fromStage)
+        ? globalThis.Number(object.fromStage)
+        : isSet(object.from_stage)
+        ? globalThis.Number(object.from_stage)
+        : 0,
+      toStage: isSet(object.toStage)
+        ? globalThis.Number(object.toStage)
+        : isSet(object.to_stage)
+        ? globalThis.Number(object.to_stage)
+        : 0,
+      eachStep: isSet(object.eachStep)
+        ? globalThis.Boolean(object.eachStep)
+        : isSet(object.each_step)
+        ? globalThis.Boolean(object.each_step)
+        : false,
+      teacherRunId: isSet(object.teacherRunId)
+        ? globalThis.String(object.teacherRunId)
+        : isSet(object.teacher_run_id)
+        ? globalThis.String(object.teacher_run_id)
+        : "",
+      teacherStages: isSet(object.teacherStages)
+        ? globalThis.Number(object.teacherStages)
+        : isSet(object.teacher_stages)
+        ? globalThis.Number(object.teacher_stages)
+        : 0,
+      deviceClass: isSet(object.deviceClass)
+        ? globalThis.String(object.deviceClass)
+        : isSet(object.device_class)
+        ? globalThis.String(object.device_class)
+        : "",
+    };
+  },
+
+  toJSON(message: Replay): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.specJson !== "") {
+      obj.specJson = message.specJson;
+    }
+    if (message.fromStage !== 0) {
+      obj.fromStage = Math.round(message.fromStage);
+    }
+    if (message.toStage !== 0) {
+      obj.toStage = Math.round(message.toStage);
+    }
+    if (message.eachStep !== false) {
+      obj.eachStep = message.eachStep;
+    }
+    if (message.teacherRunId !== "") {
+      obj.teacherRunId = message.teacherRunId;
+    }
+    if (message.teacherStages !== 0) {
+      obj.teacherStages = Math.round(message.teacherStages);
+    }
+    if (message.deviceClass !== "") {
+      obj.deviceClass = message.deviceClass;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Replay>): Replay {
+    return Replay.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Replay>): Replay {
+    const message = createBaseReplay();
+    message.requestId = object.requestId ?? "";
+    message.runId = object.runId ?? "";
+    message.specJson = object.specJson ?? "";
+    message.fromStage = object.fromStage ?? 0;
+    message.toStage = object.toStage ?? 0;
+    message.eachStep = object.eachStep ?? false;
+    message.teacherRunId = object.teacherRunId ?? "";
+    message.teacherStages = object.teacherStages ?? 0;
+    message.deviceClass = object.deviceClass ?? "";
+    return message;
+  },
+};
+
+function createBaseForget(): Forget {
+  return { requestId: "" };
+}
+
+export const Forget: MessageFns<Forget> = {
+  encode(message: Forget, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Forget {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForget();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Forget {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+    };
+  },
+
+  toJSON(message: Forget): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Forget>): Forget {
+    return Forget.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Forget>): Forget {
+    const message = createBaseForget();
+    message.requestId = object.requestId ?? "";
     return message;
   },
 };

@@ -1,0 +1,111 @@
+// The same loops as kernels.wat in JavaScript: the reference that a test compares the assembled ones with bit for bit, and what
+// runs where WebAssembly has no vectors. What each does is said there; only single operations are rounded here
+// (Math.fround of a double result is the float32 result for one +, -, * or /: 53 bits are more than twice 24 and 2).
+
+import type { Kernels } from '../kernels.ts';
+
+const BLOCK = 256;
+const BLOCK_BYTES = 260;
+const INFINITE = 0x7f80_0000;
+const TINY = 0x0400_0000;
+/** 1.5 * 2^23 */
+const MAGIC = 12_582_912;
+
+export function scriptKernels(buffer: ArrayBufferLike): Kernels {
+  const floats = new Float32Array(buffer);
+  const words = new Uint32Array(buffer);
+  const halves = new Uint16Array(buffer);
+  const signed = new Int8Array(buffer);
+  const bytes = new Uint8Array(buffer);
+  const toFloat = new Float32Array(1);
+  const toBits = new Uint32Array(toFloat.buffer);
+  const floatOf = (bits: number): number => {
+    toBits[0] = bits;
+    return toFloat[0]!;
+  };
+
+  /** Not `floats[at] = value` alone: which NaN that stores is up to the engine. */
+  function store(at: number, value: number): void {
+    if (Number.isNaN(value)) words[at] = 0x7fc0_0000;
+    else floats[at] = value;
+  }
+
+  function largest(from: number, count: number): number {
+    let top = 0;
+    for (let i = from >>> 2, end = i + count; i < end; i++) top = Math.max(top, words[i]! & 0x7fff_ffff);
+    return top;
+  }
+
+  function encodeBlock(to: number, from: number, residual: number, factor: number): void {
+    const top = largest(from * 4, BLOCK);
+    if (top < TINY || top >= INFINITE) {
+      const finite = top < INFINITE;
+      words[to >>> 2] = finite ? 0 : 0x7fc0_0000;
+      bytes.fill(0, to + 4, to + BLOCK_BYTES);
+      if (finite) words.copyWithin(residual, from, from + BLOCK);
+      else words.fill(0, residual, residual + BLOCK);
+      return;
+    }
+    const scale = Math.fround(floatOf(top) / 127);
+    const inverse = Math.fround(127 / floatOf(top));
+    floats[to >>> 2] = scale * Math.fround(factor);
+    for (let i = 0; i < BLOCK; i++) {
+      const x = floats[from + i]!;
+      const q = Math.fround(Math.fround(x * inverse) + MAGIC) - MAGIC;
+      signed[to + 4 + i] = q;
+      floats[residual + i] = x - Math.fround(q * scale);
+    }
+  }
+
+  return {
+    kind: 'script',
+    add(into, left, right, count) {
+      for (let i = 0; i < count; i++)
+        store((into >>> 2) + i, floats[(left >>> 2) + i]! + floats[(right >>> 2) + i]!);
+    },
+    scale(into, from, factor, count) {
+      const rounded = Math.fround(factor);
+      for (let i = 0; i < count; i++) store((into >>> 2) + i, floats[(from >>> 2) + i]! * rounded);
+    },
+    copy(into, from, count) {
+      bytes.copyWithin(into, from, from + count);
+    },
+    largest,
+    encodeBf16(to, from, count) {
+      for (let i = 0; i < count; i++) {
+        const bits = words[(from >>> 2) + i]!;
+        const notANumber = (bits & 0x7fff_ffff) > INFINITE;
+        halves[(to >>> 1) + i] = notANumber ? 0x7fc0 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+      }
+    },
+    decodeBf16(into, from, count) {
+      for (let i = 0; i < count; i++) words[(into >>> 2) + i] = halves[(from >>> 1) + i]! << 16;
+    },
+    addBf16(into, left, right, count) {
+      for (let i = 0; i < count; i++)
+        store((into >>> 2) + i, floats[(left >>> 2) + i]! + floatOf(halves[(right >>> 1) + i]! << 16));
+    },
+    encodeInt8(to, from, residual, factor, count) {
+      for (let block = 0; block < count / BLOCK; block++)
+        encodeBlock(
+          to + block * BLOCK_BYTES,
+          (from >>> 2) + block * BLOCK,
+          (residual >>> 2) + block * BLOCK,
+          factor,
+        );
+    },
+    decodeInt8(into, from, count) {
+      for (let i = 0; i < count; i++) {
+        const block = from + Math.floor(i / BLOCK) * BLOCK_BYTES;
+        store((into >>> 2) + i, Math.fround(signed[block + 4 + (i % BLOCK)]! * floats[block >>> 2]!));
+      }
+    },
+    addInt8(into, left, right, count) {
+      for (let i = 0; i < count; i++) {
+        const block = right + Math.floor(i / BLOCK) * BLOCK_BYTES;
+        const image = Math.fround(signed[block + 4 + (i % BLOCK)]! * floats[block >>> 2]!);
+        store((into >>> 2) + i, floats[(left >>> 2) + i]! + image);
+      }
+    },
+  };
+}

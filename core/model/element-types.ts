@@ -1,0 +1,100 @@
+// Element types that model files hold, and how each becomes float32, the one type that networks here compute with. Wider
+// types are rounded to nearest; files are little-endian.
+
+import { FleetError } from '../errors.ts';
+
+/** Names as in safetensors. */
+export type ElementType = 'F64' | 'F32' | 'F16' | 'BF16' | 'I64' | 'I32' | 'I16' | 'I8' | 'U8' | 'BOOL';
+
+interface Element {
+  readonly bytes: number;
+  /** The value at a byte offset. */
+  readonly read: (view: DataView, at: number) => number;
+}
+
+const ELEMENTS: Readonly<Record<ElementType, Element>> = {
+  F64: { bytes: 8, read: (view, at) => view.getFloat64(at, true) },
+  F32: { bytes: 4, read: (view, at) => view.getFloat32(at, true) },
+  F16: { bytes: 2, read: (view, at) => halfToNumber(view.getUint16(at, true)) },
+  BF16: { bytes: 2, read: (view, at) => bfloatToNumber(view.getUint16(at, true)) },
+  I64: { bytes: 8, read: (view, at) => Number(view.getBigInt64(at, true)) },
+  I32: { bytes: 4, read: (view, at) => view.getInt32(at, true) },
+  I16: { bytes: 2, read: (view, at) => view.getInt16(at, true) },
+  I8: { bytes: 1, read: (view, at) => view.getInt8(at) },
+  U8: { bytes: 1, read: (view, at) => view.getUint8(at) },
+  BOOL: { bytes: 1, read: (view, at) => (view.getUint8(at) === 0 ? 0 : 1) },
+};
+
+export function isElementType(text: unknown): text is ElementType {
+  return typeof text === 'string' && Object.hasOwn(ELEMENTS, text);
+}
+
+export const elementBytes = (type: ElementType): number => ELEMENTS[type].bytes;
+
+export const elementCount = (shape: readonly number[]): number =>
+  shape.reduce((product, size) => product * size, 1);
+
+/** A strided view of some elements, row by row. Offset and strides in elements of `bytes`, whose memory the result may share. */
+export function gather(options: {
+  readonly bytes: Uint8Array;
+  readonly type: ElementType;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+  readonly offset: number;
+}): Float32Array {
+  const { bytes, type, shape, strides } = options;
+  const { bytes: width, read } = ELEMENTS[type];
+  if (isPlain(options)) return new Float32Array(bytes.buffer, bytes.byteOffset, elementCount(shape));
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const values = new Float32Array(elementCount(shape));
+  const position = shape.map(() => 0);
+  let at = options.offset;
+  for (let i = 0; i < values.length; i++) {
+    if ((at + 1) * width > bytes.length)
+      throw new FleetError('dataLoss', `element ${at} of ${bytes.length / width} is read`);
+    values[i] = read(view, at * width);
+    for (let axis = position.length - 1; axis >= 0; axis--) {
+      at += strides[axis]!;
+      position[axis]! += 1;
+      if (position[axis]! < shape[axis]!) break;
+      at -= strides[axis]! * position[axis]!;
+      position[axis] = 0;
+    }
+  }
+  return values;
+}
+
+/** Whether the bytes are already what is wanted: nearly all of every file, so it is worth not touching them. */
+function isPlain(options: Parameters<typeof gather>[0]): boolean {
+  const { bytes, type, shape, strides, offset } = options;
+  return (
+    type === 'F32' &&
+    offset === 0 &&
+    bytes.byteOffset % 4 === 0 &&
+    bytes.length >= 4 * elementCount(shape) &&
+    strides.join() === contiguousStrides(shape).join()
+  );
+}
+
+/** Strides of a tensor whose elements lie row by row. */
+export function contiguousStrides(shape: readonly number[]): number[] {
+  return shape.map((_, axis) => elementCount(shape.slice(axis + 1)));
+}
+
+/** IEEE 754 binary16: 1 sign bit, 5 of exponent with bias 15, 10 of fraction. */
+function halfToNumber(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0) return sign * fraction * 2 ** -24;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+}
+
+const SCRATCH = new DataView(new ArrayBuffer(4));
+
+/** The upper half of a float32. */
+function bfloatToNumber(bits: number): number {
+  SCRATCH.setUint32(0, bits << 16, true);
+  return SCRATCH.getFloat32(0, true);
+}

@@ -1,0 +1,140 @@
+// PyTorch's files of tensors (torch.save): the zip format, and the one before 1.6. Finds the tensors by running the file's
+// pickle on the restricted machine, and says where their bytes lie; nothing that a file names is executed, and a file that
+// wants more than tensors in dictionaries is refused with the name of what it wants.
+
+import type { FileHandle } from 'node:fs/promises';
+import { FleetError } from '../errors.ts';
+import { ENDS_EARLY, runPickle } from '../pickle.ts';
+import { elementBytes, gather } from './element-types.ts';
+import type { StateTensor } from './state-file.ts';
+import { isTensorView, type Storage, type TensorView, TORCH } from './torch-pickle.ts';
+import { readAt, readZip } from './zip.ts';
+
+type Tensors = Map<string, StateTensor>;
+/** Elements [from, to) of a storage. */
+type ReadElements = (storage: Storage, from: number, to: number) => Promise<Uint8Array>;
+
+export async function openZipPth(file: FileHandle, where: string): Promise<Tensors> {
+  const members = await readZip(file, where);
+  const pickle = [...members.keys()].find((name) => /^([^/]+\/)?data\.pkl$/.test(name));
+  if (pickle === undefined)
+    throw new FleetError(
+      'invalidArgument',
+      `${where} is a zip file without data.pkl, so torch.save has not written it (members: ${[...members.keys()].slice(0, 5).join(', ')})`,
+    );
+  const folder = pickle.slice(0, -'data.pkl'.length);
+  const order = members.get(`${folder}byteorder`);
+  if (order !== undefined && new TextDecoder().decode(await order.read()) !== 'little')
+    throw new FleetError('invalidArgument', `${where} was written on a big-endian machine; save it anew`);
+  const { value } = runPickle(await members.get(pickle)!.read(), { name: where, dialect: TORCH });
+  return tensorsOf(value, where, (storage, from, to) => {
+    const name = `${folder}data/${storage.key}`;
+    const member = members.get(name);
+    const width = elementBytes(storage.type);
+    if (member === undefined || member.size < storage.length * width)
+      throw new FleetError(
+        'dataLoss',
+        `${where} is damaged: storage ${name} has ${member?.size ?? 0} bytes, ${storage.length * width} expected`,
+      );
+    return member.read(from * width, to * width);
+  });
+}
+
+/** The first pickle of an old file is a fixed number of ten bytes. */
+const LEGACY_MAGIC = Buffer.from('8a0a6cfc9c46f9206aa850192e', 'hex');
+/** Format 1001, the only one there ever was. */
+const LEGACY_VERSION = 1001;
+
+export function isLegacyPth(start: Uint8Array): boolean {
+  return start[0] === 0x80 && LEGACY_MAGIC.equals(start.subarray(2, 2 + LEGACY_MAGIC.length));
+}
+
+/** Pickles in a row: magic number, version, facts about the writer, the object, storage keys; then the storages. */
+export async function openLegacyPth(file: FileHandle, where: string): Promise<Tensors> {
+  const { value, keys, end } = await legacyPickles(file, where);
+  const storages = new Map<string, Storage>();
+  for (const { storage } of views(value, where).values()) storages.set(storage.key, storage);
+  const starts = new Map<string, number>();
+  let at = end;
+  for (const key of keys) {
+    const storage = storages.get(key);
+    const length = Number(new DataView((await readAt(file, at, 8, where)).buffer).getBigInt64(0, true));
+    // A storage of another part of the file (an optimiser's) has a type that nobody here knows, hence a size.
+    if (storage === undefined || storage.length !== length)
+      throw new FleetError(
+        'dataLoss',
+        `${where}: storage ${key} has ${length} elements where ${storage?.length ?? 'no tensor'} is expected; save the state_dict alone`,
+      );
+    starts.set(key, at + 8);
+    at += 8 + length * elementBytes(storage.type);
+  }
+  return tensorsOf(value, where, (storage, from, to) => {
+    const width = elementBytes(storage.type);
+    const start = starts.get(storage.key);
+    if (start === undefined)
+      throw new FleetError('dataLoss', `${where} is damaged: storage ${storage.key} is not in the file`);
+    return readAt(file, start + from * width, (to - from) * width, where);
+  });
+}
+
+/** Nobody says how long the pickles are, so more of the file is read until they end within it. */
+async function legacyPickles(
+  file: FileHandle,
+  where: string,
+): Promise<{ value: unknown; keys: string[]; end: number }> {
+  const { size } = await file.stat();
+  for (let length = Math.min(size, 1 << 20); ; length = Math.min(size, length * 8)) {
+    const bytes = await readAt(file, 0, length, where);
+    const next = (at: number) => runPickle(bytes, { name: where, dialect: TORCH, at });
+    try {
+      const version = next(next(0).end);
+      if (version.value !== LEGACY_VERSION)
+        throw new FleetError(
+          'invalidArgument',
+          `${where} has format ${String(version.value)}, 1001 is known`,
+        );
+      const object = next(next(version.end).end);
+      const keys = next(object.end);
+      if (!Array.isArray(keys.value)) throw new FleetError('dataLoss', `${where} has no list of storages`);
+      return { value: object.value, keys: keys.value.map(String), end: keys.end };
+    } catch (caught) {
+      const endsEarly = caught instanceof FleetError && caught.details[ENDS_EARLY] === true;
+      if (!endsEarly || length === size) throw caught;
+    }
+  }
+}
+
+function tensorsOf(value: unknown, where: string, readElements: ReadElements): Tensors {
+  return new Map([...views(value, where)].map(([name, view]) => [name, stateTensor(view, readElements)]));
+}
+
+function stateTensor(view: TensorView, readElements: ReadElements): StateTensor {
+  const { storage, shape, strides, offset } = view;
+  return {
+    shape,
+    type: storage.type,
+    async read() {
+      if (shape.includes(0)) return new Float32Array(0);
+      const last = shape.reduce((at, size, axis) => at + (size - 1) * strides[axis]!, offset);
+      const bytes = await readElements(storage, offset, last + 1);
+      return gather({ bytes, type: storage.type, shape, strides, offset: 0 });
+    },
+  };
+}
+
+/** Keys under which training scripts put the state dict beside epoch and optimiser. */
+const NESTED = ['state_dict', 'model', 'backbone', 'net'] as const;
+
+/** The tensors of a state dict, or of the one inside a dictionary of other things. */
+function views(value: unknown, where: string): Map<string, TensorView> {
+  if (!(value instanceof Map))
+    throw new FleetError('invalidArgument', `${where} holds no dictionary; save the module's state_dict()`);
+  const own = [...value].filter(([, item]) => isTensorView(item));
+  if (own.length > 0) return new Map(own.map(([name, view]) => [String(name), view as TensorView]));
+  const nested = NESTED.find((key) => value.get(key) instanceof Map);
+  if (nested !== undefined) return views(value.get(nested), `${where} (${nested})`);
+  throw new FleetError(
+    'invalidArgument',
+    `${where} holds no tensors; its keys are ${[...value.keys()].slice(0, 8).map(String).join(', ') || 'none'}`,
+  );
+}

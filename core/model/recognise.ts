@@ -1,0 +1,213 @@
+// Which network a set of named tensors is, from their names and shapes. Sizes always follow from the shapes. A PocketNet's
+// cells do not: the tensors tell an edge's operation, but not which input it reads, and maximum and average pooling have the
+// same tensors; so the published genotypes are tried, and any other must be given by the file's metadata or by the user.
+// What fits is decided for every tensor: the first that does not is named.
+
+import { z } from 'zod';
+import { FleetError } from '../errors.ts';
+import { buildNetwork } from '../nn/build.ts';
+import { type Cell, GENOTYPES } from '../nn/genotype.ts';
+import { layoutOf, type Slot } from '../nn/layout.ts';
+import type { Network } from '../nn/network.ts';
+import { isReduction } from '../nn/pocketnet.ts';
+import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec.ts';
+
+export interface Recognised {
+  readonly network: Network;
+  /** How it was recognised, and what of that the tensors cannot prove; a sentence for a person. */
+  readonly reason: string;
+}
+
+export interface Recognition {
+  /** Shape of each tensor by its state_dict name, in the file's order. */
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** A safetensors file's; may name the network or its genotype. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** What the user says about the network; goes before metadata. */
+  readonly hint?: NetworkHint | undefined;
+  /** What errors call the file. */
+  readonly where: string;
+}
+
+export type NetworkHint =
+  | { readonly kind: 'network'; readonly network: NetworkSpec }
+  | { readonly kind: 'genotype'; readonly genotype: Genotype };
+
+export function recognise(recognition: Recognition): Recognised {
+  const { shapes, hint, where } = recognition;
+  const spec = hint?.kind === 'network' ? hint.network : specInMetadata(recognition);
+  if (spec !== undefined) {
+    const network = buildNetwork(spec);
+    checkFit(network, shapes, where);
+    const reason =
+      hint?.kind === 'network' ? 'the network was given' : "the file's metadata names the network";
+    return { network, reason };
+  }
+  const found = fromTensors(recognition);
+  const parsed = networkSchema.safeParse(found.spec);
+  if (!parsed.success)
+    throw misfit(where, `its sizes make no network here: ${z.prettifyError(parsed.error)}`);
+  const network = buildNetwork(parsed.data);
+  checkFit(network, shapes, where);
+  return { network, reason: found.reason };
+}
+
+/** Throws for the first parameter or running statistic without its tensor, then for the first tensor without a use. */
+export function checkFit(
+  network: Network,
+  shapes: ReadonlyMap<string, readonly number[]>,
+  where: string,
+): void {
+  const layout = layoutOf(network);
+  const slots = byLayer([...layout.parameters, ...layout.running]);
+  const kind = network.spec.kind;
+  for (const slot of slots) {
+    const shape = shapes.get(slot.name);
+    if (shape === undefined)
+      throw misfit(where, `${kind} has a tensor ${slot.name} [${slot.torchShape}], the file has not`);
+    if (shape.join() !== slot.torchShape.join())
+      throw misfit(where, `tensor ${slot.name} is [${shape}], [${slot.torchShape}] in ${kind}`);
+  }
+  const known = new Set(slots.map((slot) => slot.name));
+  for (const name of shapes.keys())
+    if (!known.has(name) && !name.endsWith('.num_batches_tracked'))
+      throw misfit(where, `tensor ${name} [${shapes.get(name)}] has no place in ${kind}`);
+}
+
+/** In the order of the network, so that the first misfit is where the two part. */
+function byLayer(slots: readonly Slot[]): Slot[] {
+  return [...slots].sort((a, b) => a.layer - b.layer);
+}
+
+/** Metadata key `network` as this project's exports write it; other programs may use the key for something else. */
+function specInMetadata({ metadata = {} }: Recognition): NetworkSpec | undefined {
+  const value = jsonOf(metadata.network);
+  const parsed = networkSchema.safeParse(value);
+  return parsed.success ? parsed.data : undefined;
+}
+
+interface Found {
+  readonly spec: unknown;
+  readonly reason: string;
+}
+
+function fromTensors(recognition: Recognition): Found {
+  const { shapes, where } = recognition;
+  if (shapes.has('stem.0.weight') && shapes.has('tail.6.weight')) return pocketnet(recognition);
+  if (shapes.has('layer1.0.conv1.weight') && shapes.has('fc.weight')) return iresnet(recognition);
+  if (shapes.has('conv2_dw.conv.weight') && shapes.has('linear.conv.weight'))
+    return {
+      spec: { kind: 'mobilefacenet', embedding: size(recognition, 'linear.conv.weight', 0) },
+      reason: 'names and shapes are those of MobileFaceNet',
+    };
+  const first = [...shapes][0];
+  throw misfit(
+    where,
+    first === undefined
+      ? 'it has no tensors'
+      : `tensor ${first[0]} [${first[1]}] is not of PocketNet (stem.0.weight), IResNet (layer1.0.conv1.weight) or MobileFaceNet (conv2_dw.conv.weight)`,
+  );
+}
+
+function iresnet(recognition: Recognition): Found {
+  const stages = [1, 2, 3, 4];
+  return {
+    spec: {
+      kind: 'iresnet',
+      blocks: stages.map((stage) => count(recognition, `layer${stage}.`)),
+      widths: stages.map((stage) => size(recognition, `layer${stage}.0.conv1.weight`, 0)),
+      stem: size(recognition, 'conv1.weight', 0),
+      embedding: size(recognition, 'fc.weight', 0),
+    },
+    reason: 'blocks and widths follow from the tensors of IResNet',
+  };
+}
+
+function pocketnet(recognition: Recognition): Found {
+  const sizes = {
+    kind: 'pocketnet',
+    channels: size(recognition, 'stem.0.weight', 0) / 4,
+    layers: count(recognition, 'cells.'),
+    embedding: size(recognition, 'tail.6.weight', 0),
+  };
+  const { genotype, reason } = genotypeOf(recognition, sizes.layers);
+  return { spec: { ...sizes, genotype }, reason };
+}
+
+function genotypeOf(recognition: Recognition, layers: number): { genotype: Genotype; reason: string } {
+  const { hint, metadata = {}, where } = recognition;
+  if (hint?.kind === 'genotype') return { genotype: hint.genotype, reason: 'the genotype was given' };
+  const written = genotypeSchema.safeParse(jsonOf(metadata.genotype));
+  if (written.success) return { genotype: written.data, reason: "the file's metadata holds the genotype" };
+  const operations = cellOperations(recognition, layers);
+  for (const [name, genotype] of Object.entries(GENOTYPES))
+    if (traces(genotype) === operations)
+      return {
+        genotype,
+        reason: `its operations are those of the published genotype ${name}; inputs of edges and kind of pooling are taken from there, for tensors do not tell them`,
+      };
+  throw new FleetError(
+    'invalidArgument',
+    `${where} is a PocketNet with other cells than the published ones (${operations}), and its tensors tell neither which input an edge reads nor maximum from average pooling; give its genotype`,
+  );
+}
+
+/** What the tensors of a genotype show, in one line: operations of each edge of the normal and of the reduction cell. */
+function traces(genotype: Genotype): string {
+  const cell = (nodes: Cell, reduction: boolean) =>
+    nodes.map((edges) => edges.map(([op, from]) => trace(op, reduction && from < 2)).join('+')).join(', ');
+  return cellsText(cell(genotype.normal, false), cell(genotype.reduce, true));
+}
+
+function trace(op: string, strided: boolean): string {
+  if (op.endsWith('pool_3x3')) return 'pool';
+  if (op === 'skip_connect') return strided ? 'strided skip' : 'skip';
+  return op;
+}
+
+/** The same for the tensors of a file, read from its first normal cell and its first reduction cell. */
+function cellOperations({ shapes }: Recognition, layers: number): string {
+  const first = (reduction: boolean) =>
+    Array.from({ length: layers }, (_, i) => i).find((i) => isReduction(i, layers) === reduction);
+  const cell = (index: number | undefined) =>
+    [0, 1, 2, 3]
+      .map((node) => [0, 1].map((edge) => edgeTrace(shapes, `cells.${index}.dag.${node}.${edge}`)).join('+'))
+      .join(', ');
+  return cellsText(cell(first(false)), cell(first(true)));
+}
+
+function edgeTrace(shapes: Recognition['shapes'], prefix: string): string {
+  const kernel = shapes.get(`${prefix}.net.1.weight`)?.[2];
+  if (kernel !== undefined) return `dw_conv_${kernel}x${kernel}`;
+  if (shapes.has(`${prefix}.conv11.weight`)) return 'strided skip';
+  return shapes.has(`${prefix}.bn.running_mean`) ? 'pool' : 'skip';
+}
+
+const cellsText = (normal: string, reduction: string): string =>
+  `normal cell: ${normal}; reduction cell: ${reduction}`;
+
+function size({ shapes, where }: Recognition, name: string, axis: number): number {
+  const shape = shapes.get(name);
+  if (shape?.[axis] === undefined) throw misfit(where, `it lacks tensor ${name}`);
+  return shape[axis];
+}
+
+/** How many numbers follow a prefix: cells.0 to cells.17 are 18. */
+function count({ shapes }: Recognition, prefix: string): number {
+  const numbers = [...shapes.keys()]
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => Number.parseInt(name.slice(prefix.length), 10));
+  return 1 + numbers.reduce((a, b) => Math.max(a, b), -1);
+}
+
+function jsonOf(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return undefined;
+  }
+}
+
+function misfit(where: string, what: string): FleetError {
+  return new FleetError('invalidArgument', `${where}: ${what}`);
+}

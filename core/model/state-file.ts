@@ -1,0 +1,120 @@
+// A file of named tensors, opened without reading them: safetensors or PyTorch's .pth, told apart by content. Each tensor is
+// read when asked for, as float32 in row order, so that importing needs one tensor's memory beside the result. What the
+// names mean is recognise.ts', how a .pth is laid out pth.ts'.
+
+import { type FileHandle, open } from 'node:fs/promises';
+import { FleetError, toFleetError } from '../errors.ts';
+import { contiguousStrides, elementBytes, elementCount, gather, isElementType } from './element-types.ts';
+import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
+import { readHeader } from './safetensors.ts';
+import { readAt } from './zip.ts';
+
+export interface StateTensor {
+  readonly shape: readonly number[];
+  /** Element type in the file, as safetensors names it. */
+  readonly type: string;
+  /** Values in row order, whatever the layout in the file; other types are rounded to float32. */
+  read(): Promise<Float32Array>;
+}
+
+export interface StateFile {
+  /** What errors call it. */
+  readonly where: string;
+  readonly format: 'safetensors' | 'PyTorch';
+  /** In the file's order. */
+  readonly tensors: ReadonlyMap<string, StateTensor>;
+  /** Text that a safetensors file carries; a .pth has none. */
+  readonly metadata: Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+export async function openStateFile(path: string): Promise<StateFile> {
+  let file: FileHandle;
+  try {
+    file = await open(path, 'r');
+  } catch (caught) {
+    throw toFleetError(caught, `model ${path}`);
+  }
+  try {
+    return { where: path, ...(await read(file, path)), close: () => file.close() };
+  } catch (caught) {
+    await file.close();
+    throw caught;
+  }
+}
+
+type Contents = Pick<StateFile, 'format' | 'tensors' | 'metadata'>;
+
+async function read(file: FileHandle, where: string): Promise<Contents> {
+  const { size } = await file.stat();
+  const start = await readAt(file, 0, Math.min(size, 32), where);
+  // PK\3\4, a zip's first member; PyTorch writes zip files since 1.6.
+  if (start[0] === 0x50 && start[1] === 0x4b)
+    return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openZipPth(file, where)) };
+  if (isLegacyPth(start))
+    return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openLegacyPth(file, where)) };
+  if (start[8] === 0x7b) return safetensors(file, size, where);
+  throw new FleetError(
+    'invalidArgument',
+    `${where} is neither a safetensors file nor a PyTorch file (torch.save of a state_dict)`,
+  );
+}
+
+async function safetensors(file: FileHandle, size: number, where: string): Promise<Contents> {
+  const length = new DataView((await readAt(file, 0, 8, where)).buffer).getBigUint64(0, true);
+  const headerBytes = length > BigInt(size) ? size : 8 + Number(length);
+  const { header, dataStart } = readHeader(await readAt(file, 0, headerBytes, where), where);
+  const { __metadata__: metadata = {}, ...entries } = header;
+  const tensors = Object.entries(entries).map(
+    ([name, entry]) => [name, safetensor({ file, name, entry, dataStart, size, where })] as const,
+  );
+  return {
+    format: 'safetensors',
+    metadata: metadata as Record<string, string>,
+    tensors: new Map(tensors),
+  };
+}
+
+function safetensor(options: {
+  file: FileHandle;
+  name: string;
+  entry: unknown;
+  dataStart: number;
+  size: number;
+  where: string;
+}): StateTensor {
+  const { file, name, dataStart, size, where } = options;
+  const { dtype, shape, data_offsets } = (options.entry ?? {}) as Record<string, unknown>;
+  if (!isElementType(dtype))
+    throw new FleetError(
+      'invalidArgument',
+      `${where}: tensor ${name} has type ${String(dtype)}, which is not read here`,
+    );
+  const isCounts = (value: unknown): value is number[] =>
+    Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
+  if (!isCounts(shape) || !isCounts(data_offsets) || data_offsets.length !== 2)
+    throw new FleetError('dataLoss', `${where} is damaged: tensor ${name} has no proper shape and offsets`);
+  const [begin = 0, end = 0] = data_offsets;
+  if (end - begin !== elementCount(shape) * elementBytes(dtype) || dataStart + end > size)
+    throw new FleetError(
+      'dataLoss',
+      `${where} is damaged: tensor ${name} [${shape}] does not fit bytes ${begin}..${end} of ${size - dataStart}`,
+    );
+  return {
+    shape,
+    type: dtype,
+    async read() {
+      const bytes = await readAt(file, dataStart + begin, end - begin, where);
+      return gather({ bytes, type: dtype, shape, strides: contiguousStrides(shape), offset: 0 });
+    },
+  };
+}
+
+/** DistributedDataParallel puts `module.` before every name of a state dict. */
+const WRAPPER = 'module.';
+
+function withoutWrapper(tensors: ReadonlyMap<string, StateTensor>): ReadonlyMap<string, StateTensor> {
+  const names = [...tensors.keys()];
+  if (names.length === 0 || !names.every((name) => name.startsWith(WRAPPER))) return tensors;
+  return new Map([...tensors].map(([name, tensor]) => [name.slice(WRAPPER.length), tensor]));
+}

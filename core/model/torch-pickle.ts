@@ -1,0 +1,159 @@
+// The pickles of PyTorch's state files: dictionaries of tensors, and numbers and text beside them. Of all globals a file may
+// name only OrderedDict, the tensor constructor and the storage types are known, and they are performed here as plain
+// descriptions: a tensor comes out as a view (offset, shape, strides) of a numbered storage. Where the storages' bytes
+// lie and how they become floats is pth.ts' and element-types.ts'.
+
+import { type Dialect, line, type Machine, pop, popToMark, recall, refused, take, top } from '../pickle.ts';
+import type { ElementType } from './element-types.ts';
+
+export interface Storage {
+  readonly kind: 'storage';
+  readonly type: ElementType;
+  /** Its name in the file. */
+  readonly key: string;
+  /** Elements. */
+  readonly length: number;
+}
+
+/** A strided view of a storage; offset and strides in elements. */
+export interface TensorView {
+  readonly kind: 'tensor';
+  readonly storage: Storage;
+  readonly offset: number;
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+}
+
+type Global = { readonly kind: 'global'; readonly name: string };
+
+/** torch.save's storage classes by element type. */
+const STORAGES: Readonly<Record<string, ElementType>> = {
+  'torch FloatStorage': 'F32',
+  'torch DoubleStorage': 'F64',
+  'torch HalfStorage': 'F16',
+  'torch BFloat16Storage': 'BF16',
+  'torch LongStorage': 'I64',
+  'torch IntStorage': 'I32',
+  'torch ShortStorage': 'I16',
+  'torch CharStorage': 'I8',
+  'torch ByteStorage': 'U8',
+  'torch BoolStorage': 'BOOL',
+};
+
+const ORDERED_DICT = 'collections OrderedDict';
+const REBUILD_TENSOR = 'torch._utils _rebuild_tensor_v2';
+
+export const TORCH: Dialect = {
+  opcodes: {
+    125: (m) => void m.stack.push(new Map()), // EMPTY_DICT
+    100: (m) => dict(m), // DICT
+    115: (m) => setItems(m, [pop(m), pop(m)].reverse()), // SETITEM
+    117: (m) => setItems(m, popToMark(m)), // SETITEMS
+    81: (m) => void m.stack.push(storageOf(m, pop(m))), // BINPERSID
+    138: (m) => void m.stack.push(long(take(m, take(m, 1)[0]!))), // LONG1
+    // What protocol 1 writes for truth values and large numbers.
+    73: (m) => void m.stack.push(integer(m, line(m))), // INT
+    76: (m) => void m.stack.push(integer(m, line(m).replace(/L$/, ''))), // LONG
+    112: (m) => void m.memo.set(integer(m, line(m)), top(m)), // PUT
+    103: (m) => recall(m, integer(m, line(m))), // GET
+  },
+  global: (name) =>
+    name === ORDERED_DICT || name === REBUILD_TENSOR || STORAGES[name] !== undefined
+      ? ({ kind: 'global', name } satisfies Global)
+      : undefined,
+  call(machine, callee, args) {
+    if (!isGlobal(callee)) return undefined;
+    if (callee.name === ORDERED_DICT) return orderedDict(machine, args);
+    if (callee.name === REBUILD_TENSOR) return tensorView(machine, args);
+    throw refused(machine, `REDUCE calls ${callee.name.replace(' ', '.')}; refused`);
+  },
+  // A module's state dict carries its versions as an attribute; nothing here needs them.
+  build: (_machine, target) => target instanceof Map,
+};
+
+/** OrderedDict(), or OrderedDict([[key, value], ...]) as Python 2 writes it. */
+function orderedDict(machine: Machine, args: readonly unknown[]): Map<unknown, unknown> {
+  const pairs = args[0] ?? [];
+  if (!Array.isArray(pairs) || pairs.some((pair) => !Array.isArray(pair) || pair.length !== 2))
+    throw refused(machine, 'an OrderedDict of something that is not pairs');
+  return new Map(pairs as [unknown, unknown][]);
+}
+
+/** _rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks) */
+function tensorView(machine: Machine, args: readonly unknown[]): TensorView {
+  const [storage, offset, shape, strides] = args;
+  if (!isStorage(storage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides))
+    throw refused(machine, 'a tensor without storage, offset, sizes and strides');
+  if (shape.length !== strides.length)
+    throw refused(machine, `a tensor of ${shape.length} sizes and ${strides.length} strides`);
+  const reach = shape.includes(0)
+    ? offset
+    : shape.reduce((last, size, axis) => last + (size - 1) * (strides[axis] ?? 0), offset) + 1;
+  if (reach > storage.length)
+    throw refused(
+      machine,
+      `a tensor [${shape}] reaches element ${reach} of storage ${storage.key}, which has ${storage.length}`,
+    );
+  return { kind: 'tensor', storage, offset, shape, strides };
+}
+
+/** ('storage', type, key, device, elements), and in old files a sixth entry for a view of another storage. */
+function storageOf(machine: Machine, id: unknown): Storage {
+  const [tag, type, key, , length, view = null] = Array.isArray(id) ? (id as unknown[]) : [];
+  const element = isGlobal(type) ? STORAGES[type.name] : undefined;
+  if (textOf(tag) !== 'storage' || element === undefined || !isCount(length))
+    throw refused(machine, 'BINPERSID of something that is not a storage of known elements; refused');
+  if (view !== null)
+    throw refused(
+      machine,
+      `storage ${textOf(key)} is a view of another; save the file with a PyTorch newer than 0.4`,
+    );
+  return { kind: 'storage', type: element, key: textOf(key), length };
+}
+
+function dict(machine: Machine): void {
+  const items = popToMark(machine);
+  machine.stack.push(new Map());
+  setItems(machine, items);
+}
+
+function setItems(machine: Machine, items: readonly unknown[]): void {
+  const target = top(machine);
+  if (!(target instanceof Map)) throw refused(machine, 'SETITEM of something that is not a dictionary');
+  if (items.length % 2 !== 0) throw refused(machine, 'a dictionary with a key that has no value');
+  for (let i = 0; i < items.length; i += 2) {
+    const key = items[i];
+    target.set(key instanceof Uint8Array ? textOf(key) : key, items[i + 1]);
+  }
+}
+
+/** Two's complement, little-endian; beyond 2^53 as bigint, for nothing here counts that far. */
+function long(bytes: Buffer): number | bigint {
+  if (bytes.length === 0) return 0;
+  const digits = Buffer.from(bytes).reverse().toString('hex');
+  const value = BigInt.asIntN(bytes.length * 8, BigInt(`0x${digits}`));
+  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+}
+
+function integer(machine: Machine, text: string): number {
+  const value = Number(text);
+  if (text === '' || !Number.isSafeInteger(value))
+    throw refused(machine, `${JSON.stringify(text.slice(0, 30))} where a number is expected`);
+  return value;
+}
+
+const isGlobal = (item: unknown): item is Global => isKind(item, 'global');
+const isStorage = (item: unknown): item is Storage => isKind(item, 'storage');
+export const isTensorView = (item: unknown): item is TensorView => isKind(item, 'tensor');
+
+function isKind(item: unknown, kind: string): boolean {
+  return item !== null && typeof item === 'object' && 'kind' in item && item.kind === kind;
+}
+
+const isCount = (item: unknown): item is number =>
+  typeof item === 'number' && Number.isSafeInteger(item) && item >= 0;
+const isCounts = (item: unknown): item is number[] => Array.isArray(item) && item.every(isCount);
+
+/** Python 2 writes str where Python 3 writes text; keys of old files are numbers in text. */
+const textOf = (item: unknown): string =>
+  item instanceof Uint8Array ? Buffer.from(item).toString('latin1') : String(item);

@@ -1,0 +1,95 @@
+// Where the broker is and how a program shows who it is: one description for both kinds of connection, nats.ts' and
+// data-connection.ts'. Decides how an address is read and which file a certificate or credential comes from; using it is theirs.
+
+import { readFileSync } from 'node:fs';
+import {
+  type Authenticator,
+  credsAuthenticator,
+  tokenAuthenticator,
+  usernamePasswordAuthenticator,
+} from '@nats-io/transport-node';
+import { FleetError } from '../errors.ts';
+
+/** Plain data: it may be sent to a thread. */
+export interface BrokerAddress {
+  /** `nats://host:port`, or `tls://` for an encrypted connection; several servers of one cluster with commas between. */
+  readonly url: string;
+  /** Empty: none. */
+  readonly token?: string;
+  readonly user?: string;
+  readonly password?: string;
+  /** File of a user's JWT and seed, as `nsc` writes it. */
+  readonly credentialsFile?: string;
+  /** PEM file of the authorities that may have signed the broker's certificate; without it those that Node knows. */
+  readonly caFile?: string;
+}
+
+export interface Server {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+const DEFAULT_PORT = 4222;
+
+/** Throws `invalidArgument` that shows the part which is no address, without what may be a password. */
+export function serversOf(url: string): readonly Server[] {
+  return url.split(',').map((part) => {
+    const text = part.trim();
+    const parsed = URL.canParse(text.includes('://') ? text : `nats://${text}`)
+      ? new URL(text.includes('://') ? text : `nats://${text}`)
+      : undefined;
+    if (parsed === undefined || !/^(nats|tls):$/.test(parsed.protocol) || parsed.hostname === '')
+      throw new FleetError(
+        'invalidArgument',
+        `${JSON.stringify(text.replace(/\/\/.*@/, '//'))} is no broker address; write nats://host:port or tls://host:port`,
+      );
+    if (parsed.username !== '' || parsed.password !== '')
+      throw new FleetError(
+        'invalidArgument',
+        `the broker address of ${parsed.host} carries a user or password; give them as natsUser and natsPassword, which are not logged`,
+      );
+    // An IPv6 host is in brackets in a URL and without them everywhere else.
+    const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');
+    return { host, port: Number(parsed.port || DEFAULT_PORT), tls: parsed.protocol === 'tls:' };
+  });
+}
+
+/** Options of an encrypted connection; undefined when no server asks for one. */
+export function tlsOf(address: BrokerAddress): { readonly ca?: string } | undefined {
+  const encrypted = serversOf(address.url).filter(({ tls }) => tls).length;
+  if (encrypted === 0) {
+    if (address.caFile)
+      throw new FleetError(
+        'invalidArgument',
+        `${address.caFile} would not be used: the broker address ${address.url} does not begin with tls://`,
+      );
+    return undefined;
+  }
+  return address.caFile ? { ca: textOf(address.caFile, 'the certificate authorities of the broker') } : {};
+}
+
+/** What proves the program's identity; undefined for a broker without authentication. */
+export function authenticatorOf(address: BrokerAddress): Authenticator | undefined {
+  const { token, user, password, credentialsFile } = address;
+  const given = [token, user, credentialsFile].filter((value) => value);
+  if (given.length > 1)
+    throw new FleetError(
+      'invalidArgument',
+      'token, user and credentials file are three ways to prove one identity to the broker; give one',
+    );
+  if (credentialsFile)
+    return credsAuthenticator(Buffer.from(textOf(credentialsFile, 'the credentials for the broker')));
+  if (user) return usernamePasswordAuthenticator(user, password ?? '');
+  return token ? tokenAuthenticator(token) : undefined;
+}
+
+export type { Authenticator } from '@nats-io/transport-node';
+
+function textOf(file: string, what: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (cause) {
+    throw new FleetError('invalidArgument', `${what} cannot be read from ${file}`, { cause });
+  }
+}

@@ -1,0 +1,156 @@
+// What a NATS server says, cut into lines and messages, without a copy of what matters: the bytes after a message's head go
+// where the receiver wants them, if need be straight from the system's socket. Decides framing only; what a line or a
+// message means is data-connection.ts' and its receivers'. Protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
+
+import { FleetError } from '../errors.ts';
+
+/** Bytes of a message that the receiver sees before it says where the rest shall go. */
+export const HEAD_BYTES = 64;
+
+export interface FrameSink {
+  /** Anything that is no message: INFO, PING, PONG, +OK, -ERR, without its line end. */
+  line(text: string): void;
+  /**
+   * A message has begun. `head` holds its first HEAD_BYTES, or all of a shorter one, until `message` returns. The answer is
+   * memory for exactly the `dataBytes` that follow, 'own' for new memory, or 'skip': the message is not wanted.
+   */
+  begin(subscription: number, head: Uint8Array, dataBytes: number): Uint8Array | 'own' | 'skip';
+  /** The message is complete; not called for a skipped one. */
+  message(subscription: number, head: Uint8Array, data: Uint8Array): void;
+}
+
+export interface FrameReader {
+  /** Where the next bytes of the socket shall be read to. */
+  target(): Uint8Array;
+  /** So many bytes were read to the last target. */
+  filled(bytes: number): void;
+  /** The same for bytes that came in memory of their own, as an encrypted socket gives them. */
+  feed(bytes: Uint8Array): void;
+}
+
+/** Larger: fewer reads between data; smaller: less data that is read along with a line and must be copied. */
+const SCRATCH_BYTES = 16_384;
+const LINE_BYTES_MAX = 65_536;
+const NEWLINE = 10;
+const EMPTY = new Uint8Array(0);
+
+type Mode = 'line' | 'head' | 'data' | 'skip' | 'end';
+
+export function createFrameReader(sink: FrameSink): FrameReader {
+  const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+  const head = new Uint8Array(HEAD_BYTES);
+  let mode: Mode = 'line';
+  /** Beginning of a line whose end has not arrived. */
+  let partial = '';
+  let subscription = 0;
+  let headBytes = 0;
+  let dataBytes = 0;
+  /** Bytes of the current mode that are here. */
+  let done = 0;
+  let data: Uint8Array = EMPTY;
+  /** Whether the last target was `data` itself. */
+  let direct = false;
+
+  function feed(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) at = take(bytes, at);
+  }
+
+  /** Takes what belongs together from `at` on; returns where it ended. */
+  function take(bytes: Uint8Array, at: number): number {
+    switch (mode) {
+      case 'line':
+        return takeLine(bytes, at);
+      case 'head': {
+        const end = Math.min(bytes.length, at + headBytes - done);
+        head.set(bytes.subarray(at, end), done);
+        done += end - at;
+        if (done === headBytes) begin();
+        return end;
+      }
+      case 'data': {
+        const end = Math.min(bytes.length, at + dataBytes - done);
+        data.set(bytes.subarray(at, end), done);
+        advance(end - at);
+        return end;
+      }
+      case 'skip': {
+        const end = Math.min(bytes.length, at + dataBytes - done);
+        done += end - at;
+        if (done === dataBytes) enter('end');
+        return end;
+      }
+      case 'end': {
+        const end = Math.min(bytes.length, at + 2 - done);
+        done += end - at;
+        if (done === 2) enter('line');
+        return end;
+      }
+    }
+  }
+
+  function takeLine(bytes: Uint8Array, at: number): number {
+    const end = bytes.indexOf(NEWLINE, at);
+    const piece = Buffer.from(bytes.buffer, bytes.byteOffset + at, (end < 0 ? bytes.length : end) - at);
+    partial += piece.toString('latin1');
+    if (partial.length > LINE_BYTES_MAX)
+      throw new FleetError('dataLoss', `the broker sent a line of more than ${LINE_BYTES_MAX} bytes`);
+    if (end < 0) return bytes.length;
+    const line = partial.endsWith('\r') ? partial.slice(0, -1) : partial;
+    partial = '';
+    if (line.startsWith('MSG ')) beginMessage(line);
+    else sink.line(line);
+    return end + 1;
+  }
+
+  /** `MSG subject sid [reply] bytes` */
+  function beginMessage(line: string): void {
+    const fields = line.split(' ');
+    subscription = Number(fields[2]);
+    const bytes = Number(fields.at(-1));
+    if (fields.length < 4 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
+      throw new FleetError('dataLoss', `the broker sent ${JSON.stringify(line.slice(0, 100))}`);
+    headBytes = Math.min(HEAD_BYTES, bytes);
+    dataBytes = bytes - headBytes;
+    enter('head');
+    if (headBytes === 0) begin();
+  }
+
+  function begin(): void {
+    const place = sink.begin(subscription, head.subarray(0, headBytes), dataBytes);
+    if (place === 'skip') {
+      enter(dataBytes === 0 ? 'end' : 'skip');
+      return;
+    }
+    data = place === 'own' ? new Uint8Array(dataBytes) : place;
+    if (data.length !== dataBytes)
+      throw new Error(`assertion: ${data.length} bytes of room for ${dataBytes} bytes of data`);
+    enter('data');
+    advance(0);
+  }
+
+  function advance(bytes: number): void {
+    done += bytes;
+    if (done < dataBytes) return;
+    const complete = data;
+    data = EMPTY;
+    enter('end');
+    sink.message(subscription, head.subarray(0, headBytes), complete);
+  }
+
+  function enter(next: Mode): void {
+    mode = next;
+    done = 0;
+  }
+
+  return {
+    target() {
+      direct = mode === 'data';
+      return direct ? data.subarray(done) : scratch;
+    },
+    filled(bytes) {
+      if (direct) advance(bytes);
+      else feed(scratch.subarray(0, bytes));
+    },
+    feed,
+  };
+}

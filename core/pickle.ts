@@ -1,0 +1,229 @@
+// Runs a Python pickle as the program it is, on a machine that knows only the opcodes which build plain data. What a reader
+// allows beyond that (globals, calls, dictionaries) is its dialect, which performs every call itself: nothing that a file
+// names is ever looked up or executed, and anything else is an error that names the opcode or the global. Dialects:
+// data/pickle.ts for verification sets, model/torch-pickle.ts for PyTorch's state files.
+
+import { FleetError } from './errors.ts';
+
+/** Lists and tuples are arrays; everything else is what the dialect makes of it. */
+export interface Machine {
+  readonly source: Buffer;
+  /** Next byte to read. */
+  at: number;
+  readonly stack: unknown[];
+  readonly memo: Map<number, unknown>;
+  /** What errors call the source. */
+  readonly name: string;
+  readonly dialect: Dialect;
+}
+
+export type Perform = (machine: Machine) => void;
+
+export interface Dialect {
+  /** Opcodes beyond those that every pickle of data needs. */
+  readonly opcodes: Readonly<Record<number, Perform>>;
+  /** What a named global stands for; undefined refuses it. */
+  readonly global: (name: string) => unknown;
+  /** The result of a call; undefined refuses it. */
+  readonly call: (machine: Machine, callee: unknown, args: readonly unknown[]) => unknown;
+  /** Gives an object its state; false refuses. */
+  readonly build: (machine: Machine, target: unknown, state: unknown) => boolean;
+}
+
+const MARK = { kind: 'mark' } as const;
+
+/** One pickle from byte `at` on. `end` is the byte after it: PyTorch's old files hold several in a row. */
+export function runPickle(
+  bytes: Uint8Array,
+  options: { readonly name: string; readonly dialect: Dialect; readonly at?: number },
+): { machine: Machine; value: unknown; end: number } {
+  const machine: Machine = {
+    source: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+    at: options.at ?? 0,
+    stack: [],
+    memo: new Map(),
+    name: options.name,
+    dialect: options.dialect,
+  };
+  for (;;) {
+    const offset = machine.at;
+    const opcode = take(machine, 1)[0]!;
+    if (opcode === 0x2e) return { machine, value: pop(machine), end: machine.at };
+    const perform = OPCODES[opcode] ?? machine.dialect.opcodes[opcode];
+    if (perform === undefined)
+      throw refused(
+        machine,
+        `opcode ${opcodeName(opcode)} at byte ${offset} is not one that builds data; refused`,
+      );
+    perform(machine);
+  }
+}
+
+/** The opcodes of the pickle format that only build data (Python's pickletools names them). */
+const OPCODES: Readonly<Record<number, Perform>> = {
+  128: (m) => void take(m, 1), // PROTO
+  149: (m) => void take(m, 8), // FRAME
+  40: (m) => void m.stack.push(MARK), // MARK
+  48: (m) => void pop(m), // POP
+  78: (m) => void m.stack.push(null), // NONE
+  136: (m) => void m.stack.push(true), // NEWTRUE
+  137: (m) => void m.stack.push(false), // NEWFALSE
+  74: (m) => void m.stack.push(take(m, 4).readInt32LE(0)), // BININT
+  75: (m) => void m.stack.push(take(m, 1)[0]!), // BININT1
+  77: (m) => void m.stack.push(take(m, 2).readUInt16LE(0)), // BININT2
+  71: (m) => void m.stack.push(take(m, 8).readDoubleBE(0)), // BINFLOAT
+  93: (m) => void m.stack.push([]), // EMPTY_LIST
+  41: (m) => void m.stack.push([]), // EMPTY_TUPLE
+  108: (m) => void m.stack.push(popToMark(m)), // LIST
+  116: (m) => void m.stack.push(popToMark(m)), // TUPLE
+  133: (m) => void m.stack.push(m.stack.splice(-1)), // TUPLE1
+  134: (m) => void m.stack.push(m.stack.splice(-2)), // TUPLE2
+  135: (m) => void m.stack.push(m.stack.splice(-3)), // TUPLE3
+  97: (m) => append(m, [pop(m)]), // APPEND
+  101: (m) => append(m, popToMark(m)), // APPENDS
+  84: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINSTRING
+  85: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINSTRING
+  66: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0))), // BINBYTES
+  67: (m) => void m.stack.push(take(m, take(m, 1)[0]!)), // SHORT_BINBYTES
+  142: (m) => void m.stack.push(take(m, long(m))), // BINBYTES8
+  150: (m) => void m.stack.push(take(m, long(m))), // BYTEARRAY8
+  88: (m) => void m.stack.push(take(m, take(m, 4).readUInt32LE(0)).toString('utf8')), // BINUNICODE
+  140: (m) => void m.stack.push(take(m, take(m, 1)[0]!).toString('utf8')), // SHORT_BINUNICODE
+  141: (m) => void m.stack.push(take(m, long(m)).toString('utf8')), // BINUNICODE8
+  113: (m) => void m.memo.set(take(m, 1)[0]!, top(m)), // BINPUT
+  114: (m) => void m.memo.set(take(m, 4).readUInt32LE(0), top(m)), // LONG_BINPUT
+  148: (m) => void m.memo.set(m.memo.size, top(m)), // MEMOIZE
+  104: (m) => recall(m, take(m, 1)[0]!), // BINGET
+  106: (m) => recall(m, take(m, 4).readUInt32LE(0)), // LONG_BINGET
+  99: (m) => pushGlobal(m, line(m), line(m)), // GLOBAL
+  147: (m) => stackGlobal(m), // STACK_GLOBAL
+  82: (m) => reduce(m), // REDUCE
+  98: (m) => build(m), // BUILD
+};
+
+/** Opcodes that a reader of foreign pickles is likely to meet, named for the message. */
+const NAMES: Readonly<Record<number, string>> = {
+  105: 'INST',
+  111: 'OBJ',
+  129: 'NEWOBJ',
+  146: 'NEWOBJ_EX',
+  130: 'EXT1',
+  131: 'EXT2',
+  132: 'EXT4',
+  80: 'PERSID',
+  81: 'BINPERSID',
+  125: 'EMPTY_DICT',
+  100: 'DICT',
+  115: 'SETITEM',
+  117: 'SETITEMS',
+  143: 'EMPTY_SET',
+  144: 'ADDITEMS',
+  145: 'FROZENSET',
+  151: 'NEXT_BUFFER',
+  152: 'READONLY_BUFFER',
+  73: 'INT',
+  76: 'LONG',
+  83: 'STRING',
+  86: 'UNICODE',
+  112: 'PUT',
+  103: 'GET',
+  138: 'LONG1',
+  139: 'LONG4',
+};
+
+const opcodeName = (opcode: number): string =>
+  `${NAMES[opcode] ?? 'unknown'} (0x${opcode.toString(16).padStart(2, '0')})`;
+
+function pushGlobal(machine: Machine, module: string, attribute: string): void {
+  const item = machine.dialect.global(`${module} ${attribute}`);
+  if (item === undefined)
+    throw refused(machine, `GLOBAL names ${module}.${attribute}, which is not data; refused`);
+  machine.stack.push(item);
+}
+
+function stackGlobal(machine: Machine): void {
+  const attribute = pop(machine);
+  const module = pop(machine);
+  if (typeof module !== 'string' || typeof attribute !== 'string')
+    throw refused(machine, 'STACK_GLOBAL without two names');
+  pushGlobal(machine, module, attribute);
+}
+
+function reduce(machine: Machine): void {
+  const args = pop(machine);
+  const callee = pop(machine);
+  const result = Array.isArray(args) ? machine.dialect.call(machine, callee, args) : undefined;
+  if (result === undefined)
+    throw refused(machine, 'REDUCE of something that is not a known constructor; refused');
+  machine.stack.push(result);
+}
+
+function build(machine: Machine): void {
+  const state = pop(machine);
+  if (!machine.dialect.build(machine, top(machine), state))
+    throw refused(machine, 'BUILD of something that takes no state here; refused');
+}
+
+function append(machine: Machine, items: readonly unknown[]): void {
+  const list = top(machine);
+  if (!Array.isArray(list)) throw refused(machine, 'APPEND to something that is not a list');
+  for (const item of items) list.push(item);
+}
+
+export function recall(machine: Machine, key: number): void {
+  if (!machine.memo.has(key)) throw refused(machine, `memo ${key} is read before it is written`);
+  machine.stack.push(machine.memo.get(key));
+}
+
+export function popToMark(machine: Machine): unknown[] {
+  const mark = machine.stack.lastIndexOf(MARK);
+  if (mark < 0) throw refused(machine, 'no MARK on the stack');
+  const items = machine.stack.splice(mark + 1);
+  machine.stack.pop();
+  return items;
+}
+
+export function pop(machine: Machine): unknown {
+  if (machine.stack.length === 0) throw refused(machine, 'the stack is empty');
+  return machine.stack.pop();
+}
+
+export function top(machine: Machine): unknown {
+  if (machine.stack.length === 0) throw refused(machine, 'the stack is empty');
+  return machine.stack.at(-1);
+}
+
+/** Details of the error for a pickle that goes on beyond the bytes given: whoever has more may try again with more. */
+export const ENDS_EARLY = 'endsEarly';
+
+export function take(machine: Machine, length: number): Buffer {
+  const end = machine.at + length;
+  if (end > machine.source.length)
+    throw refused(machine, `ends at byte ${machine.source.length} within a value of ${length} bytes`, {
+      [ENDS_EARLY]: true,
+    });
+  const part = machine.source.subarray(machine.at, end);
+  machine.at = end;
+  return part;
+}
+
+/** A length of eight bytes. */
+function long(machine: Machine): number {
+  const value = take(machine, 8).readBigUInt64LE(0);
+  if (value > BigInt(machine.source.length))
+    throw refused(machine, `a value of ${value} bytes in ${machine.source.length}`, { [ENDS_EARLY]: true });
+  return Number(value);
+}
+
+/** Text up to a newline. */
+export function line(machine: Machine): string {
+  const end = machine.source.indexOf(0x0a, machine.at);
+  if (end < 0) throw refused(machine, 'a name without end', { [ENDS_EARLY]: true });
+  const text = machine.source.toString('latin1', machine.at, end);
+  machine.at = end + 1;
+  return text;
+}
+
+export function refused(machine: Machine, what: string, details: Record<string, unknown> = {}): FleetError {
+  return new FleetError('invalidArgument', `${machine.name}: pickle: ${what}`, { details });
+}

@@ -1,0 +1,30 @@
+// Assembles core/allreduce/kernels/kernels.wat into what wasm.ts beside it must say. `npm run generate:kernels` writes it and a
+// test says when it is stale; the programs themselves only read wasm.ts.
+
+import { readFileSync } from 'node:fs';
+import wabt from 'wabt';
+
+const SOURCE = new URL('../../core/allreduce/kernels/kernels.wat', import.meta.url);
+
+/** The whole text of wasm.ts. */
+export async function assembledModule(): Promise<string> {
+  const tools = await wabt();
+  const source = readFileSync(SOURCE, 'utf8');
+  // Not validated here: the package's own validation knows no shared memory. Loading the module does it.
+  const parsed = tools.parseWat('kernels.wat', source, { simd: true, bulk_memory: true, threads: true });
+  try {
+    const { buffer } = parsed.toBinary({ write_debug_names: false });
+    const lines = Buffer.from(buffer)
+      .toString('base64')
+      .match(/.{1,100}/g)!;
+    return [
+      '// Assembled from kernels.wat by `npm run generate:kernels`; a test says when it is stale. Not edited by hand.',
+      '',
+      '/** The module, in base64. */',
+      `export const WASM = \`\n${lines.join('\n')}\n\`;`,
+      '',
+    ].join('\n');
+  } finally {
+    parsed.destroy();
+  }
+}

@@ -1,0 +1,170 @@
+// Answers a Replay command: the steps between two checkpoints of a run, computed again by this worker alone, and compared
+// with what is stored. Decides what is compared and what a point of the answer says; the steps are train.ts', the very
+// code that trained the run. A failure is part of the answer.
+
+import { type Node, rootOf } from '../core/allreduce/plan.ts';
+import { type Scratch, sumTree } from '../core/allreduce/reduce.ts';
+import { stateDigest } from '../core/checkpoint/format.ts';
+import { digest64 } from '../core/digest.ts';
+import { FleetError, toFleetError } from '../core/errors.ts';
+import type { Layout } from '../core/nn/layout.ts';
+import { stageEndingAt, stepsAtStage } from '../core/schedule.ts';
+import type { ReplayPoint, StageVerdict, TensorDigest } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Replay } from '../proto/gen/pocketfleet/v1/worker.ts';
+import type { Services } from './services.ts';
+import { openSession, type Session } from './session.ts';
+import { initialReplica, type Replica, replicaFrom } from './state.ts';
+import { train } from './train.ts';
+
+/** Points told at once; steps of a tiny run are quick. */
+const POINTS_TOGETHER = 16;
+
+export async function answerReplay(services: Services, request: Replay, signal: AbortSignal): Promise<void> {
+  const { requestId, runId } = request;
+  let points: ReplayPoint[] = [];
+  const tell = (more: { ended: boolean; error: string }) => {
+    services.report({ $case: 'replayResult', value: { requestId, points, ...more } });
+    points = [];
+  };
+  try {
+    await replay(services, request, signal, (point) => {
+      points.push(point);
+      if (point.stage > 0 || points.length >= POINTS_TOGETHER) tell({ ended: false, error: '' });
+    });
+    tell({ ended: true, error: '' });
+  } catch (caught) {
+    if (signal.aborted) return;
+    const { message } = toFleetError(caught);
+    services.log.warn({ run: runId, requestId }, `replay failed: ${message}`);
+    tell({ ended: true, error: message });
+  }
+}
+
+async function replay(
+  services: Services,
+  request: Replay,
+  signal: AbortSignal,
+  onPoint: (point: ReplayPoint) => void,
+): Promise<void> {
+  const { runId, fromStage, toStage, deviceClass } = request;
+  // First of all: bits are only promised within a class, so a difference found on another one would say nothing.
+  if (deviceClass !== services.deviceClass)
+    throw new FleetError(
+      'failedPrecondition',
+      `${runId} was computed on ${deviceClass}, this worker is ${services.deviceClass}; only the same device class gives the same bits`,
+    );
+  const assign = { ...request, generation: 0, members: [] };
+  const session = await openSession({ services, assign, onWaiting: () => undefined });
+  try {
+    const replica = await startOf(services, session, { runId, fromStage, signal });
+    const point = (stage: number, verdict: StageVerdict | undefined): ReplayPoint => ({
+      step: replica.step,
+      stage,
+      weightsDigest: replica.digest,
+      stateDigest: stateDigest(replica),
+      tensors: request.eachStep ? tensorDigests(session.layout, replica) : [],
+      verdict,
+      workerId: services.workerId,
+      deviceClass: services.deviceClass,
+    });
+    const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
+    await train({
+      ...session,
+      schedule,
+      replica,
+      shards: Array.from({ length: schedule.shards }, (_, shard) => shard),
+      compute: services.compute,
+      exchange: { reduce: async (_step, vectors) => sumOf(vectors, session) },
+      clock: services.clock,
+      signal,
+      onBoundary: async (stage) => {
+        if (stage === fromStage) return;
+        const { checkpoints } = await services.broker;
+        const stored = await checkpoints.load(runId, stage, signal);
+        onPoint(point(stage, compare(session.layout, replica, stored)));
+      },
+      onStep: ({ step }) => {
+        // The end of a stage is told with its verdict.
+        if (request.eachStep && stageEndingAt(schedule, step) === 0) onPoint(point(0, undefined));
+      },
+    });
+  } finally {
+    await session.close();
+  }
+}
+
+async function startOf(
+  services: Services,
+  session: Session,
+  from: { readonly runId: string; readonly fromStage: number; readonly signal: AbortSignal },
+): Promise<Replica> {
+  if (from.fromStage === 0) return initialReplica(session.layout, session.spec.training.seed);
+  const { checkpoints } = await services.broker;
+  const stored = await checkpoints.load(from.runId, from.fromStage, from.signal);
+  return replicaFrom(stored.step, stored);
+}
+
+/** The canonical sum by one member that has all shards. */
+function sumOf(vectors: ReadonlyMap<number, Float32Array>, session: Session): Float32Array {
+  const { shards } = session.schedule;
+  const sum = new Float32Array(session.layout.vectorCount);
+  const partials = [...vectors].map(([first, values]) => ({
+    node: { first, size: 1 } satisfies Node,
+    values,
+  }));
+  const scratch: Scratch = [];
+  if (rootOf(shards).size === 1) sum.set(partials[0]!.values);
+  else sumTree({ partials, shards, into: sum, scratch });
+  return sum;
+}
+
+interface Part {
+  readonly name: string;
+  readonly of: 'weights' | 'momentum' | 'running';
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Every tensor of a state in the order in which differences are looked for: weights, momentum, running statistics. */
+function partsOf(layout: Layout): Part[] {
+  const parts = (of: Part['of'], slots: Layout['parameters']) =>
+    slots.map(({ name, offset, size }) => ({
+      name: of === 'weights' ? name : `${of}/${name}`,
+      of,
+      offset,
+      size,
+    }));
+  return [
+    ...parts('weights', layout.parameters),
+    ...parts('momentum', layout.parameters),
+    ...parts('running', layout.running),
+  ];
+}
+
+type Vectors = Pick<Replica, 'weights' | 'momentum' | 'running'>;
+const valuesOf = (state: Vectors, part: Part): Float32Array =>
+  state[part.of].subarray(part.offset, part.offset + part.size);
+
+function tensorDigests(layout: Layout, state: Vectors): TensorDigest[] {
+  return partsOf(layout).map((part) => ({ name: part.name, digest: digest64(valuesOf(state, part)) }));
+}
+
+function compare(layout: Layout, computed: Vectors, stored: Vectors): StageVerdict {
+  const differing = partsOf(layout).filter(
+    (part) => digest64(valuesOf(computed, part)) !== digest64(valuesOf(stored, part)),
+  );
+  const [first] = differing;
+  return {
+    equal: first === undefined,
+    storedStateDigest: stateDigest(stored),
+    tensor: first?.name ?? '',
+    tensorsDiffering: differing.length,
+    differenceMax: first ? largestDifference(valuesOf(computed, first), valuesOf(stored, first)) : 0,
+  };
+}
+
+function largestDifference(a: Float32Array, b: Float32Array): number {
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) largest = Math.max(largest, Math.abs(a[i]! - b[i]!));
+  return largest;
+}
