@@ -100,7 +100,15 @@ export function createReplayer(options: { links: Links; state: () => State }): R
           return;
         } catch (caught) {
           const lost = caught instanceof FleetError && caught.code === 'unavailable';
-          if (!lost || tried.size >= WORKERS_MAX) throw caught;
+          if (!lost) throw caught;
+          if (tried.size >= WORKERS_MAX)
+            throw new FleetError(
+              'aborted',
+              `${[...tried].join(', ')} were lost over the replay of ${run.id}`,
+              {
+                cause: caught,
+              },
+            );
         }
       }
     },

@@ -68,6 +68,8 @@ async function replay(
       deviceClass: services.deviceClass,
     });
     const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
+    // Two runs may differ before their first step.
+    if (request.eachStep) onPoint(point(0, undefined));
     await train({
       ...session,
       schedule,

@@ -1,13 +1,15 @@
 // The network of a run as a file: written beside its place under a temporary name, checked against the digest that the
-// coordinator sent, then moved. A broken transfer leaves nothing that looks like a model.
+// coordinator sent, then moved (a TensorFlow.js model: unpacked into a folder). A broken transfer leaves nothing that looks
+// like a model.
 
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { FleetError } from '../../core/errors.ts';
 import type { FleetClient } from './client.ts';
+import { unpackModel } from './model-folder.ts';
 
 export async function exportRun(
   client: FleetClient,
@@ -40,7 +42,8 @@ export async function exportRun(
         'dataLoss',
         `the network of ${request.runId} arrived damaged or cut off (${bytes} bytes, SHA-256 ${digest}, expected ${expected || 'none sent'}); export it again`,
       );
-    await rename(temporary, path);
+    if (request.format === 'tfjs') await unpackModel(await readFile(temporary), path);
+    else await rename(temporary, path);
     return { file: path, bytes, digest };
   } finally {
     out.destroy();

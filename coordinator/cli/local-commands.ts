@@ -1,5 +1,5 @@
-// Commands that need no fleet: `model describe` counts a network's layers; `data sheet` is data-commands.ts'. The numbers are
-// core/nn's.
+// Commands that need no fleet: `model describe` counts a network's layers; other commands on models are model-commands.ts',
+// `data sheet` is data-commands.ts'. The numbers are core/nn's.
 
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
@@ -11,6 +11,7 @@ import type { Description, Row } from '../../core/nn/describe.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
 import { addDataCommands } from './data-commands.ts';
 import { formatCount, formatNumber } from './format.ts';
+import { addModelCommands, describedFile, type HintFlags, hintOptions } from './model-commands.ts';
 import { type Column, print, printJson, table } from './output.ts';
 
 /** Published networks by the names that the literature uses. */
@@ -27,21 +28,23 @@ const PRESETS: Readonly<Record<string, unknown>> = {
 };
 
 export function addLocalCommands(program: Command): void {
-  program
-    .command('model')
-    .description('look at networks')
-    .command('describe <network>')
+  const model = program.command('model').description('look at networks, bring models in and out');
+  hintOptions(model.command('describe <network>'))
     .description(
-      `layers, parameters and FLOPs of a preset (${Object.keys(PRESETS).join(', ')}) or of a YAML file`,
+      `layers, parameters and FLOPs of a preset (${Object.keys(PRESETS).join(', ')}), of a YAML file or of a model file`,
     )
     .option('--layers', 'every layer, not only the modules')
     .option('--json', 'print JSON')
     .action(describeModel);
+  addModelCommands(model);
   addDataCommands(program);
 }
 
-async function describeModel(name: string, flags: { layers?: boolean; json?: boolean }): Promise<void> {
-  const spec = await networkSpec(name);
+async function describeModel(
+  name: string,
+  flags: HintFlags & { layers?: boolean; json?: boolean },
+): Promise<void> {
+  const spec = (await describedFile(name, flags)) ?? (await networkSpec(name));
   const { buildNetwork } = await import('../../core/nn/build.ts');
   const { describe } = await import('../../core/nn/describe.ts');
   const description = describe(buildNetwork(spec));

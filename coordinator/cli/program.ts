@@ -5,6 +5,7 @@ import { addDemoCommand } from './demo-command.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addListCommands } from './list-commands.ts';
 import { addLocalCommands } from './local-commands.ts';
+import { addProofCommands } from './proof-commands.ts';
 import { addWorkCommands } from './work-commands.ts';
 
 export function createProgram(): Command {
@@ -18,6 +19,7 @@ export function createProgram(): Command {
   addFleetCommands(program);
   addWorkCommands(program);
   addListCommands(program);
+  addProofCommands(program);
   addLocalCommands(program);
   for (const command of allCommands(program)) command.exitOverride();
   return program;

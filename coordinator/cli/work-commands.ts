@@ -17,6 +17,7 @@ import {
 } from './context.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes } from './format.ts';
+import { formatOption } from './model-commands.ts';
 import { print, printJson, say, table, toJson } from './output.ts';
 import { writeReport } from './report-file.ts';
 import { liveScreen } from './screen.ts';
@@ -69,9 +70,9 @@ export function addWorkCommands(program: Command): void {
       withFleet(flags, (client) => verify(client, run, flags)),
     );
   fleetCommand(program, 'export <run>', 'write the network of a run to a file')
-    .requiredOption('-o, --output <file>', 'file to write')
+    .requiredOption('-o, --output <file>', 'file to write; for tfjs a folder')
     .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
-    .option('--format <format>', 'safetensors', 'safetensors')
+    .addOption(formatOption())
     .action((run: string, flags: FleetOptions & { output: string; stage: number; format: string }) =>
       withFleet(flags, async (client) => {
         const { id } = await findRun(client, run);

@@ -8,7 +8,7 @@
 import { matMul } from '../tensor/ops.ts';
 import { type Tensor, tf } from '../tensor/tf.ts';
 import { oneHot, softmaxCrossEntropy } from './softmax.ts';
-import { unitAlong } from './unit.ts';
+import { lengthAlong } from './unit.ts';
 
 export interface Margin {
   /** s, what all logits are multiplied by. */
@@ -32,7 +32,10 @@ export function arcfaceLogits(
   targets: Tensor,
   { scale, margin }: Margin,
 ): Tensor {
-  const cosines = tf.clipByValue(matMul(unit, unitAlong(kernel, 0)), -COSINE_MAX, COSINE_MAX);
+  // The product is divided by the classes' lengths, not the kernel beforehand: one rounding less in each cosine, which near
+  // 1 the margin's slope and the scale multiply by hundreds.
+  const products = tf.div(matMul(unit, kernel), lengthAlong(kernel, 0));
+  const cosines = tf.clipByValue(products, -COSINE_MAX, COSINE_MAX);
   const target = tf.sum(tf.mul(cosines, targets), 1, true); // [N, 1]
   const withMargin = addMargin(target, margin);
   // Products with 0 and 1 keep both sides exact, which adding a difference would not.

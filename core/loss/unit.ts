@@ -7,6 +7,10 @@ const SQUARE_MIN = 1e-24;
 
 /** x divided by its Euclidean length along `axis`; a zero vector stays zero. */
 export function unitAlong(x: Tensor, axis: number): Tensor {
-  const square = tf.sum(tf.square(x), axis, true);
-  return tf.div(x, tf.sqrt(tf.maximum(square, SQUARE_MIN)));
+  return tf.div(x, lengthAlong(x, axis));
+}
+
+/** Euclidean lengths along `axis`, which stays as a dimension of 1; never zero. */
+export function lengthAlong(x: Tensor, axis: number): Tensor {
+  return tf.sqrt(tf.maximum(tf.sum(tf.square(x), axis, true), SQUARE_MIN));
 }

@@ -43,21 +43,48 @@ export async function openStateFile(path: string): Promise<StateFile> {
   }
 }
 
+/** Whether a file is one that can be opened here, by its first bytes. Missing files are none. */
+export async function isStateFile(path: string): Promise<boolean> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return false;
+  try {
+    const start = new Uint8Array(32);
+    await file.read(start, 0, start.length, 0);
+    return formatOf(start) !== undefined;
+  } catch {
+    // A folder.
+    return false;
+  } finally {
+    await file.close();
+  }
+}
+
 type Contents = Pick<StateFile, 'format' | 'tensors' | 'metadata'>;
 
 async function read(file: FileHandle, where: string): Promise<Contents> {
   const { size } = await file.stat();
   const start = await readAt(file, 0, Math.min(size, 32), where);
+  switch (formatOf(start)) {
+    case 'zip':
+      return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openZipPth(file, where)) };
+    case 'legacy':
+      return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openLegacyPth(file, where)) };
+    case 'safetensors':
+      return safetensors(file, size, where);
+    case undefined:
+      throw new FleetError(
+        'invalidArgument',
+        `${where} is neither a safetensors file nor a PyTorch file (torch.save of a state_dict)`,
+      );
+  }
+}
+
+function formatOf(start: Uint8Array): 'zip' | 'legacy' | 'safetensors' | undefined {
   // PK\3\4, a zip's first member; PyTorch writes zip files since 1.6.
-  if (start[0] === 0x50 && start[1] === 0x4b)
-    return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openZipPth(file, where)) };
-  if (isLegacyPth(start))
-    return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openLegacyPth(file, where)) };
-  if (start[8] === 0x7b) return safetensors(file, size, where);
-  throw new FleetError(
-    'invalidArgument',
-    `${where} is neither a safetensors file nor a PyTorch file (torch.save of a state_dict)`,
-  );
+  if (start[0] === 0x50 && start[1] === 0x4b && start[2] === 3 && start[3] === 4) return 'zip';
+  if (isLegacyPth(start)) return 'legacy';
+  // A brace after a length of less than 2^32.
+  return start[8] === 0x7b && start.subarray(4, 8).every((byte) => byte === 0) ? 'safetensors' : undefined;
 }
 
 async function safetensors(file: FileHandle, size: number, where: string): Promise<Contents> {

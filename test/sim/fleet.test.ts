@@ -177,3 +177,44 @@ test('runs that take down every process that computes them end failed, and all o
     assert.ok(lost <= 2 * (5 + 4) + 4, `${lost} processes were lost`);
   }
 });
+
+test('shards follow measured speed while a run trains, and noise in the measurement moves nothing', () => {
+  const world = newWorld(31, 0);
+  for (const [id, speed] of [
+    ['w1', 1],
+    ['w2', 1],
+    ['w3', 2],
+  ] as const)
+    world.addWorker(id, { speed });
+  world.runUntil(() => world.state.workers.size === 3, 5_000);
+  const [id] = submit(
+    world,
+    run(teacher({ training: { epochs: 2000, batch: 16, shards: 8 }, workers: { min: 3, max: 3 } })),
+  );
+  const counts = () =>
+    runOf(world.state, id!).gang.map(({ workerId, shardCount }) => `${workerId}:${shardCount}`);
+  const pass = (ms: number) => {
+    const end = world.now() + ms;
+    world.runUntil(() => world.now() >= end, ms + 1000);
+  };
+  world.runUntil(() => counts().length === 3, 5_000);
+  pass(15_000);
+  assert.deepEqual(counts(), ['w1:2', 'w2:2', 'w3:4']);
+  const { generation } = runOf(world.state, id!);
+  pass(60_000);
+  assert.equal(runOf(world.state, id!).generation, generation, 'nothing to gain, nothing moves');
+  world.workers.get('w3')!.speed = 0.5;
+  pass(15_000);
+  // Two shards on w3 or one, and the rest with a fourth on one of the others, are equally fast.
+  pass(30_000);
+  assert.ok(['w3:1', 'w3:2'].includes(counts()[2]!), String(counts()));
+  const reasons = world.events.flatMap((event) => (event.kind === 'run.assigned' ? [event.reason] : []));
+  assert.ok(
+    reasons.some((reason) => /shards follow speed, a step gains \d+ %: .*w3 .* 4 to \d shards/.test(reason)),
+    reasons.join('\n'),
+  );
+  const settled = runOf(world.state, id!).generation;
+  assert.ok(settled <= generation + 3, `${settled - generation} changes`);
+  pass(120_000);
+  assert.equal(runOf(world.state, id!).generation, settled, 'it settles');
+});

@@ -7,7 +7,7 @@ import type { Event } from '../../coordinator/events.ts';
 import { evolve } from '../../coordinator/evolve.ts';
 import type { Command, Effect, Input, LeaseClaim, Report } from '../../coordinator/inputs.ts';
 import { createLinks, type Links, type Stream } from '../../coordinator/links.ts';
-import { initialState, runOf, type State } from '../../coordinator/state.ts';
+import { initialState, type Member, runOf, type State } from '../../coordinator/state.ts';
 import { type Decision, step } from '../../coordinator/step.ts';
 import type { Clock } from '../../core/clock.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
@@ -18,7 +18,7 @@ export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reatt
 interface Held {
   readonly generation: number;
   readonly spec: RunSpec;
-  readonly members: readonly { workerId: string }[];
+  readonly members: readonly Member[];
 }
 
 export interface SimWorker {
@@ -32,6 +32,8 @@ export interface SimWorker {
   readonly unacknowledged: Map<number, Report>;
   sequence: number;
   draining: boolean;
+  /** Relative to others; a step of a gang takes as long as its slowest member. */
+  speed: number;
 }
 
 export interface World {
@@ -43,7 +45,7 @@ export interface World {
   /** Runs `action` at a time; the order of equal times is that of the calls. */
   at(ms: number, action: () => void): void;
   submit(input: Input): Decision;
-  addWorker(id: string, options?: { slots?: number; deviceClass?: string }): void;
+  addWorker(id: string, options?: { slots?: number; deviceClass?: string; speed?: number }): void;
   /** The process is gone at once; it starts again after `downMs` unless that is undefined. */
   kill(id: string, downMs?: number): void;
   drain(id: string): void;
@@ -55,9 +57,11 @@ export interface World {
   onEvent: (event: Event, before: State, after: State) => void;
 }
 
-/** Milliseconds that one gang needs for a step, whatever its size. */
+/** Milliseconds that a gang of equal workers needs for a step, whatever its size. */
 const STEP_MS = 40;
 const TICK_MS = 200;
+/** A tick's part of five seconds. */
+const SMOOTHING = TICK_MS / 5_000;
 /** A run of this name takes down each process that begins to compute it. */
 export const POISON = 'poison';
 const IMAGES = 64;
@@ -66,9 +70,11 @@ export function createWorld(seed: number): World {
   let now = 1_000_000;
   const queue: { ms: number; action: () => void }[] = [];
   const random = mulberry(seed);
+  const noise = mulberry(seed + 1);
   const clock: Clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };
   const log = pino({ level: 'silent' });
   const progress = new Map<string, number>();
+  const measured = new Map<string, number>();
   let links = createLinks({ clock, log, limits: LIMITS });
   /** Coordinators so far; what an older one still had to do is void. */
   let life = 0;
@@ -100,6 +106,7 @@ export function createWorld(seed: number): World {
         unacknowledged: new Map(),
         sequence: 0,
         draining: false,
+        speed: options.speed ?? 1,
       };
       world.workers.set(id, worker);
       dial(worker);
@@ -149,6 +156,18 @@ export function createWorld(seed: number): World {
     },
   };
 
+  /** What a worker says of itself: each measurement is right within a third, and what it says is smoothed as it really is. */
+  function measuredSpeed(workerId: string): number | undefined {
+    const worker = world.workers.get(workerId);
+    return worker?.stream === undefined ? undefined : measured.get(workerId);
+  }
+
+  function measure(worker: SimWorker): void {
+    const sample = worker.speed * (0.7 + 0.6 * noise());
+    const before = measured.get(worker.id);
+    measured.set(worker.id, before === undefined ? worker.speed : before + (sample - before) * SMOOTHING);
+  }
+
   function delay(): number {
     return 1 + Math.floor(random() * 15);
   }
@@ -158,6 +177,7 @@ export function createWorld(seed: number): World {
       now,
       connected: links.connected,
       stepOf: (runId) => progress.get(runId),
+      speedOf: (_, workerId) => measuredSpeed(workerId),
     });
     for (const event of decision.events) {
       const before = world.state;
@@ -255,7 +275,8 @@ export function createWorld(seed: number): World {
   /** Rank 0 tells the story of its gang. */
   function train(worker: SimWorker, runId: string, generation: number): void {
     const { incarnation } = worker;
-    world.at(now + STEP_MS, () => {
+    const members = worker.held.get(runId)?.members ?? [];
+    world.at(now + stepMs(members), () => {
       const held = worker.held.get(runId);
       if (!worker.alive || worker.incarnation !== incarnation || held?.generation !== generation) return;
       const complete = held.members.every(
@@ -264,6 +285,13 @@ export function createWorld(seed: number): World {
       if (complete && advance(worker, runId, held)) return;
       train(worker, runId, generation);
     });
+  }
+
+  function stepMs(members: readonly Member[]): number {
+    const shards = members.reduce((sum, { shardCount }) => sum + shardCount, 0);
+    const share = ({ workerId, shardCount }: Member) =>
+      shardCount / (world.workers.get(workerId)?.speed ?? 1) / shards;
+    return Math.max(1, ...members.map((member) => STEP_MS * members.length * share(member)));
   }
 
   function advance(worker: SimWorker, runId: string, held: Held): boolean {
@@ -301,6 +329,7 @@ export function createWorld(seed: number): World {
   }
 
   function tick(): void {
+    for (const worker of world.workers.values()) measure(worker);
     if (up) {
       for (const worker of world.workers.values()) if (worker.stream) links.seen(worker.id, worker.stream);
       for (const lost of links.judge()) submit({ kind: 'lost', ...lost });

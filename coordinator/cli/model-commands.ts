@@ -1,0 +1,157 @@
+// Commands on model files, without a fleet: `model import` turns a PyTorch or safetensors file into one that names its
+// network, `model export` writes other programs' formats. Reading and writing is core/model's; what a user must say about
+// a file is decided there too, here it is read from flags.
+
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { type Command, Option } from 'commander';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { EXPORT_FORMATS, type ExportFormat } from '../../core/model/export-format.ts';
+import type { NetworkHint } from '../../core/model/recognise.ts';
+import { GENOTYPES } from '../../core/nn/genotype.ts';
+import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../../core/spec.ts';
+import { formatBytes, formatCount } from './format.ts';
+import { unpackModel } from './model-folder.ts';
+import { print, printJson, say } from './output.ts';
+
+/** What a user says about a model file that its tensors do not tell. */
+export interface HintFlags {
+  readonly genotype?: string;
+  readonly network?: string;
+}
+
+export function hintOptions(command: Command): Command {
+  return command
+    .option(
+      '--genotype <name|file>',
+      `cells of a PocketNet file: ${Object.keys(GENOTYPES).join(', ')}, or a YAML or JSON file`,
+    )
+    .option('--network <file>', 'the whole network of a model file, as YAML or JSON');
+}
+
+export function formatOption(): Option {
+  return new Option('--format <format>', 'format of the file').choices(EXPORT_FORMATS).default('safetensors');
+}
+
+export function addModelCommands(model: Command): void {
+  hintOptions(model.command('import <file>'))
+    .description(
+      "check a model file (safetensors, or PyTorch's .pth of a state_dict) and write it with its network",
+    )
+    .option('-o, --output <file>', 'safetensors file to write; without it the file is only checked')
+    .option('--json', 'print JSON')
+    .action(importFile);
+  hintOptions(model.command('export <file>'))
+    .description('write a model file in another format')
+    .requiredOption('-o, --output <file>', 'file to write; for tfjs a folder')
+    .addOption(formatOption())
+    .option('--json', 'print JSON')
+    .action(exportFile);
+}
+
+/** The network of a model file, said how it was recognised; undefined where the name is no such file. */
+export async function describedFile(name: string, flags: HintFlags): Promise<NetworkSpec | undefined> {
+  const { isStateFile } = await import('../../core/model/state-file.ts');
+  if (!(await isStateFile(name))) return undefined;
+  const { inspectModel } = await import('../../core/model/import.ts');
+  const { network, reason, metadata } = await inspectModel(name, await readHint(flags));
+  say(`${name}: ${kindText(network.spec)}; ${reason}`);
+  for (const [key, value] of Object.entries(metadata)) if (key !== 'network') say(`  ${key}: ${value}`);
+  return network.spec;
+}
+
+async function importFile(
+  name: string,
+  flags: HintFlags & { output?: string; json?: boolean },
+): Promise<void> {
+  const { importModel, modelFile } = await import('../../core/model/import.ts');
+  const model = await importModel(name, await readHint(flags));
+  const { network, reason, format } = model;
+  const file = flags.output === undefined ? undefined : resolve(flags.output);
+  if (file !== undefined) await writeWhole(file, modelFile(model));
+  const parameters = model.layout.backboneCount;
+  if (flags.json) printJson({ format, network: network.spec, reason, parameters, file });
+  else {
+    say(`${name}: ${kindText(network.spec)}, ${formatCount(parameters)} parameters (${format}); ${reason}`);
+    if (file === undefined) say('nothing was written; -o FILE writes it with its network');
+    else print(file);
+  }
+}
+
+async function exportFile(
+  name: string,
+  flags: HintFlags & { output: string; format: ExportFormat; json?: boolean },
+): Promise<void> {
+  const { importModel, carried } = await import('../../core/model/import.ts');
+  const { exportModel } = await import('../../core/model/export-format.ts');
+  const model = await importModel(name, await readHint(flags));
+  const { format } = flags;
+  const bytes = exportModel({ ...model, format, metadata: carried(model.metadata) });
+  const file = resolve(flags.output);
+  if (format === 'tfjs') {
+    await mkdir(dirname(file), { recursive: true });
+    await unpackModel(bytes, file);
+  } else await writeWhole(file, bytes);
+  if (flags.json) printJson({ file, bytes: bytes.length });
+  else print(`${file} (${formatBytes(bytes.length)})`);
+}
+
+async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.${process.pid}.part`;
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await writeFile(temporary, bytes);
+    await rename(temporary, path);
+  } catch (caught) {
+    throw toFleetError(caught, `writing ${path}`);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+export async function readHint(flags: HintFlags): Promise<NetworkHint | undefined> {
+  if (flags.network !== undefined) {
+    const value = await readYaml(flags.network, 'network');
+    return { kind: 'network', network: parsed(networkSchema, value, flags.network, 'network') };
+  }
+  if (flags.genotype === undefined) return undefined;
+  const known = Object.entries(GENOTYPES).find(([name]) => name === flags.genotype)?.[1];
+  const genotype: Genotype =
+    known ?? parsed(genotypeSchema, await readYaml(flags.genotype, 'genotype'), flags.genotype, 'genotype');
+  return { kind: 'genotype', genotype };
+}
+
+/** The file's value, or what it has under a key. */
+async function readYaml(path: string, key: string): Promise<unknown> {
+  const text = await readFile(path, 'utf8').catch((caught: unknown) => {
+    throw toFleetError(caught, `--${key} ${path}`);
+  });
+  try {
+    const value: unknown = parseYaml(text);
+    return (value as Record<string, unknown> | null)?.[key] ?? value;
+  } catch (caught) {
+    throw new FleetError('invalidArgument', `${resolve(path)} is neither YAML nor JSON`, { cause: caught });
+  }
+}
+
+function parsed<T>(schema: z.ZodType<T>, value: unknown, path: string, noun: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new FleetError(
+    'invalidArgument',
+    `${resolve(path)} describes no ${noun}: ${z.prettifyError(result.error)}`,
+  );
+}
+
+function kindText(spec: NetworkSpec): string {
+  switch (spec.kind) {
+    case 'pocketnet':
+      return `PocketNet, C=${spec.channels}, ${spec.layers} layers, E=${spec.embedding}`;
+    case 'iresnet':
+      return `IResNet, blocks ${spec.blocks.join('-')}, widths ${spec.widths.join('-')}, E=${spec.embedding}`;
+    case 'mobilefacenet':
+      return `MobileFaceNet, E=${spec.embedding}`;
+  }
+}
