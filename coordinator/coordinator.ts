@@ -3,7 +3,7 @@
 
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
-import type { CoordinatorConfig } from '../core/config.ts';
+import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import type { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
@@ -15,6 +15,7 @@ import type { Event } from './events.ts';
 import type { Effect } from './inputs.ts';
 import { openJournal } from './journal.ts';
 import { createLinks, type Links } from './links.ts';
+import { REDIAL_GRACE_MS } from './membership.ts';
 import { createMetrics, serveMetrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
 import { createProgressBoard } from './progress.ts';
@@ -55,8 +56,7 @@ export async function startCoordinator(options: {
   };
   try {
     const connection = await connectNats({
-      url: config.natsUrl,
-      token: config.natsToken,
+      ...brokerAddress(config, config.natsUrl),
       name: 'coordinator',
       clock,
     });
@@ -193,13 +193,26 @@ function followBroker(options: {
 
 function startTicking(driver: Driver, links: Links): () => void {
   const ignore = () => undefined;
-  const timer = setInterval(() => {
+  const judge = () => {
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
+  };
+  const timer = setInterval(() => {
+    judge();
     driver.submit({ kind: 'tick' }).catch(ignore);
   }, TICK_MS);
+  // The verdict about one that hung up is due at a known time; its gang stands still until then.
+  const verdicts = new Set<NodeJS.Timeout>();
+  links.onDetach(() => {
+    const due = setTimeout(() => {
+      verdicts.delete(due);
+      judge();
+    }, REDIAL_GRACE_MS + 1);
+    verdicts.add(due);
+  });
   const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
   return () => {
     clearInterval(timer);
     clearInterval(leadTimer);
+    for (const due of verdicts) clearTimeout(due);
   };
 }

@@ -22,8 +22,12 @@ export interface PresenceLimits {
   readonly reattachGraceMs: number;
 }
 
-/** How long a worker whose stream ended may take to dial again while the coordinator is up: a re-dial takes 0.1 s. */
-export const REDIAL_GRACE_MS = 1_000;
+/**
+ * How long a worker whose stream ended may take to dial again while the coordinator is up: a re-dial takes 0.1 s. This is most
+ * of the time between the death of a process and the next step of its gang; one that lives and is late only costs its
+ * gang a generation more.
+ */
+export const REDIAL_GRACE_MS = 300;
 
 /** The reason why it is lost, or undefined while it counts as there. */
 export function lossOf(presence: Presence, now: number, limits: PresenceLimits): string | undefined {

@@ -11,6 +11,45 @@ import { FleetError } from './errors.ts';
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 const hostPort = z.string().regex(/^[^\s:]+:\d{1,5}$/, 'host:port');
 
+/** How a program reaches the broker; the address itself has another default in each. */
+const brokerFields = {
+  natsToken: secret('token for the broker'),
+  natsUser: z.string().default('').describe('user for the broker, in place of a token'),
+  natsPassword: secret('password of the user for the broker'),
+  natsCredentialsFile: z
+    .string()
+    .default('')
+    .describe("file with a user's JWT and seed for the broker, in place of a token"),
+  natsCaFile: z
+    .string()
+    .default('')
+    .describe(
+      "PEM file of the authorities that sign the broker's certificate, for tls:// addresses; empty: those that Node knows",
+    ),
+};
+
+/** What a connection to the broker needs of a config. */
+export function brokerAddress(
+  config: Readonly<Record<keyof typeof brokerFields, string>>,
+  url: string,
+): {
+  readonly url: string;
+  readonly token: string;
+  readonly user: string;
+  readonly password: string;
+  readonly credentialsFile: string;
+  readonly caFile: string;
+} {
+  return {
+    url,
+    token: config.natsToken,
+    user: config.natsUser,
+    password: config.natsPassword,
+    credentialsFile: config.natsCredentialsFile,
+    caFile: config.natsCaFile,
+  };
+}
+
 export const coordinatorConfigSchema = z.strictObject({
   fleet: z
     .string()
@@ -19,8 +58,13 @@ export const coordinatorConfigSchema = z.strictObject({
     .describe('name of the fleet'),
   listen: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
   metricsListen: hostPort.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
-  natsUrl: z.string().default('nats://127.0.0.1:4222').describe('broker'),
-  natsToken: secret('token for the broker'),
+  natsUrl: z
+    .string()
+    .default('nats://127.0.0.1:4222')
+    .describe(
+      'broker; tls:// in place of nats:// encrypts, several servers of a cluster with commas between',
+    ),
+  ...brokerFields,
   token: secret('bearer token that every call must carry; empty switches authentication off'),
   heartbeatIntervalMs: z.coerce
     .number()
@@ -53,7 +97,7 @@ export const workerConfigSchema = z.strictObject({
     .describe('name of the worker, unique in the fleet, the same over restarts'),
   coordinator: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
   natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),
-  natsToken: secret('token for the broker'),
+  ...brokerFields,
   token: secret('bearer token for the coordinator'),
   metricsListen: hostPort
     .default('127.0.0.1:0')

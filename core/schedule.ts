@@ -47,6 +47,11 @@ export function stageEndingAt(schedule: Schedule, steps: number): number {
   return stage >= 1 && stepsAtStage(schedule, stage) === steps ? stage : 0;
 }
 
+/** Whether a step follows the first state or a checkpoint: what a checkpoint does not hold begins anew with it. */
+export function beginsStage(schedule: Schedule, step: number): boolean {
+  return step === 0 || stageEndingAt(schedule, step) > 0;
+}
+
 /** Rate in an epoch: constant within it, times gamma from each milestone on (reference, training recipe). */
 export function learningRateAt(training: TrainingSpec, epoch: number): number {
   const passed = training.optimizer.milestones.filter((milestone) => epoch >= milestone).length;

@@ -152,6 +152,16 @@ export const trainingSchema = z
       })
       .prefault({}),
     optimizer: optimizerSchema.prefault({}),
+    /**
+     * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum are rounded to 8
+     * bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what rounding leaves of a shard is added to the
+     * same shard in the next step (error feedback), until the next checkpoint begins anew. All three give equal weights on
+     * all workers at all times. With none and bf16 the result is the same for any number of workers, however they come, go and
+     * die. With int8 it is the same for any placement of the shards, also when they move between workers that stay or to new
+     * ones; a worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint. That
+     * begins again at zero, which is logged, and the result then depends on when it was.
+     */
+    compression: z.enum(['none', 'bf16', 'int8']).default('none'),
     /** false: workers of any device class may join, and the bits promise is given up. */
     exact: z.boolean().default(true),
   })

@@ -2,6 +2,8 @@
 // images and their mirror images. Reads the next batch while it computes. Which images, and what follows from the embeddings,
 // is verify-sets.ts'.
 
+import { join } from 'node:path';
+import { cacheFolder } from '../core/config.ts';
 import { IMAGE_BYTES } from '../core/data/pixels.ts';
 import type { ImportedModel } from '../core/model/import.ts';
 import { embeddingFunction } from '../core/nn/step-function.ts';
@@ -34,6 +36,7 @@ export function createEmbedder(model: ImportedModel): Embedder {
   const { network, layout, weights, running } = model;
   const graph = compileGraph({
     key: `verify-file/${canonicalJson(network.spec)}`,
+    cacheDir: join(cacheFolder(), 'graphs'),
     ...embeddingFunction({ network, layout, batch: EMBEDDING_BATCH }),
   });
   const run = (images: Uint8Array, count: number): Float32Array =>

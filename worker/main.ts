@@ -5,9 +5,11 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { createDataPlane } from '../core/allreduce/plane.ts';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import { systemClock } from '../core/clock.ts';
 import {
+  brokerAddress,
   cacheFolder,
   loadConfig,
   redacted,
@@ -144,12 +146,16 @@ async function connectBroker(options: {
   readonly signal: AbortSignal;
 }) {
   const { url, config, log, metrics, signal } = options;
-  const common = { url, token: config.natsToken, signal, waitMs: Number.MAX_SAFE_INTEGER };
+  const common = { ...brokerAddress(config, url), signal, waitMs: Number.MAX_SAFE_INTEGER };
   const [control, gradients] = await Promise.all([
     connectNats({ ...common, name: `${config.id} control` }),
-    connectNats({ ...common, name: `${config.id} gradients`, noEcho: true }),
+    createDataPlane({ ...common, name: `${config.id} gradients`, log }),
   ]);
   void watchStatus(control, options);
+  void gradients.died.then((reason) => {
+    log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
+    process.exit(1);
+  });
   const clock = systemClock;
   const store = createArtefactStore({ connection: control, clock, signal });
   const records = createRecords({ connection: control, workerId: config.id, clock, log });

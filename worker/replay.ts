@@ -2,8 +2,7 @@
 // with what is stored. Decides what is compared and what a point of the answer says; the steps are train.ts', the very
 // code that trained the run. A failure is part of the answer.
 
-import { type Node, rootOf } from '../core/allreduce/plan.ts';
-import { type Scratch, sumTree } from '../core/allreduce/reduce.ts';
+import type { Exchange } from '../core/allreduce/exchange.ts';
 import { stateDigest } from '../core/checkpoint/format.ts';
 import { digest64 } from '../core/digest.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
@@ -11,6 +10,7 @@ import type { Layout } from '../core/nn/layout.ts';
 import { stageEndingAt, stepsAtStage } from '../core/schedule.ts';
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { sumOf } from './gang.ts';
 import type { Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
 import { initialReplica, type Replica, replicaFrom } from './state.ts';
@@ -55,6 +55,7 @@ async function replay(
     );
   const assign = { ...request, generation: 0, members: [] };
   const session = await openSession({ services, assign, onWaiting: () => undefined });
+  const releases: (() => unknown)[] = [() => session.close()];
   try {
     const replica = await startOf(services, session, { runId, fromStage, signal });
     const point = (stage: number, verdict: StageVerdict | undefined): ReplayPoint => ({
@@ -70,13 +71,15 @@ async function replay(
     const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
     // Two runs may differ before their first step.
     if (request.eachStep) onPoint(point(0, undefined));
+    const alone = await exchangeAlone(services, session, replica);
+    releases.push(() => alone.close());
     await train({
       ...session,
       schedule,
       replica,
       shards: Array.from({ length: schedule.shards }, (_, shard) => shard),
       compute: services.compute,
-      exchange: { reduce: async (_step, vectors) => sumOf(vectors, session) },
+      exchange: alone,
       clock: services.clock,
       signal,
       onBoundary: async (stage) => {
@@ -91,7 +94,7 @@ async function replay(
       },
     });
   } finally {
-    await session.close();
+    for (const release of releases.reverse()) await release();
   }
 }
 
@@ -106,18 +109,20 @@ async function startOf(
   return replicaFrom(stored.step, stored);
 }
 
-/** The canonical sum by one member that has all shards. */
-function sumOf(vectors: ReadonlyMap<number, Float32Array>, session: Session): Float32Array {
-  const { shards } = session.schedule;
-  const sum = new Float32Array(session.layout.vectorCount);
-  const partials = [...vectors].map(([first, values]) => ({
-    node: { first, size: 1 } satisfies Node,
-    values,
-  }));
-  const scratch: Scratch = [];
-  if (rootOf(shards).size === 1) sum.set(partials[0]!.values);
-  else sumTree({ partials, shards, into: sum, scratch });
-  return sum;
+/** A gang of one member that has all shards; it exchanges nothing with anybody. */
+async function exchangeAlone(services: Services, session: Session, replica: Replica): Promise<Exchange> {
+  const { gradients } = await services.broker;
+  const exchange = gradients.createExchange({
+    // Not the run's own name: it may be training here at the same time.
+    runId: `${session.runId} replayed`,
+    generation: 0,
+    rank: 0,
+    members: [{ workerId: services.workerId, shardFirst: 0, shardCount: session.schedule.shards }],
+    ...sumOf(session),
+    provideState: () => replica,
+  });
+  await exchange.sync(replica);
+  return exchange;
 }
 
 interface Part {

@@ -68,6 +68,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       await aborted(signal);
     }
     await session?.close();
+    void services.broker.then(({ gradients }) => gradients.forget(runId));
     telemetry.close();
   };
 
@@ -81,7 +82,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     const { gradients, records } = await services.broker;
     const context = { services, session: own, generation, signal };
     enter({ kind: 'joining', generation, members: members.length });
-    const exchange = joinGang({ ...context, assign, rank, connection: gradients });
+    const exchange = joinGang({ ...context, assign, rank, plane: gradients });
     try {
       await agreeOnState({ ...context, exchange });
       telemetry.joined({ members: members.length, rank, records });

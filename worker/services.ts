@@ -1,9 +1,9 @@
 // What every run on a worker may use, as one object, wired by hand in main.ts. The broker is its own part because a worker
 // may learn its address only from the coordinator.
 
+import type { DataPlane } from '../core/allreduce/plane.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
-import type { NatsConnection } from '../core/net/nats.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Compute } from './compute/client.ts';
 import type { Datasets } from './datasets.ts';
@@ -28,8 +28,8 @@ export interface Services {
 }
 
 export interface Broker {
-  /** Gradients, on a connection of their own that hears nothing of what it said. */
-  readonly gradients: NatsConnection;
+  /** Sums of gradients, in a thread and on a connection of their own. */
+  readonly gradients: DataPlane;
   readonly checkpoints: Checkpoints;
   readonly records: Records;
 }

@@ -5,10 +5,9 @@
 import type { Exchange } from '../core/allreduce/exchange.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Loader } from '../core/data/loader.ts';
-import { FleetError } from '../core/errors.ts';
 import { contributionDigest } from '../core/ledger.ts';
 import { type Layout, LOSS_COUNT } from '../core/nn/layout.ts';
-import { epochOfStep, learningRateAt, type Schedule, stageEndingAt } from '../core/schedule.ts';
+import { beginsStage, epochOfStep, learningRateAt, type Schedule, stageEndingAt } from '../core/schedule.ts';
 import type { RunSpec } from '../core/spec.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from './compute/client.ts';
@@ -40,7 +39,7 @@ export interface TrainContext {
   readonly shards: readonly number[];
   readonly compute: Compute;
   readonly loader: Loader;
-  readonly exchange: Pick<Exchange, 'reduce'>;
+  readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
   readonly clock: Clock;
@@ -82,12 +81,14 @@ async function trainStep(context: TrainContext) {
   signal.throwIfAborted();
 
   const reduceAt = clock.monotonic();
-  const mean = await context.exchange.reduce(step, vectors, contributionDigest(replica.digest, counted.tag));
+  const mean = await context.exchange.reduce(step, vectors, {
+    digest: contributionDigest(replica.digest, counted.tag),
+    fresh: beginsStage(schedule, step),
+  });
   const allreduce = secondsSince(clock, reduceAt);
   signal.throwIfAborted();
 
   const applyAt = clock.monotonic();
-  divideBy(mean, schedule.shards);
   const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
   const learningRate = learningRateAt(spec.training, epoch);
   const { gradientNorm, digest } = await context.compute.apply({
@@ -157,8 +158,8 @@ async function computeShards(
     assertCounted(step.images[shard]!, batch.indices, { step: replica.step, shard });
     const embeddings = network && (await network.embed(batch.images));
     const inputs = [replica.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
-    const [vector] = await compute.run(graph, inputs);
-    if (!vector) throw new FleetError('internal', 'the training graph gave no output');
+    const vector = context.exchange.vector(shard);
+    await compute.run(graph, inputs, vector);
     vectors.set(shard, vector);
   };
   const computed = Promise.all(shards.map(computeShard));
@@ -181,13 +182,6 @@ export function trainingGraph(spec: RunSpec, classes: number): GraphSpec {
     batch: spec.training.batch / spec.training.shards,
     distillationWeight: spec.distillation?.weight,
   };
-}
-
-/** Exact for a power of two, hence the same for every placement of shards. */
-function divideBy(vector: Float32Array, shards: number): void {
-  if (shards === 1) return;
-  const factor = 1 / shards;
-  for (let i = 0; i < vector.length; i++) vector[i]! *= factor;
 }
 
 /** Never resolves; rejects when the promise does. */

@@ -21,6 +21,12 @@ export function programCommand(program: 'coordinator' | 'worker'): ProgramComman
   return { command: process.execPath, args: [...tsx(), main] };
 }
 
+/** The process that verifies a model file; it loads TensorFlow, which the CLI never does. */
+export function verifyFileCommand(): ProgramCommand {
+  const script = join(PROGRAMS, 'worker', isTypeScript ? 'verify-file.ts' : 'verify-file.js');
+  return { command: process.execPath, args: [...tsx(), script] };
+}
+
 /** The CLI itself, for `up --detach`. */
 export function cliCommand(): ProgramCommand {
   const main = join(dirname(here), isTypeScript ? 'main.ts' : 'main.js');

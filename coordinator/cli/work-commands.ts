@@ -1,11 +1,9 @@
-// Commands that ask for something: submit, watch, cancel, verify, export, report. What they show is built by the files
-// that they import; what is done is the coordinator's.
+// Commands that ask for something: submit, watch, cancel, export, report. What they show is built by the files that they
+// import; what is done is the coordinator's. `verify` is verify-command.ts'.
 
 import type { Command } from 'commander';
 import { FleetError } from '../../core/errors.ts';
-import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
-import { evaluationColumns } from './columns.ts';
 import {
   type FleetOptions,
   findRun,
@@ -18,11 +16,12 @@ import {
 import { exportRun } from './export-file.ts';
 import { formatBytes } from './format.ts';
 import { formatOption } from './model-commands.ts';
-import { print, printJson, say, table, toJson } from './output.ts';
+import { print, printJson, say, toJson } from './output.ts';
 import { writeReport } from './report-file.ts';
 import { liveScreen } from './screen.ts';
 import { statusLines } from './status-view.ts';
 import { collectOverrides, submitFile } from './submitting.ts';
+import { addVerifyCommand } from './verify-command.ts';
 import { waitFor } from './waiting.ts';
 import { selectionOf, watch } from './watching.ts';
 
@@ -59,16 +58,7 @@ export function addWorkCommands(program: Command): void {
           say(cancelledIds.length === 0 ? `${id} had ended already` : `cancelled ${cancelledIds.join(', ')}`);
       }),
     );
-  fleetCommand(program, 'verify <run>', "verify a run's checkpoint on held-out identities, on a worker")
-    .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
-    .option(
-      '--set <file>',
-      'pairs of a .bin set that the workers can read, instead of the held-out identities',
-      '',
-    )
-    .action((run: string, flags: FleetOptions & { stage: number; set: string }) =>
-      withFleet(flags, (client) => verify(client, run, flags)),
-    );
+  addVerifyCommand(program);
   fleetCommand(program, 'export <run>', 'write the network of a run to a file')
     .requiredOption('-o, --output <file>', 'file to write; for tfjs a folder')
     .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
@@ -148,28 +138,4 @@ async function show(
 async function selectionIdOf(client: FleetClient, idOrName: string): Promise<string | undefined> {
   const selection = await selectionOf(client, idOrName);
   return selection === undefined || selection.kind === 'fleet' ? undefined : selection.id;
-}
-
-/** A worker computes embeddings of every held-out image for this; minutes for a large set. */
-const VERIFY_DEADLINE_MS = 15 * 60_000;
-
-async function verify(
-  client: FleetClient,
-  run: string,
-  flags: { stage: number; set: string; json?: boolean },
-): Promise<void> {
-  const { id } = await findRun(client, run);
-  const request = { runId: id, stage: flags.stage, setPath: flags.set };
-  const { report } = await client.ask((service) => service.verify, request, VERIFY_DEADLINE_MS);
-  if (report?.evaluation === undefined)
-    throw new FleetError('internal', `the coordinator answered without an evaluation of ${id}; see its log`);
-  const { evaluation, rocFpr, rocTpr } = report;
-  if (flags.json) printJson({ evaluation, rocFpr, rocTpr });
-  else
-    print(
-      table(
-        [evaluation],
-        evaluationColumns<Evaluation>((one) => one),
-      ),
-    );
 }

@@ -1,26 +1,27 @@
 // The subjects of one generation on a connection: what goes out to one member or all, and what comes in that belongs here.
 // Decides which messages are of this gang at all (well-formed, this run, this generation, from another
-// member); what they mean is exchange.ts'. Nothing is promised: core NATS may lose, and after an outage deliver late.
+// member); what they mean and where their data goes is exchange.ts'. Nothing is promised: core NATS may lose.
 
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import { FleetError, toFleetError } from '../errors.ts';
+import type { DataConnection, Receiver } from '../net/data-connection.ts';
 import { gangSubject, rankSubject } from '../net/subjects.ts';
-import { decodeMessage, hashOf, type Message, NO_DIGEST } from './message.ts';
-import type { ExchangeStats, Faults, Passage, Wire } from './wire.ts';
+import { decodeHeader, encodeHeader, type Header, hashOf, NO_DIGEST } from './message.ts';
+import type { ExchangeStats, Faults, Passage, Place, Wire } from './wire.ts';
 
 export interface Channel extends Pick<Wire, 'header' | 'sendTo' | 'sendAll'> {
   close(): void;
 }
 
 export function createChannel(options: {
-  readonly connection: NatsConnection;
+  readonly connection: DataConnection;
   readonly runId: string;
   readonly generation: number;
   readonly rank: number;
   readonly ranks: number;
   readonly stats: ExchangeStats;
   readonly faults: Faults | undefined;
-  readonly onMessage: (message: Message) => void;
+  readonly place: (header: Header) => Place;
+  readonly onMessage: (header: Header, data: Uint8Array) => void;
   /** A message was dropped because of what it is. */
   readonly onRefused: (error: FleetError) => void;
   readonly onBroken: (error: FleetError) => void;
@@ -28,45 +29,53 @@ export function createChannel(options: {
   const { connection, runId, generation, rank, ranks, stats, faults } = options;
   const runHash = hashOf(runId);
   let closed = false;
+  /** Of the message that is being read on this channel, if it is wanted. */
+  let arriving: { readonly header: Header; readonly copies: number } | undefined;
+  const receiver: Receiver = {
+    begin: (head, dataBytes) => orRefuse(() => begin(head, dataBytes)) ?? 'skip',
+    message(_head, data) {
+      const message = arriving;
+      arriving = undefined;
+      if (closed || message === undefined) return;
+      for (let copies = message.copies; copies > 0; copies--)
+        orRefuse(() => options.onMessage(message.header, data));
+    },
+  };
   // One member alone needs no broker.
   const subjects = ranks === 1 ? [] : [rankSubject(runId, generation, rank), gangSubject(runId, generation)];
-  const subscriptions = subjects.map((subject) => connection.subscribe(subject, { callback: receive }));
+  const subscriptions = subjects.map((subject) => connection.subscribe(subject, receiver));
 
-  function send(subject: string, passage: Omit<Passage, 'direction'>, payload: Uint8Array): void {
-    if (closed || ranks === 1) return;
-    for (let copies = copiesOf({ direction: 'send', ...passage }); copies > 0; copies--) {
-      try {
-        connection.publish(subject, payload);
-      } catch (cause) {
-        options.onBroken(new FleetError('unavailable', 'the connection to the broker is closed', { cause }));
-        return;
-      }
-      stats.bytesSent += payload.length;
-    }
+  function begin(head: Uint8Array, dataBytes: number): Place {
+    arriving = undefined;
+    if (closed) return 'skip';
+    stats.bytesReceived += head.length + dataBytes;
+    const header = decodeHeader(head, dataBytes);
+    const { kind, step, chunk, source } = header;
+    // Without noEcho the broker gives back what this member told all.
+    if (source === rank && header.generation === generation) return 'skip';
+    checkOrigin(header);
+    const copies = copiesOf({ direction: 'receive', kind, step, chunk, peer: source });
+    if (copies === 0) return 'skip';
+    const place = options.place(header);
+    if (place === 'skip') return place;
+    if (place !== 'own' && place.length !== dataBytes)
+      throw new FleetError('invalidArgument', `${dataBytes} bytes came where ${place.length} belong`);
+    arriving = { header, copies };
+    return place;
   }
 
-  function receive(_error: Error | null, incoming: Msg): void {
-    if (closed) return;
-    stats.bytesReceived += incoming.data.length;
+  /** A peer's mistake costs its message and nothing else. */
+  function orRefuse<T>(work: () => T): T | undefined {
     try {
-      const message = decodeMessage(incoming.data);
-      const { kind, step, chunk, source } = message;
-      // Without noEcho the broker gives back what this member told all.
-      if (source === rank && message.generation === generation) return;
-      checkOrigin(message);
-      for (
-        let copies = copiesOf({ direction: 'receive', kind, step, chunk, peer: source });
-        copies > 0;
-        copies--
-      )
-        options.onMessage(message);
+      return work();
     } catch (caught) {
       stats.refused++;
       options.onRefused(toFleetError(caught));
+      return undefined;
     }
   }
 
-  function checkOrigin({ generation: theirs, runHash: run, source, ranks: size }: Message): void {
+  function checkOrigin({ generation: theirs, runHash: run, source, ranks: size }: Header): void {
     if (theirs === generation && run === runHash && size === ranks && source < ranks) return;
     throw new FleetError(
       'aborted',
@@ -76,12 +85,31 @@ export function createChannel(options: {
 
   function copiesOf(passage: Passage): number {
     const fate = faults?.(passage) ?? 'pass';
-    return fate === 'drop' ? 0 : fate === 'duplicate' ? 2 : 1;
+    if (fate === 'pass') return 1;
+    stats.injected++;
+    return fate === 'drop' ? 0 : 2;
+  }
+
+  function send(subject: string, peer: number, header: Header, data: Uint8Array | undefined): void {
+    if (closed || ranks === 1) return;
+    const { kind, step, chunk } = header;
+    const head = encodeHeader(header, data?.length ?? 0);
+    for (let copies = copiesOf({ direction: 'send', kind, step, chunk, peer }); copies > 0; copies--) {
+      try {
+        // A broker that is away loses it, as the network may.
+        connection.publish(subject, head, data);
+      } catch (caught) {
+        options.onBroken(toFleetError(caught));
+        return;
+      }
+      stats.bytesSent += head.length + (data?.length ?? 0);
+    }
   }
 
   return {
     header: (kind, step, fields) => ({
       kind,
+      encoding: 'none',
       generation,
       runHash,
       step,
@@ -95,10 +123,8 @@ export function createChannel(options: {
       digest: NO_DIGEST,
       ...fields,
     }),
-    sendTo: (to, kind, step, chunk, payload) =>
-      send(rankSubject(runId, generation, to), { kind, step, chunk, peer: to }, payload),
-    sendAll: (kind, step, chunk, payload) =>
-      send(gangSubject(runId, generation), { kind, step, chunk, peer: -1 }, payload),
+    sendTo: (to, header, data) => send(rankSubject(runId, generation, to), to, header, data),
+    sendAll: (header, data) => send(gangSubject(runId, generation), -1, header, data),
     close() {
       closed = true;
       for (const subscription of subscriptions) subscription.unsubscribe();

@@ -1,32 +1,34 @@
 // One member's part in one generation of a gang: agreeing where to go on (sync) and summing vectors over all shards, step
 // by step (reduce), over core NATS, which may lose anything. Decides which step is open, what is kept for repair and how a
 // failure ends it for all; the protocols are sync.ts' and reduction.ts', the network is channel.ts', membership the
-// coordinator's, and what the sums mean the caller's.
+// coordinator's, and what the sums mean the caller's. A worker runs it in a thread of its own (plane.ts).
 //
 // Guarantee: `reduce` gives every member the same bits, those of the canonical tree over the V shards, for any placement.
 // The open step cannot be completed without every member, therefore a member is at most one step ahead of another and
 // results of two steps are all that may ever be asked for.
 
-import type { NatsConnection } from '@nats-io/transport-node';
 import type { Clock } from '../clock.ts';
 import { digest64 } from '../digest.ts';
 import { CODES, type Code, FleetError, toFleetError } from '../errors.ts';
-import type { Logger } from '../log.ts';
+import type { DataConnection } from '../net/data-connection.ts';
+import { letGoOfShared } from '../shared-memory.ts';
 import { createChannel } from './channel.ts';
-import { encodeJson, jsonOf, type Message } from './message.ts';
-import { type Member, planOf } from './plan.ts';
-import { type Scratch, sumTree } from './reduce.ts';
+import type { SharedMemory } from './kernels.ts';
+import { createExchangeMemory, type ExchangeMemory } from './memory.ts';
+import { encodeJson, type Header, jsonOf } from './message.ts';
+import { createOwnVectors } from './own-vectors.ts';
+import { type Compression, type Member, planOf } from './plan.ts';
 import { createReduction, type Reduction } from './reduction.ts';
+import { createResidualStore, type Residual, type ResidualStore } from './residuals.ts';
 import { createSync, type Synced } from './sync.ts';
-import type { ExchangeStats, Faults, State, Wire } from './wire.ts';
+import { type ExchangeStats, type Faults, type Place, STATS, type State, type Wire } from './wire.ts';
 
-export type { Member } from './plan.ts';
+export type { Compression, Member } from './plan.ts';
 export type { Synced } from './sync.ts';
 export type { ExchangeStats, Faults, State } from './wire.ts';
 
-export interface ExchangeOptions {
-  /** Several exchanges may share one; with `noEcho` results are not delivered back to their owner. */
-  readonly connection: NatsConnection;
+/** What a gang agrees on; plain data. */
+export interface ExchangePlan {
   readonly runId: string;
   readonly generation: number;
   /** This member's place in `members`. */
@@ -36,16 +38,41 @@ export interface ExchangeOptions {
   readonly shards: number;
   /** Length of every vector. */
   readonly elements: number;
+  /** Default: none. */
+  readonly compression?: Compression;
+  /** Every element of the sum is multiplied by it; 1/V, a power of two, makes the sum a mean. Default: 1. */
+  readonly factor?: number;
+  /** Quiet time after which missing messages are asked for; about four round trips and some scheduling, milliseconds. */
+  readonly stallMs?: number;
+}
+
+export interface ExchangeOptions extends ExchangePlan {
+  /** Several exchanges may share one; with `noEcho` results are not delivered back to their owner. */
+  readonly connection: DataConnection;
   /** The replica's state at the open step. Called while others fetch it; it must not change before that step's sum is there. */
-  readonly provideState: () => State;
-  readonly log: Logger;
+  readonly provideState: () => State | Promise<State>;
+  readonly log: {
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
   readonly clock: Clock;
   /** Aborting it is `close()`. */
   readonly signal?: AbortSignal;
   /** Loses or repeats messages in tests. */
   readonly faults?: Faults;
-  /** Quiet time after which missing messages are asked for; about four round trips and some scheduling, milliseconds. */
-  readonly stallMs?: number;
+  /** Memory that another thread has made for the same plan. */
+  readonly memory?: SharedMemory;
+  /** Counters that another thread reads. */
+  readonly stats?: ExchangeStats;
+  /** Carries what int8 leaves from one generation of the run to the next. */
+  readonly residuals?: ResidualStore;
+}
+
+export interface ReduceOptions {
+  /** digest64 of the weights at the start of the step, if at hand. */
+  readonly digest?: string;
+  /** With int8: what earlier steps left is forgotten. All members say the same; a step after a checkpoint is one. */
+  readonly fresh?: boolean;
 }
 
 export interface Exchange {
@@ -56,10 +83,19 @@ export interface Exchange {
    */
   sync(mine: { readonly step: number; readonly digest: string }): Promise<Synced>;
   /**
-   * Sum of the vectors of all shards (not divided), the receiver's own to change. `vectors` has one for each shard of this
-   * member and must not change before the sum is there. `digest`: of the weights at the start of the step, if at hand.
+   * Where a shard's vector of the next step may be computed into, so that `reduce` need not copy it. Free between the result of
+   * one reduce and the call of the next.
    */
-  reduce(step: number, vectors: ReadonlyMap<number, Float32Array>, digest?: string): Promise<Float32Array>;
+  vector(shard: number): Float32Array<SharedArrayBuffer>;
+  /**
+   * Sum of the vectors of all shards times `factor`, in shared memory: the receiver's own until the next call. `vectors` has one for
+   * each shard of this member, which are overwritten if they are those that `vector` gave.
+   */
+  reduce(
+    step: number,
+    vectors: ReadonlyMap<number, Float32Array>,
+    options?: ReduceOptions,
+  ): Promise<Float32Array<SharedArrayBuffer>>;
   stats(): Readonly<ExchangeStats>;
   /** Until then requests of slower members are answered, also after the last step. Pending calls reject with `cancelled`. */
   close(): void;
@@ -71,26 +107,23 @@ const TICK_MS = 25;
 
 export function createExchange(options: ExchangeOptions): Exchange {
   const { connection, runId, generation, rank, members, clock, log } = options;
+  if (members[rank] === undefined)
+    throw new FleetError('invalidArgument', `rank ${rank} is not among ${members.length} members`);
   const plan = planOf(options);
   const ranks = members.length;
-  const stats: ExchangeStats = {
-    bytesSent: 0,
-    bytesReceived: 0,
-    nacks: 0,
-    resends: 0,
-    duplicates: 0,
-    refused: 0,
-    reduces: 0,
-    reduceSeconds: 0,
-  };
-  if (members[rank] === undefined)
-    throw new FleetError('invalidArgument', `rank ${rank} is not among ${ranks} members`);
+  const stats = options.stats ?? createStats();
+  const memory = createExchangeMemory(plan, rank, options.memory);
+  const vectors = createOwnVectors({ plan, rank, memory, factor: options.factor ?? 1 });
+  const store = options.residuals ?? createResidualStore();
+  const { shardFirst, shardCount } = members[rank]!;
+  const ownShards = Array.from({ length: shardCount }, (_, i) => shardFirst + i);
 
   const closing = new AbortController();
-  const scratch: Scratch = [];
   const reductions = new Map<number, Reduction>();
   /** The step that is summed next; undefined before sync has agreed on one. */
   let openStep: number | undefined;
+  /** Shards whose residual is in memory rather than in the store. */
+  const residualsLive = new Set<number>();
   let failure: FleetError | undefined;
   /** Set when this member or another stopped the run: told again to whoever goes on talking. */
   let stopped: Uint8Array | undefined;
@@ -113,6 +146,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     ranks,
     stats,
     faults: options.faults,
+    place,
     onMessage: route,
     onRefused: (error) =>
       log.warn({ runId, generation, reason: error.message }, 'refused a message of the gang'),
@@ -133,64 +167,80 @@ export function createExchange(options: ExchangeOptions): Exchange {
     stop(error) {
       if (failure !== undefined) return;
       log.error({ runId, generation, details: error.details }, error.message);
-      stopped = encodeJson(wire.header('stop', 0), { code: error.code, message: error.message });
-      wire.sendAll('stop', 0, 0, stopped);
+      stopped = encodeJson({ code: error.code, message: error.message });
+      wire.sendAll(wire.header('stop', 0), stopped);
       fail(error);
     },
   };
   const sync = createSync({
     wire,
     provideState: options.provideState,
+    residuals: () => store.all(),
+    needed: plan.compression === 'int8' ? ownShards : [],
+    onResidual(shard, values) {
+      residualsLive.add(shard);
+      const residual = vectors.residual(shard, 'open')!;
+      if (values === undefined) residual.fill(0);
+      else residual.set(values);
+    },
     holds: (step) => openStep === undefined || openStep === step,
     onAgreed: (step) => {
-      if (step < 0) return;
       openStep = step;
       for (const other of reductions.keys()) if (other !== step) reductions.delete(other);
     },
   });
 
-  function route(message: Message): void {
-    if (message.kind === 'stop') takeStop(message);
+  /** Data of sums goes where it belongs, all other data is small and has memory of its own. */
+  function place(header: Header): Place {
+    if (header.kind !== 'contribution' && header.kind !== 'result') return 'own';
+    // Who goes on talking after a stop is answered; see route.
+    if (failure !== undefined) return 'own';
+    const reduction = reductionFor(header);
+    if (reduction !== undefined) return reduction.place(header);
+    stats.refused++;
+    return 'skip';
+  }
+
+  function route(header: Header, data: Uint8Array): void {
+    const { kind, step } = header;
+    if (kind === 'stop') takeStop(header, data);
     else if (failure !== undefined) tellStopAgain();
-    else if (message.kind === 'hello' || message.kind === 'ask-state' || message.kind === 'state')
-      sync.take(message);
-    else {
-      const reduction = reductionFor(message);
-      if (reduction !== undefined) reduction.take(message);
-      // Who asks for what is not there yet, or not any more, is only early or late.
-      else if (message.kind !== 'missing') stats.refused++;
-    }
+    else if (kind === 'hello' || kind === 'ask-state' || kind === 'state') sync.take(header, data);
+    // Who asks for what is not there yet, or not any more, is only early or late.
+    else reductions.get(step)?.take(header, data);
   }
 
   /** Old steps answer requests; contributions are taken for the open step and, from members that are ahead, for the next. */
-  function reductionFor({ step, kind }: Message): Reduction | undefined {
+  function reductionFor({ step, kind }: Header): Reduction | undefined {
     const known = reductions.get(step);
     if (known !== undefined || kind !== 'contribution') return known;
     // A member that has heard all may contribute before this one has: to the step that all will agree on, no other.
-    const expected =
-      openStep === undefined ? reductions.size === 0 : step === openStep || step === openStep + 1;
-    return expected ? addReduction(step) : undefined;
+    if (openStep === undefined) return reductions.size === 0 ? addReduction(step) : undefined;
+    if (step === openStep) return addReduction(step);
+    // Nobody can be a step ahead before everything is given from here; until then the memory is in use.
+    const ahead = step === openStep + 1 && reductions.get(openStep)?.hasGivenAll() === true;
+    return ahead ? addReduction(step) : undefined;
   }
 
   function addReduction(step: number): Reduction {
-    const reduction = createReduction({ plan, step, wire, scratch });
+    const reduction = createReduction({ plan, step, wire, memory, vectors });
     reductions.set(step, reduction);
     return reduction;
   }
 
-  function takeStop(message: Message): void {
-    const { code, message: reason } = jsonOf(message) as { code?: unknown; message?: unknown };
+  function takeStop({ source }: Header, data: Uint8Array): void {
+    const { code, message: reason } = jsonOf(data) as { code?: unknown; message?: unknown };
     const known = typeof code === 'string' && code in CODES ? (code as Code) : 'aborted';
     if (failure === undefined) {
-      stopped = encodeJson(wire.header('stop', 0), { code: known, message: reason });
-      fail(new FleetError(known, String(reason), { details: { toldBy: message.source } }));
+      stopped = encodeJson({ code: known, message: reason });
+      fail(new FleetError(known, String(reason), { details: { toldBy: source } }));
     }
   }
 
   function tellStopAgain(): void {
     if (stopped === undefined || clock.monotonic() - stopToldAt < wire.stallMs) return;
     stopToldAt = clock.monotonic();
-    wire.sendAll('stop', 0, 0, stopped);
+    wire.sendAll(wire.header('stop', 0), stopped);
   }
 
   function fail(error: FleetError): void {
@@ -233,34 +283,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   async function reduce(
     step: number,
-    vectors: ReadonlyMap<number, Float32Array>,
-    digest?: string,
-  ): Promise<Float32Array> {
-    checkVectors(options, vectors);
-    const startedAt = clock.monotonic();
-    const sum = ranks === 1 ? sumAlone(vectors) : await reduceWithGang(step, vectors, digest);
-    stats.reduces++;
-    stats.reduceSeconds += (clock.monotonic() - startedAt) / 1000;
-    return sum;
-  }
-
-  function sumAlone(vectors: ReadonlyMap<number, Float32Array>): Float32Array {
-    const sum = new Float32Array(plan.elements);
-    for (const { offset, count } of plan.chunks[0]!) {
-      const partials = [...vectors].map(([first, vector]) => ({
-        node: { first, size: 1 },
-        values: vector.subarray(offset, offset + count),
-      }));
-      sumTree({ partials, shards: plan.shards, into: sum.subarray(offset, offset + count), scratch });
-    }
-    return sum;
-  }
-
-  async function reduceWithGang(
-    step: number,
-    vectors: ReadonlyMap<number, Float32Array>,
-    digest = digest64(options.provideState().weights),
-  ): Promise<Float32Array> {
+    given: ReadonlyMap<number, Float32Array>,
+    { digest, fresh = false }: ReduceOptions = {},
+  ): Promise<Float32Array<SharedArrayBuffer>> {
+    checkVectors(options, given);
     if (step !== openStep)
       throw new FleetError(
         'failedPrecondition',
@@ -268,16 +294,25 @@ export function createExchange(options: ExchangeOptions): Exchange {
           ? `step ${step} cannot be summed before sync has agreed where to go on`
           : `step ${step} cannot be summed, step ${openStep} is open`,
       );
+    const startedAt = clock.monotonic();
+    fillVectors(memory, options, given);
+    const weightsDigest = digest ?? (ranks === 1 ? '' : digest64((await options.provideState()).weights));
+    if (failure !== undefined) throw failure;
     const reduction = reductions.get(step) ?? addReduction(step);
     const { duplicates } = stats;
-    reduction.start(vectors, digest);
-    const sum = await reduction.sum;
+    vectors.start(fresh);
+    reduction.start(weightsDigest);
+    await reduction.sum;
     // What arrived twice was not lost but slow: be more patient, and less again when that has passed.
     if (stats.duplicates > duplicates) stallMs = Math.min(STALL_MS_MAX, stallMs * 1.5);
     else stallMs = Math.max(stallMsMin, stallMs * 0.9);
+    vectors.finish();
+    store.replace([]);
     openStep = step + 1;
     reductions.delete(step - 1);
-    return sum;
+    stats.reduces++;
+    stats.reduceSeconds += (clock.monotonic() - startedAt) / 1000;
+    return memory.floats(memory.layout.sum, plan.elements);
   }
 
   function close(): void {
@@ -286,21 +321,63 @@ export function createExchange(options: ExchangeOptions): Exchange {
     closing.abort();
     fail(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
     channel.close();
+    store.replace([...store.all(), ...liveResiduals()]);
     reductions.clear();
+    letGoOfShared(memory.shared.buffer.byteLength);
   }
+
+  /** Copies, for the next generation. The open step may yet turn out complete elsewhere: then what it left here counts. */
+  function liveResiduals(): Residual[] {
+    const step = openStep ?? -1;
+    const complete = reductions.get(step)?.hasGivenAll() === true;
+    return [...residualsLive].flatMap((shard) => {
+      const copy = (when: 'open' | 'next'): Float32Array => Float32Array.from(vectors.residual(shard, when)!);
+      const open = { shard, step, values: copy('open') };
+      return complete ? [open, { shard, step: step + 1, values: copy('next') }] : [open];
+    });
+  }
+
   options.signal?.addEventListener('abort', close, { once: true });
   if (options.signal?.aborted) close();
 
   return {
-    sync: (mine) => whilePending(async () => (ranks === 1 ? { step: mine.step } : sync.run(mine))),
-    reduce: (step, vectors, digest) => whilePending(() => reduce(step, vectors, digest)),
+    sync: (mine) => whilePending(() => sync.run(mine)),
+    vector: (shard) => vectorView(memory, options, shard),
+    reduce: (step, given, reduceOptions) => whilePending(() => reduce(step, given, reduceOptions)),
     stats: () => stats,
     close,
   };
 }
 
-function checkVectors(
-  { members, rank, elements }: ExchangeOptions,
+export const createStats = (): ExchangeStats =>
+  Object.fromEntries(STATS.map((name) => [name, 0])) as ExchangeStats;
+
+/** Where a shard's vector lies in the memory of an exchange. */
+export function vectorView(
+  memory: ExchangeMemory,
+  { members, rank, elements }: ExchangePlan,
+  shard: number,
+): Float32Array<SharedArrayBuffer> {
+  const { shardFirst, shardCount } = members[rank]!;
+  if (shard < shardFirst || shard >= shardFirst + shardCount)
+    throw new FleetError('internal', `shard ${shard} is not one of this member's`);
+  return memory.floats(memory.layout.vector(shard - shardFirst), elements);
+}
+
+/** Copies what was not computed in place. */
+export function fillVectors(
+  memory: ExchangeMemory,
+  plan: ExchangePlan,
+  given: ReadonlyMap<number, Float32Array>,
+): void {
+  for (const [shard, vector] of given) {
+    const view = vectorView(memory, plan, shard);
+    if (vector.buffer !== view.buffer || vector.byteOffset !== view.byteOffset) view.set(vector);
+  }
+}
+
+export function checkVectors(
+  { members, rank, elements }: ExchangePlan,
   vectors: ReadonlyMap<number, Float32Array>,
 ): void {
   const { shardFirst, shardCount } = members[rank]!;

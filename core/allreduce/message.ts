@@ -1,13 +1,13 @@
 // The messages of a gang on the wire: a 64-byte little-endian header and, from offset 64 on, data. Decides the
 // bytes and what is well-formed; exchange.ts and sync.ts decide what a message means. The header is inside the payload
-// (not a NATS header) so that the data starts at a multiple of 4 and can mostly be read in place.
+// (not a NATS header) so that a receiver reads it first and then lets the data go where it belongs.
 //
-//  0 u32 magic        4 u8 version      5 u8 kind          6 u16 zero         8 u32 generation   12 u32 run hash
-// 16 f64 step        24 u16 source     26 u16 ranks       28 u32 shard first 32 u32 shard count  36 u32 chunk
-// 40 u32 offset      44 u32 count      48 u32 digest high 52 u32 digest low  56 u32 data bytes   60 u32 zero
+//  0 u32 magic        4 u8 version      5 u8 kind          6 u8 encoding      7 u8 zero          8 u32 generation
+// 12 u32 run hash    16 f64 step       24 u16 source      26 u16 ranks       28 u32 shard first 32 u32 shard count
+// 36 u32 chunk       40 u32 offset     44 u32 count       48 u32 digest high 52 u32 digest low  56 u32 data bytes   60 u32 zero
 
 import { FleetError } from '../errors.ts';
-import { bytesOf, floatsAt } from './kernels.ts';
+import type { Encoding } from './reduce.ts';
 
 /**
  * contribution: a chunk of a node's sum, to the slice's owner. result: a finished chunk, from its owner to all.
@@ -16,46 +16,41 @@ import { bytesOf, floatsAt } from './kernels.ts';
  */
 export const KINDS = ['contribution', 'result', 'missing', 'hello', 'ask-state', 'state', 'stop'] as const;
 export type Kind = (typeof KINDS)[number];
+const ENCODINGS = ['none', 'bf16', 'int8'] as const satisfies readonly Encoding[];
 
 export interface Header {
   readonly kind: Kind;
+  /** Of the data of a contribution or result. */
+  readonly encoding: Encoding;
   readonly generation: number;
   readonly runHash: number;
   /** -1: without state. */
   readonly step: number;
   readonly source: number;
   readonly ranks: number;
-  /** Node of the canonical tree that a contribution sums; 0, 0 otherwise. */
+  /** Node of the canonical tree that a contribution sums; ask-state and state: what is asked for; 0, 0 otherwise. */
   readonly shardFirst: number;
   readonly shardCount: number;
   readonly chunk: number;
   /** Elements of the vector that the data covers. */
   readonly offset: number;
   readonly count: number;
-  /** 16 hex digits: contribution and hello: the sender's weights at the start of the step; state: the piece's vectors. */
+  /** 16 hex digits: contribution and hello: the sender's weights at the start of the step. */
   readonly digest: string;
-}
-
-export interface Message extends Header {
-  /** What follows the header; its lifetime is the receiver's. */
-  readonly data: Uint8Array;
 }
 
 export const HEADER_BYTES = 64;
 const MAGIC = 0x31584650; // 'PFX1'
-const VERSION = 1;
+const VERSION = 2;
 export const NO_DIGEST = '0000000000000000';
 
-/** A payload with room for `dataBytes`; the caller fills `data` before it publishes and never touches it after. */
-export function createMessage(header: Header, dataBytes: number): { payload: Uint8Array; data: Uint8Array } {
-  // Not zeroed, not from Node's shared pool: the client keeps a reference until it has sent the bytes.
-  const buffer = Buffer.allocUnsafeSlow(HEADER_BYTES + dataBytes);
-  const payload = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-  const view = new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES);
+export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
   view.setUint8(4, VERSION);
   view.setUint8(5, KINDS.indexOf(header.kind));
-  view.setUint16(6, 0, true);
+  view.setUint8(6, ENCODINGS.indexOf(header.encoding));
   view.setUint32(8, header.generation, true);
   view.setUint32(12, header.runHash, true);
   view.setFloat64(16, header.step, true);
@@ -69,51 +64,29 @@ export function createMessage(header: Header, dataBytes: number): { payload: Uin
   view.setUint32(48, Number.parseInt(header.digest.slice(0, 8), 16), true);
   view.setUint32(52, Number.parseInt(header.digest.slice(8), 16), true);
   view.setUint32(56, dataBytes, true);
-  view.setUint32(60, 0, true);
-  return { payload, data: payload.subarray(HEADER_BYTES) };
-}
-
-export function encodeFloats(header: Header, values: Float32Array): Uint8Array {
-  const { payload, data } = createMessage(header, values.byteLength);
-  data.set(bytesOf(values));
-  return payload;
-}
-
-export function encodeWords(header: Header, words: readonly number[]): Uint8Array {
-  const { payload, data } = createMessage(header, words.length * 4);
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  words.forEach((word, i) => {
-    view.setUint32(i * 4, word, true);
-  });
-  return payload;
-}
-
-export function encodeJson(header: Header, value: unknown): Uint8Array {
-  const bytes = new TextEncoder().encode(JSON.stringify(value));
-  const { payload, data } = createMessage(header, bytes.length);
-  data.set(bytes);
-  return payload;
+  return bytes;
 }
 
 /** Throws `invalidArgument` that says what is wrong with the bytes; a peer's mistake, never an assertion. */
-export function decodeMessage(payload: Uint8Array): Message {
-  if (payload.length < HEADER_BYTES)
-    throw new FleetError('invalidArgument', `a message of ${payload.length} bytes has no header`);
-  const view = new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES);
+export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
+  if (head.length < HEADER_BYTES)
+    throw new FleetError('invalidArgument', `a message of ${head.length} bytes has no header`);
+  const view = new DataView(head.buffer, head.byteOffset, HEADER_BYTES);
   if (view.getUint32(0, true) !== MAGIC || view.getUint8(4) !== VERSION)
     throw new FleetError('invalidArgument', 'the message is of another format or version');
   const kind = KINDS[view.getUint8(5)];
   if (kind === undefined)
     throw new FleetError('invalidArgument', `message kind ${view.getUint8(5)} is unknown`);
-  const dataBytes = view.getUint32(56, true);
-  if (dataBytes !== payload.length - HEADER_BYTES)
-    throw new FleetError(
-      'invalidArgument',
-      `the header promises ${dataBytes} bytes and ${payload.length - HEADER_BYTES} follow`,
-    );
+  const encoding = ENCODINGS[view.getUint8(6)];
+  if (encoding === undefined)
+    throw new FleetError('invalidArgument', `message encoding ${view.getUint8(6)} is unknown`);
+  const promised = view.getUint32(56, true);
+  if (promised !== dataBytes)
+    throw new FleetError('invalidArgument', `the header promises ${promised} bytes and ${dataBytes} follow`);
   const hex = (at: number): string => view.getUint32(at, true).toString(16).padStart(8, '0');
   return {
     kind,
+    encoding,
     generation: view.getUint32(8, true),
     runHash: view.getUint32(12, true),
     step: view.getFloat64(16, true),
@@ -125,31 +98,36 @@ export function decodeMessage(payload: Uint8Array): Message {
     offset: view.getUint32(40, true),
     count: view.getUint32(44, true),
     digest: hex(48) + hex(52),
-    data: payload.subarray(HEADER_BYTES),
   };
 }
 
-/** The data as `count` floats; throws when it has another length. */
-export function floatsOf(message: Message): Float32Array {
-  if (message.data.length !== message.count * 4)
-    throw new FleetError(
-      'invalidArgument',
-      `${message.data.length} bytes are not ${message.count} float32 values`,
-    );
-  return floatsAt(message.data, 0, message.count);
+export function encodeWords(words: readonly number[]): Uint8Array {
+  const data = new Uint8Array(words.length * 4);
+  const view = new DataView(data.buffer);
+  words.forEach((word, i) => {
+    view.setUint32(i * 4, word, true);
+  });
+  return data;
 }
 
-export function wordsOf(message: Message): number[] {
-  const view = new DataView(message.data.buffer, message.data.byteOffset, message.data.byteLength);
-  return Array.from({ length: Math.floor(message.data.length / 4) }, (_, i) => view.getUint32(i * 4, true));
+export function wordsOf(data: Uint8Array): number[] {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  return Array.from({ length: Math.floor(data.length / 4) }, (_, i) => view.getUint32(i * 4, true));
 }
 
-export function jsonOf(message: Message): unknown {
+export const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+
+export function jsonOf(data: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder().decode(message.data));
+    return JSON.parse(new TextDecoder().decode(data));
   } catch (cause) {
-    throw new FleetError('invalidArgument', `the ${message.kind} message is not JSON`, { cause });
+    throw new FleetError('invalidArgument', 'the data of the message is not JSON', { cause });
   }
+}
+
+/** The bytes of a vector, not copied. Both ends are little-endian; connecting asserts it. */
+export function bytesOf(vector: Float32Array): Uint8Array {
+  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
 /** FNV-1a over UTF-16 units: tells runs apart whose subjects were mixed up. */

@@ -1,12 +1,17 @@
-// Who adds what, and who owns which slice: arithmetic on (members, shards, elements) alone, so that all members agree
+// Who adds what, and who owns which slice: arithmetic on (members, shards, elements, compression) alone, so that all members agree
 // without a message. Decides the canonical tree, each member's partial sums, the slices and their chunks; the additions
-// are reduce.ts', the wire is exchange.ts'.
+// are reduce.ts', the memory is memory.ts', the wire is exchange.ts'.
 //
 // The canonical tree over V shards: a node covers [first, first + size) with size a power of two that divides first, and
 // is the sum of its two halves; a half that lies beyond V does not exist. The sum of all shards is the root. A
 // member computes alone exactly the largest nodes that lie inside its shards.
+//
+// The vector is cut into slices that depend on V and its length alone, and each slice belongs to a shard: whoever holds the shard
+// adds the slice up. So shards that move take the work with them, a faster worker with more shards does more of it,
+// and what compression leaves of a slice (compression.ts) is part of one shard's state.
 
 import { FleetError } from '../errors.ts';
+import { BLOCK } from './kernels.ts';
 
 /** Shards [shardFirst, shardFirst + shardCount) of one member; members cover 0..V-1 in rank order without a gap. */
 export interface Member {
@@ -27,39 +32,64 @@ export interface Range {
   readonly count: number;
 }
 
+/** A part of a slice that travels as one message. */
+export interface Chunk extends Range {
+  /** Shard that the slice belongs to. */
+  readonly shard: number;
+}
+
+/** How the numbers of a run travel; see compression.ts. */
+export type Compression = 'none' | 'bf16' | 'int8';
+
 export interface Plan {
   readonly shards: number;
   readonly elements: number;
-  /** Nodes that each rank adds up alone, by rank, in shard order. */
+  readonly compression: Compression;
+  readonly members: readonly Member[];
+  /** Nodes that each rank sends sums of, by rank, in shard order. */
   readonly nodes: readonly (readonly Node[])[];
-  /** Chunks of the slice that each rank owns, by rank; a rank may own none when the vector is short. */
-  readonly chunks: readonly (readonly Range[])[];
+  /** Chunks of the slices that each rank owns, by rank, contiguous; a rank owns none when the vector is short. */
+  readonly chunks: readonly (readonly Chunk[])[];
   /** Chunks that may be under way to one owner before it has published the first of them. */
   readonly window: number;
 }
 
-/** Slices and chunks start at multiples of this, in elements: 1 KiB, so that no vector kernel meets a ragged inside edge. */
-export const ALIGNMENT = 256;
-/** With the 64-byte header a message stays within 256 KiB. */
-export const CHUNK_ELEMENTS_MAX = 255 * ALIGNMENT;
+/** Slices and chunks start at multiples of this, in elements, so that no kernel meets a ragged inside edge. */
+export const ALIGNMENT = BLOCK;
+/** With the 64-byte header a message stays within 1 MiB, the broker's own default limit. */
+export const CHUNK_ELEMENTS_MAX = 1023 * ALIGNMENT;
+/** Up to here a chunk, its partners and their sum stay in the processor's cache. */
+const CHUNK_ELEMENTS_USUAL = 512 * ALIGNMENT;
 /** Smaller messages cost more in handling than they gain in overlap (reference measurements: flat from 64 KiB). */
 const CHUNK_ELEMENTS_MIN = 64 * ALIGNMENT;
+/** From this length on the larger chunks gain more in handling than they lose in overlap. */
+const LONG_ELEMENTS = 8 * 1024 * 1024;
 /** What may be pending at the broker for one member. */
 const PENDING_BYTES_MAX = 24 * 1024 * 1024;
 const WINDOW_MAX = 8;
 
-export function planOf(options: { members: readonly Member[]; shards: number; elements: number }): Plan {
-  const { members, shards, elements } = options;
+export function planOf(options: {
+  readonly members: readonly Member[];
+  readonly shards: number;
+  readonly elements: number;
+  readonly compression?: Compression;
+}): Plan {
+  const { members, shards, elements, compression = 'none' } = options;
   checkMembers(members, shards);
   if (!Number.isInteger(elements) || elements < 0)
     throw new FleetError('invalidArgument', `a vector of ${elements} elements cannot be reduced`);
-  const chunks = slicesOf(elements, members.length).map(chunksOf);
-  const largest = Math.max(ALIGNMENT, ...chunks.map((slice) => slice[0]?.count ?? 0)) * 4;
+  const slices = slicesOf(elements, shards);
+  const chunks = members.map((member) => chunksOf(slices, member, elements));
+  const largest = Math.max(ALIGNMENT, ...chunks.flat().map(({ count }) => count)) * 4;
   const perChunk = 2 * Math.max(1, members.length - 1) * largest;
   return {
     shards,
     elements,
-    nodes: members.map((member) => nodesInside(member.shardFirst, member.shardFirst + member.shardCount)),
+    compression,
+    members,
+    nodes: members.map((member) =>
+      travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
+    ),
     chunks,
     window: Math.max(1, Math.min(WINDOW_MAX, Math.floor(PENDING_BYTES_MAX / perChunk))),
   };
@@ -77,6 +107,18 @@ export function nodesInside(first: number, end: number): Node[] {
   return nodes;
 }
 
+/** Two shards in int8 are half of their sum in float32, two in bf16 are as much as it: only the former go one by one. */
+function travelling(nodes: readonly Node[], compression: Compression): Node[] {
+  return nodes.flatMap((node) =>
+    compression === 'int8' && node.size === 2
+      ? [
+          { first: node.first, size: 1 },
+          { first: node.first + 1, size: 1 },
+        ]
+      : [node],
+  );
+}
+
 /** The root of the canonical tree over `shards` leaves. */
 export function rootOf(shards: number): Node {
   let size = 1;
@@ -84,23 +126,53 @@ export function rootOf(shards: number): Node {
   return { first: 0, size };
 }
 
-/** One contiguous slice a rank, all but the last of the same aligned size. */
-export function slicesOf(elements: number, ranks: number): Range[] {
-  const size = Math.ceil(Math.ceil(elements / ranks) / ALIGNMENT) * ALIGNMENT;
-  return Array.from({ length: ranks }, (_, rank) => {
-    const offset = Math.min(rank * size, elements);
-    return { offset, count: Math.min(size, elements - offset) };
+/**
+ * Contiguous slices, all but the last of one aligned size, each with the shard it belongs to. One a shard, or fewer when they
+ * would become too small to be worth a message each.
+ */
+export function slicesOf(elements: number, shards: number): readonly Chunk[] {
+  let perSlice = 1;
+  const sizeFor = (count: number): number => Math.ceil(Math.ceil(elements / count) / ALIGNMENT) * ALIGNMENT;
+  while (perSlice < shards && sizeFor(Math.ceil(shards / perSlice)) < CHUNK_ELEMENTS_MIN) perSlice *= 2;
+  const count = Math.ceil(shards / perSlice);
+  const size = sizeFor(count);
+  return Array.from({ length: count }, (_, i) => {
+    const offset = Math.min(i * size, elements);
+    return { shard: i * perSlice, offset, count: Math.min(size, elements - offset) };
   });
 }
 
-function chunksOf(slice: Range): Range[] {
-  // A quarter of the slice: sending, adding and publishing then overlap even when the vector is short.
-  const quarter = Math.ceil(slice.count / 4 / ALIGNMENT) * ALIGNMENT;
-  const size = Math.max(CHUNK_ELEMENTS_MIN, Math.min(CHUNK_ELEMENTS_MAX, quarter));
-  const chunks: Range[] = [];
-  for (let done = 0; done < slice.count; done += size)
-    chunks.push({ offset: slice.offset + done, count: Math.min(size, slice.count - done) });
-  return chunks;
+/** Elements that one rank owns, from its first chunk to its last. */
+export function ownedRange(chunks: readonly Chunk[]): Range {
+  const first = chunks[0];
+  const last = chunks.at(-1);
+  if (first === undefined || last === undefined) return { offset: 0, count: 0 };
+  return { offset: first.offset, count: last.offset + last.count - first.offset };
+}
+
+function chunksOf(slices: readonly Chunk[], member: Member, elements: number): Chunk[] {
+  const own = slices.filter(
+    ({ shard, count }) =>
+      count > 0 && shard >= member.shardFirst && shard < member.shardFirst + member.shardCount,
+  );
+  const total = own.reduce((sum, { count }) => sum + count, 0);
+  // A quarter: sending, adding and publishing then overlap even when the vector is short.
+  const quarter = Math.ceil(total / 4 / ALIGNMENT) * ALIGNMENT;
+  const most = elements >= LONG_ELEMENTS ? CHUNK_ELEMENTS_MAX : CHUNK_ELEMENTS_USUAL;
+  const size = Math.max(CHUNK_ELEMENTS_MIN, Math.min(most, quarter));
+  return own.flatMap((slice) => {
+    // Equal parts: a short rest would cost a message like the others.
+    const parts = Math.ceil(slice.count / size);
+    const part = Math.ceil(slice.count / parts / ALIGNMENT) * ALIGNMENT;
+    const chunks: Chunk[] = [];
+    for (let done = 0; done < slice.count; done += part)
+      chunks.push({
+        shard: slice.shard,
+        offset: slice.offset + done,
+        count: Math.min(part, slice.count - done),
+      });
+    return chunks;
+  });
 }
 
 function checkMembers(members: readonly Member[], shards: number): void {

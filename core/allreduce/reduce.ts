@@ -1,90 +1,107 @@
-// The canonical sum, pure: sums of nodes from their shards, and of the root from nodes. Decides the order of additions, which
-// is the same for every placement; plan.ts says who does which part of it. Works on one range of the vectors at a
-// time, because a chunk and its few temporaries stay in the processor's cache where whole vectors do not.
+// The canonical sum: of nodes from their shards, and of the root from nodes. Decides the order of additions, which is the same
+// for every placement; plan.ts says who does which part of it, and kernels.ts does one addition. Works on one range of
+// the vectors at a time, because a chunk and its few temporaries stay in the processor's cache where whole vectors do not.
 
 import { FleetError } from '../errors.ts';
-import { addInto } from './kernels.ts';
-import { type Node, type Range, rootOf } from './plan.ts';
+import type { Kernels } from './kernels.ts';
+import { type Compression, type Node, rootOf } from './plan.ts';
 
-/** A node and its sum over some range. */
-export interface Partial {
+/** How the numbers of a range lie in memory; `none`: as float32. */
+export type Encoding = Compression;
+
+/** A node and where its sum over the range lies. */
+export interface Leaf {
   readonly node: Node;
-  readonly values: Float32Array;
+  readonly encoding: Encoding;
+  /** Address in bytes. */
+  readonly at: number;
 }
 
-/** Temporaries by depth of the tree, kept between calls so that steps do not allocate. */
-export type Scratch = Float32Array[];
-
-/** Sum of a node's shards over a range, written to `into`, which has the range's length. */
-export function sumSubtree(options: {
-  readonly vectors: ReadonlyMap<number, Float32Array>;
+/**
+ * Sum of a node's shards, in place: what `addressOf` gives for its first shard becomes the sum, the others become partial sums
+ * or stay. For a node all of whose shards exist.
+ */
+export function sumInPlace(options: {
+  readonly kernels: Kernels;
   readonly node: Node;
-  readonly range: Range;
-  readonly into: Float32Array;
-  readonly scratch?: Scratch;
-}): void {
-  const { vectors, node, range, into, scratch = [] } = options;
-  const known = (at: Node): Float32Array | undefined =>
-    at.size === 1 ? (within(vectors.get(at.first), range) ?? missing(at)) : undefined;
-  sumInto(into, node, { end: Number.POSITIVE_INFINITY, known, scratch });
-}
-
-/** Sum over all shards, written to `into`, from nodes that cover each shard once; their values stay as they are. */
-export function sumTree(options: {
-  readonly partials: readonly Partial[];
-  readonly shards: number;
-  readonly into: Float32Array;
-  readonly scratch?: Scratch;
-}): void {
-  const { partials, shards, into, scratch = [] } = options;
-  const sums = new Map(partials.map(({ node, values }) => [keyOf(node), values]));
-  const known = (node: Node): Float32Array | undefined =>
-    sums.get(keyOf(node)) ?? (node.size === 1 ? missing(node) : undefined);
-  sumInto(into, rootOf(shards), { end: shards, known, scratch });
-}
-
-interface Sums {
-  /** Shards from here on do not exist. */
-  readonly end: number;
-  readonly known: (node: Node) => Float32Array | undefined;
-  readonly scratch: Scratch;
-}
-
-function sumInto(into: Float32Array, node: Node, sums: Sums): void {
-  const sum = sumOf(node, into, sums, 0);
-  if (sum !== into) into.set(sum);
-}
-
-/** Left half plus right half, always in this order. Returns `into`, or what is known of the node already. */
-function sumOf(node: Node, into: Float32Array, sums: Sums, depth: number): Float32Array {
-  const values = sums.known(node);
-  if (values !== undefined) return values;
-  const size = node.size / 2;
-  const left = sumOf({ first: node.first, size }, into, sums, depth + 1);
-  if (node.first + size >= sums.end) return left;
-  // `into` may hold the left half by now; deeper levels have temporaries of their own.
-  const room = roomAt(sums.scratch, depth, into.length);
-  const right = sumOf({ first: node.first + size, size }, room, sums, depth + 1);
-  addInto(into, left, right);
-  return into;
-}
-
-function roomAt(scratch: Scratch, depth: number, length: number): Float32Array {
-  let room = scratch[depth];
-  if (room === undefined || room.length < length) {
-    room = new Float32Array(length);
-    scratch[depth] = room;
+  readonly addressOf: (shard: number) => number;
+  readonly count: number;
+}): number {
+  const { kernels, node, addressOf, count } = options;
+  const { first, size } = node;
+  for (let stride = 1; stride < size; stride *= 2) {
+    for (let shard = first; shard < first + size; shard += 2 * stride)
+      kernels.add(addressOf(shard), addressOf(shard), addressOf(shard + stride), count);
   }
-  return room.length === length ? room : room.subarray(0, length);
+  return addressOf(first);
 }
 
-function within(vector: Float32Array | undefined, { offset, count }: Range): Float32Array | undefined {
-  return vector?.subarray(offset, offset + count);
+export interface RootSum {
+  readonly kernels: Kernels;
+  /** Cover each shard once; they stay as they are. */
+  readonly leaves: readonly Leaf[];
+  readonly shards: number;
+  readonly count: number;
+  /** Where the sum goes, as float32. */
+  readonly into: number;
+  /** Temporary of `count` float32 for each level of the tree below the root. */
+  readonly scratch: (depth: number) => number;
+}
+
+/** Sum over all shards from nodes. */
+export function sumRoot(sum: RootSum): void {
+  const known = new Map(sum.leaves.map((leaf) => [keyOf(leaf.node), leaf]));
+  const root = sumOf(rootOf(sum.shards), sum.into, 0, sum, known);
+  if (root.at === sum.into) return;
+  if (root.encoding === 'none') sum.kernels.copy(sum.into, root.at, sum.count * 4);
+  else decode(sum.kernels, sum.into, root, sum.count);
+}
+
+type Operand = Pick<Leaf, 'encoding' | 'at'>;
+
+/** Left half plus right half; the result lies at `into`, or where it was known already. */
+function sumOf(
+  node: Node,
+  into: number,
+  depth: number,
+  sum: RootSum,
+  known: ReadonlyMap<number, Leaf>,
+): Operand {
+  const leaf = known.get(keyOf(node));
+  if (leaf !== undefined) return leaf;
+  if (node.size === 1)
+    throw new FleetError('internal', `the sum needs shard ${node.first}, and nobody gave it`);
+  const size = node.size / 2;
+  const left = sumOf({ first: node.first, size }, into, depth + 1, sum, known);
+  if (node.first + size >= sum.shards) return left;
+  // `into` may hold the left half by now; deeper levels have temporaries of their own.
+  const right = sumOf({ first: node.first + size, size }, sum.scratch(depth), depth + 1, sum, known);
+  addOperands(sum.kernels, into, left, right, sum.count);
+  return { encoding: 'none', at: into };
+}
+
+/** Addition is commutative to the bit (kernels.wat), so the encoded operand may be either. */
+function addOperands(kernels: Kernels, into: number, left: Operand, right: Operand, count: number): void {
+  if (right.encoding === 'none' && left.encoding !== 'none') {
+    addOperands(kernels, into, right, left, count);
+    return;
+  }
+  let base = left.at;
+  if (left.encoding !== 'none') {
+    decode(kernels, into, left, count);
+    base = into;
+  }
+  if (right.encoding === 'none') kernels.add(into, base, right.at, count);
+  else if (right.encoding === 'bf16') kernels.addBf16(into, base, right.at, count);
+  else kernels.addInt8(into, base, right.at, count);
+}
+
+/** As float32. */
+export function decode(kernels: Kernels, into: number, from: Operand, count: number): void {
+  if (from.encoding === 'bf16') kernels.decodeBf16(into, from.at, count);
+  else if (from.encoding === 'int8') kernels.decodeInt8(into, from.at, count);
+  else kernels.copy(into, from.at, count * 4);
 }
 
 /** Nodes of one size have distinct firsts, and both are small. */
 const keyOf = (node: Node): number => node.first * 1024 + Math.log2(node.size);
-
-function missing(node: Node): never {
-  throw new FleetError('internal', `the sum needs shard ${node.first}, and nobody gave it`);
-}

@@ -1,49 +1,51 @@
-// One step's sum as one member sees it: sends its partial sums to the owners of the slices, completes its own slice,
+// One step's sum as one member sees it: sends its partial sums to the owners of the slices, completes its own slices,
 // collects the finished slices of the others. Decides when what is sent, held back (window), asked for (stall) and
-// repeated; order of additions is reduce.ts', the layout plan.ts', and bytes travel through the Wire.
+// repeated; order of additions is reduce.ts', what travels is own-vectors.ts', the layout plan.ts', and bytes travel through the Wire.
 //
-// Flow: chunk c of a slice is contributed only after chunk c - window of that slice has come back finished, so nobody
+// Flow: chunk c of an owner is contributed only after chunk c - window of that owner has come back finished, so nobody
 // has more than window chunks a peer under way. In chunk order this cannot deadlock; losses are found by the receiver
 // after a quiet time and asked for. Everything is idempotent by (source, node, chunk).
+//
+// One memory serves all steps. It is never written while somebody may need it: a contribution to step s + 1 comes from a member
+// that has all of step s, hence everything published here for s; and a chunk of s + 1 is published here only after
+// every member has contributed to it, hence has all of s. What is still under way then is a repetition.
 
 import assert from 'node:assert/strict';
 import { createDeferred } from '../deferred.ts';
 import { FleetError } from '../errors.ts';
-import { floatsAt } from './kernels.ts';
-import {
-  createMessage,
-  encodeWords,
-  floatsOf,
-  HEADER_BYTES,
-  type Message,
-  NO_DIGEST,
-  wordsOf,
-} from './message.ts';
-import type { Plan } from './plan.ts';
-import { type Partial, type Scratch, sumSubtree, sumTree } from './reduce.ts';
-import type { Wire } from './wire.ts';
+import { type ExchangeMemory, encodedBytes, encodingOf, foreignNodes, padded } from './memory.ts';
+import { encodeWords, type Header, NO_DIGEST, wordsOf } from './message.ts';
+import type { OwnVectors } from './own-vectors.ts';
+import type { Chunk, Plan } from './plan.ts';
+import { decode, type Leaf, sumRoot } from './reduce.ts';
+import type { Place, Wire } from './wire.ts';
 
 export interface Reduction {
   readonly step: number;
-  /** The sum over all shards; the receiver's own. */
-  readonly sum: Promise<Float32Array>;
-  /** Begins to contribute; the vectors must not change until `sum` is there. */
-  start(vectors: ReadonlyMap<number, Float32Array>, digest: string): void;
-  /** Takes a contribution, a result or a request for missing ones; early contributions are kept. */
-  take(message: Message): void;
+  /** Resolves when the sum over all shards is complete in memory. */
+  readonly sum: Promise<void>;
+  /** Begins to contribute the vectors in memory, which must not change until `sum` is there. */
+  start(digest: string): void;
+  /** Where the data of a contribution or result goes; 'skip' when it is known already. */
+  place(header: Header): Place;
+  /** Takes what was placed, or a request for what is missing; early contributions are kept. */
+  take(header: Header, data: Uint8Array): void;
   /** Asks silent peers for what is missing. */
   askMissing(): void;
+  /** All contributions are sent and all chunks owned here are published: nothing of the vectors in memory is needed any more. */
+  hasGivenAll(): boolean;
   fail(error: FleetError): void;
 }
 
 /** What is known of one other member in this step. */
 interface Peer {
   readonly rank: number;
-  /** Chunks of its slice that came back finished. */
+  readonly chunks: readonly Chunk[];
+  /** Chunks owned by it that came back finished. */
   readonly results: boolean[];
-  /** All chunks of its slice below this one are here. */
+  /** All chunks of its slices below this one are here. */
   resultsBefore: number;
-  /** Chunks of its slice to which this member has contributed. */
+  /** Chunks of its slices to which this member has contributed. */
   sent: number;
   /** Weight digest that its contributions carried. */
   digest: string | undefined;
@@ -53,42 +55,41 @@ interface Peer {
   patienceMs: number;
 }
 
-/** A chunk of this member's slice. */
+/** A chunk of this member's slices. */
 interface OwnChunk {
-  /** By position in the list of all other members' nodes. */
-  readonly contributions: (Float32Array | undefined)[];
+  readonly chunk: Chunk;
+  /** By slot: what is here of all other members' nodes. */
+  readonly here: boolean[];
   missing: number;
-  /** The finished chunk as published; kept to answer requests. */
-  published: Uint8Array | undefined;
+  published: boolean;
 }
 
 const ASK_MS_MAX = 500;
 /** In a request word: a result is asked for; otherwise node index << 24 | chunk of a contribution. */
 const RESULT_BIT = 0x8000_0000;
 
-/** `scratch` may be shared by all reductions of a thread. */
 export function createReduction(options: {
-  plan: Plan;
-  step: number;
-  wire: Wire;
-  scratch: Scratch;
+  readonly plan: Plan;
+  readonly step: number;
+  readonly wire: Wire;
+  readonly memory: ExchangeMemory;
+  readonly vectors: OwnVectors;
 }): Reduction {
-  const { plan, step, wire, scratch } = options;
+  const { plan, step, wire, memory, vectors } = options;
+  const { layout, kernels } = memory;
   const { rank } = wire;
-  const done = createDeferred<Float32Array>();
-  const ownNodes = plan.nodes[rank]!;
-  const ownLayout = plan.chunks[rank]!;
-  /** Nodes of the others, each with who contributes it. */
-  const foreign = plan.nodes.flatMap((nodes, source) =>
-    source === rank ? [] : nodes.map((node, index) => ({ source, index, node })),
-  );
-  const own: OwnChunk[] = ownLayout.map(() => ({
-    contributions: new Array<Float32Array | undefined>(foreign.length).fill(undefined),
+  const done = createDeferred<void>();
+  const nodes = plan.nodes[rank]!;
+  const foreign = foreignNodes(plan, rank);
+  const own: OwnChunk[] = plan.chunks[rank]!.map((chunk) => ({
+    chunk,
+    here: new Array<boolean>(foreign.length).fill(false),
     missing: foreign.length,
-    published: undefined,
+    published: false,
   }));
   const peers: Peer[] = plan.chunks.map((chunks, peer) => ({
     rank: peer,
+    chunks,
     results: new Array<boolean>(chunks.length).fill(false),
     resultsBefore: 0,
     sent: 0,
@@ -99,18 +100,15 @@ export function createReduction(options: {
   /** Starts with the neighbour, so that not everybody talks to rank 0 first. */
   const others = Array.from({ length: wire.ranks - 1 }, (_, i) => peers[(rank + 1 + i) % wire.ranks]!);
 
-  /** Between start and the sum. */
-  let vectors: ReadonlyMap<number, Float32Array> | undefined;
+  let phase: 'waiting' | 'open' | 'complete' = 'waiting';
   let digest = NO_DIGEST;
-  let sum: Float32Array | undefined;
   let chunksOpen = plan.chunks.reduce((total, chunks) => total + chunks.length, 0);
   let publishedBefore = 0;
 
-  function start(ownVectors: ReadonlyMap<number, Float32Array>, startDigest: string): void {
-    assert(sum === undefined, `step ${step} is summed once`);
+  function start(startDigest: string): void {
+    assert(phase === 'waiting', `step ${step} is summed once`);
     digest = startDigest;
-    vectors = ownVectors;
-    sum = new Float32Array(plan.elements);
+    phase = 'open';
     for (const peer of others) {
       checkDigest(peer);
       peer.heardAt = wire.now();
@@ -118,92 +116,148 @@ export function createReduction(options: {
     for (let chunk = 0; chunk < plan.window; chunk++) {
       for (const peer of others) contributeUpTo(peer, chunk + 1);
     }
-    for (let chunk = 0; chunk < own.length; chunk++) finishOwn(chunk);
+    for (const entry of own) finishOwn(entry);
     finishSum();
   }
 
   function contributeUpTo(peer: Peer, end: number): void {
-    const chunks = plan.chunks[peer.rank]!;
-    for (; peer.sent < Math.min(end, chunks.length); peer.sent++) {
-      for (let index = 0; index < ownNodes.length; index++) contribute(peer, peer.sent, index);
+    for (; peer.sent < Math.min(end, peer.chunks.length); peer.sent++) {
+      for (let index = 0; index < nodes.length; index++) contribute(peer, peer.sent, index);
     }
   }
 
-  /** Adds up a chunk of an own node straight into the message; doing it again for a request gives the same bits. */
   function contribute(peer: Peer, chunk: number, index: number): void {
-    const range = plan.chunks[peer.rank]![chunk]!;
-    const { offset, count } = range;
-    const node = ownNodes[index]!;
-    const fields = { shardFirst: node.first, shardCount: node.size, chunk, offset, count, digest };
-    const { payload } = createMessage(wire.header('contribution', step, fields), count * 4);
-    const into = floatsAt(payload, HEADER_BYTES, count);
-    sumSubtree({ vectors: vectors!, node, range, into, scratch });
-    wire.sendTo(peer.rank, 'contribution', step, chunk, payload);
+    const part = peer.chunks[chunk]!;
+    const node = nodes[index]!;
+    const header = wire.header('contribution', step, {
+      encoding: encodingOf(node, plan),
+      shardFirst: node.first,
+      shardCount: node.size,
+      chunk,
+      offset: part.offset,
+      count: part.count,
+      digest,
+    });
+    wire.sendTo(peer.rank, header, vectors.contribution(index, part));
   }
 
-  function takeContribution(message: Message): void {
-    const { source, chunk } = message;
+  /** Slot and chunk of a contribution; throws when no plan asks for it. */
+  function placeOf(header: Header): { readonly slot: number; readonly entry: OwnChunk } {
     const slot = foreign.findIndex(
-      (other) =>
-        other.source === source &&
-        other.node.first === message.shardFirst &&
-        other.node.size === message.shardCount,
+      ({ source, node }) =>
+        source === header.source && node.first === header.shardFirst && node.size === header.shardCount,
     );
-    const range = ownLayout[chunk];
-    if (slot < 0 || range === undefined || range.offset !== message.offset || range.count !== message.count)
-      throw new FleetError('invalidArgument', `${wire.nameOf(source)} contributed what no plan asks for`);
-    const entry = own[chunk]!;
-    if (entry.published !== undefined || entry.contributions[slot] !== undefined) {
+    const entry = own[header.chunk];
+    const fits =
+      slot >= 0 &&
+      entry !== undefined &&
+      entry.chunk.offset === header.offset &&
+      entry.chunk.count === header.count &&
+      header.encoding === encodingOf(foreign[slot]!.node, plan);
+    if (!fits)
+      throw new FleetError(
+        'invalidArgument',
+        `${wire.nameOf(header.source)} contributed what no plan asks for`,
+      );
+    return { slot, entry };
+  }
+
+  function place(header: Header): Place {
+    return header.kind === 'contribution' ? placeContribution(header) : placeResult(header);
+  }
+
+  function placeContribution(header: Header): Place {
+    const { slot, entry } = placeOf(header);
+    if (entry.published || entry.here[slot]) {
+      wire.stats.duplicates++;
+      return 'skip';
+    }
+    return memory.bytes(layout.received(slot, header.offset), encodedBytes(header.encoding, header.count));
+  }
+
+  function takeContribution(header: Header): void {
+    const { slot, entry } = placeOf(header);
+    if (entry.published || entry.here[slot]) {
       wire.stats.duplicates++;
       return;
     }
-    entry.contributions[slot] = floatsOf(message);
+    entry.here[slot] = true;
     entry.missing--;
-    const peer = peers[source]!;
+    const peer = peers[header.source]!;
     heard(peer);
-    peer.digest = message.digest;
-    if (vectors === undefined) return;
+    peer.digest = header.digest;
+    if (phase !== 'open') return;
     checkDigest(peer);
-    finishOwn(chunk);
+    finishOwn(entry);
     finishSum();
   }
 
-  /** Publishes a chunk of this member's slice once everything for it is here. */
-  function finishOwn(chunk: number): void {
-    const entry = own[chunk]!;
-    if (entry.missing > 0 || entry.published !== undefined) return;
-    const { offset, count } = ownLayout[chunk]!;
-    const partials: Partial[] = foreign.map(({ node }, i) => ({ node, values: entry.contributions[i]! }));
-    for (const [first, vector] of vectors!)
-      partials.push({ node: { first, size: 1 }, values: vector.subarray(offset, offset + count) });
-    const header = wire.header('result', step, { chunk, offset, count, digest });
-    const { payload } = createMessage(header, count * 4);
-    const finished = floatsAt(payload, HEADER_BYTES, count);
-    sumTree({ partials, shards: plan.shards, into: finished, scratch });
-    entry.contributions.fill(undefined);
-    entry.published = payload;
-    wire.sendAll('result', step, chunk, payload);
-    sum!.set(finished, offset);
+  /** Publishes a chunk of this member's slices once everything for it is here. */
+  function finishOwn(entry: OwnChunk): void {
+    if (entry.missing > 0 || entry.published) return;
+    const { chunk } = entry;
+    const { offset, count } = chunk;
+    const received: Leaf[] = foreign.map(({ node }, slot) => ({
+      node,
+      encoding: encodingOf(node, plan),
+      at: layout.received(slot, offset),
+    }));
+    sumRoot({
+      kernels,
+      leaves: [...vectors.leaves(chunk), ...received],
+      shards: plan.shards,
+      count: padded(count),
+      into: layout.sum + offset * 4,
+      scratch: layout.scratch,
+    });
+    const data = vectors.publish(chunk);
+    entry.published = true;
+    wire.sendAll(resultHeader(own.indexOf(entry), chunk), data);
     chunksOpen--;
-    while (publishedBefore < own.length && own[publishedBefore]!.published !== undefined) publishedBefore++;
+    while (own[publishedBefore]?.published) publishedBefore++;
   }
 
-  function takeResult(message: Message): void {
-    const peer = peers[message.source]!;
-    const range = plan.chunks[peer.rank]![message.chunk];
-    if (range === undefined || range.offset !== message.offset || range.count !== message.count)
+  const resultHeader = (chunk: number, { offset, count }: Chunk): Header =>
+    wire.header('result', step, { encoding: plan.compression, chunk, offset, count, digest });
+
+  function placeResult(header: Header): Place {
+    const peer = peers[header.source]!;
+    const range = peer.chunks[header.chunk];
+    if (
+      range === undefined ||
+      range.offset !== header.offset ||
+      range.count !== header.count ||
+      header.encoding !== plan.compression
+    )
       throw new FleetError('invalidArgument', `${wire.nameOf(peer.rank)} published what no plan asks for`);
-    if (sum === undefined) {
+    if (phase === 'waiting') {
       // No result can exist without this member's contribution.
       wire.stats.refused++;
-      return;
+      return 'skip';
     }
-    if (peer.results[message.chunk]) {
+    if (peer.results[header.chunk]) {
+      wire.stats.duplicates++;
+      return 'skip';
+    }
+    const bytes = encodedBytes(plan.compression, range.count);
+    return memory.bytes(plan.compression === 'none' ? layout.sum + range.offset * 4 : layout.arriving, bytes);
+  }
+
+  function takeResult(header: Header): void {
+    const peer = peers[header.source]!;
+    const range = peer.chunks[header.chunk];
+    if (range === undefined || phase !== 'open' || peer.results[header.chunk]) {
       wire.stats.duplicates++;
       return;
     }
-    sum.set(floatsOf(message), range.offset);
-    peer.results[message.chunk] = true;
+    if (plan.compression !== 'none')
+      decode(
+        kernels,
+        layout.sum + range.offset * 4,
+        { encoding: plan.compression, at: layout.arriving },
+        padded(range.count),
+      );
+    peer.results[header.chunk] = true;
     heard(peer);
     while (peer.results[peer.resultsBefore]) peer.resultsBefore++;
     contributeUpTo(peer, peer.resultsBefore + plan.window);
@@ -212,10 +266,10 @@ export function createReduction(options: {
   }
 
   function finishSum(): void {
-    if (chunksOpen > 0 || sum === undefined) return;
-    done.resolve(sum);
+    if (chunksOpen > 0 || phase !== 'open') return;
     // Everybody's contributions have arrived, or these chunks would not be finished: only own results may be asked for.
-    vectors = undefined;
+    phase = 'complete';
+    done.resolve();
   }
 
   function checkDigest(peer: Peer): void {
@@ -229,19 +283,19 @@ export function createReduction(options: {
     );
   }
 
-  function takeMissing(message: Message): void {
-    const peer = peers[message.source]!;
-    for (const word of wordsOf(message)) {
+  function takeMissing(header: Header, data: Uint8Array): void {
+    const peer = peers[header.source]!;
+    for (const word of wordsOf(data)) {
       if ((word & RESULT_BIT) !== 0) {
         const chunk = word & ~RESULT_BIT;
-        const payload = own[chunk]?.published;
-        if (payload === undefined) continue;
+        const entry = own[chunk];
+        if (!entry?.published) continue;
         wire.stats.resends++;
-        wire.sendTo(peer.rank, 'result', step, chunk, payload);
+        wire.sendTo(peer.rank, resultHeader(chunk, entry.chunk), vectors.published(entry.chunk));
       } else {
         const chunk = word & 0xff_ffff;
         const index = word >>> 24;
-        if (vectors === undefined || index >= ownNodes.length || chunk >= peer.sent) continue;
+        if (phase !== 'open' || index >= nodes.length || chunk >= peer.sent) continue;
         wire.stats.resends++;
         contribute(peer, chunk, index);
       }
@@ -249,7 +303,7 @@ export function createReduction(options: {
   }
 
   function askMissing(): void {
-    if (sum === undefined || chunksOpen === 0) return;
+    if (phase !== 'open') return;
     const now = wire.now();
     for (const peer of others) {
       if (now - peer.heardAt < peer.patienceMs) continue;
@@ -258,7 +312,7 @@ export function createReduction(options: {
       peer.heardAt = now;
       peer.patienceMs = Math.max(wire.stallMs, Math.min(ASK_MS_MAX, peer.patienceMs * 2));
       wire.stats.nacks++;
-      wire.sendTo(peer.rank, 'missing', step, 0, encodeWords(wire.header('missing', step), words));
+      wire.sendTo(peer.rank, wire.header('missing', step), encodeWords(words));
     }
   }
 
@@ -269,7 +323,7 @@ export function createReduction(options: {
     for (let chunk = publishedBefore; chunk < end; chunk++) {
       foreign.forEach(({ source, index }, slot) => {
         const entry = own[chunk]!;
-        if (source === peer.rank && entry.published === undefined && entry.contributions[slot] === undefined)
+        if (source === peer.rank && !entry.published && !entry.here[slot])
           words.push(index * 0x100_0000 + chunk);
       });
     }
@@ -293,12 +347,15 @@ export function createReduction(options: {
     step,
     sum: done.promise,
     start,
-    take(message) {
-      if (message.kind === 'contribution') takeContribution(message);
-      else if (message.kind === 'result') takeResult(message);
-      else takeMissing(message);
+    place,
+    take(header, data) {
+      if (header.kind === 'contribution') takeContribution(header);
+      else if (header.kind === 'result') takeResult(header);
+      else takeMissing(header, data);
     },
     askMissing,
+    hasGivenAll: () =>
+      publishedBefore === own.length && others.every(({ sent, chunks }) => sent === chunks.length),
     fail: (error) => done.reject(error),
   };
 }

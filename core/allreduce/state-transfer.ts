@@ -1,25 +1,26 @@
-// The state of a replica from a member that has it to one that is behind: the asker pulls pieces in a window and asks
-// again for what does not come; the giver keeps nothing. Decides layout, pace and verification of the transfer; who
-// gives to whom, and when, is sync.ts'.
+// Vectors from a member that has them to one that needs them: the asker pulls pieces in a window and asks again for what does
+// not come; the giver keeps nothing. Decides layout, pace and verification of the transfer; what the vectors are, and who
+// gives to whom when, is sync.ts'.
 
 import { createDeferred } from '../deferred.ts';
 import { digest64 } from '../digest.ts';
 import { FleetError } from '../errors.ts';
-import { encodeFloats, encodeJson, encodeWords, floatsOf, jsonOf, type Message, wordsOf } from './message.ts';
+import { bytesOf, encodeJson, encodeWords, type Header, jsonOf, wordsOf } from './message.ts';
 import { CHUNK_ELEMENTS_MAX } from './plan.ts';
-import type { State, Wire } from './wire.ts';
+import type { Wire } from './wire.ts';
 
-const PARTS = ['weights', 'momentum', 'running'] as const;
-type Part = (typeof PARTS)[number];
+/** What is asked for: the state of a replica, or what compression left of one shard. */
+export type Subject = { readonly kind: 'state' } | { readonly kind: 'residual'; readonly shard: number };
+export type Vectors = readonly Float32Array[];
 
-/** What a state consists of: sent first, as JSON. */
+/** What a transfer consists of: sent first, as JSON. */
 interface Contents {
   readonly lengths: readonly number[];
   readonly digests: readonly string[];
 }
 
 interface Piece {
-  readonly part: Part;
+  readonly part: number;
   readonly offset: number;
   readonly count: number;
 }
@@ -28,68 +29,86 @@ interface Piece {
 const CONTENTS_CHUNK = 0xffff_ffff;
 const WINDOW = 8;
 const TRIES_MAX = 3;
+const PARTS_MAX = 16;
+
+/** Named in the header in place of a node: none for the state, one shard for a residual. */
+const fieldsOf = (subject: Subject): { shardFirst: number; shardCount: number } =>
+  subject.kind === 'state' ? { shardFirst: 0, shardCount: 0 } : { shardFirst: subject.shard, shardCount: 1 };
+export const subjectOf = ({ shardFirst, shardCount }: Header): Subject =>
+  shardCount === 0 ? { kind: 'state' } : { kind: 'residual', shard: shardFirst };
 
 export interface Provider {
-  answer(message: Message): void;
+  answer(header: Header, data: Uint8Array): Promise<void>;
 }
 
-/** Answers requests from the state as it is when they come; the caller makes sure that it is the one asked for. */
-export function createProvider(wire: Wire, provideState: () => State): Provider {
-  let contents: { readonly step: number; readonly value: Contents } | undefined;
+/** `vectorsOf` gives what a request asks for as long as it is right, and undefined from then on. */
+export function createProvider(
+  wire: Wire,
+  vectorsOf: (subject: Subject, step: number) => Promise<Vectors | undefined>,
+): Provider {
+  /** Digests are not computed for each asker anew. */
+  let last: { readonly vectors: Vectors; readonly contents: Contents } | undefined;
 
-  function answer(message: Message): void {
-    const { source, step } = message;
-    const state = provideState();
-    const wanted = wordsOf(message).slice(0, WINDOW);
+  async function answer(request: Header, data: Uint8Array): Promise<void> {
+    const { source, step } = request;
+    const subject = subjectOf(request);
+    const wanted = wordsOf(data).slice(0, WINDOW);
+    const vectors = await vectorsOf(subject, step);
+    if (vectors === undefined) return;
+    const fields = fieldsOf(subject);
     if (wanted.length === 0) {
-      if (contents?.step !== step) contents = { step, value: contentsOf(state) };
-      const header = wire.header('state', step, { chunk: CONTENTS_CHUNK });
-      wire.sendTo(source, 'state', step, CONTENTS_CHUNK, encodeJson(header, contents.value));
+      if (last?.vectors !== vectors) last = { vectors, contents: contentsOf(vectors) };
+      const header = wire.header('state', step, { ...fields, chunk: CONTENTS_CHUNK });
+      wire.sendTo(source, header, encodeJson(last.contents));
       return;
     }
-    const pieces = piecesOf(PARTS.map((part) => state[part].length));
+    const pieces = piecesOf(vectors.map(({ length }) => length));
     for (const chunk of wanted) {
       const piece = pieces[chunk];
       if (piece === undefined) continue;
       const { part, offset, count } = piece;
-      const payload = encodeFloats(
-        wire.header('state', step, { chunk, offset, count }),
-        state[part].subarray(offset, offset + count),
+      wire.sendTo(
+        source,
+        wire.header('state', step, { ...fields, chunk, offset, count }),
+        bytesOf(vectors[part]!.subarray(offset, offset + count)),
       );
-      wire.sendTo(source, 'state', step, chunk, payload);
     }
   }
   return { answer };
 }
 
 export interface Fetch {
-  readonly state: Promise<State>;
-  take(message: Message): void;
+  /** In shared memory. */
+  readonly vectors: Promise<Vectors>;
+  take(header: Header, data: Uint8Array): void;
   tick(): void;
   fail(error: FleetError): void;
 }
 
-/** Fetches the state of `step` from rank `provider`; three transfers with wrong digests are `dataLoss`. */
-export function createFetch(options: { wire: Wire; step: number; provider: number }): Fetch {
-  const { wire, step, provider } = options;
-  const done = createDeferred<State>();
+/** Fetches what rank `provider` has for `step`; three transfers with wrong digests are `dataLoss`. */
+export function createFetch(options: {
+  readonly wire: Wire;
+  readonly step: number;
+  readonly provider: number;
+  readonly subject: Subject;
+}): Fetch {
+  const { wire, step, provider, subject } = options;
+  const fields = fieldsOf(subject);
+  const done = createDeferred<Vectors>();
   let contents: Contents | undefined;
   let pieces: Piece[] = [];
-  let state: Record<Part, Float32Array> | undefined;
+  let vectors: Float32Array[] = [];
   const open = new Set<number>();
   let next = 0;
   let tries = 1;
   let heardAt = wire.now();
 
   function ask(chunks: readonly number[]): void {
-    wire.sendTo(provider, 'ask-state', step, 0, encodeWords(wire.header('ask-state', step), chunks));
+    wire.sendTo(provider, wire.header('ask-state', step, fields), encodeWords(chunks));
   }
 
   function begin(): void {
-    state = { weights: new Float32Array(0), momentum: new Float32Array(0), running: new Float32Array(0) };
-    PARTS.forEach((part, i) => {
-      state![part] = new Float32Array(contents!.lengths[i]!);
-    });
+    vectors = contents!.lengths.map((length) => new Float32Array(new SharedArrayBuffer(length * 4)));
     pieces = piecesOf(contents!.lengths);
     next = 0;
     askMore();
@@ -105,21 +124,23 @@ export function createFetch(options: { wire: Wire; step: number; provider: numbe
     if (chunks.length > 0) ask(chunks);
   }
 
-  function take(message: Message): void {
-    if (message.source !== provider || message.step !== step) return;
-    if (message.chunk === CONTENTS_CHUNK) {
+  function take(header: Header, data: Uint8Array): void {
+    const { source, chunk, offset, count, shardFirst, shardCount } = header;
+    if (source !== provider || header.step !== step) return;
+    if (shardFirst !== fields.shardFirst || shardCount !== fields.shardCount) return;
+    if (chunk === CONTENTS_CHUNK) {
       if (contents !== undefined) return;
-      contents = checkedContents(jsonOf(message));
+      contents = checkedContents(jsonOf(data));
       heardAt = wire.now();
       begin();
       return;
     }
-    const piece = pieces[message.chunk];
-    if (piece === undefined || !open.has(message.chunk)) return;
-    if (message.offset !== piece.offset || message.count !== piece.count)
+    const piece = pieces[chunk];
+    if (piece === undefined || !open.has(chunk)) return;
+    if (offset !== piece.offset || count !== piece.count || data.length !== count * 4)
       throw new FleetError('invalidArgument', `${wire.nameOf(provider)} gave another piece than asked for`);
-    state![piece.part].set(floatsOf(message), piece.offset);
-    open.delete(message.chunk);
+    bytesOf(vectors[piece.part]!).set(data, piece.offset * 4);
+    open.delete(chunk);
     heardAt = wire.now();
     // Ask in halves of the window: a request for each piece would double the messages.
     if (open.size <= WINDOW / 2) askMore();
@@ -128,21 +149,21 @@ export function createFetch(options: { wire: Wire; step: number; provider: numbe
 
   function finishIfComplete(): void {
     if (open.size > 0 || next < pieces.length) return;
-    const wrong = PARTS.find((part, i) => digest64(state![part]) !== contents!.digests[i]);
-    if (wrong === undefined) done.resolve(state!);
+    const wrong = vectors.findIndex((vector, i) => digest64(vector) !== contents!.digests[i]);
+    if (wrong < 0) done.resolve(vectors);
     else if (tries++ < TRIES_MAX) begin();
     else
       done.reject(
         new FleetError(
           'dataLoss',
-          `the ${wrong} of step ${step} from ${wire.nameOf(provider)} arrived with a wrong digest ${TRIES_MAX} times`,
+          `part ${wrong} of the ${subject.kind} of step ${step} from ${wire.nameOf(provider)} arrived with a wrong digest ${TRIES_MAX} times`,
         ),
       );
   }
 
   ask([]);
   return {
-    state: done.promise,
+    vectors: done.promise,
     take,
     tick() {
       if (wire.now() - heardAt < wire.stallMs) return;
@@ -154,18 +175,15 @@ export function createFetch(options: { wire: Wire; step: number; provider: numbe
   };
 }
 
-function contentsOf(state: State): Contents {
-  return {
-    lengths: PARTS.map((part) => state[part].length),
-    digests: PARTS.map((part) => digest64(state[part])),
-  };
+function contentsOf(vectors: Vectors): Contents {
+  return { lengths: vectors.map(({ length }) => length), digests: vectors.map(digest64) };
 }
 
 function piecesOf(lengths: readonly number[]): Piece[] {
-  return PARTS.flatMap((part, i) => {
+  return lengths.flatMap((length, part) => {
     const pieces: Piece[] = [];
-    for (let offset = 0; offset < lengths[i]!; offset += CHUNK_ELEMENTS_MAX)
-      pieces.push({ part, offset, count: Math.min(CHUNK_ELEMENTS_MAX, lengths[i]! - offset) });
+    for (let offset = 0; offset < length; offset += CHUNK_ELEMENTS_MAX)
+      pieces.push({ part, offset, count: Math.min(CHUNK_ELEMENTS_MAX, length - offset) });
     return pieces;
   });
 }
@@ -173,15 +191,15 @@ function piecesOf(lengths: readonly number[]): Piece[] {
 function checkedContents(value: unknown): Contents {
   const { lengths, digests } = (value ?? {}) as { lengths?: unknown; digests?: unknown };
   const isLength = (n: unknown): boolean =>
-    Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 31;
+    Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 30;
   if (
     Array.isArray(lengths) &&
     Array.isArray(digests) &&
-    lengths.length === PARTS.length &&
-    digests.length === PARTS.length &&
+    lengths.length === digests.length &&
+    lengths.length <= PARTS_MAX &&
     lengths.every(isLength) &&
     digests.every((d) => typeof d === 'string')
   )
     return { lengths, digests };
-  throw new FleetError('invalidArgument', 'the contents of a state are three lengths and three digests');
+  throw new FleetError('invalidArgument', 'the contents of a transfer are lengths and as many digests');
 }

@@ -12,22 +12,25 @@ export interface State {
 }
 
 /** Counters since the exchange was created. */
-export interface ExchangeStats {
+export const STATS = [
   /** Payload bytes handed to the connection, each publication once. */
-  bytesSent: number;
-  bytesReceived: number;
+  'bytesSent',
+  'bytesReceived',
   /** Requests for something missing; a peer that is merely slow is asked too. */
-  nacks: number;
+  'nacks',
   /** Messages sent again because a peer asked: what was really lost. */
-  resends: number;
+  'resends',
   /** Messages that had arrived before. */
-  duplicates: number;
+  'duplicates',
   /** Messages of another generation, run or step, or malformed. */
-  refused: number;
-  reduces: number;
+  'refused',
+  'reduces',
   /** Wall time between the calls of reduce and their results. */
-  reduceSeconds: number;
-}
+  'reduceSeconds',
+  /** Messages lost or repeated on purpose; see Faults. */
+  'injected',
+] as const;
+export type ExchangeStats = Record<(typeof STATS)[number], number>;
 
 /** What a fault injector sees of each message; see ExchangeOptions.faults. */
 export interface Passage {
@@ -40,6 +43,10 @@ export interface Passage {
 }
 export type Faults = (passage: Passage) => 'pass' | 'drop' | 'duplicate';
 
+export type HeaderFields = Partial<
+  Pick<Header, 'encoding' | 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'>
+>;
+
 export interface Wire {
   readonly rank: number;
   readonly ranks: number;
@@ -49,15 +56,15 @@ export interface Wire {
   /** Milliseconds for which this member has listened; stands still while its thread is busy. */
   now(): number;
   /** A header from this member; fields that a kind does not use are 0. */
-  header(
-    kind: Kind,
-    step: number,
-    fields?: Partial<Pick<Header, 'shardFirst' | 'shardCount' | 'chunk' | 'offset' | 'count' | 'digest'>>,
-  ): Header;
-  sendTo(rank: number, kind: Kind, step: number, chunk: number, payload: Uint8Array): void;
-  sendAll(kind: Kind, step: number, chunk: number, payload: Uint8Array): void;
+  header(kind: Kind, step: number, fields?: HeaderFields): Header;
+  /** `data` must keep its bytes until the receiver would take any others for a repetition. */
+  sendTo(rank: number, header: Header, data?: Uint8Array): void;
+  sendAll(header: Header, data?: Uint8Array): void;
   /** `rank 1 (worker-b)`. */
   nameOf(rank: number): string;
   /** Ends the exchange for the whole gang, because going on would give wrong numbers. */
   stop(error: FleetError): void;
 }
+
+/** Where a message's data goes; see FrameSink. */
+export type Place = Uint8Array | 'own' | 'skip';

@@ -126,13 +126,14 @@ function stateTensor(view: TensorView, readElements: ReadElements): StateTensor 
 const NESTED = ['state_dict', 'model', 'backbone', 'net'] as const;
 
 /** The tensors of a state dict, or of the one inside a dictionary of other things. */
-function views(value: unknown, where: string): Map<string, TensorView> {
+function views(value: unknown, where: string, isNested = false): Map<string, TensorView> {
   if (!(value instanceof Map))
     throw new FleetError('invalidArgument', `${where} holds no dictionary; save the module's state_dict()`);
   const own = [...value].filter(([, item]) => isTensorView(item));
   if (own.length > 0) return new Map(own.map(([name, view]) => [String(name), view as TensorView]));
   const nested = NESTED.find((key) => value.get(key) instanceof Map);
-  if (nested !== undefined) return views(value.get(nested), `${where} (${nested})`);
+  // One level, as training scripts have it: a pickle can make dictionaries that contain each other.
+  if (nested !== undefined && !isNested) return views(value.get(nested), `${where} (${nested})`, true);
   throw new FleetError(
     'invalidArgument',
     `${where} holds no tensors; its keys are ${[...value.keys()].slice(0, 8).map(String).join(', ') || 'none'}`,

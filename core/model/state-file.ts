@@ -98,7 +98,7 @@ async function safetensors(file: FileHandle, size: number, where: string): Promi
   return {
     format: 'safetensors',
     metadata: metadata as Record<string, string>,
-    tensors: new Map(tensors),
+    tensors: withoutWrapper(new Map(tensors)),
   };
 }
 

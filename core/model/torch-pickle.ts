@@ -4,7 +4,7 @@
 // lie and how they become floats is pth.ts' and element-types.ts'.
 
 import { type Dialect, line, type Machine, pop, popToMark, recall, refused, take, top } from '../pickle.ts';
-import type { ElementType } from './element-types.ts';
+import { type ElementType, elementCount } from './element-types.ts';
 
 export interface Storage {
   readonly kind: 'storage';
@@ -39,6 +39,9 @@ const STORAGES: Readonly<Record<string, ElementType>> = {
   'torch ByteStorage': 'U8',
   'torch BoolStorage': 'BOOL',
 };
+
+/** Strides of 0 make any number of elements from one; no layer has this many. */
+const ELEMENTS_MAX = 2 ** 31;
 
 const ORDERED_DICT = 'collections OrderedDict';
 const REBUILD_TENSOR = 'torch._utils _rebuild_tensor_v2';
@@ -86,6 +89,8 @@ function tensorView(machine: Machine, args: readonly unknown[]): TensorView {
     throw refused(machine, 'a tensor without storage, offset, sizes and strides');
   if (shape.length !== strides.length)
     throw refused(machine, `a tensor of ${shape.length} sizes and ${strides.length} strides`);
+  if (elementCount(shape) > ELEMENTS_MAX)
+    throw refused(machine, `a tensor [${shape}] of more than ${ELEMENTS_MAX} elements`);
   const reach = shape.includes(0)
     ? offset
     : shape.reduce((last, size, axis) => last + (size - 1) * (strides[axis] ?? 0), offset) + 1;

@@ -5,7 +5,7 @@
 // element, PReLU 1, pooling k*k an output element, sums and concatenations nothing. Other papers print multiply-adds
 // under the same heading: compare only after converting.
 
-import { type Layer, type Network, type Shape, shapeText } from './network.ts';
+import { type LayerGraph, type SearchLayer, type Shape, shapeText } from './network.ts';
 
 export interface Counts {
   /** Frozen ones included, running statistics not. */
@@ -20,7 +20,7 @@ export interface Counts {
 export interface Row extends Counts {
   readonly name: string;
   readonly module: string;
-  readonly kind: Layer['kind'];
+  readonly kind: SearchLayer['kind'];
   /** Channels x height x width. */
   readonly output: string;
 }
@@ -33,7 +33,7 @@ export interface Description extends Counts {
   readonly modules: readonly (Counts & { readonly module: string; readonly output: string })[];
 }
 
-export function describe(network: Network): Description {
+export function describe(network: LayerGraph): Description {
   const rows = network.layers.slice(1).map((layer) => rowOf(layer, inputShape(network, layer)));
   return {
     ...total(rows),
@@ -44,7 +44,7 @@ export function describe(network: Network): Description {
 }
 
 /** Trainable and frozen parameters of one layer. */
-export function parametersOf(layer: Layer): number {
+export function parametersOf(layer: SearchLayer): number {
   const { channels } = layer.shape;
   switch (layer.kind) {
     case 'conv':
@@ -62,7 +62,7 @@ export function parametersOf(layer: Layer): number {
   }
 }
 
-function rowOf(layer: Layer, input: Shape): Row {
+function rowOf(layer: SearchLayer, input: Shape): Row {
   const multiplyAdds = multiplyAddsOf(layer);
   return {
     name: layer.name,
@@ -75,7 +75,7 @@ function rowOf(layer: Layer, input: Shape): Row {
   };
 }
 
-function multiplyAddsOf(layer: Layer): number {
+function multiplyAddsOf(layer: SearchLayer): number {
   const outputs = elements(layer.shape);
   switch (layer.kind) {
     case 'conv':
@@ -89,7 +89,7 @@ function multiplyAddsOf(layer: Layer): number {
   }
 }
 
-function elementwiseFlops(layer: Layer, input: Shape): number {
+function elementwiseFlops(layer: SearchLayer, input: Shape): number {
   switch (layer.kind) {
     case 'batchNorm':
       return 2 * elements(input);
@@ -103,7 +103,7 @@ function elementwiseFlops(layer: Layer, input: Shape): number {
   }
 }
 
-function runningValues(layer: Layer): number {
+function runningValues(layer: SearchLayer): number {
   return layer.kind === 'batchNorm' ? 2 * layer.shape.channels : 0;
 }
 
@@ -127,7 +127,7 @@ function total(rows: readonly Row[]): Counts {
   };
 }
 
-function inputShape(network: Network, layer: Layer): Shape {
+function inputShape(network: LayerGraph, layer: SearchLayer): Shape {
   return network.layers[layer.inputs[0] ?? 0]?.shape ?? layer.shape;
 }
 

@@ -4,7 +4,7 @@
 //
 // Legend: E embedding, P parameters (backbone, then head), S running statistics.
 
-import type { Layer, Network } from './network.ts';
+import type { LayerGraph, SearchLayer } from './network.ts';
 
 /** Distribution of a slot's first values; the choices are the reference's (facts 3.8, 3.9 and 4.2). */
 export type Initial =
@@ -52,7 +52,7 @@ export interface Layout {
 /** Loss values at the end of a shard's vector: total, margin loss, weighted distillation term. */
 export const LOSS_COUNT = 3;
 
-export function layoutOf(network: Network, options: { classes?: number } = {}): Layout {
+export function layoutOf(network: LayerGraph, options: { classes?: number } = {}): Layout {
   const { classes = 0 } = options;
   const parameters = placed(network.layers.flatMap((layer, index) => parameterSlots(network, layer, index)));
   const backboneCount = end(parameters);
@@ -86,7 +86,7 @@ export function splitVector(
 
 type Unplaced = Omit<Slot, 'offset' | 'size'>;
 
-function parameterSlots(network: Network, layer: Layer, index: number): Unplaced[] {
+function parameterSlots(network: LayerGraph, layer: SearchLayer, index: number): Unplaced[] {
   const { channels } = layer.shape;
   const own = (role: 'weight' | 'bias', initial: Initial): Unplaced =>
     channelSlot({ layer, index, role, initial });
@@ -138,13 +138,13 @@ function parameterSlots(network: Network, layer: Layer, index: number): Unplaced
 }
 
 /** Kaiming-uniform, but the teacher's convolutions are normal with one deviation for all. */
-function convolutionInitial(network: Network, fanIn: number): Initial {
+function convolutionInitial(network: LayerGraph, fanIn: number): Initial {
   return network.spec.kind === 'iresnet'
     ? { kind: 'normal', std: 0.1 }
     : { kind: 'uniform', bound: Math.sqrt(6 / fanIn) };
 }
 
-function runningSlots(layer: Layer, index: number): Unplaced[] {
+function runningSlots(layer: SearchLayer, index: number): Unplaced[] {
   if (layer.kind !== 'batchNorm') return [];
   return (['running_mean', 'running_var'] as const).map((role) => ({
     ...channelSlot({
@@ -159,7 +159,7 @@ function runningSlots(layer: Layer, index: number): Unplaced[] {
 
 /** One value a channel; the caller overrides the shape where there are more. */
 function channelSlot(options: {
-  layer: Layer;
+  layer: SearchLayer;
   index: number;
   role: Slot['role'];
   initial: Initial;

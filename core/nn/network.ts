@@ -47,7 +47,24 @@ export type Operation =
   | { readonly kind: 'flatten' }
   | { readonly kind: 'linear'; readonly channelsIn: number; readonly bias: boolean };
 
-export type Layer = {
+/** One summand of a mixture: which alpha weighs it, by row (an edge) and column (an op, as in OPS). */
+export interface Term {
+  readonly row: number;
+  readonly column: number;
+}
+
+/**
+ * What only a search network has: the sum of a node's candidate ops on all its edges, input i times the softmax, over the
+ * eight ops of its edge, of the alpha that terms[i] names. A type of its own, so that nothing exports or deploys one.
+ */
+export interface Mixture {
+  readonly kind: 'mix';
+  readonly terms: readonly Term[];
+}
+
+export type SearchOperation = Operation | Mixture;
+
+interface Place {
   /** Module name in the reference's state_dict where the layer has parameters; unique in the network. */
   readonly name: string;
   /** The part of the network it is counted under in tables: stem, cells.3, layer2.0, tail. */
@@ -55,34 +72,55 @@ export type Layer = {
   /** Indices of earlier layers. */
   readonly inputs: readonly number[];
   readonly shape: Shape;
-} & Operation;
+}
 
-export interface Network {
-  /** Complete description, genotype included; two equal specs are the same network. */
-  readonly spec: NetworkSpec;
-  readonly layers: readonly Layer[];
-  /** The layer whose output, flattened, is the raw embedding. */
+export type Layer = Place & Operation;
+export type SearchLayer = Place & SearchOperation;
+
+/** What counts, layouts and the forward pass need to know: any network, a search network too. */
+export interface LayerGraph {
+  readonly spec: { readonly kind: string };
+  readonly layers: readonly SearchLayer[];
+  /** The layer whose output, flattened, is the result. */
   readonly output: number;
   /** Length E of the embedding. */
   readonly embedding: number;
 }
 
-export interface Builder {
+export interface Network extends LayerGraph {
+  /** Complete description, genotype included; two equal specs are the same network. */
+  readonly spec: NetworkSpec;
   readonly layers: readonly Layer[];
+}
+
+/** Appends layers of the kinds O. */
+export interface LayerSink<O extends SearchOperation = Operation> {
   /** Appends a layer and returns its index. `channels` is needed where an operation chooses them. */
   add(layer: {
     name: string;
     module: string;
     inputs: readonly number[];
-    operation: Operation;
+    operation: O;
     channels?: number;
   }): number;
   /** Output of a layer added before. */
   shapeOf(index: number): Shape;
 }
 
-export function createBuilder(): Builder {
-  const layers: Layer[] = [{ name: 'input', module: 'input', inputs: [], shape: IMAGE, kind: 'input' }];
+export interface Builder<O extends SearchOperation = Operation> extends LayerSink<O> {
+  readonly layers: readonly (Place & O)[];
+}
+
+export function createBuilder<O extends SearchOperation = Operation>(): Builder<O> {
+  const input: Place & { kind: 'input' } = {
+    name: 'input',
+    module: 'input',
+    inputs: [],
+    shape: IMAGE,
+    kind: 'input',
+  };
+  // Every network begins with its input, whichever kinds may follow.
+  const layers = [input as unknown as Place & O];
   const names = new Set(['input']);
   const shapeOf = (index: number): Shape => {
     const layer = layers[index];
@@ -104,7 +142,7 @@ export function createBuilder(): Builder {
 
 function outputShape(options: {
   name: string;
-  operation: Operation;
+  operation: SearchOperation;
   inputs: readonly Shape[];
   channels: number | undefined;
 }): Shape {
@@ -128,6 +166,7 @@ function outputShape(options: {
     case 'crop':
       return { height: first.height - 1, width: first.width - 1, channels: first.channels };
     case 'add':
+    case 'mix':
       if (inputs.some((shape) => !sameShape(shape, first)))
         throw new FleetError(
           'internal',

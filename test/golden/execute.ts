@@ -37,7 +37,9 @@ function runEagerly(
   build: TensorFunction['build'],
   arrays: readonly InputArray[],
 ): Float32Array[] {
-  return tf.tidy(() => {
+  let outputs: Float32Array[] = [];
+  // Not returned from tidy, which would search each array for tensors, number by number.
+  tf.tidy(() => {
     const tensors = inputs.map(({ dtype, shape }, i) => {
       const values = arrays[i] ?? new Float32Array();
       // tfjs has no bytes; the compiled graph casts them where eager code gets integers.
@@ -47,8 +49,9 @@ function runEagerly(
         dtype === 'float32' ? 'float32' : 'int32',
       );
     });
-    return build(tensors).map((tensor) => Float32Array.from(tensor.dataSync()));
+    outputs = build(tensors).map((tensor) => new Float32Array(tensor.dataSync()));
   });
+  return outputs;
 }
 
 function withBackend<R>(backend: string, work: () => R): R {

@@ -84,7 +84,11 @@ async function replay(fixture: Fixture, variant: 'plain' | 'kd', way: Way): Prom
     return all.slice(index * size, (index + 1) * size) as T;
   };
   for (let index = 0; index < stepCount; index++) {
-    const inputs: InputArray[] = [state.weights, slice(images, index), slice(integers(fixture, 'labels'), index)];
+    const inputs: InputArray[] = [
+      state.weights,
+      slice(images, index),
+      slice(integers(fixture, 'labels'), index),
+    ];
     if (variant === 'kd') inputs.push(slice(floats(fixture, 'teacher'), index));
     const [embedding = new Float32Array()] = embed.run([state.weights, slice(images, index)]);
     embeddings.set(embedding, index * batch * network.embedding);

@@ -130,11 +130,36 @@ test('export writes a file that was checked, and nothing when it arrived damaged
   const written = await good.ask('export', 'teacher', '-o', 'out/net.safetensors');
   assert.equal(written.code, 0, written.err);
   assert.deepEqual(readFileSync(join(good.dir, 'out/net.safetensors')), bytes);
+  const refusedFormat = await good.ask('export', 'teacher', '-o', 'net.x', '--format', 'caffe');
+  assert.equal(refusedFormat.code, 2);
+  assert.match(refusedFormat.err, /safetensors, onnx, onnx-uint8, tfjs/);
   const bad = await fleet(t, { ...finished, exported: chunks('0'.repeat(64)) });
   const refused = await bad.ask('export', 'teacher', '-o', 'net.safetensors');
   assert.equal(refused.code, 1);
   assert.match(refused.err, /arrived damaged or cut off/);
   assert.equal(existsSync(join(bad.dir, 'net.safetensors')), false);
+});
+
+test('verify of a run takes several sets, and writes the curves where it is told to', async (t) => {
+  const report = { evaluation: evaluation(), rocFpr: [0, 0.5, 1], rocTpr: [0, 0.9, 1], examples: [] };
+  const { ask, dir } = await fleet(t, { ...finished, evaluation: report });
+  const ended = await ask(
+    'verify',
+    'teacher',
+    '--set',
+    'lfw=/sets/a.bin',
+    '--set',
+    '/sets/agedb_30.bin',
+    '-o',
+    'v/roc',
+  );
+  assert.equal(ended.code, 0, ended.err);
+  assert.match(ended.out, /^SET +ACCURACY.*\nlfw .*\nagedb_30 /s);
+  assert.deepEqual(
+    JSON.parse(readFileSync(join(dir, 'v/roc.json'), 'utf8')).sets.map((set: { name: string }) => set.name),
+    ['lfw', 'agedb_30'],
+  );
+  assert.match(readFileSync(join(dir, 'v/roc.svg'), 'utf8'), />agedb_30</);
 });
 
 test('why, logs, verify and cancel answer with what the coordinator says', async (t) => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import { jetstream } from '@nats-io/jetstream';
+import { unzipSync } from 'fflate';
 import { createRecords, type Records } from '../../coordinator/records.ts';
 import { initialState, type RunState, runOf } from '../../coordinator/state.ts';
 import { step } from '../../coordinator/step.ts';
@@ -13,6 +14,7 @@ import { checkpointKey, evaluationKey, historySubject, logSubject } from '../../
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
+import { ModelProto } from '../../proto/gen/onnx/v1/model.ts';
 import { EvaluationReport, LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../sim/specs.ts';
 import { FACTS } from '../sim/world.ts';
@@ -138,9 +140,19 @@ test('an exported network is the stored weights under reference names, in chunks
   assert.equal(digest, createHash('sha256').update(file).digest('hex'));
   const model = readModel(file, 'export');
   assert.equal(model.metadata.pocketfleet_run, 'run-1');
+  const { metadataProps } = ModelProto.decode(await whole(records.exported(run, 0, 'onnx')));
+  assert.ok(metadataProps.some(({ key, value }) => key === 'pocketfleet_run' && value === 'run-1'));
+  const folder = unzipSync(await whole(records.exported(run, 0, 'tfjs')));
+  assert.match(new TextDecoder().decode(folder['model.json']), /"pocketfleet_run":"run-1"/);
   assert.equal(model.network.embedding, 16);
   await assert.rejects(async () => records.exported(run, 2).next(), {
     code: 'notFound',
     message: /run-1 has no checkpoint of stage 2; it has stages 1/,
   });
 });
+
+async function whole(chunks: AsyncIterable<{ data: Buffer }>): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const { data } of chunks) parts.push(data);
+  return Buffer.concat(parts);
+}

@@ -3,14 +3,30 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createExchange, type Exchange, type Faults, type State } from '../../core/allreduce/exchange.ts';
-import { type Member, rootOf } from '../../core/allreduce/plan.ts';
+import { createExchange, type Faults, type State } from '../../core/allreduce/exchange.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError } from '../../core/errors.ts';
 import { createLogger } from '../../core/log.ts';
-import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
+import type { DataConnection } from '../../core/net/data-connection.ts';
+import { connectNats } from '../../core/net/nats.ts';
+import {
+  assertWeights,
+  expectedSum,
+  type GangOptions,
+  join as joinGang,
+  membersOf,
+  nextRun,
+  gang as openGang,
+  type Replica,
+  random,
+  shardVector,
+  synchronise,
+  train,
+  trainAll,
+  zeroState,
+} from '../support/gang.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
@@ -20,167 +36,13 @@ before(async () => {
 after(() => nats.stop());
 
 const log = createLogger({ program: 'test', level: 'silent' });
-let runs = 0;
 
-/** mulberry32: a seeded sequence for contents and faults. */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-const SCALES = [1e-15, 1e-6, 1e-9, 1e-3, 1e-12, 1e-49, 1e-8];
-
-/** The vector of one shard in one step: magnitudes so different that the order of additions shows. */
-function shardVector(step: number, shard: number, elements: number): Float32Array {
-  let state = (step * 1000 + shard) >>> 0;
-  const vector = new Float32Array(elements);
-  for (let i = 0; i < elements; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    vector[i] = state * SCALES[i % SCALES.length]!;
-  }
-  return vector;
-}
-
-function dumbSum(
-  vectors: readonly Float32Array[],
-  first = 0,
-  size = rootOf(vectors.length).size,
-): Float32Array {
-  if (size === 1) return vectors[first]!;
-  const left = dumbSum(vectors, first, size / 2);
-  if (first + size / 2 >= vectors.length) return left;
-  const right = dumbSum(vectors, first + size / 2, size / 2);
-  const sum = new Float32Array(left.length);
-  for (let i = 0; i < sum.length; i++) sum[i] = left[i]! + right[i]!;
-  return sum;
-}
-
-const expectedSum = (step: number, shards: number, elements: number): Float32Array =>
-  dumbSum(Array.from({ length: shards }, (_, shard) => shardVector(step, shard, elements)));
-
-/** Members that hold `counts[i]` consecutive shards each. */
-function membersOf(counts: readonly number[]): Member[] {
-  let shardFirst = 0;
-  return counts.map((shardCount, rank) => {
-    const member = { workerId: `worker-${rank}`, shardFirst, shardCount };
-    shardFirst += shardCount;
-    return member;
-  });
-}
-
-/** A replica whose weights after a step are the sum of that step: state and sums check each other. */
-interface Replica {
-  readonly exchange: Exchange;
-  step: number;
-  state: State;
-  close(): Promise<void>;
-}
-
-interface GangOptions {
-  readonly counts: readonly number[];
-  readonly elements: number;
-  readonly runId?: string;
-  readonly generation?: number;
-  readonly faults?: (rank: number) => Faults;
-  readonly stallMs?: number;
-  /** Steps and states that members begin with; without: all at step 0 with zeros. */
-  readonly starts?: readonly { readonly step: number; readonly state: State }[];
-}
-
-const zeroState = (elements: number): State => ({
-  weights: new Float32Array(elements),
-  momentum: new Float32Array(elements),
-  running: Float32Array.of(0, 1),
-});
-
-async function join(options: GangOptions, rank: number, runId: string): Promise<Replica> {
-  const { counts, elements } = options;
-  const connection = await connectNats({
-    url: nats.url,
-    token: nats.token,
-    name: `member ${rank}`,
-    noEcho: rank % 2 === 0,
-  });
-  const start = options.starts?.[rank] ?? { step: 0, state: zeroState(elements) };
-  const faults = options.faults?.(rank);
-  const replica: Replica = {
-    exchange: createExchange({
-      connection,
-      runId,
-      generation: options.generation ?? 1,
-      rank,
-      members: membersOf(counts),
-      shards: counts.reduce((sum, count) => sum + count, 0),
-      elements,
-      provideState: () => replica.state,
-      log,
-      clock: systemClock,
-      // A gang that loses much on purpose asks soon, or the test takes long.
-      stallMs: options.stallMs ?? (faults === undefined ? 100 : 40),
-      ...(faults === undefined ? {} : { faults }),
-    }),
-    step: start.step,
-    state: start.state,
-    async close() {
-      replica.exchange.close();
-      await connection.close();
-    },
-  };
-  return replica;
-}
-
-async function gang(
-  options: GangOptions,
+const gang = (
+  options: Omit<GangOptions, 'nats'>,
   work: (replicas: Replica[], runId: string) => Promise<void>,
-): Promise<void> {
-  const runId = options.runId ?? `run-${++runs}`;
-  const replicas = await Promise.all(options.counts.map((_, rank) => join(options, rank, runId)));
-  try {
-    await work(replicas, runId);
-  } finally {
-    await Promise.all(replicas.map((replica) => replica.close()));
-  }
-}
-
-async function synchronise(replica: Replica): Promise<void> {
-  const mine =
-    replica.step < 0 ? WITHOUT_STATE : { step: replica.step, digest: digest64(replica.state.weights) };
-  const { step, state } = await replica.exchange.sync(mine);
-  replica.step = step;
-  if (state !== undefined) replica.state = state;
-}
-
-/** Runs steps up to `end`; each member starts the next as soon as it has the sum. */
-async function train(replica: Replica, member: Member, end: number): Promise<void> {
-  const elements = replica.state.weights.length;
-  while (replica.step < end) {
-    const { step } = replica;
-    const vectors = new Map<number, Float32Array>();
-    for (let shard = member.shardFirst; shard < member.shardFirst + member.shardCount; shard++)
-      vectors.set(shard, shardVector(step, shard, elements));
-    const sum = await replica.exchange.reduce(step, vectors);
-    replica.state = { ...replica.state, weights: sum, momentum: sum.map((value) => -value) };
-    replica.step = step + 1;
-  }
-}
-
-async function trainAll(replicas: readonly Replica[], counts: readonly number[], end: number): Promise<void> {
-  await Promise.all(
-    replicas.map(async (replica, rank) => {
-      await synchronise(replica);
-      await train(replica, membersOf(counts)[rank]!, end);
-    }),
-  );
-}
-
-function assertWeights(replicas: readonly Replica[], expected: Float32Array): void {
-  for (const { state } of replicas) assert.equal(digest64(state.weights), digest64(expected));
-}
+): Promise<void> => openGang({ ...options, nats }, work);
+const join = (options: Omit<GangOptions, 'nats'>, rank: number, runId: string): Promise<Replica> =>
+  joinGang({ ...options, nats }, rank, runId);
 
 async function until(condition: () => boolean, what: string, deadlineMs = 5_000): Promise<void> {
   const deadline = systemClock.monotonic() + deadlineMs;
@@ -213,11 +75,13 @@ const PLACEMENTS: readonly (readonly number[])[] = [
 for (const counts of PLACEMENTS) {
   const shards = counts.reduce((sum, count) => sum + count, 0);
   test(`${counts.length} members with ${counts.join('+')} shards get the bits of the dumb sum`, async () => {
-    const elements = 3_000;
-    await gang({ counts, elements }, async (replicas) => {
-      await trainAll(replicas, counts, 3);
-      assertWeights(replicas, expectedSum(2, shards, elements));
-    });
+    // One slice for all, and one for each shard with a ragged end.
+    for (const elements of [3_000, shards * 16_384 - 100]) {
+      await gang({ counts, elements }, async (replicas) => {
+        await trainAll(replicas, counts, 3);
+        assertWeights(replicas, expectedSum(2, shards, elements));
+      });
+    }
   });
 }
 
@@ -285,7 +149,7 @@ test('a result that only one member missed is given to it after the others have 
 
 test('a member that vanishes ends its generation; the others go on in the next and end equal to the undisturbed', async () => {
   const elements = 50_000;
-  const runId = `run-${++runs}`;
+  const runId = nextRun();
   const survivors: Replica[] = [];
   await gang({ counts: [4, 2, 2], elements, runId }, async (replicas) => {
     await Promise.all(replicas.map(synchronise));
@@ -363,7 +227,7 @@ test('a state that is not the announced one is dataLoss that names both digests'
 test('a member that comes seconds late finds the others waiting and catches up', async () => {
   const counts = [4, 4];
   const elements = 10_000;
-  const runId = `run-${++runs}`;
+  const runId = nextRun();
   const first = await join({ counts, elements }, 0, runId);
   const result = synchronise(first).then(() => train(first, membersOf(counts)[0]!, 2));
   await until(() => first.exchange.stats().bytesSent > 200, 'several hellos');
@@ -383,8 +247,8 @@ test('a member that comes seconds late finds the others waiting and catches up',
   await train(late, membersOf(counts)[1]!, 2);
   await result;
   assertWeights([first, late], expectedSum(1, 8, elements));
-  await first.close();
-  await late.close();
+  first.close();
+  late.close();
 });
 
 test('when nobody has a state all learn it, load one and agree in a second round', async () => {
@@ -525,7 +389,7 @@ test('a step that is not open is refused, and a closed exchange answers cancelle
 });
 
 test('one member alone needs no broker', async () => {
-  const closed = { isClosed: () => true } as unknown as NatsConnection;
+  const closed = { isClosed: () => true } as unknown as DataConnection;
   const controller = new AbortController();
   const exchange = createExchange({
     connection: closed,
@@ -542,7 +406,7 @@ test('one member alone needs no broker', async () => {
   });
   assert.deepEqual(await exchange.sync({ step: 4, digest: '0' }), { step: 4 });
   const vectors = new Map([0, 1].map((shard) => [shard, Float32Array.of(1, 2, shard)]));
-  assert.deepEqual(await exchange.reduce(4, vectors), Float32Array.of(2, 4, 1));
+  assert.deepEqual(Float32Array.from(await exchange.reduce(4, vectors)), Float32Array.of(2, 4, 1));
   assert.equal(exchange.stats().reduces, 1);
   assert.equal(exchange.stats().bytesSent, 0);
   controller.abort();

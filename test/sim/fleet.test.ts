@@ -82,10 +82,10 @@ test('300 runs finish exactly once while workers die, drain and come back and th
       const ids = [...world.workers.keys()];
       const id = ids[Math.floor(world.random() * ids.length)]!;
       const dice = world.random();
-      if (dice < 0.75) {
+      if (dice < 0.65) {
         faults.kill += 1;
         world.kill(id, 200 + world.random() * 4000);
-      } else if (dice < 0.9) {
+      } else if (dice < 0.85) {
         faults.drain += 1;
         world.drain(id);
         world.at(world.now() + 3000, () => world.kill(id, 500));
@@ -133,7 +133,7 @@ test('a worker that does not come back after a restart is declared lost after th
   assert.match(runOf(world.state, id!).reason, /w2 was lost: did not come back within 15.0 s/);
 });
 
-test('a killed worker is lost about a second after its stream ended, and the survivors get a new generation', () => {
+test('a killed worker is lost soon after its stream ended, and the survivors get a new generation', () => {
   const world = newWorld(4, 3);
   world.runUntil(() => world.state.workers.size === 3, 5_000);
   const [id] = submit(world, run(teacher({ training: { epochs: 200, batch: 16, shards: 8 } })));
@@ -142,7 +142,7 @@ test('a killed worker is lost about a second after its stream ended, and the sur
   const killedAt = world.now();
   world.kill('w2');
   world.runUntil(() => runOf(world.state, id!).generation > generation, 10_000);
-  assert.ok(world.now() - killedAt <= 1_500, `took ${world.now() - killedAt} ms`);
+  assert.ok(world.now() - killedAt <= 600, `took ${world.now() - killedAt} ms`);
   assert.deepEqual(
     runOf(world.state, id!).gang.map(({ workerId, shardFirst, shardCount }) => [
       workerId,

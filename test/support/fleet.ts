@@ -13,7 +13,9 @@ import type {
   SubmitResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startNats, type TestNats } from './nats.ts';
-import { assertNothingLeft, freePort, type Program, startProgram } from './processes.ts';
+import { createNatsFaults, type NatsFaults } from './nats-faults.ts';
+import { assertNothingLeft, type Ending, freePort, type Program, startProgram } from './processes.ts';
+import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const TOKEN = 'token-of-a-test-fleet';
@@ -27,21 +29,37 @@ export interface TestFleet {
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
   startWorker(id: string): Promise<void>;
-  /** SIGKILL waits for the end; SIGSTOP and SIGCONT return at once. */
-  killWorker(id: string, signal?: NodeJS.Signals): Promise<void>;
+  /** SIGSTOP and SIGCONT return at once; any other waits for the end, and kills after `deadlineMs`. */
+  killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
+  workerPid(id: string): number;
+  /** The wires of a worker, in a fleet that was started with `damageable`. */
+  wire(id: string): Wire;
   workerMetricsEndpoint(id: string): string;
   startCoordinator(): Promise<void>;
-  killCoordinator(signal?: NodeJS.Signals): Promise<void>;
+  killCoordinator(signal?: NodeJS.Signals): Promise<Ending | undefined>;
   submit(yaml: string): Promise<SubmitResponse>;
   run(id: string): Promise<Run>;
   /** Resolves with the first snapshot that satisfies the condition; survives restarts of the coordinator. */
   until(condition: (snapshot: Snapshot) => boolean, what: string, deadlineMs?: number): Promise<Snapshot>;
+  /** The last lines of every program, for a failure that has to be understood. */
+  tails(lines?: number): string;
   stop(): Promise<void>;
+}
+
+/** What lies between one worker and the rest. */
+export interface Wire {
+  readonly broker: TcpProxy;
+  readonly coordinator: TcpProxy;
+  readonly messages: NatsFaults;
 }
 
 export async function startFleet(options: {
   workers: readonly string[];
   slots?: number;
+  /** Puts a proxy into every connection of a worker. */
+  damageable?: boolean;
+  /** Environment of the coordinator. */
+  coordinator?: Readonly<Record<string, string>>;
 }): Promise<TestFleet> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-fleet-'));
   const nats = await startNats({ token: TOKEN });
@@ -49,6 +67,7 @@ export async function startFleet(options: {
   const endpoint = `127.0.0.1:${ports.grpc}`;
   const workers = new Map<string, Program>();
   const workerPorts = new Map<string, number>();
+  const wires = new Map<string, Wire>();
   const pids: number[] = [];
   let coordinator: Program | undefined;
   const client = createFleetClient({ endpoint, token: TOKEN });
@@ -68,6 +87,20 @@ export async function startFleet(options: {
     return program;
   }
 
+  async function wireFor(id: string): Promise<Wire | undefined> {
+    if (!options.damageable) return undefined;
+    const known = wires.get(id);
+    if (known !== undefined) return known;
+    const messages = createNatsFaults();
+    const wire = {
+      messages,
+      broker: await startTcpProxy({ to: nats.port, filter: messages.filter }),
+      coordinator: await startTcpProxy({ to: ports.grpc }),
+    };
+    wires.set(id, wire);
+    return wire;
+  }
+
   const fleet: TestFleet = {
     client,
     nats,
@@ -77,11 +110,13 @@ export async function startFleet(options: {
     async startWorker(id) {
       const port = workerPorts.get(id) ?? (await freePort());
       workerPorts.set(id, port);
+      const wire = await wireFor(id);
       workers.set(
         id,
         start('worker/main.ts', {
           POCKETFLEET_ID: id,
-          POCKETFLEET_COORDINATOR: endpoint,
+          POCKETFLEET_COORDINATOR: wire ? `127.0.0.1:${wire.coordinator.port}` : endpoint,
+          ...(wire ? { POCKETFLEET_NATS_URL: `nats://127.0.0.1:${wire.broker.port}` } : {}),
           POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${port}`,
           POCKETFLEET_CACHE_DIR: join(folder, 'cache'),
           ...(options.slots === undefined ? {} : { POCKETFLEET_SLOTS: String(options.slots) }),
@@ -92,11 +127,18 @@ export async function startFleet(options: {
         `worker ${id} attached`,
       );
     },
-    async killWorker(id, signal = 'SIGKILL') {
+    async killWorker(id, signal = 'SIGKILL', deadlineMs) {
       const program = workers.get(id);
       if (program === undefined) throw new Error(`no worker ${id} was started`);
-      if (signal === 'SIGSTOP' || signal === 'SIGCONT') program.child.kill(signal);
-      else await program.stop(signal);
+      if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') return program.stop(signal, deadlineMs);
+      program.child.kill(signal);
+      return undefined;
+    },
+    workerPid: (id) => workers.get(id)?.pid ?? -1,
+    wire(id) {
+      const wire = wires.get(id);
+      if (wire === undefined) throw new Error(`the wires of ${id} cannot be damaged`);
+      return wire;
     },
     workerMetricsEndpoint: (id) => `127.0.0.1:${workerPorts.get(id)}`,
     async startCoordinator() {
@@ -104,11 +146,12 @@ export async function startFleet(options: {
         POCKETFLEET_FLEET: 'test',
         POCKETFLEET_LISTEN: endpoint,
         POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${ports.metrics}`,
+        ...options.coordinator,
       });
       await fleet.until(() => true, 'coordinator answers');
     },
     async killCoordinator(signal = 'SIGKILL') {
-      await coordinator?.stop(signal);
+      return coordinator?.stop(signal);
     },
     submit: (yaml) =>
       unary(
@@ -144,10 +187,12 @@ export async function startFleet(options: {
         `not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}; last failure: ${failure}\n${tails()}`,
       );
     },
+    tails,
     async stop() {
       client.close();
       await Promise.all([...workers.values()].map((worker) => worker.stop('SIGTERM')));
       await coordinator?.stop('SIGTERM');
+      for (const wire of wires.values()) await Promise.all([wire.broker.close(), wire.coordinator.close()]);
       const natsPort = nats.port;
       pids.push(nats.pid);
       await nats.stop();
@@ -164,9 +209,9 @@ export async function startFleet(options: {
     });
   }
 
-  function tails(): string {
+  function tails(lines = 12): string {
     const tail = (name: string, program: Program | undefined) =>
-      `--- ${name}\n${program?.output().split('\n').slice(-12).join('\n') ?? ''}`;
+      `--- ${name}\n${program?.output().split('\n').slice(-lines).join('\n') ?? ''}`;
     return [tail('coordinator', coordinator), ...[...workers].map(([id, w]) => tail(id, w))].join('\n');
   }
 

@@ -21,7 +21,8 @@ export interface Compute {
   /** Runs a kernel and says what it ran on. */
   prove(): Promise<DeviceProof>;
   prepare(graph: GraphSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
-  run(graph: GraphSpec, inputs: Arrays): Promise<readonly Float32Array[]>;
+  /** `into`: shared memory that the first output goes to; the answer has the others. */
+  run(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
   /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
   apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
   /** Jobs asked for and not answered. */
@@ -98,7 +99,8 @@ export function createCompute(options: ComputeOptions): Compute {
   return {
     prove: async () => expectAnswer(await ask({ kind: 'prove' }), 'proved').proof,
     prepare: async (graph) => expectAnswer(await ask({ kind: 'prepare', graph }), 'prepared'),
-    run: async (graph, inputs) => expectAnswer(await ask({ kind: 'run', graph, inputs }), 'ran').outputs,
+    run: async (graph, inputs, into) =>
+      expectAnswer(await ask({ kind: 'run', graph, inputs, into }), 'ran').outputs,
     apply: async (apply) => {
       assertShared(apply);
       return expectAnswer(await ask({ kind: 'apply', apply }), 'applied');

@@ -41,7 +41,13 @@ export type ComputeRequest =
   | { readonly kind: 'prove' }
   /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
   | { readonly kind: 'prepare'; readonly graph: GraphSpec }
-  | { readonly kind: 'run'; readonly graph: GraphSpec; readonly inputs: Arrays }
+  | {
+      readonly kind: 'run';
+      readonly graph: GraphSpec;
+      readonly inputs: Arrays;
+      /** Shared memory for the first output, which is then no part of the answer. */
+      readonly into: Float32Array | undefined;
+    }
   | { readonly kind: 'apply'; readonly apply: ApplyRequest };
 
 /** What the device proof found by running a kernel. */

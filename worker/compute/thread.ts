@@ -3,7 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { digest64 } from '../../core/digest.ts';
-import { toFleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
@@ -53,10 +53,23 @@ function perform(request: ComputeRequest): ComputeAnswer {
       return { kind: 'prepared', digest: graph.digest, nodes: graph.nodes };
     }
     case 'run':
-      return { kind: 'ran', outputs: graphs.get(request.graph).run([...request.inputs]) };
+      return { kind: 'ran', outputs: run(request) };
     case 'apply':
       return { kind: 'applied', ...apply(request.apply) };
   }
+}
+
+function run({ graph, inputs, into }: Extract<ComputeRequest, { kind: 'run' }>): Float32Array[] {
+  const outputs = graphs.get(graph).run([...inputs]);
+  if (into === undefined) return outputs;
+  const [first, ...others] = outputs;
+  if (first?.length !== into.length)
+    throw new FleetError(
+      'internal',
+      `the graph gave ${first?.length ?? 0} numbers where ${into.length} belong`,
+    );
+  into.set(first);
+  return others;
 }
 
 function apply(request: ApplyRequest) {

@@ -3,9 +3,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { addInto, bytesOf, floatsAt } from '../../../core/allreduce/kernels.ts';
-import { type Member, nodesInside, planOf, rootOf, slicesOf } from '../../../core/allreduce/plan.ts';
-import { type Scratch, sumSubtree, sumTree } from '../../../core/allreduce/reduce.ts';
+import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
+import {
+  type Compression,
+  type Member,
+  nodesInside,
+  planOf,
+  rootOf,
+  slicesOf,
+} from '../../../core/allreduce/plan.ts';
+import { type Leaf, sumInPlace, sumRoot } from '../../../core/allreduce/reduce.ts';
 import { FleetError } from '../../../core/errors.ts';
 
 /** Everything at once: what no tree nor slice may depend on. */
@@ -51,28 +58,36 @@ function membersOf(shards: number, cuts: readonly number[]): Member[] {
   }));
 }
 
-/** What members do: each sums its nodes, chunk by chunk, then the nodes are completed to the root. */
-function sumWith(
-  vectors: readonly Float32Array[],
-  members: readonly Member[],
-  chunkSizes: readonly number[],
-): Float32Array {
+/** Elements of a region below; vectors of the properties are shorter. */
+const REGION = 256;
+const REGIONS = 64;
+const memory = createSharedMemory(REGIONS * REGION * 4);
+const kernels = createKernels(memory);
+const floats = new Float32Array(memory.buffer);
+const addressOf = (region: number): number => region * REGION * 4;
+
+/** What members do: each sums its nodes in place, then the nodes are completed to the root. */
+function sumWith(vectors: readonly Float32Array[], members: readonly Member[]): Float32Array {
   const shards = vectors.length;
-  const sum = new Float32Array(vectors[0]!.length);
-  const byShard = new Map(vectors.map((vector, shard) => [shard, vector]));
-  const { nodes } = planOf({ members, shards, elements: sum.length });
-  const scratch: Scratch = [];
-  for (let offset = 0, i = 0; offset < sum.length; i++) {
-    const range = { offset, count: Math.min(chunkSizes[i % chunkSizes.length]!, sum.length - offset) };
-    const partials = nodes.flat().map((node) => {
-      const values = new Float32Array(range.count);
-      sumSubtree({ vectors: byShard, node, range, into: values, scratch });
-      return { node, values };
-    });
-    sumTree({ partials, shards, into: sum.subarray(offset, offset + range.count), scratch });
-    offset += range.count;
-  }
-  return sum;
+  const length = vectors[0]!.length;
+  floats.fill(0);
+  vectors.forEach((vector, shard) => {
+    floats.set(vector, shard * REGION);
+  });
+  const { nodes } = planOf({ members, shards, elements: length });
+  const leaves = nodes.flat().map((node): Leaf => {
+    const at = sumInPlace({ kernels, node, addressOf, count: REGION });
+    return { node, encoding: 'none', at };
+  });
+  sumRoot({
+    kernels,
+    leaves,
+    shards,
+    count: REGION,
+    into: addressOf(REGIONS - 1),
+    scratch: (depth) => addressOf(REGIONS - 2 - depth),
+  });
+  return floats.slice((REGIONS - 1) * REGION, (REGIONS - 1) * REGION + length);
 }
 
 /** Equal bits; all NaNs count as equal here because the dumb sum does not choose one. */
@@ -86,13 +101,7 @@ test('every placement sums to the bits of the dumb sum over all shards', () => {
   fc.assert(
     fc.property(shardsAndPlacement, ({ vectors, cuts }) => {
       const shards = vectors.length;
-      const elements = vectors[0]!.length;
-      const before = vectors.map((vector) => Uint8Array.from(bytesOf(vector)));
-      const sum = sumWith(vectors, membersOf(shards, cuts), [1, 5, elements]);
-      assertSameBits(sum, dumbSum(vectors));
-      vectors.forEach((vector, shard) => {
-        assert.deepEqual(Uint8Array.from(bytesOf(vector)), before[shard], 'inputs stay as they are');
-      });
+      assertSameBits(sumWith(vectors, membersOf(shards, cuts)), dumbSum(vectors));
     }),
     { numRuns: 500 },
   );
@@ -103,18 +112,11 @@ test('two placements give the same bits even for NaNs with payloads', () => {
     fc.property(shardsAndPlacement, ({ vectors, cuts }) => {
       const shards = vectors.length;
       const bitsWith = (members: readonly Member[]): Uint32Array =>
-        new Uint32Array(sumWith(vectors, members, [4]).buffer);
+        new Uint32Array(sumWith(vectors, members).buffer);
       assert.deepEqual(bitsWith(membersOf(shards, cuts)), bitsWith(membersOf(shards, [])));
     }),
     { numRuns: 300 },
   );
-});
-
-test('an addition of two NaNs is the canonical NaN', () => {
-  const left = new Float32Array(new Uint32Array([0x7fc0_0001, 0xffc0_0002, 0x3f80_0000]).buffer);
-  const right = new Float32Array(new Uint32Array([0x7fc0_0003, 0x3f80_0000, 0x7fc0_0004]).buffer);
-  addInto(left, left, right);
-  assert.deepEqual([...new Uint32Array(left.buffer)], [0x7fc0_0000, 0x7fc0_0000, 0x7fc0_0000]);
 });
 
 test('the largest nodes inside a block cover it once and cannot be joined', () => {
@@ -135,32 +137,61 @@ test('the largest nodes inside a block cover it once and cannot be joined', () =
   );
 });
 
-test('slices and chunks cover every element once, aligned, within 256 KiB a message', () => {
+test('slices cover every element once, aligned, and belong to distinct shards whatever the placement', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 3_000_000 }),
+      fc.integer({ min: 1, max: 256 }),
+      (elements, shards) => {
+        const slices = slicesOf(elements, shards);
+        let next = 0;
+        for (const { offset, count } of slices) {
+          assert.equal(offset, next);
+          assert.ok(offset % 256 === 0 || count === 0);
+          next += count;
+        }
+        assert.equal(next, elements);
+        assert.equal(new Set(slices.map(({ shard }) => shard)).size, slices.length);
+        assert.ok(slices.every(({ shard }) => shard < shards));
+        // A slice is worth a message, unless the vector itself is not.
+        assert.ok(slices.length === 1 || slices[0]!.count >= 64 * 256);
+      },
+    ),
+  );
+});
+
+test('chunks cover every slice once, in the hands of whoever holds its shard, within 1 MiB a message', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(fc.integer({ min: 0, max: 3_000_000 }), fc.integer({ min: 8_000_000, max: 20_000_000 })),
       fc.integer({ min: 1, max: 64 }),
-      (elements, ranks) => {
+      fc.constantFrom<Compression>('none', 'bf16', 'int8'),
+      (elements, ranks, compression) => {
         const members = membersOf(
           ranks,
           Array.from({ length: ranks - 1 }, (_, i) => i + 1),
         );
-        const plan = planOf({ members, shards: ranks, elements });
-        let next = 0;
-        plan.chunks.forEach((chunks, rank) => {
-          const slice = slicesOf(elements, ranks)[rank]!;
-          assert.equal(
-            chunks.reduce((sum, { count }) => sum + count, 0),
-            slice.count,
-          );
-          for (const { offset, count } of chunks) {
+        const plan = planOf({ members, shards: ranks, elements, compression });
+        const slices = slicesOf(elements, ranks).filter(({ count }) => count > 0);
+        const ends = slices.map((slice) => {
+          const parts = plan.chunks.flat().filter(({ shard }) => shard === slice.shard);
+          let next = slice.offset;
+          for (const { offset, count } of parts) {
             assert.equal(offset, next);
             assert.equal(offset % 256, 0);
-            assert.ok(count > 0 && 64 + count * 4 <= 256 * 1024);
+            assert.ok(count > 0 && 64 + count * 4 <= 1024 * 1024);
             next += count;
           }
+          return next;
         });
-        assert.equal(next, elements);
+        assert.deepEqual(
+          ends,
+          slices.map(({ offset, count }) => offset + count),
+        );
+        plan.chunks.forEach((chunks, rank) => {
+          const { shardFirst, shardCount } = members[rank]!;
+          for (const { shard } of chunks) assert.ok(shard >= shardFirst && shard < shardFirst + shardCount);
+        });
         // What may be pending for one member: contributions and results of a window from every other.
         const largest = Math.max(0, ...plan.chunks.flat().map(({ count }) => count * 4));
         assert.ok(plan.window >= 1);
@@ -169,6 +200,21 @@ test('slices and chunks cover every element once, aligned, within 256 KiB a mess
     ),
     { numRuns: 200 },
   );
+});
+
+test('with int8 two shards travel one by one, and more of them as their sum', () => {
+  const members = membersOf(8, [2, 6]);
+  const sizes = (compression: Compression) =>
+    planOf({ members, shards: 8, elements: 1, compression }).nodes.map((nodes) =>
+      nodes.map(({ size }) => size),
+    );
+  assert.deepEqual(sizes('none'), [[2], [2, 2], [2]]);
+  assert.deepEqual(sizes('bf16'), [[2], [2, 2], [2]]);
+  assert.deepEqual(sizes('int8'), [
+    [1, 1],
+    [1, 1, 1, 1],
+    [1, 1],
+  ]);
 });
 
 test('members that leave a shard out or hold it twice are refused with its number', () => {
@@ -187,14 +233,4 @@ test('members that leave a shard out or hold it twice are refused with its numbe
   refused([member(0, 2), member(1, 3)], /shards \[1, 4\).*from 2 on/);
   refused([member(0, 2), member(2, 1)], /hold shards 0\.\.2, expected 0\.\.3/);
   refused([member(0, 4), member(4, 0)], /expected at least one/);
-});
-
-test('floats are read from any alignment, also out of a Node Buffer', () => {
-  const bytes = Buffer.alloc(64);
-  for (let shift = 0; shift < 8; shift++) {
-    const values = Float32Array.of(1.5, -2.25, 1e-40);
-    bytes.set(bytesOf(values), shift);
-    assert.deepEqual(floatsAt(bytes, shift, 3), values);
-    assert.deepEqual(floatsAt(bytes.subarray(shift), 0, 3), values);
-  }
 });

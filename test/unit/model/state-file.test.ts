@@ -101,6 +101,39 @@ test('a file cut off anywhere is refused with its name and never read as somethi
   }
 });
 
+test('a file with any byte of its pickle changed is read or refused, never anything else', async () => {
+  for (const file of ['odd-protocol2.pth', 'odd-legacy.pth']) {
+    const bytes = await readFile(FIXTURES + file);
+    const path = join(folder, file);
+    for (let at = 0; at < 1000; at++) {
+      const changed = Buffer.from(bytes);
+      changed[at]! ^= [0x01, 0x10, 0x80, 0xff][at % 4]!;
+      await writeFile(path, changed);
+      try {
+        const state = await openStateFile(path);
+        try {
+          for (const tensor of state.tensors.values()) await tensor.read();
+        } finally {
+          await state.close();
+        }
+      } catch (caught) {
+        assert.equal((caught as Error).name, 'FleetError', `byte ${at} of ${file}: ${caught}`);
+      }
+    }
+  }
+});
+
+test('dictionaries that contain each other are refused', async () => {
+  // {'state_dict': itself}: EMPTY_DICT, memo 0, key, BINGET 0, SETITEM.
+  const pickle = Buffer.from(
+    `80027d7100580a000000${Buffer.from('state_dict').toString('hex')}6800732e`,
+    'hex',
+  );
+  const path = join(folder, 'self.pth');
+  await writeFile(path, zipSync({ 'self/data.pkl': pickle }, { level: 0 }));
+  await assert.rejects(openStateFile(path), /holds no tensors; its keys are state_dict/);
+});
+
 test('a pickle that makes a tensor reach beyond its storage is refused', async () => {
   const bytes = await readFile(`${FIXTURES}odd-protocol2.pth`);
   // The sizes (2, 3, 4) of `contiguous`: BININT1 2, 3, 4, TUPLE3.

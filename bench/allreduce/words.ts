@@ -1,0 +1,40 @@
+// What main.ts and its members say to each other. Decides the words only.
+
+import type { Compression } from '../../core/allreduce/exchange.ts';
+
+/** `ring`: float32 over direct connections; the others are exchanges over the broker. */
+export type Mode = 'ring' | Compression;
+export const MODES: readonly Mode[] = ['ring', 'none', 'bf16', 'int8'];
+
+export type Command =
+  | {
+      readonly kind: 'join';
+      readonly rank: number;
+      readonly ranks: number;
+      readonly ringPorts: readonly number[];
+      readonly url: string;
+      readonly token: string;
+    }
+  | { readonly kind: 'size'; readonly mebibytes: number }
+  | { readonly kind: 'run'; readonly mode: Mode; readonly iterations: number }
+  | { readonly kind: 'raw-receive' }
+  | { readonly kind: 'raw-send'; readonly port: number; readonly bytes: number }
+  | { readonly kind: 'leave' };
+
+export interface Ran {
+  readonly kind: 'ran';
+  readonly wallMs: number;
+  /** Of the whole process, all threads. */
+  readonly cpuMs: number;
+  /** Of the result. */
+  readonly digest: string;
+}
+
+export type Report =
+  | { readonly kind: 'started'; readonly ringPort: number }
+  | { readonly kind: 'joined' }
+  | { readonly kind: 'ready' }
+  | Ran
+  | { readonly kind: 'listening'; readonly port: number }
+  | { readonly kind: 'received'; readonly seconds: number }
+  | { readonly kind: 'sent' };
