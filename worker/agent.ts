@@ -56,6 +56,10 @@ export function createAgent(options: AgentOptions): Agent {
   /** Verifications and replays in hand. */
   const answers = new Set<Promise<void>>();
   const replays = new Map<string, AbortController>();
+  /** Runs that have been released and are not out of the house yet. */
+  const leaving = new Set<string>();
+  /** Assignments that came meanwhile: a worker that was taken for lost is released and assigned anew in one breath. */
+  const next = new Map<string, Assign>();
   let draining = false;
 
   const leases = () => [...runs.values()].map((run) => run.lease());
@@ -87,7 +91,9 @@ export function createAgent(options: AgentOptions): Agent {
       case 'start':
         return start(assign);
       case 'move':
-        return held?.assign(assign);
+        if (leaving.has(assign.runId)) next.set(assign.runId, assign);
+        else held?.assign(assign);
+        return;
       case 'ignore':
         return;
     }
@@ -98,7 +104,12 @@ export function createAgent(options: AgentOptions): Agent {
     void run.ended.then(
       () => {
         runs.delete(assign.runId);
-        if (!closing.signal.aborted) confirmRelease(assign.runId, run.generation());
+        leaving.delete(assign.runId);
+        if (closing.signal.aborted) return;
+        confirmRelease(assign.runId, run.generation());
+        const waiting = next.get(assign.runId);
+        next.delete(assign.runId);
+        if (waiting) start(waiting);
       },
       (caught: unknown) => crash(toFleetError(caught, `run ${assign.runId}`)),
     );
@@ -109,7 +120,11 @@ export function createAgent(options: AgentOptions): Agent {
     const held = runs.get(runId);
     const judgement = judgeRelease({ held: held?.generation(), generation });
     log.info({ run: runId, verb: judgement.verb }, `release: ${judgement.reason}; ${reason}`);
-    if (judgement.verb === 'end') held?.release(reason);
+    if (judgement.verb === 'end') {
+      leaving.add(runId);
+      if (generation >= (next.get(runId)?.generation ?? 0)) next.delete(runId);
+      held?.release(reason);
+    }
     if (judgement.verb === 'confirm') confirmRelease(runId, generation);
   };
   const keepAnswer = (answer: Promise<void>) => {

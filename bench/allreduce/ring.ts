@@ -40,13 +40,14 @@ export async function openRingPort(): Promise<RingPort> {
   const server = createServer({ pauseOnConnect: true, noDelay: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  // Waited for from the start: the neighbour may dial before this member is told to join.
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the ring has no port');
   return {
     port: address.port,
     async join({ rank, ranks, next }) {
       // The dialling side reads: only it can say where to. So data flows from the accepting to the dialling member.
-      const accepted = once(server, 'connection') as Promise<[Socket]>;
       const nothing = new Uint8Array(1);
       const sockets: Sockets = {
         rank,

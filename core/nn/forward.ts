@@ -4,6 +4,7 @@
 //
 // Legend: N images, H x W map, C channels, E embedding. Maps are NHWC.
 
+import { OPS } from '../spec.ts';
 import {
   avgPool,
   batchNormEval,
@@ -19,13 +20,13 @@ import {
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
 import { type Fusion, fusionOf, NO_FUSION } from './fuse.ts';
 import type { Layout, Slot } from './layout.ts';
-import type { Layer, Network } from './network.ts';
+import type { LayerGraph, Mixture, SearchLayer, Term } from './network.ts';
 
 /** PyTorch's default for every batch norm of the reference. */
 export const BATCH_NORM_EPSILON = 1e-5;
 
 export interface ForwardOptions {
-  readonly network: Network;
+  readonly network: LayerGraph;
   readonly layout: Layout;
   /** In the order of layout.parameters; a head's kernel at the end is ignored. */
   readonly parameters: readonly Tensor[];
@@ -33,6 +34,8 @@ export interface ForwardOptions {
   readonly images: Tensor;
   /** Running statistics in the order of layout.running make it evaluation mode; without them it is training mode. */
   readonly running?: readonly Tensor[];
+  /** [8 rows], the alphas of a search network's mixtures, edge by edge in the order of their rows; differentiable too. */
+  readonly alphas?: Tensor;
   /** false runs every layer by itself; for tests and for tracing inner layers. */
   readonly fuse?: boolean;
 }
@@ -55,6 +58,7 @@ export function forward(options: ForwardOptions): ForwardResult {
     fusion,
     weights: byLayer(layout.parameters, options.parameters),
     running: running === undefined ? undefined : byLayer(layout.running, running),
+    opWeights: options.alphas === undefined ? [] : opWeights(options.alphas),
     outputs: [options.images],
     statistics: [],
   };
@@ -74,15 +78,17 @@ type LayerTensors = Partial<Record<Slot['role'], Tensor>>;
 
 /** State of one pass; `outputs` and `statistics` grow layer by layer. */
 interface Pass {
-  readonly network: Network;
+  readonly network: LayerGraph;
   readonly fusion: Fusion;
   readonly weights: ReadonlyMap<number, LayerTensors>;
   readonly running: ReadonlyMap<number, LayerTensors> | undefined;
+  /** [1] each: softmax of the alphas of an edge, edge after edge. */
+  readonly opWeights: readonly Tensor[];
   readonly outputs: (Tensor | undefined)[];
   readonly statistics: Tensor[];
 }
 
-function runLayer(pass: Pass, layer: Layer, index: number): Tensor {
+function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
   switch (layer.kind) {
     case 'conv':
     case 'depthwise':
@@ -106,6 +112,8 @@ function runLayer(pass: Pass, layer: Layer, index: number): Tensor {
       return tf.slice(x as Tensor4D, [0, 1, 1, 0]);
     case 'add':
       return inputs.reduce((sum, input) => tf.add(sum, input));
+    case 'mix':
+      return tf.addN(layer.terms.map((term, i) => weighed(pass, layer, inputs[i] as Tensor, term, i)));
     case 'concat':
       return tf.concat(inputs, 3);
     case 'flatten':
@@ -116,7 +124,7 @@ function runLayer(pass: Pass, layer: Layer, index: number): Tensor {
 /** A convolution or linear layer with whatever was fused into it. */
 function runWeighted(
   pass: Pass,
-  layer: Extract<Layer, { kind: 'conv' | 'depthwise' | 'linear' }>,
+  layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' | 'linear' }>,
   index: number,
 ): Tensor {
   const { kernel, bias } = kernelOf(pass, layer, index);
@@ -130,7 +138,7 @@ function runWeighted(
 
 function kernelOf(
   pass: Pass,
-  layer: Extract<Layer, { kind: 'conv' | 'depthwise' | 'linear' }>,
+  layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' | 'linear' }>,
   index: number,
 ): { kernel: Tensor; bias: Tensor | null } {
   let kernel = weightOf(pass, index, 'weight');
@@ -154,7 +162,7 @@ function kernelOf(
  */
 function sourceOf(
   pass: Pass,
-  layer: Extract<Layer, { kind: 'conv' | 'depthwise' }>,
+  layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' }>,
   index: number,
 ): { x: Tensor; stride: number } {
   const scaling = pass.fusion.scaledBy.get(index) ?? index;
@@ -189,6 +197,28 @@ function sample(x: Tensor, stride: number, offset: number): Tensor {
   return tf.reshape(chosen, [images, rows, columns, channels]);
 }
 
+/** A summand of a mixture; a batch norm may have taken its weight on already. */
+function weighed(
+  pass: Pass,
+  layer: { readonly inputs: readonly number[] } & Mixture,
+  x: Tensor,
+  term: Term,
+  place: number,
+): Tensor {
+  return pass.fusion.weighedBy.has(layer.inputs[place] ?? -1) ? x : tf.mul(x, opWeight(pass, term));
+}
+
+function opWeight(pass: Pass, { row, column }: Term): Tensor {
+  const weight = pass.opWeights[row * OPS.length + column];
+  if (weight === undefined) throw new Error(`no alpha for op ${column} of edge ${row} was given`);
+  return weight;
+}
+
+function opWeights(alphas: Tensor): Tensor[] {
+  const edges = tf.reshape(alphas, [-1, OPS.length]);
+  return tf.split(tf.reshape(tf.softmax(edges), [-1]), alphas.size);
+}
+
 function plus(x: Tensor, bias: Tensor | null): Tensor {
   return bias === null ? x : tf.add(x, bias);
 }
@@ -197,14 +227,16 @@ function plus(x: Tensor, bias: Tensor | null): Tensor {
 function normAsAffine(pass: Pass, index: number): { scale: Tensor; shift: Tensor } {
   const { mean, variance } = runningOf(pass, index);
   const deviation = tf.sqrt(tf.add(variance, BATCH_NORM_EPSILON));
-  const { weight, bias } = pass.weights.get(index) ?? {};
-  const scale = weight === undefined ? tf.div(1, deviation) : tf.div(weight, deviation);
+  const { bias } = pass.weights.get(index) ?? {};
+  const weight = scaleOf(pass, index);
+  const scale = weight === null ? tf.div(1, deviation) : tf.div(weight, deviation);
   const shifted = tf.mul(mean, scale);
   return { scale, shift: bias === undefined ? tf.neg(shifted) : tf.sub(bias, shifted) };
 }
 
 function runBatchNorm(pass: Pass, index: number, x: Tensor): Tensor {
-  const { weight = null, bias = null } = pass.weights.get(index) ?? {};
+  const { bias = null } = pass.weights.get(index) ?? {};
+  const weight = scaleOf(pass, index);
   if (pass.running !== undefined) {
     const { mean, variance } = runningOf(pass, index);
     return batchNormEval(x, mean, variance, weight, bias, BATCH_NORM_EPSILON);
@@ -212,6 +244,13 @@ function runBatchNorm(pass: Pass, index: number, x: Tensor): Tensor {
   const { y, mean, variance } = batchNormTrain(x, weight, bias, BATCH_NORM_EPSILON);
   pass.statistics.push(mean, variance);
   return y;
+}
+
+/** Scale [C] of a batch norm: its own, or that of the mixture that reads it. */
+function scaleOf(pass: Pass, index: number): Tensor | null {
+  const term = pass.fusion.weighedBy.get(index);
+  if (term === undefined) return pass.weights.get(index)?.weight ?? null;
+  return tf.mul(tf.ones([pass.network.layers[index]?.shape.channels ?? 0]), opWeight(pass, term));
 }
 
 function outputOf(pass: Pass, index: number): Tensor {

@@ -3,7 +3,7 @@
 // before it. Both are equal in exact arithmetic and save whole passes over a map (five of each 152 PReLU-sized ones
 // in PocketNet S). Pure: forward.ts executes what is decided here.
 
-import type { Network } from './network.ts';
+import type { LayerGraph, Term } from './network.ts';
 
 export interface Fusion {
   /** Pointwise convolution -> the depthwise 1x1 whose scale its kernel takes on, with that one's stride and input. */
@@ -12,6 +12,8 @@ export interface Fusion {
   readonly normalisedBy: ReadonlyMap<number, number>;
   /** Strided depthwise 1x1 -> the crop before it: the first row and column it cuts off become where sampling starts. */
   readonly croppedBy: ReadonlyMap<number, number>;
+  /** Batch norm without scale that only a mixture reads -> the weight it has there, which becomes its scale. */
+  readonly weighedBy: ReadonlyMap<number, Term>;
   /** Layers that are not executed; an absorbed batch norm's output is its convolution's. */
   readonly absorbed: ReadonlySet<number>;
 }
@@ -20,10 +22,11 @@ export const NO_FUSION: Fusion = {
   scaledBy: new Map(),
   normalisedBy: new Map(),
   croppedBy: new Map(),
+  weighedBy: new Map(),
   absorbed: new Set(),
 };
 
-export function fusionOf(network: Network, mode: 'train' | 'eval'): Fusion {
+export function fusionOf(network: LayerGraph, mode: 'train' | 'eval'): Fusion {
   const consumers = consumerCounts(network);
   const scaledBy = new Map<number, number>();
   const normalisedBy = new Map<number, number>();
@@ -54,10 +57,25 @@ export function fusionOf(network: Network, mode: 'train' | 'eval'): Fusion {
       normalisedBy.set(input, index);
   });
   const absorbed = new Set([...scaledBy.values(), ...normalisedBy.values(), ...croppedBy.values()]);
-  return { scaledBy, normalisedBy, croppedBy, absorbed };
+  return { scaledBy, normalisedBy, croppedBy, weighedBy: weighings(network, consumers), absorbed };
 }
 
-function consumerCounts(network: Network): number[] {
+/** A weight inside the batch norm costs nothing, where a product of its own is one pass over the map forward and two back. */
+function weighings(network: LayerGraph, consumers: readonly number[]): Map<number, Term> {
+  const weighedBy = new Map<number, Term>();
+  for (const layer of network.layers) {
+    if (layer.kind !== 'mix') continue;
+    layer.inputs.forEach((input, i) => {
+      const before = network.layers[input];
+      const term = layer.terms[i];
+      if (before?.kind === 'batchNorm' && !before.affine && consumers[input] === 1 && term !== undefined)
+        weighedBy.set(input, term);
+    });
+  }
+  return weighedBy;
+}
+
+function consumerCounts(network: LayerGraph): number[] {
   const counts = network.layers.map(() => 0);
   for (const layer of network.layers)
     for (const input of layer.inputs) counts[input] = (counts[input] ?? 0) + 1;

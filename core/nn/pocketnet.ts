@@ -1,10 +1,11 @@
 // Lists the layers of a discrete PocketNet for any genotype: stem, cells with their reductions, head. The structure and the
 // module names are those of the reference (reference facts 1.1-1.6), so weights move between the two by name.
-// core/spec.ts has checked the sizes; counts and tensors are others' work.
+// core/spec.ts has checked the sizes; what an op consists of is blocks.ts', counts and tensors are others' work.
 
-import type { Genotype, Op, PocketnetSpec } from '../spec.ts';
+import type { Genotype, PocketnetSpec } from '../spec.ts';
+import { addFactorizedReduce, addOp, addSeparable } from './blocks.ts';
 import { type Cell, resolveGenotype } from './genotype.ts';
-import { type Builder, createBuilder, type Network } from './network.ts';
+import { type Builder, createBuilder, type LayerSink, type Network } from './network.ts';
 
 /** Stem channels are this times C; the search network has 3. */
 const STEM_MULTIPLIER = 4;
@@ -24,7 +25,7 @@ export function buildPocketnet(spec: PocketnetSpec): Network {
     const cell = addCell(builder, { name: `cells.${index}`, genotype, reduction, channels, ...previous });
     previous = { before: previous.last, last: cell, lastReduced: reduction };
   }
-  const output = addHead(builder, previous.last, spec.embedding);
+  const output = addHead(builder, previous.last, { embedding: spec.embedding });
   return { spec: { ...spec, genotype }, layers: builder.layers, output, embedding: spec.embedding };
 }
 
@@ -33,7 +34,7 @@ export function isReduction(index: number, layers: number): boolean {
   return index === Math.floor(layers / 3) || index === Math.floor((2 * layers) / 3) || index === layers - 1;
 }
 
-function addStem(builder: Builder, channels: number): number {
+export function addStem(builder: LayerSink, channels: number): number {
   const conv = builder.add({
     name: 'stem.0',
     module: 'stem',
@@ -57,7 +58,7 @@ function addCell(
   },
 ): number {
   const { name: module, channels, reduction } = cell;
-  const part = { builder, module, channels };
+  const part = { builder, module, channels, affine: true };
   const states = [
     cell.lastReduced
       ? addFactorizedReduce({ ...part, name: `${module}.preproc0`, input: cell.before })
@@ -80,103 +81,15 @@ function addCell(
   return builder.add({ name: module, module, inputs: states.slice(2), operation: { kind: 'concat' } });
 }
 
-interface Part {
-  readonly builder: Builder;
-  readonly module: string;
-  readonly name: string;
-  readonly input: number;
-  /** Output channels. */
-  readonly channels: number;
-}
-
-function addOp(part: Part & { op: Op; stride: number }): number {
-  const { builder, name, module, input, stride } = part;
-  switch (part.op) {
-    case 'max_pool_3x3':
-    case 'avg_pool_3x3': {
-      const kind = part.op === 'max_pool_3x3' ? 'maxPool' : 'avgPool';
-      const operation = { kind, kernel: 3, stride, padding: 1 } as const;
-      const pool = builder.add({ name: `${name}.pool`, module, inputs: [input], operation });
-      return builder.add({ name: `${name}.bn`, module, inputs: [pool], operation: AFFINE });
-    }
-    case 'skip_connect':
-      return stride === 1 ? input : addFactorizedReduce(part);
-    case 'dw_conv_1x1':
-      return addSeparable({ ...part, kernel: 1 });
-    case 'dw_conv_3x3':
-      return addSeparable({ ...part, kernel: 3 });
-    case 'dw_conv_5x5':
-      return addSeparable({ ...part, kernel: 5 });
-    case 'dw_conv_7x7':
-      return addSeparable({ ...part, kernel: 7 });
-    case 'none':
-      throw new Error('core/spec.ts lets no genotype choose none');
-  }
-}
-
-/** PReLU, depthwise, pointwise, BN; with kernel 1 it is also the cell's input layer. Nothing between the two convolutions. */
-function addSeparable(part: Part & { kernel: number; stride: number }): number {
-  const { builder, module, name, channels, kernel, stride } = part;
-  const channelsIn = builder.shapeOf(part.input).channels;
-  const window = { kernel, stride, padding: (kernel - 1) / 2 };
-  const prelu = builder.add({
-    name: `${name}.net.0`,
-    module,
-    inputs: [part.input],
-    operation: { kind: 'prelu' },
-  });
-  const depthwise = builder.add({
-    name: `${name}.net.1`,
-    module,
-    inputs: [prelu],
-    operation: { kind: 'depthwise', ...window },
-  });
-  const pointwise = builder.add({
-    name: `${name}.net.2`,
-    module,
-    inputs: [depthwise],
-    operation: { kind: 'conv', ...POINTWISE, groups: 1, channelsIn },
-    channels,
-  });
-  return builder.add({ name: `${name}.net.3`, module, inputs: [pointwise], operation: AFFINE });
-}
-
-/** Halves the map in two branches that see even and odd pixels; each makes half of the channels. */
-function addFactorizedReduce(part: Part): number {
-  const { builder, module, name, channels } = part;
-  const prelu = builder.add({
-    name: `${name}.relu`,
-    module,
-    inputs: [part.input],
-    operation: { kind: 'prelu' },
-  });
-  const cropped = builder.add({ name: `${name}.crop`, module, inputs: [prelu], operation: { kind: 'crop' } });
-  const branches = [prelu, cropped].map((input, branch) => {
-    const depthwise = builder.add({
-      name: `${name}.conv${branch + 1}1`,
-      module,
-      inputs: [input],
-      operation: { kind: 'depthwise', kernel: 1, stride: 2, padding: 0 },
-    });
-    return builder.add({
-      name: `${name}.conv${branch + 1}2`,
-      module,
-      inputs: [depthwise],
-      operation: { kind: 'conv', ...POINTWISE, groups: 1, channelsIn: builder.shapeOf(input).channels },
-      channels: channels / 2,
-    });
-  });
-  const joined = builder.add({
-    name: `${name}.join`,
-    module,
-    inputs: branches,
-    operation: { kind: 'concat' },
-  });
-  return builder.add({ name: `${name}.bn`, module, inputs: [joined], operation: AFFINE });
-}
-
-/** 1x1 to the head's width, a 7x7 global depthwise convolution, 1x1 to the embedding; no activation at the end. */
-function addHead(builder: Builder, input: number, embedding: number): number {
+/**
+ * 1x1 to the head's width, a 7x7 global depthwise convolution, 1x1 to the embedding; no activation at the end. The search
+ * network's 7x7 has groups of several channels.
+ */
+export function addHead(
+  builder: LayerSink,
+  input: number,
+  { embedding, groups }: { embedding: number; groups?: number },
+): number {
   const module = 'tail';
   const width = embedding === 512 ? 1024 : 512;
   const add = (
@@ -189,7 +102,14 @@ function addHead(builder: Builder, input: number, embedding: number): number {
   last = add(1, last, { operation: conv(builder.shapeOf(input).channels), channels: width });
   last = add(2, last, { operation: AFFINE });
   last = add(3, last, { operation: { kind: 'prelu' } });
-  last = add(4, last, { operation: { kind: 'depthwise', kernel: 7, stride: 1, padding: 0 } });
+  const whole = { kernel: 7, stride: 1, padding: 0 } as const;
+  last = add(4, last, {
+    operation:
+      groups === undefined
+        ? { kind: 'depthwise', ...whole }
+        : { kind: 'conv', ...whole, groups, channelsIn: width },
+    channels: width,
+  });
   last = add(5, last, { operation: AFFINE });
   last = add(6, last, { operation: conv(width), channels: embedding });
   return add(7, last, { operation: AFFINE });

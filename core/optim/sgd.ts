@@ -95,7 +95,8 @@ function updateRange(range: {
   }
 }
 
-function updateRunning(running: Float32Array, mean: Float32Array, offset: number): void {
+/** New = 0.9 old + 0.1 batch, from the batch statistics that begin at `offset`; for passes that change nothing else. */
+export function updateRunning(running: Float32Array, mean: Float32Array, offset: number): void {
   for (let i = 0; i < running.length; i++)
     running[i] = (1 - RUNNING_SHARE) * running[i]! + RUNNING_SHARE * mean[offset + i]!;
 }

@@ -27,18 +27,18 @@ const WORKERS = ['w1', 'w2', 'w3'];
 const FAULT_MS_MAX = 90_000;
 const RUN_MS_MAX = 240_000;
 
-/** 5 training identities x 24 images = 120 images, 16 a step: 12 epochs of 7.5 steps, a checkpoint each. */
+/** 5 training identities x 24 images = 120 images, 16 a step: 8 epochs of 7.5 steps, a checkpoint each. */
 const spec = (name: string, workers: number) => `
 kind: teacher
 name: ${name}
 network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
 data: { kind: synthetic, identities: 8, images: 24, holdout: 3, seed: 5 }
 training:
-  epochs: 12
+  epochs: 8
   batch: 16
   shards: 8
   seed: 7
-  optimizer: { learningRate: 0.05, milestones: [8] }
+  optimizer: { learningRate: 0.05, milestones: [6] }
 verification: { pairs: 40 }
 workers: { min: 1, max: ${workers} }
 `;

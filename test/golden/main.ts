@@ -19,6 +19,13 @@ if (!(scale > 0)) {
   process.exit(2);
 }
 
+// As workers compute: on one thread. TensorFlow reads these when it is loaded, hence the import below and not above.
+Object.assign(process.env, {
+  TF_CPP_MIN_LOG_LEVEL: '2',
+  TF_NUM_INTRAOP_THREADS: '1',
+  TF_NUM_INTEROP_THREADS: '1',
+  OMP_NUM_THREADS: '1',
+});
 // Loading TensorFlow's addon makes node-pre-gyp read this process's arguments and take --dir for an option of its own.
 process.argv.splice(2);
 const { checkFolder, rowText } = await import('./runner.ts');

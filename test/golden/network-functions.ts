@@ -5,6 +5,7 @@ import { forward } from '../../core/nn/forward.ts';
 import type { Layout } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { gradientsOf, normaliseImages, type TensorFunction } from '../../core/nn/step-function.ts';
+import { ALPHA_COUNT, type Supernet } from '../../core/nn/supernet.ts';
 import { concatFlat, splitFlat } from '../../core/tensor/flat.ts';
 import { type Tensor, tf } from '../../core/tensor/tf.ts';
 
@@ -91,6 +92,31 @@ export function layersFunction(
         images: normaliseImages(images as Tensor),
         fuse: false,
         ...(mode === 'eval' ? { running: splitFlat(running as Tensor, layout.running) } : {}),
+      });
+      return layers.map((layer) => pass.outputs[layer] as Tensor);
+    },
+  };
+}
+
+/** Outputs of the chosen layers of a search network in training mode. Inputs: weights, alphas, image bytes. */
+export function searchTraceFunction(
+  { network, layout, batch, fuse = true }: Omit<Options, 'network'> & { readonly network: Supernet },
+  layers: readonly number[],
+): TensorFunction {
+  return {
+    inputs: [
+      { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
+      { name: 'alphas', dtype: 'float32', shape: [ALPHA_COUNT] },
+      { name: 'images', dtype: 'uint8', shape: [batch, ...IMAGE] },
+    ],
+    build: ([weights, alphas, images]) => {
+      const pass = forward({
+        network,
+        layout,
+        parameters: splitFlat(weights as Tensor, layout.parameters),
+        alphas: alphas as Tensor,
+        images: normaliseImages(images as Tensor),
+        fuse,
       });
       return layers.map((layer) => pass.outputs[layer] as Tensor);
     },

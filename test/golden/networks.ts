@@ -241,7 +241,7 @@ function tracedLayers(network: Network, fixture: Fixture, prefix: string): { nam
   return found.sort((a, b) => a.layer - b.layer);
 }
 
-function channelMoments(values: Float32Array, channels: number): (readonly [number, number])[] {
+export function channelMoments(values: Float32Array, channels: number): (readonly [number, number])[] {
   const sums = new Float64Array(channels);
   const squares = new Float64Array(channels);
   const count = values.length / channels;
@@ -251,6 +251,6 @@ function channelMoments(values: Float32Array, channels: number): (readonly [numb
   return Array.from(sums, (sum, channel) => [sum / count, Math.sqrt(squares[channel]! / count)] as const);
 }
 
-function wholeMoments(values: Float32Array): readonly [number, number] {
+export function wholeMoments(values: Float32Array): readonly [number, number] {
   return channelMoments(values, 1)[0] ?? [Number.NaN, Number.NaN];
 }

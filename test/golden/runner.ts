@@ -10,6 +10,7 @@ import { openFixture } from './fixture.ts';
 import { checkArcface, checkKd } from './losses.ts';
 import { checkNetwork } from './networks.ts';
 import { checkRecords } from './records.ts';
+import { checkSupernet } from './supernet.ts';
 import { checkTrainSteps } from './training.ts';
 import { type CheckRow, checkVerification } from './verification.ts';
 
@@ -59,7 +60,7 @@ async function checkFile(path: string, file: string, scale: number): Promise<Out
       return checked(await checkKd(fixture, scale));
     case 'searchcnn':
     case 'supernet':
-      return unchecked('not covered yet');
+      return checked(await checkSupernet(fixture, scale));
     default:
       return unchecked('unknown kind of file');
   }

@@ -34,15 +34,19 @@ test('a real Prometheus scrapes coordinator and workers, and every metric of the
     assert.ok(wanted.length > 20, 'the dashboard asks for something');
     const missing = new Set(wanted);
     // Series of a run live as long as the run, so names are collected while the plan goes on.
-    await fleet.until((snapshot) => {
-      for (const endpoint of [fleet.metricsEndpoint, ...workers])
-        scrape(endpoint)
-          .then((text) => {
-            for (const name of metricNamesInScrape(text)) missing.delete(name);
-          })
-          .catch(() => undefined);
-      return snapshot.plans.some((p) => p.id === planIds[0] && p.state !== 'running');
-    }, 'the plan ends', 240_000);
+    await fleet.until(
+      (snapshot) => {
+        for (const endpoint of [fleet.metricsEndpoint, ...workers])
+          scrape(endpoint)
+            .then((text) => {
+              for (const name of metricNamesInScrape(text)) missing.delete(name);
+            })
+            .catch(() => undefined);
+        return snapshot.plans.some((p) => p.id === planIds[0] && p.state !== 'running');
+      },
+      'the plan ends',
+      240_000,
+    );
     for (const endpoint of [fleet.metricsEndpoint, ...workers])
       for (const name of metricNamesInScrape(await scrape(endpoint))) missing.delete(name);
     assert.deepEqual([...missing], [], 'the dashboard names metrics that no program exports');

@@ -32,6 +32,7 @@ export interface TestFleet {
   /** SIGSTOP and SIGCONT return at once; any other waits for the end, and kills after `deadlineMs`. */
   killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
   workerPid(id: string): number;
+  coordinatorPid(): number;
   /** The wires of a worker, in a fleet that was started with `damageable`. */
   wire(id: string): Wire;
   workerMetricsEndpoint(id: string): string;
@@ -135,6 +136,7 @@ export async function startFleet(options: {
       return undefined;
     },
     workerPid: (id) => workers.get(id)?.pid ?? -1,
+    coordinatorPid: () => coordinator?.pid ?? -1,
     wire(id) {
       const wire = wires.get(id);
       if (wire === undefined) throw new Error(`the wires of ${id} cannot be damaged`);

@@ -1,0 +1,101 @@
+// The functions of a search network that workers compile: loss and gradients for weights and alphas, or for alphas alone,
+// from flat vectors and a batch to one flat vector; and logits in evaluation mode. The arithmetic between the passes of a
+// search step is darts.ts'.
+//
+// Legend: b images, P weights, A alphas, S running statistics, K classes.
+
+import { oneHot, softmaxCrossEntropy } from '../loss/softmax.ts';
+import { forward } from '../nn/forward.ts';
+import type { Layout } from '../nn/layout.ts';
+import { IMAGE } from '../nn/network.ts';
+import {
+  type FunctionInput,
+  gradientsOf,
+  normaliseImages,
+  type TensorFunction,
+} from '../nn/step-function.ts';
+import { ALPHA_COUNT, type Supernet } from '../nn/supernet.ts';
+import { concatFlat, splitFlat } from '../tensor/flat.ts';
+import type { Tensor } from '../tensor/tf.ts';
+
+interface FunctionOptions {
+  readonly network: Supernet;
+  readonly layout: Layout;
+  readonly batch: number;
+  readonly fuse?: boolean;
+}
+
+/** What is differentiated; finite differences need the alphas' gradient only, which saves every filter gradient. */
+export type Wanted = 'weights-and-alphas' | 'alphas';
+
+/**
+ * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b]. Output: one vector, [P + A + S + 1] or, for alphas
+ * alone, [A + S + 1]: gradients of the mean cross entropy, batch means and unbiased variances, the loss.
+ */
+export function searchFunction(options: FunctionOptions & { readonly wanted: Wanted }): TensorFunction {
+  const { network, layout, batch, wanted } = options;
+  return {
+    inputs: [
+      ...parameterInputs(layout),
+      imagesInput(batch),
+      { name: 'labels', dtype: 'int32', shape: [batch] },
+    ],
+    build: (inputs) => {
+      const [weights, alphas, images, labels] = inputs as [Tensor, Tensor, Tensor, Tensor];
+      const normalised = normaliseImages(images);
+      const targets = oneHot(labels, network.spec.classes);
+      const both = wanted === 'weights-and-alphas';
+      const { gradients, kept } = gradientsOf({
+        tensors: [...splitFlat(weights, layout.parameters), alphas],
+        trainable: [...layout.parameters.map((slot) => both && slot.trainable), true],
+        run: (tensors) => {
+          const { embedding: logits, statistics } = forward({
+            ...options,
+            parameters: tensors.slice(0, -1),
+            alphas: tensors.at(-1) as Tensor,
+            images: normalised,
+          });
+          const loss = softmaxCrossEntropy(logits, targets);
+          return { loss, keep: [...statistics, loss] };
+        },
+      });
+      const vector = concatFlat([...(both ? gradients : gradients.slice(-1)), ...kept]);
+      for (const tensor of kept) tensor.dispose();
+      return [vector];
+    },
+  };
+}
+
+/** Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3]. Output: logits [b, K] in evaluation mode. */
+export function searchLogitsFunction(options: FunctionOptions): TensorFunction {
+  const { layout, batch } = options;
+  return {
+    inputs: [
+      ...parameterInputs(layout),
+      { name: 'running', dtype: 'float32', shape: [layout.runningCount] },
+      imagesInput(batch),
+    ],
+    build: (inputs) => {
+      const [weights, alphas, running, images] = inputs as [Tensor, Tensor, Tensor, Tensor];
+      const { embedding: logits } = forward({
+        ...options,
+        parameters: splitFlat(weights, layout.parameters),
+        alphas,
+        running: splitFlat(running, layout.running),
+        images: normaliseImages(images),
+      });
+      return [logits];
+    },
+  };
+}
+
+function parameterInputs(layout: Layout): FunctionInput[] {
+  return [
+    { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
+    { name: 'alphas', dtype: 'float32', shape: [ALPHA_COUNT] },
+  ];
+}
+
+function imagesInput(batch: number): FunctionInput {
+  return { name: 'images', dtype: 'uint8', shape: [batch, IMAGE.height, IMAGE.width, IMAGE.channels] };
+}

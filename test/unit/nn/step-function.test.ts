@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { buildNetwork } from '../../../core/nn/build.ts';
+import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
+import { layoutOf, splitVector } from '../../../core/nn/layout.ts';
+import { embeddingFunction, type TensorFunction, trainingFunction } from '../../../core/nn/step-function.ts';
+import { uniforms } from '../../../core/rng.ts';
+import { networkSchema } from '../../../core/spec.ts';
+import { compileGraph } from '../../../core/tensor/compiled.ts';
+import { tf } from '../../../core/tensor/tf.ts';
+
+const BATCH = 2;
+const CLASSES = 3;
+const LOSS = { scale: 64, margin: 0.5 };
+const SPECS = [
+  {
+    kind: 'pocketnet',
+    channels: 2,
+    layers: 4,
+    embedding: 4,
+    // Strided skips, so that both branches of a factorised reduction occur as an op too.
+    genotype: {
+      normal: [
+        [
+          ['avg_pool_3x3', 0],
+          ['dw_conv_7x7', 1],
+        ],
+        [
+          ['max_pool_3x3', 2],
+          ['skip_connect', 1],
+        ],
+        [
+          ['dw_conv_1x1', 3],
+          ['dw_conv_5x5', 0],
+        ],
+        [
+          ['avg_pool_3x3', 4],
+          ['dw_conv_3x3', 2],
+        ],
+      ],
+      reduce: [
+        [
+          ['avg_pool_3x3', 0],
+          ['skip_connect', 1],
+        ],
+        [
+          ['dw_conv_1x1', 0],
+          ['dw_conv_3x3', 1],
+        ],
+        [
+          ['skip_connect', 0],
+          ['dw_conv_7x7', 2],
+        ],
+        [
+          ['max_pool_3x3', 1],
+          ['avg_pool_3x3', 3],
+        ],
+      ],
+    },
+  },
+  { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [2, 2, 4, 4], stem: 4, embedding: 4 },
+  { kind: 'mobilefacenet', embedding: 4 },
+];
+
+const images = Uint8Array.from(uniforms(1, 'images', BATCH * 112 * 112 * 3), (value) =>
+  Math.floor(value * 256),
+);
+const labels = Int32Array.of(0, 2);
+const teacher = Float32Array.from(uniforms(1, 'teacher', BATCH * 4), (value) => value - 0.5);
+
+const setup = (spec: unknown) => {
+  const network = buildNetwork(networkSchema.parse(spec));
+  const layout = layoutOf(network, { classes: CLASSES });
+  return { network, layout, weights: initialWeights(layout, 4), running: initialRunning(layout) };
+};
+
+function compiled(
+  key: string,
+  tensorFunction: TensorFunction,
+  inputs: (Float32Array | Int32Array | Uint8Array)[],
+) {
+  const graph = compileGraph({ key, ...tensorFunction });
+  try {
+    return graph.run(inputs)[0] ?? new Float32Array();
+  } finally {
+    graph.dispose();
+  }
+}
+
+const distance = (a: Float32Array, b: Float32Array) => {
+  assert.equal(a.length, b.length);
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < a.length; i++) {
+    difference += ((a[i] ?? 0) - (b[i] ?? 0)) ** 2;
+    size += (b[i] ?? 0) ** 2;
+  }
+  return Math.sqrt(difference / size);
+};
+
+for (const spec of SPECS) {
+  test(`${spec.kind}: a step is one vector of gradient, statistics and losses, and frozen parameters get zero`, () => {
+    const { network, layout, weights } = setup(spec);
+    const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS, distillationWeight: 100 });
+    const vector = compiled(`${spec.kind}/kd`, step, [weights, images, labels, teacher]);
+    assert.equal(vector.length, layout.vectorCount);
+    assert.ok(vector.every(Number.isFinite));
+    const { gradient, statistics, losses } = splitVector(layout, vector);
+    const [loss = 0, margin = 0, distillation = 0] = losses;
+    assert.ok(Math.abs(loss - margin - distillation) < 1e-4 * loss);
+    assert.ok(distillation > 0);
+    for (const slot of layout.parameters) {
+      const own = gradient.subarray(slot.offset, slot.offset + slot.size);
+      if (!slot.trainable) assert.ok(own.every((value) => value === 0));
+    }
+    for (const slot of layout.running)
+      if (slot.role === 'running_var')
+        assert.ok(statistics.subarray(slot.offset, slot.offset + slot.size).every((value) => value >= 0));
+  });
+
+  test(`${spec.kind}: folded kernels give the embeddings of the layers one by one`, () => {
+    const { network, layout, weights, running } = setup(spec);
+    // Statistics that are neither 0 nor 1, so that a forgotten one shows.
+    for (let i = 0; i < running.length; i++) running[i] = (running[i] ?? 0) * 1.5 + 0.1;
+    const run = (fuse: boolean) =>
+      compiled(`${spec.kind}/embed/${fuse}`, embeddingFunction({ network, layout, batch: BATCH, fuse }), [
+        weights,
+        running,
+        images,
+      ]);
+    assert.ok(distance(run(true), run(false)) < 1e-5);
+  });
+}
+
+test('without a teacher there is no distillation term and no such input', () => {
+  const { network, layout, weights } = setup(SPECS[0]);
+  const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS });
+  assert.deepEqual(
+    step.inputs.map((input) => input.name),
+    ['weights', 'images', 'labels'],
+  );
+  const { losses } = splitVector(layout, compiled('plain', step, [weights, images, labels]));
+  assert.equal(losses[0], losses[1]);
+  assert.equal(losses[2], 0);
+});
+
+test('an eager step leaves no tensor behind and agrees with the compiled one', () => {
+  const { network, layout, weights } = setup(SPECS[1]);
+  const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS });
+  const before = tf.memory().numTensors;
+  let eager = new Float32Array();
+  tf.tidy(() => {
+    const inputs = [
+      tf.tensor1d(weights),
+      tf.tensor4d(Int32Array.from(images), [BATCH, 112, 112, 3], 'int32'),
+      tf.tensor1d(labels, 'int32'),
+    ];
+    const [vector] = step.build(inputs);
+    eager = new Float32Array(vector?.dataSync() ?? []);
+  });
+  assert.equal(tf.memory().numTensors, before);
+  // Two images a batch norm make rounding large; gradients differ far less than any mistake would make them.
+  assert.ok(distance(compiled('eager', step, [weights, images, labels]), eager) < 1e-3);
+});
