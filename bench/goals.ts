@@ -6,20 +6,27 @@ export interface Goal {
   readonly value: number;
   readonly target: number;
   readonly unit: string;
+  /** What the value must be of the target. */
+  readonly bound: 'at most' | 'at least';
   readonly holds: boolean;
 }
 
 /** A goal that holds while the value is at most the target. */
 export function atMost(name: string, value: number, target: number, unit: string): Goal {
-  return { name, value, target, unit, holds: value <= target };
+  return { name, value, target, unit, bound: 'at most', holds: value <= target };
+}
+
+/** A goal that holds while the value is at least the target. */
+export function atLeast(name: string, value: number, target: number, unit: string): Goal {
+  return { name, value, target, unit, bound: 'at least', holds: value >= target };
 }
 
 export const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 export function tell(goals: readonly Goal[], rows: unknown, json: boolean): void {
-  for (const { name, value, target, unit, holds } of goals)
+  for (const { name, value, target, unit, bound, holds } of goals)
     say(
-      `${holds ? 'holds' : 'MISSED'}: ${name}: ${value.toFixed(3)} ${unit}, goal at most ${target} ${unit}`,
+      `${holds ? 'holds' : 'MISSED'}: ${name}: ${value.toFixed(3)} ${unit}, goal ${bound} ${target} ${unit}`,
     );
   if (json) say(JSON.stringify({ goals, rows }));
 }

@@ -8,6 +8,7 @@ import type { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
+import { isAbsent } from '../core/net/presence.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createDriver, type Driver } from './driver.ts';
@@ -125,7 +126,7 @@ export async function startCoordinator(options: {
       registry: metrics.registry,
       healthy: () => broker.connected,
     });
-    releases.push(http.close, startTicking(driver, links));
+    releases.push(http.close, startTicking(driver, links, connection));
     void driver.failed.then((error) => {
       if (error.code === 'aborted') metrics.fencedWrite();
     });
@@ -191,7 +192,7 @@ function followBroker(options: {
   return () => undefined;
 }
 
-function startTicking(driver: Driver, links: Links): () => void {
+function startTicking(driver: Driver, links: Links, connection: NatsConnection): () => void {
   const ignore = () => undefined;
   const judge = () => {
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
@@ -202,12 +203,17 @@ function startTicking(driver: Driver, links: Links): () => void {
   }, TICK_MS);
   // The verdict about one that hung up is due at a known time; its gang stands still until then.
   const verdicts = new Set<NodeJS.Timeout>();
-  links.onDetach(() => {
+  links.onDetach((workerId, incarnation) => {
     const due = setTimeout(() => {
       verdicts.delete(due);
       judge();
     }, REDIAL_GRACE_MS + 1);
     verdicts.add(due);
+    void isAbsent(connection, { workerId, incarnation }).then((absent) => {
+      if (!absent) return;
+      links.absent(workerId, incarnation);
+      judge();
+    });
   });
   const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
   return () => {

@@ -60,7 +60,9 @@ export interface Links {
   draining(workerId: string): void;
   send(workerId: string, command: Command | RequestCommand): boolean;
   disconnect(workerId: string, incarnation: string, reason: string): void;
-  onDetach(listener: (workerId: string) => void): void;
+  /** The process that hung up is gone from the broker too; ignored when it dialled again. */
+  absent(workerId: string, incarnation: string): void;
+  onDetach(listener: (workerId: string, incarnation: string) => void): void;
   /** Judges everybody; the verdicts become inputs. */
   judge(): { workerId: string; incarnation: string; reason: string; goneAtMs?: number }[];
   close(): void;
@@ -76,7 +78,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   const { clock, log, limits } = options;
   const links = new Map<string, Link>();
   const connected = new Set<string>();
-  const listeners: ((workerId: string) => void)[] = [];
+  const listeners: Parameters<Links['onDetach']>[0][] = [];
   let judgedAtMs = clock.monotonic();
 
   /** On the wall clock: the end of its stream, or what was last heard. */
@@ -88,7 +90,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     link.stream = undefined;
     link.presence = { ...link.presence, detachedAtMs: clock.monotonic() };
     connected.delete(workerId);
-    for (const listener of listeners) listener(workerId);
+    for (const listener of listeners) listener(workerId, link.incarnation);
   }
 
   return {
@@ -162,6 +164,11 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       if (stream !== undefined) leave(workerId, link);
       stream?.end(reason);
       links.delete(workerId);
+    },
+    absent(workerId, incarnation) {
+      const link = links.get(workerId);
+      if (link === undefined || link.incarnation !== incarnation || link.stream !== undefined) return;
+      link.presence = { ...link.presence, absent: true };
     },
     onDetach(listener) {
       listeners.push(listener);

@@ -154,7 +154,7 @@ function rangeOf(
   if (newest === 0) throw refuse(`has no checkpoint yet; it is ${run.state}`);
   const to = toStage === 0 ? newest : toStage;
   if (to > newest) throw refuse(`has checkpoints up to stage ${newest}, not ${to}`);
-  if (fromStage >= to) throw refuse(`: there is nothing between stage ${fromStage} and stage ${to}`);
+  if (fromStage >= to) throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);
   return { fromStage, toStage: to };
 }
 

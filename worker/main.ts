@@ -21,6 +21,7 @@ import { createDeferred } from '../core/deferred.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
+import { answerPresence } from '../core/net/presence.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
@@ -53,6 +54,7 @@ async function main(): Promise<void> {
   releases.push(() => compute.close());
   let agent: Agent | undefined;
   const brokerLink = { up: false };
+  const incarnation = randomUUID();
   const metrics = createMetrics({
     version,
     queuedJobs: compute.queued,
@@ -101,12 +103,13 @@ async function main(): Promise<void> {
   if (config.natsUrl !== '') connectOnce(config.natsUrl);
 
   const workerId = config.id;
+  void broker.promise.then(({ control }) => answerPresence(control, { workerId, incarnation }));
   agent = createAgent({
     endpoint: config.coordinator,
     token: config.token,
     identity: {
       workerId,
-      incarnation: randomUUID(),
+      incarnation,
       version,
       host: hostname(),
       pid: process.pid,
@@ -160,6 +163,7 @@ async function connectBroker(options: {
   const store = createArtefactStore({ connection: control, clock, signal });
   const records = createRecords({ connection: control, workerId: config.id, clock, log });
   const broker: Broker = {
+    control,
     gradients,
     checkpoints: createCheckpoints({ store, clock, log, metrics }),
     records,

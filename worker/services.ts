@@ -4,6 +4,7 @@
 import type { DataPlane } from '../core/allreduce/plane.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
+import type { NatsConnection } from '../core/net/nats.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Compute } from './compute/client.ts';
 import type { Datasets } from './datasets.ts';
@@ -28,6 +29,8 @@ export interface Services {
 }
 
 export interface Broker {
+  /** Everything but gradients. */
+  readonly control: NatsConnection;
   /** Sums of gradients, in a thread and on a connection of their own. */
   readonly gradients: DataPlane;
   readonly checkpoints: Checkpoints;

@@ -118,6 +118,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const { shardFirst, shardCount } = members[rank]!;
   const ownShards = Array.from({ length: shardCount }, (_, i) => shardFirst + i);
 
+  const rooms = [...memory.layout.rooms];
   const closing = new AbortController();
   const reductions = new Map<number, Reduction>();
   /** The step that is summed next; undefined before sync has agreed on one. */
@@ -186,7 +187,11 @@ export function createExchange(options: ExchangeOptions): Exchange {
     holds: (step) => openStep === undefined || openStep === step,
     onAgreed: (step) => {
       openStep = step;
-      for (const other of reductions.keys()) if (other !== step) reductions.delete(other);
+      for (const [other, reduction] of reductions) {
+        if (other === step) continue;
+        reduction.drop();
+        reductions.delete(other);
+      }
     },
   });
 
@@ -223,7 +228,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   function addReduction(step: number): Reduction {
-    const reduction = createReduction({ plan, step, wire, memory, vectors });
+    const reduction = createReduction({ plan, step, wire, memory, vectors, rooms });
     reductions.set(step, reduction);
     return reduction;
   }

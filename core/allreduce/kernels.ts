@@ -20,8 +20,19 @@ export interface Kernels {
   encodeBf16(to: number, from: number, count: number): void;
   decodeBf16(into: number, from: number, count: number): void;
   addBf16(into: number, left: number, right: number, count: number): void;
-  /** The residual takes what the image leaves; the image that others decode is scaled by `factor`. */
-  encodeInt8(to: number, from: number, residual: number, factor: number, count: number): void;
+  /**
+   * Of `from` plus `carried`: with stride CARRIED_ALL a vector like it, with CARRIED_ONE one block for all. The residual takes what the
+   * image leaves; the image that others decode is scaled by `factor`.
+   */
+  encodeInt8(
+    to: number,
+    from: number,
+    carried: number,
+    stride: number,
+    residual: number,
+    factor: number,
+    count: number,
+  ): void;
   decodeInt8(into: number, from: number, count: number): void;
   addInt8(into: number, left: number, right: number, count: number): void;
 }
@@ -29,6 +40,8 @@ export interface Kernels {
 /** Elements in which counts come, and which share a scale in int8. */
 export const BLOCK = 256;
 export const INFINITE_BITS = 0x7f80_0000;
+export const CARRIED_ALL = BLOCK * 4;
+export const CARRIED_ONE = 0;
 
 /** What of WebAssembly is used here; Node's type definitions leave it to the DOM's. */
 declare const WebAssembly: {

@@ -12,8 +12,8 @@ export interface Layout {
   vector(index: number): number;
   /** The result, float32. */
   readonly sum: number;
-  /** Contributions of another member's node to the slices owned here; `slot` counts the others' nodes. */
-  received(slot: number, offset: number): number;
+  /** Room for one contribution of another member each: as many as may wait here for the others to their chunks. */
+  readonly rooms: readonly number[];
   /** Slices owned here as they were published. */
   published(offset: number): number;
   /** An encoded result of another while it is decoded. */
@@ -22,6 +22,8 @@ export interface Layout {
   encoded(index: number, offset: number): number;
   /** What compression left of a shard: two copies, of the open step and of the next. Only with int8. */
   residual(index: number, copy: 0 | 1): number;
+  /** A block of zeros. */
+  readonly zeros: number;
   /** Temporary of the largest chunk, by depth of the tree. */
   scratch(depth: number): number;
 }
@@ -65,25 +67,24 @@ export function layoutOf(plan: Plan, rank: number): Layout {
 
   const vectors = areas(shardCount, whole);
   const sum = area(whole);
-  const slots = foreignNodes(plan, rank).map(({ node }) => {
-    const encoding = encodingOf(node, plan);
-    return { encoding, at: area(encodedBytes(encoding, padded(own.count))) };
-  });
+  const foreign = foreignNodes(plan, rank);
+  const widest = foreign.some(({ node }) => encodingOf(node, plan) === 'none') ? 'none' : compression;
+  const chunksAtOnce = Math.min(plan.window, plan.chunks[rank]!.length);
+  const rooms = areas(foreign.length * chunksAtOnce, encodedBytes(widest, chunk));
   const published = area(encodedBytes(compression, padded(own.count)));
   const arriving = area(compression === 'none' ? 0 : encodedBytes(compression, chunk));
   const encodedArea = encodedBytes(compression, padded(plan.elements));
   const encoded = areas(compression === 'none' ? 0 : shardCount, encodedArea);
   const residuals = areas(compression === 'int8' ? shardCount * 2 : 0, whole);
+  const zeros = area(ALIGNMENT * 4);
   const scratch = areas(Math.ceil(Math.log2(Math.max(2, plan.shards))) + 1, chunk * 4);
   return {
     bytes,
     sum,
+    zeros,
     arriving,
     vector: (index) => vectors[index]!,
-    received(slot, offset) {
-      const { encoding, at } = slots[slot]!;
-      return at + encodedBytes(encoding, offset - own.offset);
-    },
+    rooms,
     published: (offset) => published + encodedBytes(compression, offset - own.offset),
     encoded: (index, offset) => encoded[index]! + encodedBytes(compression, offset),
     residual: (index, copy) => residuals[index * 2 + copy]!,

@@ -8,6 +8,7 @@
 // is kept by the slice's shard. So the numbers depend on the shards alone and not on who holds them, and a shard's
 // whole memory is one vector.
 
+import { CARRIED_ALL, CARRIED_ONE } from './kernels.ts';
 import type { ExchangeMemory } from './memory.ts';
 import { encodedBytes, encodingOf, padded } from './memory.ts';
 import type { Chunk, Plan } from './plan.ts';
@@ -52,7 +53,6 @@ export function createOwnVectors(options: {
   /** Offsets of chunks that are ready in this step. */
   const ready = new Set<number>();
   let open: 0 | 1 = 0;
-  let fresh = true;
   const next = (): 0 | 1 => (open === 0 ? 1 : 0);
   const indexOf = (shard: number): number => shard - shardFirst;
   const vectorAt = (shard: number, { offset }: Chunk): number => layout.vector(indexOf(shard)) + offset * 4;
@@ -72,12 +72,13 @@ export function createOwnVectors(options: {
     const count = padded(chunk.count);
     const exact = shard === chunk.shard;
     const to = layout.encoded(index, chunk.offset);
-    if (compression === 'int8' && !fresh)
-      kernels.add(at, at, layout.residual(index, open) + chunk.offset * 4, count);
+    if (compression === 'int8') {
+      const carried = layout.residual(index, open) + chunk.offset * 4;
+      const left = layout.residual(index, next()) + chunk.offset * 4;
+      if (exact) kernels.add(at, at, carried, count);
+      else kernels.encodeInt8(to, at, carried, CARRIED_ALL, left, 1, count);
+    } else if (!exact) kernels.encodeBf16(to, at, count);
     if (exact) return;
-    if (compression === 'int8')
-      kernels.encodeInt8(to, at, layout.residual(index, next()) + chunk.offset * 4, 1, count);
-    else kernels.encodeBf16(to, at, count);
     // Where the shard is added here and not sent, its image is what counts.
     if (summed.has(shard) || ownOffsets.has(chunk.offset))
       decode(kernels, at, { encoding: compression, at: to }, count);
@@ -87,9 +88,11 @@ export function createOwnVectors(options: {
     bytes(layout.published(offset), encodedBytes(compression, count));
 
   return {
-    start(afresh) {
+    start(fresh) {
       ready.clear();
-      fresh = afresh;
+      if (fresh && compression === 'int8')
+        for (const shard of shards)
+          floats(layout.residual(indexOf(shard), open), padded(plan.elements)).fill(0);
       const rest = padded(plan.elements) - plan.elements;
       for (const shard of shards) floats(layout.vector(indexOf(shard)) + plan.elements * 4, rest).fill(0);
     },
@@ -111,7 +114,7 @@ export function createOwnVectors(options: {
       const count = padded(chunk.count);
       if (compression === 'int8') {
         const left = layout.residual(indexOf(chunk.shard), next()) + chunk.offset * 4;
-        kernels.encodeInt8(to, at, left, factor, count);
+        kernels.encodeInt8(to, at, layout.zeros, CARRIED_ONE, left, factor, count);
       } else {
         if (factor !== 1) kernels.scale(at, at, factor, count);
         if (compression === 'bf16') kernels.encodeBf16(to, at, count);

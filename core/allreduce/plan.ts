@@ -58,15 +58,15 @@ export interface Plan {
 export const ALIGNMENT = BLOCK;
 /** With the 64-byte header a message stays within 1 MiB, the broker's own default limit. */
 export const CHUNK_ELEMENTS_MAX = 1023 * ALIGNMENT;
-/** Up to here a chunk, its partners and their sum stay in the processor's cache. */
-const CHUNK_ELEMENTS_USUAL = 512 * ALIGNMENT;
-/** Smaller messages cost more in handling than they gain in overlap (reference measurements: flat from 64 KiB). */
+/** Smaller messages cost more in handling than they gain in overlap; as float32, 64 KiB. */
 const CHUNK_ELEMENTS_MIN = 64 * ALIGNMENT;
-/** From this length on the larger chunks gain more in handling than they lose in overlap. */
-const LONG_ELEMENTS = 8 * 1024 * 1024;
-/** What may be pending at the broker for one member. */
-const PENDING_BYTES_MAX = 24 * 1024 * 1024;
+/** How much smaller numbers are on the wire: a message of 64 KiB then has more of them. */
+const RATIO: Readonly<Record<Compression, number>> = { none: 1, bf16: 2, int8: 4 };
+/** What may be pending at the broker for one member; its own default limit is 64 MB. */
+const PENDING_BYTES_MAX = 48 * 1024 * 1024;
 const WINDOW_MAX = 8;
+/** With fewer a member would wait for a result before each contribution. */
+const WINDOW_MIN = 2;
 
 export function planOf(options: {
   readonly members: readonly Member[];
@@ -79,20 +79,37 @@ export function planOf(options: {
   if (!Number.isInteger(elements) || elements < 0)
     throw new FleetError('invalidArgument', `a vector of ${elements} elements cannot be reduced`);
   const slices = slicesOf(elements, shards);
-  const chunks = members.map((member) => chunksOf(slices, member, elements));
-  const largest = Math.max(ALIGNMENT, ...chunks.flat().map(({ count }) => count)) * 4;
-  const perChunk = 2 * Math.max(1, members.length - 1) * largest;
+  const nodes = members.map((member) =>
+    travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
+  );
+  const perElement = pendingBytes(nodes, compression);
+  const most = Math.floor(PENDING_BYTES_MAX / WINDOW_MIN / perElement / ALIGNMENT) * ALIGNMENT;
+  const limits = {
+    least: CHUNK_ELEMENTS_MIN * RATIO[compression],
+    most: Math.max(CHUNK_ELEMENTS_MIN, Math.min(CHUNK_ELEMENTS_MAX, most)),
+  };
+  const chunks = members.map((member) => chunksOf(slices, member, limits));
+  const largest = Math.max(ALIGNMENT, ...chunks.flat().map(({ count }) => count));
   return {
     shards,
     elements,
     compression,
     members,
-    nodes: members.map((member) =>
-      travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
-    ),
+    nodes,
     chunks,
-    window: Math.max(1, Math.min(WINDOW_MAX, Math.floor(PENDING_BYTES_MAX / perChunk))),
+    window: Math.max(1, Math.min(WINDOW_MAX, Math.floor(PENDING_BYTES_MAX / (perElement * largest)))),
   };
+}
+
+/**
+ * For each element of a chunk, what may be under way at once to the member with most: a contribution of each node of the others, and
+ * the result of one chunk of each other.
+ */
+function pendingBytes(nodes: readonly (readonly Node[])[], compression: Compression): number {
+  const encoded = 4 / RATIO[compression];
+  const bytes = nodes.map((own) => own.reduce((sum, { size }) => sum + (size === 1 ? encoded : 4), 0));
+  const all = bytes.reduce((sum, value) => sum + value, 0);
+  return Math.max(encoded, all - Math.min(...bytes)) + Math.max(1, nodes.length - 1) * encoded;
 }
 
 /** The largest nodes inside [first, end), in order. */
@@ -150,16 +167,18 @@ export function ownedRange(chunks: readonly Chunk[]): Range {
   return { offset: first.offset, count: last.offset + last.count - first.offset };
 }
 
-function chunksOf(slices: readonly Chunk[], member: Member, elements: number): Chunk[] {
+function chunksOf(
+  slices: readonly Chunk[],
+  member: Member,
+  { least, most }: { readonly least: number; readonly most: number },
+): Chunk[] {
   const own = slices.filter(
     ({ shard, count }) =>
       count > 0 && shard >= member.shardFirst && shard < member.shardFirst + member.shardCount,
   );
   const total = own.reduce((sum, { count }) => sum + count, 0);
-  // A quarter: sending, adding and publishing then overlap even when the vector is short.
-  const quarter = Math.ceil(total / 4 / ALIGNMENT) * ALIGNMENT;
-  const most = elements >= LONG_ELEMENTS ? CHUNK_ELEMENTS_MAX : CHUNK_ELEMENTS_USUAL;
-  const size = Math.max(CHUNK_ELEMENTS_MIN, Math.min(most, quarter));
+  // In halves: one is added and published while the other is under way. More of them cost more than they gain (measured).
+  const size = Math.min(most, Math.max(least, Math.ceil(total / 2)));
   return own.flatMap((slice) => {
     // Equal parts: a short rest would cost a message like the others.
     const parts = Math.ceil(slice.count / size);

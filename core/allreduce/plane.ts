@@ -4,6 +4,7 @@
 
 import type { Worker } from 'node:worker_threads';
 import { createDeferred, type Deferred } from '../deferred.ts';
+import { digest64 } from '../digest.ts';
 import { CODES, type Code, FleetError, toFleetError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { BrokerAddress } from '../net/broker-address.ts';
@@ -208,10 +209,12 @@ function openExchange(
   const exchange: Exchange = {
     sync: async (mine) => (await ask((call) => ({ kind: 'sync', exchange: id, call, mine }))) as Synced,
     vector: (shard) => vectorView(memory, plan, shard),
-    async reduce(step, vectors, reduceOptions = {}) {
+    async reduce(step, vectors, given = {}) {
       checkVectors(plan, vectors);
       fillVectors(memory, plan, vectors);
-      await ask((call) => ({ kind: 'reduce', exchange: id, call, step, options: reduceOptions }));
+      // Here, because the thread would have to ask for the weights.
+      const digest = given.digest ?? digest64(provideState().weights);
+      await ask((call) => ({ kind: 'reduce', exchange: id, call, step, options: { ...given, digest } }));
       return memory.floats(memory.layout.sum, elements);
     },
     stats: () => statsFrom(counters),

@@ -32,6 +32,8 @@ export interface Reduction {
   take(header: Header, data: Uint8Array): void;
   /** Asks silent peers for what is missing. */
   askMissing(): void;
+  /** Gives up what has arrived: the step is not summed here. */
+  drop(): void;
   /** All contributions are sent and all chunks owned here are published: nothing of the vectors in memory is needed any more. */
   hasGivenAll(): boolean;
   fail(error: FleetError): void;
@@ -58,7 +60,9 @@ interface Peer {
 /** A chunk of this member's slices. */
 interface OwnChunk {
   readonly chunk: Chunk;
-  /** By slot: what is here of all other members' nodes. */
+  /** By slot, of all other members' nodes: where a contribution lies or was to be read to. */
+  readonly rooms: (number | undefined)[];
+  /** By slot: what is completely here. */
   readonly here: boolean[];
   missing: number;
   published: boolean;
@@ -74,8 +78,10 @@ export function createReduction(options: {
   readonly wire: Wire;
   readonly memory: ExchangeMemory;
   readonly vectors: OwnVectors;
+  /** Free rooms of the memory, shared by all steps. */
+  readonly rooms: number[];
 }): Reduction {
-  const { plan, step, wire, memory, vectors } = options;
+  const { plan, step, wire, memory, vectors, rooms } = options;
   const { layout, kernels } = memory;
   const { rank } = wire;
   const done = createDeferred<void>();
@@ -83,6 +89,7 @@ export function createReduction(options: {
   const foreign = foreignNodes(plan, rank);
   const own: OwnChunk[] = plan.chunks[rank]!.map((chunk) => ({
     chunk,
+    rooms: new Array<number | undefined>(foreign.length).fill(undefined),
     here: new Array<boolean>(foreign.length).fill(false),
     missing: foreign.length,
     published: false,
@@ -172,7 +179,19 @@ export function createReduction(options: {
       wire.stats.duplicates++;
       return 'skip';
     }
-    return memory.bytes(layout.received(slot, header.offset), encodedBytes(header.encoding, header.count));
+    return roomFor(entry, slot, header);
+  }
+
+  /** The room used last first, because it is still in the processor's cache; one that was read to in vain, again. */
+  function roomFor(entry: OwnChunk, slot: number, { encoding, count }: Header): Place {
+    const at = entry.rooms[slot] ?? rooms.pop();
+    if (at === undefined)
+      throw new FleetError('resourceExhausted', 'more contributions came than the window lets members send');
+    entry.rooms[slot] = at;
+    const bytes = encodedBytes(encoding, count);
+    // Of a ragged end float32 alone travels without its padding, which the kernels read.
+    if (encoding === 'none') memory.bytes(at + bytes, padded(count) * 4 - bytes).fill(0);
+    return memory.bytes(at, bytes);
   }
 
   function takeContribution(header: Header): void {
@@ -200,7 +219,7 @@ export function createReduction(options: {
     const received: Leaf[] = foreign.map(({ node }, slot) => ({
       node,
       encoding: encodingOf(node, plan),
-      at: layout.received(slot, offset),
+      at: entry.rooms[slot]!,
     }));
     sumRoot({
       kernels,
@@ -212,9 +231,15 @@ export function createReduction(options: {
     });
     const data = vectors.publish(chunk);
     entry.published = true;
+    leaveRooms(entry);
     wire.sendAll(resultHeader(own.indexOf(entry), chunk), data);
     chunksOpen--;
     while (own[publishedBefore]?.published) publishedBefore++;
+  }
+
+  function leaveRooms(entry: OwnChunk): void {
+    for (const at of entry.rooms) if (at !== undefined) rooms.push(at);
+    entry.rooms.fill(undefined);
   }
 
   const resultHeader = (chunk: number, { offset, count }: Chunk): Header =>
@@ -354,6 +379,7 @@ export function createReduction(options: {
       else takeMissing(header, data);
     },
     askMissing,
+    drop: () => own.forEach(leaveRooms),
     hasGivenAll: () =>
       publishedBefore === own.length && others.every(({ sent, chunks }) => sent === chunks.length),
     fail: (error) => done.reject(error),

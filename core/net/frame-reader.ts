@@ -29,7 +29,7 @@ export interface FrameReader {
 }
 
 /** Larger: fewer reads between data; smaller: less data that is read along with a line and must be copied. */
-const SCRATCH_BYTES = 16_384;
+const SCRATCH_BYTES = 2_048;
 const LINE_BYTES_MAX = 65_536;
 const NEWLINE = 10;
 const EMPTY = new Uint8Array(0);

@@ -26,3 +26,7 @@ export const logSubject = (runId: string, workerId: string): string => `pf.logs.
 export const rankSubject = (runId: string, generation: number, rank: number): string =>
   `pf.ar.${runId}.${generation}.r.${rank}`;
 export const gangSubject = (runId: string, generation: number): string => `pf.ar.${runId}.${generation}.all`;
+
+/** Answered by the worker process itself, so that the broker can say whether it is still there. */
+export const presenceSubject = (workerId: string, incarnation: string): string =>
+  `pf.presence.${workerId}.${incarnation}`;

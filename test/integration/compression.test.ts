@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { Compression, Faults, State } from '../../core/allreduce/exchange.ts';
-import { createKernels, createSharedMemory } from '../../core/allreduce/kernels.ts';
+import { CARRIED_ONE, createKernels, createSharedMemory } from '../../core/allreduce/kernels.ts';
 import { slicesOf } from '../../core/allreduce/plan.ts';
 import { createResidualStore, type ResidualStore } from '../../core/allreduce/residuals.ts';
 import { digest64 } from '../../core/digest.ts';
@@ -39,16 +39,16 @@ function image(
   compression: 'bf16' | 'int8',
 ): { image: Float32Array; left: Float32Array } {
   const count = Math.ceil(values.length / 256) * 256;
-  const memory = createSharedMemory(count * 16);
+  const memory = createSharedMemory(count * 20);
   const kernels = createKernels(memory, 'script');
   const floats = new Float32Array(memory.buffer);
   floats.set(values);
-  const [from, to, into, left] = [0, count * 4, count * 8, count * 12];
+  const [from, to, into, left, zeros] = [0, count * 4, count * 8, count * 12, count * 16];
   if (compression === 'bf16') {
     kernels.encodeBf16(to, from, count);
     kernels.decodeBf16(into, to, count);
   } else {
-    kernels.encodeInt8(to, from, left, 1, count);
+    kernels.encodeInt8(to, from, zeros, CARRIED_ONE, left, 1, count);
     kernels.decodeInt8(into, to, count);
   }
   const slice = (at: number): Float32Array => floats.slice(at / 4, at / 4 + values.length);

@@ -142,7 +142,7 @@ test('a killed worker is lost soon after its stream ended, and the survivors get
   const killedAt = world.now();
   world.kill('w2');
   world.runUntil(() => runOf(world.state, id!).generation > generation, 10_000);
-  assert.ok(world.now() - killedAt <= 600, `took ${world.now() - killedAt} ms`);
+  assert.ok(world.now() - killedAt <= 1_500, `took ${world.now() - killedAt} ms`);
   assert.deepEqual(
     runOf(world.state, id!).gang.map(({ workerId, shardFirst, shardCount }) => [
       workerId,

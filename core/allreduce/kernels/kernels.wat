@@ -156,21 +156,47 @@
         (local.set $right (i32.add (local.get $right) (i32.const 16)))
         (br $next))))
 
-  ;; float32 to int8 in blocks of 256. `residual[i]` becomes what the image leaves of from[i]; it may be `from` itself. The scale is
+  ;; float32 to int8 in blocks of 256: of x[i] = from[i] + carried[i], in which `carried` is a vector like `from` when `stride` is 1024, or
+  ;; one block for all when it is 0. `residual[i]` becomes what the image leaves of x[i]; it may be `from` or `carried` itself. The scale is
   ;; stored times `factor`, so that a receiver decodes the scaled image. A block of nothing but tiny numbers (below
   ;; 2^-119 its scale or the inverse would not be a normal number) is all zeros and stays wholly in the residual. A block
   ;; with an infinity or NaN decodes to NaN throughout, and leaves nothing. Adding 1.5 * 2^23 rounds to the nearest integer,
   ;; ties to even, and leaves it in the lower bits; i32x4.trunc_sat would be several times slower in V8.
-  (func (export "encodeInt8") (param $to i32) (param $from i32) (param $residual i32) (param $factor f32) (param $count i32)
-    (local $end i32) (local $stop i32) (local $top i32) (local $scale f32) (local $s v128) (local $inverse v128)
+  (func (export "encodeInt8")
+    (param $to i32) (param $from i32) (param $carried i32) (param $stride i32) (param $residual i32) (param $factor f32)
+    (param $count i32)
+    (local $end i32) (local $stop i32) (local $at i32) (local $top i32) (local $scale f32) (local $s v128)
+    (local $inverse v128) (local $mask v128) (local $magic v128)
     (local $a v128) (local $b v128) (local $c v128) (local $d v128)
-    (local $qa v128) (local $qb v128) (local $qc v128) (local $qd v128) (local $magic v128)
+    (local $qa v128) (local $qb v128) (local $qc v128) (local $qd v128)
+    (local.set $mask (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))
     (local.set $magic (v128.const f32x4 12582912 12582912 12582912 12582912))
     (local.set $end (i32.add (local.get $from) (i32.shl (local.get $count) (i32.const 2))))
     (block $done
       (loop $block
         (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
-        (local.set $top (call $largest (local.get $from) (i32.const 256)))
+        ;; The largest |x| of the block.
+        (local.set $a (v128.const i32x4 0 0 0 0))
+        (local.set $b (v128.const i32x4 0 0 0 0))
+        (local.set $at (i32.const 0))
+        (loop $look
+          (local.set $a (i32x4.max_s (local.get $a) (v128.and (local.get $mask)
+            (f32x4.add
+              (v128.load (i32.add (local.get $from) (local.get $at)))
+              (v128.load (i32.add (local.get $carried) (local.get $at)))))))
+          (local.set $b (i32x4.max_s (local.get $b) (v128.and (local.get $mask)
+            (f32x4.add
+              (v128.load offset=16 (i32.add (local.get $from) (local.get $at)))
+              (v128.load offset=16 (i32.add (local.get $carried) (local.get $at)))))))
+          (local.set $at (i32.add (local.get $at) (i32.const 32)))
+          (br_if $look (i32.lt_u (local.get $at) (i32.const 1024))))
+        (local.set $a (i32x4.max_s (local.get $a) (local.get $b)))
+        (local.set $a (i32x4.max_s (local.get $a)
+          (i8x16.shuffle 8 9 10 11 12 13 14 15 0 1 2 3 4 5 6 7 (local.get $a) (local.get $a))))
+        (local.set $a (i32x4.max_s (local.get $a)
+          (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $a) (local.get $a))))
+        (local.set $top (i32x4.extract_lane 0 (local.get $a)))
+        (local.set $at (i32.const 0))
         (if (i32.or (i32.lt_u (local.get $top) (i32.const 0x04000000)) (i32.ge_u (local.get $top) (i32.const 0x7f800000)))
           (then
             (memory.fill (i32.add (local.get $to) (i32.const 4)) (i32.const 0) (i32.const 256))
@@ -180,7 +206,13 @@
                 (memory.fill (local.get $residual) (i32.const 0) (i32.const 1024)))
               (else
                 (i32.store (local.get $to) (i32.const 0))
-                (memory.copy (local.get $residual) (local.get $from) (i32.const 1024))))
+                (loop $keep
+                  (v128.store (i32.add (local.get $residual) (local.get $at))
+                    (f32x4.add
+                      (v128.load (i32.add (local.get $from) (local.get $at)))
+                      (v128.load (i32.add (local.get $carried) (local.get $at)))))
+                  (local.set $at (i32.add (local.get $at) (i32.const 16)))
+                  (br_if $keep (i32.lt_u (local.get $at) (i32.const 1024))))))
             (local.set $to (i32.add (local.get $to) (i32.const 260)))
             (local.set $from (i32.add (local.get $from) (i32.const 1024)))
             (local.set $residual (i32.add (local.get $residual) (i32.const 1024))))
@@ -192,21 +224,29 @@
             (local.set $to (i32.add (local.get $to) (i32.const 4)))
             (local.set $stop (i32.add (local.get $to) (i32.const 256)))
             (loop $next
-              (local.set $a (v128.load (local.get $from)))
-              (local.set $b (v128.load offset=16 (local.get $from)))
-              (local.set $c (v128.load offset=32 (local.get $from)))
-              (local.set $d (v128.load offset=48 (local.get $from)))
+              (local.set $a (f32x4.add
+                (v128.load (local.get $from))
+                (v128.load (i32.add (local.get $carried) (local.get $at)))))
+              (local.set $b (f32x4.add
+                (v128.load offset=16 (local.get $from))
+                (v128.load offset=16 (i32.add (local.get $carried) (local.get $at)))))
+              (local.set $c (f32x4.add
+                (v128.load offset=32 (local.get $from))
+                (v128.load offset=32 (i32.add (local.get $carried) (local.get $at)))))
+              (local.set $d (f32x4.add
+                (v128.load offset=48 (local.get $from))
+                (v128.load offset=48 (i32.add (local.get $carried) (local.get $at)))))
               (local.set $qa (f32x4.add (f32x4.mul (local.get $a) (local.get $inverse)) (local.get $magic)))
               (local.set $qb (f32x4.add (f32x4.mul (local.get $b) (local.get $inverse)) (local.get $magic)))
               (local.set $qc (f32x4.add (f32x4.mul (local.get $c) (local.get $inverse)) (local.get $magic)))
               (local.set $qd (f32x4.add (f32x4.mul (local.get $d) (local.get $inverse)) (local.get $magic)))
-              (v128.store (local.get $residual) 
+              (v128.store (local.get $residual)
                 (f32x4.sub (local.get $a) (f32x4.mul (f32x4.sub (local.get $qa) (local.get $magic)) (local.get $s))))
-              (v128.store offset=16 (local.get $residual) 
+              (v128.store offset=16 (local.get $residual)
                 (f32x4.sub (local.get $b) (f32x4.mul (f32x4.sub (local.get $qb) (local.get $magic)) (local.get $s))))
-              (v128.store offset=32 (local.get $residual) 
+              (v128.store offset=32 (local.get $residual)
                 (f32x4.sub (local.get $c) (f32x4.mul (f32x4.sub (local.get $qc) (local.get $magic)) (local.get $s))))
-              (v128.store offset=48 (local.get $residual) 
+              (v128.store offset=48 (local.get $residual)
                 (f32x4.sub (local.get $d) (f32x4.mul (f32x4.sub (local.get $qd) (local.get $magic)) (local.get $s))))
               (v128.store (local.get $to)
                 (i8x16.narrow_i16x8_s
@@ -219,7 +259,9 @@
               (local.set $to (i32.add (local.get $to) (i32.const 16)))
               (local.set $from (i32.add (local.get $from) (i32.const 64)))
               (local.set $residual (i32.add (local.get $residual) (i32.const 64)))
+              (local.set $at (i32.add (local.get $at) (i32.const 64)))
               (br_if $next (i32.lt_u (local.get $to) (local.get $stop))))))
+        (local.set $carried (i32.add (local.get $carried) (local.get $stride)))
         (br $block))))
 
   ;; into[i] = image of from[i].

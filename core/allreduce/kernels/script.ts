@@ -36,13 +36,17 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     return top;
   }
 
-  function encodeBlock(to: number, from: number, residual: number, factor: number): void {
-    const top = largest(from * 4, BLOCK);
+  /** Places in elements, except `to`. */
+  function encodeBlock(to: number, from: number, carried: number, residual: number, factor: number): void {
+    const x = new Float32Array(BLOCK);
+    for (let i = 0; i < BLOCK; i++) x[i] = floats[from + i]! + floats[carried + i]!;
+    const bits = new Uint32Array(x.buffer);
+    const top = bits.reduce((most, word) => Math.max(most, word & 0x7fff_ffff), 0);
     if (top < TINY || top >= INFINITE) {
       const finite = top < INFINITE;
       words[to >>> 2] = finite ? 0 : 0x7fc0_0000;
       bytes.fill(0, to + 4, to + BLOCK_BYTES);
-      if (finite) words.copyWithin(residual, from, from + BLOCK);
+      if (finite) words.set(bits, residual);
       else words.fill(0, residual, residual + BLOCK);
       return;
     }
@@ -50,10 +54,9 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     const inverse = Math.fround(127 / floatOf(top));
     floats[to >>> 2] = scale * Math.fround(factor);
     for (let i = 0; i < BLOCK; i++) {
-      const x = floats[from + i]!;
-      const q = Math.fround(Math.fround(x * inverse) + MAGIC) - MAGIC;
+      const q = Math.fround(Math.fround(x[i]! * inverse) + MAGIC) - MAGIC;
       signed[to + 4 + i] = q;
-      floats[residual + i] = x - Math.fround(q * scale);
+      floats[residual + i] = x[i]! - Math.fround(q * scale);
     }
   }
 
@@ -85,11 +88,12 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
       for (let i = 0; i < count; i++)
         store((into >>> 2) + i, floats[(left >>> 2) + i]! + floatOf(halves[(right >>> 1) + i]! << 16));
     },
-    encodeInt8(to, from, residual, factor, count) {
+    encodeInt8(to, from, carried, stride, residual, factor, count) {
       for (let block = 0; block < count / BLOCK; block++)
         encodeBlock(
           to + block * BLOCK_BYTES,
           (from >>> 2) + block * BLOCK,
+          (carried + block * stride) >>> 2,
           (residual >>> 2) + block * BLOCK,
           factor,
         );

@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import {
   BLOCK,
+  CARRIED_ALL,
+  CARRIED_ONE,
   createKernels,
   createSharedMemory,
   INFINITE_BITS,
@@ -16,7 +18,7 @@ import { assembledModule } from '../../support/kernels.ts';
 /** Regions of one memory, far enough apart for `COUNT` elements each. */
 const COUNT = 3 * BLOCK;
 const REGION = COUNT * 4;
-const [A, B, C, D, END] = [REGION, 2 * REGION, 3 * REGION, 4 * REGION, 5 * REGION];
+const [A, B, C, D, E, END] = [REGION, 2 * REGION, 3 * REGION, 4 * REGION, 5 * REGION, 6 * REGION];
 const CANONICAL = 0x7fc0_0000;
 
 interface Bench {
@@ -163,7 +165,7 @@ test('adding is commutative to the bit', () => {
         kernels.add(C, A, B, COUNT);
         kernels.add(D, B, A, COUNT);
       });
-      assert.deepEqual(words.slice(C / 4, D / 4), words.slice(D / 4, END / 4));
+      assert.deepEqual(words.slice(C / 4, D / 4), words.slice(D / 4, E / 4));
     }),
     runs,
   );
@@ -214,32 +216,33 @@ function nearestBf16(value: number): number {
 
 test('int8 keeps each element within half a step, and image plus residual is the element', () => {
   fc.assert(
-    fc.property(vector, vector, factor, (values, accumulator, f) => {
-      const { words, floats, signed } = assertSame([values, accumulator], (kernels) => {
-        kernels.encodeInt8(C, A, D, f, COUNT);
-        kernels.decodeInt8(A, C, COUNT);
-        kernels.addInt8(B, B, C, COUNT);
+    fc.property(vector, vector, factor, fc.boolean(), (values, carried, f, all) => {
+      const { words, floats, signed } = assertSame([values, carried], (kernels) => {
+        kernels.encodeInt8(C, A, B, all ? CARRIED_ALL : CARRIED_ONE, D, f, COUNT);
+        kernels.decodeInt8(E, C, COUNT);
+        kernels.addInt8(A, A, C, COUNT);
       });
-      const given = new Float32Array(Uint32Array.from(values).buffer);
-      const added = new Float32Array(Uint32Array.from(accumulator).buffer);
+      const given = floatsOf(values);
+      const more = floatsOf(carried);
+      const x = given.map((value, i) => value + more[all ? i : i % BLOCK]!);
       for (let i = 0; i < COUNT; i++) {
-        const block = given.subarray(i - (i % BLOCK), i - (i % BLOCK) + BLOCK);
+        const block = x.subarray(i - (i % BLOCK), i - (i % BLOCK) + BLOCK);
         const top = block.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const image = floats[A / 4 + i]!;
+        const image = floats[E / 4 + i]!;
         const residual = floats[D / 4 + i]!;
-        assert.ok(Object.is(floats[B / 4 + i], Math.fround(added[i]! + image)));
+        assert.ok(Object.is(floats[A / 4 + i], Math.fround(given[i]! + image)));
         if (!Number.isFinite(top)) {
-          assert.equal(words[A / 4 + i], CANONICAL, 'the block is lost, and says so');
+          assert.equal(words[E / 4 + i], CANONICAL, 'the block is lost, and says so');
           assert.equal(residual, 0);
         } else if (top < 2 ** -119) {
           assert.equal(image, 0);
-          assert.ok(Object.is(residual, given[i]));
+          assert.ok(Object.is(residual, x[i]));
         } else {
           const q = signed[C + Math.floor(i / BLOCK) * 260 + 4 + (i % BLOCK)]!;
           assert.ok(Math.abs(q) <= 127);
           const step = Math.fround(top / 127);
           assert.ok(Math.abs(residual) <= step * 0.50001, `${residual} of ${step}`);
-          assert.equal(residual, Math.fround(given[i]! - Math.fround(q * step)));
+          assert.equal(residual, Math.fround(x[i]! - Math.fround(q * step)));
           assert.equal(image, Math.fround(q * Math.fround(step * Math.fround(f))));
         }
       }
@@ -248,18 +251,23 @@ test('int8 keeps each element within half a step, and image plus residual is the
   );
 });
 
-test('int8 may leave its residual in place of what it encoded', () => {
+test('int8 may leave its residual in place of what it encoded, or of what was carried', () => {
   fc.assert(
-    fc.property(vector, (values) => {
-      const { words } = assertSame([values, values], (kernels) => {
-        kernels.encodeInt8(C, A, D, 1, COUNT);
-        kernels.encodeInt8(C, B, B, 1, COUNT);
+    fc.property(vector, vector, (values, carried) => {
+      const { words } = assertSame([values, carried, values], (kernels) => {
+        kernels.encodeInt8(E, A, B, CARRIED_ALL, D, 1, COUNT);
+        kernels.encodeInt8(E, C, B, CARRIED_ALL, C, 1, COUNT);
+        kernels.encodeInt8(E, A, B, CARRIED_ALL, B, 1, COUNT);
       });
-      assert.deepEqual(words.slice(B / 4, C / 4), words.slice(D / 4, END / 4));
+      const region = (at: number): Uint32Array => words.slice(at / 4, (at + REGION) / 4);
+      assert.deepEqual(region(C), region(D));
+      assert.deepEqual(region(B), region(D));
     }),
     runs,
   );
 });
+
+const floatsOf = (words: readonly number[]): Float32Array => new Float32Array(Uint32Array.from(words).buffer);
 
 test('the largest absolute bits tell whether everything is finite', () => {
   fc.assert(

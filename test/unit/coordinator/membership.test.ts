@@ -13,7 +13,19 @@ test('an attached worker is lost only after more reports than the budget were mi
 test('a worker whose stream ended is lost after the time of a re-dial, not at once', () => {
   const away = { ...present, detachedAtMs: 0 };
   assert.equal(lossOf(away, REDIAL_GRACE_MS - 1, limits), undefined);
-  assert.match(lossOf(away, REDIAL_GRACE_MS, limits) ?? '', /stream ended/);
+  assert.match(
+    lossOf(away, REDIAL_GRACE_MS, limits) ?? '',
+    /stream ended and it did not dial again within 1.0 s/,
+  );
+});
+
+test('a worker whose stream ended and that is gone from the broker too is not waited for', () => {
+  const gone = { ...present, detachedAtMs: 0, absent: true };
+  assert.match(
+    lossOf(gone, 12, limits) ?? '',
+    /its stream ended, and 0.01 s later it was gone from the broker too/,
+  );
+  assert.equal(lossOf({ ...present, absent: true }, 12, limits), undefined, 'it is back on a stream');
 });
 
 test('a draining worker that hangs up has left', () => {
