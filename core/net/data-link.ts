@@ -19,7 +19,7 @@ export interface LinkOptions {
 
 export interface Link {
   readonly maxPayload: number;
-  /** One writev: the line, the head, the data where it lies. */
+  /** A line of the protocol, and what a message has after it; the data is read where it lies. */
   send(line: string, head?: Uint8Array, data?: Uint8Array): void;
   /** Resolves with the reason when the socket has ended, whoever ended it. */
   readonly ended: Promise<FleetError>;
@@ -50,9 +50,11 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const ended = new Promise<FleetError>((resolve) => {
     finish = resolve;
   });
+  /** Before the handshake is over nothing is said but the handshake. */
+  let outbox: Outbox = { send: (line) => socket.write(line) };
   const reader = createFrameReader({
     line(text) {
-      if (text === 'PING') socket.write('PONG\r\n');
+      if (text === 'PING') outbox.send('PONG\r\n');
       else if (text === 'PONG') {
         unanswered = 0;
         accept();
@@ -94,17 +96,19 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     }
     socket.write(`CONNECT ${JSON.stringify(connectOf(options, info))}\r\nPING\r\n`);
     await orEnd(accepted, ended);
+    outbox = createOutbox(socket);
     const pinging = setInterval(() => {
       if (unanswered++ >= PINGS_UNANSWERED_MAX) socket.destroy();
-      else socket.write('PING\r\n');
+      else outbox.send('PING\r\n');
     }, PING_MS);
     void ended.then(() => clearInterval(pinging));
     return {
       maxPayload: info.maxPayload,
       ended,
-      send: (line, head, data) => send(socket, line, head, data),
+      send: outbox.send,
       close() {
-        socket.end();
+        // After what is still to be flushed.
+        process.nextTick(() => socket.end());
         // A hung broker would never answer the end.
         setTimeout(() => socket.destroy(), CLOSE_MS).unref();
       },
@@ -184,19 +188,43 @@ async function orEnd<T>(wanted: Promise<T>, ended: Promise<FleetError>): Promise
   ]);
 }
 
-function send(socket: Socket, line: string, head?: Uint8Array, data?: Uint8Array): void {
-  if (head === undefined) {
-    socket.write(line, 'latin1');
-    return;
+interface Outbox {
+  send(line: string, head?: Uint8Array, data?: Uint8Array): void;
+}
+
+/** Everything that is said in one turn of the event loop goes in one writev, data from where it lies. */
+function createOutbox(socket: Socket): Outbox {
+  let corked = false;
+  /** The line end after the last message is still to come: it goes with what follows. */
+  let open = false;
+
+  function flush(): void {
+    corked = false;
+    if (open) socket.write(LINE_END);
+    open = false;
+    socket.uncork();
   }
-  const first = Buffer.allocUnsafe(line.length + head.length);
-  first.write(line, 'latin1');
-  first.set(head, line.length);
-  socket.cork();
-  socket.write(first);
-  if (data !== undefined && data.length > 0) socket.write(data);
-  socket.write(LINE_END);
-  socket.uncork();
+
+  return {
+    send(line, head, data) {
+      if (!corked) {
+        corked = true;
+        socket.cork();
+        process.nextTick(flush);
+      }
+      const text = open ? `\r\n${line}` : line;
+      open = head !== undefined;
+      if (head === undefined) {
+        socket.write(text, 'latin1');
+        return;
+      }
+      const first = Buffer.allocUnsafe(text.length + head.length);
+      first.write(text, 'latin1');
+      first.set(head, text.length);
+      socket.write(first);
+      if (data !== undefined && data.length > 0) socket.write(data);
+    },
+  };
 }
 
 interface Info {

@@ -1,9 +1,12 @@
 // The lean connection against a real broker: framing, placement, identity, encryption, outages.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { nkeys } from '@nats-io/transport-node';
 import { FleetError } from '../../core/errors.ts';
 import { connectData, type DataConnection, type Receiver } from '../../core/net/data-connection.ts';
 import { connectNats } from '../../core/net/nats.ts';
@@ -175,7 +178,7 @@ test('without echo it hears others and not itself; unsubscribed it hears nobody'
   }
 });
 
-test('a token, a user with password and a credentials-free broker all work, and a wrong one is refused at once', async () => {
+test('a user with password works, and wrong credentials are refused at once', async () => {
   await assert.rejects(
     connectData({ url: nats.url, token: 'wrong', name: 'intruder' }),
     rejectsWith('unauthenticated', /refuses the credentials of intruder/),
@@ -202,6 +205,69 @@ test('a token, a user with password and a credentials-free broker all work, and 
     await users.stop();
   }
 });
+
+test('a file of credentials works: the JWT of a user of an account, with its seed', async () => {
+  const [operator, account, user] = [nkeys.createOperator(), nkeys.createAccount(), nkeys.createUser()];
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-creds-'));
+  const accountJwt = jwtOf(operator, account, { type: 'account', limits: UNLIMITED });
+  const own = await startNats({
+    jetstream: false,
+    config: [
+      `operator: ${jwtOf(operator, operator, { type: 'operator' })}`,
+      'resolver: MEMORY',
+      `resolver_preload: { ${account.getPublicKey()}: ${accountJwt} }`,
+      '',
+    ].join('\n'),
+  });
+  try {
+    const credentialsFile = join(folder, 'user.creds');
+    const userJwt = jwtOf(account, user, { type: 'user', subs: -1, data: -1, payload: -1 });
+    writeFileSync(
+      credentialsFile,
+      `-----BEGIN NATS USER JWT-----\n${userJwt}\n------END NATS USER JWT------\n\n` +
+        `-----BEGIN USER NKEY SEED-----\n${Buffer.from(user.getSeed())}\n------END USER NKEY SEED------\n`,
+    );
+    await exchangesAllSizes(own, { credentialsFile });
+    const official = await connectNats({ url: own.url, credentialsFile, name: 'official' });
+    await official.close();
+    await assert.rejects(
+      connectData({ url: own.url, name: 'nobody' }),
+      rejectsWith('unauthenticated', /refuses the credentials of nobody/),
+    );
+    await assert.rejects(
+      connectData({ url: own.url, name: 'both', credentialsFile, token: 'too' }),
+      rejectsWith('invalidArgument', /three ways/),
+    );
+  } finally {
+    await own.stop();
+    rmSync(folder, { recursive: true });
+  }
+});
+
+const UNLIMITED = {
+  subs: -1,
+  data: -1,
+  payload: -1,
+  imports: -1,
+  exports: -1,
+  wildcards: true,
+  conn: -1,
+  leaf: -1,
+};
+
+/** What `nsc` would make: claims about one key, signed by another. */
+function jwtOf(issuer: nkeys.KeyPair, subject: nkeys.KeyPair, claims: Record<string, unknown>): string {
+  const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const body = `${part({ typ: 'JWT', alg: 'ed25519-nkey' })}.${part({
+    jti: 'test',
+    iat: 1_600_000_000,
+    iss: issuer.getPublicKey(),
+    name: 'test',
+    sub: subject.getPublicKey(),
+    nats: { ...claims, version: 2 },
+  })}`;
+  return `${body}.${Buffer.from(issuer.sign(Buffer.from(body))).toString('base64url')}`;
+}
 
 test('an encrypted connection works with the authority that signed the broker, and with no other', async () => {
   const encrypted = await startNats({

@@ -16,7 +16,10 @@ import { startTypeScript } from '../support/processes.ts';
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 
 /** 5 training identities x 10 images = 50 images; 16 a step: three epochs end after steps 4, 7 and 10. */
-const spec = (name: string, change: { workers?: number; milestones?: string; seed?: number } = {}) => `
+const spec = (
+  name: string,
+  change: { workers?: number; milestones?: string; seed?: number; compression?: string } = {},
+) => `
 kind: teacher
 name: ${name}
 network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
@@ -26,6 +29,7 @@ training:
   batch: 16
   shards: 8
   seed: ${change.seed ?? 7}
+  compression: ${change.compression ?? 'none'}
   optimizer: { learningRate: 0.05, milestones: ${change.milestones ?? '[]'} }
 verification: { pairs: 40 }
 workers: { min: ${change.workers ?? 1}, max: ${change.workers ?? 1} }
@@ -161,4 +165,15 @@ test('a checkpoint that was tampered with is found by replay and bisect, with th
     /computed again both give the same stage 1; what is stored of run-\d+ \(first \S+\) is not what its spec gives/,
   );
   assert.equal((await pocketfleet('ledger', 'verify', 'tampered')).code, 0);
+});
+
+test('compressed runs have the bytes of one worker too, and replay; they are other bytes than exact ones', async () => {
+  for (const compression of ['bf16', 'int8']) {
+    const one = await train(spec(`${compression}-alone`, { compression }));
+    const three = await train(spec(`${compression}-uneven`, { compression, workers: 3 }));
+    assert.equal(three.weightsDigest, one.weightsDigest);
+    assert.notEqual(one.weightsDigest, alone.weightsDigest);
+    const { code, output } = await pocketfleet('replay', `${compression}-uneven`);
+    assert.equal(code, 0, output);
+  }
 });
