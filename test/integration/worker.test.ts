@@ -235,7 +235,7 @@ test('a new generation stops the loop and goes on from the state in hand; an old
 });
 
 test('a run that is released and assigned anew in one breath is begun anew, the last word counts', async () => {
-  const spec = tinyRun(withTraining({ epochs: 8 }));
+  const spec = tinyRun(withTraining({ epochs: 40 }));
   const runId = 'run-again';
   const release = (generation: number) =>
     ({ $case: 'release', value: { runId, generation, reason: 'taken for lost' } }) as const;
