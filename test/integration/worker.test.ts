@@ -234,6 +234,24 @@ test('a new generation stops the loop and goes on from the state in hand; an old
   await release('run-still', 1, ['w1']);
 });
 
+test('a run that is released and assigned anew in one breath is begun anew, the last word counts', async () => {
+  const spec = tinyRun(withTraining({ epochs: 12 }));
+  const runId = 'run-anew';
+  const release = (generation: number) =>
+    ({ $case: 'release', value: { runId, generation, reason: 'taken for lost' } }) as const;
+  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
+  await coordinator.report('progress', (value) => value.runId === runId && (value.point?.step ?? 0) >= 2);
+  // As a worker hears it that comes back after it was declared lost; twice, because the second may overtake the end of the first.
+  coordinator.send('w1', release(1));
+  coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'] }));
+  coordinator.send('w1', release(3));
+  coordinator.send('w1', assignOf({ runId, generation: 5, spec, workers: ['w1'] }));
+  const end = await finished(runId);
+  assert.equal(end.generation, 5);
+  coordinator.send('w1', release(5));
+  await coordinator.report('released', (value) => value.runId === runId && value.generation === 5);
+});
+
 test('a student waits for its teacher, says so, and starts when the checkpoint arrives', async () => {
   const teacher = tinyRun({ kind: 'teacher', ...withTraining({ epochs: 1, seed: 11 }) });
   const student = tinyRun({ kind: 'student', distillation: { teacher: 'run-teacher', weight: 10 } });
