@@ -15,6 +15,8 @@ const start = performance.now();
 
 // No test needs longer; one that hangs is ended and named instead of holding the rest up for ever.
 const FILE_TIMEOUT_MS = 300_000;
+/** Files named at the end, so that whoever makes the tests slower sees where. */
+const SLOWEST = 12;
 // Whole systems of several processes: one after the other, so that their deadlines mean something on two cores.
 const HEAVY = /^test\/(integration|fault)\//;
 
@@ -25,8 +27,13 @@ if (files.length === 0) {
   process.stderr.write(`no test file has ${picks.map((p) => `"${p}"`).join(' or ')} in its path\n`);
   process.exit(1);
 }
-const { passed, failed, skipped } = await runTests(files);
+const { passed, failed, skipped, secondsOf } = await runTests(files);
 if (failed > 0) failures.push(`${failed} tests`);
+if (files.length > SLOWEST) {
+  const slowest = [...secondsOf].sort((a, b) => b[1] - a[1]).slice(0, SLOWEST);
+  const rows = slowest.map(([file, seconds]) => `  ${seconds.toFixed(1).padStart(6)} s  ${file}\n`);
+  process.stdout.write(`Most time went into\n${rows.join('')}`);
+}
 
 const seconds = ((performance.now() - start) / 1000).toFixed(0);
 if (failures.length === 0) {
@@ -62,11 +69,13 @@ async function runTests(files) {
   const reporter = new SpecReporter();
   reporter.pipe(process.stdout);
   const totals = new Map();
+  const secondsOf = new Map();
   for (const heavy of [false, true]) {
     const group = files.filter((file) => HEAVY.test(file) === heavy).map((file) => join(root, file));
     if (group.length === 0) continue;
     const options = { files: group, concurrency: heavy ? 1 : 2, timeout: FILE_TIMEOUT_MS };
     for await (const event of run(options)) {
+      addSeconds(secondsOf, event);
       const counted = summaryLine(event);
       if (counted === undefined) reporter.write(event);
       else totals.set(counted.name, (totals.get(counted.name) ?? 0) + counted.value);
@@ -79,7 +88,19 @@ async function runTests(files) {
     });
   await new Promise((resolve) => reporter.end(resolve));
   const total = (name) => totals.get(name) ?? 0;
-  return { passed: total('pass'), failed: total('fail') + total('cancelled'), skipped: total('skipped') };
+  return {
+    passed: total('pass'),
+    failed: total('fail') + total('cancelled'),
+    skipped: total('skipped'),
+    secondsOf,
+  };
+}
+
+/** Of the tests of a file; its loading is not counted. */
+function addSeconds(secondsOf, { type, data }) {
+  if ((type !== 'test:pass' && type !== 'test:fail') || data.nesting !== 0 || data.file === undefined) return;
+  const file = relative(root, data.file);
+  secondsOf.set(file, (secondsOf.get(file) ?? 0) + data.details.duration_ms / 1000);
 }
 
 /** node:test ends each run with lines such as "pass 12"; these are added up instead of printed twice. */
