@@ -41,7 +41,10 @@ export function setGang(
   for (const workerId of workerIds) send(draft, workerId, assignment(draft.state, run.id));
 }
 
-/** The run goes on without this worker: with those that stay, with others in its place, or later. */
+/**
+ * The run goes on without this worker: with those that stay and others in its place, or later if nobody stays. `workers.min` is
+ * what a run starts with; fewer that stay still go on, because their memory is ahead of every checkpoint.
+ */
 export function leaveGang(
   draft: Draft,
   run: RunState,
@@ -49,17 +52,18 @@ export function leaveGang(
 ): void {
   const { min } = run.spec.workers;
   const survivors = run.gang.map((member) => member.workerId).filter((id) => id !== change.workerId);
+  const missing = survivors.length === 0 ? 0 : Math.max(0, min - survivors.length);
   const joining =
-    survivors.length >= min || survivors.length === 0
+    missing === 0
       ? []
       : replacementsFor(draft.state, draft.context, { run, survivors, without: change.workerId });
-  const workerIds = [...survivors, ...joining.slice(0, min - survivors.length)];
-  const enough = workerIds.length >= min && survivors.length > 0;
+  const workerIds = [...survivors, ...joining.slice(0, missing)];
   setGang(draft, run, {
-    workerIds: enough ? workerIds : [],
-    reason: enough
-      ? `${change.reason}; ${workerIds.length} go on`
-      : `${change.reason}; ${survivors.length} of at least ${min} workers left`,
+    workerIds,
+    reason:
+      workerIds.length === 0
+        ? `${change.reason}; nobody is left`
+        : `${change.reason}; ${workerIds.length} go on`,
     ...(change.gone ? { gone: change.workerId } : {}),
   });
 }

@@ -188,7 +188,8 @@ test('reports of an older generation change nothing, except a stored checkpoint,
   const id = submit(teacher({ workers: { min: 2, max: 2 } }));
   const old = run(id).generation;
   give({ kind: 'lost', workerId: 'w2', incarnation: 'i', reason: 'test' });
-  assert.equal(run(id).state, 'queued');
+  assert.equal(run(id).state, 'running');
+  assert.ok(run(id).generation > old);
   const finished = report('w1', {
     kind: 'finished',
     runId: id,
@@ -206,6 +207,24 @@ test('reports of an older generation change nothing, except a stored checkpoint,
     ['run.checkpointed'],
   );
   assert.deepEqual(report('w1', stored).events, [], 'once');
+});
+
+test('a gang that falls below the minimum goes on with those left, who have more in memory than any checkpoint, and grows again', () => {
+  const { submit, gang, run, give, attach, pass } = fleet({}, {}, {});
+  const id = submit(teacher({ workers: { min: 3, max: 3 } }));
+  assert.deepEqual(gang(id), ['w1', 'w2', 'w3']);
+  for (const workerId of ['w1', 'w3']) give({ kind: 'lost', workerId, incarnation: 'i', reason: 'test' });
+  assert.deepEqual(gang(id), ['w2']);
+  assert.match(run(id).reason, /w3 was lost: test; 1 go on/);
+  attach({ workerId: 'w4' });
+  pass(CHANGE_INTERVAL_MS);
+  assert.deepEqual(gang(id), ['w2', 'w4']);
+  give({ kind: 'lost', workerId: 'w2', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', workerId: 'w4', incarnation: 'i', reason: 'test' });
+  assert.equal(run(id).state, 'queued');
+  assert.match(run(id).reason, /nobody is left/);
+  attach({ workerId: 'w5' });
+  assert.equal(run(id).state, 'queued', 'it starts with its minimum, as at first');
 });
 
 test('a student fails with its teacher, with the reason', () => {
