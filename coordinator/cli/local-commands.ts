@@ -1,4 +1,4 @@
-// Commands that need no fleet: `model describe` counts a network's layers; other commands on models are model-commands.ts',
+// Commands that need no fleet: `model describe` counts a network's layers, the search network's too; other commands on models are model-commands.ts',
 // `data sheet` is data-commands.ts'. The numbers are core/nn's.
 
 import { readFile } from 'node:fs/promises';
@@ -8,6 +8,7 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import type { Description, Row } from '../../core/nn/describe.ts';
+import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
 import { addDataCommands } from './data-commands.ts';
 import { formatCount, formatNumber } from './format.ts';
@@ -25,7 +26,17 @@ const PRESETS: Readonly<Record<string, unknown>> = {
   'iresnet-50': { kind: 'iresnet', blocks: [3, 4, 14, 3] },
   'iresnet-100': { kind: 'iresnet', blocks: [3, 13, 30, 3] },
   mobilefacenet: { kind: 'mobilefacenet' },
+  supernet: { kind: 'supernet' },
 };
+
+/** The search network; without a word of the user's as the published search had it, on CASIA-WebFace. */
+const supernetSchema = z.strictObject({
+  kind: z.literal('supernet'),
+  channels: z.int().min(2).max(512).multipleOf(2).default(16),
+  layers: z.int().min(4).max(64).default(8),
+  classes: z.int().min(2).default(10_572),
+});
+const describedSchema = z.union([networkSchema, supernetSchema]);
 
 export function addLocalCommands(program: Command): void {
   const model = program.command('model').description('look at networks, bring models in and out');
@@ -46,8 +57,9 @@ async function describeModel(
 ): Promise<void> {
   const spec = (await describedFile(name, flags)) ?? (await networkSpec(name));
   const { buildNetwork } = await import('../../core/nn/build.ts');
+  const { buildSupernet } = await import('../../core/nn/supernet.ts');
   const { describe } = await import('../../core/nn/describe.ts');
-  const description = describe(buildNetwork(spec));
+  const description = describe(spec.kind === 'supernet' ? buildSupernet(spec) : buildNetwork(spec));
   if (flags.json) {
     printJson({ network: spec, ...description });
     return;
@@ -79,11 +91,13 @@ const COUNT_COLUMNS: readonly Column<Module | Row>[] = [
 ];
 
 /** A preset, or the `network` of a YAML file (or the file itself, when it is one). */
-async function networkSpec(name: string): Promise<NetworkSpec> {
+async function networkSpec(name: string): Promise<NetworkSpec | SupernetSpec> {
   const preset = PRESETS[name];
-  if (preset !== undefined) return networkSchema.parse(preset);
+  if (preset !== undefined) return describedSchema.parse(preset);
   const value = (await yamlFile(name)) as { network?: unknown } | null;
-  const parsed = networkSchema.safeParse(value?.network ?? value);
+  const network = value?.network ?? value;
+  const isSupernet = (network as { kind?: unknown } | null)?.kind === 'supernet';
+  const parsed = (isSupernet ? supernetSchema : networkSchema).safeParse(network);
   if (parsed.success) return parsed.data;
   throw new FleetError(
     'invalidArgument',

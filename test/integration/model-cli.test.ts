@@ -46,6 +46,18 @@ test('a .pth is described, imported and exported without naming its network', as
   assert.deepEqual((await readdir(join(dir, 'out/web'))).sort(), ['group1-shard1of1.bin', 'model.json']);
 });
 
+test('published networks and the search network are described with their published counts', async () => {
+  const counts = [
+    ['pocketnet-s128', '925,632', '587.11'],
+    ['supernet', '4,156,316', '1525.30'],
+  ] as const;
+  for (const [name, parameters, mflops] of counts) {
+    const { code, out, err } = await pocketfleet('model', 'describe', name);
+    assert.equal(code, 0, err);
+    assert.match(out, new RegExp(`^${parameters} parameters, ${mflops} MFLOPs`, 'm'));
+  }
+});
+
 test('an export does not overwrite a folder that holds something', async () => {
   await writeFile(join(dir, 'keep.txt'), 'kept');
   const refused = await pocketfleet('model', 'export', PTH, '--format', 'tfjs', '-o', '.');
