@@ -19,6 +19,7 @@ import { createLinks, type Links } from './links.ts';
 import { REDIAL_GRACE_MS } from './membership.ts';
 import { createMetrics, serveMetrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
+import { type PodWatch, watchPods } from './pods.ts';
 import { createProgressBoard } from './progress.ts';
 import { createRecords } from './records.ts';
 import { createReplayer } from './replayer.ts';
@@ -126,7 +127,10 @@ export async function startCoordinator(options: {
       registry: metrics.registry,
       healthy: () => broker.connected,
     });
-    releases.push(http.close, startTicking(driver, links, connection));
+    const beat = startTicking({ driver, links, connection, pods: () => pods });
+    releases.push(http.close, beat.stop);
+    const pods = followPods({ config, clock, log, onChange: beat.judge });
+    if (pods !== undefined) releases.push(pods.close);
     void driver.failed.then((error) => {
       if (error.code === 'aborted') metrics.fencedWrite();
     });
@@ -192,10 +196,30 @@ function followBroker(options: {
   return () => undefined;
 }
 
-function startTicking(driver: Driver, links: Links, connection: NatsConnection): () => void {
+/** Outside of a cluster nobody says more of a worker than it does itself. */
+function followPods(options: {
+  config: CoordinatorConfig;
+  clock: Clock;
+  log: Logger;
+  onChange: () => void;
+}): PodWatch | undefined {
+  const { podSelector, podNamespace } = options.config;
+  if (podSelector === '') return undefined;
+  return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
+}
+
+function startTicking(options: {
+  driver: Driver;
+  links: Links;
+  connection: NatsConnection;
+  pods: () => PodWatch | undefined;
+}): { judge: () => void; stop: () => void } {
+  const { driver, links, connection, pods } = options;
   const ignore = () => undefined;
   const judge = () => {
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
+    for (const input of pods()?.judge(driver.state.workers.values()) ?? [])
+      driver.submit(input).catch(ignore);
   };
   const timer = setInterval(() => {
     judge();
@@ -216,9 +240,10 @@ function startTicking(driver: Driver, links: Links, connection: NatsConnection):
     });
   });
   const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
-  return () => {
+  const stop = () => {
     clearInterval(timer);
     clearInterval(leadTimer);
     for (const due of verdicts) clearTimeout(due);
   };
+  return { judge, stop };
 }

@@ -149,6 +149,7 @@ export type Event = { readonly atMs: number } & (
       readonly pid: number;
       readonly version: string;
       readonly metricsEndpoint: string;
+      readonly podUid: string;
       readonly reason: string;
     }
   | { readonly kind: 'worker.draining'; readonly workerId: string; readonly reason: string }

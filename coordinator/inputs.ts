@@ -32,6 +32,8 @@ export interface WorkerHello {
   readonly slots: number;
   readonly leases: readonly LeaseClaim[];
   readonly metricsEndpoint: string;
+  /** metadata.uid of its pod; empty outside of a cluster. */
+  readonly podUid: string;
 }
 
 export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
@@ -93,6 +95,13 @@ export type Input =
       readonly reason: string;
       /** When it was last there, if this coordinator has seen it. */
       readonly goneAtMs?: number;
+    }
+  /** Its pod is being taken away: the process may still run, but not for long. */
+  | {
+      readonly kind: 'leaving';
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly reason: string;
     }
   /** Time has passed. */
   | { readonly kind: 'tick' };

@@ -158,6 +158,7 @@ export interface WorkerState {
   readonly pid: number;
   readonly version: string;
   readonly metricsEndpoint: string;
+  readonly podUid: string;
   readonly changedAtMs: number;
 }
 

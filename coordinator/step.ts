@@ -53,6 +53,10 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
     case 'lost':
       loseWorker(draft, input);
       return undefined;
+    case 'leaving':
+      if (draft.state.workers.get(input.workerId)?.incarnation === input.incarnation)
+        drainWorker(draft, input.workerId, input.reason);
+      return undefined;
     case 'tick':
       return undefined;
   }
@@ -189,16 +193,20 @@ function report(draft: Draft, workerId: string, said: Report): void {
       if (run) failRun(draft, run, { ...said, workerId });
       return;
     }
-    case 'draining': {
-      if (draft.state.workers.get(workerId)?.state !== 'attached') return;
-      emit(draft, { kind: 'worker.draining', workerId, reason: 'told to stop; gives its runs to others' });
-      for (const run of runsHeldBy(draft.state, workerId))
-        leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
+    case 'draining':
+      drainWorker(draft, workerId, 'told to stop; gives its runs to others');
       return;
-    }
     case 'released':
       return;
   }
+}
+
+/** It gets nothing new, and what it holds goes on without it. */
+function drainWorker(draft: Draft, workerId: string, reason: string): void {
+  if (draft.state.workers.get(workerId)?.state !== 'attached') return;
+  emit(draft, { kind: 'worker.draining', workerId, reason });
+  for (const run of runsHeldBy(draft.state, workerId))
+    leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
 }
 
 /** The run a report is about, if it still is this worker's in this generation; otherwise the report is old and void. */

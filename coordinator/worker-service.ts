@@ -174,6 +174,7 @@ function helloOf(hello: Hello): WorkerHello {
     slots: hello.slots,
     leases: hello.leases.map(({ runId, generation }) => ({ runId, generation })),
     metricsEndpoint: hello.metricsEndpoint,
+    podUid: hello.podUid,
   };
 }
 

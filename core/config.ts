@@ -86,6 +86,16 @@ export const coordinatorConfigSchema = z.strictObject({
     .describe(
       'after a start, how long known workers have to come back before they are declared lost, milliseconds',
     ),
+  podSelector: z
+    .string()
+    .default('')
+    .describe(
+      'in a cluster: labels of the pods of the workers, which are watched so that an evicted one leaves at once; empty: not watched',
+    ),
+  podNamespace: z
+    .string()
+    .default('')
+    .describe('namespace of these pods; empty: that of the Kubernetes configuration'),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
@@ -115,6 +125,10 @@ export const workerConfigSchema = z.strictObject({
     .min(1)
     .default(1)
     .describe('threads that a CPU worker computes with; part of the device class'),
+  podUid: z
+    .string()
+    .default('')
+    .describe('metadata.uid of the pod that it runs in; empty outside of a cluster'),
   cacheDir: z.string().default('').describe('folder for compiled steps; empty: $XDG_CACHE_HOME/pocketfleet'),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });

@@ -26,6 +26,7 @@ export interface Identity {
   readonly device: Device;
   readonly slots: number;
   readonly metricsEndpoint: string;
+  readonly podUid: string;
 }
 
 export interface Agent {
@@ -63,10 +64,7 @@ export function createAgent(options: AgentOptions): Agent {
   let draining = false;
 
   const leases = () => [...runs.values()].map((run) => run.lease());
-  const hello = (): Hello => {
-    const { workerId, incarnation, version, host, pid, device, slots, metricsEndpoint } = identity;
-    return { workerId, incarnation, version, host, pid, device, slots, leases: leases(), metricsEndpoint };
-  };
+  const hello = (): Hello => ({ ...identity, leases: leases() });
   const heartbeat = (): Heartbeat => ({ leases: leases() });
 
   // The services report through the link, and the link's commands need the services: a box closes the circle.

@@ -116,6 +116,7 @@ async function main(): Promise<void> {
       device,
       slots: config.slots,
       metricsEndpoint: server.endpoint,
+      podUid: config.podUid,
     },
     services: ({ report, tell }) => ({
       workerId,

@@ -71,14 +71,16 @@ test('wrong values are refused with their path', async () => {
     ['coordinator.replicas=2', /coordinator.*replicas/s],
     ['nats.enabled=false', /nats\/external\/url/],
     ['worker.nodeSelector.gpu=true', /nodeSelector\/gpu/],
+    ['networkPolicy.apiServerCidr=nearby', /apiServerCidr/],
   ];
   for (const [value, path] of wrong)
     await assert.rejects(render('--set', value), (error: Error) => path.test(error.message), value);
 });
 
-test('every pod runs under the restricted profile, with requests, limits and probes, and without an API token', async () => {
-  for (const { name, pod } of podsOf(await render())) {
-    assert.equal(pod.automountServiceAccountToken, false, name);
+test('every pod runs under the restricted profile, with requests, limits and probes; an API token has the coordinator alone', async () => {
+  for (const { name, object, pod } of podsOf(await render())) {
+    const isCoordinator = object.kind === 'Deployment';
+    assert.equal(pod.automountServiceAccountToken, isCoordinator, name);
     assert.equal(pod.securityContext.runAsNonRoot, true, name);
     assert(pod.securityContext.runAsUser > 0, name);
     assert.equal(pod.securityContext.seccompProfile.type, 'RuntimeDefault', name);
@@ -92,6 +94,29 @@ test('every pod runs under the restricted profile, with requests, limits and pro
       assert(container.livenessProbe && container.startupProbe, name);
     }
   }
+});
+
+test('the coordinator may read pods of its namespace and nothing else, follows those of the workers, or does without', async () => {
+  const objects = await render();
+  const ofKind = (kind: string, from = objects) => from.filter((object) => object.kind === kind);
+  const [role] = ofKind('Role');
+  assert.deepEqual(role?.rules, [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }]);
+  assert.equal(ofKind('ClusterRole').length, 0);
+  const [binding] = ofKind('RoleBinding');
+  const [account] = ofKind('ServiceAccount');
+  assert.equal(binding?.subjects[0].name, account?.metadata.name);
+  assert.equal(binding?.roleRef.name, role?.metadata.name);
+  const env = (kind: string, from = objects) => ofKind(kind, from)[0]!.spec.template.spec.containers[0].env;
+  const selector: string = env('Deployment').find(
+    ({ name }: { name: string }) => name === 'POCKETFLEET_POD_SELECTOR',
+  ).value;
+  const labels = podsOf(objects).find(({ name }) => name.includes('worker'))!.object.spec.template.metadata
+    .labels;
+  for (const pair of selector.split(',')) assert.equal(labels[pair.split('=')[0]!], pair.split('=')[1], pair);
+  const without = await render('--set', 'coordinator.watchPods=false');
+  assert.deepEqual([ofKind('Role', without), ofKind('RoleBinding', without)], [[], []]);
+  assert(!JSON.stringify(env('Deployment', without)).includes('POD_SELECTOR'));
+  for (const { pod, name } of podsOf(without)) assert.equal(pod.automountServiceAccountToken, false, name);
 });
 
 test('names inside the chart resolve: selectors, ports, claims, config maps, accounts and volumes', async () => {

@@ -221,6 +221,7 @@ export function createWorld(seed: number): World {
         slots: worker.slots,
         leases,
         metricsEndpoint: '',
+        podUid: '',
       };
       if (life !== mine) return;
       const goneAtMs = links.attach(hello, stream);

@@ -93,6 +93,7 @@ export function startScriptedWorker(options: {
       slots: options.slots ?? 4,
       leases: leaseList(),
       metricsEndpoint: '',
+      podUid: '',
     };
   }
 

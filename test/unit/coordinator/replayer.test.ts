@@ -29,6 +29,7 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
       slots: 4,
       leases: [],
       metricsEndpoint: '',
+      podUid: '',
     };
     const stream = {
       send: (command: unknown) => void asked.push({ workerId: id, command: command as RequestCommand }),

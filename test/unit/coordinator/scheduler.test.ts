@@ -36,6 +36,7 @@ function fleet(...workers: Partial<WorkerHello>[]) {
       slots: 1,
       leases: [],
       metricsEndpoint: '',
+      podUid: '',
       ...worker,
     };
     connected.add(hello.workerId);
@@ -225,6 +226,19 @@ test('a gang that falls below the minimum goes on with those left, who have more
   assert.match(run(id).reason, /nobody is left/);
   attach({ workerId: 'w5' });
   assert.equal(run(id).state, 'queued', 'it starts with its minimum, as at first');
+});
+
+test('a worker whose pod is taken away leaves its gangs at once and gets nothing new; a verdict on an earlier process is void', () => {
+  const { submit, gang, run, give } = fleet({}, {});
+  const id = submit(teacher({ workers: { min: 1, max: 2 } }));
+  assert.deepEqual(gang(id), ['w1', 'w2']);
+  give({ kind: 'leaving', workerId: 'w2', incarnation: 'an earlier one', reason: 'its pod is evicted' });
+  assert.deepEqual(gang(id), ['w1', 'w2']);
+  give({ kind: 'leaving', workerId: 'w2', incarnation: 'i', reason: 'its pod is evicted' });
+  assert.deepEqual(gang(id), ['w1']);
+  assert.match(run(id).reason, /w2 drains/);
+  give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  assert.equal(run(id).state, 'queued', 'the one that leaves is no replacement');
 });
 
 test('a student fails with its teacher, with the reason', () => {

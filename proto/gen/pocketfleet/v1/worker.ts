@@ -61,6 +61,11 @@ export interface Hello {
   leases: Lease[];
   /** Endpoint of the worker's metrics server, host:port. */
   metricsEndpoint: string;
+  /**
+   * The pod that the process runs in, by metadata.uid, so that what Kubernetes says of the pod can be told from what it said of
+   * an earlier one of the same name. Empty outside of a cluster.
+   */
+  podUid: string;
 }
 
 export interface Device {
@@ -539,6 +544,7 @@ function createBaseHello(): Hello {
     slots: 0,
     leases: [],
     metricsEndpoint: "",
+    podUid: "",
   };
 }
 
@@ -570,6 +576,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.metricsEndpoint !== "") {
       writer.uint32(74).string(message.metricsEndpoint);
+    }
+    if (message.podUid !== "") {
+      writer.uint32(82).string(message.podUid);
     }
     return writer;
   },
@@ -659,6 +668,14 @@ export const Hello: MessageFns<Hello> = {
             message.metricsEndpoint = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.podUid = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -689,6 +706,11 @@ export const Hello: MessageFns<Hello> = {
         ? globalThis.String(object.metricsEndpoint)
         : isSet(object.metrics_endpoint)
         ? globalThis.String(object.metrics_endpoint)
+        : "",
+      podUid: isSet(object.podUid)
+        ? globalThis.String(object.podUid)
+        : isSet(object.pod_uid)
+        ? globalThis.String(object.pod_uid)
         : "",
     };
   },
@@ -722,6 +744,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.metricsEndpoint !== "") {
       obj.metricsEndpoint = message.metricsEndpoint;
     }
+    if (message.podUid !== "") {
+      obj.podUid = message.podUid;
+    }
     return obj;
   },
 
@@ -741,6 +766,7 @@ export const Hello: MessageFns<Hello> = {
     message.slots = object.slots ?? 0;
     message.leases = object.leases?.map((e) => Lease.fromPartial(e)) || [];
     message.metricsEndpoint = object.metricsEndpoint ?? "";
+    message.podUid = object.podUid ?? "";
     return message;
   },
 };
