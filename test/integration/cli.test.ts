@@ -9,28 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { SubmitRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { pocketfleet } from '../support/cli.ts';
 import { evaluation, plan, run, snapshot, sweep, trial, worker } from '../unit/cli/messages.ts';
 import { type Script, startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
-
-interface Ended {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
-
-function pocketfleet(args: readonly string[], cwd = process.cwd()): Promise<Ended> {
-  const main = join(import.meta.dirname, '../../coordinator/cli/main.ts');
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...args], { cwd });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
-}
 
 async function fleet(t: { after(f: () => void): void }, script: Script) {
   const scripted = await startScriptedFleet(script);

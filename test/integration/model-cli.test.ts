@@ -2,7 +2,6 @@
 // file on every kind of benchmark.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +11,7 @@ import { mirror } from '../../core/data/pixels.ts';
 import { parseVerificationBin } from '../../core/data/verification-bin.ts';
 import { exportSafetensors, readModel } from '../../core/model/export.ts';
 import { evaluatePairs } from '../../core/verify/roc.ts';
+import { pocketfleet as runPocketfleet } from '../support/cli.ts';
 import { EXPORTED_NETWORKS, embeddingsOf, testModel } from '../support/models.ts';
 import { drawnFaces, verificationBin, writeIjb, writeMegaface } from '../support/verification-sets.ts';
 
@@ -135,18 +135,4 @@ async function expectedPairs(bin: Buffer) {
   });
 }
 
-function pocketfleet(...args: string[]): Promise<{ code: number | null; out: string; err: string }> {
-  const main = join(import.meta.dirname, '../../coordinator/cli/main.ts');
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...args], {
-    cwd: dir,
-  });
-  let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk) => {
-    out += chunk;
-  });
-  child.stderr.on('data', (chunk) => {
-    err += chunk;
-  });
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, err })));
-}
+const pocketfleet = (...args: string[]) => runPocketfleet(args, dir);

@@ -8,6 +8,7 @@ import type { Network } from '../../core/nn/network.ts';
 import { embeddingFunction } from '../../core/nn/step-function.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
 import { compileGraph } from '../../core/tensor/compiled.ts';
+import { OWN_CELLS } from './genotypes.ts';
 import { numbers } from './tensors.ts';
 
 export interface TestModel {
@@ -103,42 +104,11 @@ export const EXPORTED_NETWORKS = {
     layers: 5,
     embedding: 8,
     genotype: {
-      normal: [
-        [
-          ['avg_pool_3x3', 0],
-          ['dw_conv_7x7', 1],
-        ],
-        [
-          ['max_pool_3x3', 2],
-          ['skip_connect', 1],
-        ],
-        [
-          ['dw_conv_1x1', 3],
-          ['dw_conv_5x5', 0],
-        ],
-        [
-          ['skip_connect', 4],
-          ['skip_connect', 0],
-        ],
-      ],
-      reduce: [
-        [
-          ['avg_pool_3x3', 0],
-          ['skip_connect', 1],
-        ],
-        [
-          ['dw_conv_1x1', 0],
-          ['dw_conv_3x3', 1],
-        ],
-        [
-          ['skip_connect', 0],
-          ['dw_conv_7x7', 2],
-        ],
-        [
-          ['max_pool_3x3', 1],
-          ['avg_pool_3x3', 3],
-        ],
-      ],
+      ...OWN_CELLS,
+      normal: OWN_CELLS.normal.with(3, [
+        ['skip_connect', 4],
+        ['skip_connect', 0],
+      ]),
     },
   }),
   'an IResNet': networkSchema.parse({

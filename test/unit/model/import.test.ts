@@ -7,7 +7,8 @@ import { after, test } from 'node:test';
 import { exportSafetensors } from '../../../core/model/export.ts';
 import { importModel, inspectModel, modelFile } from '../../../core/model/import.ts';
 import { readSafetensors, writeSafetensors } from '../../../core/model/safetensors.ts';
-import { genotypeSchema, networkSchema, pocketnetSchema } from '../../../core/spec.ts';
+import { networkSchema, pocketnetSchema } from '../../../core/spec.ts';
+import { OWN_CELLS } from '../../support/genotypes.ts';
 import { channelsLastBytes, embeddingsOf, testModel, worstError } from '../../support/models.ts';
 
 const FIXTURES = new URL('../../fixtures/pytorch/', import.meta.url).pathname;
@@ -80,55 +81,16 @@ for (const [title, specs] of Object.entries(families))
     }
   });
 
-const OTHER_CELLS = genotypeSchema.parse({
-  normal: [
-    [
-      ['avg_pool_3x3', 0],
-      ['dw_conv_7x7', 1],
-    ],
-    [
-      ['max_pool_3x3', 2],
-      ['skip_connect', 1],
-    ],
-    [
-      ['dw_conv_1x1', 3],
-      ['dw_conv_5x5', 0],
-    ],
-    [
-      ['avg_pool_3x3', 4],
-      ['dw_conv_3x3', 2],
-    ],
-  ],
-  reduce: [
-    [
-      ['avg_pool_3x3', 0],
-      ['skip_connect', 1],
-    ],
-    [
-      ['dw_conv_1x1', 0],
-      ['dw_conv_3x3', 1],
-    ],
-    [
-      ['skip_connect', 0],
-      ['dw_conv_7x7', 2],
-    ],
-    [
-      ['max_pool_3x3', 1],
-      ['avg_pool_3x3', 3],
-    ],
-  ],
-});
-
 test('cells of its own are refused without a genotype, and recognised with one', async () => {
-  const model = testModel({ ...CASIA_TINY, genotype: OTHER_CELLS });
+  const model = testModel({ ...CASIA_TINY, genotype: OWN_CELLS });
   const path = await withoutMetadata(model, 'own.safetensors');
   await assert.rejects(
     inspectModel(path),
     /normal cell: pool\+dw_conv_7x7, pool\+skip, .*reduction cell: pool\+strided skip.*neither which input.*nor maximum from average pooling; give its genotype/,
   );
-  const found = await importModel(path, { kind: 'genotype', genotype: OTHER_CELLS });
+  const found = await importModel(path, { kind: 'genotype', genotype: OWN_CELLS });
   assert.deepEqual(found.weights, model.weights);
-  const golden = await withMetadata(model, 'golden.safetensors', { genotype: JSON.stringify(OTHER_CELLS) });
+  const golden = await withMetadata(model, 'golden.safetensors', { genotype: JSON.stringify(OWN_CELLS) });
   assert.deepEqual((await inspectModel(golden)).network, model.network);
 });
 
@@ -139,7 +101,7 @@ test('a network that does not fit is told by its first tensor', async () => {
     /casia.safetensors: tensor stem.0.weight is \[16,3,3,3\], \[32,3,3,3\] in pocketnet/,
   );
   await assert.rejects(
-    inspectModel(path, { kind: 'genotype', genotype: OTHER_CELLS }),
+    inspectModel(path, { kind: 'genotype', genotype: OWN_CELLS }),
     /pocketnet has a tensor cells.0.dag.0.0.bn.weight \[4\], the file has not/,
   );
   const file = readSafetensors(readFileSync(path));

@@ -8,6 +8,7 @@ import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec.ts';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
 import { tf } from '../../../core/tensor/tf.ts';
+import { OWN_CELLS } from '../../support/genotypes.ts';
 
 const BATCH = 2;
 const CLASSES = 3;
@@ -18,45 +19,7 @@ const SPECS = [
     channels: 2,
     layers: 4,
     embedding: 4,
-    // Strided skips, so that both branches of a factorised reduction occur as an op too.
-    genotype: {
-      normal: [
-        [
-          ['avg_pool_3x3', 0],
-          ['dw_conv_7x7', 1],
-        ],
-        [
-          ['max_pool_3x3', 2],
-          ['skip_connect', 1],
-        ],
-        [
-          ['dw_conv_1x1', 3],
-          ['dw_conv_5x5', 0],
-        ],
-        [
-          ['avg_pool_3x3', 4],
-          ['dw_conv_3x3', 2],
-        ],
-      ],
-      reduce: [
-        [
-          ['avg_pool_3x3', 0],
-          ['skip_connect', 1],
-        ],
-        [
-          ['dw_conv_1x1', 0],
-          ['dw_conv_3x3', 1],
-        ],
-        [
-          ['skip_connect', 0],
-          ['dw_conv_7x7', 2],
-        ],
-        [
-          ['max_pool_3x3', 1],
-          ['avg_pool_3x3', 3],
-        ],
-      ],
-    },
+    genotype: OWN_CELLS,
   },
   { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [2, 2, 4, 4], stem: 4, embedding: 4 },
   { kind: 'mobilefacenet', embedding: 4 },
