@@ -15,8 +15,9 @@ import {
   groupedConv2d,
   linear,
   maxPool,
-  prelu,
+  prelus,
 } from '../tensor/ops.ts';
+import { sample } from '../tensor/sample.ts';
 import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
 import { type Fusion, fusionOf, NO_FUSION } from './fuse.ts';
 import type { Layout, Slot } from './layout.ts';
@@ -63,8 +64,9 @@ export function forward(options: ForwardOptions): ForwardResult {
     statistics: [],
   };
   network.layers.forEach((layer, index) => {
-    if (index === 0 || fusion.absorbed.has(index)) return;
-    const output = runLayer(pass, layer, index);
+    if (index === 0 || fusion.absorbed.has(index) || pass.outputs[index] !== undefined) return;
+    const same = fusion.sameAs.get(index);
+    const output = same === undefined ? runLayer(pass, layer, index) : outputOf(pass, same);
     pass.outputs[index] = output;
     const norm = fusion.normalisedBy.get(index);
     if (norm !== undefined) pass.outputs[norm] = output;
@@ -103,7 +105,7 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'batchNorm':
       return runBatchNorm(pass, index, x);
     case 'prelu':
-      return prelu(x, weightOf(pass, index, 'weight'));
+      return runPrelus(pass, index, x);
     case 'maxPool':
       return maxPool(x, layer.kernel, layer.stride, layer.padding);
     case 'avgPool':
@@ -119,6 +121,19 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'flatten':
       return flattenChw(x);
   }
+}
+
+/** This PReLU and all others of the same map, whose outputs are then there before their turn. */
+function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
+  const together = pass.fusion.together.get(index) ?? [index];
+  const outputs = prelus(
+    x,
+    together.map((layer) => weightOf(pass, layer, 'weight')),
+  );
+  together.forEach((layer, i) => {
+    pass.outputs[layer] = outputs[i];
+  });
+  return outputOf(pass, index);
 }
 
 /** A convolution or linear layer with whatever was fused into it. */
@@ -155,11 +170,7 @@ function kernelOf(
   return { kernel, bias };
 }
 
-/**
- * What a convolution reads and with which stride. A strided 1x1 reads a sampled map with stride 1: it only ever sees those
- * pixels, and oneDNN's backward kernel for a strided 1x1 with few channels writes beyond its buffers
- * (libtensorflow 2.21, 4 -> 8 channels on 56 pixels: heap corruption within 40 runs).
- */
+/** What a convolution reads and with which stride: a strided 1x1 reads a sampled map with stride 1, from an absorbed crop on. */
 function sourceOf(
   pass: Pass,
   layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' }>,
@@ -173,28 +184,6 @@ function sourceOf(
   const stride = window?.kind === 'conv' || window?.kind === 'depthwise' ? window.stride : 1;
   if (layer.kernel !== 1 || layer.padding !== 0 || stride === 1) return { x, stride };
   return { x: sample(x, stride, crop === undefined ? 0 : 1), stride: 1 };
-}
-
-/**
- * Every `stride`-th row and column from `offset` on. A row of blocks is seen as [H/s, s, W/s, s C], in which the wanted pixels
- * are one slice: a plain copy whose gradient is a plain padding.
- */
-function sample(x: Tensor, stride: number, offset: number): Tensor {
-  const [images, height, width, channels] = x.shape as [number, number, number, number];
-  const missing = (length: number): number => Math.ceil(length / stride) * stride - length;
-  const whole =
-    missing(height) + missing(width) === 0
-      ? x
-      : tf.pad(x, [
-          [0, 0],
-          [0, missing(height)],
-          [0, missing(width)],
-          [0, 0],
-        ]);
-  const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
-  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]);
-  const chosen = tf.slice(blocks, [0, 0, offset, 0, offset * channels], [images, rows, 1, columns, channels]);
-  return tf.reshape(chosen, [images, rows, columns, channels]);
 }
 
 /** A summand of a mixture; a batch norm may have taken its weight on already. */

@@ -1,7 +1,8 @@
 // Which layers a network can do without: a depthwise 1x1 is a scale of each channel and goes into the kernel of the pointwise
 // convolution behind it; in evaluation a batch norm is a scale and a shift and goes into the convolution or linear layer
 // before it. Both are equal in exact arithmetic and save whole passes over a map (five of each 152 PReLU-sized ones
-// in PocketNet S). Pure: forward.ts executes what is decided here.
+// in PocketNet S). And which layers read the same map, so that their common work is done once: PReLUs run together, equal
+// pools are one. Pure: forward.ts executes what is decided here.
 
 import type { LayerGraph, Term } from './network.ts';
 
@@ -14,6 +15,10 @@ export interface Fusion {
   readonly croppedBy: ReadonlyMap<number, number>;
   /** Batch norm without scale that only a mixture reads -> the weight it has there, which becomes its scale. */
   readonly weighedBy: ReadonlyMap<number, Term>;
+  /** First PReLU of a map that several read -> all of them, itself included. */
+  readonly together: ReadonlyMap<number, readonly number[]>;
+  /** Pool -> an earlier one of the same map with the same window: a genotype may choose it on several edges. */
+  readonly sameAs: ReadonlyMap<number, number>;
   /** Layers that are not executed; an absorbed batch norm's output is its convolution's. */
   readonly absorbed: ReadonlySet<number>;
 }
@@ -23,6 +28,8 @@ export const NO_FUSION: Fusion = {
   normalisedBy: new Map(),
   croppedBy: new Map(),
   weighedBy: new Map(),
+  together: new Map(),
+  sameAs: new Map(),
   absorbed: new Set(),
 };
 
@@ -57,7 +64,39 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval'): Fusion {
       normalisedBy.set(input, index);
   });
   const absorbed = new Set([...scaledBy.values(), ...normalisedBy.values(), ...croppedBy.values()]);
-  return { scaledBy, normalisedBy, croppedBy, weighedBy: weighings(network, consumers), absorbed };
+  return {
+    scaledBy,
+    normalisedBy,
+    croppedBy,
+    weighedBy: weighings(network, consumers),
+    together: prelusTogether(network),
+    sameAs: equalPools(network),
+    absorbed,
+  };
+}
+
+function prelusTogether(network: LayerGraph): Map<number, number[]> {
+  const byInput = new Map<number, number[]>();
+  network.layers.forEach((layer, index) => {
+    const input = layer.inputs[0];
+    if (layer.kind === 'prelu' && input !== undefined)
+      byInput.set(input, [...(byInput.get(input) ?? []), index]);
+  });
+  return new Map([...byInput.values()].filter((all) => all.length > 1).map((all) => [all[0] as number, all]));
+}
+
+function equalPools(network: LayerGraph): Map<number, number> {
+  const firsts = new Map<string, number>();
+  const sameAs = new Map<number, number>();
+  network.layers.forEach((layer, index) => {
+    if (layer.kind !== 'maxPool' && layer.kind !== 'avgPool') return;
+    const { kind, inputs, kernel, stride, padding } = layer;
+    const key = JSON.stringify([kind, inputs, kernel, stride, padding]);
+    const first = firsts.get(key);
+    if (first === undefined) firsts.set(key, index);
+    else sameAs.set(index, first);
+  });
+  return sameAs;
 }
 
 /** A weight inside the batch norm costs nothing, where a product of its own is one pass over the map forward and two back. */

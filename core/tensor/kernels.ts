@@ -43,6 +43,24 @@ export function executeOne(
   return execute(name, attributes, inputs)[0]!;
 }
 
+const FLOAT = (): OpAttribute => attr.type('T', DT.float32);
+
+/** One of the operations on float32 that have no attribute but the type, such as Relu, AddV2 or ReluGrad. */
+export const elementwise = (name: string, ...inputs: readonly Tensor[]): Tensor =>
+  executeOne(name, [FLOAT()], inputs);
+
+/** Sum of equal shapes in one pass over all of them. */
+export function addAll(tensors: readonly Tensor[]): Tensor {
+  const [first, second] = tensors;
+  if (tensors.length === 1) return tf.clone(first!);
+  if (tensors.length === 2) return elementwise('AddV2', first!, second!);
+  return executeOne('AddN', [FLOAT(), attr.int('N', tensors.length)], tensors);
+}
+
+/** Sums over all but the last dimension; BiasAddGrad is the fastest such reduction there is. */
+export const columnSums = (x: Tensor): Tensor =>
+  executeOne('BiasAddGrad', [FLOAT(), attr.text('data_format', 'NHWC')], [x]);
+
 /** An int32 vector for the operations that take a shape or axes as a tensor; freed after `use`. */
 export function withIntegers<R>(values: readonly number[], use: (tensor: Tensor) => R): R {
   const tensor = tf.tensor1d([...values], 'int32');
@@ -57,8 +75,8 @@ export function withIntegers<R>(values: readonly number[], use: (tensor: Tensor)
 export interface NativeKernel {
   readonly name: string;
   readonly forward: (inputs: Inputs, attributes: Attributes) => Tensor[];
-  /** Inputs the gradient reads, by name. */
-  readonly saveInputs: readonly string[];
+  /** Inputs the gradient reads, by name; 'all' for a kernel whose inputs are a list, which it gets as '0', '1' and on. */
+  readonly saveInputs: readonly string[] | 'all';
   /** Outputs the gradient reads, by position. */
   readonly saveOutputs?: readonly boolean[];
   /**
@@ -77,7 +95,7 @@ export function defineKernel(kernel: NativeKernel): void {
   });
   tf.registerGradient({
     kernelName: kernel.name,
-    inputsToSave: [...kernel.saveInputs],
+    ...(kernel.saveInputs === 'all' ? { saveAllInputs: true } : { inputsToSave: [...kernel.saveInputs] }),
     outputsToSave: [...(kernel.saveOutputs ?? [])],
     gradFunc: (dy, saved, attrs) => {
       const gradients = kernel.gradient(Array.isArray(dy) ? dy : [dy], saved, attrs as Attributes);
@@ -86,10 +104,16 @@ export function defineKernel(kernel: NativeKernel): void {
   });
 }
 
+type RunKernel = ReturnType<typeof tf.engine>['runKernel'];
+
 /** Runs a registered kernel through tfjs, so that the tape sees it. */
-export function runKernel(name: string, inputs: Inputs, attributes: Record<string, unknown> = {}): Tensor[] {
-  const result = tf
-    .engine()
-    .runKernel(name, { ...inputs }, attributes as Parameters<ReturnType<typeof tf.engine>['runKernel']>[2]);
+export function runKernel(
+  name: string,
+  inputs: Inputs | readonly Tensor[],
+  attributes: Record<string, unknown> = {},
+): Tensor[] {
+  // tfjs saves all inputs only of a kernel that is given a list, which its types do not say.
+  const given = (Array.isArray(inputs) ? [...inputs] : { ...inputs }) as Parameters<RunKernel>[1];
+  const result = tf.engine().runKernel(name, given, attributes as Parameters<RunKernel>[2]);
   return (Array.isArray(result) ? result : [result]) as Tensor[];
 }

@@ -13,8 +13,9 @@ import {
   composedPrelu,
 } from './composed.ts';
 import { nativeConv2d, nativeDepthwiseConv2d, nativeMatMul } from './native-conv.ts';
-import { nativeBatchNorm, nativeBatchNormEval, nativePrelu } from './native-norm.ts';
+import { nativeBatchNorm, nativeBatchNormEval } from './native-norm.ts';
 import { nativeAvgPool, nativeMaxPool } from './native-pool.ts';
+import { nativePrelus } from './native-prelu.ts';
 import { isNative, type Tensor, type Tensor2D, tf } from './tf.ts';
 
 /** x [N, H, W, Ci], kernel [kh, kw, Ci, Co] -> [N, H', W', Co] with H' = floor((H + 2 padding - kh) / stride) + 1. */
@@ -94,9 +95,15 @@ export function batchNormEval(
   return asShape(run(inputs, epsilon), x.shape);
 }
 
-/** x where positive, slope [C] times x elsewhere, for any slope. */
+/** x [N, H, W, C] or [N, C] where positive, slope [C] times x elsewhere, for any slope. */
 export function prelu(x: Tensor, slope: Tensor): Tensor {
-  return isNative() ? nativePrelu(x, slope) : composedPrelu(x, slope);
+  return prelus(x, [slope])[0]!;
+}
+
+/** One PReLU of x for each of the slopes [C]; cheaper than one after the other. */
+export function prelus(x: Tensor, slopes: readonly Tensor[]): Tensor[] {
+  if (!isNative()) return slopes.map((slope) => composedPrelu(x, slope));
+  return nativePrelus(asMap(x), slopes).map((y) => asShape(y, x.shape));
 }
 
 /** Largest value of each window of size x size; padding counts as minus infinity. */

@@ -149,6 +149,7 @@ function createRecorder(real: Binding, audit: boolean) {
         `${op} depends on values or chance and cannot be recorded; compute it outside and make it an input`,
       );
     const inputs = inputIds.map((id) => edgeOf(id, op));
+    if (op === 'Reshape') inputs[0] = unshaped(inputs[0]!, nodes);
     const same = unchanged(op, attributes, inputs, nodes);
     if (same !== null) return [answer(same)];
     const sorted = [...attributes].sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -214,6 +215,12 @@ function unchanged(
   if (op !== 'Reshape') return null;
   const [x, shape] = inputs.map(({ node, output }) => nodes[node]!.outputs[output]!);
   return shape!.integers?.join() === x!.shape.join() ? inputs[0]! : null;
+}
+
+/** What a chain of reshapes began with: the last of them says all that matters. */
+function unshaped(edge: Edge, nodes: readonly RecordedNode[]): Edge {
+  const node = nodes[edge.node]!;
+  return node.kind === 'operation' && node.op === 'Reshape' ? unshaped(node.inputs[0]!, nodes) : edge;
 }
 
 function constantNode(constant: Constant): RecordedNode {

@@ -24,6 +24,7 @@ import {
   matMul,
   maxPool,
   prelu,
+  prelus,
 } from '../../../core/tensor/ops.ts';
 import { deviceInfo, type Scalar, type Tensor, type Tensor2D, tf } from '../../../core/tensor/tf.ts';
 import { leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';
@@ -198,6 +199,65 @@ test('PReLU is right for slopes below 0 and above 1, and its slopes get their gr
       assert.deepEqual([...prelu(x, tf.tensor1d([3, -1])).dataSync()], [-6, 4, -6, 4]);
       const slopes = tf.grad((slope: Tensor) => tf.sum(prelu(x, slope)) as Scalar)(tf.tensor1d([3, -1]));
       assert.deepEqual([...slopes.dataSync()], [-4, 0]);
+    }),
+  );
+});
+
+test('PReLUs of one map at once equal one after the other', () => {
+  for (const shape of [
+    [3, 5, 7, 9],
+    [4, 6],
+  ]) {
+    const slopes = Array.from({ length: 3 }, () => [shape.at(-1)!]);
+    const weights = [1, -2, 3];
+    const sum = (outputs: Tensor[]) => tf.addN(outputs.map((y, i) => tf.mul(y, weights[i]!)));
+    assertSame(
+      `on [${shape}]`,
+      (x, ...a) => sum(prelus(x!, a)),
+      (x, ...a) => sum(a.map((slope) => composedPrelu(x!, slope))),
+      [shape, ...slopes],
+    );
+  }
+});
+
+test('at 0 a PReLU has the slope of its negative side, alone and beside others', () => {
+  leavingNoTensors(() =>
+    tf.tidy(() => {
+      const total = (x: Tensor, slopes: number[]) =>
+        tf.sum(
+          tf.addN(
+            prelus(
+              x,
+              slopes.map((slope) => tf.tensor1d([slope])),
+            ),
+          ),
+        ) as Scalar;
+      const x = tf.tensor2d([0, -0, 1, -1], [4, 1]);
+      const slopesAt = (slopes: number[]) => [
+        ...tf
+          .grad((map: Tensor) => total(map, slopes))(x)
+          .dataSync(),
+      ];
+      assert.deepEqual(slopesAt([0.5]), [0.5, 0.5, 1, 0.5]);
+      assert.deepEqual(slopesAt([0.5, 3]), [3.5, 3.5, 2, 3.5]);
+    }),
+  );
+});
+
+test('a PReLU whose output nobody reads gives its slope gradient 0 and the map that of the others', () => {
+  leavingNoTensors(() =>
+    tf.tidy(() => {
+      const x = tf.tensor2d([-2, 4], [1, 2]);
+      const second = (...[map, a, b]: Tensor[]) => tf.sum(prelus(map!, [a!, b!])[1]!) as Scalar;
+      const gradients = tf.grads(second)([x, tf.tensor1d([7, 7]), tf.tensor1d([3, 3])]);
+      assert.deepEqual(
+        gradients.map((gradient) => [...gradient.dataSync()]),
+        [
+          [3, 1],
+          [0, 0],
+          [-2, 0],
+        ],
+      );
     }),
   );
 });
