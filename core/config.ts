@@ -204,6 +204,14 @@ export function childEnvironment(
   return { ...env, ...replaced };
 }
 
+/** Those of the named variables that are set and not empty; what they mean the caller knows. */
+export function environmentValues(
+  names: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
+}
+
 /** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
 export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
   Object.assign(process.env, variables);

@@ -11,6 +11,7 @@ import { systemClock } from '../core/clock.ts';
 import {
   brokerAddress,
   cacheFolder,
+  environmentValues,
   loadConfig,
   redacted,
   setNativeEnvironment,
@@ -26,7 +27,7 @@ import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
 import { createDatasets } from './datasets.ts';
-import { describeDevice, nativeEnvironment } from './device.ts';
+import { describeDevice, KERNEL_VARIABLES, nativeEnvironment } from './device.ts';
 import { createRecords } from './history.ts';
 import { createMetrics, serveMetrics, type WorkerMetrics } from './metrics.ts';
 import type { Broker } from './services.ts';
@@ -38,7 +39,8 @@ const FLUSH_MS = 2000;
 async function main(): Promise<void> {
   const config = loadConfig(workerConfigSchema, process.argv.slice(2));
   // Before anything loads TensorFlow or starts the thread that will: the libraries read these when they are loaded.
-  setNativeEnvironment(nativeEnvironment(config.threads));
+  const kernels = environmentValues(KERNEL_VARIABLES);
+  setNativeEnvironment(nativeEnvironment(config.threads, kernels));
   const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
   log.info(redacted(config), 'starting');
   const version = packageVersion();
@@ -71,7 +73,7 @@ async function main(): Promise<void> {
     log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
     process.exit(1);
   });
-  const device = describeDevice(await compute.prove(), config.threads);
+  const device = describeDevice(await compute.prove(), config.threads, kernels);
   log.info({ deviceClass: device.deviceClass, device: device.name }, 'device proved');
   const server = await serveMetrics({
     listen: config.metricsListen,

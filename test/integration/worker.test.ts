@@ -89,7 +89,10 @@ async function release(runId: string, generation: number, workers: readonly stri
 test('a hello names a device that was proved, and where metrics are had', async () => {
   const hello = await coordinator.report('hello', (value) => value.workerId === 'w1');
   assert.equal(hello.device?.kind, 'cpu');
-  assert.match(hello.device?.deviceClass ?? '', /^cpu\/[a-z0-9_]+\/threads=1\/tf=2\.\d+\.\d+$/);
+  assert.match(
+    hello.device?.deviceClass ?? '',
+    /^cpu\/[a-z0-9_]+\/[^/]+\/threads=1\/tf=2\.\d+\.\d+\/onednn=1$/,
+  );
   assert.equal(hello.slots, 4);
   assert.deepEqual(hello.leases, []);
   const response = await fetch(`http://${hello.metricsEndpoint}/metrics`);

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeDevice, deviceClass, instructionSet, nativeEnvironment } from '../../../worker/device.ts';
+import {
+  describeDevice,
+  deviceClass,
+  instructionSet,
+  KERNEL_VARIABLES,
+  nativeEnvironment,
+} from '../../../worker/device.ts';
 
 const avx512 = ['avx', 'avx2', 'avx512f', 'avx512bw', 'avx512vl', 'avx512dq'];
 
@@ -13,10 +19,36 @@ test('the instruction set is the highest level whose every part is there', () =>
   assert.equal(instructionSet('arm64', new Set()), 'arm64');
 });
 
-test('the class of a CPU names instructions, threads and library; that of a GPU only what its results depend on', () => {
-  const parts = { instructions: 'avx512', threads: 1, tensorflowVersion: '2.21.0' };
-  assert.equal(deviceClass({ kind: 'cpu', ...parts }), 'cpu/avx512/threads=1/tf=2.21.0');
-  assert.equal(deviceClass({ kind: 'cuda', ...parts }), 'cuda/tf=2.21.0');
+const parts = {
+  kind: 'cpu',
+  instructions: 'avx512',
+  caches: '32K+1M+32M',
+  threads: 1,
+  tensorflowVersion: '2.21.0',
+  settings: {},
+};
+
+test('the class of a CPU names instructions, caches, threads, library and oneDNN; that of a GPU only the library', () => {
+  assert.equal(deviceClass(parts), 'cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1');
+  assert.equal(deviceClass({ ...parts, kind: 'cuda' }), 'cuda/tf=2.21.0');
+});
+
+test('whatever changes the bits changes the class', () => {
+  const changes = [
+    { instructions: 'avx2' },
+    { caches: '32K+512K+32M' },
+    { threads: 2 },
+    { tensorflowVersion: '2.15.1' },
+    ...KERNEL_VARIABLES.map((name) => ({ settings: { [name]: '0' } })),
+  ];
+  const classes = new Set([{}, ...changes].map((change) => deviceClass({ ...parts, ...change })));
+  assert.equal(classes.size, changes.length + 1);
+});
+
+test('oneDNN left alone is the same class as oneDNN switched on, which is what the worker does', () => {
+  assert.equal(deviceClass(parts), deviceClass({ ...parts, settings: { TF_ENABLE_ONEDNN_OPTS: '1' } }));
+  assert.equal(nativeEnvironment(1).TF_ENABLE_ONEDNN_OPTS, '1');
+  assert.equal(nativeEnvironment(1, { TF_ENABLE_ONEDNN_OPTS: '0' }).TF_ENABLE_ONEDNN_OPTS, '0');
 });
 
 test('all three thread pools get the threads of the configuration', () => {
@@ -27,7 +59,7 @@ test('all three thread pools get the threads of the configuration', () => {
 
 test('a proved device is described with its class', () => {
   const device = describeDevice({ kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0' }, 2);
-  assert.match(device.deviceClass, /^cpu\/.+\/threads=2\/tf=2\.21\.0$/);
+  assert.match(device.deviceClass, /^cpu\/.+\/.+\/threads=2\/tf=2\.21\.0\/onednn=1$/);
   assert.equal(device.name, 'a processor');
   assert.ok(device.memoryBytes > 0);
 });
