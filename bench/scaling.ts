@@ -55,6 +55,9 @@ const WAYS: readonly Way[] = [
 ];
 
 const fleet = await startFleet({ workers: ['w1', 'w2', 'w3', 'w4'] });
+// Told to stop, it takes its fleet along.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void fleet.stop().finally(() => process.exit(1)));
 try {
   const rows: Row[] = [];
   for (let round = 1; round <= rounds; round++)

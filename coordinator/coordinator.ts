@@ -22,11 +22,12 @@ import type { Observed } from './observed.ts';
 import { type PodWatch, watchPods } from './pods.ts';
 import { createProgressBoard } from './progress.ts';
 import { createRecords } from './records.ts';
-import { createReplayer } from './replayer.ts';
+import { createReplayer, type Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { createFleetService } from './service.ts';
-import type { State } from './state.ts';
-import { createVerifier } from './verifier.ts';
+import { openRuns, type State } from './state.ts';
+import { createSuspicionBoard, type SuspicionBoard } from './suspicion.ts';
+import { createVerifier, type Verifier } from './verifier.ts';
 import { sentenceOf } from './why.ts';
 import { createWorkerService } from './worker-service.ts';
 
@@ -66,13 +67,18 @@ export async function startCoordinator(options: {
     await ensureStreams(connection, { clock });
     const links = createLinks({ clock, log, limits: config });
     const progress = createProgressBoard();
+    const suspicion = createSuspicionBoard({
+      now: clock.monotonic,
+      heartbeatIntervalMs: config.heartbeatIntervalMs,
+    });
     const observe = (): Observed => ({
       now: clock.now(),
-      connected: links.connected,
+      connected: suspicion.placeable(links.connected),
       stepOf: (runId) => progress.of(runId)?.point.step,
       speedOf: progress.speedOf,
     });
     links.onDetach(progress.forgetWorker);
+    links.onDetach(suspicion.forget);
     let driver: Driver | undefined;
     const broker = { connected: true };
     const metrics = createMetrics({
@@ -97,7 +103,7 @@ export async function startCoordinator(options: {
     const verifier = createVerifier({ links, state: () => driver.state });
     const replayer = createReplayer({ links, state: () => driver.state });
     const store = createArtefactStore({ connection, clock });
-    const parts = { driver, journal, links, progress, verifier, replayer, clock, log, observe };
+    const parts = { driver, journal, links, progress, suspicion, verifier, replayer, clock, log, observe };
     const fleetService = createFleetService({
       ...parts,
       records: createRecords({ connection, store }),
@@ -127,7 +133,17 @@ export async function startCoordinator(options: {
       registry: metrics.registry,
       healthy: () => broker.connected,
     });
-    const beat = startTicking({ driver, links, connection, pods: () => pods });
+    const beat = startTicking({
+      driver,
+      links,
+      connection,
+      pods: () => pods,
+      suspicion,
+      verifier,
+      replayer,
+      broker,
+      clock,
+    });
     releases.push(http.close, beat.stop);
     const pods = followPods({ config, clock, log, onChange: beat.judge });
     if (pods !== undefined) releases.push(pods.close);
@@ -213,16 +229,33 @@ function startTicking(options: {
   links: Links;
   connection: NatsConnection;
   pods: () => PodWatch | undefined;
+  suspicion: SuspicionBoard;
+  verifier: Pick<Verifier, 'occupies'>;
+  replayer: Pick<Replayer, 'occupies'>;
+  clock: Clock;
+  broker: { connected: boolean };
 }): { judge: () => void; stop: () => void } {
-  const { driver, links, connection, pods } = options;
+  const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
   const ignore = () => undefined;
   const judge = () => {
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
     for (const input of pods()?.judge(driver.state.workers.values()) ?? [])
       driver.submit(input).catch(ignore);
   };
+  /** While the broker is away nobody hears anybody, and nobody is to blame. */
+  const judgeSuspects = () => {
+    if (!broker.connected) return;
+    const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
+    for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
+      const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
+      driver
+        .submit({ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms })
+        .catch(ignore);
+    }
+  };
   const timer = setInterval(() => {
     judge();
+    judgeSuspects();
     driver.submit({ kind: 'tick' }).catch(ignore);
   }, TICK_MS);
   // The verdict about one that hung up is due at a known time; its gang stands still until then.

@@ -20,6 +20,8 @@ export interface Replayer {
     requestId: string,
     result: { points: readonly ReplayPoint[]; ended: boolean; error: string },
   ): void;
+  /** It has a request in hand, which its runs may have to wait for. */
+  occupies(workerId: string): boolean;
 }
 
 interface Pending {
@@ -125,6 +127,7 @@ export function createReplayer(options: { links: Links; state: () => State }): R
         );
       else waiting.wake?.();
     },
+    occupies: (workerId) => [...pending.values()].some((waiting) => waiting.workerId === workerId),
   };
 
   /** Of the run's device class, least loaded first. */

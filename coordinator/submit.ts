@@ -181,6 +181,13 @@ function checkAgainstData(spec: DocumentSpec, { facts, heldOut }: Inspection, wh
         `${where}${path}training.batch: ${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
         { details: { field: `${path}training.batch` } },
       );
+    // A part of one class has no softmax.
+    if (training.head === 'sharded' && facts.classes < 2 * training.shards)
+      throw new FleetError(
+        'invalidArgument',
+        `${where}${path}training.head: ${facts.classes} classes in ${training.shards} shards are fewer than two a shard; use head: graph`,
+        { details: { field: `${path}training.head` } },
+      );
     try {
       assertPairsPossible(heldOut, pairs);
     } catch (caught) {

@@ -19,6 +19,8 @@ export interface Verifier {
   verify(request: VerifyRequest, deadlineMs: number, signal: AbortSignal): Promise<EvaluationReport>;
   /** The worker's answer; one that nobody waits for any more is dropped. */
   answered(requestId: string, result: { report?: EvaluationReport | undefined; error: string }): void;
+  /** It has a request in hand, which its runs may have to wait for. */
+  occupies(workerId: string): boolean;
 }
 
 interface Pending {
@@ -104,6 +106,7 @@ export function createVerifier(options: { links: Links; state: () => State }): V
         );
       else waiting?.settle(report);
     },
+    occupies: (workerId) => [...pending.values()].some((waiting) => waiting.workerId === workerId),
   };
 }
 

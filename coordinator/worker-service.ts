@@ -20,6 +20,7 @@ import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress.ts';
 import type { Replayer } from './replayer.ts';
 import type { EvaluationState } from './state.ts';
+import type { SuspicionBoard, Testimony } from './suspicion.ts';
 import { lookup } from './table.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -27,6 +28,7 @@ interface Parts {
   readonly driver: Driver;
   readonly links: Links;
   readonly progress: ProgressBoard;
+  readonly suspicion: SuspicionBoard;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly log: Logger;
@@ -110,6 +112,7 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
       throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
     case 'heartbeat':
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
+      parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
       return;
     case 'progress': {
       const { runId, generation, point, waitingForStage } = kind.value;
@@ -146,6 +149,19 @@ function speedsOf(leases: readonly Lease[]): ReadonlyMap<string, number> {
       imagesPerSecond === undefined ? [] : [[runId, imagesPerSecond] as const],
     ),
   );
+}
+
+function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testimony {
+  return {
+    runId,
+    generation,
+    inExchange,
+    suspects: suspects.map(({ workerId, kind, ms, limitMs }) => {
+      if (kind !== 'silent' && kind !== 'idle')
+        throw new FleetError('invalidArgument', `suspect.kind: unknown kind ${JSON.stringify(kind)}`);
+      return { workerId, kind, ms, limitMs };
+    }),
+  };
 }
 
 /** Nobody waits for the answer: what follows reaches the worker as commands, and a lost lead ends the process. */

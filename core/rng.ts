@@ -200,3 +200,14 @@ export function flipBit(at: {
   const words = philox([at.seed >>> 0, FLIP_STREAM], [at.epoch, at.step, at.shard, at.sample]);
   return (words[0]! & 1) === 1;
 }
+
+const NEGATIVES_STREAM = hashName('negatives', BASIS_A);
+
+/** A 32-bit word for each class of a class shard, drawn for (step, shard): what negative classes are chosen by. */
+export function negativeDraws(at: { seed: number; step: number; shard: number; count: number }): Uint32Array {
+  const key: Key = [at.seed >>> 0, NEGATIVES_STREAM];
+  const draws = new Uint32Array(Math.ceil(at.count / 4) * 4);
+  for (let block = 0; block * 4 < at.count; block++)
+    draws.set(philox(key, [block, at.step, at.shard, 4]), block * 4);
+  return draws.subarray(0, at.count);
+}

@@ -16,6 +16,8 @@ export interface Schedule {
   readonly shards: number;
   readonly epochs: number;
   readonly stepsTotal: number;
+  /** Steps from one sum over the gang to the next: 1, or what `sync: outer` says. The last round of a stage has what is left of it. */
+  readonly roundSteps: number;
 }
 
 export function scheduleOf(training: TrainingSpec, images: number): Schedule {
@@ -25,6 +27,7 @@ export function scheduleOf(training: TrainingSpec, images: number): Schedule {
     shards: training.shards,
     epochs: training.epochs,
     stepsTotal: Math.ceil((training.epochs * images) / training.batch),
+    roundSteps: training.sync.kind === 'outer' ? training.sync.every : 1,
   };
 }
 
@@ -50,6 +53,47 @@ export function stageEndingAt(schedule: Schedule, steps: number): number {
 /** Whether a step follows the first state or a checkpoint: what a checkpoint does not hold begins anew with it. */
 export function beginsStage(schedule: Schedule, step: number): boolean {
   return step === 0 || stageEndingAt(schedule, step) > 0;
+}
+
+/**
+ * Steps committed when the round is over that begins after `steps`. A round ends with its stage at the latest, because a checkpoint
+ * is a state between rounds; so all its steps have one epoch, one learning rate and one stage of a teacher.
+ */
+export function roundEnd(schedule: Schedule, steps: number): number {
+  const stage = epochOfStep(schedule, steps) + 1;
+  return Math.min(steps + schedule.roundSteps, stepsAtStage(schedule, stage));
+}
+
+/** Rounds before a step at which one begins; the exchange counts rounds. Without `sync: outer` they are the steps. */
+export function roundsBefore(schedule: Schedule, steps: number): number {
+  if (schedule.roundSteps === 1) return steps;
+  let rounds = 0;
+  let first = 0;
+  for (const end of stageEnds(schedule)) {
+    if (steps <= end) return rounds + Math.ceil((steps - first) / schedule.roundSteps);
+    rounds += Math.ceil((end - first) / schedule.roundSteps);
+    first = end;
+  }
+  return rounds;
+}
+
+/** Steps committed before a round: the inverse of `roundsBefore`. */
+export function stepsBeforeRound(schedule: Schedule, round: number): number {
+  if (schedule.roundSteps === 1) return round;
+  let before = 0;
+  let first = 0;
+  for (const end of stageEnds(schedule)) {
+    const rounds = Math.ceil((end - first) / schedule.roundSteps);
+    if (round <= before + rounds) return Math.min(end, first + (round - before) * schedule.roundSteps);
+    before += rounds;
+    first = end;
+  }
+  return schedule.stepsTotal;
+}
+
+/** Steps committed at the end of each stage. */
+function* stageEnds(schedule: Schedule): Generator<number> {
+  for (let stage = 1; stage <= schedule.epochs; stage++) yield stepsAtStage(schedule, stage);
 }
 
 /** Rate in an epoch: constant within it, times gamma from each milestone on (reference, training recipe). */

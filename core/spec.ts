@@ -135,6 +135,33 @@ export const optimizerSchema = z.strictObject({
   milestones: z.array(z.int().min(1)).default([]),
   gamma: z.number().positive().max(1).default(0.1),
 });
+/** When the shards of a run are summed. */
+export const syncSchema = z.discriminatedUnion(
+  'kind',
+  [
+    /** After each step: the gradients. All V shards together are one optimiser step of B images. */
+    z.strictObject({ kind: z.literal('every-step') }),
+    /**
+     * DiLoCo (arXiv:2311.08105), for gangs whose members are far apart: each shard takes `every` steps of its own with B/V
+     * images each, `optimizer` and its own batch statistics, then the shards' changes are averaged and applied by an outer SGD
+     * with Nesterov momentum. A replica of the method is a shard, so that the result is the same for any number of workers.
+     * Inner momentum begins at zero in each round; rounds end with their epoch, whose last one may be shorter.
+     */
+    z.strictObject({
+      kind: z.literal('outer'),
+      /** H: steps of a round; the bytes on the wire are that many times fewer. */
+      every: z.int().min(1).max(100_000),
+      learningRate: z.number().positive().max(10).default(0.7),
+      momentum: z.number().min(0).lt(1).default(0.9),
+    }),
+  ],
+  {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `unknown sync ${JSON.stringify((issue.input as { kind?: unknown } | undefined)?.kind)}; one of every-step, outer`
+        : undefined,
+  },
+);
 export const trainingSchema = z
   .strictObject({
     epochs: z.int().min(1).max(10_000),
@@ -151,7 +178,26 @@ export const trainingSchema = z
         margin: z.number().min(0).max(1.5).default(0.5),
       })
       .prefault({}),
+    /**
+     * Where the classifier head is. graph: in every worker's step; right while its classes are few. sharded: its classes are cut into
+     * V parts that belong to the shards; embeddings travel in place of the head's gradient, and a part is kept by two workers.
+     */
+    head: z
+      .enum(['graph', 'sharded'], {
+        error: (issue) => `unknown head ${JSON.stringify(issue.input)}; one of graph, sharded`,
+      })
+      .default('graph'),
+    /**
+     * Of a sharded head: the share of each part's classes that takes part in a step, the batch's own always among them; the others
+     * are drawn anew in each step. Classes that do not take part stay as they are, without decay or momentum. Default: all.
+     */
+    negatives: z
+      .number()
+      .gt(0, 'negatives is a share of the classes, above 0 and at most 1')
+      .max(1, 'negatives is a share of the classes, above 0 and at most 1')
+      .optional(),
     optimizer: optimizerSchema.prefault({}),
+    sync: syncSchema.prefault({ kind: 'every-step' }),
     /**
      * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum are rounded to 8
      * bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what rounding leaves of a shard is added to the
@@ -166,6 +212,19 @@ export const trainingSchema = z
     exact: z.boolean().default(true),
   })
   .superRefine((training, context) => {
+    if (training.head === 'sharded' && training.sync.kind === 'outer')
+      context.addIssue({
+        code: 'custom',
+        path: ['head'],
+        message:
+          'a sharded head exchanges embeddings in every step, which sync: outer is there to avoid; use head: graph',
+      });
+    if (training.negatives !== undefined && training.head !== 'sharded')
+      context.addIssue({
+        code: 'custom',
+        path: ['negatives'],
+        message: 'negatives are sampled by a sharded head; add head: sharded',
+      });
     if ((training.shards & (training.shards - 1)) !== 0)
       context.addIssue({
         code: 'custom',
@@ -194,7 +253,10 @@ export const verificationSchema = z.strictObject({
   seed: seed.default(1),
 });
 
-/** How many workers a run may have at once; elastic between the two without any change of its result. */
+/**
+ * How many workers a run may have at once, without any change of its result. It starts with `min` or more; one that loses
+ * members later goes on with those that are left, and grows again up to `max`.
+ */
 const workers = z
   .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).default(1) })
   .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min' });

@@ -4,13 +4,16 @@
 import type { Loader } from '../core/data/loader.ts';
 import { FleetError } from '../core/errors.ts';
 import { initialRunning, initialWeights } from '../core/nn/init.ts';
+import { layoutOf } from '../core/nn/layout.ts';
 import { stepsAtStage } from '../core/schedule.ts';
 import type { RunSpec } from '../core/spec.ts';
 import { verificationPairs } from '../core/verify/pairs.ts';
 import type { EvaluationReport } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { evaluate, type NetworkState } from './evaluate.ts';
+import { type WholeHead, withHead } from './head.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
+import type { Replica } from './state.ts';
 
 /** How pixels become a network's input, as a checkpoint says it. */
 const PREPROCESSING = { side: 112, channels: 'RGB', scale: '(x / 255 - 0.5) / 0.5', mirrored: 'by the run' };
@@ -22,8 +25,8 @@ export interface FinishContext {
   readonly signal: AbortSignal;
 }
 
-/** The replica stands at the end of `stage`: its checkpoint is stored when this resolves. */
-export async function storeStage(context: FinishContext, stage: number): Promise<void> {
+/** The replica stands at the end of `stage`: its checkpoint is stored when this resolves. `head`: when that is sharded. */
+export async function storeStage(context: FinishContext, stage: number, head?: WholeHead): Promise<void> {
   const { services, session, signal } = context;
   const { replica, runId, schedule } = session;
   if (replica?.step !== stepsAtStage(schedule, stage))
@@ -35,9 +38,7 @@ export async function storeStage(context: FinishContext, stage: number): Promise
   const manifest = await checkpoints.save(
     runId,
     {
-      weights: replica.weights,
-      momentum: replica.momentum,
-      running: replica.running,
+      ...(head === undefined ? replica : withHead(replica, head)),
       spec: session.spec,
       network: session.network.spec,
       preprocessing: PREPROCESSING,
@@ -84,21 +85,33 @@ export async function finishRun(context: FinishContext): Promise<EvaluationRepor
       runId,
       generation,
       step: replica.step,
-      weightsDigest: replica.digest,
+      weightsDigest: await finalDigest(context, replica),
       evaluation: report.evaluation,
     },
   });
   return report;
 }
 
+/** Of all weights: with a sharded head no replica has them, but the last checkpoint does. */
+async function finalDigest({ services, session, signal }: FinishContext, replica: Replica): Promise<string> {
+  const { runId, schedule, head } = session;
+  if (head === undefined) return replica.digest;
+  const { checkpoints } = await services.broker;
+  const last = await checkpoints.find(runId, schedule.epochs, signal);
+  const digest = last?.metadata.weights_digest;
+  if (digest === undefined) throw new FleetError('dataLoss', `the last checkpoint of ${runId} is gone`);
+  return digest;
+}
+
 function evaluateSession(context: FinishContext, trained: NetworkState): Promise<EvaluationReport> {
   const { session, services, signal } = context;
   const { spec, layout } = session;
+  const bare = layoutOf(session.network);
   // The untrained network is what the report compares with; a candidate has other candidates for that.
   const untrained =
     spec.kind === 'candidate'
       ? undefined
-      : { weights: initialWeights(layout, spec.training.seed), running: initialRunning(layout) };
+      : { weights: initialWeights(bare, spec.training.seed), running: initialRunning(bare) };
   return evaluateHeldOut({
     services,
     spec,

@@ -7,13 +7,15 @@ import { stateDigest } from '../core/checkpoint/format.ts';
 import { digest64 } from '../core/digest.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import type { Layout } from '../core/nn/layout.ts';
-import { stageEndingAt, stepsAtStage } from '../core/schedule.ts';
+import { roundsBefore, stageEndingAt, stepsAtStage } from '../core/schedule.ts';
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { sumOf } from './gang.ts';
+import { wholeState } from './head.ts';
+import { type HeadGang, joinHeadGang } from './head-gang.ts';
 import type { Services } from './services.ts';
-import { openSession, type Session } from './session.ts';
-import { initialReplica, type Replica, replicaFrom } from './state.ts';
+import { firstReplica, openSession, type Session, storedReplica } from './session.ts';
+import type { Replica } from './state.ts';
 import { train } from './train.ts';
 
 /** Points told at once; steps of a tiny run are quick. */
@@ -57,17 +59,24 @@ async function replay(
   const session = await openSession({ services, assign, onWaiting: () => undefined });
   const releases: (() => unknown)[] = [() => session.close()];
   try {
+    const { checkpointLayout: layout } = session;
+    const headGang = await headAlone(services, session, signal);
+    releases.push(() => headGang?.close());
     const replica = await startOf(services, session, { runId, fromStage, signal });
-    const point = (stage: number, verdict: StageVerdict | undefined): ReplayPoint => ({
-      step: replica.step,
-      stage,
-      weightsDigest: replica.digest,
-      stateDigest: stateDigest(replica),
-      tensors: request.eachStep ? tensorDigests(session.layout, replica) : [],
-      verdict,
-      workerId: services.workerId,
-      deviceClass: services.deviceClass,
-    });
+    const whole = () => wholeState(session.head, replica);
+    const point = (stage: number, verdict: StageVerdict | undefined): ReplayPoint => {
+      const state = whole();
+      return {
+        step: replica.step,
+        stage,
+        weightsDigest: session.head ? digest64(state.weights) : replica.digest,
+        stateDigest: stateDigest(state),
+        tensors: request.eachStep ? tensorDigests(layout, state) : [],
+        verdict,
+        workerId: services.workerId,
+        deviceClass: services.deviceClass,
+      };
+    };
     const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
     // Two runs may differ before their first step.
     if (request.eachStep) onPoint(point(0, undefined));
@@ -80,13 +89,14 @@ async function replay(
       shards: Array.from({ length: schedule.shards }, (_, shard) => shard),
       compute: services.compute,
       exchange: alone,
+      headGang,
       clock: services.clock,
       signal,
       onBoundary: async (stage) => {
         if (stage === fromStage) return;
         const { checkpoints } = await services.broker;
         const stored = await checkpoints.load(runId, stage, signal);
-        onPoint(point(stage, compare(session.layout, replica, stored)));
+        onPoint(point(stage, compare(layout, whole(), stored)));
       },
       onStep: ({ step }) => {
         // The end of a stage is told with its verdict.
@@ -103,10 +113,31 @@ async function startOf(
   session: Session,
   from: { readonly runId: string; readonly fromStage: number; readonly signal: AbortSignal },
 ): Promise<Replica> {
-  if (from.fromStage === 0) return initialReplica(session.layout, session.spec.training.seed);
+  if (from.fromStage === 0) return firstReplica(services.compute, session);
   const { checkpoints } = await services.broker;
   const stored = await checkpoints.load(from.runId, from.fromStage, from.signal);
-  return replicaFrom(stored.step, stored);
+  return storedReplica(session, stored);
+}
+
+/** With a sharded head: a gang of one that holds all class shards. */
+async function headAlone(
+  services: Services,
+  session: Session,
+  signal: AbortSignal,
+): Promise<HeadGang | undefined> {
+  const { head, runId, schedule } = session;
+  if (head === undefined) return undefined;
+  const { gradients } = await services.broker;
+  return joinHeadGang({
+    head,
+    compute: services.compute,
+    plane: gradients,
+    runId: `${runId} replayed`,
+    generation: 0,
+    rank: 0,
+    members: [{ workerId: services.workerId, shardFirst: 0, shardCount: schedule.shards }],
+    signal,
+  });
 }
 
 /** A gang of one member that has all shards; it exchanges nothing with anybody. */
@@ -121,7 +152,7 @@ async function exchangeAlone(services: Services, session: Session, replica: Repl
     ...sumOf(session),
     provideState: () => replica,
   });
-  await exchange.sync(replica);
+  await exchange.sync({ step: roundsBefore(session.schedule, replica.step), digest: replica.digest });
   return exchange;
 }
 

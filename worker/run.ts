@@ -4,11 +4,14 @@
 // Whatever ends a generation only aborts its signal. The work then stops where it waits, never in the middle of an
 // optimiser step, so the replica is always the state after a whole number of steps and goes into the next generation.
 
+import type { Suspect as Suspected } from '../core/allreduce/exchange.ts';
+import { type ExchangeStats, STATS } from '../core/allreduce/wire.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
-import type { Assign, Lease } from '../proto/gen/pocketfleet/v1/worker.ts';
+import type { Assign, Lease, Suspect } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { causeOf } from './failure.ts';
 import { finishRun, storeStage } from './finish.ts';
-import { agreeOnState, joinGang } from './gang.ts';
+import { agreeOnHead, agreeOnState, joinGang } from './gang.ts';
+import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { placeIn } from './leases.ts';
 import { type Phase, sentenceOf } from './phase.ts';
 import type { Services } from './services.ts';
@@ -37,7 +40,14 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   let turn = new AbortController();
   let session: Session | undefined;
   let phase: Phase = { kind: 'preparing' };
+  /** For the coordinator: what this member sees of the others in the exchange, and whether it is there at all. */
+  let suspects: Suspect[] = [];
+  let inExchange = false;
 
+  const leaveExchange = () => {
+    inExchange = false;
+    suspects = [];
+  };
   const enter = (next: Phase) => {
     const sentence = sentenceOf(next);
     phase = next;
@@ -68,7 +78,9 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       await aborted(signal);
     }
     await session?.close();
-    void services.broker.then(({ gradients }) => gradients.forget(runId));
+    void services.broker.then(({ gradients }) => {
+      for (const name of [runId, ...headExchangeNames(runId)]) gradients.forget(name);
+    });
     telemetry.close();
   };
 
@@ -82,21 +94,48 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     const { gradients, records } = await services.broker;
     const context = { services, session: own, generation, signal };
     enter({ kind: 'joining', generation, members: members.length });
-    const exchange = joinGang({ ...context, assign, rank, plane: gradients });
+    const onSuspects = (found: readonly Suspected[]) => {
+      suspects = found.map(({ rank: other, kind, ms, limitMs }) => ({
+        workerId: members[other]!.workerId,
+        kind,
+        ms,
+        limitMs,
+      }));
+    };
+    const exchange = joinGang({ ...context, assign, rank, plane: gradients, onSuspects });
+    inExchange = assign === current;
+    let headGang: HeadGang | undefined;
     try {
-      await agreeOnState({ ...context, exchange });
+      const { head } = own;
+      const { compute } = services;
+      if (head === undefined) await agreeOnState({ ...context, exchange });
+      else {
+        headGang = await joinHeadGang({
+          head,
+          compute,
+          plane: gradients,
+          runId,
+          generation,
+          rank,
+          members,
+          signal,
+        });
+        await agreeOnHead({ ...context, exchange, head, headGang, members });
+      }
       telemetry.joined({ members: members.length, rank, records });
       enter({ kind: 'training', generation, step: own.replica!.step });
       await train({
         ...own,
         replica: own.replica!,
         shards,
-        compute: services.compute,
+        compute,
         exchange,
+        headGang,
         clock: services.clock,
         signal,
         onBoundary: async (stage) => {
-          if (rank === 0) await storeStage(context, stage);
+          const whole = await headGang?.whole();
+          if (rank === 0) await storeStage(context, stage, whole);
         },
         onStep: (point, times) =>
           telemetry.step({
@@ -106,7 +145,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
             rank,
             shards: shards.length,
             schedule: own.schedule,
-            stats: exchange.stats(),
+            stats: totalOf([exchange.stats(), ...(headGang?.stats() ?? [])]),
             records,
           }),
       });
@@ -118,6 +157,8 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       // The exchange stays open: a slower member may still ask for the last sum.
       await aborted(signal);
     } finally {
+      leaveExchange();
+      headGang?.close();
       exchange.close();
     }
   };
@@ -146,8 +187,11 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       generation: current.generation,
       step: session?.replica?.step ?? 0,
       imagesPerSecond: telemetry.speed(),
+      inExchange,
+      suspects,
     }),
     assign(assign) {
+      leaveExchange();
       current = assign;
       const old = turn;
       turn = new AbortController();
@@ -156,6 +200,11 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     release: (reason) => life.abort(new FleetError('cancelled', reason)),
     ended: live(),
   };
+}
+
+function totalOf(all: readonly Readonly<ExchangeStats>[]): ExchangeStats {
+  const sum = (name: keyof ExchangeStats) => all.reduce((total, stats) => total + stats[name], 0);
+  return Object.fromEntries(STATS.map((name) => [name, sum(name)])) as ExchangeStats;
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

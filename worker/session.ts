@@ -1,6 +1,7 @@
 // What a run needs on this worker whichever gang it is in: its data, network, schedule and, once known, its replica. Opened
 // once, kept over generations, freed when the run is released or has failed. Decides nothing of the gang.
 
+import type { State } from '../core/allreduce/exchange.ts';
 import type { Loader } from '../core/data/loader.ts';
 import { FleetError } from '../core/errors.ts';
 import { buildNetwork } from '../core/nn/build.ts';
@@ -9,9 +10,13 @@ import type { Network } from '../core/nn/network.ts';
 import { type Schedule, scheduleOf } from '../core/schedule.ts';
 import { type RunSpec, runSchema } from '../core/spec.ts';
 import type { Assign } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { type Compute, sharedFloats } from './compute/client.ts';
+import { createHead, type Head, headOf, holdFrom, letGo } from './head.ts';
+import { headGraphs } from './head-step.ts';
 import { createLedger, type Ledger } from './ledger.ts';
+import { createInnerReplicas, type InnerReplicas } from './outer.ts';
 import type { Services } from './services.ts';
-import { initialReplica, type Replica, replicaFrom } from './state.ts';
+import { type Replica, replicaFrom, replicaWith } from './state.ts';
 import { createTeacherFeed, type TeacherFeed } from './teacher.ts';
 import { trainingGraph } from './train.ts';
 
@@ -19,12 +24,19 @@ export interface Session {
   readonly runId: string;
   readonly spec: RunSpec;
   readonly network: Network;
+  /** Of the replica: without the head when that is sharded. */
   readonly layout: Layout;
+  /** With the head in any case. */
+  readonly checkpointLayout: Layout;
+  /** When the run's head is sharded by class: what this worker has of it. */
+  readonly head: Head | undefined;
   readonly loader: Loader;
+  /** In the replica: 0 when the head is sharded. */
   readonly classes: number;
   readonly schedule: Schedule;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
+  readonly inner: InnerReplicas;
   /** Undefined until the gang gave it or a checkpoint or the seed did. */
   replica: Replica | undefined;
   close(): Promise<void>;
@@ -39,26 +51,36 @@ export async function openSession(options: {
   const spec = parseSpec(assign.specJson);
   const data = await services.datasets.acquire(spec.data);
   try {
-    const { classes, trainingImages } = data.loader.facts;
+    const { trainingImages } = data.loader.facts;
+    const head = spec.training.head === 'sharded' ? createHead(spec, data.loader.facts.classes) : undefined;
+    const classes = head ? 0 : data.loader.facts.classes;
     const network = buildNetwork(spec.network);
     // Compiled here, not by the first step: a gang would wait for it with its members' sums in memory.
-    await services.compute.prepare(trainingGraph(spec, classes));
+    for (const graph of head ? headGraphs(head) : [trainingGraph(spec, classes)])
+      await services.compute.prepare(graph);
     const broker = await services.broker;
     const teacher = teacherOf(options, spec, broker);
     const schedule = scheduleOf(spec.training, trainingImages);
+    const layout = layoutOf(network, { classes });
+    const inner = createInnerReplicas(layout);
     return {
       runId: assign.runId,
       spec,
       network,
-      layout: layoutOf(network, { classes }),
+      layout,
+      checkpointLayout: layoutOf(network, { classes: data.loader.facts.classes }),
+      head,
       loader: data.loader,
       classes,
       schedule,
       teacher,
       ledger: createLedger({ schedule, seed: spec.training.seed }),
+      inner,
       replica: undefined,
       async close() {
         teacher?.close();
+        if (head) letGo(head);
+        inner.keep([]);
         await data.release();
       },
     };
@@ -75,16 +97,48 @@ export async function loadReplica(
   signal: AbortSignal,
 ): Promise<Replica> {
   const { checkpoints } = await services.broker;
-  const { runId, layout, spec } = session;
+  const { runId, checkpointLayout: layout } = session;
   const stored = await checkpoints.newest(runId, signal);
-  if (stored === undefined) return initialReplica(layout, spec.training.seed);
+  if (stored === undefined) return firstReplica(services.compute, session);
   if (stored.weights.length !== layout.parameterCount || stored.running.length !== layout.runningCount)
     throw new FleetError(
       'dataLoss',
       `checkpoint ${stored.stage} of ${runId} has ${stored.weights.length} weights, the run has ${layout.parameterCount}`,
     );
   services.log.info({ run: runId, step: stored.step }, `continues from checkpoint ${stored.stage}`);
-  return replicaFrom(stored.step, stored);
+  return storedReplica(session, stored);
+}
+
+/** As the seed makes it, with this worker's class shards. */
+export async function firstReplica(
+  compute: Compute,
+  { layout, checkpointLayout, head, spec }: Session,
+): Promise<Replica> {
+  const { parameterCount, classes } = checkpointLayout;
+  const weights = sharedFloats(parameterCount);
+  // In the compute thread, because a worker that says nothing for as long as many classes take would be given up.
+  await compute.initial({ network: spec.network, classes, seed: spec.training.seed, into: weights });
+  if (head === undefined) return replicaWith(layout, weights);
+  const none = new Float32Array(parameterCount);
+  holdFrom(head, headOf(checkpointLayout, { weights, momentum: none }), 0);
+  const backbone = sharedFloats(layout.parameterCount);
+  backbone.set(weights.subarray(0, layout.parameterCount));
+  return replicaWith(layout, backbone);
+}
+
+/** As a checkpoint has it, with this worker's class shards. */
+export function storedReplica(
+  { layout, checkpointLayout, head }: Session,
+  stored: State & { readonly step: number },
+): Replica {
+  if (head === undefined) return replicaFrom(stored.step, stored);
+  holdFrom(head, headOf(checkpointLayout, stored), stored.step);
+  const backbone = (values: Float32Array) => values.subarray(0, layout.parameterCount);
+  return replicaFrom(stored.step, {
+    weights: backbone(stored.weights),
+    momentum: backbone(stored.momentum),
+    running: stored.running,
+  });
 }
 
 function parseSpec(text: string): RunSpec {

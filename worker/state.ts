@@ -14,7 +14,7 @@ export interface Replica {
   digest: string;
   /** [P], backbone before head. */
   readonly weights: Float32Array;
-  /** [P] */
+  /** [P]; with `sync: outer` the outer optimiser's. */
   readonly momentum: Float32Array;
   /** [S] */
   readonly running: Float32Array;
@@ -23,8 +23,13 @@ export interface Replica {
 /** A replica as the seed makes it, before the first step. */
 export function initialReplica(layout: Layout, seed: number): Replica {
   const weights = sharedFloats(layout.parameterCount);
-  const running = sharedFloats(layout.runningCount);
   weights.set(initialWeights(layout, seed));
+  return replicaWith(layout, weights);
+}
+
+/** Before the first step, from weights in shared memory, which become the replica's. */
+export function replicaWith(layout: Layout, weights: Float32Array): Replica {
+  const running = sharedFloats(layout.runningCount);
   running.set(initialRunning(layout));
   const momentum = sharedFloats(layout.parameterCount);
   return { step: 0, digest: digest64(weights), weights, momentum, running };

@@ -48,10 +48,10 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   const tell = (point: StepPoint, generation: number, waitingForStage: number) =>
     services.tell({ $case: 'progress', value: { runId, generation, point, waitingForStage } });
 
-  const measureStep = (point: StepPoint, times: StepTimes, ownImages: number) => {
-    metrics.steps.inc(run);
-    metrics.samples.inc(run, ownImages);
-    metrics.stepDuration.observe(run, times.total);
+  const measureStep = (point: StepPoint, times: StepTimes) => {
+    metrics.steps.inc(run, times.steps);
+    metrics.samples.inc(run, times.images);
+    metrics.stepDuration.observe(run, times.total / times.steps);
     for (const phase of ['data', 'teacher', 'compute', 'allreduce', 'optimizer'] as const)
       metrics.phase.inc({ run: runId, phase }, times[phase]);
     metrics.dataWait.inc(run, times.data);
@@ -74,15 +74,16 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
 
   return {
     step({ point, times, generation, rank, shards, schedule, stats, records }) {
+      const from = point.step - times.steps;
       last = point;
-      const ownImages = (schedule.batch / schedule.shards) * shards;
-      measureStep(point, times, ownImages);
-      stepsSeen += 1;
-      if (stepsSeen > STEPS_BEFORE_SPEED) speed = ownRate.add(ownImages, times.compute);
+      measureStep(point, times);
+      if (stepsSeen >= STEPS_BEFORE_SPEED) speed = ownRate.add(times.images, times.compute);
+      stepsSeen += times.steps;
       measureWire(stats, times.vectorBytes * shards);
       if (rank !== 0) return;
       const ends = point.step === schedule.stepsTotal;
-      if (ends || point.step % historyStride(schedule.stepsTotal) === 0) records.step(runId, point);
+      const stride = historyStride(schedule.stepsTotal);
+      if (ends || Math.floor(point.step / stride) > Math.floor(from / stride)) records.step(runId, point);
       if (due(ends)) tell(point, generation, 0);
     },
     joined({ members, rank, records }) {

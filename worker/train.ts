@@ -12,12 +12,17 @@ import type { RunSpec } from '../core/spec.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from './compute/client.ts';
 import type { GraphSpec } from './compute/messages.ts';
+import { createDataWait } from './data-wait.ts';
+import { commitHead, type Head } from './head.ts';
+import type { HeadGang } from './head-gang.ts';
+import { computeWithHead } from './head-step.ts';
 import { assertCounted, type Ledger } from './ledger.ts';
+import { type InnerReplicas, trainRound } from './outer.ts';
 import { createRate } from './progress.ts';
 import type { Replica } from './state.ts';
 import type { TeacherFeed } from './teacher.ts';
 
-/** Seconds of one step by what they went into; they overlap where work does. */
+/** Seconds of one step, or of one round, by what they went into; they overlap where work does. */
 export interface StepTimes {
   readonly total: number;
   readonly data: number;
@@ -25,6 +30,9 @@ export interface StepTimes {
   readonly compute: number;
   readonly allreduce: number;
   readonly optimizer: number;
+  /** Steps that were committed together, and images computed here for them. */
+  readonly steps: number;
+  readonly images: number;
   /** Bytes of one shard's vector. */
   readonly vectorBytes: number;
 }
@@ -35,11 +43,16 @@ export interface TrainContext {
   readonly layout: Layout;
   readonly schedule: Schedule;
   readonly replica: Replica;
+  /** Used by `sync: outer` alone. */
+  readonly inner: InnerReplicas;
   /** Own shards. */
   readonly shards: readonly number[];
   readonly compute: Compute;
   readonly loader: Loader;
   readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
+  /** Both or neither: a head that is sharded by class. */
+  readonly head: Head | undefined;
+  readonly headGang: HeadGang | undefined;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
   readonly clock: Clock;
@@ -59,13 +72,25 @@ export async function train(context: TrainContext): Promise<void> {
   while (replica.step < schedule.stepsTotal) {
     signal.throwIfAborted();
     const startedAt = clock.monotonic();
-    const outcome = await trainStep(context);
+    const before = replica.step;
+    const outcome = await trainOn(context);
     const total = secondsSince(clock, startedAt);
-    const imagesPerSecond = rate.add(schedule.batch, total);
-    context.onStep({ ...outcome.point, imagesPerSecond, atMs: clock.now() }, { ...outcome.times, total });
+    const steps = replica.step - before;
+    const imagesPerSecond = rate.add(schedule.batch * steps, total);
+    context.onStep(
+      { ...outcome.point, imagesPerSecond, atMs: clock.now() },
+      { ...outcome.times, total, steps },
+    );
   }
   const last = stageEndingAt(schedule, replica.step);
   if (last > 0) await context.onBoundary(last);
+}
+
+/** From one sum over the gang to the next. */
+function trainOn(context: TrainContext) {
+  const { sync } = context.spec.training;
+  if (sync.kind === 'every-step') return trainStep(context);
+  return trainRound({ ...context, outer: sync, graph: trainingGraph(context.spec, context.classes) });
 }
 
 async function trainStep(context: TrainContext) {
@@ -76,22 +101,29 @@ async function trainStep(context: TrainContext) {
   // The checkpoint is stored while the next step computes: weights do not change before the sum is there.
   const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
   const counted = context.ledger.open(step);
-  const { vectors, data, teacher, compute } = await computeShards(context, { epoch, stored, ...counted });
+  const learningRate = learningRateAt(spec.training, epoch);
+  const digest = contributionDigest(replica.digest, counted.tag);
+  const { vectors, data, teacher, compute, waited } = await computeShards(context, {
+    epoch,
+    stored,
+    learningRate,
+    digest,
+    ...counted,
+  });
   await stored;
   signal.throwIfAborted();
 
   const reduceAt = clock.monotonic();
   const mean = await context.exchange.reduce(step, vectors, {
-    digest: contributionDigest(replica.digest, counted.tag),
+    digest,
     fresh: beginsStage(schedule, step),
   });
-  const allreduce = secondsSince(clock, reduceAt);
+  const allreduce = waited + secondsSince(clock, reduceAt);
   signal.throwIfAborted();
 
   const applyAt = clock.monotonic();
   const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
-  const learningRate = learningRateAt(spec.training, epoch);
-  const { gradientNorm, digest } = await context.compute.apply({
+  const { gradientNorm, digest: digestAfter } = await context.compute.apply({
     network: spec.network,
     classes: context.classes,
     optimizer: spec.training.optimizer,
@@ -102,8 +134,10 @@ async function trainStep(context: TrainContext) {
     running: replica.running,
     mean,
   });
+  // With the replica or not at all: nothing between the two may be stopped.
+  if (context.head) await commitHead(context.head, context.compute);
   replica.step = step + 1;
-  replica.digest = digest;
+  replica.digest = digestAfter;
   return {
     point: {
       step: step + 1,
@@ -113,7 +147,7 @@ async function trainStep(context: TrainContext) {
       lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
       learningRate,
       gradientNorm,
-      weightsDigest: digest,
+      weightsDigest: digestAfter,
     },
     times: {
       data,
@@ -121,6 +155,7 @@ async function trainStep(context: TrainContext) {
       compute,
       allreduce,
       optimizer: secondsSince(clock, applyAt),
+      images: (schedule.batch / schedule.shards) * context.shards.length,
       vectorBytes: mean.byteLength,
     },
   };
@@ -132,21 +167,22 @@ async function computeShards(
   step: {
     readonly epoch: number;
     readonly stored: Promise<void>;
+    readonly learningRate: number;
+    /** Under which this member contributes. */
+    readonly digest: string;
     /** Of each shard. */
     readonly images: readonly Uint32Array[];
   },
 ) {
   const { epoch, stored } = step;
-  const { shards, clock, teacher, replica, compute, loader, schedule } = context;
+  const { shards, clock, teacher, replica, compute, loader, schedule, head, headGang } = context;
   const { training } = context.spec;
   const startedAt = clock.monotonic();
   const graph = trainingGraph(context.spec, context.classes);
   const network = await teacher?.forEpoch(epoch, context.signal);
   const teacherSeconds = secondsSince(clock, startedAt);
-  let dataSeconds = 0;
-  const vectors = new Map<number, Float32Array>();
-  const computeShard = async (shard: number) => {
-    const dataAt = clock.monotonic();
+  const wait = createDataWait(clock);
+  const batchOf = async (shard: number) => {
     const batch = await loader.batch({
       schedule,
       seed: training.seed,
@@ -154,22 +190,45 @@ async function computeShards(
       step: replica.step,
       shard,
     });
-    if (shard === shards[0]) dataSeconds = secondsSince(clock, dataAt);
+    wait.arrived();
     assertCounted(step.images[shard]!, batch.indices, { step: replica.step, shard });
+    return batch;
+  };
+  const computeShard = async (shard: number, vectors: Map<number, Float32Array>) => {
+    const batch = await batchOf(shard);
     const embeddings = network && (await network.embed(batch.images));
     const inputs = [replica.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
     const vector = context.exchange.vector(shard);
     await compute.run(graph, inputs, vector);
+    wait.computed();
     vectors.set(shard, vector);
   };
-  const computed = Promise.all(shards.map(computeShard));
+  const computeAll = async () => {
+    const vectors = new Map<number, Float32Array>();
+    await Promise.all(shards.map((shard) => computeShard(shard, vectors)));
+    return { vectors, waited: 0 };
+  };
+  const computed =
+    head && headGang
+      ? computeWithHead(
+          { ...context, head, headGang, weights: replica.weights },
+          {
+            ...step,
+            step: replica.step,
+            batchOf,
+            teacherOf: network && (({ images }) => network.embed(images)),
+          },
+        )
+      : computeAll();
   await Promise.race([computed, rejectionOf(stored)]);
-  await computed;
+  const { vectors, waited } = await computed;
   return {
     vectors,
-    data: dataSeconds,
+    /** For others, in rounds before the sum. */
+    waited,
+    data: wait.seconds(),
     teacher: teacherSeconds,
-    compute: secondsSince(clock, startedAt) - teacherSeconds,
+    compute: secondsSince(clock, startedAt) - teacherSeconds - waited,
   };
 }
 

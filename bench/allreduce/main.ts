@@ -1,13 +1,15 @@
 // `npm run bench:allreduce`: what the exchange costs against the same all-reduce over direct connections and against raw loopback,
 // measured in the same minutes on this machine. Prints a table; with --json the last line has the goals and the rows;
-// --quick measures less. Decides what is measured and what the goals are.
+// --quick measures less, --members=4 one number of members. Decides what is measured and what the goals are.
 //
 // All processes and the broker share this machine's processors, so with many members everything is bound by them, and the
-// seconds of processor time for a gigabyte tell more about other machines than the milliseconds do. Ways take turns, a
-// round each, and the best round of each counts: other work on the machine only ever makes a round slower.
+// seconds of processor time for a gigabyte tell more about other machines than the milliseconds do. Ways take turns, a short
+// round each. Other work on the machine only ever makes a round slower, so times are those of the best round; but a
+// comparison is of rounds of the same turn, which had about the same company, and the median turn counts.
 
 import { availableParallelism } from 'node:os';
-import { atLeast, type Goal, say, tell } from '../goals.ts';
+import { NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
+import { atLeast, type Goal, median, say, tell } from '../goals.ts';
 import { type Broker, machineMs, startBroker } from './broker.ts';
 import { type Gang, startGang } from './gang.ts';
 import { MODES, type Mode } from './words.ts';
@@ -19,7 +21,7 @@ interface Row {
   readonly wallMs: number;
   /** G/t * 2(N-1)/N, as nccl-tests count. */
   readonly busMBps: number;
-  /** Speed against the ring's in this run. */
+  /** Speed against the ring's: median over the turns. */
   readonly ofRing: number;
   /** Of one member, for each gigabyte of its vector. */
   readonly memberCpuSecondsPerGB: number;
@@ -37,9 +39,9 @@ interface Plan {
   readonly totalMs: number;
 }
 
-const FULL: Plan = { members: [2, 4, 8], mebibytes: [4, 8, 50], rounds: 6, roundMs: 800, totalMs: 300_000 };
-const QUICK: Plan = { members: [2, 4], mebibytes: [4, 8], rounds: 4, roundMs: 400, totalMs: 60_000 };
-const ROUNDS_MIN = 2;
+const FULL: Plan = { members: [2, 4, 8], mebibytes: [4, 8, 50], rounds: 16, roundMs: 300, totalMs: 300_000 };
+const QUICK: Plan = { members: [2, 4], mebibytes: [4, 8], rounds: 8, roundMs: 200, totalMs: 60_000 };
+const ROUNDS_MIN = 3;
 const ITERATIONS_MIN = 3;
 const RAW_MEBIBYTES = 512;
 const MIB = 1024 * 1024;
@@ -103,7 +105,7 @@ async function measure(setting: {
 }): Promise<Row[]> {
   const { gang, mebibytes, broker, plan, until } = setting;
   await gang.size(mebibytes);
-  const best = new Map<Mode, Round>();
+  const rounds = new Map<Mode, Round[]>(MODES.map((mode) => [mode, []]));
   const iterations = new Map<Mode, number>();
   for (const mode of MODES) {
     // The first finds pages and compiles code; the second tells how many fit in a round, which the third runs unmeasured.
@@ -113,13 +115,10 @@ async function measure(setting: {
     await round(gang, mode, iterations.get(mode)!, broker);
   }
   for (let i = 0; i < plan.rounds && (i < ROUNDS_MIN || performance.now() < until); i++) {
-    for (const mode of MODES) {
-      const measured = await round(gang, mode, iterations.get(mode)!, broker);
-      const known = best.get(mode);
-      if (known === undefined || measured.wallMs < known.wallMs) best.set(mode, measured);
-    }
+    for (const mode of MODES) rounds.get(mode)!.push(await round(gang, mode, iterations.get(mode)!, broker));
   }
-  return MODES.map((mode) => rowOf({ mode, mebibytes, ranks: gang.ranks, best }));
+  const ring = rounds.get('ring')!;
+  return MODES.map((mode) => rowOf({ mode, mebibytes, ranks: gang.ranks, own: rounds.get(mode)!, ring }));
 }
 
 /** Per all-reduce: wall time of the slowest member, processor time of all members together and of the broker. */
@@ -151,10 +150,13 @@ function rowOf(of: {
   readonly mode: Mode;
   readonly mebibytes: number;
   readonly ranks: number;
-  readonly best: ReadonlyMap<Mode, Round>;
+  readonly own: readonly Round[];
+  /** Of the same turns. */
+  readonly ring: readonly Round[];
 }): Row {
-  const { mode, mebibytes, ranks, best } = of;
-  const { wallMs, cpuMs, brokerMs, othersShare } = best.get(mode)!;
+  const { mode, mebibytes, ranks, own, ring } = of;
+  const best = own.reduce((a, b) => (b.wallMs < a.wallMs ? b : a));
+  const { wallMs, cpuMs, brokerMs, othersShare } = best;
   const gigabytes = (mebibytes * MIB) / 1e9;
   return {
     members: ranks,
@@ -162,7 +164,7 @@ function rowOf(of: {
     mode,
     wallMs,
     busMBps: (gigabytes * 1e6 * 2 * (ranks - 1)) / ranks / wallMs,
-    ofRing: best.get('ring')!.wallMs / wallMs,
+    ofRing: median(own.map((round, turn) => ring[turn]!.wallMs / round.wallMs)),
     memberCpuSecondsPerGB: cpuMs / 1000 / ranks / gigabytes,
     brokerCpuSecondsPerGB:
       mode === 'ring' || brokerMs === undefined ? undefined : brokerMs / 1000 / gigabytes,
@@ -196,16 +198,27 @@ function goalsOf(rows: readonly Row[]): Goal[] {
   ];
 }
 
-/** `--json`, `--quick`, and `--gogc=N` for the broker's garbage collector. */
+/** `--json`, `--quick`, `--members=4` or `--members=2,4` for some of the numbers, `--gogc=N` for the broker's garbage collector. */
 function options(): { readonly plan: Plan; readonly json: boolean; readonly gogc: string } {
   const argv = process.argv.slice(2);
-  const unknown = argv.find((flag) => !/^--(json|quick|gogc=\d+)$/.test(flag));
+  const unknown = argv.find((flag) => !/^--(json|quick|gogc=\d+|members=[248](,[248])*)$/.test(flag));
   if (unknown !== undefined) {
-    process.stderr.write(`unknown option ${unknown}; known: --json --quick --gogc=N\n`);
+    process.stderr.write(`unknown option ${unknown}; known: --json --quick --members=2,4,8 --gogc=N\n`);
     process.exit(2);
   }
-  const gogc = argv.find((flag) => flag.startsWith('--gogc='))?.slice('--gogc='.length) ?? '400';
-  return { plan: argv.includes('--quick') ? QUICK : FULL, json: argv.includes('--json'), gogc };
+  const given = (name: string): string | undefined =>
+    argv.find((flag) => flag.startsWith(name))?.slice(name.length);
+  const plan = argv.includes('--quick') ? QUICK : FULL;
+  const chosen = given('--members=')?.split(',').map(Number) ?? plan.members;
+  const members = [2, 4, 8].filter((count) => chosen.includes(count));
+  return {
+    // A part of the numbers takes a part of the time.
+    plan: { ...plan, members, totalMs: (plan.totalMs * members.length) / plan.members.length },
+    json: argv.includes('--json'),
+    gogc: given('--gogc=') ?? NATS_ENVIRONMENT.GOGC,
+  };
 }
 
+// An exit takes the members and the broker along; a signal alone would leave them.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 await main();

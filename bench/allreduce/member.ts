@@ -124,4 +124,6 @@ process.on('message', (command: Command) => {
     process.exit(1);
   });
 });
+// Nobody is left to measure for.
+process.on('disconnect', () => process.exit());
 tell({ kind: 'started', ringPort: ringPort.port });

@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
-import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import {
   type FleetFile,
@@ -184,7 +184,7 @@ function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
     ...common('nats'),
     command: findNatsServer(),
     args: ['--config', configFile],
-    env: {},
+    env: NATS_ENVIRONMENT,
   };
   const coordinator = spec('coordinator', programCommand('coordinator'), {
     POCKETFLEET_FLEET: file.fleet,

@@ -14,17 +14,20 @@ import type { DataConnection } from '../net/data-connection.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import { createChannel } from './channel.ts';
 import type { SharedMemory } from './kernels.ts';
-import { createExchangeMemory, type ExchangeMemory } from './memory.ts';
+import { createExchangeMemory } from './memory.ts';
 import { encodeJson, type Header, jsonOf } from './message.ts';
 import { createOwnVectors } from './own-vectors.ts';
 import { type Compression, type Member, planOf } from './plan.ts';
 import { createReduction, type Reduction } from './reduction.ts';
 import { createResidualStore, type Residual, type ResidualStore } from './residuals.ts';
 import { createSync, type Synced } from './sync.ts';
+import { checkVectors, fillVectors, vectorView } from './vectors.ts';
+import { createHabitStore, createWatch, type HabitStore, type Suspect } from './watch.ts';
 import { type ExchangeStats, type Faults, type Place, STATS, type State, type Wire } from './wire.ts';
 
 export type { Compression, Member } from './plan.ts';
 export type { Synced } from './sync.ts';
+export type { Suspect } from './watch.ts';
 export type { ExchangeStats, Faults, State } from './wire.ts';
 
 /** What a gang agrees on; plain data. */
@@ -66,6 +69,10 @@ export interface ExchangeOptions extends ExchangePlan {
   readonly stats?: ExchangeStats;
   /** Carries what int8 leaves from one generation of the run to the next. */
   readonly residuals?: ResidualStore;
+  /** Carries what was seen of step times from one generation of the run to the next. */
+  readonly habits?: HabitStore;
+  /** Called with all members that do not do their part (patience.ts), each time that these are others; empty: nobody. */
+  readonly onSuspects?: (suspects: readonly Suspect[]) => void;
 }
 
 export interface ReduceOptions {
@@ -88,8 +95,9 @@ export interface Exchange {
    */
   vector(shard: number): Float32Array<SharedArrayBuffer>;
   /**
-   * Sum of the vectors of all shards times `factor`, in shared memory: the receiver's own until the next call. `vectors` has one for
-   * each shard of this member, which are overwritten if they are those that `vector` gave.
+   * Sum of the vectors of all shards times `factor`, in shared memory, to be read until the next call and never changed: slower members
+   * may still get it from there. `vectors` has one for each shard of this member, which are overwritten if they are those
+   * that `vector` gave.
    */
   reduce(
     step: number,
@@ -121,6 +129,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
   const rooms = [...memory.layout.rooms];
   const closing = new AbortController();
   const reductions = new Map<number, Reduction>();
+  /** Of steps that are over. */
+  const spare: Reduction[] = [];
   /** The step that is summed next; undefined before sync has agreed on one. */
   let openStep: number | undefined;
   /** Shards whose residual is in memory rather than in the store. */
@@ -136,6 +146,17 @@ export function createExchange(options: ExchangeOptions): Exchange {
    * while this thread was busy waits unread in the socket, and asking for it again would only double it.
    */
   let listenedMs = 0;
+  /** When the last step was summed, in this generation. */
+  let summedAt: number | undefined;
+  /** The open step begins a stage. */
+  let openIsFresh = false;
+  const watch = createWatch({
+    ranks,
+    rank,
+    store: options.habits ?? createHabitStore(),
+    now: () => listenedMs,
+    onChange: (suspects) => options.onSuspects?.(suspects),
+  });
   const stallMsMin = options.stallMs ?? STALL_MS;
   let stallMs = stallMsMin;
 
@@ -161,6 +182,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
       return stallMs;
     },
     now: () => listenedMs,
+    asked: (other) => watch.asked(other),
     header: channel.header,
     sendTo: channel.sendTo,
     sendAll: channel.sendAll,
@@ -187,16 +209,16 @@ export function createExchange(options: ExchangeOptions): Exchange {
     holds: (step) => openStep === undefined || openStep === step,
     onAgreed: (step) => {
       openStep = step;
+      watch.pardon();
       for (const [other, reduction] of reductions) {
-        if (other === step) continue;
-        reduction.drop();
-        reductions.delete(other);
+        if (other !== step) endReduction(other, reduction);
       }
     },
   });
 
   /** Data of sums goes where it belongs, all other data is small and has memory of its own. */
   function place(header: Header): Place {
+    watch.heard(header.source);
     if (header.kind !== 'contribution' && header.kind !== 'result') return 'own';
     // Who goes on talking after a stop is answered; see route.
     if (failure !== undefined) return 'own';
@@ -211,8 +233,14 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (kind === 'stop') takeStop(header, data);
     else if (failure !== undefined) tellStopAgain();
     else if (kind === 'hello' || kind === 'ask-state' || kind === 'state') sync.take(header, data);
-    // Who asks for what is not there yet, or not any more, is only early or late.
-    else reductions.get(step)?.take(header, data);
+    else if (kind === 'here') return;
+    else {
+      const reduction = reductions.get(step);
+      reduction?.take(header, data);
+      // Who asks for what is not there yet, or not any more, is only early or late.
+      if (reduction === undefined && kind === 'missing')
+        wire.sendTo(header.source, wire.header('here', step));
+    }
   }
 
   /** Old steps answer requests; contributions are taken for the open step and, from members that are ahead, for the next. */
@@ -228,13 +256,23 @@ export function createExchange(options: ExchangeOptions): Exchange {
   }
 
   function addReduction(step: number): Reduction {
-    const reduction = createReduction({ plan, step, wire, memory, vectors, rooms });
+    const reduction = spare.pop() ?? createReduction({ plan, wire, memory, vectors, rooms });
+    reduction.open(step);
     reductions.set(step, reduction);
     return reduction;
   }
 
+  function endReduction(step: number, reduction: Reduction): void {
+    reductions.delete(step);
+    reduction.end();
+    spare.push(reduction);
+  }
+
   function takeStop({ source }: Header, data: Uint8Array): void {
-    const { code, message: reason } = jsonOf(data) as { code?: unknown; message?: unknown };
+    const { code, message: reason } = jsonOf(data) as {
+      code?: unknown;
+      message?: unknown;
+    };
     const known = typeof code === 'string' && code in CODES ? (code as Code) : 'aborted';
     if (failure === undefined) {
       stopped = encodeJson({ code: known, message: reason });
@@ -266,7 +304,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
         if (connection.isClosed())
           throw new FleetError('unavailable', 'the connection to the broker is closed');
         sync.tick();
-        if (openStep !== undefined) reductions.get(openStep)?.askMissing();
+        const open = openStep === undefined ? undefined : reductions.get(openStep);
+        open?.askMissing();
+        // The first step of a member compiles, and that of a stage waits for others.
+        const isUsual = summedAt !== undefined && !openIsFresh;
+        if (connection.isUp()) watch.judge((other) => (isUsual ? open?.waitedFor(other) : undefined));
+        else watch.pardon();
       }
     } catch (caught) {
       if (!closing.signal.aborted) fail(toFleetError(caught, 'repairing the exchange'));
@@ -300,6 +343,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
           : `step ${step} cannot be summed, step ${openStep} is open`,
       );
     const startedAt = clock.monotonic();
+    openIsFresh = fresh;
     fillVectors(memory, options, given);
     const weightsDigest = digest ?? (ranks === 1 ? '' : digest64((await options.provideState()).weights));
     if (failure !== undefined) throw failure;
@@ -307,16 +351,21 @@ export function createExchange(options: ExchangeOptions): Exchange {
     const { duplicates } = stats;
     vectors.start(fresh);
     reduction.start(weightsDigest);
-    await reduction.sum;
+    await reduction.sum();
     // What arrived twice was not lost but slow: be more patient, and less again when that has passed.
     if (stats.duplicates > duplicates) stallMs = Math.min(STALL_MS_MAX, stallMs * 1.5);
     else stallMs = Math.max(stallMsMin, stallMs * 0.9);
     vectors.finish();
     store.replace([]);
     openStep = step + 1;
-    reductions.delete(step - 1);
+    const last = reductions.get(step - 1);
+    if (last !== undefined) endReduction(step - 1, last);
+    const now = clock.monotonic();
+    if (summedAt !== undefined && !fresh) watch.stepTook(now - summedAt);
+    summedAt = now;
+    watch.pardon();
     stats.reduces++;
-    stats.reduceSeconds += (clock.monotonic() - startedAt) / 1000;
+    stats.reduceSeconds += (now - startedAt) / 1000;
     return memory.floats(memory.layout.sum, plan.elements);
   }
 
@@ -324,6 +373,9 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (closing.signal.aborted) return;
     options.signal?.removeEventListener('abort', close);
     closing.abort();
+    // A wait that somebody ended was a slow step too: whoever was only slow is given more time the next time.
+    if (pending > 0 && summedAt !== undefined && !openIsFresh) watch.stepTook(clock.monotonic() - summedAt);
+    watch.pardon();
     fail(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
     channel.close();
     store.replace([...store.all(), ...liveResiduals()]);
@@ -356,46 +408,3 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
 export const createStats = (): ExchangeStats =>
   Object.fromEntries(STATS.map((name) => [name, 0])) as ExchangeStats;
-
-/** Where a shard's vector lies in the memory of an exchange. */
-export function vectorView(
-  memory: ExchangeMemory,
-  { members, rank, elements }: ExchangePlan,
-  shard: number,
-): Float32Array<SharedArrayBuffer> {
-  const { shardFirst, shardCount } = members[rank]!;
-  if (shard < shardFirst || shard >= shardFirst + shardCount)
-    throw new FleetError('internal', `shard ${shard} is not one of this member's`);
-  return memory.floats(memory.layout.vector(shard - shardFirst), elements);
-}
-
-/** Copies what was not computed in place. */
-export function fillVectors(
-  memory: ExchangeMemory,
-  plan: ExchangePlan,
-  given: ReadonlyMap<number, Float32Array>,
-): void {
-  for (const [shard, vector] of given) {
-    const view = vectorView(memory, plan, shard);
-    if (vector.buffer !== view.buffer || vector.byteOffset !== view.byteOffset) view.set(vector);
-  }
-}
-
-export function checkVectors(
-  { members, rank, elements }: ExchangePlan,
-  vectors: ReadonlyMap<number, Float32Array>,
-): void {
-  const { shardFirst, shardCount } = members[rank]!;
-  if (vectors.size > shardCount)
-    throw new FleetError('internal', `${vectors.size} vectors were given for ${shardCount} shards`);
-  for (let shard = shardFirst; shard < shardFirst + shardCount; shard++) {
-    const length = vectors.get(shard)?.length;
-    if (length !== elements)
-      throw new FleetError(
-        'internal',
-        length === undefined
-          ? `shard ${shard} has no vector`
-          : `the vector of shard ${shard} has ${length} elements instead of ${elements}`,
-      );
-  }
-}

@@ -14,7 +14,7 @@ export interface Layout {
   readonly sum: number;
   /** Room for one contribution of another member each: as many as may wait here for the others to their chunks. */
   readonly rooms: readonly number[];
-  /** Slices owned here as they were published. */
+  /** Slices owned here as they were published. Only with compression. */
   published(offset: number): number;
   /** An encoded result of another while it is decoded. */
   readonly arriving: number;
@@ -71,7 +71,7 @@ export function layoutOf(plan: Plan, rank: number): Layout {
   const widest = foreign.some(({ node }) => encodingOf(node, plan) === 'none') ? 'none' : compression;
   const chunksAtOnce = Math.min(plan.window, plan.chunks[rank]!.length);
   const rooms = areas(foreign.length * chunksAtOnce, encodedBytes(widest, chunk));
-  const published = area(encodedBytes(compression, padded(own.count)));
+  const published = area(compression === 'none' ? 0 : encodedBytes(compression, padded(own.count)));
   const arriving = area(compression === 'none' ? 0 : encodedBytes(compression, chunk));
   const encodedArea = encodedBytes(compression, padded(plan.elements));
   const encoded = areas(compression === 'none' ? 0 : shardCount, encodedArea);

@@ -12,9 +12,19 @@ import type { Encoding } from './reduce.ts';
 /**
  * contribution: a chunk of a node's sum, to the slice's owner. result: a finished chunk, from its owner to all.
  * missing: asks the receiver for contributions and results that did not arrive. hello: where a member stands.
- * ask-state, state: pieces of the state for a member that is behind. stop: the run cannot go on, with the reason.
+ * ask-state, state: pieces of the state for a member that is behind. stop: the run cannot go on, with the reason. here: answers
+ * missing when there is nothing to give yet.
  */
-export const KINDS = ['contribution', 'result', 'missing', 'hello', 'ask-state', 'state', 'stop'] as const;
+export const KINDS = [
+  'contribution',
+  'result',
+  'missing',
+  'hello',
+  'ask-state',
+  'state',
+  'stop',
+  'here',
+] as const;
 export type Kind = (typeof KINDS)[number];
 const ENCODINGS = ['none', 'bf16', 'int8'] as const satisfies readonly Encoding[];
 
@@ -83,7 +93,6 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
   const promised = view.getUint32(56, true);
   if (promised !== dataBytes)
     throw new FleetError('invalidArgument', `the header promises ${promised} bytes and ${dataBytes} follow`);
-  const hex = (at: number): string => view.getUint32(at, true).toString(16).padStart(8, '0');
   return {
     kind,
     encoding,
@@ -97,8 +106,12 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
     chunk: view.getUint32(36, true),
     offset: view.getUint32(40, true),
     count: view.getUint32(44, true),
-    digest: hex(48) + hex(52),
+    digest: hexAt(view, 48) + hexAt(view, 52),
   };
+}
+
+function hexAt(view: DataView, at: number): string {
+  return view.getUint32(at, true).toString(16).padStart(8, '0');
 }
 
 export function encodeWords(words: readonly number[]): Uint8Array {

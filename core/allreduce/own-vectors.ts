@@ -84,8 +84,11 @@ export function createOwnVectors(options: {
       decode(kernels, at, { encoding: compression, at: to }, count);
   }
 
-  const published = ({ offset, count }: Chunk): Uint8Array =>
-    bytes(layout.published(offset), encodedBytes(compression, count));
+  /** Exact sums travel from where they are; nobody changes them before all have them. */
+  const publishedAt = ({ offset }: Chunk): number =>
+    compression === 'none' ? layout.sum + offset * 4 : layout.published(offset);
+  const published = (chunk: Chunk): Uint8Array =>
+    bytes(publishedAt(chunk), encodedBytes(compression, chunk.count));
 
   return {
     start(fresh) {
@@ -110,7 +113,7 @@ export function createOwnVectors(options: {
     },
     publish(chunk) {
       const at = layout.sum + chunk.offset * 4;
-      const to = layout.published(chunk.offset);
+      const to = publishedAt(chunk);
       const count = padded(chunk.count);
       if (compression === 'int8') {
         const left = layout.residual(indexOf(chunk.shard), next()) + chunk.offset * 4;
@@ -118,7 +121,6 @@ export function createOwnVectors(options: {
       } else {
         if (factor !== 1) kernels.scale(at, at, factor, count);
         if (compression === 'bf16') kernels.encodeBf16(to, at, count);
-        else kernels.copy(to, at, chunk.count * 4);
       }
       if (compression !== 'none') decode(kernels, at, { encoding: compression, at: to }, count);
       return published(chunk);

@@ -56,11 +56,15 @@ export interface Plan {
 
 /** Slices and chunks start at multiples of this, in elements, so that no kernel meets a ragged inside edge. */
 export const ALIGNMENT = BLOCK;
-/** With the 64-byte header a message stays within 1 MiB, the broker's own default limit. */
+/** With the 64-byte header a message of float32 stays within 1 MiB, the broker's own default limit. */
 export const CHUNK_ELEMENTS_MAX = 1023 * ALIGNMENT;
-/** Smaller messages cost more in handling than they gain in overlap; as float32, 64 KiB. */
-const CHUNK_ELEMENTS_MIN = 64 * ALIGNMENT;
-/** How much smaller numbers are on the wire: a message of 64 KiB then has more of them. */
+/** Of smaller numbers more go into a message; beyond this a chunk and its sum leave the processor's cache. */
+const CHUNK_ELEMENTS_ENCODED_MAX = 2 * CHUNK_ELEMENTS_MAX;
+/** Smaller messages cost more in handling than they gain in overlap (measured); as float32, 512 KiB. */
+const CHUNK_ELEMENTS_MIN = 512 * ALIGNMENT;
+/** A slice of less is not worth a message to each member and back; as float32, 64 KiB. */
+const SLICE_ELEMENTS_MIN = 64 * ALIGNMENT;
+/** How much smaller numbers are on the wire. */
 const RATIO: Readonly<Record<Compression, number>> = { none: 1, bf16: 2, int8: 4 };
 /** What may be pending at the broker for one member; its own default limit is 64 MB. */
 const PENDING_BYTES_MAX = 48 * 1024 * 1024;
@@ -83,10 +87,12 @@ export function planOf(options: {
     travelling(nodesInside(member.shardFirst, member.shardFirst + member.shardCount), compression),
   );
   const perElement = pendingBytes(nodes, compression);
-  const most = Math.floor(PENDING_BYTES_MAX / WINDOW_MIN / perElement / ALIGNMENT) * ALIGNMENT;
+  const pending = Math.floor(PENDING_BYTES_MAX / WINDOW_MIN / perElement / ALIGNMENT) * ALIGNMENT;
+  // A sum of several shards travels as float32 also in a compressed run.
+  const wide = compression === 'none' || nodes.flat().some(({ size }) => size > 1);
   const limits = {
     least: CHUNK_ELEMENTS_MIN * RATIO[compression],
-    most: Math.max(CHUNK_ELEMENTS_MIN, Math.min(CHUNK_ELEMENTS_MAX, most)),
+    most: Math.max(ALIGNMENT, Math.min(wide ? CHUNK_ELEMENTS_MAX : CHUNK_ELEMENTS_ENCODED_MAX, pending)),
   };
   const chunks = members.map((member) => chunksOf(slices, member, limits));
   const largest = Math.max(ALIGNMENT, ...chunks.flat().map(({ count }) => count));
@@ -150,7 +156,7 @@ export function rootOf(shards: number): Node {
 export function slicesOf(elements: number, shards: number): readonly Chunk[] {
   let perSlice = 1;
   const sizeFor = (count: number): number => Math.ceil(Math.ceil(elements / count) / ALIGNMENT) * ALIGNMENT;
-  while (perSlice < shards && sizeFor(Math.ceil(shards / perSlice)) < CHUNK_ELEMENTS_MIN) perSlice *= 2;
+  while (perSlice < shards && sizeFor(Math.ceil(shards / perSlice)) < SLICE_ELEMENTS_MIN) perSlice *= 2;
   const count = Math.ceil(shards / perSlice);
   const size = sizeFor(count);
   return Array.from({ length: count }, (_, i) => {

@@ -4,6 +4,7 @@
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
 import type { SharedMemory } from './kernels.ts';
+import type { Suspect } from './watch.ts';
 import type { State } from './wire.ts';
 
 /** Random losses and repetitions for tests of whole workers: probabilities of each message sent or received. */
@@ -42,7 +43,11 @@ export type ToPlane =
       readonly options: ReduceOptions;
     }
   /** Answer to `ask-state`. */
-  | { readonly kind: 'state'; readonly exchange: number; readonly state: State | undefined }
+  | {
+      readonly kind: 'state';
+      readonly exchange: number;
+      readonly state: State | undefined;
+    }
   | { readonly kind: 'close'; readonly exchange: number }
   /** Nothing of the run is needed any more. */
   | { readonly kind: 'forget'; readonly runId: string };
@@ -58,14 +63,25 @@ export type FromPlane =
   | { readonly kind: 'connected' }
   | { readonly kind: 'refused'; readonly failure: PlaneFailure }
   | { readonly kind: 'status'; readonly up: boolean; readonly reason: string }
-  | { readonly kind: 'synced'; readonly exchange: number; readonly call: number; readonly synced: Synced }
-  | { readonly kind: 'reduced'; readonly exchange: number; readonly call: number }
+  | {
+      readonly kind: 'synced';
+      readonly exchange: number;
+      readonly call: number;
+      readonly synced: Synced;
+    }
+  | {
+      readonly kind: 'reduced';
+      readonly exchange: number;
+      readonly call: number;
+    }
   | {
       readonly kind: 'failed';
       readonly exchange: number;
       readonly call: number;
       readonly failure: PlaneFailure;
     }
+  /** Members that do not do their part; see ExchangeOptions. */
+  | { readonly kind: 'suspects'; readonly exchange: number; readonly suspects: readonly Suspect[] }
   /** A peer needs the state: a member that is behind has asked for it. */
   | { readonly kind: 'ask-state'; readonly exchange: number }
   | {

@@ -9,6 +9,7 @@ import { philox } from '../rng.ts';
 import { createExchange, type Exchange, type ReduceOptions } from './exchange.ts';
 import type { FromPlane, InjectedFaults, PlaneFailure, PlaneSettings, ToPlane } from './plane-messages.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
+import { createHabitStore, type HabitStore } from './watch.ts';
 import { type ExchangeStats, type Faults, STATS, type State } from './wire.ts';
 
 interface Hosted {
@@ -25,6 +26,7 @@ const tell = (message: FromPlane): void => port.postMessage(message);
 const settings = workerData as PlaneSettings;
 const hosted = new Map<number, Hosted>();
 const residuals = new Map<string, ResidualStore>();
+const habits = new Map<string, HabitStore>();
 const faults = settings.faults && randomFaults(settings.faults);
 
 try {
@@ -72,6 +74,7 @@ function perform(connection: DataConnection, message: ToPlane): void {
     }
     case 'forget':
       residuals.delete(message.runId);
+      habits.delete(message.runId);
   }
 }
 
@@ -82,6 +85,8 @@ function host(
   const waiting: Hosted['waiting'] = [];
   const store = residuals.get(plan.runId) ?? createResidualStore();
   residuals.set(plan.runId, store);
+  const seen = habits.get(plan.runId) ?? createHabitStore();
+  habits.set(plan.runId, seen);
   const log =
     (level: 'warn' | 'error') =>
     (fields: object, message: string): void =>
@@ -92,6 +97,8 @@ function host(
     memory,
     stats: sharedStats(stats),
     residuals: store,
+    habits: seen,
+    onSuspects: (suspects) => tell({ kind: 'suspects', exchange: id, suspects }),
     clock: systemClock,
     log: { warn: log('warn'), error: log('error') },
     provideState: async () => {

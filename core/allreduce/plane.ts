@@ -10,11 +10,13 @@ import type { Logger } from '../log.ts';
 import type { BrokerAddress } from '../net/broker-address.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import { startThread } from '../thread.ts';
-import { checkVectors, type Exchange, type ExchangePlan, fillVectors, vectorView } from './exchange.ts';
+import type { Exchange, ExchangePlan } from './exchange.ts';
 import { createExchangeMemory } from './memory.ts';
 import { planOf } from './plan.ts';
 import type { FromPlane, InjectedFaults, PlaneFailure, PlaneSettings, ToPlane } from './plane-messages.ts';
 import type { Synced } from './sync.ts';
+import { checkVectors, fillVectors, vectorView } from './vectors.ts';
+import type { Suspect } from './watch.ts';
 import { type ExchangeStats, STATS, type State } from './wire.ts';
 
 export type { InjectedFaults } from './plane-messages.ts';
@@ -22,6 +24,8 @@ export type { InjectedFaults } from './plane-messages.ts';
 export interface PlaneExchangeOptions extends ExchangePlan {
   /** The replica's state at the open step; see ExchangeOptions. Arrays in shared memory are not copied. */
   readonly provideState: () => State;
+  /** See ExchangeOptions. */
+  readonly onSuspects?: (suspects: readonly Suspect[]) => void;
   /** Aborting it is `close()`. */
   readonly signal?: AbortSignal;
 }
@@ -148,7 +152,7 @@ function openExchange(
     readonly onClosed: () => void;
   },
 ): Hosted {
-  const { id, worker, log, onClosed, provideState, signal, ...plan } = options;
+  const { id, worker, log, onClosed, provideState, onSuspects, signal, ...plan } = options;
   const { runId, generation, elements } = plan;
   const memory = createExchangeMemory(planOf(plan), plan.rank);
   const counters = new SharedArrayBuffer(STATS.length * Float64Array.BYTES_PER_ELEMENT);
@@ -171,6 +175,10 @@ function openExchange(
   function take(answer: Answer): void {
     if (answer.kind === 'ask-state') {
       post({ kind: 'state', exchange: id, state: stateOrUndefined() });
+      return;
+    }
+    if (answer.kind === 'suspects') {
+      onSuspects?.(answer.suspects);
       return;
     }
     const call = calls.get(answer.call);

@@ -20,10 +20,13 @@ import type { Chunk, Plan } from './plan.ts';
 import { decode, type Leaf, sumRoot } from './reduce.ts';
 import type { Place, Wire } from './wire.ts';
 
+/** Serves one step after the other: `open` begins a new life. */
 export interface Reduction {
-  readonly step: number;
-  /** Resolves when the sum over all shards is complete in memory. */
-  readonly sum: Promise<void>;
+  open(step: number): void;
+  /** Gives up what has arrived and was not summed. */
+  end(): void;
+  /** Resolves when the sum over all shards of this step is complete in memory. */
+  sum(): Promise<void>;
   /** Begins to contribute the vectors in memory, which must not change until `sum` is there. */
   start(digest: string): void;
   /** Where the data of a contribution or result goes; 'skip' when it is known already. */
@@ -32,8 +35,8 @@ export interface Reduction {
   take(header: Header, data: Uint8Array): void;
   /** Asks silent peers for what is missing. */
   askMissing(): void;
-  /** Gives up what has arrived: the step is not summed here. */
-  drop(): void;
+  /** For how long the part of a member has been missing here, and how often it was asked; undefined when it is not. */
+  waitedFor(rank: number): { readonly ms: number; readonly asked: number } | undefined;
   /** All contributions are sent and all chunks owned here are published: nothing of the vectors in memory is needed any more. */
   hasGivenAll(): boolean;
   fail(error: FleetError): void;
@@ -53,6 +56,10 @@ interface Peer {
   digest: string | undefined;
   /** When something new came from it, or it was last asked. */
   heardAt: number;
+  /** When something new came from it, or this member began to wait. */
+  newsAt: number;
+  /** Requests since then. */
+  asked: number;
   /** Quiet time before it is asked again; doubles up to ASK_MS_MAX while nothing comes. */
   patienceMs: number;
 }
@@ -74,17 +81,15 @@ const RESULT_BIT = 0x8000_0000;
 
 export function createReduction(options: {
   readonly plan: Plan;
-  readonly step: number;
   readonly wire: Wire;
   readonly memory: ExchangeMemory;
   readonly vectors: OwnVectors;
   /** Free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
 }): Reduction {
-  const { plan, step, wire, memory, vectors, rooms } = options;
+  const { plan, wire, memory, vectors, rooms } = options;
   const { layout, kernels } = memory;
   const { rank } = wire;
-  const done = createDeferred<void>();
   const nodes = plan.nodes[rank]!;
   const foreign = foreignNodes(plan, rank);
   const own: OwnChunk[] = plan.chunks[rank]!.map((chunk) => ({
@@ -102,15 +107,46 @@ export function createReduction(options: {
     sent: 0,
     digest: undefined,
     heardAt: wire.now(),
+    newsAt: wire.now(),
+    asked: 0,
     patienceMs: wire.stallMs,
   }));
   /** Starts with the neighbour, so that not everybody talks to rank 0 first. */
   const others = Array.from({ length: wire.ranks - 1 }, (_, i) => peers[(rank + 1 + i) % wire.ranks]!);
 
+  const chunksTotal = plan.chunks.reduce((total, chunks) => total + chunks.length, 0);
+
+  let step = -1;
+  let done = createDeferred<void>();
   let phase: 'waiting' | 'open' | 'complete' = 'waiting';
   let digest = NO_DIGEST;
-  let chunksOpen = plan.chunks.reduce((total, chunks) => total + chunks.length, 0);
+  let chunksOpen = chunksTotal;
   let publishedBefore = 0;
+
+  function open(newStep: number): void {
+    step = newStep;
+    done = createDeferred<void>();
+    phase = 'waiting';
+    digest = NO_DIGEST;
+    chunksOpen = chunksTotal;
+    publishedBefore = 0;
+    for (const entry of own) {
+      leaveRooms(entry);
+      entry.here.fill(false);
+      entry.missing = foreign.length;
+      entry.published = false;
+    }
+    for (const peer of peers) {
+      peer.results.fill(false);
+      peer.resultsBefore = 0;
+      peer.sent = 0;
+      peer.digest = undefined;
+      peer.heardAt = wire.now();
+      peer.newsAt = wire.now();
+      peer.asked = 0;
+      peer.patienceMs = wire.stallMs;
+    }
+  }
 
   function start(startDigest: string): void {
     assert(phase === 'waiting', `step ${step} is summed once`);
@@ -119,6 +155,8 @@ export function createReduction(options: {
     for (const peer of others) {
       checkDigest(peer);
       peer.heardAt = wire.now();
+      peer.newsAt = wire.now();
+      peer.asked = 0;
     }
     for (let chunk = 0; chunk < plan.window; chunk++) {
       for (const peer of others) contributeUpTo(peer, chunk + 1);
@@ -149,7 +187,10 @@ export function createReduction(options: {
   }
 
   /** Slot and chunk of a contribution; throws when no plan asks for it. */
-  function placeOf(header: Header): { readonly slot: number; readonly entry: OwnChunk } {
+  function placeOf(header: Header): {
+    readonly slot: number;
+    readonly entry: OwnChunk;
+  } {
     const slot = foreign.findIndex(
       ({ source, node }) =>
         source === header.source && node.first === header.shardFirst && node.size === header.shardCount,
@@ -310,6 +351,7 @@ export function createReduction(options: {
 
   function takeMissing(header: Header, data: Uint8Array): void {
     const peer = peers[header.source]!;
+    const { resends } = wire.stats;
     for (const word of wordsOf(data)) {
       if ((word & RESULT_BIT) !== 0) {
         const chunk = word & ~RESULT_BIT;
@@ -325,6 +367,7 @@ export function createReduction(options: {
         contribute(peer, chunk, index);
       }
     }
+    if (wire.stats.resends === resends) wire.sendTo(peer.rank, wire.header('here', step));
   }
 
   function askMissing(): void {
@@ -337,8 +380,16 @@ export function createReduction(options: {
       peer.heardAt = now;
       peer.patienceMs = Math.max(wire.stallMs, Math.min(ASK_MS_MAX, peer.patienceMs * 2));
       wire.stats.nacks++;
+      wire.asked(peer.rank);
+      peer.asked++;
       wire.sendTo(peer.rank, wire.header('missing', step), encodeWords(words));
     }
+  }
+
+  function waitedFor(other: number): { ms: number; asked: number } | undefined {
+    const { newsAt, asked } = peers[other]!;
+    const isMissing = phase === 'open' && missingContributions(peers[other]!).length > 0;
+    return isMissing ? { ms: wire.now() - newsAt, asked } : undefined;
   }
 
   /** Only what the peer's window lets it have sent, at most a window of chunks. */
@@ -365,12 +416,15 @@ export function createReduction(options: {
 
   function heard(peer: Peer): void {
     peer.heardAt = wire.now();
+    peer.newsAt = wire.now();
+    peer.asked = 0;
     peer.patienceMs = wire.stallMs;
   }
 
   return {
-    step,
-    sum: done.promise,
+    open,
+    end: () => own.forEach(leaveRooms),
+    sum: () => done.promise,
     start,
     place,
     take(header, data) {
@@ -379,7 +433,7 @@ export function createReduction(options: {
       else takeMissing(header, data);
     },
     askMissing,
-    drop: () => own.forEach(leaveRooms),
+    waitedFor,
     hasGivenAll: () =>
       publishedBefore === own.length && others.every(({ sent, chunks }) => sent === chunks.length),
     fail: (error) => done.reject(error),

@@ -99,6 +99,8 @@ export function createSync(options: {
     const data = encodeWords([heard.length, ...heard, ...encodeInventory(options.residuals())]);
     if (to === undefined) {
       helloAt = wire.now();
+      for (let rank = 0; rank < wire.ranks; rank++)
+        if (rank !== wire.rank && !heard.includes(rank)) wire.asked(rank);
       wire.sendAll(header, data);
     } else wire.sendTo(to, header, data);
   }
@@ -191,19 +193,23 @@ export function createSync(options: {
       return found && residualVectors(found);
     }
     if (mine.step !== step) return undefined;
-    if (provided?.step !== step)
-      provided = {
-        step,
-        state: Promise.resolve(options.provideState()).then(({ weights, momentum, running }) => [
-          weights,
-          momentum,
-          running,
-        ]),
-      };
+    if (provided?.step !== step) {
+      const asked = { step, state: stateVectors() };
+      provided = asked;
+      // Not remembered: the asker asks again, and then so does this.
+      asked.state.catch(() => {
+        if (provided === asked) provided = undefined;
+      });
+    }
     const vectors = await provided.state;
     if (options.holds(step)) return vectors;
     provided = undefined;
     return undefined;
+  }
+
+  async function stateVectors(): Promise<Vectors> {
+    const { weights, momentum, running } = await options.provideState();
+    return [weights, momentum, running];
   }
 
   /** One array for one residual, so that its digest is computed once. */

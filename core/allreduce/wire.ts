@@ -55,6 +55,8 @@ export interface Wire {
   readonly stallMs: number;
   /** Milliseconds for which this member has listened; stands still while its thread is busy. */
   now(): number;
+  /** A question went to another member, which lets it be suspected if nothing comes. */
+  asked(rank: number): void;
   /** A header from this member; fields that a kind does not use are 0. */
   header(kind: Kind, step: number, fields?: HeaderFields): Header;
   /** `data` must keep its bytes until the receiver would take any others for a repetition. */

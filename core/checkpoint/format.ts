@@ -12,7 +12,7 @@ import { canonicalJson } from '../spec.ts';
 export interface Checkpoint {
   /** Parameters in layout order, then the head. */
   readonly weights: Float32Array;
-  /** As long as the weights. */
+  /** As long as the weights; with `sync: outer` the outer optimiser's, since the inner one's begins anew in each round. */
   readonly momentum: Float32Array;
   /** Means and variances of batch normalisation in layout order. */
   readonly running: Float32Array;

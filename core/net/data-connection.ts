@@ -6,7 +6,7 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
-import { type Link, openLink } from './data-link.ts';
+import { type Link, openLink, PING_MS } from './data-link.ts';
 
 export interface DataConnectionOptions extends BrokerAddress {
   /** Shown by the broker, e.g. `worker-1 gradients`. */
@@ -35,10 +35,14 @@ export interface DataConnection {
   publish(subject: string, head: Uint8Array, data?: Uint8Array): boolean;
   subscribe(subject: string, receiver: Receiver): { unsubscribe(): void };
   isClosed(): boolean;
+  /** The broker is there and answered just now: who is not heard is not to be blamed on this link. */
+  isUp(): boolean;
   close(): void;
 }
 
 const RETRY_MS = 100;
+/** Pings go out much more often. */
+const PONG_MS_MAX = 3 * PING_MS;
 
 /** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, until closed. */
 export async function connectData(options: DataConnectionOptions): Promise<DataConnection> {
@@ -51,6 +55,7 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
   let link: Link | undefined;
   let nextSubscription = 1;
   let nextServer = 0;
+  let answeredAt = 0;
 
   async function dial(): Promise<void> {
     const dialled = await openLink({
@@ -61,6 +66,9 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
       noEcho: options.noEcho ?? false,
       begin: (id, head, dataBytes) => subscriptions.get(id)?.receiver.begin(head, dataBytes) ?? 'skip',
       message: (id, head, data) => subscriptions.get(id)?.receiver.message(head, data),
+      onPong: () => {
+        answeredAt = clock.monotonic();
+      },
     });
     if (closing.signal.aborted) {
       dialled.close();
@@ -112,6 +120,7 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
       };
     },
     isClosed: () => closing.signal.aborted,
+    isUp: () => link !== undefined && clock.monotonic() - answeredAt < PONG_MS_MAX,
     close() {
       closing.abort();
       link?.close();

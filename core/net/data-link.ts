@@ -15,6 +15,8 @@ export interface LinkOptions {
   readonly noEcho: boolean;
   readonly begin: FrameSink['begin'];
   readonly message: FrameSink['message'];
+  /** The server answered a ping. */
+  readonly onPong: () => void;
 }
 
 export interface Link {
@@ -28,9 +30,9 @@ export interface Link {
 }
 
 const HANDSHAKE_MS = 5_000;
-/** A hung broker is noticed in seconds. */
-const PING_MS = 5_000;
-const PINGS_UNANSWERED_MAX = 2;
+/** A hung broker, or a cable that carries nothing, is noticed in seconds: a member whose peers fall silent must know whose link it is. */
+export const PING_MS = 500;
+const PINGS_UNANSWERED_MAX = 8;
 const CLOSE_MS = 1_000;
 const LINE_END = Buffer.from('\r\n');
 
@@ -57,6 +59,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       if (text === 'PING') outbox.send('PONG\r\n');
       else if (text === 'PONG') {
         unanswered = 0;
+        options.onPong();
         accept();
       } else if (text.startsWith('INFO ')) greet(parseInfo(text));
       else if (text.startsWith('-ERR ')) throw errorOf(text, options);

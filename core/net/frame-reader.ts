@@ -102,12 +102,13 @@ export function createFrameReader(sink: FrameSink): FrameReader {
     return end + 1;
   }
 
-  /** `MSG subject sid [reply] bytes` */
+  /** `MSG subject sid [reply] bytes`; a subject has no space. */
   function beginMessage(line: string): void {
-    const fields = line.split(' ');
-    subscription = Number(fields[2]);
-    const bytes = Number(fields.at(-1));
-    if (fields.length < 4 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
+    const subjectEnd = line.indexOf(' ', 4);
+    const sidEnd = line.indexOf(' ', subjectEnd + 1);
+    subscription = Number(line.slice(subjectEnd + 1, sidEnd));
+    const bytes = Number(line.slice(line.lastIndexOf(' ') + 1));
+    if (sidEnd < 0 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
       throw new FleetError('dataLoss', `the broker sent ${JSON.stringify(line.slice(0, 100))}`);
     headBytes = Math.min(HEAD_BYTES, bytes);
     dataBytes = bytes - headBytes;

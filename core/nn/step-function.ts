@@ -79,6 +79,88 @@ export function trainingFunction(options: {
   };
 }
 
+/** Inputs: weights [P], images [b, 112, 112, 3]. Output: unit embeddings [b E] in training mode, for a head that is elsewhere. */
+export function unitFunction(options: BackboneOptions): TensorFunction {
+  const { layout, batch } = options;
+  return {
+    inputs: [{ name: 'weights', dtype: 'float32', shape: [layout.parameterCount] }, imagesInput(batch)],
+    build: ([weights, images]) => {
+      const { embedding } = forward({
+        ...forwardOptions(options),
+        parameters: splitFlat(weights as Tensor, layout.parameters),
+        images: normaliseImages(images as Tensor),
+      });
+      return [concatFlat([unitAlong(embedding, 1)])];
+    },
+  };
+}
+
+/**
+ * The rest of the step around a head that is elsewhere. Inputs: weights [P], images [b, 112, 112, 3], slopes [b, E] (the gradient of
+ * the mean loss over the b images for their unit embeddings), margin [1] (that loss) and, for a student, teacher [b, E]. Output:
+ * one vector as that of trainingFunction; the forward pass is computed anew, because a worker with many shards could not
+ * keep it of all of them.
+ */
+export function backboneFunction(
+  options: BackboneOptions & { readonly distillationWeight?: number },
+): TensorFunction {
+  const { network, layout, batch, distillationWeight } = options;
+  const inputs: FunctionInput[] = [
+    { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
+    imagesInput(batch),
+    { name: 'slopes', dtype: 'float32', shape: [batch, network.embedding] },
+    { name: 'margin', dtype: 'float32', shape: [1] },
+  ];
+  if (distillationWeight !== undefined)
+    inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
+  return {
+    inputs,
+    build: ([weights, images, slopes, margin, teacher]) => {
+      const normalised = normaliseImages(images as Tensor);
+      const { gradients, kept } = gradientsOf({
+        tensors: splitFlat(weights as Tensor, layout.parameters),
+        trainable: layout.parameters.map((slot) => slot.trainable),
+        run: (parameters) => {
+          const { embedding, statistics } = forward({
+            ...forwardOptions(options),
+            parameters,
+            images: normalised,
+          });
+          const unit = unitAlong(embedding, 1);
+          // Linear in the embeddings, with the head's gradient as its own.
+          const linear = tf.sum(tf.mul(unit, slopes as Tensor));
+          const marginLoss = tf.reshape(margin as Tensor, []);
+          if (distillationWeight === undefined)
+            return { loss: linear, keep: [...statistics, marginLoss, marginLoss, tf.zerosLike(marginLoss)] };
+          const distillation = distillationLoss(unit, teacher as Tensor, distillationWeight);
+          const total = tf.add(marginLoss, distillation);
+          return {
+            loss: tf.add(linear, distillation),
+            keep: [...statistics, total, marginLoss, distillation],
+          };
+        },
+      });
+      const vector = concatFlat([...gradients, ...kept]);
+      tf.dispose(kept);
+      return [vector];
+    },
+  };
+}
+
+interface BackboneOptions {
+  readonly network: Network;
+  /** Without a head. */
+  readonly layout: Layout;
+  readonly batch: number;
+  readonly fuse?: boolean;
+}
+
+const forwardOptions = ({ network, layout, fuse }: BackboneOptions) => ({
+  network,
+  layout,
+  ...(fuse === undefined ? {} : { fuse }),
+});
+
 /** Inputs: weights [P], running [S], images [b, 112, 112, 3]. Output: embeddings [b, E], raw, from running statistics. */
 export function embeddingFunction(options: {
   network: Network;

@@ -28,7 +28,7 @@ const FAULT_MS_MAX = 90_000;
 const RUN_MS_MAX = 240_000;
 
 /** 5 training identities x 24 images = 120 images, 16 a step: 8 epochs of 7.5 steps, a checkpoint each. */
-const spec = (name: string, workers: number) => `
+const spec = (name: string, workers: number, sync: string) => `
 kind: teacher
 name: ${name}
 network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
@@ -38,6 +38,7 @@ training:
   batch: 16
   shards: 8
   seed: 7
+  sync: ${sync}
   optimizer: { learningRate: 0.05, milestones: [6] }
 verification: { pairs: 40 }
 workers: { min: 1, max: ${workers} }
@@ -55,9 +56,11 @@ interface Battle {
 export async function fight(options: {
   readonly seed: number;
   readonly faults: number;
+  /** `training.sync` of the disturbed runs, by turns; each is first trained undisturbed. */
+  readonly syncs: readonly string[];
   readonly log: (line: string) => void;
 }): Promise<Outcome> {
-  const { log } = options;
+  const { log, syncs } = options;
   const startedAt = performance.now();
   const deck = dealDeck(options.seed, options.faults);
   const fleet = await startFleet({
@@ -70,13 +73,20 @@ export async function fight(options: {
   const done = Object.fromEntries(KINDS.map((kind) => [kind, 0])) as Battle['done'];
   const battle: Battle = { fleet, lookout, alive: new Set(WORKERS), down: [], done };
   try {
-    const reference = await finishRun(battle, await submit(fleet, spec('undisturbed', 1)));
-    log(`undisturbed: weights ${reference.weightsDigest} after ${reference.step} steps`);
+    const references: Run[] = [];
+    for (const [i, sync] of syncs.entries()) {
+      const run = await finishRun(battle, await submit(fleet, spec(`undisturbed-${i + 1}`, 1, sync)));
+      log(`undisturbed, ${sync}: weights ${run.weightsDigest} after ${run.step} steps`);
+      references.push(run);
+    }
     const peace = new AbortController();
     const totals = { runs: 0, steps: 0, generations: 0 };
     const runs = (async () => {
       while (!peace.signal.aborted) {
-        const run = await finishRun(battle, await submit(fleet, spec(`disturbed-${totals.runs + 1}`, 3)));
+        const turn = totals.runs % syncs.length;
+        const yaml = spec(`disturbed-${totals.runs + 1}`, 3, syncs[turn]!);
+        const run = await finishRun(battle, await submit(fleet, yaml));
+        const reference = references[turn]!;
         assert.equal(run.weightsDigest, reference.weightsDigest, `weights of ${run.id}`);
         assert.deepEqual(run.evaluation, reference.evaluation, `evaluation of ${run.id}`);
         totals.runs += 1;
@@ -88,6 +98,7 @@ export async function fight(options: {
     const faults = performAll(battle, deck, log).finally(() => peace.abort());
     // Whichever fails first is what went wrong; the other is only a consequence.
     await Promise.all([faults, runs]);
+    assert.deepEqual(battle.down, [], 'everybody is back');
     assert.equal(sum(done), deck.length, 'every fault has happened');
     return { faults: done, total: sum(done), ...totals, seconds: (performance.now() - startedAt) / 1000 };
   } catch (cause) {
@@ -147,7 +158,8 @@ async function performAll(
         },
       );
     }
-    battle.done[fault.kind] += 1;
+    // Who comes back is counted where that is done: it may be needed before its card comes up.
+    if (fault.kind !== 'join') battle.done[fault.kind] += 1;
     if ((i + 1) % 50 === 0) log(`${i + 1} faults: ${JSON.stringify(battle.done)}`);
   }
 }
@@ -168,9 +180,14 @@ async function perform(battle: Battle, fault: Fault): Promise<void> {
       return;
     }
     case 'slow': {
-      const wire = fleet.wire(await memberOf(battle, fault.pick));
-      assert.ok(wire.broker.hold(fault.ms) > 0, 'there was a connection to hold');
+      const { broker, messages } = fleet.wire(await memberOf(battle, fault.pick));
+      const first = messages.passed;
+      await until('something passes on the wire', () => messages.passed > first, FAULT_MS_MAX);
+      // A little longer than is looked at, so that what waited does not come before the look.
+      assert.ok(broker.hold(fault.ms + 50) > 0, 'there was a connection to hold');
+      const before = messages.passed;
       await pass(fault.ms);
+      assert.equal(messages.passed, before, 'nothing passed meanwhile');
       return;
     }
     case 'cut':
@@ -248,12 +265,14 @@ async function takeAway(battle: Battle, id: string, kind: 'kill' | 'leave'): Pro
   await lookout.progress();
 }
 
-async function bringBack({ fleet, alive, down }: Battle): Promise<void> {
+/** Each loss has a card that brings somebody back after it, so none is down when the deck is used up. */
+async function bringBack({ fleet, alive, down, done }: Battle): Promise<void> {
   const id = down.shift();
-  // All are there already: one more start of a worker that is there would be refused, which is no fault.
+  // Its card came late: the worker was needed before.
   if (id === undefined) return;
   await fleet.startWorker(id);
   alive.add(id);
+  done.join += 1;
 }
 
 function pickOf<T>(list: readonly T[], pick: number): T {

@@ -37,7 +37,12 @@ test('a deck is determined by its seed, has every kind, and everybody who is tak
 test(`${FAULTS} faults over real training change no byte of its result, and every sample is counted once`, async (t) => {
   const seed = seedOf(1);
   t.diagnostic(`POCKETFLEET_SEED=${seed}`);
-  const outcome = await fight({ seed, faults: FAULTS, log: (line) => t.diagnostic(line) });
+  const outcome = await fight({
+    seed,
+    faults: FAULTS,
+    syncs: ['{ kind: every-step }'],
+    log: (line) => t.diagnostic(line),
+  });
   t.diagnostic(JSON.stringify(outcome));
   assert.ok(outcome.total >= FAULTS, `${outcome.total} faults`);
   assert.ok(outcome.runs >= 1);

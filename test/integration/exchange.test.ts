@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createExchange, type Faults, type State } from '../../core/allreduce/exchange.ts';
+import { createExchange, type Faults, type State, type Suspect } from '../../core/allreduce/exchange.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
@@ -175,6 +175,25 @@ test('a member that vanishes ends its generation; the others go on in the next a
   });
 });
 
+test('a member that answers and does not contribute is told as idle; gone, it is told as silent', async () => {
+  const counts = [4, 4];
+  const told: string[] = [];
+  const onSuspects = (rank: number, suspects: readonly Suspect[]) =>
+    told.push(`${rank}: ${suspects.map((suspect) => `${suspect.rank} ${suspect.kind}`).join()}`);
+  await gang({ counts, elements: 5_000, stallMs: 20, onSuspects }, async (replicas) => {
+    await Promise.all(replicas.map(synchronise));
+    const members = membersOf(counts);
+    await Promise.all(replicas.map((replica, rank) => train(replica, members[rank]!, 6)));
+    const stuck = train(replicas[0]!, members[0]!, 7);
+    stuck.catch(() => {});
+    await until(() => told.length > 0, 'rank 1 is suspected');
+    assert.deepEqual(told, ['0: 1 idle']);
+    replicas[1]!.close();
+    await until(() => told.length > 1, 'it is suspected of more', 20_000);
+    assert.deepEqual(told.slice(1), ['0: 1 silent']);
+  });
+});
+
 test('members without or behind in state get it from the lowest rank that is ahead', async () => {
   const elements = 300_000;
   const ahead: State = {
@@ -202,6 +221,19 @@ test('members without or behind in state get it from the lowest rank that is ahe
     }
     await Promise.all(replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 9)));
     assertWeights(replicas, expectedSum(8, 8, elements));
+  });
+});
+
+test('a state that cannot be given at once is asked for again', async () => {
+  const elements = 5_000;
+  const ahead = { ...zeroState(elements), weights: shardVector(1, 1, elements) };
+  const starts = [
+    { step: 3, state: ahead },
+    { step: -1, state: zeroState(0) },
+  ];
+  await gang({ counts: [1, 1], elements, starts, stateFailures: 2 }, async (replicas) => {
+    await Promise.all(replicas.map(synchronise));
+    assertWeights(replicas, ahead.weights);
   });
 });
 

@@ -9,6 +9,7 @@ import {
   type ExchangePlan,
   type Faults,
   type State,
+  type Suspect,
 } from '../../core/allreduce/exchange.ts';
 import { type Member, rootOf } from '../../core/allreduce/plan.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
@@ -97,6 +98,9 @@ export interface GangOptions {
   readonly generation?: number;
   readonly faults?: (rank: number) => Faults;
   readonly stallMs?: number;
+  readonly onSuspects?: (rank: number, suspects: readonly Suspect[]) => void;
+  /** How often a member cannot give its state before it can. */
+  readonly stateFailures?: number;
   /** Steps and states that members begin with; without: all at step 0 with zeros. */
   readonly starts?: readonly { readonly step: number; readonly state: State }[];
 }
@@ -122,7 +126,11 @@ export async function join(options: GangOptions, rank: number, runId: string): P
     // A gang that loses much on purpose asks soon, or the test takes long.
     stallMs: options.stallMs ?? (faults === undefined ? 100 : 40),
   };
-  const provideState = (): State => replica.state;
+  let failures = options.stateFailures ?? 0;
+  const provideState = (): State => {
+    if (failures-- > 0) throw new Error('not at hand');
+    return replica.state;
+  };
   const plane = options.planes?.[rank];
   const hosted =
     plane === undefined
@@ -157,6 +165,7 @@ async function hostHere(options: GangOptions, plan: ExchangePlan, provideState: 
     provideState,
     log,
     clock: systemClock,
+    onSuspects: (suspects) => options.onSuspects?.(rank, suspects),
     ...(faults && { faults }),
     ...(residuals && { residuals }),
   });

@@ -34,6 +34,7 @@ export function startScriptedWorker(options: {
   stepMs?: number;
   slots?: number;
   deviceClass?: string;
+  podUid?: string;
   onVerify?: (requestId: string) => NonNullable<WorkerReport['kind']> | undefined;
 }): ScriptedWorker {
   const client = createWorkerClient(options);
@@ -93,7 +94,7 @@ export function startScriptedWorker(options: {
       slots: options.slots ?? 4,
       leases: leaseList(),
       metricsEndpoint: '',
-      podUid: '',
+      podUid: options.podUid ?? '',
     };
   }
 
@@ -102,6 +103,8 @@ export function startScriptedWorker(options: {
       runId,
       generation,
       step: steps.get(runId) ?? 0,
+      inExchange: true,
+      suspects: [],
     }));
   }
 

@@ -21,7 +21,7 @@ const samplingOf = (options: {
 }): Sampling => {
   const { seed, ...schedule } = options;
   const stepsTotal = Math.ceil((schedule.epochs * schedule.images) / schedule.batch);
-  return { schedule: { ...schedule, stepsTotal }, seed };
+  return { schedule: { ...schedule, stepsTotal, roundSteps: 1 }, seed };
 };
 const anySampling = fc
   .record({

@@ -6,9 +6,12 @@ import fc from 'fast-check';
 import {
   epochOfStep,
   learningRateAt,
+  roundEnd,
+  roundsBefore,
   scheduleOf,
   stageEndingAt,
   stepsAtStage,
+  stepsBeforeRound,
   teacherStageFor,
 } from '../../core/schedule.ts';
 import { trainingSchema } from '../../core/spec.ts';
@@ -57,6 +60,47 @@ test('a step inside an epoch ends no stage', () => {
     [0, 1, 2, 3, 4, 5, 6, 7, 8].map((steps) => stageEndingAt(schedule, steps)),
     [0, 0, 0, 1, 0, 2, 0, 0, 3],
   );
+});
+
+test('rounds follow each other without a gap, have one epoch each, end with every stage and are never longer than asked for', () => {
+  fc.assert(
+    fc.property(
+      fc.record({
+        images: fc.integer({ min: 8, max: 60 }),
+        batch: fc.integer({ min: 2, max: 8 }),
+        epochs: fc.integer({ min: 1, max: 7 }),
+        every: fc.integer({ min: 1, max: 40 }),
+      }),
+      ({ images, batch, epochs, every }) => {
+        const sync = { kind: 'outer', every } as const;
+        const schedule = scheduleOf(trainingSchema.parse({ epochs, batch, shards: 1, sync }), images);
+        const ends: number[] = [];
+        for (let step = 0; step < schedule.stepsTotal; step = ends.at(-1)!) {
+          assert.equal(roundsBefore(schedule, step), ends.length);
+          assert.equal(stepsBeforeRound(schedule, ends.length), step);
+          const end = roundEnd(schedule, step);
+          assert.ok(end > step && end - step <= every);
+          assert.equal(epochOfStep(schedule, end - 1), epochOfStep(schedule, step));
+          if (end - step < every)
+            assert.ok(stageEndingAt(schedule, end) > 0, 'only a stage cuts a round short');
+          ends.push(end);
+        }
+        assert.equal(ends.at(-1), schedule.stepsTotal);
+        assert.equal(roundsBefore(schedule, schedule.stepsTotal), ends.length);
+        assert.equal(stepsBeforeRound(schedule, ends.length), schedule.stepsTotal);
+        for (let stage = 1; stage <= epochs; stage++) assert.ok(ends.includes(stepsAtStage(schedule, stage)));
+      },
+    ),
+  );
+});
+
+test('without outer steps every step is a round', () => {
+  const schedule = scheduleOf(training(3, 4), 10);
+  for (let step = 0; step < schedule.stepsTotal; step++) {
+    assert.equal(roundEnd(schedule, step), step + 1);
+    assert.equal(roundsBefore(schedule, step), step);
+    assert.equal(stepsBeforeRound(schedule, step), step);
+  }
 });
 
 test("the reference's recipe: the rate drops at the start of epochs 7, 13, 19 and 24", () => {

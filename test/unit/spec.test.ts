@@ -1,7 +1,9 @@
 // Claims about core/spec.ts: what is refused, and that the refusal names the field and the reason.
 
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { canonicalJson, documentSchema, genotypeSchema, runSchema, trainingSchema } from '../../core/spec.ts';
 
@@ -44,6 +46,27 @@ test('a batch that the shards do not divide is refused with both numbers', () =>
   assert.match(refusal(trainingSchema, { epochs: 1, batch: 8, shards: 8 }), /at least 2/);
 });
 
+test('an unknown compression is refused with the known ones', () => {
+  assert.match(
+    refusal(trainingSchema, { epochs: 1, batch: 16, compression: 'fp8' }),
+    /"none"\|"bf16"\|"int8".*at compression/s,
+  );
+});
+
+test('outer steps with a wrong number or of an unknown kind are refused with the field and the reason', () => {
+  const refused = (sync: unknown) => refusal(trainingSchema, { epochs: 1, batch: 16, sync });
+  assert.match(refused({ kind: 'outer', every: 0 }), />=1\n.*sync\.every/);
+  assert.match(refused({ kind: 'outer', every: 2.5 }), /expected int.*\n.*sync\.every/);
+  assert.match(refused({ kind: 'outer' }), /sync\.every/);
+  assert.match(refused({ kind: 'outer', every: 4, learningRate: 0 }), />0\n.*sync\.learningRate/);
+  assert.match(refused({ kind: 'outer', every: 4, learningRate: 11 }), /<=10\n.*sync\.learningRate/);
+  assert.match(refused({ kind: 'outer', every: 4, momentum: 1 }), /<1\n.*sync\.momentum/);
+  assert.match(refused({ kind: 'diloco' }), /unknown sync "diloco"; one of every-step, outer\n.*sync\.kind/);
+  assert.match(refused({ kind: 'every-step', every: 4 }), /Unrecognized key: "every"/);
+  const both = { epochs: 1, batch: 16, head: 'sharded', sync: { kind: 'outer', every: 4 } };
+  assert.match(refusal(trainingSchema, both), /exchanges embeddings in every step.*\n.*head/);
+});
+
 test('an unknown key is refused by name', () => {
   assert.match(refusal(trainingSchema, { epochs: 1, batch: 16, learning_rate: 1 }), /learning_rate/);
 });
@@ -68,6 +91,17 @@ test('a distilling plan whose embedding sizes differ is refused', () => {
     ],
   };
   assert.match(refusal(documentSchema, plan), /embedding 8 differs from the teacher's 16/);
+});
+
+test('every example is a document that submit takes', () => {
+  const folder = new URL('../../examples/', import.meta.url);
+  const files = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+  assert.ok(files.includes('far-apart.yaml') && files.length >= 6);
+  for (const file of files)
+    for (const document of parseAllDocuments(readFileSync(new URL(file, folder), 'utf8'))) {
+      const parsed = documentSchema.safeParse(document.toJS({ merge: true }));
+      assert.ok(parsed.success, `${file}: ${parsed.error && z.prettifyError(parsed.error)}`);
+    }
 });
 
 test('more workers than shards are refused', () => {

@@ -3,6 +3,7 @@
 // ends the process, since whatever killed a native kernel cannot be trusted to have left the memory alone.
 
 import { CODES, type Code, FleetError, toFleetError } from '../../core/errors.ts';
+import type { RowsUpdate } from '../../core/head/rows.ts';
 import { startThread } from '../../core/thread.ts';
 import type {
   ApplyRequest,
@@ -11,8 +12,11 @@ import type {
   ComputeFailure,
   ComputeRequest,
   DeviceProof,
+  DifferenceRequest,
   FromThread,
   GraphSpec,
+  InitialRequest,
+  OuterRequest,
   ThreadGauges,
   ToThread,
 } from './messages.ts';
@@ -25,6 +29,14 @@ export interface Compute {
   run(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
   /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
   apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
+  /** Writes the weights with which a run begins into shared memory. */
+  initial(initial: InitialRequest): Promise<void>;
+  /** One optimiser step of the rows of a class shard, in place; weights and momentum must be in shared memory. */
+  updateRows(update: RowsUpdate): Promise<void>;
+  /** Writes what a shard contributes to a round; all arrays must be in shared memory. */
+  difference(difference: DifferenceRequest): Promise<void>;
+  /** The outer step at the end of a round, in place. `differenceNorm`: L2 norm of the backbone's mean difference. */
+  applyOuter(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
   /** Jobs asked for and not answered. */
   queued(): number;
   gauges(): ThreadGauges;
@@ -40,7 +52,7 @@ export interface ComputeOptions {
 }
 
 /** Jobs as the metrics name them: a run of a graph is what the graph is for. */
-export type JobKind = 'prove' | 'prepare' | 'train' | 'embed' | 'apply';
+export type JobKind = 'prove' | 'prepare' | 'train' | 'embed' | 'apply' | 'difference' | 'apply-outer';
 
 interface OpenJob {
   readonly kind: JobKind;
@@ -92,7 +104,7 @@ export function createCompute(options: ComputeOptions): Compute {
     new Promise((resolve, reject) => {
       if (ended) return reject(ended);
       const id = next++;
-      open.set(id, { kind: request.kind === 'run' ? request.graph.kind : request.kind, resolve, reject });
+      open.set(id, { kind: jobOf(request), resolve, reject });
       worker.postMessage({ id, request } satisfies ToThread);
     });
 
@@ -102,8 +114,25 @@ export function createCompute(options: ComputeOptions): Compute {
     run: async (graph, inputs, into) =>
       expectAnswer(await ask({ kind: 'run', graph, inputs, into }), 'ran').outputs,
     apply: async (apply) => {
-      assertShared(apply);
+      assertShared(inPlace(apply));
       return expectAnswer(await ask({ kind: 'apply', apply }), 'applied');
+    },
+    initial: async (initial) => {
+      assertShared({ into: initial.into });
+      expectAnswer(await ask({ kind: 'initial', initial }), 'written');
+    },
+    updateRows: async (update) => {
+      assertShared({ weights: update.weights, momentum: update.momentum });
+      expectAnswer(await ask({ kind: 'update-rows', update }), 'written');
+    },
+    difference: async (difference) => {
+      assertShared({ into: difference.into });
+      expectAnswer(await ask({ kind: 'difference', difference }), 'written');
+    },
+    applyOuter: async (apply) => {
+      assertShared(inPlace(apply));
+      const { gradientNorm, digest } = expectAnswer(await ask({ kind: 'apply-outer', apply }), 'applied');
+      return { differenceNorm: gradientNorm, digest };
     },
     queued: () => open.size,
     gauges: () => gauges,
@@ -120,9 +149,23 @@ export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
   return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
 }
 
-function assertShared(apply: ApplyRequest): void {
-  for (const name of ['weights', 'momentum', 'running'] as const) {
-    if (!(apply[name].buffer instanceof SharedArrayBuffer))
+/** The parts of a step with a sharded head count as what they are parts of. */
+function jobOf(request: ComputeRequest): JobKind {
+  if (request.kind === 'update-rows') return 'apply';
+  if (request.kind === 'initial') return 'prepare';
+  if (request.kind !== 'run') return request.kind;
+  return request.graph.kind === 'embed' ? 'embed' : 'train';
+}
+
+const inPlace = ({ weights, momentum, running }: ApplyRequest | OuterRequest) => ({
+  weights,
+  momentum,
+  running,
+});
+
+function assertShared(arrays: Readonly<Record<string, Float32Array>>): void {
+  for (const [name, array] of Object.entries(arrays)) {
+    if (!(array.buffer instanceof SharedArrayBuffer))
       throw new Error(`${name} must be in shared memory, or the step would change a copy`);
   }
 }

@@ -2,6 +2,8 @@
 // client.ts asks. Arrays backed by a SharedArrayBuffer are shared and not copied: weights, momentum and running statistics
 // live in such memory for the whole life of a run, and only the thread that works on a job touches them meanwhile.
 
+import type { HeadShape } from '../../core/head/classes.ts';
+import type { RowsUpdate } from '../../core/head/rows.ts';
 import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec.ts';
 
 /** A compiled graph by content: runs that agree in all of it share the compiled thing. */
@@ -16,7 +18,17 @@ export type GraphSpec =
       /** Weight of the distillation term; undefined for a run without a teacher, whose graph has no such input. */
       readonly distillationWeight: number | undefined;
     }
-  | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number };
+  | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
+  /** The backbone of a run whose head is sharded by class, forward and backward (core/nn/step-function.ts). */
+  | { readonly kind: 'unit'; readonly network: NetworkSpec; readonly batch: number }
+  | {
+      readonly kind: 'backbone';
+      readonly network: NetworkSpec;
+      readonly batch: number;
+      readonly distillationWeight: number | undefined;
+    }
+  /** A class shard's part (core/head/step.ts). */
+  | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 
 export const graphKey = (graph: GraphSpec): string => canonicalJson(graph);
 
@@ -29,6 +41,42 @@ export interface ApplyRequest {
   /** The step being applied; named by the error when something is not finite. */
   readonly step: number;
   readonly weights: Float32Array;
+  readonly momentum: Float32Array;
+  readonly running: Float32Array;
+  /** Mean over the shards, [P + S + 3]. */
+  readonly mean: Float32Array;
+}
+
+/** A run's first weights, head included, written into shared memory: of many classes they take seconds. */
+export interface InitialRequest {
+  readonly network: NetworkSpec;
+  readonly classes: number;
+  readonly seed: number;
+  /** [P] */
+  readonly into: Float32Array;
+}
+
+/** What a shard contributes to a round of `sync: outer`, written into shared memory. */
+export interface DifferenceRequest {
+  /** The replica with which the round began, and the shard's own. */
+  readonly from: { readonly weights: Float32Array; readonly running: Float32Array };
+  readonly to: { readonly weights: Float32Array; readonly running: Float32Array };
+  /** Sums over the steps. */
+  readonly losses: Float64Array;
+  readonly steps: number;
+  /** [P + S + 3] */
+  readonly into: Float32Array;
+}
+
+/** The outer step at the end of a round, in place. */
+export interface OuterRequest {
+  readonly network: NetworkSpec;
+  readonly classes: number;
+  readonly outer: { readonly learningRate: number; readonly momentum: number };
+  /** First step of the round; named by the error when something is not finite. */
+  readonly step: number;
+  readonly weights: Float32Array;
+  /** The outer momentum. */
   readonly momentum: Float32Array;
   readonly running: Float32Array;
   /** Mean over the shards, [P + S + 3]. */
@@ -48,7 +96,11 @@ export type ComputeRequest =
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
     }
-  | { readonly kind: 'apply'; readonly apply: ApplyRequest };
+  | { readonly kind: 'apply'; readonly apply: ApplyRequest }
+  | { readonly kind: 'update-rows'; readonly update: RowsUpdate }
+  | { readonly kind: 'initial'; readonly initial: InitialRequest }
+  | { readonly kind: 'difference'; readonly difference: DifferenceRequest }
+  | { readonly kind: 'apply-outer'; readonly apply: OuterRequest };
 
 /** What the device proof found by running a kernel. */
 export interface DeviceProof {
@@ -61,7 +113,8 @@ export type ComputeAnswer =
   | { readonly kind: 'proved'; readonly proof: DeviceProof }
   | { readonly kind: 'prepared'; readonly digest: string; readonly nodes: number }
   | { readonly kind: 'ran'; readonly outputs: readonly Float32Array[] }
-  | { readonly kind: 'applied'; readonly gradientNorm: number; readonly digest: string };
+  | { readonly kind: 'applied'; readonly gradientNorm: number; readonly digest: string }
+  | { readonly kind: 'written' };
 
 /** The error family does not survive structured cloning, so its parts travel. */
 export interface ComputeFailure {

@@ -4,8 +4,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import { updateRows } from '../../core/head/rows.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
+import { initialWeights } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
+import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { canonicalJson, type NetworkSpec } from '../../core/spec.ts';
 import { tf } from '../../core/tensor/tf.ts';
@@ -16,6 +19,7 @@ import type {
   ComputeFailure,
   ComputeRequest,
   FromThread,
+  OuterRequest,
   ToThread,
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
@@ -56,6 +60,19 @@ function perform(request: ComputeRequest): ComputeAnswer {
       return { kind: 'ran', outputs: run(request) };
     case 'apply':
       return { kind: 'applied', ...apply(request.apply) };
+    case 'initial': {
+      const { network, classes, seed, into } = request.initial;
+      into.set(initialWeights(layoutFor(network, classes), seed));
+      return { kind: 'written' };
+    }
+    case 'update-rows':
+      updateRows(request.update);
+      return { kind: 'written' };
+    case 'difference':
+      writeDifference(request.difference);
+      return { kind: 'written' };
+    case 'apply-outer':
+      return { kind: 'applied', ...applyOuter(request.apply) };
   }
 }
 
@@ -85,6 +102,11 @@ function apply(request: ApplyRequest) {
     step: request.step,
   });
   return { gradientNorm, digest: digest64(request.weights) };
+}
+
+function applyOuter({ network, classes, ...rest }: OuterRequest) {
+  const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, classes), ...rest });
+  return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
 }
 
 function layoutFor(network: NetworkSpec, classes: number): Layout {

@@ -136,6 +136,36 @@ const REFUSALS: readonly (readonly [string, Record<string, string>, RegExp])[] =
     { verification: '{ pairs: 600 }' },
     /^verification\.pairs: 600 pairs need 300 different genuine ones, but the 32 held-out images allow 112; ask for at most 224/,
   ],
+  [
+    'an unknown head',
+    { 'training.head': 'split' },
+    /^training\.head: unknown head "split"; one of graph, sharded/,
+  ],
+  [
+    'negatives out of range',
+    { 'training.head': 'sharded', 'training.negatives': '0' },
+    /^training\.negatives: negatives is a share of the classes, above 0 and at most 1/,
+  ],
+  [
+    'more than all negatives',
+    { 'training.head': 'sharded', 'training.negatives': '1.5' },
+    /^training\.negatives: negatives is a share of the classes, above 0 and at most 1/,
+  ],
+  [
+    'negatives of a head that is not sharded',
+    { 'training.negatives': '0.1' },
+    /^training\.negatives: negatives are sampled by a sharded head; add head: sharded/,
+  ],
+  [
+    'a sharded head with outer steps',
+    { 'training.head': 'sharded', 'training.sync': '{ kind: outer, every: 4 }' },
+    /^training\.head: a sharded head exchanges embeddings in every step/,
+  ],
+  [
+    'a sharded head with less than two classes a shard',
+    { 'training.head': 'sharded' },
+    /^training\.head: 8 classes in 8 shards are fewer than two a shard; use head: graph/,
+  ],
   ['all identities held out', { 'data.holdout': '12' }, /^data.*hold/],
 ];
 for (const [what, overrides, sentence] of REFUSALS)

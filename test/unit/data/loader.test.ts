@@ -8,7 +8,7 @@ import type { Schedule } from '../../../core/schedule.ts';
 import type { DataSpec } from '../../../core/spec.ts';
 
 const data: DataSpec = { kind: 'synthetic', identities: 6, images: 4, holdout: 2, seed: 1, difficulty: 1 };
-const schedule: Schedule = { images: 16, batch: 8, shards: 2, epochs: 3, stepsTotal: 6 };
+const schedule: Schedule = { images: 16, batch: 8, shards: 2, epochs: 3, stepsTotal: 6, roundSteps: 1 };
 
 test('a batch holds the images, mirrorings and labels that the sampler names', async () => {
   const loader = await createLoader({ data });

@@ -10,6 +10,7 @@ const schedule = (images: number, batch: number, shards: number, epochs: number)
   shards,
   epochs,
   stepsTotal: Math.ceil((epochs * images) / batch),
+  roundSteps: 1,
 });
 
 test('every image of every epoch is taken exactly once, also where steps straddle epochs', () => {

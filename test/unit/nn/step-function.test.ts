@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { arcfaceLoss } from '../../../core/loss/arcface.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
 import { layoutOf, splitVector } from '../../../core/nn/layout.ts';
-import { embeddingFunction, type TensorFunction, trainingFunction } from '../../../core/nn/step-function.ts';
+import {
+  backboneFunction,
+  embeddingFunction,
+  type TensorFunction,
+  trainingFunction,
+  unitFunction,
+} from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec.ts';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
-import { tf } from '../../../core/tensor/tf.ts';
+import { type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
 const BATCH = 2;
@@ -125,3 +132,49 @@ test('an eager step leaves no tensor behind and agrees with the compiled one', (
   // Two images a batch norm make rounding large; gradients differ far less than any mistake would make them.
   assert.ok(distance(compiled('eager', step, [weights, images, labels]), eager) < 1e-3);
 });
+
+for (const distillationWeight of [undefined, 100])
+  test(`a backbone around a head that is elsewhere gives the gradient of the whole step, ${distillationWeight === undefined ? 'without' : 'with'} a teacher`, () => {
+    const { network, layout, weights } = setup(SPECS[0]);
+    const backbone = layoutOf(network);
+    const own = weights.subarray(0, backbone.parameterCount);
+    const kd = distillationWeight === undefined ? {} : { distillationWeight };
+    const given = distillationWeight === undefined ? [] : [teacher];
+    const whole = splitVector(
+      layout,
+      compiled('whole', trainingFunction({ network, layout, batch: BATCH, loss: LOSS, ...kd }), [
+        weights,
+        images,
+        labels,
+        ...given,
+      ]),
+    );
+    const options = { network, layout: backbone, batch: BATCH };
+    const unit = compiled('unit', unitFunction(options), [own, images]);
+    const kernel = weights.subarray(backbone.parameterCount);
+    const [slopes, margin] = tf.tidy(() => {
+      const { value, grad } = tf.valueAndGrad((u: Tensor) =>
+        arcfaceLoss(
+          u,
+          tf.tensor2d(kernel, [network.embedding, CLASSES]),
+          tf.tensor1d(labels, 'int32'),
+          LOSS,
+        ).asScalar(),
+      )(tf.tensor2d(unit, [BATCH, network.embedding]));
+      return [new Float32Array(grad.dataSync()), new Float32Array(value.dataSync())];
+    });
+    const parts = splitVector(
+      backbone,
+      compiled('backbone', backboneFunction({ ...options, ...kd }), [
+        own,
+        images,
+        slopes!,
+        margin!,
+        ...given,
+      ]),
+    );
+    // Two images a batch norm make rounding large, as above.
+    assert.ok(distance(parts.gradient, whole.gradient.subarray(0, backbone.parameterCount)) < 1e-3);
+    assert.ok(distance(parts.statistics, whole.statistics) < 1e-5);
+    assert.ok(distance(parts.losses, whole.losses) < 1e-5);
+  });

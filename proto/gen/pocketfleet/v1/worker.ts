@@ -84,7 +84,23 @@ export interface Lease {
   generation: number;
   step: number;
   /** What this worker computes for the run, its waits for others left out; absent before it was measured. Shards follow it. */
-  imagesPerSecond?: number | undefined;
+  imagesPerSecond?:
+    | number
+    | undefined;
+  /** It takes part in the exchange of this generation and answers its gang there, unless something is wrong. */
+  inExchange: boolean;
+  /** Members of its gang that do not do their part, as it sees them. */
+  suspects: Suspect[];
+}
+
+/** A member that others of its gang wait for in vain. The coordinator compares what all members say before it believes one. */
+export interface Suspect {
+  workerId: string;
+  /** silent: says nothing at all to its gang. idle: answers, and does not contribute to the open step. */
+  kind: string;
+  /** For how long, and the limit that followed from the times of recent steps and answers. */
+  ms: number;
+  limitMs: number;
 }
 
 export interface Heartbeat {
@@ -933,7 +949,7 @@ export const Device: MessageFns<Device> = {
 };
 
 function createBaseLease(): Lease {
-  return { runId: "", generation: 0, step: 0, imagesPerSecond: undefined };
+  return { runId: "", generation: 0, step: 0, imagesPerSecond: undefined, inExchange: false, suspects: [] };
 }
 
 export const Lease: MessageFns<Lease> = {
@@ -949,6 +965,12 @@ export const Lease: MessageFns<Lease> = {
     }
     if (message.imagesPerSecond !== undefined) {
       writer.uint32(33).double(message.imagesPerSecond);
+    }
+    if (message.inExchange !== false) {
+      writer.uint32(40).bool(message.inExchange);
+    }
+    for (const v of message.suspects) {
+      Suspect.encode(v!, writer.uint32(50).fork()).join();
     }
     return writer;
   },
@@ -998,6 +1020,22 @@ export const Lease: MessageFns<Lease> = {
             message.imagesPerSecond = reader.double();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.inExchange = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.suspects.push(Suspect.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1024,6 +1062,14 @@ export const Lease: MessageFns<Lease> = {
         : isSet(object.images_per_second)
         ? globalThis.Number(object.images_per_second)
         : undefined,
+      inExchange: isSet(object.inExchange)
+        ? globalThis.Boolean(object.inExchange)
+        : isSet(object.in_exchange)
+        ? globalThis.Boolean(object.in_exchange)
+        : false,
+      suspects: globalThis.Array.isArray(object?.suspects)
+        ? object.suspects.map((e: any) => Suspect.fromJSON(e))
+        : [],
     };
   },
 
@@ -1041,6 +1087,12 @@ export const Lease: MessageFns<Lease> = {
     if (message.imagesPerSecond !== undefined) {
       obj.imagesPerSecond = floatToJson(message.imagesPerSecond);
     }
+    if (message.inExchange !== false) {
+      obj.inExchange = message.inExchange;
+    }
+    if (message.suspects?.length) {
+      obj.suspects = message.suspects.map((e) => Suspect.toJSON(e));
+    }
     return obj;
   },
 
@@ -1053,6 +1105,133 @@ export const Lease: MessageFns<Lease> = {
     message.generation = object.generation ?? 0;
     message.step = object.step ?? 0;
     message.imagesPerSecond = object.imagesPerSecond ?? undefined;
+    message.inExchange = object.inExchange ?? false;
+    message.suspects = object.suspects?.map((e) => Suspect.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseSuspect(): Suspect {
+  return { workerId: "", kind: "", ms: 0, limitMs: 0 };
+}
+
+export const Suspect: MessageFns<Suspect> = {
+  encode(message: Suspect, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== "") {
+      writer.uint32(10).string(message.workerId);
+    }
+    if (message.kind !== "") {
+      writer.uint32(18).string(message.kind);
+    }
+    if (message.ms !== 0) {
+      writer.uint32(25).double(message.ms);
+    }
+    if (message.limitMs !== 0) {
+      writer.uint32(33).double(message.limitMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Suspect {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSuspect();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.ms = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.limitMs = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Suspect {
+    return {
+      workerId: isSet(object.workerId)
+        ? globalThis.String(object.workerId)
+        : isSet(object.worker_id)
+        ? globalThis.String(object.worker_id)
+        : "",
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      ms: isSet(object.ms) ? globalThis.Number(object.ms) : 0,
+      limitMs: isSet(object.limitMs)
+        ? globalThis.Number(object.limitMs)
+        : isSet(object.limit_ms)
+        ? globalThis.Number(object.limit_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: Suspect): unknown {
+    const obj: any = {};
+    if (message.workerId !== "") {
+      obj.workerId = message.workerId;
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.ms !== 0) {
+      obj.ms = floatToJson(message.ms);
+    }
+    if (message.limitMs !== 0) {
+      obj.limitMs = floatToJson(message.limitMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Suspect>): Suspect {
+    return Suspect.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Suspect>): Suspect {
+    const message = createBaseSuspect();
+    message.workerId = object.workerId ?? "";
+    message.kind = object.kind ?? "";
+    message.ms = object.ms ?? 0;
+    message.limitMs = object.limitMs ?? 0;
     return message;
   },
 };

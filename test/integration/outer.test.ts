@@ -1,0 +1,186 @@
+// `sync: outer` on a real fleet: whoever trains, the final weights are the same bytes, a kill -9 between two round ends
+// included; a round costs the bytes of a step; ledger, replay and bisect hold for rounds as they do for steps. The command line
+// is the real one.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { unary } from '../../core/net/grpc-client.ts';
+import type { Run, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { startFleet } from '../support/fleet.ts';
+import { startTypeScript } from '../support/processes.ts';
+
+const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
+const OUTER = '{ kind: outer, every: 4 }';
+
+/** 5 training identities x 16 images = 80 images; 8 a step: 10 steps an epoch, in rounds of 4, 4 and 2; 30 steps. Two workers have a shard each. */
+const spec = (
+  name: string,
+  change: { sync?: string; workers?: string; compression?: string; teacher?: string } = {},
+) => `
+kind: ${change.teacher === undefined ? 'teacher' : 'student'}
+name: ${name}
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
+data: { kind: synthetic, identities: 8, images: 16, holdout: 3, seed: 5 }
+training:
+  epochs: 3
+  batch: 8
+  shards: 2
+  seed: 7
+  sync: ${change.sync ?? OUTER}
+  compression: ${change.compression ?? 'none'}
+  optimizer: { learningRate: 0.05, milestones: [2] }
+verification: { pairs: 40 }
+workers: { ${change.workers ?? 'min: 1, max: 1'} }
+${change.teacher === undefined ? '' : `distillation: { teacher: ${change.teacher} }`}
+`;
+const PAIR = 'min: 2, max: 2';
+
+const fleet = await startFleet({ workers: ['w1', 'w2'] });
+after(() => fleet.stop());
+
+const runIn = (snapshot: Snapshot, id: string): Run | undefined => snapshot.runs.find((run) => run.id === id);
+
+async function submitted(yaml: string): Promise<string> {
+  const { runIds } = await fleet.submit(yaml);
+  assert.equal(runIds.length, 1);
+  return runIds[0]!;
+}
+
+async function done(id: string): Promise<Run> {
+  const snapshot = await fleet.until(
+    (s) => ['done', 'failed', 'cancelled'].includes(runIn(s, id)?.state ?? ''),
+    `run ${id} ends`,
+    180_000,
+  );
+  const run = runIn(snapshot, id)!;
+  assert.equal(run.state, 'done', run.reason);
+  assert.equal(run.step, run.stepsTotal);
+  return run;
+}
+
+const train = async (yaml: string): Promise<Run> => done(await submitted(yaml));
+
+async function pocketfleet(...args: string[]): Promise<{ code: number | null; output: string }> {
+  const program = startTypeScript(CLI, [...args, '--coordinator', fleet.endpoint, '--token', fleet.token]);
+  const { code } = await program.ended;
+  return { code, output: program.output() };
+}
+
+/** Counters of one run on one worker; all grow at the end of a step or round. */
+interface Wire {
+  readonly bytesSent: number;
+  readonly samples: number;
+  readonly rounds: number;
+}
+
+/** What a worker says of a run, for as long as it holds it. */
+async function wireOf(worker: string, run: string): Promise<Wire | undefined> {
+  const response = await fetch(`http://${fleet.workerMetricsEndpoint(worker)}/metrics`);
+  const text = await response.text();
+  const read = (name: string, more = '') =>
+    Number(new RegExp(`^pocketfleet_${name}\\{run="${run}"${more}\\} (\\S+)`, 'm').exec(text)?.[1]);
+  const rounds = read('allreduce_rounds_total', ',outcome="ok"');
+  if (!(rounds > 0)) return undefined;
+  return {
+    rounds,
+    bytesSent: read('allreduce_bytes_total', ',direction="sent"'),
+    samples: read('train_samples_total'),
+  };
+}
+
+/** Trains on both workers and watches what one of them sends. */
+async function trainWatched(yaml: string) {
+  const id = await submitted(yaml);
+  let open = true;
+  const ended = done(id).finally(() => {
+    open = false;
+  });
+  const seen: Wire[] = [];
+  while (open) {
+    const wire = await wireOf('w1', id);
+    if (wire !== undefined && wire.rounds !== seen.at(-1)?.rounds) seen.push(wire);
+  }
+  const run = await ended;
+  assert.ok(seen.length > 3, `the wire of ${id} was seen`);
+  const samplesPerRound = (seen.at(-1)!.samples - seen[0]!.samples) / (seen.at(-1)!.rounds - seen[0]!.rounds);
+  return { run, samplesPerRound, bytesPerRound: usualBytes(seen) };
+}
+
+/** The median, because on a busy machine a member that is merely slow is asked again, and some answers go twice. */
+function usualBytes(seen: readonly Wire[]): number {
+  const each = seen
+    .slice(1)
+    .map((after, i) => (after.bytesSent - seen[i]!.bytesSent) / (after.rounds - seen[i]!.rounds))
+    .sort((a, b) => a - b);
+  return each[Math.floor(each.length / 2)]!;
+}
+
+const alone = await train(spec('alone'));
+
+test('two workers end with the bytes of one, and a round costs them the bytes of a step', async () => {
+  const rounds = await trainWatched(spec('together', { workers: PAIR }));
+  assert.equal(rounds.run.weightsDigest, alone.weightsDigest);
+  const steps = await trainWatched(spec('every-step', { sync: '{ kind: every-step }', workers: PAIR }));
+  assert.notEqual(steps.run.weightsDigest, alone.weightsDigest);
+  // A worker has one of two shards: half of the 8 images of each step, of which a round has 4, 4 or 2.
+  assert.equal(steps.samplesPerRound, 4);
+  assert.ok(rounds.samplesPerRound >= 2 * 4);
+  const ratio = rounds.bytesPerRound / steps.bytesPerRound;
+  assert.ok(Math.abs(ratio - 1) < 0.01, `a round sends ${ratio.toFixed(3)} times the bytes of a step`);
+});
+
+test('a worker that is killed while rounds are trained changes nothing but the generation', async () => {
+  const id = await submitted(spec('disturbed', { workers: 'min: 1, max: 2' }));
+  const before = runIn(
+    await fleet.until(
+      (s) => (runIn(s, id)?.step ?? 0) >= 4 && runIn(s, id)?.workerIds.length === 2,
+      'a round with two workers',
+    ),
+    id,
+  )!;
+  await fleet.killWorker('w2');
+  const shrunk = runIn(
+    await fleet.until(
+      (s) => runIn(s, id)?.workerIds.length === 1 && runIn(s, id)!.step > before.step,
+      'a round with one worker',
+    ),
+    id,
+  )!;
+  assert.ok(shrunk.generation > before.generation);
+  assert.ok(shrunk.step < shrunk.stepsTotal, 'the worker was lost while the run was open');
+  await fleet.startWorker('w2');
+  assert.equal((await done(id)).weightsDigest, alone.weightsDigest);
+  const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
+  assert.deepEqual(
+    checkpoints.map(({ stage, step }) => [stage, step]),
+    [
+      [1, 10],
+      [2, 20],
+      [3, 30],
+    ],
+  );
+});
+
+test('the ledger counts the steps of rounds, a replay gives the stored bytes, bisect names the end of the first round that differs', async () => {
+  const ledger = await pocketfleet('ledger', 'verify', 'disturbed');
+  assert.equal(ledger.code, 0, ledger.output);
+  assert.match(ledger.output, /30 committed steps count 240 images: each of 3 epochs exactly once/);
+  const replayed = await pocketfleet('replay', 'disturbed', '--from', '2');
+  assert.equal(replayed.code, 0, replayed.output);
+  assert.match(replayed.output, new RegExp(`stage 3, step 30: equal, .* weights ${alone.weightsDigest}`));
+  await train(spec('slower', { sync: '{ kind: outer, every: 4, learningRate: 0.5 }' }));
+  const parted = await pocketfleet('bisect', 'alone', 'slower', '--json');
+  assert.equal(parted.code, 1, parted.output);
+  const found = JSON.parse(parted.output.slice(parted.output.indexOf('{')));
+  assert.deepEqual(found.specs, [{ field: 'training.sync.learningRate', a: 0.7, b: 0.5 }]);
+  assert.deepEqual([found.parting.kind, found.parting.step], ['step', 4]);
+});
+
+test('with int8 and for a student of a teacher, the bytes do not depend on who trains either', async () => {
+  const change = { compression: 'int8', teacher: alone.id };
+  const one = await train(spec('student-alone', change));
+  const two = await train(spec('student-together', { ...change, workers: PAIR }));
+  assert.equal(two.weightsDigest, one.weightsDigest);
+  assert.notEqual(two.weightsDigest, alone.weightsDigest);
+});
