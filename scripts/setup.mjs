@@ -105,6 +105,8 @@ function stampKey() {
   const parts = [
     readFileSync(join(root, 'package-lock.json')),
     pinsText,
+    // How the addon is built.
+    readFileSync(new URL('./setup/tensorflow.mjs', import.meta.url)),
     cache,
     platform,
     process.versions.modules,

@@ -1,8 +1,10 @@
 // The one door to TensorFlow: loads the package, says which backend and library really run, and proves the device by
 // running a kernel on it. Which operations run how is ops.ts'; compiled graphs are compiled.ts'.
 
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, cpus, platform } from 'node:os';
+import { dirname, join } from 'node:path';
 import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
 import { FleetError, toFleetError } from '../errors.ts';
 
@@ -114,6 +116,8 @@ export interface DeviceInfo {
   readonly architecture: string;
   readonly backend: string;
   readonly tensorflow: string;
+  /** Whether TensorFlow's graph optimiser rewrites compiled graphs, which changes their rounding; only set-up's addon knows how not to. */
+  readonly graphs: 'as-recorded' | 'optimised';
   /** Threads one operation may use, from TF_NUM_INTRAOP_THREADS; 0 when the library decides. */
   readonly threads: number;
 }
@@ -130,8 +134,18 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
     architecture: arch(),
     backend: tf.getBackend(),
     tensorflow: binding.TF_Version,
+    graphs: graphsOfAddon(),
     threads: Number(environment.TF_NUM_INTRAOP_THREADS ?? 0),
   };
+}
+
+/** What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings. */
+function graphsOfAddon(): DeviceInfo['graphs'] {
+  const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
+  const origin = join(folder, 'deps/origin.json');
+  if (!existsSync(origin)) return 'optimised';
+  const { graphs } = JSON.parse(readFileSync(origin, 'utf8')) as { graphs?: unknown };
+  return graphs === 'as-recorded' ? 'as-recorded' : 'optimised';
 }
 
 /** [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]. */

@@ -32,6 +32,21 @@ const HEADERS = [
   'xla/tsl/c/tsl_status.h',
 ];
 
+/**
+ * The addon has no way to configure a session. On the CPU TensorFlow's graph optimiser takes most of the time of a recorded
+ * step's first run and changes next to nothing in it (docs/performance.md), so there it is switched off: the bytes are a
+ * ConfigProto with graph_options.rewrite_options.disable_meta_optimizer. On a GPU it chooses layouts, and stays.
+ */
+const SESSION = {
+  file: 'binding/tfjs_backend.cc',
+  before: 'TF_SessionOptions *session_options = TF_NewSessionOptions();',
+  added: `
+  const unsigned char session_config[] = {0x52, 0x05, 0x52, 0x03, 0x98, 0x01, 0x01};
+  TF_AutoStatus config_status;
+  TF_SetConfig(session_options, session_config, sizeof(session_config), config_status.status);
+`,
+};
+
 /** `gpu` where an NVIDIA driver answers; POCKETFLEET_TENSORFLOW=cpu|gpu decides instead. */
 export async function wantedVariant() {
   const chosen = process.env.POCKETFLEET_TENSORFLOW;
@@ -59,6 +74,7 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
       ];
   const napi = Math.max(...(binary?.napi_versions ?? [8]).filter((v) => v <= Number(process.versions.napi)));
   const name = `${variant}-${pin?.version}-${platform}`;
+  const graphs = variant === 'cpu' ? 'as-recorded' : 'optimised';
   return {
     folder,
     variant,
@@ -69,8 +85,9 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     binding: join(folder, `lib/napi-v${napi}/tfjs_binding.node`),
     origin: join(folder, 'deps/origin.json'),
     libraries: join(cache, `libtensorflow-${name}`),
-    addon: join(cache, `tfjs-node-${version}-napi-v${napi}-${name}`, 'tfjs_binding.node'),
-    identity: `${name} tfjs-node ${version} napi ${napi}`,
+    addon: join(cache, `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}`, 'tfjs_binding.node'),
+    graphs,
+    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs}`,
   };
 }
 
@@ -128,6 +145,7 @@ export async function buildAddon(plan) {
   try {
     for (const name of ['binding', 'binding.gyp', 'package.json'])
       cpSync(join(plan.folder, name), join(work, name), { recursive: true });
+    if (plan.graphs === 'as-recorded') configureSession(join(work, SESSION.file));
     mkdirSync(join(work, 'deps'));
     for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
     const headers = nodeHeaders();
@@ -150,6 +168,15 @@ export async function buildAddon(plan) {
   }
 }
 
+function configureSession(path) {
+  const source = readFileSync(path, 'utf8');
+  if (source.split(SESSION.before).length !== 2)
+    throw new SetupError(
+      `${SESSION.file} of @tensorflow/tfjs-node-gpu no longer creates its session as this set-up knows it; use the version of the lock file`,
+    );
+  writeFileSync(path, source.replace(SESSION.before, SESSION.before + SESSION.added));
+}
+
 /** Puts libraries and addon into the package: each appears complete under its final name, or not at all. */
 export function placeBinding(plan) {
   const fresh = join(plan.folder, `deps.${process.pid}`);
@@ -159,7 +186,8 @@ export function placeBinding(plan) {
   for (const name of ['LICENSE', 'THIRD_PARTY_NOTICES.txt'])
     copyFileSync(join(plan.libraries, name), join(fresh, name));
   if (plan.variant === 'gpu') shareFolder(join(plan.libraries, 'nvidia'), join(fresh, 'nvidia'));
-  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity: plan.identity }));
+  const { identity, graphs } = plan;
+  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, graphs }));
   const deps = join(plan.folder, 'deps');
   rmSync(deps, { recursive: true, force: true });
   renameSync(fresh, deps);

@@ -107,6 +107,8 @@ export interface DeviceProof {
   readonly kind: 'cpu' | 'cuda';
   readonly name: string;
   readonly tensorflowVersion: string;
+  /** Whether TensorFlow rewrites compiled graphs. */
+  readonly graphs: 'as-recorded' | 'optimised';
 }
 
 export type ComputeAnswer =

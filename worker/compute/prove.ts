@@ -10,5 +10,6 @@ export function proveDevice(): DeviceProof {
     kind: found.kind === 'gpu' ? 'cuda' : 'cpu',
     name: found.name,
     tensorflowVersion: found.tensorflow,
+    graphs: found.graphs,
   };
 }

@@ -19,12 +19,13 @@ test('the instruction set is the highest level whose every part is there', () =>
   assert.equal(instructionSet('arm64', new Set()), 'arm64');
 });
 
-const parts = {
+const parts: Parameters<typeof deviceClass>[0] = {
   kind: 'cpu',
   instructions: 'avx512',
   caches: '32K+1M+32M',
   threads: 1,
   tensorflowVersion: '2.21.0',
+  graphs: 'as-recorded',
   settings: {},
 };
 
@@ -39,6 +40,7 @@ test('whatever changes the bits changes the class', () => {
     { caches: '32K+512K+32M' },
     { threads: 2 },
     { tensorflowVersion: '2.15.1' },
+    { graphs: 'optimised' as const },
     ...KERNEL_VARIABLES.map((name) => ({ settings: { [name]: '0' } })),
   ];
   const classes = new Set([{}, ...changes].map((change) => deviceClass({ ...parts, ...change })));
@@ -58,7 +60,7 @@ test('all three thread pools get the threads of the configuration', () => {
 });
 
 test('a proved device is described with its class', () => {
-  const device = describeDevice({ kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0' }, 2);
+  const device = describeDevice({ kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0', graphs: 'as-recorded' }, 2);
   assert.match(device.deviceClass, /^cpu\/.+\/.+\/threads=2\/tf=2\.21\.0\/onednn=1$/);
   assert.equal(device.name, 'a processor');
   assert.ok(device.memoryBytes > 0);
