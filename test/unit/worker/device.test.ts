@@ -60,7 +60,10 @@ test('all three thread pools get the threads of the configuration', () => {
 });
 
 test('a proved device is described with its class', () => {
-  const device = describeDevice({ kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0', graphs: 'as-recorded' }, 2);
+  const device = describeDevice(
+    { kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0', graphs: 'as-recorded' },
+    2,
+  );
   assert.match(device.deviceClass, /^cpu\/.+\/.+\/threads=2\/tf=2\.21\.0\/onednn=1$/);
   assert.equal(device.name, 'a processor');
   assert.ok(device.memoryBytes > 0);
