@@ -1,5 +1,5 @@
-// Runs the tests: types, lint and generated code first, then every test file in a process of its own, unit tests before
-// the rest, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of their
+// Runs the tests: types, lint and generated code first, then every test file in a process of its own, small parts before
+// whole systems, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of their
 // path (`npm test -- allreduce`) and leave the checks out; what a test proves is its own affair.
 
 import { spawnSync } from 'node:child_process';
@@ -17,8 +17,10 @@ const start = performance.now();
 const FILE_TIMEOUT_MS = 300_000;
 /** Files named at the end, so that whoever makes the tests slower sees where. */
 const SLOWEST = 12;
-// Whole systems of several processes: one after the other, so that their deadlines mean something on two cores.
+// Whole systems of several processes come last; each waits for the wire or a disk for a good part of its time, so two share two cores.
 const HEAVY = /^test\/(integration|fault)\//;
+// Minutes in one file: begun first in their group, or one core would wait for them at its end.
+const LONG = /^test\/(golden|fault|integration\/sharded-head)/;
 
 const failures = [];
 if (picks.length === 0) for (const name of ['check:types', 'check:lint', 'check:proto']) check(name);
@@ -51,13 +53,13 @@ function check(name) {
   if (status !== 0) failures.push(name);
 }
 
-/** Unit tests first: what they find explains what the larger ones find. */
+/** Small parts before whole systems: what they find explains what the larger ones find. */
 function testFiles() {
   const all = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
     .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
     .sort();
-  const order = (file) => (file.startsWith('test/unit/') ? 0 : HEAVY.test(file) ? 2 : 1);
+  const order = (file) => (HEAVY.test(file) ? 2 : 0) + (LONG.test(file) ? 0 : 1);
   return all.sort((a, b) => order(a) - order(b));
 }
 
@@ -73,7 +75,7 @@ async function runTests(files) {
   for (const heavy of [false, true]) {
     const group = files.filter((file) => HEAVY.test(file) === heavy).map((file) => join(root, file));
     if (group.length === 0) continue;
-    const options = { files: group, concurrency: heavy ? 1 : 2, timeout: FILE_TIMEOUT_MS };
+    const options = { files: group, concurrency: 2, timeout: FILE_TIMEOUT_MS };
     for await (const event of run(options)) {
       addSeconds(secondsOf, event);
       const counted = summaryLine(event);

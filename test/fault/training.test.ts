@@ -1,4 +1,4 @@
-// At least 80 faults, of every kind, over real training: messages lost and doubled, slow and broken wires, processes stopped,
+// At least 200 faults, of every kind, over real training: messages lost and doubled, slow and broken wires, processes stopped,
 // killed and started again. Every fault is asserted to have happened, every run to end with the same bytes and a ledger
 // that holds. POCKETFLEET_SEED repeats a schedule. As many as fit beside everything else into the ten minutes of `npm test`;
 // `npm run soak` runs a thousand.
@@ -9,10 +9,10 @@ import { fight } from './battle.ts';
 import { dealDeck } from './deck.ts';
 import { seedOf } from './seed.ts';
 
-const FAULTS = 80;
+const FAULTS = 200;
 
 test('a deck is determined by its seed, has every kind, and everybody who is taken away comes back', () => {
-  for (const size of [10, 80, 1000]) {
+  for (const size of [10, 200, 1000]) {
     assert.deepEqual(dealDeck(5, size), dealDeck(5, size));
     assert.notDeepEqual(dealDeck(5, size), dealDeck(6, size));
     const deck = dealDeck(5, size);
