@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, childEnvironment } from '../../core/config.ts';
 import { nativeEnvironment } from '../../worker/device.ts';
-import { median } from '../goals.ts';
+import { median, say } from '../goals.ts';
 import { type Member, type Program, startMember } from './member.ts';
 import { type Torch, torchProgram } from './torch.ts';
 import { type Prepared, writeWork } from './work.ts';
@@ -106,10 +106,13 @@ async function torchWays(
  * in the cache for the others.
  */
 export async function warm(field: Field): Promise<void> {
-  for (const { members, form } of field.ways) {
+  for (const { members, form, maker, threads } of field.ways) {
+    const from = performance.now();
     const [first, ...others] = members;
     await first?.ask(`warm ${form}`);
     await Promise.all(others.map((member) => member.ask(`warm ${form}`)));
+    const seconds = ((performance.now() - from) / 1000).toFixed(1);
+    say(`  ${maker}, ${members.length} x ${threads} threads: ready after ${seconds} s`);
   }
 }
 
