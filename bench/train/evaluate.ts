@@ -19,7 +19,7 @@ say(`${CORES} cores, ${options.batch} images a pass, ${options.rounds} rounds of
 const speeds: Speed[] = [];
 const goals: Goal[] = [];
 for (const work of options.works) {
-  const found = await measureWork(work, { torch, plain: false, ...options });
+  const { torch: found } = await measureWork(work, { torch, plain: false, ...options });
   speeds.push(...found);
   const name = `${work.name}: embeddings against PyTorch's best`;
   goals.push(

@@ -4,7 +4,7 @@
 // the faster form of each counts. Compiling comes before the clock starts. Decides the goals; how ways take turns is ways.ts'.
 
 import { atLeast, type Goal, say, tell } from '../goals.ts';
-import { measureWork } from './contest.ts';
+import { type Contest, measureWork } from './contest.ts';
 import { benchOptions } from './options.ts';
 import { measureReady } from './ready.ts';
 import { notMeasured } from './table.ts';
@@ -23,7 +23,7 @@ const speeds: Speed[] = [];
 const goals: Goal[] = [];
 for (const work of options.works) {
   const found = await measureWork(work, { torch, plain: true, ...options });
-  speeds.push(...found);
+  speeds.push(...found.torch, ...found.plain);
   goals.push(...goalsOf(work.name, found));
 }
 say('');
@@ -33,14 +33,18 @@ say('');
 goals.push(...ready.goals);
 tell(goals, { speeds, ready: ready.rows }, options.json);
 
-function goalsOf(name: string, speeds: readonly Speed[]): Goal[] {
-  const ours = bestOf(speeds, 'ours');
+function goalsOf(name: string, { torch: turns, plain }: Contest): Goal[] {
   const overTorch = `${name}: training step against PyTorch's best`;
   const overPlain = `${name}: training step against plain TensorFlow.js`;
   return [
     torch.kind === 'found'
-      ? atLeast(overTorch, ours / bestOf(speeds, 'PyTorch eager', 'PyTorch compile'), OVER_TORCH, 'times')
+      ? atLeast(
+          overTorch,
+          bestOf(turns, 'ours') / bestOf(turns, 'PyTorch eager', 'PyTorch compile'),
+          OVER_TORCH,
+          'times',
+        )
       : notMeasured(overTorch, OVER_TORCH, 'times'),
-    atLeast(overPlain, ours / bestOf(speeds, 'tfjs eager'), OVER_PLAIN, 'times'),
+    atLeast(overPlain, bestOf(plain, 'ours') / bestOf(plain, 'tfjs eager'), OVER_PLAIN, 'times'),
   ];
 }

@@ -42,10 +42,18 @@ export interface Field {
   close(): Promise<void>;
 }
 
-/** Starts all processes of a work; PyTorch is left out where it is missing. */
+/** Threads of a process: all cores for one, or one for each of as many processes as there are cores. */
+export const FORMS: readonly number[] = CORES > 1 ? [CORES, 1] : [1];
+
+/** Starts ours and the processes that it is compared with, in these forms. */
 export async function openField(
   prepared: Prepared,
-  { torch, plain }: { readonly torch: Torch; readonly plain: boolean },
+  against: {
+    readonly forms: readonly number[];
+    readonly torch: Torch | undefined;
+    /** TensorFlow.js as its users write it. */
+    readonly plain: boolean;
+  },
 ): Promise<Field> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-bench-'));
   const members: Member[] = [];
@@ -63,17 +71,21 @@ export async function openField(
     );
   try {
     writeWork(folder, prepared);
-    const forms = CORES > 1 ? [CORES, 1] : [1];
     // Starting is the work of one core for each process, so all at once; a failure waits for the others to be closable.
     const started = await Promise.allSettled(
-      forms.map(async (threads): Promise<Way[]> => {
+      against.forms.map(async (threads): Promise<Way[]> => {
         const size = CORES / threads;
         const way = async (maker: Maker, program: Program) => [
           { maker, threads, members: await team(program, size), form: '' },
         ];
         const ours = await way('ours', oursProgram(folder, threads));
-        const theirs = torch.kind === 'found' ? await torchWays(torch.folder, folder, threads, team) : [];
-        return [...ours, ...theirs, ...(plain ? await way('tfjs eager', plainProgram(folder, threads)) : [])];
+        const theirs =
+          against.torch?.kind === 'found' ? await torchWays(against.torch.folder, folder, threads, team) : [];
+        return [
+          ...ours,
+          ...theirs,
+          ...(against.plain ? await way('tfjs eager', plainProgram(folder, threads)) : []),
+        ];
       }),
     );
     const ways = started.flatMap((form) => {
