@@ -3,9 +3,7 @@
 // shards' replicas, so that losing a member costs the shards it had and nobody else's work. Where rounds end is
 // core/schedule.ts'; nothing here knows how many workers there are, hence the result does not depend on it.
 
-import type { Exchange } from '../core/allreduce/exchange.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Loader } from '../core/data/loader.ts';
 import { contributionDigest } from '../core/ledger.ts';
 import { type Layout, LOSS_COUNT } from '../core/nn/layout.ts';
 import {
@@ -14,37 +12,21 @@ import {
   learningRateAt,
   roundEnd,
   roundsBefore,
-  type Schedule,
   stageEndingAt,
 } from '../core/schedule.ts';
 import { letGoOfShared } from '../core/shared-memory.ts';
-import type { RunSpec } from '../core/spec.ts';
-import { type Compute, sharedFloats } from './compute/client.ts';
+import { sharedFloats } from './compute/client.ts';
 import type { GraphSpec } from './compute/messages.ts';
 import { assertCounted, type Ledger } from './ledger.ts';
 import type { Replica } from './state.ts';
-import type { TeacherFeed, TeacherNetwork } from './teacher.ts';
+import type { TeacherNetwork } from './teacher.ts';
+import type { TrainContext } from './train.ts';
 
-/** What a round needs of the loop's context (train.ts). */
-export interface RoundContext {
-  readonly spec: RunSpec;
+/** The loop's context (train.ts) without what only single steps need. */
+export interface RoundContext extends Omit<TrainContext, 'layout' | 'head' | 'headGang' | 'onStep'> {
   readonly outer: { readonly learningRate: number; readonly momentum: number };
-  readonly classes: number;
   /** The training step of one shard. */
   readonly graph: GraphSpec;
-  readonly schedule: Schedule;
-  readonly replica: Replica;
-  readonly inner: InnerReplicas;
-  /** Own shards. */
-  readonly shards: readonly number[];
-  readonly compute: Compute;
-  readonly loader: Loader;
-  readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
-  readonly teacher: TeacherFeed | undefined;
-  readonly ledger: Ledger;
-  readonly clock: Clock;
-  readonly signal: AbortSignal;
-  readonly onBoundary: (stage: number) => Promise<void>;
 }
 
 /** The replica of one shard within a round. */

@@ -14,6 +14,7 @@
 
 import { FleetError } from '../errors.ts';
 import { type Layout, LOSS_COUNT } from '../nn/layout.ts';
+import { sumOfSquares } from './sgd.ts';
 
 export interface OuterOptions {
   readonly learningRate: number;
@@ -79,15 +80,6 @@ export function applyOuterStep(options: {
   }
   for (let i = 0; i < running.length; i++) running[i] = running[i]! - mean[layout.parameterCount + i]!;
   return { differenceNorm: Math.sqrt(backbone) };
-}
-
-function sumOfSquares(values: Float32Array, start: number, end: number): number {
-  let sum = 0;
-  for (let i = start; i < end; i++) {
-    const value = values[i]!;
-    sum += value * value;
-  }
-  return sum;
 }
 
 function notFinite(layout: Layout, mean: Float32Array, step: number | undefined): FleetError {

@@ -101,7 +101,8 @@ export function updateRunning(running: Float32Array, mean: Float32Array, offset:
     running[i] = (1 - RUNNING_SHARE) * running[i]! + RUNNING_SHARE * mean[offset + i]!;
 }
 
-function sumOfSquares(values: Float32Array, start: number, end: number): number {
+/** Of values [start, end), in order, in double arithmetic. */
+export function sumOfSquares(values: Float32Array, start: number, end: number): number {
   let sum = 0;
   for (let i = start; i < end; i++) {
     const value = values[i]!;

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { unary } from '../../core/net/grpc-client.ts';
-import type { Run, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { startFleet } from '../support/fleet.ts';
+import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { runIn, startFleet } from '../support/fleet.ts';
 import { startTypeScript } from '../support/processes.ts';
 
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -39,27 +39,13 @@ const PAIR = 'min: 2, max: 2';
 const fleet = await startFleet({ workers: ['w1', 'w2'] });
 after(() => fleet.stop());
 
-const runIn = (snapshot: Snapshot, id: string): Run | undefined => snapshot.runs.find((run) => run.id === id);
-
 async function submitted(yaml: string): Promise<string> {
   const { runIds } = await fleet.submit(yaml);
   assert.equal(runIds.length, 1);
   return runIds[0]!;
 }
 
-async function done(id: string): Promise<Run> {
-  const snapshot = await fleet.until(
-    (s) => ['done', 'failed', 'cancelled'].includes(runIn(s, id)?.state ?? ''),
-    `run ${id} ends`,
-    180_000,
-  );
-  const run = runIn(snapshot, id)!;
-  assert.equal(run.state, 'done', run.reason);
-  assert.equal(run.step, run.stepsTotal);
-  return run;
-}
-
-const train = async (yaml: string): Promise<Run> => done(await submitted(yaml));
+const train = async (yaml: string): Promise<Run> => fleet.finished(await submitted(yaml));
 
 async function pocketfleet(...args: string[]): Promise<{ code: number | null; output: string }> {
   const program = startTypeScript(CLI, [...args, '--coordinator', fleet.endpoint, '--token', fleet.token]);
@@ -93,7 +79,7 @@ async function wireOf(worker: string, run: string): Promise<Wire | undefined> {
 async function trainWatched(yaml: string) {
   const id = await submitted(yaml);
   let open = true;
-  const ended = done(id).finally(() => {
+  const ended = fleet.finished(id).finally(() => {
     open = false;
   });
   const seen: Wire[] = [];
@@ -150,7 +136,7 @@ test('a worker that is killed while rounds are trained changes nothing but the g
   assert.ok(shrunk.generation > before.generation);
   assert.ok(shrunk.step < shrunk.stepsTotal, 'the worker was lost while the run was open');
   await fleet.startWorker('w2');
-  assert.equal((await done(id)).weightsDigest, alone.weightsDigest);
+  assert.equal((await fleet.finished(id)).weightsDigest, alone.weightsDigest);
   const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
   assert.deepEqual(
     checkpoints.map(({ stage, step }) => [stage, step]),

@@ -9,8 +9,8 @@ import { checkpointMetadata, decodeCheckpoint, encodeCheckpoint } from '../../co
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { checkpointKey } from '../../core/net/subjects.ts';
-import type { Run, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { startFleet } from '../support/fleet.ts';
+import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { runIn, startFleet } from '../support/fleet.ts';
 import { startTypeScript } from '../support/processes.ts';
 
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -38,20 +38,7 @@ workers: { min: ${change.workers ?? 1}, max: ${change.workers ?? 1} }
 const fleet = await startFleet({ workers: ['w1', 'w2', 'w3'] });
 after(() => fleet.stop());
 
-const runIn = (snapshot: Snapshot, id: string): Run | undefined => snapshot.runs.find((run) => run.id === id);
-
-async function train(yaml: string): Promise<Run> {
-  const { runIds } = await fleet.submit(yaml);
-  const id = runIds[0]!;
-  const snapshot = await fleet.until(
-    (s) => ['done', 'failed', 'cancelled'].includes(runIn(s, id)?.state ?? ''),
-    `run ${id} ends`,
-    180_000,
-  );
-  const run = runIn(snapshot, id)!;
-  assert.equal(run.state, 'done', run.reason);
-  return run;
-}
+const train = async (yaml: string): Promise<Run> => fleet.finished((await fleet.submit(yaml)).runIds[0]!);
 
 async function pocketfleet(...args: string[]): Promise<{ code: number | null; output: string }> {
   const program = startTypeScript(CLI, [...args, '--coordinator', fleet.endpoint, '--token', fleet.token]);

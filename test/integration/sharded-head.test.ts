@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { streamed, unary } from '../../core/net/grpc-client.ts';
-import type { ReplayPoint, Run, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { startFleet, type TestFleet } from '../support/fleet.ts';
+import type { ReplayPoint, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
 
 const spec = (name: string, workers: { min: number; max: number }, head: string) => `
 kind: teacher
@@ -27,8 +27,6 @@ workers: { min: ${workers.min}, max: ${workers.max} }
 const SHARDED = 'head: sharded';
 const SAMPLED = 'head: sharded\n  negatives: 0.5';
 
-const runIn = (snapshot: Snapshot, id: string): Run | undefined => snapshot.runs.find((run) => run.id === id);
-
 let fleet: TestFleet;
 const alone = new Map<string, Run>();
 before(async () => {
@@ -38,19 +36,6 @@ after(() => fleet.stop());
 
 async function submit(name: string, workers: { min: number; max: number }, head = SHARDED): Promise<string> {
   return (await fleet.submit(spec(name, workers, head))).runIds[0]!;
-}
-
-async function finished(id: string): Promise<Run> {
-  const snapshot = await fleet.until(
-    (s) => ['done', 'failed', 'cancelled'].includes(runIn(s, id)?.state ?? ''),
-    `run ${id} ends`,
-    240_000,
-  );
-  const run = runIn(snapshot, id)!;
-  assert.equal(run.state, 'done', run.reason);
-  assert.equal(run.step, run.stepsTotal);
-  assert.match(run.weightsDigest, /^[0-9a-f]{16}$/);
-  return run;
 }
 
 const atStep = async (id: string, step: number, members: number) =>
@@ -64,15 +49,15 @@ const atStep = async (id: string, step: number, members: number) =>
   )!;
 
 test('one worker trains with a sharded head, and sampling changes the result', async () => {
-  alone.set(SHARDED, await finished(await submit('alone', { min: 1, max: 1 })));
-  alone.set(SAMPLED, await finished(await submit('alone-sampled', { min: 1, max: 1 }, SAMPLED)));
+  alone.set(SHARDED, await fleet.finished(await submit('alone', { min: 1, max: 1 })));
+  alone.set(SAMPLED, await fleet.finished(await submit('alone-sampled', { min: 1, max: 1 }, SAMPLED)));
   assert.notEqual(alone.get(SAMPLED)!.weightsDigest, alone.get(SHARDED)!.weightsDigest);
 });
 
 test('two workers end with the same bytes', async () => {
   await fleet.startWorker('w2');
   for (const head of [SHARDED, SAMPLED]) {
-    const two = await finished(await submit('two', { min: 2, max: 2 }, head));
+    const two = await fleet.finished(await submit('two', { min: 2, max: 2 }, head));
     assert.equal(two.weightsDigest, alone.get(head)!.weightsDigest);
     assert.deepEqual(two.evaluation, alone.get(head)!.evaluation);
   }
@@ -80,7 +65,7 @@ test('two workers end with the same bytes', async () => {
 
 test('three workers end with the same bytes', async () => {
   await fleet.startWorker('w3');
-  const three = await finished(await submit('three', { min: 3, max: 3 }));
+  const three = await fleet.finished(await submit('three', { min: 3, max: 3 }));
   assert.equal(three.weightsDigest, alone.get(SHARDED)!.weightsDigest);
 });
 
@@ -92,7 +77,7 @@ test('a worker that is killed takes no step with it: no generation starts below 
   assert.ok(shrunk.generation > was.generation, 'losing a worker opens a new generation');
   assert.doesNotMatch(fleet.tails(400), /goes back to its newest checkpoint/);
   await fleet.startWorker('w2');
-  const killed = await finished(id);
+  const killed = await fleet.finished(id);
   assert.equal(killed.weightsDigest, alone.get(SHARDED)!.weightsDigest);
 });
 
@@ -105,7 +90,7 @@ test('when all who held a class shard are killed, the run goes back to its check
   await atStep(id, 30, 1);
   assert.match(fleet.tails(400), /goes back to its newest checkpoint/);
   await Promise.all([fleet.startWorker(workerIds[0]!), fleet.startWorker(workerIds[1]!)]);
-  const lost = await finished(id);
+  const lost = await fleet.finished(id);
   assert.equal(lost.weightsDigest, alone.get(SHARDED)!.weightsDigest);
   const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
   assert.deepEqual(
@@ -137,7 +122,7 @@ test('a student with a sharded head learns from a teacher, with the same bytes f
       .replace('kind: teacher', 'kind: student')
       .replace('epochs: 3', 'epochs: 1')
       .concat(`distillation: { teacher: ${alone.get(SHARDED)!.id} }\n`);
-    runs.push(await finished((await fleet.submit(yaml)).runIds[0]!));
+    runs.push(await fleet.finished((await fleet.submit(yaml)).runIds[0]!));
   }
   assert.equal(runs[0]!.weightsDigest, runs[1]!.weightsDigest);
   const other = alone.get(SHARDED)!;

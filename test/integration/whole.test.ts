@@ -5,8 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { unary } from '../../core/net/grpc-client.ts';
-import type { Run, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { startFleet, type TestFleet } from '../support/fleet.ts';
+import { runIn, startFleet, type TestFleet } from '../support/fleet.ts';
 
 const spec = (name: string, workers: { min: number; max: number }) => `
 kind: teacher
@@ -24,33 +23,18 @@ workers: { min: ${workers.min}, max: ${workers.max} }
 `;
 // 5 training identities x 12 images = 60 images, 8 epochs of 7.5 steps: 60 steps.
 
-const runIn = (snapshot: Snapshot, id: string): Run | undefined => snapshot.runs.find((run) => run.id === id);
-
 async function submitRun(fleet: TestFleet, yaml: string): Promise<string> {
   const { runIds } = await fleet.submit(yaml);
   assert.equal(runIds.length, 1);
   return runIds[0]!;
 }
 
-async function finished(fleet: TestFleet, id: string): Promise<Run> {
-  const snapshot = await fleet.until(
-    (s) => ['done', 'failed', 'cancelled'].includes(runIn(s, id)?.state ?? ''),
-    `run ${id} ends`,
-    180_000,
-  );
-  const run = runIn(snapshot, id)!;
-  assert.equal(run.state, 'done', run.reason);
-  assert.equal(run.step, run.stepsTotal);
-  assert.match(run.weightsDigest, /^[0-9a-f]{16}$/);
-  return run;
-}
-
 test('one worker, two workers, and two workers with kills of a worker and of the coordinator end with the same bytes', async () => {
   const fleet = await startFleet({ workers: ['w1'] });
   try {
-    const alone = await finished(fleet, await submitRun(fleet, spec('alone', { min: 1, max: 1 })));
+    const alone = await fleet.finished(await submitRun(fleet, spec('alone', { min: 1, max: 1 })));
     await fleet.startWorker('w2');
-    const together = await finished(fleet, await submitRun(fleet, spec('together', { min: 1, max: 2 })));
+    const together = await fleet.finished(await submitRun(fleet, spec('together', { min: 1, max: 2 })));
     assert.equal(together.weightsDigest, alone.weightsDigest);
 
     const id = await submitRun(fleet, spec('disturbed', { min: 1, max: 2 }));
@@ -69,7 +53,7 @@ test('one worker, two workers, and two workers with kills of a worker and of the
     const after = runIn(await fleet.until((s) => runIn(s, id) !== undefined, 'the run is known again'), id)!;
     assert.notEqual(after.state, 'done', 'the coordinator was killed while the run was open');
     await fleet.startWorker('w2');
-    const disturbed = await finished(fleet, id);
+    const disturbed = await fleet.finished(id);
     assert.equal(disturbed.weightsDigest, alone.weightsDigest);
     assert.deepEqual(disturbed.evaluation, alone.evaluation);
 

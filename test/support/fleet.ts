@@ -1,6 +1,7 @@
 // A whole fleet for one test: nats-server, coordinator and workers as real processes on loopback, and a client of the
 // coordinator. The test kills, stops and starts members at will; `stop` ends everything and proves that nothing is left.
 
+import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -42,10 +43,15 @@ export interface TestFleet {
   run(id: string): Promise<Run>;
   /** Resolves with the first snapshot that satisfies the condition; survives restarts of the coordinator. */
   until(condition: (snapshot: Snapshot) => boolean, what: string, deadlineMs?: number): Promise<Snapshot>;
+  /** The run when it has ended: done, with all its steps and a digest; any other end fails the test with its reason. */
+  finished(id: string, deadlineMs?: number): Promise<Run>;
   /** The last lines of every program, for a failure that has to be understood. */
   tails(lines?: number): string;
   stop(): Promise<void>;
 }
+
+export const runIn = (snapshot: Snapshot, id: string): Run | undefined =>
+  snapshot.runs.find((run) => run.id === id);
 
 /** What lies between one worker and the rest. */
 export interface Wire {
@@ -188,6 +194,19 @@ export async function startFleet(options: {
       throw new Error(
         `not within ${deadlineMs} ms: ${what}; last seen: ${describe(last)}; last failure: ${failure}\n${tails()}`,
       );
+    },
+    async finished(id, deadlineMs = 180_000) {
+      const ends = ['done', 'failed', 'cancelled'];
+      const snapshot = await fleet.until(
+        (seen) => ends.includes(runIn(seen, id)?.state ?? ''),
+        `run ${id} ends`,
+        deadlineMs,
+      );
+      const run = runIn(snapshot, id)!;
+      assert.equal(run.state, 'done', run.reason);
+      assert.equal(run.step, run.stepsTotal);
+      assert.match(run.weightsDigest, /^[0-9a-f]{16}$/);
+      return run;
     },
     tails,
     async stop() {
