@@ -107,6 +107,7 @@ function stampKey() {
     pinsText,
     // How the addon is built.
     readFileSync(new URL('./setup/tensorflow.mjs', import.meta.url)),
+    ...tensorflow.kernelSources(root).map(({ text }) => text),
     cache,
     platform,
     process.versions.modules,

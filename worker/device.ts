@@ -54,6 +54,7 @@ export function describeDevice(proof: DeviceProof, threads: number, settings: Ke
       threads,
       tensorflowVersion: proof.tensorflowVersion,
       graphs: proof.graphs,
+      kernels: proof.kernels,
       settings,
     }),
     tensorflowVersion: proof.tensorflowVersion,
@@ -63,7 +64,7 @@ export function describeDevice(proof: DeviceProof, threads: number, settings: Ke
 }
 
 /**
- * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1`; on a GPU the host's threads, caches and instructions do not
+ * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1/kernels=1f2e3d4c`; on a GPU the host's threads, caches and instructions do not
  * touch the result. Whatever else a person set for the kernels follows, name by name.
  */
 export function deviceClass(parts: {
@@ -74,6 +75,7 @@ export function deviceClass(parts: {
   readonly threads: number;
   readonly tensorflowVersion: string;
   readonly graphs: DeviceProof['graphs'];
+  readonly kernels: DeviceProof['kernels'];
   readonly settings: KernelSettings;
 }): string {
   const cpu = parts.kind === 'cpu';
@@ -84,6 +86,7 @@ export function deviceClass(parts: {
     `tf=${parts.tensorflowVersion}`,
     ...(cpu ? [`onednn=${onednn}`] : []),
     ...(cpu && parts.graphs === 'optimised' ? ['graphs=optimised'] : []),
+    ...(cpu && parts.kernels !== null ? [`kernels=${parts.kernels}`] : []),
     ...KERNEL_VARIABLES.filter((name) => name in others).map((name) => `${name}=${others[name]}`),
   ].join('/');
 }

@@ -16,10 +16,11 @@ import {
   linear,
   maxPool,
   prelus,
+  separable,
 } from '../tensor/ops.ts';
 import { sample } from '../tensor/sample.ts';
-import { type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
-import { type Fusion, fusionOf, NO_FUSION } from './fuse.ts';
+import { hasOwnKernels, type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
+import { type Fusion, fusionOf, NO_FUSION, type Separable } from './fuse.ts';
 import type { Layout, Slot } from './layout.ts';
 import type { LayerGraph, Mixture, SearchLayer, Term } from './network.ts';
 
@@ -53,7 +54,7 @@ export interface ForwardResult {
 export function forward(options: ForwardOptions): ForwardResult {
   const { network, layout, running } = options;
   const mode = running === undefined ? 'train' : 'eval';
-  const fusion = options.fuse === false ? NO_FUSION : fusionOf(network, mode);
+  const fusion = options.fuse === false ? NO_FUSION : fusionOf(network, mode, hasOwnKernels());
   const pass: Pass = {
     network,
     fusion,
@@ -96,6 +97,10 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'depthwise':
     case 'linear':
       return runWeighted(pass, layer, index);
+    case 'batchNorm': {
+      const block = pass.fusion.separable.get(index);
+      if (block !== undefined) return runSeparable(pass, block, index);
+    }
   }
   const inputs = layer.inputs.map((input) => outputOf(pass, input));
   const x = inputs[0] as Tensor;
@@ -134,6 +139,27 @@ function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
     pass.outputs[layer] = outputs[i];
   });
   return outputOf(pass, index);
+}
+
+/** A batch norm together with the PReLU and the two convolutions before it. */
+function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
+  const window = pass.network.layers[block.depthwise];
+  if (window?.kind !== 'depthwise') throw new Error(`layer ${block.depthwise} is no depthwise convolution`);
+  const channels = pass.network.layers[norm]?.shape.channels ?? 0;
+  const x = outputOf(pass, pass.network.layers[block.prelu]?.inputs[0] ?? -1);
+  const { y, mean, variance } = separable(
+    x,
+    {
+      slope: weightOf(pass, block.prelu, 'weight'),
+      depthwise: weightOf(pass, block.depthwise, 'weight'),
+      pointwise: weightOf(pass, block.pointwise, 'weight'),
+      scale: scaleOf(pass, norm) ?? tf.ones([channels]),
+      offset: pass.weights.get(norm)?.bias ?? tf.zeros([channels]),
+    },
+    { stride: window.stride, padding: window.padding, epsilon: BATCH_NORM_EPSILON },
+  );
+  pass.statistics.push(mean, variance);
+  return y;
 }
 
 /** A convolution or linear layer with whatever was fused into it. */

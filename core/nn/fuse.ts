@@ -15,6 +15,8 @@ export interface Fusion {
   readonly croppedBy: ReadonlyMap<number, number>;
   /** Batch norm without scale that only a mixture reads -> the weight it has there, which becomes its scale. */
   readonly weighedBy: ReadonlyMap<number, Term>;
+  /** Batch norm -> the layers before it that run with it as one operation. */
+  readonly separable: ReadonlyMap<number, Separable>;
   /** First PReLU of a map that several read -> all of them, itself included. */
   readonly together: ReadonlyMap<number, readonly number[]>;
   /** Pool -> an earlier one of the same map with the same window: a genotype may choose it on several edges. */
@@ -23,18 +25,31 @@ export interface Fusion {
   readonly absorbed: ReadonlySet<number>;
 }
 
+/** PReLU, depthwise convolution and pointwise convolution, one after the other and read by nobody else. */
+export interface Separable {
+  readonly prelu: number;
+  readonly depthwise: number;
+  readonly pointwise: number;
+}
+
 export const NO_FUSION: Fusion = {
   scaledBy: new Map(),
   normalisedBy: new Map(),
   croppedBy: new Map(),
   weighedBy: new Map(),
+  separable: new Map(),
   together: new Map(),
   sameAs: new Map(),
   absorbed: new Set(),
 };
 
-export function fusionOf(network: LayerGraph, mode: 'train' | 'eval'): Fusion {
+/** `separables`: whether there is one operation for a whole separable block; then it is taken in training. */
+export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables = false): Fusion {
   const consumers = consumerCounts(network);
+  const separable =
+    separables && mode === 'train' ? separableBlocks(network, consumers) : new Map<number, Separable>();
+  const blocks = [...separable.values()];
+  const inBlock = new Set(blocks.flatMap((block) => [block.prelu, block.depthwise, block.pointwise]));
   const scaledBy = new Map<number, number>();
   const normalisedBy = new Map<number, number>();
   const croppedBy = new Map<number, number>();
@@ -43,6 +58,7 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval'): Fusion {
     if (input === undefined || consumers[input] !== 1) return;
     const before = network.layers[input];
     if (
+      !inBlock.has(index) &&
       layer.kind === 'conv' &&
       layer.kernel === 1 &&
       layer.stride === 1 &&
@@ -63,23 +79,48 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval'): Fusion {
     )
       normalisedBy.set(input, index);
   });
-  const absorbed = new Set([...scaledBy.values(), ...normalisedBy.values(), ...croppedBy.values()]);
+  const absorbed = new Set([
+    ...scaledBy.values(),
+    ...normalisedBy.values(),
+    ...croppedBy.values(),
+    ...inBlock,
+  ]);
   return {
     scaledBy,
     normalisedBy,
     croppedBy,
     weighedBy: weighings(network, consumers),
-    together: prelusTogether(network),
+    separable,
+    together: prelusTogether(network, inBlock),
     sameAs: equalPools(network),
     absorbed,
   };
 }
 
-function prelusTogether(network: LayerGraph): Map<number, number[]> {
+function separableBlocks(network: LayerGraph, consumers: readonly number[]): Map<number, Separable> {
+  const found = new Map<number, Separable>();
+  network.layers.forEach((norm, index) => {
+    if (norm.kind !== 'batchNorm') return;
+    const [pointwise = -1] = norm.inputs;
+    const product = network.layers[pointwise];
+    if (product?.kind !== 'conv' || product.kernel !== 1 || product.stride !== 1) return;
+    if (product.padding !== 0 || product.groups !== 1) return;
+    const [depthwise = -1] = product.inputs;
+    const window = network.layers[depthwise];
+    if (window?.kind !== 'depthwise' || window.padding >= window.kernel) return;
+    const [prelu = -1] = window.inputs;
+    if (network.layers[prelu]?.kind !== 'prelu') return;
+    if ([pointwise, depthwise, prelu].some((layer) => consumers[layer] !== 1)) return;
+    found.set(index, { prelu, depthwise, pointwise });
+  });
+  return found;
+}
+
+function prelusTogether(network: LayerGraph, inBlock: ReadonlySet<number>): Map<number, number[]> {
   const byInput = new Map<number, number[]>();
   network.layers.forEach((layer, index) => {
     const input = layer.inputs[0];
-    if (layer.kind === 'prelu' && input !== undefined)
+    if (layer.kind === 'prelu' && input !== undefined && !inBlock.has(index))
       byInput.set(input, [...(byInput.get(input) ?? []), index]);
   });
   return new Map([...byInput.values()].filter((all) => all.length > 1).map((all) => [all[0] as number, all]));

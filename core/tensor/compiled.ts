@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { sha256Hex } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { canonicalJson } from '../spec.ts';
+import { foldSums } from './fold.ts';
 import { inputName, outputName, saveGraph } from './graph.ts';
 import {
   discardEntry,
@@ -21,7 +22,7 @@ import {
 } from './graph-cache.ts';
 import { DT } from './kernels.ts';
 import { type GraphInput, type RecordOptions, record } from './record.ts';
-import { type Binding, nativeBackend, tensorflowVersion } from './tf.ts';
+import { addonFacts, type Binding, nativeBackend, tensorflowVersion } from './tf.ts';
 
 export type { GraphInput } from './record.ts';
 
@@ -59,6 +60,7 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
       inputs: options.inputs,
       tensorflow: tensorflowVersion(),
       gpu: nativeBackend().binding.isUsingGpuDevice(),
+      kernels: addonFacts().kernels,
       code: codeDigest(),
     }),
   );
@@ -73,11 +75,11 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
       discardEntry(stored.folder);
     }
   }
-  return load(writeEntry(cacheDir, name, saveGraph(record(options))), options.inputs, true);
+  return load(writeEntry(cacheDir, name, saveGraph(foldSums(record(options)))), options.inputs, true);
 }
 
 function compileOnce(options: CompileOptions): CompiledGraph {
-  const graph = saveGraph(record(options));
+  const graph = saveGraph(foldSums(record(options)));
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-graph-'));
   try {
     return load({ folder, facts: writeFolder(folder, graph) }, options.inputs, true);

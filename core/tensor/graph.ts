@@ -66,7 +66,7 @@ export function saveGraph(recording: Recording): SavedGraph {
 }
 
 /** Nodes that an output needs; every input, needed or not, so that it can be fed. */
-function liveNodes({ nodes, outputs }: Recording): Set<number> {
+export function liveNodes({ nodes, outputs }: Recording): Set<number> {
   const live = new Set<number>(outputs.map(({ node }) => node));
   for (let index = nodes.length - 1; index >= 0; index--) {
     const node = nodes[index]!;

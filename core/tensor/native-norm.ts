@@ -3,7 +3,7 @@
 // twice the rest of a step.
 
 import { attr, columnSums, DT, defineKernel, elementwise, execute, runKernel } from './kernels.ts';
-import { nativeBackend, type OpAttribute, type Tensor, tf } from './tf.ts';
+import { hasOwnKernels, nativeBackend, type OpAttribute, type Tensor, tf } from './tf.ts';
 
 export const BATCH_NORM = 'FleetBatchNorm';
 export const BATCH_NORM_EVAL = 'FleetBatchNormEval';
@@ -24,11 +24,17 @@ defineKernel({
   name: BATCH_NORM,
   forward: ({ x, scale, offset }, { epsilon }) => {
     const inputs = { x: x!, scale: scale!, offset: offset!, epsilon: Number(epsilon) };
+    if (hasOwnKernels()) return ownBatchNorm(inputs);
     return nativeBackend().binding.isUsingGpuDevice() ? fusedBatchNorm(inputs) : pairwiseBatchNorm(inputs);
   },
   saveInputs: ['x', 'scale'],
   saveOutputs: [false, false, false, true, true, true],
   gradient: ([dy], [x, scale, ...reserved], { epsilon }) => {
+    if (hasOwnKernels()) {
+      const [mean, inverse] = reserved;
+      const own = execute('FleetBatchNormGrad', [], [dy!, x!, scale!, mean!, inverse!], 3);
+      return { x: own[0]!, scale: own[1]!, offset: own[2]! };
+    }
     const [dx, dScale, dOffset, ...unused] = execute(
       'FusedBatchNormGradV3',
       normAttributes(Number(epsilon), true),
@@ -39,6 +45,17 @@ defineKernel({
     return { x: dx!, scale: dScale!, offset: dOffset! };
   },
 });
+
+/** One pass for the statistics and one for the result, where the library's kernels need more and round worse. */
+function ownBatchNorm({ x, scale, offset, epsilon }: NormInputs): Tensor[] {
+  const [y, mean, variance, inverse] = execute(
+    'FleetBatchNorm',
+    [attr.float('epsilon', epsilon)],
+    [x, scale, offset],
+    4,
+  ) as [Tensor, Tensor, Tensor, Tensor];
+  return [y, mean, variance, tf.clone(mean), inverse, tf.tensor1d([], 'float32')];
+}
 
 interface NormInputs {
   readonly x: Tensor;

@@ -16,7 +16,8 @@ import { nativeConv2d, nativeDepthwiseConv2d, nativeMatMul } from './native-conv
 import { nativeBatchNorm, nativeBatchNormEval } from './native-norm.ts';
 import { nativeAvgPool, nativeMaxPool } from './native-pool.ts';
 import { nativePrelus } from './native-prelu.ts';
-import { isNative, type Tensor, type Tensor2D, tf } from './tf.ts';
+import { nativeSeparable, type SeparableWeights, type SeparableWindow } from './native-separable.ts';
+import { hasOwnKernels, isNative, type Tensor, type Tensor2D, tf } from './tf.ts';
 
 /** x [N, H, W, Ci], kernel [kh, kw, Ci, Co] -> [N, H', W', Co] with H' = floor((H + 2 padding - kh) / stride) + 1. */
 export function conv2d(x: Tensor, kernel: Tensor, stride = 1, padding = 0): Tensor {
@@ -52,6 +53,8 @@ export function groupedConv2d(x: Tensor, kernel: Tensor, groups: number, stride 
   );
 }
 
+export type { SeparableWeights } from './native-separable.ts';
+
 export interface NormalisedBatch {
   readonly y: Tensor;
   /** [C], without gradient: for running statistics. */
@@ -72,6 +75,20 @@ export function batchNormTrain(
   const run = isNative() ? nativeBatchNorm : composedBatchNorm;
   const [y, mean, variance] = run(map, scale ?? tf.ones([channels]), offset ?? tf.zeros([channels]), epsilon);
   return { y: asShape(y!, x.shape), mean: mean!, variance: variance! };
+}
+
+/**
+ * PReLU, depthwise convolution (no stride but of its window), pointwise convolution and batch norm of x [N, H, W, C] by the
+ * statistics of this batch; one operation where our own kernels are (`hasOwnKernels`), composed otherwise.
+ */
+export function separable(x: Tensor, weights: SeparableWeights, window: SeparableWindow): NormalisedBatch {
+  if (hasOwnKernels()) {
+    const [y, mean, variance] = nativeSeparable(x, weights, window);
+    return { y: y!, mean: mean!, variance: variance! };
+  }
+  const { slope, depthwise, pointwise, scale, offset } = weights;
+  const hidden = depthwiseConv2d(prelu(x, slope), depthwise, window.stride, window.padding);
+  return batchNormTrain(conv2d(hidden, pointwise), scale, offset, window.epsilon);
 }
 
 /** Normalises x [N, H, W, C] or [N, C] by given statistics [C]; not differentiable on the tensorflow backend. */

@@ -117,7 +117,9 @@ export interface DeviceInfo {
   readonly backend: string;
   readonly tensorflow: string;
   /** Whether TensorFlow's graph optimiser rewrites compiled graphs, which changes their rounding; only set-up's addon knows how not to. */
-  readonly graphs: 'as-recorded' | 'optimised';
+  readonly graphs: AddonFacts['graphs'];
+  /** Digest of our own kernels (native/) and of the compiler that made them, or null where the library's compute everything. */
+  readonly kernels: string | null;
   /** Threads one operation may use, from TF_NUM_INTRAOP_THREADS; 0 when the library decides. */
   readonly threads: number;
 }
@@ -134,18 +136,38 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
     architecture: arch(),
     backend: tf.getBackend(),
     tensorflow: binding.TF_Version,
-    graphs: graphsOfAddon(),
+    ...addonFacts(),
     threads: Number(environment.TF_NUM_INTRAOP_THREADS ?? 0),
   };
 }
 
-/** What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings. */
-function graphsOfAddon(): DeviceInfo['graphs'] {
+/** What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings and kernels. */
+export interface AddonFacts {
+  readonly graphs: 'as-recorded' | 'optimised';
+  readonly kernels: string | null;
+}
+
+let addon: AddonFacts | undefined;
+
+export function addonFacts(): AddonFacts {
+  addon ??= readAddonFacts();
+  return addon;
+}
+
+function readAddonFacts(): AddonFacts {
   const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
   const origin = join(folder, 'deps/origin.json');
-  if (!existsSync(origin)) return 'optimised';
-  const { graphs } = JSON.parse(readFileSync(origin, 'utf8')) as { graphs?: unknown };
-  return graphs === 'as-recorded' ? 'as-recorded' : 'optimised';
+  if (!existsSync(origin)) return { graphs: 'optimised', kernels: null };
+  const facts = JSON.parse(readFileSync(origin, 'utf8')) as { graphs?: unknown; kernels?: unknown };
+  return {
+    graphs: facts.graphs === 'as-recorded' ? 'as-recorded' : 'optimised',
+    kernels: typeof facts.kernels === 'string' ? facts.kernels : null,
+  };
+}
+
+/** Whether our own operations (native/) are there and compute here: set-up's addon has them, for the CPU. */
+export function hasOwnKernels(): boolean {
+  return isNative() && addonFacts().kernels !== null && !nativeBackend().binding.isUsingGpuDevice();
 }
 
 /** [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]. */

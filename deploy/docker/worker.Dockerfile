@@ -6,6 +6,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends g++ make python
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 COPY scripts scripts
+COPY core/tensor/native core/tensor/native
 # The cache is on the same file system, so libraries are linked into the package and not copied twice.
 RUN POCKETFLEET_TENSORFLOW=$TENSORFLOW XDG_CACHE_HOME=/cache node scripts/setup.mjs \
     && npm prune --omit=dev --ignore-scripts && rm -rf /cache

@@ -61,6 +61,12 @@ export function npmCommand() {
   return started !== undefined && /npm-cli\.[cm]?js$/.test(started) ? [process.execPath, started] : ['npm'];
 }
 
+/** The first line that the C++ compiler of the addon's build says of itself. */
+export async function compilerVersion() {
+  const said = await run(process.env.CXX || 'g++', ['--version']);
+  return said.split('\n')[0];
+}
+
 /** Headers that come with this Node, so that the build of the addon need not download them; undefined when there are none. */
 export function nodeHeaders() {
   const prefix = dirname(dirname(process.execPath));

@@ -2,6 +2,7 @@
 // wheel, the addon is compiled against them, both are kept in the cache and linked into the package. A binding that
 // somebody else put there and that loads (the vendor's install script, a CUDA machine set up by hand) is left alone.
 
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -16,7 +17,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
-import { nodeHeaders, npmCommand, run, which } from './programs.mjs';
+import { compilerVersion, nodeHeaders, npmCommand, run, which } from './programs.mjs';
 import { SetupError } from './report.mjs';
 import { temporary, unpackWheels } from './wheels.mjs';
 
@@ -47,6 +48,13 @@ const SESSION = {
 `,
 };
 
+/** Our own operations, compiled into the addon for the CPU, and where the addon's build lists its files. */
+const KERNELS = {
+  folder: 'core/tensor/native',
+  file: 'binding.gyp',
+  before: "'binding/tfjs_binding.cc'",
+};
+
 /** `gpu` where an NVIDIA driver answers; POCKETFLEET_TENSORFLOW=cpu|gpu decides instead. */
 export async function wantedVariant() {
   const chosen = process.env.POCKETFLEET_TENSORFLOW;
@@ -75,6 +83,12 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
   const napi = Math.max(...(binary?.napi_versions ?? [8]).filter((v) => v <= Number(process.versions.napi)));
   const name = `${variant}-${pin?.version}-${platform}`;
   const graphs = variant === 'cpu' ? 'as-recorded' : 'optimised';
+  const sources = variant === 'cpu' ? digestOf(kernelSources(root)) : 'none';
+  const addon = join(
+    cache,
+    `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}-kernels-${sources}`,
+    'tfjs_binding.node',
+  );
   return {
     folder,
     variant,
@@ -85,10 +99,27 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     binding: join(folder, `lib/napi-v${napi}/tfjs_binding.node`),
     origin: join(folder, 'deps/origin.json'),
     libraries: join(cache, `libtensorflow-${name}`),
-    addon: join(cache, `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}`, 'tfjs_binding.node'),
+    addon,
+    /** Beside the addon: the digest of its kernels' sources and of the compiler that made them, which rounds in its own way. */
+    facts: join(dirname(addon), 'kernels.json'),
     graphs,
-    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs}`,
+    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs} kernels ${sources}`,
   };
+}
+
+/** Path and content of every file of our own operations, in the order of their names. */
+export function kernelSources(root) {
+  const folder = join(root, KERNELS.folder);
+  return readdirSync(folder)
+    .sort()
+    .map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }));
+}
+
+function digestOf(sources, ...more) {
+  const hash = createHash('sha256');
+  for (const { name, text } of sources) hash.update(`${name}\0${text}\0`);
+  for (const part of more) hash.update(part);
+  return hash.digest('hex').slice(0, 8);
 }
 
 export const needsLibraries = (plan) => !existsSync(plan.libraries);
@@ -145,7 +176,11 @@ export async function buildAddon(plan) {
   try {
     for (const name of ['binding', 'binding.gyp', 'package.json'])
       cpSync(join(plan.folder, name), join(work, name), { recursive: true });
-    if (plan.graphs === 'as-recorded') configureSession(join(work, SESSION.file));
+    const sources = plan.variant === 'cpu' ? kernelSources(plan.root) : [];
+    if (plan.variant === 'cpu') {
+      insertAfter(work, SESSION, SESSION.added);
+      addKernels(work, sources);
+    }
     mkdirSync(join(work, 'deps'));
     for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
     const headers = nodeHeaders();
@@ -162,19 +197,30 @@ export async function buildAddon(plan) {
     });
     const built = join(work, plan.binding.slice(plan.folder.length));
     mkdirSync(dirname(plan.addon), { recursive: true });
+    const kernels = sources.length === 0 ? null : digestOf(sources, await compilerVersion());
+    writeFileSync(plan.facts, JSON.stringify({ kernels }));
     renameSync(built, plan.addon);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function configureSession(path) {
-  const source = readFileSync(path, 'utf8');
-  if (source.split(SESSION.before).length !== 2)
+/** The operations are files of the addon like its own, and register themselves when it is loaded. */
+function addKernels(work, sources) {
+  const folder = join(work, 'binding/fleet');
+  mkdirSync(folder);
+  for (const { name, text } of sources) writeFileSync(join(folder, name), text);
+  const compiled = sources.filter(({ name }) => name.endsWith('.cc'));
+  insertAfter(work, KERNELS, compiled.map(({ name }) => `,\n      'binding/fleet/${name}'`).join(''));
+}
+
+function insertAfter(work, { file, before }, added) {
+  const source = readFileSync(join(work, file), 'utf8');
+  if (source.split(before).length !== 2)
     throw new SetupError(
-      `${SESSION.file} of @tensorflow/tfjs-node-gpu no longer creates its session as this set-up knows it; use the version of the lock file`,
+      `${file} of @tensorflow/tfjs-node-gpu is no longer as this set-up knows it; use the version of the lock file`,
     );
-  writeFileSync(path, source.replace(SESSION.before, SESSION.before + SESSION.added));
+  writeFileSync(join(work, file), source.replace(before, before + added));
 }
 
 /** Puts libraries and addon into the package: each appears complete under its final name, or not at all. */
@@ -187,7 +233,8 @@ export function placeBinding(plan) {
     copyFileSync(join(plan.libraries, name), join(fresh, name));
   if (plan.variant === 'gpu') shareFolder(join(plan.libraries, 'nvidia'), join(fresh, 'nvidia'));
   const { identity, graphs } = plan;
-  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, graphs }));
+  const { kernels } = JSON.parse(readFileSync(plan.facts, 'utf8'));
+  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, graphs, kernels }));
   const deps = join(plan.folder, 'deps');
   rmSync(deps, { recursive: true, force: true });
   renameSync(fresh, deps);

@@ -109,6 +109,8 @@ export interface DeviceProof {
   readonly tensorflowVersion: string;
   /** Whether TensorFlow rewrites compiled graphs. */
   readonly graphs: 'as-recorded' | 'optimised';
+  /** Digest of our own kernels and their compiler, or null where the library's compute everything. */
+  readonly kernels: string | null;
 }
 
 export type ComputeAnswer =

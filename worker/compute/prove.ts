@@ -11,5 +11,6 @@ export function proveDevice(): DeviceProof {
     name: found.name,
     tensorflowVersion: found.tensorflow,
     graphs: found.graphs,
+    kernels: found.kernels,
   };
 }

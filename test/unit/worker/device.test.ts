@@ -26,6 +26,7 @@ const parts: Parameters<typeof deviceClass>[0] = {
   threads: 1,
   tensorflowVersion: '2.21.0',
   graphs: 'as-recorded',
+  kernels: null,
   settings: {},
 };
 
@@ -41,6 +42,7 @@ test('whatever changes the bits changes the class', () => {
     { threads: 2 },
     { tensorflowVersion: '2.15.1' },
     { graphs: 'optimised' as const },
+    { kernels: '1f2e3d4c' },
     ...KERNEL_VARIABLES.map((name) => ({ settings: { [name]: '0' } })),
   ];
   const classes = new Set([{}, ...changes].map((change) => deviceClass({ ...parts, ...change })));
@@ -61,10 +63,16 @@ test('all three thread pools get the threads of the configuration', () => {
 
 test('a proved device is described with its class', () => {
   const device = describeDevice(
-    { kind: 'cpu', name: 'a processor', tensorflowVersion: '2.21.0', graphs: 'as-recorded' },
+    {
+      kind: 'cpu',
+      name: 'a processor',
+      tensorflowVersion: '2.21.0',
+      graphs: 'as-recorded',
+      kernels: '1f2e3d4c',
+    },
     2,
   );
-  assert.match(device.deviceClass, /^cpu\/.+\/.+\/threads=2\/tf=2\.21\.0\/onednn=1$/);
+  assert.match(device.deviceClass, /^cpu\/.+\/.+\/threads=2\/tf=2\.21\.0\/onednn=1\/kernels=1f2e3d4c$/);
   assert.equal(device.name, 'a processor');
   assert.ok(device.memoryBytes > 0);
 });

@@ -1,0 +1,90 @@
+// What the kernels are told of a call, and the memory that they work in. No code here depends on the instruction set.
+
+#pragma once
+#include <cstddef>
+
+namespace fleet {
+
+/** PReLU, depthwise convolution of odd size with symmetric padding, pointwise convolution; a map is [images, height, width, channels]. */
+struct Block {
+  int images, height, width, in;
+  int outHeight, outWidth, out;
+  int kernel, stride, padding;
+  float epsilon;
+  /** A depthwise 1x1 at stride 1 is a factor of each channel and part of the pointwise weights. */
+  bool scaled() const { return kernel == 1 && stride == 1 && padding == 0; }
+  int pixels() const { return height * width; }
+  int outPixels() const { return outHeight * outWidth; }
+};
+
+/** Channel counts rounded up to whole vectors. */
+inline int padTo(int channels, int lanes) { return (channels + lanes - 1) / lanes * lanes; }
+
+/** Weights as the kernels want them: rows of whole vectors, zeros where a channel is not. `in` and `out` are padded here. */
+struct Weights {
+  int in, out;
+  const float* slope;       // [in]
+  const float* depthwise;   // [kernel, kernel, in]
+  const float* flipped;     // the same, last tap first
+  const float* pointwise;   // [in, out]; times the factors where the block is scaled
+  const float* transposed;  // [out, in]
+};
+
+/** Of a part of the batch: how many pixels, mean and sum of squared deviations of each channel (Chan et al., 1979). */
+struct Moments {
+  double count;
+  double* mean;      // [out]
+  double* deviation; // [out]
+};
+
+/** dz = slope dy + curve (z - mean) + shift: the gradient of a batch norm, all [out] and padded. */
+struct NormGradient {
+  const float* mean;
+  const float* slope;
+  const float* curve;
+  const float* shift;
+};
+
+/** What one image adds to the gradients of the weights; padded like Weights. */
+struct WeightGradients {
+  float* slope;      // [in]
+  float* depthwise;  // [kernel, kernel, in]; not used where the block is scaled
+  float* pointwise;  // [in, out]
+};
+
+/** Aligned memory that grows and is kept for the next call of this thread. */
+struct Scratch {
+  float* floats = nullptr;
+  size_t size = 0;
+  /** At least `count` floats; what was in it is gone. */
+  float* atLeast(size_t count);
+  ~Scratch();
+};
+
+/** What kernels of one vector width can do; sums of an image do not depend on the thread that takes it. */
+struct Kernels {
+  int lanes;
+  /** Floats of scratch that an image needs. */
+  size_t (*scratchSize)(const Block&, const Weights&);
+  /** z of one image, and its moments. */
+  void (*forward)(const Block&, const Weights&, const float* x, float* z, Moments&, float* scratch);
+  /** y = z scale + offset (+ added) over `pixels` rows of `channels`; the two are [channels], `added` may be null. */
+  void (*normalise)(int pixels, int channels, const float* z, const float* scale, const float* offset, const float* added,
+                    float* y);
+  /** Adds the sums of dy and of dy (z - mean) to `sums` [2, channels]. */
+  void (*normSums)(int pixels, int channels, const float* dy, const float* z, const float* mean, double* sums);
+  /** dz of a batch norm alone. */
+  void (*normGradient)(int pixels, int channels, const float* dy, const float* z, const NormGradient&, float* dz);
+  /** Moments of a map alone. */
+  void (*moments)(int pixels, int channels, const float* z, Moments&);
+  /** dx (+ before, which may be null) of one image, and what it adds to the gradients of the weights. */
+  void (*backward)(const Block&, const Weights&, const NormGradient&, const float* x, const float* z, const float* dy,
+                   const float* before, float* dx, WeightGradients&, float* scratch);
+  /** to += from */
+  void (*add)(size_t floats, const float* from, float* to);
+};
+
+/** The widest vectors that this processor has and that fill up with these channels. */
+const Kernels& kernelsFor(int in, int out);
+
+}  // namespace fleet

@@ -1,0 +1,101 @@
+// The same kernels for each instruction set, and which of them this processor runs. ONEDNN_MAX_CPU_ISA holds for them as it does
+// for oneDNN's, so that machines of different age can be brought to the same bits.
+
+#include <cstdlib>
+#include <cstring>
+
+#include "shape.h"
+
+// Other compilers have other words for the instruction set of a part of a file; they get the kernels of four lanes.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define OWN_TARGETS 1
+#else
+#define OWN_TARGETS 0
+#endif
+
+#define LANES 4
+#define REGISTERS 16
+namespace fleet_basic {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_basic
+#undef LANES
+
+#if OWN_TARGETS
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#define LANES 8
+namespace fleet_avx2 {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_avx2
+#undef LANES
+#pragma GCC pop_options
+
+#undef REGISTERS
+#define REGISTERS 32
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define LANES 8
+namespace fleet_avx512_narrow {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_avx512_narrow
+#undef LANES
+#define LANES 16
+namespace fleet_avx512 {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_avx512
+#undef LANES
+#pragma GCC pop_options
+#endif
+
+namespace fleet {
+
+enum class Level { basic, avx2, avx512 };
+
+static Level levelOf() {
+#if OWN_TARGETS
+  const char* named = std::getenv("ONEDNN_MAX_CPU_ISA");
+  if (named == nullptr) named = std::getenv("DNNL_MAX_CPU_ISA");
+  const bool all = named == nullptr || std::strcmp(named, "DEFAULT") == 0 || std::strcmp(named, "ALL") == 0;
+  __builtin_cpu_init();
+  if ((all || std::strncmp(named, "AVX512", 6) == 0 || std::strncmp(named, "AVX10", 5) == 0) &&
+      __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+      __builtin_cpu_supports("avx512vl"))
+    return Level::avx512;
+  if ((all || std::strncmp(named, "AVX2", 4) == 0 || std::strncmp(named, "AVX512", 6) == 0 ||
+       std::strncmp(named, "AVX10", 5) == 0) &&
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return Level::avx2;
+#endif
+  return Level::basic;
+}
+
+const Kernels& kernelsFor(int in, int out) {
+#if OWN_TARGETS
+  static const Level level = levelOf();
+  if (level == Level::avx512) return in % 16 == 0 && out % 16 == 0 ? fleet_avx512::KERNELS : fleet_avx512_narrow::KERNELS;
+  if (level == Level::avx2) return fleet_avx2::KERNELS;
+#endif
+  return fleet_basic::KERNELS;
+}
+
+}  // namespace fleet
