@@ -8,7 +8,7 @@ import type { Edge, RecordedNode, Recording } from './record.ts';
 type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
 
 /** Operations that take maps to be added to their first output behind their own inputs, counted by attribute N. */
-const ADDS = new Set(['FleetSeparable', 'FleetSeparableGrad']);
+const ADDS = new Set(['FleetSeparable', 'FleetSeparableGrad', 'FleetPreluGrad']);
 
 export function foldSums(recording: Recording): Recording {
   const live = liveNodes(recording);

@@ -1,10 +1,10 @@
-// PReLU as a native kernel: one map with any number of slopes at once, since the edges of a cell that read the same map
-// each have their own. What does not depend on the slope is then computed once, forward and backward. Scales of channels
-// are native-norm.ts'.
+// PReLU as a native kernel. Where our own operations are (native/) it is one of them, each way. Elsewhere it is made from the
+// library's: one map with any number of slopes at once, since the edges of a cell that read the same map each have their own, so
+// that what does not depend on the slope is computed once, forward and backward. Scales of channels are native-norm.ts'.
 
-import { addAll, defineKernel, elementwise, runKernel } from './kernels.ts';
+import { addAll, attr, defineKernel, elementwise, execute, executeOne, runKernel } from './kernels.ts';
 import { scaleChannels, scaleChannelsGradient } from './native-norm.ts';
-import { type Tensor, tf } from './tf.ts';
+import { hasOwnKernels, type Tensor, tf } from './tf.ts';
 
 export const PRELU = 'FleetPrelu';
 
@@ -33,6 +33,19 @@ defineKernel({
     }),
 });
 
+export const OWN_PRELU = 'FleetOwnPrelu';
+
+defineKernel({
+  name: OWN_PRELU,
+  forward: ({ x, slope }) => [executeOne('FleetPrelu', [], [x!, slope!])],
+  saveInputs: ['x', 'slope'],
+  gradient: ([dy], [x, slope]) => {
+    // Maps to be added to dx are fold.ts' to give.
+    const [dx, dSlope] = execute('FleetPreluGrad', [attr.int('N', 0)], [dy!, x!, slope!], 2);
+    return { x: dx!, slope: dSlope! };
+  },
+});
+
 /**
  * The smallest number that is not flushed to zero: less x, it is above 0 exactly where x is 0 or below. So the gradient at 0 is
  * that of the negative side, as in PyTorch.
@@ -44,4 +57,6 @@ const negativePart = (x: Tensor): Tensor => elementwise('Minimum', x, tf.scalar(
 
 /** One output for each slope [C]; x is [N, H, W, C]. */
 export const nativePrelus = (x: Tensor, slopes: readonly Tensor[]): Tensor[] =>
-  runKernel(PRELU, [x, ...slopes]);
+  hasOwnKernels()
+    ? slopes.map((slope) => runKernel(OWN_PRELU, { x, slope })[0]!)
+    : runKernel(PRELU, [x, ...slopes]);

@@ -149,6 +149,8 @@ define('FleetSeparable', (call) => {
 define('FleetSeparableGrad', ({ inputs: [, x, slope, depthwise, pointwise, scale] }) =>
   [x, slope, depthwise, pointwise, scale, scale].map((input) => like(input!)),
 );
+define('FleetPrelu', (call) => [like(first(call))]);
+define('FleetPreluGrad', ({ inputs: [, x, slope] }) => [like(x!), like(slope!)]);
 define('FleetBatchNorm', ({ inputs: [x, scale] }) => [like(x!), like(scale!), like(scale!), like(scale!)]);
 define('FleetBatchNormGrad', ({ inputs: [, x, scale] }) => [like(x!), like(scale!), like(scale!)]);
 define('BiasAddGrad', (call) => [like(first(call), first(call).shape.slice(-1))]);

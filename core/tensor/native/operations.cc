@@ -4,6 +4,7 @@
 //
 // Legend: N images, H x W map, C channels; everything float32. A sum over images is taken image by image in their order.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -30,7 +31,8 @@ Scratch::~Scratch() { std::free(floats); }
 
 namespace {
 
-thread_local Scratch imageScratch;
+/** Kept between calls: memory of this size given back to the system costs a page fault for each page when it comes again. */
+thread_local Scratch imageScratch, weightScratch, partScratch;
 
 /** Attributes of an operation, read once when TensorFlow makes its kernel. */
 struct Attributes {
@@ -89,18 +91,13 @@ class Call {
   std::vector<TF_Tensor*> tensors_;
 };
 
-/** Weights in whole vectors, and the memory they lie in. */
-struct PackedWeights {
-  std::vector<float> memory;
-  Weights weights;
-};
-
-PackedWeights pack(const Block& block, int lanes, const float* slope, const float* depthwise, const float* pointwise) {
+/** Weights in whole vectors, good until the next call of this thread. */
+Weights pack(const Block& block, int lanes, const float* slope, const float* depthwise, const float* pointwise) {
   const int in = padTo(block.in, lanes), out = padTo(block.out, lanes), taps = block.kernel * block.kernel;
-  PackedWeights packed;
   const size_t matrix = static_cast<size_t>(in) * out;
-  packed.memory.assign(in + 2 * static_cast<size_t>(taps) * in + 2 * matrix, 0.0f);
-  float* slopes = packed.memory.data();
+  const size_t floats = in + 2 * static_cast<size_t>(taps) * in + 2 * matrix;
+  float* slopes = weightScratch.atLeast(floats);
+  std::fill_n(slopes, floats, 0.0f);
   float* forward = slopes + in;
   float* flipped = forward + static_cast<size_t>(taps) * in;
   float* straight = flipped + static_cast<size_t>(taps) * in;
@@ -118,8 +115,7 @@ PackedWeights pack(const Block& block, int lanes, const float* slope, const floa
       straight[static_cast<size_t>(i) * out + o] = used;
       transposed[static_cast<size_t>(o) * in + i] = used;
     }
-  packed.weights = {in, out, slopes, forward, flipped, straight, transposed};
-  return packed;
+  return {in, out, slopes, forward, flipped, straight, transposed};
 }
 
 /** Moments of each image, joined in the order of the images. */
@@ -201,7 +197,7 @@ std::vector<double> normSums(const Kernels& kernels, int images, int pixels, int
                              const float* z, const float* mean) {
   std::vector<double> parts(2 * static_cast<size_t>(channels) * images, 0.0);
   const size_t map = static_cast<size_t>(pixels) * channels;
-  forEach(images, [&](int image) {
+  forEach(images, Order::lastFirst, [&](int image) {
     kernels.normSums(pixels, channels, dy + image * map, z + image * map, mean,
                      parts.data() + 2 * static_cast<size_t>(channels) * image);
   });
@@ -270,32 +266,27 @@ void separable(void* kernel, TF_OpKernelContext* context) {
   if (!call.ok()) return;
 
   const Kernels& kernels = kernelsFor(block.in, block.out);
-  const PackedWeights packed = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
-  BatchMoments moments(block.images, packed.weights.out);
+  const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
+  BatchMoments moments(block.images, weights.out);
   const size_t from = static_cast<size_t>(block.pixels()) * block.in;
   const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
-  forEach(block.images, [&](int image) {
-    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, packed.weights));
-    kernels.forward(block, packed.weights, x.values + image * from, z + image * to, moments.images[image], scratch);
+  forEach(block.images, Order::firstFirst, [&](int image) {
+    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
+    kernels.forward(block, weights, x.values + image * from, z + image * to, moments.images[image], scratch);
   });
-  const Norm norm = normOf(moments.joined(), block.out, packed.weights.out, block.epsilon, scale.values, offset.values,
+  const Norm norm = normOf(moments.joined(), block.out, weights.out, block.epsilon, scale.values, offset.values,
                            mean, variance, inverse);
-  forEach(block.images, [&](int image) {
+  forEach(block.images, Order::lastFirst, [&](int image) {
     kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
                       added.empty() ? nullptr : added[0] + image * to, y + image * to);
     for (size_t more = 1; more < added.size(); more++) kernels.add(to, added[more] + image * to, y + image * to);
   });
 }
 
-/** Takes the padding out of a sum over images. */
-void unpack(float* to, const float* parts, size_t part, int images, int rows, int columns, int padded) {
+/** Takes the padding out. */
+void unpack(float* to, const float* from, int rows, int columns, int padded) {
   for (int r = 0; r < rows; r++)
-    for (int c = 0; c < columns; c++) {
-      const float* at = parts + static_cast<size_t>(r) * padded + c;
-      float sum = at[0];
-      for (int image = 1; image < images; image++) sum += at[image * part];
-      to[static_cast<size_t>(r) * columns + c] = sum;
-    }
+    std::memcpy(to + static_cast<size_t>(r) * columns, from + static_cast<size_t>(r) * padded, sizeof(float) * columns);
 }
 
 /**
@@ -319,8 +310,8 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
   if (!call.ok()) return;
 
   const Kernels& kernels = kernelsFor(block.in, block.out);
-  const PackedWeights packed = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
-  const int in = packed.weights.in, out = packed.weights.out, taps = block.kernel * block.kernel;
+  const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
+  const int in = weights.in, out = weights.out, taps = block.kernel * block.kernel;
   const auto sums = normSums(kernels, block.images, block.outPixels(), block.out, dy.values, z.values, mean.values);
   const double count = static_cast<double>(block.images) * block.outPixels();
   const NormBackward norm =
@@ -328,21 +319,23 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
 
   const size_t tapFloats = static_cast<size_t>(taps) * in, matrix = static_cast<size_t>(in) * out;
   const size_t part = in + tapFloats + matrix;
-  std::vector<float> parts(part * block.images, 0.0f);
+  float* parts = partScratch.atLeast(part * block.images);
+  std::fill_n(parts, part * block.images, 0.0f);
   const size_t from = static_cast<size_t>(block.pixels()) * block.in;
   const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
-  forEach(block.images, [&](int image) {
-    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, packed.weights));
-    float* own = parts.data() + part * image;
+  forEach(block.images, Order::firstFirst, [&](int image) {
+    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
+    float* own = parts + part * image;
     WeightGradients gradients{own, own + in, own + in + tapFloats};
-    kernels.backward(block, packed.weights, norm.gradient, x.values + image * from, z.values + image * to,
+    kernels.backward(block, weights, norm.gradient, x.values + image * from, z.values + image * to,
                      dy.values + image * to, before.empty() ? nullptr : before[0] + image * from, dx + image * from,
                      gradients, scratch);
     for (size_t more = 1; more < before.size(); more++) kernels.add(from, before[more] + image * from, dx + image * from);
   });
-  unpack(dSlope, parts.data(), part, block.images, 1, block.in, in);
-  unpack(dDepthwise, parts.data() + in, part, block.images, taps, block.in, in);
-  unpack(dPointwise, parts.data() + in + tapFloats, part, block.images, block.in, block.out, out);
+  for (int image = 1; image < block.images; image++) kernels.add(part, parts + part * image, parts);
+  unpack(dSlope, parts, 1, block.in, in);
+  unpack(dDepthwise, parts + in, taps, block.in, in);
+  unpack(dPointwise, parts + in + tapFloats, block.in, block.out, out);
   if (!block.scaled()) return;
   // z = p (s * W): what came out is the gradient of s * W.
   for (int i = 0; i < block.in; i++) {
@@ -356,14 +349,14 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
   }
 }
 
-/** A batch norm's map as images of pixels: [N, H, W, C]. */
+/** A map as images of pixels, [N, H, W, C], with one weight a channel. */
 struct Map {
   int images, pixels, channels;
 };
-bool mapOf(Call& call, const Call::Input& x, const Call::Input& scale, Map& map) {
+bool mapOf(Call& call, const std::string& what, const Call::Input& x, const Call::Input& weights, Map& map) {
   if (!call.ok()) return false;
-  if (x.shape.size() != 4 || scale.size != x.shape[3] || x.size == 0) {
-    call.refuse("a map " + shapeText(x.shape) + " has no batch norm of " + std::to_string(scale.size) + " channels");
+  if (x.shape.size() != 4 || weights.size != x.shape[3] || x.size == 0) {
+    call.refuse("a map " + shapeText(x.shape) + " has no " + what + " of " + std::to_string(weights.size) + " channels");
     return false;
   }
   map = {x.shape[0], x.shape[1] * x.shape[2], x.shape[3]};
@@ -375,7 +368,7 @@ void batchNorm(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
   const auto x = call.input(0), scale = call.input(1), offset = call.input(2);
   Map map;
-  if (!mapOf(call, x, scale, map)) return;
+  if (!mapOf(call, "batch norm", x, scale, map)) return;
   float* y = call.output(0, x.shape);
   float* mean = call.output(1, {map.channels});
   float* variance = call.output(2, {map.channels});
@@ -384,12 +377,12 @@ void batchNorm(void* kernel, TF_OpKernelContext* context) {
   const Kernels& kernels = kernelsFor(map.channels, map.channels);
   BatchMoments moments(map.images, map.channels);
   const size_t size = static_cast<size_t>(map.pixels) * map.channels;
-  forEach(map.images, [&](int image) {
+  forEach(map.images, Order::firstFirst, [&](int image) {
     kernels.moments(map.pixels, map.channels, x.values + image * size, moments.images[image]);
   });
   const Norm norm = normOf(moments.joined(), map.channels, map.channels, static_cast<Attributes*>(kernel)->epsilon,
                            scale.values, offset.values, mean, variance, inverse);
-  forEach(map.images, [&](int image) {
+  forEach(map.images, Order::lastFirst, [&](int image) {
     kernels.normalise(map.pixels, map.channels, x.values + image * size, norm.factor.data(), norm.offset.data(),
                       nullptr, y + image * size);
   });
@@ -401,7 +394,7 @@ void batchNormGradient(void*, TF_OpKernelContext* context) {
   const auto dy = call.input(0), x = call.input(1), scale = call.input(2), mean = call.input(3),
              inverse = call.input(4);
   Map map;
-  if (!mapOf(call, x, scale, map)) return;
+  if (!mapOf(call, "batch norm", x, scale, map)) return;
   float* dx = call.output(0, x.shape);
   float* dScale = call.output(1, scale.shape);
   float* dOffset = call.output(2, scale.shape);
@@ -412,10 +405,49 @@ void batchNormGradient(void*, TF_OpKernelContext* context) {
       normBackward(map.channels, map.channels, static_cast<double>(map.images) * map.pixels, sums.data(), mean.values,
                    inverse.values, scale.values, dScale, dOffset);
   const size_t size = static_cast<size_t>(map.pixels) * map.channels;
-  forEach(map.images, [&](int image) {
+  forEach(map.images, Order::firstFirst, [&](int image) {
     kernels.normGradient(map.pixels, map.channels, dy.values + image * size, x.values + image * size, norm.gradient,
                          dx + image * size);
   });
+}
+
+/** x, slope -> y. */
+void prelu(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto x = call.input(0), slope = call.input(1);
+  Map map;
+  if (!mapOf(call, "PReLU", x, slope, map)) return;
+  float* y = call.output(0, x.shape);
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels;
+  forEach(map.images, Order::lastFirst, [&](int image) {
+    kernels.prelu(map.pixels, map.channels, slope.values, x.values + image * size, y + image * size);
+  });
+}
+
+/** dy, x, slope, maps to add to dx -> gradients of x and slope. */
+void preluGradient(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto dy = call.input(0), x = call.input(1), slope = call.input(2);
+  Map map;
+  if (!mapOf(call, "PReLU", x, slope, map)) return;
+  const auto before = summands(call, 3, x.shape);
+  float* dx = call.output(0, x.shape);
+  float* dSlope = call.output(1, slope.shape);
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels, part = 2 * static_cast<size_t>(map.channels);
+  float* parts = partScratch.atLeast(part * map.images);
+  std::fill_n(parts, part * map.images, 0.0f);
+  forEach(map.images, Order::firstFirst, [&](int image) {
+    const size_t at = image * size;
+    kernels.preluGradient(map.pixels, map.channels, x.values + at, dy.values + at, slope.values,
+                          before.empty() ? nullptr : before[0] + at, dx + at, parts + part * image);
+    for (size_t more = 1; more < before.size(); more++) kernels.add(size, before[more] + at, dx + at);
+  });
+  for (int image = 1; image < map.images; image++) kernels.add(map.channels, parts + part * image, parts);
+  std::memcpy(dSlope, parts, sizeof(float) * map.channels);
 }
 
 void* readAttributes(TF_OpKernelConstruction* construction) {
@@ -466,6 +498,12 @@ bool registerAll() {
        {"dx: float", "dscale: float", "doffset: float"},
        {},
        batchNormGradient},
+      {"FleetPrelu", {"x: float", "slope: float"}, {"y: float"}, {}, prelu},
+      {"FleetPreluGrad",
+       {"dy: float", "x: float", "slope: float", "added: N * float"},
+       {"dx: float", "dslope: float"},
+       {"N: int >= 0 = 0"},
+       preluGradient},
   };
   TF_Status* status = TF_NewStatus();
   bool good = true;

@@ -58,7 +58,8 @@ Pool& pool() {
 
 }  // namespace
 
-void forEach(int count, const std::function<void(int)>& work) {
+void forEach(int count, Order order, const std::function<void(int)>& task) {
+  const std::function<void(int)> work = [&](int index) { task(order == Order::firstFirst ? index : count - 1 - index); };
   Pool& shared = pool();
   std::unique_lock<std::mutex> turn(shared.turn, std::defer_lock);
   if (shared.helpers < 1 || count < 2 || !turn.try_lock()) {

@@ -6,7 +6,13 @@
 
 namespace fleet {
 
-/** Calls work(index) for 0 up to count, in any order and at the same time; returns when all are done. */
-void forEach(int count, const std::function<void(int)>& work);
+/**
+ * Which end a pass over the images begins at. Passes take turns: what the one before touched last is still in the cache. An
+ * operation reads its inputs last first if it only sums them, and writes its result last first after it made it.
+ */
+enum class Order { firstFirst, lastFirst };
+
+/** Calls work(index) for 0 up to count, several at the same time where there are threads; returns when all are done. */
+void forEach(int count, Order order, const std::function<void(int)>& work);
 
 }  // namespace fleet

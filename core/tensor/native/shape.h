@@ -82,6 +82,10 @@ struct Kernels {
                    const float* before, float* dx, WeightGradients&, float* scratch);
   /** to += from */
   void (*add)(size_t floats, const float* from, float* to);
+  /** y of a PReLU alone; and dx (+ before, which may be null) with the sums for its slope, `slopeSums` being [2, channels]. */
+  void (*prelu)(int pixels, int channels, const float* slope, const float* x, float* y);
+  void (*preluGradient)(int pixels, int channels, const float* x, const float* dy, const float* slope, const float* before,
+                        float* dx, float* slopeSums);
 };
 
 /** The widest vectors that this processor has and that fill up with these channels. */
