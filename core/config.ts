@@ -212,6 +212,10 @@ export function environmentValues(
   return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
 }
 
+/** `POCKETFLEET_KERNELS=library` leaves our own operations (core/tensor/native) unused, to see whether one of them is to blame. */
+export const ownKernelsWanted = (env: NodeJS.ProcessEnv = process.env): boolean =>
+  env.POCKETFLEET_KERNELS !== 'library';
+
 /** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
 export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
   Object.assign(process.env, variables);

@@ -1,8 +1,7 @@
-// Batch normalisation as native kernels with gradients of their own, and scales of channels by way of them, which PReLU
-// (native-prelu.ts) is made of: the two are most of a network's layers, and composed from single operations they cost
-// twice the rest of a step.
+// Batch normalisation as native kernels with gradients of their own: our own operation where it is (native/), the library's fused
+// ones elsewhere. Composed from single operations it would cost more than the rest of a step.
 
-import { attr, columnSums, DT, defineKernel, elementwise, execute, runKernel } from './kernels.ts';
+import { attr, DT, defineKernel, elementwise, execute, runKernel } from './kernels.ts';
 import { hasOwnKernels, nativeBackend, type OpAttribute, type Tensor, tf } from './tf.ts';
 
 export const BATCH_NORM = 'FleetBatchNorm';
@@ -137,37 +136,6 @@ tf.registerKernel({
     return normalise({ x: x!, scale: scale!, offset: offset!, mean: mean!, variance: variance!, epsilon });
   },
 });
-
-/**
- * x [N, H, W, C] times factors [C]. On a CPU as a batch norm of mean 0 and variance 1, whose kernel is at the speed of
- * memory where a broadcast product is not (56x56x16, batch 8, one thread: 0.05 ms and 0.2 ms), to the same bits.
- */
-export function scaleChannels(x: Tensor, factors: Tensor): Tensor {
-  if (nativeBackend().binding.isUsingGpuDevice()) return elementwise('Mul', x, factors);
-  return tf.tidy(() => {
-    const [zeros, ones] = [tf.zeros(factors.shape), tf.ones(factors.shape)];
-    return normalise({ x, scale: factors, offset: zeros, mean: zeros, variance: ones, epsilon: 0 });
-  });
-}
-
-/** Of one pair of maps: dy times factors, and the sum of dy times x to channels. */
-export function scaleChannelsGradient(
-  dy: Tensor,
-  x: Tensor,
-  factors: Tensor,
-): { scaled: Tensor; sums: Tensor } {
-  if (nativeBackend().binding.isUsingGpuDevice())
-    return { scaled: elementwise('Mul', dy, factors), sums: columnSums(elementwise('Mul', dy, x)) };
-  const [zeros, ones] = [tf.zeros(factors.shape), tf.ones(factors.shape)];
-  const [scaled, sums, ...unused] = execute(
-    'FusedBatchNormGradV3',
-    normAttributes(0, false),
-    [dy, x, factors, zeros, ones, ones],
-    5,
-  );
-  tf.dispose([zeros, ones, ...unused]);
-  return { scaled: scaled!, sums: sums! };
-}
 
 /** [y, batch mean, unbiased batch variance, ...reserved] of a map [N, H, W, C]. */
 export const nativeBatchNorm = (x: Tensor, scale: Tensor, offset: Tensor, epsilon: number): Tensor[] =>

@@ -1,9 +1,17 @@
 // PReLU as a native kernel. Where our own operations are (native/) it is one of them, each way. Elsewhere it is made from the
 // library's: one map with any number of slopes at once, since the edges of a cell that read the same map each have their own, so
-// that what does not depend on the slope is computed once, forward and backward. Scales of channels are native-norm.ts'.
+// that what does not depend on the slope is computed once, forward and backward.
 
-import { addAll, attr, defineKernel, elementwise, execute, executeOne, runKernel } from './kernels.ts';
-import { scaleChannels, scaleChannelsGradient } from './native-norm.ts';
+import {
+  addAll,
+  attr,
+  columnSums,
+  defineKernel,
+  elementwise,
+  execute,
+  executeOne,
+  runKernel,
+} from './kernels.ts';
 import { hasOwnKernels, type Tensor, tf } from './tf.ts';
 
 export const PRELU = 'FleetPrelu';
@@ -19,16 +27,17 @@ defineKernel({
       const [x, ...slopes] = Object.values(inputs);
       const positive = elementwise('Relu', x!);
       const negative = negativePart(x!);
-      return slopes.map((slope) => elementwise('AddV2', positive, scaleChannels(negative, slope)));
+      return slopes.map((slope) => elementwise('AddV2', positive, elementwise('Mul', negative, slope)));
     }),
   saveInputs: 'all',
   gradient: (dys, [x, ...slopes]) =>
     tf.tidy(() => {
       const negative = negativePart(x!);
-      const scaled = slopes.map((slope, i) => scaleChannelsGradient(dys[i]!, negative, tf.sub(slope, 1)));
+      const scaled = slopes.map((slope, i) => elementwise('Mul', dys[i]!, tf.sub(slope, 1)));
+      const sums = dys.map((dy) => columnSums(elementwise('Mul', dy, negative)));
       const notAbove = elementwise('Sub', tf.scalar(SMALLEST), x!);
-      const change = elementwise('ReluGrad', addAll(scaled.map((each) => each.scaled)), notAbove);
-      const gradients = [addAll([...dys, change]), ...scaled.map((each) => each.sums)];
+      const change = elementwise('ReluGrad', addAll(scaled), notAbove);
+      const gradients = [addAll([...dys, change]), ...sums];
       return Object.fromEntries(gradients.map((gradient, index) => [String(index), gradient]));
     }),
 });

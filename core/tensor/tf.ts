@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { arch, cpus, platform } from 'node:os';
 import { dirname, join } from 'node:path';
 import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
+import { ownKernelsWanted } from '../config.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 
 export type Tensor = Tfjs.Tensor;
@@ -141,7 +142,10 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
   };
 }
 
-/** What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings and kernels. */
+/**
+ * What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings and kernels. Kernels
+ * that a person switched off count as absent.
+ */
 export interface AddonFacts {
   readonly graphs: 'as-recorded' | 'optimised';
   readonly kernels: string | null;
@@ -161,7 +165,7 @@ function readAddonFacts(): AddonFacts {
   const facts = JSON.parse(readFileSync(origin, 'utf8')) as { graphs?: unknown; kernels?: unknown };
   return {
     graphs: facts.graphs === 'as-recorded' ? 'as-recorded' : 'optimised',
-    kernels: typeof facts.kernels === 'string' ? facts.kernels : null,
+    kernels: typeof facts.kernels === 'string' && ownKernelsWanted() ? facts.kernels : null,
   };
 }
 

@@ -44,6 +44,17 @@ test('the bits of a separable block do not depend on the number of threads', asy
   assert.equal(three!.bits, one!.bits);
 });
 
+test("the library's operations, which other devices and other addons use, pass the tests of all operations", async () => {
+  const tests = fileURLToPath(new URL('./ops.test.ts', import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--test', tests], {
+    // A test that runs tests must not look like one of theirs.
+    env: { ...process.env, ...ONE_THREAD, POCKETFLEET_KERNELS: 'library', NODE_TEST_CONTEXT: undefined },
+  });
+  assert.match(stdout, /^# fail 0$/m);
+  assert.match(stdout, /^# pass [1-9]/m);
+  assert.equal((await inProcess({ POCKETFLEET_KERNELS: 'library' })).own, false);
+});
+
 test('what does not fit together is refused by name and shape', () => {
   leavingNoTensors(() =>
     tf.tidy(() => {
