@@ -38,6 +38,7 @@ const SETTINGS: readonly Setting[] = [
   setting('2 operations at once', { TF_NUM_INTEROP_THREADS: '2' }),
   setting('2 threads for OpenMP alone', { OMP_NUM_THREADS: '2' }),
   setting('TF_DETERMINISTIC_OPS=1', { TF_DETERMINISTIC_OPS: '1' }),
+  setting('POCKETFLEET_KERNELS=library', { POCKETFLEET_KERNELS: 'library' }),
   setting('TF_ENABLE_ONEDNN_OPTS=0', { TF_ENABLE_ONEDNN_OPTS: '0' }),
   setting('ONEDNN_MAX_CPU_ISA=AVX512_CORE', { ONEDNN_MAX_CPU_ISA: 'AVX512_CORE' }),
   setting('ONEDNN_MAX_CPU_ISA=AVX2', { ONEDNN_MAX_CPU_ISA: 'AVX2' }),
