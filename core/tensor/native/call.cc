@@ -1,0 +1,62 @@
+// A call's tensors by TensorFlow's C interface. Each handle that it gives is given back when the call ends; the values stay with it.
+
+#include "call.h"
+
+namespace fleet {
+
+Call::Call(TF_OpKernelContext* context) : context_(context), status_(TF_NewStatus()) {}
+
+Call::~Call() {
+  if (!ok()) TF_OpKernelContext_Failure(context_, status_);
+  for (TF_Tensor* tensor : tensors_) TF_DeleteTensor(tensor);
+  TF_DeleteStatus(status_);
+}
+
+void Call::refuse(const std::string& why) { TF_SetStatus(status_, TF_INVALID_ARGUMENT, why.c_str()); }
+
+Call::Input Call::input(int index) {
+  Input found;
+  if (!ok()) return found;
+  TF_Tensor* tensor = nullptr;
+  TF_GetInput(context_, index, &tensor, status_);
+  if (!ok()) return found;
+  tensors_.push_back(tensor);
+  found.values = static_cast<const float*>(TF_TensorData(tensor));
+  found.size = 1;
+  for (int axis = 0; axis < TF_NumDims(tensor); axis++) {
+    found.shape.push_back(static_cast<int>(TF_Dim(tensor, axis)));
+    found.size *= found.shape.back();
+  }
+  return found;
+}
+
+float* Call::output(int index, const std::vector<int>& shape) {
+  if (!ok()) return nullptr;
+  std::vector<int64_t> sizes(shape.begin(), shape.end());
+  size_t bytes = sizeof(float);
+  for (int64_t size : sizes) bytes *= size;
+  TF_Tensor* tensor =
+      TF_AllocateOutput(context_, index, TF_FLOAT, sizes.data(), static_cast<int>(sizes.size()), bytes, status_);
+  if (!ok()) return nullptr;
+  tensors_.push_back(tensor);
+  return static_cast<float*>(TF_TensorData(tensor));
+}
+
+std::vector<const float*> Call::summands(int from, const std::vector<int>& shape) {
+  std::vector<const float*> found;
+  for (int index = from; ok() && index < TF_NumInputs(context_); index++) {
+    const Input map = input(index);
+    if (ok() && map.shape != shape)
+      refuse("a map " + shapeText(map.shape) + " cannot be added to one of " + shapeText(shape));
+    found.push_back(map.values);
+  }
+  return found;
+}
+
+std::string shapeText(const std::vector<int>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); i++) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+}  // namespace fleet

@@ -1,0 +1,122 @@
+// Batch norm alone and PReLU alone, each way: for the layers that are no part of a separable block. Decides what is added up where.
+//
+// Legend as in separable.cc.
+
+#include <algorithm>
+#include <cstring>
+
+#include "call.h"
+#include "norm.h"
+#include "operations.h"
+#include "parallel.h"
+#include "shape.h"
+
+namespace fleet {
+namespace {
+
+thread_local Scratch partScratch;
+
+/** A map as images of pixels, [N, H, W, C], with one weight a channel. */
+struct Map {
+  int images, pixels, channels;
+};
+bool mapOf(Call& call, const std::string& what, const Call::Input& x, const Call::Input& weights, Map& map) {
+  if (!call.ok()) return false;
+  if (x.shape.size() != 4 || weights.size != x.shape[3] || x.size == 0) {
+    call.refuse("a map " + shapeText(x.shape) + " has no " + what + " of " + std::to_string(weights.size) + " channels");
+    return false;
+  }
+  map = {x.shape[0], x.shape[1] * x.shape[2], x.shape[3]};
+  return true;
+}
+
+}  // namespace
+
+/** x, scale, offset -> y, mean, unbiased variance, 1 / deviation. */
+void batchNorm(void* kernel, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto x = call.input(0), scale = call.input(1), offset = call.input(2);
+  Map map;
+  if (!mapOf(call, "batch norm", x, scale, map)) return;
+  float* y = call.output(0, x.shape);
+  float* mean = call.output(1, {map.channels});
+  float* variance = call.output(2, {map.channels});
+  float* inverse = call.output(3, {map.channels});
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  BatchMoments moments(map.images, map.channels);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels;
+  forEach(map.images, Order::firstFirst, [&](int image) {
+    kernels.moments(map.pixels, map.channels, x.values + image * size, moments.images[image]);
+  });
+  const Norm norm = normOf(moments.joined(), map.channels, map.channels, static_cast<Attributes*>(kernel)->epsilon,
+                           scale.values, offset.values, mean, variance, inverse);
+  forEach(map.images, Order::lastFirst, [&](int image) {
+    kernels.normalise(map.pixels, map.channels, x.values + image * size, norm.factor.data(), norm.offset.data(),
+                      nullptr, y + image * size);
+  });
+}
+
+/** dy, x, scale, mean, 1 / deviation -> gradients of x, scale, offset. */
+void batchNormGradient(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto dy = call.input(0), x = call.input(1), scale = call.input(2), mean = call.input(3),
+             inverse = call.input(4);
+  Map map;
+  if (!mapOf(call, "batch norm", x, scale, map)) return;
+  float* dx = call.output(0, x.shape);
+  float* dScale = call.output(1, scale.shape);
+  float* dOffset = call.output(2, scale.shape);
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  const auto sums = normSums(kernels, map.images, map.pixels, map.channels, dy.values, x.values, mean.values);
+  const NormBackward norm =
+      normBackward(map.channels, map.channels, static_cast<double>(map.images) * map.pixels, sums.data(), mean.values,
+                   inverse.values, scale.values, dScale, dOffset);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels;
+  forEach(map.images, Order::firstFirst, [&](int image) {
+    kernels.normGradient(map.pixels, map.channels, dy.values + image * size, x.values + image * size, norm.gradient,
+                         dx + image * size);
+  });
+}
+
+/** x, slope -> y. */
+void prelu(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto x = call.input(0), slope = call.input(1);
+  Map map;
+  if (!mapOf(call, "PReLU", x, slope, map)) return;
+  float* y = call.output(0, x.shape);
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels;
+  forEach(map.images, Order::lastFirst, [&](int image) {
+    kernels.prelu(map.pixels, map.channels, slope.values, x.values + image * size, y + image * size);
+  });
+}
+
+/** dy, x, slope, maps to add to dx -> gradients of x and slope. */
+void preluGradient(void*, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto dy = call.input(0), x = call.input(1), slope = call.input(2);
+  Map map;
+  if (!mapOf(call, "PReLU", x, slope, map)) return;
+  const auto before = call.summands(3, x.shape);
+  float* dx = call.output(0, x.shape);
+  float* dSlope = call.output(1, slope.shape);
+  if (!call.ok()) return;
+  const Kernels& kernels = kernelsFor(map.channels, map.channels);
+  const size_t size = static_cast<size_t>(map.pixels) * map.channels, part = 2 * static_cast<size_t>(map.channels);
+  float* parts = partScratch.atLeast(part * map.images);
+  std::fill_n(parts, part * map.images, 0.0f);
+  forEach(map.images, Order::firstFirst, [&](int image) {
+    const size_t at = image * size;
+    kernels.preluGradient(map.pixels, map.channels, x.values + at, dy.values + at, slope.values,
+                          before.empty() ? nullptr : before[0] + at, dx + at, parts + part * image);
+    for (size_t more = 1; more < before.size(); more++) kernels.add(size, before[more] + at, dx + at);
+  });
+  for (int image = 1; image < map.images; image++) kernels.add(map.channels, parts + part * image, parts);
+  std::memcpy(dSlope, parts, sizeof(float) * map.channels);
+}
+
+}  // namespace fleet

@@ -1,0 +1,84 @@
+// Joins what images have for a batch norm; everything that is joined is joined in double.
+
+#include "norm.h"
+
+#include <cmath>
+
+#include "parallel.h"
+
+namespace fleet {
+
+BatchMoments::BatchMoments(int count, int padded)
+    : channels(padded), memory(2 * static_cast<size_t>(padded) * count, 0.0) {
+  for (int i = 0; i < count; i++) {
+    double* from = memory.data() + 2 * static_cast<size_t>(padded) * i;
+    images.push_back({0, from, from + padded});
+  }
+}
+
+const Moments& BatchMoments::joined() {
+  Moments& all = images[0];
+  for (size_t i = 1; i < images.size(); i++) {
+    const Moments& part = images[i];
+    if (part.count == 0) continue;
+    const double whole = all.count + part.count;
+    for (int c = 0; c < channels; c++) {
+      const double off = part.mean[c] - all.mean[c];
+      all.mean[c] += off * part.count / whole;
+      all.deviation[c] += part.deviation[c] + off * off * all.count * part.count / whole;
+    }
+    all.count = whole;
+  }
+  return all;
+}
+
+Norm normOf(const Moments& moments, int channels, int padded, float epsilon, const float* scale, const float* offset,
+            float* mean, float* unbiased, float* inverse) {
+  Norm norm{std::vector<float>(padded, 0.0f), std::vector<float>(padded, 0.0f)};
+  for (int c = 0; c < channels; c++) {
+    const double variance = moments.deviation[c] / moments.count;
+    mean[c] = static_cast<float>(moments.mean[c]);
+    unbiased[c] = static_cast<float>(moments.deviation[c] / (moments.count > 1 ? moments.count - 1 : 1));
+    inverse[c] = static_cast<float>(1.0 / std::sqrt(variance + epsilon));
+    norm.factor[c] = inverse[c] * scale[c];
+    norm.offset[c] = offset[c] - mean[c] * norm.factor[c];
+  }
+  return norm;
+}
+
+NormBackward normBackward(int channels, int padded, double count, const double* sums, const float* mean,
+                          const float* inverse, const float* scale, float* dScale, float* dOffset) {
+  NormBackward made;
+  made.memory.assign(4 * static_cast<size_t>(padded), 0.0f);
+  float* centre = made.memory.data();
+  float* slope = centre + padded;
+  float* curve = slope + padded;
+  float* shift = curve + padded;
+  for (int c = 0; c < channels; c++) {
+    const double factor = static_cast<double>(inverse[c]) * scale[c];
+    dOffset[c] = static_cast<float>(sums[c]);
+    dScale[c] = static_cast<float>(sums[channels + c] * inverse[c]);
+    centre[c] = mean[c];
+    slope[c] = static_cast<float>(factor);
+    curve[c] = static_cast<float>(-factor * inverse[c] * inverse[c] * sums[channels + c] / count);
+    shift[c] = static_cast<float>(-factor * sums[c] / count);
+  }
+  made.gradient = {centre, slope, curve, shift};
+  return made;
+}
+
+std::vector<double> normSums(const Kernels& kernels, int images, int pixels, int channels, const float* dy,
+                             const float* z, const float* mean) {
+  std::vector<double> parts(2 * static_cast<size_t>(channels) * images, 0.0);
+  const size_t map = static_cast<size_t>(pixels) * channels;
+  forEach(images, Order::lastFirst, [&](int image) {
+    kernels.normSums(pixels, channels, dy + image * map, z + image * map, mean,
+                     parts.data() + 2 * static_cast<size_t>(channels) * image);
+  });
+  std::vector<double> sums(parts.begin(), parts.begin() + 2 * channels);
+  for (int image = 1; image < images; image++)
+    for (int c = 0; c < 2 * channels; c++) sums[c] += parts[2 * static_cast<size_t>(channels) * image + c];
+  return sums;
+}
+
+}  // namespace fleet

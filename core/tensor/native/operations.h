@@ -1,0 +1,22 @@
+// The operations' functions, as TensorFlow calls them: with what makeAttributes made, and the call.
+
+#pragma once
+#include "kernel-api.h"
+
+namespace fleet {
+
+/** Attributes of an operation, read once when TensorFlow makes its kernel; one that it does not have stays as it is here. */
+struct Attributes {
+  int stride = 1;
+  int padding = 0;
+  float epsilon = 0;
+};
+
+void separable(void* attributes, TF_OpKernelContext* context);
+void separableGradient(void* attributes, TF_OpKernelContext* context);
+void batchNorm(void* attributes, TF_OpKernelContext* context);
+void batchNormGradient(void* attributes, TF_OpKernelContext* context);
+void prelu(void* attributes, TF_OpKernelContext* context);
+void preluGradient(void* attributes, TF_OpKernelContext* context);
+
+}  // namespace fleet

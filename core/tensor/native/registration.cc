@@ -1,0 +1,89 @@
+// Registers the operations with TensorFlow when the addon is loaded. When to use them is the decision of native-separable.ts and its
+// neighbours.
+
+#include <vector>
+
+#include "operations.h"
+
+namespace fleet {
+namespace {
+
+void* makeAttributes(TF_OpKernelConstruction* construction) {
+  auto* attributes = new Attributes;
+  TF_Status* status = TF_NewStatus();
+  // Whether there is one of the name shows in the status, which nobody asks.
+  TF_OpKernelConstruction_GetAttrInt32(construction, "stride", &attributes->stride, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "padding", &attributes->padding, status);
+  TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &attributes->epsilon, status);
+  TF_DeleteStatus(status);
+  return attributes;
+}
+
+void deleteAttributes(void* attributes) { delete static_cast<Attributes*>(attributes); }
+
+void shapesUnknown(TF_ShapeInferenceContext* context, TF_Status* status) {
+  TF_ShapeInferenceContextSetUnknownShape(context, status);
+}
+
+struct Operation {
+  const char* name;
+  std::vector<const char*> inputs, outputs, attributes;
+  void (*compute)(void*, TF_OpKernelContext*);
+};
+
+bool registerAll() {
+  const std::vector<const char*> window{"stride: int", "padding: int", "epsilon: float", "N: int >= 0 = 0"};
+  const std::vector<Operation> operations{
+      {"FleetSeparable",
+       {"x: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "offset: float",
+        "added: N * float"},
+       {"y: float", "mean: float", "variance: float", "z: float", "inverse: float"},
+       window,
+       separable},
+      {"FleetSeparableGrad",
+       {"dy: float", "x: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float",
+        "mean: float", "inverse: float", "added: N * float"},
+       {"dx: float", "dslope: float", "ddepthwise: float", "dpointwise: float", "dscale: float", "doffset: float"},
+       window,
+       separableGradient},
+      {"FleetBatchNorm",
+       {"x: float", "scale: float", "offset: float"},
+       {"y: float", "mean: float", "variance: float", "inverse: float"},
+       {"epsilon: float"},
+       batchNorm},
+      {"FleetBatchNormGrad",
+       {"dy: float", "x: float", "scale: float", "mean: float", "inverse: float"},
+       {"dx: float", "dscale: float", "doffset: float"},
+       {},
+       batchNormGradient},
+      {"FleetPrelu", {"x: float", "slope: float"}, {"y: float"}, {}, prelu},
+      {"FleetPreluGrad",
+       {"dy: float", "x: float", "slope: float", "added: N * float"},
+       {"dx: float", "dslope: float"},
+       {"N: int >= 0 = 0"},
+       preluGradient},
+  };
+  TF_Status* status = TF_NewStatus();
+  bool good = true;
+  for (const Operation& operation : operations) {
+    TF_OpDefinitionBuilder* definition = TF_NewOpDefinitionBuilder(operation.name);
+    for (const char* input : operation.inputs) TF_OpDefinitionBuilderAddInput(definition, input);
+    for (const char* output : operation.outputs) TF_OpDefinitionBuilderAddOutput(definition, output);
+    for (const char* attribute : operation.attributes) TF_OpDefinitionBuilderAddAttr(definition, attribute);
+    TF_OpDefinitionBuilderSetShapeInferenceFunction(definition, shapesUnknown);
+    TF_RegisterOpDefinition(definition, status);
+    good = good && TF_GetCode(status) == TF_OK;
+    TF_KernelBuilder* kernel =
+        TF_NewKernelBuilder(operation.name, "CPU", makeAttributes, operation.compute, deleteAttributes);
+    TF_RegisterKernelBuilder(operation.name, kernel, status);
+    good = good && TF_GetCode(status) == TF_OK;
+  }
+  TF_DeleteStatus(status);
+  return good;
+}
+
+/** Runs when the addon is loaded, before TensorFlow looks for the first operation. */
+const bool registered = registerAll();
+
+}  // namespace
+}  // namespace fleet

@@ -1,0 +1,173 @@
+// PReLU, depthwise and pointwise convolution and batch norm as one operation each way. Decides how a batch is cut into images and
+// what is added up where; an image's arithmetic is separable.inc's.
+//
+// Legend: N images, H x W map, C channels in, O out; everything float32. A sum over images is taken in their order.
+
+#include <algorithm>
+#include <cstring>
+
+#include "call.h"
+#include "norm.h"
+#include "operations.h"
+#include "parallel.h"
+#include "shape.h"
+
+namespace fleet {
+namespace {
+
+/** Kept between calls: memory of this size given back to the system costs a page fault for each page when it comes again. */
+thread_local Scratch imageScratch, weightScratch, partScratch;
+
+/** Weights in whole vectors, good until the next call of this thread. */
+Weights pack(const Block& block, int lanes, const float* slope, const float* depthwise, const float* pointwise) {
+  const int in = padTo(block.in, lanes), out = padTo(block.out, lanes), taps = block.kernel * block.kernel;
+  const size_t matrix = static_cast<size_t>(in) * out;
+  const size_t floats = in + 2 * static_cast<size_t>(taps) * in + 2 * matrix;
+  float* slopes = weightScratch.atLeast(floats);
+  std::fill_n(slopes, floats, 0.0f);
+  float* forward = slopes + in;
+  float* flipped = forward + static_cast<size_t>(taps) * in;
+  float* straight = flipped + static_cast<size_t>(taps) * in;
+  float* transposed = straight + matrix;
+  std::memcpy(slopes, slope, sizeof(float) * block.in);
+  for (int tap = 0; tap < taps; tap++) {
+    const float* from = depthwise + static_cast<size_t>(tap) * block.in;
+    std::memcpy(forward + static_cast<size_t>(tap) * in, from, sizeof(float) * block.in);
+    std::memcpy(flipped + static_cast<size_t>(taps - 1 - tap) * in, from, sizeof(float) * block.in);
+  }
+  for (int i = 0; i < block.in; i++)
+    for (int o = 0; o < block.out; o++) {
+      const float weight = pointwise[static_cast<size_t>(i) * block.out + o];
+      const float used = block.scaled() ? weight * depthwise[i] : weight;
+      straight[static_cast<size_t>(i) * out + o] = used;
+      transposed[static_cast<size_t>(o) * in + i] = used;
+    }
+  return {in, out, slopes, forward, flipped, straight, transposed};
+}
+
+/** The block that these tensors make, or an error: x [N, H, W, C], depthwise [k, k, C, 1], pointwise [1, 1, C, O]. */
+bool blockOf(Call& call, const Attributes& attributes, const Call::Input& x, const Call::Input& slope,
+             const Call::Input& depthwise, const Call::Input& pointwise, const Call::Input& scale, Block& block) {
+  if (!call.ok()) return false;
+  const bool fits = x.shape.size() == 4 && depthwise.shape.size() == 4 && pointwise.shape.size() == 4 &&
+                    depthwise.shape[0] == depthwise.shape[1] && depthwise.shape[2] == x.shape[3] &&
+                    depthwise.shape[3] == 1 && pointwise.shape[0] == 1 && pointwise.shape[1] == 1 &&
+                    pointwise.shape[2] == x.shape[3] && slope.size == x.shape[3] && scale.size == pointwise.shape[3];
+  if (fits) {
+    block = {x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, pointwise.shape[3], depthwise.shape[0],
+             attributes.stride, attributes.padding, attributes.epsilon};
+    block.outHeight = (block.height + 2 * block.padding - block.kernel) / block.stride + 1;
+    block.outWidth = (block.width + 2 * block.padding - block.kernel) / block.stride + 1;
+  }
+  if (!fits || block.images < 1 || block.padding >= block.kernel || block.outHeight < 1 || block.outWidth < 1) {
+    call.refuse("a map " + shapeText(x.shape) + ", " + std::to_string(slope.size) + " slopes, a depthwise kernel " +
+                shapeText(depthwise.shape) + " and a pointwise kernel " + shapeText(pointwise.shape) +
+                " make no separable block");
+    return false;
+  }
+  return true;
+}
+
+/** Takes the padding out. */
+void unpack(float* to, const float* from, int rows, int columns, int padded) {
+  for (int r = 0; r < rows; r++)
+    std::memcpy(to + static_cast<size_t>(r) * columns, from + static_cast<size_t>(r) * padded, sizeof(float) * columns);
+}
+
+}  // namespace
+
+/** x, slope, depthwise, pointwise, scale, offset, maps to add to y -> y, mean, unbiased variance, z, 1 / deviation. */
+void separable(void* kernel, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto x = call.input(0), slope = call.input(1), depthwise = call.input(2), pointwise = call.input(3),
+             scale = call.input(4), offset = call.input(5);
+  Block block;
+  if (!blockOf(call, *static_cast<Attributes*>(kernel), x, slope, depthwise, pointwise, scale, block)) return;
+  const std::vector<int> map{block.images, block.outHeight, block.outWidth, block.out}, row{block.out};
+  const auto added = call.summands(6, map);
+  float* y = call.output(0, map);
+  float* mean = call.output(1, row);
+  float* variance = call.output(2, row);
+  float* z = call.output(3, map);
+  float* inverse = call.output(4, row);
+  if (!call.ok()) return;
+
+  const Kernels& kernels = kernelsFor(block.in, block.out);
+  const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
+  BatchMoments moments(block.images, weights.out);
+  const size_t from = static_cast<size_t>(block.pixels()) * block.in;
+  const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
+  forEach(block.images, Order::firstFirst, [&](int image) {
+    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
+    kernels.forward(block, weights, x.values + image * from, z + image * to, moments.images[image], scratch);
+  });
+  const Norm norm = normOf(moments.joined(), block.out, weights.out, block.epsilon, scale.values, offset.values,
+                           mean, variance, inverse);
+  forEach(block.images, Order::lastFirst, [&](int image) {
+    kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
+                      added.empty() ? nullptr : added[0] + image * to, y + image * to);
+    for (size_t more = 1; more < added.size(); more++) kernels.add(to, added[more] + image * to, y + image * to);
+  });
+}
+
+/**
+ * dy, x, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, maps to add to dx -> gradients of x, slope, depthwise,
+ * pointwise, scale, offset.
+ */
+void separableGradient(void* kernel, TF_OpKernelContext* context) {
+  Call call(context);
+  const auto dy = call.input(0), x = call.input(1), slope = call.input(2), depthwise = call.input(3),
+             pointwise = call.input(4), scale = call.input(5), z = call.input(6), mean = call.input(7),
+             inverse = call.input(8);
+  Block block;
+  if (!blockOf(call, *static_cast<Attributes*>(kernel), x, slope, depthwise, pointwise, scale, block)) return;
+  const auto before = call.summands(9, x.shape);
+  float* dx = call.output(0, x.shape);
+  float* dSlope = call.output(1, slope.shape);
+  float* dDepthwise = call.output(2, depthwise.shape);
+  float* dPointwise = call.output(3, pointwise.shape);
+  float* dScale = call.output(4, scale.shape);
+  float* dOffset = call.output(5, scale.shape);
+  if (!call.ok()) return;
+
+  const Kernels& kernels = kernelsFor(block.in, block.out);
+  const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
+  const int in = weights.in, out = weights.out, taps = block.kernel * block.kernel;
+  const auto sums = normSums(kernels, block.images, block.outPixels(), block.out, dy.values, z.values, mean.values);
+  const double count = static_cast<double>(block.images) * block.outPixels();
+  const NormBackward norm =
+      normBackward(block.out, out, count, sums.data(), mean.values, inverse.values, scale.values, dScale, dOffset);
+
+  const size_t tapFloats = static_cast<size_t>(taps) * in, matrix = static_cast<size_t>(in) * out;
+  const size_t part = in + tapFloats + matrix;
+  float* parts = partScratch.atLeast(part * block.images);
+  std::fill_n(parts, part * block.images, 0.0f);
+  const size_t from = static_cast<size_t>(block.pixels()) * block.in;
+  const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
+  forEach(block.images, Order::firstFirst, [&](int image) {
+    float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
+    float* own = parts + part * image;
+    WeightGradients gradients{own, own + in, own + in + tapFloats};
+    kernels.backward(block, weights, norm.gradient, x.values + image * from, z.values + image * to,
+                     dy.values + image * to, before.empty() ? nullptr : before[0] + image * from, dx + image * from,
+                     gradients, scratch);
+    for (size_t more = 1; more < before.size(); more++) kernels.add(from, before[more] + image * from, dx + image * from);
+  });
+  for (int image = 1; image < block.images; image++) kernels.add(part, parts + part * image, parts);
+  unpack(dSlope, parts, 1, block.in, in);
+  unpack(dDepthwise, parts + in, taps, block.in, in);
+  unpack(dPointwise, parts + in + tapFloats, block.in, block.out, out);
+  if (!block.scaled()) return;
+  // z = p (s * W): what came out is the gradient of s * W.
+  for (int i = 0; i < block.in; i++) {
+    float factor = 0;
+    for (int o = 0; o < block.out; o++) {
+      const size_t at = static_cast<size_t>(i) * block.out + o;
+      factor += dPointwise[at] * pointwise.values[at];
+      dPointwise[at] *= depthwise.values[i];
+    }
+    dDepthwise[i] = factor;
+  }
+}
+
+}  // namespace fleet
