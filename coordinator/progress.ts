@@ -9,6 +9,8 @@ export interface Progress {
   readonly point: StepPoint;
   /** Teacher's stage that a student waits for; 0: it does not wait. */
   readonly waitingForStage: number;
+  /** Steps of a round that is not summed yet. */
+  readonly openRoundSteps: number;
 }
 
 export interface ProgressBoard {

@@ -5,6 +5,7 @@
 import { isAbsolute, resolve } from 'node:path';
 import { heldOutLabels, inspectData } from '../core/data/inspect.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
+import { assertClassesDivide } from '../core/head/classes.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import {
   canonicalJson,
@@ -181,14 +182,8 @@ function checkAgainstData(spec: DocumentSpec, { facts, heldOut }: Inspection, wh
         `${where}${path}training.batch: ${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
         { details: { field: `${path}training.batch` } },
       );
-    // A part of one class has no softmax.
-    if (training.head === 'sharded' && facts.classes < 2 * training.shards)
-      throw new FleetError(
-        'invalidArgument',
-        `${where}${path}training.head: ${facts.classes} classes in ${training.shards} shards are fewer than two a shard; use head: graph`,
-        { details: { field: `${path}training.head` } },
-      );
     try {
+      if (training.head === 'sharded') assertClassesDivide(facts.classes, training.shards);
       assertPairsPossible(heldOut, pairs);
     } catch (caught) {
       // It begins with `verification.pairs`, the rest of the path.

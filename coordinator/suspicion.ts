@@ -111,6 +111,8 @@ export interface SuspicionBoard {
   placeable(connected: ReadonlySet<string>): ReadonlySet<string>;
 }
 
+/** A complaint counts for so many heartbeats after it was said. */
+const RECENT_HEARTBEATS = 2;
 /** A worker is kept out for as long as it held its gang up, twice as long each time it does so again soon. */
 const KEPT_OUT_MS_MAX = 300_000;
 /** Convictions further apart than so many times the last pause have nothing to do with each other. */
@@ -121,8 +123,20 @@ export function createSuspicionBoard(options: {
   readonly heartbeatIntervalMs: number;
 }): SuspicionBoard {
   const { now, heartbeatIntervalMs } = options;
-  const heardOf = new Map<string, { readonly atMs: number; readonly said: readonly Testimony[] }>();
+  const heardOf = new Map<string, Heard>();
   const keptOut = new Map<string, { readonly untilMs: number; readonly pauseMs: number }>();
+
+  /**
+   * Who has only just joined may still be complained of in what others said before it came: it counts as there when whatever is still
+   * believed was said a heartbeat after it was.
+   */
+  function settled({ said, joinedAt }: Heard): readonly Testimony[] {
+    const since = now() - (RECENT_HEARTBEATS + 1) * heartbeatIntervalMs;
+    return said.map((testimony) => ({
+      ...testimony,
+      inExchange: (joinedAt.get(exchangeOf(testimony)) ?? Number.POSITIVE_INFINITY) <= since,
+    }));
+  }
 
   function keepOut({ workerId, ms }: Conviction): void {
     const before = keptOut.get(workerId);
@@ -132,7 +146,15 @@ export function createSuspicionBoard(options: {
   }
 
   return {
-    heard: (workerId, said) => void heardOf.set(workerId, { atMs: now(), said }),
+    heard(workerId, said) {
+      const before = heardOf.get(workerId)?.joinedAt;
+      const joinedAt = new Map<string, number>();
+      for (const testimony of said) {
+        const exchange = exchangeOf(testimony);
+        if (testimony.inExchange) joinedAt.set(exchange, before?.get(exchange) ?? now());
+      }
+      heardOf.set(workerId, { atMs: now(), said, joinedAt });
+    },
     forget: (workerId) => void heardOf.delete(workerId),
     judge(runs, isOccupied) {
       const quiet = [...heardOf.values()].every(({ said }) =>
@@ -140,9 +162,9 @@ export function createSuspicionBoard(options: {
       );
       if (quiet) return [];
       const testimonies = new Map(
-        [...heardOf].map(([workerId, { atMs, said }]) => [
+        [...heardOf].map(([workerId, heard]) => [
           workerId,
-          { said, recent: now() - atMs <= 2 * heartbeatIntervalMs },
+          { said: settled(heard), recent: now() - heard.atMs <= RECENT_HEARTBEATS * heartbeatIntervalMs },
         ]),
       );
       const convictions = convictionsOf(runs, testimonies, isOccupied);
@@ -163,6 +185,15 @@ export function createSuspicionBoard(options: {
     },
   };
 }
+
+interface Heard {
+  readonly atMs: number;
+  readonly said: readonly Testimony[];
+  /** When it was first heard to be in an exchange. */
+  readonly joinedAt: ReadonlyMap<string, number>;
+}
+
+const exchangeOf = ({ runId, generation }: Testimony): string => `${runId} ${generation}`;
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`;

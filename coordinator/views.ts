@@ -92,6 +92,8 @@ export function runView(context: ViewContext, run: RunState): Run {
   const step = run.finalStep ?? Math.max(point?.step ?? 0, run.checkpoints.at(-1)?.step ?? 0);
   const running = run.state === 'running';
   const rate = running ? (point?.imagesPerSecond ?? 0) : 0;
+  // Of a point that a checkpoint has overtaken it says nothing.
+  const openRoundSteps = running && point?.step === step ? (newest?.openRoundSteps ?? 0) : 0;
   const waits = running && (newest?.waitingForStage ?? 0) > 0;
   return {
     id: run.id,
@@ -121,7 +123,8 @@ export function runView(context: ViewContext, run: RunState): Run {
     checkpoints: run.checkpoints.length,
     deviceClass: run.deviceClass ?? '',
     specJson: canonicalJson(spec),
-    remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step) * schedule.batch) / rate : 0,
+    remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
+    openRoundSteps,
   };
 }
 

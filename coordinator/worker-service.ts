@@ -115,10 +115,11 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
       return;
     case 'progress': {
-      const { runId, generation, point, waitingForStage } = kind.value;
+      const { runId, generation, point, waitingForStage, openRoundSteps } = kind.value;
       const run = lookup(parts.driver.state.runs, runId);
-      if (run && point && parts.progress.report(run, worker.id, { generation, point, waitingForStage }))
-        parts.driver.touch();
+      if (!run || !point) return;
+      const news = { generation, point, waitingForStage, openRoundSteps };
+      if (parts.progress.report(run, worker.id, news)) parts.driver.touch();
       return;
     }
     case 'verifyResult':

@@ -1,5 +1,6 @@
 // How long a step waits for data: the time in which batches are outstanding and none is there to be computed. Batches of
-// several shards are asked for at once, so one that comes late costs nothing while another is being computed.
+// several shards are asked for at once, in one step or in the steps of their own rounds, so one that comes late costs nothing while
+// another is being computed.
 
 import type { Clock } from '../core/clock.ts';
 

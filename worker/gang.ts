@@ -100,8 +100,7 @@ export async function agreeOnHead(options: {
   const found = async () => {
     const standings = await headGang.standings(session.replica?.step ?? -1);
     const step = Math.max(...standings.map(({ replica }) => replica));
-    const { lost } = planMoves({ members, standings, shards: head.shards, step });
-    return { standings, step, lost };
+    return { step, ...planMoves({ members, standings, shards: head.shards, step }) };
   };
   const before = await found();
   if (before.step >= 0 && before.lost.length > 0) {
@@ -113,11 +112,11 @@ export async function agreeOnHead(options: {
     letGo(head);
   }
   await agreeOnState(options);
-  const { standings, step, lost } = await found();
+  const { step, moves, lost } = await found();
   if (lost.length > 0)
     throw new FleetError(
       'unavailable',
       `nobody has class shards ${lost.join(', ')} of step ${step}, at which ${session.runId} would go on`,
     );
-  await headGang.settle(standings, step);
+  await headGang.settle(moves, step);
 }

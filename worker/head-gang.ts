@@ -5,7 +5,7 @@
 // Three of the four are gathers: each member fills a part of a vector that is its own and leaves zeros elsewhere, and the sum
 // is everybody's part. x + 0 is x, so that only the gradients of the embeddings need the canonical tree over the V shards.
 
-import type { Exchange, ExchangeStats, Member } from '../core/allreduce/exchange.ts';
+import type { Exchange, ExchangeStats, Member, Suspect } from '../core/allreduce/exchange.ts';
 import { NO_DIGEST } from '../core/allreduce/message.ts';
 import type { DataPlane } from '../core/allreduce/plane.ts';
 import { digest64 } from '../core/digest.ts';
@@ -15,7 +15,7 @@ import {
   decodeStanding,
   encodeStanding,
   heldShards,
-  planMoves,
+  type Move,
   type Standing,
   shardsOf,
   standingLength,
@@ -43,8 +43,8 @@ export interface HeadGang {
   slopes(digest: string): Promise<Float32Array>;
   /** What all members hold; `replica`: committed steps of this one's backbone, -1 without one. */
   standings(replica: number): Promise<readonly Standing[]>;
-  /** Moves class shards until each member holds what it should at `step`; all members call it with equal standings. */
-  settle(standings: readonly Standing[], step: number): Promise<void>;
+  /** Makes the moves, after which each member holds what it should at `step`; all members call it with the same. */
+  settle(moves: readonly Move[], step: number): Promise<void>;
   /** The whole head as it is now, for rank 0; all members call it at the same step. */
   whole(): Promise<WholeHead | undefined>;
   stats(): readonly Readonly<ExchangeStats>[];
@@ -67,6 +67,8 @@ export async function joinHeadGang(options: {
   readonly generation: number;
   readonly rank: number;
   readonly members: readonly Member[];
+  /** Whom each of its exchanges suspects; see ExchangeOptions. */
+  readonly onSuspects?: (exchange: string, suspects: readonly Suspect[]) => void;
   readonly signal: AbortSignal;
 }): Promise<HeadGang> {
   const { head, plane, rank, members, generation, signal } = options;
@@ -91,6 +93,7 @@ export async function joinHeadGang(options: {
       provideState: () => {
         throw new Error('assertion: an exchange of the head has no state');
       },
+      onSuspects: (suspects) => options.onSuspects?.(name, suspects),
       signal,
     });
   const gatherers = {
@@ -156,11 +159,10 @@ export async function joinHeadGang(options: {
       );
       return members.map((_, other) => decodeStanding(all.slice(other * inventory, (other + 1) * inventory)));
     },
-    async settle(standings, step) {
+    async settle(moves, step) {
       if (head.step + 1 === step && head.pendingRate !== undefined) await commitHead(head, options.compute);
       // What is older than a step was of a generation that others have left behind.
       if (head.step !== step) letGo(head);
-      const { moves } = planMoves({ members, standings, shards, step });
       for (const { shard, giver } of moves) {
         const taken =
           head.wanted.includes(shard) && !head.held.has(shard) ? emptyShard(head, shard) : undefined;

@@ -17,6 +17,7 @@ import {
 import { letGoOfShared } from '../core/shared-memory.ts';
 import { sharedFloats } from './compute/client.ts';
 import type { GraphSpec } from './compute/messages.ts';
+import { createDataWait, type DataWait } from './data-wait.ts';
 import { assertCounted, type Ledger } from './ledger.ts';
 import type { Replica } from './state.ts';
 import type { TeacherNetwork } from './teacher.ts';
@@ -169,22 +170,23 @@ async function trainShards(context: RoundContext, round: Round, stored: Promise<
   const teacher = await context.teacher?.forEpoch(epochOfStep(schedule, round.first), signal);
   const teacherSeconds = secondsSince(clock, startedAt);
   // Nothing may go on training a replica that the next generation takes up, so all have stopped before this throws.
+  const wait = createDataWait(clock);
   const ended = await Promise.allSettled(
-    context.shards.map((shard) => trainShard({ ...context, signal }, round, { shard, teacher }).catch(halt)),
+    context.shards.map((shard) =>
+      trainShard({ ...context, signal }, round, { shard, teacher, wait }).catch(halt),
+    ),
   );
   const vectors = new Map<number, Float32Array>();
-  let data = 0;
   let steps = 0;
   ended.forEach((outcome, i) => {
     if (outcome.status === 'rejected') throw outcome.reason;
     vectors.set(context.shards[i]!, outcome.value.vector);
-    if (i === 0) data = outcome.value.dataSeconds;
     steps += outcome.value.steps;
   });
   return {
     vectors,
     times: {
-      data,
+      data: wait.seconds(),
       teacher: teacherSeconds,
       compute: secondsSince(clock, startedAt) - teacherSeconds,
       images: (steps * schedule.batch) / schedule.shards,
@@ -196,21 +198,23 @@ async function trainShards(context: RoundContext, round: Round, stored: Promise<
 async function trainShard(
   context: RoundContext,
   round: Round,
-  { shard, teacher }: { readonly shard: number; readonly teacher: TeacherNetwork | undefined },
+  {
+    shard,
+    teacher,
+    wait,
+  }: { readonly shard: number; readonly teacher: TeacherNetwork | undefined; readonly wait: DataWait },
 ) {
-  const { spec, classes, graph, compute, loader, schedule, replica, clock, signal } = context;
+  const { spec, classes, graph, compute, loader, schedule, replica, signal } = context;
   const { training } = spec;
   const inner = context.inner.of(shard, replica);
   // Room for the gradients, until what is summed goes there.
   const vector = context.exchange.vector(shard);
-  let dataSeconds = 0;
   let steps = 0;
   for (; round.first + inner.steps < round.end; steps++) {
     signal.throwIfAborted();
     const step = round.first + inner.steps;
-    const dataAt = clock.monotonic();
     const batch = await loader.batch({ schedule, seed: training.seed, flip: training.flip, step, shard });
-    dataSeconds += secondsSince(clock, dataAt);
+    wait.arrived();
     assertCounted(round.samples(step).images[shard]!, batch.indices, { step, shard });
     const embeddings = teacher && (await teacher.embed(batch.images));
     const inputs = [inner.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
@@ -227,8 +231,11 @@ async function trainShard(
       running: inner.running,
       mean: vector,
     });
+    wait.computed();
     for (let i = 0; i < LOSS_COUNT; i++) inner.losses[i]! += losses[i]!;
     inner.steps += 1;
+    const slowest = Math.min(...context.shards.map((own) => context.inner.of(own, replica).steps));
+    context.onRoundStep(slowest);
   }
   await compute.difference({
     from: { weights: replica.weights, running: replica.running },
@@ -237,7 +244,7 @@ async function trainShard(
     steps: inner.steps,
     into: vector,
   });
-  return { vector, dataSeconds, steps };
+  return { vector, steps };
 }
 
 function samplesOf(ledger: Ledger): Round['samples'] {

@@ -98,6 +98,7 @@ async function replay(
         const stored = await checkpoints.load(runId, stage, signal);
         onPoint(point(stage, compare(layout, whole(), stored)));
       },
+      onRoundStep: () => undefined,
       onStep: ({ step }) => {
         // The end of a stage is told with its verdict.
         if (request.eachStep && stageEndingAt(schedule, step) === 0) onPoint(point(0, undefined));

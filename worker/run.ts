@@ -4,10 +4,9 @@
 // Whatever ends a generation only aborts its signal. The work then stops where it waits, never in the middle of an
 // optimiser step, so the replica is always the state after a whole number of steps and goes into the next generation.
 
-import type { Suspect as Suspected } from '../core/allreduce/exchange.ts';
 import { type ExchangeStats, STATS } from '../core/allreduce/wire.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
-import type { Assign, Lease, Suspect } from '../proto/gen/pocketfleet/v1/worker.ts';
+import type { Assign, Lease } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { causeOf } from './failure.ts';
 import { finishRun, storeStage } from './finish.ts';
 import { agreeOnHead, agreeOnState, joinGang } from './gang.ts';
@@ -16,6 +15,7 @@ import { placeIn } from './leases.ts';
 import { type Phase, sentenceOf } from './phase.ts';
 import type { Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
+import { createSuspects } from './suspects.ts';
 import { createTelemetry } from './telemetry.ts';
 import { train } from './train.ts';
 
@@ -41,12 +41,12 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   let session: Session | undefined;
   let phase: Phase = { kind: 'preparing' };
   /** For the coordinator: what this member sees of the others in the exchange, and whether it is there at all. */
-  let suspects: Suspect[] = [];
+  let suspects = createSuspects([]);
   let inExchange = false;
 
   const leaveExchange = () => {
     inExchange = false;
-    suspects = [];
+    suspects = createSuspects([]);
   };
   const enter = (next: Phase) => {
     const sentence = sentenceOf(next);
@@ -94,16 +94,16 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     const { gradients, records } = await services.broker;
     const context = { services, session: own, generation, signal };
     enter({ kind: 'joining', generation, members: members.length });
-    const onSuspects = (found: readonly Suspected[]) => {
-      suspects = found.map(({ rank: other, kind, ms, limitMs }) => ({
-        workerId: members[other]!.workerId,
-        kind,
-        ms,
-        limitMs,
-      }));
-    };
-    const exchange = joinGang({ ...context, assign, rank, plane: gradients, onSuspects });
+    const seen = createSuspects(members);
+    const exchange = joinGang({
+      ...context,
+      assign,
+      rank,
+      plane: gradients,
+      onSuspects: (found) => seen.from(runId, found),
+    });
     inExchange = assign === current;
+    if (inExchange) suspects = seen;
     let headGang: HeadGang | undefined;
     try {
       const { head } = own;
@@ -118,6 +118,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
           generation,
           rank,
           members,
+          onSuspects: seen.from,
           signal,
         });
         await agreeOnHead({ ...context, exchange, head, headGang, members });
@@ -137,6 +138,8 @@ export function holdRun(services: Services, first: Assign): HeldRun {
           const whole = await headGang?.whole();
           if (rank === 0) await storeStage(context, stage, whole);
         },
+        onRoundStep: (openRoundSteps) =>
+          telemetry.roundStep({ generation, rank, step: own.replica!.step, openRoundSteps }),
         onStep: (point, times) =>
           telemetry.step({
             point,
@@ -188,7 +191,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       step: session?.replica?.step ?? 0,
       imagesPerSecond: telemetry.speed(),
       inExchange,
-      suspects,
+      suspects: suspects.all(),
     }),
     assign(assign) {
       leaveExchange();

@@ -20,6 +20,14 @@ export interface Telemetry {
     readonly stats: Readonly<ExchangeStats>;
     readonly records: Records;
   }): void;
+  /** With outer steps: how far the open round has got here. */
+  roundStep(event: {
+    readonly generation: number;
+    readonly rank: number;
+    /** Committed. */
+    readonly step: number;
+    readonly openRoundSteps: number;
+  }): void;
   /** A generation begins: a new rank 0 publishes the last point again, which its predecessor may have taken to its grave. */
   joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
   /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). `step`: committed so far. */
@@ -45,8 +53,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   let speed: number | undefined;
   let stepsSeen = 0;
 
-  const tell = (point: StepPoint, generation: number, waitingForStage: number) =>
-    services.tell({ $case: 'progress', value: { runId, generation, point, waitingForStage } });
+  const tell = (point: StepPoint, generation: number, waitingForStage: number, openRoundSteps = 0) =>
+    services.tell({
+      $case: 'progress',
+      value: { runId, generation, point, waitingForStage, openRoundSteps },
+    });
 
   const measureStep = (point: StepPoint, times: StepTimes) => {
     metrics.steps.inc(run, times.steps);
@@ -85,6 +96,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       const stride = historyStride(schedule.stepsTotal);
       if (ends || Math.floor(point.step / stride) > Math.floor(from / stride)) records.step(runId, point);
       if (due(ends)) tell(point, generation, 0);
+    },
+    roundStep({ generation, rank, step, openRoundSteps }) {
+      if (rank !== 0 || !due()) return;
+      const known = last?.step === step ? last : undefined;
+      tell(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
     },
     joined({ members, rank, records }) {
       seen = {};

@@ -63,6 +63,8 @@ export interface TrainContext {
    */
   readonly onBoundary: (stage: number) => Promise<void>;
   readonly onStep: (point: StepPoint, times: StepTimes) => void;
+  /** With outer steps: every own shard has trained so many of the open round. */
+  readonly onRoundStep: (openRoundSteps: number) => void;
 }
 
 /** Trains until the last step is committed, or throws the signal's reason. */

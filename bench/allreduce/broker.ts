@@ -7,7 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childEnvironment } from '../../core/config.ts';
-import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
 
 export interface Broker {
   readonly url: string;
@@ -27,7 +27,7 @@ export async function startBroker(options: { readonly gogc: string }): Promise<B
   const token = 'bench';
   writeFileSync(file, natsServerConfig({ port, token, serverName: 'bench' }));
   const child = spawn(findNatsServer(), ['-c', file], {
-    env: childEnvironment({ GOGC: options.gogc }),
+    env: childEnvironment({ ...NATS_ENVIRONMENT, GOGC: options.gogc }),
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const onExit = () => child.kill('SIGKILL');

@@ -1,7 +1,15 @@
 // Columns of the tables that commands print; which rows there are is the commands' business.
 
 import type { Evaluation, Plan, Run, Sweep, Trial, Worker } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { clip, formatCount, formatNumber, formatPercent, formatTime, UNKNOWN } from './format.ts';
+import {
+  clip,
+  formatCount,
+  formatNumber,
+  formatPercent,
+  formatSteps,
+  formatTime,
+  UNKNOWN,
+} from './format.ts';
 import type { Column } from './output.ts';
 
 export const PLAN_COLUMNS: readonly Column<Plan>[] = [
@@ -49,7 +57,7 @@ export const RUN_COLUMNS: readonly Column<Run>[] = [
   { head: 'NAME', cell: (run) => run.name },
   { head: 'KIND', cell: (run) => run.kind },
   { head: 'STATE', cell: (run) => run.state },
-  { head: 'STEP', align: 'right', cell: (run) => `${formatCount(run.step)}/${formatCount(run.stepsTotal)}` },
+  { head: 'STEP', align: 'right', cell: formatSteps },
   { head: 'LOSS', align: 'right', cell: (run) => (run.step > 0 ? formatNumber(run.loss) : UNKNOWN) },
   {
     head: 'IMG/S',

@@ -7,6 +7,16 @@ export function formatCount(value: number): string {
   return Number.isFinite(value) ? Math.round(value).toLocaleString('en-US') : UNKNOWN;
 }
 
+/** "480/2,000"; within a round of outer steps also what is not committed yet: "480+37/2,000". */
+export function formatSteps(run: {
+  readonly step: number;
+  readonly openRoundSteps: number;
+  readonly stepsTotal: number;
+}): string {
+  const open = run.openRoundSteps > 0 ? `+${formatCount(run.openRoundSteps)}` : '';
+  return `${formatCount(run.step)}${open}/${formatCount(run.stepsTotal)}`;
+}
+
 /** 0.876 -> "87.6 %". */
 export function formatPercent(fraction: number, digits = 1): string {
   return Number.isFinite(fraction) ? `${(fraction * 100).toFixed(digits)} %` : UNKNOWN;

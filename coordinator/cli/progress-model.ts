@@ -2,7 +2,7 @@
 // sweep's, with how much is done, how fast, and how long it will take. Drawing is progress.ts'.
 
 import type { Run, Snapshot, Sweep } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { clip, formatCount, formatNumber, formatPercent, formatSeconds } from './format.ts';
+import { clip, formatCount, formatNumber, formatPercent, formatSeconds, formatSteps } from './format.ts';
 
 export interface ProgressItem {
   /** Id of the sweep or run. */
@@ -94,7 +94,7 @@ function runItem(run: Run, runs: readonly Run[]): ProgressItem {
       return {
         ...item,
         fraction: stepFraction(run),
-        note: `step ${formatCount(run.step)}/${formatCount(run.stepsTotal)}${rateText(run.imagesPerSecond)}${left}${loss}, ${workers} worker${workers === 1 ? '' : 's'}`,
+        note: `step ${formatSteps(run)}${rateText(run.imagesPerSecond)}${left}${loss}, ${workers} worker${workers === 1 ? '' : 's'}`,
       };
     }
   }
@@ -105,7 +105,7 @@ function rateText(imagesPerSecond: number): string {
 }
 
 function stepFraction(run: Run): number {
-  return run.stepsTotal > 0 ? Math.min(1, run.step / run.stepsTotal) : 0;
+  return run.stepsTotal > 0 ? Math.min(1, (run.step + run.openRoundSteps) / run.stepsTotal) : 0;
 }
 
 const finite = (value: number): number => (Number.isFinite(value) ? value : 0);

@@ -2,7 +2,7 @@
 // knows a terminal.
 
 import type { Plan, Run, Snapshot, Sweep, Worker } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { clip, formatCount, formatNumber, formatPercent, formatTime } from './format.ts';
+import { clip, formatCount, formatNumber, formatPercent, formatSteps, formatTime } from './format.ts';
 import { progressItems } from './progress-model.ts';
 
 const BAR = 20;
@@ -58,7 +58,7 @@ function workLines(snapshot: Snapshot): string[] {
 
 function candidateLine(run: Run): string {
   const loss = run.step > 0 ? `, loss ${formatNumber(run.loss)}` : '';
-  return `  ${run.name}: step ${formatCount(run.step)}/${formatCount(run.stepsTotal)}${loss} on ${run.workerIds.join(', ')}`;
+  return `  ${run.name}: step ${formatSteps(run)}${loss} on ${run.workerIds.join(', ')}`;
 }
 
 function bar(fraction: number): string {

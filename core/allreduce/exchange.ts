@@ -1,7 +1,8 @@
 // One member's part in one generation of a gang: agreeing where to go on (sync) and summing vectors over all shards, step
-// by step (reduce), over core NATS, which may lose anything. Decides which step is open, what is kept for repair and how a
-// failure ends it for all; the protocols are sync.ts' and reduction.ts', the network is channel.ts', membership the
-// coordinator's, and what the sums mean the caller's. A worker runs it in a thread of its own (plane.ts).
+// by step (reduce), over core NATS, which may lose anything. Decides what goes to which part of it and what is kept between steps and
+// generations; the protocols are sync.ts' and reduction.ts', which steps are worked on steps.ts', how it ends for all ending.ts', its
+// time listening.ts', its patience pace.ts', the network channel.ts', membership the coordinator's, and what the sums mean the caller's. A worker
+// runs it in a thread of its own (plane.ts).
 //
 // Guarantee: `reduce` gives every member the same bits, those of the canonical tree over the V shards, for any placement.
 // The open step cannot be completed without every member, therefore a member is at most one step ahead of another and
@@ -9,17 +10,21 @@
 
 import type { Clock } from '../clock.ts';
 import { digest64 } from '../digest.ts';
-import { CODES, type Code, FleetError, toFleetError } from '../errors.ts';
+import { FleetError, toFleetError } from '../errors.ts';
 import type { DataConnection } from '../net/data-connection.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import { createChannel } from './channel.ts';
+import { createEnding } from './ending.ts';
 import type { SharedMemory } from './kernels.ts';
+import { createListening } from './listening.ts';
 import { createExchangeMemory } from './memory.ts';
-import { encodeJson, type Header, jsonOf } from './message.ts';
+import type { Header } from './message.ts';
 import { createOwnVectors } from './own-vectors.ts';
+import { createPace } from './pace.ts';
 import { type Compression, type Member, planOf } from './plan.ts';
-import { createReduction, type Reduction } from './reduction.ts';
-import { createResidualStore, type Residual, type ResidualStore } from './residuals.ts';
+import { createReduction } from './reduction.ts';
+import { createResidualStore, type ResidualStore, residualsLeft } from './residuals.ts';
+import { createSteps } from './steps.ts';
 import { createSync, type Synced } from './sync.ts';
 import { checkVectors, fillVectors, vectorView } from './vectors.ts';
 import { createHabitStore, createWatch, type HabitStore, type Suspect } from './watch.ts';
@@ -110,8 +115,6 @@ export interface Exchange {
 }
 
 const STALL_MS = 250;
-const STALL_MS_MAX = 1000;
-const TICK_MS = 25;
 
 export function createExchange(options: ExchangeOptions): Exchange {
   const { connection, runId, generation, rank, members, clock, log } = options;
@@ -128,37 +131,20 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   const rooms = [...memory.layout.rooms];
   const closing = new AbortController();
-  const reductions = new Map<number, Reduction>();
-  /** Of steps that are over. */
-  const spare: Reduction[] = [];
-  /** The step that is summed next; undefined before sync has agreed on one. */
-  let openStep: number | undefined;
   /** Shards whose residual is in memory rather than in the store. */
   const residualsLive = new Set<number>();
-  let failure: FleetError | undefined;
-  /** Set when this member or another stopped the run: told again to whoever goes on talking. */
-  let stopped: Uint8Array | undefined;
-  let stopToldAt = Number.NEGATIVE_INFINITY;
-  let pending = 0;
-  let ticking = false;
-  /**
-   * Milliseconds in which something could have arrived: a tick that comes late counts as one tick, because what came
-   * while this thread was busy waits unread in the socket, and asking for it again would only double it.
-   */
-  let listenedMs = 0;
-  /** When the last step was summed, in this generation. */
-  let summedAt: number | undefined;
-  /** The open step begins a stage. */
-  let openIsFresh = false;
   const watch = createWatch({
     ranks,
     rank,
     store: options.habits ?? createHabitStore(),
-    now: () => listenedMs,
+    now: () => listening.now(),
     onChange: (suspects) => options.onSuspects?.(suspects),
   });
-  const stallMsMin = options.stallMs ?? STALL_MS;
-  let stallMs = stallMsMin;
+  const pace = createPace({
+    clock,
+    stallMsMin: options.stallMs ?? STALL_MS,
+    onStep: (ms) => watch.stepTook(ms),
+  });
 
   const channel = createChannel({
     connection,
@@ -172,29 +158,24 @@ export function createExchange(options: ExchangeOptions): Exchange {
     onMessage: route,
     onRefused: (error) =>
       log.warn({ runId, generation, reason: error.message }, 'refused a message of the gang'),
-    onBroken: fail,
+    onBroken: (error) => ending.fail(error),
   });
   const wire: Wire = {
     rank,
     ranks,
     stats,
     get stallMs() {
-      return stallMs;
+      return pace.stallMs();
     },
-    now: () => listenedMs,
+    now: () => listening.now(),
     asked: (other) => watch.asked(other),
     header: channel.header,
     sendTo: channel.sendTo,
     sendAll: channel.sendAll,
     nameOf: (other) => `rank ${other} (${members[other]?.workerId ?? 'unknown'})`,
-    stop(error) {
-      if (failure !== undefined) return;
-      log.error({ runId, generation, details: error.details }, error.message);
-      stopped = encodeJson({ code: error.code, message: error.message });
-      wire.sendAll(wire.header('stop', 0), stopped);
-      fail(error);
-    },
+    stop: (error) => ending.stop(error),
   };
+  const steps = createSteps(() => createReduction({ plan, wire, memory, vectors, rooms }));
   const sync = createSync({
     wire,
     provideState: options.provideState,
@@ -206,14 +187,27 @@ export function createExchange(options: ExchangeOptions): Exchange {
       if (values === undefined) residual.fill(0);
       else residual.set(values);
     },
-    holds: (step) => openStep === undefined || openStep === step,
+    holds: (step) => steps.open() === undefined || steps.open() === step,
     onAgreed: (step) => {
-      openStep = step;
+      steps.agree(step);
       watch.pardon();
-      for (const [other, reduction] of reductions) {
-        if (other !== step) endReduction(other, reduction);
-      }
     },
+  });
+  const ending = createEnding({
+    clock,
+    tell: (reason) => wire.sendAll(wire.header('stop', 0), reason),
+    quietMs: pace.stallMs,
+    onStopped: (error) => log.error({ runId, generation, details: error.details }, error.message),
+    onFailed(error) {
+      sync.fail(error);
+      steps.fail(error);
+    },
+  });
+  const listening = createListening({
+    clock,
+    signal: closing.signal,
+    onTick: lookAfterMissing,
+    onFailed: (caught) => ending.fail(toFleetError(caught, 'repairing the exchange')),
   });
 
   /** Data of sums goes where it belongs, all other data is small and has memory of its own. */
@@ -221,8 +215,10 @@ export function createExchange(options: ExchangeOptions): Exchange {
     watch.heard(header.source);
     if (header.kind !== 'contribution' && header.kind !== 'result') return 'own';
     // Who goes on talking after a stop is answered; see route.
-    if (failure !== undefined) return 'own';
-    const reduction = reductionFor(header);
+    if (ending.failure() !== undefined) return 'own';
+    const { kind, step } = header;
+    // Old steps answer requests; contributions are also taken, from members that are ahead, for the next.
+    const reduction = kind === 'contribution' ? steps.forContribution(step) : steps.find(step);
     if (reduction !== undefined) return reduction.place(header);
     stats.refused++;
     return 'skip';
@@ -230,12 +226,12 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   function route(header: Header, data: Uint8Array): void {
     const { kind, step } = header;
-    if (kind === 'stop') takeStop(header, data);
-    else if (failure !== undefined) tellStopAgain();
+    if (kind === 'stop') ending.take(header, data);
+    else if (ending.failure() !== undefined) ending.tellAgain();
     else if (kind === 'hello' || kind === 'ask-state' || kind === 'state') sync.take(header, data);
     else if (kind === 'here') return;
     else {
-      const reduction = reductions.get(step);
+      const reduction = steps.find(step);
       reduction?.take(header, data);
       // Who asks for what is not there yet, or not any more, is only early or late.
       if (reduction === undefined && kind === 'missing')
@@ -243,90 +239,25 @@ export function createExchange(options: ExchangeOptions): Exchange {
     }
   }
 
-  /** Old steps answer requests; contributions are taken for the open step and, from members that are ahead, for the next. */
-  function reductionFor({ step, kind }: Header): Reduction | undefined {
-    const known = reductions.get(step);
-    if (known !== undefined || kind !== 'contribution') return known;
-    // A member that has heard all may contribute before this one has: to the step that all will agree on, no other.
-    if (openStep === undefined) return reductions.size === 0 ? addReduction(step) : undefined;
-    if (step === openStep) return addReduction(step);
-    // Nobody can be a step ahead before everything is given from here; until then the memory is in use.
-    const ahead = step === openStep + 1 && reductions.get(openStep)?.hasGivenAll() === true;
-    return ahead ? addReduction(step) : undefined;
-  }
-
-  function addReduction(step: number): Reduction {
-    const reduction = spare.pop() ?? createReduction({ plan, wire, memory, vectors, rooms });
-    reduction.open(step);
-    reductions.set(step, reduction);
-    return reduction;
-  }
-
-  function endReduction(step: number, reduction: Reduction): void {
-    reductions.delete(step);
-    reduction.end();
-    spare.push(reduction);
-  }
-
-  function takeStop({ source }: Header, data: Uint8Array): void {
-    const { code, message: reason } = jsonOf(data) as {
-      code?: unknown;
-      message?: unknown;
-    };
-    const known = typeof code === 'string' && code in CODES ? (code as Code) : 'aborted';
-    if (failure === undefined) {
-      stopped = encodeJson({ code: known, message: reason });
-      fail(new FleetError(known, String(reason), { details: { toldBy: source } }));
-    }
-  }
-
-  function tellStopAgain(): void {
-    if (stopped === undefined || clock.monotonic() - stopToldAt < wire.stallMs) return;
-    stopToldAt = clock.monotonic();
-    wire.sendAll(wire.header('stop', 0), stopped);
-  }
-
-  function fail(error: FleetError): void {
-    failure ??= error;
-    sync.fail(failure);
-    for (const reduction of reductions.values()) reduction.fail(failure);
-  }
-
-  /** Runs while a call is pending: after that only others can miss something, and they ask. */
-  async function tick(): Promise<void> {
-    if (ticking) return;
-    ticking = true;
-    try {
-      while (pending > 0) {
-        const sleptAt = clock.monotonic();
-        await clock.sleep(TICK_MS, closing.signal);
-        listenedMs += Math.min(2 * TICK_MS, clock.monotonic() - sleptAt);
-        if (connection.isClosed())
-          throw new FleetError('unavailable', 'the connection to the broker is closed');
-        sync.tick();
-        const open = openStep === undefined ? undefined : reductions.get(openStep);
-        open?.askMissing();
-        // The first step of a member compiles, and that of a stage waits for others.
-        const isUsual = summedAt !== undefined && !openIsFresh;
-        if (connection.isUp()) watch.judge((other) => (isUsual ? open?.waitedFor(other) : undefined));
-        else watch.pardon();
-      }
-    } catch (caught) {
-      if (!closing.signal.aborted) fail(toFleetError(caught, 'repairing the exchange'));
-    } finally {
-      ticking = false;
-    }
+  function lookAfterMissing(): void {
+    if (connection.isClosed()) throw new FleetError('unavailable', 'the connection to the broker is closed');
+    sync.tick();
+    const openStep = steps.open();
+    const open = openStep === undefined ? undefined : steps.find(openStep);
+    open?.askMissing();
+    if (connection.isUp()) watch.judge((other) => (pace.isUsual() ? open?.waitedFor(other) : undefined));
+    else watch.pardon();
   }
 
   async function whilePending<T>(work: () => Promise<T>): Promise<T> {
+    checkGoingOn();
+    // One member alone misses nothing.
+    return ranks > 1 ? listening.whilePending(work) : work();
+  }
+
+  function checkGoingOn(): void {
+    const failure = ending.failure();
     if (failure !== undefined) throw failure;
-    pending++;
-    if (ranks > 1) void tick();
-    try {
-      return await work();
-    } finally {
-      pending--;
-    }
   }
 
   async function reduce(
@@ -335,6 +266,7 @@ export function createExchange(options: ExchangeOptions): Exchange {
     { digest, fresh = false }: ReduceOptions = {},
   ): Promise<Float32Array<SharedArrayBuffer>> {
     checkVectors(options, given);
+    const openStep = steps.open();
     if (step !== openStep)
       throw new FleetError(
         'failedPrecondition',
@@ -343,29 +275,22 @@ export function createExchange(options: ExchangeOptions): Exchange {
           : `step ${step} cannot be summed, step ${openStep} is open`,
       );
     const startedAt = clock.monotonic();
-    openIsFresh = fresh;
+    pace.begin(fresh);
     fillVectors(memory, options, given);
     const weightsDigest = digest ?? (ranks === 1 ? '' : digest64((await options.provideState()).weights));
-    if (failure !== undefined) throw failure;
-    const reduction = reductions.get(step) ?? addReduction(step);
+    checkGoingOn();
+    const reduction = steps.current();
     const { duplicates } = stats;
     vectors.start(fresh);
     reduction.start(weightsDigest);
     await reduction.sum();
-    // What arrived twice was not lost but slow: be more patient, and less again when that has passed.
-    if (stats.duplicates > duplicates) stallMs = Math.min(STALL_MS_MAX, stallMs * 1.5);
-    else stallMs = Math.max(stallMsMin, stallMs * 0.9);
     vectors.finish();
     store.replace([]);
-    openStep = step + 1;
-    const last = reductions.get(step - 1);
-    if (last !== undefined) endReduction(step - 1, last);
-    const now = clock.monotonic();
-    if (summedAt !== undefined && !fresh) watch.stepTook(now - summedAt);
-    summedAt = now;
+    steps.advance();
+    pace.summed(stats.duplicates > duplicates);
     watch.pardon();
     stats.reduces++;
-    stats.reduceSeconds += (now - startedAt) / 1000;
+    stats.reduceSeconds += (clock.monotonic() - startedAt) / 1000;
     return memory.floats(memory.layout.sum, plan.elements);
   }
 
@@ -373,25 +298,20 @@ export function createExchange(options: ExchangeOptions): Exchange {
     if (closing.signal.aborted) return;
     options.signal?.removeEventListener('abort', close);
     closing.abort();
-    // A wait that somebody ended was a slow step too: whoever was only slow is given more time the next time.
-    if (pending > 0 && summedAt !== undefined && !openIsFresh) watch.stepTook(clock.monotonic() - summedAt);
+    if (listening.isPending()) pace.giveUp();
     watch.pardon();
-    fail(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
+    ending.fail(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
     channel.close();
-    store.replace([...store.all(), ...liveResiduals()]);
-    reductions.clear();
-    letGoOfShared(memory.shared.buffer.byteLength);
-  }
-
-  /** Copies, for the next generation. The open step may yet turn out complete elsewhere: then what it left here counts. */
-  function liveResiduals(): Residual[] {
-    const step = openStep ?? -1;
-    const complete = reductions.get(step)?.hasGivenAll() === true;
-    return [...residualsLive].flatMap((shard) => {
-      const copy = (when: 'open' | 'next'): Float32Array => Float32Array.from(vectors.residual(shard, when)!);
-      const open = { shard, step, values: copy('open') };
-      return complete ? [open, { shard, step: step + 1, values: copy('next') }] : [open];
+    const step = steps.open() ?? -1;
+    const left = residualsLeft({
+      shards: residualsLive,
+      step,
+      complete: steps.find(step)?.hasGivenAll() === true,
+      of: (shard, when) => vectors.residual(shard, when)!,
     });
+    store.replace([...store.all(), ...left]);
+    steps.clear();
+    letGoOfShared(memory.shared.buffer.byteLength);
   }
 
   options.signal?.addEventListener('abort', close, { once: true });

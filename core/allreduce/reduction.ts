@@ -1,6 +1,7 @@
 // One step's sum as one member sees it: sends its partial sums to the owners of the slices, completes its own slices,
-// collects the finished slices of the others. Decides when what is sent, held back (window), asked for (stall) and
-// repeated; order of additions is reduce.ts', what travels is own-vectors.ts', the layout plan.ts', and bytes travel through the Wire.
+// collects the finished slices of the others. Decides when what is sent, held back (window), added and repeated; what has arrived is
+// arrivals.ts', when to ask asking.ts', order of additions reduce.ts', what travels own-vectors.ts', the layout plan.ts', and bytes travel
+// through the Wire.
 //
 // Flow: chunk c of an owner is contributed only after chunk c - window of that owner has come back finished, so nobody
 // has more than window chunks a peer under way. In chunk order this cannot deadlock; losses are found by the receiver
@@ -13,11 +14,13 @@
 import assert from 'node:assert/strict';
 import { createDeferred } from '../deferred.ts';
 import { FleetError } from '../errors.ts';
-import { type ExchangeMemory, encodedBytes, encodingOf, foreignNodes, padded } from './memory.ts';
+import { createArrivals, type OwnChunk } from './arrivals.ts';
+import { createAsking } from './asking.ts';
+import { type ExchangeMemory, encodedBytes, encodingOf, padded } from './memory.ts';
 import { encodeWords, type Header, NO_DIGEST, wordsOf } from './message.ts';
 import type { OwnVectors } from './own-vectors.ts';
 import type { Chunk, Plan } from './plan.ts';
-import { decode, type Leaf, sumRoot } from './reduce.ts';
+import { decode, sumRoot } from './reduce.ts';
 import type { Place, Wire } from './wire.ts';
 
 /** Serves one step after the other: `open` begins a new life. */
@@ -54,29 +57,9 @@ interface Peer {
   sent: number;
   /** Weight digest that its contributions carried. */
   digest: string | undefined;
-  /** When something new came from it, or it was last asked. */
-  heardAt: number;
-  /** When something new came from it, or this member began to wait. */
-  newsAt: number;
-  /** Requests since then. */
-  asked: number;
-  /** Quiet time before it is asked again; doubles up to ASK_MS_MAX while nothing comes. */
-  patienceMs: number;
 }
 
-/** A chunk of this member's slices. */
-interface OwnChunk {
-  readonly chunk: Chunk;
-  /** By slot, of all other members' nodes: where a contribution lies or was to be read to. */
-  readonly rooms: (number | undefined)[];
-  /** By slot: what is completely here. */
-  readonly here: boolean[];
-  missing: number;
-  published: boolean;
-}
-
-const ASK_MS_MAX = 500;
-/** In a request word: a result is asked for; otherwise node index << 24 | chunk of a contribution. */
+/** In a request word: a result is asked for; otherwise it is arrivals.ts' contributionWord. */
 const RESULT_BIT = 0x8000_0000;
 
 export function createReduction(options: {
@@ -87,18 +70,12 @@ export function createReduction(options: {
   /** Free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
 }): Reduction {
-  const { plan, wire, memory, vectors, rooms } = options;
+  const { plan, wire, memory, vectors } = options;
   const { layout, kernels } = memory;
   const { rank } = wire;
   const nodes = plan.nodes[rank]!;
-  const foreign = foreignNodes(plan, rank);
-  const own: OwnChunk[] = plan.chunks[rank]!.map((chunk) => ({
-    chunk,
-    rooms: new Array<number | undefined>(foreign.length).fill(undefined),
-    here: new Array<boolean>(foreign.length).fill(false),
-    missing: foreign.length,
-    published: false,
-  }));
+  const arrivals = createArrivals(options);
+  const asking = createAsking(wire);
   const peers: Peer[] = plan.chunks.map((chunks, peer) => ({
     rank: peer,
     chunks,
@@ -106,10 +83,6 @@ export function createReduction(options: {
     resultsBefore: 0,
     sent: 0,
     digest: undefined,
-    heardAt: wire.now(),
-    newsAt: wire.now(),
-    asked: 0,
-    patienceMs: wire.stallMs,
   }));
   /** Starts with the neighbour, so that not everybody talks to rank 0 first. */
   const others = Array.from({ length: wire.ranks - 1 }, (_, i) => peers[(rank + 1 + i) % wire.ranks]!);
@@ -121,7 +94,6 @@ export function createReduction(options: {
   let phase: 'waiting' | 'open' | 'complete' = 'waiting';
   let digest = NO_DIGEST;
   let chunksOpen = chunksTotal;
-  let publishedBefore = 0;
 
   function open(newStep: number): void {
     step = newStep;
@@ -129,22 +101,13 @@ export function createReduction(options: {
     phase = 'waiting';
     digest = NO_DIGEST;
     chunksOpen = chunksTotal;
-    publishedBefore = 0;
-    for (const entry of own) {
-      leaveRooms(entry);
-      entry.here.fill(false);
-      entry.missing = foreign.length;
-      entry.published = false;
-    }
+    arrivals.open();
     for (const peer of peers) {
       peer.results.fill(false);
       peer.resultsBefore = 0;
       peer.sent = 0;
       peer.digest = undefined;
-      peer.heardAt = wire.now();
-      peer.newsAt = wire.now();
-      peer.asked = 0;
-      peer.patienceMs = wire.stallMs;
+      asking.heard(peer.rank);
     }
   }
 
@@ -154,14 +117,12 @@ export function createReduction(options: {
     phase = 'open';
     for (const peer of others) {
       checkDigest(peer);
-      peer.heardAt = wire.now();
-      peer.newsAt = wire.now();
-      peer.asked = 0;
+      asking.begin(peer.rank);
     }
     for (let chunk = 0; chunk < plan.window; chunk++) {
       for (const peer of others) contributeUpTo(peer, chunk + 1);
     }
-    for (const entry of own) finishOwn(entry);
+    for (const entry of arrivals.own) finishOwn(entry);
     finishSum();
   }
 
@@ -186,65 +147,11 @@ export function createReduction(options: {
     wire.sendTo(peer.rank, header, vectors.contribution(index, part));
   }
 
-  /** Slot and chunk of a contribution; throws when no plan asks for it. */
-  function placeOf(header: Header): {
-    readonly slot: number;
-    readonly entry: OwnChunk;
-  } {
-    const slot = foreign.findIndex(
-      ({ source, node }) =>
-        source === header.source && node.first === header.shardFirst && node.size === header.shardCount,
-    );
-    const entry = own[header.chunk];
-    const fits =
-      slot >= 0 &&
-      entry !== undefined &&
-      entry.chunk.offset === header.offset &&
-      entry.chunk.count === header.count &&
-      header.encoding === encodingOf(foreign[slot]!.node, plan);
-    if (!fits)
-      throw new FleetError(
-        'invalidArgument',
-        `${wire.nameOf(header.source)} contributed what no plan asks for`,
-      );
-    return { slot, entry };
-  }
-
-  function place(header: Header): Place {
-    return header.kind === 'contribution' ? placeContribution(header) : placeResult(header);
-  }
-
-  function placeContribution(header: Header): Place {
-    const { slot, entry } = placeOf(header);
-    if (entry.published || entry.here[slot]) {
-      wire.stats.duplicates++;
-      return 'skip';
-    }
-    return roomFor(entry, slot, header);
-  }
-
-  /** The room used last first, because it is still in the processor's cache; one that was read to in vain, again. */
-  function roomFor(entry: OwnChunk, slot: number, { encoding, count }: Header): Place {
-    const at = entry.rooms[slot] ?? rooms.pop();
-    if (at === undefined)
-      throw new FleetError('resourceExhausted', 'more contributions came than the window lets members send');
-    entry.rooms[slot] = at;
-    const bytes = encodedBytes(encoding, count);
-    // Of a ragged end float32 alone travels without its padding, which the kernels read.
-    if (encoding === 'none') memory.bytes(at + bytes, padded(count) * 4 - bytes).fill(0);
-    return memory.bytes(at, bytes);
-  }
-
   function takeContribution(header: Header): void {
-    const { slot, entry } = placeOf(header);
-    if (entry.published || entry.here[slot]) {
-      wire.stats.duplicates++;
-      return;
-    }
-    entry.here[slot] = true;
-    entry.missing--;
+    const entry = arrivals.take(header);
+    if (entry === undefined) return;
     const peer = peers[header.source]!;
-    heard(peer);
+    asking.heard(peer.rank);
     peer.digest = header.digest;
     if (phase !== 'open') return;
     checkDigest(peer);
@@ -257,30 +164,18 @@ export function createReduction(options: {
     if (entry.missing > 0 || entry.published) return;
     const { chunk } = entry;
     const { offset, count } = chunk;
-    const received: Leaf[] = foreign.map(({ node }, slot) => ({
-      node,
-      encoding: encodingOf(node, plan),
-      at: entry.rooms[slot]!,
-    }));
     sumRoot({
       kernels,
-      leaves: [...vectors.leaves(chunk), ...received],
+      leaves: [...vectors.leaves(chunk), ...arrivals.leaves(entry)],
       shards: plan.shards,
       count: padded(count),
       into: layout.sum + offset * 4,
       scratch: layout.scratch,
     });
     const data = vectors.publish(chunk);
-    entry.published = true;
-    leaveRooms(entry);
-    wire.sendAll(resultHeader(own.indexOf(entry), chunk), data);
+    arrivals.publish(entry);
+    wire.sendAll(resultHeader(entry.index, chunk), data);
     chunksOpen--;
-    while (own[publishedBefore]?.published) publishedBefore++;
-  }
-
-  function leaveRooms(entry: OwnChunk): void {
-    for (const at of entry.rooms) if (at !== undefined) rooms.push(at);
-    entry.rooms.fill(undefined);
   }
 
   const resultHeader = (chunk: number, { offset, count }: Chunk): Header =>
@@ -324,7 +219,7 @@ export function createReduction(options: {
         padded(range.count),
       );
     peer.results[header.chunk] = true;
-    heard(peer);
+    asking.heard(peer.rank);
     while (peer.results[peer.resultsBefore]) peer.resultsBefore++;
     contributeUpTo(peer, peer.resultsBefore + plan.window);
     chunksOpen--;
@@ -355,7 +250,7 @@ export function createReduction(options: {
     for (const word of wordsOf(data)) {
       if ((word & RESULT_BIT) !== 0) {
         const chunk = word & ~RESULT_BIT;
-        const entry = own[chunk];
+        const entry = arrivals.own[chunk];
         if (!entry?.published) continue;
         wire.stats.resends++;
         wire.sendTo(peer.rank, resultHeader(chunk, entry.chunk), vectors.published(entry.chunk));
@@ -372,38 +267,20 @@ export function createReduction(options: {
 
   function askMissing(): void {
     if (phase !== 'open') return;
-    const now = wire.now();
     for (const peer of others) {
-      if (now - peer.heardAt < peer.patienceMs) continue;
-      const words = [...missingContributions(peer), ...missingResults(peer)];
+      if (!asking.isDue(peer.rank)) continue;
+      const words = [...arrivals.missingFrom(peer.rank), ...missingResults(peer)];
       if (words.length === 0) continue;
-      peer.heardAt = now;
-      peer.patienceMs = Math.max(wire.stallMs, Math.min(ASK_MS_MAX, peer.patienceMs * 2));
+      asking.asked(peer.rank);
       wire.stats.nacks++;
       wire.asked(peer.rank);
-      peer.asked++;
       wire.sendTo(peer.rank, wire.header('missing', step), encodeWords(words));
     }
   }
 
   function waitedFor(other: number): { ms: number; asked: number } | undefined {
-    const { newsAt, asked } = peers[other]!;
-    const isMissing = phase === 'open' && missingContributions(peers[other]!).length > 0;
-    return isMissing ? { ms: wire.now() - newsAt, asked } : undefined;
-  }
-
-  /** Only what the peer's window lets it have sent, at most a window of chunks. */
-  function missingContributions(peer: Peer): number[] {
-    const words: number[] = [];
-    const end = Math.min(own.length, publishedBefore + plan.window);
-    for (let chunk = publishedBefore; chunk < end; chunk++) {
-      foreign.forEach(({ source, index }, slot) => {
-        const entry = own[chunk]!;
-        if (source === peer.rank && !entry.published && !entry.here[slot])
-          words.push(index * 0x100_0000 + chunk);
-      });
-    }
-    return words;
+    const isMissing = phase === 'open' && arrivals.missingFrom(other).length > 0;
+    return isMissing ? asking.waited(other) : undefined;
   }
 
   function missingResults(peer: Peer): number[] {
@@ -414,19 +291,12 @@ export function createReduction(options: {
     return words;
   }
 
-  function heard(peer: Peer): void {
-    peer.heardAt = wire.now();
-    peer.newsAt = wire.now();
-    peer.asked = 0;
-    peer.patienceMs = wire.stallMs;
-  }
-
   return {
     open,
-    end: () => own.forEach(leaveRooms),
+    end: arrivals.leave,
     sum: () => done.promise,
     start,
-    place,
+    place: (header) => (header.kind === 'contribution' ? arrivals.place(header) : placeResult(header)),
     take(header, data) {
       if (header.kind === 'contribution') takeContribution(header);
       else if (header.kind === 'result') takeResult(header);
@@ -434,8 +304,7 @@ export function createReduction(options: {
     },
     askMissing,
     waitedFor,
-    hasGivenAll: () =>
-      publishedBefore === own.length && others.every(({ sent, chunks }) => sent === chunks.length),
+    hasGivenAll: () => arrivals.isPublished() && others.every(({ sent, chunks }) => sent === chunks.length),
     fail: (error) => done.reject(error),
   };
 }

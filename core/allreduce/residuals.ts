@@ -33,6 +33,24 @@ export function createResidualStore(): ResidualStore {
   };
 }
 
+/** Copies of what a generation leaves to the next. The open step may yet turn out complete elsewhere: then what it left here counts. */
+export function residualsLeft(left: {
+  readonly shards: Iterable<number>;
+  /** The open step. */
+  readonly step: number;
+  /** This member has given all that the others need to end it. */
+  readonly complete: boolean;
+  readonly of: (shard: number, when: 'open' | 'next') => Float32Array;
+}): Residual[] {
+  const { step, complete, of } = left;
+  return [...left.shards].flatMap((shard) => {
+    const open = { shard, step, values: Float32Array.from(of(shard, 'open')) };
+    return complete
+      ? [open, { shard, step: step + 1, values: Float32Array.from(of(shard, 'next')) }]
+      : [open];
+  });
+}
+
 /** Shards and steps of what somebody has: three words each, the step in two. */
 export function encodeInventory(residuals: readonly Residual[]): number[] {
   return residuals.flatMap(({ shard, step }) => [shard, Math.floor(step / 2 ** 32), step >>> 0]);

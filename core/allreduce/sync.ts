@@ -110,6 +110,8 @@ export function createSync(options: {
     const known = standings.get(source);
     if (known === undefined || round > known.round)
       standings.set(source, { round, step, digest, inventory: decodeInventory(words.slice(count)) });
+    // Loading a state may take this member long, during which the others are to know that it is there.
+    if (mine === undefined || round > mine.round) wire.sendTo(source, wire.header('here', step));
     if (mine === undefined) return;
     agreeIfComplete();
     if (round <= mine.round && !words.slice(0, count).includes(wire.rank)) sayHello(source);

@@ -3,9 +3,10 @@
 // al., 2022, arXiv:2203.15565): all classes of the batch, then a random choice of the others that depends on (seed, step,
 // shard) alone. What is computed with them is step.ts'.
 
+import { FleetError } from '../errors.ts';
 import { negativeDraws } from '../rng.ts';
 
-/** More classes than a run can have: labels travel as float32. With 29 bits of a draw a key is an exact double. */
+/** More classes than a run with a sharded head can have: labels travel as float32. With 29 bits of a draw a key is an exact double. */
 const PLACES = 2 ** 24;
 
 /** Classes [first, first + count). */
@@ -28,6 +29,21 @@ export interface HeadShape {
 
 /** Statistics of a class shard for each image: maximum, sum of exponents, and the target's logit or 0. */
 export const STATISTICS = 3;
+
+/** Refuses what cannot be cut; the sentence begins with the field. */
+export function assertClassesDivide(classes: number, shards: number): void {
+  const refuse = (what: string): never => {
+    throw new FleetError('invalidArgument', `training.head: ${what}; use head: graph`, {
+      details: { field: 'training.head' },
+    });
+  };
+  // A part of one class has no softmax.
+  if (classes < 2 * shards) refuse(`${classes} classes in ${shards} shards are fewer than two a shard`);
+  if (classes >= PLACES)
+    refuse(
+      `${classes} classes are too many to be cut into shards, whose labels travel as float32; ${PLACES - 1} are possible`,
+    );
+}
 
 /** Sizes differ by at most one. */
 export function classRange(classes: number, shards: number, shard: number): ClassRange {

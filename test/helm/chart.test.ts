@@ -70,6 +70,7 @@ test('wrong values are refused with their path', async () => {
     ['metrics.serviceMonitor.enabled=perhaps', /serviceMonitor\/enabled/],
     ['coordinator.replicas=2', /coordinator.*replicas/s],
     ['nats.enabled=false', /nats\/external\/url/],
+    ['nats.memoryTarget=1Gi', /nats\/memoryTarget/],
     ['worker.nodeSelector.gpu=true', /nodeSelector\/gpu/],
     ['networkPolicy.apiServerCidr=nearby', /apiServerCidr/],
   ];

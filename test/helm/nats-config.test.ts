@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from '@nats-io/transport-node';
-import { findNatsServer } from '../../core/net/nats-binary.ts';
+import { findNatsServer, NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
 import { render } from '../support/helm.ts';
 import { assertNothingLeft, freePort, startProgram } from '../support/processes.ts';
 
@@ -24,7 +24,15 @@ test('a real nats-server takes the rendered configuration, lets the token in and
   writeFileSync(file, text);
   // A token of digits would be read as a number if the chart did not quote it.
   const token = '12345678';
-  const env = { SERVER_NAME: 'pocketfleet-nats-0', TOKEN: token, QUOTED_TOKEN: `"${token}"` };
+  const { GOGC, GOMEMLIMIT } = plainEnvironment(objects);
+  assert.equal(GOGC, NATS_ENVIRONMENT.GOGC, 'as on one machine');
+  const env = {
+    SERVER_NAME: 'pocketfleet-nats-0',
+    TOKEN: token,
+    QUOTED_TOKEN: `"${token}"`,
+    GOGC: GOGC!,
+    GOMEMLIMIT: GOMEMLIMIT!,
+  };
   execFileSync(findNatsServer(), ['-t', '-c', file], { env, stdio: 'pipe' });
 
   const server = startProgram(findNatsServer(), ['-c', file], { env });
@@ -37,9 +45,18 @@ test('a real nats-server takes the rendered configuration, lets the token in and
     await connection.close();
     for (const path of ['/healthz', '/healthz?js-server-only=true', '/healthz?js-enabled-only=true'])
       assert.equal((await fetch(`http://127.0.0.1:${monitor}${path}`)).status, 200, path);
+    const varz = (await (await fetch(`http://127.0.0.1:${monitor}/varz`)).json()) as Record<string, unknown>;
+    assert.equal(varz.gomemlimit, 2 ** 30, 'the memory target reached the runtime');
   } finally {
     await server.stop();
     rmSync(folder, { recursive: true, force: true });
   }
   await assertNothingLeft([server.pid], [port, monitor]);
 });
+
+/** Variables of the broker's container that are said outright. */
+function plainEnvironment(objects: Awaited<ReturnType<typeof render>>): Record<string, string> {
+  const broker = objects.find((o) => o.kind === 'StatefulSet' && o.metadata.name.endsWith('-nats'))!;
+  const { env } = broker.spec.template.spec.containers[0];
+  return Object.fromEntries(env.map(({ name, value }: { name: string; value: string }) => [name, value]));
+}

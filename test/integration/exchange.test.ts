@@ -3,7 +3,13 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { createExchange, type Faults, type State, type Suspect } from '../../core/allreduce/exchange.ts';
+import {
+  createExchange,
+  type Exchange,
+  type Faults,
+  type State,
+  type Suspect,
+} from '../../core/allreduce/exchange.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
@@ -191,6 +197,35 @@ test('a member that answers and does not contribute is told as idle; gone, it is
     replicas[1]!.close();
     await until(() => told.length > 1, 'it is suspected of more', 20_000);
     assert.deepEqual(told.slice(1), ['0: 1 silent']);
+  });
+});
+
+test('a member that is there and has not come to the agreement yet is not taken for silent', async () => {
+  const told: string[] = [];
+  const onSuspects = (rank: number, suspects: readonly Suspect[]) =>
+    told.push(`${rank}: ${suspects.map((suspect) => `${suspect.rank} ${suspect.kind}`).join()}`);
+  let hellos = 0;
+  const faults = (rank: number): Faults => {
+    return ({ direction, kind }) => {
+      if (rank === 1 && direction === 'receive' && kind === 'hello') hellos++;
+      return 'pass';
+    };
+  };
+  const starts = [-1, -1].map((step) => ({ step, state: zeroState(0) }));
+  await gang({ counts: [1, 1], elements: 5_000, starts, faults, onSuspects }, async (replicas) => {
+    const [first, second] = replicas.map(({ exchange }) => exchange) as [Exchange, Exchange];
+    /** The first member says hello more often than it takes to suspect somebody; only then the second one comes. */
+    const meet = async (standing: Parameters<Exchange['sync']>[0]) => {
+      hellos = 0;
+      const early = first.sync(standing);
+      await until(() => hellos >= 8, 'the second member was asked again and again', 20_000);
+      return Promise.all([early, second.sync(standing)]);
+    };
+    for (const { step } of await meet(WITHOUT_STATE)) assert.equal(step, -1);
+    // As if the second member took long to load its first state.
+    for (const { step } of await meet({ step: 0, digest: digest64(new Float32Array(1)) }))
+      assert.equal(step, 0);
+    assert.deepEqual(told, []);
   });
 });
 

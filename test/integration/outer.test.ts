@@ -170,3 +170,15 @@ test('with int8 and for a student of a teacher, the bytes do not depend on who t
   assert.equal(two.weightsDigest, one.weightsDigest);
   assert.notEqual(two.weightsDigest, alone.weightsDigest);
 });
+
+test('within a round the fleet shows how far it has got, and counts none of it as committed', async () => {
+  const id = await submitted(spec('seen', { sync: '{ kind: outer, every: 10 }' }));
+  const inside = runIn(
+    await fleet.until((s) => (runIn(s, id)?.openRoundSteps ?? 0) > 0, 'a step within a round'),
+    id,
+  )!;
+  assert.equal(inside.step % 10, 0, 'rounds end with the epochs');
+  assert.ok(inside.openRoundSteps <= 10);
+  const done = await fleet.finished(id);
+  assert.deepEqual([done.step, done.openRoundSteps], [30, 0]);
+});

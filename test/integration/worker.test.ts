@@ -91,7 +91,7 @@ test('a hello names a device that was proved, and where metrics are had', async 
   assert.equal(hello.device?.kind, 'cpu');
   assert.match(
     hello.device?.deviceClass ?? '',
-    /^cpu\/[a-z0-9_]+\/[^/]+\/threads=1\/tf=2\.\d+\.\d+\/onednn=1$/,
+    /^cpu\/[a-z0-9_]+\/[^/]+\/threads=1\/tf=2\.\d+\.\d+\/onednn=1\/kernels=[0-9a-f]{8}$/,
   );
   assert.equal(hello.slots, 4);
   assert.deepEqual(hello.leases, []);

@@ -196,6 +196,7 @@ function progressAt(lease: Assign, spec: RunSpec, step: number) {
     runId: lease.runId,
     generation: lease.generation,
     waitingForStage: 0,
+    openRoundSteps: 0,
     point: {
       step,
       epoch: 0,

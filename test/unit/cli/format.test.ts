@@ -6,6 +6,7 @@ import {
   formatCount,
   formatPercent,
   formatSeconds,
+  formatSteps,
 } from '../../../coordinator/cli/format.ts';
 import { toJson } from '../../../coordinator/cli/output.ts';
 import { cellText } from '../../../coordinator/cli/results.ts';
@@ -17,6 +18,8 @@ test('counts, shares, times and sizes read as people write them', () => {
   assert.equal(formatSeconds(9.4), '9 s');
   assert.equal(formatSeconds(185), '3 min 05 s');
   assert.equal(formatSeconds(7620), '2 h 07 min');
+  assert.equal(formatSteps({ step: 480, openRoundSteps: 0, stepsTotal: 2000 }), '480/2,000');
+  assert.equal(formatSteps({ step: 480, openRoundSteps: 37, stepsTotal: 2000 }), '480+37/2,000');
   assert.equal(formatBytes(1536), '1.5 KiB');
   assert.equal(formatBytes(12), '12 B');
 });

@@ -49,6 +49,7 @@ export const run = (some: Partial<Run> = {}): Run => ({
   deviceClass: 'cpu',
   specJson: '{"training":{"epochs":8}}',
   remainingSeconds: 65,
+  openRoundSteps: 0,
   ...some,
 });
 

@@ -81,6 +81,8 @@ test('who was convicted gets no place for as long as it held its gang up, twice 
   const board = createSuspicionBoard({ now: () => now, heartbeatIntervalMs: 500 });
   const connected = new Set(['a', 'b']);
   const happen = () => {
+    board.heard('b', says([]).said);
+    now += 1_500;
     board.heard('a', says(['b']).said);
     board.heard('b', says([]).said);
     assert.deepEqual(
@@ -107,8 +109,31 @@ test('who was convicted gets no place for as long as it held its gang up, twice 
 test('who has not been heard for two heartbeats complains of nobody', () => {
   let now = 0;
   const board = createSuspicionBoard({ now: () => now, heartbeatIntervalMs: 500 });
+  board.heard('b', says([]).said);
+  now = 1_500;
   board.heard('a', says(['b']).said);
   board.heard('b', says([]).said);
-  now = 1_001;
+  now = 2_501;
   assert.deepEqual(board.judge([two]), []);
+});
+
+test('who has only just joined is not convicted of the time before it came', () => {
+  let now = 0;
+  const board = createSuspicionBoard({ now: () => now, heartbeatIntervalMs: 500 });
+  board.heard('b', [{ ...says([]).said[0]!, inExchange: false }]);
+  now = 5_000;
+  board.heard('a', says(['b']).said);
+  board.heard('b', says([]).said);
+  assert.deepEqual(board.judge([two]), [], 'a said it before b came');
+  now = 5_500;
+  board.heard('a', says([]).said);
+  board.heard('b', says([]).said);
+  assert.deepEqual(board.judge([two]), []);
+  now = 6_500;
+  board.heard('a', says(['b']).said);
+  assert.deepEqual(
+    board.judge([two]).map(({ workerId }) => workerId),
+    ['b'],
+    'what is said now is of the time since',
+  );
 });

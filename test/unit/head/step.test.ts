@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { classRange, placesOf, STATISTICS, sampleClasses, sampledCount } from '../../../core/head/classes.ts';
+import { FleetError } from '../../../core/errors.ts';
+import {
+  assertClassesDivide,
+  classRange,
+  placesOf,
+  STATISTICS,
+  sampleClasses,
+  sampledCount,
+} from '../../../core/head/classes.ts';
 import { putRows, takeRows, updateRows } from '../../../core/head/rows.ts';
 import { headGradients, headStatistics } from '../../../core/head/step.ts';
 import { arcfaceLoss } from '../../../core/loss/arcface.ts';
@@ -294,4 +302,26 @@ test('rows taken from a kernel and put back are the kernel', () => {
     putRows({ kernel: back, rows, classes: 37, range });
   }
   assert.deepEqual(back, kernel);
+});
+
+test('classes that cannot be cut into shards, or whose labels float32 cannot tell apart, are refused with the field', () => {
+  const refusalOf = (classes: number, shards: number) => {
+    try {
+      assertClassesDivide(classes, shards);
+      return undefined;
+    } catch (caught) {
+      assert.ok(caught instanceof FleetError);
+      assert.deepEqual([caught.code, caught.details.field], ['invalidArgument', 'training.head']);
+      return caught.message;
+    }
+  };
+  assert.equal(refusalOf(16, 8), undefined);
+  assert.match(refusalOf(15, 8)!, /^training\.head: 15 classes in 8 shards are fewer than two a shard/);
+  // 2^24 + 1 is the first that float32 takes for another.
+  assert.equal(Math.fround(2 ** 24 + 1), 2 ** 24);
+  assert.equal(refusalOf(2 ** 24 - 1, 8), undefined);
+  assert.match(
+    refusalOf(2 ** 24, 8)!,
+    /^training\.head: 16777216 classes are too many .* 16777215 are possible/,
+  );
 });

@@ -87,6 +87,7 @@ const contextOf = (member: {
   clock: systemClock,
   signal: member.signal ?? new AbortController().signal,
   onBoundary: async () => undefined,
+  onRoundStep: () => undefined,
 });
 
 /** Trains to the end with a member for each part of the shards; returns digests after each round. */
@@ -154,6 +155,76 @@ test('a round that another generation interrupts goes on where its shards are, w
   assert.ok(times.images >= 32 - 16 && times.images <= 32 - 4, `${times.images} images were computed again`);
   assert.equal(expected.times.images, 32);
 });
+
+test('a round tells how far all shards of the member have got, step by step', async () => {
+  const told: number[] = [];
+  const context = contextOf({ shards: all, sum: createSum() });
+  const taken = () => Math.min(...all.map((shard) => context.inner.of(shard, context.replica).steps));
+  await trainRound({
+    ...context,
+    onRoundStep: (steps) => {
+      assert.equal(steps, taken());
+      told.push(steps);
+    },
+  });
+  assert.equal(told.length, 4 * V, 'once for each step of each shard');
+  assert.deepEqual(
+    told,
+    told.toSorted((a, b) => a - b),
+  );
+  assert.equal(told.at(-1), 4);
+  assert.equal(context.replica.step, 4);
+});
+
+test('a round waits for data whenever no shard has any, whichever it waits for, and not while one computes', async () => {
+  let nowMs = 0;
+  const clock = { ...systemClock, monotonic: () => nowMs };
+  const firstDone = createDeferred<void>();
+  const late = {
+    ...loader,
+    // The second shard has its first batch 1000 ms after the first one is through its round; while the first computes time passes too.
+    batch: async (request: Parameters<typeof loader.batch>[0]) => {
+      const batch = await loader.batch(request);
+      if (request.shard === 1 && request.step === 0) {
+        await firstDone.promise;
+        nowMs += 1000;
+      }
+      return batch;
+    },
+  };
+  const passing = {
+    ...compute,
+    apply: (...given: Parameters<typeof compute.apply>) => {
+      nowMs += 10;
+      return compute.apply(...given);
+    },
+    difference: (...given: Parameters<typeof compute.difference>) => {
+      firstDone.resolve();
+      return compute.difference(...given);
+    },
+  };
+  const alone = {
+    ...contextOf({ shards: [0, 1], sum: createPair() }),
+    clock,
+    loader: late,
+    compute: passing,
+  };
+  const { times } = await trainRound(alone);
+  assert.equal(times.data, 1);
+});
+
+/** A gang in which the other member contributes zeros at once. */
+function createPair(): ReturnType<typeof createSum> {
+  const sum = createSum();
+  const zeros = new Map([2, 3].map((shard) => [shard, new Float32Array(layout.vectorCount)] as const));
+  return {
+    ...sum,
+    reduce(round, own, options) {
+      void sum.reduce(round, zeros, options);
+      return sum.reduce(round, own, options);
+    },
+  };
+}
 
 test('a round whose checkpoint cannot be stored stops before it is summed', async () => {
   const sum = createSum();

@@ -126,6 +126,11 @@ export interface Run {
   deviceClass: string;
   specJson: string;
   remainingSeconds: number;
+  /**
+   * With outer steps: how far the open round has got beyond `step`, on the worker that reports. Not committed: whoever is lost may
+   * take some of them along.
+   */
+  openRoundSteps: number;
 }
 
 /** 10-fold verification, reference: pair accuracy of flip-augmented embeddings. */
@@ -1636,6 +1641,7 @@ function createBaseRun(): Run {
     deviceClass: "",
     specJson: "",
     remainingSeconds: 0,
+    openRoundSteps: 0,
   };
 }
 
@@ -1718,6 +1724,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.remainingSeconds !== 0) {
       writer.uint32(209).double(message.remainingSeconds);
+    }
+    if (message.openRoundSteps !== 0) {
+      writer.uint32(217).double(message.openRoundSteps);
     }
     return writer;
   },
@@ -1943,6 +1952,14 @@ export const Run: MessageFns<Run> = {
             message.remainingSeconds = reader.double();
             continue;
           }
+          case 27: {
+            if (tag !== 217) {
+              break;
+            }
+
+            message.openRoundSteps = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2031,6 +2048,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.remaining_seconds)
         ? globalThis.Number(object.remaining_seconds)
         : 0,
+      openRoundSteps: isSet(object.openRoundSteps)
+        ? globalThis.Number(object.openRoundSteps)
+        : isSet(object.open_round_steps)
+        ? globalThis.Number(object.open_round_steps)
+        : 0,
     };
   },
 
@@ -2114,6 +2136,9 @@ export const Run: MessageFns<Run> = {
     if (message.remainingSeconds !== 0) {
       obj.remainingSeconds = floatToJson(message.remainingSeconds);
     }
+    if (message.openRoundSteps !== 0) {
+      obj.openRoundSteps = floatToJson(message.openRoundSteps);
+    }
     return obj;
   },
 
@@ -2150,6 +2175,7 @@ export const Run: MessageFns<Run> = {
     message.deviceClass = object.deviceClass ?? "";
     message.specJson = object.specJson ?? "";
     message.remainingSeconds = object.remainingSeconds ?? 0;
+    message.openRoundSteps = object.openRoundSteps ?? 0;
     return message;
   },
 };

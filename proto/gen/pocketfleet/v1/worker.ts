@@ -116,6 +116,8 @@ export interface RunProgress {
     | undefined;
   /** Set while a student waits for a teacher checkpoint: the teacher's stage it needs. */
   waitingForStage: number;
+  /** With outer steps: steps beyond the point that every shard here has trained in the open round. They are not committed. */
+  openRoundSteps: number;
 }
 
 export interface CheckpointStored {
@@ -1304,7 +1306,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
 };
 
 function createBaseRunProgress(): RunProgress {
-  return { runId: "", generation: 0, point: undefined, waitingForStage: 0 };
+  return { runId: "", generation: 0, point: undefined, waitingForStage: 0, openRoundSteps: 0 };
 }
 
 export const RunProgress: MessageFns<RunProgress> = {
@@ -1320,6 +1322,9 @@ export const RunProgress: MessageFns<RunProgress> = {
     }
     if (message.waitingForStage !== 0) {
       writer.uint32(32).uint32(message.waitingForStage);
+    }
+    if (message.openRoundSteps !== 0) {
+      writer.uint32(41).double(message.openRoundSteps);
     }
     return writer;
   },
@@ -1369,6 +1374,14 @@ export const RunProgress: MessageFns<RunProgress> = {
             message.waitingForStage = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.openRoundSteps = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1395,6 +1408,11 @@ export const RunProgress: MessageFns<RunProgress> = {
         : isSet(object.waiting_for_stage)
         ? globalThis.Number(object.waiting_for_stage)
         : 0,
+      openRoundSteps: isSet(object.openRoundSteps)
+        ? globalThis.Number(object.openRoundSteps)
+        : isSet(object.open_round_steps)
+        ? globalThis.Number(object.open_round_steps)
+        : 0,
     };
   },
 
@@ -1412,6 +1430,9 @@ export const RunProgress: MessageFns<RunProgress> = {
     if (message.waitingForStage !== 0) {
       obj.waitingForStage = Math.round(message.waitingForStage);
     }
+    if (message.openRoundSteps !== 0) {
+      obj.openRoundSteps = floatToJson(message.openRoundSteps);
+    }
     return obj;
   },
 
@@ -1426,6 +1447,7 @@ export const RunProgress: MessageFns<RunProgress> = {
       ? StepPoint.fromPartial(object.point)
       : undefined;
     message.waitingForStage = object.waitingForStage ?? 0;
+    message.openRoundSteps = object.openRoundSteps ?? 0;
     return message;
   },
 };
