@@ -92,15 +92,13 @@ interface Pass {
 }
 
 function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
+  const block = pass.fusion.separable.get(index);
+  if (block !== undefined) return runSeparable(pass, block, index);
   switch (layer.kind) {
     case 'conv':
     case 'depthwise':
     case 'linear':
       return runWeighted(pass, layer, index);
-    case 'batchNorm': {
-      const block = pass.fusion.separable.get(index);
-      if (block !== undefined) return runSeparable(pass, block, index);
-    }
   }
   const inputs = layer.inputs.map((input) => outputOf(pass, input));
   const x = inputs[0] as Tensor;

@@ -4,7 +4,7 @@
 // in PocketNet S). And which layers read the same map, so that their common work is done once: PReLUs run together, equal
 // pools are one. Pure: forward.ts executes what is decided here.
 
-import type { LayerGraph, Term } from './network.ts';
+import type { LayerGraph, SearchLayer, Term } from './network.ts';
 
 export interface Fusion {
   /** Pointwise convolution -> the depthwise 1x1 whose scale its kernel takes on, with that one's stride and input. */
@@ -59,11 +59,7 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
     const before = network.layers[input];
     if (
       !inBlock.has(index) &&
-      layer.kind === 'conv' &&
-      layer.kernel === 1 &&
-      layer.stride === 1 &&
-      layer.padding === 0 &&
-      layer.groups === 1 &&
+      isPointwise(layer) &&
       before?.kind === 'depthwise' &&
       before.kernel === 1 &&
       before.padding === 0
@@ -97,14 +93,20 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
   };
 }
 
+const isPointwise = (layer: SearchLayer): boolean =>
+  layer.kind === 'conv' &&
+  layer.kernel === 1 &&
+  layer.stride === 1 &&
+  layer.padding === 0 &&
+  layer.groups === 1;
+
 function separableBlocks(network: LayerGraph, consumers: readonly number[]): Map<number, Separable> {
   const found = new Map<number, Separable>();
   network.layers.forEach((norm, index) => {
     if (norm.kind !== 'batchNorm') return;
     const [pointwise = -1] = norm.inputs;
     const product = network.layers[pointwise];
-    if (product?.kind !== 'conv' || product.kernel !== 1 || product.stride !== 1) return;
-    if (product.padding !== 0 || product.groups !== 1) return;
+    if (product === undefined || !isPointwise(product)) return;
     const [depthwise = -1] = product.inputs;
     const window = network.layers[depthwise];
     if (window?.kind !== 'depthwise' || window.padding >= window.kernel) return;

@@ -23,17 +23,11 @@ defineKernel({
   name: BATCH_NORM,
   forward: ({ x, scale, offset }, { epsilon }) => {
     const inputs = { x: x!, scale: scale!, offset: offset!, epsilon: Number(epsilon) };
-    if (hasOwnKernels()) return ownBatchNorm(inputs);
     return nativeBackend().binding.isUsingGpuDevice() ? fusedBatchNorm(inputs) : pairwiseBatchNorm(inputs);
   },
   saveInputs: ['x', 'scale'],
   saveOutputs: [false, false, false, true, true, true],
   gradient: ([dy], [x, scale, ...reserved], { epsilon }) => {
-    if (hasOwnKernels()) {
-      const [mean, inverse] = reserved;
-      const own = execute('FleetBatchNormGrad', [], [dy!, x!, scale!, mean!, inverse!], 3);
-      return { x: own[0]!, scale: own[1]!, offset: own[2]! };
-    }
     const [dx, dScale, dOffset, ...unused] = execute(
       'FusedBatchNormGradV3',
       normAttributes(Number(epsilon), true),
@@ -45,16 +39,21 @@ defineKernel({
   },
 });
 
-/** One pass for the statistics and one for the result, where the library's kernels need more and round worse. */
-function ownBatchNorm({ x, scale, offset, epsilon }: NormInputs): Tensor[] {
-  const [y, mean, variance, inverse] = execute(
-    'FleetBatchNorm',
-    [attr.float('epsilon', epsilon)],
-    [x, scale, offset],
-    4,
-  ) as [Tensor, Tensor, Tensor, Tensor];
-  return [y, mean, variance, tf.clone(mean), inverse, tf.tensor1d([], 'float32')];
-}
+export const OWN_BATCH_NORM = 'FleetOwnBatchNorm';
+
+// Outputs: y, batch mean, unbiased batch variance, and 1 / deviation. One pass for the statistics and one for the result, where the
+// library's kernels need more and round worse.
+defineKernel({
+  name: OWN_BATCH_NORM,
+  forward: ({ x, scale, offset }, { epsilon }) =>
+    execute('FleetBatchNorm', [attr.float('epsilon', Number(epsilon))], [x!, scale!, offset!], 4),
+  saveInputs: ['x', 'scale'],
+  saveOutputs: [false, true, false, true],
+  gradient: ([dy], [x, scale, mean, inverse]) => {
+    const [dx, dScale, dOffset] = execute('FleetBatchNormGrad', [], [dy!, x!, scale!, mean!, inverse!], 3);
+    return { x: dx!, scale: dScale!, offset: dOffset! };
+  },
+});
 
 interface NormInputs {
   readonly x: Tensor;
@@ -139,7 +138,7 @@ tf.registerKernel({
 
 /** [y, batch mean, unbiased batch variance, ...reserved] of a map [N, H, W, C]. */
 export const nativeBatchNorm = (x: Tensor, scale: Tensor, offset: Tensor, epsilon: number): Tensor[] =>
-  runKernel(BATCH_NORM, { x, scale, offset }, { epsilon });
+  runKernel(hasOwnKernels() ? OWN_BATCH_NORM : BATCH_NORM, { x, scale, offset }, { epsilon });
 
 export const nativeBatchNormEval = (
   inputs: { x: Tensor; scale: Tensor; offset: Tensor; mean: Tensor; variance: Tensor },

@@ -42,13 +42,13 @@ float* Call::output(int index, const std::vector<int>& shape) {
   return static_cast<float*>(TF_TensorData(tensor));
 }
 
-std::vector<const float*> Call::summands(int from, const std::vector<int>& shape) {
-  std::vector<const float*> found;
+Summands Call::summands(int from, const std::vector<int>& shape) {
+  Summands found;
   for (int index = from; ok() && index < TF_NumInputs(context_); index++) {
     const Input map = input(index);
     if (ok() && map.shape != shape)
       refuse("a map " + shapeText(map.shape) + " cannot be added to one of " + shapeText(shape));
-    found.push_back(map.values);
+    found.maps.push_back(map.values);
   }
   return found;
 }

@@ -6,8 +6,20 @@
 #include <vector>
 
 #include "kernel-api.h"
+#include "shape.h"
 
 namespace fleet {
+
+/** Maps that are to be added to a result: the first while it is written, the others after. */
+struct Summands {
+  std::vector<const float*> maps;
+  /** The first one from `offset` on, or null. */
+  const float* first(size_t offset) const { return maps.empty() ? nullptr : maps[0] + offset; }
+  /** Adds the others to `floats` of the result from `offset` on. */
+  void addOthers(const Kernels& kernels, size_t offset, size_t floats, float* result) const {
+    for (size_t map = 1; map < maps.size(); map++) kernels.add(floats, maps[map] + offset, result + offset);
+  }
+};
 
 /** One call: its tensors, which are given back when it ends, and the first error. */
 class Call {
@@ -28,7 +40,7 @@ class Call {
   Input input(int index);
   float* output(int index, const std::vector<int>& shape);
   /** Maps from input `from` on that are to be added to one of this shape. */
-  std::vector<const float*> summands(int from, const std::vector<int>& shape);
+  Summands summands(int from, const std::vector<int>& shape);
 
  private:
   TF_OpKernelContext* context_;

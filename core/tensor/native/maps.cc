@@ -112,8 +112,8 @@ void preluGradient(void*, TF_OpKernelContext* context) {
   forEach(map.images, Order::firstFirst, [&](int image) {
     const size_t at = image * size;
     kernels.preluGradient(map.pixels, map.channels, x.values + at, dy.values + at, slope.values,
-                          before.empty() ? nullptr : before[0] + at, dx + at, parts + part * image);
-    for (size_t more = 1; more < before.size(); more++) kernels.add(size, before[more] + at, dx + at);
+                          before.first(at), dx + at, parts + part * image);
+    before.addOthers(kernels, at, size, dx);
   });
   for (int image = 1; image < map.images; image++) kernels.add(map.channels, parts + part * image, parts);
   std::memcpy(dSlope, parts, sizeof(float) * map.channels);

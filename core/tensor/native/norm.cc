@@ -21,13 +21,9 @@ const Moments& BatchMoments::joined() {
   for (size_t i = 1; i < images.size(); i++) {
     const Moments& part = images[i];
     if (part.count == 0) continue;
-    const double whole = all.count + part.count;
-    for (int c = 0; c < channels; c++) {
-      const double off = part.mean[c] - all.mean[c];
-      all.mean[c] += off * part.count / whole;
-      all.deviation[c] += part.deviation[c] + off * off * all.count * part.count / whole;
-    }
-    all.count = whole;
+    for (int c = 0; c < channels; c++)
+      join(all.mean[c], all.deviation[c], all.count, part.mean[c], part.deviation[c], part.count);
+    all.count += part.count;
   }
   return all;
 }

@@ -105,8 +105,8 @@ void separable(void* kernel, TF_OpKernelContext* context) {
                            mean, variance, inverse);
   forEach(block.images, Order::lastFirst, [&](int image) {
     kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
-                      added.empty() ? nullptr : added[0] + image * to, y + image * to);
-    for (size_t more = 1; more < added.size(); more++) kernels.add(to, added[more] + image * to, y + image * to);
+                      added.first(image * to), y + image * to);
+    added.addOthers(kernels, image * to, to, y);
   });
 }
 
@@ -149,9 +149,8 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
     float* own = parts + part * image;
     WeightGradients gradients{own, own + in, own + in + tapFloats};
     kernels.backward(block, weights, norm.gradient, x.values + image * from, z.values + image * to,
-                     dy.values + image * to, before.empty() ? nullptr : before[0] + image * from, dx + image * from,
-                     gradients, scratch);
-    for (size_t more = 1; more < before.size(); more++) kernels.add(from, before[more] + image * from, dx + image * from);
+                     dy.values + image * to, before.first(image * from), dx + image * from, gradients, scratch);
+    before.addOthers(kernels, image * from, from, dx);
   });
   for (int image = 1; image < block.images; image++) kernels.add(part, parts + part * image, parts);
   unpack(dSlope, parts, 1, block.in, in);

@@ -37,6 +37,14 @@ struct Moments {
   double* deviation; // [out]
 };
 
+/** Joins one channel of a part with what is there; `count` and `part` are numbers of pixels. */
+inline void join(double& mean, double& deviation, double count, double partMean, double partDeviation, double part) {
+  const double off = partMean - mean;
+  const double whole = count + part;
+  mean += off * part / whole;
+  deviation += partDeviation + off * off * count * part / whole;
+}
+
 /** dz = slope dy + curve (z - mean) + shift: the gradient of a batch norm, all [out] and padded. */
 struct NormGradient {
   const float* mean;
