@@ -3,17 +3,19 @@
 // state that several edges read. Pure, from recording to recording: the same additions in the same order, so the same bits.
 
 import { liveNodes } from './graph.ts';
-import type { Edge, RecordedNode, Recording } from './record.ts';
+import type { Edge, OperationNode, RecordedNode, Recording } from './record.ts';
 
-type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
-
-/** Operations that take maps to be added to their first output behind their own inputs, counted by attribute N. */
-const ADDS = new Set(['FleetSeparable', 'FleetSeparableGrad', 'FleetPreluGrad']);
+/** Operations that take maps to be added to one of their outputs, this one, behind all other inputs, counted by attribute N. */
+const ADDS = new Map([
+  ['FleetSeparable', 0],
+  ['FleetSeparableGrad', 5],
+  ['FleetPreluGrad', 1],
+]);
 
 export function foldSums(recording: Recording): Recording {
   const live = liveNodes(recording);
   const nodes: RecordedNode[] = [...recording.nodes];
-  const readers = readerCounts(recording, live);
+  const readers = new Map([...readersOf(recording)].map(([name, { length }]) => [name, length]));
   /** What stands for the result of a sum that is gone. */
   const replaced = new Map<number, Edge>();
   const resolve = (edge: Edge): Edge => replaced.get(edge.node) ?? edge;
@@ -26,26 +28,19 @@ export function foldSums(recording: Recording): Recording {
     // Of two terms the later one can wait for the other; the earlier may be what the later is made from.
     const [earlier, later] = a.node < b.node ? [a, b] : [b, a];
     const maker = nodes[later.node];
-    if (
-      maker?.kind !== 'operation' ||
-      !ADDS.has(maker.op) ||
-      later.output !== 0 ||
-      earlier.node === later.node
-    )
+    if (maker?.kind !== 'operation' || ADDS.get(maker.op) !== later.output || earlier.node === later.node)
       return;
-    if (readers.get(`${later.node}:0`) !== 1 || !sameShape(nodes, earlier, later)) return;
+    const name = `${later.node}:${later.output}`;
+    if (readers.get(name) !== 1 || !sameShape(nodes, earlier, later)) return;
     nodes[later.node] = withSummand(maker, earlier);
     replaced.set(index, later);
-    readers.set(`${later.node}:0`, readers.get(`${index}:0`) ?? 0);
+    readers.set(name, readers.get(`${index}:0`) ?? 0);
   });
   return { ...recording, nodes, outputs: recording.outputs.map(resolve) };
 }
 
 function withSummand(maker: OperationNode, summand: Edge): OperationNode {
-  const attributes = maker.attributes.map((attribute) =>
-    attribute.name === 'N' ? { ...attribute, value: Number(attribute.value) + 1 } : attribute,
-  );
-  return { ...maker, attributes, inputs: [...maker.inputs, summand] };
+  return { ...withNumber(maker, 'N', numberOf(maker, 'N') + 1), inputs: [...maker.inputs, summand] };
 }
 
 function sameShape(nodes: readonly RecordedNode[], a: Edge, b: Edge): boolean {
@@ -53,16 +48,39 @@ function sameShape(nodes: readonly RecordedNode[], a: Edge, b: Edge): boolean {
   return left === right;
 }
 
-/** How often each output is read, by `node:output`. */
-function readerCounts(recording: Recording, live: ReadonlySet<number>): Map<string, number> {
-  const counts = new Map<string, number>();
-  const read = ({ node, output }: Edge) => {
+export interface Reader {
+  readonly node: number;
+  /** Place among its inputs; -1 for an output of the recording, whose place `node` is. */
+  readonly input: number;
+}
+
+/** Who reads each output, by `node:output`; what no output needs is left out. */
+export function readersOf(recording: Recording): Map<string, Reader[]> {
+  const live = liveNodes(recording);
+  const readers = new Map<string, Reader[]>();
+  const read = ({ node, output }: Edge, reader: Reader) => {
     const key = `${node}:${output}`;
-    counts.set(key, (counts.get(key) ?? 0) + 1);
+    readers.set(key, [...(readers.get(key) ?? []), reader]);
   };
   recording.nodes.forEach((node, index) => {
-    if (node.kind === 'operation' && live.has(index)) node.inputs.forEach(read);
+    if (node.kind === 'operation' && live.has(index))
+      node.inputs.forEach((edge, input) => {
+        read(edge, { node: index, input });
+      });
   });
-  recording.outputs.forEach(read);
-  return counts;
+  recording.outputs.forEach((edge, node) => {
+    read(edge, { node, input: -1 });
+  });
+  return readers;
 }
+
+/** The operation with one of its attributes, a number, changed. */
+export function withNumber(node: OperationNode, name: string, value: number): OperationNode {
+  const attributes = node.attributes.map((attribute) =>
+    attribute.name === name ? { ...attribute, value } : attribute,
+  );
+  return { ...node, attributes };
+}
+
+export const numberOf = (node: OperationNode, name: string): number =>
+  Number(node.attributes.find((attribute) => attribute.name === name)?.value);

@@ -46,11 +46,12 @@ export const OWN_PRELU = 'FleetOwnPrelu';
 
 defineKernel({
   name: OWN_PRELU,
-  forward: ({ x, slope }) => [executeOne('FleetPrelu', [], [x!, slope!])],
+  forward: ({ x, slope }) => [executeOne('FleetPrelu', [attr.int('parts', 1)], [slope!, x!])],
   saveInputs: ['x', 'slope'],
   gradient: ([dy], [x, slope]) => {
-    // Maps to be added to dx are fold.ts' to give.
-    const [dx, dSlope] = execute('FleetPreluGrad', [attr.int('N', 0)], [dy!, x!, slope!], 2);
+    // Other numbers of maps are fold.ts' to give.
+    const maps = [attr.int('N', 0), attr.int('parts', 1), attr.int('dparts', 1)];
+    const [dSlope, dx] = execute('FleetPreluGrad', maps, [dy!, slope!, x!], 2);
     return { x: dx!, slope: dSlope! };
   },
 });

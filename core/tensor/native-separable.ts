@@ -32,8 +32,9 @@ const windowAttributes = ({ stride, padding, epsilon }: SeparableWindow) => [
   attr.int('stride', stride),
   attr.int('padding', padding),
   attr.float('epsilon', epsilon),
-  // Maps to be added, which fold.ts may give it.
+  // Maps to be added, and maps that x lies in: both fold.ts' to change, as are the maps that dx goes to.
   attr.int('N', 0),
+  attr.int('parts', 1),
 ];
 
 // Outputs: y, batch mean, unbiased batch variance, the map before the norm, and 1 / deviation.
@@ -43,7 +44,7 @@ defineKernel({
     execute(
       'FleetSeparable',
       windowAttributes(attributes as unknown as SeparableWindow),
-      [x!, slope!, depthwise!, pointwise!, scale!, offset!],
+      [slope!, depthwise!, pointwise!, scale!, offset!, x!],
       5,
     ),
   saveInputs: ['x', 'slope', 'depthwise', 'pointwise', 'scale'],
@@ -51,11 +52,11 @@ defineKernel({
   gradient: ([dy], [x, slope, depthwise, pointwise, scale, mean, z, inverse], attributes) => {
     const gradients = execute(
       'FleetSeparableGrad',
-      windowAttributes(attributes as unknown as SeparableWindow),
-      [dy!, x!, slope!, depthwise!, pointwise!, scale!, z!, mean!, inverse!],
+      [...windowAttributes(attributes as unknown as SeparableWindow), attr.int('dparts', 1)],
+      [dy!, slope!, depthwise!, pointwise!, scale!, z!, mean!, inverse!, x!],
       6,
     );
-    const [dx, dSlope, dDepthwise, dPointwise, dScale, dOffset] = gradients as [
+    const [dSlope, dDepthwise, dPointwise, dScale, dOffset, dx] = gradients as [
       Tensor,
       Tensor,
       Tensor,

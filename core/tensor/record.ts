@@ -39,6 +39,8 @@ export type RecordedNode =
       readonly outputs: readonly Value[];
     };
 
+export type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
+
 /** Nodes in an order in which each follows what it reads. */
 export interface Recording {
   readonly nodes: readonly RecordedNode[];

@@ -134,23 +134,20 @@ define('FusedBatchNormGradV3', ({ inputs: [, x, scale] }) => [
   like(scale!, [0]),
 ]);
 define('FleetSeparable', (call) => {
-  const { shape } = first(call);
-  const [kernel, stride, padding] = [
-    call.inputs[2]!.shape[0]!,
-    ...['stride', 'padding'].map((name) => Number(call.attribute(name))),
-  ];
-  const [height, width] = [shape[1]!, shape[2]!].map(
-    (length) => Math.floor((length + 2 * padding! - kernel) / stride!) + 1,
+  const [, depthwise, , scale, , x] = call.inputs;
+  const [images, ...sides] = x!.shape;
+  const [stride, padding] = ['stride', 'padding'].map((name) => Number(call.attribute(name)));
+  const [height, width] = sides.map(
+    (length) => Math.floor((length + 2 * padding! - depthwise!.shape[0]!) / stride!) + 1,
   );
-  const scale = call.inputs[4]!;
-  const map = like(first(call), [shape[0]!, height!, width!, scale.shape[0]!]);
-  return [map, like(scale), like(scale), map, like(scale)];
+  const map = like(x!, [images!, height!, width!, scale!.shape[0]!]);
+  return [map, like(scale!), like(scale!), map, like(scale!)];
 });
-define('FleetSeparableGrad', ({ inputs: [, x, slope, depthwise, pointwise, scale] }) =>
-  [x, slope, depthwise, pointwise, scale, scale].map((input) => like(input!)),
+define('FleetSeparableGrad', ({ inputs: [, slope, depthwise, pointwise, scale, , , , x] }) =>
+  [slope, depthwise, pointwise, scale, scale, x].map((input) => like(input!)),
 );
-define('FleetPrelu', (call) => [like(first(call))]);
-define('FleetPreluGrad', ({ inputs: [, x, slope] }) => [like(x!), like(slope!)]);
+define('FleetPrelu', ({ inputs: [, x] }) => [like(x!)]);
+define('FleetPreluGrad', ({ inputs: [, slope, x] }) => [like(slope!), like(x!)]);
 define('FleetBatchNorm', ({ inputs: [x, scale] }) => [like(x!), like(scale!), like(scale!), like(scale!)]);
 define('FleetBatchNormGrad', ({ inputs: [, x, scale] }) => [like(x!), like(scale!), like(scale!)]);
 define('BiasAddGrad', (call) => [like(first(call), first(call).shape.slice(-1))]);

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <initializer_list>
+#include <memory>
+#include <vector>
 
 #include "shape.h"
 
@@ -33,8 +35,26 @@ struct Buffer {
   }
 };
 
-/** A block through every kernel; `adds`: with maps to add. */
-bool run(const Block& block, bool adds) {
+/** A map in parts, each of them exact. */
+template <class Float>
+struct PartedBuffer {
+  std::vector<std::unique_ptr<Buffer<float>>> buffers;
+  Parts<Float> parts;
+  PartedBuffer(int count, int pixels, int channels) : parts{count, channels / count, {}} {
+    for (int part = 0; part < count; part++) {
+      buffers.emplace_back(new Buffer<float>(static_cast<size_t>(pixels) * parts.channels));
+      parts.maps[part] = buffers.back()->values;
+    }
+  }
+  bool finite() const {
+    for (const auto& buffer : buffers)
+      if (!buffer->finite()) return false;
+    return true;
+  }
+};
+
+/** A block through every kernel; `adds`: with maps to add; x and dx in so many maps. */
+bool run(const Block& block, bool adds, int parts, int dparts) {
   const Kernels& kernels = kernelsFor(block.in, block.out);
   const int in = padTo(block.in, kernels.lanes), out = padTo(block.out, kernels.lanes);
   const size_t taps = static_cast<size_t>(block.kernel) * block.kernel * in, matrix = static_cast<size_t>(in) * out;
@@ -44,7 +64,9 @@ bool run(const Block& block, bool adds) {
 
   Buffer<float> slope(in), depthwise(taps), flipped(taps), pointwise(matrix), transposed(matrix);
   const Weights weights{in, out, slope.values, depthwise.values, flipped.values, pointwise.values, transposed.values};
-  Buffer<float> x(before), dx(before), added(before), z(after), y(after), dy(after);
+  const PartedBuffer<const float> x(parts, block.pixels(), block.in);
+  const PartedBuffer<float> dx(dparts, block.pixels(), block.in);
+  Buffer<float> added(before), z(after), y(after), dy(after);
   Buffer<float> scratch(kernels.scratchSize(block, weights));
 
   Buffer<double> mean(out), deviation(out);
@@ -52,14 +74,14 @@ bool run(const Block& block, bool adds) {
   deviation.fill(0);
   Moments moments{0, mean.values, deviation.values};
   scratch.fill(NAN);
-  kernels.forward(block, weights, x.values, z.values, moments, scratch.values);
+  kernels.forward(block, weights, x.parts, z.values, moments, scratch.values);
   bool good = z.finite() && mean.finite() && deviation.finite();
 
   Buffer<float> centre(out), factor(out), curve(out), shift(out), dSlope(in), dDepthwise(taps), dPointwise(matrix);
   WeightGradients gradients{dSlope.values, dDepthwise.values, dPointwise.values};
   scratch.fill(NAN);
-  kernels.backward(block, weights, {centre.values, factor.values, curve.values, shift.values}, x.values, z.values,
-                   dy.values, adds ? added.values : nullptr, dx.values, gradients, scratch.values);
+  kernels.backward(block, weights, {centre.values, factor.values, curve.values, shift.values}, x.parts, z.values,
+                   dy.values, adds ? added.values : nullptr, dx.parts, gradients, scratch.values);
   good = good && dx.finite() && dSlope.finite() && dDepthwise.finite() && dPointwise.finite();
 
   Buffer<float> scale(block.out), offset(block.out), bend(block.out), move(block.out);
@@ -73,11 +95,12 @@ bool run(const Block& block, bool adds) {
 
   const Kernels& alone = kernelsFor(block.in, block.in);
   Buffer<float> slopes(block.in), slopeSums(2 * block.in);
-  alone.prelu(block.pixels(), block.in, slopes.values, x.values, dx.values);
-  alone.preluGradient(block.pixels(), block.in, x.values, added.values, slopes.values, adds ? added.values : nullptr,
-                      dx.values, slopeSums.values);
-  alone.add(before, x.values, dx.values);
-  return good && y.finite() && sums.finite() && dx.finite() && slopeSums.finite();
+  Buffer<float> activated(before);
+  alone.prelu(block.pixels(), x.parts, slopes.values, activated.values);
+  alone.preluGradient(block.pixels(), x.parts, added.values, slopes.values, adds ? added.values : nullptr, dx.parts,
+                      slopeSums.values);
+  alone.add(before, added.values, activated.values);
+  return good && y.finite() && sums.finite() && dx.finite() && slopeSums.finite() && activated.finite();
 }
 
 }  // namespace
@@ -95,7 +118,10 @@ int main() {
               Block block{1, height, width, in, 0, 0, out, kernel, stride, padding, 1e-5f};
               block.outHeight = (height + 2 * padding - kernel) / stride + 1;
               block.outWidth = (width + 2 * padding - kernel) / stride + 1;
-              if (!run(block, shapes % 2 == 1)) {
+              // Whole, in two and in four parts, x and dx alike or one of them whole.
+              const int most = in % 4 == 0 ? 4 : in % 2 == 0 ? 2 : 1, parts = shapes / 2 % 3 == 0 ? 1 : most;
+              const int dparts = shapes / 2 % 3 == 1 ? 1 : most;
+              if (!run(block, shapes % 2 == 1, parts, dparts)) {
                 std::printf("%d to %d channels, kernel %d, stride %d, padding %d on %dx%d: not finite\n", in, out, kernel,
                             stride, padding, height, width);
                 return 1;

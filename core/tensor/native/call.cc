@@ -42,6 +42,47 @@ float* Call::output(int index, const std::vector<int>& shape) {
   return static_cast<float*>(TF_TensorData(tensor));
 }
 
+PartedMap Call::partedInput(int index, int count) {
+  PartedMap found{{}, {count, 0, {}}};
+  if (count > Parts<float>::MOST)
+    refuse("a map in " + std::to_string(count) + " parts; there can be " + std::to_string(Parts<float>::MOST));
+  for (int part = 0; ok() && part < count; part++) {
+    const Input map = input(index + part);
+    if (!ok()) break;
+    if (part == 0) found.shape = map.shape;
+    if (map.shape != found.shape || map.shape.size() != 4)
+      refuse("maps " + shapeText(found.shape) + " and " + shapeText(map.shape) + " do not lie side by side");
+    found.parts.maps[part] = map.values;
+  }
+  if (!ok()) return found;
+  found.parts.channels = found.shape[3];
+  found.shape[3] *= count;
+  return found;
+}
+
+Parts<float> Call::partedOutput(int index, const std::vector<int>& shape, int count) {
+  Parts<float> made{count, 0, {}};
+  if (!ok()) return made;
+  if (count > Parts<float>::MOST || shape[3] % count != 0)
+    refuse("a map " + shapeText(shape) + " cannot lie in " + std::to_string(count) + " parts");
+  std::vector<int> part = shape;
+  part[3] /= count;
+  made.channels = part[3];
+  for (int i = 0; ok() && i < count; i++) made.maps[i] = output(index + i, part);
+  return made;
+}
+
+void Summands::addOthers(const Kernels& kernels, size_t first, size_t pixels, const Parts<float>& result) const {
+  const size_t total = result.total(), channels = result.channels;
+  for (size_t map = 1; map < maps.size(); map++)
+    for (int part = 0; part < result.count; part++)
+      // One part is one run of floats.
+      if (result.count == 1) kernels.add(pixels * total, maps[map] + first * total, result.maps[part] + first * total);
+      else
+        for (size_t pixel = first; pixel < first + pixels; pixel++)
+          kernels.add(channels, maps[map] + pixel * total + part * channels, result.maps[part] + pixel * channels);
+}
+
 Summands Call::summands(int from, const std::vector<int>& shape) {
   Summands found;
   for (int index = from; ok() && index < TF_NumInputs(context_); index++) {

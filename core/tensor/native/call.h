@@ -15,10 +15,14 @@ struct Summands {
   std::vector<const float*> maps;
   /** The first one from `offset` on, or null. */
   const float* first(size_t offset) const { return maps.empty() ? nullptr : maps[0] + offset; }
-  /** Adds the others to `floats` of the result from `offset` on. */
-  void addOthers(const Kernels& kernels, size_t offset, size_t floats, float* result) const {
-    for (size_t map = 1; map < maps.size(); map++) kernels.add(floats, maps[map] + offset, result + offset);
-  }
+  /** Adds the others to `pixels` of the result from pixel `first` on. */
+  void addOthers(const Kernels& kernels, size_t first, size_t pixels, const Parts<float>& result) const;
+};
+
+/** Maps side by side, [N, H, W, C] together. */
+struct PartedMap {
+  std::vector<int> shape;
+  Parts<const float> parts;
 };
 
 /** One call: its tensors, which are given back when it ends, and the first error. */
@@ -39,6 +43,9 @@ class Call {
   /** Once a call is refused, inputs are empty and outputs null. */
   Input input(int index);
   float* output(int index, const std::vector<int>& shape);
+  /** Inputs and outputs from `index` on as one map, which is `shape` for outputs. */
+  PartedMap partedInput(int index, int count);
+  Parts<float> partedOutput(int index, const std::vector<int>& shape, int count);
   /** Maps from input `from` on that are to be added to one of this shape. */
   Summands summands(int from, const std::vector<int>& shape);
 

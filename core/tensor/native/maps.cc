@@ -20,13 +20,13 @@ thread_local Scratch partScratch;
 struct Map {
   int images, pixels, channels;
 };
-bool mapOf(Call& call, const std::string& what, const Call::Input& x, const Call::Input& weights, Map& map) {
+bool mapOf(Call& call, const std::string& what, const std::vector<int>& shape, const Call::Input& weights, Map& map) {
   if (!call.ok()) return false;
-  if (x.shape.size() != 4 || weights.size != x.shape[3] || x.size == 0) {
-    call.refuse("a map " + shapeText(x.shape) + " has no " + what + " of " + std::to_string(weights.size) + " channels");
+  if (shape.size() != 4 || weights.size != shape[3] || std::count(shape.begin(), shape.end(), 0) > 0) {
+    call.refuse("a map " + shapeText(shape) + " has no " + what + " of " + std::to_string(weights.size) + " channels");
     return false;
   }
-  map = {x.shape[0], x.shape[1] * x.shape[2], x.shape[3]};
+  map = {shape[0], shape[1] * shape[2], shape[3]};
   return true;
 }
 
@@ -37,7 +37,7 @@ void batchNorm(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
   const auto x = call.input(0), scale = call.input(1), offset = call.input(2);
   Map map;
-  if (!mapOf(call, "batch norm", x, scale, map)) return;
+  if (!mapOf(call, "batch norm", x.shape, scale, map)) return;
   float* y = call.output(0, x.shape);
   float* mean = call.output(1, {map.channels});
   float* variance = call.output(2, {map.channels});
@@ -63,7 +63,7 @@ void batchNormGradient(void*, TF_OpKernelContext* context) {
   const auto dy = call.input(0), x = call.input(1), scale = call.input(2), mean = call.input(3),
              inverse = call.input(4);
   Map map;
-  if (!mapOf(call, "batch norm", x, scale, map)) return;
+  if (!mapOf(call, "batch norm", x.shape, scale, map)) return;
   float* dx = call.output(0, x.shape);
   float* dScale = call.output(1, scale.shape);
   float* dOffset = call.output(2, scale.shape);
@@ -80,40 +80,43 @@ void batchNormGradient(void*, TF_OpKernelContext* context) {
   });
 }
 
-/** x, slope -> y. */
-void prelu(void*, TF_OpKernelContext* context) {
+/** slope, parts of x -> y. */
+void prelu(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
-  const auto x = call.input(0), slope = call.input(1);
+  const auto slope = call.input(0);
+  const PartedMap x = call.partedInput(1, static_cast<Attributes*>(kernel)->parts);
   Map map;
-  if (!mapOf(call, "PReLU", x, slope, map)) return;
+  if (!mapOf(call, "PReLU", x.shape, slope, map)) return;
   float* y = call.output(0, x.shape);
   if (!call.ok()) return;
-  const Kernels& kernels = kernelsFor(map.channels, map.channels);
-  const size_t size = static_cast<size_t>(map.pixels) * map.channels;
+  const Kernels& kernels = kernelsFor(x.parts.channels, map.channels);
+  const size_t pixels = map.pixels;
   forEach(map.images, Order::lastFirst, [&](int image) {
-    kernels.prelu(map.pixels, map.channels, slope.values, x.values + image * size, y + image * size);
+    kernels.prelu(map.pixels, x.parts.from(image * pixels), slope.values, y + image * pixels * map.channels);
   });
 }
 
-/** dy, x, slope, maps to add to dx -> gradients of x and slope. */
-void preluGradient(void*, TF_OpKernelContext* context) {
+/** dy, slope, parts of x, maps to add to dx -> gradients of slope and, in parts, of x. */
+void preluGradient(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
-  const auto dy = call.input(0), x = call.input(1), slope = call.input(2);
+  const auto& attributes = *static_cast<Attributes*>(kernel);
+  const auto dy = call.input(0), slope = call.input(1);
+  const PartedMap x = call.partedInput(2, attributes.parts);
   Map map;
-  if (!mapOf(call, "PReLU", x, slope, map)) return;
-  const auto before = call.summands(3, x.shape);
-  float* dx = call.output(0, x.shape);
-  float* dSlope = call.output(1, slope.shape);
+  if (!mapOf(call, "PReLU", x.shape, slope, map)) return;
+  const auto before = call.summands(2 + attributes.parts, x.shape);
+  float* dSlope = call.output(0, slope.shape);
+  const Parts<float> dx = call.partedOutput(1, x.shape, attributes.dparts);
   if (!call.ok()) return;
-  const Kernels& kernels = kernelsFor(map.channels, map.channels);
-  const size_t size = static_cast<size_t>(map.pixels) * map.channels, part = 2 * static_cast<size_t>(map.channels);
+  const Kernels& kernels = kernelsFor(std::min(x.parts.channels, dx.channels), map.channels);
+  const size_t pixels = map.pixels, size = pixels * map.channels, part = 2 * static_cast<size_t>(map.channels);
   float* parts = partScratch.atLeast(part * map.images);
   std::fill_n(parts, part * map.images, 0.0f);
   forEach(map.images, Order::firstFirst, [&](int image) {
-    const size_t at = image * size;
-    kernels.preluGradient(map.pixels, map.channels, x.values + at, dy.values + at, slope.values,
-                          before.first(at), dx + at, parts + part * image);
-    before.addOthers(kernels, at, size, dx);
+    const size_t first = image * pixels, at = image * size;
+    kernels.preluGradient(map.pixels, x.parts.from(first), dy.values + at, slope.values, before.first(at),
+                          dx.from(first), parts + part * image);
+    before.addOthers(kernels, first, pixels, dx);
   });
   for (int image = 1; image < map.images; image++) kernels.add(map.channels, parts + part * image, parts);
   std::memcpy(dSlope, parts, sizeof(float) * map.channels);

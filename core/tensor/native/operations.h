@@ -10,6 +10,8 @@ struct Attributes {
   int stride = 1;
   int padding = 0;
   float epsilon = 0;
+  /** Maps that x lies in, and that dx goes to: equally many, or one of the two in one. */
+  int parts = 1, dparts = 1;
 };
 
 void separable(void* attributes, TF_OpKernelContext* context);

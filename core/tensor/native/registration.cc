@@ -14,6 +14,8 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   // Whether there is one of the name shows in the status, which nobody asks.
   TF_OpKernelConstruction_GetAttrInt32(construction, "stride", &attributes->stride, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "padding", &attributes->padding, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
   TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &attributes->epsilon, status);
   TF_DeleteStatus(status);
   return attributes;
@@ -32,19 +34,21 @@ struct Operation {
 };
 
 bool registerAll() {
-  const std::vector<const char*> window{"stride: int", "padding: int", "epsilon: float", "N: int >= 0 = 0"};
+  // Outputs and inputs that are several maps come last, so that the places of the others do not depend on their number.
   const std::vector<Operation> operations{
       {"FleetSeparable",
-       {"x: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "offset: float",
+       {"slope: float", "depthwise: float", "pointwise: float", "scale: float", "offset: float", "x: parts * float",
         "added: N * float"},
        {"y: float", "mean: float", "variance: float", "z: float", "inverse: float"},
-       window,
+       {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "N: int >= 0 = 0"},
        separable},
       {"FleetSeparableGrad",
-       {"dy: float", "x: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float",
-        "mean: float", "inverse: float", "added: N * float"},
-       {"dx: float", "dslope: float", "ddepthwise: float", "dpointwise: float", "dscale: float", "doffset: float"},
-       window,
+       {"dy: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float", "mean: float",
+        "inverse: float", "x: parts * float", "added: N * float"},
+       {"dslope: float", "ddepthwise: float", "dpointwise: float", "dscale: float", "doffset: float",
+        "dx: dparts * float"},
+       {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "dparts: int >= 1 = 1",
+        "N: int >= 0 = 0"},
        separableGradient},
       {"FleetBatchNorm",
        {"x: float", "scale: float", "offset: float"},
@@ -56,11 +60,11 @@ bool registerAll() {
        {"dx: float", "dscale: float", "doffset: float"},
        {},
        batchNormGradient},
-      {"FleetPrelu", {"x: float", "slope: float"}, {"y: float"}, {}, prelu},
+      {"FleetPrelu", {"slope: float", "x: parts * float"}, {"y: float"}, {"parts: int >= 1 = 1"}, prelu},
       {"FleetPreluGrad",
-       {"dy: float", "x: float", "slope: float", "added: N * float"},
-       {"dx: float", "dslope: float"},
-       {"N: int >= 0 = 0"},
+       {"dy: float", "slope: float", "x: parts * float", "added: N * float"},
+       {"dslope: float", "dx: dparts * float"},
+       {"parts: int >= 1 = 1", "dparts: int >= 1 = 1", "N: int >= 0 = 0"},
        preluGradient},
   };
   TF_Status* status = TF_NewStatus();

@@ -45,8 +45,14 @@ Weights pack(const Block& block, int lanes, const float* slope, const float* dep
   return {in, out, slopes, forward, flipped, straight, transposed};
 }
 
+/** Vectors of this width fill up with the channels of each part of x and dx, and with those of the result. */
+const Kernels& kernelsOf(const Block& block, const Attributes& attributes) {
+  const int most = std::max(attributes.parts, attributes.dparts);
+  return kernelsFor(block.in / most, block.out);
+}
+
 /** The block that these tensors make, or an error: x [N, H, W, C], depthwise [k, k, C, 1], pointwise [1, 1, C, O]. */
-bool blockOf(Call& call, const Attributes& attributes, const Call::Input& x, const Call::Input& slope,
+bool blockOf(Call& call, const Attributes& attributes, const PartedMap& x, const Call::Input& slope,
              const Call::Input& depthwise, const Call::Input& pointwise, const Call::Input& scale, Block& block) {
   if (!call.ok()) return false;
   const bool fits = x.shape.size() == 4 && depthwise.shape.size() == 4 && pointwise.shape.size() == 4 &&
@@ -76,15 +82,17 @@ void unpack(float* to, const float* from, int rows, int columns, int padded) {
 
 }  // namespace
 
-/** x, slope, depthwise, pointwise, scale, offset, maps to add to y -> y, mean, unbiased variance, z, 1 / deviation. */
+/** slope, depthwise, pointwise, scale, offset, parts of x, maps to add to y -> y, mean, unbiased variance, z, 1 / deviation. */
 void separable(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
-  const auto x = call.input(0), slope = call.input(1), depthwise = call.input(2), pointwise = call.input(3),
-             scale = call.input(4), offset = call.input(5);
+  const auto& attributes = *static_cast<Attributes*>(kernel);
+  const auto slope = call.input(0), depthwise = call.input(1), pointwise = call.input(2), scale = call.input(3),
+             offset = call.input(4);
+  const PartedMap x = call.partedInput(5, attributes.parts);
   Block block;
-  if (!blockOf(call, *static_cast<Attributes*>(kernel), x, slope, depthwise, pointwise, scale, block)) return;
+  if (!blockOf(call, attributes, x, slope, depthwise, pointwise, scale, block)) return;
   const std::vector<int> map{block.images, block.outHeight, block.outWidth, block.out}, row{block.out};
-  const auto added = call.summands(6, map);
+  const auto added = call.summands(5 + attributes.parts, map);
   float* y = call.output(0, map);
   float* mean = call.output(1, row);
   float* variance = call.output(2, row);
@@ -92,45 +100,45 @@ void separable(void* kernel, TF_OpKernelContext* context) {
   float* inverse = call.output(4, row);
   if (!call.ok()) return;
 
-  const Kernels& kernels = kernelsFor(block.in, block.out);
+  const Kernels& kernels = kernelsOf(block, attributes);
   const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
   BatchMoments moments(block.images, weights.out);
-  const size_t from = static_cast<size_t>(block.pixels()) * block.in;
-  const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
+  const size_t pixels = block.pixels(), outPixels = block.outPixels(), to = outPixels * block.out;
   forEach(block.images, Order::firstFirst, [&](int image) {
     float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
-    kernels.forward(block, weights, x.values + image * from, z + image * to, moments.images[image], scratch);
+    kernels.forward(block, weights, x.parts.from(image * pixels), z + image * to, moments.images[image], scratch);
   });
   const Norm norm = normOf(moments.joined(), block.out, weights.out, block.epsilon, scale.values, offset.values,
                            mean, variance, inverse);
   forEach(block.images, Order::lastFirst, [&](int image) {
     kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
                       added.first(image * to), y + image * to);
-    added.addOthers(kernels, image * to, to, y);
+    added.addOthers(kernels, image * outPixels, outPixels, {1, block.out, {y}});
   });
 }
 
 /**
- * dy, x, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, maps to add to dx -> gradients of x, slope, depthwise,
- * pointwise, scale, offset.
+ * dy, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, parts of x, maps to add to dx -> gradients of slope, depthwise,
+ * pointwise, scale, offset, and of x in parts.
  */
 void separableGradient(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
-  const auto dy = call.input(0), x = call.input(1), slope = call.input(2), depthwise = call.input(3),
-             pointwise = call.input(4), scale = call.input(5), z = call.input(6), mean = call.input(7),
-             inverse = call.input(8);
+  const auto& attributes = *static_cast<Attributes*>(kernel);
+  const auto dy = call.input(0), slope = call.input(1), depthwise = call.input(2), pointwise = call.input(3),
+             scale = call.input(4), z = call.input(5), mean = call.input(6), inverse = call.input(7);
+  const PartedMap x = call.partedInput(8, attributes.parts);
   Block block;
-  if (!blockOf(call, *static_cast<Attributes*>(kernel), x, slope, depthwise, pointwise, scale, block)) return;
-  const auto before = call.summands(9, x.shape);
-  float* dx = call.output(0, x.shape);
-  float* dSlope = call.output(1, slope.shape);
-  float* dDepthwise = call.output(2, depthwise.shape);
-  float* dPointwise = call.output(3, pointwise.shape);
-  float* dScale = call.output(4, scale.shape);
-  float* dOffset = call.output(5, scale.shape);
+  if (!blockOf(call, attributes, x, slope, depthwise, pointwise, scale, block)) return;
+  const auto before = call.summands(8 + attributes.parts, x.shape);
+  float* dSlope = call.output(0, slope.shape);
+  float* dDepthwise = call.output(1, depthwise.shape);
+  float* dPointwise = call.output(2, pointwise.shape);
+  float* dScale = call.output(3, scale.shape);
+  float* dOffset = call.output(4, scale.shape);
+  const Parts<float> dx = call.partedOutput(5, x.shape, attributes.dparts);
   if (!call.ok()) return;
 
-  const Kernels& kernels = kernelsFor(block.in, block.out);
+  const Kernels& kernels = kernelsOf(block, attributes);
   const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
   const int in = weights.in, out = weights.out, taps = block.kernel * block.kernel;
   const auto sums = normSums(kernels, block.images, block.outPixels(), block.out, dy.values, z.values, mean.values);
@@ -142,15 +150,15 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
   const size_t part = in + tapFloats + matrix;
   float* parts = partScratch.atLeast(part * block.images);
   std::fill_n(parts, part * block.images, 0.0f);
-  const size_t from = static_cast<size_t>(block.pixels()) * block.in;
-  const size_t to = static_cast<size_t>(block.outPixels()) * block.out;
+  const size_t pixels = block.pixels(), to = static_cast<size_t>(block.outPixels()) * block.out;
   forEach(block.images, Order::firstFirst, [&](int image) {
     float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
     float* own = parts + part * image;
     WeightGradients gradients{own, own + in, own + in + tapFloats};
-    kernels.backward(block, weights, norm.gradient, x.values + image * from, z.values + image * to,
-                     dy.values + image * to, before.first(image * from), dx + image * from, gradients, scratch);
-    before.addOthers(kernels, image * from, from, dx);
+    const size_t first = image * pixels;
+    kernels.backward(block, weights, norm.gradient, x.parts.from(first), z.values + image * to, dy.values + image * to,
+                     before.first(first * block.in), dx.from(first), gradients, scratch);
+    before.addOthers(kernels, first, pixels, dx);
   });
   for (int image = 1; image < block.images; image++) kernels.add(part, parts + part * image, parts);
   unpack(dSlope, parts, 1, block.in, in);

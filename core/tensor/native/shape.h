@@ -17,6 +17,24 @@ struct Block {
   int outPixels() const { return outHeight * outWidth; }
 };
 
+/**
+ * A map whose channels lie in several maps of `channels` each, side by side: a concatenation that nobody has copied together. Most
+ * maps lie in one.
+ */
+template <class Float>
+struct Parts {
+  static constexpr int MOST = 8;
+  int count, channels;
+  Float* maps[MOST];
+  int total() const { return count * channels; }
+  /** The same map from a pixel on. */
+  Parts from(size_t pixel) const {
+    Parts moved = *this;
+    for (int part = 0; part < count; part++) moved.maps[part] += pixel * channels;
+    return moved;
+  }
+};
+
 /** Channel counts rounded up to whole vectors. */
 inline int padTo(int channels, int lanes) { return (channels + lanes - 1) / lanes * lanes; }
 
@@ -75,7 +93,7 @@ struct Kernels {
   /** Floats of scratch that an image needs. */
   size_t (*scratchSize)(const Block&, const Weights&);
   /** z of one image, and its moments. */
-  void (*forward)(const Block&, const Weights&, const float* x, float* z, Moments&, float* scratch);
+  void (*forward)(const Block&, const Weights&, const Parts<const float>& x, float* z, Moments&, float* scratch);
   /** y = z scale + offset (+ added) over `pixels` rows of `channels`; the two are [channels], `added` may be null. */
   void (*normalise)(int pixels, int channels, const float* z, const float* scale, const float* offset, const float* added,
                     float* y);
@@ -86,17 +104,17 @@ struct Kernels {
   /** Moments of a map alone. */
   void (*moments)(int pixels, int channels, const float* z, Moments&);
   /** dx (+ before, which may be null) of one image, and what it adds to the gradients of the weights. */
-  void (*backward)(const Block&, const Weights&, const NormGradient&, const float* x, const float* z, const float* dy,
-                   const float* before, float* dx, WeightGradients&, float* scratch);
+  void (*backward)(const Block&, const Weights&, const NormGradient&, const Parts<const float>& x, const float* z,
+                   const float* dy, const float* before, const Parts<float>& dx, WeightGradients&, float* scratch);
   /** to += from */
   void (*add)(size_t floats, const float* from, float* to);
   /** y of a PReLU alone; and dx (+ before, which may be null) with the sums for its slope, `slopeSums` being [2, channels]. */
-  void (*prelu)(int pixels, int channels, const float* slope, const float* x, float* y);
-  void (*preluGradient)(int pixels, int channels, const float* x, const float* dy, const float* slope, const float* before,
-                        float* dx, float* slopeSums);
+  void (*prelu)(int pixels, const Parts<const float>& x, const float* slope, float* y);
+  void (*preluGradient)(int pixels, const Parts<const float>& x, const float* dy, const float* slope, const float* before,
+                        const Parts<float>& dx, float* slopeSums);
 };
 
-/** The widest vectors that this processor has and that fill up with these channels. */
-const Kernels& kernelsFor(int in, int out);
+/** The widest vectors that this processor has and that fill up with these numbers of channels. */
+const Kernels& kernelsFor(int some, int others);
 
 }  // namespace fleet

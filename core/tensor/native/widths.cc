@@ -89,10 +89,11 @@ static Level levelOf() {
   return Level::basic;
 }
 
-const Kernels& kernelsFor(int in, int out) {
+const Kernels& kernelsFor(int some, int others) {
 #if OWN_TARGETS
   static const Level level = levelOf();
-  if (level == Level::avx512) return in % 16 == 0 && out % 16 == 0 ? fleet_avx512::KERNELS : fleet_avx512_narrow::KERNELS;
+  if (level == Level::avx512)
+    return some % 16 == 0 && others % 16 == 0 ? fleet_avx512::KERNELS : fleet_avx512_narrow::KERNELS;
   if (level == Level::avx2) return fleet_avx2::KERNELS;
 #endif
   return fleet_basic::KERNELS;

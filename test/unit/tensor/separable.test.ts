@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
 import { foldSums } from '../../../core/tensor/fold.ts';
-import { saveGraph } from '../../../core/tensor/graph.ts';
-import { batchNormTrain, separable } from '../../../core/tensor/ops.ts';
+import { liveNodes, saveGraph } from '../../../core/tensor/graph.ts';
+import { batchNormTrain, prelus, separable } from '../../../core/tensor/ops.ts';
+import { keepApart } from '../../../core/tensor/parts.ts';
 import { type Recording, record } from '../../../core/tensor/record.ts';
 import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { leavingNoTensors, numbers, ONE_THREAD, tensorOf } from '../../support/tensors.ts';
@@ -147,6 +148,73 @@ test('sums of maps are folded into the operations that make their terms, and the
       eager.push(...cell(tensors).map((tensor) => tensor.dataSync() as Float32Array));
     });
     // Eager runs have nothing folded and the same operations otherwise.
+    assert.deepEqual(outputs, eager);
+  });
+});
+
+const NODE = [2, 6, 6, 8];
+
+/**
+ * Four nodes side by side, as a cell's are: two blocks read them, and a PReLU in front of a convolution; the gradient of each node is
+ * a part of theirs.
+ */
+function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
+  const loss = (first: Tensor, second: Tensor, weights: Tensor, slopes: Tensor) => {
+    const nodes = [first, second, tf.mul(first, 0.5), tf.add(first, second)].map((node) => tf.mul(node, 1.5));
+    const all = tf.concat(nodes, 3);
+    const ends = [3, 1].map(
+      (kernel) =>
+        separable(
+          all,
+          {
+            slope: slopes,
+            depthwise: tf.fill([kernel, kernel, 32, 1], 0.2),
+            pointwise: weights,
+            scale: tf.fill([16], 1.1),
+            offset: tf.zeros([16]),
+          },
+          { stride: 1, padding: (kernel - 1) / 2, epsilon: 1e-5 },
+        ).y,
+    );
+    const [activated] = prelus(all, [tf.neg(slopes)]);
+    const sums = [...ends, activated!].map((map) => tf.sum(tf.square(map)));
+    return tf.addN(sums) as Scalar;
+  };
+  return tf.grads(loss as (...tensors: Tensor[]) => Scalar)([a!, b!, pointwise!, slope!]);
+}
+
+const SIDE_INPUTS = [
+  { name: 'a', dtype: 'float32' as const, shape: NODE },
+  { name: 'b', dtype: 'float32' as const, shape: NODE },
+  { name: 'pointwise', dtype: 'float32' as const, shape: [1, 1, 32, 16] },
+  { name: 'slope', dtype: 'float32' as const, shape: [32] },
+];
+
+test('maps that lie side by side stay apart, and the bits stay', () => {
+  leavingNoTensors(() => {
+    const folded = foldSums(record({ inputs: SIDE_INPUTS, build: sideBySide }));
+    const copies = (recording: Recording) => {
+      const live = liveNodes(recording);
+      return recording.nodes.filter(
+        (node, index) =>
+          live.has(index) &&
+          node.kind === 'operation' &&
+          (node.op === 'ConcatV2' || node.op === 'SplitV') &&
+          node.outputs[0]!.shape.length === 4,
+      ).length;
+    };
+    assert.equal(copies(folded), 2, 'one concatenation, and one split of its gradient');
+    assert.equal(copies(keepApart(folded)), 0);
+
+    const arrays = [numbers(2 * 6 * 6 * 8, 1), numbers(2 * 6 * 6 * 8, 2), numbers(512, 3), numbers(32, 4)];
+    const graph = compileGraph({ key: 'side by side', inputs: SIDE_INPUTS, build: sideBySide });
+    const outputs = graph.run(arrays);
+    graph.dispose();
+    const eager: Float32Array[] = [];
+    tf.tidy(() => {
+      const tensors = SIDE_INPUTS.map(({ shape }, index) => tensorOf(shape, index + 1));
+      eager.push(...sideBySide(tensors).map((tensor) => tensor.dataSync() as Float32Array));
+    });
     assert.deepEqual(outputs, eager);
   });
 });
