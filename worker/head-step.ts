@@ -1,41 +1,27 @@
 // One training step's shard vectors when the head is sharded by class: the backbone runs forward, the members put their embeddings
 // together, every class shard computes its part, and the backbone runs backward from the summed gradient of its embeddings.
-// Decides the order of these; the arithmetic is core/head/step.ts' and core/nn/step-function.ts', the wire head-gang.ts'. What
-// follows (the sum of the vectors, the optimiser) is train.ts', as in any run.
+// Decides the order of these; the backbone's two halves are backbone-step.ts', the arithmetic core/head/step.ts', the wire
+// head-gang.ts'. What follows (the sum of the vectors, the optimiser) is train.ts', as in any run.
 //
 // A class shard that this member only keeps (core/head/holders.ts) has its gradient computed while the others' are under way.
 
-import type { Exchange } from '../core/allreduce/exchange.ts';
 import type { Clock } from '../core/clock.ts';
-import type { Batch } from '../core/data/loader.ts';
 import { placesOf, STATISTICS, sampleClasses } from '../core/head/classes.ts';
-import type { RunSpec } from '../core/spec.ts';
-import type { Compute } from './compute/client.ts';
-import { type GraphSpec, graphKey } from './compute/messages.ts';
+import { type BackboneContext, backboneGraph, createBackboneStep, type ShardData } from './backbone-step.ts';
+import { type GraphSpec, graphKey, type StagedSpec } from './compute/messages.ts';
 import { type ClassShard, type Head, rangeOf, rowsInStep } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
 
-export interface HeadStepContext {
-  readonly spec: RunSpec;
-  readonly head: Head;
+export interface HeadStepContext extends BackboneContext {
   readonly headGang: HeadGang;
-  /** Backbone alone. */
-  readonly weights: Float32Array;
-  /** Own shards. */
-  readonly shards: readonly number[];
-  readonly compute: Compute;
-  readonly exchange: Pick<Exchange, 'vector'>;
   readonly clock: Clock;
 }
 
-export interface HeadStep {
+export interface HeadStep extends ShardData {
   readonly step: number;
   readonly learningRate: number;
   /** Under which all members contribute: weights and samples. */
   readonly digest: string;
-  readonly batchOf: (shard: number) => Promise<Batch>;
-  /** Teacher embeddings of a batch; undefined without a teacher. */
-  readonly teacherOf: ((batch: Batch) => Promise<Float32Array>) | undefined;
 }
 
 /** The vector of each own shard; when it resolves, the head's update is ready to be committed with the step. */
@@ -49,53 +35,35 @@ export async function computeWithHead(context: HeadStepContext, at: HeadStep) {
     return result;
   };
   head.pendingRate = undefined;
-  const batches = new Map<number, Batch>();
-  const own = await runForward(context, at, batches);
-  const together = await forOthers(headGang.embeddings(own, at.digest));
-  const inputs = partInputs(head, at.step, {
-    unit: together.slice(0, head.batch * head.embedding),
-    labels: Int32Array.from(together.subarray(head.batch * head.embedding)),
-  });
-  const parts = await runStatistics(context, inputs);
-  const statistics = (await forOthers(headGang.statistics(parts, at.digest))).slice();
-  const gradientsOf = (shard: number) => runGradients(context, shard, [...inputs.get(shard)!, statistics]);
-  const found = await Promise.all(
-    shards.map(async (shard) => {
-      const { ofUnit, losses } = await gradientsOf(shard);
-      headGang.slopesOf(shard).set(ofUnit);
-      return losses;
-    }),
-  );
-  const summed = headGang.slopes(at.digest);
-  const kept = Promise.all([...head.held.keys()].filter((shard) => !shards.includes(shard)).map(gradientsOf));
-  const [slopes] = await Promise.all([forOthers(summed), kept]);
-  head.pendingRate = at.learningRate;
-  // Every class shard finds the same losses.
-  return { vectors: await runBackward(context, at, { batches, slopes, losses: found[0]! }), waited };
-}
-
-/** Reads the batches and runs the backbone forward; the result fills this member's part of the gather. */
-async function runForward(
-  { head, shards, compute, spec, weights }: HeadStepContext,
-  at: HeadStep,
-  batches: Map<number, Batch>,
-): Promise<(own: Float32Array) => void> {
-  const { batch, embedding } = head;
-  const perShard = batch / head.shards;
-  const units = new Map<number, Float32Array>();
-  await Promise.all(
-    shards.map(async (shard) => {
-      const own = await at.batchOf(shard);
-      batches.set(shard, own);
-      units.set(shard, (await compute.run(backboneGraphs(spec).unit, [weights, own.images]))[0]!);
-    }),
-  );
-  return (own) => {
-    for (const shard of shards) {
-      own.set(units.get(shard)!, shard * perShard * embedding);
-      own.set(batches.get(shard)!.labels, batch * embedding + shard * perShard);
-    }
-  };
+  const backbone = createBackboneStep(context, at);
+  try {
+    const own = await backbone.forward();
+    const together = await forOthers(headGang.embeddings(own, at.digest));
+    const inputs = partInputs(head, at.step, {
+      unit: together.slice(0, head.batch * head.embedding),
+      labels: Int32Array.from(together.subarray(head.batch * head.embedding)),
+    });
+    const parts = await runStatistics(context, inputs);
+    const statistics = (await forOthers(headGang.statistics(parts, at.digest))).slice();
+    const gradientsOf = (shard: number) => runGradients(context, shard, [...inputs.get(shard)!, statistics]);
+    const found = await Promise.all(
+      shards.map(async (shard) => {
+        const { ofUnit, losses } = await gradientsOf(shard);
+        headGang.slopesOf(shard).set(ofUnit);
+        return losses;
+      }),
+    );
+    const summed = headGang.slopes(at.digest);
+    const kept = Promise.all(
+      [...head.held.keys()].filter((shard) => !shards.includes(shard)).map(gradientsOf),
+    );
+    const [slopes] = await Promise.all([forOthers(summed), kept]);
+    head.pendingRate = at.learningRate;
+    // Every class shard finds the same losses.
+    return { vectors: await backbone.backward(slopes, found[0]!), waited };
+  } finally {
+    backbone.release();
+  }
 }
 
 type PartInputs = readonly [unit: Float32Array, rows: Float32Array, places: Int32Array];
@@ -141,57 +109,13 @@ async function runGradients(
   return { ofUnit: ofUnit!, losses: losses! };
 }
 
-/** The backbone backward, from the gradient of its embeddings. */
-async function runBackward(
-  { head, shards, compute, spec, weights, exchange }: HeadStepContext,
-  at: HeadStep,
-  given: {
-    readonly batches: ReadonlyMap<number, Batch>;
-    readonly slopes: Float32Array;
-    readonly losses: Float32Array;
-  },
-): Promise<Map<number, Float32Array>> {
-  const { slopes, losses } = given;
-  const { embedding } = head;
-  const perShard = head.batch / head.shards;
-  const vectors = new Map<number, Float32Array>();
-  await Promise.all(
-    shards.map(async (shard) => {
-      const own = given.batches.get(shard)!;
-      const first = shard * perShard;
-      const end = first + perShard;
-      const teacher = spec.distillation && (await at.teacherOf!(own));
-      const vector = exchange.vector(shard);
-      const inputs = [
-        weights,
-        own.images,
-        slopes.slice(first * embedding, end * embedding),
-        Float32Array.of(meanOf(losses.subarray(first, end))),
-        ...(teacher ? [teacher] : []),
-      ];
-      await compute.run(backboneGraphs(spec).backbone, inputs, vector);
-      vectors.set(shard, vector);
-    }),
-  );
-  return vectors;
-}
-
 /** All graphs that a run with a sharded head needs, whichever shards this worker will have; class shards have two sizes at most. */
-export function headGraphs(head: Head): GraphSpec[] {
-  const { unit, backbone } = backboneGraphs(head.spec);
+export function headGraphs(head: Head): (GraphSpec | StagedSpec)[] {
   const parts = Array.from({ length: head.shards }, (_, shard) =>
     (['head-statistics', 'head-gradients'] as const).map((kind) => partGraph(head, kind, shard)),
   ).flat();
-  return [...new Map([unit, backbone, ...parts].map((graph) => [graphKey(graph), graph])).values()];
-}
-
-function backboneGraphs(spec: RunSpec): { readonly unit: GraphSpec; readonly backbone: GraphSpec } {
-  const batch = spec.training.batch / spec.training.shards;
-  const { network } = spec;
-  return {
-    unit: { kind: 'unit', network, batch },
-    backbone: { kind: 'backbone', network, batch, distillationWeight: spec.distillation?.weight },
-  };
+  const distinct = new Map(parts.map((graph) => [graphKey(graph), graph]));
+  return [backboneGraph(head.spec), ...distinct.values()];
 }
 
 function partGraph(head: Head, kind: 'head-statistics' | 'head-gradients', shard: number): GraphSpec {
@@ -224,11 +148,4 @@ function choose(
   own.chosen.forEach((place, i) => {
     own.rows.set(own.weights.subarray(place * embedding, (place + 1) * embedding), i * embedding);
   });
-}
-
-/** In double, in order: the same for everybody. */
-function meanOf(values: Float32Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum / values.length;
 }

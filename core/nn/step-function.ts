@@ -1,12 +1,14 @@
-// The two functions of a network that workers compile: the training step of one shard, from flat weights and a batch to
-// one flat vector, and embeddings in evaluation mode. Plain functions of tensors, so that a compiled graph and an eager
-// backend run the same thing. Summing shards is the all-reduce's, applying the result core/optim's.
+// The functions of a network that workers compile: the training step of one shard, from flat weights and a batch to
+// one flat vector, that step around a head that is elsewhere, and embeddings in evaluation mode. Plain functions of
+// tensors, so that a compiled graph and an eager backend run the same thing. Summing shards is the all-reduce's, applying the
+// result core/optim's.
 //
 // Legend: b images of one shard, P parameters, S running statistics, E embedding.
 
 import { arcfaceLoss, type Margin } from '../loss/arcface.ts';
 import { distillationLoss } from '../loss/distillation.ts';
 import { unitAlong } from '../loss/unit.ts';
+import type { FirstStage } from '../tensor/cut.ts';
 import { concatFlat, splitFlat } from '../tensor/flat.ts';
 import { type Tensor, tf } from '../tensor/tf.ts';
 import { forward } from './forward.ts';
@@ -23,6 +25,11 @@ export interface FunctionInput {
 export interface TensorFunction {
   readonly inputs: FunctionInput[];
   readonly build: (inputs: Tensor[]) => Tensor[];
+}
+
+/** What compileStaged takes, but for the key. */
+export interface StagedFunction extends TensorFunction {
+  readonly first: FirstStage;
 }
 
 /**
@@ -79,32 +86,21 @@ export function trainingFunction(options: {
   };
 }
 
-/** Inputs: weights [P], images [b, 112, 112, 3]. Output: unit embeddings [b E] in training mode, for a head that is elsewhere. */
-export function unitFunction(options: BackboneOptions): TensorFunction {
-  const { layout, batch } = options;
-  return {
-    inputs: [{ name: 'weights', dtype: 'float32', shape: [layout.parameterCount] }, imagesInput(batch)],
-    build: ([weights, images]) => {
-      const { embedding } = forward({
-        ...forwardOptions(options),
-        parameters: splitFlat(weights as Tensor, layout.parameters),
-        images: normaliseImages(images as Tensor),
-      });
-      return [concatFlat([unitAlong(embedding, 1)])];
-    },
-  };
-}
-
 /**
- * The rest of the step around a head that is elsewhere. Inputs: weights [P], images [b, 112, 112, 3], slopes [b, E] (the gradient of
- * the mean loss over the b images for their unit embeddings), margin [1] (that loss) and, for a student, teacher [b, E]. Output:
- * one vector as that of trainingFunction; the forward pass is computed anew, because a worker with many shards could not
- * keep it of all of them.
+ * The step around a head that is elsewhere, in two stages. First inputs: weights [P], images [b, 112, 112, 3]; first output: unit
+ * embeddings [b E]. Then slopes [b, E] (the gradient of the mean loss over the b images for those), margin [1] (that loss) and, for a
+ * student, teacher [b, E]; second output: one vector as that of trainingFunction. The forward pass is one for both; what
+ * becomes of it between them is core/tensor/staged.ts'.
  */
-export function backboneFunction(
-  options: BackboneOptions & { readonly distillationWeight?: number },
-): TensorFunction {
-  const { network, layout, batch, distillationWeight } = options;
+export function backboneFunction(options: {
+  network: Network;
+  /** Without a head. */
+  layout: Layout;
+  batch: number;
+  distillationWeight?: number;
+  fuse?: boolean;
+}): StagedFunction {
+  const { network, layout, batch, distillationWeight, fuse } = options;
   const inputs: FunctionInput[] = [
     { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
     imagesInput(batch),
@@ -115,6 +111,7 @@ export function backboneFunction(
     inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
   return {
     inputs,
+    first: { inputs: 2, outputs: 1 },
     build: ([weights, images, slopes, margin, teacher]) => {
       const normalised = normaliseImages(images as Tensor);
       const { gradients, kept } = gradientsOf({
@@ -122,44 +119,35 @@ export function backboneFunction(
         trainable: layout.parameters.map((slot) => slot.trainable),
         run: (parameters) => {
           const { embedding, statistics } = forward({
-            ...forwardOptions(options),
+            network,
+            layout,
             parameters,
             images: normalised,
+            ...(fuse === undefined ? {} : { fuse }),
           });
           const unit = unitAlong(embedding, 1);
           // Linear in the embeddings, with the head's gradient as its own.
           const linear = tf.sum(tf.mul(unit, slopes as Tensor));
           const marginLoss = tf.reshape(margin as Tensor, []);
-          if (distillationWeight === undefined)
-            return { loss: linear, keep: [...statistics, marginLoss, marginLoss, tf.zerosLike(marginLoss)] };
+          if (distillationWeight === undefined) {
+            const losses = [marginLoss, marginLoss, tf.zerosLike(marginLoss)];
+            return { loss: linear, keep: [unit, ...statistics, ...losses] };
+          }
           const distillation = distillationLoss(unit, teacher as Tensor, distillationWeight);
           const total = tf.add(marginLoss, distillation);
           return {
             loss: tf.add(linear, distillation),
-            keep: [...statistics, total, marginLoss, distillation],
+            keep: [unit, ...statistics, total, marginLoss, distillation],
           };
         },
       });
-      const vector = concatFlat([...gradients, ...kept]);
+      const [unit, ...others] = kept;
+      const outputs = [concatFlat([unit as Tensor]), concatFlat([...gradients, ...others])];
       tf.dispose(kept);
-      return [vector];
+      return outputs;
     },
   };
 }
-
-interface BackboneOptions {
-  readonly network: Network;
-  /** Without a head. */
-  readonly layout: Layout;
-  readonly batch: number;
-  readonly fuse?: boolean;
-}
-
-const forwardOptions = ({ network, layout, fuse }: BackboneOptions) => ({
-  network,
-  layout,
-  ...(fuse === undefined ? {} : { fuse }),
-});
 
 /** Inputs: weights [P], running [S], images [b, 112, 112, 3]. Output: embeddings [b, E], raw, from running statistics. */
 export function embeddingFunction(options: {

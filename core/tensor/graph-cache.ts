@@ -1,6 +1,6 @@
 // Saved graphs on disk by content, so that a restarted worker or a second one on the machine skips recording. An entry is
 // written aside and renamed into place, and carries the digest of its bytes: a torn or altered one counts as absent and
-// is replaced. The number of entries is bounded. What the key must contain is compiled.ts' to know.
+// is replaced. The number of entries is bounded. What the key must contain is obtain.ts' to know.
 
 import {
   existsSync,
@@ -32,6 +32,7 @@ const factsSchema = z.strictObject({
   digest: z.string(),
   nodes: z.int(),
   outputShapes: z.array(z.array(z.int())),
+  kept: z.strictObject({ names: z.array(z.string()), bytes: z.int() }).optional(),
 });
 
 /** What is known of a stored graph without parsing it. */
@@ -80,8 +81,13 @@ export function writeEntry(cacheDir: string, name: string, graph: SavedGraph): S
 
 /** Writes a SavedModel folder with the facts beside it. */
 export function writeFolder(folder: string, graph: SavedGraph): GraphFacts {
-  const { digest, nodes, outputShapes } = graph;
-  const facts = { digest, nodes, outputShapes: outputShapes.map((shape) => [...shape]) };
+  const { digest, nodes, outputShapes, kept } = graph;
+  const facts = {
+    digest,
+    nodes,
+    outputShapes: outputShapes.map((shape) => [...shape]),
+    ...(kept === undefined ? {} : { kept: { ...kept, names: [...kept.names] } }),
+  };
   writeFileSync(join(folder, MODEL), graph.bytes);
   writeFileSync(join(folder, FACTS), JSON.stringify({ file: sha256Hex(graph.bytes), ...facts }));
   return facts;

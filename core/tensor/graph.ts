@@ -33,6 +33,14 @@ export interface SavedGraph {
   readonly digest: string;
   readonly nodes: number;
   readonly outputShapes: readonly (readonly number[])[];
+  /** Of a graph that runs in two stages (staged.ts): what the first keeps for the second. */
+  readonly kept?: KeptTensors;
+}
+
+export interface KeptTensors {
+  /** As a session is fed and asked for them: `node:output`. */
+  readonly names: readonly string[];
+  readonly bytes: number;
 }
 
 export const inputName = (index: number) => `in${index}`;
@@ -67,13 +75,20 @@ export function saveGraph(recording: Recording): SavedGraph {
 
 /** Nodes that an output needs; every input, needed or not, so that it can be fed. */
 export function liveNodes({ nodes, outputs }: Recording): Set<number> {
-  const live = new Set<number>(outputs.map(({ node }) => node));
+  const live = neededFor(nodes, outputs);
+  for (const [index, node] of nodes.entries()) if (node.kind === 'input') live.add(index);
+  return live;
+}
+
+/** Nodes that these results are made from, their own included. */
+export function neededFor(nodes: readonly RecordedNode[], results: readonly Edge[]): Set<number> {
+  const needed = new Set<number>(results.map(({ node }) => node));
   for (let index = nodes.length - 1; index >= 0; index--) {
     const node = nodes[index]!;
-    if (node.kind === 'input') live.add(index);
-    if (live.has(index) && node.kind === 'operation') for (const input of node.inputs) live.add(input.node);
+    if (needed.has(index) && node.kind === 'operation')
+      for (const input of node.inputs) needed.add(input.node);
   }
-  return live;
+  return needed;
 }
 
 function refuseLargeConstants({ nodes }: Recording, live: ReadonlySet<number>): void {
@@ -100,6 +115,10 @@ function nameOf(nodes: readonly RecordedNode[], index: number): string {
   const node = nodes[index]!;
   return node.kind === 'input' ? inputName(node.input) : `n${index}`;
 }
+
+/** How a session names this result. */
+export const sessionName = (nodes: readonly RecordedNode[], { node, output }: Edge): string =>
+  `${nameOf(nodes, node)}:${output}`;
 
 function edgeName(nodes: readonly RecordedNode[], { node, output }: Edge): string {
   const name = nameOf(nodes, node);

@@ -51,6 +51,12 @@ const atStep = async (id: string, step: number, members: number) =>
     id,
   )!;
 
+/** In the native library, for a worker that has nothing to do. */
+async function tensorsOf(worker: string): Promise<number> {
+  const text = await (await fetch(`http://${fleet.workerMetricsEndpoint(worker)}/metrics`)).text();
+  return Number(/^pocketfleet_tfjs_tensors(?:\{[^}]*\})? (\S+)$/m.exec(text)?.[1]);
+}
+
 test('one worker trains with a sharded head, and sampling changes the result', async () => {
   const ids = [await submit('alone', ONE), await submit('alone-sampled', ONE, SAMPLED)];
   const [whole, sampled] = await Promise.all(ids.map((id) => fleet.finished(id)));
@@ -81,6 +87,8 @@ test('a worker that is killed takes no step with it: no generation starts below 
   await fleet.startWorker('w2');
   const killed = await fleet.finished(id);
   assert.equal(killed.weightsDigest, alone.get(SHARDED)!.weightsDigest);
+  // The others were in the middle of a step when one was lost, and threw it away.
+  for (const survivor of ['w1', 'w3']) assert.equal(await tensorsOf(survivor), 0, survivor);
 });
 
 test('a replay computes every checkpoint again, head and all', async () => {

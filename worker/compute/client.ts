@@ -17,6 +17,7 @@ import type {
   GraphSpec,
   InitialRequest,
   OuterRequest,
+  StagedSpec,
   ThreadGauges,
   ToThread,
 } from './messages.ts';
@@ -24,9 +25,11 @@ import type {
 export interface Compute {
   /** Runs a kernel and says what it ran on. */
   prove(): Promise<DeviceProof>;
-  prepare(graph: GraphSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
+  prepare(graph: GraphSpec | StagedSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
   /** `into`: shared memory that the first output goes to; the answer has the others. */
   run(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
+  /** Runs the first stage of a graph that has two; the arrays must not change before the second. */
+  begin(graph: StagedSpec, inputs: Arrays): Promise<Begun>;
   /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
   apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
   /** Writes the weights with which a run begins into shared memory. */
@@ -43,6 +46,15 @@ export interface Compute {
   /** Resolves with the reason when the thread ended without being asked to. */
   readonly died: Promise<FleetError>;
   close(): Promise<void>;
+}
+
+/** A computation after its first stage. Whoever has it finishes or releases it: the thread may keep many maps for it. */
+export interface Begun {
+  readonly outputs: readonly Float32Array[];
+  /** The second stage, its first output into shared memory; the answer has the others. */
+  finish(inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
+  /** It will not be finished; nothing once that was asked for. */
+  release(): void;
 }
 
 export interface ComputeOptions {
@@ -113,6 +125,24 @@ export function createCompute(options: ComputeOptions): Compute {
     prepare: async (graph) => expectAnswer(await ask({ kind: 'prepare', graph }), 'prepared'),
     run: async (graph, inputs, into) =>
       expectAnswer(await ask({ kind: 'run', graph, inputs, into }), 'ran').outputs,
+    begin: async (graph, inputs) => {
+      const { begun, outputs } = expectAnswer(await ask({ kind: 'begin', graph, inputs }), 'begun');
+      let over = false;
+      return {
+        outputs,
+        finish: async (others, into) => {
+          if (over) throw new FleetError('cancelled', 'this computation was finished or released');
+          over = true;
+          return expectAnswer(await ask({ kind: 'finish', begun, inputs: others, into }), 'ran').outputs;
+        },
+        release: () => {
+          if (over) return;
+          over = true;
+          // It fails only where the thread has ended, and what it kept with it.
+          ask({ kind: 'release', begun }).catch(() => undefined);
+        },
+      };
+    },
     apply: async (apply) => {
       assertShared(inPlace(apply));
       return expectAnswer(await ask({ kind: 'apply', apply }), 'applied');
@@ -153,8 +183,9 @@ export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
 function jobOf(request: ComputeRequest): JobKind {
   if (request.kind === 'update-rows') return 'apply';
   if (request.kind === 'initial') return 'prepare';
-  if (request.kind !== 'run') return request.kind;
-  return request.graph.kind === 'embed' ? 'embed' : 'train';
+  if (request.kind === 'run') return request.graph.kind === 'embed' ? 'embed' : 'train';
+  if (request.kind === 'begin' || request.kind === 'finish' || request.kind === 'release') return 'train';
+  return request.kind;
 }
 
 const inPlace = ({ weights, momentum, running }: ApplyRequest | OuterRequest) => ({

@@ -1,5 +1,5 @@
 // Compiled graphs of the compute thread, kept by content and bounded in number: the least recently used one is freed.
-// Decides which graph belongs to a specification; how a graph is recorded and run is core/tensor/compiled.ts'.
+// Decides which graph belongs to a specification; how a graph is recorded and run is core/tensor's.
 
 import { headGradients, headStatistics } from '../../core/head/step.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
@@ -7,49 +7,66 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import {
   backboneFunction,
   embeddingFunction,
+  type StagedFunction,
   type TensorFunction,
   trainingFunction,
-  unitFunction,
 } from '../../core/nn/step-function.ts';
 import { type CompiledGraph, compileGraph } from '../../core/tensor/compiled.ts';
-import { type GraphSpec, graphKey } from './messages.ts';
+import { compileStaged, type StagedGraph } from '../../core/tensor/staged.ts';
+import { type GraphSpec, graphKey, type StagedSpec } from './messages.ts';
 
-/** A worker with four slots needs at most eight graphs a run: its step (with a sharded head six), its evaluation and its teacher's. */
+/** A worker with four slots needs at most six graphs a run: its step (with a sharded head four), its evaluation and its teacher's. */
 const GRAPHS_MAX = 24;
+/** Of those that run in two stages a run has one at most. */
+const STAGED_MAX = 8;
 
 export interface GraphCache {
   /** The graph, compiled now if need be. */
   get(graph: GraphSpec): CompiledGraph;
+  staged(graph: StagedSpec): StagedGraph;
   size(): number;
 }
 
 export function createGraphCache(options: { readonly cacheDir: string }): GraphCache {
-  const kept = new Map<string, CompiledGraph>();
+  const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
+  const whole = createRecent<CompiledGraph>({ max: GRAPHS_MAX, isFree: () => true });
+  // What is begun would have to be computed again.
+  const staged = createRecent<StagedGraph>({ max: STAGED_MAX, isFree: (graph) => graph.begun() === 0 });
   return {
-    get(graph) {
+    get: (graph) => {
       const key = graphKey(graph);
-      const found = kept.get(key) ?? compile(graph, key, options.cacheDir);
+      return whole.get(key, () => compileGraph({ key, ...functionOf(graph), ...cache }));
+    },
+    staged: (graph) => {
+      const key = graphKey(graph);
+      return staged.get(key, () => compileStaged({ key, ...stagedFunctionOf(graph), ...cache }));
+    },
+    size: () => whole.size() + staged.size(),
+  };
+}
+
+/** Keeps so many; the least recently used of those that are free goes first. */
+function createRecent<G extends { dispose(): void }>(options: {
+  readonly max: number;
+  readonly isFree: (graph: G) => boolean;
+}) {
+  const kept = new Map<string, G>();
+  return {
+    get(key: string, compile: () => G): G {
+      const found = kept.get(key) ?? compile();
       // A Map keeps the order of insertion: putting the used one last makes the first the least recently used.
       kept.delete(key);
       kept.set(key, found);
-      evict(kept);
+      for (const [other, graph] of kept) {
+        if (kept.size <= options.max) break;
+        if (other === key || !options.isFree(graph)) continue;
+        graph.dispose();
+        kept.delete(other);
+      }
       return found;
     },
     size: () => kept.size,
   };
-}
-
-function evict(kept: Map<string, CompiledGraph>): void {
-  while (kept.size > GRAPHS_MAX) {
-    const [key, graph] = kept.entries().next().value!;
-    graph.dispose();
-    kept.delete(key);
-  }
-}
-
-function compile(graph: GraphSpec, key: string, cacheDir: string): CompiledGraph {
-  const { inputs, build } = functionOf(graph);
-  return compileGraph({ key, inputs, build, ...(cacheDir === '' ? {} : { cacheDir }) });
 }
 
 function functionOf(graph: GraphSpec): TensorFunction {
@@ -66,13 +83,14 @@ function functionOf(graph: GraphSpec): TensorFunction {
         batch,
         ...weightOf(graph),
       });
-    case 'unit':
-      return unitFunction({ network, layout: layoutOf(network), batch });
-    case 'backbone':
-      return backboneFunction({ network, layout: layoutOf(network), batch, ...weightOf(graph) });
     case 'embed':
       return embeddingFunction({ network, layout: layoutOf(network), batch });
   }
+}
+
+function stagedFunctionOf(graph: StagedSpec): StagedFunction {
+  const network = buildNetwork(graph.network);
+  return backboneFunction({ network, layout: layoutOf(network), batch: graph.batch, ...weightOf(graph) });
 }
 
 const weightOf = ({ distillationWeight }: { readonly distillationWeight: number | undefined }) =>

@@ -19,18 +19,18 @@ export type GraphSpec =
       readonly distillationWeight: number | undefined;
     }
   | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
-  /** The backbone of a run whose head is sharded by class, forward and backward (core/nn/step-function.ts). */
-  | { readonly kind: 'unit'; readonly network: NetworkSpec; readonly batch: number }
-  | {
-      readonly kind: 'backbone';
-      readonly network: NetworkSpec;
-      readonly batch: number;
-      readonly distillationWeight: number | undefined;
-    }
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 
-export const graphKey = (graph: GraphSpec): string => canonicalJson(graph);
+/** One that runs in two stages: the backbone of a run whose head is sharded by class (core/nn/step-function.ts). */
+export interface StagedSpec {
+  readonly kind: 'backbone';
+  readonly network: NetworkSpec;
+  readonly batch: number;
+  readonly distillationWeight: number | undefined;
+}
+
+export const graphKey = (graph: GraphSpec | StagedSpec): string => canonicalJson(graph);
 
 /** What a run's optimiser step works on, in place. */
 export interface ApplyRequest {
@@ -88,7 +88,7 @@ export type Arrays = readonly (Float32Array | Int32Array | Uint8Array)[];
 export type ComputeRequest =
   | { readonly kind: 'prove' }
   /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
-  | { readonly kind: 'prepare'; readonly graph: GraphSpec }
+  | { readonly kind: 'prepare'; readonly graph: GraphSpec | StagedSpec }
   | {
       readonly kind: 'run';
       readonly graph: GraphSpec;
@@ -96,6 +96,17 @@ export type ComputeRequest =
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
     }
+  /** The first stage; the arrays must not change before the second. */
+  | { readonly kind: 'begin'; readonly graph: StagedSpec; readonly inputs: Arrays }
+  /** The second stage of what `begun` named; after it, or its failure, the number means nothing any more. */
+  | {
+      readonly kind: 'finish';
+      readonly begun: number;
+      readonly inputs: Arrays;
+      readonly into: Float32Array | undefined;
+    }
+  /** It will not be finished. A number that means nothing is no error: the stage may have failed. */
+  | { readonly kind: 'release'; readonly begun: number }
   | { readonly kind: 'apply'; readonly apply: ApplyRequest }
   | { readonly kind: 'update-rows'; readonly update: RowsUpdate }
   | { readonly kind: 'initial'; readonly initial: InitialRequest }
@@ -117,8 +128,10 @@ export type ComputeAnswer =
   | { readonly kind: 'proved'; readonly proof: DeviceProof }
   | { readonly kind: 'prepared'; readonly digest: string; readonly nodes: number }
   | { readonly kind: 'ran'; readonly outputs: readonly Float32Array[] }
+  | { readonly kind: 'begun'; readonly begun: number; readonly outputs: readonly Float32Array[] }
   | { readonly kind: 'applied'; readonly gradientNorm: number; readonly digest: string }
-  | { readonly kind: 'written' };
+  | { readonly kind: 'written' }
+  | { readonly kind: 'released' };
 
 /** The error family does not survive structured cloning, so its parts travel. */
 export interface ComputeFailure {
@@ -132,7 +145,7 @@ export interface ToThread {
   readonly request: ComputeRequest;
 }
 
-/** Levels of the thread's memory, sent with each answer for the metrics. */
+/** Levels of the thread's memory, sent with each answer for the metrics; what begun computations keep is in them. */
 export interface ThreadGauges {
   readonly tensors: number;
   readonly bytes: number;

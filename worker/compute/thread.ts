@@ -12,7 +12,9 @@ import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
 import { canonicalJson, type NetworkSpec } from '../../core/spec.ts';
 import { tf } from '../../core/tensor/tf.ts';
+import { createBegunTable } from './begun.ts';
 import { createGraphCache } from './graphs.ts';
+import { createKeeping } from './keeping.ts';
 import type {
   ApplyRequest,
   ComputeAnswer,
@@ -20,6 +22,7 @@ import type {
   ComputeRequest,
   FromThread,
   OuterRequest,
+  ThreadGauges,
   ToThread,
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
@@ -31,6 +34,7 @@ const port = parentPort;
 if (!port) throw new Error('this file runs as a worker thread');
 const { cacheDir } = workerData as { cacheDir: string };
 const graphs = createGraphCache({ cacheDir });
+const begun = createBegunTable({ graphs, keeping: createKeeping() });
 const layouts = new Map<string, Layout>();
 
 port.on('message', (message: ToThread) => {
@@ -38,7 +42,7 @@ port.on('message', (message: ToThread) => {
   const common = () => ({
     id: message.id,
     busyMs: performance.now() - startedAt,
-    gauges: { tensors: tf.memory().numTensors, bytes: tf.memory().numBytes, graphs: graphs.size() },
+    gauges: gauges(),
   });
   try {
     const answer = perform(message.request);
@@ -48,16 +52,33 @@ port.on('message', (message: ToThread) => {
   }
 });
 
+function gauges(): ThreadGauges {
+  const { numTensors, numBytes } = tf.memory();
+  const kept = begun.gauges();
+  return { tensors: numTensors + kept.tensors, bytes: numBytes + kept.bytes, graphs: graphs.size() };
+}
+
 function perform(request: ComputeRequest): ComputeAnswer {
   switch (request.kind) {
     case 'prove':
       return { kind: 'proved', proof: proveDevice() };
     case 'prepare': {
-      const graph = graphs.get(request.graph);
-      return { kind: 'prepared', digest: graph.digest, nodes: graph.nodes };
+      const { graph } = request;
+      const { digest, nodes } = graph.kind === 'backbone' ? graphs.staged(graph) : graphs.get(graph);
+      return { kind: 'prepared', digest, nodes };
     }
     case 'run':
-      return { kind: 'ran', outputs: run(request) };
+      return {
+        kind: 'ran',
+        outputs: placed(graphs.get(request.graph).run([...request.inputs]), request.into),
+      };
+    case 'begin':
+      return { kind: 'begun', ...begun.begin(request.graph, request.inputs) };
+    case 'finish':
+      return { kind: 'ran', outputs: placed(begun.finish(request.begun, request.inputs), request.into) };
+    case 'release':
+      begun.release(request.begun);
+      return { kind: 'released' };
     case 'apply':
       return { kind: 'applied', ...apply(request.apply) };
     case 'initial': {
@@ -76,8 +97,8 @@ function perform(request: ComputeRequest): ComputeAnswer {
   }
 }
 
-function run({ graph, inputs, into }: Extract<ComputeRequest, { kind: 'run' }>): Float32Array[] {
-  const outputs = graphs.get(graph).run([...inputs]);
+/** The first output goes into shared memory, if there is any for it. */
+function placed(outputs: Float32Array[], into: Float32Array | undefined): Float32Array[] {
   if (into === undefined) return outputs;
   const [first, ...others] = outputs;
   if (first?.length !== into.length)
@@ -121,7 +142,7 @@ function layoutFor(network: NetworkSpec, classes: number): Layout {
 
 /** Results that own their memory move to the main thread; a view into something larger is copied instead. */
 function transferable(answer: ComputeAnswer): ArrayBuffer[] {
-  if (answer.kind !== 'ran') return [];
+  if (answer.kind !== 'ran' && answer.kind !== 'begun') return [];
   const buffers = new Set<ArrayBuffer>();
   for (const output of answer.outputs) {
     if (output.buffer instanceof ArrayBuffer && output.byteLength === output.buffer.byteLength)

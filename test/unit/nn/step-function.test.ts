@@ -9,11 +9,11 @@ import {
   embeddingFunction,
   type TensorFunction,
   trainingFunction,
-  unitFunction,
 } from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec.ts';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
+import { compileStaged } from '../../../core/tensor/staged.ts';
 import { type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
@@ -149,8 +149,12 @@ for (const distillationWeight of [undefined, 100])
         ...given,
       ]),
     );
-    const options = { network, layout: backbone, batch: BATCH };
-    const unit = compiled('unit', unitFunction(options), [own, images]);
+    const graph = compileStaged({
+      key: 'backbone',
+      ...backboneFunction({ network, layout: backbone, batch: BATCH, ...kd }),
+    });
+    const begun = graph.begin([own, images], true);
+    const [unit] = begun.outputs;
     const kernel = weights.subarray(backbone.parameterCount);
     const [slopes, margin] = tf.tidy(() => {
       const { value, grad } = tf.valueAndGrad((u: Tensor) =>
@@ -160,19 +164,12 @@ for (const distillationWeight of [undefined, 100])
           tf.tensor1d(labels, 'int32'),
           LOSS,
         ).asScalar(),
-      )(tf.tensor2d(unit, [BATCH, network.embedding]));
+      )(tf.tensor2d(unit!, [BATCH, network.embedding]));
       return [new Float32Array(grad.dataSync()), new Float32Array(value.dataSync())];
     });
-    const parts = splitVector(
-      backbone,
-      compiled('backbone', backboneFunction({ ...options, ...kd }), [
-        own,
-        images,
-        slopes!,
-        margin!,
-        ...given,
-      ]),
-    );
+    const [vector] = begun.finish([slopes!, margin!, ...given]);
+    graph.dispose();
+    const parts = splitVector(backbone, vector!);
     // Two images a batch norm make rounding large, as above.
     assert.ok(distance(parts.gradient, whole.gradient.subarray(0, backbone.parameterCount)) < 1e-3);
     assert.ok(distance(parts.statistics, whole.statistics) < 1e-5);

@@ -101,6 +101,46 @@ test('tensors do not pile up over jobs', async () => {
   assert.equal(compute.gauges().tensors, tensors);
 });
 
+test('a backbone runs in two stages, whose maps go with the second or with the release', async () => {
+  const backbone = { kind: 'backbone', network, batch, distillationWeight: undefined } as const;
+  const { weights } = initialReplica(layoutOf(buildNetwork(network)), 1);
+  const inputs = [weights, images] as const;
+  const late = [new Float32Array(batch * network.embedding).fill(0.01), Float32Array.of(1)] as const;
+  const { digest } = await compute.prepare(backbone);
+  assert.match(digest, /^[0-9a-f]{64}$/);
+  const level = compute.gauges();
+  const [first, second, third] = await Promise.all([0, 1, 2].map(() => compute.begin(backbone, inputs)));
+  const { graphs } = await compute.prove();
+  const kept = compute.gauges().bytes - level.bytes;
+  assert.equal(kept > 0, graphs === 'as-recorded');
+  assert.deepEqual(second!.outputs, first!.outputs);
+  const vectors = [0, 1].map(() => sharedFloats(layoutOf(buildNetwork(network)).vectorCount));
+  await second!.finish(late, vectors[1]!);
+  await first!.finish(late, vectors[0]!);
+  assert.equal(digest64(vectors[0]!), digest64(vectors[1]!));
+  assert.ok(vectors[0]!.some((value) => value !== 0));
+  await assert.rejects(first!.finish(late, vectors[0]!), { code: 'cancelled' });
+  third!.release();
+  third!.release();
+  await compute.prove();
+  assert.deepEqual(compute.gauges(), level);
+});
+
+test('a second stage that fails frees what was kept and leaves the thread at work', async () => {
+  const backbone = { kind: 'backbone', network, batch, distillationWeight: undefined } as const;
+  const { weights } = initialReplica(layoutOf(buildNetwork(network)), 1);
+  await compute.prepare(backbone);
+  const level = compute.gauges();
+  const begun = await compute.begin(backbone, [weights, images]);
+  await assert.rejects(begun.finish([Float32Array.of(1)], sharedFloats(1)), {
+    code: 'invalidArgument',
+    message: /takes 2 inputs \(slopes, margin\), not 1/,
+  });
+  begun.release();
+  assert.equal((await compute.prove()).kind, 'cpu');
+  assert.deepEqual(compute.gauges(), level);
+});
+
 test('closing rejects what is still open, and nobody is told of a death', async () => {
   const other = createCompute({ cacheDir: '' });
   const open = other.prove();

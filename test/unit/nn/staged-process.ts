@@ -1,0 +1,70 @@
+// The backbone's two stages for several networks in a process of their own, kept and computed again, with the kernels and threads
+// that the environment says. Tells SHA-256 of what came out as one JSON array on stdout.
+
+import { sha256Hex } from '../../../core/digest.ts';
+import { buildNetwork } from '../../../core/nn/build.ts';
+import { initialWeights } from '../../../core/nn/init.ts';
+import { layoutOf } from '../../../core/nn/layout.ts';
+import { backboneFunction } from '../../../core/nn/step-function.ts';
+import { uniforms } from '../../../core/rng.ts';
+import { networkSchema } from '../../../core/spec.ts';
+import { compileStaged, type StagedGraph } from '../../../core/tensor/staged.ts';
+import { hasOwnKernels, nativeBackend } from '../../../core/tensor/tf.ts';
+import { OWN_CELLS } from '../../support/genotypes.ts';
+
+/** Between them all layers that there are. */
+const NETWORKS = [
+  { kind: 'pocketnet', channels: 4, layers: 6, embedding: 8, genotype: 'casia' },
+  { kind: 'pocketnet', channels: 2, layers: 6, embedding: 4, genotype: OWN_CELLS },
+  { kind: 'iresnet', blocks: [1, 2, 1, 1], widths: [4, 4, 8, 8], stem: 4, embedding: 4 },
+  { kind: 'mobilefacenet', embedding: 4 },
+];
+const BATCH = 3;
+
+export interface StagedResult {
+  readonly name: string;
+  readonly ownKernels: boolean;
+  readonly keptBytes: number | undefined;
+  /** Unit embeddings and vector; of the two ways. */
+  readonly kept: readonly string[];
+  readonly again: readonly string[];
+  /** Left over. */
+  readonly tensors: number;
+}
+
+const floats = (stream: string, count: number) =>
+  Float32Array.from(uniforms(5, stream, count), (x) => x - 0.5);
+const images = Uint8Array.from(uniforms(5, 'images', BATCH * 112 * 112 * 3), (x) => Math.floor(x * 256));
+const sha = (values: Float32Array) =>
+  sha256Hex(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+
+const results = NETWORKS.flatMap((spec) =>
+  [undefined, 100].map((distillationWeight): StagedResult => {
+    const network = buildNetwork(networkSchema.parse(spec));
+    const layout = layoutOf(network);
+    const kd = distillationWeight === undefined ? {} : { distillationWeight };
+    const staged = backboneFunction({ network, layout, batch: BATCH, ...kd });
+    const name = `${spec.kind} of ${layout.parameterCount}, teacher ${distillationWeight ?? 'none'}`;
+    const graph = compileStaged({ key: name, ...staged });
+    const size = BATCH * network.embedding;
+    const late = [floats('slopes', size), Float32Array.of(2), floats('teacher', size)];
+    const run = (keep: boolean) => {
+      const begun = graph.begin([initialWeights(layout, 4), images], keep);
+      const [vector] = begun.finish(late.slice(0, staged.inputs.length - 2));
+      return [sha(begun.outputs[0]!), sha(vector!)];
+    };
+    const result = resultOf(graph, run);
+    graph.dispose();
+    return { name, ...result, tensors: nativeBackend().binding.getNumOfTensors() };
+  }),
+);
+console.log(JSON.stringify(results));
+
+function resultOf(graph: StagedGraph, run: (keep: boolean) => string[]) {
+  return {
+    ownKernels: hasOwnKernels(),
+    keptBytes: graph.keptBytes,
+    kept: run(true),
+    again: run(false),
+  };
+}

@@ -1,0 +1,40 @@
+// The bits of a backbone's step do not depend on whether a worker had the memory to keep its forward pass: all kinds of networks,
+// with and without a teacher, our own kernels and the library's, one thread and two.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { addonFacts, hasOwnKernels } from '../../../core/tensor/tf.ts';
+import { ONE_THREAD } from '../../support/tensors.ts';
+import type { StagedResult } from './staged-process.ts';
+
+const SCRIPT = fileURLToPath(new URL('./staged-process.ts', import.meta.url));
+
+async function resultsWith(environment: Record<string, string>): Promise<StagedResult[]> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', SCRIPT], {
+    env: { ...process.env, ...ONE_THREAD, ...environment },
+  });
+  return JSON.parse(stdout) as StagedResult[];
+}
+
+const TWO_THREADS = { TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '2', OMP_NUM_THREADS: '2' };
+
+for (const [name, environment] of [
+  ['our own kernels', {}],
+  ['our own kernels and two threads', TWO_THREADS],
+  ["the library's kernels", { POCKETFLEET_KERNELS: 'library' }],
+] as const)
+  test(`with ${name} a forward pass that is kept gives the bits of one that is computed again`, async () => {
+    const results = await resultsWith(environment);
+    assert.equal(results.length, 8);
+    // Two of the same bits could come from a stage that ignores what it is given.
+    assert.equal(new Set(results.map(({ kept }) => kept[1])).size, results.length);
+    for (const { name: network, ownKernels, keptBytes, kept, again, tensors } of results) {
+      assert.equal(ownKernels, hasOwnKernels() && !('POCKETFLEET_KERNELS' in environment), network);
+      assert.equal(keptBytes !== undefined && keptBytes > 0, addonFacts().graphs === 'as-recorded', network);
+      assert.deepEqual(kept, again, network);
+      assert.equal(tensors, 0, network);
+    }
+  });

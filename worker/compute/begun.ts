@@ -1,0 +1,58 @@
+// The computations of the compute thread that are between their two stages, by number. Decides that each is finished or released
+// once; what may be kept of them is keeping.ts', how a stage runs core/tensor/staged.ts'.
+
+import { FleetError } from '../../core/errors.ts';
+import type { Begun } from '../../core/tensor/staged.ts';
+import type { GraphCache } from './graphs.ts';
+import type { Keeping } from './keeping.ts';
+import type { Arrays, StagedSpec } from './messages.ts';
+
+export interface BegunTable {
+  begin(graph: StagedSpec, inputs: Arrays): { readonly begun: number; readonly outputs: Float32Array[] };
+  finish(begun: number, inputs: Arrays): Float32Array[];
+  /** Nothing for a number that is not there. */
+  release(begun: number): void;
+  /** What is kept. */
+  gauges(): { readonly tensors: number; readonly bytes: number };
+}
+
+export function createBegunTable(options: {
+  readonly graphs: Pick<GraphCache, 'staged'>;
+  readonly keeping: Keeping;
+}): BegunTable {
+  const { graphs, keeping } = options;
+  const open = new Map<number, Begun>();
+  let next = 1;
+  /** Takes it out of the table; it counts until it is over. */
+  const take = (begun: number): Begun | undefined => {
+    const found = open.get(begun);
+    open.delete(begun);
+    if (found) keeping.frees(found.kept.bytes);
+    return found;
+  };
+  return {
+    begin(spec, inputs) {
+      const graph = graphs.staged(spec);
+      const { keptBytes } = graph;
+      const keep = keptBytes !== undefined && keeping.mayKeep(keptBytes);
+      const found = graph.begin([...inputs], keep);
+      keeping.keeps(found.kept.bytes);
+      open.set(next, found);
+      return { begun: next++, outputs: found.outputs };
+    },
+    finish(begun, inputs) {
+      const found = take(begun);
+      if (found === undefined)
+        throw new FleetError(
+          'failedPrecondition',
+          `computation ${begun} is not begun here, or was finished or released before; begin it again`,
+        );
+      return found.finish([...inputs]);
+    },
+    release: (begun) => take(begun)?.release(),
+    gauges: () => ({
+      tensors: [...open.values()].reduce((sum, { kept }) => sum + kept.tensors, 0),
+      bytes: keeping.bytes(),
+    }),
+  };
+}
