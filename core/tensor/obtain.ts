@@ -20,6 +20,7 @@ import {
 import { keepApart } from './parts.ts';
 import { type Recording, type RecordOptions, record } from './record.ts';
 import { addonFacts, nativeBackend, tensorflowVersion } from './tf.ts';
+import { sumWhileWriting } from './waiting.ts';
 
 export interface CompileOptions extends RecordOptions {
   /** Names what `build` computes, completely: two functions with equal keys and inputs are taken for the same. */
@@ -40,7 +41,7 @@ export interface Form<T> {
 /** Records the function (or takes its stored graph) and loads it in this form. */
 export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
   const { cacheDir } = options;
-  const saved = () => form.save(keepApart(foldSums(record(options))));
+  const saved = () => form.save(sumWhileWriting(keepApart(foldSums(record(options)))));
   if (cacheDir === undefined) return loadOnce(saved(), form);
   const name = nameOf(options, form.name);
   const stored = readEntry(entryFolder(cacheDir, name));

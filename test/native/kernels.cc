@@ -79,9 +79,17 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
 
   Buffer<float> centre(out), factor(out), curve(out), shift(out), dSlope(in), dDepthwise(taps), dPointwise(matrix);
   WeightGradients gradients{dSlope.values, dDepthwise.values, dPointwise.values};
+  // Two norms that wait for sums of the last part of dx.
+  const size_t partChannels = dx.parts.channels;
+  Buffer<float> waitingZ(block.pixels() * partChannels), waitingMean(partChannels);
+  Buffer<double> firstSums(2 * partChannels), secondSums(2 * partChannels);
+  const Waiting waiting[] = {{dparts - 1, waitingZ.values, waitingMean.values, firstSums.values},
+                             {dparts - 1, waitingZ.values, waitingMean.values, secondSums.values}};
+  const BackwardMaps maps{x.parts, z.values, dy.values, adds ? added.values : nullptr, dx.parts, waiting, adds ? 2 : 0};
   scratch.fill(NAN);
-  kernels.backward(block, weights, {centre.values, factor.values, curve.values, shift.values}, x.parts, z.values,
-                   dy.values, adds ? added.values : nullptr, dx.parts, gradients, scratch.values);
+  kernels.backward(block, weights, {centre.values, factor.values, curve.values, shift.values}, maps, gradients,
+                   scratch.values);
+  good = good && firstSums.finite() && secondSums.finite();
   good = good && dx.finite() && dSlope.finite() && dDepthwise.finite() && dPointwise.finite();
 
   Buffer<float> scale(block.out), offset(block.out), bend(block.out), move(block.out);

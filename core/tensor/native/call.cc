@@ -83,9 +83,9 @@ void Summands::addOthers(const Kernels& kernels, size_t first, size_t pixels, co
           kernels.add(channels, maps[map] + pixel * total + part * channels, result.maps[part] + pixel * channels);
 }
 
-Summands Call::summands(int from, const std::vector<int>& shape) {
+Summands Call::summands(int from, int count, const std::vector<int>& shape) {
   Summands found;
-  for (int index = from; ok() && index < TF_NumInputs(context_); index++) {
+  for (int index = from; ok() && index < from + count; index++) {
     const Input map = input(index);
     if (ok() && map.shape != shape)
       refuse("a map " + shapeText(map.shape) + " cannot be added to one of " + shapeText(shape));

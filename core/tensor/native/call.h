@@ -46,8 +46,8 @@ class Call {
   /** Inputs and outputs from `index` on as one map, which is `shape` for outputs. */
   PartedMap partedInput(int index, int count);
   Parts<float> partedOutput(int index, const std::vector<int>& shape, int count);
-  /** Maps from input `from` on that are to be added to one of this shape. */
-  Summands summands(int from, const std::vector<int>& shape);
+  /** `count` maps from input `from` on that are to be added to one of this shape. */
+  Summands summands(int from, int count, const std::vector<int>& shape);
 
  private:
   TF_OpKernelContext* context_;

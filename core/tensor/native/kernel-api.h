@@ -21,6 +21,7 @@ TF_KernelBuilder* TF_NewKernelBuilder(const char*, const char*, void* (*)(TF_OpK
 /** Takes the builder over. */
 void TF_RegisterKernelBuilder(const char* name, TF_KernelBuilder*, TF_Status*);
 void TF_OpKernelConstruction_GetAttrInt32(TF_OpKernelConstruction*, const char* name, int32_t*, TF_Status*);
+void TF_OpKernelConstruction_GetAttrInt32List(TF_OpKernelConstruction*, const char* name, int32_t*, int most, TF_Status*);
 void TF_OpKernelConstruction_GetAttrFloat(TF_OpKernelConstruction*, const char* name, float*, TF_Status*);
 int TF_NumInputs(TF_OpKernelContext*);
 /** The caller deletes the tensor, here and below; that gives back the handle, not the values. */

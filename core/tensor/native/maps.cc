@@ -104,7 +104,7 @@ void preluGradient(void* kernel, TF_OpKernelContext* context) {
   const PartedMap x = call.partedInput(2, attributes.parts);
   Map map;
   if (!mapOf(call, "PReLU", x.shape, slope, map)) return;
-  const auto before = call.summands(2 + attributes.parts, x.shape);
+  const auto before = call.summands(2 + attributes.parts, attributes.summands, x.shape);
   float* dSlope = call.output(0, slope.shape);
   const Parts<float> dx = call.partedOutput(1, x.shape, attributes.dparts);
   if (!call.ok()) return;

@@ -1,6 +1,8 @@
 // The operations' functions, as TensorFlow calls them: with what makeAttributes made, and the call.
 
 #pragma once
+#include <vector>
+
 #include "kernel-api.h"
 
 namespace fleet {
@@ -12,6 +14,12 @@ struct Attributes {
   float epsilon = 0;
   /** Maps that x lies in, and that dx goes to: equally many, or one of the two in one. */
   int parts = 1, dparts = 1;
+  /** Maps that are added to the result. */
+  int summands = 0;
+  /** For each norm that waits for sums of dx, the part of dx that is its dy. */
+  std::vector<int> waiting;
+  /** Whether the sums of dy have been taken by who wrote it. */
+  bool summed = false;
 };
 
 void separable(void* attributes, TF_OpKernelContext* context);

@@ -16,6 +16,13 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32(construction, "padding", &attributes->padding, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "N", &attributes->summands, status);
+  int summed = 0, waiting = 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "S", &summed, status);
+  attributes->summed = summed > 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "W", &waiting, status);
+  attributes->waiting.resize(waiting);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "waiting", attributes->waiting.data(), waiting, status);
   TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &attributes->epsilon, status);
   TF_DeleteStatus(status);
   return attributes;
@@ -44,11 +51,12 @@ bool registerAll() {
        separable},
       {"FleetSeparableGrad",
        {"dy: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float", "mean: float",
-        "inverse: float", "x: parts * float", "added: N * float"},
+        "inverse: float", "x: parts * float", "added: N * float", "waitingz: W * float", "waitingmean: W * float",
+        "dysums: S * float"},
        {"dslope: float", "ddepthwise: float", "dpointwise: float", "dscale: float", "doffset: float",
-        "dx: dparts * float"},
+        "dx: dparts * float", "sums: W * float"},
        {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "dparts: int >= 1 = 1",
-        "N: int >= 0 = 0"},
+        "N: int >= 0 = 0", "W: int >= 0 = 0", "S: int >= 0 = 0", "waiting: list(int) = []"},
        separableGradient},
       {"FleetBatchNorm",
        {"x: float", "scale: float", "offset: float"},

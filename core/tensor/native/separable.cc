@@ -11,6 +11,7 @@
 #include "operations.h"
 #include "parallel.h"
 #include "shape.h"
+#include "waiting.h"
 
 namespace fleet {
 namespace {
@@ -56,7 +57,7 @@ bool blockOf(Call& call, const Attributes& attributes, const PartedMap& x, const
              const Call::Input& depthwise, const Call::Input& pointwise, const Call::Input& scale, Block& block) {
   if (!call.ok()) return false;
   const bool fits = x.shape.size() == 4 && depthwise.shape.size() == 4 && pointwise.shape.size() == 4 &&
-                    depthwise.shape[0] == depthwise.shape[1] && depthwise.shape[2] == x.shape[3] &&
+                    depthwise.shape[0] == depthwise.shape[1] && depthwise.shape[0] <= KERNEL_MOST && depthwise.shape[2] == x.shape[3] &&
                     depthwise.shape[3] == 1 && pointwise.shape[0] == 1 && pointwise.shape[1] == 1 &&
                     pointwise.shape[2] == x.shape[3] && slope.size == x.shape[3] && scale.size == pointwise.shape[3];
   if (fits) {
@@ -72,6 +73,16 @@ bool blockOf(Call& call, const Attributes& attributes, const PartedMap& x, const
     return false;
   }
   return true;
+}
+
+/** Sums of dy and dy (z - mean): those that came with it, or taken now. */
+std::vector<double> sumsOf(Call& call, const Attributes& attributes, int input, const Kernels& kernels, const Block& block,
+                           const Call::Input& dy, const Call::Input& z, const Call::Input& mean) {
+  if (!attributes.summed)
+    return normSums(kernels, block.images, block.outPixels(), block.out, dy.values, z.values, mean.values);
+  const auto given = call.input(input);
+  if (call.ok() && given.size != 2 * block.out) call.refuse("sums " + shapeText(given.shape) + " are not of this dy");
+  return call.ok() ? std::vector<double>(given.values, given.values + given.size) : std::vector<double>();
 }
 
 /** Takes the padding out. */
@@ -92,7 +103,7 @@ void separable(void* kernel, TF_OpKernelContext* context) {
   Block block;
   if (!blockOf(call, attributes, x, slope, depthwise, pointwise, scale, block)) return;
   const std::vector<int> map{block.images, block.outHeight, block.outWidth, block.out}, row{block.out};
-  const auto added = call.summands(5 + attributes.parts, map);
+  const auto added = call.summands(5 + attributes.parts, attributes.summands, map);
   float* y = call.output(0, map);
   float* mean = call.output(1, row);
   float* variance = call.output(2, row);
@@ -118,8 +129,8 @@ void separable(void* kernel, TF_OpKernelContext* context) {
 }
 
 /**
- * dy, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, parts of x, maps to add to dx -> gradients of slope, depthwise,
- * pointwise, scale, offset, and of x in parts.
+ * dy, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, parts of x, maps to add to dx, z and then mean of each waiting
+ * norm, sums of dy if they are there -> gradients of slope, depthwise, pointwise, scale, offset, and of x in parts, sums for each waiting norm.
  */
 void separableGradient(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
@@ -129,19 +140,23 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
   const PartedMap x = call.partedInput(8, attributes.parts);
   Block block;
   if (!blockOf(call, attributes, x, slope, depthwise, pointwise, scale, block)) return;
-  const auto before = call.summands(8 + attributes.parts, x.shape);
+  const int afterX = 8 + attributes.parts, waiting = static_cast<int>(attributes.waiting.size());
+  const auto before = call.summands(afterX, attributes.summands, x.shape);
   float* dSlope = call.output(0, slope.shape);
   float* dDepthwise = call.output(1, depthwise.shape);
   float* dPointwise = call.output(2, pointwise.shape);
   float* dScale = call.output(3, scale.shape);
   float* dOffset = call.output(4, scale.shape);
   const Parts<float> dx = call.partedOutput(5, x.shape, attributes.dparts);
+  const int afterSummands = afterX + attributes.summands;
+  WaitingNorms norms(call, attributes.waiting, afterSummands, 5 + attributes.dparts, x.shape, dx);
   if (!call.ok()) return;
 
   const Kernels& kernels = kernelsOf(block, attributes);
   const Weights weights = pack(block, kernels.lanes, slope.values, depthwise.values, pointwise.values);
   const int in = weights.in, out = weights.out, taps = block.kernel * block.kernel;
-  const auto sums = normSums(kernels, block.images, block.outPixels(), block.out, dy.values, z.values, mean.values);
+  const auto sums = sumsOf(call, attributes, afterSummands + 2 * waiting, kernels, block, dy, z, mean);
+  if (!call.ok()) return;
   const double count = static_cast<double>(block.images) * block.outPixels();
   const NormBackward norm =
       normBackward(block.out, out, count, sums.data(), mean.values, inverse.values, scale.values, dScale, dOffset);
@@ -156,10 +171,18 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
     float* own = parts + part * image;
     WeightGradients gradients{own, own + in, own + in + tapFloats};
     const size_t first = image * pixels;
-    kernels.backward(block, weights, norm.gradient, x.parts.from(first), z.values + image * to, dy.values + image * to,
-                     before.first(first * block.in), dx.from(first), gradients, scratch);
+    const auto waitingHere = norms.of(image, first);
+    const BackwardMaps maps{x.parts.from(first),
+                            z.values + image * to,
+                            dy.values + image * to,
+                            before.first(first * block.in),
+                            dx.from(first),
+                            waitingHere.data(),
+                            waiting};
+    kernels.backward(block, weights, norm.gradient, maps, gradients, scratch);
     before.addOthers(kernels, first, pixels, dx);
   });
+  norms.finish();
   for (int image = 1; image < block.images; image++) kernels.add(part, parts + part * image, parts);
   unpack(dSlope, parts, 1, block.in, in);
   unpack(dDepthwise, parts + in, taps, block.in, in);

@@ -5,6 +5,9 @@
 
 namespace fleet {
 
+/** Rows and columns of a depthwise kernel at most. */
+constexpr int KERNEL_MOST = 16;
+
 /** PReLU, depthwise convolution of odd size with symmetric padding, pointwise convolution; a map is [images, height, width, channels]. */
 struct Block {
   int images, height, width, in;
@@ -78,6 +81,25 @@ struct WeightGradients {
   float* pointwise;  // [in, out]
 };
 
+/** A batch norm whose dy is (a part of) this dx: its sums of dy and of dy (z - mean) are taken while dx is in the cache. */
+struct Waiting {
+  int part;
+  const float* z;
+  const float* mean;
+  double* sums;  // [2, channels of the part]
+};
+
+/** The maps of a block's gradient, from the first pixel of an image on. */
+struct BackwardMaps {
+  Parts<const float> x;
+  const float* z;
+  const float* dy;
+  const float* before;  // added to dx, or null
+  Parts<float> dx;
+  const Waiting* waiting;
+  int waitingCount;
+};
+
 /** Aligned memory that grows and is kept for the next call of this thread. */
 struct Scratch {
   float* floats = nullptr;
@@ -103,9 +125,8 @@ struct Kernels {
   void (*normGradient)(int pixels, int channels, const float* dy, const float* z, const NormGradient&, float* dz);
   /** Moments of a map alone. */
   void (*moments)(int pixels, int channels, const float* z, Moments&);
-  /** dx (+ before, which may be null) of one image, and what it adds to the gradients of the weights. */
-  void (*backward)(const Block&, const Weights&, const NormGradient&, const Parts<const float>& x, const float* z,
-                   const float* dy, const float* before, const Parts<float>& dx, WeightGradients&, float* scratch);
+  /** dx of one image, and what it adds to the gradients of the weights and to the sums of who waits for dx. */
+  void (*backward)(const Block&, const Weights&, const NormGradient&, const BackwardMaps&, WeightGradients&, float* scratch);
   /** to += from */
   void (*add)(size_t floats, const float* from, float* to);
   /** y of a PReLU alone; and dx (+ before, which may be null) with the sums for its slope, `slopeSums` being [2, channels]. */

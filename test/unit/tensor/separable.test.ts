@@ -1,19 +1,14 @@
 // The separable block as one operation of our own: equal to its parts with every instruction set, the same bits with any number of
-// threads, and sums that are folded into it change nothing.
+// threads.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { compileGraph } from '../../../core/tensor/compiled.ts';
-import { foldSums } from '../../../core/tensor/fold.ts';
-import { liveNodes, saveGraph } from '../../../core/tensor/graph.ts';
-import { batchNormTrain, prelus, separable } from '../../../core/tensor/ops.ts';
-import { keepApart } from '../../../core/tensor/parts.ts';
-import { type Recording, record } from '../../../core/tensor/record.ts';
-import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
-import { leavingNoTensors, numbers, ONE_THREAD, tensorOf } from '../../support/tensors.ts';
+import { batchNormTrain, separable } from '../../../core/tensor/ops.ts';
+import { hasOwnKernels, tf } from '../../../core/tensor/tf.ts';
+import { leavingNoTensors, numbers, ONE_THREAD } from '../../support/tensors.ts';
 import type { SeparableResult } from './separable-process.ts';
 
 const SCRIPT = fileURLToPath(new URL('./separable-process.ts', import.meta.url));
@@ -90,131 +85,4 @@ test('batch norm of a large map with a large mean is as exact as its inputs are'
       }
     }),
   );
-});
-
-const WINDOW = { stride: 1, padding: 1, epsilon: 1e-5 };
-const MAP = [2, 6, 6, 8];
-
-/** Two blocks that read one map, their sum, and one more block of it: each kind of sum that a cell has, both ways. */
-function cell(inputs: Tensor[]): Tensor[] {
-  const block = (x: Tensor, pointwise: Tensor) =>
-    separable(
-      x,
-      {
-        slope: tf.fill([8], 0.3),
-        depthwise: tf.fill([3, 3, 8, 1], 0.2),
-        pointwise,
-        scale: tf.fill([8], 1.1),
-        offset: tf.zeros([8]),
-      },
-      WINDOW,
-    ).y;
-  const loss = (x: Tensor, a: Tensor, b: Tensor) => {
-    const node = tf.add(block(x, a), block(x, b));
-    return tf.sum(tf.square(tf.add(block(node, a), x))) as Scalar;
-  };
-  const gradients = tf.grads(loss as (...tensors: Tensor[]) => Scalar)(inputs);
-  return [loss(inputs[0]!, inputs[1]!, inputs[2]!), ...gradients];
-}
-
-const CELL_INPUTS = [
-  { name: 'x', dtype: 'float32' as const, shape: MAP },
-  { name: 'a', dtype: 'float32' as const, shape: [1, 1, 8, 8] },
-  { name: 'b', dtype: 'float32' as const, shape: [1, 1, 8, 8] },
-];
-
-const sumsOf = ({ nodes }: Recording): number =>
-  nodes.filter(
-    (node) =>
-      node.kind === 'operation' &&
-      (node.op === 'Add' || node.op === 'AddV2') &&
-      node.outputs[0]!.shape.length === 4,
-  ).length;
-
-test('sums of maps are folded into the operations that make their terms, and the bits stay', () => {
-  leavingNoTensors(() => {
-    const recording = record({ inputs: CELL_INPUTS, build: cell });
-    const folded = foldSums(recording);
-    assert.ok(sumsOf(recording) >= 3, 'the function has sums to fold');
-    assert.ok(saveGraph(folded).nodes <= saveGraph(recording).nodes - 3, 'three sums are gone at least');
-
-    const arrays = [numbers(2 * 6 * 6 * 8, 1), numbers(64, 2), numbers(64, 3)];
-    const graph = compileGraph({ key: 'cell', inputs: CELL_INPUTS, build: cell });
-    const outputs = graph.run(arrays);
-    graph.dispose();
-    const eager: Float32Array[] = [];
-    tf.tidy(() => {
-      const tensors = [tensorOf(MAP, 1), tensorOf([1, 1, 8, 8], 2), tensorOf([1, 1, 8, 8], 3)];
-      eager.push(...cell(tensors).map((tensor) => tensor.dataSync() as Float32Array));
-    });
-    // Eager runs have nothing folded and the same operations otherwise.
-    assert.deepEqual(outputs, eager);
-  });
-});
-
-const NODE = [2, 6, 6, 8];
-
-/**
- * Four nodes side by side, as a cell's are: two blocks read them, and a PReLU in front of a convolution; the gradient of each node is
- * a part of theirs.
- */
-function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
-  const loss = (first: Tensor, second: Tensor, weights: Tensor, slopes: Tensor) => {
-    const nodes = [first, second, tf.mul(first, 0.5), tf.add(first, second)].map((node) => tf.mul(node, 1.5));
-    const all = tf.concat(nodes, 3);
-    const ends = [3, 1].map(
-      (kernel) =>
-        separable(
-          all,
-          {
-            slope: slopes,
-            depthwise: tf.fill([kernel, kernel, 32, 1], 0.2),
-            pointwise: weights,
-            scale: tf.fill([16], 1.1),
-            offset: tf.zeros([16]),
-          },
-          { stride: 1, padding: (kernel - 1) / 2, epsilon: 1e-5 },
-        ).y,
-    );
-    const [activated] = prelus(all, [tf.neg(slopes)]);
-    const sums = [...ends, activated!].map((map) => tf.sum(tf.square(map)));
-    return tf.addN(sums) as Scalar;
-  };
-  return tf.grads(loss as (...tensors: Tensor[]) => Scalar)([a!, b!, pointwise!, slope!]);
-}
-
-const SIDE_INPUTS = [
-  { name: 'a', dtype: 'float32' as const, shape: NODE },
-  { name: 'b', dtype: 'float32' as const, shape: NODE },
-  { name: 'pointwise', dtype: 'float32' as const, shape: [1, 1, 32, 16] },
-  { name: 'slope', dtype: 'float32' as const, shape: [32] },
-];
-
-test('maps that lie side by side stay apart, and the bits stay', () => {
-  leavingNoTensors(() => {
-    const folded = foldSums(record({ inputs: SIDE_INPUTS, build: sideBySide }));
-    const copies = (recording: Recording) => {
-      const live = liveNodes(recording);
-      return recording.nodes.filter(
-        (node, index) =>
-          live.has(index) &&
-          node.kind === 'operation' &&
-          (node.op === 'ConcatV2' || node.op === 'SplitV') &&
-          node.outputs[0]!.shape.length === 4,
-      ).length;
-    };
-    assert.equal(copies(folded), 2, 'one concatenation, and one split of its gradient');
-    assert.equal(copies(keepApart(folded)), 0);
-
-    const arrays = [numbers(2 * 6 * 6 * 8, 1), numbers(2 * 6 * 6 * 8, 2), numbers(512, 3), numbers(32, 4)];
-    const graph = compileGraph({ key: 'side by side', inputs: SIDE_INPUTS, build: sideBySide });
-    const outputs = graph.run(arrays);
-    graph.dispose();
-    const eager: Float32Array[] = [];
-    tf.tidy(() => {
-      const tensors = SIDE_INPUTS.map(({ shape }, index) => tensorOf(shape, index + 1));
-      eager.push(...sideBySide(tensors).map((tensor) => tensor.dataSync() as Float32Array));
-    });
-    assert.deepEqual(outputs, eager);
-  });
 });
