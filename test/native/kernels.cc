@@ -94,7 +94,7 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
 
   Buffer<float> scale(block.out), offset(block.out), bend(block.out), move(block.out);
   Buffer<double> sums(2 * block.out), mapMean(block.out), mapDeviation(block.out);
-  kernels.normalise(pixels, block.out, z.values, scale.values, offset.values, adds ? dy.values : nullptr, y.values);
+  kernels.normalise(pixels, block.out, z.values, scale.values, offset.values, adds ? dy.values : nullptr, y.values, adds);
   kernels.normSums(pixels, block.out, dy.values, z.values, scale.values, sums.values);
   kernels.normGradient(pixels, block.out, dy.values, z.values, {scale.values, offset.values, bend.values, move.values},
                        y.values);

@@ -53,7 +53,7 @@ void batchNorm(void* kernel, TF_OpKernelContext* context) {
                            scale.values, offset.values, mean, variance, inverse);
   forEach(map.images, Order::lastFirst, [&](int image) {
     kernels.normalise(map.pixels, map.channels, x.values + image * size, norm.factor.data(), norm.offset.data(),
-                      nullptr, y + image * size);
+                      nullptr, y + image * size, false);
   });
 }
 

@@ -123,7 +123,7 @@ void separable(void* kernel, TF_OpKernelContext* context) {
                            mean, variance, inverse);
   forEach(block.images, Order::lastFirst, [&](int image) {
     kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
-                      added.first(image * to), y + image * to);
+                      added.first(image * to), y + image * to, to * block.images >= PAST_CACHES);
     added.addOthers(kernels, image * outPixels, outPixels, {1, block.out, {y}});
   });
 }

@@ -38,6 +38,12 @@ struct Parts {
   }
 };
 
+/**
+ * A map of so many floats is out of the second cache before anybody reads it, and storing it past the caches spares reading what it
+ * overwrites. Measured: 2 to 5 % of a step with maps of 6 MB, nothing with 3 MB.
+ */
+constexpr size_t PAST_CACHES = 1 << 20;
+
 /** Channel counts rounded up to whole vectors. */
 inline int padTo(int channels, int lanes) { return (channels + lanes - 1) / lanes * lanes; }
 
@@ -116,9 +122,12 @@ struct Kernels {
   size_t (*scratchSize)(const Block&, const Weights&);
   /** z of one image, and its moments. */
   void (*forward)(const Block&, const Weights&, const Parts<const float>& x, float* z, Moments&, float* scratch);
-  /** y = z scale + offset (+ added) over `pixels` rows of `channels`; the two are [channels], `added` may be null. */
+  /**
+   * y = z scale + offset (+ added) over `pixels` rows of `channels`; the two are [channels], `added` may be null. `past`: y goes past
+   * the caches.
+   */
   void (*normalise)(int pixels, int channels, const float* z, const float* scale, const float* offset, const float* added,
-                    float* y);
+                    float* y, bool past);
   /** Adds the sums of dy and of dy (z - mean) to `sums` [2, channels]. */
   void (*normSums)(int pixels, int channels, const float* dy, const float* z, const float* mean, double* sums);
   /** dz of a batch norm alone. */

@@ -45,6 +45,8 @@ const CASES: Case[] = [
   { map: [2, 28, 28, 16], out: 16, kernel: 3, stride: 1, padding: 1 },
   { map: [5, 2, 1, 4], out: 4, kernel: 3, stride: 1, padding: 1 },
   { map: [2, 13, 13, 12], out: 9, kernel: 9, stride: 3, padding: 4 },
+  // So large that what comes out goes past the caches.
+  { map: [2, 32, 32, 8], out: 512, kernel: 1, stride: 1, padding: 0 },
 ];
 
 const EPSILON = 1e-5;
