@@ -21,11 +21,10 @@ try {
     '-fno-sanitize=alignment',
     '-fno-sanitize-recover',
   ];
-  execFileSync(
-    process.env.CXX || 'g++',
-    [...flags, `-I${sources}`, join(here, 'kernels.cc'), join(sources, 'widths.cc'), '-o', program],
-    { stdio: 'inherit' },
-  );
+  const parts = [join(here, 'kernels.cc'), join(sources, 'widths.cc'), join(sources, 'avx512.cc')];
+  execFileSync(process.env.CXX || 'g++', [...flags, `-I${sources}`, ...parts, '-o', program], {
+    stdio: 'inherit',
+  });
   for (const level of ['ALL', 'AVX2', 'SSE41']) {
     process.stdout.write(`${level}: `);
     execFileSync(program, { stdio: 'inherit', env: { ...process.env, ONEDNN_MAX_CPU_ISA: level } });

@@ -1,17 +1,10 @@
-// The same kernels for each instruction set, and which of them this processor runs. ONEDNN_MAX_CPU_ISA holds for them as it does
-// for oneDNN's, so that machines of different age can be brought to the same bits.
+// The same kernels for each instruction set (AVX-512 is in avx512.cc), and which of them this processor runs. ONEDNN_MAX_CPU_ISA
+// holds for them as it does for oneDNN's, so that machines of different age can be brought to the same bits.
 
 #include <cstdlib>
 #include <cstring>
 
-#include "shape.h"
-
-// Other compilers have other words for the instruction set of a part of a file; they get the kernels of four lanes.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define OWN_TARGETS 1
-#else
-#define OWN_TARGETS 0
-#endif
+#include "targets.h"
 
 #define LANES 4
 #define REGISTERS 16
@@ -37,32 +30,6 @@ using namespace fleet;
 #include "depthwise.inc"
 #include "separable.inc"
 }  // namespace fleet_avx2
-#undef LANES
-#pragma GCC pop_options
-
-#undef REGISTERS
-#define REGISTERS 32
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
-#define LANES 8
-namespace fleet_avx512_narrow {
-using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
-}  // namespace fleet_avx512_narrow
-#undef LANES
-#define LANES 16
-namespace fleet_avx512 {
-using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
-}  // namespace fleet_avx512
 #undef LANES
 #pragma GCC pop_options
 #endif
@@ -93,7 +60,7 @@ const Kernels& kernelsFor(int some, int others) {
 #if OWN_TARGETS
   static const Level level = levelOf();
   if (level == Level::avx512)
-    return some % 16 == 0 && others % 16 == 0 ? fleet_avx512::KERNELS : fleet_avx512_narrow::KERNELS;
+    return some % 16 == 0 && others % 16 == 0 ? wideKernels() : narrowKernels();
   if (level == Level::avx2) return fleet_avx2::KERNELS;
 #endif
   return fleet_basic::KERNELS;

@@ -1,0 +1,37 @@
+// The kernels for AVX-512. When they are taken is widths.cc's.
+
+#include "targets.h"
+
+#if OWN_TARGETS
+#define REGISTERS 32
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,prefer-vector-width=512")
+#define LANES 8
+namespace fleet_avx512_narrow {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_avx512_narrow
+#undef LANES
+#define LANES 16
+namespace fleet_avx512 {
+using namespace fleet;
+#include "lanes.inc"
+#include "product.inc"
+#include "statistics.inc"
+#include "depthwise.inc"
+#include "separable.inc"
+}  // namespace fleet_avx512
+#undef LANES
+#pragma GCC pop_options
+
+namespace fleet {
+
+const Kernels& wideKernels() { return fleet_avx512::KERNELS; }
+const Kernels& narrowKernels() { return fleet_avx512_narrow::KERNELS; }
+
+}  // namespace fleet
+#endif
