@@ -72,6 +72,12 @@ Parts<float> Call::partedOutput(int index, const std::vector<int>& shape, int co
   return made;
 }
 
+Parts<float> Call::gradientOf(const PartedMap& x, int index, int count) {
+  if (ok() && count != x.parts.count && count != 1 && x.parts.count != 1)
+    refuse("a map in " + std::to_string(x.parts.count) + " parts has no gradient in " + std::to_string(count));
+  return partedOutput(index, x.shape, count);
+}
+
 void Summands::addOthers(const Kernels& kernels, size_t first, size_t pixels, const Parts<float>& result) const {
   const size_t total = result.total(), channels = result.channels;
   for (size_t map = 1; map < maps.size(); map++)

@@ -46,6 +46,8 @@ class Call {
   /** Inputs and outputs from `index` on as one map, which is `shape` for outputs. */
   PartedMap partedInput(int index, int count);
   Parts<float> partedOutput(int index, const std::vector<int>& shape, int count);
+  /** The gradient of x, in as many parts as x or one of the two in one. */
+  Parts<float> gradientOf(const PartedMap& x, int index, int count);
   /** `count` maps from input `from` on that are to be added to one of this shape. */
   Summands summands(int from, int count, const std::vector<int>& shape);
 

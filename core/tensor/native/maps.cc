@@ -106,7 +106,7 @@ void preluGradient(void* kernel, TF_OpKernelContext* context) {
   if (!mapOf(call, "PReLU", x.shape, slope, map)) return;
   const auto before = call.summands(2 + attributes.parts, attributes.summands, x.shape);
   float* dSlope = call.output(0, slope.shape);
-  const Parts<float> dx = call.partedOutput(1, x.shape, attributes.dparts);
+  const Parts<float> dx = call.gradientOf(x, 1, attributes.dparts);
   if (!call.ok()) return;
   const Kernels& kernels = kernelsFor(std::min(x.parts.channels, dx.channels), map.channels);
   const size_t pixels = map.pixels, size = pixels * map.channels, part = 2 * static_cast<size_t>(map.channels);

@@ -57,8 +57,8 @@ bool blockOf(Call& call, const Attributes& attributes, const PartedMap& x, const
              const Call::Input& depthwise, const Call::Input& pointwise, const Call::Input& scale, Block& block) {
   if (!call.ok()) return false;
   const bool fits = x.shape.size() == 4 && depthwise.shape.size() == 4 && pointwise.shape.size() == 4 &&
-                    depthwise.shape[0] == depthwise.shape[1] && depthwise.shape[0] <= KERNEL_MOST && depthwise.shape[2] == x.shape[3] &&
-                    depthwise.shape[3] == 1 && pointwise.shape[0] == 1 && pointwise.shape[1] == 1 &&
+                    depthwise.shape[0] == depthwise.shape[1] && depthwise.shape[0] <= KERNEL_MOST &&
+                    depthwise.shape[2] == x.shape[3] && depthwise.shape[3] == 1 && pointwise.shape[0] == 1 && pointwise.shape[1] == 1 &&
                     pointwise.shape[2] == x.shape[3] && slope.size == x.shape[3] && scale.size == pointwise.shape[3];
   if (fits) {
     block = {x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, pointwise.shape[3], depthwise.shape[0],
@@ -130,7 +130,8 @@ void separable(void* kernel, TF_OpKernelContext* context) {
 
 /**
  * dy, slope, depthwise, pointwise, scale, z, mean, 1 / deviation, parts of x, maps to add to dx, z and then mean of each waiting
- * norm, sums of dy if they are there -> gradients of slope, depthwise, pointwise, scale, offset, and of x in parts, sums for each waiting norm.
+ * norm, sums of dy if they are there -> gradients of slope, depthwise, pointwise, scale, offset, and of x in parts, sums for each
+ * waiting norm.
  */
 void separableGradient(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
@@ -147,7 +148,7 @@ void separableGradient(void* kernel, TF_OpKernelContext* context) {
   float* dPointwise = call.output(2, pointwise.shape);
   float* dScale = call.output(3, scale.shape);
   float* dOffset = call.output(4, scale.shape);
-  const Parts<float> dx = call.partedOutput(5, x.shape, attributes.dparts);
+  const Parts<float> dx = call.gradientOf(x, 5, attributes.dparts);
   const int afterSummands = afterX + attributes.summands;
   WaitingNorms norms(call, attributes.waiting, afterSummands, 5 + attributes.dparts, x.shape, dx);
   if (!call.ok()) return;
