@@ -48,6 +48,35 @@ const SESSION = {
 `,
 };
 
+/**
+ * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/staged.ts)
+ * would cost the process all that its first kept, until it ends. Here what was fed goes with the call, however that ends.
+ */
+const FED = [
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'std::vector<TF_Tensor *> input_values;',
+    added: `
+  struct DeletesFed {
+    std::vector<TF_Tensor *> &tensors;
+    ~DeletesFed() {
+      for (TF_Tensor *tensor : tensors)
+        if (tensor != nullptr) TF_DeleteTensor(tensor);
+    }
+  } deletes_fed{input_values};
+`,
+  },
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'TF_DeleteTensor(input_values[i]);',
+    added: `
+    input_values[i] = nullptr;`,
+  },
+];
+
+/** What is added to the addon's own source. */
+const patchesOf = (variant) => (variant === 'cpu' ? [SESSION, ...FED] : FED);
+
 /** Our own operations, compiled into the addon for the CPU, and where the addon's build lists its files. */
 const KERNELS = {
   folder: 'core/tensor/native',
@@ -84,9 +113,10 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
   const name = `${variant}-${pin?.version}-${platform}`;
   const graphs = variant === 'cpu' ? 'as-recorded' : 'optimised';
   const sources = variant === 'cpu' ? digestOf(kernelSources(root)) : 'none';
+  const patches = digestOf([], JSON.stringify(patchesOf(variant)));
   const addon = join(
     cache,
-    `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}-kernels-${sources}`,
+    `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}-patches-${patches}-kernels-${sources}`,
     'tfjs_binding.node',
   );
   return {
@@ -103,7 +133,7 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     /** Beside the addon: the digest of its kernels' sources and of the compiler that made them, which rounds in its own way. */
     facts: join(dirname(addon), 'kernels.json'),
     graphs,
-    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs} kernels ${sources}`,
+    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs} patches ${patches} kernels ${sources}`,
   };
 }
 
@@ -177,10 +207,8 @@ export async function buildAddon(plan) {
     for (const name of ['binding', 'binding.gyp', 'package.json'])
       cpSync(join(plan.folder, name), join(work, name), { recursive: true });
     const sources = plan.variant === 'cpu' ? kernelSources(plan.root) : [];
-    if (plan.variant === 'cpu') {
-      insertAfter(work, SESSION, SESSION.added);
-      addKernels(work, sources);
-    }
+    for (const patch of patchesOf(plan.variant)) insertAfter(work, patch, patch.added);
+    if (plan.variant === 'cpu') addKernels(work, sources);
     mkdirSync(join(work, 'deps'));
     for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
     const headers = nodeHeaders();
