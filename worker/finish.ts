@@ -1,6 +1,7 @@
 // What rank 0 does at boundaries and at the end of a run: stores checkpoints that are missing, verifies the trained network,
 // reports both. Decides nothing about when; each part finds what an earlier rank 0 has already done and does not repeat it.
 
+import type { Manifest } from '../core/checkpoint/store.ts';
 import type { Loader } from '../core/data/loader.ts';
 import { FleetError } from '../core/errors.ts';
 import { initialRunning, initialWeights } from '../core/nn/init.ts';
@@ -50,22 +51,37 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
     },
     signal,
   );
+  // Whoever was rank 0 before may have died with reports that the coordinator, away itself, never had.
+  for (let earlier = 1; earlier < stage; earlier++) {
+    if (session.reported.has(earlier)) continue;
+    const stored = await checkpoints.find(runId, earlier, signal);
+    if (stored !== undefined) reportStored(context, earlier, stored);
+  }
+  reportStored(context, stage, manifest);
+}
+
+/** As stored: another rank 0 may have done it. The coordinator takes each stage once. */
+function reportStored(
+  { services, session, generation }: FinishContext,
+  stage: number,
+  manifest: Manifest,
+): void {
   const { bytes, digest, metadata } = manifest;
   services.report({
     $case: 'checkpointStored',
     value: {
-      runId,
-      generation: context.generation,
+      runId: session.runId,
+      generation,
       stage,
-      step,
+      step: stepsAtStage(session.schedule, stage),
       bytes,
       digest,
-      // As stored: another rank 0 may have done it.
       weightsDigest: metadata.weights_digest,
       stateDigest: metadata.state_digest,
       ledgerDigest: metadata.ledger_digest,
     },
   });
+  session.reported.add(stage);
 }
 
 /** Verifies and reports the end; the last stage is stored by now. */

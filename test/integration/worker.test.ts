@@ -139,6 +139,35 @@ test('one worker trains a candidate to its end: checkpoints, history, evaluation
   await release('run-alone', 1, ['w1']);
 });
 
+test('whoever becomes rank 0 reports the checkpoints whose reports died with an earlier one', async () => {
+  const runId = 'run-inherited';
+  const spec = tinyRun();
+  coordinator.send('w1', assignOf({ runId, generation: 1, spec, workers: ['w1'] }));
+  await finished(runId);
+  const from = coordinator.heard.length;
+  const isFrom = (id: string) => (one: { workerId: string }) => one.workerId === id;
+  // As if nothing of the first had been heard: the second begins from the last checkpoint.
+  coordinator.send('w2', assignOf({ runId, generation: 2, spec, workers: ['w2'] }));
+  await until('the second is finished', () =>
+    coordinator.heard
+      .slice(from)
+      .some((one) => isFrom('w2')(one) && one.kind.$case === 'finished' && one.kind.value.runId === runId),
+  );
+  const reported = (id: string) =>
+    coordinator.heard.flatMap((one) =>
+      isFrom(id)(one) && one.kind.$case === 'checkpointStored' && one.kind.value.runId === runId
+        ? [{ ...one.kind.value, generation: 0 }]
+        : [],
+    );
+  assert.deepEqual(
+    reported('w2').map(({ stage }) => stage),
+    [1, 2],
+  );
+  assert.deepEqual(reported('w2'), reported('w1'), 'with the same facts');
+  await release(runId, 1, ['w1']);
+  await release(runId, 2, ['w2']);
+});
+
 test('two workers end with the same weights as one', async () => {
   const spec = tinyRun();
   const workers = ['w1', 'w2'];
