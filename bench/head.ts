@@ -3,11 +3,11 @@
 // exchanges' own counters, as every worker tells them to Prometheus: what it sent and what it received, all workers together,
 // between two of its own steps. The backbone is small, so that the head is what is seen.
 
-import { readFileSync } from 'node:fs';
 import { unary } from '../core/net/grpc-client.ts';
 import type { Run, Snapshot } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../test/support/fleet.ts';
 import { atMost, optionsOf, say, tell } from './goals.ts';
+import { cpuSeconds } from './processor-time.ts';
 
 /** Identities of MS1MV2, the reference's training set. */
 const {
@@ -28,7 +28,6 @@ const {
 const SHARDS = 8;
 const HELD_OUT = 10;
 const WAIT_MS = 300_000;
-const TICKS_PER_SECOND = 100;
 const MEMBERS = only === 0 ? [2, 4] : [only];
 const WAYS = [
   { name: 'in the graph', lines: 'head: graph' },
@@ -146,13 +145,6 @@ async function sampleOf(endpoint: string, run: string, pid: number): Promise<Sam
   return {
     steps: sum('pocketfleet_train_steps_total', `run="${run}"`),
     bytes: sum('pocketfleet_allreduce_bytes_total', `run="${run}"`),
-    cpuMs: cpuMsOf(pid),
+    cpuMs: 1000 * cpuSeconds([pid]),
   };
-}
-
-/** User and system time of a process so far, all threads. */
-function cpuMsOf(pid: number): number {
-  // The name in the second field may have spaces and brackets of its own.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-  return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1000;
 }

@@ -7,10 +7,10 @@
 // share a run or not. Therefore four runs of one worker each, at once, are measured too: what a gang of four costs more
 // than those is the price of working together.
 
-import { readFileSync } from 'node:fs';
 import type { Snapshot } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../test/support/fleet.ts';
 import { atMost, optionsOf, say, tell } from './goals.ts';
+import { cpuSeconds } from './processor-time.ts';
 
 const { json, rounds, steps } = optionsOf({ rounds: 2, steps: 2 });
 /** A quarter of the reference's 512: what each member does once a step (optimiser, digest) counts four times as much here. */
@@ -18,8 +18,6 @@ const BATCH = 128;
 /** Compiling, cold caches and the first batches. */
 const STEPS_BEFORE = 1;
 const WAIT_MS = 600_000;
-/** Of the kernel's clock in /proc; the same on every Linux that Node supports. */
-const TICKS_PER_SECOND = 100;
 
 const stepsTotal = STEPS_BEFORE + steps + 1;
 const spec = (name: string, workers: number) => `
@@ -117,13 +115,4 @@ async function costOf(id: string): Promise<{ samples: number; seconds: number }>
 
 function isDone(snapshot: Snapshot, id: string): boolean {
   return snapshot.runs.some((run) => run.id === id && run.state === 'done');
-}
-
-/** User and system time of the processes so far, all threads. */
-function cpuSeconds(pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => {
-    // The name in the second field may have spaces and brackets of its own.
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-    return sum + (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-  }, 0);
 }

@@ -2,18 +2,16 @@
 // run, with one and two shards each: the share of a step that a worker is in the exchange (for slower peers too), and the share of
 // the processors that nobody uses, which is all that work done earlier could take. What follows is docs/exchange.md's.
 
-import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { unary } from '../core/net/grpc-client.ts';
 import { startFleet } from '../test/support/fleet.ts';
 import { optionsOf, say, tell } from './goals.ts';
+import { cpuSeconds } from './processor-time.ts';
 
 const { json, seconds } = optionsOf({ seconds: 20 });
 const WORKERS = ['w1', 'w2'];
 const STEPS_BEFORE = 5;
 const WAIT_MS = 300_000;
-/** Of the kernel's clock in /proc; the same on every Linux that Node supports. */
-const TICKS_PER_SECOND = 100;
 
 interface Case {
   readonly name: string;
@@ -130,7 +128,7 @@ async function readings(id: string) {
   return {
     at: performance.now(),
     workers,
-    cpuSeconds: pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0),
+    cpuSeconds: cpuSeconds(pids),
     idleSeconds: cpus().reduce((sum, { times }) => sum + times.idle / 1000, 0),
   };
 }
@@ -148,11 +146,4 @@ async function counters(endpoint: string, id: string): Promise<(name: string) =>
     if (value === undefined) throw new Error(`${endpoint} has no ${name} of run ${id}`);
     return value;
   };
-}
-
-/** User and system time of a process so far, all threads. */
-function cpuSeconds(pid: number): number {
-  // The name in the second field may have spaces and brackets of its own.
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }

@@ -52,12 +52,12 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
     signal,
   );
   // Whoever was rank 0 before may have died with reports that the coordinator, away itself, never had.
-  for (let earlier = 1; earlier < stage; earlier++) {
-    if (session.reported.has(earlier)) continue;
+  for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
     if (stored !== undefined) reportStored(context, earlier, stored);
   }
   reportStored(context, stage, manifest);
+  session.reportedStage = stage;
 }
 
 /** As stored: another rank 0 may have done it. The coordinator takes each stage once. */
@@ -81,7 +81,6 @@ function reportStored(
       ledgerDigest: metadata.ledger_digest,
     },
   });
-  session.reported.add(stage);
 }
 
 /** Verifies and reports the end; the last stage is stored by now. */

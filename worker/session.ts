@@ -36,8 +36,8 @@ export interface Session {
   readonly schedule: Schedule;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
-  /** Stages whose checkpoint this worker has reported. */
-  readonly reported: Set<number>;
+  /** The last stage up to which this worker has reported the checkpoints. */
+  reportedStage: number;
   readonly inner: InnerReplicas;
   /** Undefined until the gang gave it or a checkpoint or the seed did. */
   replica: Replica | undefined;
@@ -77,7 +77,7 @@ export async function openSession(options: {
       schedule,
       teacher,
       ledger: createLedger({ schedule, seed: spec.training.seed }),
-      reported: new Set(),
+      reportedStage: 0,
       inner,
       replica: undefined,
       async close() {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { childEnvironment } from '../../core/config.ts';
 import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { cpuSeconds, TICKS_PER_SECOND } from '../processor-time.ts';
 
 export interface Broker {
   readonly url: string;
@@ -18,7 +19,7 @@ export interface Broker {
 }
 
 /** Clock ticks of /proc are 10 ms on every Linux that Node runs on. */
-const TICK_MS = 10;
+const TICK_MS = 1000 / TICKS_PER_SECOND;
 
 export async function startBroker(options: { readonly gogc: string }): Promise<Broker> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-bench-'));
@@ -56,10 +57,7 @@ export async function startBroker(options: { readonly gogc: string }): Promise<B
 
 function cpuMsOf(pid: number): number | undefined {
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /, '')
-      .split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    return 1000 * cpuSeconds([pid]);
   } catch {
     return undefined;
   }

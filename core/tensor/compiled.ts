@@ -2,7 +2,7 @@
 // without JavaScript for each operation. A graph belongs to the thread that compiled it. Where it comes from is obtain.ts',
 // how a session is fed loaded.ts', functions whose inputs are not all known at first are staged.ts'.
 
-import { outputName, saveGraph } from './graph.ts';
+import { saveGraph } from './graph.ts';
 import {
   checkArrays,
   checkInputs,
@@ -11,6 +11,7 @@ import {
   type GraphArray,
   inputNames,
   loadGraph,
+  outputNames,
   readOutputs,
 } from './loaded.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
@@ -46,7 +47,7 @@ export function compileGraph(options: CompileOptions): CompiledGraph {
       const graph = loadGraph(folder);
       const { nodes, digest, outputShapes } = facts;
       const feeds = inputNames(inputs);
-      const fetches = outputShapes.map((_, index) => `${outputName(index)}:0`);
+      const fetches = outputNames(outputShapes.length);
       return {
         nodes,
         digest,

@@ -2,7 +2,7 @@
 // must delete it. Decides which arrays may be fed; what a graph computes and when its tensors go is compiled.ts' and staged.ts'.
 
 import { FleetError, toFleetError } from '../errors.ts';
-import { inputName } from './graph.ts';
+import { inputName, outputName } from './graph.ts';
 import { DT } from './kernels.ts';
 import type { GraphInput } from './record.ts';
 import { nativeBackend } from './tf.ts';
@@ -45,6 +45,9 @@ export function loadGraph(folder: string): LoadedGraph {
 /** How a session names its inputs; `from`: number of the first of them. */
 export const inputNames = (inputs: readonly GraphInput[], from = 0): string[] =>
   inputs.map((_, index) => `${inputName(from + index)}:0`);
+
+export const outputNames = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${outputName(index)}:0`);
 
 /** Runs `use` with a list of tensors and deletes those that are on it in the end. */
 export function deletingTensors<T>(use: (held: number[]) => T): T {

@@ -5,7 +5,7 @@
 
 import { FleetError } from '../errors.ts';
 import { cutOf, type FirstStage } from './cut.ts';
-import { outputName, saveGraph, sessionName } from './graph.ts';
+import { saveGraph, sessionName } from './graph.ts';
 import type { StoredGraph } from './graph-cache.ts';
 import {
   checkArrays,
@@ -16,6 +16,7 @@ import {
   type GraphArray,
   inputNames,
   loadGraph,
+  outputNames,
   readOutputs,
 } from './loaded.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
@@ -85,7 +86,7 @@ function load(
   const graph = loadGraph(folder);
   const known = inputs.slice(0, first.inputs);
   const late = inputs.slice(first.inputs);
-  const names = outputShapes.map((_, index) => `${outputName(index)}:0`);
+  const names = outputNames(outputShapes.length);
   const outputs = { first: names.slice(0, first.outputs), second: names.slice(first.outputs) };
   const feeds = { first: inputNames(known), all: inputNames(inputs) };
   const keptBytes = keepsSafely() ? kept.bytes : undefined;

@@ -9,21 +9,13 @@
 #define LANES 8
 namespace fleet_avx512_narrow {
 using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
+#include "all.inc"
 }  // namespace fleet_avx512_narrow
 #undef LANES
 #define LANES 16
 namespace fleet_avx512 {
 using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
+#include "all.inc"
 }  // namespace fleet_avx512
 #undef LANES
 #pragma GCC pop_options

@@ -10,11 +10,7 @@
 #define REGISTERS 16
 namespace fleet_basic {
 using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
+#include "all.inc"
 }  // namespace fleet_basic
 #undef LANES
 
@@ -24,11 +20,7 @@ using namespace fleet;
 #define LANES 8
 namespace fleet_avx2 {
 using namespace fleet;
-#include "lanes.inc"
-#include "product.inc"
-#include "statistics.inc"
-#include "depthwise.inc"
-#include "separable.inc"
+#include "all.inc"
 }  // namespace fleet_avx2
 #undef LANES
 #pragma GCC pop_options

@@ -7,13 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { foldSums, numberOf } from '../../../core/tensor/fold.ts';
-import { liveNodes, outputName, saveGraph } from '../../../core/tensor/graph.ts';
+import { liveNodes, saveGraph } from '../../../core/tensor/graph.ts';
 import { writeFolder } from '../../../core/tensor/graph-cache.ts';
 import {
   deletingTensors,
   feedArrays,
   inputNames,
   loadGraph,
+  outputNames,
   readOutputs,
 } from '../../../core/tensor/loaded.ts';
 import { prelus, separable } from '../../../core/tensor/ops.ts';
@@ -32,7 +33,7 @@ function run(recording: Recording, arrays: readonly Float32Array[]): Float32Arra
   try {
     return deletingTensors((held) => {
       const fed = feedArrays(recording.inputs, arrays, held);
-      const names = recording.outputs.map((_, index) => `${outputName(index)}:0`);
+      const names = outputNames(recording.outputs.length);
       const found = graph.run(inputNames(recording.inputs), fed, names);
       held.push(...found);
       return readOutputs(found);
