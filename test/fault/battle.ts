@@ -3,7 +3,6 @@
 // holds. Decides how a fault is done and what proves it; which come when is deck.ts'.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { setTimeout as pass } from 'node:timers/promises';
 import { proveLedger } from '../../coordinator/cli/ledger-proof.ts';
 import { unary } from '../../core/net/grpc-client.ts';
@@ -240,10 +239,8 @@ async function freeze(
   id: string,
   fault: { readonly kind: 'pause' | 'freeze'; readonly ms: number },
 ): Promise<void> {
-  const pid = fleet.workerPid(id);
   await fleet.killWorker(id, 'SIGSTOP');
   try {
-    await until(`${id} stands still`, () => /^State:\s+T/m.test(readFileSync(`/proc/${pid}/status`, 'utf8')));
     if (fault.kind === 'freeze') await lookout.worker(id, (worker) => worker.state === 'lost', FAULT_MS_MAX);
     await pass(fault.ms);
   } finally {

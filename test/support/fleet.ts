@@ -15,7 +15,7 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startNats, type TestNats } from './nats.ts';
 import { createNatsFaults, type NatsFaults } from './nats-faults.ts';
-import { assertNothingLeft, type Ending, freePort, type Program, startProgram } from './processes.ts';
+import { assertNothingLeft, type Ending, freePort, freeze, type Program, startProgram } from './processes.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,7 +30,7 @@ export interface TestFleet {
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
   startWorker(id: string): Promise<void>;
-  /** SIGSTOP and SIGCONT return at once; any other waits for the end, and kills after `deadlineMs`. */
+  /** SIGSTOP waits until it stands still, SIGCONT returns at once; any other waits for the end, and kills after `deadlineMs`. */
   killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
   workerPid(id: string): number;
   coordinatorPid(): number;
@@ -138,7 +138,8 @@ export async function startFleet(options: {
       const program = workers.get(id);
       if (program === undefined) throw new Error(`no worker ${id} was started`);
       if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') return program.stop(signal, deadlineMs);
-      program.child.kill(signal);
+      if (signal === 'SIGSTOP') await freeze(program);
+      else program.child.kill(signal);
       return undefined;
     },
     workerPid: (id) => workers.get(id)?.pid ?? -1,

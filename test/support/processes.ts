@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, connect as tcpConnect } from 'node:net';
 
 export interface Program {
@@ -141,6 +142,22 @@ export async function until<T>(
     if (performance.now() > end) throw new Error(`waited ${deadlineMs} ms in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
+}
+
+/**
+ * Stops a program without ending it; resolves when every thread of it stands still. The signal alone only asks for that: a
+ * thread that runs on another core may yet read its socket and answer.
+ */
+export async function freeze({ child, pid }: Program): Promise<void> {
+  child.kill('SIGSTOP');
+  const stands = (thread: string): boolean => {
+    try {
+      return /^State:\s+T/m.test(readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'));
+    } catch {
+      return false; // It ended since the list was read; the next look does not find it.
+    }
+  };
+  await until(`process ${pid} stands still`, () => readdirSync(`/proc/${pid}/task`).every(stands));
 }
 
 export function isRunning(pid: number): boolean {
