@@ -18,6 +18,7 @@ import {
   writeFolder,
 } from './graph-cache.ts';
 import { keepApart } from './parts.ts';
+import { normaliseWhileReading } from './reading.ts';
 import { type Recording, type RecordOptions, record } from './record.ts';
 import { addonFacts, nativeBackend, tensorflowVersion } from './tf.ts';
 import { sumWhileWriting } from './waiting.ts';
@@ -41,7 +42,7 @@ export interface Form<T> {
 /** Records the function (or takes its stored graph) and loads it in this form. */
 export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
   const { cacheDir } = options;
-  const saved = () => form.save(sumWhileWriting(keepApart(foldSums(record(options)))));
+  const saved = () => form.save(normaliseWhileReading(sumWhileWriting(keepApart(foldSums(record(options))))));
   if (cacheDir === undefined) return loadOnce(saved(), form);
   const name = nameOf(options, form.name);
   const stored = readEntry(entryFolder(cacheDir, name));

@@ -53,6 +53,17 @@ struct PartedBuffer {
   }
 };
 
+/** A map that is to be finished, in exact memory; `term` as in the attribute `terms`. */
+struct UnfinishedBuffer {
+  Buffer<float> z, norm, added, addedNorm, y;
+  Unfinished map;
+  UnfinishedBuffer(int pixels, int channels, int term, bool past)
+      : z(static_cast<size_t>(pixels) * channels), norm(2 * channels), added(z.size), addedNorm(norm.size), y(z.size),
+        map{z.values, norm.values, term > 0 ? added.values : nullptr, term > 1 ? addedNorm.values : nullptr, y.values, past} {
+    y.fill(NAN);
+  }
+};
+
 /** A block through every kernel; `adds`: with maps to add; x and dx in so many maps. */
 bool run(const Block& block, bool adds, int parts, int dparts) {
   const Kernels& kernels = kernelsFor(block.in, block.out);
@@ -74,8 +85,20 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
   deviation.fill(0);
   Moments moments{0, mean.values, deviation.values};
   scratch.fill(NAN);
-  kernels.forward(block, weights, x.parts, z.values, moments, scratch.values);
+  kernels.forward(block, weights, {x.parts}, z.values, moments, scratch.values);
   bool good = z.finite() && mean.finite() && deviation.finite();
+  // Again with parts that are finished on the way, every other one where nothing is added; all of their pixels are written.
+  Source source{x.parts};
+  std::vector<std::unique_ptr<UnfinishedBuffer>> unfinished;
+  for (int part = 0; part < parts; part += adds ? 1 : 2) {
+    unfinished.emplace_back(new UnfinishedBuffer(block.pixels(), block.in / parts, adds ? 1 + part % 2 : 0, adds));
+    source.unfinished[part] = &unfinished.back()->map;
+    source.x.maps[part] = unfinished.back()->y.values;
+  }
+  scratch.fill(NAN);
+  kernels.forward(block, weights, source, z.values, moments, scratch.values);
+  good = good && z.finite() && mean.finite() && deviation.finite();
+  for (const auto& buffer : unfinished) good = good && buffer->y.finite();
 
   Buffer<float> centre(out), factor(out), curve(out), shift(out), dSlope(in), dDepthwise(taps), dPointwise(matrix);
   WeightGradients gradients{dSlope.values, dDepthwise.values, dPointwise.values};
@@ -94,7 +117,8 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
 
   Buffer<float> scale(block.out), offset(block.out), bend(block.out), move(block.out);
   Buffer<double> sums(2 * block.out), mapMean(block.out), mapDeviation(block.out);
-  kernels.normalise(pixels, block.out, z.values, scale.values, offset.values, adds ? dy.values : nullptr, y.values, adds);
+  Buffer<float> norm(2 * block.out);
+  kernels.finish(0, pixels, block.out, {z.values, norm.values, adds ? dy.values : nullptr, nullptr, y.values, adds});
   kernels.normSums(pixels, block.out, dy.values, z.values, scale.values, sums.values);
   kernels.normGradient(pixels, block.out, dy.values, z.values, {scale.values, offset.values, bend.values, move.values},
                        y.values);

@@ -100,6 +100,12 @@ Summands Call::summands(int from, int count, const std::vector<int>& shape) {
   return found;
 }
 
+size_t elementsOf(const std::vector<int>& shape) {
+  size_t product = 1;
+  for (int size : shape) product *= size;
+  return product;
+}
+
 std::string shapeText(const std::vector<int>& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); i++) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);

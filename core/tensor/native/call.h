@@ -57,6 +57,8 @@ class Call {
   std::vector<TF_Tensor*> tensors_;
 };
 
+size_t elementsOf(const std::vector<int>& shape);
+
 /** [2, 3] */
 std::string shapeText(const std::vector<int>& shape);
 

@@ -49,11 +49,12 @@ void batchNorm(void* kernel, TF_OpKernelContext* context) {
   forEach(map.images, Order::firstFirst, [&](int image) {
     kernels.moments(map.pixels, map.channels, x.values + image * size, moments.images[image]);
   });
-  const Norm norm = normOf(moments.joined(), map.channels, map.channels, static_cast<Attributes*>(kernel)->epsilon,
-                           scale.values, offset.values, mean, variance, inverse);
+  std::vector<float> norm(2 * static_cast<size_t>(map.channels));
+  normOf(moments.joined(), map.channels, static_cast<Attributes*>(kernel)->epsilon, scale.values, offset.values, mean, variance,
+         inverse, norm.data());
+  const Unfinished unfinished{x.values, norm.data(), nullptr, nullptr, y, false};
   forEach(map.images, Order::lastFirst, [&](int image) {
-    kernels.normalise(map.pixels, map.channels, x.values + image * size, norm.factor.data(), norm.offset.data(),
-                      nullptr, y + image * size, false);
+    kernels.finish(image * static_cast<size_t>(map.pixels), map.pixels, map.channels, unfinished);
   });
 }
 

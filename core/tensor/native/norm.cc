@@ -28,18 +28,16 @@ const Moments& BatchMoments::joined() {
   return all;
 }
 
-Norm normOf(const Moments& moments, int channels, int padded, float epsilon, const float* scale, const float* offset,
-            float* mean, float* unbiased, float* inverse) {
-  Norm norm{std::vector<float>(padded, 0.0f), std::vector<float>(padded, 0.0f)};
+void normOf(const Moments& moments, int channels, float epsilon, const float* scale, const float* offset, float* mean,
+            float* unbiased, float* inverse, float* norm) {
   for (int c = 0; c < channels; c++) {
     const double variance = moments.deviation[c] / moments.count;
     mean[c] = static_cast<float>(moments.mean[c]);
     unbiased[c] = static_cast<float>(moments.deviation[c] / (moments.count > 1 ? moments.count - 1 : 1));
     inverse[c] = static_cast<float>(1.0 / std::sqrt(variance + epsilon));
-    norm.factor[c] = inverse[c] * scale[c];
-    norm.offset[c] = offset[c] - mean[c] * norm.factor[c];
+    norm[c] = inverse[c] * scale[c];
+    norm[channels + c] = offset[c] - mean[c] * norm[c];
   }
-  return norm;
 }
 
 NormBackward normBackward(int channels, int padded, double count, const double* sums, const float* mean,

@@ -17,14 +17,9 @@ struct BatchMoments {
   const Moments& joined();
 };
 
-/** What normalises a map: [channels], padded to whole vectors. */
-struct Norm {
-  std::vector<float> factor, offset;
-};
-
-/** Writes mean, unbiased variance and 1 / deviation as well. */
-Norm normOf(const Moments& moments, int channels, int padded, float epsilon, const float* scale, const float* offset,
-            float* mean, float* unbiased, float* inverse);
+/** Writes mean, unbiased variance and 1 / deviation, and what normalises a map: factors and offsets, [2, channels]. */
+void normOf(const Moments& moments, int channels, float epsilon, const float* scale, const float* offset, float* mean,
+            float* unbiased, float* inverse, float* norm);
 
 /** What dz is made from, and the memory it lies in. */
 struct NormBackward {

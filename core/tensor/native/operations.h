@@ -18,6 +18,10 @@ struct Attributes {
   int summands = 0;
   /** For each norm that waits for sums of dx, the part of dx that is its dy. */
   std::vector<int> waiting;
+  /** Whether y is left before its norm: what normalises it is given in its place, for others to do it. */
+  bool raw = false;
+  /** Parts of x that were left so, and for each of them what is to be added: nothing, a map, or a map before its norm. */
+  std::vector<int> unfinished, terms;
   /** Whether the sums of dy have been taken by who wrote it. */
   bool summed = false;
 };

@@ -17,12 +17,19 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
   TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "N", &attributes->summands, status);
-  int summed = 0, waiting = 0;
+  int summed = 0, waiting = 0, raw = 0, unfinished = 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, "S", &summed, status);
   attributes->summed = summed > 0;
   TF_OpKernelConstruction_GetAttrInt32(construction, "W", &waiting, status);
   attributes->waiting.resize(waiting);
   TF_OpKernelConstruction_GetAttrInt32List(construction, "waiting", attributes->waiting.data(), waiting, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "raw", &raw, status);
+  attributes->raw = raw > 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "F", &unfinished, status);
+  attributes->unfinished.resize(unfinished);
+  attributes->terms.resize(unfinished);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "unfinished", attributes->unfinished.data(), unfinished, status);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "terms", attributes->terms.data(), unfinished, status);
   TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &attributes->epsilon, status);
   TF_DeleteStatus(status);
   return attributes;
@@ -45,9 +52,10 @@ bool registerAll() {
   const std::vector<Operation> operations{
       {"FleetSeparable",
        {"slope: float", "depthwise: float", "pointwise: float", "scale: float", "offset: float", "x: parts * float",
-        "added: N * float"},
-       {"y: float", "mean: float", "variance: float", "z: float", "inverse: float"},
-       {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "N: int >= 0 = 0"},
+        "added: N * float", "norms: T * float"},
+       {"y: float", "mean: float", "variance: float", "z: float", "inverse: float", "finished: F * float"},
+       {"stride: int", "padding: int", "epsilon: float", "parts: int >= 1 = 1", "N: int >= 0 = 0", "raw: int = 0",
+        "F: int >= 0 = 0", "T: int >= 0 = 0", "unfinished: list(int) = []", "terms: list(int) = []"},
        separable},
       {"FleetSeparableGrad",
        {"dy: float", "slope: float", "depthwise: float", "pointwise: float", "scale: float", "z: float", "mean: float",

@@ -11,6 +11,7 @@
 #include "operations.h"
 #include "parallel.h"
 #include "shape.h"
+#include "unfinished.h"
 #include "waiting.h"
 
 namespace fleet {
@@ -93,7 +94,10 @@ void unpack(float* to, const float* from, int rows, int columns, int padded) {
 
 }  // namespace
 
-/** slope, depthwise, pointwise, scale, offset, parts of x, maps to add to y -> y, mean, unbiased variance, z, 1 / deviation. */
+/**
+ * slope, depthwise, pointwise, scale, offset, parts of x, maps to add to y, norms of unfinished parts with what is added to them -> y (or
+ * its norm, where it is left to its reader), mean, unbiased variance, z, 1 / deviation, finished parts of x.
+ */
 void separable(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
   const auto& attributes = *static_cast<Attributes*>(kernel);
@@ -104,11 +108,14 @@ void separable(void* kernel, TF_OpKernelContext* context) {
   if (!blockOf(call, attributes, x, slope, depthwise, pointwise, scale, block)) return;
   const std::vector<int> map{block.images, block.outHeight, block.outWidth, block.out}, row{block.out};
   const auto added = call.summands(5 + attributes.parts, attributes.summands, map);
-  float* y = call.output(0, map);
+  if (attributes.raw && attributes.summands > 0) call.refuse("what is added to a map that is left before its norm is its reader's");
+  const std::vector<int> normShape{2, block.out};
+  float* y = call.output(0, attributes.raw ? normShape : map);
   float* mean = call.output(1, row);
   float* variance = call.output(2, row);
   float* z = call.output(3, map);
   float* inverse = call.output(4, row);
+  const UnfinishedParts source(call, attributes, 5 + attributes.parts + attributes.summands, 5, x);
   if (!call.ok()) return;
 
   const Kernels& kernels = kernelsOf(block, attributes);
@@ -117,13 +124,15 @@ void separable(void* kernel, TF_OpKernelContext* context) {
   const size_t pixels = block.pixels(), outPixels = block.outPixels(), to = outPixels * block.out;
   forEach(block.images, Order::firstFirst, [&](int image) {
     float* scratch = imageScratch.atLeast(kernels.scratchSize(block, weights));
-    kernels.forward(block, weights, x.parts.from(image * pixels), z + image * to, moments.images[image], scratch);
+    kernels.forward(block, weights, source.from(image * pixels), z + image * to, moments.images[image], scratch);
   });
-  const Norm norm = normOf(moments.joined(), block.out, weights.out, block.epsilon, scale.values, offset.values,
-                           mean, variance, inverse);
+  std::vector<float> ownNorm(attributes.raw ? 0 : elementsOf(normShape));
+  float* norm = attributes.raw ? y : ownNorm.data();
+  normOf(moments.joined(), block.out, block.epsilon, scale.values, offset.values, mean, variance, inverse, norm);
+  if (attributes.raw) return;
+  const Unfinished whole{z, norm, added.first(0), nullptr, y, to * block.images >= PAST_CACHES};
   forEach(block.images, Order::lastFirst, [&](int image) {
-    kernels.normalise(block.outPixels(), block.out, z + image * to, norm.factor.data(), norm.offset.data(),
-                      added.first(image * to), y + image * to, to * block.images >= PAST_CACHES);
+    kernels.finish(image * outPixels, block.outPixels(), block.out, whole);
     added.addOthers(kernels, image * outPixels, outPixels, {1, block.out, {y}});
   });
 }

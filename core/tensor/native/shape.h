@@ -44,6 +44,26 @@ struct Parts {
  */
 constexpr size_t PAST_CACHES = 1 << 20;
 
+/**
+ * A map before its norm, and what makes it whole: y = z factor + offset, and a map added that may be before its norm too. Who reads it
+ * first does this, and writes y for all others.
+ */
+struct Unfinished {
+  const float* z;
+  const float* norm;       // [2, channels]: factors and offsets
+  const float* added;      // or null
+  const float* addedNorm;  // or null, where what is added is as it should be
+  float* y;
+  bool past;               // y goes past the caches
+};
+
+/** What a block reads, of one image: where a part of it is unfinished, x is what will be written. */
+struct Source {
+  Parts<const float> x;
+  const Unfinished* unfinished[Parts<const float>::MOST] = {};  // of each part, all images, or null
+  size_t first = 0;                                             // pixel of theirs that the image begins with
+};
+
 /** Channel counts rounded up to whole vectors. */
 inline int padTo(int channels, int lanes) { return (channels + lanes - 1) / lanes * lanes; }
 
@@ -121,13 +141,9 @@ struct Kernels {
   /** Floats of scratch that an image needs. */
   size_t (*scratchSize)(const Block&, const Weights&);
   /** z of one image, and its moments. */
-  void (*forward)(const Block&, const Weights&, const Parts<const float>& x, float* z, Moments&, float* scratch);
-  /**
-   * y = z scale + offset (+ added) over `pixels` rows of `channels`; the two are [channels], `added` may be null. `past`: y goes past
-   * the caches.
-   */
-  void (*normalise)(int pixels, int channels, const float* z, const float* scale, const float* offset, const float* added,
-                    float* y, bool past);
+  void (*forward)(const Block&, const Weights&, const Source& x, float* z, Moments&, float* scratch);
+  /** Finishes `pixels` rows of `channels` from pixel `first` on. */
+  void (*finish)(size_t first, int pixels, int channels, const Unfinished&);
   /** Adds the sums of dy and of dy (z - mean) to `sums` [2, channels]. */
   void (*normSums)(int pixels, int channels, const float* dy, const float* z, const float* mean, double* sums);
   /** dz of a batch norm alone. */

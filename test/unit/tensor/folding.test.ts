@@ -1,5 +1,5 @@
-// What is done to a recording before it becomes a graph: sums folded into what makes their terms, maps that stay apart, and sums that
-// are taken while a gradient is written. Each against the eager run of the same operations, which knows nothing of it.
+// What is done to a recording before it becomes a graph: sums folded into what makes their terms, maps that stay apart, sums that
+// are taken while a gradient is written, and norms that wait for the first reader. Each against a run that knows nothing of it.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -19,6 +19,7 @@ import {
 } from '../../../core/tensor/loaded.ts';
 import { prelus, separable } from '../../../core/tensor/ops.ts';
 import { keepApart } from '../../../core/tensor/parts.ts';
+import { normaliseWhileReading } from '../../../core/tensor/reading.ts';
 import { type Recording, record } from '../../../core/tensor/record.ts';
 import { type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { sumWhileWriting } from '../../../core/tensor/waiting.ts';
@@ -221,3 +222,63 @@ test('whoever writes the gradient of a block takes its sums, to rounding', () =>
     });
   });
 });
+
+/**
+ * Every way in which a map waits for its reader: alone, with a map to be added that is whole or itself before its norm, as one part
+ * of several; readers with windows, without, and with such that leave rows out; channels that fill vectors and such that do not.
+ */
+const waitingMaps = (channels: number, height: number, width: number) => {
+  const inputs = [
+    { name: 'x', dtype: 'float32' as const, shape: [2, height, width, channels] },
+    { name: 'a', dtype: 'float32' as const, shape: [1, 1, channels, channels] },
+    { name: 'b', dtype: 'float32' as const, shape: [1, 1, channels, channels] },
+    { name: 'c', dtype: 'float32' as const, shape: [1, 1, 2 * channels, channels] },
+  ];
+  const block = (x: Tensor, pointwise: Tensor, kernel: number, stride = 1) => {
+    const [into, out] = [x.shape[3]!, pointwise.shape[3]!];
+    const weights = {
+      slope: tf.fill([into], 0.3),
+      depthwise: tf.fill([kernel, kernel, into, 1], 0.2),
+      pointwise,
+      scale: tf.linspace(0.5, 1.5, out),
+      offset: tf.linspace(-1, 1, out),
+    };
+    return separable(x, weights, { stride, padding: (kernel - 1) / 2, epsilon: 1e-5 }).y;
+  };
+  const loss = (x: Tensor, a: Tensor, b: Tensor, c: Tensor) => {
+    const plain = block(x, a, 3);
+    const skipping = tf.add(block(plain, b, 5), x);
+    const both = tf.add(block(skipping, a, 3), block(plain, b, 1));
+    const ends = [block(both, a, 1, 2), block(both, b, 3, 2), block(tf.concat([both, skipping], 3), c, 1)];
+    return tf.addN(ends.map((map) => tf.sum(tf.square(tf.square(map))))) as Scalar;
+  };
+  const build = (tensors: Tensor[]): Tensor[] => [
+    loss(tensors[0]!, tensors[1]!, tensors[2]!, tensors[3]!),
+    ...tf.grads(loss as (...tensors: Tensor[]) => Scalar)(tensors),
+  ];
+  return { inputs, build };
+};
+
+for (const [channels, height, width] of [
+  [8, 11, 9],
+  [16, 14, 14],
+  [6, 8, 8],
+  // Large enough to be stored past the caches.
+  [32, 131, 126],
+] as const)
+  test(`whoever reads a map of ${channels} channels, ${height} by ${width}, first makes it whole, and the bits stay`, () => {
+    leavingNoTensors(() => {
+      const { inputs, build } = waitingMaps(channels, height, width);
+      const before = sumWhileWriting(keepApart(foldSums(record({ inputs, build }))));
+      const after = normaliseWhileReading(before);
+      const blocks = after.nodes.filter((node) => node.kind === 'operation' && node.op === 'FleetSeparable');
+      const terms = blocks.flatMap((node) =>
+        node.kind === 'operation'
+          ? ((node.attributes.find(({ name }) => name === 'terms')?.value as number[] | undefined) ?? [])
+          : [],
+      );
+      assert.deepEqual(terms.sort(), [0, 1, 2]);
+      const arrays = inputs.map(({ shape }, index) => numbers(elements(shape), index + 1));
+      assert.deepEqual(run(after, arrays), run(before, arrays));
+    });
+  });
