@@ -18,9 +18,9 @@ import {
   prelus,
   separable,
 } from '../tensor/ops.ts';
-import { sample } from '../tensor/sample.ts';
+import { evenAndOdd, sample } from '../tensor/sample.ts';
 import { hasOwnKernels, type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
-import { type Fusion, fusionOf, NO_FUSION, type Separable } from './fuse.ts';
+import { type Fusion, fusionOf, NO_FUSION, type Reduction, type Separable } from './fuse.ts';
 import type { Layout, Slot } from './layout.ts';
 import type { LayerGraph, Mixture, SearchLayer, Term } from './network.ts';
 
@@ -94,6 +94,8 @@ interface Pass {
 function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
   const block = pass.fusion.separable.get(index);
   if (block !== undefined) return runSeparable(pass, block, index);
+  const reduction = pass.fusion.reductions.get(index);
+  if (reduction !== undefined) return runReduction(pass, reduction, index);
   switch (layer.kind) {
     case 'conv':
     case 'depthwise':
@@ -158,6 +160,35 @@ function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
   );
   pass.statistics.push(mean, variance);
   return y;
+}
+
+/** A batch norm together with the factorised reduction before it: each channel is normalised by itself, so each branch can have its part. */
+function runReduction(pass: Pass, { prelu, branches }: Reduction, norm: number): Tensor {
+  const channels = pass.network.layers[norm]?.shape.channels ?? 0;
+  const scales = tf.split(scaleOf(pass, norm) ?? tf.ones([channels]), 2);
+  const offsets = tf.split(pass.weights.get(norm)?.bias ?? tf.zeros([channels]), 2);
+  const samples = evenAndOdd(outputOf(pass, pass.network.layers[prelu]?.inputs[0] ?? -1));
+  const slope = weightOf(pass, prelu, 'weight');
+  const parts = branches.map(({ depthwise, pointwise }, branch) =>
+    separable(
+      samples[branch]!,
+      {
+        slope,
+        depthwise: weightOf(pass, depthwise, 'weight'),
+        pointwise: weightOf(pass, pointwise, 'weight'),
+        scale: scales[branch]!,
+        offset: offsets[branch]!,
+      },
+      { stride: 1, padding: 0, epsilon: BATCH_NORM_EPSILON },
+    ),
+  );
+  pass.statistics.push(
+    ...(['mean', 'variance'] as const).map((name) => tf.concat(parts.map((part) => part[name]))),
+  );
+  return tf.concat(
+    parts.map(({ y }) => y),
+    3,
+  );
 }
 
 /** A convolution or linear layer with whatever was fused into it. */

@@ -10,6 +10,7 @@ const ADDS = new Map([
   ['FleetSeparable', 0],
   ['FleetSeparableGrad', 5],
   ['FleetPreluGrad', 1],
+  ['FleetSampleGrad', 0],
 ]);
 
 export function foldSums(recording: Recording): Recording {

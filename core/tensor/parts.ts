@@ -13,11 +13,13 @@ const READS = new Map([
   ['FleetSeparableGrad', 8],
   ['FleetPrelu', 1],
   ['FleetPreluGrad', 2],
+  ['FleetSample', 0],
 ]);
 /** Where it has the gradient of x, its last output, which may go to several maps, counted by attribute `dparts`. */
 const WRITES = new Map([
   ['FleetSeparableGrad', 5],
   ['FleetPreluGrad', 1],
+  ['FleetSampleGrad', 0],
 ]);
 /** Parts::MOST in native/shape.h. */
 const PARTS_MOST = 8;
@@ -67,7 +69,8 @@ function withoutSplits(recording: Recording): Recording {
     if (!isChannels(recording, node, axis) || !areParts(parts) || maker?.kind !== 'operation') return;
     if (WRITES.get(maker.op) !== whole.output || readers.get(`${whole.node}:${whole.output}`)?.length !== 1)
       return;
-    if (![1, parts.length].includes(numberOf(maker, 'parts'))) return;
+    // Where x is read too, in as many parts or in one.
+    if (![1, parts.length].includes(numberOf(maker, 'parts') || 1)) return;
     const outputs = [...maker.outputs.slice(0, whole.output), ...node.outputs];
     nodes[whole.node] = { ...withNumber(maker, 'dparts', parts.length), outputs };
     moved.set(index, whole);

@@ -148,6 +148,15 @@ define('FleetSeparableGrad', ({ inputs: [, slope, depthwise, pointwise, scale, ,
 );
 define('FleetPrelu', ({ inputs: [, x] }) => [like(x!)]);
 define('FleetPreluGrad', ({ inputs: [, slope, x] }) => [like(slope!), like(x!)]);
+define('FleetSample', ({ inputs: [x] }) => {
+  const [images, height, width, channels] = x!.shape as [number, number, number, number];
+  const sampled = like(x!, [images, height / 2, width / 2, channels]);
+  return [sampled, sampled];
+});
+define('FleetSampleGrad', ({ inputs: [even] }) => {
+  const [images, height, width, channels] = even!.shape as [number, number, number, number];
+  return [like(even!, [images, 2 * height, 2 * width, channels])];
+});
 define('FleetBatchNorm', ({ inputs: [x, scale] }) => [like(x!), like(scale!), like(scale!), like(scale!)]);
 define('FleetBatchNormGrad', ({ inputs: [, x, scale] }) => [like(x!), like(scale!), like(scale!)]);
 define('BiasAddGrad', (call) => [like(first(call), first(call).shape.slice(-1))]);

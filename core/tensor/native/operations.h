@@ -32,5 +32,7 @@ void batchNorm(void* attributes, TF_OpKernelContext* context);
 void batchNormGradient(void* attributes, TF_OpKernelContext* context);
 void prelu(void* attributes, TF_OpKernelContext* context);
 void preluGradient(void* attributes, TF_OpKernelContext* context);
+void sample(void* attributes, TF_OpKernelContext* context);
+void sampleGradient(void* attributes, TF_OpKernelContext* context);
 
 }  // namespace fleet

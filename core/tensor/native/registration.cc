@@ -82,6 +82,12 @@ bool registerAll() {
        {"dslope: float", "dx: dparts * float"},
        {"parts: int >= 1 = 1", "dparts: int >= 1 = 1", "N: int >= 0 = 0"},
        preluGradient},
+      {"FleetSample", {"x: parts * float"}, {"even: float", "odd: float"}, {"parts: int >= 1 = 1"}, sample},
+      {"FleetSampleGrad",
+       {"deven: float", "dodd: float", "added: N * float"},
+       {"dx: dparts * float"},
+       {"dparts: int >= 1 = 1", "N: int >= 0 = 0"},
+       sampleGradient},
   };
   TF_Status* status = TF_NewStatus();
   bool good = true;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { arcfaceLoss } from '../../../core/loss/arcface.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
+import { forward } from '../../../core/nn/forward.ts';
 import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
 import { layoutOf, splitVector } from '../../../core/nn/layout.ts';
 import {
@@ -14,7 +15,7 @@ import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec.ts';
 import { compileGraph } from '../../../core/tensor/compiled.ts';
 import { compileStaged } from '../../../core/tensor/staged.ts';
-import { type Tensor, tf } from '../../../core/tensor/tf.ts';
+import { type Scalar, type Tensor, type Tensor1D, tf } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
 const BATCH = 2;
@@ -101,6 +102,37 @@ for (const spec of SPECS) {
     assert.ok(distance(run(true), run(false)) < 1e-5);
   });
 }
+
+test('a training pass with layers run together has the embeddings, statistics and gradients of the layers one by one', () => {
+  const { network, layout, weights } = setup(SPECS[0]);
+  const pass = (fuse: boolean): TensorFunction => ({
+    inputs: [
+      { name: 'weights', dtype: 'float32', shape: [weights.length] },
+      { name: 'images', dtype: 'float32', shape: [BATCH, 112, 112, 3] },
+    ],
+    build: ([vector, maps]) => {
+      const run = (all: Tensor) => {
+        const parameters = layout.parameters.map(({ offset, size, shape }) =>
+          tf.reshape(tf.slice1d(all as Tensor1D, offset, size), [...shape]),
+        );
+        return forward({ network, layout, parameters, images: maps!, fuse });
+      };
+      const { embedding, statistics } = run(vector!);
+      const loss = (all: Tensor) => tf.sum(tf.square(run(all).embedding)) as Scalar;
+      return [
+        tf.concat(
+          [tf.grad(loss)(vector!), embedding, ...statistics].map((tensor) => tf.reshape(tensor, [-1])),
+        ),
+      ];
+    },
+  });
+  const maps = Float32Array.from(images, (value) => value / 127.5 - 1);
+  const [together, apart] = [true, false].map((fuse) =>
+    compiled(`pass/${fuse}`, pass(fuse), [weights, maps]),
+  );
+  // As above: two images a batch norm make rounding large.
+  assert.ok(distance(together!, apart!) < 1e-3);
+});
 
 test('without a teacher there is no distillation term and no such input', () => {
   const { network, layout, weights } = setup(SPECS[0]);

@@ -21,6 +21,7 @@ import { prelus, separable } from '../../../core/tensor/ops.ts';
 import { keepApart } from '../../../core/tensor/parts.ts';
 import { normaliseWhileReading } from '../../../core/tensor/reading.ts';
 import { type Recording, record } from '../../../core/tensor/record.ts';
+import { evenAndOdd } from '../../../core/tensor/sample.ts';
 import { type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { sumWhileWriting } from '../../../core/tensor/waiting.ts';
 import { elements, leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';
@@ -138,8 +139,8 @@ test('sums of maps are folded into the operations that make their terms, and the
 const NODE = [2, 6, 6, 8];
 
 /**
- * Four nodes side by side, as a cell's are: two blocks read them, and a PReLU in front of a convolution; the gradient of each node is
- * a part of theirs.
+ * Four nodes side by side, as a cell's are: two blocks read them, a PReLU in front of a convolution, and the samples of a reduction; the
+ * gradient of each node is a part of theirs.
  */
 function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
   const loss = (first: Tensor, second: Tensor, weights: Tensor, slopes: Tensor) => {
@@ -160,7 +161,7 @@ function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
         ).y,
     );
     const [activated] = prelus(all, [tf.neg(slopes)]);
-    const sums = [...ends, activated!].map((map) => tf.sum(tf.square(map)));
+    const sums = [...ends, activated!, ...evenAndOdd(all)].map((map) => tf.sum(tf.square(map)));
     return tf.addN(sums) as Scalar;
   };
   return tf.grads(loss as (...tensors: Tensor[]) => Scalar)([a!, b!, pointwise!, slope!]);
@@ -219,6 +220,29 @@ test('whoever writes the gradient of a block takes its sums, to rounding', () =>
         const error = relativeError(outputs[index]!, tensor.dataSync());
         assert.ok(error < 5e-6, `gradient ${index}: off by ${error}`);
       }
+    });
+  });
+});
+
+test('the gradient of samples is written in parts, with what is to be added', () => {
+  leavingNoTensors(() => {
+    const inputs = SIDE_INPUTS.slice(0, 2);
+    const build = (tensors: Tensor[]): Tensor[] =>
+      tf.grads(((a: Tensor, b: Tensor) => {
+        const all = tf.concat([a, b, tf.mul(a, 2), tf.mul(b, 3)], 3);
+        return tf.addN(evenAndOdd(all).map((map, i) => tf.sum(tf.pow(map, i + 2)))) as Scalar;
+      }) as (...tensors: Tensor[]) => Scalar)(tensors);
+    const apart = keepApart(foldSums(record({ inputs, build })));
+    const gradient = apart.nodes.find((node) => node.kind === 'operation' && node.op === 'FleetSampleGrad');
+    assert.equal(gradient?.outputs.length, 4);
+    const arrays = inputs.map(({ shape }, index) => numbers(elements(shape), index + 1));
+    const outputs = run(apart, arrays);
+    tf.tidy(() => {
+      const eager = build(inputs.map(({ shape }, index) => tensorOf(shape, index + 1)));
+      assert.deepEqual(
+        outputs,
+        eager.map((tensor) => tensor.dataSync()),
+      );
     });
   });
 });

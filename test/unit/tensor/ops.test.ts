@@ -26,7 +26,15 @@ import {
   prelu,
   prelus,
 } from '../../../core/tensor/ops.ts';
-import { deviceInfo, type Scalar, type Tensor, type Tensor2D, tf } from '../../../core/tensor/tf.ts';
+import { evenAndOdd, sample } from '../../../core/tensor/sample.ts';
+import {
+  deviceInfo,
+  hasOwnKernels,
+  type Scalar,
+  type Tensor,
+  type Tensor2D,
+  tf,
+} from '../../../core/tensor/tf.ts';
 import { leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';
 
 type Operation = (...inputs: Tensor[]) => Tensor;
@@ -292,6 +300,22 @@ test('pools equal pad and pool for any stride and padding', () => {
           shapes,
         );
       }
+});
+
+test('both samples of a map at once equal one after the other', () => {
+  for (const channels of [1, 8, 12])
+    for (const branch of [0, 1])
+      assertSame(
+        `sample ${branch} of ${channels} channels`,
+        (x) => evenAndOdd(x!)[branch]!,
+        (x) => sample(x!, 2, branch),
+        [[3, 6, 10, channels]],
+      );
+  if (!hasOwnKernels()) return;
+  assert.throws(
+    () => evenAndOdd(tf.zeros([1, 5, 6, 2])),
+    /a map \[1, 5, 6, 2\] has no samples of even and of odd rows/,
+  );
 });
 
 test('padding never wins a max pool and never counts in a mean', () => {
