@@ -19,7 +19,7 @@ import { createLinks, type Links } from './links.ts';
 import { REDIAL_GRACE_MS } from './membership.ts';
 import { createMetrics, serveMetrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
-import { type PodWatch, watchPods } from './pods.ts';
+import type { PodWatch } from './pods.ts';
 import { createProgressBoard } from './progress.ts';
 import { createRecords } from './records.ts';
 import { createReplayer, type Replayer } from './replayer.ts';
@@ -133,6 +133,7 @@ export async function startCoordinator(options: {
       registry: metrics.registry,
       healthy: () => broker.connected,
     });
+    let pods: PodWatch | undefined;
     const beat = startTicking({
       driver,
       links,
@@ -145,7 +146,7 @@ export async function startCoordinator(options: {
       clock,
     });
     releases.push(http.close, beat.stop);
-    const pods = followPods({ config, clock, log, onChange: beat.judge });
+    pods = await followPods({ config, clock, log, onChange: beat.judge });
     if (pods !== undefined) releases.push(pods.close);
     void driver.failed.then((error) => {
       if (error.code === 'aborted') metrics.fencedWrite();
@@ -212,15 +213,16 @@ function followBroker(options: {
   return () => undefined;
 }
 
-/** Outside of a cluster nobody says more of a worker than it does itself. */
-function followPods(options: {
+/** Outside of a cluster nobody says more of a worker than it does itself; loading the client would take longer than all the rest. */
+async function followPods(options: {
   config: CoordinatorConfig;
   clock: Clock;
   log: Logger;
   onChange: () => void;
-}): PodWatch | undefined {
+}): Promise<PodWatch | undefined> {
   const { podSelector, podNamespace } = options.config;
   if (podSelector === '') return undefined;
+  const { watchPods } = await import('./pods.ts');
   return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
 }
 
