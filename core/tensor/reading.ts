@@ -83,7 +83,7 @@ function termOf({ nodes }: Recording, map: Edge, readers: ReadonlyMap<string, re
 function withoutNorm(node: OperationNode): OperationNode {
   const { shape, dtype } = node.outputs[Y]!;
   return {
-    ...withNumber(node, 'N', 0),
+    ...node,
     attributes: [...withNumber(node, 'N', 0).attributes, attr.int('raw', 1)],
     inputs: node.inputs.slice(0, X + numberOf(node, 'parts')),
     outputs: [{ shape: [2, shape.at(-1)!], dtype }, ...node.outputs.slice(1)],
