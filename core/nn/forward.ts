@@ -145,17 +145,9 @@ function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
 function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
   const window = pass.network.layers[block.depthwise];
   if (window?.kind !== 'depthwise') throw new Error(`layer ${block.depthwise} is no depthwise convolution`);
-  const channels = pass.network.layers[norm]?.shape.channels ?? 0;
-  const x = outputOf(pass, pass.network.layers[block.prelu]?.inputs[0] ?? -1);
   const { y, mean, variance } = separable(
-    x,
-    {
-      slope: weightOf(pass, block.prelu, 'weight'),
-      depthwise: weightOf(pass, block.depthwise, 'weight'),
-      pointwise: weightOf(pass, block.pointwise, 'weight'),
-      scale: scaleOf(pass, norm) ?? tf.ones([channels]),
-      offset: pass.weights.get(norm)?.bias ?? tf.zeros([channels]),
-    },
+    inputOf(pass, block.prelu),
+    { ...blockWeights(pass, block), ...normWeights(pass, norm) },
     { stride: window.stride, padding: window.padding, epsilon: BATCH_NORM_EPSILON },
   );
   pass.statistics.push(mean, variance);
@@ -163,32 +155,43 @@ function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
 }
 
 /** A batch norm together with the factorised reduction before it: each channel is normalised by itself, so each branch can have its part. */
-function runReduction(pass: Pass, { prelu, branches }: Reduction, norm: number): Tensor {
-  const channels = pass.network.layers[norm]?.shape.channels ?? 0;
-  const scales = tf.split(scaleOf(pass, norm) ?? tf.ones([channels]), 2);
-  const offsets = tf.split(pass.weights.get(norm)?.bias ?? tf.zeros([channels]), 2);
-  const samples = evenAndOdd(outputOf(pass, pass.network.layers[prelu]?.inputs[0] ?? -1));
-  const slope = weightOf(pass, prelu, 'weight');
-  const parts = branches.map(({ depthwise, pointwise }, branch) =>
+function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor {
+  const whole = normWeights(pass, norm);
+  const [scales, offsets] = [tf.split(whole.scale, 2), tf.split(whole.offset, 2)];
+  const samples = evenAndOdd(inputOf(pass, branches[0].prelu));
+  const parts = branches.map((block, i) =>
     separable(
-      samples[branch]!,
-      {
-        slope,
-        depthwise: weightOf(pass, depthwise, 'weight'),
-        pointwise: weightOf(pass, pointwise, 'weight'),
-        scale: scales[branch]!,
-        offset: offsets[branch]!,
-      },
+      samples[i]!,
+      { ...blockWeights(pass, block), scale: scales[i]!, offset: offsets[i]! },
       { stride: 1, padding: 0, epsilon: BATCH_NORM_EPSILON },
     ),
   );
-  pass.statistics.push(
-    ...(['mean', 'variance'] as const).map((name) => tf.concat(parts.map((part) => part[name]))),
-  );
-  return tf.concat(
-    parts.map(({ y }) => y),
-    3,
-  );
+  const joined = (name: 'y' | 'mean' | 'variance') =>
+    tf.concat(
+      parts.map((part) => part[name]),
+      -1,
+    );
+  pass.statistics.push(joined('mean'), joined('variance'));
+  return joined('y');
+}
+
+/** What the first of a layer's inputs puts out. */
+const inputOf = (pass: Pass, index: number): Tensor =>
+  outputOf(pass, pass.network.layers[index]?.inputs[0] ?? -1);
+
+const blockWeights = (pass: Pass, { prelu, depthwise, pointwise }: Separable) => ({
+  slope: weightOf(pass, prelu, 'weight'),
+  depthwise: weightOf(pass, depthwise, 'weight'),
+  pointwise: weightOf(pass, pointwise, 'weight'),
+});
+
+/** Scale and offset of a batch norm, ones and zeros where it has none. */
+function normWeights(pass: Pass, norm: number): { scale: Tensor; offset: Tensor } {
+  const channels = pass.network.layers[norm]?.shape.channels ?? 0;
+  return {
+    scale: scaleOf(pass, norm) ?? tf.ones([channels]),
+    offset: pass.weights.get(norm)?.bias ?? tf.zeros([channels]),
+  };
 }
 
 /** A convolution or linear layer with whatever was fused into it. */

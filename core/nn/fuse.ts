@@ -34,10 +34,10 @@ export interface Separable {
   readonly pointwise: number;
 }
 
-/** A PReLU, and two branches of its even and odd pixels with half of the channels each, joined and read by nobody else. */
+/** Two branches of a PReLU's even and odd pixels with half of the channels each, joined and read by nobody else. */
 export interface Reduction {
-  readonly prelu: number;
-  readonly branches: readonly { readonly depthwise: number; readonly pointwise: number }[];
+  /** Both with the same PReLU. */
+  readonly branches: readonly [Separable, Separable];
   /** The layers in between: crop and concatenation. */
   readonly others: readonly number[];
 }
@@ -61,13 +61,10 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
     separables && mode === 'train' ? separableBlocks(network, consumers) : new Map<number, Separable>();
   const reductions =
     separables && mode === 'train' ? factorizedReductions(network, consumers) : new Map<number, Reduction>();
+  const blocks = [...separable.values(), ...[...reductions.values()].flatMap(({ branches }) => branches)];
   const inBlock = new Set([
-    ...[...separable.values()].flatMap((block) => [block.prelu, block.depthwise, block.pointwise]),
-    ...[...reductions.values()].flatMap(({ prelu, branches, others }) => [
-      prelu,
-      ...branches.flatMap(({ depthwise, pointwise }) => [depthwise, pointwise]),
-      ...others,
-    ]),
+    ...blocks.flatMap((block) => [block.prelu, block.depthwise, block.pointwise]),
+    ...[...reductions.values()].flatMap(({ others }) => others),
   ]);
   const scaledBy = new Map<number, number>();
   const normalisedBy = new Map<number, number>();
@@ -166,10 +163,12 @@ function factorizedReductions(network: LayerGraph, consumers: readonly number[])
     }
     const crop = before(branches[1]!.depthwise, 'crop');
     const prelu = crop === undefined ? -1 : layers[crop]!.inputs[0]!;
-    const even = layers[prelu];
-    if (even?.kind !== 'prelu' || layers[branches[0]!.depthwise]!.inputs[0] !== prelu) return;
-    if (consumers[prelu] !== 2 || even.shape.height % 2 !== 0 || even.shape.width % 2 !== 0) return;
-    found.set(index, { prelu, branches, others: [crop!, join!] });
+    const activation = layers[prelu];
+    if (activation?.kind !== 'prelu' || layers[branches[0]!.depthwise]!.inputs[0] !== prelu) return;
+    if (consumers[prelu] !== 2 || activation.shape.height % 2 !== 0 || activation.shape.width % 2 !== 0)
+      return;
+    const [even, odd] = branches.map((branch) => ({ prelu, ...branch })) as [Separable, Separable];
+    found.set(index, { branches: [even, odd], others: [crop!, join!] });
   });
   return found;
 }

@@ -15,7 +15,14 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startNats, type TestNats } from './nats.ts';
 import { createNatsFaults, type NatsFaults } from './nats-faults.ts';
-import { assertNothingLeft, type Ending, freePort, freeze, type Program, startProgram } from './processes.ts';
+import {
+  assertNothingLeft,
+  deliver,
+  type Ending,
+  freePort,
+  type Program,
+  startProgram,
+} from './processes.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -30,7 +37,7 @@ export interface TestFleet {
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
   startWorker(id: string): Promise<void>;
-  /** SIGSTOP waits until it stands still, SIGCONT returns at once; any other waits for the end, and kills after `deadlineMs`. */
+  /** As `deliver`. */
   killWorker(id: string, signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending | undefined>;
   workerPid(id: string): number;
   coordinatorPid(): number;
@@ -137,10 +144,7 @@ export async function startFleet(options: {
     async killWorker(id, signal = 'SIGKILL', deadlineMs) {
       const program = workers.get(id);
       if (program === undefined) throw new Error(`no worker ${id} was started`);
-      if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') return program.stop(signal, deadlineMs);
-      if (signal === 'SIGSTOP') await freeze(program);
-      else program.child.kill(signal);
-      return undefined;
+      return deliver(program, signal, deadlineMs);
     },
     workerPid: (id) => workers.get(id)?.pid ?? -1,
     coordinatorPid: () => coordinator?.pid ?? -1,

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
-import { freePort, freeze, type Program, startProgram } from './processes.ts';
+import { deliver, freePort, type Program, startProgram } from './processes.ts';
 
 export interface TestNats {
   readonly url: string;
@@ -19,7 +19,7 @@ export interface TestNats {
   output(): string;
   /** Starts the server again on the same port and store; stops it first (SIGTERM) when it runs. */
   restart(): Promise<void>;
-  /** SIGSTOP waits until the server stands still, SIGCONT returns at once, any other signal waits for the end. The store stays. */
+  /** As `deliver`; the store stays. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Ends the server and removes the store. */
   stop(): Promise<void>;
@@ -51,10 +51,7 @@ export async function startNats(
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
-    if (program === undefined) return;
-    if (signal === 'SIGSTOP') await freeze(program);
-    else if (signal === 'SIGCONT') program.child.kill(signal);
-    else await program.stop(signal);
+    if (program !== undefined) await deliver(program, signal);
   }
 
   for (let attempt = 1; ; attempt++) {

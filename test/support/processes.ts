@@ -144,11 +144,23 @@ export async function until<T>(
   }
 }
 
+/** SIGSTOP waits until the program stands still, SIGCONT returns at once; any other waits for the end, and kills after `deadlineMs`. */
+export async function deliver(
+  program: Program,
+  signal: NodeJS.Signals,
+  deadlineMs?: number,
+): Promise<Ending | undefined> {
+  if (signal === 'SIGSTOP') await freeze(program);
+  else if (signal === 'SIGCONT') program.child.kill(signal);
+  else return program.stop(signal, deadlineMs);
+  return undefined;
+}
+
 /**
  * Stops a program without ending it; resolves when every thread of it stands still. The signal alone only asks for that: a
  * thread that runs on another core may yet read its socket and answer.
  */
-export async function freeze({ child, pid }: Program): Promise<void> {
+async function freeze({ child, pid }: Program): Promise<void> {
   child.kill('SIGSTOP');
   const stands = (thread: string): boolean => {
     try {
