@@ -4,7 +4,10 @@
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 
 /** `file`: the module beside the caller's, as `new URL('./name.ts', import.meta.url)`; `.ts` becomes `.js` in a build. */
-export function startThread(file: URL, options: Pick<WorkerOptions, 'workerData' | 'name'>): Worker {
+export function startThread(
+  file: URL,
+  options: Pick<WorkerOptions, 'workerData' | 'name' | 'resourceLimits'>,
+): Worker {
   if (!import.meta.url.endsWith('.ts'))
     return new Worker(new URL(file.href.replace(/\.ts$/, '.js')), options);
   const loader = import.meta.resolve('tsx/esm/api');
