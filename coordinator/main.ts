@@ -6,6 +6,8 @@ import { systemClock } from '../core/clock.ts';
 import { coordinatorConfigSchema, loadConfig, redacted } from '../core/config.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
+import { outliveListeners } from '../core/standard-streams.ts';
+import { onStopSignals } from '../core/stop-signals.ts';
 import { startCoordinator } from './coordinator.ts';
 
 async function main(): Promise<number> {
@@ -34,8 +36,7 @@ function nextSignal(): Promise<NodeJS.Signals> {
       asked = true;
       resolve(signal);
     };
-    process.on('SIGTERM', onSignal);
-    process.on('SIGINT', onSignal);
+    onStopSignals(onSignal);
   });
 }
 
@@ -44,6 +45,7 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+outliveListeners();
 main().then(
   (code) => process.exit(code),
   (caught) => {

@@ -23,6 +23,8 @@ import { toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
+import { outliveListeners } from '../core/standard-streams.ts';
+import { onStopSignals } from '../core/stop-signals.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
@@ -228,8 +230,7 @@ function stopOnSignals(options: {
         process.exit(1);
       });
   };
-  process.on('SIGTERM', onSignal);
-  process.on('SIGINT', onSignal);
+  onStopSignals(onSignal);
 }
 
 function packageVersion(): string {
@@ -237,6 +238,7 @@ function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+outliveListeners();
 main().catch((caught: unknown) => {
   const error = toFleetError(caught);
   process.stderr.write(`worker: ${error.message}\n`);

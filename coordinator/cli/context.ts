@@ -3,6 +3,7 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FleetError } from '../../core/errors.ts';
+import { onStopSignals } from '../../core/stop-signals.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import { DEFAULT_DIR, locateFleet } from './fleet-file.ts';
@@ -42,21 +43,14 @@ export async function withFleet<T>(
   }
 }
 
-/** The first SIGINT, SIGTERM or SIGHUP aborts `signal`; the second calls `again`. `release` gives the signals back. */
+/** The first signal that asks to stop aborts `signal`; the second calls `again`. `release` gives the signals back. */
 export function onInterrupt(again: () => void): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController();
-  const names = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  const listener = (name: NodeJS.Signals) => {
+  const release = onStopSignals((name) => {
     if (controller.signal.aborted) again();
     else controller.abort(new FleetError('cancelled', `stopped by ${name}`));
-  };
-  for (const name of names) process.on(name, listener);
-  return {
-    signal: controller.signal,
-    release: () => {
-      for (const name of names) process.removeListener(name, listener);
-    },
-  };
+  });
+  return { signal: controller.signal, release };
 }
 
 /** As `onInterrupt` around one piece of work; a second signal ends the process at once. */

@@ -9,6 +9,7 @@ import { FleetError } from '../../core/errors.ts';
 import { onInterrupt, wholeNumber } from './context.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes, formatSeconds } from './format.ts';
+import { outliveReader } from './lost-output.ts';
 import { print, say } from './output.ts';
 import { PACKAGE_ROOT } from './program-command.ts';
 import { writeReport } from './report-file.ts';
@@ -44,6 +45,7 @@ export function addDemoCommand(program: Command): void {
 }
 
 async function demo(flags: DemoFlags): Promise<void> {
+  outliveReader();
   const overrides = flags.data === undefined ? {} : { data: await folderData(flags.data) };
   const started = performance.now();
   const talk: Talk = { say };

@@ -8,6 +8,7 @@ import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import { onInterrupt, wholeNumber } from './context.ts';
 import { DEFAULT_DIR, fleetFilePath, isAlive, readFleetFile, supervisorOf } from './fleet-file.ts';
+import { outliveReader } from './lost-output.ts';
 import { print, printJson, say } from './output.ts';
 import { cliCommand, PACKAGE_ROOT } from './program-command.ts';
 import { defaultWorkers, endLeftovers, type RunningFleet, startFleet } from './up.ts';
@@ -45,6 +46,7 @@ export function addFleetCommands(program: Command): void {
 }
 
 async function upInForeground(flags: UpFlags): Promise<void> {
+  outliveReader();
   let fleet: RunningFleet | undefined;
   const { signal, release } = onInterrupt(() => {
     fleet?.kill();

@@ -3,14 +3,13 @@
 
 import { CommanderError } from 'commander';
 import { toFleetError } from '../../core/errors.ts';
+import { outliveHangup } from '../../core/stop-signals.ts';
+import { guardOutput } from './lost-output.ts';
 import { say } from './output.ts';
 import { createProgram } from './program.ts';
 
-// A reader that has had enough (`| head`) ends the command, and that is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
+guardOutput();
+outliveHangup();
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<number> {

@@ -16,6 +16,7 @@ import {
 } from './context.ts';
 import { clip, formatCount } from './format.ts';
 import { type ProvedEpoch, proveLedger } from './ledger-proof.ts';
+import { outliveReader } from './lost-output.ts';
 import { type Column, print, printJson, say, table, toJson } from './output.ts';
 
 const STAGE_MAX = 100_000;
@@ -59,6 +60,7 @@ const EPOCH_COLUMNS: readonly Column<ProvedEpoch>[] = [
 ];
 
 async function verifyLedger(client: FleetClient, name: string, options: { json?: boolean }): Promise<void> {
+  outliveReader();
   const { id } = await findRun(client, name);
   const ledger = await client.ask((service) => service.getLedger, { runId: id });
   if (ledger.entries.length === 0)
@@ -81,6 +83,7 @@ async function replay(
   options: { from: number; to: number; json?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
+  outliveReader();
   const { id } = await findRun(client, name);
   const request = { runId: id, fromStage: options.from, toStage: options.to, eachStep: false };
   let equal = 0;
@@ -114,6 +117,7 @@ async function compareRuns(
   options: { json?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
+  outliveReader();
   const [a, b] = await Promise.all([findRun(client, names.a), findRun(client, names.b)]);
   const found = await bisect(client, { a: a.id, b: b.id }, { signal, onProgress: say });
   if (options.json) {

@@ -8,6 +8,7 @@ import type { Evaluation, EvaluationReport } from '../../proto/gen/pocketfleet/v
 import type { FleetClient } from './client.ts';
 import { evaluationColumns } from './columns.ts';
 import { type FleetOptions, findRun, fleetCommand, wholeNumber, withFleet } from './context.ts';
+import { outliveReader } from './lost-output.ts';
 import { type HintFlags, hintOptions, readHint } from './model-commands.ts';
 import { type Column, print, printJson, say, table } from './output.ts';
 import { writeVerification } from './verify-files.ts';
@@ -50,6 +51,7 @@ export function addVerifyCommand(program: Command): void {
 }
 
 async function verify(run: string | undefined, flags: VerifyFlags): Promise<void> {
+  outliveReader();
   if ((run === undefined) === (flags.model === undefined))
     throw new FleetError(
       'invalidArgument',

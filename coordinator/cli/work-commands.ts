@@ -15,6 +15,7 @@ import {
 } from './context.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes } from './format.ts';
+import { outliveReader } from './lost-output.ts';
 import { formatOption } from './model-commands.ts';
 import { print, printJson, say, toJson } from './output.ts';
 import { writeReport } from './report-file.ts';
@@ -102,6 +103,7 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
   if (flags.json) printJson(submitted);
   else for (const id of ids) print(id);
   if (!flags.wait) return;
+  outliveReader();
   const failed = await interruptible((signal) =>
     waitFor(client, submitted, { signal, json: flags.json ?? false }),
   );
