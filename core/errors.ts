@@ -58,6 +58,38 @@ const FOREIGN: Readonly<Record<string, Code>> = {
   TIMEOUT: 'deadlineExceeded',
 };
 
+/** Error codes of JetStream's API, https://github.com/nats-io/nats-server/blob/main/server/errors.json; other codes follow from the HTTP-like status. */
+const JETSTREAM: Readonly<Record<number, Code>> = {
+  // The account's, the server's or the stream's limit is reached, or the disk refused the write.
+  10002: 'resourceExhausted',
+  10023: 'resourceExhausted',
+  10028: 'resourceExhausted',
+  10047: 'resourceExhausted',
+  10077: 'resourceExhausted',
+  10120: 'resourceExhausted',
+  // A stream or consumer that is not there may be created by the coordinator in the next moment.
+  10014: 'unavailable',
+  10059: 'unavailable',
+  10037: 'notFound',
+  10058: 'failedPrecondition',
+  10071: 'aborted',
+  10164: 'aborted',
+};
+
+/** Errors of the NATS client that carry no code; its classes are told by name. */
+const NATS_NAMES: Readonly<Record<string, Code>> = {
+  NoRespondersError: 'unavailable',
+  RequestError: 'unavailable',
+  ConnectionError: 'unavailable',
+  ClosedConnectionError: 'unavailable',
+  DrainingConnectionError: 'unavailable',
+  JetStreamNotEnabled: 'unavailable',
+  JetStreamError: 'unavailable',
+  JetStreamStatusError: 'unavailable',
+  PermissionViolationError: 'permissionDenied',
+  AuthorizationError: 'unauthenticated',
+};
+
 export class FleetError extends Error {
   readonly code: Code;
   /** What a program may want to know, as data. */
@@ -97,12 +129,21 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
 
 function codeOf(caught: unknown): Code {
   if (typeof caught !== 'object' || caught === null) return 'internal';
-  const { code, name } = caught as { code?: unknown; name?: unknown };
+  const { code, name, status } = caught as { code?: unknown; name?: unknown; status?: unknown };
+  if (name === 'JetStreamApiError' || (typeof code === 'number' && code >= 10_000))
+    return JETSTREAM[Number(code)] ?? codeOfJetStreamStatus(Number(status));
   if (typeof code === 'number') return codeFromStatus(code);
   if (typeof code === 'string' && FOREIGN[code] !== undefined) return FOREIGN[code];
+  if (typeof name === 'string' && NATS_NAMES[name] !== undefined) return NATS_NAMES[name];
   if (name === 'AbortError') return 'cancelled';
   if (name === 'TimeoutError') return 'deadlineExceeded';
   return 'internal';
+}
+
+/** 4xx: the server has understood and refused; 408 and 5xx: it is not ready. */
+function codeOfJetStreamStatus(status: number): Code {
+  if (status === 404) return 'notFound';
+  return status === 408 || status >= 500 ? 'unavailable' : 'failedPrecondition';
 }
 
 /** gRPC status number to code; unknown numbers are `internal`. */

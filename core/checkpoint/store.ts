@@ -30,11 +30,18 @@ export interface Manifest extends z.infer<typeof manifestSchema> {
 }
 
 export interface ArtefactStore {
-  /** Resolves when bytes and manifest are on the broker's disk. */
+  /** Resolves when bytes and manifest are on the broker's disk; `resourceExhausted` when the store is full. */
   putArtefact(artefact: {
     readonly key: string;
     readonly bytes: Uint8Array;
     readonly metadata?: Readonly<Record<string, string>>;
+    /** Ends a put that waits. */
+    readonly signal?: AbortSignal;
+    /**
+     * With it a put outlasts a store that is full or silent, for as long as that takes, and goes on where it stopped.
+     * Called with the trouble at its begin, and with nothing when it is over.
+     */
+    readonly onWait?: (trouble: FleetError | undefined) => void;
   }): Promise<Manifest>;
   getManifest(key: string): Promise<Manifest | undefined>;
   /** Manifests whose key matches a filter such as `checkpoint.RUN.*`, in order of storage. */
@@ -50,6 +57,8 @@ const CHUNK_BYTES = 512 * 1024;
 /** Chunks under way at once in either direction. */
 const WINDOW = 8;
 const RETRY_MS = 200;
+/** Between two tries of a put that waits for room. */
+const WAIT_MS = 1_000;
 /** A request that was lost with a broker is repeated after this; a slow disk only makes the repetition a duplicate. */
 const REQUEST_MS = 2_000;
 const LOOK_AGAIN_MS = 2_000;
@@ -83,10 +92,36 @@ export function createArtefactStore(options: {
       try {
         return await work();
       } catch (caught) {
-        if (caught instanceof FleetError || isRefusal(caught)) throw toFleetError(caught, doing);
+        const error = toFleetError(caught);
+        if (caught instanceof FleetError || isRefusal(caught) || error.code === 'resourceExhausted')
+          throw toFleetError(error, doing);
         if (connection.isClosed() || clock.monotonic() >= deadline)
-          throw new FleetError('unavailable', `${doing}: ${toFleetError(caught).message}`, { cause: caught });
+          throw new FleetError('unavailable', `${doing}: ${error.message}`, { cause: caught });
         await clock.sleep(RETRY_MS, stop);
+      }
+    }
+  }
+
+  /** As `persist`, and with `onWait` without end: the bytes that are stored stay stored, so each chunk waits for itself. */
+  async function persistPut<T>(
+    doing: string,
+    work: () => Promise<T>,
+    put: Pick<Parameters<ArtefactStore['putArtefact']>[0], 'signal' | 'onWait'>,
+  ): Promise<T> {
+    const stop = put.signal ?? options.signal;
+    const { onWait } = put;
+    if (onWait === undefined) return persist(doing, work, stop);
+    for (;;) {
+      stop?.throwIfAborted();
+      try {
+        const result = await work();
+        onWait(undefined);
+        return result;
+      } catch (caught) {
+        const error = toFleetError(caught, doing);
+        if (!error.retryable || isRefusal(caught) || connection.isClosed()) throw error;
+        onWait(error);
+        await clock.sleep(WAIT_MS, stop);
       }
     }
   }
@@ -104,29 +139,31 @@ export function createArtefactStore(options: {
     key,
     bytes,
     metadata = {},
+    ...put
   }: Parameters<ArtefactStore['putArtefact']>[0]): Promise<Manifest> {
     const digest = sha256Hex(bytes);
     const existing = await getManifest(key);
     if (existing !== undefined) return sameOrLost(existing, digest);
     await forEachInWindow(Math.ceil(bytes.length / CHUNK_BYTES), async (chunk) => {
       const data = bytes.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
-      await persist(`storing chunk ${chunk} of ${key}`, () =>
+      const store = () =>
         client.publish(artefactChunkSubject(digest, chunk), data, {
           msgID: `${digest}/${chunk}`,
           expect: { streamName: ARTEFACT_STREAM },
           timeout,
-        }),
-      );
+        });
+      await persistPut(`storing chunk ${chunk} of ${key}`, store, put);
     });
     const value = JSON.stringify({ digest, bytes: bytes.length, chunkBytes: CHUNK_BYTES, metadata });
-    await persist(`storing the manifest of ${key}`, async () => {
+    const create = async () => {
       try {
         await (await bucket()).create(key, value);
       } catch (caught) {
         // Somebody else, or our own earlier try whose answer was lost, has created it: compared below.
         if (!isRefusal(caught)) throw caught;
       }
-    });
+    };
+    await persistPut(`storing the manifest of ${key}`, create, put);
     const stored = await persist(`reading back the manifest of ${key}`, async () => {
       const found = await getManifest(key);
       // A replica of the bucket may lag behind the one that took the manifest: silence, not an answer.
@@ -249,11 +286,21 @@ function sameOrLost(existing: Manifest, digest: string): Manifest {
 }
 
 function manifestOf(entry: KvEntry): Manifest {
-  const parsed = manifestSchema.safeParse(entry.json());
-  if (!parsed.success)
-    throw new FleetError(
+  const damaged = (what: string) =>
+    new FleetError(
       'dataLoss',
-      `the manifest of ${entry.key} is damaged: ${z.prettifyError(parsed.error)}`,
+      `the manifest of ${entry.key} is damaged (revision ${entry.revision} of bucket ${MANIFEST_BUCKET}): ${what}; it was written by something else than this fleet, and \`nats kv del ${MANIFEST_BUCKET} ${entry.key}\` removes it`,
+    );
+  let value: unknown;
+  try {
+    value = entry.json();
+  } catch {
+    throw damaged(`${entry.value.length} bytes that are no JSON`);
+  }
+  const parsed = manifestSchema.safeParse(value);
+  if (!parsed.success)
+    throw damaged(
+      parsed.error.issues.map((issue) => `${issue.path.join('.') || 'value'}: ${issue.message}`).join('; '),
     );
   return { ...parsed.data, key: entry.key, storedAtMs: entry.created.getTime() };
 }

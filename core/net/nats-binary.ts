@@ -45,6 +45,8 @@ export function natsServerConfig(options: {
   readonly token?: string;
   /** Folder of JetStream's files; without it the server keeps no streams. */
   readonly storeDir?: string;
+  /** Bytes that its streams may have together; without it the server takes three quarters of what is free when it starts. */
+  readonly storeBytesMax?: number;
   readonly serverName: string;
 }): string {
   const lines = [
@@ -55,7 +57,11 @@ export function natsServerConfig(options: {
     'max_pending: 256MB',
   ];
   if (options.storeDir !== undefined)
-    lines.push(`jetstream { store_dir: ${JSON.stringify(options.storeDir)}, sync_interval: always }`);
+    lines.push(
+      `jetstream { store_dir: ${JSON.stringify(options.storeDir)}, sync_interval: always${
+        options.storeBytesMax === undefined ? '' : `, max_file_store: ${options.storeBytesMax}`
+      } }`,
+    );
   if (options.token) lines.push(`authorization { token: ${JSON.stringify(options.token)} }`);
   return `${lines.join('\n')}\n`;
 }

@@ -20,8 +20,10 @@ import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-
 import {
   ARTEFACT_STREAM,
   artefactChunkSubject,
+  FLEET_BUCKET,
   HISTORY_STREAM,
   historySubject,
+  JOURNAL_MARK_SUBJECT,
   JOURNAL_STREAM,
   JOURNAL_SUBJECT,
   LOG_STREAM,
@@ -104,21 +106,27 @@ const DAY_NS = 86_400 * SECOND_NS;
 
 type StreamPlan = Partial<StreamConfig> & { readonly name: string };
 
-/** No byte limits: a limit makes the server reserve the space at once, and refuses streams on small disks. */
+/**
+ * Byte limits are store-limits.ts', applied to streams that exist. Nothing is deleted or purged by a mistyped command: a
+ * chunk is freed by storing an empty one in its place.
+ */
 const common = {
   retention: RetentionPolicy.Limits,
   storage: StorageType.File,
   allow_direct: true,
+  deny_delete: true,
+  deny_purge: true,
 } as const;
 
+const JOURNAL: StreamPlan = {
+  ...common,
+  name: JOURNAL_STREAM,
+  subjects: [JOURNAL_SUBJECT, JOURNAL_MARK_SUBJECT],
+  description: 'decisions of the coordinator, in order',
+  discard: DiscardPolicy.New,
+};
+
 const STREAMS: readonly StreamPlan[] = [
-  {
-    ...common,
-    name: JOURNAL_STREAM,
-    subjects: [JOURNAL_SUBJECT],
-    description: 'decisions of the coordinator, in order',
-    discard: DiscardPolicy.New,
-  },
   {
     ...common,
     name: ARTEFACT_STREAM,
@@ -149,7 +157,15 @@ const STREAMS: readonly StreamPlan[] = [
   },
 ];
 
-/** Creates what does not exist and leaves what does; waits for a JetStream that is still starting. */
+const BUCKETS = [
+  { name: MANIFEST_BUCKET, description: 'manifests of artefacts' },
+  { name: FLEET_BUCKET, description: 'what the fleet remembers beside its journal' },
+];
+
+/**
+ * Creates what does not exist and leaves what does; waits for a JetStream that is still starting. The error is
+ * `failedPrecondition` when the broker refuses, `resourceExhausted` when it has no room, `unavailable` when it does not answer.
+ */
 export async function ensureStreams(
   connection: NatsConnection,
   options: {
@@ -157,34 +173,45 @@ export async function ensureStreams(
     readonly waitMs?: number;
     /** Copies of each new stream in a NATS cluster; streams that exist keep theirs. */
     readonly replicas?: number;
+    /** false: the journal is left to a caller that knows whether there must be one already. */
+    readonly journal?: boolean;
   } = {},
 ): Promise<void> {
   const clock = options.clock ?? systemClock;
   const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
   const replicas = options.replicas ?? 1;
+  const streams = options.journal === false ? STREAMS : [JOURNAL, ...STREAMS];
   for (;;) {
     try {
       const manager = await jetstreamManager(connection);
-      for (const stream of STREAMS) await ensureStream(manager, { ...stream, num_replicas: replicas });
-      await new Kvm(jetstream(connection)).create(MANIFEST_BUCKET, {
-        description: 'manifests of artefacts',
-        storage: StorageType.File,
-        history: 1,
-        replicas,
-        allow_direct: true,
-      });
+      for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
+      const kv = new Kvm(jetstream(connection));
+      for (const { name, description } of BUCKETS) {
+        const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
+        await kv.create(name, { ...common, description });
+        // The bucket's own deletions are marks, which stay possible.
+        const { config } = await manager.streams.info(`KV_${name}`);
+        if (!config.deny_delete) await manager.streams.update(`KV_${name}`, { deny_delete: true });
+      }
       return;
     } catch (caught) {
+      const { code, message } = toFleetError(caught);
       const refused = caught instanceof JetStreamApiError && caught.status < 500;
-      if (refused || clock.monotonic() >= deadline || connection.isClosed())
+      const final = refused || code === 'resourceExhausted' || connection.isClosed();
+      if (final || clock.monotonic() >= deadline)
         throw new FleetError(
-          refused ? 'failedPrecondition' : 'unavailable',
-          `creating the streams of the fleet: ${toFleetError(caught).message}`,
+          refused ? 'failedPrecondition' : code === 'resourceExhausted' ? code : 'unavailable',
+          `creating the streams of the fleet: ${message}`,
           { cause: caught },
         );
       await clock.sleep(RETRY_MS);
     }
   }
+}
+
+/** Creates the journal's stream, or brings an existing one up to date. */
+export async function ensureJournal(connection: NatsConnection): Promise<void> {
+  await ensureStream(await jetstreamManager(connection), JOURNAL);
 }
 
 /** The server answers `stream name already in use` (10058) when it exists with another configuration. */
@@ -195,9 +222,10 @@ async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Prom
     await manager.streams.add(stream);
   } catch (caught) {
     if ((caught as { code?: unknown }).code !== NAME_IN_USE) throw caught;
-    // Made by another version or by an administrator: replicas and age are theirs to choose, subjects are not.
+    // Made by another version or by an administrator: replicas, limits and age are theirs to choose, subjects and protection are not.
     const { config } = await manager.streams.info(stream.name);
     const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
-    if (subjects.length !== config.subjects.length) await manager.streams.update(stream.name, { subjects });
+    if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;
+    await manager.streams.update(stream.name, { subjects, deny_delete: true, deny_purge: true });
   }
 }

@@ -3,6 +3,12 @@
 /** Journal of the coordinator: appended by the leader with the expected last sequence; never trimmed without a snapshot. */
 export const JOURNAL_STREAM = 'PF_JOURNAL';
 export const JOURNAL_SUBJECT = 'pf.journal';
+/** Marks of `journal truncate`, in the same stream and sequence: which messages before them count no more. */
+export const JOURNAL_MARK_SUBJECT = 'pf.journal.truncated';
+
+/** KV bucket of what the fleet itself must remember beside its journal: that there is one, and how long it was. */
+export const FLEET_BUCKET = 'pf-fleet';
+export const JOURNAL_KEY = 'journal';
 
 /** Artefact chunks (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
 export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
@@ -11,6 +17,8 @@ export const artefactChunkSubject = (digest: string, chunk: number | '*'): strin
 
 /** KV bucket of manifests: what exists, its digest and size. A key appears only when every chunk is stored. */
 export const MANIFEST_BUCKET = 'pf-manifests';
+/** The stream behind that bucket, as NATS names it. */
+export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
 export const checkpointKey = (runId: string, stage: number): string => `checkpoint.${runId}.${stage}`;
 export const evaluationKey = (runId: string): string => `evaluation.${runId}`;
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
 import { type ArtefactStore, createArtefactStore } from '../../core/checkpoint/store.ts';
 import { systemClock } from '../../core/clock.ts';
 import { sha256Hex } from '../../core/digest.ts';
@@ -16,6 +17,7 @@ import {
   HISTORY_STREAM,
   JOURNAL_STREAM,
   LOG_STREAM,
+  MANIFEST_BUCKET,
 } from '../../core/net/subjects.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
@@ -41,6 +43,10 @@ function bytesOfLength(length: number, seed: number): Uint8Array {
     bytes[i] = state >>> 24;
   }
   return bytes;
+}
+
+async function put(key: string, value: string): Promise<void> {
+  await (await new Kvm(connection).open(MANIFEST_BUCKET)).put(key, value);
 }
 
 const chunksStored = async (): Promise<number> =>
@@ -120,8 +126,25 @@ test('bytes that were changed, shortened or lost in the store are dataLoss that 
     store.getArtefact(key),
     rejectsWith('dataLoss', /chunk 1 .* has 524287 bytes instead of 524288/),
   );
-  await (await jetstreamManager(connection)).streams.purge(ARTEFACT_STREAM, { filter: subject });
-  await assert.rejects(store.getArtefact(key), rejectsWith('dataLoss', /chunk 1 .* is not stored any more/));
+  const lost = { digest: 'f'.repeat(64), bytes: 700_000, chunkBytes: 512 * 1024, metadata: {} };
+  await put(checkpointKey('run-damaged', 2), JSON.stringify(lost));
+  await assert.rejects(
+    store.getArtefact(checkpointKey('run-damaged', 2)),
+    rejectsWith('dataLoss', /chunk [01] .* is not stored any more/),
+  );
+});
+
+test('a manifest that somebody else has written is dataLoss in one sentence at once, never a wait', async () => {
+  for (const [stage, value] of ['seven b', '', 'null', '{"digest":"x"}'].entries()) {
+    const key = checkpointKey('run-foreign', stage + 1);
+    await put(key, value);
+    const named = rejectsWith('dataLoss', new RegExp(`^[^\n]*manifest of ${key} is damaged[^\n]*$`));
+    await assert.rejects(store.getManifest(key), named);
+    await assert.rejects(store.getArtefact(key), named);
+    await assert.rejects(store.watchManifest(key, AbortSignal.timeout(10_000)), named);
+    await assert.rejects(store.putArtefact({ key, bytes: Uint8Array.of(1), onWait: assert.fail }), named);
+    await assert.rejects(store.listManifests('checkpoint.run-foreign.*'), rejectsWith('dataLoss', /damaged/));
+  }
 });
 
 test('what was never stored is notFound, and its manifest undefined', async () => {

@@ -18,7 +18,7 @@ export interface TestNats {
   /** What the server that runs now has logged. */
   output(): string;
   /** Starts the server again on the same port and store; stops it first (SIGTERM) when it runs. */
-  restart(): Promise<void>;
+  restart(change?: { readonly storeBytesMax: number }): Promise<void>;
   /** As `deliver`; the store stays. */
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Ends the server and removes the store. */
@@ -29,6 +29,10 @@ export async function startNats(
   options: {
     readonly jetstream?: boolean;
     readonly token?: string;
+    /** Bytes of JetStream; another number may be given at a restart. */
+    readonly storeBytesMax?: number;
+    /** Folder of the store; it stays when the server stops. */
+    readonly storeDir?: string;
     /** Added to the configuration as it is: users, certificates, limits. */
     readonly config?: string;
     /** Scheme of `url`. */
@@ -36,14 +40,16 @@ export async function startNats(
   } = {},
 ): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-nats-'));
-  const storeDir = join(folder, 'store');
+  const storeDir = options.storeDir ?? join(folder, 'store');
+  let { storeBytesMax } = options;
   const token = options.token ?? '';
   const configFile = join(folder, 'nats.conf');
   let port = 0;
   let program: Program | undefined;
 
   async function start(): Promise<void> {
-    const withStore = options.jetstream === false ? {} : { storeDir };
+    const limit = storeBytesMax === undefined ? {} : { storeBytesMax };
+    const withStore = options.jetstream === false ? {} : { storeDir, ...limit };
     const config = natsServerConfig({ port, token, serverName: 'test', ...withStore });
     writeFileSync(configFile, `${config}${options.config ?? ''}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
@@ -74,8 +80,9 @@ export async function startNats(
     },
     storeDir,
     output: () => program!.output(),
-    async restart() {
+    async restart(change) {
       await end('SIGTERM');
+      storeBytesMax = change?.storeBytesMax ?? storeBytesMax;
       await start();
     },
     kill: (signal = 'SIGKILL') => end(signal),

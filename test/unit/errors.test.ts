@@ -23,6 +23,18 @@ test('foreign errors keep their meaning and their cause', () => {
   assert.deepEqual(toFleetError(own, 'reading').details, { tensor: 'a' });
 });
 
+test('a full store is resourceExhausted whoever refuses, by code; a broker that does not answer is unavailable', () => {
+  const refusal = (code: number, status: number) =>
+    toFleetError(Object.assign(new Error('x'), { name: 'JetStreamApiError', code, status })).code;
+  for (const code of [10002, 10023, 10047, 10077]) assert.equal(refusal(code, 503), 'resourceExhausted');
+  assert.equal(refusal(10071, 400), 'aborted');
+  assert.equal(refusal(10037, 404), 'notFound');
+  assert.equal(refusal(19_999, 503), 'unavailable');
+  assert.equal(refusal(19_999, 400), 'failedPrecondition');
+  const silent = Object.assign(new Error('x'), { name: 'NoRespondersError' });
+  assert.equal(toFleetError(silent).code, 'unavailable');
+});
+
 test('flags win over the environment, unknown options and bad values are named', () => {
   const config = loadConfig(workerConfigSchema, ['--id', 'w1', '--slots', '2'], {
     POCKETFLEET_SLOTS: '3',

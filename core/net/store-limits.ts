@@ -1,0 +1,105 @@
+// How much of JetStream each stream may take, so that the journal always keeps its room. Decides the shares (pure), finds
+// the limit that account and server have, and applies the shares to streams that exist; which streams there are is nats.ts'.
+//
+// A server does not name its limit (max_file_store) to an account without one of its own, but it refuses to reserve more
+// than it has. The limit is therefore found by asking for reservations: about fifteen requests at a start.
+
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { toFleetError } from '../errors.ts';
+import type { NatsConnection } from './nats.ts';
+import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './subjects.ts';
+
+/** Streams that grow with the work; the journal and what belongs to it has no limit of its own and uses the rest. */
+export const LIMITED_STREAMS = [ARTEFACT_STREAM, MANIFEST_STREAM, HISTORY_STREAM, LOG_STREAM] as const;
+export type LimitedStream = (typeof LIMITED_STREAMS)[number];
+export type StoreShares = Readonly<Record<LimitedStream, number>>;
+
+const RESERVE_SHARE = 0.1;
+const RESERVE_BYTES_MAX = 2 * 2 ** 30;
+
+/** Bytes kept for the journal when nothing else is configured: a tenth of the limit, at most 2 GiB (some 400,000 trials). */
+export function reserveOf(limitBytes: number, configured = 0): number {
+  const wanted = configured > 0 ? configured : Math.min(RESERVE_BYTES_MAX, limitBytes * RESERVE_SHARE);
+  // Half of the store is left to checkpoints in any case: a fleet that can store none does no work.
+  return Math.floor(Math.min(wanted, limitBytes / 2));
+}
+
+/** What each stream may take of a limit. History and logs drop their oldest records; checkpoints get most. */
+export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares {
+  const rest = Math.max(0, Math.floor(limitBytes - reserveBytes));
+  const part = (share: number) => Math.max(1, Math.floor(rest * share));
+  const [manifests, history, logs] = [part(0.03), part(0.07), part(0.05)];
+  return {
+    [ARTEFACT_STREAM]: Math.max(1, rest - manifests - history - logs),
+    [MANIFEST_STREAM]: manifests,
+    [HISTORY_STREAM]: history,
+    [LOG_STREAM]: logs,
+  };
+}
+
+/**
+ * The bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0; undefined
+ * when nobody knows. Leaves ARTEFACT_STREAM with a limit of no meaning: shares are applied afterwards.
+ */
+export async function findStoreLimit(
+  connection: NatsConnection,
+  configuredBytes = 0,
+): Promise<number | undefined> {
+  const manager = await jetstreamManager(connection);
+  const { limits } = await manager.getAccountInfo();
+  const known = [configuredBytes, limits.max_storage].filter((bytes) => bytes > 0);
+  const found = await largestReservation(manager, known.length === 0 ? undefined : Math.min(...known));
+  return found ?? (known.length === 0 ? undefined : Math.min(...known));
+}
+
+/** Bits of precision: the result is at most 1/64 below the true limit. */
+const PRECISION_BITS = 6;
+const LIMIT_BITS_MAX = 50;
+const LIMIT_BITS_MIN = 20;
+
+async function largestReservation(
+  manager: JetStreamManager,
+  atMost: number | undefined,
+): Promise<number | undefined> {
+  let others = 0;
+  for (const name of LIMITED_STREAMS)
+    if (name !== ARTEFACT_STREAM) others += Math.max(0, (await manager.streams.info(name)).config.max_bytes);
+  const isFree = async (totalBytes: number) => {
+    try {
+      await manager.streams.update(ARTEFACT_STREAM, { max_bytes: Math.max(1, totalBytes - others) });
+      return true;
+    } catch (caught) {
+      if (toFleetError(caught).code === 'resourceExhausted') return false;
+      throw caught;
+    }
+  };
+  if (atMost !== undefined && (await isFree(atMost))) return atMost;
+  // First the power of two, then the bits below it.
+  let [low, high] = [LIMIT_BITS_MIN, LIMIT_BITS_MAX];
+  if (await isFree(2 ** high)) return undefined;
+  if (!(await isFree(2 ** low))) return undefined;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (await isFree(2 ** middle)) low = middle;
+    else high = middle;
+  }
+  let bytes = 2 ** low;
+  for (let bit = 1; bit <= PRECISION_BITS; bit++) {
+    const next = bytes + 2 ** (low - bit);
+    if (await isFree(next)) bytes = next;
+  }
+  return bytes;
+}
+
+/** Sets each stream's `max_bytes`; what is already right costs one look. Falling limits come first: rising ones need their room. */
+export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
+  const manager = await jetstreamManager(connection);
+  const changes: { name: string; from: number; to: number }[] = [];
+  for (const name of LIMITED_STREAMS) {
+    const { config } = await manager.streams.info(name);
+    const from = config.max_bytes;
+    if (from !== shares[name]) changes.push({ name, from: Math.max(from, 0), to: shares[name] });
+  }
+  changes.sort((a, b) => a.to - a.from - (b.to - b.from));
+  for (const { name, to } of changes) await manager.streams.update(name, { max_bytes: to });
+}
