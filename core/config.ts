@@ -216,6 +216,20 @@ export function environmentValues(
 export const ownKernelsWanted = (env: NodeJS.ProcessEnv = process.env): boolean =>
   env.POCKETFLEET_KERNELS !== 'library';
 
+/**
+ * Whether gRPC may go through the proxy of the environment. Only when asked: the variables are there for package managers, and
+ * a proxy would read the token of each call.
+ */
+export function proxyWanted(env: NodeJS.ProcessEnv = process.env): boolean {
+  const choice = env.POCKETFLEET_PROXY ?? '';
+  if (choice === '' || choice === 'none') return false;
+  if (choice === 'environment') return true;
+  throw new FleetError(
+    'invalidArgument',
+    `POCKETFLEET_PROXY is ${JSON.stringify(choice)}; "environment" goes through the proxy that grpc_proxy, https_proxy or http_proxy names, "none" through none`,
+  );
+}
+
 /** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
 export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
   Object.assign(process.env, variables);

@@ -13,6 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceClient } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { proxyWanted } from '../config.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
 
@@ -47,8 +48,14 @@ function create<T>(
 ): T {
   return new Client(to.endpoint, credentials.createInsecure(), {
     ...CHANNEL_OPTIONS,
+    'grpc.enable_http_proxy': proxyWanted() && !isLoopback(to.endpoint) ? 1 : 0,
     interceptors: [bearerInterceptor(to.token)],
   });
+}
+
+/** What runs on this machine is never reached through another. */
+function isLoopback(endpoint: string): boolean {
+  return /^(localhost|127(\.\d+){3}|\[::1\]):\d+$/i.test(endpoint);
 }
 
 type UnaryMethod<Request, Response> = (
