@@ -1,14 +1,14 @@
 // `data sheet`: what a data set holds, as one picture, so that a person sees what a network is shown. Drawing faces and
 // reading files is core/data's.
 
-import { mkdir, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { type DataSpec, dataSchema } from '../../core/spec.ts';
 import { wholeNumber } from './context.ts';
-import { print } from './output.ts';
+import { tellWritten } from './output.ts';
+import { checkFilePlace, writeOutput } from './output-file.ts';
 
 interface SheetFlags {
   readonly output: string;
@@ -26,7 +26,7 @@ export function addDataCommands(program: Command): void {
     .description('look at data sets')
     .command('sheet')
     .description('write a contact sheet: a row for each person')
-    .requiredOption('-o, --output <file>', 'PNG file to write')
+    .requiredOption('-o, --output <file>', 'PNG file to write; - is stdout')
     .addOption(
       new Option('--kind <kind>', 'where the images come from')
         .choices(['synthetic', 'folder', 'recordio'])
@@ -46,13 +46,12 @@ export function addDataCommands(program: Command): void {
 async function sheet(flags: SheetFlags): Promise<void> {
   const { openDataset } = await import('../../core/data/dataset.ts');
   const { contactSheet } = await import('../../core/data/sheet.ts');
+  await checkFilePlace(flags.output);
   const dataset = await openDataset(dataSpec(flags));
   try {
     const png = await contactSheet(dataset, { identities: flags.identities, images: flags.images });
-    const path = resolve(flags.output);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, png);
-    print(path);
+    const file = await writeOutput(flags.output, png);
+    tellWritten({ file }, file, {});
   } finally {
     await dataset.close();
   }

@@ -10,7 +10,9 @@ import { onInterrupt, wholeNumber } from './context.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes, formatSeconds } from './format.ts';
 import { outliveReader } from './lost-output.ts';
+import { checkModelPlace, type ModelOutput, modelOutput } from './model-output.ts';
 import { print, say } from './output.ts';
+import { checkFilePlace, STDOUT } from './output-file.ts';
 import { PACKAGE_ROOT } from './program-command.ts';
 import { writeReport } from './report-file.ts';
 import { gatherResults, resultLines } from './results.ts';
@@ -39,13 +41,27 @@ export function addDemoCommand(program: Command): void {
     .option('--workers <n>', 'worker processes', wholeNumber(2, 64), workers)
     .option('--plan <file>', 'plan to submit', join(PACKAGE_ROOT, 'examples', 'demo.yaml'))
     .option('--report <file>', 'HTML report to write', join('out', 'demo-report.html'))
-    .option('--model <file>', 'exported winner to write', join('out', 'demo-winner.safetensors'))
+    .option(
+      '--model <file>',
+      'exported winner to write; its extension chooses the format (export --help)',
+      join('out', 'demo-winner.safetensors'),
+    )
     .option('--keep', "keep the fleet's folder (journal, checkpoints, logs)")
     .action(demo);
 }
 
 async function demo(flags: DemoFlags): Promise<void> {
   outliveReader();
+  // Refused before minutes of work, not after.
+  const model = modelOutput(flags.model);
+  for (const { path } of [model, { path: flags.report }])
+    if (path === STDOUT)
+      throw new FleetError(
+        'invalidArgument',
+        'demo prints its tables on stdout, so --model and --report need the name of a file',
+      );
+  await checkModelPlace(model);
+  await checkFilePlace(flags.report);
   const overrides = flags.data === undefined ? {} : { data: await folderData(flags.data) };
   const started = performance.now();
   const talk: Talk = { say };
@@ -59,7 +75,7 @@ async function demo(flags: DemoFlags): Promise<void> {
   try {
     say(`starting nats-server, a coordinator and ${flags.workers} workers (logs in ${join(dir, 'logs')})`);
     fleet = await startFleet({ dir, workers: flags.workers, signal, say: (text) => talk.say(text) });
-    await runPlan(fleet, flags, overrides, { signal, talk });
+    await runPlan(fleet, { ...flags, output: model }, overrides, { signal, talk });
     say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
   } catch (caught) {
     if (!signal.aborted) {
@@ -80,7 +96,7 @@ async function demo(flags: DemoFlags): Promise<void> {
 
 async function runPlan(
   fleet: RunningFleet,
-  flags: DemoFlags,
+  flags: DemoFlags & { readonly output: ModelOutput },
   overrides: Readonly<Record<string, string>>,
   { signal, talk }: { signal: AbortSignal; talk: Talk },
 ): Promise<void> {
@@ -101,7 +117,10 @@ async function runPlan(
   print('');
   const winner = results.runs.find((run) => run.id === results.plan?.winnerRunId);
   if (winner !== undefined) {
-    const model = await exportRun(client, { runId: winner.id, stage: 0, format: 'safetensors' }, flags.model);
+    const model = await exportRun(client, { runId: winner.id, stage: 0 }, flags.output, {
+      signal,
+      say: talk.say,
+    });
     print(`winner   ${model.file} (${winner.name}, ${formatBytes(model.bytes)})`);
   }
   print(`report   ${await writeReport(client, planId, flags.report)}`);

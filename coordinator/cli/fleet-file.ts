@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import type { Address } from './client.ts';
+import { temporaryBeside } from './output-file.ts';
 
 export const DEFAULT_DIR = '.pocketfleet';
 
@@ -56,7 +57,7 @@ export function writeFleetFile(dir: string, file: FleetFile): void {
 }
 
 export function writePrivate(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}.part`;
+  const temporary = temporaryBeside(path);
   writeFileSync(temporary, text, { mode: 0o600 });
   renameSync(temporary, path);
 }

@@ -2,8 +2,8 @@
 // network, `model export` writes other programs' formats. Reading and writing is core/model's; what a user must say about
 // a file is decided there too, here it is read from flags.
 
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
@@ -13,8 +13,8 @@ import type { NetworkHint } from '../../core/model/recognise.ts';
 import { GENOTYPES } from '../../core/nn/genotype.ts';
 import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../../core/spec.ts';
 import { formatBytes, formatCount } from './format.ts';
-import { unpackModel } from './model-folder.ts';
-import { print, printJson, say } from './output.ts';
+import { checkModelPlace, modelOutput, writeModel } from './model-output.ts';
+import { printJson, say, tellWritten } from './output.ts';
 
 /** What a user says about a model file that its tensors do not tell. */
 export interface HintFlags {
@@ -32,20 +32,29 @@ export function hintOptions(command: Command): Command {
 }
 
 export function formatOption(): Option {
-  return new Option('--format <format>', 'format of the file').choices(EXPORT_FORMATS).default('safetensors');
+  return new Option('--format <format>', 'where the extension of the file does not say it').choices(
+    EXPORT_FORMATS,
+  );
 }
+
+/** What `-o` of an exported model takes. */
+export const OUTPUT_HELP =
+  'file to write: .safetensors or .onnx; a folder or .tfjs for TensorFlow.js, .zip for its files in one; - is stdout';
 
 export function addModelCommands(model: Command): void {
   hintOptions(model.command('import <file>'))
     .description(
       "check a model file (safetensors, or PyTorch's .pth of a state_dict) and write it with its network",
     )
-    .option('-o, --output <file>', 'safetensors file to write; without it the file is only checked')
+    .option(
+      '-o, --output <file>',
+      'safetensors file to write, - is stdout; without it the file is only checked',
+    )
     .option('--json', 'print JSON')
     .action(importFile);
   hintOptions(model.command('export <file>'))
     .description('write a model file in another format')
-    .requiredOption('-o, --output <file>', 'file to write; for tfjs a folder')
+    .requiredOption('-o, --output <file>', OUTPUT_HELP)
     .addOption(formatOption())
     .option('--json', 'print JSON')
     .action(exportFile);
@@ -67,48 +76,34 @@ async function importFile(
   flags: HintFlags & { output?: string; json?: boolean },
 ): Promise<void> {
   const { importModel, modelFile } = await import('../../core/model/import.ts');
+  const output = flags.output === undefined ? undefined : modelOutput(flags.output, 'safetensors');
+  if (output !== undefined) await checkModelPlace(output);
   const model = await importModel(name, await readHint(flags));
   const { network, reason, format } = model;
-  const file = flags.output === undefined ? undefined : resolve(flags.output);
-  if (file !== undefined) await writeWhole(file, modelFile(model));
   const parameters = model.layout.backboneCount;
-  if (flags.json) printJson({ format, network: network.spec, reason, parameters, file });
-  else {
+  const facts = { format, network: network.spec, reason, parameters };
+  if (!flags.json)
     say(`${name}: ${kindText(network.spec)}, ${formatCount(parameters)} parameters (${format}); ${reason}`);
-    if (file === undefined) say('nothing was written; -o FILE writes it with its network');
-    else print(file);
-  }
+  if (output !== undefined) {
+    const file = await writeModel(modelFile(model), output);
+    tellWritten({ ...facts, file }, file, flags);
+  } else if (flags.json) printJson(facts);
+  else say('nothing was written; -o FILE writes it with its network');
 }
 
 async function exportFile(
   name: string,
-  flags: HintFlags & { output: string; format: ExportFormat; json?: boolean },
+  flags: HintFlags & { output: string; format?: ExportFormat; json?: boolean },
 ): Promise<void> {
+  const output = modelOutput(flags.output, flags.format);
   const { importModel, carried } = await import('../../core/model/import.ts');
   const { exportModel } = await import('../../core/model/export-format.ts');
+  await checkModelPlace(output);
   const model = await importModel(name, await readHint(flags));
-  const { format } = flags;
-  const bytes = exportModel({ ...model, format, metadata: carried(model.metadata) });
-  const file = resolve(flags.output);
-  if (format === 'tfjs') {
-    await mkdir(dirname(file), { recursive: true });
-    await unpackModel(bytes, file);
-  } else await writeWhole(file, bytes);
-  if (flags.json) printJson({ file, bytes: bytes.length });
-  else print(`${file} (${formatBytes(bytes.length)})`);
-}
-
-async function writeWhole(path: string, bytes: Uint8Array): Promise<void> {
-  const temporary = `${path}.${process.pid}.part`;
-  await mkdir(dirname(path), { recursive: true });
-  try {
-    await writeFile(temporary, bytes);
-    await rename(temporary, path);
-  } catch (caught) {
-    throw toFleetError(caught, `writing ${path}`);
-  } finally {
-    await rm(temporary, { force: true });
-  }
+  const bytes = exportModel({ ...model, format: output.format, metadata: carried(model.metadata) });
+  const file = await writeModel(bytes, output);
+  const written = { file, format: output.format, bytes: bytes.length };
+  tellWritten(written, `${file} (${formatBytes(bytes.length)})`, flags);
 }
 
 export async function readHint(flags: HintFlags): Promise<NetworkHint | undefined> {

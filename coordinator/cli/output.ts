@@ -1,6 +1,7 @@
 // What commands print: data on stdout (a table for people, JSON for scripts), talk on stderr.
 
 import Table from 'cli-table3';
+import { STDOUT } from './output-file.ts';
 
 /** Talk: progress, hints, warnings. Never data. */
 export function say(text: string): void {
@@ -9,6 +10,18 @@ export function say(text: string): void {
 
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+}
+
+/** Says what a command wrote: on stdout, or on stderr where the written bytes themselves are on stdout. */
+export function tellWritten(
+  written: { readonly file: string },
+  text: string,
+  flags: { readonly json?: boolean | undefined },
+): void {
+  if (written.file === STDOUT)
+    say(flags.json ? toJson(written) : `stdout: ${text.replace(/^- ?/, '')}`.trimEnd());
+  else if (flags.json) printJson(written);
+  else print(text);
 }
 
 /** JSON for scripts: bytes as base64, and null for numbers that are not known. */

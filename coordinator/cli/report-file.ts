@@ -1,23 +1,19 @@
 // Gathers what the report of a plan shows, through the public calls, and writes the page. How it looks is report-html.ts'.
 
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { EvaluationReport, Run, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
+import { say } from './output.ts';
+import { checkFilePlace, writeOutput } from './output-file.ts';
+import { persist } from './patience.ts';
 import { type ReportData, type RunReport, reportHtml } from './report-html.ts';
 import { gatherResults } from './results.ts';
 
-/** The absolute path of the page. */
+/** The absolute path of the page; `-` is stdout. */
 export async function writeReport(client: FleetClient, planId: string, file: string): Promise<string> {
-  const page = reportHtml(await gatherReport(client, planId));
-  const path = resolve(file);
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.part`;
-  await writeFile(temporary, page);
-  await rename(temporary, path);
-  return path;
+  await checkFilePlace(file);
+  return writeOutput(file, reportHtml(await gatherReport(client, planId)));
 }
 
 export async function gatherReport(client: FleetClient, planId: string): Promise<ReportData> {
@@ -43,14 +39,24 @@ export async function gatherReport(client: FleetClient, planId: string): Promise
 }
 
 async function gatherRun(client: FleetClient, run: Run): Promise<RunReport> {
-  const history: StepPoint[] = [];
-  for await (const point of client.follow((service) => service.history, { runId: run.id }))
-    history.push(point);
+  const history = await historyOf(client, run.id);
   const [evaluation, { checkpoints }] = await Promise.all([
     evaluationOf(client, run),
     client.ask((service) => service.listCheckpoints, { runId: run.id }),
   ]);
   return { run, history, evaluation, checkpoints };
+}
+
+/** Read again from its first point when the coordinator restarts meanwhile. */
+function historyOf(client: FleetClient, runId: string): Promise<StepPoint[]> {
+  return persist(
+    async () => {
+      const history: StepPoint[] = [];
+      for await (const point of client.follow((service) => service.history, { runId })) history.push(point);
+      return history;
+    },
+    { say },
+  );
 }
 
 /** A run that has not been verified yet has none, and the report says nothing about it. */

@@ -11,7 +11,9 @@ import { type FleetOptions, findRun, fleetCommand, wholeNumber, withFleet } from
 import { outliveReader } from './lost-output.ts';
 import { type HintFlags, hintOptions, readHint } from './model-commands.ts';
 import { type Column, print, printJson, say, table } from './output.ts';
-import { writeVerification } from './verify-files.ts';
+import { STDOUT } from './output-file.ts';
+import { persist } from './patience.ts';
+import { checkVerificationPlace, writeVerification } from './verify-files.ts';
 import { verifyModelFile } from './verify-process.ts';
 import { verificationText } from './verify-tables.ts';
 
@@ -45,7 +47,7 @@ export function addVerifyCommand(program: Command): void {
     .option('--stage <n>', 'checkpoint of the run; 0 is the newest', wholeNumber(0, 100_000), 0)
     .option(
       '-o, --output <prefix>',
-      'write PREFIX.json and PREFIX.svg (ROC); with --model `verification` if not given',
+      'write PREFIX.json and PREFIX.svg (ROC), - prints the JSON; with --model `verification` if not given',
     )
     .action(verify);
 }
@@ -64,9 +66,16 @@ async function verify(run: string | undefined, flags: VerifyFlags): Promise<void
 async function verifyFile(model: string, flags: VerifyFlags): Promise<void> {
   if (flags.set.length === 0)
     throw new FleetError('invalidArgument', 'give at least one benchmark with --set, e.g. --set lfw=lfw.bin');
+  const output = flags.output ?? 'verification';
+  await checkVerificationPlace(output);
   const sets = flags.set.map(({ name, path }) => ({ name, path: resolve(path) }));
   const result = await verifyModelFile({ model: resolve(model), hint: await readHint(flags), sets });
-  const files = await writeVerification(flags.output ?? 'verification', result, result.sets);
+  if (output === STDOUT) {
+    printJson(result);
+    say(result.reason);
+    return;
+  }
+  const files = await writeVerification(output, result, result.sets);
   if (flags.json) printJson({ ...result, files });
   else {
     print(verificationText(result.sets));
@@ -85,11 +94,15 @@ interface Verified {
 }
 
 async function verifyRun(client: FleetClient, run: string, flags: VerifyFlags): Promise<void> {
+  if (flags.output !== undefined) await checkVerificationPlace(flags.output);
   const { id } = await findRun(client, run);
   const verified: Verified[] = [];
   for (const { name, path } of flags.set.length === 0 ? [HELD_OUT] : flags.set) {
     const request = { runId: id, stage: flags.stage, setPath: path };
-    const { report } = await client.ask((service) => service.verify, request, VERIFY_DEADLINE_MS);
+    const { report } = await persist(
+      () => client.ask((service) => service.verify, request, VERIFY_DEADLINE_MS),
+      { say },
+    );
     if (report?.evaluation === undefined)
       throw new FleetError(
         'internal',
@@ -103,6 +116,10 @@ async function verifyRun(client: FleetClient, run: string, flags: VerifyFlags): 
     rocFpr,
     rocTpr,
   }));
+  if (flags.output === STDOUT) {
+    printJson({ run: id, sets: plain });
+    return;
+  }
   if (flags.json) printJson(plain.length === 1 ? plain[0] : plain);
   else print(table(verified, runColumns(verified.length > 1)));
   if (flags.output === undefined) return;

@@ -3,6 +3,7 @@
 
 import type { Command } from 'commander';
 import { FleetError } from '../../core/errors.ts';
+import type { ExportFormat } from '../../core/model/export-format.ts';
 import type { FleetClient } from './client.ts';
 import {
   type FleetOptions,
@@ -16,8 +17,9 @@ import {
 import { exportRun } from './export-file.ts';
 import { formatBytes } from './format.ts';
 import { outliveReader } from './lost-output.ts';
-import { formatOption } from './model-commands.ts';
-import { print, printJson, say, toJson } from './output.ts';
+import { formatOption, OUTPUT_HELP } from './model-commands.ts';
+import { modelOutput } from './model-output.ts';
+import { print, printJson, say, tellWritten, toJson } from './output.ts';
 import { writeReport } from './report-file.ts';
 import { liveScreen } from './screen.ts';
 import { statusLines } from './status-view.ts';
@@ -25,6 +27,12 @@ import { collectOverrides, submitFile } from './submitting.ts';
 import { addVerifyCommand } from './verify-command.ts';
 import { waitFor } from './waiting.ts';
 import { selectionOf, watch } from './watching.ts';
+
+interface ExportFlags extends FleetOptions {
+  readonly output: string;
+  readonly stage: number;
+  readonly format?: ExportFormat;
+}
 
 interface SubmitFlags extends FleetOptions {
   readonly set: Readonly<Record<string, string>>;
@@ -61,33 +69,31 @@ export function addWorkCommands(program: Command): void {
     );
   addVerifyCommand(program);
   fleetCommand(program, 'export <run>', 'write the network of a run to a file')
-    .requiredOption('-o, --output <file>', 'file to write; for tfjs a folder')
+    .requiredOption('-o, --output <file>', OUTPUT_HELP)
     .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
     .addOption(formatOption())
-    .action((run: string, flags: FleetOptions & { output: string; stage: number; format: string }) =>
-      withFleet(flags, async (client) => {
-        const { id } = await findRun(client, run);
-        const written = await exportRun(
-          client,
-          { runId: id, stage: flags.stage, format: flags.format },
-          flags.output,
-        );
-        if (flags.json) printJson(written);
-        else print(`${written.file} (${formatBytes(written.bytes)}, SHA-256 ${written.digest})`);
-      }),
-    );
+    .action((run: string, flags: ExportFlags) => {
+      const output = modelOutput(flags.output, flags.format);
+      return withFleet(flags, (client) =>
+        interruptible(async (signal) => {
+          const { id } = await findRun(client, run);
+          const written = await exportRun(client, { runId: id, stage: flags.stage }, output, { signal, say });
+          const text = `${written.file} (${formatBytes(written.bytes)}, SHA-256 ${written.digest})`;
+          tellWritten(written, text, flags);
+        }),
+      );
+    });
   fleetCommand(
     program,
     'report <plan>',
     'write an HTML report of a plan, in one file that needs nothing else',
   )
-    .requiredOption('-o, --output <file>', 'file to write')
+    .requiredOption('-o, --output <file>', 'file to write; - is stdout')
     .action((plan: string, flags: FleetOptions & { output: string }) =>
       withFleet(flags, async (client) => {
         const { plans } = await client.ask((service) => service.listPlans, {});
         const path = await writeReport(client, pickOne('plan', plans, plan).id, flags.output);
-        if (flags.json) printJson({ file: path });
-        else print(path);
+        tellWritten({ file: path }, path, flags);
       }),
     );
 }

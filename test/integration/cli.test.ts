@@ -111,6 +111,13 @@ test('export writes a file that was checked, and nothing when it arrived damaged
   const written = await good.ask('export', 'teacher', '-o', 'out/net.safetensors');
   assert.equal(written.code, 0, written.err);
   assert.deepEqual(readFileSync(join(good.dir, 'out/net.safetensors')), bytes);
+  const streamed = await good.ask('export', 'teacher', '-o', '-', '--format', 'onnx');
+  assert.equal(streamed.out, 'a network');
+  assert.match(streamed.err, /^stdout: \(9 B, SHA-256 /);
+  assert.equal(existsSync(join(good.dir, '-')), false);
+  const contradiction = await good.ask('export', 'teacher', '-o', 'net.onnx', '--format', 'safetensors');
+  assert.equal(contradiction.code, 1);
+  assert.match(contradiction.err, /^pocketfleet: -o net\.onnx and --format safetensors contradict/);
   const refusedFormat = await good.ask('export', 'teacher', '-o', 'net.x', '--format', 'caffe');
   assert.equal(refusedFormat.code, 2);
   assert.match(refusedFormat.err, /safetensors, onnx, onnx-uint8, tfjs/);
@@ -151,7 +158,14 @@ test('why, logs, verify and cancel answer with what the coordinator says', async
     examples: [],
   };
   const logs = [
-    { atMs: 1, workerId: 'worker-1', runId: 'run-1', level: 'info', text: 'step graph compiled' },
+    {
+      atMs: 1,
+      workerId: 'worker-1',
+      runId: 'run-1',
+      level: 'info',
+      text: 'step graph compiled',
+      sequence: 1,
+    },
   ];
   const { ask } = await fleet(t, { ...finished, evaluation: report, logs });
   const [why, lines, verified, cancelled] = await Promise.all([

@@ -1,0 +1,172 @@
+// Where the result of a command goes: a file that is replaced whole, a folder of files, or stdout. Decides the temporary
+// names and what an error about a place says. A reader never meets half a file, and an interrupted command leaves the file
+// that was there before.
+
+import { randomBytes } from 'node:crypto';
+import { realpathSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+
+/** The name that means stdout, as in most programs. */
+export const STDOUT = '-';
+
+/** A name beside `path` that nothing else has: not another process, and not another write of this one. */
+export function temporaryBeside(path: string): string {
+  // Short, since the name itself may be as long as the file system allows.
+  return join(dirname(path), `.pocketfleet-${process.pid}-${randomBytes(6).toString('hex')}.part`);
+}
+
+/** Refuses a place that cannot take a file, before anything is computed or transferred for it. */
+export async function checkFilePlace(target: string): Promise<void> {
+  if (target === STDOUT) return;
+  const path = resolve(target);
+  if (isFolder(path))
+    throw new FleetError(
+      'failedPrecondition',
+      `${path} is a folder; name a file, e.g. ${join(path, 'FILE')}`,
+    );
+  if (isDevice(path)) return;
+  await probe(realPath(path));
+}
+
+/** Refuses a place that cannot become a folder of files. */
+export async function checkFolderPlace(target: string): Promise<void> {
+  await probe(resolve(target));
+}
+
+/** The absolute path that was written; `-` for stdout. A file that exists is replaced when the new one is complete. */
+export async function writeOutput(target: string, content: Uint8Array | string): Promise<string> {
+  if (target === STDOUT) {
+    await writeStdout(content);
+    return STDOUT;
+  }
+  await checkFilePlace(target);
+  const path = resolve(target);
+  try {
+    // A device or a pipe is written; renaming over it would replace it by a file.
+    if (isDevice(path)) await writeFile(path, content);
+    else await replace(realPath(path), content);
+  } catch (caught) {
+    throw placeError(caught, path);
+  }
+  return path;
+}
+
+/** Files of a folder that must be new or empty; the folder appears with all of them. */
+export async function writeFolder(
+  target: string,
+  files: readonly (readonly [name: string, bytes: Uint8Array])[],
+): Promise<string> {
+  const folder = resolve(target);
+  const temporary = temporaryBeside(folder);
+  try {
+    await mkdir(dirname(folder), { recursive: true });
+    await mkdir(temporary);
+    for (const [name, bytes] of files) await writeFile(join(temporary, name), bytes);
+    // Replaces an empty folder or none; anything else there may be somebody's work.
+    await rename(temporary, folder);
+  } catch (caught) {
+    throw placeError(caught, folder, 'it must be a new or an empty folder');
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+/** Resolves when the reader has taken everything. */
+export function writeStdout(content: Uint8Array | string): Promise<void> {
+  return new Promise((done, fail) => {
+    process.stdout.write(content, (error) => (error ? fail(error) : done()));
+  });
+}
+
+async function replace(path: string, content: Uint8Array | string): Promise<void> {
+  const temporary = temporaryBeside(path);
+  try {
+    const file = await open(temporary, 'wx');
+    try {
+      await file.writeFile(content);
+      // The old file goes only when the new one is on the disk.
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+/** Makes the parent folder and a file in it, which goes again. */
+async function probe(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await rm(await mkdtemp(temporaryBeside(path)), { recursive: true });
+  } catch (caught) {
+    throw placeError(caught, path);
+  }
+}
+
+/** A link stays a link: the file that it names is replaced. */
+function realPath(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}
+
+export function isFolder(path: string): boolean {
+  return statOf(path)?.isDirectory() ?? false;
+}
+
+function isDevice(path: string): boolean {
+  const stat = statOf(path);
+  return stat !== undefined && !stat.isFile() && !stat.isDirectory();
+}
+
+function statOf(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    // A part of the path is no folder; whoever writes there gets the reason.
+    return undefined;
+  }
+}
+
+function placeError(caught: unknown, path: string, folderRule = 'another path is needed'): FleetError {
+  const code = (caught as { code?: unknown } | null)?.code;
+  const refuse = (what: string) =>
+    new FleetError('failedPrecondition', `${path} cannot be written: ${what}`, { cause: caught });
+  switch (code) {
+    case 'ENOTEMPTY':
+    case 'EEXIST':
+    case 'EBUSY':
+      return refuse(`${basename(path)} is there and holds something; ${folderRule}`);
+    case 'ENOTDIR':
+      return refuse(`it, or a part of its path, is a file where a folder is needed`);
+    case 'EISDIR':
+      return refuse('it is a folder; name a file in it');
+    case 'EACCES':
+    case 'EPERM':
+      return refuse('this user has no right to write there; choose another path');
+    case 'EROFS':
+      return refuse('its file system is read-only; choose another path');
+    case 'ENAMETOOLONG':
+      return refuse('its name is longer than the file system allows; choose a shorter one');
+    case 'ELOOP':
+      return refuse('its links lead in a circle');
+    case 'ENOENT':
+      return refuse('its folder does not exist and cannot be made there');
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new FleetError(
+        'resourceExhausted',
+        `${path} cannot be written: the disk is full, or the quota is used up; make room and run the command again`,
+        { cause: caught },
+      );
+    default:
+      return toFleetError(caught, `writing ${path}`);
+  }
+}

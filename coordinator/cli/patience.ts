@@ -1,0 +1,75 @@
+// Work that outlives its coordinator: what a command follows goes on while the coordinator restarts, so the command asks
+// again until it answers, for some minutes. Decides which failures are worth that and when to give up; where to go on is
+// decided by whoever asks.
+
+import { systemClock } from '../../core/clock.ts';
+import { type FleetError, toFleetError } from '../../core/errors.ts';
+
+export interface Patience {
+  readonly signal?: AbortSignal | undefined;
+  /** Receives one sentence for each time that the coordinator goes away, and one when it is back. */
+  say?(text: string): void;
+  /** How long the coordinator may be away, milliseconds; default five minutes, as an upgrade of a cluster may take. */
+  readonly awayMaxMs?: number;
+}
+
+const AWAY_MAX_MS = 300_000;
+/** Between two attempts; an attempt at a coordinator that is away fails in milliseconds. */
+const RETRY_MS = 300;
+
+/**
+ * The messages of a call that is opened again whenever it breaks. `open` is asked anew each time, so it can name the place to
+ * go on from. A call that is refused for another reason fails at once.
+ */
+export async function* persistently<T>(
+  open: () => AsyncIterable<T>,
+  patience: Patience = {},
+): AsyncGenerator<T> {
+  const { signal, say, awayMaxMs = AWAY_MAX_MS } = patience;
+  let awaySince: number | undefined;
+  const back = () => {
+    if (awaySince !== undefined) say?.('the coordinator answers again');
+    awaySince = undefined;
+  };
+  while (!signal?.aborted) {
+    try {
+      for await (const message of open()) {
+        back();
+        yield message;
+      }
+      return;
+    } catch (caught) {
+      const error = toFleetError(caught);
+      const now = performance.now();
+      const isWorthWaiting = isAway(error) || (awaySince !== undefined && lacksWorker(error));
+      if (!isWorthWaiting || (awaySince !== undefined && now - awaySince > awayMaxMs)) throw error;
+      if (awaySince === undefined) say?.(waitingText(error, awayMaxMs));
+      awaySince ??= now;
+      await systemClock.sleep(RETRY_MS, signal).catch(() => undefined);
+    }
+  }
+}
+
+/** As `persistently`, for a question with one answer. */
+export async function persist<T>(ask: () => Promise<T>, patience: Patience = {}): Promise<T> {
+  async function* once() {
+    yield await ask();
+  }
+  for await (const answer of persistently(once, patience)) return answer;
+  patience.signal?.throwIfAborted();
+  throw new Error('assertion: a question ended without an answer');
+}
+
+/** A coordinator of an older release, or a proxy before it, ends calls with `cancelled`; nobody here cancelled this one. */
+function isAway(error: FleetError): boolean {
+  return !lacksWorker(error) && (error.code === 'unavailable' || error.code === 'cancelled');
+}
+
+/** After a restart of the coordinator its workers take a moment to attach again. */
+export function lacksWorker(error: FleetError): boolean {
+  return error.code === 'unavailable' && error.details.missing === 'worker';
+}
+
+function waitingText(error: FleetError, awayMaxMs: number): string {
+  return `${error.message.split('; ')[0]}; the work goes on, and this command asks again for ${Math.round(awayMaxMs / 60_000)} min`;
+}
