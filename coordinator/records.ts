@@ -2,7 +2,7 @@
 // is told once; what was written is the workers'. Never in the way of decisions: it has no state and writes nothing.
 
 import { createHash } from 'node:crypto';
-import { jetstream } from '@nats-io/jetstream';
+import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import { decodeCheckpoint } from '../core/checkpoint/format.ts';
 import type { ArtefactStore } from '../core/checkpoint/store.ts';
 import { FleetError } from '../core/errors.ts';
@@ -28,6 +28,8 @@ export interface Records {
     runId: string;
     workerId: string;
     follow: boolean;
+    /** Only lines after this position; 0: all. */
+    afterSequence: number;
     signal: AbortSignal;
   }): AsyncGenerator<LogLine>;
   evaluation(run: RunState): Promise<EvaluationReport>;
@@ -44,16 +46,17 @@ export function createRecords(options: { connection: NatsConnection; store: Arte
     async history(runId) {
       const points = new Map<number, StepPoint>();
       const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
-      for await (const bytes of messages(connection, source)) {
-        const point = StepPoint.decode(bytes);
+      for await (const { data } of messages(connection, source)) {
+        const point = StepPoint.decode(data);
         points.set(point.step, point);
       }
       return [...points.values()].sort((a, b) => a.step - b.step);
     },
-    async *logs({ runId, workerId, follow, signal }) {
+    async *logs({ runId, workerId, follow, afterSequence, signal }) {
       const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
-      for await (const bytes of messages(connection, { stream: LOG_STREAM, subject, follow, signal }))
-        yield LogLine.decode(bytes);
+      const source = { stream: LOG_STREAM, subject, follow, afterSequence, signal };
+      for await (const { data, sequence } of messages(connection, source))
+        yield { ...LogLine.decode(data), sequence };
     },
     async evaluation(run) {
       try {
@@ -71,13 +74,18 @@ export function createRecords(options: { connection: NatsConnection; store: Arte
   };
 }
 
-/** The payloads of a subject from the first to the newest, and with `follow` those to come. */
+/** What a subject holds from the first to the newest, and with `follow` what is to come. */
 async function* messages(
   connection: NatsConnection,
-  source: { stream: string; subject: string; follow: boolean; signal?: AbortSignal },
-): AsyncGenerator<Uint8Array> {
-  const { stream, subject, follow, signal } = source;
-  const consumer = await jetstream(connection).consumers.get(stream, { filter_subjects: subject });
+  source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },
+): AsyncGenerator<{ data: Uint8Array; sequence: number }> {
+  const { stream, subject, follow, afterSequence = 0, signal } = source;
+  const consumer = await jetstream(connection).consumers.get(stream, {
+    filter_subjects: subject,
+    ...(afterSequence > 0
+      ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: afterSequence + 1 }
+      : {}),
+  });
   const stop = () => incoming?.stop();
   let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;
   try {
@@ -87,7 +95,7 @@ async function* messages(
     signal?.addEventListener('abort', stop, { once: true });
     if (signal?.aborted) return;
     for await (const message of incoming) {
-      yield message.data;
+      yield { data: message.data, sequence: message.seq };
       if (!follow && message.info.pending === 0) return;
     }
   } finally {

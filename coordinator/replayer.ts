@@ -140,10 +140,12 @@ export function createReplayer(options: { links: Links; state: () => State }): R
     const [chosen] = fitting.sort((a, b) => load(a) - load(b));
     if (chosen !== undefined) return chosen;
     const classes = [...new Set(live.map((worker) => worker.deviceClass))].join(', ');
-    throw new FleetError(
-      'failedPrecondition',
-      `${run.id} was computed on ${run.deviceClass} and only that device class gives the same bits; ${classes === '' ? 'no worker is connected' : `the connected workers are ${classes}`}`,
-    );
+    const only = `${run.id} was computed on ${run.deviceClass} and only that device class gives the same bits`;
+    if (classes === '')
+      throw new FleetError('unavailable', `${only}; no worker is connected, start one and try again`, {
+        details: { missing: 'worker' },
+      });
+    throw new FleetError('failedPrecondition', `${only}; the connected workers are ${classes}`);
   }
 }
 

@@ -110,6 +110,8 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       if (request.runId !== '') runNamed(parts, request.runId);
       else if (request.workerId === '')
         throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
+      if (!Number.isSafeInteger(request.afterSequence) || request.afterSequence < 0)
+        throw new FleetError('invalidArgument', 'after_sequence: a whole number from 0 on is expected');
       return records.logs({ ...request, signal });
     }),
     history: streaming(async function* ({ runId }) {

@@ -55,6 +55,7 @@ export function createVerifier(options: { links: Links; state: () => State }): V
         tried.size === 0
           ? 'no worker is connected to verify on; start one and try again'
           : `${[...tried].join(', ')} were lost over this verification and no other worker is connected`,
+        { details: { missing: 'worker' } },
       );
     return chosen.id;
   }

@@ -81,7 +81,7 @@ export function createRecords(options: {
     },
     line({ runId, level, text }) {
       const { workerId } = options;
-      const bytes = LogLine.encode({ atMs: clock.now(), workerId, runId, level, text }).finish();
+      const bytes = LogLine.encode({ atMs: clock.now(), workerId, runId, level, text, sequence: 0 }).finish();
       lineNumber += 1;
       add({
         subject: logSubject(runId === '' ? NO_RUN : runId, workerId),

@@ -5,6 +5,7 @@
 import { FleetError } from '../../core/errors.ts';
 import type { Ledger, ReplayPoint, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
+import { persist } from './patience.ts';
 import { type SpecDifference, specDifferences } from './spec-differences.ts';
 
 /** The first place at which two runs differ, or that there is none. */
@@ -61,7 +62,9 @@ export async function bisect(
   options.onProgress(
     `stage ${equalStages + 1} is the first whose checkpoints differ; computing its steps again for both`,
   );
-  return found(await stepThrough(client, { a, b, stage: equalStages + 1 }, options));
+  const pair = { a, b, stage: equalStages + 1 };
+  const patience = { signal: options.signal, say: options.onProgress };
+  return found(await persist(() => stepThrough(client, pair, options), patience));
 }
 
 function countEqualStages(a: Ledger, b: Ledger): number {

@@ -92,6 +92,8 @@ export function explain(error: FleetError, address: Address): FleetError {
 function sentenceFor(error: FleetError, where: string): string | undefined {
   switch (error.code) {
     case 'unavailable':
+      // The coordinator answered, and has its own sentence for it.
+      if (error.details.missing !== undefined) return undefined;
       return `no coordinator answers at ${where}; is the fleet up? \`pocketfleet up\` starts one, --dir or --coordinator names another`;
     case 'unauthenticated':
     case 'permissionDenied':

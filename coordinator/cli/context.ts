@@ -1,6 +1,7 @@
 // What commands share: where the fleet is, a client that is closed afterwards, Ctrl-C as a signal, and ids that a person
 // may shorten to a name. Decides nothing about what is asked.
 
+import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FleetError } from '../../core/errors.ts';
 import { onStopSignals } from '../../core/stop-signals.ts';
@@ -48,19 +49,36 @@ export function onInterrupt(again: () => void): { signal: AbortSignal; release: 
   const controller = new AbortController();
   const release = onStopSignals((name) => {
     if (controller.signal.aborted) again();
-    else controller.abort(new FleetError('cancelled', `stopped by ${name}`));
+    else controller.abort(new FleetError('cancelled', `stopped by ${name}`, { details: { signal: name } }));
   });
   return { signal: controller.signal, release };
 }
 
-/** As `onInterrupt` around one piece of work; a second signal ends the process at once. */
+/** As `onInterrupt` around one piece of work, which fails with the signal when it was aborted; a second one ends the process. */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { signal, release } = onInterrupt(() => process.exit(130));
+  const { signal, release } = onInterrupt(() => process.exit(exitCodeOf('SIGINT')));
   try {
-    return await work(signal);
+    const result = await work(signal);
+    signal.throwIfAborted();
+    return result;
+  } catch (caught) {
+    throw signal.aborted ? signal.reason : caught;
   } finally {
     release();
   }
+}
+
+/** What shells report of a process that a signal has ended: 130 after Ctrl-C, 143 after SIGTERM. */
+export function exitCodeOf(signal: NodeJS.Signals): number {
+  return 128 + constants.signals[signal];
+}
+
+/** The exit code of a command that failed because of a signal; undefined for any other failure. */
+export function interruptedBy(error: FleetError): number | undefined {
+  const { signal } = error.details;
+  return typeof signal === 'string' && signal in constants.signals
+    ? exitCodeOf(signal as NodeJS.Signals)
+    : undefined;
 }
 
 /** A run by its id, or by its name where only one run of the fleet has it. */

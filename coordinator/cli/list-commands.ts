@@ -2,7 +2,7 @@
 // prints a table, or JSON.
 
 import type { Command } from 'commander';
-import type { Checkpoint, LogLine, Trial } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Checkpoint, Trial } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { PLAN_COLUMNS, RUN_COLUMNS, SWEEP_COLUMNS, TRIAL_COLUMNS, WORKER_COLUMNS } from './columns.ts';
 import {
@@ -15,7 +15,8 @@ import {
   withFleet,
 } from './context.ts';
 import { formatBytes, formatCount, formatTime } from './format.ts';
-import { type Column, print, printList, toJson } from './output.ts';
+import { logLines, logText } from './log-lines.ts';
+import { type Column, print, printList, say, toJson } from './output.ts';
 
 export function addListCommands(program: Command): void {
   fleetCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
@@ -131,11 +132,6 @@ async function printLogs(
     runId: isWorker ? '' : (await findRun(client, idOrName)).id,
     follow: options.follow ?? false,
   };
-  for await (const line of client.follow((service) => service.logs, request, signal))
+  for await (const line of logLines(client, request, { signal, say }))
     print(options.json ? toJson(line) : logText(line));
-}
-
-function logText(line: LogLine): string {
-  const run = line.runId === '' ? '' : ` ${line.runId}`;
-  return `${formatTime(line.atMs)} ${line.level.padEnd(5)} ${line.workerId}${run}  ${line.text}`;
 }

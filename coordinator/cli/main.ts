@@ -1,9 +1,10 @@
-// Entry of `pocketfleet`: parses, runs one command, and ends with 0 when it did what was asked, 1 when that failed and
-// 2 when it was not understood. Every failure is one sentence on stderr.
+// Entry of `pocketfleet`: parses, runs one command, and ends with 0 when it did what was asked, 1 when that failed, 2 when it
+// was not understood, and 130 or 143 when a signal ended it. Every failure is one sentence on stderr.
 
 import { CommanderError } from 'commander';
 import { toFleetError } from '../../core/errors.ts';
 import { outliveHangup } from '../../core/stop-signals.ts';
+import { interruptedBy } from './context.ts';
 import { guardOutput } from './lost-output.ts';
 import { say } from './output.ts';
 import { createProgram } from './program.ts';
@@ -22,6 +23,8 @@ async function run(argv: readonly string[]): Promise<number> {
     // commander has printed its sentence already; help and version are no failures.
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? 0 : 2;
     const error = toFleetError(caught);
+    const interrupted = interruptedBy(error);
+    if (interrupted !== undefined) return interrupted;
     say(`pocketfleet: ${error.message}`);
     // A failure outside the family is a mistake in this program; its stack is what finds it.
     if (error.code === 'internal' && error.cause instanceof Error) say(error.cause.stack ?? '');

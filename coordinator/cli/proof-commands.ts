@@ -18,6 +18,7 @@ import { clip, formatCount } from './format.ts';
 import { type ProvedEpoch, proveLedger } from './ledger-proof.ts';
 import { outliveReader } from './lost-output.ts';
 import { type Column, print, printJson, say, table, toJson } from './output.ts';
+import { persistently } from './patience.ts';
 
 const STAGE_MAX = 100_000;
 
@@ -84,14 +85,22 @@ async function replay(
   signal: AbortSignal,
 ): Promise<void> {
   outliveReader();
-  const { id } = await findRun(client, name);
-  const request = { runId: id, fromStage: options.from, toStage: options.to, eachStep: false };
+  const { id, checkpoints } = await findRun(client, name);
+  const last = options.to === 0 ? checkpoints : options.to;
+  const open = () => {
+    const request = { runId: id, fromStage, toStage: last, eachStep: false };
+    return client.follow((service) => service.replay, request, signal);
+  };
+  let fromStage = options.from;
   let equal = 0;
-  for await (const point of client.follow((service) => service.replay, request, signal)) {
+  for await (const point of persistently(open, { signal, say })) {
     if (!point.verdict) continue;
     print(options.json ? toJson(point) : verdictText(point));
     if (point.verdict.equal) {
       equal += 1;
+      // After a restart of the coordinator the next stage is computed, from the one that was just proved.
+      fromStage = point.stage;
+      if (point.stage === last) break;
       continue;
     }
     // Everything after it starts from a state that is not the stored one.

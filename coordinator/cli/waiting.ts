@@ -3,33 +3,46 @@
 import type { Snapshot, SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { print, printJson, say } from './output.ts';
+import { persist } from './patience.ts';
 import { createProgress } from './progress.ts';
 import { gatherResults, resultLines } from './results.ts';
 import { type Selection, watch } from './watching.ts';
 
-/** One sentence for each plan, sweep or run that did not end well; none when all did. */
+/** One sentence for each plan, sweep or run that did not end well; none when all did. Throws the signal's reason when aborted. */
 export async function waitFor(
   client: FleetClient,
   submitted: SubmitResponse,
   options: { signal: AbortSignal; json: boolean },
 ): Promise<string[]> {
+  const { signal } = options;
+  const selections = selectionsOf(submitted);
   const failures: string[] = [];
-  // Documents of one file go on side by side in the fleet; their displays follow one another.
-  for (const selection of selectionsOf(submitted)) {
-    const last = await showUntilFinished(client, selection, options.signal);
-    if (options.signal.aborted) {
-      say('no longer watching; the work goes on (pocketfleet watch shows it, cancel ends it)');
-      return ['interrupted'];
+  try {
+    const last = await showAllUntilFinished(client, selections, { signal, talk: { say } });
+    for (const [i, selection] of selections.entries()) {
+      signal.throwIfAborted();
+      const results = await persist(() => gatherResults(client, selection), { signal, say });
+      if (options.json) printJson(results);
+      else for (const line of resultLines(results)) print(line);
+      failures.push(...failuresOf(last[i], selection));
     }
-    const results = await gatherResults(client, selection);
-    if (options.json) printJson(results);
-    else for (const line of resultLines(results)) print(line);
-    failures.push(...failuresOf(last, selection));
+    return failures;
+  } catch (caught) {
+    if (signal.aborted) say(interruptionHint(selections));
+    throw caught;
   }
-  return failures;
 }
 
-function selectionsOf(submitted: SubmitResponse): Selection[] {
+function interruptionHint(selections: readonly Selected[]): string {
+  const [first] = selections;
+  if (first === undefined) return 'nothing was submitted';
+  const ids = selections.map(({ id }) => id).join(', ');
+  return `no longer watching ${ids}; the work goes on: \`pocketfleet watch ${first.id}\` shows it, \`pocketfleet cancel ${first.id}\` ends it`;
+}
+
+type Selected = Exclude<Selection, { kind: 'fleet' }>;
+
+function selectionsOf(submitted: SubmitResponse): Selected[] {
   return [
     ...submitted.planIds.map((id) => ({ kind: 'plan' as const, id })),
     ...submitted.sweepIds.map((id) => ({ kind: 'sweep' as const, id })),
@@ -49,21 +62,40 @@ export async function showUntilFinished(
   signal: AbortSignal,
   talk: Talk = { say },
 ): Promise<Snapshot | undefined> {
+  const [last] = await showAllUntilFinished(client, [selection], { signal, talk });
+  return last;
+}
+
+/** Documents of one file go on side by side in the fleet, and so in the display. The last snapshot of each. */
+async function showAllUntilFinished(
+  client: FleetClient,
+  selections: readonly Selection[],
+  options: { signal: AbortSignal; talk: Talk },
+): Promise<(Snapshot | undefined)[]> {
+  const { talk } = options;
   const progress = createProgress();
   const before = talk.say;
   talk.say = progress.say;
-  let last: Snapshot | undefined;
-  try {
-    for await (const snapshot of watch(client, selection, {
-      signal,
-      untilFinished: true,
-      onInterruption: say,
-    })) {
+  const failed = new AbortController();
+  const signal = AbortSignal.any([options.signal, failed.signal]);
+  // All of them lose the same coordinator, and one sentence about it is enough.
+  const sayOnce = (text: string) => {
+    if (text !== said) talk.say(text);
+    said = text;
+  };
+  let said = '';
+  const follow = async (selection: Selection) => {
+    let last: Snapshot | undefined;
+    for await (const snapshot of watch(client, selection, { signal, untilFinished: true, say: sayOnce })) {
       last = snapshot;
       progress.show(snapshot);
     }
     return last;
+  };
+  try {
+    return await Promise.all(selections.map(follow));
   } finally {
+    failed.abort();
     progress.close();
     talk.say = before;
   }

@@ -1,10 +1,9 @@
-// Following work until it has ended, over restarts of the coordinator: a broken stream is opened again for a while, since
-// the work itself goes on meanwhile. Decides nothing about how it is shown.
+// Following work until it has ended, over restarts of the coordinator. Decides what is asked for and what an id or a name
+// selects; nothing about how it is shown.
 
-import { systemClock } from '../../core/clock.ts';
-import { toFleetError } from '../../core/errors.ts';
 import type { Snapshot, WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
+import { persistently } from './patience.ts';
 
 export type Selection =
   | { readonly kind: 'fleet' }
@@ -15,37 +14,17 @@ export interface WatchOptions {
   /** End when everything selected has ended. */
   readonly untilFinished: boolean;
   readonly rateHz?: number;
-  /** Told once for each time that the coordinator cannot be reached. */
-  onInterruption?(reason: string): void;
+  /** Receives a sentence when the coordinator goes away and one when it is back. */
+  say?(text: string): void;
 }
 
-/** How long a coordinator may be away before the command gives up, milliseconds. */
-const AWAY_MAX_MS = 60_000;
-
-export async function* watch(
+export function watch(
   client: FleetClient,
   selection: Selection,
   options: WatchOptions,
 ): AsyncGenerator<Snapshot> {
-  let awaySince: number | undefined;
-  while (!options.signal.aborted) {
-    try {
-      const request = watchRequest(selection, options);
-      for await (const snapshot of client.follow((service) => service.watch, request, options.signal)) {
-        awaySince = undefined;
-        yield snapshot;
-      }
-      return;
-    } catch (caught) {
-      const error = toFleetError(caught);
-      const now = performance.now();
-      if (error.code !== 'unavailable' || (awaySince !== undefined && now - awaySince > AWAY_MAX_MS))
-        throw error;
-      if (awaySince === undefined) options.onInterruption?.(error.message);
-      awaySince ??= now;
-      await systemClock.sleep(300, options.signal).catch(() => undefined);
-    }
-  }
+  const request = watchRequest(selection, options);
+  return persistently(() => client.follow((service) => service.watch, request, options.signal), options);
 }
 
 function watchRequest(selection: Selection, options: WatchOptions): WatchRequest {

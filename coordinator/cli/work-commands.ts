@@ -132,7 +132,7 @@ async function show(
       `no plan, sweep or run is called ${id}, or several are; \`pocketfleet plans\`, \`sweeps\` and \`runs\` list them by id`,
     );
   const screen = liveScreen(process.stdout);
-  const options = { signal, untilFinished: flags.untilFinished ?? false, onInterruption: say };
+  const options = { signal, untilFinished: flags.untilFinished ?? false, say };
   try {
     for await (const snapshot of watch(client, selection, options)) {
       if (flags.json) print(toJson(snapshot));

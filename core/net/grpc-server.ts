@@ -16,6 +16,7 @@ import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
 import { FleetError } from '../errors.ts';
 import { refusalOf } from './grpc-auth.ts';
+import { createDrain, type Drain } from './grpc-drain.ts';
 import { toStatus } from './grpc-status.ts';
 
 /** What the metrics see of a call; the type is one of gRPC's four. */
@@ -34,7 +35,7 @@ export interface GrpcServer {
   readonly endpoint: string;
   /** Probes' answers; a service that was never set is unknown. */
   setHealth(service: string, serving: boolean): void;
-  /** Lets calls in progress end for `graceMs`, then cuts them. */
+  /** Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try again. */
   close(graceMs: number): Promise<void>;
 }
 
@@ -57,6 +58,8 @@ export async function startGrpcServer(options: {
   const interceptors: ServerInterceptor[] = [];
   if (options.observer) interceptors.push(observing(options.observer));
   interceptors.push(authenticating(options.token));
+  const drain = createDrain('the server is stopping');
+  interceptors.push(drain.interceptor);
   const server = new Server({ interceptors, ...KEEPALIVE });
   for (const { definition, implementation } of options.services)
     server.addService(definition, implementation);
@@ -69,7 +72,7 @@ export async function startGrpcServer(options: {
   return {
     endpoint: `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`,
     setHealth: (service, serving) => health.setStatus(service, serving ? 'SERVING' : 'NOT_SERVING'),
-    close: (graceMs) => shutDown(server, graceMs),
+    close: (graceMs) => shutDown(server, drain, graceMs),
   };
 }
 
@@ -87,16 +90,23 @@ function bind(server: Server, listen: string): Promise<number> {
   });
 }
 
-function shutDown(server: Server, graceMs: number): Promise<void> {
+/** For the last statuses to reach callers that read. */
+const FLUSH_MS = 250;
+
+function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      server.forceShutdown();
-      resolve();
+    let timer = setTimeout(() => {
+      drain.endAll();
+      timer = setTimeout(() => {
+        server.forceShutdown();
+        resolve();
+      }, FLUSH_MS);
     }, graceMs);
     server.tryShutdown(() => {
       clearTimeout(timer);
       resolve();
     });
+    drain.endStreams();
   });
 }
 

@@ -69,7 +69,7 @@ test('log lines come oldest first, of one run or one worker, and with follow tho
   const write = (runId: string, workerId: string, text: string) =>
     jetstream(connection).publish(
       logSubject(runId, workerId),
-      LogLine.encode({ atMs: 1, workerId, runId, level: 'info', text }).finish(),
+      LogLine.encode({ atMs: 1, workerId, runId, level: 'info', text, sequence: 0 }).finish(),
     );
   await write('run-1', 'a', 'one');
   await write('run-1', 'b', 'two');
@@ -77,7 +77,8 @@ test('log lines come oldest first, of one run or one worker, and with follow tho
   const read = async (runId: string, workerId: string) => {
     const lines: string[] = [];
     const { signal } = new AbortController();
-    for await (const line of records.logs({ runId, workerId, follow: false, signal })) lines.push(line.text);
+    const request = { runId, workerId, follow: false, afterSequence: 0, signal };
+    for await (const line of records.logs(request)) lines.push(line.text);
     return lines;
   };
   assert.deepEqual(await read('run-1', ''), ['one', 'two']);
@@ -88,6 +89,7 @@ test('log lines come oldest first, of one run or one worker, and with follow tho
     runId: 'run-1',
     workerId: '',
     follow: true,
+    afterSequence: 0,
     signal: gone.signal,
   })) {
     followed.push(line.text);
@@ -95,6 +97,22 @@ test('log lines come oldest first, of one run or one worker, and with follow tho
     if (followed.length === 3) gone.abort();
   }
   assert.deepEqual(followed, ['one', 'two', 'four']);
+});
+
+test('log lines are gone on with from any of them, also across those of other runs', async () => {
+  const { signal } = new AbortController();
+  const read = async (afterSequence: number) => {
+    const lines: LogLine[] = [];
+    const request = { runId: 'run-1', workerId: '', follow: false, afterSequence, signal };
+    for await (const line of records.logs(request)) lines.push(line);
+    return lines;
+  };
+  const all = await read(0);
+  assert.deepEqual(
+    all.map(({ text }) => text),
+    ['one', 'two', 'four'],
+  );
+  for (const [i, { sequence }] of all.entries()) assert.deepEqual(await read(sequence), all.slice(i + 1));
 });
 
 test('an evaluation that is not there is refused with the state of the run, and one that is comes whole', async () => {

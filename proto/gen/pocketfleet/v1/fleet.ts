@@ -266,6 +266,8 @@ export interface LogsRequest {
   runId: string;
   workerId: string;
   follow: boolean;
+  /** Only lines with a larger sequence; 0: all. Whoever lost a stream goes on with the last sequence it has seen. */
+  afterSequence: number;
 }
 
 export interface LogLine {
@@ -275,6 +277,8 @@ export interface LogLine {
   /** debug | info | warn | error */
   level: string;
   text: string;
+  /** Position in the fleet's log: it grows with each line of any run or worker and never repeats. Set by the coordinator. */
+  sequence: number;
 }
 
 export interface HistoryRequest {
@@ -4355,7 +4359,7 @@ export const Snapshot: MessageFns<Snapshot> = {
 };
 
 function createBaseLogsRequest(): LogsRequest {
-  return { runId: "", workerId: "", follow: false };
+  return { runId: "", workerId: "", follow: false, afterSequence: 0 };
 }
 
 export const LogsRequest: MessageFns<LogsRequest> = {
@@ -4368,6 +4372,9 @@ export const LogsRequest: MessageFns<LogsRequest> = {
     }
     if (message.follow !== false) {
       writer.uint32(24).bool(message.follow);
+    }
+    if (message.afterSequence !== 0) {
+      writer.uint32(33).double(message.afterSequence);
     }
     return writer;
   },
@@ -4409,6 +4416,14 @@ export const LogsRequest: MessageFns<LogsRequest> = {
             message.follow = reader.bool();
             continue;
           }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.afterSequence = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4434,6 +4449,11 @@ export const LogsRequest: MessageFns<LogsRequest> = {
         ? globalThis.String(object.worker_id)
         : "",
       follow: isSet(object.follow) ? globalThis.Boolean(object.follow) : false,
+      afterSequence: isSet(object.afterSequence)
+        ? globalThis.Number(object.afterSequence)
+        : isSet(object.after_sequence)
+        ? globalThis.Number(object.after_sequence)
+        : 0,
     };
   },
 
@@ -4448,6 +4468,9 @@ export const LogsRequest: MessageFns<LogsRequest> = {
     if (message.follow !== false) {
       obj.follow = message.follow;
     }
+    if (message.afterSequence !== 0) {
+      obj.afterSequence = floatToJson(message.afterSequence);
+    }
     return obj;
   },
 
@@ -4459,12 +4482,13 @@ export const LogsRequest: MessageFns<LogsRequest> = {
     message.runId = object.runId ?? "";
     message.workerId = object.workerId ?? "";
     message.follow = object.follow ?? false;
+    message.afterSequence = object.afterSequence ?? 0;
     return message;
   },
 };
 
 function createBaseLogLine(): LogLine {
-  return { atMs: 0, workerId: "", runId: "", level: "", text: "" };
+  return { atMs: 0, workerId: "", runId: "", level: "", text: "", sequence: 0 };
 }
 
 export const LogLine: MessageFns<LogLine> = {
@@ -4483,6 +4507,9 @@ export const LogLine: MessageFns<LogLine> = {
     }
     if (message.text !== "") {
       writer.uint32(42).string(message.text);
+    }
+    if (message.sequence !== 0) {
+      writer.uint32(49).double(message.sequence);
     }
     return writer;
   },
@@ -4540,6 +4567,14 @@ export const LogLine: MessageFns<LogLine> = {
             message.text = reader.string();
             continue;
           }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.sequence = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4571,6 +4606,7 @@ export const LogLine: MessageFns<LogLine> = {
         : "",
       level: isSet(object.level) ? globalThis.String(object.level) : "",
       text: isSet(object.text) ? globalThis.String(object.text) : "",
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
     };
   },
 
@@ -4591,6 +4627,9 @@ export const LogLine: MessageFns<LogLine> = {
     if (message.text !== "") {
       obj.text = message.text;
     }
+    if (message.sequence !== 0) {
+      obj.sequence = floatToJson(message.sequence);
+    }
     return obj;
   },
 
@@ -4604,6 +4643,7 @@ export const LogLine: MessageFns<LogLine> = {
     message.runId = object.runId ?? "";
     message.level = object.level ?? "";
     message.text = object.text ?? "";
+    message.sequence = object.sequence ?? 0;
     return message;
   },
 };
@@ -7056,7 +7096,7 @@ export const FleetServiceService = {
   },
   /**
    * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended.
+   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
    */
   watch: {
     path: "/pocketfleet.v1.FleetService/Watch" as const,
@@ -7067,7 +7107,10 @@ export const FleetServiceService = {
     responseSerialize: (value: Snapshot): Buffer => Buffer.from(Snapshot.encode(value).finish()),
     responseDeserialize: (value: Buffer): Snapshot => Snapshot.decode(value),
   },
-  /** Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. */
+  /**
+   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
+   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   */
   logs: {
     path: "/pocketfleet.v1.FleetService/Logs" as const,
     requestStream: false as const,
@@ -7179,10 +7222,13 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   listCheckpoints: handleUnaryCall<ListCheckpointsRequest, ListCheckpointsResponse>;
   /**
    * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended.
+   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
    */
   watch: handleServerStreamingCall<WatchRequest, Snapshot>;
-  /** Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. */
+  /**
+   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
+   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   */
   logs: handleServerStreamingCall<LogsRequest, LogLine>;
   /** Training history of a run: one point each few steps, in step order, each step once. */
   history: handleServerStreamingCall<HistoryRequest, StepPoint>;
@@ -7334,11 +7380,14 @@ export interface FleetServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended.
+   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
    */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;
-  /** Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. */
+  /**
+   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
+   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   */
   logs(request: LogsRequest, options?: Partial<CallOptions>): ClientReadableStream<LogLine>;
   logs(request: LogsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogLine>;
   /** Training history of a run: one point each few steps, in step order, each step once. */

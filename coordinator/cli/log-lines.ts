@@ -1,0 +1,29 @@
+// The log of a run or of a worker, line by line, over restarts of the coordinator: each line carries its position, and a
+// stream that broke is asked for what comes after the last one printed, so that no line is lost or repeated.
+
+import type { LogLine, LogsRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from './client.ts';
+import { formatTime } from './format.ts';
+import { type Patience, persistently } from './patience.ts';
+
+/** Lines in the order of their positions, each once. */
+export async function* logLines(
+  client: FleetClient,
+  request: Omit<LogsRequest, 'afterSequence'>,
+  patience: Patience,
+): AsyncGenerator<LogLine> {
+  let afterSequence = 0;
+  const open = () => client.follow((service) => service.logs, { ...request, afterSequence }, patience.signal);
+  for await (const line of persistently(open, patience)) {
+    // A coordinator of an older release gives no positions and begins from the first line again.
+    if (line.sequence > 0 && line.sequence <= afterSequence) continue;
+    afterSequence = Math.max(afterSequence, line.sequence);
+    yield line;
+  }
+}
+
+/** One line of a log as people read it. */
+export function logText(line: LogLine): string {
+  const run = line.runId === '' ? '' : ` ${line.runId}`;
+  return `${formatTime(line.atMs)} ${line.level.padEnd(5)} ${line.workerId}${run}  ${line.text}`;
+}
