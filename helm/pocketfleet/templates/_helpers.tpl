@@ -1,16 +1,44 @@
 {{/* Names, labels and pieces that several objects share. */}}
 
 {{- define "pocketfleet.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride -}}
 {{- end -}}
 
+{{/*
+A DNS label of at most 40 characters for a text that is none: dots become dashes, the first character becomes a letter, and
+the end becomes a digest of the release's name, so that two releases with a common beginning have two names.
+Takes (dict "root" $ "text" TEXT).
+*/}}
+{{- define "pocketfleet.mended" -}}
+{{- $text := .text | replace "." "-" -}}
+{{- $text = ternary $text (printf "pf-%s" $text) (regexMatch "^[a-z]" $text) -}}
+{{- printf "%s-%s" (regexReplaceAll "-+$" (trunc 31 $text) "") (.root.Release.Name | sha256sum | trunc 8) -}}
+{{- end -}}
+
+{{/*
+Beginning of the name of each object: a DNS label (a Service's name is one) of at most 40 characters, so that the longest
+name that is made of it (a StatefulSet's pod, the label with its revision) stays within 63.
+*/}}
 {{- define "pocketfleet.fullname" -}}
+{{- $name := include "pocketfleet.name" . -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else if contains (include "pocketfleet.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride -}}
+{{- else if and (le (len .Release.Name) 40) (regexMatch "^[a-z][a-z0-9-]*$" $full) -}}
+{{- regexReplaceAll "-+$" (trunc 40 $full) "" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "pocketfleet.name" .) | trunc 40 | trimSuffix "-" -}}
+{{- include "pocketfleet.mended" (dict "root" . "text" $full) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of the fleet; the coordinator takes ^[a-z0-9-]{1,40}$. */}}
+{{- define "pocketfleet.fleet" -}}
+{{- if .Values.fleet -}}
+{{- .Values.fleet -}}
+{{- else if regexMatch "^[a-z0-9-]{1,40}$" .Release.Name -}}
+{{- .Release.Name -}}
+{{- else -}}
+{{- include "pocketfleet.mended" (dict "root" . "text" .Release.Name) -}}
 {{- end -}}
 {{- end -}}
 
@@ -25,10 +53,10 @@ app.kubernetes.io/component: {{ . }}
 
 {{- define "pocketfleet.labels" -}}
 {{ include "pocketfleet.selector" . }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | replace "+" "_" | trunc 63 | quote }}
 app.kubernetes.io/part-of: pocketfleet
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
 {{/* A digest wins over a tag. Takes (dict "root" $ "image" .Values.worker.image). */}}
