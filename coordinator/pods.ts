@@ -2,11 +2,11 @@
 // before any heartbeat is missed. Decides what a pod's state means for its worker and keeps the watch alive; which worker a
 // pod is comes from the worker's own hello, what follows from a verdict is step.ts'.
 
-import { CoreV1Api, KubeConfig, makeInformer, type V1Pod } from '@kubernetes/client-node';
+import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../core/clock.ts';
-import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Input } from './inputs.ts';
+import { kubernetesConfig, namespaceOf } from './kube-config.ts';
 import type { WorkerState } from './state.ts';
 
 /** `leaving`: processes of it still may run, and are told to end; `gone`: none does. */
@@ -76,9 +76,10 @@ export function watchPods(options: {
   readonly onChange: () => void;
 }): PodWatch {
   const { selector, clock, log, onChange } = options;
-  const config = loadKubeConfig();
-  const ownNamespace = config.getContextObject(config.getCurrentContext())?.namespace;
-  const namespace = options.namespace || ownNamespace || 'default';
+  const config = kubernetesConfig(
+    'podSelector is set, but there is no Kubernetes configuration: set KUBECONFIG, run in a pod with a service account token, or leave podSelector empty',
+  );
+  const namespace = options.namespace || namespaceOf(config);
   const api = config.makeApiClient(CoreV1Api);
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
   const list = () => api.listNamespacedPod({ namespace, labelSelector: selector });
@@ -135,22 +136,4 @@ const DELETED: PodVerdict = { kind: 'gone', reason: 'its pod was deleted' };
 function inBrackets(reason: string | undefined, message: string | undefined): string {
   const text = [reason, message].filter((part) => part !== undefined && part !== '').join(': ');
   return text === '' ? '' : ` (${text})`;
-}
-
-function loadKubeConfig(): KubeConfig {
-  const config = new KubeConfig();
-  let failure: unknown;
-  try {
-    config.loadFromDefault();
-  } catch (caught) {
-    failure = caught;
-  }
-  // Where it finds nothing the library falls back to an unencrypted server on this machine, which nobody means.
-  const server = config.getCurrentCluster()?.server ?? '';
-  if (failure === undefined && server !== '' && server !== 'http://localhost:8080') return config;
-  throw new FleetError(
-    'failedPrecondition',
-    'podSelector is set, but there is no Kubernetes configuration: set KUBECONFIG, run in a pod with a service account token, or leave podSelector empty',
-    { cause: failure },
-  );
 }

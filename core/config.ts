@@ -134,6 +134,26 @@ export const workerConfigSchema = z.strictObject({
 });
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
 
+export const keysConfigSchema = z.strictObject({
+  keySecret: z.string().min(1).describe('name of the Kubernetes secret that holds the keys'),
+  keyNames: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*$/, 'names with commas between')
+    .default('token,nats-token')
+    .describe('keys that it must have'),
+  podNamespace: z
+    .string()
+    .default('')
+    .describe('namespace of the secret; empty: that of the Kubernetes configuration'),
+  waitMs: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(120_000)
+    .describe('how long an API server that does not answer is asked again, milliseconds'),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+});
+
 const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
 const camelToEnv = (key: string): string =>
   `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;

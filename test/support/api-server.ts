@@ -15,8 +15,10 @@ export interface TestApiServer {
   readonly ports: readonly number[];
   /** As a member of system:masters. */
   readonly admin: KubeConfig;
-  /** A configuration file for the bearer of a token, as in a pod with a service account. */
-  kubeConfigFile(name: string, token: string, namespace: string): string;
+  /** Its configuration file. */
+  readonly adminFile: string;
+  /** A configuration file for the bearer of a token, as in a pod with a service account; at another port nobody answers. */
+  kubeConfigFile(name: string, token: string, namespace: string, at?: number): string;
   /** The server dies, its store does not. */
   kill(): Promise<void>;
   start(): Promise<void>;
@@ -51,7 +53,7 @@ export async function startApiServer(): Promise<TestApiServer> {
   ]);
   pids.push(etcd.pid);
   const certificate = join(folder, 'apiserver.crt');
-  const fileFor = (name: string, token: string, namespace: string) => {
+  const fileFor = (name: string, token: string, namespace: string, at = port) => {
     const config = {
       apiVersion: 'v1',
       kind: 'Config',
@@ -59,7 +61,7 @@ export async function startApiServer(): Promise<TestApiServer> {
       clusters: [
         {
           name: 'test',
-          cluster: { server: `https://127.0.0.1:${port}`, 'certificate-authority': certificate },
+          cluster: { server: `https://127.0.0.1:${at}`, 'certificate-authority': certificate },
         },
       ],
       users: [{ name: 'test', user: { token } }],
@@ -100,11 +102,13 @@ export async function startApiServer(): Promise<TestApiServer> {
   };
   await start();
   const admin = new KubeConfig();
-  admin.loadFromFile(fileFor('admin', ADMIN_TOKEN, 'default'));
+  const adminFile = fileFor('admin', ADMIN_TOKEN, 'default');
+  admin.loadFromFile(adminFile);
   return {
     pids,
     ports: [client, peer, port],
     admin,
+    adminFile,
     kubeConfigFile: fileFor,
     kill: async () => void (await server?.stop('SIGKILL')),
     start,

@@ -30,9 +30,20 @@ export async function helm(...argv: readonly string[]): Promise<string> {
   }
 }
 
-/** `helm template` of the chart, as deploy/install.yaml is made. */
+/** `helm template` of the chart. */
 export function renderText(...options: readonly string[]): Promise<string> {
   return helm('template', 'pocketfleet', chart, '--namespace', 'pocketfleet', ...options);
+}
+
+const INSTALL_HEAD = `# The whole fleet in the namespace pocketfleet, for an empty cluster: kubectl apply -f deploy/install.yaml
+# Made from the chart by \`npm run generate:install\`. Another namespace, other names or values:
+#   helm template NAME helm/pocketfleet --namespace OTHER --set namespace.create=true | kubectl apply -f -
+# \`kubectl delete -f\` of this file deletes the namespace, and with it the volume with the journal and all checkpoints.
+`;
+
+/** What deploy/install.yaml holds. */
+export async function installText(): Promise<string> {
+  return INSTALL_HEAD + (await renderText('--set', 'namespace.create=true'));
 }
 
 export async function render(...options: readonly string[]): Promise<readonly KubernetesObject[]> {

@@ -71,6 +71,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "pocketfleet.secretName" -}}
+{{- if and (not .Values.nats.enabled) (not .Values.auth.existingSecret) -}}
+{{- fail "nats.enabled is false, so the token of the broker at nats.external.url cannot be made up: put it under the key nats-token of a secret, the token for the coordinator's callers under the key token, and name that secret in auth.existingSecret" -}}
+{{- end -}}
 {{- default (printf "%s-auth" (include "pocketfleet.fullname" .)) .Values.auth.existingSecret -}}
 {{- end -}}
 
@@ -118,6 +121,48 @@ capabilities:
     secretKeyRef: { name: {{ include "pocketfleet.secretName" . }}, key: nats-token }
 {{- end -}}
 
+{{/* The pod that makes the secret. */}}
+{{- define "pocketfleet.keysPod" -}}
+{{- $scope := dict "root" . "component" "keys" -}}
+metadata:
+  labels:
+    {{- include "pocketfleet.labels" $scope | nindent 4 }}
+  {{- with .Values.auth.keys.podAnnotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ include "pocketfleet.fullname" . }}-keys
+  automountServiceAccountToken: true
+  restartPolicy: Never
+  securityContext:
+    {{- include "pocketfleet.podSecurity" . | nindent 4 }}
+  {{- include "pocketfleet.placement" (dict "root" $ "part" .Values.auth.keys) | nindent 2 }}
+  containers:
+    - name: keys
+      image: {{ include "pocketfleet.image" (dict "root" $ "image" .Values.coordinator.image) }}
+      imagePullPolicy: {{ .Values.coordinator.image.pullPolicy }}
+      command: [node, --import, tsx, coordinator/keys-main.ts]
+      securityContext:
+        {{- include "pocketfleet.containerSecurity" . | nindent 8 }}
+      env:
+        - { name: POCKETFLEET_KEY_SECRET, value: {{ include "pocketfleet.secretName" . | quote }} }
+        - { name: POCKETFLEET_KEY_NAMES, value: "token,nats-token" }
+        - name: POCKETFLEET_POD_NAMESPACE
+          valueFrom:
+            fieldRef: { fieldPath: metadata.namespace }
+        - { name: POCKETFLEET_LOG_LEVEL, value: {{ .Values.logLevel | quote }} }
+      # What it says at its end is shown with the pod.
+      terminationMessagePolicy: FallbackToLogsOnError
+      resources:
+        {{- toYaml .Values.auth.keys.resources | nindent 8 }}
+      volumeMounts:
+        - { name: tmp, mountPath: /tmp }
+  volumes:
+    - name: tmp
+      emptyDir: {}
+{{- end -}}
+
 {{- define "pocketfleet.placement" -}}
 {{- with .root.Values.global.imagePullSecrets }}
 imagePullSecrets:
@@ -131,6 +176,14 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* An egress rule. */}}
+{{- define "pocketfleet.toApiServer" -}}
+- ports: [{ port: 443, protocol: TCP }, { port: 6443, protocol: TCP }]
+  {{- with .Values.networkPolicy.apiServerCidr }}
+  to: [{ ipBlock: { cidr: {{ . | quote }} } }]
+  {{- end }}
 {{- end -}}
 
 {{- define "pocketfleet.natsConfig" -}}
