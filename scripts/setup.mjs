@@ -3,10 +3,11 @@
 // nothing, so that set-up may be interrupted and run again.
 
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addonSources, buildAddon } from './setup/addon.mjs';
 import { fetchBroker, presentBroker } from './setup/broker.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
@@ -83,7 +84,7 @@ async function setUpTensorFlow(plan) {
     await step(`libtensorflow ${plan.pin?.version ?? ''} (${plan.variant})`, () =>
       tensorflow.fetchLibraries(plan),
     );
-  if (tensorflow.needsBuild(plan)) await step('addon compiled', () => tensorflow.buildAddon(plan));
+  if (tensorflow.needsBuild(plan)) await step('addon compiled', () => buildAddon(plan));
   await step('TensorFlow binding in place', async () => {
     tensorflow.placeBinding(plan);
     const version = await tensorflow.loadedVersion(plan);
@@ -105,9 +106,11 @@ function stampKey() {
   const parts = [
     readFileSync(join(root, 'package-lock.json')),
     pinsText,
-    // How the addon is built.
-    readFileSync(new URL('./setup/tensorflow.mjs', import.meta.url)),
-    ...tensorflow.kernelSources(root).map(({ text }) => text),
+    // How the libraries are placed and the addon is built.
+    ...readdirSync(join(root, 'scripts/setup'))
+      .sort()
+      .map((name) => readFileSync(join(root, 'scripts/setup', name))),
+    ...addonSources(root).map(({ text }) => text),
     cache,
     platform,
     process.versions.modules,

@@ -53,6 +53,8 @@ export interface Binding {
   getNumOfTensors(): number;
   getNumOfSavedModels(): number;
   isUsingGpuDevice(): boolean;
+  /** Of set-up's addon alone; device-facts.ts has its answer's form. */
+  deviceFacts?(): unknown;
   readonly TF_ATTR_STRING: number;
   readonly TF_ATTR_INT: number;
   readonly TF_ATTR_FLOAT: number;
@@ -130,6 +132,7 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
   const { binding } = nativeBackend();
   proveKernel();
   const gpu = binding.isUsingGpuDevice();
+  const { graphs, kernels } = addonFacts();
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
   return {
     kind: gpu ? 'gpu' : 'cpu',
@@ -137,41 +140,54 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
     architecture: arch(),
     backend: tf.getBackend(),
     tensorflow: binding.TF_Version,
-    ...addonFacts(),
+    graphs,
+    kernels,
     threads: Number(environment.TF_NUM_INTRAOP_THREADS ?? 0),
   };
 }
 
 /**
- * What scripts/setup wrote beside the addon that it built; somebody else's has the library's own settings and kernels. Kernels
- * that a person switched off count as absent.
+ * What the addon does in this process. Set-up's has our own kernels and leaves graphs as they were recorded where the process uses
+ * no GPU; on a GPU, and in somebody else's addon, the library's own settings and kernels hold. Kernels that a person switched off
+ * count as absent.
  */
 export interface AddonFacts {
   readonly graphs: 'as-recorded' | 'optimised';
   readonly kernels: string | null;
+  /** Which libtensorflow set-up put in place; null where somebody else did. */
+  readonly variant: 'cpu' | 'gpu' | null;
 }
 
-let addon: AddonFacts | undefined;
+let origin: Origin | undefined;
 
 export function addonFacts(): AddonFacts {
-  addon ??= readAddonFacts();
-  return addon;
+  origin ??= readOrigin();
+  const { variant, kernels } = origin;
+  const own = variant !== null && !(isNative() && nativeBackend().binding.isUsingGpuDevice());
+  return {
+    variant,
+    graphs: own ? 'as-recorded' : 'optimised',
+    kernels: own && ownKernelsWanted() ? kernels : null,
+  };
 }
 
-function readAddonFacts(): AddonFacts {
+/** What scripts/setup wrote beside the addon that it built. */
+type Origin = Pick<AddonFacts, 'variant' | 'kernels'>;
+
+function readOrigin(): Origin {
   const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
-  const origin = join(folder, 'deps/origin.json');
-  if (!existsSync(origin)) return { graphs: 'optimised', kernels: null };
-  const facts = JSON.parse(readFileSync(origin, 'utf8')) as { graphs?: unknown; kernels?: unknown };
+  const file = join(folder, 'deps/origin.json');
+  if (!existsSync(file)) return { variant: null, kernels: null };
+  const { variant, kernels } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   return {
-    graphs: facts.graphs === 'as-recorded' ? 'as-recorded' : 'optimised',
-    kernels: typeof facts.kernels === 'string' && ownKernelsWanted() ? facts.kernels : null,
+    variant: variant === 'cpu' || variant === 'gpu' ? variant : null,
+    kernels: typeof kernels === 'string' ? kernels : null,
   };
 }
 
 /** Whether our own operations (native/) are there and compute here: set-up's addon has them, for the CPU. */
 export function hasOwnKernels(): boolean {
-  return isNative() && addonFacts().kernels !== null && !nativeBackend().binding.isUsingGpuDevice();
+  return isNative() && addonFacts().kernels !== null;
 }
 
 /** [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]. */

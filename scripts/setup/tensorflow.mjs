@@ -2,10 +2,8 @@
 // wheel, the addon is compiled against them, both are kept in the cache and linked into the package. A binding that
 // somebody else put there and that loads (the vendor's install script, a CUDA machine set up by hand) is left alone.
 
-import { createHash } from 'node:crypto';
 import {
   copyFileSync,
-  cpSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -16,10 +14,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, delimiter, dirname, join } from 'node:path';
-import { compilerVersion, nodeHeaders, npmCommand, run, which } from './programs.mjs';
+import { basename, dirname, join } from 'node:path';
+import { addonDigests } from './addon.mjs';
+import { run, which } from './programs.mjs';
 import { SetupError } from './report.mjs';
-import { temporary, unpackWheels } from './wheels.mjs';
+import { unpackWheels } from './wheels.mjs';
 
 const LIBRARIES = ['libtensorflow_cc.so.2', 'libtensorflow_framework.so.2'];
 
@@ -32,57 +31,6 @@ const HEADERS = [
   'tsl/platform/ctstring_internal.h',
   'xla/tsl/c/tsl_status.h',
 ];
-
-/**
- * The addon has no way to configure a session. On the CPU TensorFlow's graph optimiser takes most of the time of a recorded
- * step's first run and changes next to nothing in it (docs/performance.md), so there it is switched off: the bytes are a
- * ConfigProto with graph_options.rewrite_options.disable_meta_optimizer. On a GPU it chooses layouts, and stays.
- */
-const SESSION = {
-  file: 'binding/tfjs_backend.cc',
-  before: 'TF_SessionOptions *session_options = TF_NewSessionOptions();',
-  added: `
-  const unsigned char session_config[] = {0x52, 0x05, 0x52, 0x03, 0x98, 0x01, 0x01};
-  TF_AutoStatus config_status;
-  TF_SetConfig(session_options, session_config, sizeof(session_config), config_status.status);
-`,
-};
-
-/**
- * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/staged.ts)
- * would cost the process all that its first kept, until it ends. Here what was fed goes with the call, however that ends.
- */
-const FED = [
-  {
-    file: 'binding/tfjs_backend.cc',
-    before: 'std::vector<TF_Tensor *> input_values;',
-    added: `
-  struct DeletesFed {
-    std::vector<TF_Tensor *> &tensors;
-    ~DeletesFed() {
-      for (TF_Tensor *tensor : tensors)
-        if (tensor != nullptr) TF_DeleteTensor(tensor);
-    }
-  } deletes_fed{input_values};
-`,
-  },
-  {
-    file: 'binding/tfjs_backend.cc',
-    before: 'TF_DeleteTensor(input_values[i]);',
-    added: `
-    input_values[i] = nullptr;`,
-  },
-];
-
-/** What is added to the addon's own source. */
-const patchesOf = (variant) => (variant === 'cpu' ? [SESSION, ...FED] : FED);
-
-/** Our own operations, compiled into the addon for the CPU, and where the addon's build lists its files. */
-const KERNELS = {
-  folder: 'core/tensor/native',
-  file: 'binding.gyp',
-  before: "'binding/tfjs_binding.cc'",
-};
 
 /** `gpu` where an NVIDIA driver answers; POCKETFLEET_TENSORFLOW=cpu|gpu decides instead. */
 export async function wantedVariant() {
@@ -111,14 +59,9 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
       ];
   const napi = Math.max(...(binary?.napi_versions ?? [8]).filter((v) => v <= Number(process.versions.napi)));
   const name = `${variant}-${pin?.version}-${platform}`;
-  const graphs = variant === 'cpu' ? 'as-recorded' : 'optimised';
-  const sources = variant === 'cpu' ? digestOf(kernelSources(root)) : 'none';
-  const patches = digestOf([], JSON.stringify(patchesOf(variant)));
-  const addon = join(
-    cache,
-    `tfjs-node-${version}-napi-v${napi}-${name}-${graphs}-patches-${patches}-kernels-${sources}`,
-    'tfjs_binding.node',
-  );
+  const { additions, kernels } = addonDigests(root);
+  const built = `tfjs-node-${version}-napi-v${napi}-${name}-additions-${additions}-kernels-${kernels}`;
+  const addon = join(cache, built, 'tfjs_binding.node');
   return {
     folder,
     variant,
@@ -132,24 +75,8 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     addon,
     /** Beside the addon: the digest of its kernels' sources and of the compiler that made them, which rounds in its own way. */
     facts: join(dirname(addon), 'kernels.json'),
-    graphs,
-    identity: `${name} tfjs-node ${version} napi ${napi} graphs ${graphs} patches ${patches} kernels ${sources}`,
+    identity: built,
   };
-}
-
-/** Path and content of every file of our own operations, in the order of their names. */
-export function kernelSources(root) {
-  const folder = join(root, KERNELS.folder);
-  return readdirSync(folder)
-    .sort()
-    .map((name) => ({ name, text: readFileSync(join(folder, name), 'utf8') }));
-}
-
-function digestOf(sources, ...more) {
-  const hash = createHash('sha256');
-  for (const { name, text } of sources) hash.update(`${name}\0${text}\0`);
-  for (const part of more) hash.update(part);
-  return hash.digest('hex').slice(0, 8);
 }
 
 export const needsLibraries = (plan) => !existsSync(plan.libraries);
@@ -200,57 +127,6 @@ export async function fetchLibraries(plan) {
   });
 }
 
-/** Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. */
-export async function buildAddon(plan) {
-  const work = temporary(plan.cache);
-  try {
-    for (const name of ['binding', 'binding.gyp', 'package.json'])
-      cpSync(join(plan.folder, name), join(work, name), { recursive: true });
-    const sources = plan.variant === 'cpu' ? kernelSources(plan.root) : [];
-    for (const patch of patchesOf(plan.variant)) insertAfter(work, patch, patch.added);
-    if (plan.variant === 'cpu') addKernels(work, sources);
-    mkdirSync(join(work, 'deps'));
-    for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
-    const headers = nodeHeaders();
-    const [command, ...first] = npmCommand();
-    await run(command, [...first, 'run', 'build-addon-from-source'], {
-      cwd: work,
-      env: {
-        ...process.env,
-        PATH: [join(plan.root, 'node_modules/.bin'), process.env.PATH].join(delimiter),
-        npm_config_jobs: '2',
-        // Node's own headers when they are installed with it: then the build needs no network.
-        ...(headers === undefined ? {} : { npm_config_nodedir: headers }),
-      },
-    });
-    const built = join(work, plan.binding.slice(plan.folder.length));
-    mkdirSync(dirname(plan.addon), { recursive: true });
-    const kernels = sources.length === 0 ? null : digestOf(sources, await compilerVersion());
-    writeFileSync(plan.facts, JSON.stringify({ kernels }));
-    renameSync(built, plan.addon);
-  } finally {
-    rmSync(work, { recursive: true, force: true });
-  }
-}
-
-/** The operations are files of the addon like its own, and register themselves when it is loaded. */
-function addKernels(work, sources) {
-  const folder = join(work, 'binding/fleet');
-  mkdirSync(folder);
-  for (const { name, text } of sources) writeFileSync(join(folder, name), text);
-  const compiled = sources.filter(({ name }) => name.endsWith('.cc'));
-  insertAfter(work, KERNELS, compiled.map(({ name }) => `,\n      'binding/fleet/${name}'`).join(''));
-}
-
-function insertAfter(work, { file, before }, added) {
-  const source = readFileSync(join(work, file), 'utf8');
-  if (source.split(before).length !== 2)
-    throw new SetupError(
-      `${file} of @tensorflow/tfjs-node-gpu is no longer as this set-up knows it; use the version of the lock file`,
-    );
-  writeFileSync(join(work, file), source.replace(before, before + added));
-}
-
 /** Puts libraries and addon into the package: each appears complete under its final name, or not at all. */
 export function placeBinding(plan) {
   const fresh = join(plan.folder, `deps.${process.pid}`);
@@ -260,9 +136,9 @@ export function placeBinding(plan) {
   for (const name of ['LICENSE', 'THIRD_PARTY_NOTICES.txt'])
     copyFileSync(join(plan.libraries, name), join(fresh, name));
   if (plan.variant === 'gpu') shareFolder(join(plan.libraries, 'nvidia'), join(fresh, 'nvidia'));
-  const { identity, graphs } = plan;
+  const { identity, variant } = plan;
   const { kernels } = JSON.parse(readFileSync(plan.facts, 'utf8'));
-  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, graphs, kernels }));
+  writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, variant, kernels }));
   const deps = join(plan.folder, 'deps');
   rmSync(deps, { recursive: true, force: true });
   renameSync(fresh, deps);

@@ -1,0 +1,169 @@
+// The addon that binds Node to libtensorflow: compiled from the package's own source with a few additions of ours. One source
+// serves both libraries; what differs between a process on a GPU and one on the CPU is decided when the addon runs.
+
+import { createHash } from 'node:crypto';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { compilerVersion, nodeHeaders, npmCommand, run } from './programs.mjs';
+import { SetupError } from './report.mjs';
+import { temporary } from './wheels.mjs';
+
+/** Our own operations lie in the folder itself; what else the addon is given of ours in a folder beneath it. */
+const SOURCES = 'core/tensor/native';
+/** Where they lie in the addon's source. */
+const OWN = 'binding/fleet';
+
+/**
+ * The addon has no way to configure a session. On the CPU TensorFlow's graph optimiser takes most of the time of a recorded
+ * step's first run and changes next to nothing in it (docs/performance.md), so a process without a GPU switches it off: the
+ * bytes are a ConfigProto with graph_options.rewrite_options.disable_meta_optimizer. On a GPU it chooses layouts, and stays.
+ */
+const SESSION = {
+  file: 'binding/tfjs_backend.cc',
+  before: 'TF_SessionOptions *session_options = TF_NewSessionOptions();',
+  added: `
+  if (!is_gpu_device) {
+    const unsigned char session_config[] = {0x52, 0x05, 0x52, 0x03, 0x98, 0x01, 0x01};
+    TF_AutoStatus config_status;
+    TF_SetConfig(session_options, session_config, sizeof(session_config), config_status.status);
+  }
+`,
+};
+
+/**
+ * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/staged.ts)
+ * would cost the process all that its first kept, until it ends. Here what was fed goes with the call, however that ends.
+ */
+const FED = [
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'std::vector<TF_Tensor *> input_values;',
+    added: `
+  struct DeletesFed {
+    std::vector<TF_Tensor *> &tensors;
+    ~DeletesFed() {
+      for (TF_Tensor *tensor : tensors)
+        if (tensor != nullptr) TF_DeleteTensor(tensor);
+    }
+  } deletes_fed{input_values};
+`,
+  },
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'TF_DeleteTensor(input_values[i]);',
+    added: `
+    input_values[i] = nullptr;`,
+  },
+];
+
+/** The function that asks CUDA for the devices, beside the addon's own. */
+const DEVICE_FACTS = [
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: '#include "utils.h"',
+    added: '\n#include "fleet/device/facts.h"',
+  },
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: 'napi_property_descriptor exports_properties[] = {',
+    added: `
+      {"deviceFacts", nullptr, fleet::deviceFacts, nullptr, nullptr, nullptr,
+       napi_default, nullptr},`,
+  },
+];
+
+/** What is added to the addon's own source. */
+const PATCHES = [SESSION, ...FED, ...DEVICE_FACTS];
+
+/** Where the addon's build lists its files. */
+const FILE_LIST = { file: 'binding.gyp', before: "'binding/tfjs_binding.cc'" };
+
+/** Name and content of every file of ours that the addon is built from, in the order of their names. */
+export function addonSources(root) {
+  const folder = join(root, SOURCES);
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort()
+    .map((path) => ({ name: path.slice(folder.length + 1), text: readFileSync(path, 'utf8') }));
+}
+
+/** Those of our own operations, on which their bits depend. */
+const kernelsAmong = (sources) => sources.filter(({ name }) => !name.includes('/'));
+
+/** Short digests of what is added to the addon besides our own operations, and of these. */
+export function addonDigests(root) {
+  const sources = addonSources(root);
+  const kernels = kernelsAmong(sources);
+  const others = sources.filter((source) => !kernels.includes(source));
+  return { additions: digestOf(others, JSON.stringify(PATCHES)), kernels: digestOf(kernels) };
+}
+
+function digestOf(sources, ...more) {
+  const hash = createHash('sha256');
+  for (const { name, text } of sources) hash.update(`${name}\0${text}\0`);
+  for (const part of more) hash.update(part);
+  return hash.digest('hex').slice(0, 8);
+}
+
+/** Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. */
+export async function buildAddon(plan) {
+  const work = temporary(plan.cache);
+  try {
+    for (const name of ['binding', 'binding.gyp', 'package.json'])
+      cpSync(join(plan.folder, name), join(work, name), { recursive: true });
+    const sources = addonSources(plan.root);
+    for (const patch of PATCHES) insertAfter(work, patch, patch.added);
+    addSources(work, sources);
+    mkdirSync(join(work, 'deps'));
+    for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
+    const headers = nodeHeaders();
+    const [command, ...first] = npmCommand();
+    await run(command, [...first, 'run', 'build-addon-from-source'], {
+      cwd: work,
+      env: {
+        ...process.env,
+        PATH: [join(plan.root, 'node_modules/.bin'), process.env.PATH].join(delimiter),
+        npm_config_jobs: '2',
+        // Node's own headers when they are installed with it: then the build needs no network.
+        ...(headers === undefined ? {} : { npm_config_nodedir: headers }),
+      },
+    });
+    const built = join(work, plan.binding.slice(plan.folder.length));
+    mkdirSync(dirname(plan.addon), { recursive: true });
+    const kernels = digestOf(kernelsAmong(sources), await compilerVersion());
+    writeFileSync(plan.facts, JSON.stringify({ kernels }));
+    renameSync(built, plan.addon);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** They are files of the addon like its own; the operations among them register themselves when it is loaded. */
+function addSources(work, sources) {
+  for (const { name, text } of sources) {
+    const path = join(work, OWN, name);
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  const compiled = sources.filter(({ name }) => name.endsWith('.cc'));
+  insertAfter(work, FILE_LIST, compiled.map(({ name }) => `,\n      '${OWN}/${name}'`).join(''));
+}
+
+function insertAfter(work, { file, before }, added) {
+  const source = readFileSync(join(work, file), 'utf8');
+  if (source.split(before).length !== 2)
+    throw new SetupError(
+      `${file} of @tensorflow/tfjs-node-gpu is no longer as this set-up knows it; use the version of the lock file`,
+    );
+  writeFileSync(join(work, file), source.replace(before, before + added));
+}
