@@ -7,7 +7,7 @@ import { FleetError } from '../core/errors.ts';
 import type { NetworkSpec, RunSpec } from '../core/spec.ts';
 import type { Pair } from '../core/verify/pairs.ts';
 import { evaluatePairs, type Verification } from '../core/verify/roc.ts';
-import type { EvaluationReport, PairExample } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { EvaluationReport, JudgedPairs, PairExample } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from './compute/client.ts';
 import { mirrored, pngOf } from './images.ts';
 
@@ -36,6 +36,8 @@ export interface EvaluationContext {
   readonly network: NetworkSpec;
   readonly images: LabelledImages;
   readonly pairs: readonly Pair[];
+  /** Label of the person on each image; undefined for sets that do not say. */
+  readonly people: ArrayLike<number> | undefined;
   readonly folds: RunSpec['verification']['folds'];
   readonly signal: AbortSignal;
 }
@@ -62,6 +64,23 @@ export async function evaluate(
     rocFpr: fpr,
     rocTpr: tpr,
     examples: await drawExamples(context, verification),
+    judged: context.people && judgedPairs(context.pairs, context.people, verification.right),
+  };
+}
+
+function judgedPairs(
+  pairs: readonly Pair[],
+  people: ArrayLike<number>,
+  right: readonly boolean[],
+): JudgedPairs {
+  const bits = Buffer.alloc(Math.ceil(pairs.length / 8));
+  right.forEach((isRight, i) => {
+    if (isRight) bits[i >> 3]! |= 1 << (i & 7);
+  });
+  return {
+    personA: pairs.map(({ a }) => people[a]!),
+    personB: pairs.map(({ b }) => people[b]!),
+    right: bits,
   };
 }
 

@@ -162,6 +162,7 @@ export async function evaluateHeldOut(options: {
       network: spec.network,
       images: { size: labels.length, read: (from, count) => loader.heldOutImages(from, count) },
       pairs: verificationPairs(labels, spec.verification),
+      people: labels,
       folds: spec.verification.folds,
       signal,
     },

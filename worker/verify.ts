@@ -72,7 +72,15 @@ async function verifyOnSet(
   };
   const pairs = set.same.map((same, i) => ({ a: 2 * i, b: 2 * i + 1, same }));
   return evaluate(
-    { compute: services.compute, network: network.network, images, pairs, folds: 10, signal },
+    {
+      compute: services.compute,
+      network: network.network,
+      images,
+      pairs,
+      people: undefined,
+      folds: 10,
+      signal,
+    },
     network,
     undefined,
   );

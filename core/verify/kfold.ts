@@ -12,6 +12,8 @@ export interface FoldResult {
   /** Accuracy on each fold at the threshold that was best on all others. */
   readonly accuracies: number[];
   readonly thresholds: number[];
+  /** Of each pair: whether the threshold of its fold judges it rightly. */
+  readonly right: readonly boolean[];
   readonly mean: number;
   /** Population standard deviation over folds. */
   readonly std: number;
@@ -48,9 +50,13 @@ export function kfoldAccuracy(pairs: LabelledDistances, folds = 10): FoldResult 
   const totals = thresholds.map((_, t) => correct.reduce((sum, fold) => sum + fold[t]!, 0));
   const best = correct.map((fold) => firstMaximum(totals.map((total, t) => total - fold[t]!)));
   const accuracies = ranges.map(([from, to], fold) => correct[fold]![best[fold]!]! / (to - from));
+  const right = ranges.flatMap(([from, to], fold) =>
+    Array.from({ length: to - from }, (_, i) => isRight(pairs, from + i, thresholds[best[fold]!]!)),
+  );
   return {
     accuracies,
     thresholds: best.map((t) => thresholds[t]!),
+    right,
     mean: mean(accuracies),
     std: populationStd(accuracies),
   };
@@ -96,9 +102,12 @@ function interpolatedThreshold(grid: number[], far: number[], target: number, st
 
 function countCorrect(pairs: LabelledDistances, from: number, to: number, threshold: number): number {
   let correct = 0;
-  for (let i = from; i < to; i++) if (pairs.distances[i]! < threshold === pairs.same[i]) correct += 1;
+  for (let i = from; i < to; i++) if (isRight(pairs, i, threshold)) correct += 1;
   return correct;
 }
+
+const isRight = (pairs: LabelledDistances, i: number, threshold: number): boolean =>
+  pairs.distances[i]! < threshold === pairs.same[i];
 
 function countAccepted(pairs: LabelledDistances, from: number, to: number, threshold: number) {
   let trueAccepts = 0;

@@ -16,6 +16,8 @@ export interface Verification {
   /** Mean accuracy over folds, and its population standard deviation. */
   readonly accuracy: number;
   readonly accuracyStd: number;
+  /** Of each pair: whether it was judged rightly by the threshold of its fold; `accuracy` counts these. */
+  readonly right: readonly boolean[];
   /** Mean of the folds' thresholds: where an example counts as the same person. */
   readonly threshold: number;
   readonly auc: number;
@@ -49,6 +51,7 @@ export function evaluatePairs(options: {
   return {
     accuracy: accuracy.mean,
     accuracyStd: accuracy.std,
+    right: accuracy.right,
     threshold: accuracy.thresholds.reduce((a, b) => a + b, 0) / folds,
     auc: areaUnder(roc),
     eer: equalErrorRate(roc),

@@ -129,7 +129,13 @@ test('export writes a file that was checked, and nothing when it arrived damaged
 });
 
 test('verify of a run takes several sets, and writes the curves where it is told to', async (t) => {
-  const report = { evaluation: evaluation(), rocFpr: [0, 0.5, 1], rocTpr: [0, 0.9, 1], examples: [] };
+  const report = {
+    evaluation: evaluation(),
+    rocFpr: [0, 0.5, 1],
+    rocTpr: [0, 0.9, 1],
+    examples: [],
+    judged: undefined,
+  };
   const { ask, dir } = await fleet(t, { ...finished, evaluation: report });
   const ended = await ask(
     'verify',
@@ -156,6 +162,7 @@ test('why, logs, verify and cancel answer with what the coordinator says', async
     rocFpr: [0, 1],
     rocTpr: [0.5, 1],
     examples: [],
+    judged: undefined,
   };
   const logs = [
     {

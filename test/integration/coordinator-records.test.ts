@@ -121,7 +121,13 @@ test('an evaluation that is not there is refused with the state of the run, and 
     code: 'notFound',
     message: /run-1 has no evaluation yet: it is queued/,
   });
-  const report: EvaluationReport = { evaluation: undefined, rocFpr: [0, 1], rocTpr: [0.25, 1], examples: [] };
+  const report: EvaluationReport = {
+    evaluation: undefined,
+    rocFpr: [0, 1],
+    rocTpr: [0.25, 1],
+    examples: [],
+    judged: undefined,
+  };
   const bytes = EvaluationReport.encode(report).finish();
   await createArtefactStore({ connection }).putArtefact({ key: evaluationKey('run-1'), bytes });
   assert.deepEqual((await records.evaluation(run)).rocTpr, [0.25, 1]);

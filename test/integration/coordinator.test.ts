@@ -240,7 +240,7 @@ test('a verification asks another worker when the first is lost, and needs a che
       value: {
         requestId,
         error: '',
-        report: { evaluation: undefined, rocFpr: [0, 1], rocTpr: [0.5, 1], examples: [] },
+        report: { evaluation: undefined, rocFpr: [0, 1], rocTpr: [0.5, 1], examples: [], judged: undefined },
       },
     }),
   });

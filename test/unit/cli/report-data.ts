@@ -1,7 +1,7 @@
 // A made-up plan with everything in it that a report can show.
 
 import type { ReportData, RunReport } from '../../../coordinator/cli/report-html.ts';
-import type { Evaluation, PairExample } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Evaluation, JudgedPairs, PairExample } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { evaluation, plan, point, run, sweep, trial } from './messages.ts';
 
 /** A grey pixel as PNG. */
@@ -17,6 +17,15 @@ const pair = (same: boolean, distance: number): PairExample => ({
   distance,
   threshold: 1.3,
 });
+
+/** 400 pairs of 20 people, every other one genuine, of which the share `accuracy` is right; `turn` decides which. */
+function judged(accuracy: number, turn: number): JudgedPairs {
+  const people = Array.from({ length: 400 }, (_, i) => i % 20);
+  const right = Buffer.alloc(50);
+  for (let i = 0; i < 400; i++)
+    if ((i * 7 + turn * 13) % 400 < accuracy * 400) right[i >> 3]! |= 1 << (i & 7);
+  return { personA: people, personB: people.map((p, i) => (i % 2 === 0 ? p : (p + 3) % 20)), right };
+}
 
 const START = 1_000_000;
 
@@ -50,6 +59,7 @@ function trained(
       rocFpr: fpr,
       rocTpr: fpr.map((x) => x ** (1 / (10 * measured.auc - 4))),
       examples: [pair(true, 0.8), pair(false, 1.9), pair(true, 1.5), pair(false, 1.1)],
+      judged: judged(measured.accuracy, from),
     },
     checkpoints: Array.from({ length: 8 }, (_, i) => ({
       runId: id,

@@ -78,6 +78,7 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
     rocFpr: [],
     rocTpr: [],
     examples: [],
+    judged: undefined,
   };
   // A call that no test of the CLI makes is answered UNIMPLEMENTED by the server itself.
   const service: Partial<FleetServiceServer> = {

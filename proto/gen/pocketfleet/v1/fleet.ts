@@ -151,6 +151,20 @@ export interface EvaluationReport {
   rocFpr: number[];
   rocTpr: number[];
   examples: PairExample[];
+  /** Absent where the set does not say who is on its images, and in reports of earlier releases. */
+  judged: JudgedPairs | undefined;
+}
+
+/**
+ * What the network made of each pair, in the order of the pairs. Whoever compares two networks takes the difference pair by
+ * pair, and checks first that the people are the same.
+ */
+export interface JudgedPairs {
+  /** Labels, in the held-out split, of the people on the first and on the second image of each pair. */
+  personA: number[];
+  personB: number[];
+  /** Bit i % 8 of byte i / 8, lowest first: pair i was judged rightly by the threshold of its fold. */
+  right: Buffer;
 }
 
 export interface PairExample {
@@ -2362,7 +2376,7 @@ export const Evaluation: MessageFns<Evaluation> = {
 };
 
 function createBaseEvaluationReport(): EvaluationReport {
-  return { evaluation: undefined, rocFpr: [], rocTpr: [], examples: [] };
+  return { evaluation: undefined, rocFpr: [], rocTpr: [], examples: [], judged: undefined };
 }
 
 export const EvaluationReport: MessageFns<EvaluationReport> = {
@@ -2386,6 +2400,9 @@ export const EvaluationReport: MessageFns<EvaluationReport> = {
     }
     for (const v of message.examples) {
       PairExample.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.judged !== undefined) {
+      JudgedPairs.encode(message.judged, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -2455,6 +2472,14 @@ export const EvaluationReport: MessageFns<EvaluationReport> = {
             message.examples.push(PairExample.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.judged = JudgedPairs.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2483,6 +2508,7 @@ export const EvaluationReport: MessageFns<EvaluationReport> = {
       examples: globalThis.Array.isArray(object?.examples)
         ? object.examples.map((e: any) => PairExample.fromJSON(e))
         : [],
+      judged: isSet(object.judged) ? JudgedPairs.fromJSON(object.judged) : undefined,
     };
   },
 
@@ -2500,6 +2526,9 @@ export const EvaluationReport: MessageFns<EvaluationReport> = {
     if (message.examples?.length) {
       obj.examples = message.examples.map((e) => PairExample.toJSON(e));
     }
+    if (message.judged !== undefined) {
+      obj.judged = JudgedPairs.toJSON(message.judged);
+    }
     return obj;
   },
 
@@ -2514,6 +2543,146 @@ export const EvaluationReport: MessageFns<EvaluationReport> = {
     message.rocFpr = object.rocFpr?.map((e) => e) || [];
     message.rocTpr = object.rocTpr?.map((e) => e) || [];
     message.examples = object.examples?.map((e) => PairExample.fromPartial(e)) || [];
+    message.judged = (object.judged !== undefined && object.judged !== null)
+      ? JudgedPairs.fromPartial(object.judged)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseJudgedPairs(): JudgedPairs {
+  return { personA: [], personB: [], right: Buffer.alloc(0) };
+}
+
+export const JudgedPairs: MessageFns<JudgedPairs> = {
+  encode(message: JudgedPairs, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.personA.length !== 0) {
+      writer.uint32(10).fork();
+      for (const v of message.personA) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.personB.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.personB) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.right.length !== 0) {
+      writer.uint32(26).bytes(message.right);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JudgedPairs {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJudgedPairs();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag === 8) {
+              message.personA.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 10) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.personA.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.personB.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.personB.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.right = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JudgedPairs {
+    return {
+      personA: globalThis.Array.isArray(object?.personA)
+        ? object.personA.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.person_a)
+        ? object.person_a.map((e: any) => globalThis.Number(e))
+        : [],
+      personB: globalThis.Array.isArray(object?.personB)
+        ? object.personB.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.person_b)
+        ? object.person_b.map((e: any) => globalThis.Number(e))
+        : [],
+      right: isSet(object.right) ? Buffer.from(bytesFromBase64(object.right)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: JudgedPairs): unknown {
+    const obj: any = {};
+    if (message.personA?.length) {
+      obj.personA = message.personA.map((e) => Math.round(e));
+    }
+    if (message.personB?.length) {
+      obj.personB = message.personB.map((e) => Math.round(e));
+    }
+    if (message.right.length !== 0) {
+      obj.right = base64FromBytes(message.right);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JudgedPairs>): JudgedPairs {
+    return JudgedPairs.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JudgedPairs>): JudgedPairs {
+    const message = createBaseJudgedPairs();
+    message.personA = object.personA?.map((e) => e) || [];
+    message.personB = object.personB?.map((e) => e) || [];
+    message.right = object.right ?? Buffer.alloc(0);
     return message;
   },
 };
