@@ -43,8 +43,8 @@ export function addDemoCommand(program: Command): void {
     .option('--report <file>', 'HTML report to write', join('out', 'demo-report.html'))
     .option(
       '--model <file>',
-      'exported winner to write; its extension chooses the format (export --help)',
-      join('out', 'demo-winner.safetensors'),
+      'exported network to write; its extension chooses the format (export --help)',
+      join('out', 'demo-network.safetensors'),
     )
     .option('--keep', "keep the fleet's folder (journal, checkpoints, logs)")
     .action(demo);
@@ -121,7 +121,7 @@ async function runPlan(
       signal,
       say: talk.say,
     });
-    print(`winner   ${model.file} (${winner.name}, ${formatBytes(model.bytes)})`);
+    print(`network  ${model.file} (${winner.name}, ${formatBytes(model.bytes)})`);
   }
   print(`report   ${await writeReport(client, planId, flags.report)}`);
   const [failure] = failuresOf(last, selection);

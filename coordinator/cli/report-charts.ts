@@ -29,6 +29,8 @@ const MARGIN = { left: 66, right: 24, top: 12, bottom: 44 };
 /** A chart with the page's whole width for itself. */
 const WIDE = 1000;
 const COLOURS = 8;
+/** Patterns of the style sheet; 0 is a whole line. */
+const DASHES = 4;
 
 /** `&`, `<` and quotes made harmless: names come from users' files. */
 export function escapeText(text: string): string {
@@ -51,7 +53,7 @@ export function lineChart(
     .curve(options.steps ? curveStepAfter : curveLinear)
     .digits(1);
   const drawn = series.map((one) => {
-    const colour = `c${one.colour % COLOURS}`;
+    const colour = strokeOf(one);
     const faint = options.smooth
       ? `<path class="line faint ${colour}" d="${path([...one.points]) ?? ''}"/>`
       : '';
@@ -73,6 +75,8 @@ export interface Dot {
   readonly chosen: boolean;
 }
 
+const LABELLED_MAX = 40;
+
 export function scatterChart(
   dots: readonly Dot[],
   options: ChartOptions & { readonly formatY?: FormatTick },
@@ -82,7 +86,10 @@ export function scatterChart(
   const drawn = dots.map(
     (dot) =>
       `<g class="dot ${dot.chosen ? 'c1 chosen' : 'c0'}"><circle cx="${fix(x(dot.x))}" cy="${fix(y(dot.y))}" r="${dot.chosen ? 8 : 5.5}"><title>${escapeText(dot.tip)}</title></circle>` +
-      `<text x="${fix(x(dot.x) + 11)}" y="${fix(y(dot.y) + 4)}">${escapeText(dot.label)}</text></g>`,
+      // Names that lie over each other cannot be read.
+      (dots.length <= LABELLED_MAX || dot.chosen
+        ? `<text x="${fix(x(dot.x) + 11)}" y="${fix(y(dot.y) + 4)}">${escapeText(dot.label)}</text></g>`
+        : '</g>'),
   );
   return frame(options, x, y, drawn.join(''), options.formatY);
 }
@@ -171,10 +178,15 @@ function rowChart(chart: {
   return svg(chart.width, bottom + 24, chart.title, ticks.join('') + chart.rows.join(''));
 }
 
+/** Classes of a series' line: its colour, and a pattern of dashes for eyes that do not tell the colours apart. */
+function strokeOf({ colour }: Series): string {
+  return `c${colour % COLOURS} d${colour % DASHES}`;
+}
+
 function legend(series: readonly Series[]): string {
   const keys = series.map(
     (one) =>
-      `<span class="key"><i class="swatch c${one.colour % COLOURS}"></i>${escapeText(one.name)}</span>`,
+      `<span class="key"><svg class="swatch" viewBox="0 0 34 8" aria-hidden="true"><path class="line ${strokeOf(one)}" d="M0,4H34"/></svg>${escapeText(one.name)}</span>`,
   );
   return `<div class="legend">${keys.join('')}</div>`;
 }
@@ -208,7 +220,7 @@ function frame(
 }
 
 function svg(width: number, height: number, title: string, inside: string): string {
-  return `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(title)}">${inside}</svg>`;
+  return `<svg${width > WIDTH ? ' class="wide"' : ''} viewBox="0 0 ${width} ${height}" role="img" aria-label="${escapeText(title)}">${inside}</svg>`;
 }
 
 function xScale(domain: Point, log = false): Scale {

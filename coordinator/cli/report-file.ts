@@ -1,7 +1,7 @@
 // Gathers what the report of a plan shows, through the public calls, and writes the page. How it looks is report-html.ts'.
 
 import { systemClock } from '../../core/clock.ts';
-import { FleetError, toFleetError } from '../../core/errors.ts';
+import { FleetError } from '../../core/errors.ts';
 import type { EvaluationReport, Run, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { say } from './output.ts';
@@ -17,7 +17,10 @@ export async function writeReport(client: FleetClient, planId: string, file: str
 }
 
 export async function gatherReport(client: FleetClient, planId: string): Promise<ReportData> {
-  const { plan, sweeps, trials, runs } = await gatherResults(client, { kind: 'plan', id: planId });
+  const { plan, sweeps, trials, runs, evaluations } = await gatherResults(client, {
+    kind: 'plan',
+    id: planId,
+  });
   if (plan === undefined)
     throw new FleetError(
       'notFound',
@@ -33,17 +36,18 @@ export async function gatherReport(client: FleetClient, planId: string): Promise
     sweep,
     trials,
     candidateRuns: candidates,
-    runs: await Promise.all(runs.map((run) => gatherRun(client, run))),
+    runs: await Promise.all(runs.map((run) => gatherRun(client, run, evaluations.get(run.id)))),
     generatedAtMs: systemClock.now(),
   };
 }
 
-async function gatherRun(client: FleetClient, run: Run): Promise<RunReport> {
+async function gatherRun(
+  client: FleetClient,
+  run: Run,
+  evaluation: EvaluationReport | undefined,
+): Promise<RunReport> {
   const history = await historyOf(client, run.id);
-  const [evaluation, { checkpoints }] = await Promise.all([
-    evaluationOf(client, run),
-    client.ask((service) => service.listCheckpoints, { runId: run.id }),
-  ]);
+  const { checkpoints } = await client.ask((service) => service.listCheckpoints, { runId: run.id });
   return { run, history, evaluation, checkpoints };
 }
 
@@ -57,16 +61,4 @@ function historyOf(client: FleetClient, runId: string): Promise<StepPoint[]> {
     },
     { say },
   );
-}
-
-/** A run that has not been verified yet has none, and the report says nothing about it. */
-async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationReport | undefined> {
-  if (run.evaluation === undefined) return undefined;
-  try {
-    return await client.ask((service) => service.getEvaluation, { runId: run.id });
-  } catch (caught) {
-    const error = toFleetError(caught);
-    if (error.code === 'notFound') return undefined;
-    throw error;
-  }
 }

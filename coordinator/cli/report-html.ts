@@ -10,6 +10,7 @@ import type {
   Sweep,
   Trial,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, formatTime } from './format.ts';
 import {
   barChart,
@@ -61,18 +62,30 @@ ${[header(data), candidates(data), training(data), verification(data), pairs(dat
 `;
 }
 
+/** Rows of a table or of the timeline; with thousands of candidates the page would be half a kilometre tall. */
+const ROWS_MAX = 100;
+
+const leftOut = (all: number, which: string): string =>
+  all <= ROWS_MAX ? '' : ` Shown are ${ROWS_MAX} of ${formatCount(all)} ${which}.`;
+
 function header({ plan, trials, runs, generatedAtMs }: ReportData): string {
   const winner = runs.find(({ run }) => run.id === plan.winnerRunId)?.run;
   const tiles: [string, string][] = [];
   if (winner?.evaluation) {
-    tiles.push([formatPercent(winner.evaluation.accuracy), `accuracy of ${winner.name}, the winner`]);
+    tiles.push([
+      formatPercent(winner.evaluation.accuracy),
+      `accuracy of ${winner.name}, the exported network`,
+    ]);
     if (Number.isFinite(winner.evaluation.accuracyUntrained))
       tiles.push([formatPercent(winner.evaluation.accuracyUntrained), 'the same network untrained']);
   }
   if (winner) tiles.push([formatCount(winner.parameters), 'parameters']);
   if (winner && winner.mflops > 0) tiles.push([formatNumber(winner.mflops, 1), 'MFLOPs an image']);
   if (trials.length > 0)
-    tiles.push([String(trials.filter((trial) => trial.state === 'done').length), 'candidates evaluated']);
+    tiles.push([
+      formatCount(trials.filter((trial) => trial.state === 'done').length),
+      'candidates evaluated',
+    ]);
   if (plan.endedAtMs > 0)
     tiles.push([formatSeconds((plan.endedAtMs - plan.createdAtMs) / 1000), 'from submit to end']);
   const state =
@@ -101,7 +114,7 @@ function candidates({ sweep, trials }: ReportData): string {
     },
   );
   const ranked = [...trials].sort((a, b) => order(b) - order(a) || a.number - b.number);
-  const rows = ranked.map((trial) => ({
+  const rows = ranked.slice(0, ROWS_MAX).map((trial) => ({
     chosen: trial.id === sweep.bestTrialId,
     cells: [
       `#${trial.number}`,
@@ -112,9 +125,9 @@ function candidates({ sweep, trials }: ReportData): string {
     ],
   }));
   return `<h2>Candidates</h2>
-<p class="soft">Each architecture was trained by the same short schedule and verified on identities it had never seen. The best one goes on.</p>
-<div class="two"><div class="card">${done.length > 0 ? chart : 'No candidate finished.'}</div>
-<div class="card">${htmlTable(['', 'accuracy', 'parameters', 'MFLOPs', 'normal cell'], [1, 2, 3], rows)}</div></div>`;
+<p class="soft">Each architecture was trained by the same short schedule and verified on identities it had never seen. The best one goes on.${leftOut(ranked.length, 'candidates, the best of them')}</p>
+<div class="two"><div class="card"${scrollable('Chart of the candidates')}>${done.length > 0 ? chart : 'No candidate finished.'}</div>
+<div class="card"${scrollable('Candidates')}>${htmlTable(['candidate', 'accuracy', 'parameters', 'MFLOPs', 'normal cell'], [1, 2, 3], rows)}</div></div>`;
 }
 
 const order = (trial: Trial): number =>
@@ -146,7 +159,7 @@ function training({ runs }: ReportData): string {
   });
   return `<h2>Training</h2>
 <p class="soft">Each point is one optimiser step over the whole batch, summed over the workers in a fixed order; the line is a moving mean.</p>
-<div class="two"><div class="card"><h3>ArcFace loss</h3>${arcface}</div>${distilled.length > 0 ? `<div class="card"><h3>Distillation loss</h3>${kd}</div>` : ''}</div>`;
+<div class="two"><div class="card"${scrollable('ArcFace loss')}><h3>ArcFace loss</h3>${arcface}</div>${distilled.length > 0 ? `<div class="card"${scrollable('Distillation loss')}><h3>Distillation loss</h3>${kd}</div>` : ''}</div>`;
 }
 
 /** Epochs trained at a step; from the run's own totals, since a step may straddle two epochs. */
@@ -173,7 +186,7 @@ function verification({ runs, plan }: ReportData): string {
       chosen: run.id === plan.winnerRunId,
       cells: [
         raw(
-          `${escapeText(run.name)}${run.id === plan.winnerRunId ? ' <span class="badge">winner</span>' : ''}`,
+          `${escapeText(run.name)}${run.id === plan.winnerRunId ? ' <span class="badge">exported</span>' : ''}`,
         ),
         learning(run),
         run.parameters > 0 ? formatCount(run.parameters) : '–',
@@ -211,8 +224,29 @@ function verification({ runs, plan }: ReportData): string {
   ];
   return `<h2>Verification</h2>
 <p class="soft">10-fold pair verification on identities that were kept out of all training: each fold is judged by the threshold that is best on the other nine.</p>
-<div class="card">${htmlTable(heads, [2, 3, 4, 5, 6, 7, 8], rows)}</div>
-<div class="two">${series.length > 0 ? `<div class="card"><h3>ROC</h3>${roc}</div>` : ''}<div class="card"><h3>Accuracy, and before training</h3>${accuracyBars(verified)}<p class="soft">Bars begin at one half, which is guessing; upright marks are the untrained networks.</p></div></div>`;
+<div class="card"${scrollable('Verification of the trained networks')}>${htmlTable(heads, [2, 3, 4, 5, 6, 7, 8], rows)}</div>
+${differences(runs, plan)}
+<div class="two">${series.length > 0 ? `<div class="card"${scrollable('ROC')}><h3>ROC</h3>${roc}</div>` : ''}<div class="card"${scrollable('Accuracy')}><h3>Accuracy, and before training</h3>${accuracyBars(verified)}<p class="soft">Bars begin at one half, which is guessing; upright marks are the untrained networks.</p></div></div>`;
+}
+
+/** What may be said about each two of them; nothing where their reports do not allow it. */
+function differences(runs: readonly RunReport[], plan: Plan): string {
+  const evaluations = new Map(
+    runs.flatMap(({ run, evaluation }) => (evaluation === undefined ? [] : [[run.id, evaluation] as const])),
+  );
+  const found = comparisonsOf(
+    runs.map(({ run }) => run),
+    evaluations,
+    plan.winnerRunId,
+  );
+  if (found.length === 0) return '';
+  const items = found.map(({ sentence }) => `<li>${escapeText(sentence)}</li>`);
+  return `<div class="card"><h3>Differences</h3><ul>${items.join('')}</ul><p class="soft">${escapeText(COMPARISON_NOTE)}</p></div>`;
+}
+
+/** Attributes of a box that may be wider than the screen: reached by the keyboard, and named for screen readers. */
+function scrollable(name: string): string {
+  return ` tabindex="0" role="region" aria-label="${escapeText(name)}"`;
 }
 
 function accuracyBars(verified: readonly RunReport[]): string {
@@ -243,19 +277,20 @@ function timeline(data: ReportData): string {
     tip: `${run.name}: ${run.kind}, ${run.state}, ${formatSeconds(secondsOf(run))}`,
   });
   const started = (run: Run) => run.startedAtMs > 0;
+  const candidates = data.candidateRuns.filter(started);
   const spans = [
-    ...data.candidateRuns.filter(started).map((run) => span(run, 7, [])),
+    ...candidates.slice(0, ROWS_MAX).map((run) => span(run, 7, [])),
     ...data.runs.flatMap(({ run, checkpoints }, i) => (started(run) ? [span(run, i, checkpoints)] : [])),
   ];
   if (spans.length === 0) return '';
   return `<h2>Who worked when</h2>
-<p class="soft">From the moment of submitting. Upright marks are stored checkpoints: a student that is distilled in many steps begins at its teacher's first one.</p>
-<div class="card">${spanChart(spans, { title: 'When each run trained' })}</div>`;
+<p class="soft">From the moment of submitting. Upright marks are stored checkpoints: a student that is distilled in many steps begins at its teacher's first one.${leftOut(candidates.length, 'candidates, the first of them')}</p>
+<div class="card"${scrollable('Who worked when')}>${spanChart(spans, { title: 'When each run trained' })}</div>`;
 }
 
 function source({ plan }: ReportData): string {
   if (plan.yaml === '') return '';
-  return `<h2>The plan</h2><div class="card"><details><summary>The text that was submitted</summary><pre>${escapeText(plan.yaml)}</pre></details></div>`;
+  return `<h2>The plan</h2><div class="card"><details><summary>The text that was submitted</summary><pre${scrollable('Text of the plan')}>${escapeText(plan.yaml)}</pre></details></div>`;
 }
 
 /** Text that is HTML already. */
@@ -270,7 +305,7 @@ function htmlTable(
   rows: readonly { chosen: boolean; cells: readonly (string | Raw)[] }[],
 ): string {
   const mark = (i: number) => (numeric.includes(i) ? ' class="n"' : '');
-  const head = heads.map((text, i) => `<th${mark(i)}>${escapeText(text)}</th>`).join('');
+  const head = heads.map((text, i) => `<th scope="col"${mark(i)}>${escapeText(text)}</th>`).join('');
   const body = rows.map(({ chosen, cells }) => {
     const tds = cells.map(
       (cell, i) => `<td${mark(i)}>${typeof cell === 'string' ? escapeText(cell) : cell.html}</td>`,

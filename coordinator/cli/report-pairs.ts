@@ -17,7 +17,8 @@ function card(pair: PairExample, full: number): string {
   const judgedSame = pair.distance < pair.threshold;
   const isRight = judgedSame === pair.same;
   const verdict = `${isRight ? '✓' : '✗'} judged ${judgedSame ? 'the same' : 'different'}`;
-  return `<div class="pair">${image(pair.pngA)}${image(pair.pngB)}
+  const who = pair.same ? 'one person' : 'two people';
+  return `<div class="pair">${image(pair.pngA, `first picture of ${who}`)}${image(pair.pngB, `second picture of ${who}`)}
 <div class="meter ${isRight ? 'right' : 'wrong'}"><i style="width:${share(pair.distance / full)}"></i><u style="left:${share(pair.threshold / full)}"></u></div>
 <span class="what">${pair.same ? 'Same person' : 'Different people'}</span> · <span class="${isRight ? 'right' : 'wrong'}">${verdict}</span> <span class="soft">(${formatNumber(pair.distance)} against ${formatNumber(pair.threshold)})</span></div>`;
 }
@@ -26,6 +27,6 @@ function share(fraction: number): string {
   return `${(Math.min(1, Math.max(0, fraction)) * 100).toFixed(1)}%`;
 }
 
-function image(png: Uint8Array): string {
-  return `<img alt="" src="data:image/png;base64,${Buffer.from(png).toString('base64')}">`;
+function image(png: Uint8Array, text: string): string {
+  return `<img alt="${text}"" src="data:image/png;base64,${Buffer.from(png).toString('base64')}">`;
 }

@@ -27,17 +27,19 @@ td { padding: 7px 14px 7px 0; border-bottom: 1px solid var(--rule); vertical-ali
 tr:last-child td { border-bottom: 0; }
 th.n, td.n { text-align: right; white-space: nowrap; }
 tr.chosen td { font-weight: 620; }
-.badge { display: inline-block; font-size: 12px; font-weight: 600; padding: 0 8px; border-radius: 99px; border: 1px solid currentColor; color: var(--c1); }
+.badge { display: inline-block; font-size: 12px; font-weight: 600; padding: 0 8px; border-radius: 99px; border: 1px solid var(--c1); color: var(--ink); }
 code { font: 11.5px/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; color: var(--soft); }
-svg { width: 100%; height: auto; display: block; }
+svg { width: 100%; min-width: 460px; height: auto; display: block; } svg.wide { min-width: 760px; }
+[tabindex]:focus-visible { outline: 2px solid var(--c0); outline-offset: 2px; }
 svg text { fill: var(--soft); font-size: 12px; font-family: inherit; }
 svg text.name { fill: var(--ink); }
 .grid { stroke: var(--rule); fill: none; } .axis { stroke: var(--soft); fill: none; } .guide { stroke: var(--soft); stroke-dasharray: 4 5; fill: none; }
 .line { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke: currentColor; } .faint { opacity: 0.22; stroke-width: 1.2; }
+.line.d1 { stroke-dasharray: 9 4; } .line.d2 { stroke-dasharray: 2.5 3.5; } .line.d3 { stroke-dasharray: 12 4 2.5 4; }
 .dot circle { fill: currentColor; fill-opacity: 0.85; stroke: var(--card); stroke-width: 1.5; } .dot text { fill: var(--soft); } .chosen text { fill: var(--ink); font-weight: 620; }
 .span { fill: currentColor; fill-opacity: 0.85; } .mark { stroke: var(--ink); stroke-width: 1.6; }
 .legend { display: flex; flex-wrap: wrap; gap: 4px 18px; padding: 6px 0 0 60px; color: var(--soft); font-size: 13px; }
-.swatch { display: inline-block; width: 14px; height: 4px; border-radius: 2px; background: currentColor; margin-right: 7px; vertical-align: middle; }
+.swatch { width: 34px; min-width: 0; height: 8px; display: inline-block; margin-right: 7px; vertical-align: middle; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(236px, 1fr)); gap: 14px; }
 .pair { background: var(--card); border: 1px solid var(--rule); border-radius: 12px; padding: 12px; font-size: 13px; }
 .pair img { width: calc(50% - 4px); aspect-ratio: 1; border-radius: 8px; image-rendering: auto; background: var(--rule); }

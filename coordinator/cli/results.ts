@@ -1,9 +1,11 @@
 // What came out of a plan, sweep or run, gathered through the public calls and laid out as tables: candidates, then
 // trained networks with their verification. Used by `submit --wait` and by the demo.
 
-import type { Plan, Run, Sweep, Trial } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { toFleetError } from '../../core/errors.ts';
+import type { EvaluationReport, Plan, Run, Sweep, Trial } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { evaluationColumns } from './columns.ts';
+import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, UNKNOWN } from './format.ts';
 import { table } from './output.ts';
 import type { Selection } from './watching.ts';
@@ -15,6 +17,8 @@ export interface Results {
   readonly trials: readonly Trial[];
   /** Teacher and students; the candidates' own runs are left to their trials. */
   readonly runs: readonly Run[];
+  /** Of those runs that were verified, by id. */
+  readonly evaluations: ReadonlyMap<string, EvaluationReport>;
 }
 
 export async function gatherResults(client: FleetClient, selection: Selection): Promise<Results> {
@@ -33,12 +37,38 @@ export async function gatherResults(client: FleetClient, selection: Selection): 
   const lists = await Promise.all(
     chosenSweeps.map(({ id }) => client.ask((service) => service.listTrials, { sweepId: id })),
   );
+  const trained = chosenRuns.filter((run) => run.sweepId === '');
   return {
     plan,
     sweeps: chosenSweeps,
     trials: lists.flatMap(({ trials }) => trials),
-    runs: chosenRuns.filter((run) => run.sweepId === ''),
+    runs: trained,
+    evaluations: await gatherEvaluations(client, trained),
   };
+}
+
+async function gatherEvaluations(
+  client: FleetClient,
+  runs: readonly Run[],
+): Promise<ReadonlyMap<string, EvaluationReport>> {
+  const found = new Map<string, EvaluationReport>();
+  for (const run of runs) {
+    const report = await evaluationOf(client, run);
+    if (report !== undefined) found.set(run.id, report);
+  }
+  return found;
+}
+
+/** A run that has not been verified yet has none. */
+async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationReport | undefined> {
+  if (run.evaluation === undefined) return undefined;
+  try {
+    return await client.ask((service) => service.getEvaluation, { runId: run.id });
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code === 'notFound') return undefined;
+    throw error;
+  }
 }
 
 /** Tables for a person; a result that is not there has no table. */
@@ -51,6 +81,8 @@ export function resultLines(results: Results): string[] {
       'Trained networks, verified on identities that none of them was trained on',
       runTable(results),
     );
+  const comparisons = comparisonsOf(results.runs, results.evaluations, results.plan?.winnerRunId ?? '');
+  if (comparisons.length > 0) lines.push('', ...comparisons.map(({ sentence }) => sentence), COMPARISON_NOTE);
   return lines;
 }
 
@@ -82,7 +114,7 @@ function runTable(results: Results): string {
     },
     ...evaluationColumns<Run>((run) => run.evaluation),
     { head: 'TOOK', align: 'right', cell: (run) => formatSeconds(secondsOf(run)) },
-    { head: '', cell: (run) => (results.plan?.winnerRunId === run.id ? 'winner' : '') },
+    { head: '', cell: (run) => (results.plan?.winnerRunId === run.id ? 'exported' : '') },
   ]);
 }
 

@@ -1,0 +1,58 @@
+// The report in a real browser: axe-core finds nothing to object to, on a desk, on a telephone, in light and in dark. Not
+// part of `npm test`, because a browser is in no package that set-up installs: `npm run test:browser` with chromium on PATH.
+
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import puppeteer, { type Browser } from 'puppeteer-core';
+import { reportHtml } from '../../coordinator/cli/report-html.ts';
+import { programSearch } from '../../core/config.ts';
+import { reportData } from '../unit/cli/report-data.ts';
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
+
+interface Violation {
+  readonly id: string;
+  readonly impact: string;
+  readonly nodes: readonly { readonly html: string; readonly failureSummary: string }[];
+}
+
+let browser: Browser;
+
+before(async () => {
+  const program = programSearch()
+    .path.flatMap((folder) =>
+      ['chromium', 'chromium-browser', 'google-chrome'].map((name) => join(folder, name)),
+    )
+    .find((path) => existsSync(path));
+  assert.ok(program, 'chromium is not on PATH; `apt-get install chromium` brings it');
+  browser = await puppeteer.launch({ executablePath: program, args: ['--no-sandbox'] });
+});
+
+after(() => browser?.close());
+
+for (const scheme of ['light', 'dark'] as const)
+  for (const width of [1280, 390])
+    test(`axe-core objects to nothing at ${width} px in ${scheme}`, async () => {
+      const page = await browser.newPage();
+      try {
+        await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+        await page.setViewport({ width, height: 900 });
+        await page.setContent(reportHtml(reportData()));
+        await page.addScriptTag({ path: AXE });
+        const violations = (await page.evaluate(
+          'axe.run({ resultTypes: ["violations"] }).then((found) => found.violations)',
+        )) as Violation[];
+        const said = violations.map(
+          ({ id, impact, nodes }) => `${id} (${impact}): ${nodes.map((node) => node.html).join(' | ')}`,
+        );
+        assert.deepEqual(said, []);
+        // A page that scrolls sideways as a whole hides its tables; only their boxes may.
+        const overflow = await page.evaluate('document.documentElement.scrollWidth - window.innerWidth');
+        assert.ok(Number(overflow) <= 0, `the page is ${overflow} px wider than the screen`);
+      } finally {
+        await page.close();
+      }
+    });
