@@ -1,12 +1,13 @@
 // `demo`: a fleet in a temporary folder, one plan submitted to it, what came out, and nothing left running. Everything it
 // shows goes through the plan's YAML and the calls that anybody may make; it knows nothing that a user could not do.
 
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { FleetError } from '../../core/errors.ts';
 import { onInterrupt, wholeNumber } from './context.ts';
+import { folderOverrides } from './demo-data.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes, formatSeconds } from './format.ts';
 import { outliveReader } from './lost-output.ts';
@@ -62,7 +63,7 @@ async function demo(flags: DemoFlags): Promise<void> {
       );
   await checkModelPlace(model);
   await checkFilePlace(flags.report);
-  const overrides = flags.data === undefined ? {} : { data: await folderData(flags.data) };
+  const overrides = flags.data === undefined ? {} : await folderOverrides(flags.data, flags.plan);
   const started = performance.now();
   const talk: Talk = { say };
   let fleet: RunningFleet | undefined;
@@ -126,29 +127,4 @@ async function runPlan(
   print(`report   ${await writeReport(client, planId, flags.report)}`);
   const [failure] = failuresOf(last, selection);
   if (failure !== undefined) throw new FleetError('aborted', failure);
-}
-
-/** People who are kept out of training, so that verification meets strangers: a quarter, and at least this many. */
-const HOLDOUT_MIN = 10;
-
-/** The plan's `data`, as YAML. */
-async function folderData(folder: string): Promise<string> {
-  const path = resolve(folder);
-  let entries: { isDirectory(): boolean }[];
-  try {
-    entries = await readdir(path, { withFileTypes: true });
-  } catch (caught) {
-    throw new FleetError(
-      'notFound',
-      `--data ${path} cannot be read (${(caught as Error).message}); name a folder that holds one folder of images for each person`,
-      { cause: caught },
-    );
-  }
-  const people = entries.filter((entry) => entry.isDirectory()).length;
-  if (people < HOLDOUT_MIN + 4)
-    throw new FleetError(
-      'invalidArgument',
-      `--data ${path} has ${people} folders; the demo needs at least ${HOLDOUT_MIN + 4}: ${HOLDOUT_MIN} people for verification and 4 to learn from`,
-    );
-  return JSON.stringify({ kind: 'folder', path, holdout: Math.max(HOLDOUT_MIN, Math.round(people / 4)) });
 }
