@@ -26,6 +26,7 @@ import { createReplayer, type Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { createFleetService } from './service.ts';
 import { openRuns, type State } from './state.ts';
+import { createSubmissionReader } from './submission-reader.ts';
 import { createSuspicionBoard, type SuspicionBoard } from './suspicion.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 import { sentenceOf } from './why.ts';
@@ -102,10 +103,13 @@ export async function startCoordinator(options: {
     links.expect(driver.state.workers);
     const verifier = createVerifier({ links, state: () => driver.state });
     const replayer = createReplayer({ links, state: () => driver.state });
+    const submissions = createSubmissionReader();
+    releases.push(submissions.close);
     const store = createArtefactStore({ connection, clock });
     const parts = { driver, journal, links, progress, suspicion, verifier, replayer, clock, log, observe };
     const fleetService = createFleetService({
       ...parts,
+      submissions,
       records: createRecords({ connection, store }),
       onSubmission: metrics.submission,
     });

@@ -21,6 +21,7 @@ import type { Records } from './records.ts';
 import type { Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { inOrder, type RunState } from './state.ts';
+import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
 import { lookup } from './table.ts';
 import type { Verifier } from './verifier.ts';
@@ -44,6 +45,7 @@ export interface ServiceParts {
   readonly records: Records;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
+  readonly submissions: SubmissionReader;
   readonly observe: () => Observed;
   readonly clock: Clock;
   /** A text was refused or taken. */
@@ -59,8 +61,8 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const context = () => viewContext(parts);
   return {
     submit: unary(
-      async (request) => {
-        const answer = await submit(parts, request);
+      async (request, call) => {
+        const answer = await submit(parts, request, goneSignal(call));
         parts.onSubmission('ok');
         return answer;
       },
@@ -131,9 +133,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
           `${runId} has no checkpoint${stage === 0 ? ' yet' : ` of stage ${stage}`}; it is ${run.state}`,
         );
       const request = { runId, stage: known.stage, specJson: canonicalJson(run.spec), setPath };
-      const gone = new AbortController();
-      call.on('cancelled', () => gone.abort());
-      return { report: await parts.verifier.verify(request, remainingMs(parts, call), gone.signal) };
+      return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
     }),
     getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
     export: streaming(({ runId, stage, format }) =>
@@ -156,8 +156,12 @@ function viewContext(parts: ServiceParts): ViewContext {
 async function submit(
   parts: ServiceParts,
   request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
+  signal: AbortSignal,
 ) {
-  const documents = await checkSubmission(request, parts.driver.state);
+  const documents = await checkSubmission(request, () => parts.driver.state, {
+    reader: parts.submissions,
+    signal,
+  });
   if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [] };
   const { planIds, sweepIds, runIds } = answered(
     await parts.driver.submit({ kind: 'submit', documents }),
@@ -232,16 +236,26 @@ function unary<Request, Response>(
   };
 }
 
+/** Aborted when the caller has gone or its deadline has passed. */
+function goneSignal(call: {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+}) {
+  const gone = new AbortController();
+  if (call.cancelled) gone.abort();
+  call.on('cancelled', () => gone.abort());
+  return gone.signal;
+}
+
 function streaming<Request, Response>(
   handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
 ) {
   return (call: ServerWritableStream<Request, Response>): void => {
-    const gone = new AbortController();
-    call.on('cancelled', () => gone.abort());
-    (async () => writeAll(call, handle(call.request, gone.signal)))().then(
+    const gone = goneSignal(call);
+    (async () => writeAll(call, handle(call.request, gone)))().then(
       () => call.end(),
       (caught) => {
-        if (!gone.signal.aborted) call.emit('error', toStatus(caught));
+        if (!gone.aborted) call.emit('error', toStatus(caught));
       },
     );
   };

@@ -3,6 +3,7 @@
 // and within constraints is nn's. The validated values travel as canonical JSON and name a run's result completely.
 
 import { z } from 'zod';
+import { foundText } from './printable.ts';
 
 const seed = z.int().min(0).max(0xffff_ffff);
 const name = z
@@ -28,7 +29,7 @@ export type Op = (typeof OPS)[number];
 const edge = z.tuple([
   z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]], {
     error: (issue) =>
-      `unknown op ${JSON.stringify(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}`,
+      `unknown op ${foundText(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}`,
   }),
   z.int().min(0),
 ]);
@@ -65,6 +66,10 @@ export type Genotype = z.infer<typeof genotypeSchema>;
 const evenChannels = z.int().min(2).max(512).multipleOf(2);
 const embedding = z.int().min(2).max(1024);
 
+/** Far beyond any network that was published; more is a slip, and building it would take the machine's memory. */
+const blocks = z.int().min(1).max(1000);
+const width = z.int().min(1).max(8192);
+
 export const pocketnetSchema = z.strictObject({
   kind: z.literal('pocketnet'),
   /** Working channels C of the first cells; doubles at each reduction; a cell outputs 4C. */
@@ -78,13 +83,11 @@ export const pocketnetSchema = z.strictObject({
 export const iresnetSchema = z.strictObject({
   kind: z.literal('iresnet'),
   /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
-  blocks: z.tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)]),
+  blocks: z.tuple([blocks, blocks, blocks, blocks]),
   /** Channels of the four stages. */
-  widths: z
-    .tuple([z.int().min(1), z.int().min(1), z.int().min(1), z.int().min(1)])
-    .default([64, 128, 256, 512]),
+  widths: z.tuple([width, width, width, width]).default([64, 128, 256, 512]),
   /** Channels of the first convolution; the original has 64. */
-  stem: z.int().min(1).default(64),
+  stem: width.default(64),
   embedding: embedding.default(128),
 });
 export const mobilefacenetSchema = z.strictObject({
@@ -100,6 +103,8 @@ export type NetworkSpec = z.infer<typeof networkSchema>;
 export type PocketnetSpec = z.infer<typeof pocketnetSchema>;
 export type IresnetSpec = z.infer<typeof iresnetSchema>;
 
+/** The longest path that Linux takes. */
+const dataPath = z.string().min(1).max(4096);
 const holdout = z.int().min(2).describe('identities kept out of training, for verification');
 export const dataSchema = z.discriminatedUnion('kind', [
   z.strictObject({
@@ -113,12 +118,12 @@ export const dataSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('folder'),
-    path: z.string().min(1).describe('one folder an identity, PGM, PNG or JPEG images'),
+    path: dataPath.describe('one folder an identity, PGM, PNG or JPEG images'),
     holdout,
   }),
   z.strictObject({
     kind: z.literal('recordio'),
-    path: z.string().min(1).describe('folder with train.rec and train.idx'),
+    path: dataPath.describe('folder with train.rec and train.idx'),
     holdout,
   }),
 ]);
@@ -158,7 +163,7 @@ export const syncSchema = z.discriminatedUnion(
   {
     error: (issue) =>
       issue.code === 'invalid_union'
-        ? `unknown sync ${JSON.stringify((issue.input as { kind?: unknown } | undefined)?.kind)}; one of every-step, outer`
+        ? `unknown sync ${foundText((issue.input as { kind?: unknown } | undefined)?.kind)}; one of every-step, outer`
         : undefined,
   },
 );
@@ -184,7 +189,7 @@ export const trainingSchema = z
      */
     head: z
       .enum(['graph', 'sharded'], {
-        error: (issue) => `unknown head ${JSON.stringify(issue.input)}; one of graph, sharded`,
+        error: (issue) => `unknown head ${foundText(issue.input)}; one of graph, sharded`,
       })
       .default('graph'),
     /**
@@ -263,7 +268,7 @@ const workers = z
 
 export const distillationSchema = z.strictObject({
   /** Name of the teacher run of the same document, or id of a run of the fleet. */
-  teacher: z.string().min(1),
+  teacher: z.string().min(1).max(200),
   /** multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only. */
   schedule: z.enum(['multi-step', 'single-step']).default('multi-step'),
   /** Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse. */

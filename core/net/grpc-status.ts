@@ -7,13 +7,20 @@ import { CODES, FleetError, toFleetError } from '../errors.ts';
 /** Metadata entry that carries an error's `details` as JSON, so that a program on the other side gets data, not text. */
 const DETAILS_KEY = 'pocketfleet-details-bin';
 
+/** Both travel as headers, of which HTTP/2 takes 16 KiB by default; a longer list would replace the sentence by a broken call. */
+const MESSAGE_CHARS_MAX = 4000;
+const DETAILS_CHARS_MAX = 4000;
+
 /** The status that a server sends for a failure; anything caught is brought into the error family first. */
 export function toStatus(caught: unknown): Partial<StatusObject> & { code: number; details: string } {
   const error = toFleetError(caught);
   const metadata = new Metadata();
-  if (Object.keys(error.details).length > 0)
-    metadata.set(DETAILS_KEY, Buffer.from(JSON.stringify(error.details)));
-  return { code: CODES[error.code], details: error.message, metadata };
+  const details = JSON.stringify(error.details);
+  if (details !== '{}' && details.length <= DETAILS_CHARS_MAX)
+    metadata.set(DETAILS_KEY, Buffer.from(details));
+  const whole = error.message.length <= MESSAGE_CHARS_MAX;
+  const message = whole ? error.message : `${error.message.slice(0, MESSAGE_CHARS_MAX)}…`;
+  return { code: CODES[error.code], details: message, metadata };
 }
 
 /** What a client caught, in the family, with the server's own sentence and without grpc-js' "3 INVALID_ARGUMENT:" before it. */

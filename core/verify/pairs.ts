@@ -21,14 +21,22 @@ export function pairsPossible(labels: ArrayLike<number>): { genuine: number; imp
   return { genuine, impostor: (labels.length * (labels.length - 1)) / 2 - genuine };
 }
 
+/** Ten folds of as many genuine as impostor pairs each; the least number of pairs, and what every number is a multiple of. */
+export const PAIRS_STEP = 20;
+
 /** Throws when fewer than `pairs` / 2 different pairs of either sort exist. */
 export function assertPairsPossible(labels: ArrayLike<number>, pairs: number): void {
   const possible = pairsPossible(labels);
+  const most = Math.floor((2 * Math.min(possible.genuine, possible.impostor)) / PAIRS_STEP) * PAIRS_STEP;
+  const advice =
+    most >= PAIRS_STEP
+      ? `ask for at most ${most} or hold out more identities`
+      : `that is too few for the least number of pairs, ${PAIRS_STEP}; hold out more identities, or have more images of each`;
   for (const sort of ['genuine', 'impostor'] as const)
     if (possible[sort] < pairs / 2)
       throw new FleetError(
         'invalidArgument',
-        `verification.pairs: ${pairs} pairs need ${pairs / 2} different ${sort} ones, but the ${labels.length} held-out images allow ${possible[sort]}; ask for at most ${2 * Math.min(possible.genuine, possible.impostor)} or hold out more identities`,
+        `verification.pairs: ${pairs} pairs need ${pairs / 2} different ${sort} ones, but the ${labels.length} held-out images allow ${possible[sort]}; ${advice}`,
         { details: { field: 'verification.pairs', possible } },
       );
 }

@@ -5,12 +5,15 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { initialState } from '../../../coordinator/state.ts';
 import { step } from '../../../coordinator/step.ts';
+import { createSubmissionReader } from '../../../coordinator/submission-reader.ts';
 import { checkSubmission } from '../../../coordinator/submit.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { teacher } from '../../sim/specs.ts';
 import { FACTS } from '../../sim/world.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-submit-'));
+const reader = createSubmissionReader();
+after(() => reader.close());
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const RUN = `
@@ -23,7 +26,7 @@ verification: { pairs: 40 }
 `;
 
 function check(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
-  return checkSubmission({ yaml, baseDir: folder, overrides }, state);
+  return checkSubmission({ yaml, baseDir: folder, overrides }, () => state, { reader });
 }
 
 async function refusal(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
@@ -76,7 +79,7 @@ test('relative data paths start from the folder of the request, and without one 
     join(folder, name),
   );
   await assert.rejects(
-    checkSubmission({ yaml: RUN, baseDir: '', overrides: folderData(name) }, initialState),
+    checkSubmission({ yaml: RUN, baseDir: '', overrides: folderData(name) }, () => initialState, { reader }),
     /data\.path: "good" is relative, and the request names no folder to start from/,
   );
 });
@@ -134,7 +137,7 @@ const REFUSALS: readonly (readonly [string, Record<string, string>, RegExp])[] =
   [
     'more pairs than the held-out images allow',
     { verification: '{ pairs: 600 }' },
-    /^verification\.pairs: 600 pairs need 300 different genuine ones, but the 32 held-out images allow 112; ask for at most 224/,
+    /^verification\.pairs: 600 pairs need 300 different genuine ones, but the 32 held-out images allow 112; ask for at most 220/,
   ],
   [
     'an unknown head',
@@ -227,7 +230,7 @@ students:
   );
   assert.match(
     await refusal(plan, { ...wide, 'teacher.verification.pairs': '600' }),
-    /^teacher\.verification\.pairs: 600 pairs need 300 different genuine ones.*at most 224/,
+    /^teacher\.verification\.pairs: 600 pairs need 300 different genuine ones.*at most 220/,
   );
 });
 

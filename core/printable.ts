@@ -1,0 +1,53 @@
+// Text of strangers made safe to show: what a terminal, a log reader or a browser would obey instead of print becomes visible as an
+// escape, so that a line stays a line and no text changes the look or the order of what is around it. Decides which characters
+// those are. Whoever shows text calls it; stored and sent text keeps its characters.
+
+/**
+ * C0 and C1 controls and DEL, line and paragraph separators, bidirectional controls (they reorder what follows), zero-width and
+ * other invisible format characters, tags and lone surrogates.
+ */
+const UNSEEN =
+  /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\p{Cs}/gu;
+
+/** One line of visible characters: `\n` is shown as `\n`, an escape as `\u001b`. */
+export function printable(text: string): string {
+  return text.replace(UNSEEN, escapeOf);
+}
+
+/** As printable, but line ends stay: for text of our own with a stranger's parts in it, which have been made printable before. */
+export function printableLines(text: string): string {
+  return text.replace(UNSEEN, (found) => (found === '\n' ? found : escapeOf(found)));
+}
+
+/** At most `most` characters of a line, the rest replaced by an ellipsis: enough to recognise a text, never all of a file. */
+export function excerpt(text: string, most = 80): string {
+  const start = text.slice(0, most + 1);
+  return printable(start.length > most ? `${start.slice(0, most - 1)}…` : start);
+}
+
+/** A value as it may stand in a sentence: texts in quotes, shortened; lists and mappings by their size. */
+export function foundText(value: unknown): string {
+  switch (typeof value) {
+    case 'string':
+      return `"${excerpt(value, 60).replaceAll('"', '\\"')}"`;
+    case 'undefined':
+      return 'nothing';
+    case 'object': {
+      if (value === null) return 'nothing';
+      if (Array.isArray(value)) return `a list of ${value.length}`;
+      return 'a mapping';
+    }
+    default:
+      return excerpt(String(value), 60);
+  }
+}
+
+const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+function escapeOf(found: string): string {
+  const point = found.codePointAt(0)!;
+  return (
+    SHORT[found] ??
+    (point > 0xffff ? `\\u{${point.toString(16)}}` : `\\u${point.toString(16).padStart(4, '0')}`)
+  );
+}
