@@ -7,6 +7,7 @@ import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import type { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
+import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import { isAbsent } from '../core/net/presence.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
@@ -17,7 +18,7 @@ import type { Effect } from './inputs.ts';
 import { openJournal } from './journal.ts';
 import { createLinks, type Links } from './links.ts';
 import { REDIAL_GRACE_MS } from './membership.ts';
-import { createMetrics, serveMetrics } from './metrics.ts';
+import { createMetrics } from './metrics.ts';
 import type { Observed } from './observed.ts';
 import type { PodWatch } from './pods.ts';
 import { createProgressBoard } from './progress.ts';
@@ -135,7 +136,7 @@ export async function startCoordinator(options: {
     const http = await serveMetrics({
       listen: config.metricsListen,
       registry: metrics.registry,
-      healthy: () => broker.connected,
+      probes: { '/healthz': () => (broker.connected ? undefined : 'the broker is away') },
     });
     let pods: PodWatch | undefined;
     const beat = startTicking({
@@ -198,7 +199,8 @@ function followBroker(options: {
   const { connection, broker, server, log } = options;
   const set = (connected: boolean) => {
     broker.connected = connected;
-    for (const service of ['', 'readiness']) server.setHealth(service, connected);
+    server.setReady(connected);
+    server.setHealth('readiness', connected);
   };
   set(true);
   const follow = async () => {

@@ -1,10 +1,8 @@
-// The coordinator's metrics: one registry, the names of the metric catalogue, and the HTTP server of /metrics and /healthz.
+// The coordinator's metrics: one registry and the names of the metric catalogue.
 // Counters follow the events as they happen; gauges read the state when they are scraped. Labels are few: no run and no
 // trial is a label here, a worker may be one.
 
-import { createServer } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { FleetError } from '../core/errors.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './events.ts';
@@ -255,46 +253,4 @@ function waitingKind(reason: string): string {
   if (reason.includes('its teacher')) return 'teacher_not_started';
   if (reason.includes('device class')) return 'model_mismatch';
   return 'insufficient_workers';
-}
-
-/** Serves /metrics and /healthz; close it with `close()`. */
-export async function serveMetrics(options: {
-  listen: string;
-  registry: Registry;
-  healthy: () => boolean;
-}): Promise<{ endpoint: string; close(): Promise<void> }> {
-  const at = options.listen.lastIndexOf(':');
-  const host = options.listen.slice(0, at);
-  const server = createServer((request, response) => {
-    if (request.url === '/healthz') {
-      const healthy = options.healthy();
-      response.writeHead(healthy ? 200 : 503, { 'content-type': 'text/plain' });
-      response.end(healthy ? 'ok\n' : 'not leading or not connected\n');
-    } else if (request.url === '/metrics') {
-      options.registry.metrics().then(
-        (text) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(text),
-        (caught) => response.writeHead(500).end(String(caught)),
-      );
-    } else response.writeHead(404).end('/metrics and /healthz are here\n');
-  });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) =>
-      reject(
-        new FleetError('failedPrecondition', `cannot listen on ${options.listen}: ${cause.message}`, {
-          cause,
-        }),
-      ),
-    );
-    server.listen(Number(options.listen.slice(at + 1)), host, resolve);
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  return {
-    endpoint: `${host}:${port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }

@@ -7,9 +7,19 @@ import { delimiter, join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
+import { refusalOfAddress } from './host-port.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
-const hostPort = z.string().regex(/^[^\s:]+:\d{1,5}$/, 'host:port');
+/** Where to listen: port 0 takes a free one. */
+const listenAddress = z.string().superRefine((text, context) => {
+  const refusal = refusalOfAddress(text, 0);
+  if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
+});
+/** Where somebody else listens. */
+const address = z.string().superRefine((text, context) => {
+  const refusal = refusalOfAddress(text, 1);
+  if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
+});
 
 /** How a program reaches the broker; the address itself has another default in each. */
 const brokerFields = {
@@ -56,8 +66,8 @@ export const coordinatorConfigSchema = z.strictObject({
     .regex(/^[a-z0-9-]{1,40}$/)
     .default('local')
     .describe('name of the fleet'),
-  listen: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
-  metricsListen: hostPort.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
+  listen: listenAddress.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
+  metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
   natsUrl: z
     .string()
     .default('nats://127.0.0.1:4222')
@@ -105,11 +115,11 @@ export const workerConfigSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
     .describe('name of the worker, unique in the fleet, the same over restarts'),
-  coordinator: hostPort.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
+  coordinator: address.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
   natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),
   ...brokerFields,
   token: secret('bearer token for the coordinator'),
-  metricsListen: hostPort
+  metricsListen: listenAddress
     .default('127.0.0.1:0')
     .describe('HTTP endpoint of /metrics; port 0 takes a free one'),
   slots: z.coerce

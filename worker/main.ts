@@ -21,6 +21,7 @@ import {
 import { createDeferred } from '../core/deferred.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
+import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import { outliveListeners } from '../core/standard-streams.ts';
@@ -31,7 +32,7 @@ import { createCompute } from './compute/client.ts';
 import { createDatasets } from './datasets.ts';
 import { describeDevice, KERNEL_VARIABLES, nativeEnvironment } from './device.ts';
 import { createRecords } from './history.ts';
-import { createMetrics, serveMetrics, type WorkerMetrics } from './metrics.ts';
+import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import type { Broker } from './services.ts';
 
 /** Decoding threads of each open data set; drawing a face takes a tenth of what its training step takes. */
@@ -80,7 +81,11 @@ async function main(): Promise<void> {
   const server = await serveMetrics({
     listen: config.metricsListen,
     registry: metrics.registry,
-    healthy: () => computeLives,
+    probes: {
+      '/healthz': () => (computeLives ? undefined : 'the compute thread has ended'),
+      '/readyz': () =>
+        agent?.attached() ? undefined : `not attached to the coordinator at ${config.coordinator}`,
+    },
   });
   releases.push(() => server.close());
 

@@ -1,11 +1,8 @@
-// Metrics of a worker and the HTTP server that shows them. Decides names, labels and buckets (one place, so that
+// Metrics of a worker. Decides names, labels and buckets (one place, so that
 // dashboards and tests can be checked against it); who measures what is said beside each use. A run is a label only while
 // the worker holds it.
 
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { toFleetError } from '../core/errors.ts';
 
 const geometric = (first: number, factor: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => first * factor ** i);
@@ -183,49 +180,4 @@ function collected(registers: Registry[], sources: MetricsSources): void {
 function removeRun(metric: Counter<string> | Gauge<string> | Histogram<string>, runId: string): void {
   const { hashMap } = metric as unknown as { hashMap: Record<string, { labels: Record<string, string> }> };
   for (const { labels } of Object.values(hashMap)) if (labels.run === runId) metric.remove(labels);
-}
-
-export interface MetricsServer {
-  /** host:port really listened on. */
-  readonly endpoint: string;
-  close(): Promise<void>;
-}
-
-/** GET /metrics and GET /healthz; healthy while the process runs and its compute thread lives. */
-export async function serveMetrics(options: {
-  readonly listen: string;
-  readonly registry: Registry;
-  readonly healthy: () => boolean;
-}): Promise<MetricsServer> {
-  const at = options.listen.lastIndexOf(':');
-  const host = options.listen.slice(0, at);
-  const server = createServer((request, response) => {
-    const path = request.url?.split('?')[0];
-    if (path === '/healthz') {
-      const healthy = options.healthy();
-      response.writeHead(healthy ? 200 : 503).end(healthy ? 'ok\n' : 'the compute thread has ended\n');
-    } else if (path === '/metrics') {
-      options.registry.metrics().then(
-        (text) => response.writeHead(200, { 'content-type': options.registry.contentType }).end(text),
-        (error: unknown) => response.writeHead(500).end(`${toFleetError(error).message}\n`),
-      );
-    } else response.writeHead(404).end('try /metrics or /healthz\n');
-  });
-  await listen(server, Number(options.listen.slice(at + 1)), host);
-  const address = server.address() as AddressInfo;
-  return {
-    endpoint: `${host}:${address.port}`,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
-}
-
-function listen(server: Server, port: number, host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error) => reject(toFleetError(error, `metrics server on ${host}:${port}`)));
-    server.listen(port, host, () => resolve());
-  });
 }

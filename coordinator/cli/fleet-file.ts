@@ -5,6 +5,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, write
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
+import { refusalOfAddress } from '../../core/host-port.ts';
 import type { Address } from './client.ts';
 import { temporaryBeside } from './output-file.ts';
 
@@ -70,8 +71,11 @@ export interface Location {
 }
 
 export function locateFleet(location: Location): Address {
-  if (location.coordinator !== undefined)
+  if (location.coordinator !== undefined) {
+    const refusal = refusalOfAddress(location.coordinator, 1);
+    if (refusal !== undefined) throw new FleetError('invalidArgument', `--coordinator: ${refusal}`);
     return { coordinator: location.coordinator, token: location.token ?? '' };
+  }
   const file = readFleetFile(location.dir);
   if (file === undefined)
     throw new FleetError(

@@ -42,7 +42,7 @@ export function serversOf(url: string): readonly Server[] {
     if (parsed === undefined || !/^(nats|tls):$/.test(parsed.protocol) || parsed.hostname === '')
       throw new FleetError(
         'invalidArgument',
-        `${JSON.stringify(text.replace(/\/\/.*@/, '//'))} is no broker address; write nats://host:port or tls://host:port`,
+        `${JSON.stringify(text.replace(/\/\/.*@/, '//'))} is no broker address; write nats://host:port or tls://host:port, an IPv6 address in brackets`,
       );
     if (parsed.username !== '' || parsed.password !== '')
       throw new FleetError(

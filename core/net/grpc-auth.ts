@@ -5,7 +5,8 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { InterceptingCall, type Interceptor, type Metadata } from '@grpc/grpc-js';
 import { FleetError } from '../errors.ts';
 
-const HEALTH_PREFIX = '/grpc.health.v1.Health/';
+/** Everybody may call it: a kubelet has no token. */
+export const HEALTH_PREFIX = '/grpc.health.v1.Health/';
 
 /** Adds `authorization: Bearer TOKEN` to each call of a client; an interceptor, since grpc-js refuses call credentials without TLS. */
 export function bearerInterceptor(token: string): Interceptor {
@@ -25,14 +26,19 @@ export function refusalOf(options: {
   metadata: Metadata;
 }): FleetError | undefined {
   if (options.token === '' || options.path.startsWith(HEALTH_PREFIX)) return undefined;
-  const given = options.metadata.get('authorization')[0];
-  if (given === undefined)
+  if (options.metadata.get('authorization')[0] === undefined)
     return new FleetError(
       'unauthenticated',
       'this fleet needs a token: send the metadata `authorization: Bearer TOKEN`',
     );
-  if (equalInConstantTime(given.toString(), `Bearer ${options.token}`)) return undefined;
+  if (isAuthentic(options.token, options.metadata)) return undefined;
   return new FleetError('unauthenticated', 'the token is not the one of this fleet');
+}
+
+/** Whether the metadata carry the token. */
+export function isAuthentic(token: string, metadata: Metadata): boolean {
+  const given = metadata.get('authorization')[0];
+  return given !== undefined && equalInConstantTime(given.toString(), `Bearer ${token}`);
 }
 
 /** Compares digests, so that neither the length nor the first differing byte shows in the time taken. */

@@ -1,4 +1,4 @@
-// A gRPC server with what every one of ours has: the token check, an observer of calls for metrics, the health service
+// A gRPC server with what every one of ours has: the token check, limits, an observer of calls for metrics, the health service
 // and reflection. Leaves the services themselves to whoever adds them, and the metrics' names to the observer.
 
 import { fileURLToPath } from 'node:url';
@@ -13,11 +13,12 @@ import {
 } from '@grpc/grpc-js';
 import { load } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, type ServingStatus } from 'grpc-health-check';
-import { FleetError } from '../errors.ts';
+import { HealthImplementation, protoPath as healthProtoPath, type ServingStatus } from 'grpc-health-check';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
+import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
 import { toStatus } from './grpc-status.ts';
+import { listenOn } from './listening.ts';
 
 /** What the metrics see of a call; the type is one of gRPC's four. */
 export interface CallObserver {
@@ -33,8 +34,10 @@ export interface CallLabels {
 export interface GrpcServer {
   /** host:port that it listens on, with the port that was taken when 0 was asked for. */
   readonly endpoint: string;
-  /** Probes' answers; a service that was never set is unknown. */
-  setHealth(service: string, serving: boolean): void;
+  /** The answer for a name of `healthOf`. */
+  setHealth(name: string, serving: boolean): void;
+  /** The answer for the server as a whole, the empty name, and for each of its services by its full name. */
+  setReady(serving: boolean): void;
   /** Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try again. */
   close(graceMs: number): Promise<void>;
 }
@@ -51,43 +54,53 @@ export async function startGrpcServer(options: {
   listen: string;
   token: string;
   services: readonly { definition: ServiceDefinition; implementation: UntypedServiceImplementation }[];
-  /** Services that `grpc.health.v1` answers for, besides the empty name. */
+  /** Names that `grpc.health.v1` answers for, besides the empty one and those of the services. */
   healthOf: readonly string[];
   observer?: CallObserver;
+  limits?: GrpcLimits;
 }): Promise<GrpcServer> {
+  const { limits = GRPC_LIMITS } = options;
   const interceptors: ServerInterceptor[] = [];
   if (options.observer) interceptors.push(observing(options.observer));
   interceptors.push(authenticating(options.token));
   const drain = createDrain('the server is stopping');
   interceptors.push(drain.interceptor);
-  const server = new Server({ interceptors, ...KEEPALIVE });
+  const names = [
+    '',
+    ...options.healthOf,
+    ...options.services.flatMap(({ definition }) => namesOf(definition)),
+  ];
+  interceptors.push(
+    boundingHealth({ token: options.token, limits, isKnown: (name) => names.includes(name) }),
+  );
+  const server = new Server({
+    interceptors,
+    ...KEEPALIVE,
+    'grpc.max_concurrent_streams': limits.callsPerConnectionMax,
+  });
   for (const { definition, implementation } of options.services)
     server.addService(definition, implementation);
   const health = new HealthImplementation(
-    Object.fromEntries(['', ...options.healthOf].map((name) => [name, 'NOT_SERVING' as ServingStatus])),
+    Object.fromEntries(names.map((name) => [name, 'NOT_SERVING' as ServingStatus])),
   );
   health.addToServer(server);
   (await reflection()).addToServer(server);
-  const port = await bind(server, options.listen);
+  const gate = createGate(server.createConnectionInjector(ServerCredentials.createInsecure()), limits);
+  const endpoint = await listenOn(gate.server, options.listen);
   return {
-    endpoint: `${options.listen.slice(0, options.listen.lastIndexOf(':'))}:${port}`,
+    endpoint,
     setHealth: (service, serving) => health.setStatus(service, serving ? 'SERVING' : 'NOT_SERVING'),
-    close: (graceMs) => shutDown(server, drain, graceMs),
+    setReady(serving) {
+      for (const name of names)
+        if (!options.healthOf.includes(name)) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
+    },
+    async close(graceMs) {
+      const closed = new Promise((resolve) => gate.server.close(resolve));
+      gate.close();
+      await shutDown(server, drain, graceMs);
+      await closed;
+    },
   };
-}
-
-function bind(server: Server, listen: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
-      if (error)
-        reject(
-          new FleetError('failedPrecondition', `cannot listen on ${listen}: ${error.message}`, {
-            cause: error,
-          }),
-        );
-      else resolve(port);
-    });
-  });
 }
 
 /** For the last statuses to reach callers that read. */
@@ -110,13 +123,18 @@ function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> 
   });
 }
 
-/** The proto files of the repository are what reflection serves: the contract itself, with its comments' names. */
+/** Full names of services, as a path of a method begins. */
+function namesOf(definition: ServiceDefinition): string[] {
+  return [...new Set(Object.values(definition).map(({ path }) => path.split('/')[1]!))];
+}
+
+/** The proto files of the repository are what reflection serves, the contract itself with its comments' names, and the health service's. */
 async function reflection(): Promise<ReflectionService> {
   const root = fileURLToPath(new URL('../../proto', import.meta.url));
-  const description = await load(['pocketfleet/v1/fleet.proto', 'pocketfleet/v1/worker.proto'], {
-    includeDirs: [root],
-    keepCase: true,
-  });
+  const description = await load(
+    ['pocketfleet/v1/fleet.proto', 'pocketfleet/v1/worker.proto', healthProtoPath],
+    { includeDirs: [root], keepCase: true },
+  );
   return new ReflectionService(description);
 }
 

@@ -122,10 +122,14 @@ test('a call without the token is refused, a health check needs none, and reflec
   const { workers } = await unary(fixture.client, fixture.client.listWorkers, {});
   assert.ok(workers.every((worker) => worker.id !== 'x'));
   assert.deepEqual(
-    await healthOf(fixture.endpoint, ['', 'startup', 'readiness', 'liveness']),
-    Array(4).fill('SERVING'),
+    await healthOf(fixture.endpoint, [
+      ...['', 'startup', 'readiness', 'liveness'],
+      ...['pocketfleet.v1.FleetService', 'pocketfleet.v1.WorkerService'],
+    ]),
+    Array(6).fill('SERVING'),
   );
   assert.deepEqual(await reflectedServices(fixture.endpoint, TOKEN), [
+    'grpc.health.v1.Health',
     'pocketfleet.v1.FleetService',
     'pocketfleet.v1.WorkerService',
   ]);

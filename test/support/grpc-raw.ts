@@ -4,10 +4,12 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   type Client,
+  type ClientReadableStream,
   credentials,
   Metadata,
   makeClientConstructor,
   type ServiceDefinition,
+  type ServiceError,
 } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
@@ -23,6 +25,39 @@ function clientOf(options: { file: string; service: string; endpoint: string }):
 function packageFile(name: string, path: string): string {
   // The entry of both packages is build/src/NAME.js.
   return join(dirname(fileURLToPath(import.meta.resolve(name))), path);
+}
+
+/** A stream of grpc.health.v1 as a stranger opens it. */
+export interface HealthWatch {
+  /** The first status, or the code with which the stream was refused. */
+  readonly first: Promise<string | number>;
+  close(): void;
+}
+
+/** Opens `count` health streams over one connection. */
+export function watchHealth(options: {
+  readonly endpoint: string;
+  readonly count: number;
+  readonly token?: string;
+  readonly service?: string;
+}): { readonly watches: readonly HealthWatch[]; close(): void } {
+  const { endpoint, count, token = '', service = '' } = options;
+  const file = packageFile('grpc-health-check', '../../proto/health/v1/health.proto');
+  const client = clientOf({ file, service: 'grpc.health.v1.Health', endpoint });
+  const { watch } = client as unknown as {
+    watch: (request: { service: string }, metadata: Metadata) => ClientReadableStream<{ status: string }>;
+  };
+  const metadata = new Metadata();
+  if (token !== '') metadata.set('authorization', `Bearer ${token}`);
+  const watches = Array.from({ length: count }, (): HealthWatch => {
+    const call = watch.call(client, { service }, metadata);
+    const first = new Promise<string | number>((resolve) => {
+      call.on('data', ({ status }) => resolve(status));
+      call.on('error', ({ code }: ServiceError) => resolve(code));
+    });
+    return { first, close: () => call.cancel() };
+  });
+  return { watches, close: () => client.close() };
 }
 
 /** Statuses of services, asked without a token, as a kubelet does. */

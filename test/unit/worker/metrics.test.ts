@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createMetrics, serveMetrics } from '../../../worker/metrics.ts';
+import { createMetrics } from '../../../worker/metrics.ts';
 
 const create = () =>
   createMetrics({
@@ -32,21 +32,4 @@ test('a run that was released is in no series any more, and others stay', async 
   assert.doesNotMatch(text, /run-1/);
   assert.match(text, /pocketfleet_train_step_duration_seconds_count\{run="run-2"\} 1/);
   assert.match(text, /pocketfleet_train_phase_seconds_total\{run="run-2",phase="data"\} 1/);
-});
-
-test('the server answers /metrics and /healthz on a port of its choice, and is gone when closed', async () => {
-  let healthy = true;
-  const server = await serveMetrics({
-    listen: '127.0.0.1:0',
-    registry: create().registry,
-    healthy: () => healthy,
-  });
-  assert.match(server.endpoint, /^127\.0\.0\.1:[1-9]\d+$/);
-  assert.equal((await fetch(`http://${server.endpoint}/metrics`)).status, 200);
-  assert.equal((await fetch(`http://${server.endpoint}/healthz`)).status, 200);
-  healthy = false;
-  assert.equal((await fetch(`http://${server.endpoint}/healthz`)).status, 503);
-  assert.equal((await fetch(`http://${server.endpoint}/other`)).status, 404);
-  await server.close();
-  await assert.rejects(fetch(`http://${server.endpoint}/healthz`));
 });
