@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 
@@ -21,13 +21,17 @@ export function temporaryBeside(path: string): string {
 export async function checkFilePlace(target: string): Promise<void> {
   if (target === STDOUT) return;
   const path = resolve(target);
+  refuseFolder(path);
+  if (isDevice(path)) return;
+  await probe(realPath(path));
+}
+
+function refuseFolder(path: string): void {
   if (isFolder(path))
     throw new FleetError(
       'failedPrecondition',
       `${path} is a folder; name a file, e.g. ${join(path, 'FILE')}`,
     );
-  if (isDevice(path)) return;
-  await probe(realPath(path));
 }
 
 /** Refuses a place that cannot become a folder of files. */
@@ -41,8 +45,8 @@ export async function writeOutput(target: string, content: Uint8Array | string):
     await writeStdout(content);
     return STDOUT;
   }
-  await checkFilePlace(target);
   const path = resolve(target);
+  refuseFolder(path);
   try {
     // A device or a pipe is written; renaming over it would replace it by a file.
     if (isDevice(path)) await writeFile(path, content);
@@ -83,6 +87,7 @@ export function writeStdout(content: Uint8Array | string): Promise<void> {
 
 async function replace(path: string, content: Uint8Array | string): Promise<void> {
   const temporary = temporaryBeside(path);
+  await mkdir(dirname(path), { recursive: true });
   try {
     const file = await open(temporary, 'wx');
     try {
@@ -98,14 +103,26 @@ async function replace(path: string, content: Uint8Array | string): Promise<void
   }
 }
 
-/** Makes the parent folder and a file in it, which goes again. */
+/** Makes the parent folder and something in it, all of which goes again: a command that is stopped later leaves nothing. */
 async function probe(path: string): Promise<void> {
+  const parent = dirname(path);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    const made = await mkdir(parent, { recursive: true });
     await rm(await mkdtemp(temporaryBeside(path)), { recursive: true });
+    if (made !== undefined) await removeFolders(parent, made);
   } catch (caught) {
     throw placeError(caught, path);
   }
+}
+
+/** Removes empty folders from `deepest` up to and with `first`; one that somebody used meanwhile stays. */
+async function removeFolders(deepest: string, first: string): Promise<void> {
+  for (let folder = deepest; folder.length >= first.length; folder = dirname(folder))
+    try {
+      await rmdir(folder);
+    } catch {
+      return;
+    }
 }
 
 /** A link stays a link: the file that it names is replaced. */

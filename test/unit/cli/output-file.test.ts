@@ -47,6 +47,15 @@ test('writers of one file at the same time each leave a whole file, and nothing 
   assert.deepEqual(readdirSync(join(dir, 'sub')), ['net.onnx']);
 });
 
+test('looking at a place leaves nothing there, and what was there stays', async () => {
+  await checkFilePlace(join(dir, 'a', 'b', 'net.onnx'));
+  assert.deepEqual(names(), []);
+  mkdirSync(join(dir, 'a'));
+  await checkFilePlace(join(dir, 'a', 'b', 'net.onnx'));
+  assert.deepEqual(names(), ['a']);
+  assert.deepEqual(readdirSync(join(dir, 'a')), []);
+});
+
 test('a name as long as the file system allows is written', async () => {
   const path = join(dir, 'n'.repeat(255));
   await writeOutput(path, 'x');
