@@ -3,6 +3,8 @@
 
 import { NO_BLAME } from './blame.ts';
 import type { Event, EventOf } from './events.ts';
+import { named } from './find.ts';
+import { appended, emptyRoll } from './roll.ts';
 import {
   type Member,
   type PlanState,
@@ -95,10 +97,12 @@ function planSubmitted(state: State, event: EventOf<'plan.submitted'>): State {
     yaml: event.yaml,
     facts: event.facts,
     studentRunIds: [],
+    allRunIds: emptyRoll,
   };
   return {
     ...state,
     plans: withEntry(state.plans, plan.id, plan),
+    names: named(state.names, { noun: 'plan', ...plan }),
     openPlanIds: new Set([...state.openPlanIds, plan.id]),
   };
 }
@@ -117,6 +121,8 @@ function sweepSubmitted(before: State, event: EventOf<'sweep.submitted'>): State
     trialsProposed: 0,
     trialsDone: 0,
     trialsFailed: 0,
+    trialIds: emptyRoll,
+    allRunIds: emptyRoll,
     openTrialIds: [],
     nextDraw: 0,
     seen: emptyTable(),
@@ -128,6 +134,7 @@ function sweepSubmitted(before: State, event: EventOf<'sweep.submitted'>): State
   return {
     ...state,
     sweeps: withEntry(state.sweeps, sweep.id, sweep),
+    names: named(state.names, { noun: 'sweep', ...sweep }),
     openSweepIds: new Set([...state.openSweepIds, sweep.id]),
   };
 }
@@ -148,6 +155,7 @@ function trialProposed(state: State, event: EventOf<'trial.proposed'>): State {
   const sweep = sweepOf(state, event.sweepId);
   return withSweep({ ...state, trials: withEntry(state.trials, trial.id, trial) }, sweep.id, {
     trialsProposed: sweep.trialsProposed + 1,
+    trialIds: appended(sweep.trialIds, trial.id),
     openTrialIds: [...sweep.openTrialIds, trial.id],
     nextDraw: event.nextDraw,
     seen: withEntry(sweep.seen, event.genotypeJson, trial.id),
@@ -206,8 +214,17 @@ function runCreated(before: State, event: EventOf<'run.created'>): State {
   let state: State = {
     ...before,
     runs: withEntry(before.runs, run.id, run),
+    names: named(before.names, { noun: 'run', ...run }),
     openRunIds: new Set([...before.openRunIds, run.id]),
   };
+  if (event.sweepId !== undefined) {
+    const { allRunIds } = sweepOf(state, event.sweepId);
+    state = withSweep(state, event.sweepId, { allRunIds: appended(allRunIds, run.id) });
+  }
+  if (event.planId !== undefined) {
+    const { allRunIds } = planOf(state, event.planId);
+    state = withPlan(state, event.planId, { allRunIds: appended(allRunIds, run.id) });
+  }
   if (event.trialId !== undefined) {
     const { runIds } = trialOf(state, event.trialId);
     state = withTrial(state, event.trialId, { runIds: [...runIds, run.id], reason: event.reason });

@@ -2,24 +2,32 @@
 // proof is made from this and the spec by the one who doubts (cli/ledger-proof.ts).
 
 import { canonicalJson } from '../core/spec.ts';
-import type { Ledger, LedgerEntry } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Journal } from './journal.ts';
+import { bytesOf, openPage } from './page.ts';
 import type { RunState } from './state.ts';
 
 /** Read from the journal itself and not from the state, so that each event is there as often as it was written. */
-export async function ledgerOf(journal: Pick<Journal, 'read'>, run: RunState): Promise<Ledger> {
-  const entries: LedgerEntry[] = [];
+export async function ledgerOf(
+  journal: Pick<Journal, 'read'>,
+  run: RunState,
+  request: Pick<GetLedgerRequest, 'pageSize' | 'pageToken'>,
+): Promise<Ledger> {
+  const list = `ledger of ${run.id}`;
+  const page = openPage<LedgerEntry>({ list, request, bytesOf: bytesOf(LedgerEntry) });
   let sequence = 0;
   for await (const event of journal.read()) {
     sequence += 1;
     if (event.kind !== 'run.checkpointed' || event.runId !== run.id) continue;
+    if (sequence <= Number(page.after ?? 0)) continue;
     const { stage, step, digest, workerId, atMs } = event;
-    entries.push({
+    const entry = {
       ...{ sequence, stage, step, digest, workerId, atMs },
       weightsDigest: event.weightsDigest ?? '',
       stateDigest: event.stateDigest ?? '',
       ledgerDigest: event.ledgerDigest ?? '',
-    });
+    };
+    if (!page.take(String(sequence), entry)) break;
   }
   return {
     runId: run.id,
@@ -29,10 +37,11 @@ export async function ledgerOf(journal: Pick<Journal, 'read'>, run: RunState): P
     trainingImages: run.facts.trainingImages,
     classes: run.facts.classes,
     deviceClass: run.deviceClass ?? '',
-    entries,
+    entries: page.items,
     finalStep: run.finalStep ?? 0,
     weightsDigest: run.weightsDigest ?? '',
     generations: run.generation,
     teacherRunId: run.teacherRunId ?? '',
+    nextPageToken: page.nextPageToken,
   };
 }

@@ -5,36 +5,53 @@ import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc
 import type { Clock } from '../core/clock.ts';
 import { FleetError } from '../core/errors.ts';
 import { exportFormat } from '../core/model/export-format.ts';
+import { NOUNS, type Noun } from '../core/naming.ts';
 import { toStatus } from '../core/net/grpc-status.ts';
 import { writeAll } from '../core/net/grpc-stream.ts';
 import { canonicalJson } from '../core/spec.ts';
-import type { Decision, FleetServiceServer, WhyResponse } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import {
+  Decision,
+  type FindResponse,
+  type FleetServiceServer,
+  type WhyRequest,
+  type WhyResponse,
+} from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Driver } from './driver.ts';
-import { byObjective } from './evolve.ts';
+import { find, idOf, theOne } from './find.ts';
 import type { Answer } from './inputs.ts';
 import type { Journal } from './journal.ts';
 import { ledgerOf } from './ledger.ts';
 import type { Links } from './links.ts';
+import {
+  leaderboard,
+  listCheckpoints,
+  listPlans,
+  listRuns,
+  listSweeps,
+  listTrials,
+  listWorkers,
+} from './lists.ts';
 import type { Observed } from './observed.ts';
+import { bytesOf, openPage } from './page.ts';
 import type { ProgressBoard } from './progress.ts';
 import type { Records } from './records.ts';
 import type { Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
-import { inOrder, type RunState } from './state.ts';
+import { planOf, type RunState, runOf, sweepOf, trialOf } from './state.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
-import { lookup } from './table.ts';
 import type { Verifier } from './verifier.ts';
 import {
-  checkpointViews,
+  clipped,
   planView,
   runView,
   sweepView,
   trialView,
   type ViewContext,
+  viewContext,
   workerView,
 } from './views.ts';
-import { select, watch } from './watch.ts';
+import { watch } from './watch.ts';
 import { concerned, isAbout, sentenceOf } from './why.ts';
 
 export interface ServiceParts {
@@ -54,11 +71,11 @@ export interface ServiceParts {
 
 /** A verification that was not given a deadline by its caller; a worker may have to finish a kernel first. */
 const VERIFY_MS_MAX = 600_000;
-const LEADERBOARD_DEFAULT = 20;
 
 export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const { driver, records } = parts;
-  const context = () => viewContext(parts);
+  const context = () => contextOf(parts);
+  const now = () => driver.state;
   return {
     submit: unary(
       async (request, call) => {
@@ -68,36 +85,19 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       },
       () => parts.onSubmission('refused'),
     ),
-    listPlans: unary(() => ({ plans: inOrder(driver.state.plans).map(planView) })),
-    listSweeps: unary(() => {
-      const view = context();
-      return { sweeps: inOrder(driver.state.sweeps).map((sweep) => sweepView(view, sweep)) };
-    }),
-    listTrials: unary(({ sweepId }) => ({ trials: trialsOf(parts, sweepId).map(trialView) })),
-    leaderboard: unary(({ sweepId, limit }) => {
-      const done = trialsOf(parts, sweepId).filter((trial) => trial.state === 'done');
-      const trials = done.sort(byObjective).slice(0, limit === 0 ? LEADERBOARD_DEFAULT : limit);
-      return { trials: trials.map(trialView) };
-    }),
-    listRuns: unary(({ planId, sweepId }) => {
-      const view = context();
-      if (planId !== '' || sweepId !== '') select(view, { planId, sweepId, runId: '' });
-      const wanted = (run: RunState) =>
-        (planId === '' || run.planId === planId) && (sweepId === '' || run.sweepId === sweepId);
-      return {
-        runs: inOrder(driver.state.runs)
-          .filter(wanted)
-          .map((run) => runView(view, run)),
-      };
-    }),
-    listWorkers: unary(() => {
-      const view = context();
-      return { workers: [...driver.state.workers.values()].map((worker) => workerView(view, worker)) };
-    }),
-    listCheckpoints: unary(({ runId }) => {
-      runNamed(parts, runId);
-      return { checkpoints: checkpointViews(driver.state, runId) };
-    }),
+    find: unary(({ idOrName, kinds }) => found(parts, idOrName, kinds)),
+    getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
+    getSweep: unary(({ id }) => sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)))),
+    getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
+    getRun: unary(({ id }) => runView(context(), runNamed(parts, id))),
+    getWorker: unary(({ id }) => workerView(context(), now().workers.get(idOf(now(), 'worker', id))!)),
+    listPlans: unary((request) => listPlans(context(), request)),
+    listSweeps: unary((request) => listSweeps(context(), request)),
+    listTrials: unary((request) => listTrials(context(), request)),
+    leaderboard: unary((request) => leaderboard(context(), request)),
+    listRuns: unary((request) => listRuns(context(), request)),
+    listWorkers: unary((request) => listWorkers(context(), request)),
+    listCheckpoints: unary((request) => listCheckpoints(now(), request)),
     watch: streaming((request, signal) =>
       watch({
         request,
@@ -109,23 +109,24 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       }),
     ),
     logs: streaming((request, signal) => {
-      if (request.runId !== '') runNamed(parts, request.runId);
-      else if (request.workerId === '')
+      if (request.runId === '' && request.workerId === '')
         throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
       if (!Number.isSafeInteger(request.afterSequence) || request.afterSequence < 0)
         throw new FleetError('invalidArgument', 'after_sequence: a whole number from 0 on is expected');
-      return records.logs({ ...request, signal });
+      const runId = request.runId === '' ? '' : runNamed(parts, request.runId).id;
+      return records.logs({ ...request, runId, signal });
     }),
     history: streaming(async function* ({ runId }) {
-      runNamed(parts, runId);
-      yield* await records.history(runId);
+      yield* await records.history(runNamed(parts, runId).id);
     }),
-    cancel: unary(async ({ id, reason }) => {
+    cancel: unary(async ({ id: idOrName, reason }) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
       const answer = await driver.submit({ kind: 'cancel', id, reason });
       return { cancelledIds: [...answered(answer, 'cancelled').ids] };
     }),
-    verify: unary(async ({ runId, stage, setPath }, call) => {
-      const run = runNamed(parts, runId);
+    verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
+      const run = runNamed(parts, idOrName);
+      const runId = run.id;
       const known = stage === 0 ? run.checkpoints.at(-1) : run.checkpoints.find((c) => c.stage === stage);
       if (known === undefined)
         throw new FleetError(
@@ -139,18 +140,31 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     export: streaming(({ runId, stage, format }) =>
       records.exported(runNamed(parts, runId), stage, exportFormat(format)),
     ),
-    getLedger: unary(({ runId }) => ledgerOf(parts.journal, runNamed(parts, runId))),
+    getLedger: unary((request) => ledgerOf(parts.journal, runNamed(parts, request.runId), request)),
     replay: streaming((request, signal) =>
       parts.replayer.replay(runNamed(parts, request.runId), request, signal),
     ),
-    why: unary(({ id }) => why(parts, id)),
+    why: unary((request) => why(parts, request)),
   };
 }
 
-function viewContext(parts: ServiceParts): ViewContext {
-  const { driver, links } = parts;
-  const { waiting } = schedule(driver.state, parts.observe());
-  return { state: driver.state, progress: parts.progress, waiting, lastSeenMs: links.lastSeenMs };
+function contextOf(parts: ServiceParts): ViewContext {
+  const { driver, links, progress } = parts;
+  const { state } = driver;
+  const waiting = () => schedule(state, parts.observe()).waiting;
+  return viewContext({ state, progress, lastSeenMs: links.lastSeenMs, waiting });
+}
+
+function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]): FindResponse {
+  const unknown = kinds.find((kind) => !(NOUNS as readonly string[]).includes(kind));
+  if (unknown !== undefined)
+    throw new FleetError(
+      'invalidArgument',
+      `kinds: ${JSON.stringify(unknown)} is none of ${NOUNS.join(', ')}`,
+    );
+  const nouns = kinds.length === 0 ? NOUNS : (kinds as readonly Noun[]);
+  const { found: things, total } = find(parts.driver.state, idOrName, nouns);
+  return { found: things.map((thing) => ({ ...thing })), total };
 }
 
 async function submit(
@@ -179,39 +193,32 @@ function answered<K extends Answer['kind']>(
   return answer as Extract<Answer, { kind: K }>;
 }
 
-function runNamed(parts: ServiceParts, id: string): RunState {
-  const run = lookup(parts.driver.state.runs, id);
-  if (run === undefined) throw new FleetError('notFound', `${JSON.stringify(id)} is no run of this fleet`);
-  return run;
-}
-
-function trialsOf(parts: ServiceParts, sweepId: string) {
-  if (lookup(parts.driver.state.sweeps, sweepId) === undefined)
-    throw new FleetError('notFound', `${JSON.stringify(sweepId)} is no sweep of this fleet`);
-  return inOrder(parts.driver.state.trials).filter((trial) => trial.sweepId === sweepId);
-}
-
-async function why(parts: ServiceParts, id: string): Promise<WhyResponse> {
+function runNamed(parts: ServiceParts, idOrName: string): RunState {
   const { state } = parts.driver;
+  return runOf(state, idOf(state, 'run', idOrName));
+}
+
+async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyResponse> {
+  const { state } = parts.driver;
+  const { id } = theOne(state, request.id, NOUNS);
   const ids = concerned(state, id);
-  if (ids === undefined)
-    throw new FleetError(
-      'notFound',
-      `${JSON.stringify(id)} is no plan, sweep, trial, run or worker of this fleet`,
-    );
-  const decisions: Decision[] = [];
+  const page = openPage<Decision>({ list: `why ${id}`, request, bytesOf: bytesOf(Decision) });
+  const answer = () => ({ decisions: page.items, nextPageToken: page.nextPageToken });
   let sequence = 0;
   for await (const event of parts.journal.read()) {
     sequence += 1;
-    if (isAbout(event, ids))
-      decisions.push({ sequence, atMs: event.atMs, event: event.kind, text: sentenceOf(event) });
+    if (sequence <= Number(page.after ?? 0) || !isAbout(event, ids)) continue;
+    const text = clipped(sentenceOf(event));
+    if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
+      return answer();
   }
-  const { waiting } = viewContext(parts);
   // What waits has no event of its own while it does; its reason now belongs to the story.
-  for (const [runId, reason] of waiting)
-    if (ids.has(runId))
-      decisions.push({ sequence, atMs: parts.clock.now(), event: 'now', text: `${runId} is ${reason}` });
-  return { decisions };
+  for (const [runId, reason] of contextOf(parts).waiting) {
+    const text = clipped(`${runId} is ${reason}`);
+    const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };
+    if (ids.has(runId) && !page.take(String(sequence), decision)) return answer();
+  }
+  return answer();
 }
 
 function remainingMs(parts: ServiceParts, call: ServerUnaryCall<unknown, unknown>): number {

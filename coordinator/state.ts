@@ -3,6 +3,8 @@
 
 import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
 import type { Blame } from './blame.ts';
+import type { Namesakes } from './find.ts';
+import type { Roll } from './roll.ts';
 import { emptyTable, lookup, type Table, valuesOf } from './table.ts';
 
 /** What is known of a data set after it was looked at; the schedule follows from it. */
@@ -40,6 +42,8 @@ export interface PlanState extends Ending {
   readonly teacherRunId?: string;
   /** In the order of the spec's students. */
   readonly studentRunIds: readonly string[];
+  /** All its runs, those of its search too, in the order of creation. */
+  readonly allRunIds: Roll;
   readonly winnerRunId?: string;
 }
 
@@ -55,6 +59,10 @@ export interface SweepState extends Ending {
   readonly trialsProposed: number;
   readonly trialsDone: number;
   readonly trialsFailed: number;
+  /** Trial number n in place n. */
+  readonly trialIds: Roll;
+  /** Every attempt of every trial, in the order of creation. */
+  readonly allRunIds: Roll;
   /** Trials that have not ended. */
   readonly openTrialIds: readonly string[];
   /** Number of the next genotype to draw; draws that were skipped count. */
@@ -172,6 +180,8 @@ export interface State {
   readonly trials: Table<TrialState>;
   readonly runs: Table<RunState>;
   readonly workers: ReadonlyMap<string, WorkerState>;
+  /** Who is called what; by `noun name`, see find.ts. */
+  readonly names: Table<Namesakes>;
   /** What has not ended, oldest first: what a decision has to look at, however much has ended. */
   readonly openPlanIds: ReadonlySet<string>;
   readonly openSweepIds: ReadonlySet<string>;
@@ -186,6 +196,7 @@ export const initialState: State = {
   trials: emptyTable(),
   runs: emptyTable(),
   workers: new Map(),
+  names: emptyTable(),
   openPlanIds: new Set(),
   openSweepIds: new Set(),
   openRunIds: new Set(),
@@ -219,6 +230,13 @@ export function inOrder<T extends { readonly id: string }>(table: Table<T>): T[]
 /** The number in `noun-number`; what was created first has the lowest. */
 export function numberOf(id: string): number {
   return Number(id.slice(id.lastIndexOf('-') + 1));
+}
+
+const collator = new Intl.Collator('en', { numeric: true });
+
+/** Order of ids as a person reads them: `worker-2` before `worker-10`, and total. */
+export function byNumbers(a: string, b: string): number {
+  return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
 export function hasEnded(thing: { readonly state: string }): boolean {

@@ -1,5 +1,5 @@
 // The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees where the state
-// has no answer yet (NaN, 0, empty), and nothing else.
+// has no answer yet (NaN, 0, empty), and how long a text may be, and nothing else.
 
 import { scheduleOf } from '../core/schedule.ts';
 import { canonicalJson } from '../core/spec.ts';
@@ -12,10 +12,10 @@ import type {
   Trial,
   Worker,
 } from '../proto/gen/pocketfleet/v1/fleet.ts';
-import { runsHeldBy } from './gangs.ts';
 import type { ProgressBoard } from './progress.ts';
 import {
   type EvaluationState,
+  openRuns,
   type PlanState,
   type RunState,
   runOf,
@@ -30,9 +30,60 @@ import {
 export interface ViewContext {
   readonly state: State;
   readonly progress: ProgressBoard;
-  /** Reasons of queued runs, from the scheduler. */
+  /** Reasons of queued runs, from the scheduler; it may be computed when first read. */
   readonly waiting: ReadonlyMap<string, string>;
   readonly lastSeenMs: (workerId: string) => number | undefined;
+  /** Runs whose gang has this worker. */
+  readonly heldBy: (workerId: string) => readonly RunState[];
+}
+
+/** A context of this state; what few views need is computed when first asked for, once. */
+export function viewContext(parts: {
+  readonly state: State;
+  readonly progress: ProgressBoard;
+  readonly lastSeenMs: ViewContext['lastSeenMs'];
+  readonly waiting: () => ReadonlyMap<string, string>;
+}): ViewContext {
+  const { state, progress, lastSeenMs } = parts;
+  let waiting: ReadonlyMap<string, string> | undefined;
+  let held: Map<string, RunState[]> | undefined;
+  return {
+    state,
+    progress,
+    lastSeenMs,
+    get waiting() {
+      waiting ??= parts.waiting();
+      return waiting;
+    },
+    heldBy(workerId) {
+      held ??= heldRuns(state);
+      return held.get(workerId) ?? [];
+    },
+  };
+}
+
+function heldRuns(state: State): Map<string, RunState[]> {
+  const held = new Map<string, RunState[]>();
+  for (const run of openRuns(state))
+    for (const { workerId } of run.gang) held.set(workerId, [...(held.get(workerId) ?? []), run]);
+  return held;
+}
+
+/** Of a sentence or a word; what a worker reports as a reason is as long as its message. */
+const TEXT_BYTES_MAX = 16 * 1024;
+/** Of a whole document. With all its other texts one item stays below 1 MiB, which page.ts counts on. */
+const DOCUMENT_BYTES_MAX = 512 * 1024;
+
+/** The text, or its beginning and how much is left out. */
+export function clipped(text: string, bytesMax: number = TEXT_BYTES_MAX): string {
+  if (text.length * 3 <= bytesMax) return text;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= bytesMax) return text;
+  const kept = bytes
+    .subarray(0, bytesMax)
+    .toString('utf8')
+    .replace(/\uFFFD+$/, '');
+  return `${kept}… (${bytes.length - bytesMax} more bytes)`;
 }
 
 export function planView(plan: PlanState): Plan {
@@ -40,13 +91,13 @@ export function planView(plan: PlanState): Plan {
     id: plan.id,
     name: plan.name,
     state: plan.state,
-    reason: plan.reason,
+    reason: clipped(plan.reason),
     sweepId: plan.sweepId ?? '',
     runIds: [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds],
     createdAtMs: plan.createdAtMs,
     endedAtMs: plan.endedAtMs ?? 0,
     winnerRunId: plan.winnerRunId ?? '',
-    yaml: plan.yaml,
+    yaml: clipped(plan.yaml, DOCUMENT_BYTES_MAX),
   };
 }
 
@@ -56,7 +107,7 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     id: sweep.id,
     name: sweep.name,
     state: sweep.state,
-    reason: sweep.reason,
+    reason: clipped(sweep.reason),
     trialsTotal: sweep.trialsTotal,
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
@@ -75,7 +126,7 @@ export function trialView(trial: TrialState): Trial {
     sweepId: trial.sweepId,
     number: trial.number,
     state: trial.state,
-    reason: trial.reason,
+    reason: clipped(trial.reason),
     runId: trial.runIds.at(-1) ?? '',
     genotypeJson: trial.genotypeJson,
     ...trial.costs,
@@ -102,7 +153,7 @@ export function runView(context: ViewContext, run: RunState): Run {
     state: waits ? 'waiting' : run.state,
     reason: waits
       ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
-      : (context.waiting.get(run.id) ?? run.reason),
+      : clipped((run.state === 'queued' ? context.waiting.get(run.id) : undefined) ?? run.reason),
     generation: run.generation,
     workerIds: run.gang.map((member) => member.workerId),
     step,
@@ -121,8 +172,8 @@ export function runView(context: ViewContext, run: RunState): Run {
     parameters: run.costs.parameters,
     mflops: run.costs.mflops,
     checkpoints: run.checkpoints.length,
-    deviceClass: run.deviceClass ?? '',
-    specJson: canonicalJson(spec),
+    deviceClass: clipped(run.deviceClass ?? ''),
+    specJson: clipped(canonicalJson(spec), DOCUMENT_BYTES_MAX),
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
   };
@@ -138,18 +189,18 @@ export function evaluationView(evaluation: EvaluationState): Evaluation {
 }
 
 export function workerView(context: ViewContext, worker: WorkerState): Worker {
-  const held = runsHeldBy(context.state, worker.id);
+  const held = context.heldBy(worker.id);
   return {
     id: worker.id,
     state: worker.state === 'attached' ? (held.length > 0 ? 'busy' : 'idle') : worker.state,
-    deviceClass: worker.deviceClass,
+    deviceClass: clipped(worker.deviceClass),
     slots: worker.slots,
     runIds: held.map((run) => run.id),
     lastSeenMs: context.lastSeenMs(worker.id) ?? worker.changedAtMs,
     imagesPerSecond: held.reduce((sum, run) => sum + shareOfRate(context, run, worker.id), 0),
-    version: worker.version,
-    host: worker.host,
-    reason: worker.reason,
+    version: clipped(worker.version),
+    host: clipped(worker.host),
+    reason: clipped(worker.reason),
     pid: worker.pid,
   };
 }

@@ -1,78 +1,115 @@
 // Snapshots for watchers: what is selected now, then again when it changed, at a bounded rate. Decides what belongs to a
-// selection, what of a fleet with a long past is shown, and when nothing selected is left to end.
+// selection, what of a large one is shown (all that has not ended and the newest of what has, within the size of a message), and
+// when nothing selected is left to end. A snapshot costs as much as it shows, however long the fleet's past is.
 
 import { setTimeout as wait } from 'node:timers/promises';
-import { FleetError } from '../core/errors.ts';
-import { Snapshot, type WatchRequest } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import {
-  hasEnded,
-  inOrder,
-  type PlanState,
-  type RunState,
-  type SweepState,
-  type TrialState,
-} from './state.ts';
-import { lookup } from './table.ts';
+  Plan,
+  Run,
+  Snapshot,
+  Sweep,
+  Trial,
+  type WatchRequest,
+  Worker,
+} from '../proto/gen/pocketfleet/v1/fleet.ts';
+import { idOf } from './find.ts';
+import { bytesOf } from './page.ts';
+import { idAt, type Roll } from './roll.ts';
+import { byNumbers, hasEnded, openRuns, planOf, runOf, type State, sweepOf, trialOf } from './state.ts';
 import { planView, runView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 
-/** Things that have ended, of each noun, in a snapshot of the whole fleet; a selection shows all of its own. */
+/** Things that have ended, of each noun, in a snapshot. */
 const ENDED_MAX = 200;
 const RATE_HZ_DEFAULT = 4;
 const RATE_HZ_MAX = 20;
+/** Shares of a message, bytes; together well below the 4 MiB that a client takes by default. */
+const BYTES_MAX = {
+  plans: 512 << 10,
+  sweeps: 512 << 10,
+  trials: 640 << 10,
+  runs: 768 << 10,
+  workers: 512 << 10,
+};
 
-export interface Selection {
-  readonly plans: readonly PlanState[];
-  readonly sweeps: readonly SweepState[];
-  readonly trials: readonly TrialState[];
-  readonly runs: readonly RunState[];
+/** Ids of one noun, those first that are shown first, and how many belong to the selection in all. */
+interface Chosen {
+  readonly ids: readonly string[];
+  readonly total: number;
 }
 
-/** What a request means now; `notFound` when it names something that does not exist. */
-export function select(
-  context: ViewContext,
-  request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>,
-): Selection {
-  const { state } = context;
-  if (request.planId !== '') {
-    const plan = found(lookup(state.plans, request.planId), 'plan', request.planId);
-    const sweeps = plan.sweepId === undefined ? [] : [lookup(state.sweeps, plan.sweepId)!];
-    return {
-      plans: [plan],
-      sweeps,
-      trials: inOrder(state.trials).filter((trial) => trial.sweepId === plan.sweepId),
-      runs: inOrder(state.runs).filter((run) => run.planId === plan.id),
-    };
-  }
-  if (request.sweepId !== '') {
-    const sweep = found(lookup(state.sweeps, request.sweepId), 'sweep', request.sweepId);
-    return {
-      plans: [],
-      sweeps: [sweep],
-      trials: inOrder(state.trials).filter((trial) => trial.sweepId === sweep.id),
-      runs: inOrder(state.runs).filter((run) => run.sweepId === sweep.id),
-    };
-  }
+export interface Selection {
+  readonly plans: Chosen;
+  readonly sweeps: Chosen;
+  readonly trials: Chosen;
+  readonly runs: Chosen;
+  readonly finished: boolean;
+}
+
+/** What a request means now; refused when it names something that does not exist. */
+export function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>): Selection {
+  if (request.planId !== '') return selectPlan(state, idOf(state, 'plan', request.planId));
+  if (request.sweepId !== '') return selectSweep(state, idOf(state, 'sweep', request.sweepId));
   if (request.runId !== '') {
-    const run = found(lookup(state.runs, request.runId), 'run', request.runId);
-    return { plans: [], sweeps: [], trials: [], runs: [run] };
+    const id = idOf(state, 'run', request.runId);
+    const finished = hasEnded(runOf(state, id));
+    return { plans: all([]), sweeps: all([]), trials: all([]), runs: all([id]), finished };
   }
+  const { plans, sweeps, trials, runs, openPlanIds, openSweepIds, openRunIds } = state;
+  const openTrialIds = [...openSweepIds].flatMap((id) => sweepOf(state, id).openTrialIds);
+  const recent = (noun: string, open: Iterable<string>, total: number) =>
+    choose(open, { size: total, at: (place) => `${noun}-${place}` });
   return {
-    plans: recent(inOrder(state.plans)),
-    sweeps: recent(inOrder(state.sweeps)),
-    trials: recent(inOrder(state.trials)),
-    runs: recent(inOrder(state.runs)),
+    plans: recent('plan', openPlanIds, plans.size),
+    sweeps: recent('sweep', openSweepIds, sweeps.size),
+    trials: recent('trial', openTrialIds, trials.size),
+    runs: recent('run', openRunIds, runs.size),
+    finished: openPlanIds.size + openSweepIds.size + openRunIds.size === 0,
   };
 }
 
-function found<T>(thing: T | undefined, noun: string, id: string): T {
-  if (thing === undefined)
-    throw new FleetError('notFound', `${JSON.stringify(id)} is no ${noun} of this fleet`);
-  return thing;
+function selectPlan(state: State, id: string): Selection {
+  const plan = planOf(state, id);
+  const sweep = plan.sweepId === undefined ? undefined : sweepOf(state, plan.sweepId);
+  const own = [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds];
+  const open = openRuns(state).filter((run) => run.planId === id);
+  return {
+    plans: all([id]),
+    sweeps: all(sweep === undefined ? [] : [sweep.id]),
+    trials: sweep === undefined ? all([]) : choose(sweep.openTrialIds, places(sweep.trialIds)),
+    // Teacher and students are what a plan is about: they are shown whatever the search has done.
+    runs: choose([...own, ...open.map((run) => run.id)], places(plan.allRunIds)),
+    finished: hasEnded(plan) && (sweep === undefined || hasEnded(sweep)) && open.length === 0,
+  };
 }
 
-function recent<T extends { readonly state: string }>(things: readonly T[]): T[] {
-  const from = things.length - ENDED_MAX;
-  return things.filter((thing, i) => i >= from || !hasEnded(thing));
+function selectSweep(state: State, id: string): Selection {
+  const sweep = sweepOf(state, id);
+  const open = openRuns(state).filter((run) => run.sweepId === id);
+  return {
+    plans: all([]),
+    sweeps: all([id]),
+    trials: choose(sweep.openTrialIds, places(sweep.trialIds)),
+    runs: choose(
+      open.map((run) => run.id),
+      places(sweep.allRunIds),
+    ),
+    finished: hasEnded(sweep) && open.length === 0,
+  };
+}
+
+const all = (ids: readonly string[]): Chosen => ({ ids, total: ids.length });
+
+const places = (roll: Roll) => ({ size: roll.size, at: (place: number) => idAt(roll, place) });
+
+/** What must be there, then the newest of the list, newest first. */
+function choose(
+  first: Iterable<string>,
+  list: { readonly size: number; readonly at: (place: number) => string },
+): Chosen {
+  const ids = new Set(first);
+  const oldest = Math.max(1, list.size - ENDED_MAX + 1);
+  for (let place = list.size; place >= oldest; place--) ids.add(list.at(place));
+  return { ids: [...ids], total: list.size };
 }
 
 export function snapshotOf(
@@ -80,20 +117,71 @@ export function snapshotOf(
   selection: Selection,
   at: { journalSequence: number; atMs: number },
 ): Snapshot {
+  const { state } = context;
+  const workerIds = [...state.workers.values()]
+    .sort((a, b) => Number(a.state === 'lost') - Number(b.state === 'lost'))
+    .map((worker) => worker.id);
+  const plans = fitting(selection.plans, {
+    bytesMax: BYTES_MAX.plans,
+    bytesOf: bytesOf(Plan),
+    view: (id) => ({ ...planView(planOf(state, id)), yaml: '' }),
+  });
+  const sweeps = fitting(selection.sweeps, {
+    bytesMax: BYTES_MAX.sweeps,
+    bytesOf: bytesOf(Sweep),
+    view: (id) => sweepView(context, sweepOf(state, id)),
+  });
+  const trials = fitting(selection.trials, {
+    bytesMax: BYTES_MAX.trials,
+    bytesOf: bytesOf(Trial),
+    view: (id) => trialView(trialOf(state, id)),
+  });
+  const runs = fitting(selection.runs, {
+    bytesMax: BYTES_MAX.runs,
+    bytesOf: bytesOf(Run),
+    view: (id) => ({ ...runView(context, runOf(state, id)), specJson: '' }),
+  });
+  const workers = fitting(all(workerIds), {
+    bytesMax: BYTES_MAX.workers,
+    bytesOf: bytesOf(Worker),
+    view: (id) => workerView(context, state.workers.get(id)!),
+  });
   return {
-    plans: selection.plans.map(planView),
-    sweeps: selection.sweeps.map((sweep) => sweepView(context, sweep)),
-    trials: selection.trials.map(trialView),
-    runs: selection.runs.map((run) => runView(context, run)),
-    workers: [...context.state.workers.values()].map((worker) => workerView(context, worker)),
+    plans: plans.shown,
+    sweeps: sweeps.shown,
+    trials: trials.shown,
+    runs: runs.shown,
+    workers: workers.shown,
     ...at,
+    leftOut: {
+      plans: plans.left,
+      sweeps: sweeps.left,
+      trials: trials.left,
+      runs: runs.left,
+      workers: workers.left,
+    },
   };
 }
 
-function isFinished(selection: Selection): boolean {
-  return [selection.plans, selection.sweeps, selection.trials, selection.runs].every((things) =>
-    (things as readonly { state: string }[]).every(hasEnded),
-  );
+/** As many of the chosen as fit, in the order in which they are chosen, shown in the order of creation. */
+function fitting<T extends { readonly id: string }>(
+  chosen: Chosen,
+  how: {
+    readonly bytesMax: number;
+    readonly bytesOf: (item: T) => number;
+    readonly view: (id: string) => T;
+  },
+): { readonly shown: T[]; readonly left: number } {
+  const shown: T[] = [];
+  let bytes = 0;
+  for (const id of chosen.ids) {
+    const item = how.view(id);
+    bytes += how.bytesOf(item);
+    if (bytes > how.bytesMax) break;
+    shown.push(item);
+  }
+  const left = chosen.total - shown.length;
+  return { shown: shown.sort((a, b) => byNumbers(a.id, b.id)), left };
 }
 
 /** The stream of a Watch call. */
@@ -120,13 +208,13 @@ export async function* watch(options: {
     while (!signal.aborted) {
       changed = false;
       const context = options.context();
-      const selection = select(context, request);
+      const selection = select(context.state, request);
       const at = { journalSequence: options.journalSequence(), atMs: options.now() };
       const snapshot = snapshotOf(context, selection, at);
       const now = contentOf(snapshot);
       if (now !== before) yield snapshot;
       before = now;
-      if (request.untilFinished && isFinished(selection)) return;
+      if (request.untilFinished && selection.finished) return;
       await wait(1000 / rateHz, undefined, { signal }).catch(() => undefined);
       if (!changed && !signal.aborted)
         await new Promise<void>((resolve) => {

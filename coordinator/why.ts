@@ -2,20 +2,20 @@
 // coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
 
 import type { Event } from './events.ts';
+import { idsOf } from './roll.ts';
 import type { State } from './state.ts';
-import { lookup, type Table, valuesOf } from './table.ts';
+import { lookup } from './table.ts';
 
-/** The ids whose events tell the story of this one; undefined when the fleet knows no such thing. */
-export function concerned(state: State, id: string): ReadonlySet<string> | undefined {
-  const isKnown = [state.plans, state.sweeps, state.trials, state.runs].some(
-    (table) => lookup(table as Table<unknown>, id) !== undefined,
-  );
-  if (!isKnown) return state.workers.has(id) ? new Set([id]) : undefined;
+/** The ids whose events tell the story of this one. */
+export function concerned(state: State, id: string): ReadonlySet<string> {
   const ids = new Set([id]);
-  for (const sweep of valuesOf(state.sweeps)) if (sweep.planId === id) ids.add(sweep.id);
-  for (const trial of valuesOf(state.trials)) if (ids.has(trial.sweepId)) ids.add(trial.id);
-  for (const run of valuesOf(state.runs))
-    if (run.planId === id || (run.trialId !== undefined && ids.has(run.trialId))) ids.add(run.id);
+  const plan = lookup(state.plans, id);
+  if (plan?.sweepId !== undefined) ids.add(plan.sweepId);
+  const sweep = lookup(state.sweeps, plan?.sweepId ?? id);
+  for (const trialId of sweep === undefined ? [] : idsOf(sweep.trialIds)) ids.add(trialId);
+  for (const parent of [plan, sweep])
+    for (const runId of parent === undefined ? [] : idsOf(parent.allRunIds)) ids.add(runId);
+  for (const runId of lookup(state.trials, id)?.runIds ?? []) ids.add(runId);
   return ids;
 }
 

@@ -7,6 +7,7 @@ import type { Ledger, ReplayPoint, StepPoint } from '../../proto/gen/pocketfleet
 import type { FleetClient } from './client.ts';
 import { persist } from './patience.ts';
 import { type SpecDifference, specDifferences } from './spec-differences.ts';
+import { wholeLedger } from './whole-ledger.ts';
 
 /** The first place at which two runs differ, or that there is none. */
 export type Parting =
@@ -47,9 +48,10 @@ export async function bisect(
   ids: { readonly a: string; readonly b: string },
   options: { readonly signal: AbortSignal; readonly onProgress: (sentence: string) => void },
 ): Promise<Bisection> {
-  const [a, b] = (await Promise.all(
-    [ids.a, ids.b].map((runId) => client.ask((service) => service.getLedger, { runId })),
-  )) as [Ledger, Ledger];
+  const [a, b] = (await Promise.all([ids.a, ids.b].map((runId) => wholeLedger(client, runId)))) as [
+    Ledger,
+    Ledger,
+  ];
   const specs = specDifferences(JSON.parse(a.specJson), JSON.parse(b.specJson));
   const equalStages = countEqualStages(a, b);
   const common = Math.min(a.entries.length, b.entries.length);

@@ -4,8 +4,9 @@
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FleetError } from '../../core/errors.ts';
+import { type Noun, onlyOne } from '../../core/naming.ts';
 import { onStopSignals } from '../../core/stop-signals.ts';
-import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Found, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import { DEFAULT_DIR, locateFleet } from './fleet-file.ts';
 
@@ -82,30 +83,14 @@ export function interruptedBy(error: FleetError): number | undefined {
 }
 
 /** A run by its id, or by its name where only one run of the fleet has it. */
-export async function findRun(client: FleetClient, idOrName: string): Promise<Run> {
-  const { runs } = await client.ask((service) => service.listRuns, { planId: '', sweepId: '' });
-  return pickOne('run', runs, idOrName);
+export function findRun(client: FleetClient, idOrName: string): Promise<Run> {
+  return client.ask((service) => service.getRun, { id: idOrName });
 }
 
-export function pickOne<T extends { id: string; name: string }>(
-  noun: string,
-  all: readonly T[],
-  idOrName: string,
-): T {
-  const byId = all.find((one) => one.id === idOrName);
-  if (byId !== undefined) return byId;
-  const [first, ...more] = all.filter((one) => one.name === idOrName);
-  if (first === undefined)
-    throw new FleetError(
-      'notFound',
-      `no ${noun} is called ${idOrName}; \`pocketfleet ${noun}s\` lists what there is`,
-    );
-  if (more.length > 0)
-    throw new FleetError(
-      'invalidArgument',
-      `${more.length + 1} ${noun}s are named ${idOrName}; give one of their ids: ${[first, ...more].map((one) => one.id).join(', ')}`,
-    );
-  return first;
+/** The one thing of these nouns with this id, or with this name where one alone has it. */
+export async function findOne(client: FleetClient, idOrName: string, nouns: readonly Noun[]): Promise<Found> {
+  const request = { idOrName, kinds: [...nouns] };
+  return onlyOne(await client.ask((service) => service.find, request), idOrName, nouns);
 }
 
 /** For commander: a whole number within bounds, or a usage error that names them. */

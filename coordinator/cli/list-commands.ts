@@ -7,28 +7,34 @@ import type { FleetClient } from './client.ts';
 import { PLAN_COLUMNS, RUN_COLUMNS, SWEEP_COLUMNS, TRIAL_COLUMNS, WORKER_COLUMNS } from './columns.ts';
 import {
   type FleetOptions,
-  findRun,
+  findOne,
   fleetCommand,
   interruptible,
-  pickOne,
   wholeNumber,
   withFleet,
 } from './context.ts';
 import { formatBytes, formatCount, formatTime } from './format.ts';
 import { logLines, logText } from './log-lines.ts';
 import { type Column, print, printList, say, toJson } from './output.ts';
+import { listAll } from './pages.ts';
 
 export function addListCommands(program: Command): void {
   fleetCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const { plans } = await client.ask((service) => service.listPlans, {});
-      printList(plans, PLAN_COLUMNS, { ...options, none: 'no plans' });
+      const plans = await listAll(
+        (page) => client.ask((service) => service.listPlans, page),
+        (answer) => answer.plans,
+      );
+      printList(plans.items, PLAN_COLUMNS, { ...options, none: 'no plans' });
     }),
   );
   fleetCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const { sweeps } = await client.ask((service) => service.listSweeps, {});
-      printList(sweeps, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
+      const sweeps = await listAll(
+        (page) => client.ask((service) => service.listSweeps, page),
+        (answer) => answer.sweeps,
+      );
+      printList(sweeps.items, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
     }),
   );
   fleetCommand(
@@ -37,43 +43,56 @@ export function addListCommands(program: Command): void {
     'list the candidates of a sweep in the order of their numbers',
   ).action((sweep: string, options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const sweepId = await findSweep(client, sweep);
-      const { trials } = await client.ask((service) => service.listTrials, { sweepId });
-      printTrials(trials, options);
+      const trials = await listAll(
+        (page) => client.ask((service) => service.listTrials, { sweepId: sweep, ...page }),
+        (answer) => answer.trials,
+      );
+      printTrials(trials.items, options);
     }),
   );
   fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 1_000_000), 20)
     .action((sweep: string, options: FleetOptions & { limit: number }) =>
       withFleet(options, async (client) => {
-        const sweepId = await findSweep(client, sweep);
-        const request = { sweepId, limit: options.limit };
-        const { trials } = await client.ask((service) => service.leaderboard, request);
-        printTrials(trials, options);
+        const trials = await listAll(
+          ({ pageSize: limit, pageToken }) =>
+            client.ask((service) => service.leaderboard, { sweepId: sweep, limit, pageToken }),
+          (answer) => answer.trials,
+          options.limit,
+        );
+        printTrials(trials.items, options);
       }),
     );
   fleetCommand(program, 'runs', 'list training runs')
-    .option('--plan <id>', 'only those of a plan', '')
-    .option('--sweep <id>', 'only those of a sweep', '')
+    .option('--plan <plan>', 'only those of a plan', '')
+    .option('--sweep <sweep>', 'only those of a sweep', '')
     .action((options: FleetOptions & { plan: string; sweep: string }) =>
       withFleet(options, async (client) => {
         const request = { planId: options.plan, sweepId: options.sweep };
-        const { runs } = await client.ask((service) => service.listRuns, request);
-        printList(runs, RUN_COLUMNS, { ...options, none: 'no runs' });
+        const runs = await listAll(
+          (page) => client.ask((service) => service.listRuns, { ...request, ...page }),
+          (answer) => answer.runs,
+        );
+        printList(runs.items, RUN_COLUMNS, { ...options, none: 'no runs' });
       }),
     );
   fleetCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const { workers } = await client.ask((service) => service.listWorkers, {});
-      printList(workers, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
+      const workers = await listAll(
+        (page) => client.ask((service) => service.listWorkers, page),
+        (answer) => answer.workers,
+      );
+      printList(workers.items, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
     }),
   );
   fleetCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
     (run: string, options: FleetOptions) =>
       withFleet(options, async (client) => {
-        const { id } = await findRun(client, run);
-        const { checkpoints } = await client.ask((service) => service.listCheckpoints, { runId: id });
-        printList(checkpoints, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+        const checkpoints = await listAll(
+          (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
+          (answer) => answer.checkpoints,
+        );
+        printList(checkpoints.items, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
       }),
   );
   fleetCommand(program, 'logs <run-or-worker>', 'print the log of a run (of all its workers) or of a worker')
@@ -87,9 +106,12 @@ export function addListCommands(program: Command): void {
     'the journalled decisions about a plan, sweep, trial, run or worker',
   ).action((id: string, options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const { decisions } = await client.ask((service) => service.why, { id });
+      const decisions = await listAll(
+        (page) => client.ask((service) => service.why, { id, ...page }),
+        (answer) => answer.decisions,
+      );
       printList(
-        decisions,
+        decisions.items,
         [
           { head: '#', align: 'right', cell: (d) => formatCount(d.sequence) },
           { head: 'TIME', cell: (d) => formatTime(d.atMs) },
@@ -114,22 +136,16 @@ function printTrials(trials: readonly Trial[], options: FleetOptions): void {
   printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
 }
 
-async function findSweep(client: FleetClient, idOrName: string): Promise<string> {
-  const { sweeps } = await client.ask((service) => service.listSweeps, {});
-  return pickOne('sweep', sweeps, idOrName).id;
-}
-
 async function printLogs(
   client: FleetClient,
   idOrName: string,
   options: { follow?: boolean; json?: boolean },
   signal: AbortSignal,
 ): Promise<void> {
-  const { workers } = await client.ask((service) => service.listWorkers, {});
-  const isWorker = workers.some((worker) => worker.id === idOrName);
+  const { kind, id } = await findOne(client, idOrName, ['worker', 'run']);
   const request = {
-    workerId: isWorker ? idOrName : '',
-    runId: isWorker ? '' : (await findRun(client, idOrName)).id,
+    workerId: kind === 'worker' ? id : '',
+    runId: kind === 'run' ? id : '',
     follow: options.follow ?? false,
   };
   for await (const line of logLines(client, request, { signal, say }))

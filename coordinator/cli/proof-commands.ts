@@ -19,6 +19,7 @@ import { type ProvedEpoch, proveLedger } from './ledger-proof.ts';
 import { outliveReader } from './lost-output.ts';
 import { type Column, print, printJson, say, table, toJson } from './output.ts';
 import { persistently } from './patience.ts';
+import { wholeLedger } from './whole-ledger.ts';
 
 const STAGE_MAX = 100_000;
 
@@ -62,8 +63,8 @@ const EPOCH_COLUMNS: readonly Column<ProvedEpoch>[] = [
 
 async function verifyLedger(client: FleetClient, name: string, options: { json?: boolean }): Promise<void> {
   outliveReader();
-  const { id } = await findRun(client, name);
-  const ledger = await client.ask((service) => service.getLedger, { runId: id });
+  const ledger = await wholeLedger(client, name);
+  const id = ledger.runId;
   if (ledger.entries.length === 0)
     throw new FleetError('failedPrecondition', `${id} has no checkpoint yet; it is ${ledger.state}`);
   const proof = await proveLedger(ledger);

@@ -6,6 +6,7 @@ import type { EvaluationReport, Run, StepPoint } from '../../proto/gen/pocketfle
 import type { FleetClient } from './client.ts';
 import { say } from './output.ts';
 import { checkFilePlace, writeOutput } from './output-file.ts';
+import { listAll } from './pages.ts';
 import { persist } from './patience.ts';
 import { type ReportData, type RunReport, reportHtml } from './report-html.ts';
 import { gatherResults } from './results.ts';
@@ -29,13 +30,16 @@ export async function gatherReport(client: FleetClient, planId: string): Promise
   const [sweep] = sweeps;
   const candidates =
     sweep === undefined
-      ? []
-      : (await client.ask((service) => service.listRuns, { planId: '', sweepId: sweep.id })).runs;
+      ? { items: [] }
+      : await listAll(
+          (page) => client.ask((service) => service.listRuns, { planId: '', sweepId: sweep.id, ...page }),
+          (answer) => answer.runs,
+        );
   return {
     plan,
     sweep,
     trials,
-    candidateRuns: candidates,
+    candidateRuns: candidates.items,
     runs: await Promise.all(runs.map((run) => gatherRun(client, run, evaluations.get(run.id)))),
     generatedAtMs: systemClock.now(),
   };
@@ -47,8 +51,11 @@ async function gatherRun(
   evaluation: EvaluationReport | undefined,
 ): Promise<RunReport> {
   const history = await historyOf(client, run.id);
-  const { checkpoints } = await client.ask((service) => service.listCheckpoints, { runId: run.id });
-  return { run, history, evaluation, checkpoints };
+  const checkpoints = await listAll(
+    (page) => client.ask((service) => service.listCheckpoints, { runId: run.id, ...page }),
+    (answer) => answer.checkpoints,
+  );
+  return { run, history, evaluation, checkpoints: checkpoints.items };
 }
 
 /** Read again from its first point when the coordinator restarts meanwhile. */

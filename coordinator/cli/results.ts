@@ -8,6 +8,7 @@ import { evaluationColumns } from './columns.ts';
 import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, UNKNOWN } from './format.ts';
 import { table } from './output.ts';
+import { listAll } from './pages.ts';
 import type { Selection } from './watching.ts';
 
 export interface Results {
@@ -21,30 +22,44 @@ export interface Results {
   readonly evaluations: ReadonlyMap<string, EvaluationReport>;
 }
 
+const NOTHING: Results = { plan: undefined, sweeps: [], trials: [], runs: [], evaluations: new Map() };
+
 export async function gatherResults(client: FleetClient, selection: Selection): Promise<Results> {
-  const [{ plans }, { sweeps }, { runs }] = await Promise.all([
-    client.ask((service) => service.listPlans, {}),
-    client.ask((service) => service.listSweeps, {}),
-    client.ask((service) => service.listRuns, { planId: '', sweepId: '' }),
+  switch (selection.kind) {
+    case 'fleet':
+      return NOTHING;
+    case 'run':
+      return { ...NOTHING, ...(await gatherRuns(client, [selection.id])) };
+    case 'sweep':
+      return gatherSweep(client, selection.id);
+    case 'plan': {
+      const plan = await client.ask((service) => service.getPlan, { id: selection.id });
+      const search = plan.sweepId === '' ? NOTHING : await gatherSweep(client, plan.sweepId);
+      return { ...search, plan, ...(await gatherRuns(client, plan.runIds)) };
+    }
+  }
+}
+
+async function gatherRuns(
+  client: FleetClient,
+  ids: readonly string[],
+): Promise<Pick<Results, 'runs' | 'evaluations'>> {
+  const all: Run[] = [];
+  for (const id of ids) all.push(await client.ask((service) => service.getRun, { id }));
+  // The candidates' own runs are left to their trials.
+  const runs = all.filter((run) => run.sweepId === '');
+  return { runs, evaluations: await gatherEvaluations(client, runs) };
+}
+
+async function gatherSweep(client: FleetClient, id: string): Promise<Results> {
+  const [sweep, trials] = await Promise.all([
+    client.ask((service) => service.getSweep, { id }),
+    listAll(
+      (page) => client.ask((service) => service.listTrials, { sweepId: id, ...page }),
+      (answer) => answer.trials,
+    ),
   ]);
-  const selected = <T extends { id: string }>(kind: Selection['kind'], all: readonly T[]): T[] =>
-    selection.kind === 'fleet'
-      ? [...all]
-      : all.filter((one) => selection.kind === kind && one.id === selection.id);
-  const plan = selection.kind === 'plan' ? plans.find((one) => one.id === selection.id) : undefined;
-  const chosenSweeps = plan ? sweeps.filter((sweep) => sweep.id === plan.sweepId) : selected('sweep', sweeps);
-  const chosenRuns = plan ? runs.filter((run) => plan.runIds.includes(run.id)) : selected('run', runs);
-  const lists = await Promise.all(
-    chosenSweeps.map(({ id }) => client.ask((service) => service.listTrials, { sweepId: id })),
-  );
-  const trained = chosenRuns.filter((run) => run.sweepId === '');
-  return {
-    plan,
-    sweeps: chosenSweeps,
-    trials: lists.flatMap(({ trials }) => trials),
-    runs: trained,
-    evaluations: await gatherEvaluations(client, trained),
-  };
+  return { ...NOTHING, sweeps: [sweep], trials: trials.items };
 }
 
 async function gatherEvaluations(

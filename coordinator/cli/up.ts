@@ -132,7 +132,7 @@ const no = () => false;
 /** Workers of this fleet that are there now; what cannot be asked yet counts as none. */
 async function attachedWorkers(client: FleetClient): Promise<number> {
   try {
-    const { workers } = await client.ask((service) => service.listWorkers, {}, 2000);
+    const { workers } = await client.ask((service) => service.listWorkers, { pageSize: 10_000 }, 2000);
     return workers.filter((worker) => worker.state !== 'lost').length;
   } catch {
     return 0;

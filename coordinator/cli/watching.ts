@@ -3,6 +3,7 @@
 
 import type { Snapshot, WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
+import { findOne } from './context.ts';
 import { persistently } from './patience.ts';
 
 export type Selection =
@@ -37,19 +38,8 @@ function watchRequest(selection: Selection, options: WatchOptions): WatchRequest
   };
 }
 
-/** What an id names, by asking; names of plans, sweeps and runs work too where they are unique. */
-export async function selectionOf(client: FleetClient, idOrName: string): Promise<Selection | undefined> {
-  const [{ plans }, { sweeps }, { runs }] = await Promise.all([
-    client.ask((service) => service.listPlans, {}),
-    client.ask((service) => service.listSweeps, {}),
-    client.ask((service) => service.listRuns, { planId: '', sweepId: '' }),
-  ]);
-  const all = [
-    ...plans.map(({ id, name }) => ({ kind: 'plan' as const, id, name })),
-    ...sweeps.map(({ id, name }) => ({ kind: 'sweep' as const, id, name })),
-    ...runs.map(({ id, name }) => ({ kind: 'run' as const, id, name })),
-  ];
-  const named = all.filter((one) => one.name === idOrName);
-  const found = all.find((one) => one.id === idOrName) ?? (named.length === 1 ? named[0] : undefined);
-  return found === undefined ? undefined : { kind: found.kind, id: found.id };
+/** What an id or a unique name of a plan, sweep or run names, by asking. */
+export async function selectionOf(client: FleetClient, idOrName: string): Promise<Selection> {
+  const { kind, id } = await findOne(client, idOrName, ['plan', 'sweep', 'run']);
+  return { kind: kind as 'plan' | 'sweep' | 'run', id };
 }

@@ -2,7 +2,6 @@
 // import; what is done is the coordinator's. `verify` is verify-command.ts'.
 
 import type { Command } from 'commander';
-import { FleetError } from '../../core/errors.ts';
 import type { ExportFormat } from '../../core/model/export-format.ts';
 import type { FleetClient } from './client.ts';
 import {
@@ -10,7 +9,6 @@ import {
   findRun,
   fleetCommand,
   interruptible,
-  pickOne,
   wholeNumber,
   withFleet,
 } from './context.ts';
@@ -60,7 +58,7 @@ export function addWorkCommands(program: Command): void {
     .option('--reason <text>', 'kept in the journal', 'cancelled by a user')
     .action((id: string, flags: FleetOptions & { reason: string }) =>
       withFleet(flags, async (client) => {
-        const request = { id: (await selectionIdOf(client, id)) ?? id, reason: flags.reason };
+        const request = { id, reason: flags.reason };
         const { cancelledIds } = await client.ask((service) => service.cancel, request);
         if (flags.json) printJson({ cancelledIds });
         else
@@ -91,8 +89,8 @@ export function addWorkCommands(program: Command): void {
     .requiredOption('-o, --output <file>', 'file to write; - is stdout')
     .action((plan: string, flags: FleetOptions & { output: string }) =>
       withFleet(flags, async (client) => {
-        const { plans } = await client.ask((service) => service.listPlans, {});
-        const path = await writeReport(client, pickOne('plan', plans, plan).id, flags.output);
+        const { id } = await client.ask((service) => service.getPlan, { id: plan });
+        const path = await writeReport(client, id, flags.output);
         tellWritten({ file: path }, path, flags);
       }),
     );
@@ -126,11 +124,6 @@ async function show(
   signal: AbortSignal,
 ): Promise<void> {
   const selection = id === undefined ? ({ kind: 'fleet' } as const) : await selectionOf(client, id);
-  if (selection === undefined)
-    throw new FleetError(
-      'notFound',
-      `no plan, sweep or run is called ${id}, or several are; \`pocketfleet plans\`, \`sweeps\` and \`runs\` list them by id`,
-    );
   const screen = liveScreen(process.stdout);
   const options = { signal, untilFinished: flags.untilFinished ?? false, say };
   try {
@@ -141,9 +134,4 @@ async function show(
   } finally {
     screen.close();
   }
-}
-
-async function selectionIdOf(client: FleetClient, idOrName: string): Promise<string | undefined> {
-  const selection = await selectionOf(client, idOrName);
-  return selection === undefined || selection.kind === 'fleet' ? undefined : selection.id;
 }

@@ -24,7 +24,6 @@ const CHANNEL_OPTIONS = {
   'grpc.keepalive_permit_without_calls': 1,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
-  'grpc.max_receive_message_length': 64 << 20,
   // Clients of one endpoint in one process must not share a connection: closing one would be felt by the other.
   'grpc.use_local_subchannel_pool': 1,
 };

@@ -93,7 +93,12 @@ test('submit --wait shows progress on stderr and results on stdout', async (t) =
 
 test('submit --wait exits with 1 and the reason when the plan failed', async (t) => {
   const failed = plan({ state: 'failed', reason: 'its teacher diverged at step 3' });
-  const { ask, dir } = await fleet(t, { plans: [failed], snapshots: [snapshot({ plans: [failed] })] });
+  const { ask, dir } = await fleet(t, {
+    plans: [failed],
+    sweeps: [sweep()],
+    runs: [run()],
+    snapshots: [snapshot({ plans: [failed] })],
+  });
   writeFileSync(join(dir, 'my.yaml'), 'kind: plan\n');
   const { code, err } = await ask('submit', 'my.yaml', '--wait');
   assert.equal(code, 1);

@@ -49,6 +49,7 @@ function ledgerOf(change: Partial<Ledger> = {}): Ledger {
     weightsDigest: 'w3',
     generations: 2,
     teacherRunId: '',
+    nextPageToken: '',
     ...change,
   };
 }

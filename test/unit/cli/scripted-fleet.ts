@@ -2,6 +2,9 @@
 // a coordinator. It checks the token as the real one does and remembers what was asked.
 
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
+import { FleetError } from '../../../core/errors.ts';
+import { onlyOne } from '../../../core/naming.ts';
+import { toStatus } from '../../../core/net/grpc-status.ts';
 import type {
   EvaluationReport,
   ExportChunk,
@@ -55,7 +58,7 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
       try {
         callback(null, answer(call.request));
       } catch (caught) {
-        callback({ code: status.INVALID_ARGUMENT, details: (caught as Error).message });
+        callback(toStatus(caught));
       }
     };
   interface Out<Q, R> {
@@ -83,29 +86,48 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
   // A call that no test of the CLI makes is answered UNIMPLEMENTED by the server itself.
   const service: Partial<FleetServiceServer> = {
     submit: unary('submit', () => {
-      if (script.refusal !== undefined) throw new Error(script.refusal);
+      if (script.refusal !== undefined) throw new FleetError('invalidArgument', script.refusal);
       return { planIds: (script.plans ?? []).map(({ id }) => id), sweepIds: [], runIds: [] };
     }),
-    listPlans: unary('listPlans', () => ({ plans: script.plans ?? [] })),
-    listSweeps: unary('listSweeps', () => ({ sweeps: script.sweeps ?? [] })),
-    listTrials: unary('listTrials', () => ({ trials: script.trials ?? [] })),
-    leaderboard: unary('leaderboard', () => ({ trials: script.trials ?? [] })),
+    find: unary('find', ({ idOrName, kinds }) => {
+      const found = thingsCalled(script, idOrName).filter(({ kind }) => kinds.includes(kind));
+      return { found, total: found.length };
+    }),
+    getPlan: unary('getPlan', ({ id }) => called(script, id, 'plan')),
+    getSweep: unary('getSweep', ({ id }) => called(script, id, 'sweep')),
+    getRun: unary('getRun', ({ id }) => called(script, id, 'run')),
+    listPlans: unary('listPlans', () => ({ plans: script.plans ?? [], ...onePage })),
+    listSweeps: unary('listSweeps', () => ({ sweeps: script.sweeps ?? [], ...onePage })),
+    listTrials: unary('listTrials', () => ({ trials: script.trials ?? [], ...onePage })),
+    leaderboard: unary('leaderboard', () => ({ trials: script.trials ?? [], ...onePage })),
     listRuns: unary('listRuns', ({ sweepId }) => ({
       runs: (script.runs ?? []).filter((run) => sweepId === '' || run.sweepId === sweepId),
+      ...onePage,
     })),
-    listWorkers: unary('listWorkers', () => ({ workers: script.workers ?? [] })),
+    listWorkers: unary('listWorkers', () => ({ workers: script.workers ?? [], ...onePage })),
     listCheckpoints: unary('listCheckpoints', ({ runId }) => ({
-      checkpoints: [{ runId, stage: 1, step: 12, bytes: 2048, digest: 'abc', storedAtMs: 1_010_000 }],
+      checkpoints: [
+        {
+          runId: called(script, runId, 'run').id,
+          stage: 1,
+          step: 12,
+          bytes: 2048,
+          digest: 'abc',
+          storedAtMs: 1_010_000,
+        },
+      ],
+      ...onePage,
     })),
     watch: stream('watch', script.snapshots ?? []),
     logs: stream('logs', script.logs ?? []),
     history: stream('history', script.history ?? []),
-    cancel: unary('cancel', ({ id }) => ({ cancelledIds: [id] })),
+    cancel: unary('cancel', ({ id }) => ({ cancelledIds: [called(script, id, 'plan').id] })),
     verify: unary('verify', () => ({ report })),
     getEvaluation: unary('getEvaluation', () => report),
     export: stream('export', script.exported ?? []),
     why: unary('why', () => ({
       decisions: [{ sequence: 7, atMs: 1_000_000, event: 'run.assigned', text: 'two workers were idle' }],
+      nextPageToken: '',
     })),
   };
   server.addService(FleetServiceService, service as FleetServiceServer);
@@ -115,4 +137,31 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
     ),
   );
   return { address: `127.0.0.1:${port}`, token, asked, close: () => server.forceShutdown() };
+}
+
+/** The fields of an answer that is a whole list. */
+const onePage = { nextPageToken: '', total: 0 };
+
+/** What the script has under this id or name. */
+function thingsCalled(script: Script, word: string) {
+  const { plans = [], sweeps = [], runs = [], workers = [] } = script;
+  const all = [
+    ...plans.map((plan) => ({ ...plan, kind: 'plan' })),
+    ...sweeps.map((sweep) => ({ ...sweep, kind: 'sweep' })),
+    ...runs.map((run) => ({ ...run, kind: 'run' })),
+    ...workers.map((worker) => ({ ...worker, kind: 'worker', name: '' })),
+  ];
+  return all
+    .filter(({ id, name }) => id === word || name === word)
+    .map(({ kind, id, name, state }) => ({ kind, id, name, state }));
+}
+
+/** What the script has of this noun under this id or name, or the refusal of the real service. */
+function called(script: Script, word: string, noun: 'plan'): Plan;
+function called(script: Script, word: string, noun: 'sweep'): Sweep;
+function called(script: Script, word: string, noun: 'run'): Run;
+function called(script: Script, word: string, noun: 'plan' | 'sweep' | 'run'): Plan | Sweep | Run {
+  const all: readonly (Plan | Sweep | Run)[] = script[`${noun}s`] ?? [];
+  const found = all.filter(({ id, name }) => id === word || name === word);
+  return onlyOne({ found, total: found.length }, word, [noun]);
 }

@@ -202,59 +202,124 @@ export interface Checkpoint {
   storedAtMs: number;
 }
 
+export interface FindRequest {
+  idOrName: string;
+  /** plan | sweep | trial | run | worker; none: all of them. */
+  kinds: string[];
+}
+
+export interface FindResponse {
+  /** At most 20 of each kind. */
+  found: Found[];
+  /** With those that were left out. */
+  total: number;
+}
+
+export interface Found {
+  /** plan | sweep | trial | run | worker */
+  kind: string;
+  id: string;
+  /** Empty for trials and workers, which have ids alone. */
+  name: string;
+  state: string;
+}
+
+export interface GetRequest {
+  /** Id, or the name where one alone has it. */
+  id: string;
+}
+
 export interface ListPlansRequest {
+  pageSize?: number | undefined;
+  pageToken?:
+    | string
+    | undefined;
+  /** The newest first; otherwise in the order of creation. */
+  newestFirst?: boolean | undefined;
 }
 
 export interface ListPlansResponse {
   plans: Plan[];
+  nextPageToken: string;
+  /** On all pages together, now. */
+  total: number;
 }
 
 export interface ListSweepsRequest {
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
+  newestFirst?: boolean | undefined;
 }
 
 export interface ListSweepsResponse {
   sweeps: Sweep[];
+  nextPageToken: string;
+  total: number;
 }
 
 export interface ListTrialsRequest {
   sweepId: string;
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
+  newestFirst?: boolean | undefined;
 }
 
 export interface ListTrialsResponse {
   trials: Trial[];
+  nextPageToken: string;
+  total: number;
 }
 
 export interface LeaderboardRequest {
   sweepId: string;
+  /** On this page; 0: 20. */
   limit: number;
+  pageToken?: string | undefined;
 }
 
 export interface LeaderboardResponse {
   trials: Trial[];
+  nextPageToken: string;
+  /** Finished trials of the sweep. */
+  total: number;
 }
 
 export interface ListRunsRequest {
   planId: string;
   sweepId: string;
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
+  newestFirst?: boolean | undefined;
 }
 
 export interface ListRunsResponse {
   runs: Run[];
+  nextPageToken: string;
+  total: number;
 }
 
 export interface ListWorkersRequest {
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
 }
 
 export interface ListWorkersResponse {
+  /** In the order of their ids; numbers within an id count as numbers. */
   workers: Worker[];
+  nextPageToken: string;
+  total: number;
 }
 
 export interface ListCheckpointsRequest {
   runId: string;
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
 }
 
 export interface ListCheckpointsResponse {
   checkpoints: Checkpoint[];
+  nextPageToken: string;
+  total: number;
 }
 
 export interface WatchRequest {
@@ -274,6 +339,19 @@ export interface Snapshot {
   workers: Worker[];
   journalSequence: number;
   atMs: number;
+  /**
+   * What belongs to the selection and is not in this message: shown are what has not ended and the newest of what has. Plans have
+   * no `yaml` and runs no `spec_json` here; GetPlan and GetRun have them.
+   */
+  leftOut?: LeftOut | undefined;
+}
+
+export interface LeftOut {
+  plans: number;
+  sweeps: number;
+  trials: number;
+  runs: number;
+  workers: number;
 }
 
 export interface LogsRequest {
@@ -360,11 +438,16 @@ export interface ExportChunk {
 }
 
 export interface WhyRequest {
+  /** Id of a plan, sweep, trial, run or worker, or a name. */
   id: string;
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
 }
 
 export interface WhyResponse {
+  /** In the order of the journal. */
   decisions: Decision[];
+  nextPageToken: string;
 }
 
 export interface Decision {
@@ -377,6 +460,9 @@ export interface Decision {
 
 export interface GetLedgerRequest {
   runId: string;
+  /** Of the entries. */
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
 }
 
 export interface Ledger {
@@ -397,6 +483,7 @@ export interface Ledger {
   generations: number;
   /** Of a student: its teacher. */
   teacherRunId: string;
+  nextPageToken: string;
 }
 
 export interface LedgerEntry {
@@ -3242,12 +3329,379 @@ export const Checkpoint: MessageFns<Checkpoint> = {
   },
 };
 
+function createBaseFindRequest(): FindRequest {
+  return { idOrName: "", kinds: [] };
+}
+
+export const FindRequest: MessageFns<FindRequest> = {
+  encode(message: FindRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.idOrName !== "") {
+      writer.uint32(10).string(message.idOrName);
+    }
+    for (const v of message.kinds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.idOrName = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.kinds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindRequest {
+    return {
+      idOrName: isSet(object.idOrName)
+        ? globalThis.String(object.idOrName)
+        : isSet(object.id_or_name)
+        ? globalThis.String(object.id_or_name)
+        : "",
+      kinds: globalThis.Array.isArray(object?.kinds) ? object.kinds.map((e: any) => globalThis.String(e)) : [],
+    };
+  },
+
+  toJSON(message: FindRequest): unknown {
+    const obj: any = {};
+    if (message.idOrName !== "") {
+      obj.idOrName = message.idOrName;
+    }
+    if (message.kinds?.length) {
+      obj.kinds = message.kinds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FindRequest>): FindRequest {
+    return FindRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindRequest>): FindRequest {
+    const message = createBaseFindRequest();
+    message.idOrName = object.idOrName ?? "";
+    message.kinds = object.kinds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFindResponse(): FindResponse {
+  return { found: [], total: 0 };
+}
+
+export const FindResponse: MessageFns<FindResponse> = {
+  encode(message: FindResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.found) {
+      Found.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.total !== 0) {
+      writer.uint32(16).uint32(message.total);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.found.push(Found.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FindResponse {
+    return {
+      found: globalThis.Array.isArray(object?.found) ? object.found.map((e: any) => Found.fromJSON(e)) : [],
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
+  },
+
+  toJSON(message: FindResponse): unknown {
+    const obj: any = {};
+    if (message.found?.length) {
+      obj.found = message.found.map((e) => Found.toJSON(e));
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FindResponse>): FindResponse {
+    return FindResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindResponse>): FindResponse {
+    const message = createBaseFindResponse();
+    message.found = object.found?.map((e) => Found.fromPartial(e)) || [];
+    message.total = object.total ?? 0;
+    return message;
+  },
+};
+
+function createBaseFound(): Found {
+  return { kind: "", id: "", name: "", state: "" };
+}
+
+export const Found: MessageFns<Found> = {
+  encode(message: Found, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.state !== "") {
+      writer.uint32(34).string(message.state);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Found {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFound();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Found {
+    return {
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+    };
+  },
+
+  toJSON(message: Found): unknown {
+    const obj: any = {};
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Found>): Found {
+    return Found.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Found>): Found {
+    const message = createBaseFound();
+    message.kind = object.kind ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.state = object.state ?? "";
+    return message;
+  },
+};
+
+function createBaseGetRequest(): GetRequest {
+  return { id: "" };
+}
+
+export const GetRequest: MessageFns<GetRequest> = {
+  encode(message: GetRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: GetRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetRequest>): GetRequest {
+    return GetRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetRequest>): GetRequest {
+    const message = createBaseGetRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
 function createBaseListPlansRequest(): ListPlansRequest {
-  return {};
+  return { pageSize: undefined, pageToken: undefined, newestFirst: undefined };
 }
 
 export const ListPlansRequest: MessageFns<ListPlansRequest> = {
-  encode(_: ListPlansRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListPlansRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== undefined) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(18).string(message.pageToken);
+    }
+    if (message.newestFirst !== undefined) {
+      writer.uint32(24).bool(message.newestFirst);
+    }
     return writer;
   },
 
@@ -3264,6 +3718,30 @@ export const ListPlansRequest: MessageFns<ListPlansRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.newestFirst = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3276,32 +3754,66 @@ export const ListPlansRequest: MessageFns<ListPlansRequest> = {
     }
   },
 
-  fromJSON(_: any): ListPlansRequest {
-    return {};
+  fromJSON(object: any): ListPlansRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+      newestFirst: isSet(object.newestFirst)
+        ? globalThis.Boolean(object.newestFirst)
+        : isSet(object.newest_first)
+        ? globalThis.Boolean(object.newest_first)
+        : undefined,
+    };
   },
 
-  toJSON(_: ListPlansRequest): unknown {
+  toJSON(message: ListPlansRequest): unknown {
     const obj: any = {};
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.newestFirst !== undefined) {
+      obj.newestFirst = message.newestFirst;
+    }
     return obj;
   },
 
   create(base?: DeepPartial<ListPlansRequest>): ListPlansRequest {
     return ListPlansRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListPlansRequest>): ListPlansRequest {
+  fromPartial(object: DeepPartial<ListPlansRequest>): ListPlansRequest {
     const message = createBaseListPlansRequest();
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
+    message.newestFirst = object.newestFirst ?? undefined;
     return message;
   },
 };
 
 function createBaseListPlansResponse(): ListPlansResponse {
-  return { plans: [] };
+  return { plans: [], nextPageToken: "", total: 0 };
 }
 
 export const ListPlansResponse: MessageFns<ListPlansResponse> = {
   encode(message: ListPlansResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.plans) {
       Plan.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -3327,6 +3839,22 @@ export const ListPlansResponse: MessageFns<ListPlansResponse> = {
             message.plans.push(Plan.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3340,13 +3868,27 @@ export const ListPlansResponse: MessageFns<ListPlansResponse> = {
   },
 
   fromJSON(object: any): ListPlansResponse {
-    return { plans: globalThis.Array.isArray(object?.plans) ? object.plans.map((e: any) => Plan.fromJSON(e)) : [] };
+    return {
+      plans: globalThis.Array.isArray(object?.plans) ? object.plans.map((e: any) => Plan.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
   },
 
   toJSON(message: ListPlansResponse): unknown {
     const obj: any = {};
     if (message.plans?.length) {
       obj.plans = message.plans.map((e) => Plan.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -3357,16 +3899,27 @@ export const ListPlansResponse: MessageFns<ListPlansResponse> = {
   fromPartial(object: DeepPartial<ListPlansResponse>): ListPlansResponse {
     const message = createBaseListPlansResponse();
     message.plans = object.plans?.map((e) => Plan.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseListSweepsRequest(): ListSweepsRequest {
-  return {};
+  return { pageSize: undefined, pageToken: undefined, newestFirst: undefined };
 }
 
 export const ListSweepsRequest: MessageFns<ListSweepsRequest> = {
-  encode(_: ListSweepsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListSweepsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== undefined) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(18).string(message.pageToken);
+    }
+    if (message.newestFirst !== undefined) {
+      writer.uint32(24).bool(message.newestFirst);
+    }
     return writer;
   },
 
@@ -3383,6 +3936,30 @@ export const ListSweepsRequest: MessageFns<ListSweepsRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.newestFirst = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3395,32 +3972,66 @@ export const ListSweepsRequest: MessageFns<ListSweepsRequest> = {
     }
   },
 
-  fromJSON(_: any): ListSweepsRequest {
-    return {};
+  fromJSON(object: any): ListSweepsRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+      newestFirst: isSet(object.newestFirst)
+        ? globalThis.Boolean(object.newestFirst)
+        : isSet(object.newest_first)
+        ? globalThis.Boolean(object.newest_first)
+        : undefined,
+    };
   },
 
-  toJSON(_: ListSweepsRequest): unknown {
+  toJSON(message: ListSweepsRequest): unknown {
     const obj: any = {};
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.newestFirst !== undefined) {
+      obj.newestFirst = message.newestFirst;
+    }
     return obj;
   },
 
   create(base?: DeepPartial<ListSweepsRequest>): ListSweepsRequest {
     return ListSweepsRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListSweepsRequest>): ListSweepsRequest {
+  fromPartial(object: DeepPartial<ListSweepsRequest>): ListSweepsRequest {
     const message = createBaseListSweepsRequest();
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
+    message.newestFirst = object.newestFirst ?? undefined;
     return message;
   },
 };
 
 function createBaseListSweepsResponse(): ListSweepsResponse {
-  return { sweeps: [] };
+  return { sweeps: [], nextPageToken: "", total: 0 };
 }
 
 export const ListSweepsResponse: MessageFns<ListSweepsResponse> = {
   encode(message: ListSweepsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.sweeps) {
       Sweep.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -3446,6 +4057,22 @@ export const ListSweepsResponse: MessageFns<ListSweepsResponse> = {
             message.sweeps.push(Sweep.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3459,13 +4086,27 @@ export const ListSweepsResponse: MessageFns<ListSweepsResponse> = {
   },
 
   fromJSON(object: any): ListSweepsResponse {
-    return { sweeps: globalThis.Array.isArray(object?.sweeps) ? object.sweeps.map((e: any) => Sweep.fromJSON(e)) : [] };
+    return {
+      sweeps: globalThis.Array.isArray(object?.sweeps) ? object.sweeps.map((e: any) => Sweep.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
   },
 
   toJSON(message: ListSweepsResponse): unknown {
     const obj: any = {};
     if (message.sweeps?.length) {
       obj.sweeps = message.sweeps.map((e) => Sweep.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -3476,18 +4117,29 @@ export const ListSweepsResponse: MessageFns<ListSweepsResponse> = {
   fromPartial(object: DeepPartial<ListSweepsResponse>): ListSweepsResponse {
     const message = createBaseListSweepsResponse();
     message.sweeps = object.sweeps?.map((e) => Sweep.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseListTrialsRequest(): ListTrialsRequest {
-  return { sweepId: "" };
+  return { sweepId: "", pageSize: undefined, pageToken: undefined, newestFirst: undefined };
 }
 
 export const ListTrialsRequest: MessageFns<ListTrialsRequest> = {
   encode(message: ListTrialsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.sweepId !== "") {
       writer.uint32(10).string(message.sweepId);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
+    }
+    if (message.newestFirst !== undefined) {
+      writer.uint32(32).bool(message.newestFirst);
     }
     return writer;
   },
@@ -3513,6 +4165,30 @@ export const ListTrialsRequest: MessageFns<ListTrialsRequest> = {
             message.sweepId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.newestFirst = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3532,6 +4208,21 @@ export const ListTrialsRequest: MessageFns<ListTrialsRequest> = {
         : isSet(object.sweep_id)
         ? globalThis.String(object.sweep_id)
         : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+      newestFirst: isSet(object.newestFirst)
+        ? globalThis.Boolean(object.newestFirst)
+        : isSet(object.newest_first)
+        ? globalThis.Boolean(object.newest_first)
+        : undefined,
     };
   },
 
@@ -3539,6 +4230,15 @@ export const ListTrialsRequest: MessageFns<ListTrialsRequest> = {
     const obj: any = {};
     if (message.sweepId !== "") {
       obj.sweepId = message.sweepId;
+    }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.newestFirst !== undefined) {
+      obj.newestFirst = message.newestFirst;
     }
     return obj;
   },
@@ -3549,18 +4249,27 @@ export const ListTrialsRequest: MessageFns<ListTrialsRequest> = {
   fromPartial(object: DeepPartial<ListTrialsRequest>): ListTrialsRequest {
     const message = createBaseListTrialsRequest();
     message.sweepId = object.sweepId ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
+    message.newestFirst = object.newestFirst ?? undefined;
     return message;
   },
 };
 
 function createBaseListTrialsResponse(): ListTrialsResponse {
-  return { trials: [] };
+  return { trials: [], nextPageToken: "", total: 0 };
 }
 
 export const ListTrialsResponse: MessageFns<ListTrialsResponse> = {
   encode(message: ListTrialsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.trials) {
       Trial.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -3586,6 +4295,22 @@ export const ListTrialsResponse: MessageFns<ListTrialsResponse> = {
             message.trials.push(Trial.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3599,13 +4324,27 @@ export const ListTrialsResponse: MessageFns<ListTrialsResponse> = {
   },
 
   fromJSON(object: any): ListTrialsResponse {
-    return { trials: globalThis.Array.isArray(object?.trials) ? object.trials.map((e: any) => Trial.fromJSON(e)) : [] };
+    return {
+      trials: globalThis.Array.isArray(object?.trials) ? object.trials.map((e: any) => Trial.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
   },
 
   toJSON(message: ListTrialsResponse): unknown {
     const obj: any = {};
     if (message.trials?.length) {
       obj.trials = message.trials.map((e) => Trial.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -3616,12 +4355,14 @@ export const ListTrialsResponse: MessageFns<ListTrialsResponse> = {
   fromPartial(object: DeepPartial<ListTrialsResponse>): ListTrialsResponse {
     const message = createBaseListTrialsResponse();
     message.trials = object.trials?.map((e) => Trial.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseLeaderboardRequest(): LeaderboardRequest {
-  return { sweepId: "", limit: 0 };
+  return { sweepId: "", limit: 0, pageToken: undefined };
 }
 
 export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
@@ -3631,6 +4372,9 @@ export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
     }
     if (message.limit !== 0) {
       writer.uint32(16).uint32(message.limit);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
     }
     return writer;
   },
@@ -3664,6 +4408,14 @@ export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
             message.limit = reader.uint32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3684,6 +4436,11 @@ export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
         ? globalThis.String(object.sweep_id)
         : "",
       limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
     };
   },
 
@@ -3695,6 +4452,9 @@ export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
     if (message.limit !== 0) {
       obj.limit = Math.round(message.limit);
     }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
     return obj;
   },
 
@@ -3705,18 +4465,25 @@ export const LeaderboardRequest: MessageFns<LeaderboardRequest> = {
     const message = createBaseLeaderboardRequest();
     message.sweepId = object.sweepId ?? "";
     message.limit = object.limit ?? 0;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
 
 function createBaseLeaderboardResponse(): LeaderboardResponse {
-  return { trials: [] };
+  return { trials: [], nextPageToken: "", total: 0 };
 }
 
 export const LeaderboardResponse: MessageFns<LeaderboardResponse> = {
   encode(message: LeaderboardResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.trials) {
       Trial.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -3742,6 +4509,22 @@ export const LeaderboardResponse: MessageFns<LeaderboardResponse> = {
             message.trials.push(Trial.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3755,13 +4538,27 @@ export const LeaderboardResponse: MessageFns<LeaderboardResponse> = {
   },
 
   fromJSON(object: any): LeaderboardResponse {
-    return { trials: globalThis.Array.isArray(object?.trials) ? object.trials.map((e: any) => Trial.fromJSON(e)) : [] };
+    return {
+      trials: globalThis.Array.isArray(object?.trials) ? object.trials.map((e: any) => Trial.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
   },
 
   toJSON(message: LeaderboardResponse): unknown {
     const obj: any = {};
     if (message.trials?.length) {
       obj.trials = message.trials.map((e) => Trial.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -3772,12 +4569,14 @@ export const LeaderboardResponse: MessageFns<LeaderboardResponse> = {
   fromPartial(object: DeepPartial<LeaderboardResponse>): LeaderboardResponse {
     const message = createBaseLeaderboardResponse();
     message.trials = object.trials?.map((e) => Trial.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseListRunsRequest(): ListRunsRequest {
-  return { planId: "", sweepId: "" };
+  return { planId: "", sweepId: "", pageSize: undefined, pageToken: undefined, newestFirst: undefined };
 }
 
 export const ListRunsRequest: MessageFns<ListRunsRequest> = {
@@ -3787,6 +4586,15 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     }
     if (message.sweepId !== "") {
       writer.uint32(18).string(message.sweepId);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(24).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(34).string(message.pageToken);
+    }
+    if (message.newestFirst !== undefined) {
+      writer.uint32(40).bool(message.newestFirst);
     }
     return writer;
   },
@@ -3820,6 +4628,30 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
             message.sweepId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.newestFirst = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3844,6 +4676,21 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
         : isSet(object.sweep_id)
         ? globalThis.String(object.sweep_id)
         : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+      newestFirst: isSet(object.newestFirst)
+        ? globalThis.Boolean(object.newestFirst)
+        : isSet(object.newest_first)
+        ? globalThis.Boolean(object.newest_first)
+        : undefined,
     };
   },
 
@@ -3855,6 +4702,15 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     if (message.sweepId !== "") {
       obj.sweepId = message.sweepId;
     }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
+    if (message.newestFirst !== undefined) {
+      obj.newestFirst = message.newestFirst;
+    }
     return obj;
   },
 
@@ -3865,18 +4721,27 @@ export const ListRunsRequest: MessageFns<ListRunsRequest> = {
     const message = createBaseListRunsRequest();
     message.planId = object.planId ?? "";
     message.sweepId = object.sweepId ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
+    message.newestFirst = object.newestFirst ?? undefined;
     return message;
   },
 };
 
 function createBaseListRunsResponse(): ListRunsResponse {
-  return { runs: [] };
+  return { runs: [], nextPageToken: "", total: 0 };
 }
 
 export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   encode(message: ListRunsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.runs) {
       Run.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -3902,6 +4767,22 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
             message.runs.push(Run.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3915,13 +4796,27 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   },
 
   fromJSON(object: any): ListRunsResponse {
-    return { runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => Run.fromJSON(e)) : [] };
+    return {
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => Run.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+    };
   },
 
   toJSON(message: ListRunsResponse): unknown {
     const obj: any = {};
     if (message.runs?.length) {
       obj.runs = message.runs.map((e) => Run.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -3932,16 +4827,24 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   fromPartial(object: DeepPartial<ListRunsResponse>): ListRunsResponse {
     const message = createBaseListRunsResponse();
     message.runs = object.runs?.map((e) => Run.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseListWorkersRequest(): ListWorkersRequest {
-  return {};
+  return { pageSize: undefined, pageToken: undefined };
 }
 
 export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
-  encode(_: ListWorkersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+  encode(message: ListWorkersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.pageSize !== undefined) {
+      writer.uint32(8).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(18).string(message.pageToken);
+    }
     return writer;
   },
 
@@ -3958,6 +4861,22 @@ export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
       while (reader.pos < end) {
         const tag = reader.uint32();
         switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3970,32 +4889,57 @@ export const ListWorkersRequest: MessageFns<ListWorkersRequest> = {
     }
   },
 
-  fromJSON(_: any): ListWorkersRequest {
-    return {};
+  fromJSON(object: any): ListWorkersRequest {
+    return {
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+    };
   },
 
-  toJSON(_: ListWorkersRequest): unknown {
+  toJSON(message: ListWorkersRequest): unknown {
     const obj: any = {};
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
+    }
     return obj;
   },
 
   create(base?: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
     return ListWorkersRequest.fromPartial(base ?? {});
   },
-  fromPartial(_: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
+  fromPartial(object: DeepPartial<ListWorkersRequest>): ListWorkersRequest {
     const message = createBaseListWorkersRequest();
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
 
 function createBaseListWorkersResponse(): ListWorkersResponse {
-  return { workers: [] };
+  return { workers: [], nextPageToken: "", total: 0 };
 }
 
 export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
   encode(message: ListWorkersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.workers) {
       Worker.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -4021,6 +4965,22 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
             message.workers.push(Worker.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4036,6 +4996,12 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
   fromJSON(object: any): ListWorkersResponse {
     return {
       workers: globalThis.Array.isArray(object?.workers) ? object.workers.map((e: any) => Worker.fromJSON(e)) : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
     };
   },
 
@@ -4043,6 +5009,12 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
     const obj: any = {};
     if (message.workers?.length) {
       obj.workers = message.workers.map((e) => Worker.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -4053,18 +5025,26 @@ export const ListWorkersResponse: MessageFns<ListWorkersResponse> = {
   fromPartial(object: DeepPartial<ListWorkersResponse>): ListWorkersResponse {
     const message = createBaseListWorkersResponse();
     message.workers = object.workers?.map((e) => Worker.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
 
 function createBaseListCheckpointsRequest(): ListCheckpointsRequest {
-  return { runId: "" };
+  return { runId: "", pageSize: undefined, pageToken: undefined };
 }
 
 export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
   encode(message: ListCheckpointsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.runId !== "") {
       writer.uint32(10).string(message.runId);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
     }
     return writer;
   },
@@ -4090,6 +5070,22 @@ export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
             message.runId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4109,6 +5105,16 @@ export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
         : isSet(object.run_id)
         ? globalThis.String(object.run_id)
         : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
     };
   },
 
@@ -4116,6 +5122,12 @@ export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
     const obj: any = {};
     if (message.runId !== "") {
       obj.runId = message.runId;
+    }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
     }
     return obj;
   },
@@ -4126,18 +5138,26 @@ export const ListCheckpointsRequest: MessageFns<ListCheckpointsRequest> = {
   fromPartial(object: DeepPartial<ListCheckpointsRequest>): ListCheckpointsRequest {
     const message = createBaseListCheckpointsRequest();
     message.runId = object.runId ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
 
 function createBaseListCheckpointsResponse(): ListCheckpointsResponse {
-  return { checkpoints: [] };
+  return { checkpoints: [], nextPageToken: "", total: 0 };
 }
 
 export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
   encode(message: ListCheckpointsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.checkpoints) {
       Checkpoint.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(24).uint32(message.total);
     }
     return writer;
   },
@@ -4163,6 +5183,22 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
             message.checkpoints.push(Checkpoint.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4180,6 +5216,12 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
       checkpoints: globalThis.Array.isArray(object?.checkpoints)
         ? object.checkpoints.map((e: any) => Checkpoint.fromJSON(e))
         : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
     };
   },
 
@@ -4187,6 +5229,12 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
     const obj: any = {};
     if (message.checkpoints?.length) {
       obj.checkpoints = message.checkpoints.map((e) => Checkpoint.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
     }
     return obj;
   },
@@ -4197,6 +5245,8 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
   fromPartial(object: DeepPartial<ListCheckpointsResponse>): ListCheckpointsResponse {
     const message = createBaseListCheckpointsResponse();
     message.checkpoints = object.checkpoints?.map((e) => Checkpoint.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };
@@ -4355,7 +5405,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseSnapshot(): Snapshot {
-  return { plans: [], sweeps: [], trials: [], runs: [], workers: [], journalSequence: 0, atMs: 0 };
+  return { plans: [], sweeps: [], trials: [], runs: [], workers: [], journalSequence: 0, atMs: 0, leftOut: undefined };
 }
 
 export const Snapshot: MessageFns<Snapshot> = {
@@ -4380,6 +5430,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     if (message.atMs !== 0) {
       writer.uint32(57).double(message.atMs);
+    }
+    if (message.leftOut !== undefined) {
+      LeftOut.encode(message.leftOut, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -4453,6 +5506,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.atMs = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.leftOut = LeftOut.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4482,6 +5543,11 @@ export const Snapshot: MessageFns<Snapshot> = {
         : isSet(object.at_ms)
         ? globalThis.Number(object.at_ms)
         : 0,
+      leftOut: isSet(object.leftOut)
+        ? LeftOut.fromJSON(object.leftOut)
+        : isSet(object.left_out)
+        ? LeftOut.fromJSON(object.left_out)
+        : undefined,
     };
   },
 
@@ -4508,6 +5574,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     if (message.atMs !== 0) {
       obj.atMs = floatToJson(message.atMs);
     }
+    if (message.leftOut !== undefined) {
+      obj.leftOut = LeftOut.toJSON(message.leftOut);
+    }
     return obj;
   },
 
@@ -4523,6 +5592,142 @@ export const Snapshot: MessageFns<Snapshot> = {
     message.workers = object.workers?.map((e) => Worker.fromPartial(e)) || [];
     message.journalSequence = object.journalSequence ?? 0;
     message.atMs = object.atMs ?? 0;
+    message.leftOut = (object.leftOut !== undefined && object.leftOut !== null)
+      ? LeftOut.fromPartial(object.leftOut)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLeftOut(): LeftOut {
+  return { plans: 0, sweeps: 0, trials: 0, runs: 0, workers: 0 };
+}
+
+export const LeftOut: MessageFns<LeftOut> = {
+  encode(message: LeftOut, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.plans !== 0) {
+      writer.uint32(8).uint32(message.plans);
+    }
+    if (message.sweeps !== 0) {
+      writer.uint32(16).uint32(message.sweeps);
+    }
+    if (message.trials !== 0) {
+      writer.uint32(24).uint32(message.trials);
+    }
+    if (message.runs !== 0) {
+      writer.uint32(32).uint32(message.runs);
+    }
+    if (message.workers !== 0) {
+      writer.uint32(40).uint32(message.workers);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeftOut {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeftOut();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.plans = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sweeps = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.trials = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.runs = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.workers = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LeftOut {
+    return {
+      plans: isSet(object.plans) ? globalThis.Number(object.plans) : 0,
+      sweeps: isSet(object.sweeps) ? globalThis.Number(object.sweeps) : 0,
+      trials: isSet(object.trials) ? globalThis.Number(object.trials) : 0,
+      runs: isSet(object.runs) ? globalThis.Number(object.runs) : 0,
+      workers: isSet(object.workers) ? globalThis.Number(object.workers) : 0,
+    };
+  },
+
+  toJSON(message: LeftOut): unknown {
+    const obj: any = {};
+    if (message.plans !== 0) {
+      obj.plans = Math.round(message.plans);
+    }
+    if (message.sweeps !== 0) {
+      obj.sweeps = Math.round(message.sweeps);
+    }
+    if (message.trials !== 0) {
+      obj.trials = Math.round(message.trials);
+    }
+    if (message.runs !== 0) {
+      obj.runs = Math.round(message.runs);
+    }
+    if (message.workers !== 0) {
+      obj.workers = Math.round(message.workers);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LeftOut>): LeftOut {
+    return LeftOut.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LeftOut>): LeftOut {
+    const message = createBaseLeftOut();
+    message.plans = object.plans ?? 0;
+    message.sweeps = object.sweeps ?? 0;
+    message.trials = object.trials ?? 0;
+    message.runs = object.runs ?? 0;
+    message.workers = object.workers ?? 0;
     return message;
   },
 };
@@ -5762,13 +6967,19 @@ export const ExportChunk: MessageFns<ExportChunk> = {
 };
 
 function createBaseWhyRequest(): WhyRequest {
-  return { id: "" };
+  return { id: "", pageSize: undefined, pageToken: undefined };
 }
 
 export const WhyRequest: MessageFns<WhyRequest> = {
   encode(message: WhyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
     }
     return writer;
   },
@@ -5794,6 +7005,22 @@ export const WhyRequest: MessageFns<WhyRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5807,13 +7034,31 @@ export const WhyRequest: MessageFns<WhyRequest> = {
   },
 
   fromJSON(object: any): WhyRequest {
-    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+    };
   },
 
   toJSON(message: WhyRequest): unknown {
     const obj: any = {};
     if (message.id !== "") {
       obj.id = message.id;
+    }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
     }
     return obj;
   },
@@ -5824,18 +7069,23 @@ export const WhyRequest: MessageFns<WhyRequest> = {
   fromPartial(object: DeepPartial<WhyRequest>): WhyRequest {
     const message = createBaseWhyRequest();
     message.id = object.id ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
 
 function createBaseWhyResponse(): WhyResponse {
-  return { decisions: [] };
+  return { decisions: [], nextPageToken: "" };
 }
 
 export const WhyResponse: MessageFns<WhyResponse> = {
   encode(message: WhyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.decisions) {
       Decision.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(18).string(message.nextPageToken);
     }
     return writer;
   },
@@ -5861,6 +7111,14 @@ export const WhyResponse: MessageFns<WhyResponse> = {
             message.decisions.push(Decision.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5878,6 +7136,11 @@ export const WhyResponse: MessageFns<WhyResponse> = {
       decisions: globalThis.Array.isArray(object?.decisions)
         ? object.decisions.map((e: any) => Decision.fromJSON(e))
         : [],
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
     };
   },
 
@@ -5885,6 +7148,9 @@ export const WhyResponse: MessageFns<WhyResponse> = {
     const obj: any = {};
     if (message.decisions?.length) {
       obj.decisions = message.decisions.map((e) => Decision.toJSON(e));
+    }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
     }
     return obj;
   },
@@ -5895,6 +7161,7 @@ export const WhyResponse: MessageFns<WhyResponse> = {
   fromPartial(object: DeepPartial<WhyResponse>): WhyResponse {
     const message = createBaseWhyResponse();
     message.decisions = object.decisions?.map((e) => Decision.fromPartial(e)) || [];
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
@@ -6021,13 +7288,19 @@ export const Decision: MessageFns<Decision> = {
 };
 
 function createBaseGetLedgerRequest(): GetLedgerRequest {
-  return { runId: "" };
+  return { runId: "", pageSize: undefined, pageToken: undefined };
 }
 
 export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
   encode(message: GetLedgerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.runId !== "") {
       writer.uint32(10).string(message.runId);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
     }
     return writer;
   },
@@ -6053,6 +7326,22 @@ export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
             message.runId = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6072,6 +7361,16 @@ export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
         : isSet(object.run_id)
         ? globalThis.String(object.run_id)
         : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
     };
   },
 
@@ -6079,6 +7378,12 @@ export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
     const obj: any = {};
     if (message.runId !== "") {
       obj.runId = message.runId;
+    }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
     }
     return obj;
   },
@@ -6089,6 +7394,8 @@ export const GetLedgerRequest: MessageFns<GetLedgerRequest> = {
   fromPartial(object: DeepPartial<GetLedgerRequest>): GetLedgerRequest {
     const message = createBaseGetLedgerRequest();
     message.runId = object.runId ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
@@ -6107,6 +7414,7 @@ function createBaseLedger(): Ledger {
     weightsDigest: "",
     generations: 0,
     teacherRunId: "",
+    nextPageToken: "",
   };
 }
 
@@ -6147,6 +7455,9 @@ export const Ledger: MessageFns<Ledger> = {
     }
     if (message.teacherRunId !== "") {
       writer.uint32(98).string(message.teacherRunId);
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(106).string(message.nextPageToken);
     }
     return writer;
   },
@@ -6260,6 +7571,14 @@ export const Ledger: MessageFns<Ledger> = {
             message.teacherRunId = reader.string();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6316,6 +7635,11 @@ export const Ledger: MessageFns<Ledger> = {
         : isSet(object.teacher_run_id)
         ? globalThis.String(object.teacher_run_id)
         : "",
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
     };
   },
 
@@ -6357,6 +7681,9 @@ export const Ledger: MessageFns<Ledger> = {
     if (message.teacherRunId !== "") {
       obj.teacherRunId = message.teacherRunId;
     }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
     return obj;
   },
 
@@ -6377,6 +7704,7 @@ export const Ledger: MessageFns<Ledger> = {
     message.weightsDigest = object.weightsDigest ?? "";
     message.generations = object.generations ?? 0;
     message.teacherRunId = object.teacherRunId ?? "";
+    message.nextPageToken = object.nextPageToken ?? "";
     return message;
   },
 };
@@ -7196,6 +8524,62 @@ export const FleetServiceService = {
     responseSerialize: (value: SubmitResponse): Buffer => Buffer.from(SubmitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitResponse => SubmitResponse.decode(value),
   },
+  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  find: {
+    path: "/pocketfleet.v1.FleetService/Find" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindRequest): Buffer => Buffer.from(FindRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindRequest => FindRequest.decode(value),
+    responseSerialize: (value: FindResponse): Buffer => Buffer.from(FindResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindResponse => FindResponse.decode(value),
+  },
+  /** One thing by its id or name. NOT_FOUND when there is none, INVALID_ARGUMENT naming the ids when several have the name. */
+  getPlan: {
+    path: "/pocketfleet.v1.FleetService/GetPlan" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
+    responseSerialize: (value: Plan): Buffer => Buffer.from(Plan.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Plan => Plan.decode(value),
+  },
+  getSweep: {
+    path: "/pocketfleet.v1.FleetService/GetSweep" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
+    responseSerialize: (value: Sweep): Buffer => Buffer.from(Sweep.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Sweep => Sweep.decode(value),
+  },
+  getTrial: {
+    path: "/pocketfleet.v1.FleetService/GetTrial" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
+    responseSerialize: (value: Trial): Buffer => Buffer.from(Trial.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Trial => Trial.decode(value),
+  },
+  getRun: {
+    path: "/pocketfleet.v1.FleetService/GetRun" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
+    responseSerialize: (value: Run): Buffer => Buffer.from(Run.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Run => Run.decode(value),
+  },
+  getWorker: {
+    path: "/pocketfleet.v1.FleetService/GetWorker" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRequest): Buffer => Buffer.from(GetRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRequest => GetRequest.decode(value),
+    responseSerialize: (value: Worker): Buffer => Buffer.from(Worker.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Worker => Worker.decode(value),
+  },
   listPlans: {
     path: "/pocketfleet.v1.FleetService/ListPlans" as const,
     requestStream: false as const,
@@ -7264,8 +8648,9 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): ListCheckpointsResponse => ListCheckpointsResponse.decode(value),
   },
   /**
-   * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
+   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
+   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
+   * coordinator stops or restarts; ask again.
    */
   watch: {
     path: "/pocketfleet.v1.FleetService/Watch" as const,
@@ -7380,6 +8765,14 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
    * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect.
    */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
+  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  find: handleUnaryCall<FindRequest, FindResponse>;
+  /** One thing by its id or name. NOT_FOUND when there is none, INVALID_ARGUMENT naming the ids when several have the name. */
+  getPlan: handleUnaryCall<GetRequest, Plan>;
+  getSweep: handleUnaryCall<GetRequest, Sweep>;
+  getTrial: handleUnaryCall<GetRequest, Trial>;
+  getRun: handleUnaryCall<GetRequest, Run>;
+  getWorker: handleUnaryCall<GetRequest, Worker>;
   listPlans: handleUnaryCall<ListPlansRequest, ListPlansResponse>;
   listSweeps: handleUnaryCall<ListSweepsRequest, ListSweepsResponse>;
   /** Trials of one sweep in the order of their numbers. */
@@ -7390,8 +8783,9 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   listWorkers: handleUnaryCall<ListWorkersRequest, ListWorkersResponse>;
   listCheckpoints: handleUnaryCall<ListCheckpointsRequest, ListCheckpointsResponse>;
   /**
-   * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
+   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
+   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
+   * coordinator stops or restarts; ask again.
    */
   watch: handleServerStreamingCall<WatchRequest, Snapshot>;
   /**
@@ -7440,6 +8834,80 @@ export interface FleetServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
   ): ClientUnaryCall;
+  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  find(request: FindRequest, callback: (error: ServiceError | null, response: FindResponse) => void): ClientUnaryCall;
+  find(
+    request: FindRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindResponse) => void,
+  ): ClientUnaryCall;
+  find(
+    request: FindRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindResponse) => void,
+  ): ClientUnaryCall;
+  /** One thing by its id or name. NOT_FOUND when there is none, INVALID_ARGUMENT naming the ids when several have the name. */
+  getPlan(request: GetRequest, callback: (error: ServiceError | null, response: Plan) => void): ClientUnaryCall;
+  getPlan(
+    request: GetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Plan) => void,
+  ): ClientUnaryCall;
+  getPlan(
+    request: GetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Plan) => void,
+  ): ClientUnaryCall;
+  getSweep(request: GetRequest, callback: (error: ServiceError | null, response: Sweep) => void): ClientUnaryCall;
+  getSweep(
+    request: GetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Sweep) => void,
+  ): ClientUnaryCall;
+  getSweep(
+    request: GetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Sweep) => void,
+  ): ClientUnaryCall;
+  getTrial(request: GetRequest, callback: (error: ServiceError | null, response: Trial) => void): ClientUnaryCall;
+  getTrial(
+    request: GetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Trial) => void,
+  ): ClientUnaryCall;
+  getTrial(
+    request: GetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Trial) => void,
+  ): ClientUnaryCall;
+  getRun(request: GetRequest, callback: (error: ServiceError | null, response: Run) => void): ClientUnaryCall;
+  getRun(
+    request: GetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Run) => void,
+  ): ClientUnaryCall;
+  getRun(
+    request: GetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Run) => void,
+  ): ClientUnaryCall;
+  getWorker(request: GetRequest, callback: (error: ServiceError | null, response: Worker) => void): ClientUnaryCall;
+  getWorker(
+    request: GetRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Worker) => void,
+  ): ClientUnaryCall;
+  getWorker(
+    request: GetRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Worker) => void,
+  ): ClientUnaryCall;
   listPlans(
     request: ListPlansRequest,
     callback: (error: ServiceError | null, response: ListPlansResponse) => void,
@@ -7548,8 +9016,9 @@ export interface FleetServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListCheckpointsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * The state now, then again whenever it changed (at most `rate_hz` times a second), until the caller goes or,
-   * with until_finished, until everything selected has ended. UNAVAILABLE: the coordinator stops or restarts; ask again.
+   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
+   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
+   * coordinator stops or restarts; ask again.
    */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;

@@ -1,0 +1,33 @@
+// Lists of the fleet that come in pages, put together: all of a list, or so many of its first items. What a page holds is the
+// coordinator's to decide.
+
+/** What a paged request takes to get one page. */
+export interface PageFields {
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+export interface Listed<T> {
+  readonly items: T[];
+  /** Of the whole list, as the coordinator counts it. */
+  readonly total: number;
+}
+
+/** Items asked for at once where all are wanted; a page that gets too large ends earlier. */
+const PAGE_SIZE = 5_000;
+
+/** The items of a list in its order, `max` at most: `listAll((page) => client.ask(..., page), ({ runs }) => runs)`. */
+export async function listAll<R extends { readonly nextPageToken: string; readonly total?: number }, T>(
+  ask: (page: PageFields) => Promise<R>,
+  itemsOf: (answer: R) => readonly T[],
+  max = Number.POSITIVE_INFINITY,
+): Promise<Listed<T>> {
+  const items: T[] = [];
+  let pageToken = '';
+  for (;;) {
+    const answer = await ask({ pageSize: Math.min(PAGE_SIZE, max - items.length), pageToken });
+    for (const item of itemsOf(answer)) items.push(item);
+    pageToken = answer.nextPageToken;
+    if (pageToken === '' || items.length >= max) return { items, total: answer.total ?? items.length };
+  }
+}

@@ -1,0 +1,35 @@
+// A list of ids that only grows, persistent as the tables are: the runs of a sweep, in the order in which they came. One more copies
+// one short chunk, however many there are, and reading in any place is one look, which is what pages are made of.
+
+export interface Roll {
+  readonly size: number;
+  /** Full chunks of CHUNK ids each, oldest first. */
+  readonly chunks: readonly (readonly string[])[];
+  /** The newest ids, fewer than CHUNK. */
+  readonly newest: readonly string[];
+}
+
+const CHUNK = 128;
+
+export const emptyRoll: Roll = { size: 0, chunks: [], newest: [] };
+
+export function appended({ size, chunks, newest }: Roll, id: string): Roll {
+  const longer = [...newest, id];
+  return longer.length < CHUNK
+    ? { size: size + 1, chunks, newest: longer }
+    : { size: size + 1, chunks: [...chunks, longer], newest: [] };
+}
+
+/** The id in this place, 1 to `size`. */
+export function idAt({ size, chunks, newest }: Roll, place: number): string {
+  const index = place - 1;
+  const id = (chunks[Math.floor(index / CHUNK)] ?? newest)[index % CHUNK];
+  if (id === undefined) throw new Error(`assertion: the list has ${size} ids, none in place ${place}`);
+  return id;
+}
+
+/** All of it, oldest first. */
+export function* idsOf({ chunks, newest }: Roll): Generator<string> {
+  for (const chunk of chunks) yield* chunk;
+  yield* newest;
+}
