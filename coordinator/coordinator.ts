@@ -1,9 +1,11 @@
 // One coordinator, put together: broker, journal, core, links, services, metrics. Decides only what is wired to what and
 // the beat at which time passes; main.ts is the process around it, tests are another one.
 
+import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
-import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
+import { brokerAddress, type CoordinatorConfig, cacheFolder } from '../core/config.ts';
+import { createInspections } from '../core/data/inspections.ts';
 import type { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
@@ -107,11 +109,16 @@ export async function startCoordinator(options: {
     const submissions = createSubmissionReader();
     releases.push(submissions.close);
     const store = createArtefactStore({ connection, clock });
+    const inspections = createInspections({
+      cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data'),
+    });
+    releases.push(() => inspections.close());
     const parts = { driver, journal, links, progress, suspicion, verifier, replayer, clock, log, observe };
     const fleetService = createFleetService({
       ...parts,
       submissions,
       records: createRecords({ connection, store }),
+      inspections,
       onSubmission: metrics.submission,
     });
     const welcome = {

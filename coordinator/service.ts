@@ -3,6 +3,7 @@
 
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import type { Clock } from '../core/clock.ts';
+import type { Inspections } from '../core/data/inspections.ts';
 import { FleetError } from '../core/errors.ts';
 import { exportFormat } from '../core/model/export-format.ts';
 import { NOUNS, type Noun } from '../core/naming.ts';
@@ -19,6 +20,7 @@ import {
 import type { Driver } from './driver.ts';
 import { find, idOf, theOne } from './find.ts';
 import type { Answer } from './inputs.ts';
+import { inspectionProgress } from './inspection-progress.ts';
 import type { Journal } from './journal.ts';
 import { ledgerOf } from './ledger.ts';
 import type { Links } from './links.ts';
@@ -63,6 +65,7 @@ export interface ServiceParts {
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly submissions: SubmissionReader;
+  readonly inspections: Inspections;
   readonly observe: () => Observed;
   readonly clock: Clock;
   /** A text was refused or taken. */
@@ -84,6 +87,11 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         return answer;
       },
       () => parts.onSubmission('refused'),
+    ),
+    inspect: streaming((request, signal) =>
+      inspectionProgress(parts.inspections, signal, (inspect) =>
+        checkSubmission(request, now, { reader: parts.submissions, inspect, signal }),
+      ),
     ),
     find: unary(({ idOrName, kinds }) => found(parts, idOrName, kinds)),
     getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
@@ -172,16 +180,23 @@ async function submit(
   request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
   signal: AbortSignal,
 ) {
+  const found = new Set<string>();
   const documents = await checkSubmission(request, () => parts.driver.state, {
     reader: parts.submissions,
     signal,
+    async inspect(data) {
+      const inspection = await parts.inspections.set(data, { signal });
+      for (const note of inspection.notes) found.add(note);
+      return inspection;
+    },
   });
-  if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [] };
+  const notes = [...found];
+  if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [], notes };
   const { planIds, sweepIds, runIds } = answered(
     await parts.driver.submit({ kind: 'submit', documents }),
     'submitted',
   );
-  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds] };
+  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds], notes };
 }
 
 function answered<K extends Answer['kind']>(

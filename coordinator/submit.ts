@@ -2,10 +2,16 @@
 // behind them. Decides what only the fleet and the data can refuse. Nothing takes effect here; a document that passes is the
 // input of step(). Where data lies and whether its images are readable is core/data/inspect.ts'.
 
-import { heldOutLabels, inspectData } from '../core/data/inspect.ts';
+import type { Inspection } from '../core/data/inspect.ts';
 import { toFleetError } from '../core/errors.ts';
 import { assertClassesDivide } from '../core/head/classes.ts';
-import { canonicalJson, type DocumentSpec, type RunSpec, type TrainingSpec } from '../core/spec.ts';
+import {
+  canonicalJson,
+  type DataSpec,
+  type DocumentSpec,
+  type RunSpec,
+  type TrainingSpec,
+} from '../core/spec.ts';
 import { assertPairsPossible } from '../core/verify/pairs.ts';
 import type { CheckedDocument } from './inputs.ts';
 import type { DataFacts, State } from './state.ts';
@@ -13,11 +19,19 @@ import { usableTeacher } from './step.ts';
 import { type Located, refusal, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 
-/** Every document of the text, checked, or a FleetError that names each field that is wrong. */
+/** Every document of the text, checked, or a FleetError that names each field that is wrong. `inspect` looks at a data set. */
 export async function checkSubmission(
   submission: Submission,
   state: () => State,
-  { reader, signal }: { readonly reader: SubmissionReader; readonly signal?: AbortSignal },
+  {
+    reader,
+    inspect,
+    signal,
+  }: {
+    readonly reader: SubmissionReader;
+    readonly inspect: Inspect;
+    readonly signal?: AbortSignal;
+  },
 ): Promise<CheckedDocument[]> {
   const located = await reader.read(submission, signal);
   for (const document of located) checkTeacher(document, located, state());
@@ -25,18 +39,22 @@ export async function checkSubmission(
   const documents: CheckedDocument[] = [];
   for (const document of located) {
     const key = canonicalJson(document.spec.data);
-    const known = inspections.get(key) ?? (await inspected(document));
+    const known = inspections.get(key) ?? (await inspected(document, inspect));
     inspections.set(key, known);
     checkAgainstData(document, known);
-    documents.push(checked(document.spec, known.facts, submission.yaml));
+    documents.push(checked(withSkipped(document.spec, known), known.facts, submission.yaml));
   }
   return documents;
 }
 
-/** A data set as far as documents are checked against it. */
-interface Inspection {
-  readonly facts: DataFacts;
-  readonly heldOut: Int32Array;
+/** Looks at a data set (core/data/inspections.ts). */
+export type Inspect = (data: DataSpec) => Promise<Inspection>;
+
+/** Which images are left out is a part of the data from now on: the result of a run follows from its spec. */
+function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec {
+  return skipped === undefined || spec.data.kind === 'synthetic'
+    ? spec
+    : { ...spec, data: { ...spec.data, skipped } };
 }
 
 /** A run's teacher is a teacher of the same text by name, or a run of the fleet by id, and embeds into the same space. */
@@ -81,7 +99,7 @@ function trainingsOf(
 }
 
 /** What only the data can refuse. */
-function checkAgainstData(document: Located, { facts, heldOut }: Inspection): void {
+function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
   for (const { path, training, pairs } of trainingsOf(document.spec)) {
     // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/schedule.ts).
     if (training.batch > facts.trainingImages)
@@ -92,7 +110,7 @@ function checkAgainstData(document: Located, { facts, heldOut }: Inspection): vo
       );
     if (training.head === 'sharded')
       against(document, path, () => assertClassesDivide(facts.classes, training.shards));
-    against(document, path, () => assertPairsPossible(heldOut, pairs));
+    against(document, path, () => assertPairsPossible(heldOutSizes, pairs));
   }
 }
 
@@ -107,27 +125,35 @@ function against(document: Located, path: string, check: () => void): void {
   }
 }
 
-async function inspected(document: Located): Promise<Inspection> {
-  const { data } = document.spec;
-  let facts: DataFacts;
-  let heldOut: Int32Array;
+/** Codes that say nothing of the data: the same text may be taken another time. */
+const PASSED_ON: ReadonlySet<string> = new Set([
+  'cancelled',
+  'resourceExhausted',
+  'unavailable',
+  'aborted',
+  'internal',
+]);
+
+async function inspected(document: Located, inspect: Inspect): Promise<Inspection> {
+  let inspection: Inspection;
   try {
-    facts = await inspectData(data);
-    heldOut = await heldOutLabels(data);
+    inspection = await inspect(document.spec.data);
   } catch (caught) {
-    const { message, details } = toFleetError(caught);
+    const { code, message, details } = toFleetError(caught);
+    if (PASSED_ON.has(code)) throw caught;
     // It begins with its field where one is known.
     const field = /^data(\.[a-zA-Z]+)*(?=: )/.exec(message)?.[0] ?? 'data';
     const text = message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
     throw refusal(document, field, text, { cause: caught, details });
   }
+  const { facts } = inspection;
   if (facts.classes > facts.trainingImages)
     throw refusal(
       document,
       'data',
       `${facts.classes} classes but only ${facts.trainingImages} training images; each identity needs at least one`,
     );
-  return { facts, heldOut };
+  return inspection;
 }
 
 function checked(spec: DocumentSpec, facts: DataFacts, yaml: string): CheckedDocument {

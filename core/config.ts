@@ -106,6 +106,10 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('namespace of these pods; empty: that of the Kubernetes configuration'),
+  cacheDir: z
+    .string()
+    .default('')
+    .describe('folder for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet'),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
@@ -139,7 +143,12 @@ export const workerConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('metadata.uid of the pod that it runs in; empty outside of a cluster'),
-  cacheDir: z.string().default('').describe('folder for compiled steps; empty: $XDG_CACHE_HOME/pocketfleet'),
+  cacheDir: z
+    .string()
+    .default('')
+    .describe(
+      'folder for compiled steps and for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet',
+    ),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
 });
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;

@@ -3,6 +3,7 @@
 // and within constraints is nn's. The validated values travel as canonical JSON and name a run's result completely.
 
 import { z } from 'zod';
+import { SKIPPED_TEXT_MAX } from './data/skipped.ts';
 import { foundText } from './printable.ts';
 
 const seed = z.int().min(0).max(0xffff_ffff);
@@ -106,6 +107,23 @@ export type IresnetSpec = z.infer<typeof iresnetSchema>;
 /** The longest path that Linux takes. */
 const dataPath = z.string().min(1).max(4096);
 const holdout = z.int().min(2).describe('identities kept out of training, for verification');
+// Without a default in the schema: a run's spec is a part of its bytes, and one of before these fields must stay what it was.
+const storedFields = {
+  onCorrupt: z
+    .enum(['fail', 'skip'])
+    .optional()
+    .describe(
+      'what corrupt images do at submit: fail (the default) refuses and names them; skip looks at every image and leaves the corrupt ones out',
+    ),
+  skipped: z
+    .strictObject({
+      count: z.int().min(1),
+      digest: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits'),
+      list: z.base64().max(SKIPPED_TEXT_MAX),
+    })
+    .optional()
+    .describe('with onCorrupt: skip, the images that are left out; filled in at submit'),
+};
 export const dataSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('synthetic'),
@@ -118,13 +136,21 @@ export const dataSchema = z.discriminatedUnion('kind', [
   }),
   z.strictObject({
     kind: z.literal('folder'),
-    path: dataPath.describe('one folder an identity, PGM, PNG or JPEG images'),
+    path: dataPath.describe('one folder an identity; PGM, PPM, PNG, JPEG or WebP images'),
     holdout,
+    ...storedFields,
   }),
   z.strictObject({
     kind: z.literal('recordio'),
     path: dataPath.describe('folder with train.rec and train.idx'),
     holdout,
+    labels: z
+      .enum(['strict', 'renumber'])
+      .optional()
+      .describe(
+        'strict (the default) takes labels 0..C-1 alone; renumber makes classes of the labels that occur, in rising order, and keeps the map with the model',
+      ),
+    ...storedFields,
   }),
 ]);
 export type DataSpec = z.infer<typeof dataSchema>;

@@ -31,7 +31,12 @@ type Streaming<Q, R> = (request: Q, options?: Partial<CallOptions>) => ClientRea
 export interface FleetClient {
   readonly address: Address;
   /** One question, one answer, within `deadlineMs` (default 30 s). */
-  ask<Q, R>(pick: (service: FleetServiceClient) => Unary<Q, R>, request: Q, deadlineMs?: number): Promise<R>;
+  ask<Q, R>(
+    pick: (service: FleetServiceClient) => Unary<Q, R>,
+    request: Q,
+    deadlineMs?: number,
+    signal?: AbortSignal,
+  ): Promise<R>;
   /** One question, many answers; leaving the loop or aborting ends the call, and aborting is no failure. */
   follow<Q, R>(
     pick: (service: FleetServiceClient) => Streaming<Q, R>,
@@ -47,9 +52,9 @@ export function openFleet(address: Address): FleetClient {
   const service = createFleetClient({ endpoint: address.coordinator, token: address.token });
   return {
     address,
-    ask: async (pick, request, deadlineMs = 30_000) => {
+    ask: async (pick, request, deadlineMs = 30_000, signal) => {
       try {
-        return await unary(service, pick(service), request, { deadlineMs });
+        return await unary(service, pick(service), request, { deadlineMs, ...(signal && { signal }) });
       } catch (caught) {
         throw explain(toFleetError(caught), address);
       }

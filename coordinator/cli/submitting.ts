@@ -4,9 +4,11 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import type { SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { SubmitRequest, SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
+import { progressLine } from './progress-line.ts';
 
 /** For commander: one more `path=value`. */
 export function collectOverrides(
@@ -20,8 +22,8 @@ export function collectOverrides(
   return { ...before, [path]: path.endsWith('data.path') ? resolve(value) : value };
 }
 
-/** The coordinator looks into every data set before it answers; a large folder takes its time. */
-const SUBMIT_DEADLINE_MS = 120_000;
+/** An answer that takes longer is worth a line of progress. */
+const QUIET_MS = 1_000;
 
 export async function submitFile(
   client: FleetClient,
@@ -30,6 +32,7 @@ export async function submitFile(
     readonly file: string;
     readonly overrides: Readonly<Record<string, string>>;
     readonly dryRun: boolean;
+    readonly signal?: AbortSignal | undefined;
   },
 ): Promise<SubmitResponse> {
   const request = {
@@ -38,11 +41,35 @@ export async function submitFile(
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
   };
+  const answered = new AbortController();
   try {
-    return await client.ask((service) => service.submit, request, SUBMIT_DEADLINE_MS);
+    // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands still.
+    const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, options.signal);
+    void showInspection(client, request, answered.signal);
+    return await answer;
   } catch (caught) {
     const error = toFleetError(caught);
     throw error.code === 'invalidArgument' ? toFleetError(error, options.file) : error;
+  } finally {
+    answered.abort();
+  }
+}
+
+/** A line on stderr with what the coordinator looks at, as long as the answer is not there. */
+async function showInspection(
+  client: FleetClient,
+  request: SubmitRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = progressLine();
+  try {
+    await systemClock.sleep(QUIET_MS, signal);
+    for await (const message of client.follow((service) => service.inspect, request, signal))
+      progress.show(message.path, message);
+  } catch {
+    // Whatever is wrong, the answer itself says it.
+  } finally {
+    progress.close();
   }
 }
 

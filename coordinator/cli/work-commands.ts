@@ -97,10 +97,14 @@ export function addWorkCommands(program: Command): void {
 }
 
 async function submit(client: FleetClient, file: string, flags: SubmitFlags): Promise<void> {
-  const submitted = await submitFile(client, { file, overrides: flags.set, dryRun: flags.dryRun ?? false });
+  const dryRun = flags.dryRun ?? false;
+  const submitted = await interruptible((signal) =>
+    submitFile(client, { file, overrides: flags.set, dryRun, signal }),
+  );
+  for (const note of submitted.notes) say(`note: ${note}`);
   const ids = [...submitted.planIds, ...submitted.sweepIds, ...submitted.runIds];
   if (flags.dryRun) {
-    if (flags.json) printJson({ ok: true });
+    if (flags.json) printJson({ ok: true, notes: submitted.notes });
     else say(`${file} is right; nothing was submitted`);
     return;
   }

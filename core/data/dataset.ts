@@ -4,10 +4,12 @@
 
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataSpec } from '../spec.ts';
-import { openFolderSet } from './folder.ts';
-import { readImage } from './image.ts';
+import type { DataCache } from './data-cache.ts';
+import { folderNotes, openFolderSet } from './folder.ts';
+import { createPace, type Pace } from './pace.ts';
 import { openRecordSet } from './record-set.ts';
-import { createRenderer } from './synthetic/renderer.ts';
+import type { RecordTable } from './record-table.ts';
+import { skippedPlaces } from './skipped.ts';
 
 export interface Split {
   readonly size: number;
@@ -17,8 +19,6 @@ export interface Split {
   read(index: number, into: Uint8Array): Promise<void>;
   /** What a person would look for: a file, a record's key, or the numbers of a synthetic image. */
   nameOf(index: number): string;
-  /** Encoded bytes, where images are stored; undefined where they are drawn. */
-  encoded?(index: number): Promise<Uint8Array>;
 }
 
 export interface Dataset {
@@ -27,31 +27,57 @@ export interface Dataset {
   /** Identities of the training split. */
   readonly classes: number;
   readonly heldOutIdentities: number;
+  /** Labels of the set in the order of its classes, where they are other numbers (numbering.ts). */
+  readonly labelMap: string | undefined;
+  /** What was found out about a pack, for the other threads of the process. */
+  readonly table: RecordTable | undefined;
   close(): Promise<void>;
 }
 
 /** A source before it is split: labels are 0..classes-1. */
-interface Source {
+export interface Source {
   readonly size: number;
   readonly classes: number;
+  /** -1 for a record that is broken. */
   label(index: number): number;
+  /** Whether labels rise with the index, so that identities lie one after the other. */
+  readonly rises: boolean;
+  readonly labelMap?: string | undefined;
+  readonly table?: RecordTable;
+  /** What a person should know of the set, as sentences. */
+  readonly notes?: readonly string[];
+  /** Images that are known to be unreadable before anybody reads them. */
+  readonly broken?: readonly number[];
   read(index: number, into: Uint8Array): Promise<void>;
   nameOf(index: number): string;
+  nameOfClass(label: number): string;
+  /** Encoded bytes, where images are stored; undefined where they are drawn. */
   encoded?(index: number): Promise<Uint8Array>;
+  /** Equal for a set that has not changed; undefined where nothing is stored. */
+  contentKey?(): Promise<string>;
   close(): Promise<void>;
 }
 
-export async function openDataset(spec: DataSpec): Promise<Dataset> {
-  const source = await openSource(spec);
+export interface OpenOptions {
+  readonly cache?: DataCache;
+  readonly pace?: Pace;
+  /** Of a pack, when another thread has it already. */
+  readonly table?: RecordTable | undefined;
+}
+
+export async function openDataset(spec: DataSpec, options: OpenOptions = {}): Promise<Dataset> {
+  const skipped = skippedPlaces(spec.kind === 'synthetic' ? undefined : spec.skipped);
+  const source = await openSource(spec, { ...options, allowBroken: skipped.length > 0 });
   try {
-    return splitSource(source, spec.holdout);
+    return splitSource(source, spec.holdout, skipped);
   } catch (caught) {
     await source.close();
     throw caught;
   }
 }
 
-function splitSource(source: Source, holdout: number): Dataset {
+/** `skipped`: places in rising order that are in neither split. */
+export function splitSource(source: Source, holdout: number, skipped: ArrayLike<number>): Dataset {
   // Training a classifier needs two classes.
   if (source.classes < holdout + 2)
     throw new FleetError(
@@ -60,87 +86,172 @@ function splitSource(source: Source, holdout: number): Dataset {
       { details: { field: 'data.holdout' } },
     );
   const classes = source.classes - holdout;
-  const training: number[] = [];
-  const heldOut: number[] = [];
-  for (let i = 0; i < source.size; i++) (source.label(i) < classes ? training : heldOut).push(i);
+  const { training, heldOut } = placesOf(source, classes, skipped);
   return {
-    training: splitOf(source, Uint32Array.from(training), 0),
-    heldOut: splitOf(source, Uint32Array.from(heldOut), classes),
+    training: splitOf(source, training, 0),
+    heldOut: splitOf(source, heldOut, classes),
     classes,
     heldOutIdentities: holdout,
+    labelMap: source.labelMap,
+    table: source.table,
     close: () => source.close(),
   };
 }
 
-function splitOf(source: Source, indices: Uint32Array, firstLabel: number): Split {
+/** Which images of the source a split has: a range, or a list where they are scattered. */
+type Places = { readonly from: number; readonly size: number } | Uint32Array;
+
+function placesOf(
+  source: Source,
+  classes: number,
+  skipped: ArrayLike<number>,
+): { training: Places; heldOut: Places } {
+  if (source.rises && skipped.length === 0) {
+    const size = firstAtLeast(source, classes);
+    return { training: { from: 0, size }, heldOut: { from: size, size: source.size - size } };
+  }
+  const left = new Uint32Array(source.classes);
+  let [size, next] = [0, 0];
+  for (let pass = 0; ; pass++) {
+    // The first pass counts, the second fills.
+    const training = new Uint32Array(pass === 0 ? 0 : size);
+    const heldOut = new Uint32Array(pass === 0 ? 0 : source.size - size);
+    let [trained, held] = [0, 0];
+    next = 0;
+    for (let i = 0; i < source.size; i++) {
+      if (skipped[next] === i) {
+        next += 1;
+        continue;
+      }
+      const label = source.label(i);
+      if (label < 0) continue;
+      if (pass === 0) left[label]! += 1;
+      if (label < classes) training[trained++] = i;
+      else heldOut[held++] = i;
+    }
+    if (pass > 0) return { training, heldOut: heldOut.subarray(0, held) };
+    const empty = left.indexOf(0);
+    if (empty >= 0)
+      throw new FleetError(
+        'invalidArgument',
+        `data.path: ${source.nameOfClass(empty)} has no image left without the corrupt ones; remove it or repair one of its images`,
+        { details: { field: 'data.path' } },
+      );
+    size = trained;
+  }
+}
+
+/** The first place whose label is at least that, by halving. */
+function firstAtLeast(source: Source, label: number): number {
+  let [low, high] = [0, source.size];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (source.label(middle) < label) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function splitOf(source: Source, places: Places, firstLabel: number): Split {
+  const size = places instanceof Uint32Array ? places.length : places.size;
   const at = (index: number) => {
-    const found = indices[index];
-    if (found === undefined)
-      throw new FleetError('outOfRange', `image ${index} of a split with ${indices.length} images`);
-    return found;
+    if (!(index >= 0 && index < size))
+      throw new FleetError('outOfRange', `image ${index} of a split with ${size} images`);
+    return places instanceof Uint32Array ? places[index]! : places.from + index;
   };
   return {
-    size: indices.length,
+    size,
     label: (index) => source.label(at(index)) - firstLabel,
     read: (index, into) => source.read(at(index), into),
     nameOf: (index) => source.nameOf(at(index)),
-    ...(source.encoded === undefined ? {} : { encoded: (index: number) => source.encoded!(at(index)) }),
   };
 }
 
-async function openSource(spec: DataSpec): Promise<Source> {
+/** `allowBroken`: records that cannot be read are images that cannot be read, and do not refuse the whole pack. */
+export async function openSource(
+  spec: DataSpec,
+  options: OpenOptions & { readonly allowBroken?: boolean } = {},
+): Promise<Source> {
   switch (spec.kind) {
     case 'synthetic': {
+      const { createRenderer } = await import('./synthetic/renderer.ts');
       const renderer = createRenderer({ seed: spec.seed, difficulty: spec.difficulty });
       return {
         size: spec.identities * spec.images,
         classes: spec.identities,
+        rises: true,
         label: (index) => Math.floor(index / spec.images),
         read: async (index, into) =>
           renderer.render(Math.floor(index / spec.images), index % spec.images, into),
         nameOf: (index) =>
           `synthetic identity ${Math.floor(index / spec.images)}, image ${index % spec.images}`,
+        nameOfClass: (label) => `synthetic identity ${label}`,
         close: async () => undefined,
       };
     }
     case 'folder': {
-      const folder = await openFolderSet(spec.path);
-      return stored(folder, {
-        encoded: folder.read,
-        nameOf: folder.path,
+      const folder = await openFolderSet(spec.path, options.pace);
+      return {
+        ...stored(folder.read, folder.path),
+        size: folder.size,
+        classes: folder.classes,
+        rises: true,
+        label: folder.label,
+        notes: folderNotes(folder),
+        broken: [...folder.broken.keys()],
+        nameOfClass: (label) => `identity folder ${folder.identity(label)}`,
+        contentKey: () => folder.contentKey(options.pace ?? createPace()),
         close: async () => undefined,
-      });
+      };
     }
     case 'recordio': {
-      const set = await openRecordSet(spec.path);
-      return stored(set, {
-        encoded: set.read,
-        nameOf: (index) => `key ${set.key(index)} of ${set.file.path}`,
-        close: set.close,
+      const set = await openRecordSet(spec.path, {
+        ...options,
+        ...(spec.labels === undefined ? {} : { labels: spec.labels }),
       });
+      return {
+        ...stored(set.read, (index) => `key ${set.key(index)} of ${set.file.path}`),
+        size: set.size,
+        classes: set.classes,
+        rises: rises(set),
+        label: set.label,
+        labelMap: set.labelMap,
+        table: set.table,
+        broken: set.table.broken.map(({ index }) => index),
+        nameOfClass: (label) => `class ${label} of ${spec.path}`,
+        contentKey: async () => set.table.identity,
+        close: set.close,
+      };
     }
   }
 }
 
-/** A source of encoded images; an image that cannot be decoded is an error that names it. */
-function stored(
-  set: { readonly size: number; readonly classes: number; label(index: number): number },
-  io: {
-    encoded(index: number): Promise<Uint8Array>;
-    nameOf(index: number): string;
-    close(): Promise<void>;
-  },
-): Source {
+function rises({ size, label }: { readonly size: number; label(index: number): number }): boolean {
+  for (let i = 0, before = 0; i < size; i++) {
+    const now = label(i);
+    if (now < before) return false;
+    before = now;
+  }
+  return true;
+}
+
+/** Stored images; one that cannot be decoded is an error that names it. */
+function stored(encoded: (index: number) => Promise<Uint8Array>, nameOf: (index: number) => string) {
   return {
-    size: set.size,
-    classes: set.classes,
-    label: set.label,
-    ...io,
-    async read(index, into) {
-      const bytes = await io.encoded(index);
-      await readImage(bytes, into).catch((caught: unknown) => {
-        throw toFleetError(caught, `data.path: image ${io.nameOf(index)}`);
-      });
+    encoded,
+    nameOf,
+    async read(index: number, into: Uint8Array) {
+      try {
+        // The image library is loaded with the first image: whoever asks for labels alone does without.
+        const { readImage } = await import('./image.ts');
+        await readImage(await encoded(index), into);
+      } catch (caught) {
+        // Whoever reads a file names it already.
+        const error = toFleetError(caught);
+        throw error.message.startsWith('data.path:')
+          ? error
+          : toFleetError(error, `data.path: image ${nameOf(index)}`);
+      }
     },
   };
 }

@@ -1,63 +1,188 @@
 // An image folder: one folder an identity, images within. Decides what is an identity, what is an image, and their order
-// (natural: s2 before s10), on which labels and the held-out identities depend. Bytes become pixels in image.ts.
+// (natural: s2 before s10), on which labels and the held-out identities depend; counts what it passes over, so that nobody misses
+// images without a word. Bytes become pixels in image.ts.
 
+import { existsSync, type Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
+import { createPace, type Pace } from './pace.ts';
+import { fileIdentityIfAny, startIdentity } from './set-identity.ts';
+
+/** Files of one extension that are no images here. */
+export interface PassedOver {
+  /** `.bmp`; empty: no extension. */
+  readonly extension: string;
+  readonly count: number;
+  /** The first of them, below the set's folder. */
+  readonly example: string;
+}
 
 export interface FolderSet {
   readonly size: number;
   readonly classes: number;
   label(index: number): number;
+  /** Folder of a class. */
+  identity(label: number): string;
   path(index: number): string;
   read(index: number): Promise<Buffer>;
+  /** Images by name that cannot be read, each with what is wrong. */
+  readonly broken: ReadonlyMap<number, string>;
+  /** What lies in the folders of identities and is no image, by extension. */
+  readonly passedOver: readonly PassedOver[];
+  /** Images beside the folders of identities, which belong to nobody. */
+  readonly beside: readonly string[];
+  /** 64 hex digits; equal as long as every file is where it was, with its size and time of change. */
+  contentKey(pace: Pace): Promise<string>;
 }
 
-const EXTENSIONS: ReadonlySet<string> = new Set(['.pgm', '.ppm', '.png', '.jpg', '.jpeg', '.webp']);
+/** Names of what image.ts decodes, in any case of letters. */
+const EXTENSIONS: ReadonlySet<string> = new Set([
+  ...['.pgm', '.ppm', '.pnm', '.png', '.webp'],
+  ...['.jpg', '.jpeg', '.jpe', '.jfif', '.jif', '.pjpeg', '.pjp'],
+]);
+const FORMATS = 'PGM, PPM, PNG, JPEG and WebP';
 
-/** Folders and images whose names begin with a dot, and files of other kinds (notes, thumbnails), are passed over. */
-export async function openFolderSet(path: string): Promise<FolderSet> {
-  if (!(await stat(path).catch(() => undefined))?.isDirectory()) throw wrong(`there is no folder ${path}`);
-  const identities = await subfolders(path);
+/** Names that begin with a dot are passed over without being counted. */
+export async function openFolderSet(path: string, pace: Pace = createPace()): Promise<FolderSet> {
+  const found: Found = { names: [], labels: [], broken: new Map(), others: new Map() };
+  if (!(await statIfAny(path))?.isDirectory()) throw wrong(`there is no folder ${path}`);
+  const { identities, beside } = await topLevel(path);
   if (identities.length === 0)
     throw wrong(`folder ${path} has no identity: one folder for each person is expected in it`);
-  const names: string[] = [];
-  const labels: number[] = [];
   for (const [label, identity] of identities.entries()) {
-    const images = await imagesIn(join(path, identity));
-    if (images.length === 0)
-      throw wrong(`identity folder ${join(path, identity)} has no image (${[...EXTENSIONS].join(', ')})`);
-    for (const image of images) {
-      names.push(image);
-      labels.push(label);
-    }
+    await addImages(found, path, identity, label);
+    await pace.step({ doing: 'listing folders', done: label, total: identities.length, unit: 'identities' });
   }
+  const { names, broken } = found;
+  const labels = Uint32Array.from(found.labels);
   const pathOf = (index: number) => join(path, identities[labels[index]!]!, names[index]!);
   return {
     size: names.length,
     classes: identities.length,
     label: (index) => labels[index]!,
+    identity: (label) => join(path, identities[label]!),
     path: pathOf,
-    read: (index) =>
-      readFile(pathOf(index)).catch((caught: unknown) => {
+    async read(index) {
+      const reason = broken.get(index);
+      if (reason !== undefined) throw new FleetError('invalidArgument', reason);
+      return readFile(pathOf(index)).catch((caught: unknown) => {
         throw toFleetError(caught, `data.path: image ${pathOf(index)}`);
-      }),
+      });
+    },
+    broken,
+    passedOver: [...found.others.values()].sort((a, b) => b.count - a.count),
+    beside,
+    async contentKey(pace) {
+      const content = startIdentity();
+      for (let index = 0; index < names.length; index++) {
+        const broken = found.broken.has(index);
+        content.add(
+          `${identities[labels[index]!]}/${names[index]} ${broken ? 'broken' : fileIdentityIfAny(pathOf(index))}`,
+        );
+        await pace.step({ doing: 'looking at files', done: index, total: names.length, unit: 'images' });
+      }
+      return content.key();
+    },
   };
 }
 
-async function subfolders(path: string): Promise<string[]> {
-  const names: string[] = [];
-  for (const entry of await entriesOf(path))
-    if (entry.isDirectory() || (entry.isSymbolicLink() && (await stat(join(path, entry.name))).isDirectory()))
-      names.push(entry.name);
-  return names.sort(naturalOrder);
+interface Found {
+  readonly names: string[];
+  readonly labels: number[];
+  readonly broken: Map<number, string>;
+  readonly others: Map<string, { extension: string; count: number; example: string }>;
 }
 
-async function imagesIn(path: string): Promise<string[]> {
-  return (await entriesOf(path))
-    .filter((entry) => !entry.isDirectory() && EXTENSIONS.has(extname(entry.name).toLowerCase()))
-    .map((entry) => entry.name)
-    .sort(naturalOrder);
+async function topLevel(path: string): Promise<{ identities: string[]; beside: string[] }> {
+  const identities: string[] = [];
+  const beside: string[] = [];
+  for (const entry of await entriesOf(path)) {
+    const at = join(path, entry.name);
+    const target = entry.isSymbolicLink() ? await followed(at) : entry;
+    if (typeof target === 'string') throw wrong(`${at} ${target}`);
+    if (target.isDirectory()) {
+      if (!isUtf8Name(at)) throw wrong(`folder ${at} cannot be opened: ${NOT_UTF8}`);
+      identities.push(entry.name);
+    } else if (isImageName(entry.name)) beside.push(entry.name);
+  }
+  return { identities: identities.sort(naturalOrder), beside };
+}
+
+async function addImages(found: Found, path: string, identity: string, label: number): Promise<void> {
+  const folder = join(path, identity);
+  const images: { name: string; reason: string | undefined }[] = [];
+  let others = 0;
+  for (const entry of await entriesOf(folder)) {
+    if (entry.isDirectory() || !isImageName(entry.name)) {
+      others += 1;
+      count(
+        found.others,
+        entry.isDirectory() ? 'folders' : extname(entry.name).toLowerCase(),
+        `${identity}/${entry.name}`,
+      );
+      continue;
+    }
+    images.push({ name: entry.name, reason: await whyUnreadable(join(folder, entry.name), entry) });
+  }
+  if (images.length === 0)
+    throw wrong(
+      `identity folder ${folder} has no image (${[...EXTENSIONS].join(', ')})${others > 0 ? `, only ${others} other entries` : ''}`,
+    );
+  for (const { name, reason } of images.sort((a, b) => naturalOrder(a.name, b.name))) {
+    if (reason !== undefined) found.broken.set(found.names.length, reason);
+    found.names.push(name);
+    found.labels.push(label);
+  }
+}
+
+const isImageName = (name: string): boolean => EXTENSIONS.has(extname(name).toLowerCase());
+
+function count(others: Found['others'], extension: string, example: string): void {
+  const known = others.get(extension);
+  if (known === undefined) others.set(extension, { extension, count: 1, example });
+  else known.count += 1;
+}
+
+type Kind = Pick<Stats, 'isDirectory' | 'isFile'>;
+
+/** A pipe or a device would be waited for without end. */
+async function whyUnreadable(
+  path: string,
+  entry: Kind & { isSymbolicLink(): boolean },
+): Promise<string | undefined> {
+  const target = entry.isSymbolicLink() ? await followed(path) : entry;
+  if (typeof target === 'string') return target;
+  if (!target.isFile()) return 'is not a regular file';
+  return isUtf8Name(path) ? undefined : NOT_UTF8;
+}
+
+const NOT_UTF8 = 'its name is not UTF-8; rename it';
+
+/** A name that is not UTF-8 arrives with U+FFFD in it, under which nothing is found. */
+const isUtf8Name = (path: string): boolean => !path.includes('\ufffd') || existsSync(path);
+
+/** What a link leads to, or what is wrong with it. */
+async function followed(path: string): Promise<Kind | string> {
+  try {
+    return await stat(path);
+  } catch (caught) {
+    const { code } = caught as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR')
+      return 'is a link to something that is not there; repair or remove it';
+    if (code === 'ELOOP') return 'is a link that leads to itself; repair or remove it';
+    throw toFleetError(caught, `data.path: ${path}`);
+  }
+}
+
+async function statIfAny(path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (caught) {
+    const { code } = caught as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw toFleetError(caught, `data.path: folder ${path}`);
+  }
 }
 
 async function entriesOf(path: string) {
@@ -65,6 +190,26 @@ async function entriesOf(path: string) {
     throw toFleetError(caught, `data.path: folder ${path}`);
   });
   return entries.filter((entry) => !entry.name.startsWith('.'));
+}
+
+/** What was passed over and what belongs to nobody, as sentences. */
+export function folderNotes({ passedOver, beside }: Pick<FolderSet, 'passedOver' | 'beside'>): string[] {
+  const notes: string[] = [];
+  const total = passedOver.reduce((sum, { count }) => sum + count, 0);
+  if (total > 0) {
+    const kinds = passedOver.map(
+      ({ extension, count }) => `${count} ${extension === '' ? 'without extension' : extension}`,
+    );
+    const shown = kinds.length > 8 ? [...kinds.slice(0, 8), `${kinds.length - 8} more sorts`] : kinds;
+    notes.push(
+      `${total} ${total === 1 ? 'entry' : 'entries'} beside the images of people ${total === 1 ? 'was' : 'were'} passed over: ${shown.join(', ')} (the first: ${passedOver[0]!.example}); ${FORMATS} are read`,
+    );
+  }
+  if (beside.length > 0)
+    notes.push(
+      `${beside.length} ${beside.length === 1 ? 'image lies' : 'images lie'} beside the folders of people and ${beside.length === 1 ? 'belongs' : 'belong'} to nobody (the first: ${beside[0]})`,
+    );
+  return notes;
 }
 
 /** Numbers within names compare by value, all else by code unit: the same on every machine, whatever its locale. */

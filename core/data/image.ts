@@ -5,7 +5,7 @@
 import sharp from 'sharp';
 import { FleetError } from '../errors.ts';
 import { fitSquare, type Pixels } from './pixels.ts';
-import { decodePnm, isPnm } from './pnm.ts';
+import { decodePnm, isPnm, pnmSize } from './pnm.ts';
 
 // An image is decoded once and kept by the loader; the library's own cache would keep it a second time.
 sharp.cache(false);
@@ -46,14 +46,36 @@ export async function decodeImage(bytes: Uint8Array): Promise<Pixels> {
   });
 }
 
-/** Reads the header alone: cheap, and catches what is no image at all. */
-export async function probeImage(bytes: Uint8Array): Promise<void> {
-  if (isPnm(bytes)) {
-    decodePnm(bytes);
+/** Width and height as the header promises them; cheap, and refuses what is no image or too large. */
+export async function imageSize(
+  bytes: Uint8Array,
+): Promise<{ readonly width: number; readonly height: number }> {
+  if (isPnm(bytes)) return pnmSize(bytes);
+  assertKnown(bytes);
+  const { width, height } = await guarded(() => sharp(bytes, { limitInputPixels: false }).metadata());
+  assertPixels(width, height);
+  return { width, height };
+}
+
+/** Above this many pixels an image is checked row by row, and not by holding all of it. */
+const WHOLE_MAX = 1 << 22;
+
+/** Whether an image of that size can be decoded: refuses what decodeImage would refuse, within the memory of a few rows where the format allows it. */
+export async function checkImage(
+  bytes: Uint8Array,
+  { width, height }: { readonly width: number; readonly height: number },
+): Promise<void> {
+  if (isPnm(bytes) || width * height <= WHOLE_MAX) {
+    await decodeImage(bytes);
     return;
   }
-  assertKnown(bytes);
-  await guarded(() => sharp(bytes, { limitInputPixels: PIXELS_MAX }).metadata());
+  // The last row alone: a decoder that reads from top to bottom passes through all others on its way there.
+  await guarded(() =>
+    sharp(bytes, { failOn: 'warning', limitInputPixels: PIXELS_MAX, sequentialRead: true })
+      .extract({ left: 0, top: height - 1, width: 1, height: 1 })
+      .raw()
+      .toBuffer(),
+  );
 }
 
 /** An encoded PNG of RGB pixels, for sheets and reports. */
@@ -61,6 +83,14 @@ export async function encodePng(pixels: Pixels): Promise<Buffer> {
   return sharp(pixels.rgb, { raw: { width: pixels.width, height: pixels.height, channels: 3 } })
     .png()
     .toBuffer();
+}
+
+function assertPixels(width: number, height: number): void {
+  if (width * height > PIXELS_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `the image has ${width} x ${height} pixels, and at most ${PIXELS_MAX} are decoded; make it smaller`,
+    );
 }
 
 function assertKnown(bytes: Uint8Array): void {

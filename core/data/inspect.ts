@@ -1,12 +1,14 @@
 // Looks at a data set before anything is spent on it: what it holds, and whether it can be trained on and verified with.
-// Decides how thoroughly (every image of a small set, an even sample of a large one) and reports the first fault with its file;
-// what makes a set malformed is decided where it is read. Loads no TensorFlow: the coordinator calls it at submit.
+// Decides what is said of images that are corrupt (refused by name, or left out with `onCorrupt: skip`); which are looked at is
+// image-check.ts', what makes a set malformed is decided where it is read. Loads no TensorFlow.
 
-import { toFleetError } from '../errors.ts';
+import { FleetError } from '../errors.ts';
 import type { DataSpec } from '../spec.ts';
-import { type Dataset, openDataset, type Split } from './dataset.ts';
-import { probeImage } from './image.ts';
-import { IMAGE_BYTES } from './pixels.ts';
+import { type DataCache, noDataCache } from './data-cache.ts';
+import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from './dataset.ts';
+import { checkImages, type ImageCheck } from './image-check.ts';
+import { createPace, type Pace } from './pace.ts';
+import { SKIPPED_TEXT_MAX, type SkippedImages, skippedImages, skippedPlaces } from './skipped.ts';
 
 export interface DataFacts {
   readonly trainingImages: number;
@@ -16,17 +18,53 @@ export interface DataFacts {
   readonly heldOutIdentities: number;
 }
 
-/** Up to this many images are all decoded; of a larger set as many headers are read, evenly spread, and one image in ten of those is decoded. */
-const DECODED_MAX = 20_000;
+/** A data set as far as documents are checked against it. */
+export interface Inspection {
+  readonly facts: DataFacts;
+  /** Images of each held-out identity, from which verification/pairs.ts knows how many pairs there are. */
+  readonly heldOutSizes: readonly number[];
+  /** Images that the run leaves out; they go into its data spec. */
+  readonly skipped?: SkippedImages;
+  /** What a person should know and nobody is refused for, as sentences. */
+  readonly notes: readonly string[];
+}
+
+export interface InspectOptions {
+  readonly cache?: DataCache;
+  readonly pace?: Pace;
+  /** Images in hand at once; the library decodes in as many threads as its pool has. */
+  readonly lanes?: number;
+}
+
+/** Corrupt images that an error names. */
+const NAMED_MAX = 20;
 
 /** Throws a FleetError that names the field or file when the set cannot be used. */
-export async function inspectData(spec: DataSpec): Promise<DataFacts> {
-  const dataset = await openDataset(spec);
+export async function inspectData(spec: DataSpec, options: InspectOptions = {}): Promise<Inspection> {
+  if (spec.kind === 'synthetic') {
+    const dataset = await openDataset(spec);
+    return {
+      facts: factsOf(dataset),
+      heldOutSizes: Array.from({ length: spec.holdout }, () => spec.images),
+      notes: [],
+    };
+  }
+  const { cache = noDataCache, pace = createPace(), lanes = 4 } = options;
+  const source = await openSource(spec, { cache, pace, allowBroken: true });
   try {
-    if (spec.kind !== 'synthetic') await checkImages(dataset);
-    return factsOf(dataset);
+    const skip = spec.onCorrupt === 'skip';
+    const check = await checkImages(source, { all: skip, lanes, cache, pace });
+    if (!skip && check.bad.length > 0) throw corruptImages(check);
+    const skipped = skip ? skippedOf(check, spec.skipped) : undefined;
+    const dataset = splitSource(source, spec.holdout, skippedPlaces(skipped));
+    return {
+      facts: factsOf(dataset),
+      heldOutSizes: sizesOf(dataset),
+      ...(skipped === undefined ? {} : { skipped }),
+      notes: notesOf(source, check),
+    };
   } finally {
-    await dataset.close();
+    await source.close();
   }
 }
 
@@ -39,44 +77,63 @@ export function factsOf(dataset: Dataset): DataFacts {
   };
 }
 
-/** Labels of the held-out images, from which verification/pairs.ts draws its pairs. */
-export async function heldOutLabels(spec: DataSpec): Promise<Int32Array> {
-  const dataset = await openDataset(spec);
-  try {
-    return labelsOf(dataset.heldOut);
-  } finally {
-    await dataset.close();
-  }
-}
-
 export function labelsOf(split: Split): Int32Array {
-  return Int32Array.from({ length: split.size }, (_, index) => split.label(index));
+  const labels = new Int32Array(split.size);
+  for (let index = 0; index < labels.length; index++) labels[index] = split.label(index);
+  return labels;
 }
 
-async function checkImages(dataset: Dataset): Promise<void> {
-  const splits = [dataset.training, dataset.heldOut];
-  const total = dataset.training.size + dataset.heldOut.size;
-  const looked = Math.min(total, DECODED_MAX);
-  const decodeEach = total <= DECODED_MAX ? 1 : 10;
-  // A few at a time: the library decodes in threads of its own, and one at a time would leave them idle.
-  const lanes = 4;
-  await Promise.all(
-    Array.from({ length: lanes }, async (_, lane) => {
-      const pixels = new Uint8Array(IMAGE_BYTES);
-      for (let i = lane; i < looked; i += lanes) {
-        const at = Math.floor((i * total) / looked);
-        const split = at < splits[0]!.size ? splits[0]! : splits[1]!;
-        const index = at < splits[0]!.size ? at : at - splits[0]!.size;
-        if (i % decodeEach === 0) await split.read(index, pixels);
-        else await probe(split, index);
-      }
-    }),
-  );
+function sizesOf({ heldOut, heldOutIdentities }: Dataset): number[] {
+  const sizes = new Array<number>(heldOutIdentities).fill(0);
+  for (let index = 0; index < heldOut.size; index++) sizes[heldOut.label(index)]! += 1;
+  return sizes;
 }
 
-async function probe(split: Split, index: number): Promise<void> {
-  if (split.encoded === undefined) return;
-  await probeImage(await split.encoded(index)).catch((caught: unknown) => {
-    throw toFleetError(caught, `data.path: image ${split.nameOf(index)}`);
+function corruptImages({ bad, images, looked }: ImageCheck): FleetError {
+  const lines = bad.slice(0, NAMED_MAX).map(({ name, reason }) => `data.path: image ${name}: ${reason}`);
+  const advice = [
+    ...(bad.length > NAMED_MAX ? [`${bad.length - NAMED_MAX} more images are corrupt`] : []),
+    ...(looked < images
+      ? [`only ${looked} of ${images} images were looked at, \`pocketfleet data check PATH\` looks at all`]
+      : []),
+    'repair or remove them, or leave them out with `data.onCorrupt: skip`',
+  ];
+  return new FleetError('invalidArgument', `${lines.join('\n')}\ndata.path: ${advice.join('; ')}`, {
+    details: { field: 'data.path', corrupt: bad.length },
   });
 }
+
+/** `expected`: the list that a spec brings along, of a run that is submitted again. */
+function skippedOf({ bad }: ImageCheck, expected: SkippedImages | undefined): SkippedImages | undefined {
+  const skipped = skippedImages(bad.map(({ index }) => index));
+  if (skipped !== undefined && skipped.list.length > SKIPPED_TEXT_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `data.onCorrupt: ${bad.length} corrupt images are more than a run can list; remove them from the set, \`pocketfleet data check PATH\` names them`,
+      { details: { field: 'data.onCorrupt' } },
+    );
+  if (expected !== undefined && expected.digest !== skipped?.digest)
+    throw new FleetError(
+      'invalidArgument',
+      `data.skipped: ${expected.count} images are to be left out, but now ${bad.length} are corrupt, or others; the set has changed. Without \`skipped\` those of now are left out`,
+      { details: { field: 'data.skipped' } },
+    );
+  return skipped;
+}
+
+function notesOf(source: Source, { bad, looked, images, resized }: ImageCheck): string[] {
+  const notes = [...(source.notes ?? [])];
+  if (bad.length > 0)
+    notes.push(
+      `${bad.length} of ${images} images are corrupt and left out (the first: ${bad[0]!.name}: ${bad[0]!.reason})`,
+    );
+  if (resized > 0)
+    notes.push(
+      `${resized} of ${looked} images looked at are not 112 x 112: they are scaled by the shorter side and cut about the centre; no face is looked for, so align them first`,
+    );
+  if (source.labelMap !== undefined)
+    notes.push(`labels ${shortened(source.labelMap)} became classes 0 to ${source.classes - 1}`);
+  return notes;
+}
+
+const shortened = (text: string) => (text.length > 60 ? `${text.slice(0, 60)}…` : text);

@@ -22,6 +22,12 @@ export function isPnm(bytes: Uint8Array): boolean {
   return bytes[0] === 0x50 && [0x32, 0x33, 0x35, 0x36].includes(bytes[1] ?? 0);
 }
 
+/** Width and height of a well-formed header. */
+export function pnmSize(bytes: Uint8Array): { readonly width: number; readonly height: number } {
+  const { width, height } = readHeader(bytes);
+  return { width, height };
+}
+
 export function decodePnm(bytes: Uint8Array): Pixels {
   const header = readHeader(bytes);
   const count = header.width * header.height * header.channels;

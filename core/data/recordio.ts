@@ -1,15 +1,18 @@
-// RecordIO, byte by byte (reference 6.1 to 6.3): chunks to records, records to labels and image bytes, and the `.idx` beside
-// them. Decides what is well-formed; a file is read in place, one record at a time, so memory follows the largest record and
-// not the file. What the records mean together (header record, classes) is records.ts'.
+// RecordIO, byte by byte (reference 6.1 to 6.3): chunks to records, records to labels and image bytes. Decides what is
+// well-formed; a file is read in place, one record at a time, so memory follows the largest record and not the file. What the
+// records mean together (header record, classes) is record-set.ts'.
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';
 import { FleetError, toFleetError } from '../errors.ts';
 
-const MAGIC = 0xced7230a;
+/** First word of every chunk. */
+export const MAGIC = 0xced7230a;
 const MAGIC_BYTES = Buffer.from([0x0a, 0x23, 0xd7, 0xce]);
-const CHUNK_HEADER = 8;
-const IR_HEADER = 24;
+/** Bytes of magic and length before the payload of a chunk. */
+export const CHUNK_HEADER = 8;
+/** Bytes of flag, label and ids before the labels or the image of a payload. */
+export const IR_HEADER = 24;
 
 /** One record as stored. */
 export interface RawRecord {
@@ -32,6 +35,9 @@ export interface ImageRecord {
   readonly image: Buffer;
 }
 
+/** A record without its image. */
+export type RecordHeader = Omit<ImageRecord, 'image'> & { readonly hasImage: boolean };
+
 /** A `.rec` file open for reading at any offset. */
 export interface RecordFile {
   readonly path: string;
@@ -39,7 +45,7 @@ export interface RecordFile {
   /** The record whose magic is at `offset`. */
   readAt(offset: number): Promise<RawRecord>;
   /** Its first bytes only: enough for header and labels, whatever the image weighs. */
-  readHeaderAt(offset: number): Promise<Omit<ImageRecord, 'image'> & { readonly hasImage: boolean }>;
+  readHeaderAt(offset: number): Promise<RecordHeader>;
   /** Every record in the order of the file. */
   records(): AsyncGenerator<RawRecord>;
   close(): Promise<void>;
@@ -149,50 +155,6 @@ export function parseImageRecord(payload: Buffer, at: { path: string; offset: nu
     id: Number(payload.readBigUInt64LE(8)),
     image: payload.subarray(start),
   };
-}
-
-/** Keys and byte offsets of an `.idx`, in the order of its lines. */
-export interface RecordIndex {
-  readonly keys: Float64Array;
-  readonly offsets: Float64Array;
-}
-
-/** Reads line by line into growing arrays: 16 bytes a record, however long the file. */
-export async function readRecordIndex(path: string): Promise<RecordIndex> {
-  const handle = await open(path, 'r').catch((caught: unknown) => {
-    throw toFleetError(caught, `record index ${path}`);
-  });
-  let keys = new Float64Array(1024);
-  let offsets = new Float64Array(1024);
-  let count = 0;
-  try {
-    for await (const text of handle.readLines({ encoding: 'latin1' })) {
-      if (text.trim() === '') continue;
-      const match = /^(\d+)\t(\d+)\s*$/.exec(text);
-      if (!match)
-        throw new FleetError(
-          'invalidArgument',
-          `record index ${path}: line ${count + 1} is ${JSON.stringify(text.slice(0, 80))}, not "key TAB offset"`,
-        );
-      if (count === keys.length) {
-        keys = grown(keys);
-        offsets = grown(offsets);
-      }
-      keys[count] = Number(match[1]);
-      offsets[count] = Number(match[2]);
-      count += 1;
-    }
-  } finally {
-    await handle.close().catch(() => undefined);
-  }
-  if (count === 0) throw new FleetError('invalidArgument', `record index ${path} is empty`);
-  return { keys: keys.slice(0, count), offsets: offsets.slice(0, count) };
-}
-
-function grown(from: Float64Array): Float64Array<ArrayBuffer> {
-  const into = new Float64Array(from.length * 2);
-  into.set(from);
-  return into;
 }
 
 function corrupt(path: string, offset: number, what: string): FleetError {

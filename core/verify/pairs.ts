@@ -12,21 +12,29 @@ export interface Pair {
   readonly same: boolean;
 }
 
-/** How many different pairs of each sort the images allow. */
-export function pairsPossible(labels: ArrayLike<number>): { genuine: number; impostor: number } {
+/** How many images each identity has. */
+export function identitySizes(labels: ArrayLike<number>): number[] {
   const counts = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
-  let genuine = 0;
-  for (const n of counts.values()) genuine += (n * (n - 1)) / 2;
-  return { genuine, impostor: (labels.length * (labels.length - 1)) / 2 - genuine };
+  return [...counts.values()];
 }
+
+/** How many different pairs of each sort identities of these sizes allow. */
+export function pairsPossible(sizes: readonly number[]): { genuine: number; impostor: number } {
+  const images = imagesOf(sizes);
+  let genuine = 0;
+  for (const n of sizes) genuine += (n * (n - 1)) / 2;
+  return { genuine, impostor: (images * (images - 1)) / 2 - genuine };
+}
+
+const imagesOf = (sizes: readonly number[]): number => sizes.reduce((sum, n) => sum + n, 0);
 
 /** Ten folds of as many genuine as impostor pairs each; the least number of pairs, and what every number is a multiple of. */
 export const PAIRS_STEP = 20;
 
 /** Throws when fewer than `pairs` / 2 different pairs of either sort exist. */
-export function assertPairsPossible(labels: ArrayLike<number>, pairs: number): void {
-  const possible = pairsPossible(labels);
+export function assertPairsPossible(sizes: readonly number[], pairs: number): void {
+  const possible = pairsPossible(sizes);
   const most = Math.floor((2 * Math.min(possible.genuine, possible.impostor)) / PAIRS_STEP) * PAIRS_STEP;
   const advice =
     most >= PAIRS_STEP
@@ -36,7 +44,7 @@ export function assertPairsPossible(labels: ArrayLike<number>, pairs: number): v
     if (possible[sort] < pairs / 2)
       throw new FleetError(
         'invalidArgument',
-        `verification.pairs: ${pairs} pairs need ${pairs / 2} different ${sort} ones, but the ${labels.length} held-out images allow ${possible[sort]}; ${advice}`,
+        `verification.pairs: ${pairs} pairs need ${pairs / 2} different ${sort} ones, but the ${imagesOf(sizes)} held-out images allow ${possible[sort]}; ${advice}`,
         { details: { field: 'verification.pairs', possible } },
       );
 }
@@ -50,7 +58,7 @@ export function verificationPairs(
   labels: ArrayLike<number>,
   options: { pairs: number; seed: number },
 ): Pair[] {
-  assertPairsPossible(labels, options.pairs);
+  assertPairsPossible(identitySizes(labels), options.pairs);
   const each = options.pairs / 2;
   const genuine = genuinePairs(labels, each, options.seed);
   const impostors = impostorPairs(labels, each, options.seed);

@@ -5,8 +5,9 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { decodeImage } from '../../core/data/image.ts';
+import { readRecordIndex } from '../../core/data/record-index.ts';
 import { openRecordSet } from '../../core/data/record-set.ts';
-import { openRecordFile, parseImageRecord, readRecordIndex } from '../../core/data/recordio.ts';
+import { openRecordFile, parseImageRecord } from '../../core/data/recordio.ts';
 import { readVerificationBin } from '../../core/data/verification-bin.ts';
 import { type CheckRow, largestDifference, row } from './verification.ts';
 

@@ -87,7 +87,7 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
   const service: Partial<FleetServiceServer> = {
     submit: unary('submit', () => {
       if (script.refusal !== undefined) throw new FleetError('invalidArgument', script.refusal);
-      return { planIds: (script.plans ?? []).map(({ id }) => id), sweepIds: [], runIds: [] };
+      return { planIds: (script.plans ?? []).map(({ id }) => id), sweepIds: [], runIds: [], notes: [] };
     }),
     find: unary('find', ({ idOrName, kinds }) => {
       const found = thingsCalled(script, idOrName).filter(({ kind }) => kinds.includes(kind));

@@ -7,6 +7,7 @@ import { initialState } from '../../../coordinator/state.ts';
 import { step } from '../../../coordinator/step.ts';
 import { createSubmissionReader } from '../../../coordinator/submission-reader.ts';
 import { checkSubmission } from '../../../coordinator/submit.ts';
+import { inspectData } from '../../../core/data/inspect.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { teacher } from '../../sim/specs.ts';
 import { FACTS } from '../../sim/world.ts';
@@ -26,7 +27,7 @@ verification: { pairs: 40 }
 `;
 
 function check(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
-  return checkSubmission({ yaml, baseDir: folder, overrides }, () => state, { reader });
+  return checkSubmission({ yaml, baseDir: folder, overrides }, () => state, { reader, inspect: inspectData });
 }
 
 async function refusal(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
@@ -79,7 +80,10 @@ test('relative data paths start from the folder of the request, and without one 
     join(folder, name),
   );
   await assert.rejects(
-    checkSubmission({ yaml: RUN, baseDir: '', overrides: folderData(name) }, () => initialState, { reader }),
+    checkSubmission({ yaml: RUN, baseDir: '', overrides: folderData(name) }, () => initialState, {
+      reader,
+      inspect: inspectData,
+    }),
     /data\.path: "good" is relative, and the request names no folder to start from/,
   );
 });

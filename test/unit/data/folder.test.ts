@@ -36,7 +36,7 @@ test('identities and images are in natural order and the last ones are held out'
     '.hidden/x.pgm': grey(0),
   });
   const spec = { kind: 'folder', path, holdout: 2 } as const;
-  assert.deepEqual(await inspectData(spec), {
+  assert.deepEqual((await inspectData(spec)).facts, {
     trainingImages: 3,
     classes: 2,
     heldOutImages: 2,

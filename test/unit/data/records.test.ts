@@ -72,7 +72,7 @@ test('records of any bytes, magic words at any place included, come back as they
 test('a pack without header record has an image at every key', async (context) => {
   const dir = folder(context);
   writePack(dir, people(5));
-  assert.deepEqual(await inspectData({ kind: 'recordio', path: dir, holdout: 2 }), {
+  assert.deepEqual((await inspectData({ kind: 'recordio', path: dir, holdout: 2 })).facts, {
     trainingImages: 6,
     classes: 3,
     heldOutImages: 4,

@@ -96,7 +96,7 @@ test('raw pixels do not tell people apart at difficulty 1: below 70 % on 600 pai
 
 test('facts of a synthetic set follow from its numbers, and too few identities are refused', async () => {
   const spec = { kind: 'synthetic', identities: 10, images: 5, holdout: 3, seed: 1, difficulty: 1 } as const;
-  assert.deepEqual(await inspectData(spec), {
+  assert.deepEqual((await inspectData(spec)).facts, {
     trainingImages: 35,
     classes: 7,
     heldOutImages: 15,

@@ -43,6 +43,19 @@ export interface SubmitResponse {
   planIds: string[];
   sweepIds: string[];
   runIds: string[];
+  /** What a person should know of the data, as sentences: files that were passed over, images that are left out. */
+  notes: string[];
+}
+
+export interface InspectionProgress {
+  /** For a person: "looking at images". */
+  doing: string;
+  done: number;
+  total: number;
+  /** What is counted: "images", "bytes". */
+  unit: string;
+  /** Path of the data set. */
+  path: string;
 }
 
 export interface Plan {
@@ -781,7 +794,7 @@ export const SubmitRequest_OverridesEntry: MessageFns<SubmitRequest_OverridesEnt
 };
 
 function createBaseSubmitResponse(): SubmitResponse {
-  return { planIds: [], sweepIds: [], runIds: [] };
+  return { planIds: [], sweepIds: [], runIds: [], notes: [] };
 }
 
 export const SubmitResponse: MessageFns<SubmitResponse> = {
@@ -794,6 +807,9 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     }
     for (const v of message.runIds) {
       writer.uint32(26).string(v!);
+    }
+    for (const v of message.notes) {
+      writer.uint32(34).string(v!);
     }
     return writer;
   },
@@ -835,6 +851,14 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
             message.runIds.push(reader.string());
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.notes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -864,6 +888,7 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
         : globalThis.Array.isArray(object?.run_ids)
         ? object.run_ids.map((e: any) => globalThis.String(e))
         : [],
+      notes: globalThis.Array.isArray(object?.notes) ? object.notes.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -878,6 +903,9 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     if (message.runIds?.length) {
       obj.runIds = message.runIds;
     }
+    if (message.notes?.length) {
+      obj.notes = message.notes;
+    }
     return obj;
   },
 
@@ -889,6 +917,140 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     message.planIds = object.planIds?.map((e) => e) || [];
     message.sweepIds = object.sweepIds?.map((e) => e) || [];
     message.runIds = object.runIds?.map((e) => e) || [];
+    message.notes = object.notes?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseInspectionProgress(): InspectionProgress {
+  return { doing: "", done: 0, total: 0, unit: "", path: "" };
+}
+
+export const InspectionProgress: MessageFns<InspectionProgress> = {
+  encode(message: InspectionProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.doing !== "") {
+      writer.uint32(10).string(message.doing);
+    }
+    if (message.done !== 0) {
+      writer.uint32(17).double(message.done);
+    }
+    if (message.total !== 0) {
+      writer.uint32(25).double(message.total);
+    }
+    if (message.unit !== "") {
+      writer.uint32(34).string(message.unit);
+    }
+    if (message.path !== "") {
+      writer.uint32(42).string(message.path);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectionProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectionProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.doing = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.done = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.total = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.unit = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InspectionProgress {
+    return {
+      doing: isSet(object.doing) ? globalThis.String(object.doing) : "",
+      done: isSet(object.done) ? globalThis.Number(object.done) : 0,
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
+      unit: isSet(object.unit) ? globalThis.String(object.unit) : "",
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+    };
+  },
+
+  toJSON(message: InspectionProgress): unknown {
+    const obj: any = {};
+    if (message.doing !== "") {
+      obj.doing = message.doing;
+    }
+    if (message.done !== 0) {
+      obj.done = floatToJson(message.done);
+    }
+    if (message.total !== 0) {
+      obj.total = floatToJson(message.total);
+    }
+    if (message.unit !== "") {
+      obj.unit = message.unit;
+    }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InspectionProgress>): InspectionProgress {
+    return InspectionProgress.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectionProgress>): InspectionProgress {
+    const message = createBaseInspectionProgress();
+    message.doing = object.doing ?? "";
+    message.done = object.done ?? 0;
+    message.total = object.total ?? 0;
+    message.unit = object.unit ?? "";
+    message.path = object.path ?? "";
     return message;
   },
 };
@@ -8513,7 +8675,8 @@ export type FleetServiceService = typeof FleetServiceService;
 export const FleetServiceService = {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
+   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
    */
   submit: {
     path: "/pocketfleet.v1.FleetService/Submit" as const,
@@ -8523,6 +8686,16 @@ export const FleetServiceService = {
     requestDeserialize: (value: Buffer): SubmitRequest => SubmitRequest.decode(value),
     responseSerialize: (value: SubmitResponse): Buffer => Buffer.from(SubmitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitResponse => SubmitResponse.decode(value),
+  },
+  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  inspect: {
+    path: "/pocketfleet.v1.FleetService/Inspect" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: SubmitRequest): Buffer => Buffer.from(SubmitRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubmitRequest => SubmitRequest.decode(value),
+    responseSerialize: (value: InspectionProgress): Buffer => Buffer.from(InspectionProgress.encode(value).finish()),
+    responseDeserialize: (value: Buffer): InspectionProgress => InspectionProgress.decode(value),
   },
   /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
   find: {
@@ -8762,9 +8935,12 @@ export const FleetServiceService = {
 export interface FleetServiceServer extends UntypedServiceImplementation {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
+   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
    */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
+  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  inspect: handleServerStreamingCall<SubmitRequest, InspectionProgress>;
   /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
   find: handleUnaryCall<FindRequest, FindResponse>;
   /** One thing by its id or name. NOT_FOUND when there is none, INVALID_ARGUMENT naming the ids when several have the name. */
@@ -8817,7 +8993,8 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
 export interface FleetServiceClient extends Client {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
+   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
    */
   submit(
     request: SubmitRequest,
@@ -8834,6 +9011,13 @@ export interface FleetServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
   ): ClientUnaryCall;
+  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  inspect(request: SubmitRequest, options?: Partial<CallOptions>): ClientReadableStream<InspectionProgress>;
+  inspect(
+    request: SubmitRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<InspectionProgress>;
   /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
   find(request: FindRequest, callback: (error: ServiceError | null, response: FindResponse) => void): ClientUnaryCall;
   find(

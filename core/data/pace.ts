@@ -1,0 +1,36 @@
+// How long work over a data set shows where it is and gives way. Decides how often: once in so many milliseconds, however
+// short or long a piece is, so that a tight loop may ask after each piece.
+
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+/** Where a piece of work is. */
+export interface DataProgress {
+  /** What is done, for a person: "reading labels". */
+  readonly doing: string;
+  readonly done: number;
+  readonly total: number;
+  /** What is counted: "images", "bytes". */
+  readonly unit: string;
+}
+
+export interface Pace {
+  /** Shows progress when it is time; the event loop gets its turn then. Rejects when the work is no longer wanted. */
+  step(progress: DataProgress): Promise<void> | undefined;
+}
+
+const EVERY_MS = 200;
+
+export function createPace(
+  options: { readonly onProgress?: (progress: DataProgress) => void; readonly signal?: AbortSignal } = {},
+): Pace {
+  let last = performance.now();
+  return {
+    step(progress) {
+      const now = performance.now();
+      if (now - last < EVERY_MS) return undefined;
+      last = now;
+      options.onProgress?.(progress);
+      return nextTurn().then(() => options.signal?.throwIfAborted());
+    },
+  };
+}
