@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { FleetError } from '../../core/errors.ts';
+import { fileFailure } from '../../core/folder.ts';
 import { onInterrupt, wholeNumber } from './context.ts';
 import { folderOverrides } from './demo-data.ts';
 import { exportRun } from './export-file.ts';
@@ -71,7 +72,10 @@ async function demo(flags: DemoFlags): Promise<void> {
     fleet?.kill();
     process.exit(130);
   });
-  const dir = await mkdtemp(join(tmpdir(), 'pocketfleet-demo-'));
+  const dir = await mkdtemp(join(tmpdir(), 'pocketfleet-demo-')).catch((caught: unknown) => {
+    const doing = 'no folder can be made in it for the fleet of the demo';
+    throw fileFailure(caught, { path: tmpdir(), doing, remedy: 'name another with TMPDIR' });
+  });
   let keep = flags.keep ?? false;
   try {
     say(`starting nats-server, a coordinator and ${flags.workers} workers (logs in ${join(dir, 'logs')})`);

@@ -1,13 +1,14 @@
 // `up` and `down`: a fleet on this machine, started and ended. What a fleet consists of is up.ts'.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { makeFolder } from '../../core/folder.ts';
 import { onInterrupt, wholeNumber } from './context.ts';
-import { DEFAULT_DIR, fleetFilePath, isAlive, readFleetFile, supervisorOf } from './fleet-file.ts';
+import { DEFAULT_DIR, fleetFilePath, isAlive, OTHER_DIR, readFleetFile, supervisorOf } from './fleet-file.ts';
 import { outliveReader } from './lost-output.ts';
 import { print, printJson, say } from './output.ts';
 import { cliCommand, PACKAGE_ROOT } from './program-command.ts';
@@ -88,7 +89,7 @@ function announce(flags: UpFlags): void {
 /** Starts `up` again as a process of its own, and waits for its word that the fleet is ready. */
 async function upDetached(flags: UpFlags): Promise<void> {
   const logFile = join(resolve(flags.dir), 'logs', 'up.log');
-  mkdirSync(join(resolve(flags.dir), 'logs'), { recursive: true, mode: 0o700 });
+  makeFolder(join(resolve(flags.dir), 'logs'), { mode: 0o700, remedy: OTHER_DIR });
   const log = openSync(logFile, 'a', 0o600);
   const { command, args } = cliCommand();
   const child = spawn(command, [...args, ...upArguments(flags)], {

@@ -1,10 +1,11 @@
 // DIR/fleet.json: how a command finds the fleet that `up` started, and DIR/up.lock: who supervises it. Decides whether a
 // folder is in use by a live supervisor; leaves starting and stopping to up.ts.
 
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
+import { fileFailure, makeFolder } from '../../core/folder.ts';
 import { refusalOfAddress } from '../../core/host-port.ts';
 import type { Address } from './client.ts';
 import { temporaryBeside } from './output-file.ts';
@@ -59,8 +60,12 @@ export function writeFleetFile(dir: string, file: FleetFile): void {
 
 export function writePrivate(path: string, text: string): void {
   const temporary = temporaryBeside(path);
-  writeFileSync(temporary, text, { mode: 0o600 });
-  renameSync(temporary, path);
+  try {
+    writeFileSync(temporary, text, { mode: 0o600 });
+    renameSync(temporary, path);
+  } catch (caught) {
+    throw fileFailure(caught, { path, doing: 'it cannot be written' });
+  }
 }
 
 /** What the user said about where the fleet is: flags, or POCKETFLEET_COORDINATOR and POCKETFLEET_TOKEN, or a folder. */
@@ -111,9 +116,12 @@ function statField(pid: number, afterName: number): string {
   return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[afterName] ?? '';
 }
 
+/** What to do about a folder that cannot be used. */
+export const OTHER_DIR = 'choose another folder with --dir';
+
 /** Takes the folder for this process, or refuses because a live supervisor has it. The result releases it. */
 export function lockDir(dir: string): () => void {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFolder(dir, { mode: 0o700, remedy: OTHER_DIR });
   const path = join(dir, 'up.lock');
   const holder = supervisorOf(dir);
   if (holder !== undefined)
@@ -121,19 +129,27 @@ export function lockDir(dir: string): () => void {
       'failedPrecondition',
       `${resolve(dir)} is in use by a fleet (pocketfleet up, process ${holder.pid}); stop it with \`pocketfleet down --dir ${dir}\`, or choose another --dir`,
     );
-  rmSync(path, { force: true });
-  let file: number;
   try {
-    file = openSync(path, 'wx', 0o600);
+    rmSync(path, { force: true });
+    const file = openSync(path, 'wx', 0o600);
+    try {
+      writeFileSync(file, JSON.stringify(identityOf('up', process.pid)));
+    } finally {
+      closeSync(file);
+    }
   } catch (caught) {
-    throw new FleetError(
-      'failedPrecondition',
-      `another pocketfleet took ${resolve(dir)} at the same moment; choose another --dir`,
-      { cause: caught },
-    );
+    if ((caught as NodeJS.ErrnoException).code === 'EEXIST')
+      throw new FleetError(
+        'failedPrecondition',
+        `another pocketfleet took ${resolve(dir)} at the same moment; choose another --dir`,
+        { cause: caught },
+      );
+    throw fileFailure(caught, {
+      path: resolve(dir),
+      doing: 'the folder cannot be written to',
+      remedy: OTHER_DIR,
+    });
   }
-  writeFileSync(file, JSON.stringify(identityOf('up', process.pid)));
-  closeSync(file);
   return () => rmSync(path, { force: true });
 }
 
@@ -171,7 +187,7 @@ function readIfThere(path: string): string | undefined {
     if ((caught as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     // A process that ends while its /proc entry is read.
     if ((caught as NodeJS.ErrnoException).code === 'ESRCH') return undefined;
-    throw caught;
+    throw fileFailure(caught, { path, doing: 'it cannot be read' });
   }
 }
 

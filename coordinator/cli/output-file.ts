@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { FleetError, toFleetError } from '../../core/errors.ts';
+import { FleetError } from '../../core/errors.ts';
+import { fileFailure, makeFolder } from '../../core/folder.ts';
 
 /** The name that means stdout, as in most programs. */
 export const STDOUT = '-';
@@ -65,7 +66,7 @@ export async function writeFolder(
   const folder = resolve(target);
   const temporary = temporaryBeside(folder);
   try {
-    await mkdir(dirname(folder), { recursive: true });
+    makeFolder(dirname(folder));
     await mkdir(temporary);
     for (const [name, bytes] of files) await writeFile(join(temporary, name), bytes);
     // Replaces an empty folder or none; anything else there may be somebody's work.
@@ -87,7 +88,7 @@ export function writeStdout(content: Uint8Array | string): Promise<void> {
 
 async function replace(path: string, content: Uint8Array | string): Promise<void> {
   const temporary = temporaryBeside(path);
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   try {
     const file = await open(temporary, 'wx');
     try {
@@ -107,7 +108,7 @@ async function replace(path: string, content: Uint8Array | string): Promise<void
 async function probe(path: string): Promise<void> {
   const parent = dirname(path);
   try {
-    const made = await mkdir(parent, { recursive: true });
+    const made = makeFolder(parent);
     await rm(await mkdtemp(temporaryBeside(path)), { recursive: true });
     if (made !== undefined) await removeFolders(parent, made);
   } catch (caught) {
@@ -152,38 +153,29 @@ function statOf(path: string) {
   }
 }
 
+const WRITING = 'it cannot be written';
+
 function placeError(caught: unknown, path: string, folderRule = 'another path is needed'): FleetError {
+  // The folder above it could not be made, and that was said.
+  if (caught instanceof FleetError) return caught;
   const code = (caught as { code?: unknown } | null)?.code;
   const refuse = (what: string) =>
-    new FleetError('failedPrecondition', `${path} cannot be written: ${what}`, { cause: caught });
+    new FleetError('failedPrecondition', `${path}: ${WRITING}: ${what}`, { cause: caught });
   switch (code) {
     case 'ENOTEMPTY':
     case 'EEXIST':
     case 'EBUSY':
       return refuse(`${basename(path)} is there and holds something; ${folderRule}`);
-    case 'ENOTDIR':
-      return refuse(`it, or a part of its path, is a file where a folder is needed`);
     case 'EISDIR':
       return refuse('it is a folder; name a file in it');
-    case 'EACCES':
-    case 'EPERM':
-      return refuse('this user has no right to write there; choose another path');
-    case 'EROFS':
-      return refuse('its file system is read-only; choose another path');
-    case 'ENAMETOOLONG':
-      return refuse('its name is longer than the file system allows; choose a shorter one');
-    case 'ELOOP':
-      return refuse('its links lead in a circle');
-    case 'ENOENT':
-      return refuse('its folder does not exist and cannot be made there');
     case 'ENOSPC':
     case 'EDQUOT':
-      return new FleetError(
-        'resourceExhausted',
-        `${path} cannot be written: the disk is full, or the quota is used up; make room and run the command again`,
-        { cause: caught },
-      );
+      return fileFailure(caught, {
+        path,
+        doing: WRITING,
+        remedy: 'make room and run the command again',
+      });
     default:
-      return toFleetError(caught, `writing ${path}`);
+      return fileFailure(caught, { path, doing: WRITING, remedy: 'choose another path' });
   }
 }

@@ -3,11 +3,12 @@
 // child alive. `up` and `demo` both stand on startFleet.
 
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { makeFolder } from '../../core/folder.ts';
 import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import {
@@ -105,7 +106,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     await endLeftovers(dir, options.say);
     const file = await addresses(options);
     const specs = childSpecs(dir, file, options);
-    mkdirSync(join(dir, 'logs'), { recursive: true, mode: 0o700 });
+    makeFolder(join(dir, 'logs'), { mode: 0o700 });
     const broker = begin(specs.broker);
     await until(() => isListening(portOf(file.natsUrl)), [broker], START_DEADLINE_MS, options.signal);
     const coordinator = begin(specs.coordinator);
@@ -160,7 +161,6 @@ const portOf = (url: string): number => Number(new URL(url).port);
 
 function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
   const configFile = join(dir, 'nats.conf');
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
   writePrivate(
     configFile,
     natsServerConfig({

@@ -1,9 +1,10 @@
 // MegaFace's files: features in the devkit's binary form (four little-endian int32, then float32), the devkit's lists of
 // images, and lists of noisy images. Decides what a well-formed one is; what features mean is verify/megaface.ts'.
 
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
+import { makeFolder } from '../folder.ts';
 import { lineBatches } from './text-lines.ts';
 
 const HEADER_BYTES = 16;
@@ -58,7 +59,7 @@ export async function readFeature(path: string): Promise<Float32Array> {
 }
 
 export async function writeFeature(path: string, feature: Float32Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   await writeFile(path, encodeFeature(feature));
 }
 

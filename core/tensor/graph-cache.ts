@@ -4,7 +4,6 @@
 
 import {
   existsSync,
-  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -17,6 +16,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { sha256Hex } from '../digest.ts';
 import { toFleetError } from '../errors.ts';
+import { makeFolder } from '../folder.ts';
 import type { SavedGraph } from './graph.ts';
 
 const MODEL = 'saved_model.pb';
@@ -64,7 +64,7 @@ export function readEntry(folder: string): StoredGraph | null {
 export function writeEntry(cacheDir: string, name: string, graph: SavedGraph): StoredGraph {
   const folder = entryFolder(cacheDir, name);
   try {
-    mkdirSync(join(cacheDir, 'compiled'), { recursive: true });
+    makeFolder(join(cacheDir, 'compiled'));
     const aside = mkdtempSync(join(cacheDir, 'compiled', '.new-'));
     try {
       const facts = writeFolder(aside, graph);

@@ -2,13 +2,14 @@
 // (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps are safe to repeat anyway.
 
 import { randomUUID } from 'node:crypto';
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
+import { makeCacheFolder } from './folder.mjs';
 
 /** Waits for the lock, says once for whom, and returns the function that gives it back. */
 export async function acquireLock(path, say) {
-  mkdirSync(dirname(path), { recursive: true });
+  makeCacheFolder(dirname(path));
   const me = JSON.stringify({
     pid: process.pid,
     started: startOf(process.pid),

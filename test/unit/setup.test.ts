@@ -86,6 +86,18 @@ test('a download with another checksum than the pinned one is refused and leaves
   assert.deepEqual(readdirSync(cache), []);
 });
 
+test('a cache folder that cannot be made is one sentence', async () => {
+  const attempt = script(
+    `import { acquireLock } from './setup/lock.mjs';
+    await acquireLock('/proc/nope/setup.lock', () => {}).catch((caught) => console.log(caught.message));`,
+  );
+  assert.equal((await attempt.ended).code, 0);
+  assert.match(
+    attempt.output(),
+    /^the cache folder \/proc\/nope cannot be made .*: name another with XDG_CACHE_HOME\.\n$/,
+  );
+});
+
 // Adds one to a number in a file, slowly enough that two at once would lose one.
 const COUNT = `
 import { acquireLock } from './setup/lock.mjs';

@@ -74,6 +74,25 @@ test('a folder in use is refused by name of the process, and free again after re
   assert.equal(supervisorOf(dir), undefined);
 });
 
+test('a folder that cannot be written to or read is refused with the reason', (t) => {
+  const dir = folder(t);
+  writeFileSync(join(dir, 'file'), '');
+  assert.throws(() => lockDir('/proc/nope'), {
+    code: 'notFound',
+    message: /^\/proc\/nope: the folder cannot be made, because .*; choose another folder with --dir$/,
+  });
+  // The folder is there, and takes no file: so does one on a disk that was mounted read-only, with another reason.
+  assert.throws(() => lockDir('/proc/self'), {
+    message: /^\/proc\/self: the folder cannot be written to, because/,
+  });
+  assert.throws(() => lockDir(join(dir, 'file')), {
+    message: /because a file of that name is there already/,
+  });
+  assert.throws(() => locateFleet({ dir: join(dir, 'file') }), {
+    message: /file\/fleet\.json: it cannot be read, because a part of the path is a file and no folder/,
+  });
+});
+
 test('the lock of a process that was killed does not hold, even if its id is in use again', async (t) => {
   const dir = folder(t);
   const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
