@@ -10,6 +10,7 @@ import { NOUNS, type Noun } from '../core/naming.ts';
 import { toStatus } from '../core/net/grpc-status.ts';
 import { writeAll } from '../core/net/grpc-stream.ts';
 import { canonicalJson } from '../core/spec.ts';
+import { assertRequestBounded } from '../core/wire-text.ts';
 import {
   Decision,
   type FindResponse,
@@ -248,7 +249,10 @@ function unary<Request, Response>(
 ) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
     // An async wrapper, so that what is thrown at once and what is rejected later leave by the same door.
-    (async () => handle(call.request, call))().then(
+    (async () => {
+      assertRequestBounded(call.request);
+      return handle(call.request, call);
+    })().then(
       (response) => callback(null, response),
       (caught) => {
         onFailure?.();
@@ -274,7 +278,10 @@ function streaming<Request, Response>(
 ) {
   return (call: ServerWritableStream<Request, Response>): void => {
     const gone = goneSignal(call);
-    (async () => writeAll(call, handle(call.request, gone)))().then(
+    (async () => {
+      assertRequestBounded(call.request);
+      await writeAll(call, handle(call.request, gone));
+    })().then(
       () => call.end(),
       (caught) => {
         if (!gone.aborted) call.emit('error', toStatus(caught));

@@ -5,17 +5,19 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { toStatus } from '../core/net/grpc-status.ts';
+import { foundText } from '../core/printable.ts';
 import { canonicalJson } from '../core/spec.ts';
+import { boundedText, token } from '../core/wire-text.ts';
 import type { Evaluation } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type {
-  Hello,
   Lease,
   WorkerCommand,
   WorkerReport,
   WorkerServiceServer,
 } from '../proto/gen/pocketfleet/v1/worker.ts';
 import type { Driver } from './driver.ts';
-import type { Command, FailureCause, Report, WorkerHello } from './inputs.ts';
+import { helloOf } from './hello.ts';
+import type { Command, FailureCause, Report } from './inputs.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress.ts';
 import type { Replayer } from './replayer.ts';
@@ -123,7 +125,10 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
       return;
     }
     case 'verifyResult':
-      parts.verifier.answered(kind.value.requestId, kind.value);
+      parts.verifier.answered(kind.value.requestId, {
+        ...kind.value,
+        error: boundedText(kind.value.error),
+      });
       parts.links.send(worker.id, { kind: 'acknowledge', sequence });
       return;
     case 'replayResult':
@@ -159,7 +164,7 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
     inExchange,
     suspects: suspects.map(({ workerId, kind, ms, limitMs }) => {
       if (kind !== 'silent' && kind !== 'idle')
-        throw new FleetError('invalidArgument', `suspect.kind: unknown kind ${JSON.stringify(kind)}`);
+        throw new FleetError('invalidArgument', `suspect.kind: unknown kind ${foundText(kind)}`);
       return { workerId, kind, ms, limitMs };
     }),
   };
@@ -172,29 +177,6 @@ function tell(parts: Parts, submitted: Promise<unknown>): void {
   );
 }
 
-function helloOf(hello: Hello): WorkerHello {
-  const { device } = hello;
-  if (hello.workerId === '' || hello.incarnation === '' || device === undefined || hello.slots < 1)
-    throw new FleetError(
-      'invalidArgument',
-      'hello needs worker_id, incarnation, device and at least one slot',
-    );
-  return {
-    workerId: hello.workerId,
-    incarnation: hello.incarnation,
-    version: hello.version,
-    host: hello.host,
-    pid: hello.pid,
-    deviceKind: device.kind,
-    deviceName: device.name,
-    deviceClass: device.deviceClass,
-    slots: hello.slots,
-    leases: hello.leases.map(({ runId, generation }) => ({ runId, generation })),
-    metricsEndpoint: hello.metricsEndpoint,
-    podUid: hello.podUid,
-  };
-}
-
 type Journalled = Exclude<
   NonNullable<WorkerReport['kind']>,
   { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' }
@@ -204,6 +186,8 @@ function reportOf(kind: Journalled): Report {
   switch (kind.$case) {
     case 'checkpointStored': {
       const { runId, stage, step, bytes, digest, weightsDigest, stateDigest, ledgerDigest } = kind.value;
+      for (const [field, text] of Object.entries({ runId, digest, weightsDigest, stateDigest, ledgerDigest }))
+        if (text !== undefined) token(`checkpoint_stored.${field}`, text);
       return {
         kind: 'checkpointStored',
         ...{ runId, stage, step, bytes, digest },
@@ -225,7 +209,14 @@ function reportOf(kind: Journalled): Report {
     }
     case 'failed': {
       const { runId, generation, message, step } = kind.value;
-      return { kind: 'failed', runId, generation, cause: causeOf(kind.value.cause), message, step };
+      return {
+        kind: 'failed',
+        runId,
+        generation,
+        cause: causeOf(kind.value.cause),
+        message: boundedText(message),
+        step,
+      };
     }
     case 'draining':
       return { kind: 'draining' };
@@ -237,7 +228,7 @@ function reportOf(kind: Journalled): Report {
 function causeOf(text: string): FailureCause {
   if (text === 'infrastructure' || text === 'out_of_memory' || text === 'numeric' || text === 'user')
     return text;
-  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${JSON.stringify(text)}`);
+  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${foundText(text)}`);
 }
 
 /** NaN does not survive JSON: what was not measured is absent in the state. */

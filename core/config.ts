@@ -8,6 +8,7 @@ import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
 import { refusalOfAddress } from './host-port.ts';
+import { WORKER_ID, WORKER_ID_WORDS } from './wire-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** Where to listen: port 0 takes a free one. */
@@ -63,7 +64,7 @@ export function brokerAddress(
 export const coordinatorConfigSchema = z.strictObject({
   fleet: z
     .string()
-    .regex(/^[a-z0-9-]{1,40}$/)
+    .regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and -, at most 40')
     .default('local')
     .describe('name of the fleet'),
   listen: listenAddress.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
@@ -117,7 +118,7 @@ export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>
 export const workerConfigSchema = z.strictObject({
   id: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/)
+    .regex(WORKER_ID, WORKER_ID_WORDS)
     .describe('name of the worker, unique in the fleet, the same over restarts'),
   coordinator: address.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
   natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),

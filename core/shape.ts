@@ -115,7 +115,7 @@ function problemsOf(issue: Issue, parent: Path, context: Context): Problem[] {
 /** A sentence that the schema gives itself; what was found is added unless it is in it already. */
 function own(message: string, value: unknown, path: Path, context: Context): string {
   if (value === undefined || (typeof value === 'object' && value !== null)) return message;
-  if (context.hidden(path) || message.includes(String(value))) return message;
+  if (context.hidden(path) || message.split(/[\s";,:]+/).includes(String(value))) return message;
   return `${message}; found ${foundText(value)}`;
 }
 

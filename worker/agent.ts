@@ -46,6 +46,7 @@ export interface AgentOptions {
   readonly services: (link: Pick<Link, 'report' | 'tell'>) => Services;
   readonly onWelcome: (welcome: Welcome) => void;
   readonly onAttach: () => void;
+  readonly onRefused: (reason: FleetError) => void;
 }
 
 const POLL_MS = 50;
@@ -163,6 +164,7 @@ export function createAgent(options: AgentOptions): Agent {
     onWelcome: options.onWelcome,
     onCommand: take,
     onAttach: options.onAttach,
+    onRefused: options.onRefused,
   });
 
   return {

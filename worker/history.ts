@@ -7,6 +7,7 @@ import { toFleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import { historySubject, logSubject } from '../core/net/subjects.ts';
+import { boundedText } from '../core/wire-text.ts';
 import { LogLine, StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 
 /** Records that wait for the broker at most; about ten minutes of a fast small run. */
@@ -81,7 +82,14 @@ export function createRecords(options: {
     },
     line({ runId, level, text }) {
       const { workerId } = options;
-      const bytes = LogLine.encode({ atMs: clock.now(), workerId, runId, level, text, sequence: 0 }).finish();
+      const bytes = LogLine.encode({
+        atMs: clock.now(),
+        workerId,
+        runId,
+        level,
+        text: boundedText(text),
+        sequence: 0,
+      }).finish();
       lineNumber += 1;
       add({
         subject: logSubject(runId === '' ? NO_RUN : runId, workerId),

@@ -1,6 +1,6 @@
-// The Attach stream to the coordinator: opened for the worker's whole life and again whenever it ends, with a bounded
-// backoff, for ever. Decides when to dial, sends hello first, then everything not acknowledged, then heartbeats; what
-// commands mean is agent.ts'. Work in hand never notices that the stream is gone.
+// The Attach stream to the coordinator: opened for the worker's whole life and again whenever it ends, with a bounded backoff, for
+// ever unless a coordinator refuses what this worker says. Decides when to dial, sends hello first, then everything not acknowledged,
+// then heartbeats; what commands mean is agent.ts'. Work in hand never notices that the stream is gone.
 
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Clock } from '../core/clock.ts';
@@ -52,6 +52,8 @@ export interface LinkOptions {
   readonly onWelcome: (welcome: Welcome) => void;
   readonly onCommand: (command: Command) => void;
   readonly onAttach?: () => void;
+  /** The coordinator does not understand this worker; the same would be said to every later stream. */
+  readonly onRefused: (reason: FleetError) => void;
 }
 
 type Stream = ClientDuplexStream<WorkerReport, WorkerCommand>;
@@ -120,6 +122,7 @@ export function openLink(options: LinkOptions): Link {
     while (!stopping.signal.aborted) {
       const reason = await attachOnce();
       if (stopping.signal.aborted) return;
+      if (reason.code === 'invalidArgument') return options.onRefused(reason);
       failures = welcomed ? 1 : failures + 1;
       if (welcomed) told = '';
       // One line per change of the reason: an absent coordinator is dialled twice a second for hours.

@@ -144,6 +144,10 @@ async function main(): Promise<void> {
       connectOnce(welcome.natsUrl);
     },
     onAttach: () => metrics.coordinatorReconnects.inc(),
+    onRefused(reason) {
+      log.fatal({ code: reason.code }, `the coordinator refuses this worker: ${reason.message}`);
+      process.exit(1);
+    },
   });
   releases.push(() => agent?.close());
   stopOnSignals({ agent, log, metrics, stop });

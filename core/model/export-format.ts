@@ -3,6 +3,7 @@
 
 import { zipSync } from 'fflate';
 import { FleetError } from '../errors.ts';
+import { foundText } from '../printable.ts';
 import { exportSafetensors } from './export.ts';
 import type { TrainedNetwork } from './inference.ts';
 import { exportOnnx } from './onnx.ts';
@@ -18,7 +19,7 @@ export function exportFormat(text: string): ExportFormat {
   if (format !== undefined) return format;
   throw new FleetError(
     'invalidArgument',
-    `format: ${JSON.stringify(text)} is unknown; one of ${EXPORT_FORMATS.join(', ')}`,
+    `format: ${foundText(text)} is unknown; one of ${EXPORT_FORMATS.join(', ')}`,
   );
 }
 

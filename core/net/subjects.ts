@@ -1,5 +1,7 @@
 // Every NATS name in one place: subjects, streams, buckets. Decides names only; who publishes what is said beside each.
 
+import { token } from '../wire-text.ts';
+
 /** Journal of the coordinator: appended by the leader with the expected last sequence; never trimmed without a snapshot. */
 export const JOURNAL_STREAM = 'PF_JOURNAL';
 export const JOURNAL_SUBJECT = 'pf.journal';
@@ -13,28 +15,34 @@ export const JOURNAL_KEY = 'journal';
 /** Artefact chunks (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
 export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
 export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
-  `pf.artefact.${digest}.${chunk}`;
+  `pf.artefact.${tokenOrAll('digest', digest)}.${chunk}`;
 
 /** KV bucket of manifests: what exists, its digest and size. A key appears only when every chunk is stored. */
 export const MANIFEST_BUCKET = 'pf-manifests';
 /** The stream behind that bucket, as NATS names it. */
 export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
-export const checkpointKey = (runId: string, stage: number): string => `checkpoint.${runId}.${stage}`;
-export const evaluationKey = (runId: string): string => `evaluation.${runId}`;
+export const checkpointKey = (runId: string, stage: number): string =>
+  `checkpoint.${token('run_id', runId)}.${stage}`;
+export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
 
 /** Step points of a run, by rank 0, with message id `run/step` so that a repeated step is stored once. */
 export const HISTORY_STREAM = 'PF_HISTORY';
-export const historySubject = (runId: string): string => `pf.history.${runId}`;
+export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
 
 /** Log lines, by every worker. */
 export const LOG_STREAM = 'PF_LOGS';
-export const logSubject = (runId: string, workerId: string): string => `pf.logs.${runId}.${workerId}`;
+export const logSubject = (runId: string, workerId: string): string =>
+  `pf.logs.${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`;
 
 /** Gradient exchange of one generation (core NATS): to one rank, and from an owner to all. */
 export const rankSubject = (runId: string, generation: number, rank: number): string =>
-  `pf.ar.${runId}.${generation}.r.${rank}`;
-export const gangSubject = (runId: string, generation: number): string => `pf.ar.${runId}.${generation}.all`;
+  `pf.ar.${token('run_id', runId)}.${generation}.r.${rank}`;
+export const gangSubject = (runId: string, generation: number): string =>
+  `pf.ar.${token('run_id', runId)}.${generation}.all`;
 
 /** Answered by the worker process itself, so that the broker can say whether it is still there. */
 export const presenceSubject = (workerId: string, incarnation: string): string =>
-  `pf.presence.${workerId}.${incarnation}`;
+  `pf.presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`;
+
+/** A reader's filter has `*` in place of a token. */
+const tokenOrAll = (field: string, text: string): string => (text === '*' ? text : token(field, text));

@@ -10,7 +10,7 @@ import type { FleetServiceClient, Snapshot } from '../../proto/gen/pocketfleet/v
 import { healthOf, reflectedServices } from '../support/grpc-raw.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, freePort, type Program, startTypeScript, until } from '../support/processes.ts';
-import { type ScriptedWorker, startScriptedWorker } from '../support/scripted-worker.ts';
+import { refusalOfHello, type ScriptedWorker, startScriptedWorker } from '../support/scripted-worker.ts';
 
 const TOKEN = 'token-of-this-test';
 const MAIN = fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url));
@@ -134,6 +134,28 @@ test('a call without the token is refused, a health check needs none, and reflec
     'pocketfleet.v1.WorkerService',
   ]);
   await assert.rejects(reflectedServices(fixture.endpoint, ''), { code: 16 });
+});
+
+test('texts of strangers that would become subjects are refused with a sentence, and the broker stays connected', async () => {
+  const hello = (workerId: string) => refusalOfHello({ endpoint: fixture.endpoint, token: TOKEN, workerId });
+  const form = /^hello: workerId: lower-case letters, digits and -, at most 63, .*; found "/;
+  for (const workerId of ['', 'x'.repeat(1_000_000), '../../\u001b[31mred\n', 'a.b', 'a *', 'A']) {
+    const refusal = await hello(workerId);
+    assert.equal(refusal.code, 'invalidArgument');
+    assert.match(refusal.message, form);
+    assert.doesNotMatch(refusal.message, /\p{Cc}/u);
+    assert.ok(refusal.message.length < 300, refusal.message);
+  }
+  const long = { id: 'run-1', reason: 'x'.repeat(5000) };
+  await assert.rejects(
+    unary(fixture.client, fixture.client.cancel, long),
+    /reason: the text has 5000 characters, at most 4000 are taken/,
+  );
+  await assert.rejects(async () => {
+    const lines = streamed(fixture.client.logs({ runId: '', workerId: 'w.>', follow: false, afterSequence: 0 }));
+    for await (const line of lines) assert.fail(JSON.stringify(line));
+  }, /worker_id: expected letters, digits, _ and -, at most 128, found "w\.>"/);
+  assert.doesNotMatch(fixture.program.output(), /the broker is away|maximum control line/);
 });
 
 test('a submitted run is assigned, watched to its end, and explained from the journal', async () => {

@@ -3,7 +3,9 @@
 
 import { randomUUID } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
+import type { FleetError } from '../../core/errors.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
+import { fromServiceError } from '../../core/net/grpc-status.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
 import type { RunSpec } from '../../core/spec.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -209,4 +211,34 @@ function progressAt(lease: Assign, spec: RunSpec, step: number) {
       atMs: Date.now(),
     },
   };
+}
+
+/** The answer to a hello that must be refused. */
+export function refusalOfHello(options: {
+  endpoint: string;
+  token: string;
+  workerId: string;
+}): Promise<FleetError> {
+  const client = createWorkerClient(options);
+  const stream = client.attach();
+  const device = {
+    kind: 'cpu',
+    name: 'none',
+    deviceClass: 'scripted',
+    tensorflowVersion: '',
+    threads: 1,
+    memoryBytes: 0,
+  };
+  const value = {
+    ...{ workerId: options.workerId, incarnation: randomUUID(), version: 'scripted', host: 'test', pid: 1 },
+    ...{ device, slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+  };
+  return new Promise<FleetError>((resolve, reject) => {
+    stream.on('data', () => reject(new Error('it was taken')));
+    stream.on('error', (error) => resolve(fromServiceError(error)));
+    stream.write({ sequence: 0, kind: { $case: 'hello', value } });
+  }).finally(() => {
+    stream.cancel();
+    client.close();
+  });
 }
