@@ -152,7 +152,9 @@ test('texts of strangers that would become subjects are refused with a sentence,
     /reason: the text has 5000 characters, at most 4000 are taken/,
   );
   await assert.rejects(async () => {
-    const lines = streamed(fixture.client.logs({ runId: '', workerId: 'w.>', follow: false, afterSequence: 0 }));
+    const lines = streamed(
+      fixture.client.logs({ runId: '', workerId: 'w.>', follow: false, afterSequence: 0 }),
+    );
     for await (const line of lines) assert.fail(JSON.stringify(line));
   }, /worker_id: expected letters, digits, _ and -, at most 128, found "w\.>"/);
   assert.doesNotMatch(fixture.program.output(), /the broker is away|maximum control line/);
