@@ -78,6 +78,11 @@ test('wrong values are refused with their path', async () => {
     ['nats.memoryTarget=1Gi', /nats\/memoryTarget/],
     ['worker.nodeSelector.gpu=true', /nodeSelector\/gpu/],
     ['networkPolicy.apiServerCidr=nearby', /apiServerCidr/],
+    ['network.listenHost=::', /network\/listenHost/],
+    ['network.listenHost=localhost', /network\/listenHost/],
+    ['network.ipFamilyPolicy=Dual', /network\/ipFamilyPolicy/],
+    ['worker.disruptionsMax=-1', /worker\/disruptionsMax/],
+    ['worker.disruptionsMax=half', /worker\/disruptionsMax/],
     ['auth.keys.image=x', /auth\/keys.*image/s],
     ['nats.enabled=false,nats.external.url=nats://n:4222', /name that secret in auth\.existingSecret/],
   ];
@@ -97,8 +102,13 @@ test('every pod runs under the restricted profile, with requests, limits and pro
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'] },
       });
-      assert(container.resources.requests.cpu && container.resources.limits.memory, name);
-      assert(object.kind === 'Job' || (container.livenessProbe && container.startupProbe), name);
+      const { requests, limits } = container.resources;
+      assert(requests.cpu && requests.memory && requests['ephemeral-storage'], name);
+      assert(limits.memory && limits['ephemeral-storage'], name);
+      // values.yaml says why.
+      assert.equal(limits.cpu, undefined, name);
+      for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe'])
+        assert(object.kind === 'Job' || container[probe], `${name}: ${probe}`);
     }
   }
 });
@@ -192,7 +202,7 @@ test('the programs accept the environment that the chart gives them', async () =
       [],
     );
   }
-  assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '0.0.0.0:7070');
+  assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '[::]:7070');
   assert.equal(loadConfig(workerConfigSchema, [], worker).coordinator, 'pocketfleet-coordinator:7070');
   assert.equal(loadConfig(keysConfigSchema, [], keys).keyNames, 'token,nats-token');
 });
@@ -243,6 +253,58 @@ test('another template of the Job is a Job of another name, since a Job cannot b
   ]);
   assert.equal(new Set(names).size, names.length);
   assert.equal(await nameOf('--set', 'worker.replicas=3'), names[0]);
+});
+
+test('the family of addresses is one to choose, and the programs take what the values allow', async () => {
+  const objects = await render('--set', 'network.listenHost=0.0.0.0,network.ipFamilyPolicy=PreferDualStack');
+  const listening = podsOf(objects).flatMap(({ pod }) =>
+    pod.containers[0].env.filter(({ name }: { name: string }) => name.endsWith('LISTEN')),
+  );
+  assert.deepEqual(listening.map(({ value }: { value: string }) => value).sort(), [
+    '0.0.0.0:7070',
+    '0.0.0.0:7071',
+    '0.0.0.0:7072',
+  ]);
+  const services = objects.filter(({ kind }) => kind === 'Service');
+  assert.deepEqual(
+    services.map(({ spec }) => spec.ipFamilyPolicy),
+    Array(3).fill('PreferDualStack'),
+  );
+  for (const { spec } of (await render()).filter(({ kind }) => kind === 'Service'))
+    assert.equal(spec.ipFamilyPolicy, undefined);
+});
+
+test('a drain takes one pod of each part at a time, or as many as the values say', async () => {
+  const budgets = (objects: readonly KubernetesObject[]) =>
+    objects.filter(({ kind }) => kind === 'PodDisruptionBudget');
+  const objects = await render();
+  assert.equal(budgets(objects).length, 3);
+  for (const { spec, metadata } of budgets(objects)) {
+    assert.equal(spec.maxUnavailable, 1);
+    const selected = podsOf(objects).filter(({ object }) =>
+      Object.entries(spec.selector.matchLabels).every(
+        ([label, value]) => object.spec.template.metadata.labels[label] === value,
+      ),
+    );
+    assert.deepEqual(
+      selected.map(({ name }) => name),
+      [metadata.name],
+    );
+  }
+  const changed = budgets(
+    await render(
+      '--set',
+      'worker.disruptionsMax=25%,coordinator.disruptionsMax=0,auth.existingSecret=x',
+      ...['--set', 'nats.enabled=false,nats.external.url=nats://elsewhere:4222'],
+    ),
+  );
+  assert.deepEqual(
+    changed.map(({ metadata, spec }) => [metadata.name, spec.maxUnavailable]),
+    [
+      ['pocketfleet-coordinator', 0],
+      ['pocketfleet-worker', '25%'],
+    ],
+  );
 });
 
 test('a GPU is asked for only when the values say so, as a quoted quantity', async () => {

@@ -97,7 +97,8 @@ test('a hello names a device that was proved, and where metrics are had', async 
   assert.deepEqual(hello.leases, []);
   const response = await fetch(`http://${hello.metricsEndpoint}/metrics`);
   assert.match(await response.text(), /pocketfleet_build_info\{component="worker"/);
-  assert.equal((await fetch(`http://${hello.metricsEndpoint}/healthz`)).status, 200);
+  for (const probe of ['healthz', 'readyz'])
+    assert.equal((await fetch(`http://${hello.metricsEndpoint}/${probe}`)).status, 200, probe);
 });
 
 test('one worker trains a candidate to its end: checkpoints, history, evaluation, one report', async () => {

@@ -10,7 +10,14 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { CoreV1Api, KubeConfig, KubernetesObjectApi, type V1Pod } from '@kubernetes/client-node';
+import {
+  type ApiException,
+  CoreV1Api,
+  KubeConfig,
+  KubernetesObjectApi,
+  PolicyV1Api,
+  type V1Pod,
+} from '@kubernetes/client-node';
 import { startApiServer, type TestApiServer } from '../support/api-server.ts';
 import { chart, helm, installText, type KubernetesObject, objectsOf, render } from '../support/helm.ts';
 import { assertNothingLeft, type Ending, freePort, startTypeScript } from '../support/processes.ts';
@@ -130,6 +137,48 @@ test('the namespace enforces the restricted profile: pods of every template are 
   }
   const plain = { containers: [{ name: 'plain', image: 'plain' }] };
   await assert.rejects(create('plain', plain), /violates PodSecurity.*restricted/s);
+});
+
+test('a drain of all workers at once takes one: the next may go when that one is ready again', async () => {
+  const { template } = objects.find(
+    ({ kind, metadata }) => kind === 'StatefulSet' && metadata.name.endsWith('-worker'),
+  )!.spec;
+  const names = Array.from({ length: 8 }, (_, i) => `pocketfleet-worker-${i}`);
+  for (const name of names) {
+    const labels = template.metadata.labels;
+    await core.createNamespacedPod({
+      namespace: NAMESPACE,
+      body: { metadata: { name, labels }, spec: { ...template.spec, nodeName: 'node-a' } },
+    });
+    const conditions = [{ type: 'Ready', status: 'True' }];
+    await core.replaceNamespacedPodStatus({
+      ...{ name, namespace: NAMESPACE },
+      body: { metadata: { name, labels }, status: { phase: 'Running', conditions } },
+    });
+  }
+  // The disruption controller counts; here the test does, as it would for eight ready pods.
+  const policy = server.admin.makeApiClient(PolicyV1Api);
+  const budget = { name: 'pocketfleet-worker', namespace: NAMESPACE };
+  const found = await policy.readNamespacedPodDisruptionBudget(budget);
+  assert.equal(found.spec!.maxUnavailable, 1);
+  const status = {
+    ...{ observedGeneration: found.metadata!.generation!, currentHealthy: 8, desiredHealthy: 7 },
+    ...{ expectedPods: 8, disruptionsAllowed: 1 },
+  };
+  await policy.replaceNamespacedPodDisruptionBudgetStatus({ ...budget, body: { ...found, status } });
+  const evict = (name: string) =>
+    core
+      .createNamespacedPodEviction({
+        ...{ name, namespace: NAMESPACE },
+        body: { apiVersion: 'policy/v1', kind: 'Eviction', metadata: { name } },
+      })
+      .then(
+        () => 'evicted',
+        (error: ApiException<unknown>) => error.code,
+      );
+  const answers = [];
+  for (const name of names) answers.push(await evict(name));
+  assert.deepEqual(answers, ['evicted', ...Array(7).fill(429)]);
 });
 
 test("the Job's account makes its secret and may do nothing else", async () => {
