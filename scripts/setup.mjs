@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonSources, buildAddon } from './setup/addon.mjs';
 import { fetchBroker, presentBroker } from './setup/broker.mjs';
+import { chooseVariant } from './setup/driver.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
 import { requirePrograms } from './setup/programs.mjs';
@@ -22,6 +23,9 @@ const pinsText = readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8');
 const pins = JSON.parse(pinsText);
 const platform = `${process.platform}-${process.arch}`;
 const stampFile = join(root, 'node_modules/.pocketfleet-setup.json');
+
+// Whoever runs the programs may be another user than the one who sets up: an image is built by root.
+process.umask(process.umask() & 0o022);
 
 try {
   checkNode();
@@ -49,7 +53,8 @@ async function setUp() {
     // Whoever held the lock before us may have done it all.
     if (stampHolds()) return;
     removeLeftovers(cache);
-    const variant = await tensorflow.wantedVariant();
+    const { variant, note } = await chooseVariant();
+    if (note !== undefined) process.stdout.write(`${note}\n`);
     const planNow = () => tensorflow.tensorflowPlan({ root, cache, pins, variant });
     const broker = { cache, pin: pins.natsServer[platform] };
     await checkPrograms(planNow(), broker);

@@ -20,6 +20,8 @@ COPY core core
 COPY worker worker
 USER 10001:10001
 EXPOSE 7072
+# Read by NVIDIA's container runtime: which GPUs the container is given, and that the driver's libcuda and libnvidia-ml come with them.
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # Read by TensorFlow when the process starts.
 ENV TF_CPP_MIN_LOG_LEVEL=2
 ENTRYPOINT ["node", "--import", "tsx", "worker/main.ts"]
