@@ -16,7 +16,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { addonDigests } from './addon.mjs';
-import { run, which } from './programs.mjs';
+import { checkCudaLibraries, linkCudaLibraries, lostLibraries } from './cuda.mjs';
+import { run } from './programs.mjs';
 import { SetupError } from './report.mjs';
 import { unpackWheels } from './wheels.mjs';
 
@@ -31,21 +32,6 @@ const HEADERS = [
   'tsl/platform/ctstring_internal.h',
   'xla/tsl/c/tsl_status.h',
 ];
-
-/** `gpu` where an NVIDIA driver answers; POCKETFLEET_TENSORFLOW=cpu|gpu decides instead. */
-export async function wantedVariant() {
-  const chosen = process.env.POCKETFLEET_TENSORFLOW;
-  if (chosen) {
-    if (chosen === 'cpu' || chosen === 'gpu') return chosen;
-    throw new SetupError(`POCKETFLEET_TENSORFLOW is "${chosen}"; it may be cpu or gpu`);
-  }
-  if (which('nvidia-smi') === undefined) return 'cpu';
-  try {
-    return /GPU 0:/.test(await run('nvidia-smi', ['-L'])) ? 'gpu' : 'cpu';
-  } catch {
-    return 'cpu'; // The program is there and the driver is not.
-  }
-}
 
 /** Everything set-up has to know about one variant: where its parts are kept, and which package they go to. */
 export function tensorflowPlan({ root, cache, pins, variant }) {
@@ -82,9 +68,12 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
 export const needsLibraries = (plan) => !existsSync(plan.libraries);
 export const needsBuild = (plan) => !existsSync(plan.addon);
 
-/** The TensorFlow version of the binding that is in the package now, or undefined when none loads. */
+/** The TensorFlow version of the binding that is in the package now, or undefined when none loads with all that it opens. */
 export async function loadedVersion(plan) {
   if (!existsSync(plan.binding)) return undefined;
+  const deps = dirname(plan.origin);
+  if (plan.variant === 'gpu' && bindingOrigin(plan) === 'same' && lostLibraries(deps).length > 0)
+    return undefined;
   const code = `process.stdout.write('version ' + require(${JSON.stringify(plan.binding)}).TF_Version)`;
   try {
     const said = await run(process.execPath, ['-e', code], {
@@ -135,7 +124,11 @@ export function placeBinding(plan) {
   for (const name of LIBRARIES) share(join(plan.libraries, 'lib', name), join(fresh, 'lib', name));
   for (const name of ['LICENSE', 'THIRD_PARTY_NOTICES.txt'])
     copyFileSync(join(plan.libraries, name), join(fresh, name));
-  if (plan.variant === 'gpu') shareFolder(join(plan.libraries, 'nvidia'), join(fresh, 'nvidia'));
+  if (plan.variant === 'gpu') {
+    shareFolder(join(plan.libraries, 'nvidia'), join(fresh, 'nvidia'));
+    linkCudaLibraries(fresh);
+    checkCudaLibraries(fresh);
+  }
   const { identity, variant } = plan;
   const { kernels } = JSON.parse(readFileSync(plan.facts, 'utf8'));
   writeFileSync(join(fresh, basename(plan.origin)), JSON.stringify({ identity, variant, kernels }));
