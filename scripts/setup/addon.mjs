@@ -3,16 +3,22 @@
 
 import { createHash } from 'node:crypto';
 import {
+  accessSync,
+  constants,
+  copyFileSync,
   cpSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { compilerVersion, nodeHeaders, npmCommand, run } from './programs.mjs';
 import { SetupError } from './report.mjs';
 import { temporary } from './wheels.mjs';
@@ -115,9 +121,16 @@ function digestOf(sources, ...more) {
   return hash.digest('hex').slice(0, 8);
 }
 
-/** Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. */
+/**
+ * Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. The build's tools split paths at
+ * spaces and at much else, so all paths that they are given lie in that folder; links lead from there to where things are.
+ */
 export async function buildAddon(plan) {
-  const work = temporary(plan.cache);
+  const work = plainFolder(plan.cache);
+  const linked = (name, target) => {
+    symlinkSync(target, join(work, name));
+    return join(work, name);
+  };
   try {
     for (const name of ['binding', 'binding.gyp', 'package.json'])
       cpSync(join(plan.folder, name), join(work, name), { recursive: true });
@@ -125,26 +138,60 @@ export async function buildAddon(plan) {
     for (const patch of PATCHES) insertAfter(work, patch, patch.added);
     addSources(work, sources);
     mkdirSync(join(work, 'deps'));
-    for (const name of ['lib', 'include']) symlinkSync(join(plan.libraries, name), join(work, 'deps', name));
+    for (const name of ['lib', 'include']) linked(`deps/${name}`, join(plan.libraries, name));
+    const programs = linked('programs', join(plan.root, 'node_modules/.bin'));
     const headers = nodeHeaders();
     const [command, ...first] = npmCommand();
     await run(command, [...first, 'run', 'build-addon-from-source'], {
       cwd: work,
       env: {
         ...process.env,
-        PATH: [join(plan.root, 'node_modules/.bin'), process.env.PATH].join(delimiter),
+        PATH: [programs, process.env.PATH].join(delimiter),
         npm_config_jobs: '2',
+        npm_config_devdir: linked('headers', downloadedHeaders()),
         // Node's own headers when they are installed with it: then the build needs no network.
-        ...(headers === undefined ? {} : { npm_config_nodedir: headers }),
+        ...(headers === undefined ? {} : { npm_config_nodedir: linked('node', headers) }),
       },
     });
-    const built = join(work, plan.binding.slice(plan.folder.length));
-    mkdirSync(dirname(plan.addon), { recursive: true });
     const kernels = digestOf(kernelsAmong(sources), await compilerVersion());
+    mkdirSync(dirname(plan.addon), { recursive: true });
     writeFileSync(plan.facts, JSON.stringify({ kernels }));
-    renameSync(built, plan.addon);
+    // The folder of the build may be on another file system than the cache.
+    copyFileSync(join(work, plan.binding.slice(plan.folder.length)), `${plan.addon}.${process.pid}`);
+    renameSync(`${plan.addon}.${process.pid}`, plan.addon);
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+/** Where node-gyp keeps what it downloads, when nobody says otherwise. */
+function downloadedHeaders() {
+  const folder =
+    process.env.npm_config_devdir ||
+    join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'node-gyp');
+  mkdirSync(folder, { recursive: true });
+  return resolve(folder);
+}
+
+/** A new folder whose path the build's tools leave whole: in the cache, or where temporary files go when the cache's path is not such a one. */
+function plainFolder(cache) {
+  mkdirSync(cache, { recursive: true });
+  for (const folder of [cache, tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
+    if (!isWritable(folder) || !/^[A-Za-z0-9/._-]+$/.test(realpathSync(folder))) continue;
+    return folder === cache ? temporary(cache) : mkdtempSync(join(folder, 'pocketfleet-setup-'));
+  }
+  throw new SetupError(
+    `${cache} has a space or another character in its path at which the build of the addon breaks, and no other folder can be ` +
+      'written: point XDG_CACHE_HOME or TMPDIR to a folder whose path has only letters, digits, "-", "_" and "."',
+  );
+}
+
+function isWritable(folder) {
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    return true;
+  } catch {
+    return false;
   }
 }
 

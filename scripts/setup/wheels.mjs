@@ -16,10 +16,12 @@ import { pipeline } from 'node:stream/promises';
 import { run } from './programs.mjs';
 import { SetupError } from './report.mjs';
 
-// Arguments: wheel, target, then pairs FROM=TO; a FROM that ends in `/` is a folder with all that is in it.
+// What is unpacked may be read by everybody and executed by everybody where its owner may: a container's user is another than the
+// one who built its image, whatever that one's umask is. Arguments: wheel, target, then pairs FROM=TO; a FROM that ends in `/` is a folder with all that is in it.
 const UNPACK = `
 import os, shutil, sys, zipfile
 wheel, target, *pairs = sys.argv[1:]
+os.umask(0o022)
 wanted = [pair.split('=') for pair in pairs]
 with zipfile.ZipFile(wheel) as archive:
     for info in archive.infolist():
@@ -32,7 +34,7 @@ with zipfile.ZipFile(wheel) as archive:
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 with archive.open(info) as stream, open(path, 'wb') as sink:
                     shutil.copyfileobj(stream, sink, 1 << 20)
-                os.chmod(path, 0o644 | (info.external_attr >> 16) & 0o111)
+                os.chmod(path, 0o755 if (info.external_attr >> 16) & 0o100 else 0o644)
 `;
 
 /**
