@@ -12,7 +12,7 @@ import { fetchBroker, presentBroker } from './setup/broker.mjs';
 import { chooseVariant } from './setup/driver.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
-import { requirePrograms } from './setup/programs.mjs';
+import { requirePrograms, which } from './setup/programs.mjs';
 import { SetupError, step } from './setup/report.mjs';
 import * as tensorflow from './setup/tensorflow.mjs';
 import { removeLeftovers } from './setup/wheels.mjs';
@@ -22,6 +22,7 @@ const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'poc
 const pinsText = readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8');
 const pins = JSON.parse(pinsText);
 const platform = `${process.platform}-${process.arch}`;
+const DRIVER = '/proc/driver/nvidia/version';
 const stampFile = join(root, 'node_modules/.pocketfleet-setup.json');
 
 // Whoever runs the programs may be another user than the one who sets up: an image is built by root.
@@ -92,10 +93,10 @@ async function setUpTensorFlow(plan) {
   if (tensorflow.needsBuild(plan)) await step('addon compiled', () => buildAddon(plan));
   await step('TensorFlow binding in place', async () => {
     tensorflow.placeBinding(plan);
-    const version = await tensorflow.loadedVersion(plan);
+    const { version, reason } = await tensorflow.loadBinding(plan);
     if (version !== undefined) return `TensorFlow ${version} loads`;
     throw new SetupError(
-      `the binding was built and does not load; delete ${dirname(plan.addon)} and ${plan.libraries} and run set-up again`,
+      `the binding was built and does not load (${reason}); delete ${dirname(plan.addon)} and ${plan.libraries} and run set-up again`,
     );
   });
 }
@@ -103,7 +104,7 @@ async function setUpTensorFlow(plan) {
 /** The version of a binding that need not be replaced: ours for this plan, or one that somebody else put there. */
 async function usableVersion(plan) {
   if (tensorflow.bindingOrigin(plan) === 'other') return undefined;
-  return tensorflow.loadedVersion(plan);
+  return (await tensorflow.loadBinding(plan)).version;
 }
 
 /** What set-up depends on; a change of any of it makes set-up look again. */
@@ -121,8 +122,9 @@ function stampKey() {
     process.versions.modules,
     process.env.POCKETFLEET_TENSORFLOW ?? '',
     process.env.POCKETFLEET_NATS_SERVER ?? '',
-    // A driver that appears or goes changes which TensorFlow is wanted.
-    String(existsSync('/proc/driver/nvidia/version')),
+    // A driver that appears, goes or becomes another changes which TensorFlow is wanted.
+    existsSync(DRIVER) ? readFileSync(DRIVER) : '',
+    String(which('nvidia-smi') !== undefined),
   ];
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');

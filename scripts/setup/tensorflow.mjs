@@ -68,20 +68,22 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
 export const needsLibraries = (plan) => !existsSync(plan.libraries);
 export const needsBuild = (plan) => !existsSync(plan.addon);
 
-/** The TensorFlow version of the binding that is in the package now, or undefined when none loads with all that it opens. */
-export async function loadedVersion(plan) {
-  if (!existsSync(plan.binding)) return undefined;
+/** The TensorFlow version of the binding that is in the package now, when it loads with all that it opens, else the reason why not. */
+export async function loadBinding(plan) {
+  if (!existsSync(plan.binding)) return { reason: `${plan.binding} is missing` };
   const deps = dirname(plan.origin);
   if (plan.variant === 'gpu' && bindingOrigin(plan) === 'same' && lostLibraries(deps).length > 0)
-    return undefined;
+    return { reason: 'a CUDA library is not found' };
   const code = `process.stdout.write('version ' + require(${JSON.stringify(plan.binding)}).TF_Version)`;
   try {
     const said = await run(process.execPath, ['-e', code], {
       env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
     });
-    return /version (\S+)/.exec(said)?.[1];
-  } catch {
-    return undefined;
+    const version = /version (\S+)/.exec(said)?.[1];
+    return version === undefined ? { reason: 'it does not tell its version' } : { version };
+  } catch (caught) {
+    if (!(caught instanceof SetupError)) throw caught;
+    return { reason: caught.message };
   }
 }
 
