@@ -1,16 +1,26 @@
 // What a user can prove, on a real fleet: three workers that hold 3, 3 and 2 of 8 shards give the bytes of one; the ledger of
 // each run holds; a replay reproduces checkpoints and finds one that was tampered with; bisect names the first step and tensor
-// where runs part. The command line is the real one.
+// where runs part; what is exported is that network in every format. The command line is the real one.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openFleet } from '../../coordinator/cli/client.ts';
+import { exportRun } from '../../coordinator/cli/export-file.ts';
+import { modelOutput } from '../../coordinator/cli/model-output.ts';
 import { checkpointMetadata, decodeCheckpoint, encodeCheckpoint } from '../../core/checkpoint/format.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import type { ExportFormat } from '../../core/model/export-format.ts';
+import { importModel } from '../../core/model/import.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { checkpointKey } from '../../core/net/subjects.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { onnxEmbeddings, tfjsEmbeddings } from '../support/exported.ts';
 import { runIn, startFleet } from '../support/fleet.ts';
+import { embeddingsOf, testImages, worstError } from '../support/models.ts';
 import { startTypeScript } from '../support/processes.ts';
 
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -47,6 +57,47 @@ async function pocketfleet(...args: string[]): Promise<{ code: number | null; ou
 }
 
 const alone = await train(spec('alone'));
+
+test('every format of an exported run is loaded by its own runtime, with equal embeddings', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'pf-exported-'));
+  const client = openFleet({ coordinator: fleet.endpoint, token: fleet.token });
+  t.after(() => {
+    client.close();
+    rmSync(folder, { recursive: true });
+  });
+  const exported = async (name: string, format?: ExportFormat) => {
+    const output = modelOutput(join(folder, name), format);
+    return (await exportRun(client, { runId: alone.id, stage: 0 }, output)).file;
+  };
+  const images = testImages(2);
+  const expected = embeddingsOf(await importModel(await exported('net.safetensors')), images);
+  const found = {
+    onnx: await onnxEmbeddings(await exported('net.onnx'), images, 'planes'),
+    'onnx-uint8': await onnxEmbeddings(await exported('bytes.onnx', 'onnx-uint8'), images, 'bytes'),
+    tfjs: await tfjsEmbeddings(await exported('web.tfjs'), images),
+  };
+  for (const [format, embeddings] of Object.entries(found)) {
+    const error = worstError(embeddings, expected);
+    assert.ok(error < 1e-5, `${format}: ${error}`);
+  }
+  const { code, output } = await pocketfleet(
+    'export',
+    'alone',
+    '--format',
+    'tfjs',
+    '-o',
+    join(folder, 'web'),
+  );
+  assert.equal(code, 0, output);
+  assert.deepEqual(readdirSync(join(folder, 'web')).sort(), ['group1-shard1of1.bin', 'model.json']);
+  assert.deepEqual(readdirSync(folder).sort(), [
+    'bytes.onnx',
+    'net.onnx',
+    'net.safetensors',
+    'web',
+    'web.tfjs',
+  ]);
+});
 
 test('three workers that hold 3, 3 and 2 of 8 shards end with the bytes of one worker', async () => {
   const { runIds } = await fleet.submit(spec('uneven', { workers: 3 }));
