@@ -10,7 +10,7 @@ import {
   formatTime,
   UNKNOWN,
 } from './format.ts';
-import type { Column } from './output.ts';
+import type { Column } from './table.ts';
 
 export const PLAN_COLUMNS: readonly Column<Plan>[] = [
   { head: 'PLAN', cell: (plan) => plan.id },

@@ -1,10 +1,14 @@
 // Numbers, times and sizes as people read them; a dash for what is not known. The same forms in tables, bars and reports.
 
+import stringWidth from 'string-width';
+
 export const UNKNOWN = '–';
+
+const grouped = new Intl.NumberFormat('en-US');
 
 /** 925632 -> "925,632". */
 export function formatCount(value: number): string {
-  return Number.isFinite(value) ? Math.round(value).toLocaleString('en-US') : UNKNOWN;
+  return Number.isFinite(value) ? grouped.format(Math.round(value)) : UNKNOWN;
 }
 
 /** "480/2,000"; within a round of outer steps also what is not committed yet: "480+37/2,000". */
@@ -56,9 +60,30 @@ export function formatTime(ms: number, withDate = false): string {
   return withDate ? `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}` : time;
 }
 
-/** Cuts to `width` characters with an ellipsis, so that a table or a status line keeps its shape. */
-export function clip(text: string, width: number): string {
-  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+/** Columns that a text takes on a terminal: two for a wide character, none for a combining one or an escape sequence. */
+export function displayWidth(text: string): number {
+  return isPlain(text) ? text.length : stringWidth(text);
 }
+
+/** Cuts to `width` columns with an ellipsis, so that a table or a status line keeps its shape. */
+export function clip(text: string, width: number): string {
+  if (text.length <= width && isPlain(text)) return text;
+  if (displayWidth(text) <= width) return text;
+  const room = Math.max(0, width - 1);
+  if (isPlain(text)) return `${text.slice(0, room)}…`;
+  let kept = '';
+  let used = 0;
+  for (const { segment } of graphemes.segment(text)) {
+    used += displayWidth(segment);
+    if (used > room) break;
+    kept += segment;
+  }
+  return `${kept}…`;
+}
+
+const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
+
+/** Printable Latin text and our own dash and ellipsis, one column a character: measured without a library. */
+const isPlain = (text: string): boolean => /^[ -~\u00a1-\u00ac\u00ae-\u00ff–…]*$/.test(text);
 
 const pad = (value: number): string => String(value).padStart(2, '0');

@@ -15,11 +15,12 @@ import {
 } from './context.ts';
 import { formatBytes, formatCount, formatTime } from './format.ts';
 import { logLines, logText } from './log-lines.ts';
-import { type Column, print, printList, say, toJson } from './output.ts';
+import { type ListFlags, print, printList, say, toJson } from './output.ts';
 import { listAll } from './pages.ts';
+import type { Column } from './table.ts';
 
 export function addListCommands(program: Command): void {
-  fleetCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
+  listCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
       const plans = await listAll(
         (page) => client.ask((service) => service.listPlans, page),
@@ -28,7 +29,7 @@ export function addListCommands(program: Command): void {
       printList(plans.items, PLAN_COLUMNS, { ...options, none: 'no plans' });
     }),
   );
-  fleetCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
+  listCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
       const sweeps = await listAll(
         (page) => client.ask((service) => service.listSweeps, page),
@@ -37,7 +38,7 @@ export function addListCommands(program: Command): void {
       printList(sweeps.items, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
     }),
   );
-  fleetCommand(
+  listCommand(
     program,
     'trials <sweep>',
     'list the candidates of a sweep in the order of their numbers',
@@ -60,10 +61,10 @@ export function addListCommands(program: Command): void {
           (answer) => answer.trials,
           options.limit,
         );
-        printTrials(trials.items, options);
+        printTrials(trials.items, { ...options, all: true });
       }),
     );
-  fleetCommand(program, 'runs', 'list training runs')
+  listCommand(program, 'runs', 'list training runs')
     .option('--plan <plan>', 'only those of a plan', '')
     .option('--sweep <sweep>', 'only those of a sweep', '')
     .action((options: FleetOptions & { plan: string; sweep: string }) =>
@@ -76,7 +77,7 @@ export function addListCommands(program: Command): void {
         printList(runs.items, RUN_COLUMNS, { ...options, none: 'no runs' });
       }),
     );
-  fleetCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
+  listCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
       const workers = await listAll(
         (page) => client.ask((service) => service.listWorkers, page),
@@ -85,7 +86,7 @@ export function addListCommands(program: Command): void {
       printList(workers.items, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
     }),
   );
-  fleetCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
+  listCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
     (run: string, options: FleetOptions) =>
       withFleet(options, async (client) => {
         const checkpoints = await listAll(
@@ -100,7 +101,7 @@ export function addListCommands(program: Command): void {
     .action((id: string, options: FleetOptions & { follow?: boolean }) =>
       withFleet(options, (client) => interruptible((signal) => printLogs(client, id, options, signal))),
     );
-  fleetCommand(
+  listCommand(
     program,
     'why <id>',
     'the journalled decisions about a plan, sweep, trial, run or worker',
@@ -124,6 +125,13 @@ export function addListCommands(program: Command): void {
   );
 }
 
+/** A command that prints a list; on a terminal its newest rows. */
+function listCommand(parent: Command, nameAndArguments: string, description: string): Command {
+  return fleetCommand(parent, nameAndArguments, description)
+    .option('--limit <n>', 'the newest n', wholeNumber(1, 10_000_000))
+    .option('--all', 'all of them; on a terminal the newest 50 are shown without it');
+}
+
 const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'STAGE', align: 'right', cell: (c) => String(c.stage) },
   { head: 'STEP', align: 'right', cell: (c) => formatCount(c.step) },
@@ -132,7 +140,7 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'SHA-256', cell: (c) => c.digest },
 ];
 
-function printTrials(trials: readonly Trial[], options: FleetOptions): void {
+function printTrials(trials: readonly Trial[], options: ListFlags): void {
   printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
 }
 

@@ -13,7 +13,8 @@ import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
 import { addDataCommands } from './data-commands.ts';
 import { formatCount, formatNumber } from './format.ts';
 import { addModelCommands, describedFile, type HintFlags, hintOptions } from './model-commands.ts';
-import { type Column, print, printJson, table } from './output.ts';
+import { print, printJson } from './output.ts';
+import { type Column, table } from './table.ts';
 
 /** Published networks by the names that the literature uses. */
 const PRESETS: Readonly<Record<string, unknown>> = {

@@ -1,7 +1,8 @@
 // What commands print: data on stdout (a table for people, JSON for scripts), talk on stderr.
 
-import Table from 'cli-table3';
+import { formatCount } from './format.ts';
 import { STDOUT } from './output-file.ts';
+import { type Column, table } from './table.ts';
 
 /** Talk: progress, hints, warnings. Never data. */
 export function say(text: string): void {
@@ -40,51 +41,42 @@ export function printJson(value: unknown): void {
   print(toJson(value, 2));
 }
 
-export interface Column<Row> {
-  readonly head: string;
-  readonly align?: 'left' | 'right';
-  cell(row: Row): string;
+/** What a person said about the length of a list. */
+export interface ListFlags {
+  readonly json?: boolean | undefined;
+  readonly all?: boolean | undefined;
+  readonly limit?: number | undefined;
 }
 
-/** A table without vertical lines: it can be read, copied and cut by column. */
-export function table<Row>(rows: readonly Row[], columns: readonly Column<Row>[]): string {
-  const drawn = new Table({
-    head: columns.map((column) => column.head),
-    colAligns: columns.map((column) => column.align ?? 'left'),
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 2 },
-    chars: {
-      top: '',
-      'top-mid': '',
-      'top-left': '',
-      'top-right': '',
-      bottom: '',
-      'bottom-mid': '',
-      'bottom-left': '',
-      'bottom-right': '',
-      left: '',
-      'left-mid': '',
-      mid: '',
-      'mid-mid': '',
-      right: '',
-      'right-mid': '',
-      middle: '',
-    },
-  });
-  for (const row of rows) drawn.push(columns.map((column) => column.cell(row)));
-  return drawn
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
+/** Rows that a terminal shows of a list without a word of the user's; more would push away what was there. */
+const TERMINAL_ROWS = 50;
+
+/** How many of the newest rows are shown: all to a script or a file. */
+export function listLimit(flags: ListFlags, isTerminal: boolean): number {
+  if (flags.limit !== undefined) return flags.limit;
+  return flags.all || flags.json || !isTerminal ? Number.POSITIVE_INFINITY : TERMINAL_ROWS;
 }
 
-/** A list as a table, or as JSON when a script asked for it; an empty table says so on stderr. */
+/**
+ * A list, oldest first, as a table or as JSON when a script asked for it. An empty table is said on stderr, and so is what
+ * was left out.
+ */
 export function printList<Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
-  options: { json?: boolean | undefined; none: string },
+  options: ListFlags & { none: string },
 ): void {
-  if (options.json) printJson(rows);
+  const shown = rows.slice(-Math.min(rows.length, listLimit(options, process.stdout.isTTY)));
+  if (options.json) printJson(shown);
   else if (rows.length === 0) say(options.none);
-  else print(table(rows, columns));
+  else print(table(shown, columns, terminalColumns()));
+  if (shown.length < rows.length && !options.json)
+    say(
+      `the newest ${formatCount(shown.length)} of ${formatCount(rows.length)}; --all shows all, --limit N the newest N`,
+    );
+}
+
+/** Width that a table has to fit; a pipe takes any. */
+export function terminalColumns(): number {
+  return process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY;
 }

@@ -17,8 +17,9 @@ import {
 import { clip, formatCount } from './format.ts';
 import { type ProvedEpoch, proveLedger } from './ledger-proof.ts';
 import { outliveReader } from './lost-output.ts';
-import { type Column, print, printJson, say, table, toJson } from './output.ts';
+import { print, printJson, say, toJson } from './output.ts';
 import { persistently } from './patience.ts';
+import { type Column, table } from './table.ts';
 import { wholeLedger } from './whole-ledger.ts';
 
 const STAGE_MAX = 100_000;

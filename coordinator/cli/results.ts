@@ -7,8 +7,8 @@ import type { FleetClient } from './client.ts';
 import { evaluationColumns } from './columns.ts';
 import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, UNKNOWN } from './format.ts';
-import { table } from './output.ts';
 import { listAll } from './pages.ts';
+import { table } from './table.ts';
 import type { Selection } from './watching.ts';
 
 export interface Results {

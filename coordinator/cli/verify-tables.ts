@@ -2,7 +2,7 @@
 
 import type { IjbReport, MegafaceReport, PairReport, SetReport } from '../../core/verify/report.ts';
 import { formatCount, formatNumber, formatPercent, UNKNOWN } from './format.ts';
-import { type Column, table } from './output.ts';
+import { type Column, table } from './table.ts';
 
 export function verificationText(sets: readonly SetReport[]): string {
   const pairs = sets.filter((set): set is PairReport => set.kind === 'pairs');
