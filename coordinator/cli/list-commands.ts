@@ -15,27 +15,29 @@ import {
 } from './context.ts';
 import { formatBytes, formatCount, formatTime } from './format.ts';
 import { logLines, logText } from './log-lines.ts';
-import { type ListFlags, print, printList, say, toJson } from './output.ts';
-import { listAll } from './pages.ts';
+import { type ListFlags, listLimit, print, printList, say, toJson } from './output.ts';
+import { type Listed, listAll, listNewest } from './pages.ts';
 import type { Column } from './table.ts';
 
 export function addListCommands(program: Command): void {
   listCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const plans = await listAll(
+      const plans = await listNewest(
+        limitOf(options),
         (page) => client.ask((service) => service.listPlans, page),
         (answer) => answer.plans,
       );
-      printList(plans.items, PLAN_COLUMNS, { ...options, none: 'no plans' });
+      printList(plans, PLAN_COLUMNS, { ...options, none: 'no plans' });
     }),
   );
   listCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const sweeps = await listAll(
+      const sweeps = await listNewest(
+        limitOf(options),
         (page) => client.ask((service) => service.listSweeps, page),
         (answer) => answer.sweeps,
       );
-      printList(sweeps.items, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
+      printList(sweeps, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
     }),
   );
   listCommand(
@@ -44,11 +46,12 @@ export function addListCommands(program: Command): void {
     'list the candidates of a sweep in the order of their numbers',
   ).action((sweep: string, options: FleetOptions) =>
     withFleet(options, async (client) => {
-      const trials = await listAll(
+      const trials = await listNewest(
+        limitOf(options),
         (page) => client.ask((service) => service.listTrials, { sweepId: sweep, ...page }),
         (answer) => answer.trials,
       );
-      printTrials(trials.items, options);
+      printTrials(trials, options);
     }),
   );
   fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
@@ -61,7 +64,8 @@ export function addListCommands(program: Command): void {
           (answer) => answer.trials,
           options.limit,
         );
-        printTrials(trials.items, { ...options, all: true });
+        const { items } = trials;
+        printTrials({ items, total: items.length }, options);
       }),
     );
   listCommand(program, 'runs', 'list training runs')
@@ -70,11 +74,12 @@ export function addListCommands(program: Command): void {
     .action((options: FleetOptions & { plan: string; sweep: string }) =>
       withFleet(options, async (client) => {
         const request = { planId: options.plan, sweepId: options.sweep };
-        const runs = await listAll(
+        const runs = await listNewest(
+          limitOf(options),
           (page) => client.ask((service) => service.listRuns, { ...request, ...page }),
           (answer) => answer.runs,
         );
-        printList(runs.items, RUN_COLUMNS, { ...options, none: 'no runs' });
+        printList(runs, RUN_COLUMNS, { ...options, none: 'no runs' });
       }),
     );
   listCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
@@ -83,7 +88,7 @@ export function addListCommands(program: Command): void {
         (page) => client.ask((service) => service.listWorkers, page),
         (answer) => answer.workers,
       );
-      printList(workers.items, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
+      printList(workers, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
     }),
   );
   listCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
@@ -93,7 +98,7 @@ export function addListCommands(program: Command): void {
           (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
           (answer) => answer.checkpoints,
         );
-        printList(checkpoints.items, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+        printList(checkpoints, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
       }),
   );
   fleetCommand(program, 'logs <run-or-worker>', 'print the log of a run (of all its workers) or of a worker')
@@ -112,7 +117,7 @@ export function addListCommands(program: Command): void {
         (answer) => answer.decisions,
       );
       printList(
-        decisions.items,
+        decisions,
         [
           { head: '#', align: 'right', cell: (d) => formatCount(d.sequence) },
           { head: 'TIME', cell: (d) => formatTime(d.atMs) },
@@ -124,6 +129,8 @@ export function addListCommands(program: Command): void {
     }),
   );
 }
+
+const limitOf = (flags: ListFlags): number => listLimit(flags, process.stdout.isTTY);
 
 /** A command that prints a list; on a terminal its newest rows. */
 function listCommand(parent: Command, nameAndArguments: string, description: string): Command {
@@ -140,7 +147,7 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'SHA-256', cell: (c) => c.digest },
 ];
 
-function printTrials(trials: readonly Trial[], options: ListFlags): void {
+function printTrials(trials: Listed<Trial>, options: ListFlags): void {
   printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
 }
 

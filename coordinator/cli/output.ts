@@ -59,10 +59,10 @@ export function listLimit(flags: ListFlags, isTerminal: boolean): number {
 
 /**
  * A list, oldest first, as a table or as JSON when a script asked for it. An empty table is said on stderr, and so is what
- * was left out.
+ * was left out. `items` may be the newest alone.
  */
 export function printList<Row>(
-  rows: readonly Row[],
+  { items: rows, total }: { readonly items: readonly Row[]; readonly total: number },
   columns: readonly Column<Row>[],
   options: ListFlags & { none: string },
 ): void {
@@ -70,9 +70,9 @@ export function printList<Row>(
   if (options.json) printJson(shown);
   else if (rows.length === 0) say(options.none);
   else print(table(shown, columns, terminalColumns()));
-  if (shown.length < rows.length && !options.json)
+  if (shown.length < Math.max(total, rows.length) && !options.json)
     say(
-      `the newest ${formatCount(shown.length)} of ${formatCount(rows.length)}; --all shows all, --limit N the newest N`,
+      `the newest ${formatCount(shown.length)} of ${formatCount(total)}; --all shows all, --limit N the newest N`,
     );
 }
 

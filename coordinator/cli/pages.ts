@@ -31,3 +31,14 @@ export async function listAll<R extends { readonly nextPageToken: string; readon
     if (pageToken === '' || items.length >= max) return { items, total: answer.total ?? items.length };
   }
 }
+
+/** The newest `limit` items, oldest first; the whole list where there is no limit. */
+export async function listNewest<R extends { readonly nextPageToken: string; readonly total?: number }, T>(
+  limit: number,
+  ask: (page: PageFields & { readonly newestFirst: boolean }) => Promise<R>,
+  itemsOf: (answer: R) => readonly T[],
+): Promise<Listed<T>> {
+  const newestFirst = Number.isFinite(limit);
+  const { items, total } = await listAll((page) => ask({ ...page, newestFirst }), itemsOf, limit);
+  return { items: newestFirst ? items.slice(0, limit).reverse() : items, total };
+}

@@ -87,9 +87,10 @@ async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationRe
 }
 
 /** Tables for a person; a result that is not there has no table. */
-export function resultLines(results: Results): string[] {
+export function resultLines(results: Results, candidatesMax = Number.POSITIVE_INFINITY): string[] {
   const lines: string[] = [];
-  if (results.trials.length > 0) lines.push('', 'Candidates, best first', candidateTable(results));
+  if (results.trials.length > 0)
+    lines.push('', 'Candidates, best first', candidateTable(results, candidatesMax));
   if (results.runs.length > 0)
     lines.push(
       '',
@@ -101,17 +102,20 @@ export function resultLines(results: Results): string[] {
   return lines;
 }
 
-function candidateTable(results: Results): string {
+function candidateTable(results: Results, candidatesMax: number): string {
   const best = new Set(results.sweeps.map((sweep) => sweep.bestTrialId));
   const ranked = [...results.trials].sort((a, b) => rank(b) - rank(a) || a.number - b.number);
-  return table(ranked, [
+  const left = ranked.length - candidatesMax;
+  const more =
+    left > 0 ? `\nand ${formatCount(left)} more: \`pocketfleet trials ${results.sweeps[0]?.id} --all\`` : '';
+  return `${table(ranked.slice(0, Math.min(ranked.length, candidatesMax)), [
     { head: '#', align: 'right', cell: (trial) => String(trial.number) },
     { head: 'ACCURACY', align: 'right', cell: (trial) => formatPercent(trial.objective) },
     { head: 'PARAMS', align: 'right', cell: (trial) => formatCount(trial.parameters) },
     { head: 'MFLOPS', align: 'right', cell: (trial) => formatNumber(trial.mflops, 2) },
     { head: '', cell: (trial) => (best.has(trial.id) ? 'best' : trial.state === 'done' ? '' : trial.state) },
     { head: 'NORMAL CELL', cell: (trial) => cellText(trial.genotypeJson) },
-  ]);
+  ])}${more}`;
 }
 
 const rank = (trial: Trial): number =>

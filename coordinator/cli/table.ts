@@ -1,6 +1,7 @@
 // Tables without lines: they can be read, copied and cut by column. Decides how wide each column is, in one pass over the rows
 // and one over the lines, and what is cut where a terminal is narrower than the table. In a pipe nothing is cut.
 
+import { printable } from '../../core/printable.ts';
 import { clip, displayWidth } from './format.ts';
 
 export interface Column<Row> {
@@ -19,7 +20,7 @@ export function table<Row>(
   layout: readonly Column<Row>[],
   columns = Number.POSITIVE_INFINITY,
 ): string {
-  const cells = rows.map((row) => layout.map((column) => oneLine(column.cell(row))));
+  const cells = rows.map((row) => layout.map((column) => printable(column.cell(row))));
   const heads = layout.map((column) => column.head);
   const natural = heads.map(displayWidth);
   for (const row of cells)
@@ -48,6 +49,3 @@ function fitted(natural: readonly number[], layout: readonly Column<never>[], co
   while (limit > COLUMN_MIN && total(limit) > columns) limit -= 1;
   return natural.map((width, i) => (elastic[i] ? Math.min(width, limit) : width));
 }
-
-/** A row is a line, whatever its texts hold. */
-const oneLine = (text: string): string => (/[\r\n\t]/.test(text) ? text.replace(/\s+/g, ' ') : text);

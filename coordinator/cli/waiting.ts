@@ -2,7 +2,7 @@
 
 import type { Snapshot, SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
-import { print, printJson, say } from './output.ts';
+import { listLimit, print, printJson, say } from './output.ts';
 import { persist } from './patience.ts';
 import { createProgress } from './progress.ts';
 import { gatherResults, resultLines } from './results.ts';
@@ -23,7 +23,7 @@ export async function waitFor(
       signal.throwIfAborted();
       const results = await persist(() => gatherResults(client, selection), { signal, say });
       if (options.json) printJson(results);
-      else for (const line of resultLines(results)) print(line);
+      else for (const line of resultLines(results, listLimit({}, process.stdout.isTTY))) print(line);
       failures.push(...failuresOf(last[i], selection));
     }
     return failures;

@@ -100,10 +100,11 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
     listSweeps: unary('listSweeps', () => ({ sweeps: script.sweeps ?? [], ...onePage })),
     listTrials: unary('listTrials', () => ({ trials: script.trials ?? [], ...onePage })),
     leaderboard: unary('leaderboard', () => ({ trials: script.trials ?? [], ...onePage })),
-    listRuns: unary('listRuns', ({ sweepId }) => ({
-      runs: (script.runs ?? []).filter((run) => sweepId === '' || run.sweepId === sweepId),
-      ...onePage,
-    })),
+    listRuns: unary('listRuns', ({ sweepId, newestFirst, pageSize }) => {
+      const all = (script.runs ?? []).filter((run) => sweepId === '' || run.sweepId === sweepId);
+      const runs = (newestFirst ? all.toReversed() : all).slice(0, pageSize);
+      return { runs, nextPageToken: '', total: all.length };
+    }),
     listWorkers: unary('listWorkers', () => ({ workers: script.workers ?? [], ...onePage })),
     listCheckpoints: unary('listCheckpoints', ({ runId }) => ({
       checkpoints: [
