@@ -5,11 +5,18 @@ import { systemClock } from '../core/clock.ts';
 import { keysConfigSchema, loadConfig } from '../core/config.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
+import { programAnswer } from '../core/program-help.ts';
 import { ensureKeys } from './keys.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
 
 async function main(): Promise<void> {
-  const options = loadConfig(keysConfigSchema, process.argv.slice(2));
+  const argv = process.argv.slice(2);
+  const answer = programAnswer(argv, { program: 'keys', schema: keysConfigSchema });
+  if (answer !== undefined) {
+    process.stdout.write(answer);
+    return;
+  }
+  const options = loadConfig(keysConfigSchema, argv);
   const log = createLogger({ program: 'keys', level: options.logLevel });
   const config = kubernetesConfig(
     'there is no Kubernetes configuration: set KUBECONFIG, or run in a pod with a service account token',

@@ -1,17 +1,24 @@
 // The coordinator's process: config, log, start, wait, stop. SIGTERM and SIGINT stop it within a second; a second one ends
 // it at once. It ends with 1 when it cannot go on, so that whoever supervises it starts it again.
 
-import { readFileSync } from 'node:fs';
 import { systemClock } from '../core/clock.ts';
 import { coordinatorConfigSchema, loadConfig, redacted } from '../core/config.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
+import { programAnswer } from '../core/program-help.ts';
 import { outliveListeners } from '../core/standard-streams.ts';
 import { onStopSignals } from '../core/stop-signals.ts';
+import { packageVersion } from '../core/version.ts';
 import { startCoordinator } from './coordinator.ts';
 
 async function main(): Promise<number> {
-  const config = loadConfig(coordinatorConfigSchema, process.argv.slice(2));
+  const argv = process.argv.slice(2);
+  const answer = programAnswer(argv, { program: 'coordinator', schema: coordinatorConfigSchema });
+  if (answer !== undefined) {
+    process.stdout.write(answer);
+    return 0;
+  }
+  const config = loadConfig(coordinatorConfigSchema, argv);
   const log = createLogger({
     program: 'coordinator',
     level: config.logLevel,
@@ -38,11 +45,6 @@ function nextSignal(): Promise<NodeJS.Signals> {
     };
     onStopSignals(onSignal);
   });
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 outliveListeners();

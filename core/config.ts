@@ -22,6 +22,11 @@ const address = z.string().superRefine((text, context) => {
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
 });
 
+const logLevel = z
+  .enum(['debug', 'info', 'warn', 'error'])
+  .default('info')
+  .describe('the least important lines that are logged');
+
 /** How a program reaches the broker; the address itself has another default in each. */
 const brokerFields = {
   natsToken: secret('token for the broker'),
@@ -111,7 +116,7 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('folder for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet'),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  logLevel,
 });
 export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
 
@@ -150,7 +155,7 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'folder for compiled steps and for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet',
     ),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  logLevel,
 });
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
 
@@ -171,11 +176,13 @@ export const keysConfigSchema = z.strictObject({
     .min(0)
     .default(120_000)
     .describe('how long an API server that does not answer is asked again, milliseconds'),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  logLevel,
 });
 
-const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
-const camelToEnv = (key: string): string =>
+/** A setting as a flag: `natsUrl` is `nats-url`. */
+export const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+/** A setting as a variable of the environment: `natsUrl` is `POCKETFLEET_NATS_URL`. */
+export const camelToEnv = (key: string): string =>
   `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
 
 /** Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value`, in rising order of precedence. */

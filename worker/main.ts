@@ -2,7 +2,6 @@
 // the order of starting and stopping: the first SIGTERM or SIGINT drains, the second exits at once.
 
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createDataPlane } from '../core/allreduce/plane.ts';
@@ -24,8 +23,10 @@ import { createLogger, type Logger } from '../core/log.ts';
 import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
+import { programAnswer } from '../core/program-help.ts';
 import { outliveListeners } from '../core/standard-streams.ts';
 import { onStopSignals } from '../core/stop-signals.ts';
+import { packageVersion } from '../core/version.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
@@ -40,7 +41,13 @@ const DATA_THREADS = 1;
 const FLUSH_MS = 2000;
 
 async function main(): Promise<void> {
-  const config = loadConfig(workerConfigSchema, process.argv.slice(2));
+  const argv = process.argv.slice(2);
+  const answer = programAnswer(argv, { program: 'worker', schema: workerConfigSchema });
+  if (answer !== undefined) {
+    process.stdout.write(answer);
+    return;
+  }
+  const config = loadConfig(workerConfigSchema, argv);
   // Before anything loads TensorFlow or starts the thread that will: the libraries read these when they are loaded.
   const kernels = environmentValues(KERNEL_VARIABLES);
   setNativeEnvironment(nativeEnvironment(config.threads, kernels));
@@ -240,11 +247,6 @@ function stopOnSignals(options: {
       });
   };
   onStopSignals(onSignal);
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 outliveListeners();

@@ -5,9 +5,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { fileFailure } from '../../core/folder.ts';
-import { onInterrupt, wholeNumber } from './context.ts';
+import { interruptedBy, onInterrupt, wholeNumber } from './context.ts';
 import { folderOverrides } from './demo-data.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes, formatSeconds } from './format.ts';
@@ -88,7 +88,7 @@ async function demo(flags: DemoFlags): Promise<void> {
       keep = true;
       throw caught;
     }
-    process.exitCode = 130;
+    process.exitCode = interruptedBy(toFleetError(signal.reason)) ?? 130;
   } finally {
     say('stopping workers, coordinator and broker');
     await fleet?.close();

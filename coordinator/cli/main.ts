@@ -8,6 +8,7 @@ import { interruptedBy } from './context.ts';
 import { guardOutput } from './lost-output.ts';
 import { say } from './output.ts';
 import { createProgram } from './program.ts';
+import { reordered } from './words.ts';
 
 guardOutput();
 outliveHangup();
@@ -16,7 +17,7 @@ process.exitCode = await run(process.argv.slice(2));
 async function run(argv: readonly string[]): Promise<number> {
   const program = createProgram();
   try {
-    await program.parseAsync(argv, { from: 'user' });
+    await program.parseAsync(reordered(argv), { from: 'user' });
     // A command that reports a failure of the fleet's, and not its own, has set the code itself.
     return Number(process.exitCode ?? 0);
   } catch (caught) {

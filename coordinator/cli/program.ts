@@ -1,28 +1,69 @@
 // The command line as a tree of commands, and nothing else: each group of commands is a file of its own.
 
 import { Command } from 'commander';
+import { packageVersion } from '../../core/version.ts';
 import { addDemoCommand } from './demo-command.ts';
 import { addFleetCommands } from './fleet-commands.ts';
 import { addListCommands } from './list-commands.ts';
 import { addLocalCommands } from './local-commands.ts';
 import { addProofCommands } from './proof-commands.ts';
+import { refuseUnknownWords, unknownText } from './words.ts';
 import { addWorkCommands } from './work-commands.ts';
 
 export function createProgram(): Command {
   const program = new Command('pocketfleet')
     .description('Trains compact face-recognition networks on a fleet of machines.')
-    .helpCommand(true)
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpCommand(false)
     .showHelpAfterError('(--help after the command says what it takes)')
     .configureHelp({ showGlobalOptions: false })
-    .exitOverride();
+    .addHelpText('after', EXIT_CODES);
   addDemoCommand(program);
   addFleetCommands(program);
   addWorkCommands(program);
   addListCommands(program);
   addProofCommands(program);
   addLocalCommands(program);
-  for (const command of allCommands(program)) command.exitOverride();
+  addWordsAboutItself(program);
+  for (const command of [program, ...allCommands(program)]) {
+    command.exitOverride();
+    if (command.commands.length > 0) refuseUnknownWords(command);
+  }
   return program;
+}
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 failed, one sentence says why and what to do; 2 not understood; 130 after Ctrl-C, 143 after SIGTERM.
+--json, --dir, --coordinator and --token may stand before or after the command.`;
+
+/** `help` of any command, those of groups included, and `version` as a word. */
+function addWordsAboutItself(program: Command): void {
+  program
+    .command('help [command...]')
+    .description('what a command does and takes')
+    .action((words: readonly string[]) => {
+      let command = program;
+      for (const word of words) {
+        const next = command.commands.find((one) => one.name() === word);
+        // A command without commands of its own is where the path ends; the rest are its arguments.
+        if (next === undefined && command.commands.length === 0) break;
+        if (next === undefined)
+          command.error(`error: ${unknownText(command, word)}`, {
+            exitCode: 2,
+            code: 'commander.unknownCommand',
+          });
+        else command = next;
+      }
+      command.outputHelp();
+    });
+  program
+    .command('version')
+    .description('print the version')
+    .option('--json', 'print JSON')
+    .action(({ json }: { json?: boolean }) => {
+      const version = packageVersion();
+      process.stdout.write(`${json ? JSON.stringify({ version }) : version}\n`);
+    });
 }
 
 function allCommands(parent: Command): Command[] {

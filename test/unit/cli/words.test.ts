@@ -1,0 +1,123 @@
+// Words on the command line that name nothing of ours, options that stand before the command, and what programs say of themselves.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { CommanderError } from 'commander';
+import { createProgram } from '../../../coordinator/cli/program.ts';
+import { reordered, unknownText } from '../../../coordinator/cli/words.ts';
+import {
+  camelToEnv,
+  camelToFlag,
+  coordinatorConfigSchema,
+  keysConfigSchema,
+  workerConfigSchema,
+} from '../../../core/config.ts';
+import { programAnswer } from '../../../core/program-help.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+
+/** Runs a command line in this process; what commander prints, and its exit code. */
+async function parsed(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
+  const said = { out: '', err: '' };
+  const program = createProgram();
+  const every = [program];
+  for (const command of every) {
+    every.push(...command.commands);
+    command.configureOutput({
+      writeOut: (text) => {
+        said.out += text;
+      },
+      writeErr: (text) => {
+        said.err += text;
+      },
+    });
+  }
+  const code = await program.parseAsync(reordered(argv), { from: 'user' }).then(
+    () => 0,
+    (caught: unknown) => {
+      if (caught instanceof CommanderError) return caught.exitCode;
+      throw caught;
+    },
+  );
+  return { code, ...said };
+}
+
+test('the version is the one of package.json, under every name for it', async () => {
+  for (const argv of [['--version'], ['-V']])
+    assert.deepEqual(await parsed(...argv), { code: 0, out: `${version}\n`, err: '' });
+  for (const [program, schema] of Object.entries({
+    coordinator: coordinatorConfigSchema,
+    worker: workerConfigSchema,
+  }))
+    for (const word of ['--version', '-V'])
+      assert.equal(programAnswer([word], { program, schema }), `${version}\n`);
+});
+
+test('the help of a program has each of its settings, with flag, variable, meaning and default', () => {
+  for (const [program, schema] of Object.entries({
+    coordinator: coordinatorConfigSchema,
+    worker: workerConfigSchema,
+    keys: keysConfigSchema,
+  })) {
+    assert.equal(programAnswer([], { program, schema }), undefined);
+    const help = programAnswer(['--help'], { program, schema })!;
+    for (const key of Object.keys(schema.shape)) {
+      const entry = help.slice(help.indexOf(`\n  --${camelToFlag(key)}\n`));
+      const [, , meaning = '', variable] = entry.split('\n');
+      assert.equal(variable?.trim(), camelToEnv(key), `${program} ${key}`);
+      assert.match(meaning, /^ {6}\S.{8,}/, `${program} ${key} is described`);
+      assert.match(meaning, /; (default .+|required)$/, `${program} ${key} has a default or is required`);
+      if (/Ms$/.test(key)) assert.match(meaning, /milliseconds/, `${program} ${key} has its unit`);
+    }
+  }
+});
+
+test('options that many commands take may stand before the command', () => {
+  assert.deepEqual(reordered(['--json', 'runs']), ['runs', '--json']);
+  assert.deepEqual(reordered(['--dir', 'x', '--json', 'trials', 's', '--', '-s']), [
+    ...['trials', 's', '--dir', 'x', '--json', '--', '-s'],
+  ]);
+  assert.deepEqual(reordered(['--token=t', 'ledger', 'verify', 'r']), ['ledger', 'verify', 'r', '--token=t']);
+  assert.deepEqual(reordered(['runs', '--json']), ['runs', '--json']);
+  assert.deepEqual(reordered(['-h', 'runs']), ['help', 'runs']);
+  assert.deepEqual(reordered(['--help']), ['--help']);
+});
+
+test('help answers for every command, also for those of groups', async () => {
+  const walk = (commands: ReturnType<typeof createProgram>['commands'], above: string[]): string[][] =>
+    commands.flatMap((command) => {
+      const path = [...above, command.name()];
+      return [path, ...walk(command.commands, path)];
+    });
+  const paths = walk(createProgram().commands, []);
+  assert.ok(paths.length > 25);
+  for (const path of paths) {
+    const { code, out } = await parsed('help', ...path);
+    assert.equal(code, 0);
+    assert.ok(out.startsWith(`Usage: pocketfleet ${path.join(' ')}`), path.join(' '));
+  }
+});
+
+test('an unknown word is answered with the nearest command, or with all of them, and exits with 2', async () => {
+  const cases: [string[], RegExp][] = [
+    [['status'], /no command "status"; did you mean `pocketfleet watch`/],
+    [['rnus'], /did you mean `pocketfleet runs`/],
+    [['verison'], /did you mean `pocketfleet version`/],
+    [['ledger', 'run-1'], /did you mean `pocketfleet ledger verify run-1`\?/],
+    [['model', 'exprot'], /did you mean `pocketfleet model export`/],
+    [['model', 'list'], /its commands are describe, import, export/],
+    [['help', 'xyzzy'], /no command "xyzzy"; its commands are demo, up,/],
+  ];
+  for (const [argv, expected] of cases) {
+    const { code, err } = await parsed(...argv);
+    assert.equal(code, 2, argv.join(' '));
+    assert.match(err, expected);
+  }
+});
+
+test('every habit leads to a command that there is', () => {
+  const program = createProgram();
+  for (const word of ['status', 'top', 'ls', 'describe', 'kill', 'train', 'nodes', 'download', 'info'])
+    assert.match(unknownText(program, word), /did you mean `pocketfleet [a-z]+` \(.+\)\?$/, word);
+});
