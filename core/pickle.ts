@@ -99,6 +99,18 @@ const OPCODES: Readonly<Record<number, Perform>> = {
   147: (m) => stackGlobal(m), // STACK_GLOBAL
   82: (m) => reduce(m), // REDUCE
   98: (m) => build(m), // BUILD
+  49: (m) => void popToMark(m), // POP_MARK
+  50: (m) => void m.stack.push(top(m)), // DUP
+  138: (m) => void m.stack.push(longOf(take(m, take(m, 1)[0]!))), // LONG1
+  139: (m) => void m.stack.push(longOf(take(m, take(m, 4).readUInt32LE(0)))), // LONG4
+  // Protocol 0 is text: every argument ends with its line.
+  73: (m) => void m.stack.push(intLine(m)), // INT
+  76: (m) => void m.stack.push(integer(m, line(m).replace(/L$/, ''))), // LONG
+  70: (m) => void m.stack.push(float(m, line(m))), // FLOAT
+  83: (m) => void m.stack.push(quoted(m, line(m))), // STRING
+  86: (m) => void m.stack.push(rawUnicode(m, line(m))), // UNICODE
+  112: (m) => void m.memo.set(integer(m, line(m)), top(m)), // PUT
+  103: (m) => recall(m, integer(m, line(m))), // GET
 };
 
 /** Opcodes that a reader of foreign pickles is likely to meet, named for the message. */
@@ -121,14 +133,6 @@ const NAMES: Readonly<Record<number, string>> = {
   145: 'FROZENSET',
   151: 'NEXT_BUFFER',
   152: 'READONLY_BUFFER',
-  73: 'INT',
-  76: 'LONG',
-  83: 'STRING',
-  86: 'UNICODE',
-  112: 'PUT',
-  103: 'GET',
-  138: 'LONG1',
-  139: 'LONG4',
 };
 
 const opcodeName = (opcode: number): string =>
@@ -164,13 +168,81 @@ function build(machine: Machine): void {
     throw refused(machine, 'BUILD of something that takes no state here; refused');
 }
 
+/** Two's complement, little-endian; beyond 2^53 as bigint, for nothing here counts that far. */
+function longOf(bytes: Buffer): number | bigint {
+  if (bytes.length === 0) return 0;
+  const digits = Buffer.from(bytes).reverse().toString('hex');
+  const value = BigInt.asIntN(bytes.length * 8, BigInt(`0x${digits}`));
+  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
+}
+
+/** Truth values are 00 and 01 among the integers: protocols 0 and 1 have no opcode for them. */
+function intLine(machine: Machine): number | boolean {
+  const text = line(machine);
+  return text === '00' ? false : text === '01' ? true : integer(machine, text);
+}
+
+function integer(machine: Machine, text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isSafeInteger(value)) throw noNumber(machine, text);
+  return value;
+}
+
+function float(machine: Machine, text: string): number {
+  const value = /^-?inf$/.test(text) ? Number(text.replace('inf', 'Infinity')) : Number(text);
+  if (text.trim() === '' || (Number.isNaN(value) && text !== 'nan')) throw noNumber(machine, text);
+  return value;
+}
+
+const noNumber = (machine: Machine, text: string): FleetError =>
+  refused(machine, `${JSON.stringify(text.slice(0, 30))} where a number is expected`);
+
+/** What a letter after a backslash stands for in a string literal of Python. */
+const ESCAPES: Readonly<Record<string, string>> = {
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+};
+
+/** A string literal of Python 2, as repr() writes it: bytes. */
+function quoted(machine: Machine, text: string): Buffer {
+  const literal = text.trim();
+  const quote = literal[0];
+  if (literal.length < 2 || (quote !== "'" && quote !== '"') || literal.at(-1) !== quote)
+    throw refused(machine, 'STRING without quotes');
+  const plain = literal
+    .slice(1, -1)
+    .replace(/\\(x[0-9a-fA-F]{2}|[0-7]{1,3}|.)/gs, (_, after: string) => unescaped(after));
+  return Buffer.from(plain, 'latin1');
+}
+
+/** What stands for itself after a backslash, or keeps it. */
+function unescaped(after: string): string {
+  if (after.length === 3 && after[0] === 'x') return String.fromCharCode(Number.parseInt(after.slice(1), 16));
+  if (/^[0-7]/.test(after)) return String.fromCharCode(Number.parseInt(after, 8) & 255);
+  return ESCAPES[after] ?? (`'"\\`.includes(after) ? after : `\\${after}`);
+}
+
+/** Text in Python's raw-unicode-escape: Latin-1, and backslash u or U for all else. */
+function rawUnicode(machine: Machine, text: string): string {
+  return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short?: string, long?: string) => {
+    const code = Number.parseInt(short ?? long ?? '', 16);
+    if (code > 0x10ffff) throw refused(machine, `UNICODE with character ${code}`);
+    return short === undefined ? String.fromCodePoint(code) : String.fromCharCode(code);
+  });
+}
+
 function append(machine: Machine, items: readonly unknown[]): void {
   const list = top(machine);
   if (!Array.isArray(list)) throw refused(machine, 'APPEND to something that is not a list');
   for (const item of items) list.push(item);
 }
 
-export function recall(machine: Machine, key: number): void {
+function recall(machine: Machine, key: number): void {
   if (!machine.memo.has(key)) throw refused(machine, `memo ${key} is read before it is written`);
   machine.stack.push(machine.memo.get(key));
 }
@@ -196,7 +268,7 @@ export function top(machine: Machine): unknown {
 /** Details of the error for a pickle that goes on beyond the bytes given: whoever has more may try again with more. */
 export const ENDS_EARLY = 'endsEarly';
 
-export function take(machine: Machine, length: number): Buffer {
+function take(machine: Machine, length: number): Buffer {
   const end = machine.at + length;
   if (end > machine.source.length)
     throw refused(machine, `ends at byte ${machine.source.length} within a value of ${length} bytes`, {
@@ -216,7 +288,7 @@ function long(machine: Machine): number {
 }
 
 /** Text up to a newline. */
-export function line(machine: Machine): string {
+function line(machine: Machine): string {
   const end = machine.source.indexOf(0x0a, machine.at);
   if (end < 0) throw refused(machine, 'a name without end', { [ENDS_EARLY]: true });
   const text = machine.source.toString('latin1', machine.at, end);

@@ -4,7 +4,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { FleetError, toFleetError } from '../errors.ts';
-import { type PickleValue, readPickle } from './pickle.ts';
+import { isLatin1, type PickleValue, readPickle } from './pickle.ts';
 
 export interface VerificationBin {
   /** Encoded images (JPEG or PNG), views of one buffer; 2i and 2i+1 are pair i. */
@@ -26,20 +26,37 @@ export function parseVerificationBin(bytes: Uint8Array, name: string): Verificat
   if (!Array.isArray(value) || value.length !== 2)
     throw wrong('the pickle is not a pair of (images, truth values)');
   const [images, flags] = value as PickleValue[];
-  if (!Array.isArray(images) || !Array.isArray(flags)) throw wrong('images and truth values are not lists');
-  if (images.length !== 2 * flags.length)
-    throw wrong(`${images.length} images and ${flags.length} truth values; each value belongs to two images`);
-  if (flags.length === 0) throw wrong('it has no pairs');
-  images.forEach((image: PickleValue, i: number) => {
-    if (!(image instanceof Uint8Array) || image.length === 0)
-      throw wrong(`image ${i} is not a string of bytes`);
-  });
+  const truths = listOf(flags);
+  if (!Array.isArray(images) || truths === undefined) throw wrong('images and truth values are not lists');
+  if (images.length !== 2 * truths.length)
+    throw wrong(
+      `${images.length} images and ${truths.length} truth values; each value belongs to two images`,
+    );
+  if (truths.length === 0) throw wrong('it has no pairs');
   return {
-    images: images as Uint8Array[],
-    same: flags.map((flag: PickleValue, i: number) => {
-      if (flag === true || flag === 1) return true;
-      if (flag === false || flag === 0) return false;
+    images: images.map((image: PickleValue, i: number) => {
+      const bytes = bytesOf(image);
+      if (bytes === undefined || bytes.length === 0) throw wrong(`image ${i} is not a string of bytes`);
+      return bytes;
+    }),
+    same: truths.map((flag: PickleValue, i: number) => {
+      const [value] = Array.isArray(flag) && flag.length === 1 ? (flag as PickleValue[]) : [flag];
+      if (value === true || value === 1) return true;
+      if (value === false || value === 0) return false;
       throw wrong(`truth value ${i} is neither true nor false`);
     }),
   };
+}
+
+/** Truth values that numpy has kept as bytes are a list too. */
+function listOf(value: PickleValue | undefined): readonly PickleValue[] | undefined {
+  return value instanceof Uint8Array ? [...value] : Array.isArray(value) ? value : undefined;
+}
+
+/** Bytes that were loaded with encoding="latin1" and written again are text of one character a byte. */
+function bytesOf(image: PickleValue): Uint8Array | undefined {
+  if (image instanceof Uint8Array) return image;
+  if (typeof image === 'string' && isLatin1(image)) return Buffer.from(image, 'latin1');
+  // An object array of one element, or an image that was wrapped in a list.
+  return Array.isArray(image) && image.length === 1 ? bytesOf(image[0] as PickleValue) : undefined;
 }

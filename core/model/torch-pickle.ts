@@ -3,7 +3,7 @@
 // descriptions: a tensor comes out as a view (offset, shape, strides) of a numbered storage. Where the storages' bytes
 // lie and how they become floats is pth.ts' and element-types.ts'.
 
-import { type Dialect, line, type Machine, pop, popToMark, recall, refused, take, top } from '../pickle.ts';
+import { type Dialect, type Machine, pop, popToMark, refused, top } from '../pickle.ts';
 import { type ElementType, elementCount } from './element-types.ts';
 
 export interface Storage {
@@ -53,12 +53,6 @@ export const TORCH: Dialect = {
     115: (m) => setItems(m, [pop(m), pop(m)].reverse()), // SETITEM
     117: (m) => setItems(m, popToMark(m)), // SETITEMS
     81: (m) => void m.stack.push(storageOf(m, pop(m))), // BINPERSID
-    138: (m) => void m.stack.push(long(take(m, take(m, 1)[0]!))), // LONG1
-    // What protocol 1 writes for truth values and large numbers.
-    73: (m) => void m.stack.push(integer(m, line(m))), // INT
-    76: (m) => void m.stack.push(integer(m, line(m).replace(/L$/, ''))), // LONG
-    112: (m) => void m.memo.set(integer(m, line(m)), top(m)), // PUT
-    103: (m) => recall(m, integer(m, line(m))), // GET
   },
   global: (name) =>
     name === ORDERED_DICT || name === REBUILD_TENSOR || STORAGES[name] !== undefined
@@ -130,21 +124,6 @@ function setItems(machine: Machine, items: readonly unknown[]): void {
     const key = items[i];
     target.set(key instanceof Uint8Array ? textOf(key) : key, items[i + 1]);
   }
-}
-
-/** Two's complement, little-endian; beyond 2^53 as bigint, for nothing here counts that far. */
-function long(bytes: Buffer): number | bigint {
-  if (bytes.length === 0) return 0;
-  const digits = Buffer.from(bytes).reverse().toString('hex');
-  const value = BigInt.asIntN(bytes.length * 8, BigInt(`0x${digits}`));
-  return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : value;
-}
-
-function integer(machine: Machine, text: string): number {
-  const value = Number(text);
-  if (text === '' || !Number.isSafeInteger(value))
-    throw refused(machine, `${JSON.stringify(text.slice(0, 30))} where a number is expected`);
-  return value;
 }
 
 const isGlobal = (item: unknown): item is Global => isKind(item, 'global');

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { readPickle } from '../../../core/data/pickle.ts';
 import { parseVerificationBin } from '../../../core/data/verification-bin.ts';
 
@@ -87,4 +89,52 @@ test('a list that contains itself is refused', () => {
 test('a set with a wrong number of truth values is refused with both numbers', () => {
   const odd = bytes([0x80, 2], ']q\0(U', [1], 'aU', [1], 'be]q', [1], '(', [0x88, 0x88], 'e', [0x86], '.');
   assert.throws(() => parseVerificationBin(odd, 'odd.bin'), /2 images and 2 truth values/);
+});
+
+test('a verification set is read in every way that a Python writes it', () => {
+  const fixture = new URL('../../fixtures/pickles/cases.jsonl.gz', import.meta.url);
+  const cases = gunzipSync(readFileSync(fixture)).toString('utf8').trim().split('\n');
+  assert.ok(cases.length > 250);
+  const tricky = Buffer.concat([
+    Buffer.from([0, 9, 10, 13, 26, 34, 39, 92, 127, 128, 255]),
+    Buffer.from('\\u0041\\x41'),
+  ]);
+  const images = [
+    tricky,
+    Buffer.from("it's"),
+    Buffer.from('"q"'),
+    Buffer.concat([Buffer.from([0xff, 0xd8, 0xff]), Buffer.alloc(300, 'z')]),
+  ];
+  for (const line of cases) {
+    const { name, pickle } = JSON.parse(line) as { name: string; pickle: string };
+    const set = parseVerificationBin(Buffer.from(pickle, 'base64'), name);
+    assert.deepEqual(set.same, [true, false], name);
+    assert.deepEqual(
+      set.images.map((image) => Buffer.from(image).toString('hex')),
+      images.map((image) => image.toString('hex')),
+      name,
+    );
+  }
+});
+
+test('text of protocol 0 that is none is refused, and nothing else', () => {
+  const refused: readonly (readonly [string, RegExp])[] = [
+    ['Sabc\n.', /STRING without quotes/],
+    ['Ix\n.', /"x" where a number is expected/],
+    ['Lx\n.', /"x" where a number is expected/],
+    ['F\n.', /"" where a number is expected/],
+    ['V\\U00200000\n.', /UNICODE with character 2097152/],
+    ['c_codecs\nencode\n(V\\u0100\nVlatin1\ntR.', /encode of something that is no text in Latin-1/],
+    ['c_codecs\ndecode\n.', /GLOBAL names _codecs.decode, which is not data/],
+    ['gx\n.', /"x" where a number is expected/],
+  ];
+  for (const [text, reason] of refused)
+    assert.throws(
+      () => readPickle(Buffer.from(text, 'utf8'), 'x.bin'),
+      (error: Error) => {
+        assert.equal(error.name, 'FleetError');
+        assert.match(error.message, reason);
+        return true;
+      },
+    );
 });
