@@ -135,6 +135,7 @@ async function* exported(
       pocketfleet_stage: String(stage),
       pocketfleet_step: String(checkpoint.step),
       weights_digest: checkpoint.weightsDigest,
+      ...(checkpoint.labelMap === undefined ? {} : { labels: checkpoint.labelMap }),
     },
   });
   const digest = createHash('sha256').update(file).digest('hex');

@@ -15,7 +15,11 @@ interface Open {
   users: number;
 }
 
-export function createDatasets(options: { readonly threads: number }): Datasets {
+export function createDatasets(options: {
+  readonly threads: number;
+  /** Folder of what was found out about data sets. */
+  readonly cacheDir: string;
+}): Datasets {
   const open = new Map<string, Open>();
   const leave = async (key: string, entry: Open) => {
     entry.users -= 1;
@@ -29,7 +33,7 @@ export function createDatasets(options: { readonly threads: number }): Datasets 
   return {
     async acquire(data) {
       const key = canonicalJson(data);
-      const entry = open.get(key) ?? { loader: createLoader({ data, threads: options.threads }), users: 0 };
+      const entry = open.get(key) ?? { loader: createLoader({ data, ...options }), users: 0 };
       open.set(key, entry);
       entry.users += 1;
       try {

@@ -48,6 +48,7 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
       stage,
       deviceClass: services.deviceClass,
       ledgerDigest: await session.ledger.after(stage, storedLedger),
+      ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
     },
     signal,
   );

@@ -59,8 +59,9 @@ async function main(): Promise<void> {
     for (const release of releases.splice(0).reverse()) await release();
   };
 
+  const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
   const compute = createCompute({
-    cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'graphs'),
+    cacheDir: join(cacheDir, 'graphs'),
     onJob: (job, busyMs) => metrics.computeBusy.inc({ job }, busyMs / 1000),
   });
   releases.push(() => compute.close());
@@ -140,7 +141,7 @@ async function main(): Promise<void> {
       clock: systemClock,
       log,
       compute,
-      datasets: createDatasets({ threads: DATA_THREADS }),
+      datasets: createDatasets({ threads: DATA_THREADS, cacheDir: join(cacheDir, 'data') }),
       metrics,
       broker: broker.promise,
       report,

@@ -32,6 +32,8 @@ export interface Checkpoint {
   readonly deviceClass: string;
   /** Which samples the committed steps counted (core/ledger.ts), 64 hex digits. */
   readonly ledgerDigest?: string;
+  /** Labels of the data set in the order of the head's classes, as ranges, where they were renumbered (data/numbering.ts). */
+  readonly labelMap?: string;
 }
 
 const FORMAT = 'pocketfleet.checkpoint.v1';
@@ -62,6 +64,7 @@ const metadataSchema = z.object({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
+  labels: z.string().optional(),
 });
 
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
@@ -74,7 +77,11 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
       ['momentum', { dtype: 'F32', shape: [momentum.length], data: momentum }],
       ['running', { dtype: 'F32', shape: [running.length], data: running }],
     ]),
-    checkpointMetadata(checkpoint),
+    // Some hundred thousand ranges at worst, which a manifest has no room for: in the file alone.
+    {
+      ...checkpointMetadata(checkpoint),
+      ...(checkpoint.labelMap === undefined ? {} : { labels: checkpoint.labelMap }),
+    },
   );
 }
 
@@ -128,6 +135,7 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
     weights_digest: weightsDigest,
     device_class: deviceClass,
     ledger_digest: ledgerDigest,
+    labels: labelMap,
     format: _,
     ...rest
   } = parsed.data;
@@ -150,5 +158,6 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
     deviceClass,
     weightsDigest,
     ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+    ...(labelMap === undefined ? {} : { labelMap }),
   };
 }

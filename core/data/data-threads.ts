@@ -5,9 +5,12 @@ import type { Worker } from 'node:worker_threads';
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataSpec } from '../spec.ts';
 import { startThread } from '../thread.ts';
-import type { Answer, Job } from './loader-thread.ts';
+import type { Answer, Job, LoaderThreadData } from './loader-thread.ts';
+import type { RecordTable } from './record-table.ts';
 
 export interface DataThreads {
+  /** More threads; `table`: what one of those that run has found out about a pack. */
+  start(count: number, table: RecordTable | undefined): void;
   /** `ahead`: nobody waits for it yet. Rejected when the job fails, and as cancelled after close. */
   ask(job: Job, ahead: boolean): Promise<Answer>;
   /** A job asked for ahead is now wanted. */
@@ -31,7 +34,9 @@ interface Thread {
 
 export function startDataThreads(options: {
   data: DataSpec;
-  threads: number;
+  /** Folder of what was found out about data sets; empty: nothing is kept. */
+  cacheDir: string;
+  /** Decoded images that each thread keeps. */
   cacheBytes: number;
 }): DataThreads {
   const queue: Waiting[] = [];
@@ -60,22 +65,23 @@ export function startDataThreads(options: {
     for (const waiting of open) waiting.reject(ended);
   };
 
-  for (let i = 0; i < options.threads; i++) {
+  const start = (table: RecordTable | undefined) => {
     const worker = startThread(new URL('./loader-thread.ts', import.meta.url), {
       name: 'data',
-      workerData: {
-        data: options.data,
-        cacheBytes: Math.floor(options.cacheBytes / options.threads),
-      },
+      workerData: { ...options, table } satisfies LoaderThreadData,
     });
     const thread: Thread = { worker, current: undefined };
     worker.on('message', (answer: Answer) => finish(thread, answer));
     worker.on('error', (caught) => end(toFleetError(caught, 'data thread')));
     worker.on('exit', (code) => end(new FleetError('internal', `the data thread ended with code ${code}`)));
     threads.push(thread);
-  }
+    feed(thread);
+  };
 
   return {
+    start(count, table) {
+      for (let i = 0; i < count; i++) start(table);
+    },
     ask: (job, ahead) =>
       new Promise((resolve, reject) => {
         if (ended) return reject(ended);

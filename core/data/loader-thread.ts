@@ -4,11 +4,20 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Code, FleetError, toFleetError } from '../errors.ts';
 import type { DataSpec } from '../spec.ts';
+import { createDataCache, noDataCache } from './data-cache.ts';
 import { type Dataset, openDataset, type Split } from './dataset.ts';
 import { type DataFacts, factsOf, labelsOf } from './inspect.ts';
 import type { BatchRequest } from './loader.ts';
 import { IMAGE_BYTES, mirror } from './pixels.ts';
+import type { RecordTable } from './record-table.ts';
 import { shardSamples } from './sampler.ts';
+
+export interface LoaderThreadData {
+  readonly data: DataSpec;
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly table: RecordTable | undefined;
+}
 
 export type Job =
   | { readonly kind: 'facts' }
@@ -16,7 +25,13 @@ export type Job =
   | { readonly kind: 'held-out'; readonly from: number; readonly count: number };
 
 export type Answer =
-  | { readonly kind: 'facts'; readonly facts: DataFacts; readonly heldOutLabels: Int32Array }
+  | {
+      readonly kind: 'facts';
+      readonly facts: DataFacts;
+      readonly heldOutLabels: Int32Array;
+      readonly labelMap: string | undefined;
+      readonly table: RecordTable | undefined;
+    }
   | {
       readonly kind: 'batch';
       readonly images: Uint8Array<ArrayBuffer>;
@@ -55,8 +70,9 @@ interface Opened {
   readonly heldOut: ReadCached;
 }
 
-async function open(data: DataSpec, cacheBytes: number): Promise<Opened> {
-  const dataset = await openDataset(data);
+async function open({ data, cacheDir, cacheBytes, table }: LoaderThreadData): Promise<Opened> {
+  const cache = cacheDir === '' ? noDataCache : createDataCache(cacheDir);
+  const dataset = await openDataset(data, { cache, table });
   const budget = { left: cacheBytes };
   return {
     dataset,
@@ -68,7 +84,13 @@ async function open(data: DataSpec, cacheBytes: number): Promise<Opened> {
 async function perform({ dataset, training, heldOut }: Opened, job: Job): Promise<Answer> {
   switch (job.kind) {
     case 'facts':
-      return { kind: 'facts', facts: factsOf(dataset), heldOutLabels: labelsOf(dataset.heldOut) };
+      return {
+        kind: 'facts',
+        facts: factsOf(dataset),
+        heldOutLabels: labelsOf(dataset.heldOut),
+        labelMap: dataset.labelMap,
+        table: dataset.table,
+      };
     case 'batch': {
       if (job.request.schedule.images !== dataset.training.size)
         throw new FleetError(
@@ -105,9 +127,8 @@ async function together(count: number, work: (i: number) => Promise<void>): Prom
   await Promise.all(Array.from({ length: Math.min(4, count) }, lane));
 }
 
-const { data, cacheBytes } = workerData as { data: DataSpec; cacheBytes: number };
 const port = parentPort!;
-const opened = open(data, cacheBytes);
+const opened = open(workerData as LoaderThreadData);
 // Told with the first job's answer; until then it must not end the thread.
 opened.catch(() => undefined);
 

@@ -29,6 +29,8 @@ export interface Batch {
 
 export interface Loader {
   readonly facts: DataFacts;
+  /** Labels of the set in the order of its classes, where they were renumbered (numbering.ts). */
+  readonly labelMap: string | undefined;
   batch(request: BatchRequest): Promise<Batch>;
   /** Begins batches that will be asked for soon; when they pass the bound, the oldest make room. */
   prefetch(requests: readonly BatchRequest[]): void;
@@ -39,20 +41,35 @@ export interface Loader {
   close(): Promise<void>;
 }
 
-/** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together. */
+/** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together;
+ * `cacheDir`: folder of what was found out about data sets. */
 export async function createLoader(options: {
   data: DataSpec;
   threads?: number;
   aheadBytes?: number;
   cacheBytes?: number;
+  cacheDir?: string;
 }): Promise<Loader> {
-  const { data, threads = 1, aheadBytes = 256 * 2 ** 20, cacheBytes = 512 * 2 ** 20 } = options;
-  const pool = startDataThreads({ data, threads, cacheBytes });
+  const {
+    data,
+    threads = 1,
+    aheadBytes = 256 * 2 ** 20,
+    cacheBytes = 512 * 2 ** 20,
+    cacheDir = '',
+  } = options;
+  const pool = startDataThreads({ data, cacheDir, cacheBytes: Math.floor(cacheBytes / threads) });
   try {
-    const { facts, heldOutLabels } = expect('facts', await pool.ask({ kind: 'facts' }, false));
+    // One thread opens the set, and the others get what it has found.
+    pool.start(1, undefined);
+    const { facts, heldOutLabels, labelMap, table } = expect(
+      'facts',
+      await pool.ask({ kind: 'facts' }, false),
+    );
+    pool.start(threads - 1, table);
     const ahead = createAhead(pool, aheadBytes);
     return {
       facts,
+      labelMap,
       async batch(request) {
         const asked = ahead.take(request) ?? pool.ask({ kind: 'batch', request }, false);
         ahead.begin({ ...request, step: request.step + 1 });

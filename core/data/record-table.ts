@@ -95,7 +95,7 @@ async function readTable(options: {
   const fromRanges =
     dense && file.bytes >= rangesFromBytes
       ? await labelsFromIdentities({
-          file,
+          path: file.path,
           firstKey,
           imageOffsets: offsets,
           identityOffsets: index.offsets.subarray(to, identitiesTo),
