@@ -3,7 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { FleetError } from './errors.ts';
@@ -226,9 +226,13 @@ export function redacted(config: Readonly<Record<string, unknown>>): Record<stri
   );
 }
 
-/** Where downloads and compiled things are kept between clones and runs; deleting it costs time, never results. */
+/**
+ * Where downloads and compiled things are kept between clones and runs; deleting it costs time, never results. A relative
+ * XDG_CACHE_HOME is not valid (XDG base directory specification), since it would be another folder for each program.
+ */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
-  const base = env.XDG_CACHE_HOME ? env.XDG_CACHE_HOME : join(homedir(), '.cache');
+  const named = env.XDG_CACHE_HOME ?? '';
+  const base = isAbsolute(named) ? named : join(homedir(), '.cache');
   return join(base, 'pocketfleet');
 }
 

@@ -4,7 +4,6 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { addonSources, buildAddon } from './setup/addon.mjs';
@@ -12,13 +11,13 @@ import { fetchBroker, presentBroker } from './setup/broker.mjs';
 import { chooseVariant } from './setup/driver.mjs';
 import { acquireLock } from './setup/lock.mjs';
 import { installPackages, packagesMatch } from './setup/packages.mjs';
-import { requirePrograms, which } from './setup/programs.mjs';
+import { cacheHome, requirePrograms, which } from './setup/programs.mjs';
 import { SetupError, step } from './setup/report.mjs';
 import * as tensorflow from './setup/tensorflow.mjs';
 import { removeLeftovers } from './setup/wheels.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'pocketfleet');
+const cache = join(cacheHome(), 'pocketfleet');
 const pinsText = readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8');
 const pins = JSON.parse(pinsText);
 const platform = `${process.platform}-${process.arch}`;

@@ -17,9 +17,9 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { delimiter, dirname, join, resolve } from 'node:path';
-import { compilerVersion, nodeHeaders, npmCommand, run } from './programs.mjs';
+import { cacheHome, compilerVersion, nodeHeaders, npmCommand, run } from './programs.mjs';
 import { SetupError } from './report.mjs';
 import { temporary } from './wheels.mjs';
 
@@ -166,9 +166,7 @@ export async function buildAddon(plan) {
 
 /** Where node-gyp keeps what it downloads, when nobody says otherwise. */
 function downloadedHeaders() {
-  const folder =
-    process.env.npm_config_devdir ||
-    join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'node-gyp');
+  const folder = process.env.npm_config_devdir || join(cacheHome(), 'node-gyp');
   mkdirSync(folder, { recursive: true });
   return resolve(folder);
 }

@@ -2,7 +2,8 @@
 
 import { execFileSync, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { homedir } from 'node:os';
+import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { SetupError } from './report.mjs';
 
 const INSTALL = {
@@ -20,6 +21,12 @@ const WHY = {
   pip: 'downloads TensorFlow and nats-server',
   npm: 'installs the packages of the lock file',
 };
+
+/** Where programs keep what they can fetch again; a relative XDG_CACHE_HOME is not valid (XDG base directory specification). */
+export function cacheHome() {
+  const named = process.env.XDG_CACHE_HOME ?? '';
+  return isAbsolute(named) ? named : join(homedir(), '.cache');
+}
 
 /** Path of a program on PATH, or undefined. */
 export function which(name) {

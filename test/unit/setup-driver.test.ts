@@ -165,16 +165,15 @@ test('a driver that is too old ends set-up before anything is asked for or downl
   const programs = join(folder, 'programs');
   writeStub(programs, H200, "echo '550.54.15, 9.0'");
   symlinkSync(process.execPath, join(programs, 'node'));
-  const cache = join(folder, 'cache');
   const setUp = startProgram(process.execPath, [join(clone, 'scripts/setup.mjs')], {
-    env: { PATH: programs, XDG_CACHE_HOME: cache, POCKETFLEET_TENSORFLOW: '' },
+    env: { PATH: programs, HOME: folder, XDG_CACHE_HOME: 'not absolute', POCKETFLEET_TENSORFLOW: '' },
   });
   assert.equal((await setUp.ended).code, 1);
   assert.match(
     setUp.output(),
     /^set-up: NVIDIA H200 \(sm_90\) needs NVIDIA driver 555 or newer, and 550\.54\.15 is installed: install a newer driver, or use the CPU with POCKETFLEET_TENSORFLOW=cpu$/m,
   );
-  assert.deepEqual(readdirSync(join(cache, 'pocketfleet')), []);
+  assert.deepEqual(readdirSync(join(folder, '.cache/pocketfleet')), []);
   assert(!existsSync(join(clone, 'node_modules')));
 });
 

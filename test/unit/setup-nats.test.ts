@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { cacheFolder } from '../../core/config.ts';
 import { FleetError } from '../../core/errors.ts';
 import { findNatsServer } from '../../core/net/nats-binary.ts';
 import { startNats } from '../support/nats.ts';
@@ -25,6 +26,8 @@ test('the newest nats-server of the cache is taken, an old one on PATH is passed
   const path = [join(folder, 'old'), join(folder, 'recent'), '/bin'].join(':');
   assert.equal(findNatsServer({ XDG_CACHE_HOME: join(folder, 'cache'), PATH: path }), cached);
   assert.equal(findNatsServer({ XDG_CACHE_HOME: join(folder, 'none'), PATH: path }), recent);
+  // A relative folder would be another one for each program, and is not valid.
+  assert.equal(cacheFolder({ XDG_CACHE_HOME: 'cache' }), join(homedir(), '.cache/pocketfleet'));
 });
 
 test('without a nats-server the error says how to get one', () => {
