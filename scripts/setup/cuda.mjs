@@ -3,7 +3,7 @@
 // then skips every GPU, below the level at which it is heard.
 
 import { existsSync, readdirSync, statSync, symlinkSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { findThrough, readDynamic, searchFolders } from './elf.mjs';
 import { SetupError } from './report.mjs';
 
@@ -25,21 +25,21 @@ const OF_DRIVER = /^lib(cuda|nvidia-ml)\.so\./;
 const OF_CUDA = /^lib(cu|nv)/;
 
 /**
- * Puts a relative link to each library that lies in nvidia/ and is not found into a folder that is searched: the last one that
- * holds one of the others. There it is as deep as at home, so that it finds its own needs through its own `$ORIGIN/../../…`.
+ * Puts a relative link to each library that lies in nvidia/ and is not found into a folder of the tree that is searched: beside the
+ * first of its own needs that is found. There it is as deep as at home, so that it finds the others through its own `$ORIGIN/../../…`.
  */
 export function linkCudaLibraries(deps) {
   const opener = join(deps, OPENER);
   const dynamic = readDynamic(opener);
-  const reached = (name) => findThrough(opener, name, dynamic) !== undefined;
-  const missing = CUDA_LIBRARIES.filter((name) => !reached(name));
-  const place = searchFolders(opener, dynamic)
-    .filter((folder) => CUDA_LIBRARIES.some((name) => existsSync(`${folder}/${name}`)))
-    .at(-1);
-  if (place === undefined) return;
-  for (const name of missing) {
+  const reached = (name) => findThrough(opener, name, dynamic);
+  const inTree = (path) => path !== undefined && !relative(deps, path).startsWith('..');
+  for (const name of CUDA_LIBRARIES.filter((library) => reached(library) === undefined)) {
     const home = libraryFolders(deps).find((folder) => existsSync(join(folder, name)));
-    if (home !== undefined) symlinkSync(join(relative(resolve(place), home), name), `${place}/${name}`);
+    if (home === undefined) continue;
+    const beside = [...readDynamic(join(home, name)).needed, ...CUDA_LIBRARIES].map(reached).find(inTree);
+    if (beside === undefined) continue;
+    const folder = resolve(dirname(beside));
+    symlinkSync(join(relative(folder, home), name), join(folder, name));
   }
 }
 
@@ -49,7 +49,7 @@ export function checkCudaLibraries(deps) {
   if (lost.length === 0) return;
   const sentences = lost.map(
     ({ name, by, folders }) =>
-      `${by} does not find ${name} (it looks in ${folders.join(', ') || 'no folder of its own'})`,
+      `${by} does not find ${name} (it looks in ${folders.join(', ') || 'no folder that is there'})`,
   );
   throw new SetupError(`${sentences.join('; ')}: TensorFlow would use no GPU`);
 }
@@ -64,7 +64,7 @@ export function lostLibraries(deps) {
       // The loader does not look for a library of a name that is loaded already.
       const found = findThrough(path, name, dynamic) ?? otherwise(name);
       if (found === undefined)
-        lost.push({ name, by: relative(deps, path), folders: searchFolders(path, dynamic) });
+        lost.push({ name, by: relative(deps, path), folders: presentFolders(path, dynamic) });
       else if (!seen.has(name)) {
         seen.add(name);
         visit(found, needsOfCuda, (needed) =>
@@ -80,6 +80,11 @@ export function lostLibraries(deps) {
   );
   return lost;
 }
+
+const presentFolders = (path, dynamic) =>
+  searchFolders(path, dynamic)
+    .filter((folder) => existsSync(folder))
+    .map((folder) => resolve(folder));
 
 const needsOfCuda = ({ needed }) => needed.filter((name) => OF_CUDA.test(name) && !OF_DRIVER.test(name));
 

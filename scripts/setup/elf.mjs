@@ -54,9 +54,11 @@ export function readDynamic(path) {
  * DT_RUNPATH. `$ORIGIN` is the folder of the path by which the library is opened: the loader follows no symbolic link for it.
  */
 export function searchFolders(path, { runpath, rpath } = readDynamic(path)) {
-  return (runpath.length > 0 ? runpath : rpath)
+  const folders = (runpath.length > 0 ? runpath : rpath)
     .filter((folder) => !folder.replace(ORIGIN, '').includes('$'))
     .map((folder) => folder.replace(ORIGIN, () => dirname(path)));
+  // TensorFlow's build names each of its eighteen folders some forty times.
+  return [...new Set(folders)];
 }
 
 /** Where the loader finds a library of this name for the one at `path`, through that one's own folders; undefined when nowhere. */

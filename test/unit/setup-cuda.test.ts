@@ -148,7 +148,11 @@ function makeTree(deps: string, forgotten: readonly string[]): void {
     }
   mkdirSync(join(deps, 'lib'));
   const searched = [...Object.keys(homes), 'nvshmem'].filter((home) => !forgotten.includes(home));
-  const list = searched.sort().map((home) => `$ORIGIN/../nvidia/${home}/lib`);
+  // As TensorFlow's build writes it: in no order, also for another layout, and each folder again and again.
+  const list = [...searched, ...searched.reverse()].flatMap((home) => [
+    `$ORIGIN/../../nvidia/${home}/lib`,
+    `$ORIGIN/../nvidia/${home}/lib`,
+  ]);
   const opener = join(deps, 'lib/libtensorflow_framework.so.2');
   compile(
     '-shared',
