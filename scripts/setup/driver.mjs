@@ -25,7 +25,8 @@ const DRIVERS = [
 /** nvidia-smi's exit code for a GPU whose board has lost its serial number or the like; it answers all the same, and the GPU computes. */
 const CORRUPTED_INFOROM = 14;
 
-const WAY_ON = 'or use the CPU with POCKETFLEET_TENSORFLOW=cpu';
+const CPU = 'use the CPU with `export POCKETFLEET_TENSORFLOW=cpu`';
+const WAY_ON = `or ${CPU}`;
 const CONTAINER = 'in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility';
 
 /** What a person does about a failure of nvidia-smi that it words in this way. */
@@ -67,8 +68,7 @@ export async function chooseVariant({
 
   const { refusal, note, usable } = judge(await readGpus(names, deadlineMs));
   if (refusal !== undefined) throw new SetupError(`${refusal}, ${WAY_ON}`);
-  if (!usable && chosen === 'gpu')
-    throw new SetupError(`${note}; use the CPU with POCKETFLEET_TENSORFLOW=cpu`);
+  if (!usable && chosen === 'gpu') throw new SetupError(`${note}; ${CPU}`);
   if (!usable) return cpuVariant(note);
   await requireDriverLibraries();
   return { variant: 'gpu', note };

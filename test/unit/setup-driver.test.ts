@@ -171,7 +171,7 @@ test('a driver that is too old ends set-up before anything is asked for or downl
   assert.equal((await setUp.ended).code, 1);
   assert.match(
     setUp.output(),
-    /^set-up: NVIDIA H200 \(sm_90\) needs NVIDIA driver 555 or newer, and 550\.54\.15 is installed: install a newer driver, or use the CPU with POCKETFLEET_TENSORFLOW=cpu$/m,
+    /^set-up: NVIDIA H200 \(sm_90\) needs NVIDIA driver 555 or newer, and 550\.54\.15 is installed: install a newer driver, or use the CPU with `export POCKETFLEET_TENSORFLOW=cpu`$/m,
   );
   assert.deepEqual(readdirSync(join(folder, '.cache/pocketfleet')), []);
   assert(!existsSync(join(clone, 'node_modules')));
