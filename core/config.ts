@@ -281,6 +281,12 @@ export function proxyWanted(env: NodeJS.ProcessEnv = process.env): boolean {
   );
 }
 
+/** Whether a terminal is to get plain lines: it understands no escapes, a machine reads it, or its user asked for that. */
+export function plainOutputWanted(env: NodeJS.ProcessEnv = process.env): boolean {
+  const isSet = (value: string | undefined) => value !== undefined && !['', '0', 'false'].includes(value);
+  return ['', 'dumb'].includes(env.TERM ?? '') || isSet(env.NO_COLOR) || isSet(env.CI);
+}
+
 /** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
 export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
   Object.assign(process.env, variables);

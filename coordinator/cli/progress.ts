@@ -2,9 +2,11 @@
 // seconds. What is drawn is progress-model.ts'; everything goes to stderr.
 
 import { MultiBar, type SingleBar } from 'cli-progress';
+import { printable } from '../../core/printable.ts';
 import type { Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { clip } from './format.ts';
 import { type ProgressItem, progressItems, progressLine } from './progress-model.ts';
+import { drawsOn } from './screen.ts';
 
 export interface ProgressDisplay {
   show(snapshot: Snapshot): void;
@@ -15,17 +17,27 @@ export interface ProgressDisplay {
 }
 
 export function createProgress(stream: NodeJS.WriteStream = process.stderr, everyMs = 5000): ProgressDisplay {
-  return stream.isTTY ? barProgress(stream) : lineProgress(stream, everyMs);
+  return drawsOn(stream) ? barProgress(stream) : lineProgress(stream, everyMs);
 }
 
-const LABEL_COLUMNS = 26;
-const BAR_COLUMNS = 24;
+const LABEL_COLUMNS_MAX = 26;
+const BAR_COLUMNS_MAX = 24;
+const BAR_COLUMNS_MIN = 8;
+/** What a note needs to hold rate and remaining time. */
+const NOTE_COLUMNS = 48;
+/** Percentage and spaces. */
+const OTHER_COLUMNS = 9;
 
 function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
+  const width = stream.columns || 100;
+  const barColumns = Math.min(
+    BAR_COLUMNS_MAX,
+    Math.max(BAR_COLUMNS_MIN, width - LABEL_COLUMNS_MAX - OTHER_COLUMNS - NOTE_COLUMNS),
+  );
   const bars = new MultiBar({
     stream,
     format: '{label} {bar} {shown} {note}',
-    barsize: BAR_COLUMNS,
+    barsize: barColumns,
     barCompleteChar: '█',
     barIncompleteChar: '░',
     hideCursor: true,
@@ -36,14 +48,18 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     forceRedraw: true,
   });
   const drawn = new Map<string, SingleBar>();
+  let labelColumns = 0;
   return {
     show: (snapshot) => {
-      const columns = (stream.columns ?? 100) - LABEL_COLUMNS - BAR_COLUMNS - 9;
-      for (const item of progressItems(snapshot)) {
+      const items = progressItems(snapshot);
+      for (const { label } of items)
+        labelColumns = Math.min(LABEL_COLUMNS_MAX, Math.max(labelColumns, label.length));
+      const columns = (stream.columns || width) - labelColumns - barColumns - OTHER_COLUMNS;
+      for (const item of items) {
         const payload = {
-          label: clip(item.label, LABEL_COLUMNS).padEnd(LABEL_COLUMNS),
+          label: clip(printable(item.label), labelColumns).padEnd(labelColumns),
           shown: `${Math.floor(item.fraction * 100)} %`.padStart(5),
-          note: clip(item.note, Math.max(10, columns)),
+          note: clip(printable(item.note), Math.max(10, columns)),
         };
         const value = Math.round(item.fraction * 1000);
         const bar = drawn.get(item.key);
@@ -66,7 +82,7 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
 function lineProgress(stream: NodeJS.WriteStream, everyMs: number): ProgressDisplay {
   const printed = new Map<string, { at: number; line: string }>();
   const printIfDue = (item: ProgressItem) => {
-    const line = progressLine(item, 160);
+    const line = printable(progressLine(item, 160));
     const last = printed.get(item.key);
     const now = performance.now();
     if (last !== undefined && (last.line === line || (!item.ended && now - last.at < everyMs))) return;

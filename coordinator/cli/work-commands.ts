@@ -17,10 +17,9 @@ import { formatBytes } from './format.ts';
 import { outliveReader } from './lost-output.ts';
 import { formatOption, OUTPUT_HELP } from './model-commands.ts';
 import { modelOutput } from './model-output.ts';
-import { print, printJson, say, tellWritten, toJson } from './output.ts';
+import { print, printJson, say, tellWritten } from './output.ts';
 import { writeReport } from './report-file.ts';
-import { liveScreen } from './screen.ts';
-import { statusLines } from './status-view.ts';
+import { jsonDisplay, statusDisplay } from './status-display.ts';
 import { collectOverrides, submitFile } from './submitting.ts';
 import { addVerifyCommand } from './verify-command.ts';
 import { waitFor } from './waiting.ts';
@@ -121,6 +120,9 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
   }
 }
 
+/** How long a coordinator may take to answer at all, milliseconds. */
+const READY_MS = 5_000;
+
 async function show(
   client: FleetClient,
   id: string | undefined,
@@ -128,14 +130,13 @@ async function show(
   signal: AbortSignal,
 ): Promise<void> {
   const selection = id === undefined ? ({ kind: 'fleet' } as const) : await selectionOf(client, id);
-  const screen = liveScreen(process.stdout);
-  const options = { signal, untilFinished: flags.untilFinished ?? false, say };
+  // A question about an id fails at once where nobody answers; for the whole fleet none was asked.
+  if (id === undefined) await client.ready(READY_MS);
+  const display = flags.json ? jsonDisplay() : statusDisplay({ isFleet: selection.kind === 'fleet' });
+  const options = { signal, untilFinished: flags.untilFinished ?? false, say: display.say };
   try {
-    for await (const snapshot of watch(client, selection, options)) {
-      if (flags.json) print(toJson(snapshot));
-      else screen.show(statusLines(snapshot, screen.columns()));
-    }
+    for await (const snapshot of watch(client, selection, options)) display.show(snapshot);
   } finally {
-    screen.close();
+    display.close();
   }
 }

@@ -25,13 +25,18 @@ export interface Terminal {
 
 export function onTerminal(
   args: readonly string[],
-  options: { rows?: number; columns?: number; env?: Record<string, string>; cwd?: string } = {},
+  options: {
+    rows?: number;
+    columns?: number;
+    env?: Record<string, string>;
+    /** Another TypeScript program than the command. */
+    program?: string;
+  } = {},
 ): Terminal {
   const { rows = 24, columns = 80 } = options;
-  const node = [process.execPath, '--import', import.meta.resolve('tsx'), CLI, ...args];
+  const node = [process.execPath, '--import', import.meta.resolve('tsx'), options.program ?? CLI, ...args];
   const child = spawn('python3', [SCRIPT, String(rows), String(columns), ...node], {
     env: { ...process.env, ...PERSON, ...options.env },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
   let output = '';
   let talk = '';

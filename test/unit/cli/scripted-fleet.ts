@@ -27,6 +27,8 @@ export interface Script {
   readonly runs?: Run[];
   readonly workers?: Worker[];
   readonly snapshots?: Snapshot[];
+  /** The stream of snapshots goes on after the last of them. */
+  readonly watchStaysOpen?: boolean;
   readonly history?: StepPoint[];
   readonly logs?: LogLine[];
   readonly evaluation?: EvaluationReport;
@@ -69,12 +71,12 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
     emit(event: 'error', error: object): unknown;
   }
   const stream =
-    <Q, R>(method: string, answers: readonly R[]) =>
+    <Q, R>(method: string, answers: readonly R[], staysOpen = false) =>
     (call: Out<Q, R>) => {
       asked.push({ method, request: call.request });
       if (!authorized(call)) return void call.emit('error', refused);
       for (const answer of answers) call.write(answer);
-      call.end();
+      if (!staysOpen) call.end();
     };
   const report: EvaluationReport = script.evaluation ?? {
     evaluation: undefined,
@@ -119,7 +121,7 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
       ],
       ...onePage,
     })),
-    watch: stream('watch', script.snapshots ?? []),
+    watch: stream('watch', script.snapshots ?? [], script.watchStaysOpen),
     logs: stream('logs', script.logs ?? []),
     history: stream('history', script.history ?? []),
     cancel: unary('cancel', ({ id }) => ({ cancelledIds: [called(script, id, 'plan').id] })),

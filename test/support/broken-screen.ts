@@ -1,0 +1,8 @@
+// A program that draws on the whole of its terminal and then fails as no program of ours should: with an error that nobody catches.
+
+import { openScreen } from '../../coordinator/cli/screen.ts';
+
+openScreen(process.stdout).show(() => ['a picture']);
+setImmediate(() => {
+  throw new Error('nobody catches this');
+});
