@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
-import { brokerAddress, type CoordinatorConfig, cacheFolder } from '../core/config.ts';
+import { brokerAddress, type CoordinatorConfig, cacheFolder, dataRoots } from '../core/config.ts';
 import { createInspections } from '../core/data/inspections.ts';
 import type { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -110,6 +110,7 @@ export async function startCoordinator(options: {
     releases.push(submissions.close);
     const store = createArtefactStore({ connection, clock });
     const inspections = createInspections({
+      roots: dataRoots(config),
       cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data'),
     });
     releases.push(() => inspections.close());

@@ -66,8 +66,9 @@ export function createVerifier(options: { links: Links; state: () => State }): V
     deadline: Deadline,
   ): Promise<EvaluationReport> {
     const requestId = randomUUID();
+    let answered = false;
     try {
-      return await new Promise<EvaluationReport>((resolve, reject) => {
+      const report = await new Promise<EvaluationReport>((resolve, reject) => {
         pending.set(requestId, {
           workerId,
           settle: (result) => (result instanceof FleetError ? reject(result) : resolve(result)),
@@ -75,8 +76,15 @@ export function createVerifier(options: { links: Links; state: () => State }): V
         deadline.onExpire(reject);
         links.send(workerId, { kind: 'verify', requestId, ...request });
       });
+      answered = true;
+      return report;
+    } catch (caught) {
+      // The worker's own refusal is an answer too; all else leaves it at work for nobody.
+      answered = caught instanceof FleetError && caught.code === 'failedPrecondition';
+      throw caught;
     } finally {
       pending.delete(requestId);
+      if (!answered) links.send(workerId, { kind: 'forget', requestId });
     }
   }
 

@@ -44,6 +44,16 @@ const brokerFields = {
     ),
 };
 
+/** Where files that a spec or a request names may lie. */
+const dataFields = {
+  dataRoots: z
+    .string()
+    .default('')
+    .describe(
+      'folders beneath which data sets and verification sets may lie, links resolved, with colons between; empty: anywhere that this user may read',
+    ),
+};
+
 /** What a connection to the broker needs of a config. */
 export function brokerAddress(
   config: Readonly<Record<keyof typeof brokerFields, string>>,
@@ -116,6 +126,7 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('folder for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet'),
+  ...dataFields,
   logLevel,
 });
 export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
@@ -155,6 +166,7 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'folder for compiled steps and for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet',
     ),
+  ...dataFields,
   logLevel,
 });
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
@@ -178,6 +190,11 @@ export const keysConfigSchema = z.strictObject({
     .describe('how long an API server that does not answer is asked again, milliseconds'),
   logLevel,
 });
+
+/** Folders beneath which data sets and verification sets may lie; none: everywhere. */
+export function dataRoots(config: { readonly dataRoots: string }): string[] {
+  return config.dataRoots.split(delimiter).filter((folder) => folder !== '');
+}
 
 /** A setting as a flag: `natsUrl` is `nats-url`. */
 export const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);

@@ -1,6 +1,8 @@
 // The one error family. Decides which failures are worth another try and how they map to gRPC status codes;
 // leaves to callers what to do about them. Nobody matches on message text.
 
+import { systemErrorText } from './errno.ts';
+
 /** Closed list, with gRPC's meanings (https://grpc.io/docs/guides/status-codes). */
 export const CODES = {
   cancelled: 1,
@@ -121,7 +123,8 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
       details: { ...caught.details },
     });
   }
-  const message = caught instanceof Error ? caught.message : String(caught);
+  const message =
+    systemErrorText(caught, doing) ?? (caught instanceof Error ? caught.message : String(caught));
   return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, {
     cause: caught,
   });

@@ -57,7 +57,8 @@ export function createAgent(options: AgentOptions): Agent {
   const closing = new AbortController();
   /** Verifications and replays in hand. */
   const answers = new Set<Promise<void>>();
-  const replays = new Map<string, AbortController>();
+  /** Of each, what ends it when nobody waits for it any more. */
+  const unwanted = new Map<string, AbortController>();
   /** Runs that have been released and are not out of the house yet. */
   const leaving = new Set<string>();
   /** Assignments that came meanwhile: a worker that was taken for lost is released and assigned anew in one breath. */
@@ -126,9 +127,15 @@ export function createAgent(options: AgentOptions): Agent {
     }
     if (judgement.verb === 'confirm') confirmRelease(runId, generation);
   };
-  const keepAnswer = (answer: Promise<void>) => {
+  const keepAnswer = (requestId: string, work: (signal: AbortSignal) => Promise<void>) => {
+    const forget = new AbortController();
+    unwanted.set(requestId, forget);
+    const answer = work(AbortSignal.any([forget.signal, closing.signal]));
     answers.add(answer);
-    void answer.finally(() => answers.delete(answer));
+    void answer.finally(() => {
+      answers.delete(answer);
+      unwanted.delete(requestId);
+    });
   };
   const take = (command: Command) => {
     switch (command.$case) {
@@ -137,18 +144,11 @@ export function createAgent(options: AgentOptions): Agent {
       case 'release':
         return takeRelease(command.value);
       case 'verify':
-        return keepAnswer(answerVerify(services, command.value, closing.signal));
-      case 'replay': {
-        const { requestId } = command.value;
-        const unwanted = new AbortController();
-        replays.set(requestId, unwanted);
-        const signal = AbortSignal.any([unwanted.signal, closing.signal]);
-        return keepAnswer(
-          answerReplay(services, command.value, signal).finally(() => replays.delete(requestId)),
-        );
-      }
+        return keepAnswer(command.value.requestId, (signal) => answerVerify(services, command.value, signal));
+      case 'replay':
+        return keepAnswer(command.value.requestId, (signal) => answerReplay(services, command.value, signal));
       case 'forget':
-        return replays
+        return unwanted
           .get(command.value.requestId)
           ?.abort(new FleetError('cancelled', 'nobody waits for it'));
     }

@@ -2,6 +2,7 @@
 // long one stays open; reading and decoding is core/data/loader.ts'.
 
 import { createLoader, type Loader } from '../core/data/loader.ts';
+import type { Roots } from '../core/file-access.ts';
 import type { DataSpec } from '../core/spec.ts';
 import { canonicalJson } from '../core/spec.ts';
 
@@ -19,6 +20,8 @@ export function createDatasets(options: {
   readonly threads: number;
   /** Folder of what was found out about data sets. */
   readonly cacheDir: string;
+  /** Folders beneath which files may be read; none: everywhere. */
+  readonly roots: Roots;
 }): Datasets {
   const open = new Map<string, Open>();
   const leave = async (key: string, entry: Open) => {

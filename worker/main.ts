@@ -10,6 +10,7 @@ import { systemClock } from '../core/clock.ts';
 import {
   brokerAddress,
   cacheFolder,
+  dataRoots,
   environmentValues,
   loadConfig,
   redacted,
@@ -141,7 +142,12 @@ async function main(): Promise<void> {
       clock: systemClock,
       log,
       compute,
-      datasets: createDatasets({ threads: DATA_THREADS, cacheDir: join(cacheDir, 'data') }),
+      datasets: createDatasets({
+        threads: DATA_THREADS,
+        cacheDir: join(cacheDir, 'data'),
+        roots: dataRoots(config),
+      }),
+      roots: dataRoots(config),
       metrics,
       broker: broker.promise,
       report,

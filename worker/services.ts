@@ -3,6 +3,7 @@
 
 import type { DataPlane } from '../core/allreduce/plane.ts';
 import type { Clock } from '../core/clock.ts';
+import type { Roots } from '../core/file-access.ts';
 import type { Logger } from '../core/log.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -19,6 +20,8 @@ export interface Services {
   readonly log: Logger;
   readonly compute: Compute;
   readonly datasets: Datasets;
+  /** Folders beneath which files may be read; none: everywhere. */
+  readonly roots: Roots;
   readonly metrics: WorkerMetrics;
   /** Resolves once the broker has been reached for the first time. */
   readonly broker: Promise<Broker>;

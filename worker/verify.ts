@@ -60,7 +60,7 @@ async function verifyOnSet(
   path: string,
   signal: AbortSignal,
 ): Promise<EvaluationReport> {
-  const set = await readVerificationBin(path);
+  const set = await readVerificationBin(path, { roots: services.roots, signal });
   const images: LabelledImages = {
     size: set.images.length,
     async read(from, count) {

@@ -20,6 +20,7 @@ interface UpFlags {
   readonly port: number;
   readonly metricsPort: number;
   readonly natsPort: number;
+  readonly dataRoot: readonly string[];
   readonly devices?: string;
   readonly detach?: boolean;
   readonly json?: boolean;
@@ -36,6 +37,12 @@ export function addFleetCommands(program: Command): void {
     .option('--port <port>', 'gRPC port; 0 takes a free one', port, 0)
     .option('--metrics-port <port>', 'port of /metrics; 0 takes a free one', port, 0)
     .option('--nats-port <port>', 'port of nats-server; 0 takes a free one', port, 0)
+    .option(
+      '--data-root <dir>',
+      'folder beneath which data sets may lie (repeatable); without it: anywhere that you may read',
+      (dir: string, before: readonly string[]) => [...before, resolve(dir)],
+      [],
+    )
     .option('--detach', 'return when the fleet is ready and leave it running; `down` stops it')
     .option('--json', 'print fleet.json when ready')
     .action((flags: UpFlags) => (flags.detach ? upDetached(flags) : upInForeground(flags)));
@@ -60,6 +67,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
       port: flags.port,
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
+      dataRoots: flags.dataRoot,
       devices: flags.devices?.split(',') ?? [],
       signal,
       say,
@@ -112,6 +120,7 @@ function upArguments(flags: UpFlags): string[] {
     ...['--dir', resolve(flags.dir), '--workers', String(flags.workers)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
+    ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),
     ...(flags.devices === undefined ? [] : ['--devices', flags.devices]),
   ];
 }

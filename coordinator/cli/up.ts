@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { join, resolve } from 'node:path';
+import { delimiter, join, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
@@ -34,6 +34,8 @@ export interface UpOptions {
   readonly port?: number;
   readonly metricsPort?: number;
   readonly natsPort?: number;
+  /** Folders beneath which data may lie; none: what POCKETFLEET_DATA_ROOTS says, else anywhere. */
+  readonly dataRoots?: readonly string[];
   /** Values of CUDA_VISIBLE_DEVICES, given to the workers in turn; empty: the workers see what this process sees. */
   readonly devices?: readonly string[];
   /** Ends a start that is under way. */
@@ -175,10 +177,13 @@ function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
     cwd: PACKAGE_ROOT,
     logFile: join(dir, 'logs', `${name}.log`),
   });
+  const { dataRoots = [] } = options;
+  const roots: Record<string, string> =
+    dataRoots.length > 0 ? { POCKETFLEET_DATA_ROOTS: dataRoots.join(delimiter) } : {};
   const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
     ...common(name),
     ...program,
-    env: { ...env, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
+    env: { ...env, ...roots, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
   });
   const broker: ChildSpec = {
     ...common('nats'),

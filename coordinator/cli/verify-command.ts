@@ -99,7 +99,7 @@ async function verifyRun(client: FleetClient, run: string, flags: VerifyFlags): 
   const { id } = await findRun(client, run);
   const verified: Verified[] = [];
   for (const { name, path } of flags.set.length === 0 ? [HELD_OUT] : flags.set) {
-    const request = { runId: id, stage: flags.stage, setPath: path };
+    const request = { runId: id, stage: flags.stage, setPath: path === '' ? '' : resolve(path) };
     const { report } = await persist(
       () => client.ask((service) => service.verify, request, VERIFY_DEADLINE_MS),
       { say },

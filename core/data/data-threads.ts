@@ -3,6 +3,7 @@
 
 import type { Worker } from 'node:worker_threads';
 import { FleetError, toFleetError } from '../errors.ts';
+import type { Roots } from '../file-access.ts';
 import type { DataSpec } from '../spec.ts';
 import { startThread } from '../thread.ts';
 import type { Answer, Job, LoaderThreadData } from './loader-thread.ts';
@@ -38,6 +39,7 @@ export function startDataThreads(options: {
   cacheDir: string;
   /** Decoded images that each thread keeps. */
   cacheBytes: number;
+  roots: Roots;
 }): DataThreads {
   const queue: Waiting[] = [];
   const threads: Thread[] = [];

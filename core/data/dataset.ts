@@ -3,12 +3,14 @@
 // and synthetic/'s, whether every image is sound is inspect.ts'.
 
 import { FleetError, toFleetError } from '../errors.ts';
+import { ANYWHERE, type Roots } from '../file-access.ts';
 import type { DataSpec } from '../spec.ts';
 import type { DataCache } from './data-cache.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
 import { createPace, type Pace } from './pace.ts';
 import { openRecordSet } from './record-set.ts';
 import type { RecordTable } from './record-table.ts';
+import { admitSet } from './set-files.ts';
 import { skippedPlaces } from './skipped.ts';
 
 export interface Split {
@@ -61,6 +63,8 @@ export interface Source {
 export interface OpenOptions {
   readonly cache?: DataCache;
   readonly pace?: Pace;
+  /** Folders beneath which files may be read; absent: everywhere. */
+  readonly roots?: Roots | undefined;
   /** Of a pack, when another thread has it already. */
   readonly table?: RecordTable | undefined;
 }
@@ -172,6 +176,7 @@ export async function openSource(
   spec: DataSpec,
   options: OpenOptions & { readonly allowBroken?: boolean } = {},
 ): Promise<Source> {
+  if (spec.kind !== 'synthetic') await admitSet(spec, options.roots ?? ANYWHERE);
   switch (spec.kind) {
     case 'synthetic': {
       const { createRenderer } = await import('./synthetic/renderer.ts');
@@ -190,7 +195,7 @@ export async function openSource(
       };
     }
     case 'folder': {
-      const folder = await openFolderSet(spec.path, options.pace);
+      const folder = await openFolderSet(spec.path, options.pace, options.roots);
       return {
         ...stored(folder.read, folder.path),
         size: folder.size,

@@ -6,7 +6,9 @@ import { existsSync, type Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
+import { ANYWHERE, type Roots } from '../file-access.ts';
 import { createPace, type Pace } from './pace.ts';
+import { admitLink } from './set-files.ts';
 import { fileIdentityIfAny, startIdentity } from './set-identity.ts';
 
 /** Files of one extension that are no images here. */
@@ -44,14 +46,19 @@ const EXTENSIONS: ReadonlySet<string> = new Set([
 const FORMATS = 'PGM, PPM, PNG, JPEG and WebP';
 
 /** Names that begin with a dot are passed over without being counted. */
-export async function openFolderSet(path: string, pace: Pace = createPace()): Promise<FolderSet> {
+/** `roots`: where links may lead; none: everywhere. */
+export async function openFolderSet(
+  path: string,
+  pace: Pace = createPace(),
+  roots: Roots = ANYWHERE,
+): Promise<FolderSet> {
   const found: Found = { names: [], labels: [], broken: new Map(), others: new Map() };
   if (!(await statIfAny(path))?.isDirectory()) throw wrong(`there is no folder ${path}`);
-  const { identities, beside } = await topLevel(path);
+  const { identities, beside } = await topLevel(path, roots);
   if (identities.length === 0)
     throw wrong(`folder ${path} has no identity: one folder for each person is expected in it`);
   for (const [label, identity] of identities.entries()) {
-    await addImages(found, path, identity, label);
+    await addImages(found, { path, roots }, identity, label);
     await pace.step({ doing: 'listing folders', done: label, total: identities.length, unit: 'identities' });
   }
   const { names, broken } = found;
@@ -94,12 +101,12 @@ interface Found {
   readonly others: Map<string, { extension: string; count: number; example: string }>;
 }
 
-async function topLevel(path: string): Promise<{ identities: string[]; beside: string[] }> {
+async function topLevel(path: string, roots: Roots): Promise<{ identities: string[]; beside: string[] }> {
   const identities: string[] = [];
   const beside: string[] = [];
   for (const entry of await entriesOf(path)) {
     const at = join(path, entry.name);
-    const target = entry.isSymbolicLink() ? await followed(at) : entry;
+    const target = entry.isSymbolicLink() ? await followed(at, roots) : entry;
     if (typeof target === 'string') throw wrong(`${at} ${target}`);
     if (target.isDirectory()) {
       if (!isUtf8Name(at)) throw wrong(`folder ${at} cannot be opened: ${NOT_UTF8}`);
@@ -109,7 +116,12 @@ async function topLevel(path: string): Promise<{ identities: string[]; beside: s
   return { identities: identities.sort(naturalOrder), beside };
 }
 
-async function addImages(found: Found, path: string, identity: string, label: number): Promise<void> {
+async function addImages(
+  found: Found,
+  { path, roots }: { readonly path: string; readonly roots: Roots },
+  identity: string,
+  label: number,
+): Promise<void> {
   const folder = join(path, identity);
   const images: { name: string; reason: string | undefined }[] = [];
   let others = 0;
@@ -123,7 +135,7 @@ async function addImages(found: Found, path: string, identity: string, label: nu
       );
       continue;
     }
-    images.push({ name: entry.name, reason: await whyUnreadable(join(folder, entry.name), entry) });
+    images.push({ name: entry.name, reason: await whyUnreadable(join(folder, entry.name), entry, roots) });
   }
   if (images.length === 0)
     throw wrong(
@@ -150,8 +162,9 @@ type Kind = Pick<Stats, 'isDirectory' | 'isFile'>;
 async function whyUnreadable(
   path: string,
   entry: Kind & { isSymbolicLink(): boolean },
+  roots: Roots,
 ): Promise<string | undefined> {
-  const target = entry.isSymbolicLink() ? await followed(path) : entry;
+  const target = entry.isSymbolicLink() ? await followed(path, roots) : entry;
   if (typeof target === 'string') return target;
   if (!target.isFile()) return 'is not a regular file';
   return isUtf8Name(path) ? undefined : NOT_UTF8;
@@ -163,7 +176,8 @@ const NOT_UTF8 = 'its name is not UTF-8; rename it';
 const isUtf8Name = (path: string): boolean => !path.includes('\ufffd') || existsSync(path);
 
 /** What a link leads to, or what is wrong with it. */
-async function followed(path: string): Promise<Kind | string> {
+async function followed(path: string, roots: Roots): Promise<Kind | string> {
+  await admitLink(path, roots);
   try {
     return await stat(path);
   } catch (caught) {

@@ -2,11 +2,13 @@
 // (faces with template and media, pairs of templates with their truth, landmarks with detector scores). Decides what a
 // well-formed one is and reads it as a stream; the protocol is verify/ijb.ts', alignment align.ts'.
 
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
+import { excerpt } from '../printable.ts';
 import { alignFace, type FivePoints, type PointXY } from './align.ts';
 import { decodeImage } from './image.ts';
+import { readListedImage } from './listed-image.ts';
 import { fieldBatches, numberOf } from './text-lines.ts';
 
 export interface IjbFace {
@@ -64,11 +66,11 @@ export async function openIjb(folder: string): Promise<IjbSet | undefined> {
         }));
     },
     async readAligned(face, into) {
-      const path = join(folder, 'loose_crop', face.name);
+      const bytes = await readListedImage(join(folder, 'loose_crop'), face.name);
       try {
-        alignFace(await decodeImage(await readFile(path)), face.points, into);
+        alignFace(await decodeImage(bytes), face.points, into);
       } catch (caught) {
-        throw toFleetError(caught, path);
+        throw toFleetError(caught, face.name);
       }
     },
   };
@@ -107,5 +109,5 @@ async function* rows(path: string, count: number): AsyncGenerator<string[], unde
 function truth(field: string | undefined, path: string): boolean {
   if (field === '1') return true;
   if (field === '0') return false;
-  throw new FleetError('invalidArgument', `${path}: label ${JSON.stringify(field ?? '')} is neither 0 nor 1`);
+  throw new FleetError('invalidArgument', `${path}: label "${excerpt(field ?? '', 8)}" is neither 0 nor 1`);
 }

@@ -3,6 +3,7 @@
 
 import { serveParent } from '../child-process.ts';
 import { type Code, toFleetError } from '../errors.ts';
+import type { Roots } from '../file-access.ts';
 import type { DataSpec } from '../spec.ts';
 import { type CheckReport, checkPath } from './check-path.ts';
 import { createDataCache } from './data-cache.ts';
@@ -18,6 +19,7 @@ export interface InspectJob {
   readonly request: InspectRequest;
   readonly cacheDir: string;
   readonly lanes: number;
+  readonly roots: Roots;
 }
 
 /** Progress any number of times, then one of the others. */
@@ -31,10 +33,10 @@ export type InspectMessage =
       readonly details: Readonly<Record<string, unknown>>;
     };
 
-const parent = serveParent<InspectJob>(({ request, cacheDir, lanes }) => {
+const parent = serveParent<InspectJob>(({ request, cacheDir, lanes, roots }) => {
   const send = (message: InspectMessage) => parent.send(message);
   const pace = createPace({ onProgress: (progress) => send({ kind: 'progress', progress }) });
-  const options = { cache: createDataCache(cacheDir), pace, lanes };
+  const options = { cache: createDataCache(cacheDir), pace, lanes, roots };
   const work = request.kind === 'set' ? inspectData(request.data, options) : checkPath(request.path, options);
   work.then(
     (result) => send({ kind: 'inspected', result }),

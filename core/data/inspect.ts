@@ -3,6 +3,7 @@
 // image-check.ts', what makes a set malformed is decided where it is read. Loads no TensorFlow.
 
 import { FleetError } from '../errors.ts';
+import type { Roots } from '../file-access.ts';
 import type { DataSpec } from '../spec.ts';
 import { type DataCache, noDataCache } from './data-cache.ts';
 import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from './dataset.ts';
@@ -31,6 +32,8 @@ export interface Inspection {
 
 export interface InspectOptions {
   readonly cache?: DataCache;
+  /** Folders beneath which files may be read; absent: everywhere. */
+  readonly roots?: Roots | undefined;
   readonly pace?: Pace;
   /** Images in hand at once; the library decodes in as many threads as its pool has. */
   readonly lanes?: number;
@@ -50,7 +53,7 @@ export async function inspectData(spec: DataSpec, options: InspectOptions = {}):
     };
   }
   const { cache = noDataCache, pace = createPace(), lanes = 4 } = options;
-  const source = await openSource(spec, { cache, pace, allowBroken: true });
+  const source = await openSource(spec, { cache, pace, roots: options.roots, allowBroken: true });
   try {
     const skip = spec.onCorrupt === 'skip';
     const check = await checkImages(source, { all: skip, lanes, cache, pace });

@@ -6,6 +6,7 @@ import type { ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { startChild } from '../child-process.ts';
 import { FleetError } from '../errors.ts';
+import { ANYWHERE, type Roots } from '../file-access.ts';
 import { canonicalJson, type DataSpec } from '../spec.ts';
 import type { CheckReport } from './check-path.ts';
 import { type Inspection, inspectData } from './inspect.ts';
@@ -66,10 +67,11 @@ interface Look {
 
 type Result = { readonly value: unknown } | { readonly error: FleetError };
 
-/** `lanes`: images in hand at once in each look. */
+/** `lanes`: images in hand at once in each look; `roots`: folders beneath which files may be read, none: everywhere. */
 export function createInspections(options: {
   readonly cacheDir: string;
   readonly lanes?: number;
+  readonly roots?: Roots;
   readonly limits?: Partial<InspectionLimits>;
 }): Inspections {
   const limits = { ...LIMITS, ...options.limits };
@@ -151,7 +153,12 @@ export function createInspections(options: {
     look.child = child;
     look.progressMs = performance.now();
     child.on('message', (message: InspectMessage) => take(look, child, message));
-    child.send({ request: look.request, cacheDir: options.cacheDir, lanes } satisfies InspectJob);
+    child.send({
+      request: look.request,
+      cacheDir: options.cacheDir,
+      lanes,
+      roots: options.roots ?? ANYWHERE,
+    } satisfies InspectJob);
   };
   /** Starts what may start, and gives up what stands still. */
   const next = () => {

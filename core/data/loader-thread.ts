@@ -3,6 +3,7 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Code, FleetError, toFleetError } from '../errors.ts';
+import type { Roots } from '../file-access.ts';
 import type { DataSpec } from '../spec.ts';
 import { createDataCache, noDataCache } from './data-cache.ts';
 import { type Dataset, openDataset, type Split } from './dataset.ts';
@@ -17,6 +18,7 @@ export interface LoaderThreadData {
   readonly cacheDir: string;
   readonly cacheBytes: number;
   readonly table: RecordTable | undefined;
+  readonly roots: Roots;
 }
 
 export type Job =
@@ -70,9 +72,9 @@ interface Opened {
   readonly heldOut: ReadCached;
 }
 
-async function open({ data, cacheDir, cacheBytes, table }: LoaderThreadData): Promise<Opened> {
+async function open({ data, cacheDir, cacheBytes, roots, table }: LoaderThreadData): Promise<Opened> {
   const cache = cacheDir === '' ? noDataCache : createDataCache(cacheDir);
-  const dataset = await openDataset(data, { cache, table });
+  const dataset = await openDataset(data, { cache, roots, table });
   const budget = { left: cacheBytes };
   return {
     dataset,

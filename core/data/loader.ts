@@ -3,6 +3,7 @@
 // data-threads.ts'. The main thread only passes buffers on.
 
 import { FleetError } from '../errors.ts';
+import { ANYWHERE, type Roots } from '../file-access.ts';
 import type { Schedule } from '../schedule.ts';
 import type { DataSpec } from '../spec.ts';
 import { type DataThreads, startDataThreads } from './data-threads.ts';
@@ -42,13 +43,14 @@ export interface Loader {
 }
 
 /** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together;
- * `cacheDir`: folder of what was found out about data sets. */
+ * `cacheDir`: folder of what was found out about data sets; `roots`: folders beneath which files may be read, none: everywhere. */
 export async function createLoader(options: {
   data: DataSpec;
   threads?: number;
   aheadBytes?: number;
   cacheBytes?: number;
   cacheDir?: string;
+  roots?: Roots;
 }): Promise<Loader> {
   const {
     data,
@@ -56,8 +58,9 @@ export async function createLoader(options: {
     aheadBytes = 256 * 2 ** 20,
     cacheBytes = 512 * 2 ** 20,
     cacheDir = '',
+    roots = ANYWHERE,
   } = options;
-  const pool = startDataThreads({ data, cacheDir, cacheBytes: Math.floor(cacheBytes / threads) });
+  const pool = startDataThreads({ data, cacheDir, roots, cacheBytes: Math.floor(cacheBytes / threads) });
   try {
     // One thread opens the set, and the others get what it has found.
     pool.start(1, undefined);

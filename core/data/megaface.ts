@@ -1,16 +1,22 @@
 // MegaFace's files: features in the devkit's binary form (four little-endian int32, then float32), the devkit's lists of
 // images, and lists of noisy images. Decides what a well-formed one is; what features mean is verify/megaface.ts'.
 
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { FleetError, toFleetError } from '../errors.ts';
+import { FleetError } from '../errors.ts';
+import { ANYWHERE, readRegular } from '../file-access.ts';
 import { makeFolder } from '../folder.ts';
+import { readListedImage } from './listed-image.ts';
 import { lineBatches } from './text-lines.ts';
 
 const HEADER_BYTES = 16;
 /** Bytes of a float32, and OpenCV's type code of one channel of them. */
 const FLOAT_BYTES = 4;
 const FLOAT_CODE = 5;
+
+const FEATURE_BYTES_MAX = 1 << 20;
+/** The lists of a million distractors have 60 MB. */
+const LIST_BYTES_MAX = 512 << 20;
 
 /** The name that the devkit expects beside an image. */
 export function featurePath(image: string, algorithm: string): string {
@@ -52,9 +58,7 @@ export function decodeFeature(bytes: Uint8Array, where: string): Float32Array {
 }
 
 export async function readFeature(path: string): Promise<Float32Array> {
-  const bytes = await readFile(path).catch((caught: unknown) => {
-    throw toFleetError(caught, `feature ${path}`);
-  });
+  const bytes = await readRegular(path, { roots: ANYWHERE, what: 'feature', bytesMax: FEATURE_BYTES_MAX });
   return decodeFeature(bytes, path);
 }
 
@@ -72,10 +76,8 @@ export interface ListedImage {
 /** The devkit's JSON: {"id": [...], "path": [...]}; or one path a line, whose first folder is the person. */
 export async function readImageList(path: string): Promise<ListedImage[]> {
   if (!path.endsWith('.json')) return textList(path);
-  const text = await readFile(path, 'utf8').catch((caught: unknown) => {
-    throw toFleetError(caught, `list ${path}`);
-  });
-  const { id, path: paths } = parsedList(text, path);
+  const bytes = await readRegular(path, { roots: ANYWHERE, what: 'list', bytesMax: LIST_BYTES_MAX });
+  const { id, path: paths } = parsedList(bytes.toString('utf8'), path);
   return paths.map((image, i) => ({ path: image, person: id?.[i] ?? personOf(image) }));
 }
 
@@ -139,16 +141,12 @@ export async function openMegaface(folder: string): Promise<MegafaceSet | undefi
   const list = join(folder, 'megaface_lst');
   let distractors = 0;
   for await (const lines of lineBatches(list)) distractors += lines.length;
-  const bytes = (path: string): Promise<Uint8Array> =>
-    readFile(path).catch((caught: unknown) => {
-      throw toFleetError(caught, path);
-    });
   return {
     probes: await readImageList(join(folder, 'facescrub_lst')),
     distractors,
     distractorPaths: () => lineBatches(list),
-    readProbe: (path) => bytes(join(folder, 'facescrub_images', path)),
-    readDistractor: (path) => bytes(join(folder, 'megaface_images', path)),
+    readProbe: (path) => readListedImage(join(folder, 'facescrub_images'), path),
+    readDistractor: (path) => readListedImage(join(folder, 'megaface_images'), path),
     noise: noisy
       ? {
           probe: await readNoiseList(join(folder, 'facescrub_noises.txt')),

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { FleetError, toFleetError } from '../errors.ts';
+import { excerpt } from '../printable.ts';
 import { createPace, type Pace } from './pace.ts';
 
 /** Keys and byte offsets in the order of the lines. */
@@ -17,6 +18,8 @@ export interface RecordIndex {
 /** Keys are counted from 0 or 1 by all that write packs; larger ones than 32 bits hold are kept too. */
 export type Keys = Uint32Array | Float64Array;
 
+/** Enough to see that a file is of another kind; what it holds is nobody's business. */
+const EXCERPT = 8;
 const BLOCK = 1 << 20;
 const LINE_BYTES_MAX = 4096;
 const [TAB, LF, CR, SPACE, ZERO, NINE] = [0x09, 0x0a, 0x0d, 0x20, 0x30, 0x39];
@@ -40,7 +43,7 @@ export async function readRecordIndex(path: string, pace: Pace = createPace()): 
       if (isBlank(bytes, from, end)) return;
       throw new FleetError(
         'invalidArgument',
-        `record index ${path}: line ${count + 1} is ${JSON.stringify(bytes.toString('latin1', from, Math.min(end, from + 80)))}, not "key TAB offset"`,
+        `record index ${path}: line ${count + 1} is "${excerpt(bytes.toString('latin1', from, Math.min(end, from + 80)), EXCERPT)}", not "key TAB offset"`,
       );
     }
     if (count === lines)

@@ -1,20 +1,31 @@
 // Lines of a text file as they are read, in batches: metadata of benchmarks has up to sixteen million lines, and neither the
 // text nor a promise for each line has to be held. What a line means is the caller's.
 
-import { createReadStream } from 'node:fs';
 import { FleetError, toFleetError } from '../errors.ts';
+import { ANYWHERE, openRegular } from '../file-access.ts';
+import { excerpt } from '../printable.ts';
+
+/** Far more than a line of any benchmark; a file without line ends is none. */
+const LINE_CHARS_MAX = 1 << 20;
 
 /** Batches of lines without their ends; empty lines are passed over. */
 export async function* lineBatches(path: string): AsyncGenerator<readonly string[]> {
   let rest = '';
   try {
-    for await (const chunk of createReadStream(path, { encoding: 'utf8', highWaterMark: 1 << 20 })) {
+    const { file } = await openRegular(path, { roots: ANYWHERE, what: 'list' });
+    // The stream closes the file when it ends or is left.
+    for await (const chunk of file.createReadStream({ encoding: 'utf8', highWaterMark: 1 << 20 })) {
+      if (rest.length > LINE_CHARS_MAX)
+        throw new FleetError(
+          'invalidArgument',
+          `${path} is no list: a line has more than ${LINE_CHARS_MAX} characters`,
+        );
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
       yield cleaned(lines);
     }
   } catch (caught) {
-    throw toFleetError(caught, path);
+    throw caught instanceof FleetError ? caught : toFleetError(caught, path);
   }
   yield cleaned([rest]);
 }
@@ -27,7 +38,7 @@ export async function* fieldBatches(path: string, count: number): AsyncGenerator
       if (fields.length !== count)
         throw new FleetError(
           'invalidArgument',
-          `${path}: line ${JSON.stringify(line.slice(0, 80))} has ${fields.length} fields, ${count} expected`,
+          `${path}: a line has ${fields.length} fields, ${count} expected`,
         );
       return fields;
     });
@@ -39,7 +50,7 @@ export function numberOf(field: string | undefined, path: string): number {
   if (field === undefined || field === '' || !Number.isFinite(value))
     throw new FleetError(
       'invalidArgument',
-      `${path}: ${JSON.stringify(field ?? '')} where a number is expected`,
+      `${path}: "${excerpt(field ?? '', 8)}" where a number is expected`,
     );
   return value;
 }

@@ -2,8 +2,8 @@
 // images 2i and 2i+1 being pair i. Decides what a well-formed set is; the pickle is read by pickle.ts, the images are
 // decoded by image.ts when the caller wants pixels.
 
-import { readFile } from 'node:fs/promises';
-import { FleetError, toFleetError } from '../errors.ts';
+import { FleetError } from '../errors.ts';
+import { ANYWHERE, type Roots, readRegular } from '../file-access.ts';
 import { isLatin1, type PickleValue, readPickle } from './pickle.ts';
 
 export interface VerificationBin {
@@ -12,10 +12,16 @@ export interface VerificationBin {
   readonly same: readonly boolean[];
 }
 
-export async function readVerificationBin(path: string): Promise<VerificationBin> {
-  const bytes = await readFile(path).catch((caught: unknown) => {
-    throw toFleetError(caught, `verification set ${path}`);
-  });
+/** The largest published sets have some 100 MB. */
+const SET_BYTES_MAX = 1 << 30;
+
+/** Reading stops when the signal is aborted. */
+export async function readVerificationBin(
+  path: string,
+  { roots = ANYWHERE, signal }: { readonly roots?: Roots; readonly signal?: AbortSignal } = {},
+): Promise<VerificationBin> {
+  const what = 'verification set';
+  const bytes = await readRegular(path, { roots, what, bytesMax: SET_BYTES_MAX, signal });
   return parseVerificationBin(bytes, path);
 }
 

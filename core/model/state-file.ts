@@ -2,8 +2,9 @@
 // read when asked for, as float32 in row order, so that importing needs one tensor's memory beside the result. What the
 // names mean is recognise.ts', how a .pth is laid out pth.ts'.
 
-import { type FileHandle, open } from 'node:fs/promises';
-import { FleetError, toFleetError } from '../errors.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { FleetError } from '../errors.ts';
+import { ANYWHERE, openRegular } from '../file-access.ts';
 import { contiguousStrides, elementBytes, elementCount, gather, isElementType } from './element-types.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
 import { readHeader } from './safetensors.ts';
@@ -29,12 +30,7 @@ export interface StateFile {
 }
 
 export async function openStateFile(path: string): Promise<StateFile> {
-  let file: FileHandle;
-  try {
-    file = await open(path, 'r');
-  } catch (caught) {
-    throw toFleetError(caught, `model ${path}`);
-  }
+  const { file } = await openRegular(path, { roots: ANYWHERE, what: `model ${path}` });
   try {
     return { where: path, ...(await read(file, path)), close: () => file.close() };
   } catch (caught) {
@@ -45,8 +41,9 @@ export async function openStateFile(path: string): Promise<StateFile> {
 
 /** Whether a file is one that can be opened here, by its first bytes. Missing files are none. */
 export async function isStateFile(path: string): Promise<boolean> {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (file === undefined) return false;
+  const opened = await openRegular(path, { roots: ANYWHERE, what: 'model' }).catch(() => undefined);
+  if (opened === undefined) return false;
+  const { file } = opened;
   try {
     const start = new Uint8Array(32);
     await file.read(start, 0, start.length, 0);

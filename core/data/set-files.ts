@@ -1,0 +1,40 @@
+// Which files of a data set may be opened: those beneath the roots, with links resolved, and regular ones. A set may lie in a folder
+// that others write to, and a link in it leads where its maker wants.
+
+import { lstat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FleetError } from '../errors.ts';
+import { admittedPath, assertRegular, type Roots } from '../file-access.ts';
+import type { DataSpec } from '../spec.ts';
+
+const WHAT = 'data.path';
+
+/** Refuses a set whose folder, or a file of whose pack, lies elsewhere. Links within a folder of images are folder.ts' to follow. */
+export async function admitSet(data: Exclude<DataSpec, { kind: 'synthetic' }>, roots: Roots): Promise<void> {
+  await guarded(() => admittedPath(data.path, { roots, what: WHAT }));
+  if (data.kind !== 'recordio') return;
+  for (const name of ['train.rec', 'train.idx', 'property']) {
+    const path = join(data.path, name);
+    if ((await lstat(path).catch(() => undefined)) !== undefined) await guarded(() => admitFile(path, roots));
+  }
+}
+
+/** Refuses a link that leads out of the roots. */
+export async function admitLink(path: string, roots: Roots): Promise<void> {
+  if (roots.length > 0) await guarded(() => admittedPath(path, { roots, what: WHAT }));
+}
+
+async function admitFile(path: string, roots: Roots): Promise<void> {
+  await assertRegular(await admittedPath(path, { roots, what: WHAT }), WHAT);
+}
+
+/** What is not there, and what is broken, is told where the set is read, in the words of its kind. */
+async function guarded(admit: () => Promise<unknown>): Promise<void> {
+  try {
+    await admit();
+  } catch (caught) {
+    if (!(caught instanceof FleetError)) throw caught;
+    if (caught.code === 'permissionDenied' || caught.code === 'invalidArgument')
+      throw new FleetError(caught.code, caught.message, { cause: caught, details: { field: WHAT } });
+  }
+}
