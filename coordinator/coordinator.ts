@@ -6,7 +6,7 @@ import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig, cacheFolder, dataRoots } from '../core/config.ts';
 import { createInspections } from '../core/data/inspections.ts';
-import type { FleetError } from '../core/errors.ts';
+import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { serveMetrics } from '../core/net/metrics-server.ts';
@@ -18,9 +18,10 @@ import { createDriver, type Driver } from './driver.ts';
 import type { Event } from './events.ts';
 import type { Effect } from './inputs.ts';
 import { openJournal } from './journal.ts';
+import { createJournalRepair } from './journal-repair.ts';
 import { createLinks, type Links } from './links.ts';
 import { REDIAL_GRACE_MS } from './membership.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Gauged } from './metrics.ts';
 import type { Observed } from './observed.ts';
 import type { PodWatch } from './pods.ts';
 import { createProgressBoard } from './progress.ts';
@@ -28,10 +29,13 @@ import { createRecords } from './records.ts';
 import { createReplayer, type Replayer } from './replayer.ts';
 import { schedule } from './scheduler.ts';
 import { createFleetService } from './service.ts';
-import { openRuns, type State } from './state.ts';
+import { initialState, openRuns } from './state.ts';
+import type { StoreState } from './store-state.ts';
+import { watchStore } from './store-watch.ts';
 import { createSubmissionReader } from './submission-reader.ts';
 import { createSuspicionBoard, type SuspicionBoard } from './suspicion.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
+import type { StoreView } from './views.ts';
 import { sentenceOf } from './why.ts';
 import { createWorkerService } from './worker-service.ts';
 
@@ -46,6 +50,8 @@ export interface Coordinator {
 
 /** How often time is let pass: losses are judged, postponed elastic changes made. */
 const TICK_MS = 200;
+/** How long a look for the streams waits before what is wrong is said. */
+const STREAMS_WAIT_MS = 3_000;
 /** How often a coordinator that may have nothing to append asks whether it still leads. */
 const LEAD_CHECK_MS = 1_000;
 const CLOSE_GRACE_MS = 1_000;
@@ -68,7 +74,6 @@ export async function startCoordinator(options: {
       clock,
     });
     releases.push(() => connection.close());
-    await ensureStreams(connection, { clock });
     const links = createLinks({ clock, log, limits: config });
     const progress = createProgressBoard();
     const suspicion = createSuspicionBoard({
@@ -83,42 +88,70 @@ export async function startCoordinator(options: {
     });
     links.onDetach(progress.forgetWorker);
     links.onDetach(suspicion.forget);
-    let driver: Driver | undefined;
-    const broker = { connected: true };
+    const broker = { connected: true, sinceMs: clock.monotonic() };
     const metrics = createMetrics({
       version: options.version,
-      gauged: () => driver && gaugedOf(driver, links, { observed: observe(), broker }),
+      gauged: () => gaugedOf(driver, links, { observed: observe(), broker, store: store().state }),
     });
-    const journal = openJournal({ connection, onAppend: metrics.appended });
-    driver = await createDriver({
+    const journal = openJournal({ connection, clock, onAppend: metrics.appended });
+    let opened = false;
+    const driver = createDriver({
       journal,
       clock,
       log,
       version: options.version,
       observe,
       perform: (effect) => perform(links, effect),
+      prepare: () => ensureStreams(connection, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
+      onOpen({ workers }) {
+        if (opened) links.restart(workers);
+        else links.expect(workers);
+        opened = true;
+      },
       onEvent(event, before, after) {
         logEvent(log, event);
         metrics.event(event, before, after);
       },
     });
     releases.push(driver.close);
-    links.expect(driver.state.workers);
+    const storeWatch = watchStore({
+      connection,
+      journal,
+      config,
+      clock,
+      log,
+      anyWait: () => progress.anyStoreWait,
+      broker,
+      onLook: (state, news) => {
+        driver.refuse(state.kind === 'ok' ? undefined : new FleetError('resourceExhausted', state.reason));
+        if (news) driver.touch();
+      },
+    });
+    releases.push(storeWatch.stop);
+    const store = (): StoreView => ({
+      state: storeWatch.state,
+      halted: driver.halted?.message ?? '',
+      blocksDecisions: journal.trouble !== undefined,
+    });
+    const begun = await Promise.race([driver.begun, driver.failed]);
+    if (begun !== undefined) throw begun;
     const verifier = createVerifier({ links, state: () => driver.state });
     const replayer = createReplayer({ links, state: () => driver.state });
     const submissions = createSubmissionReader();
     releases.push(submissions.close);
-    const store = createArtefactStore({ connection, clock });
+    const artefacts = createArtefactStore({ connection, clock });
     const inspections = createInspections({
       roots: dataRoots(config),
       cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data'),
     });
     releases.push(() => inspections.close());
-    const parts = { driver, journal, links, progress, suspicion, verifier, replayer, clock, log, observe };
+    const repair = createJournalRepair({ connection, clock });
+    const volatile = { links, progress, suspicion, verifier, replayer };
+    const parts = { driver, journal, repair, store, ...volatile, clock, log, observe };
     const fleetService = createFleetService({
       ...parts,
       submissions,
-      records: createRecords({ connection, store }),
+      records: createRecords({ connection, store: artefacts, log }),
       inspections,
       onSubmission: metrics.submission,
     });
@@ -140,7 +173,7 @@ export async function startCoordinator(options: {
     });
     releases.push(() => server.close(CLOSE_GRACE_MS), links.close);
     for (const service of ['startup', 'liveness']) server.setHealth(service, true);
-    releases.push(followBroker({ connection, broker, server, log, onReconnect: metrics.reconnected }));
+    releases.push(followBroker({ connection, broker, clock, server, log, onReconnect: metrics.reconnected }));
     const http = await serveMetrics({
       listen: config.metricsListen,
       registry: metrics.registry,
@@ -182,30 +215,35 @@ function logEvent(log: Logger, event: Event): void {
   log[level]({ event: event.kind }, sentenceOf(event));
 }
 
+/** Before anything was read there is a store to show, and an empty fleet. */
 function gaugedOf(
   driver: Driver,
   links: Links,
-  at: { observed: Observed; broker: { connected: boolean } },
-): {
-  state: State;
-  waiting: ReadonlyMap<string, string>;
-  natsConnected: boolean;
-  lastSeenMs: Links['lastSeenMs'];
-} {
-  const { waiting } = schedule(driver.state, at.observed);
-  return { state: driver.state, waiting, natsConnected: at.broker.connected, lastSeenMs: links.lastSeenMs };
+  at: { observed: Observed; broker: { connected: boolean }; store: StoreState },
+): Gauged {
+  const state = driver.known ?? initialState;
+  return {
+    state,
+    waiting: schedule(state, at.observed).waiting,
+    natsConnected: at.broker.connected,
+    leads: driver.leads,
+    store: at.store,
+    lastSeenMs: links.lastSeenMs,
+  };
 }
 
 /** Ready while the broker is there: without it nothing can be decided. */
 function followBroker(options: {
   connection: NatsConnection;
-  broker: { connected: boolean };
+  broker: { connected: boolean; sinceMs: number };
+  clock: Clock;
   server: GrpcServer;
   log: Logger;
   onReconnect: () => void;
 }): () => void {
-  const { connection, broker, server, log } = options;
+  const { connection, broker, clock, server, log } = options;
   const set = (connected: boolean) => {
+    if (connected && !broker.connected) broker.sinceMs = clock.monotonic();
     broker.connected = connected;
     server.setReady(connected);
     server.setHealth('readiness', connected);
@@ -254,13 +292,14 @@ function startTicking(options: {
   const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
   const ignore = () => undefined;
   const judge = () => {
+    if (driver.halted !== undefined) return;
     for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
     for (const input of pods()?.judge(driver.state.workers.values()) ?? [])
       driver.submit(input).catch(ignore);
   };
   /** While the broker is away nobody hears anybody, and nobody is to blame. */
   const judgeSuspects = () => {
-    if (!broker.connected) return;
+    if (!broker.connected || driver.halted !== undefined) return;
     const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
       const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';

@@ -5,8 +5,7 @@ import type { Decided, Event } from './events.ts';
 import { evolve } from './evolve.ts';
 import type { Command, Effect } from './inputs.ts';
 import type { Observed } from './observed.ts';
-import type { State } from './state.ts';
-import type { Table } from './table.ts';
+import { idInPlace, type Noun, type State } from './state.ts';
 
 export interface Draft {
   state: State;
@@ -26,6 +25,6 @@ export function send(draft: Draft, workerId: string, command: Command): void {
 }
 
 /** The next free id of a noun; the tables never shrink. */
-export function nextId(noun: string, table: Table<unknown>): string {
-  return `${noun}-${table.size + 1}`;
+export function nextId(state: State, noun: Noun): string {
+  return idInPlace(state, noun, state[`${noun}s`].size + 1);
 }

@@ -3,10 +3,18 @@
 
 import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../core/spec.ts';
 import type { Blame } from './blame.ts';
-import type { Costs, DataFacts, EndState, EvaluationState, Member } from './state.ts';
+import type { Costs, DataFacts, EndState, EvaluationState, Member, Noun } from './state.ts';
 
 export type Event = { readonly atMs: number } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
+  | {
+      /** `journal truncate`: what came after message `after` counts no more. */
+      readonly kind: 'journal.truncated';
+      readonly after: number;
+      /** The highest number of each noun that was ever given out: ids that were forgotten are not given out again. */
+      readonly ids: Readonly<Record<Noun, number>>;
+      readonly reason: string;
+    }
   | {
       readonly kind: 'plan.submitted';
       readonly planId: string;

@@ -6,7 +6,9 @@ import type { Event, EventOf } from './events.ts';
 import { named } from './find.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
+  type IdGap,
   type Member,
+  type Noun,
   type PlanState,
   planOf,
   type RunState,
@@ -24,6 +26,8 @@ export function evolve(before: State, event: Event): State {
   switch (event.kind) {
     case 'coordinator.started':
       return { ...state, epoch: event.epoch };
+    case 'journal.truncated':
+      return truncated(state, event);
     case 'plan.submitted':
       return planSubmitted(state, event);
     case 'plan.ended':
@@ -84,6 +88,18 @@ export function evolve(before: State, event: Event): State {
     case 'worker.lost':
       return withWorker(state, event, 'lost');
   }
+}
+
+/** Numbers of ids only grow: stored checkpoints of a forgotten run-7 must not become those of another run-7. */
+function truncated(state: State, { ids }: EventOf<'journal.truncated'>): State {
+  const gaps = (noun: Noun): readonly IdGap[] => {
+    const after = state[`${noun}s`].size;
+    const skipped = ids[noun] - after;
+    const known = state.idGaps[noun];
+    return skipped > (known.at(-1)?.skipped ?? 0) ? [...known, { after, skipped }] : known;
+  };
+  const idGaps = { plan: gaps('plan'), sweep: gaps('sweep'), trial: gaps('trial'), run: gaps('run') };
+  return { ...state, idGaps };
 }
 
 function planSubmitted(state: State, event: EventOf<'plan.submitted'>): State {

@@ -49,6 +49,8 @@ export interface Links {
   readonly connected: ReadonlySet<string>;
   /** After the replay: these workers are expected back, and have the grace of a start to come. */
   expect(workers: State['workers']): void;
+  /** The journal was read again: every worker has to dial anew and say what it holds; these are expected back. */
+  restart(workers: State['workers']): void;
   lastSeenMs(workerId: string): number | undefined;
   /** The refusal when another living process has this id. */
   refusalOf(hello: WorkerHello): string | undefined;
@@ -93,18 +95,29 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     for (const listener of listeners) listener(workerId, link.incarnation);
   }
 
+  function expect(workers: State['workers']): void {
+    for (const worker of workers.values()) {
+      if (worker.state === 'lost' || links.has(worker.id)) continue;
+      const presence = {
+        lastSeenMs: clock.monotonic(),
+        draining: worker.state === 'draining',
+        awaited: true,
+      };
+      links.set(worker.id, { incarnation: worker.incarnation, stream: undefined, presence });
+    }
+  }
+
   return {
     connected,
-    expect(workers) {
-      for (const worker of workers.values()) {
-        if (worker.state === 'lost' || links.has(worker.id)) continue;
-        const presence = {
-          lastSeenMs: clock.monotonic(),
-          draining: worker.state === 'draining',
-          awaited: true,
-        };
-        links.set(worker.id, { incarnation: worker.incarnation, stream: undefined, presence });
+    expect,
+    restart(workers) {
+      for (const [workerId, link] of links) {
+        const { stream } = link;
+        if (stream !== undefined) leave(workerId, link);
+        stream?.end('the journal was read again');
       }
+      links.clear();
+      expect(workers);
     },
     lastSeenMs(workerId) {
       const link = links.get(workerId);

@@ -27,7 +27,7 @@ import { byObjective } from './evolve.ts';
 import { idOf } from './find.ts';
 import { bytesOf, openPage, type PageRequest, places } from './page.ts';
 import { emptyRoll, idAt, type Roll } from './roll.ts';
-import { byNumbers, planOf, runOf, type State, sweepOf, trialOf } from './state.ts';
+import { byNumbers, idInPlace, planOf, runOf, type State, sweepOf, trialOf } from './state.ts';
 import {
   checkpointViews,
   planView,
@@ -43,7 +43,7 @@ const LEADERBOARD_DEFAULT = 20;
 export function listPlans({ state }: ViewContext, request: ListPlansRequest): ListPlansResponse {
   const { items, ...rest } = inPlaces({
     ...{ list: 'plans', request, total: state.plans.size, bytesOf: bytesOf(Plan) },
-    itemAt: (place) => planView(planOf(state, `plan-${place}`)),
+    itemAt: (place) => planView(planOf(state, idInPlace(state, 'plan', place))),
   });
   return { plans: items, ...rest };
 }
@@ -52,7 +52,7 @@ export function listSweeps(context: ViewContext, request: ListSweepsRequest): Li
   const { state } = context;
   const { items, ...rest } = inPlaces({
     ...{ list: 'sweeps', request, total: state.sweeps.size, bytesOf: bytesOf(Sweep) },
-    itemAt: (place) => sweepView(context, sweepOf(state, `sweep-${place}`)),
+    itemAt: (place) => sweepView(context, sweepOf(state, idInPlace(state, 'sweep', place))),
   });
   return { sweeps: items, ...rest };
 }
@@ -132,7 +132,7 @@ function runsMeant(
     return of(`runs of ${plan.id} and ${sweep.id}`, emptyRoll);
   const parent = sweep ?? plan;
   if (parent !== undefined) return of(`runs of ${parent.id}`, parent.allRunIds);
-  return { list: 'runs', total: state.runs.size, idAt: (place) => `run-${place}` };
+  return { list: 'runs', total: state.runs.size, idAt: (place) => idInPlace(state, 'run', place) };
 }
 
 /** A page of a list whose items stand in places 1 to `total`. */

@@ -7,6 +7,7 @@ import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './events.ts';
 import { openRuns, type State, sweepOf } from './state.ts';
+import type { StoreState } from './store-state.ts';
 import { lookup, type Table, valuesOf } from './table.ts';
 
 export interface Metrics {
@@ -24,6 +25,8 @@ export interface Gauged {
   readonly state: State;
   readonly waiting: ReadonlyMap<string, string>;
   readonly natsConnected: boolean;
+  readonly leads: boolean;
+  readonly store: StoreState;
   lastSeenMs(workerId: string): number | undefined;
 }
 
@@ -184,13 +187,30 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
     registers: [registry],
   }).set({ component: 'coordinator', version: options.version, node_version: process.version }, 1);
   gauge('pocketfleet_coordinator_leader', '1 when this replica leads.', [], (g, now) =>
-    g.set(now.state.epoch > 0 ? 1 : 0),
+    g.set(now.leads ? 1 : 0),
   );
   gauge('pocketfleet_coordinator_epoch', 'Times that a coordinator took the lead.', [], (g, now) =>
     g.set(now.state.epoch),
   );
   gauge('pocketfleet_nats_connected', '1 while connected to NATS.', ['component'], (g, now) =>
     g.set({ component: 'coordinator' }, now.natsConnected ? 1 : 0),
+  );
+  gauge(
+    'pocketfleet_store_bytes',
+    'Bytes of the streams: used, and the limit (0: not known).',
+    ['kind'],
+    (g, { store }) => {
+      g.set({ kind: 'used' }, store.usedBytes);
+      g.set({ kind: 'limit' }, store.limitBytes);
+    },
+  );
+  gauge(
+    'pocketfleet_store_blocked',
+    '1 while the store does not take what is written, by state.',
+    ['state'],
+    (g, { store }) => {
+      for (const state of ['full', 'silent']) g.set({ state }, store.kind === state ? 1 : 0);
+    },
   );
   gauge('pocketfleet_plans', 'Plans by state.', ['state'], (g, { state }) => byState(g, state.plans));
   gauge('pocketfleet_sweeps', 'Sweeps by state.', ['state'], (g, { state }) => byState(g, state.sweeps));

@@ -20,6 +20,12 @@ export interface ProgressBoard {
   /** What a worker computes for the runs it holds, images a second. Runs that it does not name are not its any more. */
   measured(workerId: string, speeds: ReadonlyMap<string, number>): void;
   speedOf(runId: string, workerId: string): number | undefined;
+  /** Which of a worker's runs wait for the broker's store, and why; true when that has changed. */
+  waiting(workerId: string, reasons: ReadonlyMap<string, string>): boolean;
+  /** Why a run waits for the store, as a member of its gang says. */
+  storeWaitOf(run: RunState): string | undefined;
+  /** Some run waits for the store. */
+  readonly anyStoreWait: boolean;
   forgetWorker(workerId: string): void;
 }
 
@@ -30,6 +36,7 @@ export function createProgressBoard(): ProgressBoard {
   const newest = new Map<string, Progress>();
   /** By worker, then by run. */
   const speeds = new Map<string, ReadonlyMap<string, number>>();
+  const waits = new Map<string, ReadonlyMap<string, string>>();
   return {
     of: (runId) => newest.get(runId),
     report(run, workerId, progress) {
@@ -51,6 +58,20 @@ export function createProgressBoard(): ProgressBoard {
     },
     measured: (workerId, measured) => void speeds.set(workerId, measured),
     speedOf: (runId, workerId) => speeds.get(workerId)?.get(runId),
-    forgetWorker: (workerId) => void speeds.delete(workerId),
+    waiting(workerId, reasons) {
+      const before = waits.get(workerId);
+      if (reasons.size === 0) waits.delete(workerId);
+      else waits.set(workerId, reasons);
+      return JSON.stringify([...(before ?? [])]) !== JSON.stringify([...reasons]);
+    },
+    storeWaitOf: (run) =>
+      run.gang.map(({ workerId }) => waits.get(workerId)?.get(run.id)).find((reason) => reason !== undefined),
+    get anyStoreWait() {
+      return waits.size > 0;
+    },
+    forgetWorker(workerId) {
+      speeds.delete(workerId);
+      waits.delete(workerId);
+    },
   };
 }

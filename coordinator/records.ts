@@ -6,6 +6,7 @@ import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import { decodeCheckpoint } from '../core/checkpoint/format.ts';
 import type { ArtefactStore } from '../core/checkpoint/store.ts';
 import { FleetError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
 import { type ExportFormat, exportModel } from '../core/model/export-format.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import {
@@ -18,6 +19,7 @@ import {
 } from '../core/net/subjects.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import { layoutOf } from '../core/nn/layout.ts';
+import { decodeOrLost } from '../core/protobuf.ts';
 import { EvaluationReport, type ExportChunk, LogLine, StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from './state.ts';
 
@@ -40,27 +42,38 @@ export interface Records {
 /** Bytes of one message of an export; the measured best for gRPC streams. */
 const CHUNK_BYTES = 256 * 1024;
 
-export function createRecords(options: { connection: NatsConnection; store: ArtefactStore }): Records {
-  const { connection, store } = options;
+export function createRecords(options: {
+  connection: NatsConnection;
+  store: ArtefactStore;
+  log: Logger;
+}): Records {
+  const { connection, store, log } = options;
   return {
     async history(runId) {
       const points = new Map<number, StepPoint>();
       const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
-      for await (const { data } of messages(connection, source)) {
-        const point = StepPoint.decode(data);
-        points.set(point.step, point);
+      for await (const stored of messages(connection, source)) {
+        const point = decoded(StepPoint, stored);
+        if (typeof point === 'string') log.warn({ run: runId }, `${point}; it is passed over`);
+        else points.set(point.step, point);
       }
       return [...points.values()].sort((a, b) => a.step - b.step);
     },
     async *logs({ runId, workerId, follow, afterSequence, signal }) {
       const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
       const source = { stream: LOG_STREAM, subject, follow, afterSequence, signal };
-      for await (const { data, sequence } of messages(connection, source))
-        yield { ...LogLine.decode(data), sequence };
+      for await (const stored of messages(connection, source)) {
+        const { sequence, atMs } = stored;
+        const line = decoded(LogLine, stored);
+        yield typeof line === 'string'
+          ? { atMs, workerId, runId, level: 'warn', text: line, sequence }
+          : { ...line, sequence };
+      }
     },
     async evaluation(run) {
       try {
-        return EvaluationReport.decode((await store.getArtefact(evaluationKey(run.id))).bytes);
+        const { bytes } = await store.getArtefact(evaluationKey(run.id));
+        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${run.id}`);
       } catch (caught) {
         if (!(caught instanceof FleetError) || caught.code !== 'notFound') throw caught;
         throw new FleetError(
@@ -74,11 +87,27 @@ export function createRecords(options: { connection: NatsConnection; store: Arte
   };
 }
 
+interface Stored {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly data: Uint8Array;
+}
+
+/** The message, or a sentence about bytes that are none: a record beside the work that nothing depends on. */
+function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T | string {
+  try {
+    return type.decode(stored.data);
+  } catch {
+    return `message ${stored.sequence} of ${stored.stream} is not ours: ${stored.data.length} bytes that cannot be read`;
+  }
+}
+
 /** What a subject holds from the first to the newest, and with `follow` what is to come. */
 async function* messages(
   connection: NatsConnection,
   source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },
-): AsyncGenerator<{ data: Uint8Array; sequence: number }> {
+): AsyncGenerator<Stored> {
   const { stream, subject, follow, afterSequence = 0, signal } = source;
   const consumer = await jetstream(connection).consumers.get(stream, {
     filter_subjects: subject,
@@ -95,7 +124,8 @@ async function* messages(
     signal?.addEventListener('abort', stop, { once: true });
     if (signal?.aborted) return;
     for await (const message of incoming) {
-      yield { data: message.data, sequence: message.seq };
+      const { seq: sequence, data } = message;
+      yield { stream, sequence, atMs: message.info.timestampNanos / 1e6, data };
       if (!follow && message.info.pending === 0) return;
     }
   } finally {

@@ -23,6 +23,7 @@ import { find, idOf, theOne } from './find.ts';
 import type { Answer } from './inputs.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import type { Journal } from './journal.ts';
+import type { JournalRepair } from './journal-repair.ts';
 import { ledgerOf } from './ledger.ts';
 import type { Links } from './links.ts';
 import {
@@ -48,6 +49,8 @@ import {
   clipped,
   planView,
   runView,
+  type StoreView,
+  storeView,
   sweepView,
   trialView,
   type ViewContext,
@@ -67,6 +70,8 @@ export interface ServiceParts {
   readonly replayer: Replayer;
   readonly submissions: SubmissionReader;
   readonly inspections: Inspections;
+  readonly repair: JournalRepair;
+  readonly store: () => StoreView;
   readonly observe: () => Observed;
   readonly clock: Clock;
   /** A text was refused or taken. */
@@ -154,14 +159,24 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       parts.replayer.replay(runNamed(parts, request.runId), request, signal),
     ),
     why: unary((request) => why(parts, request)),
+    getStore: unary(() => storeView(parts.store())),
+    checkJournal: unary(async () => {
+      const { cuts, ...health } = await parts.repair.check();
+      return { ...health, cuts: cuts.map((cut) => ({ ...cut })) };
+    }),
+    exportJournal: streaming(async function* ({ after }) {
+      for await (const { data, ...message } of parts.repair.messagesAfter(after))
+        yield { ...message, data: Buffer.from(data) };
+    }),
+    truncateJournal: unary(async (request) => ({ mark: await parts.repair.truncate(request) })),
   };
 }
 
 function contextOf(parts: ServiceParts): ViewContext {
-  const { driver, links, progress } = parts;
+  const { driver, links, progress, store } = parts;
   const { state } = driver;
   const waiting = () => schedule(state, parts.observe()).waiting;
-  return viewContext({ state, progress, lastSeenMs: links.lastSeenMs, waiting });
+  return viewContext({ state, progress, lastSeenMs: links.lastSeenMs, waiting, store: store() });
 }
 
 function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]): FindResponse {
@@ -181,6 +196,9 @@ async function submit(
   request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
   signal: AbortSignal,
 ) {
+  // A person hears at once what would be refused after the data was looked at.
+  const { refusal } = parts.driver;
+  if (refusal !== undefined && !request.dryRun) throw refusal;
   const found = new Set<string>();
   const documents = await checkSubmission(request, () => parts.driver.state, {
     reader: parts.submissions,

@@ -12,6 +12,7 @@ import { schedule } from './scheduler.ts';
 import {
   endingOf,
   hasEnded,
+  idInPlace,
   openRuns,
   planOf,
   type RunState,
@@ -113,8 +114,8 @@ function settleSweep(draft: Draft, before: SweepState): void {
 
 function lastFailure(state: State, sweep: SweepState): string {
   // Trials of a sweep have consecutive numbers but not consecutive ids; the newest that it knows of is enough to tell why.
-  for (let number = state.trials.size; number >= 1; number--) {
-    const trial = lookup(state.trials, `trial-${number}`);
+  for (let place = state.trials.size; place >= 1; place--) {
+    const trial = lookup(state.trials, idInPlace(state, 'trial', place));
     if (trial?.sweepId === sweep.id) return endingOf(trial);
   }
   return sweep.reason;
@@ -169,7 +170,7 @@ function createAttempt(draft: Draft, trial: TrialState, reason: string): void {
   };
   emit(draft, {
     kind: 'run.created',
-    runId: nextId('run', draft.state.runs),
+    runId: nextId(draft.state, 'run'),
     spec,
     facts: sweep.facts,
     costs: trial.costs,
@@ -195,7 +196,7 @@ function propose(draft: Draft, sweepId: string): void {
       emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: proposal.exhausted });
       return;
     }
-    const trialId = nextId('trial', draft.state.trials);
+    const trialId = nextId(draft.state, 'trial');
     emit(draft, { kind: 'trial.proposed', trialId, sweepId, number: sweep.trialsProposed + 1, ...proposal });
     createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
   }
@@ -217,7 +218,7 @@ function settlePlan(draft: Draft, planId: string): void {
       case 'search':
         emit(draft, {
           kind: 'sweep.submitted',
-          sweepId: nextId('sweep', draft.state.sweeps),
+          sweepId: nextId(draft.state, 'sweep'),
           spec: next.spec,
           facts: plan.facts,
           planId,
@@ -227,7 +228,7 @@ function settlePlan(draft: Draft, planId: string): void {
         const teacherRunId = next.spec.distillation?.teacher;
         emit(draft, {
           kind: 'run.created',
-          runId: nextId('run', draft.state.runs),
+          runId: nextId(draft.state, 'run'),
           spec: next.spec,
           facts: plan.facts,
           costs: costsOf(next.spec.network),

@@ -170,11 +170,22 @@ export interface WorkerState {
   readonly changedAtMs: number;
 }
 
+/** Nouns whose ids are `noun-number`. */
+export type Noun = 'plan' | 'sweep' | 'trial' | 'run';
+
+/** From the place after `after` on, numbers are places plus `skipped`. */
+export interface IdGap {
+  readonly after: number;
+  readonly skipped: number;
+}
+
 export interface State {
   /** Events applied so far. */
   readonly events: number;
   /** Times that a coordinator took the lead. */
   readonly epoch: number;
+  /** Numbers that were given out and are in no table, since `journal truncate` took them out; in order. */
+  readonly idGaps: Readonly<Record<Noun, readonly IdGap[]>>;
   readonly plans: Table<PlanState>;
   readonly sweeps: Table<SweepState>;
   readonly trials: Table<TrialState>;
@@ -191,6 +202,7 @@ export interface State {
 export const initialState: State = {
   events: 0,
   epoch: 0,
+  idGaps: { plan: [], sweep: [], trial: [], run: [] },
   plans: emptyTable(),
   sweeps: emptyTable(),
   trials: emptyTable(),
@@ -219,6 +231,12 @@ export function planOf(state: State, id: string): PlanState {
 function existing<T>(value: T | undefined, id: string): T {
   if (value === undefined) throw new Error(`assertion: ${id} is not in the state`);
   return value;
+}
+
+/** The id that stands in this place, from 1, among all of its noun in the order of creation; also the next one's. */
+export function idInPlace(state: State, noun: Noun, place: number): string {
+  const gap = state.idGaps[noun].findLast(({ after }) => after < place);
+  return `${noun}-${place + (gap?.skipped ?? 0)}`;
 }
 
 /** Everything of a table in the order of creation. */

@@ -72,11 +72,11 @@ function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answ
   const teachers = new Map<string, string>();
   for (const document of [...documents].sort((a, b) => rank(a) - rank(b))) {
     if (document.kind === 'plan') {
-      const planId = nextId('plan', draft.state.plans);
+      const planId = nextId(draft.state, 'plan');
       emit(draft, { ...document, kind: 'plan.submitted', planId });
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
-      const sweepId = nextId('sweep', draft.state.sweeps);
+      const sweepId = nextId(draft.state, 'sweep');
       emit(draft, { ...document, kind: 'sweep.submitted', sweepId });
       sweepIds.push(sweepId);
     } else {
@@ -94,7 +94,7 @@ function createRun(
   teachers: ReadonlyMap<string, string>,
 ): string {
   const { spec, facts } = document;
-  const runId = nextId('run', draft.state.runs);
+  const runId = nextId(draft.state, 'run');
   const named = spec.distillation?.teacher;
   const teacherRunId = named === undefined ? undefined : (teachers.get(named) ?? named);
   if (teacherRunId !== undefined) usableTeacher(draft.state, teacherRunId);

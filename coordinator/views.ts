@@ -8,6 +8,7 @@ import type {
   Evaluation,
   Plan,
   Run,
+  Store,
   Sweep,
   Trial,
   Worker,
@@ -25,6 +26,7 @@ import {
   trialOf,
   type WorkerState,
 } from './state.ts';
+import type { StoreState } from './store-state.ts';
 
 /** What a view needs besides the thing itself. */
 export interface ViewContext {
@@ -35,6 +37,7 @@ export interface ViewContext {
   readonly lastSeenMs: (workerId: string) => number | undefined;
   /** Runs whose gang has this worker. */
   readonly heldBy: (workerId: string) => readonly RunState[];
+  readonly store: StoreView;
 }
 
 /** A context of this state; what few views need is computed when first asked for, once. */
@@ -43,14 +46,16 @@ export function viewContext(parts: {
   readonly progress: ProgressBoard;
   readonly lastSeenMs: ViewContext['lastSeenMs'];
   readonly waiting: () => ReadonlyMap<string, string>;
+  readonly store: StoreView;
 }): ViewContext {
-  const { state, progress, lastSeenMs } = parts;
+  const { state, progress, lastSeenMs, store } = parts;
   let waiting: ReadonlyMap<string, string> | undefined;
   let held: Map<string, RunState[]> | undefined;
   return {
     state,
     progress,
     lastSeenMs,
+    store,
     get waiting() {
       waiting ??= parts.waiting();
       return waiting;
@@ -84,6 +89,30 @@ export function clipped(text: string, bytesMax: number = TEXT_BYTES_MAX): string
     .toString('utf8')
     .replace(/\uFFFD+$/, '');
   return `${kept}… (${bytes.length - bytesMax} more bytes)`;
+}
+
+export interface StoreView {
+  readonly state: StoreState;
+  /** Why this coordinator does not lead; empty while it does. */
+  readonly halted: string;
+  /** The journal itself cannot be written, so that nothing is decided. */
+  readonly blocksDecisions: boolean;
+}
+
+export function storeView({ state, halted }: StoreView): Store {
+  const { kind, ...facts } = state;
+  return { state: kind, ...facts, halted };
+}
+
+/** Why a run waits for the broker's store; undefined when it does not. */
+function storeReasonOf(context: ViewContext, run: RunState): string | undefined {
+  const { state, halted, blocksDecisions } = context.store;
+  if (run.state === 'queued' && halted !== '') return halted;
+  if (run.state === 'queued' && blocksDecisions && state.kind !== 'ok')
+    return `waits for the store: ${state.reason}`;
+  const said = run.state === 'running' ? context.progress.storeWaitOf(run) : undefined;
+  if (said === undefined) return undefined;
+  return `waits for the store: ${state.kind === 'ok' ? said : state.reason}`;
 }
 
 export function planView(plan: PlanState): Plan {
@@ -146,14 +175,18 @@ export function runView(context: ViewContext, run: RunState): Run {
   // Of a point that a checkpoint has overtaken it says nothing.
   const openRoundSteps = running && point?.step === step ? (newest?.openRoundSteps ?? 0) : 0;
   const waits = running && (newest?.waitingForStage ?? 0) > 0;
+  const storeReason = storeReasonOf(context, run);
   return {
     id: run.id,
     name: run.name,
     kind: spec.kind,
-    state: waits ? 'waiting' : run.state,
-    reason: waits
-      ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
-      : clipped((run.state === 'queued' ? context.waiting.get(run.id) : undefined) ?? run.reason),
+    state: waits || (running && storeReason !== undefined) ? 'waiting' : run.state,
+    reason: clipped(
+      storeReason ??
+        (waits
+          ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
+          : ((run.state === 'queued' ? context.waiting.get(run.id) : undefined) ?? run.reason)),
+    ),
     generation: run.generation,
     workerIds: run.gang.map((member) => member.workerId),
     step,

@@ -15,8 +15,19 @@ import {
 import { idOf } from './find.ts';
 import { bytesOf } from './page.ts';
 import { idAt, type Roll } from './roll.ts';
-import { byNumbers, hasEnded, openRuns, planOf, runOf, type State, sweepOf, trialOf } from './state.ts';
-import { planView, runView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
+import {
+  byNumbers,
+  hasEnded,
+  idInPlace,
+  type Noun,
+  openRuns,
+  planOf,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from './state.ts';
+import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 
 /** Things that have ended, of each noun, in a snapshot. */
 const ENDED_MAX = 200;
@@ -56,8 +67,8 @@ export function select(state: State, request: Pick<WatchRequest, 'planId' | 'swe
   }
   const { plans, sweeps, trials, runs, openPlanIds, openSweepIds, openRunIds } = state;
   const openTrialIds = [...openSweepIds].flatMap((id) => sweepOf(state, id).openTrialIds);
-  const recent = (noun: string, open: Iterable<string>, total: number) =>
-    choose(open, { size: total, at: (place) => `${noun}-${place}` });
+  const recent = (noun: Noun, open: Iterable<string>, total: number) =>
+    choose(open, { size: total, at: (place) => idInPlace(state, noun, place) });
   return {
     plans: recent('plan', openPlanIds, plans.size),
     sweeps: recent('sweep', openSweepIds, sweeps.size),
@@ -152,6 +163,7 @@ export function snapshotOf(
     trials: trials.shown,
     runs: runs.shown,
     workers: workers.shown,
+    store: storeView(context.store),
     ...at,
     leftOut: {
       plans: plans.left,
@@ -228,9 +240,16 @@ export async function* watch(options: {
   }
 }
 
-/** Whether two snapshots show the same: everything but when they were taken and when workers were last heard. */
+/** Whether two snapshots show the same: everything but when they were taken, when workers were heard, and what a store holds. */
 function contentOf(snapshot: Snapshot): string {
+  const store = snapshot.store && { ...snapshot.store, usedBytes: 0 };
   const workers = snapshot.workers.map((worker) => ({ ...worker, lastSeenMs: 0 }));
-  const bytes = Snapshot.encode({ ...snapshot, workers, atMs: 0, journalSequence: 0 }).finish();
+  const bytes = Snapshot.encode({
+    ...snapshot,
+    workers,
+    ...(store && { store }),
+    atMs: 0,
+    journalSequence: 0,
+  }).finish();
   return Buffer.from(bytes).toString('latin1');
 }

@@ -31,6 +31,8 @@ export function sentenceOf(event: Event): string {
   switch (event.kind) {
     case 'coordinator.started':
       return `coordinator ${event.version} took the lead for the ${ordinal(event.epoch)} time`;
+    case 'journal.truncated':
+      return `the journal was cut off after sequence ${event.after}: ${event.reason}`;
     case 'plan.submitted':
       return `${event.planId} (${event.spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out`;
     case 'plan.ended':

@@ -43,6 +43,8 @@ interface Parts {
 
 type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;
 
+/** Of a worker's own words about a wait. */
+const STORE_WAIT_CHARS_MAX = 500;
 /** Bytes that may wait for a worker that does not read; it is cut off then and told everything again when it dials. */
 const PENDING_BYTES_MAX = 32 << 20;
 
@@ -56,7 +58,7 @@ function serve(parts: Parts, call: Call): void {
   call.on('data', (report: WorkerReport) => {
     try {
       if (worker === undefined) worker = greet(parts, stream, report);
-      else if (parts.links.seen(worker.id, stream)) take(parts, worker, report);
+      else if (parts.links.seen(worker.id, stream)) take(parts, worker, report, stream);
     } catch (caught) {
       const error = toFleetError(caught);
       parts.log.warn({ worker: worker?.id, error: error.message }, 'a worker was cut off');
@@ -102,11 +104,17 @@ function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string
   tell(
     parts,
     parts.driver.submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }),
+    stream,
   );
   return { id: hello.workerId, incarnation: hello.incarnation };
 }
 
-function take(parts: Parts, worker: { id: string; incarnation: string }, message: WorkerReport): void {
+function take(
+  parts: Parts,
+  worker: { id: string; incarnation: string },
+  message: WorkerReport,
+  stream: Stream,
+): void {
   const { kind, sequence } = message;
   if (kind === undefined) throw new FleetError('invalidArgument', 'a report without a kind');
   switch (kind.$case) {
@@ -114,6 +122,7 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
       throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
     case 'heartbeat':
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
+      if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
       return;
     case 'progress': {
@@ -144,7 +153,7 @@ function take(parts: Parts, worker: { id: string; incarnation: string }, message
         sequence,
         report: reportOf(kind),
       } as const;
-      tell(parts, parts.driver.submit(input));
+      tell(parts, parts.driver.submit(input), stream);
     }
   }
 }
@@ -153,6 +162,14 @@ function speedsOf(leases: readonly Lease[]): ReadonlyMap<string, number> {
   return new Map(
     leases.flatMap(({ runId, imagesPerSecond }) =>
       imagesPerSecond === undefined ? [] : [[runId, imagesPerSecond] as const],
+    ),
+  );
+}
+
+function storeWaitsOf(leases: readonly Lease[]): ReadonlyMap<string, string> {
+  return new Map(
+    leases.flatMap(({ runId, waitsForStore = '' }) =>
+      waitsForStore === '' ? [] : [[runId, waitsForStore.slice(0, STORE_WAIT_CHARS_MAX)] as const],
     ),
   );
 }
@@ -170,11 +187,16 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
   };
 }
 
-/** Nobody waits for the answer: what follows reaches the worker as commands, and a lost lead ends the process. */
-function tell(parts: Parts, submitted: Promise<unknown>): void {
-  submitted.catch((caught) =>
-    parts.log.warn({ error: toFleetError(caught).message }, 'a report was not taken'),
-  );
+/**
+ * Nobody waits for the answer: what follows reaches the worker as commands. What cannot be taken now ends the stream with
+ * that reason: the worker dials again and repeats it, where it would wait for ever otherwise.
+ */
+function tell(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
+  submitted.catch((caught) => {
+    const error = toFleetError(caught);
+    if (parts.driver.halted === undefined) parts.log.warn({ error: error.message }, 'a report was not taken');
+    if (error.retryable || error.code === 'dataLoss') stream.end(error.message);
+  });
 }
 
 type Journalled = Exclude<

@@ -92,6 +92,22 @@ export const coordinatorConfigSchema = z.strictObject({
     ),
   ...brokerFields,
   token: secret('bearer token that every call must carry; empty switches authentication off'),
+  storeBytesMax: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("bytes that the fleet's streams may have together; 0: what the broker gives"),
+  journalReserveBytes: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe('bytes of them that are kept for the journal; 0: a tenth, at most 2 GiB'),
+  storeDir: z
+    .string()
+    .default('')
+    .describe("folder of the broker's store, where the coordinator can see it; empty: it cannot"),
   heartbeatIntervalMs: z.coerce
     .number()
     .int()

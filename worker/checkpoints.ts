@@ -15,6 +15,7 @@ import type { Logger } from '../core/log.ts';
 import { checkpointKey, evaluationKey } from '../core/net/subjects.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import { layoutOf } from '../core/nn/layout.ts';
+import { decodeOrLost } from '../core/protobuf.ts';
 import { type NetworkSpec, networkSchema } from '../core/spec.ts';
 import { EvaluationReport } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { sharedFloats } from './compute/client.ts';
@@ -43,6 +44,8 @@ export interface Checkpoints {
   network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
   findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
   saveEvaluation(runId: string, report: EvaluationReport, signal: AbortSignal): Promise<void>;
+  /** Called when a run begins to wait for the store, with the reason, and when it goes on; the result ends that. */
+  onWait(runId: string, listener: (reason: string | undefined) => void): () => void;
 }
 
 /** Networks kept after loading: two students an hour apart in their schedules still share. */
@@ -57,8 +60,9 @@ export function createCheckpoints(options: {
 }): Checkpoints {
   const { store, metrics } = options;
   const networks = new Map<string, Promise<StoredNetwork>>();
-  const persist = <T>(doing: string, signal: AbortSignal, work: () => Promise<T>) =>
-    insist({ ...options, doing, signal, work });
+  const waits = createWaits(options.log);
+  const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
+    insist({ ...options, doing, signal, work, tell: (trouble) => waits.tell(runId, trouble) });
   const timed = <T>(op: 'save' | 'load', work: () => Promise<T>, bytesOf: (result: T) => number) =>
     measured(metrics, options.clock, op, work, bytesOf);
 
@@ -71,7 +75,8 @@ export function createCheckpoints(options: {
     return decodeCheckpoint(bytes);
   };
   const newestStage = async (runId: string): Promise<number | undefined> => {
-    const stages = (await store.listManifests(checkpointKeys(runId))).map(stageOf);
+    // Keys that name no stage are somebody else's.
+    const stages = (await store.listManifests(checkpointKeys(runId))).map(stageOf).filter(Number.isInteger);
     return stages.length === 0 ? undefined : Math.max(...stages);
   };
   const loadNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
@@ -86,16 +91,18 @@ export function createCheckpoints(options: {
 
   return {
     newest: (runId, signal) =>
-      persist(`looking for a checkpoint of ${runId}`, signal, async () => {
+      persist(runId, `looking for a checkpoint of ${runId}`, signal, async () => {
         const stage = await newestStage(runId);
         return stage === undefined ? undefined : load(checkpointKey(runId, stage));
       }),
     newestStage: (runId, signal) =>
-      persist(`looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
+      persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
     load: (runId, stage, signal) =>
-      persist(`loading checkpoint ${stage} of ${runId}`, signal, () => load(checkpointKey(runId, stage))),
+      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () =>
+        load(checkpointKey(runId, stage)),
+      ),
     find: (runId, stage, signal) =>
-      persist(`looking for checkpoint ${stage} of ${runId}`, signal, () =>
+      persist(runId, `looking for checkpoint ${stage} of ${runId}`, signal, () =>
         store.getManifest(checkpointKey(runId, stage)),
       ),
     async save(runId, checkpoint, signal) {
@@ -104,6 +111,7 @@ export function createCheckpoints(options: {
       let encoded: Uint8Array | undefined = encodeCheckpoint(checkpoint);
       const metadata = checkpointMetadata(checkpoint);
       const manifest = await persist(
+        runId,
         `storing checkpoint ${checkpoint.stage} of ${runId}`,
         signal,
         async () => {
@@ -112,7 +120,7 @@ export function createCheckpoints(options: {
           const bytes = encoded!;
           return timed(
             'save',
-            () => store.putArtefact({ key, bytes, metadata }),
+            () => store.putArtefact({ key, bytes, metadata, signal, onWait: waits.of(runId) }),
             () => bytes.length,
           );
         },
@@ -122,43 +130,78 @@ export function createCheckpoints(options: {
       return manifest;
     },
     network: (runId, stage, signal) =>
-      persist(`loading checkpoint ${stage} of ${runId}`, signal, async () => {
+      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, async () => {
         await store.watchManifest(checkpointKey(runId, stage), signal);
         return loadNetwork(runId, stage);
       }),
     findEvaluation: (runId, signal) =>
-      persist(`looking for the evaluation of ${runId}`, signal, async () => {
+      persist(runId, `looking for the evaluation of ${runId}`, signal, async () => {
         if ((await store.getManifest(evaluationKey(runId))) === undefined) return undefined;
-        return EvaluationReport.decode((await store.getArtefact(evaluationKey(runId))).bytes);
+        const { bytes } = await store.getArtefact(evaluationKey(runId));
+        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${runId}`);
       }),
     async saveEvaluation(runId, report, signal) {
       const bytes = EvaluationReport.encode(report).finish();
-      await persist(`storing the evaluation of ${runId}`, signal, () =>
-        store.putArtefact({ key: evaluationKey(runId), bytes }),
+      await persist(runId, `storing the evaluation of ${runId}`, signal, () =>
+        store.putArtefact({ key: evaluationKey(runId), bytes, signal, onWait: waits.of(runId) }),
       );
+    },
+    onWait: waits.follow,
+  };
+}
+
+/** Runs that wait for the store, each with its reason: told to the run's phase at once, to the coordinator with the heartbeats. */
+function createWaits(log: Logger) {
+  const reasons = new Map<string, string>();
+  const listeners = new Map<string, (reason: string | undefined) => void>();
+  const tell = (runId: string, trouble: FleetError | undefined): void => {
+    const before = reasons.get(runId);
+    if (trouble === undefined) {
+      if (!reasons.delete(runId)) return;
+      log.info({ run: runId }, 'the store answers again');
+    } else {
+      reasons.set(runId, trouble.message);
+      if (before !== undefined) return;
+      log.warn({ run: runId, code: trouble.code }, `waits for the store: ${trouble.message}`);
+    }
+    listeners.get(runId)?.(trouble?.message);
+  };
+  return {
+    tell,
+    of: (runId: string) => (trouble: FleetError | undefined) => tell(runId, trouble),
+    follow(runId: string, listener: (reason: string | undefined) => void) {
+      listeners.set(runId, listener);
+      return () => {
+        listeners.delete(runId);
+        reasons.delete(runId);
+      };
     },
   };
 }
 
-/** Repeats while the broker is away, for ever: it is no fault of the run. Anything else is the caller's to judge. */
+/** Repeats while the store is full or away, for ever: it is no fault of the run. Anything else is the caller's to judge. */
 async function insist<T>(options: {
   readonly doing: string;
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  readonly log: Logger;
   readonly work: () => Promise<T>;
+  readonly tell: (trouble: FleetError | undefined) => void;
 }): Promise<T> {
-  const { doing, signal, clock, log, work } = options;
-  for (let told = false; ; told = true) {
-    signal.throwIfAborted();
-    try {
-      return await work();
-    } catch (caught) {
-      const error = toFleetError(caught);
-      if (signal.aborted || !error.retryable) throw toFleetError(error, doing);
-      if (!told) log.warn({ code: error.code }, `${doing} waits for the broker: ${error.message}`);
-      await clock.sleep(RETRY_MS, signal);
+  const { doing, signal, clock, work, tell } = options;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await work();
+      } catch (caught) {
+        const error = toFleetError(caught, doing);
+        if (signal.aborted || !error.retryable) throw error;
+        tell(error);
+        await clock.sleep(RETRY_MS, signal);
+      }
     }
+  } finally {
+    tell(undefined);
   }
 }
 

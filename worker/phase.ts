@@ -9,6 +9,8 @@ export type Phase =
   | { readonly kind: 'training'; readonly generation: number; readonly step: number }
   /** A student whose teacher has not stored the stage it needs. */
   | { readonly kind: 'waiting'; readonly teacherRunId: string; readonly stage: number }
+  /** Has something to store or to read, and the broker's store is full or does not answer. */
+  | { readonly kind: 'storing'; readonly reason: string }
   | { readonly kind: 'evaluating' }
   /** Done here; keeps the state and answers the gang until it is released. */
   | { readonly kind: 'holding'; readonly step: number }
@@ -25,6 +27,8 @@ export function sentenceOf(phase: Phase): string {
       return `training in generation ${phase.generation} from step ${phase.step}`;
     case 'waiting':
       return `waiting for stage ${phase.stage} of teacher ${phase.teacherRunId}`;
+    case 'storing':
+      return `waiting for the store: ${phase.reason}`;
     case 'evaluating':
       return 'verifying on held-out identities';
     case 'holding':

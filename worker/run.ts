@@ -62,7 +62,21 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       enter({ kind: 'training', generation: current.generation, step: session?.replica?.step ?? 0 });
   };
 
+  /** What it did before it had to wait for the store. */
+  let interrupted: Phase | undefined;
+  const onStoreWait = (reason: string | undefined) => {
+    if (reason !== undefined) {
+      interrupted ??= phase;
+      enter({ kind: 'storing', reason });
+    } else if (interrupted !== undefined) {
+      const before = interrupted;
+      interrupted = undefined;
+      if (phase.kind === 'storing') enter(before);
+    }
+  };
+
   const live = async () => {
+    const forgetWaits = services.broker.then(({ checkpoints }) => checkpoints.onWait(runId, onStoreWait));
     while (!life.signal.aborted) {
       const assign = current;
       const signal = AbortSignal.any([turn.signal, life.signal]);
@@ -78,6 +92,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       await aborted(signal);
     }
     await session?.close();
+    void forgetWaits.then((forget) => forget());
     void services.broker.then(({ gradients }) => {
       for (const name of [runId, ...headExchangeNames(runId)]) gradients.forget(name);
     });
@@ -192,6 +207,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       imagesPerSecond: telemetry.speed(),
       inExchange,
       suspects: suspects.all(),
+      waitsForStore: phase.kind === 'storing' ? phase.reason : undefined,
     }),
     assign(assign) {
       leaveExchange();

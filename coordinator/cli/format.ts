@@ -4,6 +4,8 @@ import stringWidth from 'string-width';
 
 export const UNKNOWN = '–';
 
+export { formatBytes } from '../../core/bytes-text.ts';
+
 const grouped = new Intl.NumberFormat('en-US');
 
 /** 925632 -> "925,632". */
@@ -37,19 +39,6 @@ export function formatSeconds(seconds: number): string {
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${pad(whole % 60)} s`;
   return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} min`;
-}
-
-/** 1536 -> "1.5 KiB". */
-export function formatBytes(bytes: number): string {
-  if (!Number.isFinite(bytes)) return UNKNOWN;
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return unit === 0 ? `${value} B` : `${value.toFixed(1)} ${units[unit]}`;
 }
 
 /** Wall-clock time of day, local; the date too when `withDate`. */

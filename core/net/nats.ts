@@ -11,6 +11,7 @@ import {
   RetentionPolicy,
   StorageType,
   type StreamConfig,
+  type StreamInfo,
 } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
@@ -214,18 +215,22 @@ export async function ensureJournal(connection: NatsConnection): Promise<void> {
   await ensureStream(await jetstreamManager(connection), JOURNAL);
 }
 
-/** The server answers `stream name already in use` (10058) when it exists with another configuration. */
-const NAME_IN_USE = 10058;
+/** The server's code for a stream that does not exist. */
+const STREAM_NOT_FOUND = 10059;
 
+/** Asked for before it is made: a server that has no room left refuses to make also what it has. */
 async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Promise<void> {
+  let info: StreamInfo;
   try {
-    await manager.streams.add(stream);
+    info = await manager.streams.info(stream.name);
   } catch (caught) {
-    if ((caught as { code?: unknown }).code !== NAME_IN_USE) throw caught;
-    // Made by another version or by an administrator: replicas, limits and age are theirs to choose, subjects and protection are not.
-    const { config } = await manager.streams.info(stream.name);
-    const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
-    if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;
-    await manager.streams.update(stream.name, { subjects, deny_delete: true, deny_purge: true });
+    if ((caught as { code?: unknown }).code !== STREAM_NOT_FOUND) throw caught;
+    // One that another program has just made is no error when it is the same.
+    info = await manager.streams.add(stream);
   }
+  // Made by another version or by an administrator: replicas, limits and age are theirs to choose, subjects and protection are not.
+  const { config } = info;
+  const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
+  if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;
+  await manager.streams.update(stream.name, { subjects, deny_delete: true, deny_purge: true });
 }

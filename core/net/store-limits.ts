@@ -91,14 +91,21 @@ async function largestReservation(
   return bytes;
 }
 
-/** Sets each stream's `max_bytes`; what is already right costs one look. Falling limits come first: rising ones need their room. */
+/**
+ * Sets each stream's `max_bytes`; what is already right costs one look. Falling limits come first: rising ones need their
+ * room. What history and logs hold already is not dropped for a smaller share: checkpoints get less instead.
+ */
 export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
   const manager = await jetstreamManager(connection);
   const changes: { name: string; from: number; to: number }[] = [];
-  for (const name of LIMITED_STREAMS) {
-    const { config } = await manager.streams.info(name);
+  let excess = 0;
+  for (const name of [...LIMITED_STREAMS].reverse()) {
+    const { config, state } = await manager.streams.info(name);
     const from = config.max_bytes;
-    if (from !== shares[name]) changes.push({ name, from: Math.max(from, 0), to: shares[name] });
+    const held = name === HISTORY_STREAM || name === LOG_STREAM ? state.bytes : 0;
+    const to = name === ARTEFACT_STREAM ? Math.max(1, shares[name] - excess) : Math.max(shares[name], held);
+    if (name !== ARTEFACT_STREAM) excess += to - shares[name];
+    if (from !== to) changes.push({ name, from: Math.max(from, 0), to });
   }
   changes.sort((a, b) => a.to - a.from - (b.to - b.from));
   for (const { name, to } of changes) await manager.streams.update(name, { max_bytes: to });

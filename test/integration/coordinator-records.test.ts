@@ -8,6 +8,7 @@ import { initialState, type RunState, runOf } from '../../coordinator/state.ts';
 import { step } from '../../coordinator/step.ts';
 import { encodeCheckpoint } from '../../core/checkpoint/format.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import { createLogger } from '../../core/log.ts';
 import { readModel } from '../../core/model/export.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { checkpointKey, evaluationKey, historySubject, logSubject } from '../../core/net/subjects.ts';
@@ -27,7 +28,11 @@ before(async () => {
   nats = await startNats();
   connection = await connectNats({ url: nats.url, token: '', name: 'test' });
   await ensureStreams(connection);
-  records = createRecords({ connection, store: createArtefactStore({ connection }) });
+  records = createRecords({
+    connection,
+    store: createArtefactStore({ connection }),
+    log: createLogger({ program: 'test', level: 'error' }),
+  });
 });
 after(async () => {
   await connection.close();

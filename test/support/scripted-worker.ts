@@ -37,6 +37,8 @@ export function startScriptedWorker(options: {
   slots?: number;
   deviceClass?: string;
   podUid?: string;
+  /** What it says of every run it holds: why it waits for the store. */
+  storeWait?: string;
   onVerify?: (requestId: string) => NonNullable<WorkerReport['kind']> | undefined;
 }): ScriptedWorker {
   const client = createWorkerClient(options);
@@ -107,6 +109,7 @@ export function startScriptedWorker(options: {
       step: steps.get(runId) ?? 0,
       inExchange: true,
       suspects: [],
+      ...(options.storeWait === undefined ? {} : { waitsForStore: options.storeWait }),
     }));
   }
 

@@ -60,6 +60,8 @@ export function grow(options: {
   return { events, state: events.reduce(evolve, initialState) };
 }
 
+const STORE = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
+
 /** The real service on a real port, over a state that stands still. */
 export function serve(grown: Grown, token: string): Promise<GrpcServer> {
   const { state, events } = grown;
@@ -75,6 +77,7 @@ export function serve(grown: Grown, token: string): Promise<GrpcServer> {
     links: { lastSeenMs: () => undefined } as unknown as ServiceParts['links'],
     observe: () => ({ now: systemClock.now(), connected: new Set<string>() }),
     onSubmission: () => undefined,
+    store: () => ({ state: STORE, halted: '', blocksDecisions: false }),
   } as unknown as ServiceParts;
   return startGrpcServer({
     listen: '127.0.0.1:0',

@@ -357,6 +357,7 @@ export interface Snapshot {
    * no `yaml` and runs no `spec_json` here; GetPlan and GetRun have them.
    */
   leftOut?: LeftOut | undefined;
+  store?: Store | undefined;
 }
 
 export interface LeftOut {
@@ -365,6 +366,69 @@ export interface LeftOut {
   trials: number;
   runs: number;
   workers: number;
+}
+
+/** The broker's disk as the coordinator sees it. */
+export interface Store {
+  /**
+   * ok | full | silent. full: what is written is refused for want of room. silent: the broker is there and does not
+   * confirm what is written. In both no submit is taken, and everything goes on by itself when it is over.
+   */
+  state: string;
+  /** A sentence with bytes, limit, place, since when and what to do; empty when ok. */
+  reason: string;
+  usedBytes: number;
+  /** What all streams may have together; 0: not known. */
+  limitBytes: number;
+  /** Folder of the store, or the broker's address where the folder is not known. */
+  place: string;
+  sinceMs: number;
+  /** Why this coordinator does not lead and decides nothing, with what to do; empty while it does. */
+  halted: string;
+}
+
+export interface GetStoreRequest {
+}
+
+export interface CheckJournalRequest {
+}
+
+export interface JournalReport {
+  lastSequence: number;
+  events: number;
+  /** One sentence about the first damage, empty when the journal is whole. */
+  damage: string;
+  /** The last sequence up to which everything is whole: what `truncate` keeps at most. */
+  goodSequence: number;
+  /** Parts that earlier truncations took out. */
+  cuts: JournalCut[];
+}
+
+export interface JournalCut {
+  /** The messages after this one and before the mark count no more. */
+  after: number;
+  mark: number;
+}
+
+export interface ExportJournalRequest {
+  after: number;
+}
+
+export interface JournalMessage {
+  sequence: number;
+  subject: string;
+  atMs: number;
+  data: Buffer;
+}
+
+export interface TruncateJournalRequest {
+  after: number;
+  lastSequence: number;
+  reason: string;
+}
+
+export interface TruncateJournalResponse {
+  mark: number;
 }
 
 export interface LogsRequest {
@@ -5567,7 +5631,17 @@ export const WatchRequest: MessageFns<WatchRequest> = {
 };
 
 function createBaseSnapshot(): Snapshot {
-  return { plans: [], sweeps: [], trials: [], runs: [], workers: [], journalSequence: 0, atMs: 0, leftOut: undefined };
+  return {
+    plans: [],
+    sweeps: [],
+    trials: [],
+    runs: [],
+    workers: [],
+    journalSequence: 0,
+    atMs: 0,
+    leftOut: undefined,
+    store: undefined,
+  };
 }
 
 export const Snapshot: MessageFns<Snapshot> = {
@@ -5595,6 +5669,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     if (message.leftOut !== undefined) {
       LeftOut.encode(message.leftOut, writer.uint32(66).fork()).join();
+    }
+    if (message.store !== undefined) {
+      Store.encode(message.store, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -5676,6 +5753,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.leftOut = LeftOut.decode(reader, reader.uint32());
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.store = Store.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5710,6 +5795,7 @@ export const Snapshot: MessageFns<Snapshot> = {
         : isSet(object.left_out)
         ? LeftOut.fromJSON(object.left_out)
         : undefined,
+      store: isSet(object.store) ? Store.fromJSON(object.store) : undefined,
     };
   },
 
@@ -5739,6 +5825,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     if (message.leftOut !== undefined) {
       obj.leftOut = LeftOut.toJSON(message.leftOut);
     }
+    if (message.store !== undefined) {
+      obj.store = Store.toJSON(message.store);
+    }
     return obj;
   },
 
@@ -5757,6 +5846,7 @@ export const Snapshot: MessageFns<Snapshot> = {
     message.leftOut = (object.leftOut !== undefined && object.leftOut !== null)
       ? LeftOut.fromPartial(object.leftOut)
       : undefined;
+    message.store = (object.store !== undefined && object.store !== null) ? Store.fromPartial(object.store) : undefined;
     return message;
   },
 };
@@ -5890,6 +5980,873 @@ export const LeftOut: MessageFns<LeftOut> = {
     message.trials = object.trials ?? 0;
     message.runs = object.runs ?? 0;
     message.workers = object.workers ?? 0;
+    return message;
+  },
+};
+
+function createBaseStore(): Store {
+  return { state: "", reason: "", usedBytes: 0, limitBytes: 0, place: "", sinceMs: 0, halted: "" };
+}
+
+export const Store: MessageFns<Store> = {
+  encode(message: Store, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== "") {
+      writer.uint32(10).string(message.state);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.usedBytes !== 0) {
+      writer.uint32(25).double(message.usedBytes);
+    }
+    if (message.limitBytes !== 0) {
+      writer.uint32(33).double(message.limitBytes);
+    }
+    if (message.place !== "") {
+      writer.uint32(42).string(message.place);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(49).double(message.sinceMs);
+    }
+    if (message.halted !== "") {
+      writer.uint32(58).string(message.halted);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Store {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStore();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.usedBytes = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.limitBytes = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.place = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.sinceMs = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.halted = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Store {
+    return {
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      usedBytes: isSet(object.usedBytes)
+        ? globalThis.Number(object.usedBytes)
+        : isSet(object.used_bytes)
+        ? globalThis.Number(object.used_bytes)
+        : 0,
+      limitBytes: isSet(object.limitBytes)
+        ? globalThis.Number(object.limitBytes)
+        : isSet(object.limit_bytes)
+        ? globalThis.Number(object.limit_bytes)
+        : 0,
+      place: isSet(object.place) ? globalThis.String(object.place) : "",
+      sinceMs: isSet(object.sinceMs)
+        ? globalThis.Number(object.sinceMs)
+        : isSet(object.since_ms)
+        ? globalThis.Number(object.since_ms)
+        : 0,
+      halted: isSet(object.halted) ? globalThis.String(object.halted) : "",
+    };
+  },
+
+  toJSON(message: Store): unknown {
+    const obj: any = {};
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.usedBytes !== 0) {
+      obj.usedBytes = floatToJson(message.usedBytes);
+    }
+    if (message.limitBytes !== 0) {
+      obj.limitBytes = floatToJson(message.limitBytes);
+    }
+    if (message.place !== "") {
+      obj.place = message.place;
+    }
+    if (message.sinceMs !== 0) {
+      obj.sinceMs = floatToJson(message.sinceMs);
+    }
+    if (message.halted !== "") {
+      obj.halted = message.halted;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Store>): Store {
+    return Store.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Store>): Store {
+    const message = createBaseStore();
+    message.state = object.state ?? "";
+    message.reason = object.reason ?? "";
+    message.usedBytes = object.usedBytes ?? 0;
+    message.limitBytes = object.limitBytes ?? 0;
+    message.place = object.place ?? "";
+    message.sinceMs = object.sinceMs ?? 0;
+    message.halted = object.halted ?? "";
+    return message;
+  },
+};
+
+function createBaseGetStoreRequest(): GetStoreRequest {
+  return {};
+}
+
+export const GetStoreRequest: MessageFns<GetStoreRequest> = {
+  encode(_: GetStoreRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetStoreRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetStoreRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): GetStoreRequest {
+    return {};
+  },
+
+  toJSON(_: GetStoreRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetStoreRequest>): GetStoreRequest {
+    return GetStoreRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetStoreRequest>): GetStoreRequest {
+    const message = createBaseGetStoreRequest();
+    return message;
+  },
+};
+
+function createBaseCheckJournalRequest(): CheckJournalRequest {
+  return {};
+}
+
+export const CheckJournalRequest: MessageFns<CheckJournalRequest> = {
+  encode(_: CheckJournalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CheckJournalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCheckJournalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): CheckJournalRequest {
+    return {};
+  },
+
+  toJSON(_: CheckJournalRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<CheckJournalRequest>): CheckJournalRequest {
+    return CheckJournalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<CheckJournalRequest>): CheckJournalRequest {
+    const message = createBaseCheckJournalRequest();
+    return message;
+  },
+};
+
+function createBaseJournalReport(): JournalReport {
+  return { lastSequence: 0, events: 0, damage: "", goodSequence: 0, cuts: [] };
+}
+
+export const JournalReport: MessageFns<JournalReport> = {
+  encode(message: JournalReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lastSequence !== 0) {
+      writer.uint32(9).double(message.lastSequence);
+    }
+    if (message.events !== 0) {
+      writer.uint32(17).double(message.events);
+    }
+    if (message.damage !== "") {
+      writer.uint32(26).string(message.damage);
+    }
+    if (message.goodSequence !== 0) {
+      writer.uint32(33).double(message.goodSequence);
+    }
+    for (const v of message.cuts) {
+      JournalCut.encode(v!, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JournalReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJournalReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.lastSequence = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.events = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.damage = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.goodSequence = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cuts.push(JournalCut.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JournalReport {
+    return {
+      lastSequence: isSet(object.lastSequence)
+        ? globalThis.Number(object.lastSequence)
+        : isSet(object.last_sequence)
+        ? globalThis.Number(object.last_sequence)
+        : 0,
+      events: isSet(object.events) ? globalThis.Number(object.events) : 0,
+      damage: isSet(object.damage) ? globalThis.String(object.damage) : "",
+      goodSequence: isSet(object.goodSequence)
+        ? globalThis.Number(object.goodSequence)
+        : isSet(object.good_sequence)
+        ? globalThis.Number(object.good_sequence)
+        : 0,
+      cuts: globalThis.Array.isArray(object?.cuts) ? object.cuts.map((e: any) => JournalCut.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: JournalReport): unknown {
+    const obj: any = {};
+    if (message.lastSequence !== 0) {
+      obj.lastSequence = floatToJson(message.lastSequence);
+    }
+    if (message.events !== 0) {
+      obj.events = floatToJson(message.events);
+    }
+    if (message.damage !== "") {
+      obj.damage = message.damage;
+    }
+    if (message.goodSequence !== 0) {
+      obj.goodSequence = floatToJson(message.goodSequence);
+    }
+    if (message.cuts?.length) {
+      obj.cuts = message.cuts.map((e) => JournalCut.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JournalReport>): JournalReport {
+    return JournalReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JournalReport>): JournalReport {
+    const message = createBaseJournalReport();
+    message.lastSequence = object.lastSequence ?? 0;
+    message.events = object.events ?? 0;
+    message.damage = object.damage ?? "";
+    message.goodSequence = object.goodSequence ?? 0;
+    message.cuts = object.cuts?.map((e) => JournalCut.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseJournalCut(): JournalCut {
+  return { after: 0, mark: 0 };
+}
+
+export const JournalCut: MessageFns<JournalCut> = {
+  encode(message: JournalCut, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0) {
+      writer.uint32(9).double(message.after);
+    }
+    if (message.mark !== 0) {
+      writer.uint32(17).double(message.mark);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JournalCut {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJournalCut();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.mark = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JournalCut {
+    return {
+      after: isSet(object.after) ? globalThis.Number(object.after) : 0,
+      mark: isSet(object.mark) ? globalThis.Number(object.mark) : 0,
+    };
+  },
+
+  toJSON(message: JournalCut): unknown {
+    const obj: any = {};
+    if (message.after !== 0) {
+      obj.after = floatToJson(message.after);
+    }
+    if (message.mark !== 0) {
+      obj.mark = floatToJson(message.mark);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JournalCut>): JournalCut {
+    return JournalCut.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JournalCut>): JournalCut {
+    const message = createBaseJournalCut();
+    message.after = object.after ?? 0;
+    message.mark = object.mark ?? 0;
+    return message;
+  },
+};
+
+function createBaseExportJournalRequest(): ExportJournalRequest {
+  return { after: 0 };
+}
+
+export const ExportJournalRequest: MessageFns<ExportJournalRequest> = {
+  encode(message: ExportJournalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0) {
+      writer.uint32(9).double(message.after);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ExportJournalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseExportJournalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ExportJournalRequest {
+    return { after: isSet(object.after) ? globalThis.Number(object.after) : 0 };
+  },
+
+  toJSON(message: ExportJournalRequest): unknown {
+    const obj: any = {};
+    if (message.after !== 0) {
+      obj.after = floatToJson(message.after);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ExportJournalRequest>): ExportJournalRequest {
+    return ExportJournalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ExportJournalRequest>): ExportJournalRequest {
+    const message = createBaseExportJournalRequest();
+    message.after = object.after ?? 0;
+    return message;
+  },
+};
+
+function createBaseJournalMessage(): JournalMessage {
+  return { sequence: 0, subject: "", atMs: 0, data: Buffer.alloc(0) };
+}
+
+export const JournalMessage: MessageFns<JournalMessage> = {
+  encode(message: JournalMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(9).double(message.sequence);
+    }
+    if (message.subject !== "") {
+      writer.uint32(18).string(message.subject);
+    }
+    if (message.atMs !== 0) {
+      writer.uint32(25).double(message.atMs);
+    }
+    if (message.data.length !== 0) {
+      writer.uint32(34).bytes(message.data);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): JournalMessage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseJournalMessage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.sequence = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subject = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.atMs = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.data = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): JournalMessage {
+    return {
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      subject: isSet(object.subject) ? globalThis.String(object.subject) : "",
+      atMs: isSet(object.atMs)
+        ? globalThis.Number(object.atMs)
+        : isSet(object.at_ms)
+        ? globalThis.Number(object.at_ms)
+        : 0,
+      data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: JournalMessage): unknown {
+    const obj: any = {};
+    if (message.sequence !== 0) {
+      obj.sequence = floatToJson(message.sequence);
+    }
+    if (message.subject !== "") {
+      obj.subject = message.subject;
+    }
+    if (message.atMs !== 0) {
+      obj.atMs = floatToJson(message.atMs);
+    }
+    if (message.data.length !== 0) {
+      obj.data = base64FromBytes(message.data);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<JournalMessage>): JournalMessage {
+    return JournalMessage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<JournalMessage>): JournalMessage {
+    const message = createBaseJournalMessage();
+    message.sequence = object.sequence ?? 0;
+    message.subject = object.subject ?? "";
+    message.atMs = object.atMs ?? 0;
+    message.data = object.data ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseTruncateJournalRequest(): TruncateJournalRequest {
+  return { after: 0, lastSequence: 0, reason: "" };
+}
+
+export const TruncateJournalRequest: MessageFns<TruncateJournalRequest> = {
+  encode(message: TruncateJournalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0) {
+      writer.uint32(9).double(message.after);
+    }
+    if (message.lastSequence !== 0) {
+      writer.uint32(17).double(message.lastSequence);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TruncateJournalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTruncateJournalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.lastSequence = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TruncateJournalRequest {
+    return {
+      after: isSet(object.after) ? globalThis.Number(object.after) : 0,
+      lastSequence: isSet(object.lastSequence)
+        ? globalThis.Number(object.lastSequence)
+        : isSet(object.last_sequence)
+        ? globalThis.Number(object.last_sequence)
+        : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: TruncateJournalRequest): unknown {
+    const obj: any = {};
+    if (message.after !== 0) {
+      obj.after = floatToJson(message.after);
+    }
+    if (message.lastSequence !== 0) {
+      obj.lastSequence = floatToJson(message.lastSequence);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TruncateJournalRequest>): TruncateJournalRequest {
+    return TruncateJournalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TruncateJournalRequest>): TruncateJournalRequest {
+    const message = createBaseTruncateJournalRequest();
+    message.after = object.after ?? 0;
+    message.lastSequence = object.lastSequence ?? 0;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseTruncateJournalResponse(): TruncateJournalResponse {
+  return { mark: 0 };
+}
+
+export const TruncateJournalResponse: MessageFns<TruncateJournalResponse> = {
+  encode(message: TruncateJournalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.mark !== 0) {
+      writer.uint32(9).double(message.mark);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TruncateJournalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTruncateJournalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.mark = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TruncateJournalResponse {
+    return { mark: isSet(object.mark) ? globalThis.Number(object.mark) : 0 };
+  },
+
+  toJSON(message: TruncateJournalResponse): unknown {
+    const obj: any = {};
+    if (message.mark !== 0) {
+      obj.mark = floatToJson(message.mark);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TruncateJournalResponse>): TruncateJournalResponse {
+    return TruncateJournalResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TruncateJournalResponse>): TruncateJournalResponse {
+    const message = createBaseTruncateJournalResponse();
+    message.mark = object.mark ?? 0;
     return message;
   },
 };
@@ -8930,6 +9887,51 @@ export const FleetServiceService = {
     responseSerialize: (value: WhyResponse): Buffer => Buffer.from(WhyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WhyResponse => WhyResponse.decode(value),
   },
+  /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
+  getStore: {
+    path: "/pocketfleet.v1.FleetService/GetStore" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetStoreRequest): Buffer => Buffer.from(GetStoreRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetStoreRequest => GetStoreRequest.decode(value),
+    responseSerialize: (value: Store): Buffer => Buffer.from(Store.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Store => Store.decode(value),
+  },
+  /** Reads the whole journal and names the first message that is missing, foreign or unreadable; changes nothing. */
+  checkJournal: {
+    path: "/pocketfleet.v1.FleetService/CheckJournal" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CheckJournalRequest): Buffer => Buffer.from(CheckJournalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CheckJournalRequest => CheckJournalRequest.decode(value),
+    responseSerialize: (value: JournalReport): Buffer => Buffer.from(JournalReport.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JournalReport => JournalReport.decode(value),
+  },
+  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  exportJournal: {
+    path: "/pocketfleet.v1.FleetService/ExportJournal" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ExportJournalRequest): Buffer => Buffer.from(ExportJournalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ExportJournalRequest => ExportJournalRequest.decode(value),
+    responseSerialize: (value: JournalMessage): Buffer => Buffer.from(JournalMessage.encode(value).finish()),
+    responseDeserialize: (value: Buffer): JournalMessage => JournalMessage.decode(value),
+  },
+  /**
+   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
+   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   */
+  truncateJournal: {
+    path: "/pocketfleet.v1.FleetService/TruncateJournal" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: TruncateJournalRequest): Buffer =>
+      Buffer.from(TruncateJournalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): TruncateJournalRequest => TruncateJournalRequest.decode(value),
+    responseSerialize: (value: TruncateJournalResponse): Buffer =>
+      Buffer.from(TruncateJournalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): TruncateJournalResponse => TruncateJournalResponse.decode(value),
+  },
 } as const;
 
 export interface FleetServiceServer extends UntypedServiceImplementation {
@@ -8988,6 +9990,17 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   replay: handleServerStreamingCall<ReplayRequest, ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why: handleUnaryCall<WhyRequest, WhyResponse>;
+  /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
+  getStore: handleUnaryCall<GetStoreRequest, Store>;
+  /** Reads the whole journal and names the first message that is missing, foreign or unreadable; changes nothing. */
+  checkJournal: handleUnaryCall<CheckJournalRequest, JournalReport>;
+  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  exportJournal: handleServerStreamingCall<ExportJournalRequest, JournalMessage>;
+  /**
+   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
+   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   */
+  truncateJournal: handleUnaryCall<TruncateJournalRequest, TruncateJournalResponse>;
 }
 
 export interface FleetServiceClient extends Client {
@@ -9312,6 +10325,61 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WhyResponse) => void,
+  ): ClientUnaryCall;
+  /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
+  getStore(request: GetStoreRequest, callback: (error: ServiceError | null, response: Store) => void): ClientUnaryCall;
+  getStore(
+    request: GetStoreRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Store) => void,
+  ): ClientUnaryCall;
+  getStore(
+    request: GetStoreRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Store) => void,
+  ): ClientUnaryCall;
+  /** Reads the whole journal and names the first message that is missing, foreign or unreadable; changes nothing. */
+  checkJournal(
+    request: CheckJournalRequest,
+    callback: (error: ServiceError | null, response: JournalReport) => void,
+  ): ClientUnaryCall;
+  checkJournal(
+    request: CheckJournalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: JournalReport) => void,
+  ): ClientUnaryCall;
+  checkJournal(
+    request: CheckJournalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: JournalReport) => void,
+  ): ClientUnaryCall;
+  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  exportJournal(request: ExportJournalRequest, options?: Partial<CallOptions>): ClientReadableStream<JournalMessage>;
+  exportJournal(
+    request: ExportJournalRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<JournalMessage>;
+  /**
+   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
+   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   */
+  truncateJournal(
+    request: TruncateJournalRequest,
+    callback: (error: ServiceError | null, response: TruncateJournalResponse) => void,
+  ): ClientUnaryCall;
+  truncateJournal(
+    request: TruncateJournalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: TruncateJournalResponse) => void,
+  ): ClientUnaryCall;
+  truncateJournal(
+    request: TruncateJournalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: TruncateJournalResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -91,6 +91,8 @@ export interface Lease {
   inExchange: boolean;
   /** Members of its gang that do not do their part, as it sees them. */
   suspects: Suspect[];
+  /** Why the run waits for the broker's store here, for a person; empty: it does not. */
+  waitsForStore?: string | undefined;
 }
 
 /** A member that others of its gang wait for in vain. The coordinator compares what all members say before it believes one. */
@@ -951,7 +953,15 @@ export const Device: MessageFns<Device> = {
 };
 
 function createBaseLease(): Lease {
-  return { runId: "", generation: 0, step: 0, imagesPerSecond: undefined, inExchange: false, suspects: [] };
+  return {
+    runId: "",
+    generation: 0,
+    step: 0,
+    imagesPerSecond: undefined,
+    inExchange: false,
+    suspects: [],
+    waitsForStore: undefined,
+  };
 }
 
 export const Lease: MessageFns<Lease> = {
@@ -973,6 +983,9 @@ export const Lease: MessageFns<Lease> = {
     }
     for (const v of message.suspects) {
       Suspect.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.waitsForStore !== undefined) {
+      writer.uint32(58).string(message.waitsForStore);
     }
     return writer;
   },
@@ -1038,6 +1051,14 @@ export const Lease: MessageFns<Lease> = {
             message.suspects.push(Suspect.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.waitsForStore = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1072,6 +1093,11 @@ export const Lease: MessageFns<Lease> = {
       suspects: globalThis.Array.isArray(object?.suspects)
         ? object.suspects.map((e: any) => Suspect.fromJSON(e))
         : [],
+      waitsForStore: isSet(object.waitsForStore)
+        ? globalThis.String(object.waitsForStore)
+        : isSet(object.waits_for_store)
+        ? globalThis.String(object.waits_for_store)
+        : undefined,
     };
   },
 
@@ -1095,6 +1121,9 @@ export const Lease: MessageFns<Lease> = {
     if (message.suspects?.length) {
       obj.suspects = message.suspects.map((e) => Suspect.toJSON(e));
     }
+    if (message.waitsForStore !== undefined) {
+      obj.waitsForStore = message.waitsForStore;
+    }
     return obj;
   },
 
@@ -1109,6 +1138,7 @@ export const Lease: MessageFns<Lease> = {
     message.imagesPerSecond = object.imagesPerSecond ?? undefined;
     message.inExchange = object.inExchange ?? false;
     message.suspects = object.suspects?.map((e) => Suspect.fromPartial(e)) || [];
+    message.waitsForStore = object.waitsForStore ?? undefined;
     return message;
   },
 };

@@ -1,0 +1,236 @@
+// A journal that is not as it was left, on a real nats-server: each damage by name is one sentence with its sequence and the
+// repair, reads are served, nothing is decided, and `truncate` brings the fleet back without a restart.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { unary } from '../../core/net/grpc-client.ts';
+import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { FLEET_BUCKET, JOURNAL_STREAM, JOURNAL_SUBJECT, MANIFEST_BUCKET } from '../../core/net/subjects.ts';
+import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+import { assertNothingLeft, until } from '../support/processes.ts';
+
+let nats: TestNats;
+let connection: NatsConnection;
+let manager: JetStreamManager;
+/** Messages of a fleet that led three times and has three runs: 6 of them. */
+let good: Uint8Array[];
+before(async () => {
+  nats = await startNats();
+  connection = await connectNats({ url: nats.url, name: 'damage' });
+  await ensureStreams(connection, { journal: false });
+  manager = await jetstreamManager(connection);
+  for (const name of ['one', 'two', 'three'])
+    await withCoordinator(async (coordinator) => void (await coordinator.submit(runText(name))));
+  good = await stored();
+  assert.equal(good.length, 6);
+});
+after(async () => {
+  await connection.close();
+  await nats.stop();
+  await assertNothingLeft([nats.pid], [nats.port]);
+});
+
+async function withCoordinator(use: (coordinator: LocalCoordinator) => Promise<void>): Promise<void> {
+  const coordinator = await startLocalCoordinator({ natsUrl: nats.url });
+  try {
+    await use(coordinator);
+  } finally {
+    await coordinator.close();
+  }
+}
+
+async function stored(): Promise<Uint8Array[]> {
+  const { state } = await manager.streams.info(JOURNAL_STREAM);
+  const messages: Uint8Array[] = [];
+  for (let seq = 1; seq <= state.last_seq; seq++)
+    messages.push((await manager.streams.getMessage(JOURNAL_STREAM, { seq }))!.data);
+  return messages;
+}
+
+/** A journal of these messages that anybody may damage. */
+async function journalOf(messages: readonly (Uint8Array | string)[]): Promise<void> {
+  await manager.streams.delete(JOURNAL_STREAM).catch(() => false);
+  await manager.streams.add({ name: JOURNAL_STREAM, subjects: [JOURNAL_SUBJECT] });
+  for (const message of messages) await jetstream(connection).publish(JOURNAL_SUBJECT, message);
+  await remember(messages.length);
+}
+async function remember(sequence: number): Promise<void> {
+  await (await new Kvm(connection).open(FLEET_BUCKET)).put('journal', JSON.stringify({ sequence }));
+}
+
+const groupOf = (...events: object[]): string =>
+  JSON.stringify({ writer: 'w', group: 1, events: events.map((event) => ({ atMs: 1, ...event })) });
+
+const runsOf = async ({ client }: LocalCoordinator) =>
+  (await unary(client, client.listRuns, { planId: '', sweepId: '' })).runs.map(({ name }) => name);
+
+/** Halted with this sentence, reads served, nothing decided; then cut off after `keep`, and going again. */
+async function haltsAndIsRepaired(expected: {
+  sequence: number;
+  sentence: RegExp;
+  keep: number;
+  runs: readonly string[];
+  runsKept?: readonly string[];
+}): Promise<void> {
+  await withCoordinator(async (coordinator) => {
+    const { client } = coordinator;
+    const store = await unary(client, client.getStore, {});
+    assert.match(store.halted, new RegExp(`damaged at sequence ${expected.sequence}: `));
+    assert.match(store.halted, expected.sentence);
+    assert.match(store.halted, new RegExp(`truncate --after ${expected.keep}\``));
+    assert.ok(!store.halted.includes('\n'));
+    assert.deepEqual(await runsOf(coordinator), expected.runs);
+    await coordinator.until((seen) => seen.store?.halted === store.halted, 'watch shows it', 2_000);
+    const { last_seq: last } = (await manager.streams.info(JOURNAL_STREAM)).state;
+    await assert.rejects(coordinator.submit(runText('new')), { code: 'dataLoss', message: store.halted });
+    const { damage, goodSequence, lastSequence } = await unary(client, client.checkJournal, {});
+    assert.deepEqual([goodSequence, lastSequence], [expected.keep, last]);
+    assert.equal(damage, store.halted);
+    const request = { after: goodSequence, lastSequence, reason: 'a test' };
+    const tooFar = { ...request, after: lastSequence + 1 };
+    await assert.rejects(unary(client, client.truncateJournal, tooFar), { code: 'invalidArgument' });
+    await assert.rejects(unary(client, client.truncateJournal, { ...request, lastSequence: last + 5 }), {
+      code: 'aborted',
+    });
+    await unary(client, client.truncateJournal, request);
+    await coordinator.until((seen) => seen.store?.halted === '', 'it leads again', 5_000);
+    assert.deepEqual(await runsOf(coordinator), expected.runsKept ?? expected.runs);
+    const [id] = await coordinator.submit(runText('after'));
+    assert.ok(Number(id!.slice(4)) > 3, `no id is given twice: ${id}`);
+    assert.equal(coordinator.failure(), undefined);
+  });
+  // Also the next start passes what was cut out.
+  await withCoordinator(async (coordinator) => {
+    assert.deepEqual(await runsOf(coordinator), [...(expected.runsKept ?? expected.runs), 'after']);
+    const { client } = coordinator;
+    assert.equal((await unary(client, client.checkJournal, {})).damage, '');
+  });
+}
+
+test('seven bytes that are not ours, also when something follows them', async () => {
+  await journalOf([...good.slice(0, 4), 'seven b', ...good.slice(4)]);
+  await haltsAndIsRepaired({
+    sequence: 5,
+    sentence: /7 bytes that are no JSON/,
+    keep: 4,
+    runs: ['one', 'two'],
+  });
+});
+
+test('an event of an unknown kind, of a wrong shape, and one that fits nothing before it', async () => {
+  const runs = ['one', 'two', 'three'];
+  for (const [event, sentence] of [
+    [{ kind: 'run.dreamt', runId: 'run-1' }, /unknown kind "run\.dreamt", which a newer release/],
+    [{ kind: 'run.cancelled', runId: 7 }, /run\.cancelled event with a wrong runId, reason/],
+    [{ kind: 'run.cancelled', runId: 'run-8', reason: 'x' }, /does not fit what came before/],
+  ] as const) {
+    await journalOf([...good, groupOf(event)]);
+    await withCoordinator(async ({ client }) => {
+      const { halted } = await unary(client, client.getStore, {});
+      assert.match(halted, sentence);
+      assert.match(halted, /damaged at sequence 7: .*--after 6/);
+    });
+  }
+  await journalOf([...good, '{"events": 5}']);
+  await haltsAndIsRepaired({ sequence: 7, sentence: /JSON, but no group/, keep: 6, runs });
+});
+
+test('a message that was deleted, in the middle and at the end', async () => {
+  await journalOf(good);
+  await manager.streams.deleteMessage(JOURNAL_STREAM, 3);
+  await manager.streams.deleteMessage(JOURNAL_STREAM, 4);
+  await haltsAndIsRepaired({ sequence: 3, sentence: /messages 3 to 4 are missing/, keep: 2, runs: ['one'] });
+  await journalOf(good);
+  await manager.streams.deleteMessage(JOURNAL_STREAM, 6);
+  await haltsAndIsRepaired({ sequence: 6, sentence: /message 6 is missing/, keep: 5, runs: ['one', 'two'] });
+});
+
+test('a stream that was purged, one that was emptied and made anew, and one from an older copy', async () => {
+  const none = { runs: [], keep: 0, sequence: 1 };
+  const history = jetstream(connection).publish('pf.history.run-3', 'x');
+  await history;
+  await journalOf(good);
+  await manager.streams.purge(JOURNAL_STREAM);
+  await haltsAndIsRepaired({ ...none, sentence: /messages 1 to 6 are missing \(the stream was purged/ });
+  await journalOf([]);
+  await remember(6);
+  await haltsAndIsRepaired({
+    ...none,
+    sentence: /its stream is empty, and it has reached sequence 6 before/,
+  });
+  await journalOf(good.slice(0, 4));
+  await remember(6);
+  await haltsAndIsRepaired({
+    ...{ sequence: 5, keep: 4, runs: ['one', 'two'] },
+    sentence: /ends at sequence 4 and has reached 6 before/,
+  });
+});
+
+test('a stream that is gone is no new fleet, at a start and while it runs; what is left of it says so too', async () => {
+  await journalOf(good);
+  await withCoordinator(async (coordinator) => {
+    const { client } = coordinator;
+    await manager.streams.delete(JOURNAL_STREAM);
+    await coordinator.until((seen) => /is gone/.test(seen.store?.halted ?? ''), 'it is noticed', 5_000);
+    assert.deepEqual(await runsOf(coordinator), ['one', 'two', 'three'], 'what was known is still shown');
+    await assert.rejects(coordinator.submit(runText('new')), {
+      code: 'dataLoss',
+      message: /PF_JOURNAL is gone/,
+    });
+    assert.equal(coordinator.failure(), undefined);
+    assert.equal((await unary(client, client.checkJournal, {})).lastSequence, 0);
+  });
+  const forget = await new Kvm(connection).open(FLEET_BUCKET);
+  await forget.delete('journal');
+  await withCoordinator(async ({ client }) => {
+    assert.match((await unary(client, client.getStore, {})).halted, /PF_JOURNAL is gone, while step points/);
+    await unary(client, client.truncateJournal, { after: 0, lastSequence: 0, reason: 'begin anew' });
+    await until('it begins anew', async () => (await unary(client, client.getStore, {})).halted === '');
+  });
+});
+
+test('a foreign message while the fleet runs halts it where it is; it goes on once that was cut off', async () => {
+  await journalOf(good);
+  await withCoordinator(async (coordinator) => {
+    const { client } = coordinator;
+    await coordinator.submit(runText('own'));
+    const { last_seq: last } = (await manager.streams.info(JOURNAL_STREAM)).state;
+    await jetstream(connection).publish(JOURNAL_SUBJECT, 'seven b');
+    await assert.rejects(coordinator.submit(runText('refused')), {
+      code: 'dataLoss',
+      message: new RegExp(`damaged at sequence ${last + 1}: .*7 bytes.*truncate --after ${last}`),
+    });
+    assert.deepEqual(await runsOf(coordinator), ['one', 'two', 'three', 'own']);
+    await unary(client, client.truncateJournal, { after: last, lastSequence: last + 1, reason: 'cut' });
+    await coordinator.until((seen) => seen.store?.halted === '', 'it leads again', 5_000);
+    assert.deepEqual(await coordinator.submit(runText('next')), ['run-5']);
+    // With a fleet that leads and a whole journal: what is cut off is gone, and the leader has it from the journal.
+    const now = (await manager.streams.info(JOURNAL_STREAM)).state.last_seq;
+    await unary(client, client.truncateJournal, { after: last, lastSequence: now, reason: 'back' });
+    await until('the leader has read it again', async () => (await runsOf(coordinator)).length === 4);
+    await until('it takes what comes', () =>
+      coordinator.submit(runText('again')).then(
+        (ids) => ids[0] === 'run-6',
+        () => false,
+      ),
+    );
+    assert.equal(coordinator.failure(), undefined);
+  });
+});
+
+test('manifests that are no manifests of ours do not end a coordinator', async () => {
+  const bucket = await new Kvm(connection).open(MANIFEST_BUCKET);
+  await bucket.put('checkpoint.run-1.1', 'seven b');
+  await bucket.put('checkpoint.run-1.x', 'y');
+  await bucket.put('evaluation.run-1', 'seven b');
+  await journalOf(good);
+  await withCoordinator(async ({ client }) => {
+    await assert.rejects(unary(client, client.getEvaluation, { runId: 'run-1' }), {
+      code: 'dataLoss',
+      message: /manifest of evaluation\.run-1 is damaged .*7 bytes that are no JSON/,
+    });
+  });
+});

@@ -1,0 +1,87 @@
+// A coordinator in the process of the test, on a real nats-server: for claims about what it does, not about how its process
+// lives and dies. Ports are free ones of the loopback interface, authentication is off.
+
+import { startCoordinator } from '../../coordinator/coordinator.ts';
+import { systemClock } from '../../core/clock.ts';
+import { type CoordinatorConfig, coordinatorConfigSchema } from '../../core/config.ts';
+import type { FleetError } from '../../core/errors.ts';
+import { createLogger } from '../../core/log.ts';
+import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
+import type { FleetServiceClient, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+
+export interface LocalCoordinator {
+  readonly client: FleetServiceClient;
+  readonly endpoint: string;
+  readonly metricsEndpoint: string;
+  /** Undefined while it goes on. */
+  failure(): FleetError | undefined;
+  submit(yaml: string): Promise<string[]>;
+  /** The first snapshot that satisfies the condition. */
+  until(condition: (snapshot: Snapshot) => boolean, what: string, deadlineMs?: number): Promise<Snapshot>;
+  close(): Promise<void>;
+}
+
+export async function startLocalCoordinator(
+  config: Partial<CoordinatorConfig> & { natsUrl: string },
+): Promise<LocalCoordinator> {
+  const coordinator = await startCoordinator({
+    config: coordinatorConfigSchema.parse({
+      listen: '127.0.0.1:0',
+      metricsListen: '127.0.0.1:0',
+      ...config,
+    }),
+    version: 'test',
+    log: createLogger({ program: 'coordinator', level: 'silent' }),
+    clock: systemClock,
+  });
+  const client = createFleetClient({ endpoint: coordinator.endpoint, token: '' });
+  let closing: Promise<void> | undefined;
+  let failure: FleetError | undefined;
+  void coordinator.failed.then((error) => {
+    failure = error;
+  });
+  return {
+    client,
+    endpoint: coordinator.endpoint,
+    metricsEndpoint: coordinator.metricsEndpoint,
+    failure: () => failure,
+    async submit(yaml) {
+      const request = { yaml, baseDir: '', dryRun: false, overrides: {} };
+      return (await unary(client, client.submit, request)).runIds;
+    },
+    async until(condition, what, deadlineMs = 10_000) {
+      const signal = AbortSignal.timeout(deadlineMs);
+      let last: Snapshot | undefined;
+      const request = { planId: '', sweepId: '', runId: '', rateHz: 20, untilFinished: false };
+      try {
+        for await (const snapshot of streamed(client.watch(request), signal)) {
+          last = snapshot;
+          if (condition(snapshot)) return snapshot;
+        }
+      } catch (caught) {
+        if (!signal.aborted) throw caught;
+      }
+      const seen = last && {
+        store: last.store,
+        runs: last.runs.map(({ id, state, reason }) => ({ id, state, reason })),
+      };
+      throw new Error(`not within ${deadlineMs} ms: ${what}; last seen: ${JSON.stringify(seen)}`);
+    },
+    close() {
+      client.close();
+      closing ??= coordinator.close();
+      return closing;
+    },
+  };
+}
+
+/** A run of 12 identities that a scripted worker takes with `trainingImages: 64`. */
+export const runText = (name: string, epochs = 2): string => `
+kind: teacher
+name: ${name}
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+training: { epochs: ${epochs}, batch: 16 }
+verification: { pairs: 40 }
+workers: { min: 1, max: 1 }
+`;
