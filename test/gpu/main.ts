@@ -11,8 +11,10 @@ import {
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,6 +27,7 @@ const folder = mkdtempSync(join(tmpdir(), 'pocketfleet gpu é-'));
 const clone = join(folder, 'clone');
 const programs = join(folder, 'programs');
 const driver = join(folder, 'driver');
+const deps = join(clone, 'node_modules/@tensorflow/tfjs-node-gpu/deps');
 const cache = process.argv[2] ?? join(folder, 'cache');
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -38,10 +41,11 @@ try {
   const setUp = run(process.execPath, [join(clone, 'scripts/setup.mjs')], { STUB_CU_INIT: '100' });
   say(setUp.output);
   assert.equal(setUp.status, 0);
-  checkModes(join(clone, 'node_modules/@tensorflow/tfjs-node-gpu/deps'));
+  checkModes(deps);
   say('everybody may read what was unpacked, and execute what its owner may');
   compileDriver(namesInLibrary());
   checkDeviceIsAdded();
+  checkVersions();
   checkSameBits();
 } finally {
   rmSync(folder, { recursive: true, force: true });
@@ -95,7 +99,7 @@ function compileDriver(names: readonly string[]): void {
 
 /** Functions of the driver and of NVML that the library looks up by name. */
 function namesInLibrary(): string[] {
-  const lib = join(clone, 'node_modules/@tensorflow/tfjs-node-gpu/deps/lib');
+  const lib = join(deps, 'lib');
   const found = new Set<string>();
   for (const name of readdirSync(lib)) {
     const argv = ['-aohE', '\\b(cu|nvml)[A-Z][A-Za-z0-9]{3,60}(_v[0-9])?\\b', join(lib, name)];
@@ -115,8 +119,22 @@ function checkModes(place: string): void {
 }
 
 function checkDeviceIsAdded(): void {
-  const code = `require('@tensorflow/tfjs-node-gpu')`;
-  const { output } = run(process.execPath, ['-e', code], {
+  const added = libraryMessages();
+  assert.match(added, /Adding visible gpu devices: 0/);
+  assert.doesNotMatch(added, /Could not load|Cannot dlopen|Skipping registering/);
+  const link = join(deps, 'nvidia/cusparse/lib/libcusolver.so.11');
+  const target = readlinkSync(link);
+  rmSync(link);
+  assert.match(
+    libraryMessages(),
+    /Could not load dynamic library 'libcusolver\.so\.11'[\s\S]*Skipping registering/,
+  );
+  symlinkSync(target, link);
+}
+
+/** What TensorFlow writes about the libraries that it opens, all of which is printed. */
+function libraryMessages(): string {
+  const { output } = run(process.execPath, ['-e', "require('@tensorflow/tfjs-node-gpu')"], {
     TF_CPP_MIN_LOG_LEVEL: '0',
     TF_CPP_VMODULE: 'dso_loader=2,gpu_device=1',
   });
@@ -124,8 +142,20 @@ function checkDeviceIsAdded(): void {
     .split('\n')
     .filter((line) => /Could not load|Cannot dlopen|Skipping|Adding visible/.test(line));
   say(lines.join('\n'));
-  assert.match(output, /Adding visible gpu devices: 0/, output);
-  assert.doesNotMatch(output, /Could not load|Cannot dlopen|Skipping registering/);
+  return output;
+}
+
+/** The stub computes nothing, so TensorFlow is shown no device here and the loader is told where its libraries are. */
+function checkVersions(): void {
+  const libraries = ['cudnn', 'cublas'].map((name) => join(deps, 'nvidia', name, 'lib'));
+  const argv = ['--import', 'tsx', 'test/unit/tensor/device-facts-process.ts', '[{}]'];
+  const { stdout, output } = run(process.execPath, argv, {
+    STUB_CU_INIT: '100',
+    TF_CPP_MIN_LOG_LEVEL: '2',
+    LD_LIBRARY_PATH: [driver, ...libraries].join(':'),
+  });
+  say(stdout.trim());
+  assert.match(stdout, /"cudnn":"9\.28\.0","cublas":"12\.9\.\d+"/, output);
 }
 
 /** Digests of embeddings and gradients of every kind of layer, and the class of the device, with the two builds. */
