@@ -2,11 +2,13 @@
 // Counters follow the events as they happen; gauges read the state when they are scraped. Labels are few: no run and no
 // trial is a label here, a worker may be one.
 
+import { status } from '@grpc/grpc-js';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { closedCounter, closedHistogram } from '../core/metric-families.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './events.ts';
-import { openRuns, type State, sweepOf } from './state.ts';
+import { type EndState, openRuns, type State, sweepOf } from './state.ts';
 import type { StoreState } from './store-state.ts';
 import { lookup, type Table, valuesOf } from './table.ts';
 
@@ -40,20 +42,30 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
   gauges(registry, options);
   const counters = {
     ...lifecycleCounters(registry),
-    submissions: counter(registry, 'pocketfleet_sweep_submissions_total', 'Texts submitted.', ['outcome']),
+    submissions: closedCounter({
+      name: 'pocketfleet_sweep_submissions_total',
+      help: 'Texts submitted.',
+      values: { outcome: ['ok', 'refused'] },
+      registry,
+    }),
     fenced: counter(
       registry,
       'pocketfleet_coordinator_fenced_writes_total',
       'Appends refused because another coordinator leads.',
     ),
-    reconnects: counter(registry, 'pocketfleet_nats_reconnects_total', 'Reconnects.', ['component']),
+    reconnects: closedCounter({
+      name: 'pocketfleet_nats_reconnects_total',
+      help: 'Reconnects.',
+      values: { component: ['coordinator'] },
+      registry,
+    }),
   };
-  const publish = new Histogram({
+  const publish = closedHistogram({
     name: 'pocketfleet_jetstream_publish_duration_seconds',
     help: 'Publish to ack.',
-    labelNames: ['stream', 'outcome'],
+    values: { stream: ['PF_JOURNAL'], outcome: ['ok', 'error'] },
     buckets: rpcBuckets,
-    registers: [registry],
+    registry,
   });
   return {
     registry,
@@ -66,26 +78,62 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
   };
 }
 
-function counter(registry: Registry, name: string, help: string, labelNames: string[] = []): Counter {
-  return new Counter({ name, help, labelNames, registers: [registry] });
+function counter<L extends string = never>(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly L[] = [],
+): Counter<L> {
+  return new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
 }
 
+const END_STATES = ['done', 'failed', 'cancelled'] as const satisfies readonly EndState[];
+
 function lifecycleCounters(registry: Registry) {
-  const histogram = (name: string, help: string, labelNames: string[]) =>
-    new Histogram({ name, help, labelNames, buckets: longBuckets, registers: [registry] });
   return {
-    transitions: counter(registry, 'pocketfleet_trial_transitions_total', 'Trial state changes.', [
-      'from',
-      'to',
-    ]),
-    finished: counter(registry, 'pocketfleet_trials_finished_total', 'Trials finished.', ['outcome']),
-    restarts: counter(registry, 'pocketfleet_trial_restarts_total', 'Trial restarts.', ['reason']),
-    gangs: counter(registry, 'pocketfleet_gang_formations_total', 'Gangs formed or dissolved.', ['outcome']),
+    transitions: closedCounter({
+      name: 'pocketfleet_trial_transitions_total',
+      help: 'Trial state changes.',
+      values: {
+        from: ['none', 'queued', 'running', ...END_STATES],
+        to: ['queued', 'running', ...END_STATES],
+      },
+      registry,
+    }),
+    finished: closedCounter({
+      name: 'pocketfleet_trials_finished_total',
+      help: 'Trials finished.',
+      values: { outcome: END_STATES },
+      registry,
+    }),
+    restarts: closedCounter({
+      name: 'pocketfleet_trial_restarts_total',
+      help: 'Trial restarts.',
+      values: { reason: ['failed', 'infrastructure'] },
+      registry,
+    }),
+    gangs: closedCounter({
+      name: 'pocketfleet_gang_formations_total',
+      help: 'Gangs formed or dissolved.',
+      values: { outcome: ['ok', 'aborted'] },
+      registry,
+    }),
     workersLost: counter(registry, 'pocketfleet_workers_lost_total', 'Workers declared lost.'),
-    queueWait: histogram('pocketfleet_trial_queue_wait_seconds', 'Creation of a run to its first gang.', [
-      'priority',
-    ]),
-    duration: histogram('pocketfleet_trial_duration_seconds', 'Wall time of finished trials.', ['outcome']),
+    // A hundred priorities and nearly always one of them: its series come with the first run of each.
+    queueWait: new Histogram({
+      name: 'pocketfleet_trial_queue_wait_seconds',
+      help: 'Creation of a run to its first gang.',
+      labelNames: ['priority'],
+      buckets: longBuckets,
+      registers: [registry],
+    }),
+    duration: closedHistogram({
+      name: 'pocketfleet_trial_duration_seconds',
+      help: 'Wall time of finished trials.',
+      values: { outcome: END_STATES },
+      buckets: longBuckets,
+      registry,
+    }),
   };
 }
 
@@ -133,8 +181,12 @@ function count(counters: Counters, event: Event, before: State, after: State): v
   }
 }
 
+const STATUS_NAMES = Object.values(status)
+  .filter((code) => typeof code === 'number')
+  .map(statusName);
+
 function callObserver(registry: Registry): CallObserver {
-  const labelNames = ['grpc_type', 'grpc_service', 'grpc_method'];
+  const labelNames = ['grpc_type', 'grpc_service', 'grpc_method'] as const;
   const started = counter(registry, 'grpc_server_started_total', 'RPCs started.', labelNames);
   const handled = counter(registry, 'grpc_server_handled_total', 'RPCs completed.', [
     ...labelNames,
@@ -143,7 +195,7 @@ function callObserver(registry: Registry): CallObserver {
   const seconds = new Histogram({
     name: 'grpc_server_handling_seconds',
     help: 'RPC handling time.',
-    labelNames,
+    labelNames: [...labelNames],
     buckets: rpcBuckets,
     registers: [registry],
   });
@@ -153,6 +205,11 @@ function callObserver(registry: Registry): CallObserver {
     grpc_method: call.method,
   });
   return {
+    offered(call) {
+      started.inc(labels(call), 0);
+      for (const code of STATUS_NAMES) handled.inc({ ...labels(call), grpc_code: code }, 0);
+      if (call.type === 'unary') seconds.zero(labels(call));
+    },
     started: (call) => started.inc(labels(call)),
     handled(call) {
       handled.inc({ ...labels(call), grpc_code: statusName(call.code) });

@@ -213,7 +213,7 @@ async function measured<T>(
   bytesOf: (result: T) => number,
 ): Promise<T> {
   const startedAt = clock.monotonic();
-  let outcome = 'error';
+  let outcome: 'ok' | 'error' = 'error';
   try {
     const result = await work();
     outcome = 'ok';

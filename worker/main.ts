@@ -63,7 +63,7 @@ async function main(): Promise<void> {
   const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
   const compute = createCompute({
     cacheDir: join(cacheDir, 'graphs'),
-    onJob: (job, busyMs) => metrics.computeBusy.inc({ job }, busyMs / 1000),
+    onJob: (kind, busyMs) => metrics.computeBusy.inc({ kind }, busyMs / 1000),
   });
   releases.push(() => compute.close());
   let agent: Agent | undefined;
@@ -239,10 +239,12 @@ function stopOnSignals(options: {
       process.exit(1);
     }
     log.info({ signal, runs: agent.heldRuns() }, 'draining: its runs go to others, then it leaves');
-    const timed = metrics.drainDuration.startTimer();
+    const askedAt = systemClock.monotonic();
     agent
       .drain()
-      .then(() => timed({ outcome: 'ok' }))
+      .then(() =>
+        metrics.drainDuration.observe({ outcome: 'ok' }, (systemClock.monotonic() - askedAt) / 1000),
+      )
       .then(stop)
       .then(() => {
         log.info('left');

@@ -3,12 +3,24 @@
 // the worker holds it.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  type ClosedCounter,
+  closedCounter,
+  closedHistogram,
+  type LabelValues,
+  labelSets,
+} from '../core/metric-families.ts';
+import { JOB_KINDS } from './compute/job-kind.ts';
 
 const geometric = (first: number, factor: number, count: number): number[] =>
   Array.from({ length: count }, (_, i) => first * factor ** i);
 const STEP_BUCKETS = geometric(0.002, 2, 14);
 const ALLREDUCE_BUCKETS = geometric(0.0005, 2, 15);
 const LONG_BUCKETS = geometric(1, 2, 13);
+
+/** Parts of a step, in their order. */
+export const STEP_PHASES = ['data', 'teacher', 'compute', 'allreduce', 'optimizer'] as const;
+const CHECKPOINT_OPERATIONS = ['save', 'load'] as const;
 
 export type WorkerMetrics = ReturnType<typeof createMetrics>;
 
@@ -36,16 +48,23 @@ export function createMetrics(sources: MetricsSources) {
     labelNames: readonly L[],
     buckets: number[],
   ) => new Histogram<L>({ name, help, labelNames: [...labelNames], buckets, registers });
+  /** Values of the labels of a run's family besides the run. */
+  const families = new Map<object, LabelValues>();
+  /** By run and by labels whose values are known. */
+  const runCounter = <const V extends LabelValues>(name: string, help: string, values: V) => {
+    const family = counter<string>(name, help, ['run', ...Object.keys(values)]);
+    families.set(family, values);
+    return family as unknown as ClosedCounter<V & { readonly run: readonly string[] }>;
+  };
   collected(registers, sources);
 
   const perRun = {
     steps: counter('pocketfleet_train_steps_total', 'Optimiser steps.', run),
     samples: counter('pocketfleet_train_samples_total', 'Images consumed by this worker.', run),
     stepDuration: histogram('pocketfleet_train_step_duration_seconds', 'Whole step.', run, STEP_BUCKETS),
-    phase: counter('pocketfleet_train_phase_seconds_total', 'Time in each phase of a step.', [
-      'run',
-      'phase',
-    ] as const),
+    phase: runCounter('pocketfleet_train_phase_seconds_total', 'Time in each phase of a step.', {
+      phase: STEP_PHASES,
+    }),
     globalStep: gauge('pocketfleet_train_global_step', 'Committed steps.', run),
     epoch: gauge('pocketfleet_train_epoch', 'Epoch, fractional.', run),
     loss: gauge('pocketfleet_train_loss', 'Loss of the last step.', run),
@@ -64,14 +83,12 @@ export function createMetrics(sources: MetricsSources) {
       run,
       ALLREDUCE_BUCKETS,
     ),
-    allreduceRounds: counter('pocketfleet_allreduce_rounds_total', 'Rounds by outcome.', [
-      'run',
-      'outcome',
-    ] as const),
-    allreduceBytes: counter('pocketfleet_allreduce_bytes_total', 'Bytes on the wire.', [
-      'run',
-      'direction',
-    ] as const),
+    allreduceRounds: runCounter('pocketfleet_allreduce_rounds_total', 'Rounds by outcome.', {
+      outcome: ['ok'],
+    }),
+    allreduceBytes: runCounter('pocketfleet_allreduce_bytes_total', 'Bytes on the wire.', {
+      direction: ['sent', 'received'],
+    }),
     allreduceTensorBytes: counter(
       'pocketfleet_allreduce_tensor_bytes_total',
       'Gradient bytes reduced, before the wire.',
@@ -93,34 +110,58 @@ export function createMetrics(sources: MetricsSources) {
   return {
     registry,
     ...perRun,
-    checkpointDuration: histogram(
-      'pocketfleet_checkpoint_duration_seconds',
-      'Checkpoint save or load.',
-      ['op', 'outcome'] as const,
-      STEP_BUCKETS,
-    ),
-    checkpointBytes: counter('pocketfleet_checkpoint_bytes_total', 'Checkpoint bytes.', ['op'] as const),
+    checkpointDuration: closedHistogram({
+      name: 'pocketfleet_checkpoint_duration_seconds',
+      help: 'Checkpoint save or load.',
+      values: { op: CHECKPOINT_OPERATIONS, outcome: ['ok', 'error'] },
+      buckets: STEP_BUCKETS,
+      registry,
+    }),
+    checkpointBytes: closedCounter({
+      name: 'pocketfleet_checkpoint_bytes_total',
+      help: 'Checkpoint bytes.',
+      values: { op: CHECKPOINT_OPERATIONS },
+      registry,
+    }),
     evaluationDuration: histogram(
       'pocketfleet_evaluation_duration_seconds',
       'One verification of a network.',
       [],
       LONG_BUCKETS,
     ),
-    computeBusy: counter('pocketfleet_compute_busy_seconds_total', 'Time of the compute thread by job.', [
-      'job',
-    ] as const),
-    drainDuration: histogram(
-      'pocketfleet_worker_drain_duration_seconds',
-      'SIGTERM to exit.',
-      ['outcome'] as const,
-      LONG_BUCKETS,
-    ),
+    computeBusy: closedCounter({
+      name: 'pocketfleet_compute_busy_seconds_total',
+      help: 'Time of the compute thread by kind of job.',
+      values: { kind: JOB_KINDS },
+      registry,
+    }),
+    drainDuration: closedHistogram({
+      name: 'pocketfleet_worker_drain_duration_seconds',
+      help: 'SIGTERM to exit.',
+      values: { outcome: ['ok'] },
+      buckets: LONG_BUCKETS,
+      registry,
+    }),
     coordinatorReconnects: counter(
       'pocketfleet_worker_attach_total',
       'Streams opened to the coordinator.',
       [],
     ),
-    natsReconnects: counter('pocketfleet_nats_reconnects_total', 'Reconnects.', ['component'] as const),
+    natsReconnects: closedCounter({
+      name: 'pocketfleet_nats_reconnects_total',
+      help: 'Reconnects.',
+      values: { component: ['worker'] },
+      registry,
+    }),
+    /** The series of a run that begins, as 0; they go with `forgetRun`. */
+    beginRun(runId: string) {
+      for (const metric of Object.values(perRun)) {
+        if (metric instanceof Histogram) metric.zero({ run: runId });
+        if (!(metric instanceof Counter)) continue;
+        for (const labels of labelSets(families.get(metric) ?? {}))
+          (metric as Counter<string>).inc({ run: runId, ...labels }, 0);
+      }
+    },
     /** Takes a released run out of all series, so that labels stay few. */
     forgetRun(runId: string) {
       for (const metric of Object.values(perRun)) removeRun(metric, runId);
@@ -177,7 +218,8 @@ function collected(registers: Registry[], sources: MetricsSources): void {
 }
 
 /** A histogram's `get` lists one value a bucket; removing the same labels twice is harmless. */
-function removeRun(metric: Counter<string> | Gauge<string> | Histogram<string>, runId: string): void {
+function removeRun(metric: object, runId: string): void {
+  const family = metric as Counter<string>;
   const { hashMap } = metric as unknown as { hashMap: Record<string, { labels: Record<string, string> }> };
-  for (const { labels } of Object.values(hashMap)) if (labels.run === runId) metric.remove(labels);
+  for (const { labels } of Object.values(hashMap)) if (labels.run === runId) family.remove(labels);
 }

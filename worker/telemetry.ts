@@ -5,6 +5,7 @@ import type { ExchangeStats } from '../core/allreduce/exchange.ts';
 import type { Schedule } from '../core/schedule.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { historyStride, type Records } from './history.ts';
+import { STEP_PHASES } from './metrics.ts';
 import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from './progress.ts';
 import type { Services } from './services.ts';
 import type { StepTimes } from './train.ts';
@@ -45,6 +46,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   const { metrics, clock } = services;
   const due = createThrottle(clock, PROGRESS_INTERVAL_MS);
   const run = { run: runId };
+  metrics.beginRun(runId);
   let last: StepPoint | undefined;
   let seen: Partial<ExchangeStats> = {};
   let waitTimer: NodeJS.Timeout | undefined;
@@ -63,8 +65,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     metrics.steps.inc(run, times.steps);
     metrics.samples.inc(run, times.images);
     metrics.stepDuration.observe(run, times.total / times.steps);
-    for (const phase of ['data', 'teacher', 'compute', 'allreduce', 'optimizer'] as const)
-      metrics.phase.inc({ run: runId, phase }, times[phase]);
+    for (const phase of STEP_PHASES) metrics.phase.inc({ run: runId, phase }, times[phase]);
     metrics.dataWait.inc(run, times.data);
     metrics.globalStep.set(run, point.step);
     metrics.epoch.set(run, point.epoch);

@@ -13,7 +13,12 @@ import {
 } from '@grpc/grpc-js';
 import { load } from '@grpc/proto-loader';
 import { ReflectionService } from '@grpc/reflection';
-import { HealthImplementation, protoPath as healthProtoPath, type ServingStatus } from 'grpc-health-check';
+import {
+  HealthImplementation,
+  service as healthDefinition,
+  protoPath as healthProtoPath,
+  type ServingStatus,
+} from 'grpc-health-check';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
 import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
@@ -22,6 +27,8 @@ import { listenOn } from './listening.ts';
 
 /** What the metrics see of a call; the type is one of gRPC's four. */
 export interface CallObserver {
+  /** A method that the server has; said of each when it starts. */
+  offered?(call: CallLabels): void;
   started(call: CallLabels): void;
   handled(call: CallLabels & { readonly code: number; readonly seconds: number }): void;
 }
@@ -85,6 +92,12 @@ export async function startGrpcServer(options: {
   );
   health.addToServer(server);
   (await reflection()).addToServer(server);
+  for (const call of [
+    ...options.services.flatMap(callsOf),
+    ...callsOf({ definition: healthDefinition }),
+    ...REFLECTION,
+  ])
+    options.observer?.offered?.(call);
   const gate = createGate(server.createConnectionInjector(ServerCredentials.createInsecure()), limits);
   const endpoint = await listenOn(gate.server, options.listen);
   return {
@@ -122,6 +135,18 @@ function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> 
     drain.endStreams();
   });
 }
+
+/** What the library of reflection adds to a server. */
+const REFLECTION = ['v1', 'v1alpha'].map(
+  (version): CallLabels => ({
+    type: 'bidi_stream',
+    service: `grpc.reflection.${version}.ServerReflection`,
+    method: 'ServerReflectionInfo',
+  }),
+);
+
+const callsOf = ({ definition }: { definition: ServiceDefinition }): CallLabels[] =>
+  Object.values(definition).map(labelsOf);
 
 /** Full names of services, as a path of a method begins. */
 function namesOf(definition: ServiceDefinition): string[] {

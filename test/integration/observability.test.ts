@@ -76,6 +76,8 @@ test('a real Prometheus scrapes coordinator and workers, and every metric of the
     await seen('both workers train', `pocketfleet_train_samples_total{run="${id}"} > 0`, 2);
     await seen('one coordinator leads', 'pocketfleet_coordinator_leader == 1', 1);
     await unary(fleet.client, fleet.client.cancel, { id, reason: 'seen' });
+    const renamed = await prometheus.query('{exported_job!=""} or {exported_instance!=""}');
+    assert.deepEqual(renamed, [], 'no label of ours is one that the scrape adds');
   } finally {
     await prometheus.stop();
     await fleet.stop();

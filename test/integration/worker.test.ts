@@ -194,7 +194,7 @@ test('heartbeats go out at their interval while kernels run', async () => {
   const busy = async () => {
     const { metricsEndpoint } = await coordinator.report('hello', (value) => value.workerId === 'w1');
     const text = await (await fetch(`http://${metricsEndpoint}/metrics`)).text();
-    return Number(/compute_busy_seconds_total\{job="train"\} ([0-9.]+)/.exec(text)?.[1] ?? 0);
+    return Number(/compute_busy_seconds_total\{kind="train"\} ([0-9.]+)/.exec(text)?.[1] ?? 0);
   };
   const busyBefore = await busy();
   const from = performance.now();

@@ -49,12 +49,17 @@ export function helmProgram(): Promise<string> {
 }
 
 /** Debian's Prometheus: PATH's, else unpacked from its package without installing it, so no service is started. */
-export function prometheusProgram(): Promise<string> {
+export const prometheusProgram = (): Promise<string> => programOfPrometheus('prometheus');
+
+/** The tool of the same package that checks and tests rules and queries. */
+export const promtoolProgram = (): Promise<string> => programOfPrometheus('promtool');
+
+function programOfPrometheus(name: 'prometheus' | 'promtool'): Promise<string> {
   const onPath = programSearch()
-    .path.map((folder) => join(folder, 'prometheus'))
+    .path.map((folder) => join(folder, name))
     .find((program) => existsSync(program));
   if (onPath !== undefined) return Promise.resolve(onPath);
-  return cached('prometheus-debian', 'usr/bin/prometheus', async (folder) => {
+  return cached('prometheus-debian', `usr/bin/${name}`, async (folder) => {
     await downloadDebianPackage('prometheus', folder);
     const archive = join(folder, onlyFile(folder, '.deb'));
     await run('dpkg', ['-x', archive, folder]);

@@ -5,6 +5,7 @@
 import { CODES, type Code, FleetError, toFleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import { startThread } from '../../core/thread.ts';
+import type { JobKind } from './job-kind.ts';
 import type {
   ApplyRequest,
   Arrays,
@@ -62,9 +63,6 @@ export interface ComputeOptions {
   /** Called for each finished job with the kind and the time in the thread. */
   readonly onJob?: (kind: JobKind, busyMs: number) => void;
 }
-
-/** Jobs as the metrics name them: a run of a graph is what the graph is for. */
-export type JobKind = 'prove' | 'prepare' | 'train' | 'embed' | 'apply' | 'difference' | 'apply-outer';
 
 interface OpenJob {
   readonly kind: JobKind;

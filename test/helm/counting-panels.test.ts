@@ -1,0 +1,60 @@
+// What a panel that counts shows after the first event of its kind, computed by Prometheus itself (promtool): the series as the
+// coordinator exports them before and after, the query as the dashboard has it.
+
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import { createMetrics } from '../../coordinator/metrics.ts';
+import { queriesOf } from '../support/dashboard.ts';
+import { chart } from '../support/helm.ts';
+import { promtoolProgram } from '../support/tools.ts';
+
+const dashboard = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
+
+/** A quarter of an hour in which one event happens; `born` is the value before it, or none. */
+function unitTest(series: string, born: string | undefined, expression: string, expected: object[]): string {
+  return stringify({
+    evaluation_interval: '15s',
+    tests: [
+      {
+        interval: '15s',
+        input_series: [{ series, values: `${born ?? '_'}x20 1x40` }],
+        promql_expr_test: [{ expr: expression, eval_time: '14m', exp_samples: expected }],
+      },
+    ],
+  });
+}
+
+async function promtool(text: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-promtool-'));
+  try {
+    const file = join(folder, 'test.yml');
+    writeFileSync(file, text);
+    const { stdout } = await promisify(execFile)(await promtoolProgram(), ['test', 'rules', file]);
+    return stdout;
+  } catch (caught) {
+    const { stdout, stderr } = caught as { stdout?: string; stderr?: string };
+    return `${stdout}${stderr}`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+test('the panel of failed trials shows the first failure', async () => {
+  const { registry } = createMetrics({ version: 'test', gauged: () => undefined });
+  const series = 'pocketfleet_trials_finished_total{outcome="failed"}';
+  const born = (await registry.metrics())
+    .split('\n')
+    .find((line) => line.startsWith(series))
+    ?.split(' ')[1];
+  const { expression } = queriesOf(dashboard).find(({ panel }) => panel === 'Failed trials')!;
+  const query = `round(${expression.replace('[1m]', '[15m]')})`;
+  const one = [{ labels: '{}', value: 1 }];
+  assert.match(await promtool(unitTest(series, born, query, one)), /SUCCESS/);
+  assert.match(await promtool(unitTest(series, undefined, query, one)), /FAILED/, 'born at 1 it would not');
+});
