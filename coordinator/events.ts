@@ -104,6 +104,8 @@ export type Event = { readonly atMs: number } & (
       readonly workerId: string;
       readonly avoidUntilMs: number;
       readonly reason: string;
+      /** It was a fault of the worker's place (a disk, a mount): no failure of the run. */
+      readonly ofPlace?: boolean;
     }
   | {
       /** A worker was lost while it held the run, which may be why. */

@@ -59,10 +59,7 @@ export function evolve(before: State, event: Event): State {
         queuedAtMs: event.atMs,
       });
     case 'run.troubled':
-      return withRun(state, event.runId, {
-        infrastructureFailures: runOf(state, event.runId).infrastructureFailures + 1,
-        avoid: { workerId: event.workerId, untilMs: event.avoidUntilMs },
-      });
+      return runTroubled(state, event);
     case 'run.blamed':
       return withRun(state, event.runId, { blame: event.blame });
     case 'run.checkpointed':
@@ -224,6 +221,7 @@ function runCreated(before: State, event: EventOf<'run.created'>): State {
     changedAtMs: event.atMs,
     queuedAtMs: event.atMs,
     infrastructureFailures: 0,
+    avoided: [],
     blame: NO_BLAME,
     checkpoints: [],
   };
@@ -272,6 +270,20 @@ function runAssigned(before: State, event: EventOf<'run.assigned'>): State {
   return withTrial(state, run.trialId, { state: 'running', reason: event.reason });
 }
 
+/** Of a large fleet the latest are remembered; whoever is forgotten is just tried again sooner. */
+const AVOIDED_MAX = 64;
+
+function runTroubled(state: State, event: EventOf<'run.troubled'>): State {
+  const { workerId, avoidUntilMs: untilMs, reason } = event;
+  const { infrastructureFailures, avoided } = runOf(state, event.runId);
+  const failures = (avoided.find((one) => one.workerId === workerId)?.failures ?? 0) + 1;
+  const others = avoided.filter((one) => one.workerId !== workerId);
+  return withRun(state, event.runId, {
+    infrastructureFailures: infrastructureFailures + (event.ofPlace ? 0 : 1),
+    avoided: [...others, { workerId, untilMs, failures, reason }].slice(-AVOIDED_MAX),
+  });
+}
+
 function runCheckpointed(state: State, event: EventOf<'run.checkpointed'>): State {
   const run = runOf(state, event.runId);
   const { stage, step, bytes, digest } = event;
@@ -281,6 +293,7 @@ function runCheckpointed(state: State, event: EventOf<'run.checkpointed'>): Stat
       (a, b) => a.stage - b.stage,
     ),
     infrastructureFailures: 0,
+    avoided: run.avoided.filter(({ workerId }) => !run.gang.some((member) => member.workerId === workerId)),
     blame: NO_BLAME,
   });
 }

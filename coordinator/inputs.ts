@@ -64,6 +64,8 @@ export type Report =
       readonly runId: string;
       readonly generation: number;
       readonly cause: FailureCause;
+      /** A file, device or mount of the worker failed: it can last, and another worker may be free of it. */
+      readonly ofPlace?: boolean;
       readonly message: string;
       readonly step: number;
     }

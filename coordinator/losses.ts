@@ -8,11 +8,13 @@ import { endRun, leaveGang, runsHeldBy } from './gangs.ts';
 import type { Report } from './inputs.ts';
 import { type RunState, runOf } from './state.ts';
 
-/** Failures reported as infrastructure that a run survives without a checkpoint in between. */
+/** Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place do not count. */
 const INFRASTRUCTURE_FAILURES_MAX = 10;
 /** Memory is mostly a matter of the spec: fewer tries. */
 const MEMORY_FAILURES_MAX = 3;
 const AVOID_MS_MAX = 30_000;
+/** A disk that is full or a mount that is away stays so for a while: each failure there doubles the pause, up to this. */
+const PLACE_AVOID_MS_MAX = 300_000;
 
 /** The worker is gone; a verdict about an earlier process of it is void. */
 export function loseWorker(
@@ -63,11 +65,11 @@ export function failRun(
   run: RunState,
   said: Extract<Report, { kind: 'failed' }> & { workerId: string },
 ): void {
-  const { cause, message, workerId } = said;
+  const { cause, message, workerId, ofPlace = false } = said;
   const failures = run.infrastructureFailures + 1;
   const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
   const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
-  if (!elsewhere || failures >= failuresMax) {
+  if (!elsewhere || (!ofPlace && failures >= failuresMax)) {
     const reason = elsewhere ? `${message} (on ${workerId}; ${failures} failures in a row)` : message;
     const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
       kind: 'run.failed',
@@ -84,12 +86,21 @@ export function failRun(
     kind: 'run.troubled',
     runId: run.id,
     workerId,
-    avoidUntilMs: draft.context.now + Math.min(AVOID_MS_MAX, 500 * 2 ** failures),
+    avoidUntilMs:
+      draft.context.now +
+      (ofPlace ? placePauseMs(run, workerId) : Math.min(AVOID_MS_MAX, 500 * 2 ** failures)),
     reason: `${cause}: ${message}`,
+    ...(ofPlace ? { ofPlace } : {}),
   });
   leaveGang(draft, runOf(draft.state, run.id), {
     workerId,
     reason: `${workerId} could not go on: ${message}`,
     gone: false,
   });
+}
+
+/** How long a run is kept from a worker whose disk or mount has failed it, once more. */
+function placePauseMs(run: RunState, workerId: string): number {
+  const before = run.avoided.find((one) => one.workerId === workerId)?.failures ?? 0;
+  return Math.min(PLACE_AVOID_MS_MAX, 1_000 * 2 ** Math.min(before, 20));
 }

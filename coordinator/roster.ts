@@ -3,7 +3,7 @@
 
 import { isSuspect } from './blame.ts';
 import type { Observed } from './observed.ts';
-import { openRuns, type RunState, runOf, type State, type WorkerState } from './state.ts';
+import { type Avoided, openRuns, type RunState, runOf, type State, type WorkerState } from './state.ts';
 
 /** Elastic changes of one gang keep this distance: each costs the gang a synchronisation. */
 export const CHANGE_INTERVAL_MS = 1_000;
@@ -66,7 +66,12 @@ export function fitting(roster: Roster, run: RunState): WorkerState[] {
 }
 
 export function isAvoided(roster: Roster, run: RunState, worker: WorkerState): boolean {
-  return run.avoid?.workerId === worker.id && run.avoid.untilMs > roster.now;
+  return avoidanceOf(roster, run, worker.id) !== undefined;
+}
+
+/** Why and until when a run is kept from a worker now. */
+export function avoidanceOf(roster: Roster, run: RunState, workerId: string): Avoided | undefined {
+  return run.avoided.find((one) => one.workerId === workerId && one.untilMs > roster.now);
 }
 
 export function isOfClass(run: RunState, worker: WorkerState): boolean {

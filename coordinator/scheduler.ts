@@ -10,6 +10,7 @@ import { isSuspect } from './blame.ts';
 import type { Observed } from './observed.ts';
 import { reclaim } from './reclaim.ts';
 import {
+  avoidanceOf,
   chooseClass,
   fitting,
   isAvoided,
@@ -21,7 +22,7 @@ import {
   rosterOf,
   setGang,
 } from './roster.ts';
-import { numberOf, type RunState, runOf, type State, type WorkerState } from './state.ts';
+import { type Avoided, numberOf, type RunState, runOf, type State, type WorkerState } from './state.ts';
 
 /** A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones. */
 const OVERTAKE_MS = 30_000;
@@ -175,16 +176,24 @@ function placementsOf(roster: Roster): Placement[] {
 function shortage(roster: Roster, run: RunState, free: number): string {
   const { min } = run.spec.workers;
   const others = roster.live.filter((worker) => !isOfClass(run, worker)).length;
-  const avoided = roster.live.filter((worker) => isAvoided(roster, run, worker));
+  const avoided = roster.live.flatMap((worker) => avoidanceOf(roster, run, worker.id) ?? []);
   const busy = fitting(roster, run).filter((worker) => !isFree(roster, worker, run)).length;
   const parts = [
     roster.live.length === 0 ? 'no worker is connected' : '',
     busy > 0
       ? `${busy} without a free slot${isSuspect(run, roster) ? ' (it needs whole workers, since it may be what killed others)' : ''}`
       : '',
-    avoided.length > 0 ? `${avoided.map((worker) => worker.id).join(', ')} failed it just now` : '',
+    avoided.length > 0 ? avoidedText(avoided) : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${roster.live.length} connected, more are needed`;
   return `queued: ${free} of ${min} workers: ${why}`;
+}
+
+/** Whom the run is kept from and what went wrong there; it is tried again after a pause that grows. */
+function avoidedText(avoided: readonly Avoided[]): string {
+  const times = (one: Avoided) => (one.failures > 1 ? ` ${one.failures} times` : '');
+  const who = avoided.map((one) => `${one.workerId}${times(one)}`).join(', ');
+  const last = avoided.reduce((a, b) => (b.untilMs > a.untilMs ? b : a));
+  return `${who} could not go on with it and will be tried again (${last.workerId}: ${last.reason})`;
 }

@@ -114,6 +114,16 @@ export interface EvaluationState {
   readonly accuracyUntrained?: number;
 }
 
+/** A worker that a run is kept from for a while, because it could not go on with it. */
+export interface Avoided {
+  readonly workerId: string;
+  readonly untilMs: number;
+  /** In a row: since it last stored a checkpoint of the run together with others, or alone. */
+  readonly failures: number;
+  /** Of the last one. */
+  readonly reason: string;
+}
+
 export interface RunState extends Ending {
   readonly id: string;
   readonly name: string;
@@ -140,8 +150,8 @@ export interface RunState extends Ending {
   readonly infrastructureFailures: number;
   /** Workers lost over it since it last got further; see blame.ts. */
   readonly blame: Blame;
-  /** Worker that failed it last and the time until which others are preferred. */
-  readonly avoid?: { readonly workerId: string; readonly untilMs: number };
+  /** Workers that could not go on with it, the latest last. */
+  readonly avoided: readonly Avoided[];
   /** By stage, ascending. */
   readonly checkpoints: readonly CheckpointState[];
   readonly startedAtMs?: number;

@@ -230,12 +230,13 @@ function reportOf(kind: Journalled): Report {
       };
     }
     case 'failed': {
-      const { runId, generation, message, step } = kind.value;
+      const { runId, generation, message, step, ofPlace = false } = kind.value;
       return {
         kind: 'failed',
         runId,
         generation,
         cause: causeOf(kind.value.cause),
+        ofPlace,
         message: boundedText(message),
         step,
       };

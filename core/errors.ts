@@ -34,8 +34,18 @@ const RETRYABLE: ReadonlySet<Code> = new Set([
 /** Node and foreign error codes, mapped once. */
 const FOREIGN: Readonly<Record<string, Code>> = {
   ENOENT: 'notFound',
+  ENOTDIR: 'notFound',
+  ENODEV: 'unavailable',
+  ENXIO: 'unavailable',
+  EIO: 'unavailable',
+  ESTALE: 'unavailable',
+  EBUSY: 'unavailable',
+  EHOSTDOWN: 'unavailable',
+  EHOSTUNREACH: 'unavailable',
+  ENETUNREACH: 'unavailable',
   EACCES: 'permissionDenied',
   EPERM: 'permissionDenied',
+  EROFS: 'permissionDenied',
   EEXIST: 'alreadyExists',
   ECONNREFUSED: 'unavailable',
   ECONNRESET: 'unavailable',
@@ -44,6 +54,9 @@ const FOREIGN: Readonly<Record<string, Code>> = {
   ETIMEDOUT: 'deadlineExceeded',
   EADDRINUSE: 'failedPrecondition',
   ENOSPC: 'resourceExhausted',
+  EDQUOT: 'resourceExhausted',
+  EMFILE: 'resourceExhausted',
+  ENFILE: 'resourceExhausted',
   ENOMEM: 'resourceExhausted',
   // A certificate does not become good by trying again.
   SELF_SIGNED_CERT_IN_CHAIN: 'failedPrecondition',
@@ -125,9 +138,28 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
   }
   const message =
     systemErrorText(caught, doing) ?? (caught instanceof Error ? caught.message : String(caught));
+  const errno = ownErrno(caught);
   return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, {
     cause: caught,
+    ...(errno === undefined ? {} : { details: { errno } }),
   });
+}
+
+/** The operating system's name for what went wrong (`ENOSPC`), of this error or of what caused it. */
+export function errnoOf(error: unknown): string | undefined {
+  for (let at = error; typeof at === 'object' && at !== null; at = (at as { cause?: unknown }).cause) {
+    // In details it survives threads and wires, which the cause does not.
+    const known = at instanceof FleetError ? at.details.errno : ownErrno(at);
+    if (typeof known === 'string') return known;
+  }
+  return undefined;
+}
+
+function ownErrno(caught: unknown): string | undefined {
+  const { code, errno } = (caught ?? {}) as { code?: unknown; errno?: unknown };
+  return typeof code === 'string' && typeof errno === 'number' && /^E[A-Z0-9]+$/.test(code)
+    ? code
+    : undefined;
 }
 
 function codeOf(caught: unknown): Code {

@@ -7,7 +7,7 @@
 import { type ExchangeStats, STATS } from '../core/allreduce/wire.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import type { Assign, Lease } from '../proto/gen/pocketfleet/v1/worker.ts';
-import { causeOf } from './failure.ts';
+import { failureOf } from './failure.ts';
 import { finishRun, storeStage } from './finish.ts';
 import { agreeOnHead, agreeOnState, joinGang } from './gang.ts';
 import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
@@ -183,16 +183,19 @@ export function holdRun(services: Services, first: Assign): HeldRun {
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */
   const fail = async (assign: Assign, error: FleetError) => {
-    const cause = causeOf(error);
+    const { cause, ofPlace } = failureOf(error);
     const step = session?.replica?.step ?? 0;
-    log.error({ cause, code: error.code, details: error.details, stack: error.stack }, error.message);
+    log.error(
+      { cause, ofPlace, code: error.code, details: error.details, stack: error.stack },
+      error.message,
+    );
     if (cause === 'numeric') services.metrics.nonfinite.inc({ run: runId });
     const failed = session;
     session = undefined;
     enter({ kind: 'failed', reason: error.message });
     services.report({
       $case: 'failed',
-      value: { runId, generation: assign.generation, cause, message: error.message, step },
+      value: { runId, generation: assign.generation, cause, ofPlace, message: error.message, step },
     });
     await failed?.close();
   };

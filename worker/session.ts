@@ -3,7 +3,7 @@
 
 import type { State } from '../core/allreduce/exchange.ts';
 import type { Loader } from '../core/data/loader.ts';
-import { FleetError } from '../core/errors.ts';
+import { FleetError, toFleetError } from '../core/errors.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import { type Layout, layoutOf } from '../core/nn/layout.ts';
 import type { Network } from '../core/nn/network.ts';
@@ -11,6 +11,7 @@ import { type Schedule, scheduleOf } from '../core/schedule.ts';
 import { type RunSpec, runSchema } from '../core/spec.ts';
 import type { Assign } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { type Compute, sharedFloats } from './compute/client.ts';
+import { ofThisPlace } from './failure.ts';
 import { createHead, type Head, headOf, holdFrom, letGo } from './head.ts';
 import { headGraphs } from './head-step.ts';
 import { createLedger, type Ledger } from './ledger.ts';
@@ -51,7 +52,7 @@ export async function openSession(options: {
 }): Promise<Session> {
   const { services, assign } = options;
   const spec = parseSpec(assign.specJson);
-  const data = await services.datasets.acquire(spec.data);
+  const data = await acquireData(services, spec);
   try {
     const { trainingImages } = data.loader.facts;
     const head = spec.training.head === 'sharded' ? createHead(spec, data.loader.facts.classes) : undefined;
@@ -90,6 +91,15 @@ export async function openSession(options: {
   } catch (caught) {
     await data.release();
     throw caught;
+  }
+}
+
+/** What is wrong with a data set that was in order at submit is wrong here: a mount that is empty, a folder that is away. */
+async function acquireData(services: Services, spec: RunSpec) {
+  try {
+    return await services.datasets.acquire(spec.data);
+  } catch (caught) {
+    throw ofThisPlace(toFleetError(caught), 'the data set is not here as it was at submit');
   }
 }
 

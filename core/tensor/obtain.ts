@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sha256Hex } from '../digest.ts';
+import { toFleetError } from '../errors.ts';
 import { canonicalJson } from '../spec.ts';
 import { foldSums } from './fold.ts';
 import type { SavedGraph } from './graph.ts';
@@ -51,10 +52,22 @@ export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
       return form.load(stored, false);
     } catch {
       // Its digest is right and yet the library refuses it: written by other code under the same name. Record anew.
-      discardEntry(stored.folder);
+      withoutCache(() => discardEntry(stored.folder));
     }
   }
-  return form.load(writeEntry(cacheDir, name, saved()), true);
+  const graph = saved();
+  const written = withoutCache(() => writeEntry(cacheDir, name, graph));
+  return written === undefined ? loadOnce(graph, form) : form.load(written, true);
+}
+
+/** A cache may be deleted at any time, and a disk may be full or read-only: what cannot be kept is used all the same. */
+function withoutCache<T>(use: () => T): T | undefined {
+  try {
+    return use();
+  } catch (caught) {
+    process.emitWarning(`compiled graphs are not kept: ${toFleetError(caught).message}`, 'GraphCache');
+    return undefined;
+  }
 }
 
 function nameOf({ key, inputs }: CompileOptions, form: string): string {

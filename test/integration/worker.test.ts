@@ -2,7 +2,7 @@
 // workers as processes. What a coordinator decides is not tested here; what a worker does with its commands is.
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
@@ -16,6 +16,7 @@ import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, type Program, startTypeScript, until } from '../support/processes.ts';
 import { type ScriptedCoordinator, startScriptedCoordinator } from '../support/scripted-coordinator.ts';
 import { assignOf, tinyRun, withTraining } from '../support/tiny-run.ts';
+import { drawnFaces } from '../support/verification-sets.ts';
 
 const TOKEN = 'token-of-a-worker-test';
 const HEARTBEAT_MS = 100;
@@ -334,7 +335,7 @@ test('a broker that restarts fails nothing', async () => {
   await release('run-broker', 1, workers);
 });
 
-test('numbers that are not finite fail the run as numeric with step and tensor; data that is not there as user', async () => {
+test('numbers that are not finite fail the run as numeric with step and tensor', async () => {
   const wild = tinyRun(
     withTraining({ optimizer: { learningRate: 10, clipNorm: 1e30, weightDecay: 1 }, epochs: 40 }),
   );
@@ -343,12 +344,31 @@ test('numbers that are not finite fail the run as numeric with step and tensor; 
   assert.equal(failed.cause, 'numeric');
   assert.match(failed.message, /in step \d+/);
   await release('run-wild', 1, ['w1']);
-  const lost = tinyRun({ data: { kind: 'folder', path: join(folder, 'nowhere'), holdout: 2 } });
-  coordinator.send('w1', assignOf({ runId: 'run-lost', generation: 1, spec: lost, workers: ['w1'] }));
-  const refused = await coordinator.report('failed', (value) => value.runId === 'run-lost');
-  assert.equal(refused.cause, 'user');
-  assert.match(refused.message, /nowhere/);
-  await release('run-lost', 1, ['w1']);
+});
+
+test('data that is away is a fault of the place, absent or emptied; when it is back the same run goes on here', async () => {
+  const path = join(folder, 'faces');
+  const spec = tinyRun({ data: { kind: 'folder', path, holdout: 2 } });
+  const runId = 'run-data';
+  for (const generation of [1, 2]) {
+    // What an unmounted share leaves is no folder, or an empty one.
+    if (generation === 2) mkdirSync(path);
+    coordinator.send('w1', assignOf({ runId, generation, spec, workers: ['w1'] }));
+    const failed = await coordinator.report(
+      'failed',
+      (value) => value.runId === runId && value.generation === generation,
+    );
+    assert.deepEqual([failed.cause, failed.ofPlace], ['infrastructure', true]);
+    assert.match(failed.message, /the data set is not here as it was at submit: .*faces/);
+  }
+  for (const [person, images] of (await drawnFaces(8, 8)).entries()) {
+    mkdirSync(join(path, `person-${person}`));
+    for (const [i, bytes] of images.entries())
+      writeFileSync(join(path, `person-${person}`, `${i}.png`), bytes);
+  }
+  coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'] }));
+  assert.equal((await finished(runId)).step, 6);
+  await release(runId, 3, ['w1']);
 });
 
 test('a checkpoint is verified on request, and one that does not exist is an answer too', async () => {

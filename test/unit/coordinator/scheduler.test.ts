@@ -184,6 +184,52 @@ test('an infrastructure failure is tried elsewhere without charge, ten in a row 
   assert.match(run(id).reason, /broker away .*10 failures in a row/);
 });
 
+test('a place that fails a run is left alone for growing pauses, and costs the run nothing however often', () => {
+  const { submit, gang, run, report, pass, reason } = fleet({}, {});
+  const id = submit(teacher({ workers: one }));
+  const fail = (workerId: string) =>
+    report(workerId, {
+      kind: 'failed',
+      runId: id,
+      generation: run(id).generation,
+      cause: 'infrastructure',
+      ofPlace: true,
+      message: `EACCES: permission denied, mkdir '/cache'`,
+      step: 0,
+    });
+  fail('w1');
+  assert.deepEqual(gang(id), ['w2'], 'elsewhere');
+  fail('w2');
+  assert.deepEqual([run(id).state, gang(id)], ['queued', []], 'both are left alone');
+  assert.match(
+    reason(id),
+    /w1, w2 could not go on with it and will be tried again \(w[12]: infrastructure: EACCES/,
+  );
+  // The pauses of a worker: 1 s, 2 s, 4 s, ... and never more than 5 minutes.
+  const pauses: number[] = [];
+  for (let i = 0; i < 14; i++) {
+    let waited = 0;
+    while (gang(id).length === 0) {
+      pass(500);
+      waited += 500;
+      assert.ok(waited <= 300_500, 'within the longest pause');
+    }
+    pauses.push(waited);
+    for (const workerId of gang(id)) fail(workerId);
+  }
+  // Both come back in the same moment and fail one after the other.
+  assert.deepEqual(
+    pauses.filter((ms) => ms > 0),
+    [1, 2, 4, 8, 16, 32, 64].map((seconds) => seconds * 1_000),
+  );
+  assert.equal(run(id).state, 'queued');
+  assert.match(reason(id), /w1 \d times, w2 \d times/);
+  while (gang(id).length === 0) pass(1_000);
+  const [healed] = gang(id);
+  report(healed!, { kind: 'checkpointStored', runId: id, stage: 1, step: 4, bytes: 1, digest: 'd' });
+  assert.ok(!run(id).avoided.some(({ workerId }) => workerId === healed), 'what works is trusted again');
+});
+
 test('reports of an older generation change nothing, except a stored checkpoint, and all are acknowledged', () => {
   const { submit, run, report, give } = fleet({}, {});
   const id = submit(teacher({ workers: { min: 2, max: 2 } }));

@@ -347,3 +347,13 @@ test('equal nodes are one node and unread ones are left out', () => {
     single,
   );
 });
+
+test('a cache that cannot be written is done without: the graph is used, and a warning says why', async () => {
+  const inTheWay = join(freshCache(), 'file');
+  writeFileSync(inTheWay, '');
+  const warned = new Promise<Error>((resolve) => process.once('warning', resolve));
+  const use = () =>
+    using(compileSmall(join(inTheWay, 'graphs')), (graph) => assert.equal(graph.recorded, true));
+  leavingNoTensors(use);
+  assert.match((await warned).message, /^compiled graphs are not kept: .*(ENOTDIR|EEXIST)/);
+});

@@ -154,6 +154,11 @@ export interface RunFailed {
   cause: string;
   message: string;
   step: number;
+  /**
+   * With infrastructure: a file, device or mount of this worker failed. The run is tried elsewhere, and here again after delays that
+   * grow, for as long as it takes; other failures of infrastructure end a run after ten without a checkpoint.
+   */
+  ofPlace?: boolean | undefined;
 }
 
 export interface VerifyResult {
@@ -1849,7 +1854,7 @@ export const RunFinished: MessageFns<RunFinished> = {
 };
 
 function createBaseRunFailed(): RunFailed {
-  return { runId: "", generation: 0, cause: "", message: "", step: 0 };
+  return { runId: "", generation: 0, cause: "", message: "", step: 0, ofPlace: undefined };
 }
 
 export const RunFailed: MessageFns<RunFailed> = {
@@ -1868,6 +1873,9 @@ export const RunFailed: MessageFns<RunFailed> = {
     }
     if (message.step !== 0) {
       writer.uint32(41).double(message.step);
+    }
+    if (message.ofPlace !== undefined) {
+      writer.uint32(48).bool(message.ofPlace);
     }
     return writer;
   },
@@ -1925,6 +1933,14 @@ export const RunFailed: MessageFns<RunFailed> = {
             message.step = reader.double();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.ofPlace = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1948,6 +1964,11 @@ export const RunFailed: MessageFns<RunFailed> = {
       cause: isSet(object.cause) ? globalThis.String(object.cause) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
       step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      ofPlace: isSet(object.ofPlace)
+        ? globalThis.Boolean(object.ofPlace)
+        : isSet(object.of_place)
+        ? globalThis.Boolean(object.of_place)
+        : undefined,
     };
   },
 
@@ -1968,6 +1989,9 @@ export const RunFailed: MessageFns<RunFailed> = {
     if (message.step !== 0) {
       obj.step = floatToJson(message.step);
     }
+    if (message.ofPlace !== undefined) {
+      obj.ofPlace = message.ofPlace;
+    }
     return obj;
   },
 
@@ -1981,6 +2005,7 @@ export const RunFailed: MessageFns<RunFailed> = {
     message.cause = object.cause ?? "";
     message.message = object.message ?? "";
     message.step = object.step ?? 0;
+    message.ofPlace = object.ofPlace ?? undefined;
     return message;
   },
 };
