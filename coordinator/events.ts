@@ -19,6 +19,7 @@ export type Event = { readonly atMs: number } & (
       readonly kind: 'plan.submitted';
       readonly planId: string;
       readonly spec: PlanSpec;
+      /** As it took effect, overrides in their places. */
       readonly yaml: string;
       readonly facts: DataFacts;
     }

@@ -36,7 +36,15 @@ export interface Records {
   }): AsyncGenerator<LogLine>;
   evaluation(run: RunState): Promise<EvaluationReport>;
   /** In chunks; stage 0 is the newest. Safetensors unless another format is named. */
-  exported(run: RunState, stage: number, format?: ExportFormat): AsyncGenerator<ExportChunk>;
+  exported(
+    run: RunState,
+    stage: number,
+    options?: {
+      readonly format?: ExportFormat;
+      /** Also of a run that failed, and weights that are not finite. */
+      readonly evenFailed?: boolean;
+    },
+  ): AsyncGenerator<ExportChunk>;
 }
 
 /** Bytes of one message of an export; the measured best for gRPC streams. */
@@ -83,7 +91,8 @@ export function createRecords(options: {
         );
       }
     },
-    exported: (run, stage, format = 'safetensors') => exported(store, run, stage, format),
+    exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>
+      exported(store, run, stage, { format, evenFailed }),
   };
 }
 
@@ -140,8 +149,13 @@ async function* exported(
   store: ArtefactStore,
   run: RunState,
   wanted: number,
-  format: ExportFormat,
+  { format, evenFailed }: { readonly format: ExportFormat; readonly evenFailed: boolean },
 ): AsyncGenerator<ExportChunk> {
+  if (run.state === 'failed' && !evenFailed)
+    throw new FleetError(
+      'failedPrecondition',
+      `${run.id} failed: ${run.reason}; its weights are exported with --even-failed (even_failed) alone`,
+    );
   const stage = wanted === 0 ? run.checkpoints.at(-1)?.stage : wanted;
   if (stage === undefined || !run.checkpoints.some((checkpoint) => checkpoint.stage === stage)) {
     const known = run.checkpoints.map((checkpoint) => checkpoint.stage).join(', ');
@@ -152,6 +166,7 @@ async function* exported(
   }
   const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
   const checkpoint = decodeCheckpoint(bytes);
+  if (!evenFailed) assertFinite(run, stage, checkpoint);
   const network = buildNetwork(run.spec.network);
   const file = exportModel({
     format,
@@ -174,4 +189,20 @@ async function* exported(
     const last = at + CHUNK_BYTES >= file.length;
     yield { data, totalBytes: file.length, digest: last ? digest : '' };
   }
+}
+
+function assertFinite(
+  run: RunState,
+  stage: number,
+  { weights, running }: { readonly weights: Float32Array; readonly running: Float32Array },
+): void {
+  const wrong = [weights, running].reduce(
+    (sum, values) => values.reduce((count, value) => count + (Number.isFinite(value) ? 0 : 1), sum),
+    0,
+  );
+  if (wrong > 0)
+    throw new FleetError(
+      'failedPrecondition',
+      `stage ${stage} of ${run.id} has ${wrong} values that are not finite, so that no face can be recognised with it; an earlier --stage may be whole, --even-failed (even_failed) exports it as it is`,
+    );
 }

@@ -151,8 +151,8 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
     }),
     getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
-    export: streaming(({ runId, stage, format }) =>
-      records.exported(runNamed(parts, runId), stage, exportFormat(format)),
+    export: streaming(({ runId, stage, format, evenFailed = false }) =>
+      records.exported(runNamed(parts, runId), stage, { format: exportFormat(format), evenFailed }),
     ),
     getLedger: unary((request) => ledgerOf(parts.journal, runNamed(parts, request.runId), request)),
     replay: streaming((request, signal) =>

@@ -9,6 +9,7 @@ import { foundText } from '../core/printable.ts';
 import { checkShape, type Problem, pathText, sentences } from '../core/shape.ts';
 import { type DocumentSpec, documentSchema, type NetworkSpec } from '../core/spec.ts';
 import { type Place, placeText, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../core/yaml-text.ts';
+import { effectiveText, type Replaced } from './effective-text.ts';
 
 export interface Submission {
   readonly yaml: string;
@@ -23,6 +24,8 @@ export interface Located {
   readonly where: string;
   /** Where the values of its fields came from, by dotted path, as it stands behind a sentence. */
   readonly origins: Readonly<Record<string, string>>;
+  /** Of a plan: its text as it took effect. */
+  readonly text: string;
 }
 
 const OVERRIDES_MAX = 256;
@@ -71,7 +74,8 @@ export function readSubmission(submission: Submission): Located[] {
     if (result.ok) {
       const origins = originsOf(value, origin);
       const spec = withAbsolutePath({ spec: result.data, where, origins }, submission.baseDir);
-      located.push({ spec, where, origins });
+      const text = spec.kind === 'plan' ? textOf(submission.yaml, i, { value, spec, overrides }) : '';
+      located.push({ spec, where, origins, text });
     } else problems.push(...sentences(result.problems, (problem) => told(problem, where, origin)));
   }
   if (problems.length > 0) throw new FleetError('invalidArgument', some(problems), { details: { problems } });
@@ -132,7 +136,23 @@ function originsOf(value: unknown, origin: Origin): Record<string, string> {
   return origins;
 }
 
-function withAbsolutePath(document: Located, baseDir: string): DocumentSpec {
+/** Overrides name what they replaced; a path is given as it was resolved. */
+function textOf(
+  yaml: string,
+  index: number,
+  document: { readonly value: unknown; readonly spec: DocumentSpec; readonly overrides: readonly string[] },
+): string {
+  const replaced: Replaced[] = document.overrides.map((path) => ({ path: path.split('.'), why: 'override' }));
+  let effective = document.value as { readonly data?: { readonly path?: unknown } };
+  const { data } = document.spec;
+  if (data.kind !== 'synthetic' && data.path !== effective.data?.path) {
+    effective = { ...effective, data: { ...effective.data, path: data.path } };
+    replaced.push({ path: ['data', 'path'], why: 'resolved' });
+  }
+  return effectiveText(yaml, index, effective, replaced);
+}
+
+function withAbsolutePath(document: Omit<Located, 'text'>, baseDir: string): DocumentSpec {
   const { spec } = document;
   const { data } = spec;
   if (data.kind === 'synthetic' || isAbsolute(data.path)) return spec;

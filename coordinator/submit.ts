@@ -42,7 +42,7 @@ export async function checkSubmission(
     const known = inspections.get(key) ?? (await inspected(document, inspect));
     inspections.set(key, known);
     checkAgainstData(document, known);
-    documents.push(checked(withSkipped(document.spec, known), known.facts, submission.yaml));
+    documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, known.facts));
   }
   return documents;
 }
@@ -156,8 +156,8 @@ async function inspected(document: Located, inspect: Inspect): Promise<Inspectio
   return inspection;
 }
 
-function checked(spec: DocumentSpec, facts: DataFacts, yaml: string): CheckedDocument {
-  if (spec.kind === 'plan') return { kind: 'plan', spec, facts, yaml };
+function checked({ spec, text }: Located, facts: DataFacts): CheckedDocument {
+  if (spec.kind === 'plan') return { kind: 'plan', spec, facts, yaml: text };
   if (spec.kind === 'sweep') return { kind: 'sweep', spec, facts };
   return { kind: 'run', spec, facts };
 }

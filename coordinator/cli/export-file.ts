@@ -8,10 +8,18 @@ import type { FleetClient } from './client.ts';
 import { checkModelPlace, type ModelOutput, writeModel } from './model-output.ts';
 import { type Patience, persist } from './patience.ts';
 
+/** Which weights are asked for. */
+export interface ExportedRun {
+  readonly runId: string;
+  /** 0: the newest checkpoint. */
+  readonly stage: number;
+  readonly evenFailed?: boolean;
+}
+
 /** The file or folder that was written (`-` is stdout), with size and digest of what was sent. */
 export async function exportRun(
   client: FleetClient,
-  request: { readonly runId: string; readonly stage: number },
+  request: ExportedRun,
   output: ModelOutput,
   patience: Patience = {},
 ): Promise<{ file: string; format: string; bytes: number; digest: string }> {
@@ -24,7 +32,7 @@ export async function exportRun(
 
 async function transfer(
   client: FleetClient,
-  request: { readonly runId: string; readonly stage: number; readonly format: string },
+  request: ExportedRun & { readonly format: string },
   signal: AbortSignal | undefined,
 ): Promise<{ bytes: Buffer; digest: string }> {
   const chunks: Uint8Array[] = [];

@@ -28,6 +28,7 @@ import { selectionOf, watch } from './watching.ts';
 interface ExportFlags extends FleetOptions {
   readonly output: string;
   readonly stage: number;
+  readonly evenFailed?: boolean;
   readonly format?: ExportFormat;
 }
 
@@ -68,13 +69,15 @@ export function addWorkCommands(program: Command): void {
   fleetCommand(program, 'export <run>', 'write the network of a run to a file')
     .requiredOption('-o, --output <file>', OUTPUT_HELP)
     .option('--stage <n>', 'checkpoint; 0 is the newest', wholeNumber(0, 100_000), 0)
+    .option('--even-failed', 'also of a run that failed, and weights that are not finite')
     .addOption(formatOption())
     .action((run: string, flags: ExportFlags) => {
       const output = modelOutput(flags.output, flags.format);
       return withFleet(flags, (client) =>
         interruptible(async (signal) => {
           const { id } = await findRun(client, run);
-          const written = await exportRun(client, { runId: id, stage: flags.stage }, output, { signal, say });
+          const request = { runId: id, stage: flags.stage, evenFailed: flags.evenFailed ?? false };
+          const written = await exportRun(client, request, output, { signal, say });
           const text = `${written.file} (${formatBytes(written.bytes)}, SHA-256 ${written.digest})`;
           tellWritten(written, text, flags);
         }),

@@ -169,15 +169,31 @@ test('an exported network is the stored weights under reference names, in chunks
   assert.equal(digest, createHash('sha256').update(file).digest('hex'));
   const model = readModel(file, 'export');
   assert.equal(model.metadata.pocketfleet_run, 'run-1');
-  const { metadataProps } = ModelProto.decode(await whole(records.exported(run, 0, 'onnx')));
+  const { metadataProps } = ModelProto.decode(await whole(records.exported(run, 0, { format: 'onnx' })));
   assert.ok(metadataProps.some(({ key, value }) => key === 'pocketfleet_run' && value === 'run-1'));
-  const folder = unzipSync(await whole(records.exported(run, 0, 'tfjs')));
+  const folder = unzipSync(await whole(records.exported(run, 0, { format: 'tfjs' })));
   assert.match(new TextDecoder().decode(folder['model.json']), /"pocketfleet_run":"run-1"/);
   assert.equal(model.network.embedding, 16);
   await assert.rejects(async () => records.exported(run, 2).next(), {
     code: 'notFound',
     message: /run-1 has no checkpoint of stage 2; it has stages 1/,
   });
+  const failed = { ...run, state: 'failed' as const, reason: 'loss is not finite in step 7' };
+  await assert.rejects(async () => records.exported(failed, 0).next(), {
+    code: 'failedPrecondition',
+    message: /^run-1 failed: loss is not finite in step 7; .*--even-failed/,
+  });
+  assert.deepEqual(await whole(records.exported(failed, 0, { evenFailed: true })), file);
+  const infinite = Float32Array.from(weights).fill(Number.POSITIVE_INFINITY, 3, 5);
+  const bytes = encodeCheckpoint({ ...checkpoint, weights: infinite, stage: 2 });
+  await createArtefactStore({ connection }).putArtefact({ key: checkpointKey('run-1', 2), bytes });
+  const later = { ...run, checkpoints: [...run.checkpoints, { ...run.checkpoints[0]!, stage: 2 }] };
+  await assert.rejects(async () => records.exported(later, 0).next(), {
+    code: 'failedPrecondition',
+    message: /^stage 2 of run-1 has 2 values that are not finite.*--even-failed/,
+  });
+  assert.deepEqual(await whole(records.exported(later, 1)), file);
+  assert.ok((await whole(records.exported(later, 0, { evenFailed: true }))).length > 0);
 });
 
 async function whole(chunks: AsyncIterable<{ data: Buffer }>): Promise<Buffer> {

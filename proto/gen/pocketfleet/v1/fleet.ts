@@ -71,6 +71,7 @@ export interface Plan {
   endedAtMs: number;
   /** The run that the plan exports, once decided. */
   winnerRunId: string;
+  /** The text as it took effect: with the overrides of the submission in their places and a comment at each. */
   yaml: string;
 }
 
@@ -505,6 +506,8 @@ export interface ExportRequest {
    * (input bytes [N, 112, 112, 3]), or tfjs: a zip with model.json and its weight shards, to be unpacked into a folder.
    */
   format: string;
+  /** Without it the weights of a run that failed are refused with its reason, and so are weights that are not finite. */
+  evenFailed?: boolean | undefined;
 }
 
 export interface ExportChunk {
@@ -7876,7 +7879,7 @@ export const GetEvaluationRequest: MessageFns<GetEvaluationRequest> = {
 };
 
 function createBaseExportRequest(): ExportRequest {
-  return { runId: "", stage: 0, format: "" };
+  return { runId: "", stage: 0, format: "", evenFailed: undefined };
 }
 
 export const ExportRequest: MessageFns<ExportRequest> = {
@@ -7889,6 +7892,9 @@ export const ExportRequest: MessageFns<ExportRequest> = {
     }
     if (message.format !== "") {
       writer.uint32(26).string(message.format);
+    }
+    if (message.evenFailed !== undefined) {
+      writer.uint32(32).bool(message.evenFailed);
     }
     return writer;
   },
@@ -7930,6 +7936,14 @@ export const ExportRequest: MessageFns<ExportRequest> = {
             message.format = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.evenFailed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7951,6 +7965,11 @@ export const ExportRequest: MessageFns<ExportRequest> = {
         : "",
       stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
       format: isSet(object.format) ? globalThis.String(object.format) : "",
+      evenFailed: isSet(object.evenFailed)
+        ? globalThis.Boolean(object.evenFailed)
+        : isSet(object.even_failed)
+        ? globalThis.Boolean(object.even_failed)
+        : undefined,
     };
   },
 
@@ -7965,6 +7984,9 @@ export const ExportRequest: MessageFns<ExportRequest> = {
     if (message.format !== "") {
       obj.format = message.format;
     }
+    if (message.evenFailed !== undefined) {
+      obj.evenFailed = message.evenFailed;
+    }
     return obj;
   },
 
@@ -7976,6 +7998,7 @@ export const ExportRequest: MessageFns<ExportRequest> = {
     message.runId = object.runId ?? "";
     message.stage = object.stage ?? 0;
     message.format = object.format ?? "";
+    message.evenFailed = object.evenFailed ?? undefined;
     return message;
   },
 };
