@@ -53,9 +53,13 @@ async function setUp() {
     // Whoever held the lock before us may have done it all.
     if (stampHolds()) return;
     removeLeftovers(cache);
-    const { variant, note } = await chooseVariant();
+    const planOf = (variant) => tensorflow.tensorflowPlan({ root, cache, pins, variant });
+    // A binding that somebody else put there is left alone, so what ours would need of the driver is nothing to it.
+    const { variant, note } = (await foreignLoads(planOf('cpu')))
+      ? { variant: 'cpu' }
+      : await chooseVariant();
     if (note !== undefined) process.stdout.write(`${note}\n`);
-    const planNow = () => tensorflow.tensorflowPlan({ root, cache, pins, variant });
+    const planNow = () => planOf(variant);
     const broker = { cache, pin: pins.natsServer[platform] };
     await checkPrograms(planNow(), broker);
 
@@ -98,6 +102,11 @@ async function setUpTensorFlow(plan) {
       `the binding was built and does not load (${reason}); delete ${dirname(plan.addon)} and ${plan.libraries} and run set-up again`,
     );
   });
+}
+
+async function foreignLoads(plan) {
+  if (!packagesMatch(root) || tensorflow.bindingOrigin(plan) !== 'foreign') return false;
+  return (await tensorflow.loadBinding(plan)).version !== undefined;
 }
 
 /** The version of a binding that need not be replaced: ours for this plan, or one that somebody else put there. */

@@ -14,12 +14,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { findNatsServer } from '../../core/net/nats-binary.ts';
 import { stubCuda } from '../support/cuda-stub.ts';
-import { isRunning, startProgram, until } from '../support/processes.ts';
+import { isRunning, type Program, startProgram, until } from '../support/processes.ts';
 
 interface Gpu {
   readonly name: string;
@@ -158,23 +160,44 @@ test('GPUs that nvidia-smi lists get the CUDA build when the loader finds both l
   assert.equal(chosen.variant, 'gpu');
 });
 
-test('a driver that is too old ends set-up before anything is asked for or downloaded', async () => {
-  const clone = join(folder, 'clone');
+/** Set-up of a copy of the tree, on a machine whose nvidia-smi lists a GPU for which the driver is too old. */
+function setUpOf(clone: string, env: Readonly<Record<string, string>> = {}): Program {
   for (const name of ['scripts', 'core/tensor/native', 'package.json', 'package-lock.json'])
     cpSync(join(root, name), join(clone, name), { recursive: true });
-  const programs = join(folder, 'programs');
+  const programs = join(clone, 'programs');
   writeStub(programs, H200, "echo '550.54.15, 9.0'");
   symlinkSync(process.execPath, join(programs, 'node'));
-  const setUp = startProgram(process.execPath, [join(clone, 'scripts/setup.mjs')], {
-    env: { PATH: programs, HOME: folder, XDG_CACHE_HOME: 'not absolute', POCKETFLEET_TENSORFLOW: '' },
+  return startProgram(process.execPath, [join(clone, 'scripts/setup.mjs')], {
+    env: { PATH: programs, HOME: clone, XDG_CACHE_HOME: 'not absolute', POCKETFLEET_TENSORFLOW: '', ...env },
   });
+}
+
+test('a driver that is too old ends set-up before anything is asked for or downloaded', async () => {
+  const clone = join(folder, 'clone');
+  const setUp = setUpOf(clone);
   assert.equal((await setUp.ended).code, 1);
   assert.match(
     setUp.output(),
     /^set-up: NVIDIA H200 \(sm_90\) needs NVIDIA driver 555 or newer, and 550\.54\.15 is installed: install a newer driver, or use the CPU with `export POCKETFLEET_TENSORFLOW=cpu`$/m,
   );
-  assert.deepEqual(readdirSync(join(folder, '.cache/pocketfleet')), []);
+  assert.deepEqual(readdirSync(join(clone, '.cache/pocketfleet')), []);
   assert(!existsSync(join(clone, 'node_modules')));
+});
+
+test('a binding of somebody else that loads is left alone, whatever the driver is', async () => {
+  const clone = join(folder, 'foreign');
+  const home = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
+  const placed = join(clone, 'node_modules/@tensorflow/tfjs-node-gpu');
+  cpSync(join(home, 'lib'), join(placed, 'lib'), { recursive: true });
+  cpSync(join(home, 'package.json'), join(placed, 'package.json'));
+  cpSync(join(root, 'node_modules/.package-lock.json'), join(clone, 'node_modules/.package-lock.json'));
+  mkdirSync(join(placed, 'deps/lib'), { recursive: true });
+  for (const name of readdirSync(join(home, 'deps/lib')))
+    symlinkSync(join(home, 'deps/lib', name), join(placed, 'deps/lib', name));
+  const setUp = setUpOf(clone, { POCKETFLEET_NATS_SERVER: findNatsServer() });
+  assert.equal((await setUp.ended).code, 0, setUp.output());
+  assert(!existsSync(join(placed, 'deps/origin.json')));
+  assert.deepEqual(readdirSync(join(clone, '.cache/pocketfleet')), []);
 });
 
 test('a driver that does not know the question about capabilities is judged by its version', async () => {
