@@ -176,7 +176,14 @@ function contextOf(parts: ServiceParts): ViewContext {
   const { driver, links, progress, store } = parts;
   const { state } = driver;
   const waiting = () => schedule(state, parts.observe()).waiting;
-  return viewContext({ state, progress, lastSeenMs: links.lastSeenMs, waiting, store: store() });
+  return viewContext({
+    state,
+    progress,
+    lastSeenMs: links.lastSeenMs,
+    connected: links.connected,
+    waiting,
+    store: store(),
+  });
 }
 
 function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]): FindResponse {

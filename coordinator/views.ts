@@ -35,6 +35,8 @@ export interface ViewContext {
   /** Reasons of queued runs, from the scheduler; it may be computed when first read. */
   readonly waiting: ReadonlyMap<string, string>;
   readonly lastSeenMs: (workerId: string) => number | undefined;
+  /** Workers that have a stream. */
+  readonly connected: ReadonlySet<string>;
   /** Runs whose gang has this worker. */
   readonly heldBy: (workerId: string) => readonly RunState[];
   readonly store: StoreView;
@@ -45,10 +47,11 @@ export function viewContext(parts: {
   readonly state: State;
   readonly progress: ProgressBoard;
   readonly lastSeenMs: ViewContext['lastSeenMs'];
+  readonly connected: ViewContext['connected'];
   readonly waiting: () => ReadonlyMap<string, string>;
   readonly store: StoreView;
 }): ViewContext {
-  const { state, progress, lastSeenMs, store } = parts;
+  const { state, progress, lastSeenMs, connected, store } = parts;
   let waiting: ReadonlyMap<string, string> | undefined;
   let held: Map<string, RunState[]> | undefined;
   return {
@@ -56,6 +59,7 @@ export function viewContext(parts: {
     progress,
     lastSeenMs,
     store,
+    connected,
     get waiting() {
       waiting ??= parts.waiting();
       return waiting;
@@ -235,6 +239,7 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
     host: clipped(worker.host),
     reason: clipped(worker.reason),
     pid: worker.pid,
+    connected: context.connected.has(worker.id),
   };
 }
 

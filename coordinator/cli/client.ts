@@ -1,6 +1,7 @@
 // A fleet as commands see it: questions with one answer, questions with many, and failures as one sentence that says
 // what to do. The wire itself (token, deadlines, reconnection) is core/net/grpc-client.ts'.
 
+import { join } from 'node:path';
 import type {
   CallOptions,
   ClientReadableStream,
@@ -9,16 +10,10 @@ import type {
   ServiceError,
 } from '@grpc/grpc-js';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
+import { createFleetClient, streamed, unary, usesProxy } from '../../core/net/grpc-client.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-
-/** Where a fleet answers and what it wants to see. */
-export interface Address {
-  /** host:port of the coordinator. */
-  readonly coordinator: string;
-  /** Bearer token; empty when the fleet runs without authentication. */
-  readonly token: string;
-}
+import { type Address, supervisorOf } from './fleet-file.ts';
+import { shellWord } from './shell-word.ts';
 
 type Unary<Q, R> = (
   request: Q,
@@ -90,16 +85,17 @@ async function* answers<R>(
 
 /** A failed call as a sentence for a person; the coordinator's own words where it had any. */
 export function explain(error: FleetError, address: Address): FleetError {
-  const sentence = sentenceFor(error, address.coordinator);
+  const sentence = sentenceFor(error, address);
   return sentence === undefined ? error : new FleetError(error.code, sentence, { cause: error });
 }
 
-function sentenceFor(error: FleetError, where: string): string | undefined {
+function sentenceFor(error: FleetError, address: Address): string | undefined {
+  const where = address.coordinator;
   switch (error.code) {
     case 'unavailable':
       // The coordinator answered, and has its own sentence for it.
       if (error.details.missing !== undefined) return undefined;
-      return `no coordinator answers at ${where}; is the fleet up? \`pocketfleet up\` starts one, --dir or --coordinator names another`;
+      return `no coordinator answers at ${where}${usesProxy(where) ? ' through the proxy of the environment' : ''}${absence(address)}`;
     case 'unauthenticated':
     case 'permissionDenied':
       return `the coordinator at ${where} refused the token (${error.message}); give the one in the fleet's fleet.json with --dir or --token`;
@@ -110,6 +106,16 @@ function sentenceFor(error: FleetError, where: string): string | undefined {
     default:
       return undefined;
   }
+}
+
+/** What is known of a coordinator that does not answer, and what to do. */
+function absence({ dir }: Address): string {
+  if (dir === undefined)
+    return '; is the fleet up? `pocketfleet up` starts one, --dir or --coordinator names another';
+  const supervisor = supervisorOf(dir);
+  return supervisor === undefined
+    ? `: the fleet in ${dir} is not running; \`pocketfleet up --dir ${shellWord(dir)}\` starts it again with what it has`
+    : `: the fleet in ${dir} has a supervisor (process ${supervisor.pid}) that starts its coordinator again when it dies; try again in a moment, or see ${join(dir, 'logs', 'coordinator.log')}`;
 }
 
 function unreachable(address: Address, cause: unknown): FleetError {

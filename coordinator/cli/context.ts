@@ -8,10 +8,11 @@ import { type Noun, onlyOne } from '../../core/naming.ts';
 import { onStopSignals } from '../../core/stop-signals.ts';
 import type { Found, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetClient, openFleet } from './client.ts';
-import { DEFAULT_DIR, locateFleet } from './fleet-file.ts';
+import { locateFleet } from './fleet-file.ts';
+import { DEFAULT_DIR, dirOption, fleetDir } from './fleet-folder.ts';
 
 export interface FleetOptions {
-  readonly dir: string;
+  readonly dir?: string;
   readonly coordinator?: string;
   readonly token?: string;
   readonly json?: boolean;
@@ -22,14 +23,22 @@ export function fleetCommand(parent: Command, nameAndArguments: string, descript
   return parent
     .command(nameAndArguments)
     .description(description)
-    .option('--dir <dir>', 'folder of a fleet that `up` started', DEFAULT_DIR)
+    .addOption(dirOption(`folder of a fleet that \`up\` started (default: ${DEFAULT_DIR} here or above)`))
     .addOption(
       new Option('--coordinator <host:port>', 'coordinator of a fleet elsewhere').env(
         'POCKETFLEET_COORDINATOR',
       ),
     )
     .addOption(new Option('--token <token>', "that fleet's token").env('POCKETFLEET_TOKEN'))
-    .option('--json', 'print JSON');
+    .option('--json', 'print JSON')
+    .hook('preAction', (_, command) => preferFlags(command));
+}
+
+/** A folder on the command line is meant, whatever the environment says of a fleet elsewhere. */
+function preferFlags(command: Command): void {
+  if (command.getOptionValueSource('dir') !== 'cli') return;
+  for (const name of ['coordinator', 'token'])
+    if (command.getOptionValueSource(name) === 'env') command.setOptionValue(name, undefined);
 }
 
 /** Runs `use` with a client of the fleet that the options name, and closes it. */
@@ -37,7 +46,9 @@ export async function withFleet<T>(
   options: FleetOptions,
   use: (client: FleetClient) => Promise<T>,
 ): Promise<T> {
-  const client = openFleet(locateFleet(options));
+  const client = openFleet(
+    locateFleet({ ...options, dir: fleetDir(options.dir), above: options.dir === undefined }),
+  );
   try {
     return await use(client);
   } finally {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { fileFailure } from '../../core/folder.ts';
-import { interruptedBy, onInterrupt, wholeNumber } from './context.ts';
+import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from './context.ts';
 import { folderOverrides } from './demo-data.ts';
 import { exportRun } from './export-file.ts';
 import { formatBytes, formatSeconds } from './format.ts';
@@ -70,7 +70,7 @@ async function demo(flags: DemoFlags): Promise<void> {
   let fleet: RunningFleet | undefined;
   const { signal, release } = onInterrupt(() => {
     fleet?.kill();
-    process.exit(130);
+    process.exit(exitCodeOf('SIGINT'));
   });
   const dir = await mkdtemp(join(tmpdir(), 'pocketfleet-demo-')).catch((caught: unknown) => {
     const doing = 'no folder can be made in it for the fleet of the demo';
@@ -78,7 +78,6 @@ async function demo(flags: DemoFlags): Promise<void> {
   });
   let keep = flags.keep ?? false;
   try {
-    say(`starting nats-server, a coordinator and ${flags.workers} workers (logs in ${join(dir, 'logs')})`);
     fleet = await startFleet({ dir, workers: flags.workers, signal, say: (text) => talk.say(text) });
     await runPlan(fleet, { ...flags, output: model }, overrides, { signal, talk });
     say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
@@ -88,7 +87,7 @@ async function demo(flags: DemoFlags): Promise<void> {
       keep = true;
       throw caught;
     }
-    process.exitCode = interruptedBy(toFleetError(signal.reason)) ?? 130;
+    process.exitCode = interruptedBy(toFleetError(signal.reason)) ?? exitCodeOf('SIGINT');
   } finally {
     say('stopping workers, coordinator and broker');
     await fleet?.close();

@@ -1,21 +1,22 @@
-// `up` and `down`: a fleet on this machine, started and ended. What a fleet consists of is up.ts'.
+// `up` and `down`: a fleet on this machine, started and ended. Decides what is announced and with which exit code they end.
 
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
-import { onInterrupt, wholeNumber } from './context.ts';
-import { DEFAULT_DIR, fleetFilePath, isAlive, OTHER_DIR, readFleetFile, supervisorOf } from './fleet-file.ts';
+import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from './context.ts';
+import { startDetached, starterOf } from './detached.ts';
+import { fleetFilePath, forgetFleet, isAlive, OTHER_DIR, readFleetFile, supervisorOf } from './fleet-file.ts';
+import { DEFAULT_DIR, dirOption, fleetDir, ownDir } from './fleet-folder.ts';
 import { outliveReader } from './lost-output.ts';
 import { print, printJson, say } from './output.ts';
-import { cliCommand, PACKAGE_ROOT } from './program-command.ts';
+import { PACKAGE_ROOT } from './program-command.ts';
+import { shellWord } from './shell-word.ts';
 import { defaultWorkers, endLeftovers, type RunningFleet, startFleet } from './up.ts';
 
 interface UpFlags {
-  readonly dir: string;
+  readonly dir?: string;
   readonly workers: number;
   readonly port: number;
   readonly metricsPort: number;
@@ -31,7 +32,7 @@ export function addFleetCommands(program: Command): void {
   program
     .command('up')
     .description('start a fleet on this machine: nats-server, coordinator and workers; Ctrl-C stops it')
-    .option('--dir <dir>', 'folder for its data, logs and fleet.json', DEFAULT_DIR)
+    .addOption(dirOption(`folder for its data, logs and fleet.json (default: ${DEFAULT_DIR} here)`))
     .option('--workers <n>', 'worker processes; one a core or GPU', wholeNumber(0, 1024), defaultWorkers())
     .option('--devices <list>', 'GPUs for the workers in turn, e.g. 0,1,2,3 (CUDA_VISIBLE_DEVICES of each)')
     .option('--port <port>', 'gRPC port; 0 takes a free one', port, 0)
@@ -49,75 +50,104 @@ export function addFleetCommands(program: Command): void {
   program
     .command('down')
     .description('stop the fleet that `up` started in a folder')
-    .option('--dir <dir>', 'folder of the fleet', DEFAULT_DIR)
-    .action((flags: { dir: string }) => down(flags.dir));
+    .addOption(dirOption(`folder of the fleet (default: ${DEFAULT_DIR} here or above)`))
+    .action((flags: { dir?: string }) => down(flags.dir));
 }
 
 async function upInForeground(flags: UpFlags): Promise<void> {
   outliveReader();
+  const dir = ownDir(flags.dir);
+  const starter = starterOf(process);
   let fleet: RunningFleet | undefined;
   const { signal, release } = onInterrupt(() => {
     fleet?.kill();
-    process.exit(130);
+    process.exit(exitCodeOf('SIGINT'));
   });
   try {
     fleet = await startFleet({
-      dir: flags.dir,
+      dir,
       workers: flags.workers,
       port: flags.port,
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
       dataRoots: flags.dataRoot,
       devices: flags.devices?.split(',') ?? [],
-      signal,
-      say,
+      signal: AbortSignal.any([signal, starter.gone]),
+      say: (text) => {
+        say(text);
+        starter.say(text);
+      },
     });
-    announce(flags);
-    process.send?.('ready');
-    if (process.connected) process.disconnect();
-    await new Promise<void>((done) => {
-      if (signal.aborted) done();
-      signal.addEventListener('abort', () => done(), { once: true });
-    });
+    announce(dir, flags);
+    starter.ready();
+    await aborted(signal);
     say('stopping workers, coordinator and broker');
     await fleet.close();
     say('stopped; nothing is left running');
+    endedBy(signal);
+  } catch (caught) {
+    starter.refused(toFleetError(caught).message);
+    throw caught;
   } finally {
     release();
   }
 }
 
-function announce(flags: UpFlags): void {
-  if (flags.json) printJson(readFleetFile(flags.dir));
-  else print(fleetFilePath(flags.dir));
-  const where = flags.dir === DEFAULT_DIR ? '' : ` --dir ${flags.dir}`;
-  say(`ready; in another terminal: pocketfleet submit examples/demo.yaml --wait${where}`);
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done();
+    signal.addEventListener('abort', () => done(), { once: true });
+  });
+}
+
+/** A fleet runs until it is asked to stop: SIGTERM, by `down` or a service manager, asks for just that. Ctrl-C is 130, as everywhere. */
+function endedBy(signal: AbortSignal): void {
+  const code = interruptedBy(toFleetError(signal.reason));
+  if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
+}
+
+function announce(dir: string, flags: UpFlags): void {
+  if (flags.json) printJson(readFleetFile(dir));
+  else print(fleetFilePath(dir));
+  const where = dir === resolve(DEFAULT_DIR) ? '' : ` --dir ${shellWord(dir)}`;
+  say(`ready; in another terminal: pocketfleet submit ${shellWord(example())} --wait${where}`);
+}
+
+/** As a person may type it where they are: the examples are in the package, wherever that is. */
+function example(): string {
+  const file = join('examples', 'demo.yaml');
+  return process.cwd() === PACKAGE_ROOT ? file : join(PACKAGE_ROOT, file);
 }
 
 /** Starts `up` again as a process of its own, and waits for its word that the fleet is ready. */
 async function upDetached(flags: UpFlags): Promise<void> {
-  const logFile = join(resolve(flags.dir), 'logs', 'up.log');
-  makeFolder(join(resolve(flags.dir), 'logs'), { mode: 0o700, remedy: OTHER_DIR });
-  const log = openSync(logFile, 'a', 0o600);
-  const { command, args } = cliCommand();
-  const child = spawn(command, [...args, ...upArguments(flags)], {
-    cwd: PACKAGE_ROOT,
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-  });
-  closeSync(log);
-  await readyOrEnded(child, logFile);
-  child.unref();
-  announce(flags);
+  const dir = ownDir(flags.dir);
+  const logFile = join(dir, 'logs', 'up.log');
+  makeFolder(join(dir, 'logs'), { mode: 0o700, remedy: OTHER_DIR });
+  const { signal, release } = onInterrupt(() => undefined);
+  let pid: number;
+  try {
+    pid = await startDetached({ args: upArguments(dir, flags), logFile, signal, say });
+  } catch (caught) {
+    // The supervisor itself was killed before it could end what it had started.
+    if (supervisorOf(dir) === undefined) {
+      await endLeftovers(dir, say);
+      forgetFleet(dir);
+    }
+    throw caught;
+  } finally {
+    release();
+  }
+  announce(dir, flags);
   say(
-    `the supervisor is process ${child.pid}; pocketfleet down --dir ${flags.dir} stops it (log: ${logFile})`,
+    `the supervisor is process ${pid}; pocketfleet down --dir ${shellWord(dir)} stops it (log: ${logFile})`,
   );
 }
 
-function upArguments(flags: UpFlags): string[] {
+function upArguments(dir: string, flags: UpFlags): string[] {
   return [
     'up',
-    ...['--dir', resolve(flags.dir), '--workers', String(flags.workers)],
+    ...['--dir', dir, '--workers', String(flags.workers)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
     ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),
@@ -125,28 +155,16 @@ function upArguments(flags: UpFlags): string[] {
   ];
 }
 
-function readyOrEnded(child: ChildProcess, logFile: string): Promise<void> {
-  return new Promise((done, fail) => {
-    child.once('message', () => done());
-    child.once('exit', (code, signal) =>
-      fail(
-        new FleetError(
-          'failedPrecondition',
-          `the fleet did not start (${signal ?? `exit code ${code}`}); the reason is at the end of ${logFile}`,
-        ),
-      ),
-    );
-  });
-}
-
 /** Longer than the supervisor's own patience with its children, all stages together. */
 const DOWN_DEADLINE_MS = 30_000;
 
-async function down(dir: string): Promise<void> {
+async function down(named: string | undefined): Promise<void> {
+  const dir = fleetDir(named);
   const supervisor = supervisorOf(dir);
   if (supervisor === undefined) {
     await endLeftovers(dir, say);
-    say(`no fleet is running in ${resolve(dir)}`);
+    forgetFleet(dir);
+    say(`no fleet is running in ${dir}`);
     return;
   }
   process.kill(supervisor.pid, 'SIGTERM');
@@ -155,10 +173,10 @@ async function down(dir: string): Promise<void> {
     if (performance.now() > deadline)
       throw new FleetError(
         'deadlineExceeded',
-        `the supervisor (process ${supervisor.pid}) is still there after ${DOWN_DEADLINE_MS / 1000} s; see ${join(resolve(dir), 'logs')}, or end it with kill -9 and run down again`,
+        `the supervisor (process ${supervisor.pid}) is still there after ${DOWN_DEADLINE_MS / 1000} s; see ${join(dir, 'logs')}, or end it with kill -9 and run down again`,
       );
     await systemClock.sleep(50);
   }
   await endLeftovers(dir, say);
-  say('stopped; nothing is left running');
+  say(`stopped the fleet in ${dir}; nothing is left running`);
 }

@@ -1,16 +1,14 @@
 // DIR/fleet.json: how a command finds the fleet that `up` started, and DIR/up.lock: who supervises it. Decides whether a
 // folder is in use by a live supervisor; leaves starting and stopping to up.ts.
 
-import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { fileFailure, makeFolder } from '../../core/folder.ts';
 import { refusalOfAddress } from '../../core/host-port.ts';
-import type { Address } from './client.ts';
 import { temporaryBeside } from './output-file.ts';
-
-export const DEFAULT_DIR = '.pocketfleet';
+import { shellWord } from './shell-word.ts';
 
 const fleetFileSchema = z.strictObject({
   fleet: z.string(),
@@ -68,9 +66,21 @@ export function writePrivate(path: string, text: string): void {
   }
 }
 
-/** What the user said about where the fleet is: flags, or POCKETFLEET_COORDINATOR and POCKETFLEET_TOKEN, or a folder. */
+/** Where a fleet answers and what it wants to see. */
+export interface Address {
+  /** host:port of the coordinator. */
+  readonly coordinator: string;
+  /** Bearer token; empty when the fleet runs without authentication. */
+  readonly token: string;
+  /** Folder of the fleet.json that says so, for a fleet that `up` started. */
+  readonly dir?: string;
+}
+
+/** What the user said about where the fleet is: an address, or a folder. */
 export interface Location {
   readonly dir: string;
+  /** The folders above were looked into as well. */
+  readonly above?: boolean;
   readonly coordinator?: string | undefined;
   readonly token?: string | undefined;
 }
@@ -85,9 +95,13 @@ export function locateFleet(location: Location): Address {
   if (file === undefined)
     throw new FleetError(
       'notFound',
-      `no fleet in ${resolve(location.dir)}: fleet.json is not there; start one with \`pocketfleet up\`, or name one with --dir DIR or --coordinator HOST:PORT --token TOKEN`,
+      `no fleet in ${resolve(location.dir)}${location.above ? ' or a folder above' : ''}: fleet.json is not there; start one with \`pocketfleet up\`, or name one with --dir DIR or --coordinator HOST:PORT --token TOKEN`,
     );
-  return { coordinator: file.coordinator, token: location.token ?? file.token };
+  return {
+    coordinator: file.coordinator,
+    token: location.token ?? file.token,
+    dir: resolve(location.dir),
+  };
 }
 
 export function identityOf(name: string, pid: number): ProcessIdentity {
@@ -127,7 +141,7 @@ export function lockDir(dir: string): () => void {
   if (holder !== undefined)
     throw new FleetError(
       'failedPrecondition',
-      `${resolve(dir)} is in use by a fleet (pocketfleet up, process ${holder.pid}); stop it with \`pocketfleet down --dir ${dir}\`, or choose another --dir`,
+      `${resolve(dir)} is in use by a fleet (pocketfleet up, process ${holder.pid}); stop it with \`pocketfleet down --dir ${shellWord(dir)}\`, or choose another --dir`,
     );
   try {
     rmSync(path, { force: true });
@@ -151,6 +165,17 @@ export function lockDir(dir: string): () => void {
     });
   }
   return () => rmSync(path, { force: true });
+}
+
+/** What a fleet that has ended leaves for commands to find it by goes; its data stays. */
+export function forgetFleet(dir: string): void {
+  rmSync(fleetFilePath(dir), { force: true });
+  rmSync(join(dir, 'children.json'), { force: true });
+}
+
+/** Whether a fleet runs in the folder, or was killed there. */
+export function fleetTraces(dir: string): boolean {
+  return ['fleet.json', 'up.lock', 'children.json'].some((name) => existsSync(join(dir, name)));
 }
 
 /** The live supervisor of a folder, if any. */

@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { childEnvironment } from '../../core/config.ts';
+import { fileFailure } from '../../core/folder.ts';
 
 export interface ChildSpec {
   /** For logs and messages, e.g. worker-1. */
@@ -59,21 +60,32 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
   function start(): void {
     timer = undefined;
     startedAt = performance.now();
-    const log = openSync(spec.logFile, 'a', 0o600);
+    const log = openLog();
     const started = spawn(spec.command, spec.args, {
       cwd: spec.cwd,
       env: childEnvironment(spec.env),
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
       // A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends things in order.
       detached: true,
     });
-    closeSync(log);
+    if (log !== undefined) closeSync(log);
     child = started;
     started.once('error', (error) => ended(started, `cannot be started (${error.message})`));
     started.once('exit', (code, signal) =>
       ended(started, signal ? `killed by ${signal}` : `exited with ${code}`),
     );
     tell.changed();
+  }
+
+  /** Without a log a child still does its work. */
+  function openLog(): number | undefined {
+    try {
+      return openSync(spec.logFile, 'a', 0o600);
+    } catch (caught) {
+      const { message } = fileFailure(caught, { path: spec.logFile, doing: 'the log cannot be opened' });
+      tell.say(`${message}; ${spec.name} is started without it`);
+      return undefined;
+    }
   }
 
   function ended(which: ChildProcess, reason: string): void {

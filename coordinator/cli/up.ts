@@ -3,17 +3,17 @@
 // child alive. `up` and `demo` both stand on startFleet.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import {
   type FleetFile,
-  fleetFilePath,
+  forgetFleet,
   identityOf,
   isAlive,
   lockDir,
@@ -23,6 +23,7 @@ import {
   writeFleetFile,
   writePrivate,
 } from './fleet-file.ts';
+import { listAll } from './pages.ts';
 import { freePorts, isListening } from './ports.ts';
 import { PACKAGE_ROOT, type ProgramCommand, programCommand } from './program-command.ts';
 import { type ChildSpec, type Patience, type Supervised, supervise } from './supervise.ts';
@@ -59,6 +60,10 @@ const CONTROL_PATIENCE: Patience = { againMs: 3000, killMs: 8000 };
 const START_DEADLINE_MS = 60_000;
 /** A worker proves its device by running a kernel; loading TensorFlow N times on few cores takes its time. */
 const WORKERS_DEADLINE_MS = 180_000;
+/** Progress of the start is said at most this often, milliseconds. */
+const PROGRESS_EVERY_MS = 2_000;
+/** Children whose logs are quoted when a start fails: the reason of the others is the same, or follows from it. */
+const QUOTED_MAX = 3;
 /** Deaths in a row after which a start is given up: the cause is in the log and will not go away. */
 const FAILURES_MAX = 3;
 
@@ -66,7 +71,7 @@ export function defaultWorkers(): number {
   return availableParallelism();
 }
 
-/** Resolves when every worker has attached; on failure everything that was started is ended first. */
+/** Resolves when every worker that it started has attached; on failure everything that was started is ended first. */
 export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   const dir = resolve(options.dir);
   const unlock = lockDir(dir);
@@ -76,8 +81,19 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       const pid = child.pid();
       return pid === undefined ? [] : [identityOf(child.name, pid)];
     });
+  let noted = true;
+  // Who runs is written down for whoever comes after a kill -9. A full disk is no reason to end the fleet.
+  const noteChildren = () => {
+    try {
+      writeChildren(dir, running());
+      noted = true;
+    } catch (caught) {
+      if (noted) options.say(toFleetError(caught).message);
+      noted = false;
+    }
+  };
   const begin = (spec: ChildSpec): Supervised => {
-    const child = supervise(spec, { changed: () => writeChildren(dir, running()), say: options.say });
+    const child = supervise(spec, { changed: noteChildren, say: options.say });
     children.push(child);
     writeChildren(dir, running());
     return child;
@@ -100,8 +116,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     await coordinator?.stop(CONTROL_PATIENCE);
     await broker?.stop(CONTROL_PATIENCE);
     process.removeListener('exit', kill);
-    rmSync(fleetFilePath(dir), { force: true });
-    rmSync(join(dir, 'children.json'), { force: true });
+    forgetFleet(dir);
     unlock();
   };
   try {
@@ -109,19 +124,26 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     const file = await addresses(options);
     const specs = childSpecs(dir, file, options);
     makeFolder(join(dir, 'logs'), { mode: 0o700 });
+    const { signal, say } = options;
+    const count = specs.workers.length;
+    say(
+      `starting nats-server, a coordinator and ${count} worker${count === 1 ? '' : 's'} (logs in ${join(dir, 'logs')})`,
+    );
     const broker = begin(specs.broker);
-    await until(() => isListening(portOf(file.natsUrl)), [broker], START_DEADLINE_MS, options.signal);
+    const listens = async () => ((await isListening(portOf(file.natsUrl))) ? [] : [broker]);
+    await until(listens, children, START_DEADLINE_MS, signal);
     const coordinator = begin(specs.coordinator);
     client = openFleet(file);
     const reachable = client;
-    const answers = () => reachable.ready(250).then(yes, no);
-    await until(answers, [broker, coordinator], START_DEADLINE_MS, options.signal);
+    const answers = () => reachable.ready(250).then(none, () => [coordinator]);
+    await until(answers, children, START_DEADLINE_MS, signal);
     writeFleetFile(dir, file);
-    options.say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);
-    for (const spec of specs.workers) begin(spec);
-    const attached = async () => (await attachedWorkers(reachable)) >= specs.workers.length;
-    await until(attached, children, WORKERS_DEADLINE_MS, options.signal);
-    options.say(`${specs.workers.length} worker${specs.workers.length === 1 ? '' : 's'} attached`);
+    say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);
+    const workers = specs.workers.map(begin);
+    const said = progressOf(workers, say);
+    const attached = async () => said(await notAttached(reachable, workers));
+    await until(attached, children, WORKERS_DEADLINE_MS, signal);
+    say(`${count} worker${count === 1 ? '' : 's'} attached`);
     return { file, client, children: running, close, kill };
   } catch (caught) {
     await close();
@@ -129,17 +151,41 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   }
 }
 
-const yes = () => true;
-const no = () => false;
+const none = (): readonly Supervised[] => [];
 
-/** Workers of this fleet that are there now; what cannot be asked yet counts as none. */
-async function attachedWorkers(client: FleetClient): Promise<number> {
+/**
+ * Those that the coordinator has no stream of. A worker that the journal knows from a former life of this fleet has the same
+ * name and another process. What cannot be asked yet counts as absent.
+ */
+async function notAttached(
+  client: FleetClient,
+  workers: readonly Supervised[],
+): Promise<readonly Supervised[]> {
   try {
-    const { workers } = await client.ask((service) => service.listWorkers, { pageSize: 10_000 }, 2000);
-    return workers.filter((worker) => worker.state !== 'lost').length;
+    const { items } = await listAll(
+      (page) => client.ask((service) => service.listWorkers, page, 2000),
+      (answer) => answer.workers,
+    );
+    const processes = new Map(items.filter(({ connected }) => connected).map(({ id, pid }) => [id, pid]));
+    return workers.filter((worker) => processes.get(worker.name) !== (worker.pid() ?? 0));
   } catch {
-    return 0;
+    return workers;
   }
+}
+
+/** Says how many have come, as they come; passes on who has not. */
+function progressOf(all: readonly Supervised[], say: (text: string) => void) {
+  let said = 0;
+  let saidAt = performance.now();
+  return (absent: readonly Supervised[]) => {
+    const come = all.length - absent.length;
+    if (come > said && absent.length > 0 && performance.now() - saidAt >= PROGRESS_EVERY_MS) {
+      say(`${come} of ${all.length} workers attached`);
+      said = come;
+      saidAt = performance.now();
+    }
+    return absent;
+  };
 }
 
 async function addresses(options: UpOptions): Promise<FleetFile> {
@@ -232,16 +278,25 @@ export async function endLeftovers(dir: string, say: (text: string) => void): Pr
   say(
     `ending ${leftovers.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')}: left by a supervisor that was killed`,
   );
-  for (const { pid } of leftovers) process.kill(pid, 'SIGTERM');
+  for (const leftover of leftovers) end(leftover, 'SIGTERM');
   const deadline = performance.now() + 5000;
   while (leftovers.some(isAlive) && performance.now() < deadline) await systemClock.sleep(50);
-  for (const leftover of leftovers) if (isAlive(leftover)) process.kill(leftover.pid, 'SIGKILL');
+  for (const leftover of leftovers) if (isAlive(leftover)) end(leftover, 'SIGKILL');
   while (leftovers.some(isAlive)) await systemClock.sleep(20);
 }
 
-/** Waits for a condition; refuses when the deadline passes or one of `children` keeps dying, with the end of its log. */
+/** One that has ended by itself meanwhile is as good. */
+function end(leftover: ProcessIdentity, signal: NodeJS.Signals): void {
+  try {
+    process.kill(leftover.pid, signal);
+  } catch (caught) {
+    if (isAlive(leftover)) throw toFleetError(caught, `ending ${leftover.name} (process ${leftover.pid})`);
+  }
+}
+
+/** Waits until nobody is awaited; refuses when the deadline passes or one of `children` keeps dying, with the end of its log. */
 async function until(
-  holds: () => Promise<boolean>,
+  awaited: () => Promise<readonly Supervised[]>,
   children: readonly Supervised[],
   deadlineMs: number,
   signal: AbortSignal,
@@ -249,19 +304,28 @@ async function until(
   const deadline = performance.now() + deadlineMs;
   for (;;) {
     signal.throwIfAborted();
-    if (await holds()) return;
+    const absent = await awaited();
+    if (absent.length === 0) return;
     const failing = children.find((child) => child.failures() >= FAILURES_MAX);
-    if (failing) throw startFailure(failing, `${failing.lastEnd()} ${failing.failures()} times in a row`);
-    if (performance.now() > deadline)
-      throw startFailure(children.at(-1)!, `is not ready after ${deadlineMs / 1000} s`);
+    if (failing) throw startFailure([failing], `${failing.lastEnd()} ${failing.failures()} times in a row`);
+    if (performance.now() > deadline) throw startFailure(absent, `not ready after ${deadlineMs / 1000} s`);
     await systemClock.sleep(100, signal);
   }
 }
 
-function startFailure(child: Supervised, what: string): FleetError {
-  const tail = readFileSync(child.logFile, 'utf8').trimEnd().split('\n').slice(-5).join('\n  ');
-  return new FleetError(
-    'failedPrecondition',
-    `${child.name} ${what}; the end of its log ${child.logFile} says:\n  ${tail === '' ? '(nothing)' : tail}`,
-  );
+function startFailure(whose: readonly Supervised[], what: string): FleetError {
+  const quoted = whose
+    .slice(0, QUOTED_MAX)
+    .map(({ name, logFile }) => `the end of ${name}'s log ${logFile}:\n  ${endOf(logFile)}`);
+  const names = whose.map(({ name }) => name).join(', ');
+  return new FleetError('failedPrecondition', `${names}: ${what}; ${quoted.join('\n')}`);
+}
+
+function endOf(logFile: string): string {
+  try {
+    const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-5).join('\n  ');
+    return lines === '' ? '(nothing)' : lines;
+  } catch (caught) {
+    return `(it cannot be read: ${toFleetError(caught).message})`;
+  }
 }

@@ -47,9 +47,14 @@ function create<T>(
 ): T {
   return new Client(to.endpoint, credentials.createInsecure(), {
     ...CHANNEL_OPTIONS,
-    'grpc.enable_http_proxy': proxyWanted() && !isLoopback(to.endpoint) ? 1 : 0,
+    'grpc.enable_http_proxy': usesProxy(to.endpoint) ? 1 : 0,
     interceptors: [bearerInterceptor(to.token)],
   });
+}
+
+/** Whether calls to this host:port go through the proxy of the environment, if there is one. */
+export function usesProxy(endpoint: string): boolean {
+  return proxyWanted() && !isLoopback(endpoint);
 }
 
 /** What runs on this machine is never reached through another. */

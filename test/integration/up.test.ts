@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import {
   fleetFilePath,
@@ -13,15 +13,23 @@ import {
   type ProcessIdentity,
   readChildren,
   readFleetFile,
+  supervisorOf,
 } from '../../coordinator/cli/fleet-file.ts';
+import { startRecordingProxy } from '../support/proxy.ts';
 
 const MAIN = join(import.meta.dirname, '../../coordinator/cli/main.ts');
 
+interface Place {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
 type Started = ChildProcess & { talk: () => string };
 
-function start(args: readonly string[]): Started {
+function start(args: readonly string[], options: Place = {}): Started {
   const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
+    cwd: options.cwd,
+    env: { ...process.env, ...options.env },
   });
   let talk = '';
   child.stdout!.on('data', (chunk) => {
@@ -52,23 +60,25 @@ async function eventually<T>(what: string, look: () => T | undefined | false): P
 
 interface Scene {
   readonly dir: string;
-  start(args: readonly string[]): Started;
+  start(args: readonly string[], options?: Place): Started;
 }
 
 /** A folder for a fleet; whatever a failed test leaves there is ended, supervisors first, since they start things again. */
 function scene(t: { after(f: () => Promise<void>): void }): Scene {
-  const dir = mkdtempSync(join(tmpdir(), 'pf-up-'));
+  const dir = join(mkdtempSync(join(tmpdir(), 'pf up ü-')), '.pocketfleet');
   const started: ChildProcess[] = [];
   t.after(async () => {
+    const supervisor = supervisorOf(dir);
+    if (supervisor !== undefined) process.kill(supervisor.pid, 'SIGKILL');
     for (const child of started) child.kill('SIGKILL');
     await Promise.all(started.map(ended));
     for (const { pid } of readChildren(dir).filter(isAlive)) process.kill(pid, 'SIGKILL');
-    rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+    rmSync(dirname(dir), { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   });
   return {
     dir,
-    start: (args) => {
-      const child = start(args);
+    start: (args, options) => {
+      const child = start(args, options);
       started.push(child);
       return child;
     },
@@ -116,13 +126,13 @@ test('up starts a fleet, replaces what dies, refuses a second one, and leaves no
 
   const all = readChildren(dir);
   up.kill('SIGINT');
-  assert.equal(await ended(up), 0);
+  assert.equal(await ended(up), 130);
   assert.match(up.talk(), /stopped; nothing is left running/);
   assert.deepEqual(all.filter(isAlive), []);
   assert.equal(readFleetFile(dir), undefined);
 });
 
-test('a child that does not listen is killed, and leftovers of a killed supervisor are ended by down', async (t) => {
+test('up after a killed supervisor ends what is left, and is ready with its own workers alone', async (t) => {
   const { dir, start } = scene(t);
   const up = start(['up', '--dir', dir, '--workers', '1']);
   await eventually('ready', isReady(up));
@@ -135,32 +145,100 @@ test('a child that does not listen is killed, and leftovers of a killed supervis
   await ended(up);
   assert.deepEqual(all.filter(isAlive), all, 'children outlive a supervisor that was killed');
 
-  const down = start(['down', '--dir', dir]);
-  assert.equal(await ended(down), 0);
-  assert.match(down.talk(), /left by a supervisor that was killed/);
+  // The journal knows a worker-1, which is not the one of this fleet's new life.
+  const again = start(['up', '--dir', dir, '--workers', '1', '--detach']);
+  assert.equal(await ended(again), 0, again.talk());
+  for (const words of [/left by a supervisor that was killed/, /starting nats-server/, /1 worker attached/])
+    assert.match(again.talk(), words);
   assert.deepEqual(all.filter(isAlive), []);
+  const workers = start(['workers', '--json', '--dir', dir]);
+  assert.equal(await ended(workers), 0, workers.talk());
+  const [worker] = JSON.parse(workers.talk()) as { connected: boolean; pid: number }[];
+  assert.deepEqual([worker?.connected, worker?.pid], [true, byName(dir, 'worker-1')?.pid]);
+
+  const down = start(['down', '--dir', dir]);
+  assert.equal(await ended(down), 0, down.talk());
+  assert.equal(readFleetFile(dir), undefined);
 });
 
-test('up --detach returns when the fleet is ready, and down stops it', async (t) => {
+test('a fleet behind a proxy is found from a folder below, refuses a second with its reason, and ends with down', async (t) => {
   const { dir, start } = scene(t);
-  const up = start(['up', '--dir', dir, '--workers', '1', '--detach']);
+  const proxy = await startRecordingProxy();
+  t.after(() => proxy.close());
+  const below = join(dirname(dir), 'deep', 'er');
+  mkdirSync(below, { recursive: true });
+  const up = start(['up', '--workers', '1', '--detach'], { cwd: dirname(dir), env: proxy.env });
   assert.equal(await ended(up), 0, up.talk());
   const supervisor = readFleetFile(dir)!.pid;
   const all = readChildren(dir);
   assert.deepEqual(all.filter(isAlive), all);
-  const down = start(['down', '--dir', dir]);
+
+  const second = start(['up', '--detach'], { env: { POCKETFLEET_DIR: dir } });
+  assert.equal(await ended(second), 1);
+  assert.match(second.talk(), new RegExp(`in use by a fleet \\(pocketfleet up, process ${supervisor}\\)`));
+  const workers = start(['workers'], { cwd: below, env: proxy.env });
+  assert.equal(await ended(workers), 0, workers.talk());
+  assert.match(workers.talk(), /^worker-1 +idle/m);
+  assert.deepEqual(proxy.heard, []);
+
+  const down = start(['down'], { cwd: below });
   assert.equal(await ended(down), 0, down.talk());
+  assert.ok(down.talk().includes(dir), down.talk());
   assert.deepEqual(all.filter(isAlive), []);
   assert.equal(isAlive({ name: 'up', pid: supervisor, startTicks: '' }), false);
 });
 
-test('up that is interrupted while it starts leaves nothing', async (t) => {
+test('up that loses its listener or its terminal keeps the fleet', async (t) => {
   const { dir, start } = scene(t);
-  const up = start(['up', '--dir', dir, '--workers', '2']);
-  await eventually('first child', () => readChildren(dir).length > 0);
-  const some = readChildren(dir);
+  const up = start(['up', '--dir', dir, '--workers', '0']);
+  await eventually('ready', isReady(up));
+  up.stdout!.destroy();
+  up.stderr!.destroy();
+  const old = byName(dir, 'coordinator')!;
+  process.kill(old.pid, 'SIGKILL');
+  up.kill('SIGHUP');
+  await eventually('coordinator again', () => {
+    const now = byName(dir, 'coordinator');
+    return now !== undefined && now.pid !== old.pid && isAlive(now);
+  });
+  const all = readChildren(dir);
+  assert.equal(all.length, 2);
+  // As a service manager stops it, which is no failure.
   up.kill('SIGTERM');
+  assert.equal(await ended(up), 0);
+  assert.deepEqual(all.filter(isAlive), []);
+});
+
+test('up whose worker cannot start names it with the end of its log, and leaves nothing', async (t) => {
+  const { dir, start } = scene(t);
+  const up = start(['up', '--dir', dir, '--workers', '1', '--detach'], { env: { POCKETFLEET_SLOTS: '0' } });
+  await eventually('children', () => readChildren(dir).length === 3);
+  const all = readChildren(dir);
   assert.equal(await ended(up), 1);
-  assert.deepEqual(some.filter(isAlive), []);
-  assert.deepEqual(readChildren(dir).filter(isAlive), []);
+  assert.match(up.talk(), /worker-1: exited with 1 3 times in a row; the end of worker-1's log .*\n.*slots/);
+  assert.deepEqual(all.filter(isAlive), []);
+  assert.equal(readFleetFile(dir), undefined);
+});
+
+test('up that is interrupted while it starts leaves nothing, in the foreground or detached', async (t) => {
+  const cases = [
+    { flags: [], signal: 'SIGTERM', code: 143 },
+    { flags: ['--detach'], signal: 'SIGINT', code: 130 },
+    // Without a chance to pass the wish on.
+    { flags: ['--detach'], signal: 'SIGKILL', code: null },
+  ] as const;
+  for (const { flags, signal, code } of cases) {
+    const { dir, start } = scene(t);
+    const up = start(['up', '--dir', dir, '--workers', '2', ...flags]);
+    await eventually('first child', () => readChildren(dir).length > 0);
+    const some = readChildren(dir);
+    const supervisor = supervisorOf(dir)!;
+    up.kill(signal);
+    assert.equal(await ended(up), code, up.talk());
+    await eventually('the supervisor has ended', () => !isAlive(supervisor));
+    assert.deepEqual(some.filter(isAlive), []);
+    assert.deepEqual(readChildren(dir), []);
+    assert.equal(existsSync(join(dir, 'up.lock')), false);
+    assert.equal(readFleetFile(dir), undefined);
+  }
 });

@@ -41,7 +41,7 @@ test('fleet.json comes back as it was written and can be read by its owner alone
 test('a command finds the fleet by folder, or by address and token', (t) => {
   const dir = folder(t);
   writeFleetFile(dir, file);
-  assert.deepEqual(locateFleet({ dir }), { coordinator: '127.0.0.1:1', token: 'secret' });
+  assert.deepEqual(locateFleet({ dir }), { coordinator: '127.0.0.1:1', token: 'secret', dir });
   assert.deepEqual(locateFleet({ dir, coordinator: 'far:7070', token: 'x' }), {
     coordinator: 'far:7070',
     token: 'x',

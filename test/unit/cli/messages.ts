@@ -123,6 +123,7 @@ export const worker = (some: Partial<Worker> = {}): Worker => ({
   id: 'worker-1',
   state: 'busy',
   deviceClass: 'cpu/avx512/1/2.21.0',
+  connected: true,
   slots: 4,
   runIds: ['run-1'],
   lastSeenMs: 1_000_000,

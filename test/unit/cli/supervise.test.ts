@@ -52,6 +52,36 @@ test('a child that dies is started again, and its deaths and output are kept', a
   await supervised.stop({ againMs: 1000, killMs: 2000 });
 });
 
+test('a child whose log cannot be opened does its work without it', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'pf-supervise-'));
+  const said: string[] = [];
+  const mark = join(dir, 'mark');
+  const supervised = supervise(
+    {
+      name: 'child',
+      command: process.execPath,
+      args: [
+        '-e',
+        `require('node:fs').writeFileSync(${JSON.stringify(mark)}, ''); setInterval(() => {}, 1000);`,
+      ],
+      cwd: dir,
+      env: {},
+      logFile: join(dir, 'gone', 'child.log'),
+    },
+    { changed: () => {}, say: (text) => said.push(text) },
+  );
+  t.after(() => {
+    supervised.kill();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  await eventually(() => existsSync(mark));
+  assert.match(
+    said[0]!,
+    /child\.log: the log cannot be opened, because .* \(ENOENT\); child is started without it/,
+  );
+  await supervised.stop({ againMs: 1000, killMs: 2000 });
+});
+
 test('a child that ends on SIGTERM is not started again', async (t) => {
   const { supervised } = child(t, 'setInterval(() => {}, 1000)');
   const identity = identityOf('child', supervised.pid()!);

@@ -203,6 +203,8 @@ export interface Worker {
   host: string;
   reason: string;
   pid: number;
+  /** It has a stream to this coordinator now; a worker that is awaited after a restart, or away, has none. */
+  connected: boolean;
 }
 
 export interface Checkpoint {
@@ -3157,6 +3159,7 @@ function createBaseWorker(): Worker {
     host: "",
     reason: "",
     pid: 0,
+    connected: false,
   };
 }
 
@@ -3194,6 +3197,9 @@ export const Worker: MessageFns<Worker> = {
     }
     if (message.pid !== 0) {
       writer.uint32(88).uint32(message.pid);
+    }
+    if (message.connected !== false) {
+      writer.uint32(96).bool(message.connected);
     }
     return writer;
   },
@@ -3299,6 +3305,14 @@ export const Worker: MessageFns<Worker> = {
             message.pid = reader.uint32();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.connected = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3340,6 +3354,7 @@ export const Worker: MessageFns<Worker> = {
       host: isSet(object.host) ? globalThis.String(object.host) : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       pid: isSet(object.pid) ? globalThis.Number(object.pid) : 0,
+      connected: isSet(object.connected) ? globalThis.Boolean(object.connected) : false,
     };
   },
 
@@ -3378,6 +3393,9 @@ export const Worker: MessageFns<Worker> = {
     if (message.pid !== 0) {
       obj.pid = Math.round(message.pid);
     }
+    if (message.connected !== false) {
+      obj.connected = message.connected;
+    }
     return obj;
   },
 
@@ -3397,6 +3415,7 @@ export const Worker: MessageFns<Worker> = {
     message.host = object.host ?? "";
     message.reason = object.reason ?? "";
     message.pid = object.pid ?? 0;
+    message.connected = object.connected ?? false;
     return message;
   },
 };

@@ -1,0 +1,35 @@
+// Which folder a command means when it speaks of a fleet on this machine: the named one, or the nearest above the current folder
+// that a fleet was started in, as git finds a repository.
+
+import { statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { Option } from 'commander';
+import { fleetTraces } from './fleet-file.ts';
+
+/** Where `up` keeps a fleet, below the folder that it is started in. */
+export const DEFAULT_DIR = '.pocketfleet';
+
+/** `--dir`, or POCKETFLEET_DIR. */
+export function dirOption(description: string): Option {
+  return new Option('--dir <dir>', description).env('POCKETFLEET_DIR');
+}
+
+/** Folder for a new fleet. */
+export function ownDir(named: string | undefined): string {
+  return resolve(named ?? DEFAULT_DIR);
+}
+
+/** Folder of a fleet that is there; where none is found, the one in which it would be here. */
+export function fleetDir(named: string | undefined, from = process.cwd()): string {
+  if (named !== undefined) return resolve(named);
+  for (let folder = from; ; folder = dirname(folder)) {
+    const dir = join(folder, DEFAULT_DIR);
+    // What somebody else put above us (into /tmp, for instance) is no fleet of ours: commands would obey its addresses.
+    if (fleetTraces(dir) && (folder === from || isOurs(dir))) return dir;
+    if (dirname(folder) === folder) return join(from, DEFAULT_DIR);
+  }
+}
+
+function isOurs(path: string): boolean {
+  return statSync(path).uid === process.getuid?.();
+}
