@@ -1,6 +1,7 @@
 // The journal as sentences: what each event decided and for what reason. Pure; used by `why`, and by the log of the
 // coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
 
+import type { DataSpec } from '../core/spec.ts';
 import type { Event } from './events.ts';
 import { idsOf } from './roll.ts';
 import type { State } from './state.ts';
@@ -27,6 +28,13 @@ export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
   return own || (event.kind === 'run.assigned' && event.members.some(({ workerId }) => ids.has(workerId)));
 }
 
+/** Images that `data.onCorrupt: skip` has left out. */
+function leftOut(data: DataSpec): string {
+  return data.kind === 'synthetic' || data.skipped === undefined
+    ? ''
+    : `; ${data.skipped.count} corrupt images are left out (digest ${data.skipped.digest.slice(0, 16)})`;
+}
+
 export function sentenceOf(event: Event): string {
   switch (event.kind) {
     case 'coordinator.started':
@@ -34,7 +42,7 @@ export function sentenceOf(event: Event): string {
     case 'journal.truncated':
       return `the journal was cut off after sequence ${event.after}: ${event.reason}`;
     case 'plan.submitted':
-      return `${event.planId} (${event.spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out`;
+      return `${event.planId} (${event.spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out${leftOut(event.spec.data)}`;
     case 'plan.ended':
       return `${event.planId} ${event.state}: ${event.reason}`;
     case 'sweep.submitted':
@@ -48,7 +56,7 @@ export function sentenceOf(event: Event): string {
     case 'trial.ended':
       return `${event.trialId} ${event.state}: ${event.reason}`;
     case 'run.created':
-      return `${event.runId} (${event.spec.kind} ${event.spec.name}) was created: ${event.reason}`;
+      return `${event.runId} (${event.spec.kind} ${event.spec.name}) was created: ${event.reason}${leftOut(event.spec.data)}`;
     case 'run.assigned':
       return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}`;
     case 'run.requeued':

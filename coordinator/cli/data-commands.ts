@@ -1,5 +1,5 @@
-// `data sheet`: what a data set holds, as one picture, so that a person sees what a network is shown. Drawing faces and
-// reading files is core/data's.
+// `data sheet`: what a data set holds, as one picture, so that a person sees what a network is shown. `data check` is
+// data-check.ts'; drawing faces and reading files is core/data's.
 
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { type DataSpec, dataSchema } from '../../core/spec.ts';
 import { wholeNumber } from './context.ts';
-import { tellWritten } from './output.ts';
+import { addDataCheck } from './data-check.ts';
+import { say, tellWritten } from './output.ts';
 import { checkFilePlace, writeOutput } from './output-file.ts';
 
 interface SheetFlags {
@@ -21,9 +22,9 @@ interface SheetFlags {
 }
 
 export function addDataCommands(program: Command): void {
-  program
-    .command('data')
-    .description('look at data sets')
+  const data = program.command('data').description('look at data sets');
+  addDataCheck(data);
+  data
     .command('sheet')
     .description('write a contact sheet: a row for each person')
     .requiredOption('-o, --output <file>', 'PNG file to write; - is stdout')
@@ -50,6 +51,7 @@ async function sheet(flags: SheetFlags): Promise<void> {
   const dataset = await openDataset(dataSpec(flags));
   try {
     const png = await contactSheet(dataset, { identities: flags.identities, images: flags.images });
+    for (const note of dataset.notes) say(`note: ${note}`);
     const file = await writeOutput(flags.output, png);
     tellWritten({ file }, file, {});
   } finally {
@@ -72,7 +74,13 @@ function dataSpec(flags: SheetFlags): DataSpec {
           seed: flags.seed,
           difficulty: Number(flags.difficulty),
         }
-      : { kind: flags.kind, path: flags.path === undefined ? '' : resolve(flags.path), holdout: 2 };
+      : {
+          kind: flags.kind,
+          path: flags.path === undefined ? '' : resolve(flags.path),
+          holdout: 2,
+          // A picture is shown whatever the labels are.
+          ...(flags.kind === 'recordio' ? { labels: 'renumber' } : {}),
+        };
   const parsed = dataSchema.safeParse(value);
   if (parsed.success) return parsed.data;
   if (flags.kind !== 'synthetic' && flags.path === undefined)

@@ -4,7 +4,8 @@
 
 import { createHash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
-import { FleetError } from '../../core/errors.ts';
+import { skippedPlaces } from '../../core/data/skipped.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import {
   emptyLedger,
   ledgerAfter,
@@ -14,7 +15,7 @@ import {
   stepTag,
 } from '../../core/ledger.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
-import { runSchema } from '../../core/spec.ts';
+import { type DataSpec, runSchema } from '../../core/spec.ts';
 import type { Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface ProvedEpoch {
@@ -39,11 +40,14 @@ export interface Proof {
   readonly images: number;
   /** Images of the epoch after the last proved one that the last step took along. */
   readonly ahead: number;
+  /** Images that the run leaves out because they were corrupt when it was submitted; the images of its epochs are all others. */
+  readonly skipped?: { readonly count: number; readonly digest: string };
 }
 
 /** Throws `dataLoss` that names the first thing that does not hold. `onEpoch` hears of each epoch as it is proved. */
 export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch) => void): Promise<Proof> {
-  const { training } = runSchema.parse(JSON.parse(ledger.specJson));
+  const { training, data } = runSchema.parse(JSON.parse(ledger.specJson));
+  const skipped = skippedBy(ledger, data);
   const schedule = scheduleOf(training, ledger.trainingImages);
   const sampling: Sampling = { schedule, seed: training.seed };
   checkEntries(ledger, schedule.epochs, (stage) => stepsAtStage(schedule, stage));
@@ -85,7 +89,20 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
     steps,
     images: steps * schedule.batch,
     ahead: steps * schedule.batch - epochs.length * schedule.images,
+    ...(skipped === undefined ? {} : { skipped }),
   };
+}
+
+/** The list is a part of the spec, and must be what its digest says. */
+function skippedBy(ledger: Ledger, data: DataSpec): Proof['skipped'] {
+  if (data.kind === 'synthetic' || data.skipped === undefined) return undefined;
+  try {
+    skippedPlaces(data.skipped);
+  } catch (caught) {
+    throw difference(ledger, toFleetError(caught).message);
+  }
+  const { count, digest } = data.skipped;
+  return { count, digest };
 }
 
 /** Stages without gap or repetition, each with the committed steps that it must have, the last with the final weights. */

@@ -14,7 +14,8 @@ export interface ProgressLine {
 const PIPE_EVERY_MS = 5_000;
 
 export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
-  let printedAt = Number.NEGATIVE_INFINITY;
+  // What is done within a second needs no line.
+  let printedAt = performance.now() - PIPE_EVERY_MS + 1_000;
   let drawn = false;
   return {
     show(path, progress) {

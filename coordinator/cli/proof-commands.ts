@@ -78,6 +78,10 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
   say(
     `${id}: ${formatCount(proof.steps)} committed steps count ${formatCount(proof.images)} images: each of ${proof.epochs.length} epochs exactly once${ahead}; ${ledger.generations} gangs worked on it`,
   );
+  if (proof.skipped !== undefined)
+    say(
+      `${id}: ${formatCount(proof.skipped.count)} images are in no epoch, because they were corrupt when it was submitted (digest ${proof.skipped.digest})`,
+    );
 }
 
 async function replay(

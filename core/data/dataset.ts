@@ -31,6 +31,8 @@ export interface Dataset {
   readonly heldOutIdentities: number;
   /** Labels of the set in the order of its classes, where they are other numbers (numbering.ts). */
   readonly labelMap: string | undefined;
+  /** What a person should know of the set, as sentences. */
+  readonly notes: readonly string[];
   /** What was found out about a pack, for the other threads of the process. */
   readonly table: RecordTable | undefined;
   close(): Promise<void>;
@@ -97,6 +99,7 @@ export function splitSource(source: Source, holdout: number, skipped: ArrayLike<
     classes,
     heldOutIdentities: holdout,
     labelMap: source.labelMap,
+    notes: source.notes ?? [],
     table: source.table,
     close: () => source.close(),
   };

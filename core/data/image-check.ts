@@ -39,10 +39,16 @@ const FORMAT = 'images 1';
 /** `all`: every image, however many there are. `lanes`: how many are in hand at once. */
 export async function checkImages(
   source: Source,
-  options: { readonly all: boolean; readonly lanes: number; readonly cache: DataCache; readonly pace: Pace },
+  options: {
+    readonly all: boolean;
+    readonly lanes: number;
+    readonly cache: DataCache;
+    readonly pace: Pace;
+    readonly decodedMax?: number | undefined;
+  },
 ): Promise<ImageCheck> {
-  const { cache, pace } = options;
-  const all = options.all || source.size <= DECODED_MAX;
+  const { cache, pace, lanes, decodedMax = DECODED_MAX } = options;
+  const all = options.all || source.size <= decodedMax;
   const content = await source.contentKey!();
   const keyOf = (depth: 'all' | 'sample') => identityKey([FORMAT, depth, content]);
   for (const depth of all ? (['all'] as const) : (['all', 'sample'] as const)) {
@@ -51,18 +57,21 @@ export async function checkImages(
     if (known?.format === FORMAT)
       return { ...known, bad: known.bad.map((image) => ({ ...image, name: source.nameOf(image.index) })) };
   }
-  const check = await lookAt(source, all, options.lanes, pace);
+  const check = await lookAt(source, { looked: all ? source.size : decodedMax, lanes, pace });
   if ((await source.contentKey!()) !== content)
     throw new FleetError('aborted', 'data.path: the files changed while they were looked at; try again');
   cache.write(keyOf(all ? 'all' : 'sample'), { format: FORMAT, ...check }, []);
   return check;
 }
 
-async function lookAt(source: Source, all: boolean, lanes: number, pace: Pace): Promise<ImageCheck> {
+async function lookAt(
+  source: Source,
+  { looked, lanes, pace }: { readonly looked: number; readonly lanes: number; readonly pace: Pace },
+): Promise<ImageCheck> {
   // Not before there is an image to be looked at: what is in the cache needs no image library.
   const { checkImage, imageSize } = await import('./image.ts');
   const total = source.size;
-  const looked = all ? total : Math.min(total, DECODED_MAX);
+  const all = looked === total;
   const bad = new Map<number, BadImage>();
   const note = (index: number, caught: unknown) => {
     const error = toFleetError(caught);

@@ -37,6 +37,8 @@ export interface InspectOptions {
   readonly pace?: Pace;
   /** Images in hand at once; the library decodes in as many threads as its pool has. */
   readonly lanes?: number;
+  /** Up to this many images are all decoded. */
+  readonly decodedMax?: number;
 }
 
 /** Corrupt images that an error names. */
@@ -52,11 +54,11 @@ export async function inspectData(spec: DataSpec, options: InspectOptions = {}):
       notes: [],
     };
   }
-  const { cache = noDataCache, pace = createPace(), lanes = 4 } = options;
+  const { cache = noDataCache, pace = createPace(), lanes = 4, decodedMax } = options;
   const source = await openSource(spec, { cache, pace, roots: options.roots, allowBroken: true });
   try {
     const skip = spec.onCorrupt === 'skip';
-    const check = await checkImages(source, { all: skip, lanes, cache, pace });
+    const check = await checkImages(source, { all: skip, lanes, cache, pace, decodedMax });
     if (!skip && check.bad.length > 0) throw corruptImages(check);
     const skipped = skip ? skippedOf(check, spec.skipped) : undefined;
     const dataset = splitSource(source, spec.holdout, skippedPlaces(skipped));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { proveLedger } from '../../../coordinator/cli/ledger-proof.ts';
 import { specDifferences } from '../../../coordinator/cli/spec-differences.ts';
+import { skippedImages } from '../../../core/data/skipped.ts';
 import { emptyLedger, ledgerAfter, stageSteps, stepImages, stepTag } from '../../../core/ledger.ts';
 import { scheduleOf } from '../../../core/schedule.ts';
 import { canonicalJson } from '../../../core/spec.ts';
@@ -146,4 +147,27 @@ test('specs differ by the fields that weights depend on, each by its path', () =
   assert.deepEqual(specDifferences(spec, { ...spec, distillation: { teacher: 'run-1' } }), [
     { field: 'distillation', a: undefined, b: { teacher: 'run-1' } },
   ]);
+});
+
+test('images that a run leaves out are told with their digest, and a list that is another is refused', async () => {
+  const skipped = skippedImages([3, 4, 300, 70_000])!;
+  const withSkipped = (change: object) => {
+    const ledger = ledgerOf();
+    const spec = JSON.parse(ledger.specJson) as { data: object };
+    const data = {
+      kind: 'folder',
+      path: '/people',
+      holdout: 2,
+      onCorrupt: 'skip',
+      skipped: { ...skipped, ...change },
+    };
+    return { ...ledger, specJson: canonicalJson({ ...spec, data }) };
+  };
+  const proof = await proveLedger(withSkipped({}));
+  assert.deepEqual(proof.skipped, { count: 4, digest: skipped.digest });
+  assert.equal((await proveLedger(ledgerOf())).skipped, undefined);
+  await assert.rejects(
+    proveLedger(withSkipped({ list: skippedImages([3, 4, 301, 70_000])!.list })),
+    /the ledger of run-1 does not hold: data\.skipped: the list names 4 images with digest/,
+  );
 });

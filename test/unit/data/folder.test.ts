@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -165,4 +166,65 @@ test('mirroring twice is the image itself', async () => {
   mirror(once, twice);
   assert.deepEqual(twice, image);
   assert.deepEqual(once.subarray(0, 3), image.subarray((SIDE - 1) * 3, SIDE * 3));
+});
+
+test('what is no image is passed over with a word, and names of JPEG in any spelling are read', async (context) => {
+  const jpeg = await sharp({ create: { width: 8, height: 8, channels: 3, background: '#804020' } })
+    .jpeg()
+    .toBuffer();
+  const path = folder(context, {
+    ...{ 'a/1.pgm': grey(1), 'b/1.jfif': jpeg, 'c/1.JPE': jpeg, 'd/1.Jpg': jpeg, 'd/2.pjpeg': jpeg },
+    ...{ 'a/2.bmp': '', 'a/3.BMP': '', 'b/2.gif': '', 'c/2.tif': '', 'd/more/x.jpg': jpeg, 'd/notes': '' },
+    ...{ 'lost.png': '', 'README.md': '', 'a/.hidden.bmp': '' },
+  });
+  const { facts, notes } = await inspectData({ kind: 'folder', path, holdout: 2 });
+  assert.deepEqual(facts, { trainingImages: 2, classes: 2, heldOutImages: 3, heldOutIdentities: 2 });
+  assert.match(
+    notes[0]!,
+    /^6 entries beside the images of people were passed over: 2 \.bmp, 1 \.gif, 1 \.tif, 1 folders, 1 without extension \(the first: a\/[23]\.(bmp|BMP)\); PGM/,
+  );
+  assert.match(
+    notes[1]!,
+    /^1 image lies beside the folders of people and belongs to nobody \(the first: lost.png\)/,
+  );
+  assert.match(notes[2]!, /^5 of 5 images looked at are not 112 x 112: .* no face is looked for/);
+});
+
+test('links that lead nowhere, pipes and names that are not UTF-8 are refused by name', async (context) => {
+  const four = { 'a/1.pgm': grey(1), 'b/1.pgm': grey(2), 'c/1.pgm': grey(3), 'd/1.pgm': grey(4) };
+  const refuse = async (arrange: (path: string) => void, reason: RegExp) => {
+    const path = folder(context, four);
+    arrange(path);
+    await assert.rejects(inspectData({ kind: 'folder', path, holdout: 2 }), (error: Error) => {
+      assert.equal(error.name, 'FleetError');
+      assert.match(error.message, reason);
+      assert.doesNotMatch(error.message, /ENOENT|ELOOP/);
+      return true;
+    });
+  };
+  await refuse(
+    (path) => symlinkSync('nowhere', join(path, 'a/2.png')),
+    /a\/2.png: is a link to something that is not there/,
+  );
+  await refuse(
+    (path) => symlinkSync('2.png', join(path, 'a/2.png')),
+    /a\/2.png: is a link that leads to itself/,
+  );
+  await refuse(
+    (path) => symlinkSync('nowhere', join(path, 'e')),
+    /data.path: .*\/e is a link to something that is not there/,
+  );
+  await refuse((path) => execFileSync('mkfifo', [join(path, 'b/2.png')]), /b\/2.png: is not a regular file/);
+  const latin1 = (path: string, name: string) =>
+    Buffer.concat([Buffer.from(`${path}/`), Buffer.from(name, 'latin1')]);
+  await refuse(
+    (path) => writeFileSync(latin1(path, 'a/Zo\xeb.pgm'), grey(5)),
+    /a\/Zo\ufffd.pgm: its name is not UTF-8; rename it/,
+  );
+  await refuse(
+    (path) => mkdirSync(latin1(path, 'Zo\xeb')),
+    /folder .*Zo\ufffd cannot be opened: its name is not UTF-8/,
+  );
+  const path = folder(context, { ...four, 'a/Zo\ufffd.pgm': grey(6) });
+  assert.equal((await inspectData({ kind: 'folder', path, holdout: 2 })).facts.trainingImages, 3);
 });
