@@ -48,9 +48,6 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     forceRedraw: true,
   });
   const drawn = new Map<string, SingleBar>();
-  // A command that ends before it closes the display gives the cursor and the wrapping of lines back all the same.
-  const restore = () => stream.write('\u001b[?25h\u001b[?7h');
-  process.once('exit', restore);
   let labelColumns = 0;
   return {
     show: (snapshot) => {
@@ -78,7 +75,6 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     close: () => {
       bars.update();
       bars.stop();
-      process.removeListener('exit', restore);
     },
   };
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { isAlive, type ProcessIdentity, readChildren } from '../../coordinator/cli/fleet-file.ts';
+import { readSample, skeletonOf } from '../support/readme-sample.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const MAIN = join(ROOT, 'coordinator/cli/main.ts');
@@ -80,6 +81,15 @@ test('the demo searches, trains, distils, verifies, exports and reports, and lea
     /^student-\S+ (is better than|is worse than|and) student-\S+( are too close to tell apart)?: [+-][\d.]+ points \(95 % interval [+-][\d.]+ to [+-][\d.]+; 40 pairs of 6 people\)$/m;
   assert.match(demo.out(), verdict);
   assert.doesNotMatch(demo.out(), /winner/);
+  // What the README shows is still what is printed, but for numbers, verdicts and the lines of progress.
+  const printed = new Set(`${demo.err()}\n${demo.out()}`.split('\n').map(skeletonOf));
+  for (const line of readSample().lines) {
+    const skeleton = skeletonOf(line);
+    assert.ok(
+      skeleton === undefined || printed.has(skeleton),
+      `the README shows a line that no demo prints: ${line}`,
+    );
+  }
 
   const model = readFileSync(join(demo.dir, 'out/demo-network.safetensors'));
   const header = JSON.parse(model.subarray(8, 8 + Number(model.readBigUInt64LE(0))).toString('utf8'));
