@@ -57,6 +57,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'run.finished': { runId: text, generation: number, workerId: text, step: number, weightsDigest: text },
   'run.failed': { runId: text, cause: text, ...reason },
   'run.cancelled': { runId: text, ...reason },
+  'work.resumed': reason,
   'worker.attached': {
     workerId: text,
     incarnation: text,

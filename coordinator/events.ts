@@ -149,6 +149,15 @@ export type Event = { readonly atMs: number } & (
     }
   | { readonly kind: 'run.cancelled'; readonly runId: string; readonly reason: string }
   | {
+      /** What had failed or was cancelled goes on; one of the ids. */
+      readonly kind: 'work.resumed';
+      readonly planId?: string;
+      readonly sweepId?: string;
+      readonly trialId?: string;
+      readonly runId?: string;
+      readonly reason: string;
+    }
+  | {
       readonly kind: 'worker.attached';
       readonly workerId: string;
       readonly incarnation: string;

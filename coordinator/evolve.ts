@@ -78,6 +78,8 @@ export function evolve(before: State, event: Event): State {
       });
     case 'run.cancelled':
       return runEnded(state, event.runId, ended({ state: 'cancelled', ...event }));
+    case 'work.resumed':
+      return workResumed(state, event);
     case 'worker.attached':
       return workerAttached(state, event);
     case 'worker.draining':
@@ -139,6 +141,7 @@ function sweepSubmitted(before: State, event: EventOf<'sweep.submitted'>): State
     openTrialIds: [],
     nextDraw: 0,
     seen: emptyTable(),
+    failuresInRow: NO_FAILURES,
   };
   const state =
     event.planId === undefined
@@ -187,10 +190,60 @@ function trialEnded(before: State, event: EventOf<'trial.ended'>): State {
     openTrialIds: sweep.openTrialIds.filter((id) => id !== trial.id),
     trialsDone: sweep.trialsDone + (event.state === 'done' ? 1 : 0),
     trialsFailed: sweep.trialsFailed + (event.state === 'failed' ? 1 : 0),
+    failuresInRow: failuresAfter(state, sweep, trial),
     ...(event.state === 'done' && (best === undefined || byObjective(trial, best) < 0)
       ? { bestTrialId: trial.id }
       : {}),
   });
+}
+
+const NO_FAILURES = { cause: '', count: 0 };
+
+function failuresAfter(state: State, { failuresInRow }: SweepState, trial: TrialState) {
+  if (trial.state === 'cancelled') return failuresInRow;
+  if (trial.state === 'done') return NO_FAILURES;
+  const newest = trial.runIds.at(-1);
+  const cause = (newest === undefined ? undefined : runOf(state, newest).failureCause) ?? 'verification';
+  return { cause, count: failuresInRow.cause === cause ? failuresInRow.count + 1 : 1 };
+}
+
+/** As it was before it ended, to be continued: what has been counted and stored stays. */
+function workResumed(before: State, event: EventOf<'work.resumed'>): State {
+  const { planId, sweepId, trialId, runId, reason, atMs } = event;
+  let state = before;
+  if (planId !== undefined) {
+    const { endedAtMs: _ended, winnerRunId: _winner, ...plan } = planOf(state, planId);
+    const plans = withEntry(state.plans, planId, { ...plan, state: 'running' as const, reason });
+    state = { ...state, plans, openPlanIds: new Set([...state.openPlanIds, planId]) };
+  }
+  if (sweepId !== undefined) {
+    const { endedAtMs: _ended, ...sweep } = sweepOf(state, sweepId);
+    const change = { state: 'running' as const, reason, failuresInRow: NO_FAILURES };
+    const sweeps = withEntry(state.sweeps, sweepId, { ...sweep, ...change });
+    state = { ...state, sweeps, openSweepIds: new Set([...state.openSweepIds, sweepId]) };
+  }
+  if (trialId !== undefined) {
+    const { endedAtMs: _ended, objective: _objective, ...trial } = trialOf(state, trialId);
+    const trials = withEntry(state.trials, trialId, { ...trial, state: 'queued' as const, reason });
+    const sweep = sweepOf(state, trial.sweepId);
+    state = withSweep({ ...state, trials }, sweep.id, {
+      openTrialIds: [...sweep.openTrialIds, trialId],
+      trialsFailed: sweep.trialsFailed - (trial.state === 'failed' ? 1 : 0),
+    });
+  }
+  if (runId !== undefined) {
+    const { endedAtMs: _ended, failureCause: _cause, ...run } = runOf(state, runId);
+    const fresh = {
+      infrastructureFailures: 0,
+      avoided: [],
+      blame: NO_BLAME,
+      changedAtMs: atMs,
+      queuedAtMs: atMs,
+    };
+    const runs = withEntry(state.runs, runId, { ...run, ...fresh, state: 'queued' as const, reason });
+    state = { ...state, runs, openRunIds: new Set([...state.openRunIds, runId]) };
+  }
+  return state;
 }
 
 /** Order of a leaderboard: higher objective, then fewer parameters, then the earlier trial; so that it is total. */

@@ -77,6 +77,7 @@ export type Input =
   | { readonly kind: 'started'; readonly version: string }
   | { readonly kind: 'submit'; readonly documents: readonly CheckedDocument[] }
   | { readonly kind: 'cancel'; readonly id: string; readonly reason: string }
+  | { readonly kind: 'resume'; readonly id: string; readonly reason: string }
   | {
       readonly kind: 'attached';
       readonly hello: WorkerHello;
@@ -141,4 +142,5 @@ export type Answer =
       readonly sweepIds: readonly string[];
       readonly runIds: readonly string[];
     }
-  | { readonly kind: 'cancelled'; readonly ids: readonly string[] };
+  | { readonly kind: 'cancelled'; readonly ids: readonly string[] }
+  | { readonly kind: 'resumed'; readonly ids: readonly string[] };

@@ -138,6 +138,11 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       const answer = await driver.submit({ kind: 'cancel', id, reason });
       return { cancelledIds: [...answered(answer, 'cancelled').ids] };
     }),
+    resume: unary(async ({ id: idOrName, reason }) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const answer = await driver.submit({ kind: 'resume', id, reason });
+      return { resumedIds: [...answered(answer, 'resumed').ids] };
+    }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
       const run = runNamed(parts, idOrName);
       const runId = run.id;

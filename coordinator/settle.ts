@@ -7,12 +7,12 @@ import { type Draft, emit, nextId } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { rebalanced } from './placement.ts';
 import { childName, nextOfPlan } from './plan.ts';
+import { idAt } from './roll.ts';
 import { isSettled } from './roster.ts';
 import { schedule } from './scheduler.ts';
 import {
   endingOf,
   hasEnded,
-  idInPlace,
   openRuns,
   planOf,
   type RunState,
@@ -90,6 +90,7 @@ function failWithTeacher(draft: Draft, run: RunState): void {
 
 function settleSweep(draft: Draft, before: SweepState): void {
   for (const id of before.openTrialIds) settleTrial(draft, trialOf(draft.state, id));
+  if (stopsFailing(draft, sweepOf(draft.state, before.id))) return;
   propose(draft, before.id);
   const sweep = sweepOf(draft.state, before.id);
   if (sweep.openTrialIds.length > 0 || sweep.trialsProposed < sweep.trialsTotal) return;
@@ -112,11 +113,39 @@ function settleSweep(draft: Draft, before: SweepState): void {
   });
 }
 
-function lastFailure(state: State, sweep: SweepState): string {
-  // Trials of a sweep have consecutive numbers but not consecutive ids; the newest that it knows of is enough to tell why.
-  for (let place = state.trials.size; place >= 1; place--) {
-    const trial = lookup(state.trials, idInPlace(state, 'trial', place));
-    if (trial?.sweepId === sweep.id) return endingOf(trial);
+/** Journals of releases that had no such bound have sweeps without it. */
+const FAILURES_IN_ROW_MAX = 5;
+
+/** One cause that fails trial after trial is not the candidates': the sweep ends with it, instead of all its trials. */
+function stopsFailing(draft: Draft, sweep: SweepState): boolean {
+  const { cause, count } = sweep.failuresInRow;
+  const countMax = (sweep.spec.failuresInRowMax as number | undefined) ?? FAILURES_IN_ROW_MAX;
+  // With nothing left to try it ends as ever, with what it has.
+  if (count < countMax || (sweep.trialsProposed >= sweep.trialsTotal && sweep.openTrialIds.length === 0))
+    return false;
+  const untried = sweep.trialsTotal - sweep.trialsProposed;
+  const last = lastFailure(draft.state, sweep, (trial) => trial.state === 'failed');
+  const reason = `${count} trials in a row failed for one cause (${cause}), the last: ${last}; ${untried} of ${sweep.trialsTotal} trials were not begun. When the cause is mended, \`pocketfleet resume ${sweep.id}\` goes on`;
+  for (const trialId of sweep.openTrialIds)
+    emit(draft, {
+      kind: 'trial.ended',
+      trialId,
+      state: 'cancelled',
+      reason: `${sweep.id} stopped: ${cause}`,
+    });
+  emit(draft, { kind: 'sweep.ended', sweepId: sweep.id, state: 'failed', reason });
+  return true;
+}
+
+/** How the newest trial of this kind ended. */
+function lastFailure(
+  state: State,
+  sweep: SweepState,
+  isMeant: (trial: TrialState) => boolean = () => true,
+): string {
+  for (let number = sweep.trialIds.size; number >= 1; number--) {
+    const trial = trialOf(state, idAt(sweep.trialIds, number));
+    if (isMeant(trial)) return endingOf(trial);
   }
   return sweep.reason;
 }

@@ -70,6 +70,8 @@ export interface SweepState extends Ending {
   /** Canonical genotypes proposed so far -> trial id. */
   readonly seen: Table<string>;
   readonly bestTrialId?: string;
+  /** Trials that failed one after the other for one cause, with no success and no other failure since. */
+  readonly failuresInRow: { readonly cause: string; readonly count: number };
 }
 
 export interface TrialState extends Ending {

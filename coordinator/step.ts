@@ -9,6 +9,7 @@ import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './losses.ts';
 import type { Observed } from './observed.ts';
+import { resume } from './resume.ts';
 import { cancelSweep, settle } from './settle.ts';
 import { hasEnded, type RunState, runOf, type State } from './state.ts';
 import { costsOf } from './strategies/random.ts';
@@ -43,6 +44,8 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return submit(draft, input.documents);
     case 'cancel':
       return cancel(draft, input);
+    case 'resume':
+      return resume(draft, input);
     case 'attached':
       attach(draft, input.hello, input.goneAtMs);
       return undefined;

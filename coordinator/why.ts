@@ -73,6 +73,8 @@ export function sentenceOf(event: Event): string {
       return `${event.runId} failed (${event.cause}${event.step === undefined ? '' : ` at step ${event.step}`}): ${event.reason}`;
     case 'run.cancelled':
       return `${event.runId} was cancelled: ${event.reason}`;
+    case 'work.resumed':
+      return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} goes on: ${event.reason}`;
     case 'worker.attached':
       return `${event.workerId} attached as process ${event.pid} on ${event.host} (${event.deviceName}, ${event.slots} slots): ${event.reason}`;
     case 'worker.draining':

@@ -369,6 +369,8 @@ export const sweepSchema = z.strictObject({
   priority: z.int().min(0).max(100).default(50),
   /** Tries of one trial after failures that were its own. */
   attemptsMax: z.int().min(1).max(10).default(2),
+  /** So many trials that fail one after the other for one cause, without a success in between, end the sweep with that cause. */
+  failuresInRowMax: z.int().min(1).max(1_000_000).default(5),
 });
 export type SweepSpec = z.infer<typeof sweepSchema>;
 

@@ -290,7 +290,7 @@ function timeline(data: ReportData): string {
 
 function source({ plan }: ReportData): string {
   if (plan.yaml === '') return '';
-  return `<h2>The plan</h2><div class="card"><details><summary>The text that was submitted</summary><pre${scrollable('Text of the plan')}>${escapeText(plan.yaml)}</pre></details></div>`;
+  return `<h2>The plan</h2><div class="card"><details><summary>The text that took effect</summary><pre${scrollable('Text of the plan')}>${escapeText(plan.yaml)}</pre></details></div>`;
 }
 
 /** Text that is HTML already. */

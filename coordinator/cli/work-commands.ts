@@ -1,6 +1,7 @@
 // Commands that ask for something: submit, watch, cancel, export, report. What they show is built by the files that they
 // import; what is done is the coordinator's. `verify` is verify-command.ts'.
 
+import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { ExportFormat } from '../../core/model/export-format.ts';
 import type { FleetClient } from './client.ts';
@@ -63,6 +64,20 @@ export function addWorkCommands(program: Command): void {
         if (flags.json) printJson({ cancelledIds });
         else
           say(cancelledIds.length === 0 ? `${id} had ended already` : `cancelled ${cancelledIds.join(', ')}`);
+      }),
+    );
+  fleetCommand(
+    program,
+    'resume <id>',
+    'continue a plan, sweep, trial or run that failed or was cancelled, from its newest checkpoints',
+  )
+    .option('--reason <text>', 'kept in the journal', `resumed by ${userInfo().username}`)
+    .action((id: string, flags: FleetOptions & { reason: string }) =>
+      withFleet(flags, async (client) => {
+        const request = { id, reason: flags.reason };
+        const { resumedIds } = await client.ask((service) => service.resume, request);
+        if (flags.json) printJson({ resumedIds });
+        else say(`${resumedIds.join(', ')} ${resumedIds.length === 1 ? 'goes' : 'go'} on`);
       }),
     );
   addVerifyCommand(program);

@@ -57,6 +57,14 @@ test('one worker, two workers, and two workers with kills of a worker and of the
     assert.equal(disturbed.weightsDigest, alone.weightsDigest);
     assert.deepEqual(disturbed.evaluation, alone.evaluation);
 
+    const ended = await submitRun(fleet, spec('ended', { min: 1, max: 2 }));
+    await fleet.until((s) => (runIn(s, ended)?.checkpoints ?? 0) >= 2, 'two checkpoints of it');
+    await unary(fleet.client, fleet.client.cancel, { id: 'ended', reason: 'a test' });
+    await fleet.until((s) => runIn(s, ended)?.state === 'cancelled', 'it was cancelled on its way');
+    const { resumedIds } = await unary(fleet.client, fleet.client.resume, { id: 'ended', reason: 'a test' });
+    assert.deepEqual(resumedIds, [ended]);
+    assert.equal((await fleet.finished(ended)).weightsDigest, alone.weightsDigest);
+
     const { checkpoints } = await unary(fleet.client, fleet.client.listCheckpoints, { runId: id });
     assert.deepEqual(
       checkpoints.map((checkpoint) => checkpoint.stage),

@@ -483,6 +483,18 @@ export interface CancelResponse {
   cancelledIds: string[];
 }
 
+export interface ResumeRequest {
+  /** Id or name of a plan, sweep, trial or run that failed or was cancelled. */
+  id: string;
+  /** Kept in the journal. */
+  reason: string;
+}
+
+export interface ResumeResponse {
+  /** Ids of all that goes on. */
+  resumedIds: string[];
+}
+
 export interface VerifyRequest {
   runId: string;
   /** 0: the newest checkpoint. */
@@ -7646,6 +7658,164 @@ export const CancelResponse: MessageFns<CancelResponse> = {
   },
 };
 
+function createBaseResumeRequest(): ResumeRequest {
+  return { id: "", reason: "" };
+}
+
+export const ResumeRequest: MessageFns<ResumeRequest> = {
+  encode(message: ResumeRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: ResumeRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeRequest>): ResumeRequest {
+    return ResumeRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeRequest>): ResumeRequest {
+    const message = createBaseResumeRequest();
+    message.id = object.id ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseResumeResponse(): ResumeResponse {
+  return { resumedIds: [] };
+}
+
+export const ResumeResponse: MessageFns<ResumeResponse> = {
+  encode(message: ResumeResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.resumedIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ResumeResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseResumeResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resumedIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ResumeResponse {
+    return {
+      resumedIds: globalThis.Array.isArray(object?.resumedIds)
+        ? object.resumedIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.resumed_ids)
+        ? object.resumed_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: ResumeResponse): unknown {
+    const obj: any = {};
+    if (message.resumedIds?.length) {
+      obj.resumedIds = message.resumedIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ResumeResponse>): ResumeResponse {
+    return ResumeResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ResumeResponse>): ResumeResponse {
+    const message = createBaseResumeResponse();
+    message.resumedIds = object.resumedIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseVerifyRequest(): VerifyRequest {
   return { runId: "", stage: 0, setPath: "" };
 }
@@ -9866,6 +10036,21 @@ export const FleetServiceService = {
     responseSerialize: (value: CancelResponse): Buffer => Buffer.from(CancelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelResponse => CancelResponse.decode(value),
   },
+  /**
+   * Continues what failed or was cancelled: a run from its newest checkpoint (from its seed when it has none), with the students that
+   * failed by it; a plan, sweep or trial with its runs, and a run or trial with the sweep and plan that ended with it. The result has
+   * the bits of one that never failed. FAILED_PRECONDITION says why something cannot be continued: it is done, it goes on already,
+   * or its numbers ceased to be finite and would do so again.
+   */
+  resume: {
+    path: "/pocketfleet.v1.FleetService/Resume" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ResumeRequest): Buffer => Buffer.from(ResumeRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ResumeRequest => ResumeRequest.decode(value),
+    responseSerialize: (value: ResumeResponse): Buffer => Buffer.from(ResumeResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ResumeResponse => ResumeResponse.decode(value),
+  },
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify: {
     path: "/pocketfleet.v1.FleetService/Verify" as const,
@@ -10017,6 +10202,13 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   history: handleServerStreamingCall<HistoryRequest, StepPoint>;
   /** Ends a plan, sweep, trial or run and everything that belongs to it. Ending something that has ended is no error. */
   cancel: handleUnaryCall<CancelRequest, CancelResponse>;
+  /**
+   * Continues what failed or was cancelled: a run from its newest checkpoint (from its seed when it has none), with the students that
+   * failed by it; a plan, sweep or trial with its runs, and a run or trial with the sweep and plan that ended with it. The result has
+   * the bits of one that never failed. FAILED_PRECONDITION says why something cannot be continued: it is done, it goes on already,
+   * or its numbers ceased to be finite and would do so again.
+   */
+  resume: handleUnaryCall<ResumeRequest, ResumeResponse>;
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
   /** The last evaluation of a run with ROC points and example pairs. */
@@ -10289,6 +10481,27 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Continues what failed or was cancelled: a run from its newest checkpoint (from its seed when it has none), with the students that
+   * failed by it; a plan, sweep or trial with its runs, and a run or trial with the sweep and plan that ended with it. The result has
+   * the bits of one that never failed. FAILED_PRECONDITION says why something cannot be continued: it is done, it goes on already,
+   * or its numbers ceased to be finite and would do so again.
+   */
+  resume(
+    request: ResumeRequest,
+    callback: (error: ServiceError | null, response: ResumeResponse) => void,
+  ): ClientUnaryCall;
+  resume(
+    request: ResumeRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ResumeResponse) => void,
+  ): ClientUnaryCall;
+  resume(
+    request: ResumeRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ResumeResponse) => void,
   ): ClientUnaryCall;
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify(
