@@ -5,6 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import { coordinatorConfigSchema, loadConfig, redacted } from '../core/config.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
+import { printableLines } from '../core/printable.ts';
 import { programAnswer } from '../core/program-help.ts';
 import { outliveListeners } from '../core/standard-streams.ts';
 import { onStopSignals } from '../core/stop-signals.ts';
@@ -51,7 +52,7 @@ outliveListeners();
 main().then(
   (code) => process.exit(code),
   (caught) => {
-    process.stderr.write(`coordinator: ${toFleetError(caught).message}\n`);
+    process.stderr.write(`coordinator: ${printableLines(toFleetError(caught).message)}\n`);
     process.exit(1);
   },
 );

@@ -4,11 +4,14 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { FleetError } from './errors.ts';
+import { FleetError, toFleetError } from './errors.ts';
 import { refusalOfAddress } from './host-port.ts';
+import { nearest } from './nearest.ts';
+import { foundText } from './printable.ts';
+import { checkShape, type Problem, sentence, sentences } from './shape.ts';
 import { WORKER_ID, WORKER_ID_WORDS } from './wire-text.ts';
+import { placeText, readYaml, type YamlDocument } from './yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** Where to listen: port 0 takes a free one. */
@@ -237,7 +240,7 @@ export function loadConfig<S extends z.ZodObject>(
       if (key === undefined)
         throw new FleetError(
           'invalidArgument',
-          `unknown option ${flag}; known: ${keys.map((k) => `--${camelToFlag(k)}`).join(' ')}`,
+          `unknown option ${foundText(flag)}${near(flag, keys)}; known: ${keys.map((k) => `--${camelToFlag(k)}`).join(' ')}`,
         );
       fromFlags[key] = value;
     }
@@ -245,17 +248,57 @@ export function loadConfig<S extends z.ZodObject>(
   const fromEnv = Object.fromEntries(
     keys.flatMap((k) => (env[camelToEnv(k)] === undefined ? [] : [[k, env[camelToEnv(k)]]])),
   );
-  const fromFile: unknown = file === undefined ? {} : (parseYaml(readFileSync(file, 'utf8')) ?? {});
-  const parsed = schema.safeParse({ ...(fromFile as object), ...fromEnv, ...fromFlags });
-  if (!parsed.success)
-    throw new FleetError('invalidArgument', `configuration: ${z.prettifyError(parsed.error)}`);
-  return Object.freeze(parsed.data) as Readonly<z.infer<S>>;
+  const fromFile = file === undefined ? undefined : configFile(file);
+  const value = { ...fromFile?.value, ...fromEnv, ...fromFlags };
+  const parsed = checkShape(schema, value, ([key]) => isSecret(String(key)));
+  if (parsed.ok) return Object.freeze(parsed.data) as Readonly<z.infer<S>>;
+  const told = (problem: Problem): string => {
+    const key = String(problem.path[0]);
+    if (key in fromFlags) return `${sentence(problem)} (--${camelToFlag(key)})`;
+    if (key in fromEnv) return `${sentence(problem)} (${camelToEnv(key)})`;
+    const inFile = fromFile !== undefined && Object.hasOwn(fromFile.value, key);
+    if (inFile) return `${sentence(problem)}${fromFile.placeOf(problem)}`;
+    return `${sentence(problem)} (--${camelToFlag(key)} or ${camelToEnv(key)})`;
+  };
+  throw new FleetError('invalidArgument', `configuration: ${sentences(parsed.problems, told).join('\n')}`);
 }
+
+function near(flag: string, keys: readonly string[]): string {
+  const meant = nearest(
+    flag,
+    keys.map((key) => `--${camelToFlag(key)}`),
+  );
+  return meant === undefined ? '' : `; did you mean ${meant}?`;
+}
+
+/** The mapping of a configuration file; each setting once. */
+function configFile(file: string): {
+  readonly value: Readonly<Record<string, unknown>>;
+  placeOf(problem: Problem): string;
+} {
+  const doing = `configuration file ${file}`;
+  let document: YamlDocument | undefined;
+  try {
+    document = readYaml(readFileSync(file, 'utf8'))[0];
+  } catch (caught) {
+    throw toFleetError(caught, doing);
+  }
+  const value = document?.value ?? {};
+  if (typeof value !== 'object' || Array.isArray(value))
+    throw new FleetError('invalidArgument', `${doing}: expected a mapping, found ${foundText(value)}`);
+  return {
+    value: value as Record<string, unknown>,
+    placeOf: ({ path, ofKey }) =>
+      ` (${file}${placeText(document?.placeOf(path, ofKey)).replace(' (', ', ').replace(')', '')})`,
+  };
+}
+
+const isSecret = (key: string): boolean => /token|secret|password/i.test(key);
 
 /** The config as it may be logged. */
 export function redacted(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(config).map(([k, v]) => [k, /token|secret|password/i.test(k) && v !== '' ? '[set]' : v]),
+    Object.entries(config).map(([k, v]) => [k, isSecret(k) && v !== '' ? '[set]' : v]),
   );
 }
 

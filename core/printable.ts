@@ -44,10 +44,10 @@ export function foundText(value: unknown): string {
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
+const hexEscape = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`;
+
 function escapeOf(found: string): string {
-  const point = found.codePointAt(0)!;
-  return (
-    SHORT[found] ??
-    (point > 0xffff ? `\\u{${point.toString(16)}}` : `\\u${point.toString(16).padStart(4, '0')}`)
-  );
+  if (SHORT[found] !== undefined) return SHORT[found];
+  // By code units, so that within JSON an escape means what it stands for.
+  return Array.from({ length: found.length }, (_, i) => hexEscape(found.charCodeAt(i))).join('');
 }

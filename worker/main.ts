@@ -24,6 +24,7 @@ import { createLogger, type Logger } from '../core/log.ts';
 import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
+import { printableLines } from '../core/printable.ts';
 import { programAnswer } from '../core/program-help.ts';
 import { outliveListeners } from '../core/standard-streams.ts';
 import { onStopSignals } from '../core/stop-signals.ts';
@@ -261,6 +262,6 @@ function stopOnSignals(options: {
 outliveListeners();
 main().catch((caught: unknown) => {
   const error = toFleetError(caught);
-  process.stderr.write(`worker: ${error.message}\n`);
+  process.stderr.write(`worker: ${printableLines(error.message)}\n`);
   process.exit(1);
 });

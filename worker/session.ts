@@ -8,6 +8,7 @@ import { buildNetwork } from '../core/nn/build.ts';
 import { type Layout, layoutOf } from '../core/nn/layout.ts';
 import type { Network } from '../core/nn/network.ts';
 import { type Schedule, scheduleOf } from '../core/schedule.ts';
+import { shaped } from '../core/shape.ts';
 import { type RunSpec, runSchema } from '../core/spec.ts';
 import type { Assign } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { type Compute, sharedFloats } from './compute/client.ts';
@@ -155,13 +156,7 @@ export function storedReplica(
 }
 
 function parseSpec(text: string): RunSpec {
-  const parsed = runSchema.safeParse(JSON.parse(text));
-  if (!parsed.success)
-    throw new FleetError(
-      'invalidArgument',
-      `this worker does not understand the run's spec: ${parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')}`,
-    );
-  return parsed.data;
+  return shaped(runSchema, JSON.parse(text), "this worker does not understand the run's spec");
 }
 
 function teacherOf(

@@ -6,6 +6,7 @@ import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { toFleetError } from '../core/errors.ts';
 import { importModel } from '../core/model/import.ts';
+import { shaped } from '../core/shape.ts';
 import { genotypeSchema, networkSchema } from '../core/spec.ts';
 import { createEmbedder } from './embedder.ts';
 import { verifySet } from './verify-sets.ts';
@@ -25,7 +26,7 @@ const requestSchema = z.strictObject({
 const PROGRESS_INTERVAL_MS = 2000;
 
 try {
-  const request = requestSchema.parse(JSON.parse(await text(process.stdin)));
+  const request = shaped(requestSchema, JSON.parse(await text(process.stdin)), 'the request');
   process.stdout.write(`${JSON.stringify(await verifyFile(request))}\n`);
 } catch (caught) {
   const { code, message } = toFleetError(caught);

@@ -5,6 +5,7 @@ import { readImage } from '../core/data/image.ts';
 import { IMAGE_BYTES } from '../core/data/pixels.ts';
 import { readVerificationBin } from '../core/data/verification-bin.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
+import { shaped } from '../core/shape.ts';
 import { runSchema } from '../core/spec.ts';
 import type { EvaluationReport } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Verify } from '../proto/gen/pocketfleet/v1/worker.ts';
@@ -30,7 +31,11 @@ async function verifyCheckpoint(
   request: Verify,
   signal: AbortSignal,
 ): Promise<EvaluationReport> {
-  const spec = runSchema.parse(JSON.parse(request.specJson));
+  const spec = shaped(
+    runSchema,
+    JSON.parse(request.specJson),
+    "this worker does not understand the run's spec",
+  );
   const { checkpoints } = await services.broker;
   const stage = request.stage > 0 ? request.stage : await checkpoints.newestStage(request.runId, signal);
   if (stage === undefined || (await checkpoints.find(request.runId, stage, signal)) === undefined)

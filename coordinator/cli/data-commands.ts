@@ -3,8 +3,8 @@
 
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
+import { shaped } from '../../core/shape.ts';
 import { type DataSpec, dataSchema } from '../../core/spec.ts';
 import { wholeNumber } from './context.ts';
 import { addDataCheck } from './data-check.ts';
@@ -81,9 +81,7 @@ function dataSpec(flags: SheetFlags): DataSpec {
           // A picture is shown whatever the labels are.
           ...(flags.kind === 'recordio' ? { labels: 'renumber' } : {}),
         };
-  const parsed = dataSchema.safeParse(value);
-  if (parsed.success) return parsed.data;
   if (flags.kind !== 'synthetic' && flags.path === undefined)
     throw new FleetError('invalidArgument', `--kind ${flags.kind} needs --path DIR, the folder to read`);
-  throw new FleetError('invalidArgument', `data sheet: ${z.prettifyError(parsed.error)}`);
+  return shaped(dataSchema, value, 'data sheet');
 }

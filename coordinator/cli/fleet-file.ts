@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { fileFailure, makeFolder } from '../../core/folder.ts';
 import { refusalOfAddress } from '../../core/host-port.ts';
+import { checkShape, sentences } from '../../core/shape.ts';
 import { temporaryBeside } from './output-file.ts';
 import { shellWord } from './shell-word.ts';
 
@@ -43,11 +44,11 @@ export function readFleetFile(dir: string): FleetFile | undefined {
   const path = fleetFilePath(dir);
   const text = readIfThere(path);
   if (text === undefined) return undefined;
-  const parsed = fleetFileSchema.safeParse(parseJson(text, path));
-  if (parsed.success) return parsed.data;
+  const parsed = checkShape(fleetFileSchema, parseJson(text, path), ([key]) => /token/i.test(String(key)));
+  if (parsed.ok) return parsed.data;
   throw new FleetError(
     'invalidArgument',
-    `${path} is not a fleet file (${z.prettifyError(parsed.error)}); delete it and start the fleet again`,
+    `${path} is not a fleet file (${sentences(parsed.problems).join('; ')}); delete it and start the fleet again`,
   );
 }
 

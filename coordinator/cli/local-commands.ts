@@ -1,12 +1,9 @@
 // Commands that need no fleet: `model describe` counts a network's layers, the search network's too; other commands on models are model-commands.ts',
 // `data sheet` is data-commands.ts'. The numbers are core/nn's.
 
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
-import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Description, Row } from '../../core/nn/describe.ts';
 import type { SupernetSpec } from '../../core/nn/supernet.ts';
 import { type NetworkSpec, networkSchema } from '../../core/spec.ts';
@@ -15,6 +12,7 @@ import { formatCount, formatNumber } from './format.ts';
 import { addModelCommands, describedFile, type HintFlags, hintOptions } from './model-commands.ts';
 import { print, printJson } from './output.ts';
 import { type Column, table } from './table.ts';
+import { shapedYaml } from './yaml-file.ts';
 
 /** Published networks by the names that the literature uses. */
 const PRESETS: Readonly<Record<string, unknown>> = {
@@ -95,33 +93,22 @@ const COUNT_COLUMNS: readonly Column<Module | Row>[] = [
 async function networkSpec(name: string): Promise<NetworkSpec | SupernetSpec> {
   const preset = PRESETS[name];
   if (preset !== undefined) return describedSchema.parse(preset);
-  const value = (await yamlFile(name)) as { network?: unknown } | null;
-  const network = value?.network ?? value;
-  const isSupernet = (network as { kind?: unknown } | null)?.kind === 'supernet';
-  const parsed = (isSupernet ? supernetSchema : networkSchema).safeParse(network);
-  if (parsed.success) return parsed.data;
-  throw new FleetError(
-    'invalidArgument',
-    `${resolve(name)} describes no network: ${z.prettifyError(parsed.error)}`,
-  );
-}
-
-async function yamlFile(name: string): Promise<unknown> {
-  let text: string;
   try {
-    text = await readFile(name, 'utf8');
+    return await shapedYaml<z.ZodType<NetworkSpec | SupernetSpec>>(name, {
+      key: 'network',
+      noun: 'network',
+      schemaOf: (value) =>
+        (value as { kind?: unknown } | null | undefined)?.kind === 'supernet'
+          ? supernetSchema
+          : networkSchema,
+    });
   } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code !== 'notFound') throw error;
     throw new FleetError(
       'notFound',
       `${name} is neither a preset (${Object.keys(PRESETS).join(', ')}) nor a file that can be read`,
       { cause: caught },
     );
-  }
-  try {
-    return parseYaml(text);
-  } catch (caught) {
-    throw new FleetError('invalidArgument', `${resolve(name)} is not YAML: ${(caught as Error).message}`, {
-      cause: caught,
-    });
   }
 }

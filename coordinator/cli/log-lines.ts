@@ -1,6 +1,7 @@
 // The log of a run or of a worker, line by line, over restarts of the coordinator: each line carries its position, and a
 // stream that broke is asked for what comes after the last one printed, so that no line is lost or repeated.
 
+import { printable } from '../../core/printable.ts';
 import type { LogLine, LogsRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { formatTime } from './format.ts';
@@ -25,5 +26,5 @@ export async function* logLines(
 /** One line of a log as people read it. */
 export function logText(line: LogLine): string {
   const run = line.runId === '' ? '' : ` ${line.runId}`;
-  return `${formatTime(line.atMs)} ${line.level.padEnd(5)} ${line.workerId}${run}  ${line.text}`;
+  return printable(`${formatTime(line.atMs)} ${line.level.padEnd(5)} ${line.workerId}${run}  ${line.text}`);
 }

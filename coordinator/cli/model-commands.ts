@@ -2,12 +2,7 @@
 // network, `model export` writes other programs' formats. Reading and writing is core/model's; what a user must say about
 // a file is decided there too, here it is read from flags.
 
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { parse as parseYaml } from 'yaml';
-import { z } from 'zod';
-import { FleetError, toFleetError } from '../../core/errors.ts';
 import { EXPORT_FORMATS, type ExportFormat } from '../../core/model/export-format.ts';
 import type { NetworkHint } from '../../core/model/recognise.ts';
 import { GENOTYPES } from '../../core/nn/genotype.ts';
@@ -15,6 +10,7 @@ import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '
 import { formatBytes, formatCount } from './format.ts';
 import { checkModelPlace, modelOutput, writeModel } from './model-output.ts';
 import { printJson, say, tellWritten } from './output.ts';
+import { shapedYaml } from './yaml-file.ts';
 
 /** What a user says about a model file that its tensors do not tell. */
 export interface HintFlags {
@@ -108,36 +104,14 @@ async function exportFile(
 
 export async function readHint(flags: HintFlags): Promise<NetworkHint | undefined> {
   if (flags.network !== undefined) {
-    const value = await readYaml(flags.network, 'network');
-    return { kind: 'network', network: parsed(networkSchema, value, flags.network, 'network') };
+    const named = { key: 'network', noun: 'network', schemaOf: () => networkSchema };
+    return { kind: 'network', network: await shapedYaml(flags.network, named) };
   }
   if (flags.genotype === undefined) return undefined;
   const known = Object.entries(GENOTYPES).find(([name]) => name === flags.genotype)?.[1];
-  const genotype: Genotype =
-    known ?? parsed(genotypeSchema, await readYaml(flags.genotype, 'genotype'), flags.genotype, 'genotype');
+  const named = { key: 'genotype', noun: 'genotype', schemaOf: () => genotypeSchema };
+  const genotype: Genotype = known ?? (await shapedYaml(flags.genotype, named));
   return { kind: 'genotype', genotype };
-}
-
-/** The file's value, or what it has under a key. */
-async function readYaml(path: string, key: string): Promise<unknown> {
-  const text = await readFile(path, 'utf8').catch((caught: unknown) => {
-    throw toFleetError(caught, `--${key} ${path}`);
-  });
-  try {
-    const value: unknown = parseYaml(text);
-    return (value as Record<string, unknown> | null)?.[key] ?? value;
-  } catch (caught) {
-    throw new FleetError('invalidArgument', `${resolve(path)} is neither YAML nor JSON`, { cause: caught });
-  }
-}
-
-function parsed<T>(schema: z.ZodType<T>, value: unknown, path: string, noun: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  throw new FleetError(
-    'invalidArgument',
-    `${resolve(path)} describes no ${noun}: ${z.prettifyError(result.error)}`,
-  );
 }
 
 function kindText(spec: NetworkSpec): string {

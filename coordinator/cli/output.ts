@@ -1,16 +1,19 @@
 // What commands print: data on stdout (a table for people, JSON for scripts), talk on stderr.
 
+import { printableLines } from '../../core/printable.ts';
 import { formatCount } from './format.ts';
 import { STDOUT } from './output-file.ts';
 import { type Column, table } from './table.ts';
 
-/** Talk: progress, hints, warnings. Never data. */
+/** Talk: progress, hints, warnings. Never data. What a terminal would obey is shown instead, here as in all that is printed. */
 export function say(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${printableLines(text)}\n`);
 }
 
+/** In JSON the escapes are JSON's own. */
 export function print(text: string): void {
-  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+  const shown = printableLines(text);
+  process.stdout.write(shown.endsWith('\n') ? shown : `${shown}\n`);
 }
 
 /** Says what a command wrote: on stdout, or on stderr where the written bytes themselves are on stdout. */

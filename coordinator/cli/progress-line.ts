@@ -2,6 +2,7 @@
 // it is printed now and then.
 
 import type { DataProgress } from '../../core/data/pace.ts';
+import { printable } from '../../core/printable.ts';
 import { formatBytes } from './format.ts';
 
 export interface ProgressLine {
@@ -21,7 +22,7 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
     show(path, progress) {
       const text = `${path}: ${sentence(progress)}`;
       if (stream.isTTY) {
-        stream.write(`\r\u001b[2K${text.slice(0, Math.max(20, stream.columns - 1))}`);
+        stream.write(`\r\u001b[2K${printable(text).slice(0, Math.max(20, stream.columns - 1))}`);
         drawn = true;
       } else if (performance.now() - printedAt >= PIPE_EVERY_MS) {
         printedAt = performance.now();

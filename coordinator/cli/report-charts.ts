@@ -3,6 +3,7 @@
 
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { curveLinear, curveStepAfter, line } from 'd3-shape';
+import { printableLines } from '../../core/printable.ts';
 
 export type Point = readonly [x: number, y: number];
 
@@ -34,7 +35,7 @@ const DASHES = 4;
 
 /** `&`, `<` and quotes made harmless: names come from users' files. */
 export function escapeText(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+  return printableLines(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
 /** Lines over a common axis; with `smooth`, the points faintly and their moving mean on top. */

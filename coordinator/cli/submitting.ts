@@ -1,11 +1,12 @@
 // Turns a file and `--set` flags into a Submit call. Decides against which folder relative data paths are resolved: the
 // file's own for those inside it, the current one for those on the command line. What is right is the coordinator's to say.
 
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
+import { readTextBounded } from '../../core/bounded-text.ts';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import { TEXT_BYTES_MAX } from '../../core/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
 import { progressLine } from './progress-line.ts';
@@ -16,7 +17,7 @@ export function collectOverrides(
   before: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const at = text.indexOf('=');
-  if (at <= 0) throw new InvalidArgumentError(`${text} is not PATH=VALUE, e.g. data.kind=folder.`);
+  if (at <= 0) throw new InvalidArgumentError(`${text} is not PATH=VALUE, e.g. teacher.training.epochs=5.`);
   const path = text.slice(0, at);
   const value = text.slice(at + 1);
   return { ...before, [path]: path.endsWith('data.path') ? resolve(value) : value };
@@ -41,6 +42,7 @@ export async function submitFile(
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
   };
+  assertSendable(request);
   const answered = new AbortController();
   try {
     // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands still.
@@ -73,19 +75,27 @@ async function showInspection(
   }
 }
 
+/** What is beyond the coordinator's limit is refused here, before it is sent. */
 async function read(file: string): Promise<string> {
-  if (file === '-') {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-    return Buffer.concat(chunks).toString('utf8');
-  }
+  if (file === '-') return readTextBounded(process.stdin, 'stdin');
   try {
-    return await readFile(file, 'utf8');
+    return await readTextBounded(file, resolve(file));
   } catch (caught) {
-    throw new FleetError(
-      'notFound',
-      `${resolve(file)} cannot be read (${(caught as Error).message}); name a YAML file, e.g. examples/demo.yaml`,
-      { cause: caught },
-    );
+    const error = toFleetError(caught);
+    throw error.code === 'invalidArgument'
+      ? error
+      : new FleetError(error.code, `${error.message}; name a YAML file, e.g. examples/demo.yaml`, {
+          cause: caught,
+        });
   }
+}
+
+/** Overrides count toward the limit of the text. */
+function assertSendable({ yaml, overrides }: { yaml: string; overrides: Record<string, string> }): void {
+  const bytes = Buffer.byteLength(yaml) + Buffer.byteLength(Object.entries(overrides).flat().join(''));
+  if (bytes > TEXT_BYTES_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `the text and its overrides have ${bytes} bytes, at most ${TEXT_BYTES_MAX} are taken`,
+    );
 }

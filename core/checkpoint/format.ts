@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { digest64, digest64Of } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../model/safetensors.ts';
+import { shaped } from '../shape.ts';
 import { canonicalJson } from '../spec.ts';
 
 export interface Checkpoint {
@@ -129,8 +130,7 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
       throw new FleetError('dataLoss', `tensor ${name} is ${tensor?.dtype ?? 'missing'}, expected F32`);
     return tensor.data;
   };
-  const parsed = metadataSchema.safeParse(metadata);
-  if (!parsed.success) throw new FleetError('dataLoss', `its metadata: ${z.prettifyError(parsed.error)}`);
+  const parsed = shaped(metadataSchema, metadata, 'its metadata', 'dataLoss');
   const {
     weights_digest: weightsDigest,
     device_class: deviceClass,
@@ -138,7 +138,7 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
     labels: labelMap,
     format: _,
     ...rest
-  } = parsed.data;
+  } = parsed;
   const weights = vector('weights');
   const momentum = vector('momentum');
   const running = vector('running');

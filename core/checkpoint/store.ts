@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { sha256Hex } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { ARTEFACT_STREAM, artefactChunkSubject, MANIFEST_BUCKET } from '../net/subjects.ts';
+import { checkShape, sentences } from '../shape.ts';
 
 const manifestSchema = z.object({
   /** SHA-256 of the whole, hex. */
@@ -297,11 +298,8 @@ function manifestOf(entry: KvEntry): Manifest {
   } catch {
     throw damaged(`${entry.value.length} bytes that are no JSON`);
   }
-  const parsed = manifestSchema.safeParse(value);
-  if (!parsed.success)
-    throw damaged(
-      parsed.error.issues.map((issue) => `${issue.path.join('.') || 'value'}: ${issue.message}`).join('; '),
-    );
+  const parsed = checkShape(manifestSchema, value);
+  if (!parsed.ok) throw damaged(sentences(parsed.problems).join('; '));
   return { ...parsed.data, key: entry.key, storedAtMs: entry.created.getTime() };
 }
 

@@ -3,13 +3,13 @@
 // same tensors; so the published genotypes are tried, and any other must be given by the file's metadata or by the user.
 // What fits is decided for every tensor: the first that does not is named.
 
-import { z } from 'zod';
 import { FleetError } from '../errors.ts';
 import { buildNetwork } from '../nn/build.ts';
 import { type Cell, GENOTYPES } from '../nn/genotype.ts';
 import { layoutOf, type Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
 import { isReduction } from '../nn/pocketnet.ts';
+import { checkShape, sentences } from '../shape.ts';
 import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec.ts';
 
 export interface Recognised {
@@ -44,9 +44,9 @@ export function recognise(recognition: Recognition): Recognised {
     return { network, reason };
   }
   const found = fromTensors(recognition);
-  const parsed = networkSchema.safeParse(found.spec);
-  if (!parsed.success)
-    throw misfit(where, `its sizes make no network here: ${z.prettifyError(parsed.error)}`);
+  const parsed = checkShape(networkSchema, found.spec);
+  if (!parsed.ok)
+    throw misfit(where, `its sizes make no network here: ${sentences(parsed.problems).join('; ')}`);
   const network = buildNetwork(parsed.data);
   checkFit(network, shapes, where);
   return { network, reason: found.reason };
