@@ -114,10 +114,13 @@ export function addonDigests(root) {
   return { additions: digestOf(others, JSON.stringify(PATCHES)), kernels: digestOf(kernels) };
 }
 
-function digestOf(sources, ...more) {
+const digestOf = (sources, ...more) =>
+  shortDigest(...sources.map(({ name, text }) => `${name}\0${text}\0`), ...more);
+
+/** Of texts one after the other; long enough to tell what set-up keeps apart. */
+export function shortDigest(...texts) {
   const hash = createHash('sha256');
-  for (const { name, text } of sources) hash.update(`${name}\0${text}\0`);
-  for (const part of more) hash.update(part);
+  for (const text of texts) hash.update(text);
   return hash.digest('hex').slice(0, 8);
 }
 

@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { addonDigests } from './addon.mjs';
+import { addonDigests, shortDigest } from './addon.mjs';
 import { checkCudaLibraries, linkCudaLibraries, lostLibraries } from './cuda.mjs';
 import { run } from './programs.mjs';
 import { SetupError } from './report.mjs';
@@ -44,7 +44,10 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
         'node_modules/@tensorflow/tfjs-node-gpu'
       ];
   const napi = Math.max(...(binary?.napi_versions ?? [8]).filter((v) => v <= Number(process.versions.napi)));
-  const name = `${variant}-${pin?.version}-${platform}`;
+  const cuda = variant === 'gpu' ? (pins.cuda[platform] ?? []) : [];
+  // Other libraries of CUDA are another folder, so that a change of their pins is fetched.
+  const libraries = cuda.length === 0 ? variant : `${variant}-cuda-${shortDigest(JSON.stringify(cuda))}`;
+  const name = `${libraries}-${pin?.version}-${platform}`;
   const { additions, kernels } = addonDigests(root);
   const built = `tfjs-node-${version}-napi-v${napi}-${name}-additions-${additions}-kernels-${kernels}`;
   const addon = join(cache, built, 'tfjs_binding.node');
@@ -54,7 +57,7 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     pin,
     cache,
     root,
-    cuda: variant === 'gpu' ? (pins.cuda[platform] ?? []) : [],
+    cuda,
     binding: join(folder, `lib/napi-v${napi}/tfjs_binding.node`),
     origin: join(folder, 'deps/origin.json'),
     libraries: join(cache, `libtensorflow-${name}`),

@@ -32,6 +32,19 @@ interface ElfModule {
   findThrough(path: string, name: string): string | undefined;
 }
 
+interface TensorflowModule {
+  tensorflowPlan(of: {
+    readonly root: string;
+    readonly cache: string;
+    readonly pins: Pins;
+    readonly variant: 'cpu' | 'gpu';
+  }): { readonly libraries: string; readonly identity: string };
+}
+
+interface Pins {
+  readonly cuda: Readonly<Record<string, readonly { readonly version: string }[]>>;
+}
+
 interface CudaModule {
   readonly CUDA_LIBRARIES: readonly string[];
   linkCudaLibraries(deps: string): void;
@@ -222,4 +235,18 @@ test('a library that the list of folders forgets is linked to where it is search
       new RegExp(`does not find ${name.replaceAll('.', '\\.')}`),
     );
   }
+});
+
+test("another version of one of CUDA's libraries is another folder of the cache, for the CUDA build alone", async () => {
+  const { tensorflowPlan } = (await import(setUp('tensorflow.mjs'))) as TensorflowModule;
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  const pins = JSON.parse(readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8')) as Pins;
+  const [platform, [first, ...others]] = Object.entries(pins.cuda)[0]!;
+  const changed = { ...pins, cuda: { [platform]: [{ ...first!, version: '0' }, ...others] } };
+  const plan = (variant: 'cpu' | 'gpu', of: Pins) =>
+    tensorflowPlan({ root, cache: folder, pins: of, variant });
+  if (platform !== `${process.platform}-${process.arch}`) return;
+  assert.notEqual(plan('gpu', pins).libraries, plan('gpu', changed).libraries);
+  assert.notEqual(plan('gpu', pins).identity, plan('gpu', changed).identity);
+  assert.deepEqual(plan('cpu', pins), plan('cpu', changed));
 });
