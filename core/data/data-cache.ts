@@ -35,7 +35,8 @@ export interface DataCache {
 
 const MAGIC = Buffer.from('pocketfleet data 1\n');
 const DIGEST_BYTES = 32;
-const BYTES_MAX = 2 * 2 ** 30;
+/** Seven sets of the size of MS1MV2. */
+const BYTES_MAX = 512 * 2 ** 20;
 /** Whoever writes an entry needs seconds; what is left of one that died is older. */
 const ABANDONED_MS = 3_600_000;
 
