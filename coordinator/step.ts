@@ -5,6 +5,7 @@
 import { FleetError } from '../core/errors.ts';
 import { type Draft, emit, nextId, send } from './draft.ts';
 import type { Event } from './events.ts';
+import { find } from './find.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './losses.ts';
@@ -99,8 +100,8 @@ function createRun(
   const { spec, facts } = document;
   const runId = nextId(draft.state, 'run');
   const named = spec.distillation?.teacher;
-  const teacherRunId = named === undefined ? undefined : (teachers.get(named) ?? named);
-  if (teacherRunId !== undefined) usableTeacher(draft.state, teacherRunId);
+  const teacherRunId =
+    named === undefined ? undefined : usableTeacher(draft.state, teachers.get(named) ?? named).id;
   emit(draft, {
     kind: 'run.created',
     runId,
@@ -116,14 +117,21 @@ function createRun(
   return runId;
 }
 
-/** The run that a student may name as its teacher, or the refusal. */
-export function usableTeacher(state: State, id: string): RunState {
+/** The run that a student may name as its teacher, by id or by a name that one run has; or the refusal. */
+export function usableTeacher(state: State, named: string): RunState {
   const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
-  const teacher = lookup(state.runs, id);
-  if (teacher === undefined)
+  const { found, total } = find(state, named, ['run']);
+  const [only] = found;
+  if (only === undefined)
     throw refuse(
-      `${JSON.stringify(id)} is neither a teacher run of this text nor a run of this fleet; see \`pocketfleet runs\``,
+      `${JSON.stringify(named)} is neither a teacher run of this text nor a run of this fleet; see \`pocketfleet runs\``,
     );
+  if (total > 1)
+    throw refuse(
+      `${total} runs are named ${named}; give the id of one, e.g. ${found.map(({ id }) => id).join(', ')}`,
+    );
+  const { id } = only;
+  const teacher = runOf(state, id);
   if (teacher.spec.kind !== 'teacher') throw refuse(`${id} is a ${teacher.spec.kind}, not a teacher`);
   if (teacher.state === 'failed' || teacher.state === 'cancelled')
     throw refuse(`${id} was ${teacher.state}: ${teacher.reason}`);

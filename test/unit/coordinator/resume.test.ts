@@ -137,6 +137,18 @@ test('students that failed by their teacher go on with it; alone they are sent t
   assert.deepEqual(fleet.running(), ['run-1', 'run-2']);
 });
 
+test('a student may name its teacher by the name that one run has', () => {
+  const fleet = core(0);
+  fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
+  fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS });
+  const { teacherRunId, spec } = runOf(fleet.state, 'run-2');
+  assert.deepEqual([teacherRunId, spec.distillation?.teacher], ['run-1', 'run-1']);
+  fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
+  assert.throws(() => fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS }), {
+    message: /^distillation\.teacher: 2 runs are named large; give the id of one, e\.g\. run-3, run-1$/,
+  });
+});
+
 test('a plan goes on whole, whichever of its parts is named: its search stays, teacher and students continue', () => {
   for (const named of ['plan-1', 'teacher']) {
     const fleet = core(3);
