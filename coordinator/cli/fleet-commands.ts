@@ -21,6 +21,7 @@ interface UpFlags {
   readonly port: number;
   readonly metricsPort: number;
   readonly natsPort: number;
+  readonly storeBytes?: number;
   readonly dataRoot: readonly string[];
   readonly devices?: string;
   readonly detach?: boolean;
@@ -38,6 +39,11 @@ export function addFleetCommands(program: Command): void {
     .option('--port <port>', 'gRPC port; 0 takes a free one', port, 0)
     .option('--metrics-port <port>', 'port of /metrics; 0 takes a free one', port, 0)
     .option('--nats-port <port>', 'port of nats-server; 0 takes a free one', port, 0)
+    .option(
+      '--store-bytes <n>',
+      'bytes that checkpoints, journal and logs may take; most of what is free without it',
+      wholeNumber(2 << 20, Number.MAX_SAFE_INTEGER),
+    )
     .option(
       '--data-root <dir>',
       'folder beneath which data sets may lie (repeatable); without it: anywhere that you may read',
@@ -70,6 +76,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
       port: flags.port,
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
+      storeBytes: flags.storeBytes,
       dataRoots: flags.dataRoot,
       devices: flags.devices?.split(',') ?? [],
       signal: AbortSignal.any([signal, starter.gone]),
@@ -150,6 +157,7 @@ function upArguments(dir: string, flags: UpFlags): string[] {
     ...['--dir', dir, '--workers', String(flags.workers)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
+    ...(flags.storeBytes === undefined ? [] : ['--store-bytes', String(flags.storeBytes)]),
     ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),
     ...(flags.devices === undefined ? [] : ['--devices', flags.devices]),
   ];

@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { packageVersion } from '../../core/version.ts';
 import { addDemoCommand } from './demo-command.ts';
 import { addFleetCommands } from './fleet-commands.ts';
+import { addJournalCommands } from './journal-commands.ts';
 import { addListCommands } from './list-commands.ts';
 import { addLocalCommands } from './local-commands.ts';
 import { addProofCommands } from './proof-commands.ts';
@@ -23,6 +24,7 @@ export function createProgram(): Command {
   addWorkCommands(program);
   addListCommands(program);
   addProofCommands(program);
+  addJournalCommands(program);
   addLocalCommands(program);
   addWordsAboutItself(program);
   for (const command of [program, ...allCommands(program)]) {

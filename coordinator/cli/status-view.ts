@@ -18,7 +18,8 @@ export function statusLines(snapshot: Snapshot, { rows, columns }: Size): string
   const workers = [...snapshot.workers].sort(byUse).map((worker) => workerLine(worker, snapshot.runs));
   const ended = endedLines(snapshot);
   const left = snapshot.leftOut;
-  const room = Math.max(0, rows - 1);
+  const troubles = storeTroubles(snapshot);
+  const room = Math.max(0, rows - 1 - troubles.length);
   // Workers keep a third when there is more work than fits; what has ended takes what is left.
   const workersRoom = Math.min(
     sectionRows(workers),
@@ -32,6 +33,7 @@ export function statusLines(snapshot: Snapshot, { rows, columns }: Size): string
   const more = left === undefined ? 0 : left.plans + left.sweeps + left.runs;
   const lines = [
     headline(snapshot),
+    ...troubles,
     ...shown,
     ...section('ENDED, newest first', ended, { room: room - shown.length, more }),
   ];
@@ -54,6 +56,11 @@ function section(
   const rest = all - kept.length;
   const tail = rest > 0 && kept.length + 3 <= room ? [`  and ${formatCount(rest)} more`] : [];
   return ['', title, ...kept.map((line) => `  ${line}`), ...tail];
+}
+
+/** Why nothing is decided, or nothing stored: below the first line, whatever else there is. */
+export function storeTroubles({ store }: Snapshot): string[] {
+  return store === undefined ? [] : [store.halted, store.reason].filter((text) => text !== '');
 }
 
 /** The first line: time, workers, runs, journal. */

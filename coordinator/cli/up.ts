@@ -10,6 +10,7 @@ import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
 import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
+import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
 import { type FleetClient, openFleet } from './client.ts';
 import {
   type FleetFile,
@@ -35,6 +36,8 @@ export interface UpOptions {
   readonly port?: number;
   readonly metricsPort?: number;
   readonly natsPort?: number;
+  /** Bytes that the store may have at most; undefined: most of what is free. */
+  readonly storeBytes?: number | undefined;
   /** Folders beneath which data may lie; none: what POCKETFLEET_DATA_ROOTS says, else anywhere. */
   readonly dataRoots?: readonly string[];
   /** Values of CUDA_VISIBLE_DEVICES, given to the workers in turn; empty: the workers see what this process sees. */
@@ -103,6 +106,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   };
   // An exception that nobody caught must not leave children behind either.
   process.once('exit', kill);
+  const closed = new AbortController();
   let client: FleetClient | undefined;
   let closing: Promise<void> | undefined;
   const close = () => {
@@ -110,6 +114,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     return closing;
   };
   const endAll = async () => {
+    closed.abort();
     client?.close();
     const [broker, coordinator, ...workers] = children;
     await Promise.all(workers.map((worker) => worker.stop(WORKER_PATIENCE)));
@@ -122,7 +127,9 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   try {
     await endLeftovers(dir, options.say);
     const file = await addresses(options);
-    const specs = childSpecs(dir, file, options);
+    makeFolder(join(dir, 'nats'), { mode: 0o700 });
+    const limit = await storeBytesMaxOf(join(dir, 'nats'), options.storeBytes);
+    const specs = childSpecs(dir, file, options, limit);
     makeFolder(join(dir, 'logs'), { mode: 0o700 });
     const { signal, say } = options;
     const count = specs.workers.length;
@@ -139,11 +146,33 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     await until(answers, children, START_DEADLINE_MS, signal);
     writeFleetFile(dir, file);
     say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);
+    const store = () => reachable.ask((service) => service.getStore, {}, 2000).catch(() => undefined);
+    void keepRoom({
+      folder: join(dir, 'nats'),
+      configured: options.storeBytes,
+      store,
+      limit,
+      signal: closed.signal,
+      restart(bytesMax, reason) {
+        say(`nats-server is started again: ${reason}`);
+        writeNatsConfig(dir, file, bytesMax);
+        const pid = broker.pid();
+        if (pid !== undefined) process.kill(pid, 'SIGTERM');
+      },
+    });
     const workers = specs.workers.map(begin);
     const said = progressOf(workers, say);
-    const attached = async () => said(await notAttached(reachable, workers));
+    let trouble = '';
+    const attached = async () => {
+      const absent = said(await notAttached(reachable, workers));
+      if (absent.length === 0) return absent;
+      // A fleet that cannot decide takes no workers, and can be repaired only while it is there.
+      const seen = await store();
+      trouble = seen?.halted || seen?.reason || '';
+      return trouble === '' ? absent : [];
+    };
     await until(attached, children, WORKERS_DEADLINE_MS, signal);
-    say(`${count} worker${count === 1 ? '' : 's'} attached`);
+    say(trouble === '' ? `${count} worker${count === 1 ? '' : 's'} attached` : trouble);
     return { file, client, children: running, close, kill };
   } catch (caught) {
     await close();
@@ -207,7 +236,7 @@ async function addresses(options: UpOptions): Promise<FleetFile> {
 
 const portOf = (url: string): number => Number(new URL(url).port);
 
-function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
+function writeNatsConfig(dir: string, file: FleetFile, storeBytesMax: number): string {
   const configFile = join(dir, 'nats.conf');
   writePrivate(
     configFile,
@@ -215,9 +244,15 @@ function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
       port: portOf(file.natsUrl),
       token: file.natsToken,
       storeDir: join(dir, 'nats'),
+      storeBytesMax,
       serverName: 'pocketfleet',
     }),
   );
+  return configFile;
+}
+
+function childSpecs(dir: string, file: FleetFile, options: UpOptions, storeBytesMax: number) {
+  const configFile = writeNatsConfig(dir, file, storeBytesMax);
   const common = (name: string) => ({
     name,
     cwd: PACKAGE_ROOT,
@@ -242,6 +277,7 @@ function childSpecs(dir: string, file: FleetFile, options: UpOptions) {
     POCKETFLEET_LISTEN: file.coordinator,
     POCKETFLEET_METRICS_LISTEN: file.metrics,
     POCKETFLEET_NATS_URL: file.natsUrl,
+    POCKETFLEET_STORE_DIR: join(dir, 'nats'),
   });
   const workers = Array.from({ length: options.workers }, (_, i) =>
     spec(`worker-${i + 1}`, programCommand('worker'), workerEnvironment(i, file, options.devices ?? [])),

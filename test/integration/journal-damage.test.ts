@@ -2,12 +2,16 @@
 // repair, reads are served, nothing is decided, and `truncate` brings the fleet back without a restart.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { FLEET_BUCKET, JOURNAL_STREAM, JOURNAL_SUBJECT, MANIFEST_BUCKET } from '../../core/net/subjects.ts';
+import { pocketfleet } from '../support/cli.ts';
 import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
@@ -219,6 +223,36 @@ test('a foreign message while the fleet runs halts it where it is; it goes on on
     );
     assert.equal(coordinator.failure(), undefined);
   });
+});
+
+test('the command names the damage, refuses to ask nobody, keeps a copy and cuts off', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-journal-'));
+  await journalOf([...good, 'seven b', good[1]!]);
+  await withCoordinator(async (coordinator) => {
+    const where = ['--coordinator', coordinator.endpoint, '--token', 'x'];
+    const checked = await pocketfleet(['journal', 'check', ...where]);
+    assert.equal(checked.code, 1);
+    assert.match(checked.out, /^the journal is damaged at sequence 7: .*truncate --after 6/);
+    const copy = join(folder, 'copy.jsonl');
+    const cut = ['journal', 'truncate', '--after', '6', ...where];
+    const asked = await pocketfleet([...cut, '--copy', join(folder, 'asked.jsonl')]);
+    assert.equal(asked.code, 1);
+    assert.match(asked.err, /add --yes/);
+    const done = await pocketfleet([...cut, '--copy', copy, '--yes']);
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.err, /2 messages after 6 are to be cut off, 2 of them are there; a copy is in /);
+    const lines = readFileSync(copy, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { sequence: number; base64: string });
+    assert.deepEqual(
+      lines.map(({ sequence }) => sequence),
+      [7, 8],
+    );
+    assert.equal(Buffer.from(lines[0]!.base64, 'base64').toString(), 'seven b');
+    await coordinator.until((seen) => seen.store?.halted === '', 'it leads again', 5_000);
+  });
+  rmSync(folder, { recursive: true });
 });
 
 test('manifests that are no manifests of ours do not end a coordinator', async () => {
