@@ -43,10 +43,10 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
   const waiting = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     waiting.add(socket);
-    const timer = setTimeout(() => socket.destroy(), limits.handshakeMs);
     const ignore = () => undefined;
+    const forgive = whenOverdue(limits.handshakeMs, () => socket.destroy());
     const end = () => {
-      clearTimeout(timer);
+      forgive();
       waiting.delete(socket);
     };
     let begun = Buffer.alloc(0);
@@ -74,6 +74,21 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
   };
 }
 
+/**
+ * Calls `action` after `ms` unless the result is called before. A process that was busy for that long reads first what has
+ * arrived meanwhile, so that nobody pays for its lateness.
+ */
+function whenOverdue(ms: number, action: () => void): () => void {
+  let immediate: NodeJS.Immediate | undefined;
+  const timer = setTimeout(() => {
+    immediate = setImmediate(action);
+  }, ms);
+  return () => {
+    clearTimeout(timer);
+    clearImmediate(immediate);
+  };
+}
+
 /** Bounds what the health service, which everybody may call, costs: streams, calls that never ask, and names that nobody has. */
 export function boundingHealth(options: {
   readonly token: string;
@@ -86,9 +101,9 @@ export function boundingHealth(options: {
     if (!method.path.startsWith(HEALTH_PREFIX)) return new ServerInterceptingCall(call);
     const isWatch = method.path === `${HEALTH_PREFIX}Watch`;
     let counted = false;
-    let timer: NodeJS.Timeout | undefined;
+    let forgive: () => void = () => undefined;
     const end = () => {
-      clearTimeout(timer);
+      forgive();
       if (counted) watches -= 1;
       counted = false;
     };
@@ -98,10 +113,8 @@ export function boundingHealth(options: {
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (token !== '' && isAuthentic(token, metadata)) return nextMetadata(metadata);
-            timer = setTimeout(
-              () =>
-                refuse(new FleetError('deadlineExceeded', 'the call was begun and its request did not come')),
-              limits.handshakeMs,
+            forgive = whenOverdue(limits.handshakeMs, () =>
+              refuse(new FleetError('deadlineExceeded', 'the call was begun and its request did not come')),
             );
             if (!isWatch) return nextMetadata(metadata);
             if (watches >= limits.anonymousWatchesMax)
@@ -116,7 +129,7 @@ export function boundingHealth(options: {
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly service: string }, nextMessage) {
-            clearTimeout(timer);
+            forgive();
             // The library keeps every name that was ever watched.
             nextMessage(isWatch && !isKnown(message.service) ? { ...message, service: UNKNOWN } : message);
           },

@@ -34,7 +34,7 @@ test('an orderly stop ends streams with UNAVAILABLE and lets a question be answe
         definition: FleetServiceService,
         implementation: {
           listPlans: (_call: unknown, callback: sendUnaryData<unknown>) => {
-            answer = () => callback(null, { plans: [] });
+            answer = () => callback(null, { plans: [], nextPageToken: '', total: 0 });
           },
           logs: (call: ServerWritableStream<LogsRequest, LogLine>) => {
             writer = call;

@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { connect as connectHttp2 } from 'node:http2';
-import { connect, type Socket } from 'node:net';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { test } from 'node:test';
-import { type ServerWritableStream, status } from '@grpc/grpc-js';
+import { Worker } from 'node:worker_threads';
+import { type ConnectionInjector, type ServerWritableStream, status } from '@grpc/grpc-js';
 import { createFleetClient, unary } from '../../../core/net/grpc-client.ts';
-import { GRPC_LIMITS, type GrpcLimits } from '../../../core/net/grpc-limits.ts';
+import { createGate, GRPC_LIMITS, type GrpcLimits } from '../../../core/net/grpc-limits.ts';
 import { type GrpcServer, startGrpcServer } from '../../../core/net/grpc-server.ts';
 import { FleetServiceService } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { healthOf, reflectedServices, watchHealth } from '../../support/grpc-raw.ts';
@@ -29,7 +30,7 @@ async function withServer(
         definition: FleetServiceService,
         implementation: {
           listPlans: (_call: unknown, answer: (error: null, response: object) => void) =>
-            answer(null, { plans: [] }),
+            answer(null, { plans: [], nextPageToken: '', total: 0 }),
           logs: (call: ServerWritableStream<unknown, unknown>) => call.on('error', () => undefined),
         },
       },
@@ -74,6 +75,40 @@ test('sockets that say nothing, too little or something else are closed; one tha
     assert.deepEqual((await unary(client, client.listPlans, {})).plans, [], 'the caller is still connected');
     client.close();
   }));
+
+test('who spoke in time is heard by a server that was busy until after the deadline', async () => {
+  const injected: Socket[] = [];
+  const injector = { injectConnection: (socket: Socket) => injected.push(socket), drain() {}, destroy() {} };
+  const gate = createGate(injector as unknown as ConnectionInjector, { ...GRPC_LIMITS, handshakeMs: 50 });
+  await new Promise<void>((resolve) => gate.server.listen(0, '127.0.0.1', resolve));
+  const { port } = gate.server.address() as AddressInfo;
+  const said = new Int32Array(new SharedArrayBuffer(4));
+  gate.server.once('connection', () => {
+    Atomics.wait(said, 0, 0, 5_000);
+    const end = performance.now() + 100;
+    while (performance.now() < end);
+  });
+  // From another thread, since this one stands still.
+  const caller = new Worker(
+    `const { workerData: { port, said } } = require('node:worker_threads');
+     const socket = require('node:net').connect(port, '127.0.0.1', () => {
+       socket.write('PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n');
+       Atomics.store(said, 0, 1);
+       Atomics.notify(said, 0);
+     });
+     socket.on('error', () => undefined);`,
+    { eval: true, workerData: { port, said } },
+  );
+  try {
+    await until('the connection is handed over', () => injected.length === 1);
+    assert.equal(injected[0]!.destroyed, false);
+  } finally {
+    for (const socket of injected) socket.destroy();
+    await caller.terminate();
+    await new Promise((resolve) => gate.server.close(resolve));
+  }
+  await assertNothingLeft([], [port]);
+});
 
 test('a client whose first bytes come one by one is a client', () =>
   withServer({}, async (_server, port) => {
