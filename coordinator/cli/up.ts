@@ -104,8 +104,13 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   const kill = () => {
     for (const child of children) child.kill();
   };
-  // An exception that nobody caught must not leave children behind either.
-  process.once('exit', kill);
+  // An exception that nobody caught, or a second Ctrl-C, must not leave anything behind either.
+  const abandon = () => {
+    kill();
+    forgetFleet(dir);
+    unlock();
+  };
+  process.once('exit', abandon);
   const closed = new AbortController();
   let client: FleetClient | undefined;
   let closing: Promise<void> | undefined;
@@ -120,7 +125,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     await Promise.all(workers.map((worker) => worker.stop(WORKER_PATIENCE)));
     await coordinator?.stop(CONTROL_PATIENCE);
     await broker?.stop(CONTROL_PATIENCE);
-    process.removeListener('exit', kill);
+    process.removeListener('exit', abandon);
     forgetFleet(dir);
     unlock();
   };

@@ -223,20 +223,22 @@ test('up whose worker cannot start names it with the end of its log, and leaves 
 test('up that is interrupted while it starts leaves nothing, in the foreground or detached', async (t) => {
   const cases = [
     { flags: [], signal: 'SIGTERM', code: 143 },
+    { flags: [], signal: 'SIGINT', again: 'SIGTERM', code: 130 },
     { flags: ['--detach'], signal: 'SIGINT', code: 130 },
     // Without a chance to pass the wish on.
     { flags: ['--detach'], signal: 'SIGKILL', code: null },
   ] as const;
-  for (const { flags, signal, code } of cases) {
+  for (const { flags, signal, code, ...more } of cases) {
     const { dir, start } = scene(t);
     const up = start(['up', '--dir', dir, '--workers', '2', ...flags]);
     await eventually('first child', () => readChildren(dir).length > 0);
     const some = readChildren(dir);
     const supervisor = supervisorOf(dir)!;
     up.kill(signal);
+    if ('again' in more) up.kill(more.again);
     assert.equal(await ended(up), code, up.talk());
     await eventually('the supervisor has ended', () => !isAlive(supervisor));
-    assert.deepEqual(some.filter(isAlive), []);
+    await eventually('its children have ended', () => !some.some(isAlive));
     assert.deepEqual(readChildren(dir), []);
     assert.equal(existsSync(join(dir, 'up.lock')), false);
     assert.equal(readFleetFile(dir), undefined);
