@@ -48,7 +48,7 @@ before(async () => {
   const any = KubernetesObjectApi.makeApiClient(server.admin);
   for (const object of objects)
     if (['ServiceAccount', 'Role', 'RoleBinding'].includes(object.kind)) await any.create(object);
-  const account = objects.find(({ kind }) => kind === 'ServiceAccount')!.metadata.name;
+  const account = deploymentOf(objects).spec.template.spec.serviceAccountName as string;
   const { status } = await pods.createNamespacedServiceAccountToken({
     name: account,
     namespace: NAMESPACE,
