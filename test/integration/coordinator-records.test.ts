@@ -70,6 +70,25 @@ test('history is told in step order, each step once, whatever order and repetiti
   assert.deepEqual(steps, [1, 2, 3, 4, 5, 6]);
 });
 
+test('bytes that are no step point and no log line are passed over or told in one sentence, and end nothing', async () => {
+  const client = jetstream(connection);
+  const bytes = Uint8Array.of(0xff, 0xff, 0xff, 1, 2, 3, 4);
+  await client.publish(historySubject('run-7'), point(1));
+  await client.publish(historySubject('run-7'), bytes);
+  await client.publish(historySubject('run-7'), point(2));
+  assert.deepEqual(
+    (await records.history('run-7')).map(({ step: n }) => n),
+    [1, 2],
+  );
+  await client.publish(logSubject('run-7', 'w'), bytes);
+  const all = { runId: 'run-7', workerId: '', follow: false, afterSequence: 0 };
+  const lines: string[] = [];
+  for await (const { level, text } of records.logs({ ...all, signal: new AbortController().signal }))
+    lines.push(`${level} ${text}`);
+  assert.equal(lines.length, 1);
+  assert.match(lines[0]!, /^warn message \d+ of PF_LOGS is not ours: 7 bytes that cannot be read$/);
+});
+
 test('log lines come oldest first, of one run or one worker, and with follow those to come until the caller goes', async () => {
   const write = (runId: string, workerId: string, text: string) =>
     jetstream(connection).publish(

@@ -42,7 +42,10 @@ test('flags win over the environment, unknown options and bad values are named',
   });
   assert.equal(config.slots, 2);
   assert.equal(config.threads, 2);
-  assert.throws(() => loadConfig(workerConfigSchema, ['--nope', '1'], {}), /unknown option --nope/);
+  assert.throws(
+    () => loadConfig(workerConfigSchema, ['--nope', '1'], {}),
+    /unknown option "--nope"; known: --id/,
+  );
   assert.throws(() => loadConfig(workerConfigSchema, ['--id', 'w1', '--slots', '0'], {}), /slots/);
   assert.throws(() => loadConfig(workerConfigSchema, [], {}), /id/);
 });
