@@ -12,6 +12,7 @@ import { logSubject } from '../../core/net/subjects.ts';
 import { LogLine } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../support/fleet.ts';
 import { type Program, startTypeScript, until } from '../support/processes.ts';
+import { onTerminal } from '../support/terminal.ts';
 
 const CLI = join(import.meta.dirname, '../../coordinator/cli/main.ts');
 const folder = mkdtempSync(join(tmpdir(), 'pf-following-'));
@@ -19,6 +20,7 @@ const fleet = await startFleet({ workers: [] });
 const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
 after(async () => {
   await Promise.all(programs.map((program) => program.stop('SIGKILL')));
+  waiting.child.kill('SIGKILL');
   await connection.close();
   await fleet.stop();
   rmSync(folder, { recursive: true });
@@ -44,8 +46,10 @@ function pocketfleet(...args: string[]): Program {
 
 const specFile = join(folder, 'waits.yaml');
 writeFileSync(specFile, SPEC);
-const waiting = pocketfleet('submit', specFile, '--wait');
-const runId = (await waiting.untilOutput(/^run-\d+$/m, 120_000))[0];
+// On a terminal, where the bars are.
+const waiting = onTerminal(['submit', specFile, '--wait', ...where], { columns: 200 });
+await waiting.untilOutput(/^run-\d+\r$/m, 120_000);
+const runId = /^run-\d+/m.exec(waiting.output())![0];
 
 let written = 0;
 /** Lines of the run, as its workers publish them. */
@@ -85,11 +89,21 @@ test('submit --wait, watch and logs -f outlive a coordinator that is stopped and
   assert.doesNotMatch(logs.output(), /pocketfleet:/);
   await unary(fleet.client, fleet.client.cancel, { id: runId, reason: 'the test has seen enough' });
   assert.equal((await watching.ended).code, 0, watching.output());
-  assert.equal((await waiting.ended).code, 1, waiting.output());
-  assert.match(waiting.output(), /pocketfleet: run waits cancelled: the test has seen enough\n$/);
+  assert.equal(await waiting.ended, 1, waiting.output());
+  assert.match(waiting.output(), /pocketfleet: run waits cancelled: the test has seen enough\r\n$/);
+  // With each movement of the cursor as a new line, a sentence is a line of its own: it does not run into a bar.
+  const movement = new RegExp(`${'\u001b'}\\[[0-9;?]*[A-Za-z]`, 'g');
+  const lines = waiting
+    .output()
+    .replace(movement, '\n')
+    .split(/[\r\n]+/);
+  const sentences = lines.filter((line) => /coordinator answers/.test(line));
+  assert.equal(sentences.length, 4);
+  for (const line of sentences)
+    assert.match(line, /^(no coordinator answers at [^█░]* min|the coordinator answers again)$/);
 });
 
-async function untilTimes(program: Program, what: RegExp, count: number): Promise<void> {
+async function untilTimes(program: Pick<Program, 'output'>, what: RegExp, count: number): Promise<void> {
   const times = () => [...program.output().matchAll(what)].length;
   await until(`${what} ${count} times`, () => times() >= count, 120_000).catch((caught: Error) => {
     throw new Error(`${caught.message}; it said\n${program.output()}`);
