@@ -169,12 +169,35 @@ export const workerConfigSchema = z.strictObject({
     .max(64)
     .default(4)
     .describe('runs that may be in this worker at once; kernels run one at a time'),
+  device: z
+    .enum(['auto', 'gpu', 'cpu'])
+    .default('auto')
+    .describe(
+      'what it computes on: auto takes a GPU where the machine has one and ends when it cannot be used, gpu ends where there is none, cpu leaves GPUs alone',
+    ),
+  gpuMemoryShare: z.coerce
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe(
+      "part of the GPU's memory that it takes, of 1; 0: nearly all, for a worker that has a GPU to itself",
+    ),
   threads: z.coerce
     .number()
     .int()
     .min(1)
     .default(1)
     .describe('threads that a CPU worker computes with; part of the device class'),
+  dataThreads: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(64)
+    .default(0)
+    .describe(
+      'threads that decode images for each open data set; 0: one for a CPU worker, as many as cores and at most 8 for a GPU',
+    ),
   podUid: z
     .string()
     .default('')
@@ -329,6 +352,11 @@ export function childEnvironment(
   env: NodeJS.ProcessEnv = process.env,
 ): NodeJS.ProcessEnv {
   return { ...env, ...replaced };
+}
+
+/** CUDA_VISIBLE_DEVICES as it is set, an empty one too; undefined where it is not. */
+export function cudaVisibleDevices(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return env.CUDA_VISIBLE_DEVICES;
 }
 
 /** Those of the named variables that are set and not empty; what they mean the caller knows. */

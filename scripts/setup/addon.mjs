@@ -41,9 +41,84 @@ const SESSION = {
     const unsigned char session_config[] = {0x52, 0x05, 0x52, 0x03, 0x98, 0x01, 0x01};
     TF_AutoStatus config_status;
     TF_SetConfig(session_options, session_config, sizeof(session_config), config_status.status);
+  } else {
+    const std::string session_config = fleet::gpuMemoryConfig();
+    TF_AutoStatus config_status;
+    if (!session_config.empty())
+      TF_SetConfig(session_options, session_config.data(), session_config.size(), config_status.status);
   }
 `,
 };
+
+/** Left alone, the library takes nearly all of a GPU's memory in the first process; workers that share one take equal parts. */
+const MEMORY_SHARE = [
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: '#include "tfjs_backend.h"',
+    added: '\n#include "fleet/device/memory-share.h"',
+  },
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'TFE_ContextOptions *tfe_options = TFE_NewContextOptions();',
+    added: `
+  const std::string memory_config = fleet::gpuMemoryConfig();
+  if (!memory_config.empty())
+    TFE_ContextOptionsSetConfig(tfe_options, memory_config.data(), memory_config.size(), tf_status.status);
+`,
+  },
+];
+
+/** Where a tensor lies, which is where it was computed. */
+const TENSOR_DEVICE = [
+  {
+    file: 'binding/tfjs_backend.h',
+    before: 'napi_value GetNumOfTensors(napi_env env);',
+    added: '\n  napi_value GetTensorDevice(napi_env env, napi_value tensor_id_value);',
+  },
+  {
+    file: 'binding/tfjs_backend.cc',
+    before: 'TFJSBackend *TFJSBackend::Create(napi_env env) { return new TFJSBackend(env); }',
+    added: `
+
+napi_value TFJSBackend::GetTensorDevice(napi_env env, napi_value tensor_id_value) {
+  int32_t tensor_id;
+  ENSURE_NAPI_OK_RETVAL(env, napi_get_value_int32(env, tensor_id_value, &tensor_id), nullptr);
+  auto entry = tfe_handle_map_.find(tensor_id);
+  if (entry == tfe_handle_map_.end()) {
+    NAPI_THROW_ERROR(env, "Tensor %d is not there", tensor_id);
+    return nullptr;
+  }
+  TF_AutoStatus tf_status;
+  const char *name = TFE_TensorHandleBackingDeviceName(entry->second, tf_status.status);
+  ENSURE_TF_OK_RETVAL(env, tf_status, nullptr);
+  napi_value result;
+  ENSURE_NAPI_OK_RETVAL(env, napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &result), nullptr);
+  return result;
+}
+`,
+  },
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: 'return backend->GetNumOfTensors(env);\n}',
+    added: `
+
+static napi_value GetTensorDevice(napi_env env, napi_callback_info info) {
+  size_t argc = 1;
+  napi_value args[1];
+  ENSURE_NAPI_OK_RETVAL(env, napi_get_cb_info(env, info, &argc, args, nullptr, nullptr), nullptr);
+  TFJSBackend *const backend = GetTFJSBackend(env);
+  if (!backend) return nullptr;
+  return backend->GetTensorDevice(env, args[0]);
+}`,
+  },
+  {
+    file: 'binding/tfjs_binding.cc',
+    before: 'napi_property_descriptor exports_properties[] = {',
+    added: `
+      {"tensorDevice", nullptr, GetTensorDevice, nullptr, nullptr, nullptr,
+       napi_default, nullptr},`,
+  },
+];
 
 /**
  * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/staged.ts)
@@ -88,7 +163,7 @@ const DEVICE_FACTS = [
 ];
 
 /** What is added to the addon's own source. */
-const PATCHES = [SESSION, ...FED, ...DEVICE_FACTS];
+const PATCHES = [SESSION, ...MEMORY_SHARE, ...FED, ...TENSOR_DEVICE, ...DEVICE_FACTS];
 
 /** Where the addon's build lists its files. */
 const FILE_LIST = { file: 'binding.gyp', before: "'binding/tfjs_binding.cc'" };
