@@ -133,7 +133,7 @@ async function headAlone(
     head,
     compute: services.compute,
     plane: gradients,
-    runId: `${runId} replayed`,
+    runId: `${runId}-replayed`,
     generation: 0,
     rank: 0,
     members: [{ workerId: services.workerId, shardFirst: 0, shardCount: schedule.shards }],
@@ -146,7 +146,7 @@ async function exchangeAlone(services: Services, session: Session, replica: Repl
   const { gradients } = await services.broker;
   const exchange = gradients.createExchange({
     // Not the run's own name: it may be training here at the same time.
-    runId: `${session.runId} replayed`,
+    runId: `${session.runId}-replayed`,
     generation: 0,
     rank: 0,
     members: [{ workerId: services.workerId, shardFirst: 0, shardCount: session.schedule.shards }],
