@@ -1,11 +1,10 @@
 // The one door to TensorFlow: loads the package, says which backend and library really run, and proves the device by
 // running a kernel on it. Which operations run how is ops.ts'; compiled graphs are compiled.ts'.
 
-import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { arch, cpus, platform } from 'node:os';
-import { dirname, join } from 'node:path';
 import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
+import { type AddonOrigin, readAddonOrigin } from '../addon-origin.ts';
 import { ownKernelsWanted } from '../config.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 
@@ -158,30 +157,16 @@ export interface AddonFacts {
   readonly variant: 'cpu' | 'gpu' | null;
 }
 
-let origin: Origin | undefined;
+let origin: AddonOrigin | undefined;
 
 export function addonFacts(): AddonFacts {
-  origin ??= readOrigin();
+  origin ??= readAddonOrigin();
   const { variant, kernels } = origin;
   const own = variant !== null && !(isNative() && nativeBackend().binding.isUsingGpuDevice());
   return {
     variant,
     graphs: own ? 'as-recorded' : 'optimised',
     kernels: own && ownKernelsWanted() ? kernels : null,
-  };
-}
-
-/** What scripts/setup wrote beside the addon that it built. */
-type Origin = Pick<AddonFacts, 'variant' | 'kernels'>;
-
-function readOrigin(): Origin {
-  const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
-  const file = join(folder, 'deps/origin.json');
-  if (!existsSync(file)) return { variant: null, kernels: null };
-  const { variant, kernels } = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
-  return {
-    variant: variant === 'cpu' || variant === 'gpu' ? variant : null,
-    kernels: typeof kernels === 'string' ? kernels : null,
   };
 }
 
