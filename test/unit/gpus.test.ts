@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { type Gpu, parseGpuList, usableDevices } from '../../core/gpus.ts';
 
@@ -46,4 +47,11 @@ test('CUDA_VISIBLE_DEVICES chooses by number, UUID, its beginning or MIG name, u
   ];
   for (const [visible, devices] of cases) assert.deepEqual(usableDevices(GPUS, visible), devices, visible);
   assert.deepEqual(usableDevices([], '0'), []);
+});
+
+test('tests and what they start see no GPU', () => {
+  const child = execFileSync(process.execPath, ['-p', 'process.env.CUDA_VISIBLE_DEVICES'], {
+    encoding: 'utf8',
+  });
+  assert.equal(child, '-1\n', 'run this file through `npm test`, which hides them');
 });
