@@ -2,7 +2,7 @@
 // the order of starting and stopping: the first SIGTERM or SIGINT drains, the second exits at once.
 
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
+import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { createDataPlane } from '../core/allreduce/plane.ts';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
@@ -32,14 +32,12 @@ import { packageVersion } from '../core/version.ts';
 import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
-import { createDatasets } from './datasets.ts';
+import { createDatasets, usualDataThreads } from './datasets.ts';
 import { describeDevice, KERNEL_VARIABLES, nativeEnvironment } from './device.ts';
 import { createRecords } from './history.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import type { Broker } from './services.ts';
 
-/** Decoding threads of each open data set; drawing a face takes a tenth of what its training step takes. */
-const DATA_THREADS = 1;
 const FLUSH_MS = 2000;
 
 async function main(): Promise<void> {
@@ -144,7 +142,7 @@ async function main(): Promise<void> {
       log,
       compute,
       datasets: createDatasets({
-        threads: DATA_THREADS,
+        threads: config.dataThreads || usualDataThreads(device.kind, availableParallelism()),
         cacheDir: join(cacheDir, 'data'),
         roots: dataRoots(config),
       }),
