@@ -19,28 +19,31 @@ import { PACKAGE_ROOT } from './program-command.ts';
 import { writeReport } from './report-file.ts';
 import { gatherResults, resultLines } from './results.ts';
 import { submitFile } from './submitting.ts';
-import { defaultWorkers, type RunningFleet, startFleet } from './up.ts';
+import { type RunningFleet, startFleet } from './up.ts';
 import { failuresOf, showUntilFinished, type Talk } from './waiting.ts';
 
 interface DemoFlags {
   readonly data?: string;
-  readonly workers: number;
+  readonly workers?: number;
   readonly keep?: boolean;
   readonly report: string;
   readonly model: string;
   readonly plan: string;
 }
 
-/** More would not speed up a demo whose batches have a few shards. */
-const WORKERS_MAX = 8;
+/** One would not show that work is shared; more than 8 would not speed up a demo whose batches have a few shards. */
+const WORKERS = { atLeast: 2, atMost: 8 } as const;
 
 export function addDemoCommand(program: Command): void {
-  const workers = Math.min(WORKERS_MAX, Math.max(2, defaultWorkers()));
   program
     .command('demo')
     .description('search, teacher, distillation and verification in minutes, on this machine')
     .option('--data <dir>', 'real photographs: one folder a person; instead of drawn faces')
-    .option('--workers <n>', 'worker processes', wholeNumber(2, 64), workers)
+    .option(
+      '--workers <n>',
+      'worker processes (default: one a GPU, else one a core; 2 at least, 8 at most)',
+      wholeNumber(2, 64),
+    )
     .option('--plan <file>', 'plan to submit', join(PACKAGE_ROOT, 'examples', 'demo.yaml'))
     .option('--report <file>', 'HTML report to write', join('out', 'demo-report.html'))
     .option(
@@ -78,7 +81,8 @@ async function demo(flags: DemoFlags): Promise<void> {
   });
   let keep = flags.keep ?? false;
   try {
-    fleet = await startFleet({ dir, workers: flags.workers, signal, say: (text) => talk.say(text) });
+    const workers = { ...WORKERS, workers: flags.workers };
+    fleet = await startFleet({ dir, ...workers, signal, say: (text) => talk.say(text) });
     await runPlan(fleet, { ...flags, output: model }, overrides, { signal, talk });
     say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
   } catch (caught) {

@@ -13,11 +13,11 @@ import { outliveReader } from './lost-output.ts';
 import { print, printJson, say } from './output.ts';
 import { PACKAGE_ROOT } from './program-command.ts';
 import { shellWord } from './shell-word.ts';
-import { defaultWorkers, endLeftovers, type RunningFleet, startFleet } from './up.ts';
+import { endLeftovers, type RunningFleet, startFleet } from './up.ts';
 
 interface UpFlags {
   readonly dir?: string;
-  readonly workers: number;
+  readonly workers?: number;
   readonly port: number;
   readonly metricsPort: number;
   readonly natsPort: number;
@@ -34,8 +34,11 @@ export function addFleetCommands(program: Command): void {
     .command('up')
     .description('start a fleet on this machine: nats-server, coordinator and workers; Ctrl-C stops it')
     .addOption(dirOption(`folder for its data, logs and fleet.json (default: ${DEFAULT_DIR} here)`))
-    .option('--workers <n>', 'worker processes; one a core or GPU', wholeNumber(0, 1024), defaultWorkers())
-    .option('--devices <list>', 'GPUs for the workers in turn, e.g. 0,1,2,3 (CUDA_VISIBLE_DEVICES of each)')
+    .option('--workers <n>', 'worker processes (default: one a GPU, else one a core)', wholeNumber(0, 1024))
+    .option(
+      '--devices <list>',
+      'GPUs for the workers in turn, in place of CUDA_VISIBLE_DEVICES and as it is written: 0,1,… or GPU-… or MIG-…; -1 for none',
+    )
     .option('--port <port>', 'gRPC port; 0 takes a free one', port, 0)
     .option('--metrics-port <port>', 'port of /metrics; 0 takes a free one', port, 0)
     .option('--nats-port <port>', 'port of nats-server; 0 takes a free one', port, 0)
@@ -78,7 +81,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
       natsPort: flags.natsPort,
       storeBytes: flags.storeBytes,
       dataRoots: flags.dataRoot,
-      devices: flags.devices?.split(',') ?? [],
+      devices: flags.devices,
       signal: AbortSignal.any([signal, starter.gone]),
       say: (text) => {
         say(text);
@@ -154,12 +157,13 @@ async function upDetached(flags: UpFlags): Promise<void> {
 function upArguments(dir: string, flags: UpFlags): string[] {
   return [
     'up',
-    ...['--dir', dir, '--workers', String(flags.workers)],
+    ...['--dir', dir],
+    ...(flags.workers === undefined ? [] : ['--workers', String(flags.workers)]),
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
     ...(flags.storeBytes === undefined ? [] : ['--store-bytes', String(flags.storeBytes)]),
     ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),
-    ...(flags.devices === undefined ? [] : ['--devices', flags.devices]),
+    ...(flags.devices === undefined ? [] : [`--devices=${flags.devices}`]),
   ];
 }
 

@@ -4,7 +4,6 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -24,14 +23,15 @@ import {
   writeFleetFile,
   writePrivate,
 } from './fleet-file.ts';
+import { readHost } from './host.ts';
 import { listAll } from './pages.ts';
 import { freePorts, isListening } from './ports.ts';
 import { PACKAGE_ROOT, type ProgramCommand, programCommand } from './program-command.ts';
 import { type ChildSpec, type Patience, type Supervised, supervise } from './supervise.ts';
+import { placeWorkers, type WorkerPlaces, type WorkersAsked } from './worker-places.ts';
 
-export interface UpOptions {
+export interface UpOptions extends WorkersAsked {
   readonly dir: string;
-  readonly workers: number;
   /** 0: any free port of the loopback interface. */
   readonly port?: number;
   readonly metricsPort?: number;
@@ -40,8 +40,6 @@ export interface UpOptions {
   readonly storeBytes?: number | undefined;
   /** Folders beneath which data may lie; none: what POCKETFLEET_DATA_ROOTS says, else anywhere. */
   readonly dataRoots?: readonly string[];
-  /** Values of CUDA_VISIBLE_DEVICES, given to the workers in turn; empty: the workers see what this process sees. */
-  readonly devices?: readonly string[];
   /** Ends a start that is under way. */
   readonly signal: AbortSignal;
   say(text: string): void;
@@ -69,10 +67,6 @@ const PROGRESS_EVERY_MS = 2_000;
 const QUOTED_MAX = 3;
 /** Deaths in a row after which a start is given up: the cause is in the log and will not go away. */
 const FAILURES_MAX = 3;
-
-export function defaultWorkers(): number {
-  return availableParallelism();
-}
 
 /** Resolves when every worker that it started has attached; on failure everything that was started is ended first. */
 export async function startFleet(options: UpOptions): Promise<RunningFleet> {
@@ -134,13 +128,15 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     const file = await addresses(options);
     makeFolder(join(dir, 'nats'), { mode: 0o700 });
     const limit = await storeBytesMaxOf(join(dir, 'nats'), options.storeBytes);
-    const specs = childSpecs(dir, file, options, limit);
+    const places = placeWorkers(readHost(), options);
+    const specs = childSpecs({ dir, file, options, storeBytesMax: limit, places: places.environments });
     makeFolder(join(dir, 'logs'), { mode: 0o700 });
     const { signal, say } = options;
     const count = specs.workers.length;
     say(
       `starting nats-server, a coordinator and ${count} worker${count === 1 ? '' : 's'} (logs in ${join(dir, 'logs')})`,
     );
+    for (const line of places.lines) say(line);
     const broker = begin(specs.broker);
     const listens = async () => ((await isListening(portOf(file.natsUrl))) ? [] : [broker]);
     await until(listens, children, START_DEADLINE_MS, signal);
@@ -256,7 +252,14 @@ function writeNatsConfig(dir: string, file: FleetFile, storeBytesMax: number): s
   return configFile;
 }
 
-function childSpecs(dir: string, file: FleetFile, options: UpOptions, storeBytesMax: number) {
+function childSpecs(start: {
+  readonly dir: string;
+  readonly file: FleetFile;
+  readonly options: UpOptions;
+  readonly storeBytesMax: number;
+  readonly places: WorkerPlaces['environments'];
+}) {
+  const { dir, file, options, storeBytesMax, places } = start;
   const configFile = writeNatsConfig(dir, file, storeBytesMax);
   const common = (name: string) => ({
     name,
@@ -284,19 +287,14 @@ function childSpecs(dir: string, file: FleetFile, options: UpOptions, storeBytes
     POCKETFLEET_NATS_URL: file.natsUrl,
     POCKETFLEET_STORE_DIR: join(dir, 'nats'),
   });
-  const workers = Array.from({ length: options.workers }, (_, i) =>
-    spec(`worker-${i + 1}`, programCommand('worker'), workerEnvironment(i, file, options.devices ?? [])),
+  const workers = places.map((place, i) =>
+    spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...place }),
   );
   return { broker, coordinator, workers };
 }
 
 /** One thread a worker: two workers of one thread are 1.4 times as fast as one of two, and the bits do not depend on the machine. */
-function workerEnvironment(
-  index: number,
-  file: FleetFile,
-  devices: readonly string[],
-): Record<string, string> {
-  const device = devices[index % Math.max(1, devices.length)];
+function workerEnvironment(index: number, file: FleetFile): Record<string, string> {
   return {
     POCKETFLEET_ID: `worker-${index + 1}`,
     POCKETFLEET_COORDINATOR: file.coordinator,
@@ -308,7 +306,6 @@ function workerEnvironment(
     TF_NUM_INTRAOP_THREADS: '1',
     TF_NUM_INTEROP_THREADS: '1',
     OMP_NUM_THREADS: '1',
-    ...(device === undefined ? {} : { CUDA_VISIBLE_DEVICES: device }),
   };
 }
 

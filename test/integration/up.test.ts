@@ -3,9 +3,9 @@
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 import {
   fleetFilePath,
@@ -15,6 +15,7 @@ import {
   readFleetFile,
   supervisorOf,
 } from '../../coordinator/cli/fleet-file.ts';
+import { readAddonOrigin } from '../../core/addon-origin.ts';
 import { startRecordingProxy } from '../support/proxy.ts';
 
 const MAIN = join(import.meta.dirname, '../../coordinator/cli/main.ts');
@@ -130,6 +131,98 @@ test('up starts a fleet, replaces what dies, refuses a second one, and leaves no
   assert.match(up.talk(), /stopped; nothing is left running/);
   assert.deepEqual(all.filter(isAlive), []);
   assert.equal(readFleetFile(dir), undefined);
+});
+
+/** A program on PATH that lists two GPUs, as a machine with a driver has it. */
+function twoGpus(folder: string): string {
+  mkdirSync(folder, { recursive: true });
+  const lines = ['GPU 0: NVIDIA H100 (UUID: GPU-aaaa)', 'GPU 1: NVIDIA H100 (UUID: GPU-bbbb)'];
+  writeFileSync(
+    join(folder, 'nvidia-smi'),
+    `#!/bin/sh\n${lines.map((line) => `echo '${line}'`).join('\n')}\n`,
+    {
+      mode: 0o755,
+    },
+  );
+  return [folder, process.env.PATH].join(delimiter);
+}
+
+/** A variable of a process that runs, as it was started with. */
+function variableOf(pid: number, name: string): string | undefined {
+  const entries = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  return entries.find((entry) => entry.startsWith(`${name}=`))?.slice(name.length + 1);
+}
+
+/** Values that the named worker was started with. */
+async function placeOf(dir: string, worker: string): Promise<(string | undefined)[]> {
+  const names = [
+    'POCKETFLEET_DEVICE',
+    'CUDA_VISIBLE_DEVICES',
+    'POCKETFLEET_GPU_MEMORY_SHARE',
+    'POCKETFLEET_DATA_THREADS',
+  ];
+  const { pid } = await eventually(worker, () => byName(dir, worker));
+  return names.map((name) => variableOf(pid, name));
+}
+
+test('up gives each worker one of the GPUs that it may use, and says which', async (t) => {
+  const { dir, start } = scene(t);
+  const env = { PATH: twoGpus(join(dirname(dir), 'programs')), CUDA_VISIBLE_DEVICES: '' };
+  const up = start(['up', '--dir', dir, '--workers', '3', '--devices', '1,GPU-a'], { env });
+  const threads = String(Math.max(1, Math.min(8, Math.floor(availableParallelism() / 3))));
+  assert.deepEqual(await placeOf(dir, 'worker-1'), ['gpu', '1', '0.45', threads]);
+  assert.deepEqual(await placeOf(dir, 'worker-2'), ['gpu', 'GPU-a', '0.45', threads]);
+  assert.deepEqual(await placeOf(dir, 'worker-3'), ['gpu', '1', '0.45', threads]);
+  assert.match(up.talk(), /^GPU 1 \(NVIDIA H100\): worker-1, worker-3, 0\.45 of its memory each$/m);
+  assert.match(up.talk(), /^GPU-a \(NVIDIA H100\): worker-2, 0\.45 of its memory$/m);
+  const all = readChildren(dir);
+  up.kill('SIGINT');
+  assert.equal(await ended(up), 130, up.talk());
+  assert.deepEqual(all.filter(isAlive), []);
+});
+
+test('up leaves GPUs alone that are hidden, or that TensorFlow was not set up for, and says so', async (t) => {
+  const path = twoGpus(join(mkdtempSync(join(tmpdir(), 'pf gpus ')), 'programs'));
+  t.after(() => rmSync(dirname(path.split(delimiter)[0]!), { recursive: true }));
+  const { variant } = readAddonOrigin();
+  const cases = [
+    {
+      visible: '-1',
+      reason: /^workers compute on CPU cores, not on this machine's 2 GPUs \(NVIDIA H100\): .*"-1"$/m,
+    },
+    ...(variant === 'cpu'
+      ? [{ visible: '0,1', reason: /CPU build.*export POCKETFLEET_TENSORFLOW=gpu/ }]
+      : []),
+  ];
+  for (const { visible, reason } of cases) {
+    const { dir, start } = scene(t);
+    const up = start(['up', '--dir', dir, '--workers', '1'], {
+      env: { PATH: path, CUDA_VISIBLE_DEVICES: visible },
+    });
+    assert.deepEqual(await placeOf(dir, 'worker-1'), ['cpu', '-1', undefined, undefined]);
+    assert.match(up.talk(), reason);
+    up.kill('SIGINT');
+    assert.equal(await ended(up), 130, up.talk());
+    assert.deepEqual(readChildren(dir), []);
+  }
+});
+
+test('up asks nvidia-smi when it starts workers, never for --help, and refuses a GPU that is not there', async (t) => {
+  const { dir, start } = scene(t);
+  const programs = join(dirname(dir), 'programs');
+  const PATH = twoGpus(programs);
+  const mark = join(programs, 'asked');
+  writeFileSync(join(programs, 'nvidia-smi'), `\ntouch '${mark}'\n`, { flag: 'a' });
+  const help = start(['up', '--help'], { env: { PATH } });
+  assert.equal(await ended(help), 0, help.talk());
+  assert.equal(existsSync(mark), false);
+  for (const flags of [[], ['--detach']]) {
+    const up = start(['up', '--dir', dir, '--devices', '0,2', ...flags], { env: { PATH } });
+    assert.notEqual(await ended(up), 0);
+    assert.match(up.talk(), /--devices: "2" names none of this machine's 2 GPUs/);
+    assert.deepEqual(readChildren(dir), []);
+    assert.equal(existsSync(mark), true);
+  }
 });
 
 test('up after a killed supervisor ends what is left, and is ready with its own workers alone', async (t) => {
