@@ -317,6 +317,40 @@ test('a GPU is asked for only when the values say so, as a quoted quantity', asy
   assert.equal(gpu.limits.memory, '6Gi');
 });
 
+test('a worker computes on what the values say, and a GPU keeps what it compiled on the cache volume', async () => {
+  const variables = async (...options: readonly string[]) => {
+    const [container] = podsOf(await render(...options)).find(({ name }) => name.endsWith('-worker'))!.pod
+      .containers;
+    const { env, volumeMounts } = container as {
+      env: { name: string; value?: string }[];
+      volumeMounts: { mountPath: string; readOnly?: boolean }[];
+    };
+    const value = (wanted: string) => env.find(({ name }) => name === wanted)?.value;
+    return { device: value('POCKETFLEET_DEVICE'), cache: value('CUDA_CACHE_PATH'), volumeMounts };
+  };
+  const cpu = await variables();
+  assert.deepEqual([cpu.device, cpu.cache], ['cpu', undefined]);
+  const gpu = await variables('--set', 'worker.gpu.enabled=true');
+  assert.equal(gpu.device, 'gpu');
+  assert(
+    gpu.volumeMounts.some(({ mountPath, readOnly }) => !readOnly && gpu.cache!.startsWith(`${mountPath}/`)),
+  );
+  // What the chart names is a word of the worker's own config.
+  for (const { device } of [cpu, gpu]) assert.equal(workerConfigSchema.shape.device.parse(device), device);
+});
+
+test("the chart's example with GPUs has room for a teacher, its CUDA libraries and its decoding threads", async () => {
+  const objects = await render('--values', join(chart, 'ci', 'gpu-values.yaml'));
+  const { resources } = podsOf(objects).find(({ name }) => name.endsWith('-worker'))!.pod.containers[0];
+  assert.equal(resources.limits.memory, '32Gi');
+  assert.deepEqual(resources.requests, {
+    cpu: '8',
+    memory: '16Gi',
+    'ephemeral-storage': '1Gi',
+    'nvidia.com/gpu': '1',
+  });
+});
+
 test('a ServiceMonitor is rendered where the cluster has the type, and scrapes both programs', async () => {
   const monitors = (objects: readonly KubernetesObject[]) =>
     objects.filter(({ kind }) => kind === 'ServiceMonitor');
