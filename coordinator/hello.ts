@@ -25,6 +25,17 @@ const helloSchema = z.object({
     kind: z.string().regex(/^[a-z0-9_-]{1,32}$/, 'lower-case letters, digits, _ and -, at most 32'),
     name: line(200),
     deviceClass: line(1000),
+    memoryBytes: z.number().min(0),
+    gpu: z
+      .object({
+        uuid: line(128),
+        computeCapability: line(16),
+        multiprocessors: z.int().min(0),
+        driver: line(64),
+        cudnn: line(64),
+        cublas: line(64),
+      })
+      .optional(),
   }),
   slots: z.int().min(1).max(1024),
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
@@ -35,5 +46,7 @@ const helloSchema = z.object({
 /** Throws invalidArgument with every field that is wrong. */
 export function helloOf(hello: Hello): WorkerHello {
   const { device, ...rest } = shaped(helloSchema, hello, 'hello');
-  return { ...rest, deviceKind: device.kind, deviceName: device.name, deviceClass: device.deviceClass };
+  const { kind, name, deviceClass, memoryBytes, gpu } = device;
+  const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
+  return { ...rest, deviceKind: kind, deviceName: name, deviceClass, device: details };
 }

@@ -20,6 +20,21 @@ export interface LeaseClaim {
   readonly generation: number;
 }
 
+export interface DeviceDetails {
+  readonly name: string;
+  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
+  readonly memoryBytes: number;
+  readonly gpu?: {
+    readonly uuid: string;
+    readonly computeCapability: string;
+    readonly multiprocessors: number;
+    /** Versions; empty where nobody tells. */
+    readonly driver: string;
+    readonly cudnn: string;
+    readonly cublas: string;
+  };
+}
+
 export interface WorkerHello {
   readonly workerId: string;
   readonly incarnation: string;
@@ -29,6 +44,8 @@ export interface WorkerHello {
   readonly deviceKind: string;
   readonly deviceName: string;
   readonly deviceClass: string;
+  /** What else is known of the device; it is shown, and nothing is decided by it. */
+  readonly device?: DeviceDetails;
   readonly slots: number;
   readonly leases: readonly LeaseClaim[];
   readonly metricsEndpoint: string;

@@ -4,7 +4,7 @@
 
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
-import type { Command, WorkerHello } from './inputs.ts';
+import type { Command, DeviceDetails, WorkerHello } from './inputs.ts';
 import { lossOf, type Presence, type PresenceLimits } from './membership.ts';
 import type { State } from './state.ts';
 
@@ -52,6 +52,8 @@ export interface Links {
   /** The journal was read again: every worker has to dial anew and say what it holds; these are expected back. */
   restart(workers: State['workers']): void;
   lastSeenMs(workerId: string): number | undefined;
+  /** Of the process that is on a stream, or was last; undefined before it dialled this coordinator. */
+  deviceOf(workerId: string): DeviceDetails | undefined;
   /** The refusal when another living process has this id. */
   refusalOf(hello: WorkerHello): string | undefined;
   /** Gives the time at which an earlier process of this worker was last there, if there was one. */
@@ -72,6 +74,7 @@ export interface Links {
 
 interface Link {
   readonly incarnation: string;
+  readonly device?: DeviceDetails | undefined;
   stream: Stream | undefined;
   presence: Presence;
 }
@@ -123,6 +126,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       const link = links.get(workerId);
       return link && clock.now() - (clock.monotonic() - link.presence.lastSeenMs);
     },
+    deviceOf: (workerId) => links.get(workerId)?.device,
     refusalOf(hello) {
       const link = links.get(hello.workerId);
       if (link?.stream === undefined || link.incarnation === hello.incarnation) return undefined;
@@ -136,6 +140,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       before?.stream?.end('a newer stream of this worker took its place');
       links.set(hello.workerId, {
         incarnation: hello.incarnation,
+        device: hello.device,
         stream,
         presence: {
           lastSeenMs: clock.monotonic(),

@@ -2,6 +2,7 @@
 // from the last finished stage when it is lost. Volatile, like verifications: nothing of it is a decision that must last.
 
 import { randomUUID } from 'node:crypto';
+import { isDeterministic } from '../core/device-class.ts';
 import { FleetError } from '../core/errors.ts';
 import { canonicalJson } from '../core/spec.ts';
 import type { ReplayPoint, ReplayRequest } from '../proto/gen/pocketfleet/v1/fleet.ts';
@@ -132,6 +133,11 @@ export function createReplayer(options: { links: Links; state: () => State }): R
 
   /** Of the run's device class, least loaded first. */
   function chooseWorker(run: RunState, tried: ReadonlySet<string>): WorkerState {
+    if (run.deviceClass !== undefined && !isDeterministic(run.deviceClass))
+      throw new FleetError(
+        'failedPrecondition',
+        `${run.id} was computed on ${run.deviceClass}, which gives other bits each time; a replay proves something on devices whose class has deterministic=1`,
+      );
     const live = [...state().workers.values()].filter(
       (worker) => worker.state === 'attached' && links.connected.has(worker.id) && !tried.has(worker.id),
     );

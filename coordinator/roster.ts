@@ -1,6 +1,7 @@
 // The table at which workers are given out: who is there, what each holds, and the gangs as they will be. It changes while
 // scheduler.ts places runs, within one call and nowhere else; whom a run can use and when a gang may change is said here.
 
+import { isDeterministic } from '../core/device-class.ts';
 import { isSuspect } from './blame.ts';
 import type { Observed } from './observed.ts';
 import { type Avoided, openRuns, type RunState, runOf, type State, type WorkerState } from './state.ts';
@@ -74,8 +75,11 @@ export function avoidanceOf(roster: Roster, run: RunState, workerId: string): Av
   return run.avoided.find((one) => one.workerId === workerId && one.untilMs > roster.now);
 }
 
+/** An exact run takes workers of one class, and none whose class has not the same bits twice. */
 export function isOfClass(run: RunState, worker: WorkerState): boolean {
-  return !run.spec.training.exact || run.deviceClass === undefined || run.deviceClass === worker.deviceClass;
+  if (!run.spec.training.exact) return true;
+  if (!isDeterministic(worker.deviceClass)) return false;
+  return run.deviceClass === undefined || run.deviceClass === worker.deviceClass;
 }
 
 /** It has a slot for this run; a suspect gets a worker for itself. */

@@ -6,6 +6,7 @@
 // round, so that no gang takes all. A run that finds too few workers takes surplus members of elastic gangs of its
 // priority or below, and a teacher may take all of its own students, who would wait for it for ever.
 
+import { isDeterministic } from '../core/device-class.ts';
 import { isSuspect } from './blame.ts';
 import type { Observed } from './observed.ts';
 import { reclaim } from './reclaim.ts';
@@ -175,7 +176,9 @@ function placementsOf(roster: Roster): Placement[] {
 
 function shortage(roster: Roster, run: RunState, free: number): string {
   const { min } = run.spec.workers;
-  const others = roster.live.filter((worker) => !isOfClass(run, worker)).length;
+  const unfit = roster.live.filter((worker) => !isOfClass(run, worker));
+  const random = unfit.filter((worker) => !isDeterministic(worker.deviceClass)).length;
+  const others = unfit.length - random;
   const avoided = roster.live.flatMap((worker) => avoidanceOf(roster, run, worker.id) ?? []);
   const busy = fitting(roster, run).filter((worker) => !isFree(roster, worker, run)).length;
   const parts = [
@@ -185,6 +188,9 @@ function shortage(roster: Roster, run: RunState, free: number): string {
       : '',
     avoided.length > 0 ? avoidedText(avoided) : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
+    random > 0
+      ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
+      : '',
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${roster.live.length} connected, more are needed`;
   return `queued: ${free} of ${min} workers: ${why}`;

@@ -185,6 +185,7 @@ function contextOf(parts: ServiceParts): ViewContext {
     state,
     progress,
     lastSeenMs: links.lastSeenMs,
+    deviceOf: links.deviceOf,
     connected: links.connected,
     waiting,
     store: store(),

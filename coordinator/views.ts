@@ -13,6 +13,7 @@ import type {
   Trial,
   Worker,
 } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { DeviceDetails } from './inputs.ts';
 import type { ProgressBoard } from './progress.ts';
 import {
   type EvaluationState,
@@ -35,6 +36,7 @@ export interface ViewContext {
   /** Reasons of queued runs, from the scheduler; it may be computed when first read. */
   readonly waiting: ReadonlyMap<string, string>;
   readonly lastSeenMs: (workerId: string) => number | undefined;
+  readonly deviceOf: (workerId: string) => DeviceDetails | undefined;
   /** Workers that have a stream. */
   readonly connected: ReadonlySet<string>;
   /** Runs whose gang has this worker. */
@@ -47,17 +49,19 @@ export function viewContext(parts: {
   readonly state: State;
   readonly progress: ProgressBoard;
   readonly lastSeenMs: ViewContext['lastSeenMs'];
+  readonly deviceOf: ViewContext['deviceOf'];
   readonly connected: ViewContext['connected'];
   readonly waiting: () => ReadonlyMap<string, string>;
   readonly store: StoreView;
 }): ViewContext {
-  const { state, progress, lastSeenMs, connected, store } = parts;
+  const { state, progress, lastSeenMs, deviceOf, connected, store } = parts;
   let waiting: ReadonlyMap<string, string> | undefined;
   let held: Map<string, RunState[]> | undefined;
   return {
     state,
     progress,
     lastSeenMs,
+    deviceOf,
     store,
     connected,
     get waiting() {
@@ -227,6 +231,7 @@ export function evaluationView(evaluation: EvaluationState): Evaluation {
 
 export function workerView(context: ViewContext, worker: WorkerState): Worker {
   const held = context.heldBy(worker.id);
+  const device = context.deviceOf(worker.id);
   return {
     id: worker.id,
     state: worker.state === 'attached' ? (held.length > 0 ? 'busy' : 'idle') : worker.state,
@@ -240,6 +245,9 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
     reason: clipped(worker.reason),
     pid: worker.pid,
     connected: context.connected.has(worker.id),
+    deviceName: clipped(device?.name ?? ''),
+    memoryBytes: device?.memoryBytes ?? 0,
+    gpu: device?.gpu,
   };
 }
 

@@ -25,6 +25,14 @@ export function startChild(
   });
 }
 
+/** What Node is started with to run a file of this repository that is not talked to. */
+export function scriptArguments(file: URL): string[] {
+  const path = fileURLToPath(file);
+  return import.meta.url.endsWith('.ts')
+    ? ['--import', import.meta.resolve('tsx'), path]
+    : [path.replace(/\.ts$/, '.js')];
+}
+
 /** In the child: takes each message, and ends with the parent. */
 export function serveParent<Request>(take: (request: Request) => void): { send(message: object): void } {
   if (process.send === undefined) throw new Error('assertion: this module runs as a child process');

@@ -354,6 +354,10 @@ export function childEnvironment(
   return { ...env, ...replaced };
 }
 
+/** POCKETFLEET_TENSORFLOW: which library a person had set-up install; empty where it decided by the machine. */
+export const tensorflowChosen = (env: NodeJS.ProcessEnv = process.env): string =>
+  env.POCKETFLEET_TENSORFLOW ?? '';
+
 /** CUDA_VISIBLE_DEVICES as it is set, an empty one too; undefined where it is not. */
 export function cudaVisibleDevices(env: NodeJS.ProcessEnv = process.env): string | undefined {
   return env.CUDA_VISIBLE_DEVICES;

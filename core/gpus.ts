@@ -2,6 +2,7 @@
 // are read; who uses which GPU is decided by whoever starts workers. Loads nothing of CUDA.
 
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 
 /** One GPU as nvidia-smi lists it, in its order. */
 export interface Gpu {
@@ -29,6 +30,9 @@ export function listGpus(): Gpu[] {
     return [];
   }
 }
+
+/** Whether an NVIDIA driver is there, also where nvidia-smi is not: a container may have the device alone. */
+export const hasCudaDriver = (): boolean => existsSync('/dev/nvidiactl');
 
 /**
  * Lines such as `GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5c89…)`, each followed by its parts:

@@ -8,7 +8,7 @@ import type { Device } from '../proto/gen/pocketfleet/v1/worker.ts';
 import type { DeviceProof } from './compute/messages.ts';
 
 /** Variables of the native libraries that change what a kernel computes; what is set of them belongs to the class. */
-export const KERNEL_VARIABLES = [
+const CPU_VARIABLES = [
   'TF_ENABLE_ONEDNN_OPTS',
   'ONEDNN_MAX_CPU_ISA',
   'DNNL_MAX_CPU_ISA',
@@ -17,21 +17,49 @@ export const KERNEL_VARIABLES = [
   'ONEDNN_DEFAULT_FPMATH_MODE',
   'DNNL_DEFAULT_FPMATH_MODE',
   'TF_SET_ONEDNN_FPMATH_MODE',
-  'TF_XLA_FLAGS',
-  'XLA_FLAGS',
-  'NVIDIA_TF32_OVERRIDE',
-  'TF_ENABLE_CUBLAS_TENSOR_OP_MATH_FP32',
 ] as const;
+const COMMON_VARIABLES = ['TF_XLA_FLAGS', 'XLA_FLAGS', 'TF_DETERMINISTIC_OPS'] as const;
+/** Read by libtensorflow's GPU build, cuDNN and cuBLAS; a CPU computes the same whatever they are. */
+const GPU_VARIABLES = [
+  'NVIDIA_TF32_OVERRIDE',
+  'TF_CUDNN_DETERMINISTIC',
+  'TF_CUDNN_USE_AUTOTUNE',
+  'TF_CUDNN_WORKSPACE_LIMIT_IN_MB',
+  'TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT',
+  'TF_USE_CUBLASLT',
+  'TF_MATMUL_AUTOTUNE_ENABLE',
+  'CUBLAS_WORKSPACE_CONFIG',
+] as const;
+export const KERNEL_VARIABLES = [...CPU_VARIABLES, ...COMMON_VARIABLES, ...GPU_VARIABLES] as const;
 
 /** Values of KERNEL_VARIABLES; one that is absent is not set. */
 export type KernelSettings = Readonly<Record<string, string>>;
 
 /**
- * Variables that TensorFlow and its thread pools read when they are loaded; set before the compute thread starts. oneDNN is
- * switched on unless a person switched it off: left alone, the library decides by the processor.
+ * What a GPU worker sets unless a person did: without the first, gradients of depthwise convolutions and of biases are added in the
+ * order in which threads arrive (TensorFlow's own list of deterministic operations, TF_DETERMINISTIC_OPS); TF32 rounds products to
+ * 10 bits; a choice of algorithms by their speed is another one each time; cuBLAS promises equal results for a fixed workspace alone
+ * (cuBLAS documentation, "Results reproducibility").
+ */
+const GPU_DEFAULTS: KernelSettings = {
+  TF_DETERMINISTIC_OPS: '1',
+  NVIDIA_TF32_OVERRIDE: '0',
+  TF_CUDNN_USE_AUTOTUNE: '0',
+  CUBLAS_WORKSPACE_CONFIG: ':4096:8',
+};
+
+/** The settings that a worker computes under: a person's own, and on a GPU the defaults that make it deterministic. */
+export function kernelSettings(set: KernelSettings, gpu: boolean): KernelSettings {
+  return gpu ? { ...GPU_DEFAULTS, ...set } : set;
+}
+
+/**
+ * Variables that TensorFlow, its thread pools and CUDA's libraries read when they are loaded; set before the compute thread starts.
+ * oneDNN is switched on unless a person switched it off: left alone, the library decides by the processor.
  */
 export function nativeEnvironment(threads: number, settings: KernelSettings = {}): Record<string, string> {
   return {
+    ...settings,
     TF_NUM_INTRAOP_THREADS: String(threads),
     TF_NUM_INTEROP_THREADS: String(threads),
     OMP_NUM_THREADS: String(threads),
@@ -55,17 +83,28 @@ export function describeDevice(proof: DeviceProof, threads: number, settings: Ke
       tensorflowVersion: proof.tensorflowVersion,
       graphs: proof.graphs,
       kernels: proof.kernels,
+      gpu: proof.gpu,
       settings,
     }),
     tensorflowVersion: proof.tensorflowVersion,
     threads,
-    memoryBytes: totalmem(),
+    memoryBytes: proof.gpu?.memoryBytes ?? totalmem(),
+    gpu: proof.gpu && {
+      uuid: proof.gpu.uuid,
+      computeCapability: proof.gpu.computeCapability,
+      multiprocessors: proof.gpu.multiprocessors,
+      driver: proof.gpu.driver ?? '',
+      cudnn: proof.gpu.cudnn ?? '',
+      cublas: proof.gpu.cublas ?? '',
+    },
   };
 }
 
 /**
- * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1/kernels=1f2e3d4c`; on a GPU the host's threads, caches and instructions do not
- * touch the result. Whatever else a person set for the kernels follows, name by name.
+ * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1/kernels=1f2e3d4c`, or for a GPU, where the host's threads, caches and
+ * instructions do not touch the result,
+ * `cuda/NVIDIA-H200/sm_90/sms=132/driver=570.86.15/cudnn=9.28.0/cublas=12.9.3/tf=2.21.0/tf32=0/deterministic=1`.
+ * What else is set for the kernels follows, name by name.
  */
 export function deviceClass(parts: {
   readonly kind: string;
@@ -76,19 +115,61 @@ export function deviceClass(parts: {
   readonly tensorflowVersion: string;
   readonly graphs: DeviceProof['graphs'];
   readonly kernels: DeviceProof['kernels'];
+  readonly gpu: DeviceProof['gpu'];
   readonly settings: KernelSettings;
 }): string {
-  const cpu = parts.kind === 'cpu';
+  return (parts.kind === 'cpu' ? cpuClass(parts) : gpuClass(parts)).join('/');
+}
+
+type ClassParts = Parameters<typeof deviceClass>[0];
+
+function cpuClass(parts: ClassParts): string[] {
   const { TF_ENABLE_ONEDNN_OPTS: onednn = '1', ...others } = parts.settings;
   return [
     parts.kind,
-    ...(cpu ? [parts.instructions, parts.caches, `threads=${parts.threads}`] : []),
+    parts.instructions,
+    parts.caches,
+    `threads=${parts.threads}`,
     `tf=${parts.tensorflowVersion}`,
-    ...(cpu ? [`onednn=${onednn}`] : []),
-    ...(cpu && parts.graphs === 'optimised' ? ['graphs=optimised'] : []),
-    ...(cpu && parts.kernels !== null ? [`kernels=${parts.kernels}`] : []),
-    ...KERNEL_VARIABLES.filter((name) => name in others).map((name) => `${name}=${others[name]}`),
-  ].join('/');
+    `onednn=${onednn}`,
+    ...(parts.graphs === 'optimised' ? ['graphs=optimised'] : []),
+    ...(parts.kernels === null ? [] : [`kernels=${parts.kernels}`]),
+    ...named([...CPU_VARIABLES, ...COMMON_VARIABLES], others),
+  ];
+}
+
+/** What CUDA does not tell is `?`: such a GPU is of no class with one that tells. */
+function gpuClass({ kind, gpu, tensorflowVersion, settings }: ClassParts): string[] {
+  const { NVIDIA_TF32_OVERRIDE: tf32 = 'library', TF_DETERMINISTIC_OPS: deterministic, ...others } = settings;
+  // A part of a GPU has fewer multiprocessors than the whole one, which is in the class already.
+  const model = gpu?.name.trim().replace(/[\s/]+/g, '-') ?? '?';
+  const defaults = (name: string) => others[name] === GPU_DEFAULTS[name];
+  return [
+    kind,
+    model,
+    `sm_${gpu?.computeCapability.replace('.', '') ?? '?'}`,
+    `sms=${gpu?.multiprocessors ?? '?'}`,
+    `driver=${gpu?.driver ?? '?'}`,
+    `cudnn=${gpu?.cudnn ?? '?'}`,
+    `cublas=${gpu?.cublas ?? '?'}`,
+    `tf=${tensorflowVersion}`,
+    `tf32=${tf32}`,
+    `deterministic=${isOn(deterministic) ? 1 : 0}`,
+    ...['TF_CUDNN_USE_AUTOTUNE', 'CUBLAS_WORKSPACE_CONFIG']
+      .filter((name) => !defaults(name))
+      .map((name) => `${name}=${others[name] ?? ''}`),
+    ...named(
+      [...COMMON_VARIABLES, ...GPU_VARIABLES].filter((name) => !(name in GPU_DEFAULTS)),
+      others,
+    ),
+  ];
+}
+
+/** As TensorFlow reads its switches. */
+const isOn = (value: string | undefined): boolean => value === '1' || value?.toLowerCase() === 'true';
+
+function named(names: readonly string[], settings: KernelSettings): string[] {
+  return names.filter((name) => name in settings).map((name) => `${name}=${settings[name]}`);
 }
 
 /** The level by which oneDNN picks its kernels (its `max_cpu_isa` steps), from the kernel's flag list. */

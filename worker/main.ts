@@ -10,16 +10,19 @@ import { systemClock } from '../core/clock.ts';
 import {
   brokerAddress,
   cacheFolder,
+  cudaVisibleDevices,
   dataRoots,
   environmentValues,
   loadConfig,
   redacted,
   setNativeEnvironment,
+  tensorflowChosen,
   type WorkerConfig,
   workerConfigSchema,
 } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
-import { toFleetError } from '../core/errors.ts';
+import { FleetError, toFleetError } from '../core/errors.ts';
+import { hasCudaDriver, listGpus } from '../core/gpus.ts';
 import { createLogger, type Logger } from '../core/log.ts';
 import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
@@ -33,9 +36,11 @@ import { type Agent, createAgent } from './agent.ts';
 import { createCheckpoints } from './checkpoints.ts';
 import { createCompute } from './compute/client.ts';
 import { createDatasets, usualDataThreads } from './datasets.ts';
-import { describeDevice, KERNEL_VARIABLES, nativeEnvironment } from './device.ts';
+import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './device.ts';
+import { chooseDevice } from './device-choice.ts';
 import { createRecords } from './history.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
+import { reasonForNoGpu } from './missing-gpu.ts';
 import type { Broker } from './services.ts';
 
 const FLUSH_MS = 2000;
@@ -49,8 +54,16 @@ async function main(): Promise<void> {
   }
   const config = loadConfig(workerConfigSchema, argv);
   // Before anything loads TensorFlow or starts the thread that will: the libraries read these when they are loaded.
-  const kernels = environmentValues(KERNEL_VARIABLES);
-  setNativeEnvironment(nativeEnvironment(config.threads, kernels));
+  const choice = chooseDevice({
+    wanted: config.device,
+    gpus: config.device === 'cpu' ? [] : listGpus(),
+    visible: cudaVisibleDevices(),
+    driver: hasCudaDriver(),
+    cpuLibraryChosen: tensorflowChosen() === 'cpu',
+    memoryShare: config.gpuMemoryShare,
+  });
+  const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
+  setNativeEnvironment({ ...nativeEnvironment(config.threads, kernels), ...choice.environment });
   const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
   log.info(redacted(config), 'starting');
   const version = packageVersion();
@@ -84,8 +97,16 @@ async function main(): Promise<void> {
     log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
     process.exit(1);
   });
-  const device = describeDevice(await compute.prove(), config.threads, kernels);
-  log.info({ deviceClass: device.deviceClass, device: device.name }, 'device proved');
+  const proof = await compute.prove();
+  if (proof.kind === 'cpu' && choice.required !== undefined) {
+    await stop();
+    throw new FleetError(
+      'failedPrecondition',
+      `TensorFlow uses no GPU, and ${choice.required}: ${await reasonForNoGpu()}; mend that, or start it with --device cpu (POCKETFLEET_DEVICE=cpu)`,
+    );
+  }
+  const device = describeDevice(proof, config.threads, kernels);
+  log.info({ deviceClass: device.deviceClass, device: device.name, ranOn: proof.ranOn }, 'device proved');
   const server = await serveMetrics({
     listen: config.metricsListen,
     registry: metrics.registry,

@@ -3,6 +3,7 @@
 import type { Evaluation, Plan, Run, Sweep, Trial, Worker } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import {
   clip,
+  formatBytes,
   formatCount,
   formatNumber,
   formatPercent,
@@ -75,11 +76,18 @@ export const WORKER_COLUMNS: readonly Column<Worker>[] = [
   { head: 'RUNS', cell: (worker) => worker.runIds.join(' ') || UNKNOWN },
   { head: 'SLOTS', align: 'right', cell: (worker) => String(worker.slots) },
   { head: 'IMG/S', align: 'right', cell: (worker) => formatNumber(worker.imagesPerSecond, 1) },
-  { head: 'DEVICE', cell: (worker) => worker.deviceClass },
+  { head: 'DEVICE', cell: deviceText },
   { head: 'HOST', cell: (worker) => `${worker.host} (${worker.pid})` },
   { head: 'SEEN', cell: (worker) => formatTime(worker.lastSeenMs) },
   { head: 'WHAT AND WHY', cell: (worker) => worker.reason },
 ];
+
+/** A GPU by its name, memory and driver; a CPU by its class, since there nothing else tells two of them apart. */
+function deviceText({ deviceName, deviceClass, memoryBytes, gpu }: Worker): string {
+  if (gpu === undefined) return deviceClass;
+  const driver = gpu.driver === '' ? '' : `, driver ${gpu.driver}`;
+  return `${deviceName} (${formatBytes(memoryBytes)}, sm_${gpu.computeCapability.replace('.', '')}${driver})`;
+}
 
 /** A run's verification beside that of its untrained network. */
 export function evaluationColumns<Row>(

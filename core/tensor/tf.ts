@@ -54,6 +54,8 @@ export interface Binding {
   isUsingGpuDevice(): boolean;
   /** Of set-up's addon alone; device-facts.ts has its answer's form. */
   deviceFacts?(): unknown;
+  /** TensorFlow's name of the device that a tensor lies on, which computed it. Of set-up's addon alone. */
+  tensorDevice?(id: number): string;
   readonly TF_ATTR_STRING: number;
   readonly TF_ATTR_INT: number;
   readonly TF_ATTR_FLOAT: number;
@@ -113,8 +115,10 @@ export function tensorflowVersion(): string {
 /** What computes here; part of a run's device class. */
 export interface DeviceInfo {
   readonly kind: 'cpu' | 'gpu';
-  /** The processor's model for a CPU; for a GPU the addon tells no name. */
+  /** The processor's model; a GPU's name is device-facts.ts'. */
   readonly name: string;
+  /** TensorFlow's name of where the product ran, e.g. `/job:localhost/replica:0/task:0/device:GPU:0`. */
+  readonly ranOn: string;
   readonly architecture: string;
   readonly backend: string;
   readonly tensorflow: string;
@@ -129,13 +133,14 @@ export interface DeviceInfo {
 /** Names the device after a matrix product on it gave the right numbers. */
 export function deviceInfo(environment: Readonly<Record<string, string | undefined>> = {}): DeviceInfo {
   const { binding } = nativeBackend();
-  proveKernel();
-  const gpu = binding.isUsingGpuDevice();
+  const ranOn = proveKernel();
+  const gpu = /device:GPU:\d+$/.test(ranOn);
   const { graphs, kernels } = addonFacts();
   const model = cpus()[0]?.model.trim() ?? 'unknown processor';
   return {
     kind: gpu ? 'gpu' : 'cpu',
     name: gpu ? `GPU of ${platform()}` : model,
+    ranOn,
     architecture: arch(),
     backend: tf.getBackend(),
     tensorflow: binding.TF_Version,
@@ -175,14 +180,23 @@ export function hasOwnKernels(): boolean {
   return isNative() && addonFacts().kernels !== null;
 }
 
-/** [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50]. */
-function proveKernel(): void {
-  const product = tf.tidy(() =>
-    Array.from(tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2])).dataSync()),
-  );
-  if (product.join() !== '19,22,43,50')
+/**
+ * [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50], and the device that computed it. That a GPU is listed does not show that a kernel runs
+ * there: an operation without one for the GPU is computed by the host.
+ */
+function proveKernel(): string {
+  const backend = nativeBackend();
+  const { binding } = backend;
+  const [numbers, ranOn] = tf.tidy(() => {
+    const product = tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]));
+    const [id] = backend.getInputTensorIds([product]);
+    return [Array.from(product.dataSync()), binding.tensorDevice?.(id!)] as const;
+  });
+  if (numbers.join() !== '19,22,43,50')
     throw new FleetError(
       'failedPrecondition',
-      `a matrix product on the device gave ${product.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
+      `a matrix product on the device gave ${numbers.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
     );
+  // Somebody else's addon does not tell; what it lists is all that is known.
+  return ranOn ?? `device:${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}:0`;
 }

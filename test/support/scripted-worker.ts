@@ -94,6 +94,7 @@ export function startScriptedWorker(options: {
         tensorflowVersion: '',
         threads: 1,
         memoryBytes: 0,
+        gpu: undefined,
       },
       slots: options.slots ?? 4,
       leases: leaseList(),
@@ -231,6 +232,7 @@ export function refusalOfHello(options: {
     tensorflowVersion: '',
     threads: 1,
     memoryBytes: 0,
+    gpu: undefined,
   };
   const value = {
     ...{ workerId: options.workerId, incarnation: randomUUID(), version: 'scripted', host: 'test', pid: 1 },

@@ -5,6 +5,7 @@
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec.ts';
+import type { CudaDevice } from '../../core/tensor/device-facts.ts';
 
 /** A compiled graph by content: runs that agree in all of it share the compiled thing. */
 export type GraphSpec =
@@ -122,6 +123,12 @@ export interface DeviceProof {
   readonly graphs: 'as-recorded' | 'optimised';
   /** Digest of our own kernels and their compiler, or null where the library's compute everything. */
   readonly kernels: string | null;
+  /** TensorFlow's name of where the product ran, e.g. `/job:localhost/replica:0/task:0/device:GPU:0`. */
+  readonly ranOn: string;
+  /** Which libtensorflow set-up put in place; null where somebody else did. */
+  readonly variant: 'cpu' | 'gpu' | null;
+  /** Of the GPU; undefined on a CPU, and where the addon cannot ask CUDA. */
+  readonly gpu: CudaDevice | undefined;
 }
 
 export type ComputeAnswer =

@@ -1,16 +1,22 @@
 // Device proof: core/tensor runs a kernel with a known result and reads where it ran; here the words of the protocol are
-// put on it. Asking the library what it was built for would not show that kernels really run there.
+// put on it, and CUDA is asked which GPU that is. Asking the library what it was built for would not show that kernels run there.
 
-import { deviceInfo } from '../../core/tensor/tf.ts';
+import { deviceFacts } from '../../core/tensor/device-facts.ts';
+import { addonFacts, deviceInfo } from '../../core/tensor/tf.ts';
 import type { DeviceProof } from './messages.ts';
 
 export function proveDevice(): DeviceProof {
   const found = deviceInfo();
+  // A worker sees one GPU (CUDA_VISIBLE_DEVICES); of several the first is the one that sessions run on.
+  const gpu = found.kind === 'gpu' ? deviceFacts().devices[0] : undefined;
   return {
     kind: found.kind === 'gpu' ? 'cuda' : 'cpu',
-    name: found.name,
+    name: gpu?.name ?? found.name,
     tensorflowVersion: found.tensorflow,
     graphs: found.graphs,
     kernels: found.kernels,
+    ranOn: found.ranOn,
+    variant: addonFacts().variant,
+    gpu,
   };
 }

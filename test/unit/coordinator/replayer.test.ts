@@ -94,6 +94,15 @@ test('a replay goes to a worker of the device class that computed the run, and t
   });
 });
 
+test('a run of a GPU that gives other bits each time is not replayed, and the reason is given', async () => {
+  const deviceClass = 'cuda/NVIDIA-H200/tf=2.21.0/tf32=0/deterministic=0';
+  const { run, replayer } = fleet({ id: 'same', deviceClass });
+  await assert.rejects(replayer.replay({ ...run, deviceClass }, all, signal()).next(), {
+    code: 'failedPrecondition',
+    message: /run-1 was computed on cuda.*gives other bits each time.*deterministic=1/,
+  });
+});
+
 test('when its worker is lost another goes on from the last finished stage, and no point is told twice', async () => {
   const { run, replayer, requests, lose } = fleet(
     { id: 'a', deviceClass: 'avx512' },

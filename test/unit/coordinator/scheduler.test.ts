@@ -142,6 +142,25 @@ test('an exact run takes no worker of another device class and says so; an inexa
   assert.deepEqual(loose.gang(mixed), ['w1', 'w2']);
 });
 
+test('an exact run takes no GPU that gives other bits each time and says what to do; an inexact one does', () => {
+  const random = 'cuda/NVIDIA-H200/sm_90/sms=132/tf=2.21.0/tf32=0/deterministic=0';
+  const steady = random.replace('deterministic=0', 'deterministic=1');
+  const only = fleet({ deviceClass: random });
+  const waits = only.submit(teacher({ workers: { min: 1, max: 1 } }));
+  only.pass(WAIT);
+  assert.equal(only.run(waits).state, 'queued');
+  assert.match(
+    only.reason(waits),
+    /1 whose GPU gives other bits each time .*TF_DETERMINISTIC_OPS=1.*exact: false/,
+  );
+  const loose = only.submit(
+    teacher({ workers: { min: 1, max: 1 }, training: { ...training, exact: false } }),
+  );
+  assert.deepEqual(only.gang(loose), ['w1']);
+  const both = fleet({ deviceClass: random }, { deviceClass: steady });
+  assert.deepEqual(both.gang(both.submit(teacher({ workers: { min: 1, max: 2 } }))), ['w2']);
+});
+
 test('a student starts after its teacher has, runs beside it, and makes room when the teacher has nowhere to go', () => {
   const { submit, gang, run, reason, give } = fleet({ slots: 1 }, { slots: 1 });
   const first = submit(teacher({ workers: one }));

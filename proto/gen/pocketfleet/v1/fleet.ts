@@ -205,6 +205,25 @@ export interface Worker {
   pid: number;
   /** It has a stream to this coordinator now; a worker that is awaited after a restart, or away, has none. */
   connected: boolean;
+  /** Of the process that is connected; empty, 0 and absent for one that is not. */
+  deviceName: string;
+  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
+  memoryBytes: number;
+  /** Of a GPU; absent for a CPU. */
+  gpu: Gpu | undefined;
+}
+
+/** What CUDA's libraries tell of the device; a text is empty where they do not. */
+export interface Gpu {
+  /** As nvidia-smi writes it: GPU-... or MIG-... */
+  uuid: string;
+  /** E.g. 9.0. */
+  computeCapability: string;
+  multiprocessors: number;
+  /** Versions of the kernel driver, of cuDNN and of cuBLAS. */
+  driver: string;
+  cudnn: string;
+  cublas: string;
 }
 
 export interface Checkpoint {
@@ -3172,6 +3191,9 @@ function createBaseWorker(): Worker {
     reason: "",
     pid: 0,
     connected: false,
+    deviceName: "",
+    memoryBytes: 0,
+    gpu: undefined,
   };
 }
 
@@ -3212,6 +3234,15 @@ export const Worker: MessageFns<Worker> = {
     }
     if (message.connected !== false) {
       writer.uint32(96).bool(message.connected);
+    }
+    if (message.deviceName !== "") {
+      writer.uint32(106).string(message.deviceName);
+    }
+    if (message.memoryBytes !== 0) {
+      writer.uint32(113).double(message.memoryBytes);
+    }
+    if (message.gpu !== undefined) {
+      Gpu.encode(message.gpu, writer.uint32(122).fork()).join();
     }
     return writer;
   },
@@ -3325,6 +3356,30 @@ export const Worker: MessageFns<Worker> = {
             message.connected = reader.bool();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.deviceName = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.memoryBytes = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.gpu = Gpu.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3367,6 +3422,17 @@ export const Worker: MessageFns<Worker> = {
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
       pid: isSet(object.pid) ? globalThis.Number(object.pid) : 0,
       connected: isSet(object.connected) ? globalThis.Boolean(object.connected) : false,
+      deviceName: isSet(object.deviceName)
+        ? globalThis.String(object.deviceName)
+        : isSet(object.device_name)
+        ? globalThis.String(object.device_name)
+        : "",
+      memoryBytes: isSet(object.memoryBytes)
+        ? globalThis.Number(object.memoryBytes)
+        : isSet(object.memory_bytes)
+        ? globalThis.Number(object.memory_bytes)
+        : 0,
+      gpu: isSet(object.gpu) ? Gpu.fromJSON(object.gpu) : undefined,
     };
   },
 
@@ -3408,6 +3474,15 @@ export const Worker: MessageFns<Worker> = {
     if (message.connected !== false) {
       obj.connected = message.connected;
     }
+    if (message.deviceName !== "") {
+      obj.deviceName = message.deviceName;
+    }
+    if (message.memoryBytes !== 0) {
+      obj.memoryBytes = floatToJson(message.memoryBytes);
+    }
+    if (message.gpu !== undefined) {
+      obj.gpu = Gpu.toJSON(message.gpu);
+    }
     return obj;
   },
 
@@ -3428,6 +3503,162 @@ export const Worker: MessageFns<Worker> = {
     message.reason = object.reason ?? "";
     message.pid = object.pid ?? 0;
     message.connected = object.connected ?? false;
+    message.deviceName = object.deviceName ?? "";
+    message.memoryBytes = object.memoryBytes ?? 0;
+    message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
+    return message;
+  },
+};
+
+function createBaseGpu(): Gpu {
+  return { uuid: "", computeCapability: "", multiprocessors: 0, driver: "", cudnn: "", cublas: "" };
+}
+
+export const Gpu: MessageFns<Gpu> = {
+  encode(message: Gpu, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.uuid !== "") {
+      writer.uint32(10).string(message.uuid);
+    }
+    if (message.computeCapability !== "") {
+      writer.uint32(18).string(message.computeCapability);
+    }
+    if (message.multiprocessors !== 0) {
+      writer.uint32(24).uint32(message.multiprocessors);
+    }
+    if (message.driver !== "") {
+      writer.uint32(34).string(message.driver);
+    }
+    if (message.cudnn !== "") {
+      writer.uint32(42).string(message.cudnn);
+    }
+    if (message.cublas !== "") {
+      writer.uint32(50).string(message.cublas);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Gpu {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGpu();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.uuid = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.computeCapability = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.multiprocessors = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.driver = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.cudnn = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.cublas = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Gpu {
+    return {
+      uuid: isSet(object.uuid) ? globalThis.String(object.uuid) : "",
+      computeCapability: isSet(object.computeCapability)
+        ? globalThis.String(object.computeCapability)
+        : isSet(object.compute_capability)
+        ? globalThis.String(object.compute_capability)
+        : "",
+      multiprocessors: isSet(object.multiprocessors) ? globalThis.Number(object.multiprocessors) : 0,
+      driver: isSet(object.driver) ? globalThis.String(object.driver) : "",
+      cudnn: isSet(object.cudnn) ? globalThis.String(object.cudnn) : "",
+      cublas: isSet(object.cublas) ? globalThis.String(object.cublas) : "",
+    };
+  },
+
+  toJSON(message: Gpu): unknown {
+    const obj: any = {};
+    if (message.uuid !== "") {
+      obj.uuid = message.uuid;
+    }
+    if (message.computeCapability !== "") {
+      obj.computeCapability = message.computeCapability;
+    }
+    if (message.multiprocessors !== 0) {
+      obj.multiprocessors = Math.round(message.multiprocessors);
+    }
+    if (message.driver !== "") {
+      obj.driver = message.driver;
+    }
+    if (message.cudnn !== "") {
+      obj.cudnn = message.cudnn;
+    }
+    if (message.cublas !== "") {
+      obj.cublas = message.cublas;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Gpu>): Gpu {
+    return Gpu.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Gpu>): Gpu {
+    const message = createBaseGpu();
+    message.uuid = object.uuid ?? "";
+    message.computeCapability = object.computeCapability ?? "";
+    message.multiprocessors = object.multiprocessors ?? 0;
+    message.driver = object.driver ?? "";
+    message.cudnn = object.cudnn ?? "";
+    message.cublas = object.cublas ?? "";
     return message;
   },
 };

@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Evaluation, EvaluationReport, ReplayPoint, StepPoint } from "./fleet.ts";
+import { Evaluation, EvaluationReport, Gpu, ReplayPoint, StepPoint } from "./fleet.ts";
 
 export const protobufPackage = "pocketfleet.v1";
 
@@ -76,7 +76,10 @@ export interface Device {
   deviceClass: string;
   tensorflowVersion: string;
   threads: number;
+  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
   memoryBytes: number;
+  /** Of a GPU; absent for a CPU. */
+  gpu: Gpu | undefined;
 }
 
 export interface Lease {
@@ -797,7 +800,7 @@ export const Hello: MessageFns<Hello> = {
 };
 
 function createBaseDevice(): Device {
-  return { kind: "", name: "", deviceClass: "", tensorflowVersion: "", threads: 0, memoryBytes: 0 };
+  return { kind: "", name: "", deviceClass: "", tensorflowVersion: "", threads: 0, memoryBytes: 0, gpu: undefined };
 }
 
 export const Device: MessageFns<Device> = {
@@ -819,6 +822,9 @@ export const Device: MessageFns<Device> = {
     }
     if (message.memoryBytes !== 0) {
       writer.uint32(49).double(message.memoryBytes);
+    }
+    if (message.gpu !== undefined) {
+      Gpu.encode(message.gpu, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -884,6 +890,14 @@ export const Device: MessageFns<Device> = {
             message.memoryBytes = reader.double();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.gpu = Gpu.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -916,6 +930,7 @@ export const Device: MessageFns<Device> = {
         : isSet(object.memory_bytes)
         ? globalThis.Number(object.memory_bytes)
         : 0,
+      gpu: isSet(object.gpu) ? Gpu.fromJSON(object.gpu) : undefined,
     };
   },
 
@@ -939,6 +954,9 @@ export const Device: MessageFns<Device> = {
     if (message.memoryBytes !== 0) {
       obj.memoryBytes = floatToJson(message.memoryBytes);
     }
+    if (message.gpu !== undefined) {
+      obj.gpu = Gpu.toJSON(message.gpu);
+    }
     return obj;
   },
 
@@ -953,6 +971,7 @@ export const Device: MessageFns<Device> = {
     message.tensorflowVersion = object.tensorflowVersion ?? "";
     message.threads = object.threads ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
+    message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
     return message;
   },
 };
