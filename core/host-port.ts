@@ -11,9 +11,16 @@ export interface HostPort {
 }
 
 const PORT_MAX = 65_535;
+/** A name has at most 253 characters (RFC 1035, 2.3.4, as text); a longer text is no address and is not repeated in a message. */
+const TEXT_MAX = 300;
 
 /** Throws `invalidArgument` that says what the text is and what to write. Port 0 is read; whether it makes sense the caller knows. */
 export function parseHostPort(text: string): HostPort {
+  if (text.length > TEXT_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `a text of ${text.length} characters is not host:port, which has at most ${TEXT_MAX}`,
+    );
   const { host, port } = split(text);
   if (!/^\d{1,5}$/.test(port) || Number(port) > PORT_MAX)
     throw refusal(text, `${JSON.stringify(port)} is no port, a number up to ${PORT_MAX}`);
