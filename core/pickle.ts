@@ -105,7 +105,7 @@ const OPCODES: Readonly<Record<number, Perform>> = {
   139: (m) => void m.stack.push(longOf(take(m, take(m, 4).readUInt32LE(0)))), // LONG4
   // Protocol 0 is text: every argument ends with its line.
   73: (m) => void m.stack.push(intLine(m)), // INT
-  76: (m) => void m.stack.push(integer(m, line(m).replace(/L$/, ''))), // LONG
+  76: (m) => void m.stack.push(longLine(m)), // LONG
   70: (m) => void m.stack.push(float(m, line(m))), // FLOAT
   83: (m) => void m.stack.push(quoted(m, line(m))), // STRING
   86: (m) => void m.stack.push(rawUnicode(m, line(m))), // UNICODE
@@ -186,6 +186,13 @@ function integer(machine: Machine, text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isSafeInteger(value)) throw noNumber(machine, text);
   return value;
+}
+
+/** Any number of digits; beyond 2^53 as bigint, as in binary. */
+function longLine(machine: Machine): number | bigint {
+  const text = line(machine).replace(/L$/, '');
+  if (!/^-?\d{1,400}$/.test(text)) throw noNumber(machine, text);
+  return Number.isSafeInteger(Number(text)) ? Number(text) : BigInt(text);
 }
 
 function float(machine: Machine, text: string): number {
@@ -288,7 +295,7 @@ function long(machine: Machine): number {
 }
 
 /** Text up to a newline. */
-function line(machine: Machine): string {
+export function line(machine: Machine): string {
   const end = machine.source.indexOf(0x0a, machine.at);
   if (end < 0) throw refused(machine, 'a name without end', { [ENDS_EARLY]: true });
   const text = machine.source.toString('latin1', machine.at, end);

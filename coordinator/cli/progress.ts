@@ -48,6 +48,9 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     forceRedraw: true,
   });
   const drawn = new Map<string, SingleBar>();
+  // A command that ends before it closes the display gives the cursor and the wrapping of lines back all the same.
+  const restore = () => stream.write('\u001b[?25h\u001b[?7h');
+  process.once('exit', restore);
   let labelColumns = 0;
   return {
     show: (snapshot) => {
@@ -75,6 +78,7 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     close: () => {
       bars.update();
       bars.stop();
+      process.removeListener('exit', restore);
     },
   };
 }

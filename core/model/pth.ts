@@ -40,13 +40,18 @@ export async function openZipPth(file: FileHandle, where: string): Promise<Tenso
   });
 }
 
-/** The first pickle of an old file is a fixed number of ten bytes. */
+/** The first pickle of an old file is a fixed number: ten bytes, or text in protocols 0 and 1. */
 const LEGACY_MAGIC = Buffer.from('8a0a6cfc9c46f9206aa850192e', 'hex');
+const LEGACY_MAGIC_TEXT = Buffer.from('L119547037146038801333356L\n.', 'latin1');
 /** Format 1001, the only one there ever was. */
 const LEGACY_VERSION = 1001;
 
 export function isLegacyPth(start: Uint8Array): boolean {
-  return start[0] === 0x80 && LEGACY_MAGIC.equals(start.subarray(2, 2 + LEGACY_MAGIC.length));
+  if (LEGACY_MAGIC_TEXT.equals(start.subarray(0, LEGACY_MAGIC_TEXT.length))) return true;
+  // From protocol 4 on a frame's length stands before it.
+  return [2, 11].some(
+    (at) => start[0] === 0x80 && LEGACY_MAGIC.equals(start.subarray(at, at + LEGACY_MAGIC.length)),
+  );
 }
 
 /** Pickles in a row: magic number, version, facts about the writer, the object, storage keys; then the storages. */
@@ -122,20 +127,69 @@ function stateTensor(view: TensorView, readElements: ReadElements): StateTensor 
   };
 }
 
-/** Keys under which training scripts put the state dict beside epoch and optimiser. */
-const NESTED = ['state_dict', 'model', 'backbone', 'net'] as const;
+/** Keys under which training scripts put the state dict beside epoch and optimiser; the first that is there is taken. */
+const NESTED = [
+  'state_dict',
+  'model_state_dict',
+  'state_dict_backbone',
+  'backbone_state_dict',
+  'backbone',
+  'model_state',
+  'model',
+  'network',
+  'net',
+  'module',
+  'encoder',
+  'student',
+  'weights',
+  'params',
+  'ema_state_dict',
+  'model_ema',
+  'ema',
+];
+/** What else holds tensors: state of optimisers, classifier heads, random generators. */
+const BESIDE =
+  /optim|sched|scaler|loss|metric|softmax|head|(^|_)fc($|_)|classifier|criterion|rng|random|amp/i;
+/** Dictionaries within each other, as scripts have them. A pickle can make such as contain each other. */
+const DEPTH_MAX = 3;
+
+interface StateDict {
+  /** Keys that lead to it. */
+  readonly path: readonly string[];
+  readonly views: Map<string, TensorView>;
+}
 
 /** The tensors of a state dict, or of the one inside a dictionary of other things. */
-function views(value: unknown, where: string, isNested = false): Map<string, TensorView> {
+function views(value: unknown, where: string): Map<string, TensorView> {
   if (!(value instanceof Map))
     throw new FleetError('invalidArgument', `${where} holds no dictionary; save the module's state_dict()`);
-  const own = [...value].filter(([, item]) => isTensorView(item));
-  if (own.length > 0) return new Map(own.map(([name, view]) => [String(name), view as TensorView]));
-  const nested = NESTED.find((key) => value.get(key) instanceof Map);
-  // One level, as training scripts have it: a pickle can make dictionaries that contain each other.
-  if (nested !== undefined && !isNested) return views(value.get(nested), `${where} (${nested})`, true);
+  const found = stateDicts(value, [], new Set());
+  const own = found.find(({ path }) => path.length === 0);
+  // Counters of a script may be tensors too; a network's have a module before the dot.
+  if (own !== undefined && (found.length === 1 || [...own.views.keys()].some((name) => name.includes('.'))))
+    return own.views;
+  const nested = found.filter((one) => one !== own);
+  const rank = ({ path }: StateDict) => NESTED.indexOf(path.at(-1)!.toLowerCase());
+  const [preferred] = nested.filter((one) => rank(one) >= 0).sort((a, b) => rank(a) - rank(b));
+  if (preferred !== undefined) return preferred.views;
+  const networks = nested.filter(({ path }) => !path.some((key) => BESIDE.test(key)));
+  if (networks.length === 1) return networks[0]!.views;
+  const keys = (all: Iterable<unknown>) => [...all].slice(0, 8).map(String).join(', ');
   throw new FleetError(
     'invalidArgument',
-    `${where} holds no tensors; its keys are ${[...value.keys()].slice(0, 8).map(String).join(', ') || 'none'}`,
+    networks.length === 0
+      ? `${where} holds no tensors; its keys are ${keys(value.keys()) || 'none'}`
+      : `${where} holds several state dicts (${keys(networks.map(({ path }) => path.join('.')))}); save the one that is meant`,
   );
+}
+
+function stateDicts(value: Map<unknown, unknown>, path: readonly string[], seen: Set<unknown>): StateDict[] {
+  if (seen.has(value) || path.length > DEPTH_MAX) return [];
+  seen.add(value);
+  const own = [...value].filter((pair): pair is [unknown, TensorView] => isTensorView(pair[1]));
+  const inside = [...value].flatMap(([key, item]) =>
+    item instanceof Map && typeof key === 'string' ? stateDicts(item, [...path, key], seen) : [],
+  );
+  if (own.length === 0) return inside;
+  return [{ path, views: new Map(own.map(([name, view]) => [String(name), view])) }, ...inside];
 }

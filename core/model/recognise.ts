@@ -91,21 +91,62 @@ interface Found {
   readonly reason: string;
 }
 
-function fromTensors(recognition: Recognition): Found {
-  const { shapes, where } = recognition;
-  if (shapes.has('stem.0.weight') && shapes.has('tail.6.weight')) return pocketnet(recognition);
-  if (shapes.has('layer1.0.conv1.weight') && shapes.has('fc.weight')) return iresnet(recognition);
-  if (shapes.has('conv2_dw.conv.weight') && shapes.has('linear.conv.weight'))
-    return {
+/** A family of networks, told by the names of its modules. */
+interface Family {
+  readonly name: string;
+  readonly names: RegExp;
+  /** A tensor that every member has, for a person who looks for one. */
+  readonly example: string;
+  found(recognition: Recognition): Found;
+}
+
+const FAMILIES: readonly Family[] = [
+  { name: 'PocketNet', names: /^(stem|cells|tail)\./, example: 'stem.0.weight', found: pocketnet },
+  {
+    name: 'IResNet',
+    names: /^(layer[1-4]\.\d+|conv1|bn1|bn2|prelu|fc|features)\.(?!\d)/,
+    example: 'layer1.0.conv1.weight',
+    found: iresnet,
+  },
+  {
+    name: 'MobileFaceNet',
+    names: /^(conv1|conv2_dw|bottleneck\d+\.\d+\.\w+|conv_sep|conv_dw|linear)\.(conv|bn|prelu)\./,
+    example: 'conv2_dw.conv.weight',
+    found: (recognition) => ({
       spec: { kind: 'mobilefacenet', embedding: size(recognition, 'linear.conv.weight', 0) },
       reason: 'names and shapes are those of MobileFaceNet',
-    };
-  const first = [...shapes][0];
+    }),
+  },
+  {
+    name: "PocketNet's MobileFaceNet",
+    names: /^(conv1\.\d|dw_conv\.\w+|features\.\d+\.conv|conv2\.\d|gdconv\.\w+|conv3|bn)\./,
+    example: 'dw_conv.depthwise.weight',
+    found: ({ where }) => {
+      throw misfit(
+        where,
+        "it is the MobileFaceNet of PocketNet's repository, which is another network than the one of the paper that is built here: it has ReLU6 in place of PReLU, a pointwise convolution in dw_conv, and a bias in conv3; it cannot be imported",
+      );
+    },
+  },
+];
+
+/** The family to which most names belong, so that a file which lacks a tensor is told by that tensor. */
+function fromTensors(recognition: Recognition): Found {
+  const { shapes, where } = recognition;
+  const names = [...shapes.keys()];
+  const shares = FAMILIES.map((family) => ({
+    family,
+    share: names.filter((name) => family.names.test(name)).length / names.length,
+  }));
+  const [nearest] = shares.sort((a, b) => b.share - a.share);
+  if (nearest !== undefined && nearest.share > 0.5) return nearest.family.found(recognition);
+  const [first] = shapes;
+  const families = FAMILIES.slice(0, 3).map(({ name, example }) => `${name} (${example})`);
   throw misfit(
     where,
     first === undefined
       ? 'it has no tensors'
-      : `tensor ${first[0]} [${first[1]}] is not of PocketNet (stem.0.weight), IResNet (layer1.0.conv1.weight) or MobileFaceNet (conv2_dw.conv.weight)`,
+      : `tensor ${first[0]} [${first[1]}] and most others are not of ${families.slice(0, -1).join(', ')} or ${families.at(-1)}`,
   );
 }
 
@@ -130,11 +171,32 @@ function pocketnet(recognition: Recognition): Found {
     layers: count(recognition, 'cells.'),
     embedding: size(recognition, 'tail.6.weight', 0),
   };
-  const { genotype, reason } = genotypeOf(recognition, sizes.layers);
+  const { genotype, reason } = genotypeOf(recognition, sizes);
   return { spec: { ...sizes, genotype }, reason };
 }
 
-function genotypeOf(recognition: Recognition, layers: number): { genotype: Genotype; reason: string } {
+/** Tensors that may be missing of a published network before it is taken for one with other cells: no operation has so few. */
+const MISSING_MAX = 2;
+
+/** Whether all tensors belong to a network, and only a tensor or two of it are not there. */
+function isNearly(spec: unknown, shapes: Recognition['shapes']): boolean {
+  const parsed = networkSchema.safeParse(spec);
+  if (!parsed.success) return false;
+  const layout = layoutOf(buildNetwork(parsed.data));
+  const names = [...layout.parameters, ...layout.running].map((slot) => slot.name);
+  const known = new Set(names);
+  const missing = names.filter((name) => !shapes.has(name)).length;
+  const hasOthers = [...shapes.keys()].some(
+    (name) => !known.has(name) && !name.endsWith('.num_batches_tracked'),
+  );
+  return missing > 0 && missing <= MISSING_MAX && !hasOthers;
+}
+
+function genotypeOf(
+  recognition: Recognition,
+  sizes: { readonly kind: string; readonly channels: number; readonly layers: number },
+): { genotype: Genotype; reason: string } {
+  const { layers } = sizes;
   const { hint, metadata = {}, where } = recognition;
   if (hint?.kind === 'genotype') return { genotype: hint.genotype, reason: 'the genotype was given' };
   const written = genotypeSchema.safeParse(jsonOf(metadata.genotype));
@@ -146,6 +208,10 @@ function genotypeOf(recognition: Recognition, layers: number): { genotype: Genot
         genotype,
         reason: `its operations are those of the published genotype ${name}; inputs of edges and kind of pooling are taken from there, for tensors do not tell them`,
       };
+  // What is missing is named when the tensors are compared one by one.
+  for (const [name, genotype] of Object.entries(GENOTYPES))
+    if (isNearly({ ...sizes, genotype }, recognition.shapes))
+      return { genotype, reason: `nearly all of its tensors are those of the published genotype ${name}` };
   throw new FleetError(
     'invalidArgument',
     `${where} is a PocketNet with other cells than the published ones (${operations}), and its tensors tell neither which input an edge reads nor maximum from average pooling; give its genotype`,
@@ -188,7 +254,12 @@ const cellsText = (normal: string, reduction: string): string =>
 
 function size({ shapes, where }: Recognition, name: string, axis: number): number {
   const shape = shapes.get(name);
-  if (shape?.[axis] === undefined) throw misfit(where, `it lacks tensor ${name}`);
+  if (shape?.[axis] === undefined) {
+    const module = name.slice(0, name.lastIndexOf('.') + 1);
+    const siblings = [...shapes.keys()].filter((other) => other.startsWith(module) && other !== name);
+    const there = siblings.length === 0 ? '' : `; of that layer it has ${siblings.join(', ')}`;
+    throw misfit(where, `it lacks tensor ${name}${there}`);
+  }
   return shape[axis];
 }
 

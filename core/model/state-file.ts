@@ -8,6 +8,7 @@ import { ANYWHERE, openRegular } from '../file-access.ts';
 import { contiguousStrides, elementBytes, elementCount, gather, isElementType } from './element-types.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
 import { readHeader } from './safetensors.ts';
+import { unwrapped } from './tensor-names.ts';
 import { readAt } from './zip.ts';
 
 export interface StateTensor {
@@ -63,9 +64,9 @@ async function read(file: FileHandle, where: string): Promise<Contents> {
   const start = await readAt(file, 0, Math.min(size, 32), where);
   switch (formatOf(start)) {
     case 'zip':
-      return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openZipPth(file, where)) };
+      return { format: 'PyTorch', metadata: {}, tensors: unwrapped(await openZipPth(file, where)) };
     case 'legacy':
-      return { format: 'PyTorch', metadata: {}, tensors: withoutWrapper(await openLegacyPth(file, where)) };
+      return { format: 'PyTorch', metadata: {}, tensors: unwrapped(await openLegacyPth(file, where)) };
     case 'safetensors':
       return safetensors(file, size, where);
     case undefined:
@@ -95,7 +96,7 @@ async function safetensors(file: FileHandle, size: number, where: string): Promi
   return {
     format: 'safetensors',
     metadata: metadata as Record<string, string>,
-    tensors: withoutWrapper(new Map(tensors)),
+    tensors: unwrapped(new Map(tensors)),
   };
 }
 
@@ -132,13 +133,4 @@ function safetensor(options: {
       return gather({ bytes, type: dtype, shape, strides: contiguousStrides(shape), offset: 0 });
     },
   };
-}
-
-/** DistributedDataParallel puts `module.` before every name of a state dict. */
-const WRAPPER = 'module.';
-
-function withoutWrapper(tensors: ReadonlyMap<string, StateTensor>): ReadonlyMap<string, StateTensor> {
-  const names = [...tensors.keys()];
-  if (names.length === 0 || !names.every((name) => name.startsWith(WRAPPER))) return tensors;
-  return new Map([...tensors].map(([name, tensor]) => [name.slice(WRAPPER.length), tensor]));
 }

@@ -3,7 +3,7 @@
 // descriptions: a tensor comes out as a view (offset, shape, strides) of a numbered storage. Where the storages' bytes
 // lie and how they become floats is pth.ts' and element-types.ts'.
 
-import { type Dialect, type Machine, pop, popToMark, refused, top } from '../pickle.ts';
+import { type Dialect, line, type Machine, pop, popToMark, refused, top } from '../pickle.ts';
 import { type ElementType, elementCount } from './element-types.ts';
 
 export interface Storage {
@@ -45,6 +45,8 @@ const ELEMENTS_MAX = 2 ** 31;
 
 const ORDERED_DICT = 'collections OrderedDict';
 const REBUILD_TENSOR = 'torch._utils _rebuild_tensor_v2';
+/** A parameter is its tensor, whether it is to be trained, and hooks; some versions add attributes. */
+const REBUILD_PARAMETER = /^torch\._utils _rebuild_parameter(_with_state)?$/;
 
 export const TORCH: Dialect = {
   opcodes: {
@@ -53,15 +55,20 @@ export const TORCH: Dialect = {
     115: (m) => setItems(m, [pop(m), pop(m)].reverse()), // SETITEM
     117: (m) => setItems(m, popToMark(m)), // SETITEMS
     81: (m) => void m.stack.push(storageOf(m, pop(m))), // BINPERSID
+    80: (m) => void m.stack.push(storageOf(m, idOf(m, line(m)))), // PERSID
   },
   global: (name) =>
-    name === ORDERED_DICT || name === REBUILD_TENSOR || STORAGES[name] !== undefined
+    name === ORDERED_DICT ||
+    name === REBUILD_TENSOR ||
+    REBUILD_PARAMETER.test(name) ||
+    STORAGES[name] !== undefined
       ? ({ kind: 'global', name } satisfies Global)
       : undefined,
   call(machine, callee, args) {
     if (!isGlobal(callee)) return undefined;
     if (callee.name === ORDERED_DICT) return orderedDict(machine, args);
     if (callee.name === REBUILD_TENSOR) return tensorView(machine, args);
+    if (REBUILD_PARAMETER.test(callee.name) && isTensorView(args[0])) return args[0];
     throw refused(machine, `REDUCE calls ${callee.name.replace(' ', '.')}; refused`);
   },
   // A module's state dict carries its versions as an attribute; nothing here needs them.
@@ -94,6 +101,18 @@ function tensorView(machine: Machine, args: readonly unknown[]): TensorView {
       `a tensor [${shape}] reaches element ${reach} of storage ${storage.key}, which has ${storage.length}`,
     );
   return { kind: 'tensor', storage, offset, shape, strides };
+}
+
+/** In protocol 0 the same as Python prints it: ('storage', <class 'torch.FloatStorage'>, '0', 'cpu', 24). */
+function idOf(machine: Machine, text: string): readonly unknown[] {
+  const parts =
+    /^\('storage', <class '([\w.]+)\.(\w+)'>, '([^']*)', '([^']*)', (\d+)L?(?:, (None|\(.*\)))?\)$/.exec(
+      text,
+    );
+  if (parts === null) throw refused(machine, 'PERSID of something that is not a storage; refused');
+  const [, module, type, key, device, length, view = 'None'] = parts;
+  const element: Global = { kind: 'global', name: `${module} ${type}` };
+  return ['storage', element, key, device, Number(length), view === 'None' ? null : view];
 }
 
 /** ('storage', type, key, device, elements), and in old files a sixth entry for a view of another storage. */

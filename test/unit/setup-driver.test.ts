@@ -271,5 +271,23 @@ test('a machine without a GPU gets the CPU build, with a note where it seems to 
   });
   assert.equal((await withNvidiaSmi(none, () => choose({ chosen: 'gpu' }))).variant, 'gpu');
   assert.deepEqual(await withNvidiaSmi({ list: H200 }, () => choose({ chosen: 'cpu' })), { variant: 'cpu' });
+  const { PATH } = process.env;
+  process.env.PATH = folder;
+  try {
+    assert.deepEqual(await choose(), { variant: 'cpu' });
+    assert.deepEqual(await choose({ chosen: 'gpu' }), { variant: 'gpu' }, 'an image is built without a GPU');
+    assert.match((await choose({ kernelDriver: true })).note ?? '', /nvidia-smi.* is not on PATH/);
+  } finally {
+    process.env.PATH = PATH;
+  }
+  const old = { list: "echo 'GPU 0: GeForce GT 730 (UUID: GPU-1)'", query: "echo '470.10, 3.5'" };
+  assert.deepEqual(await withNvidiaSmi(old, () => choose()), {
+    variant: 'cpu',
+    note: 'TensorFlow for the CPU is set up: GeForce GT 730 (sm_35) is older than sm_60, the least that TensorFlow computes on',
+  });
+  await assert.rejects(
+    withNvidiaSmi(old, () => choose({ chosen: 'gpu' })),
+    /GT 730 \(sm_35\) is older .*; use the CPU with `export/,
+  );
   await assert.rejects(choose({ chosen: 'tpu' }), /POCKETFLEET_TENSORFLOW is "tpu"; it may be cpu or gpu/);
 });

@@ -6,7 +6,10 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { exportSafetensors } from '../../../core/model/export.ts';
 import { importModel, inspectModel, modelFile } from '../../../core/model/import.ts';
+import { recognise } from '../../../core/model/recognise.ts';
 import { readSafetensors, writeSafetensors } from '../../../core/model/safetensors.ts';
+import { buildNetwork } from '../../../core/nn/build.ts';
+import { layoutOf } from '../../../core/nn/layout.ts';
 import { networkSchema, pocketnetSchema } from '../../../core/spec.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 import { channelsLastBytes, embeddingsOf, testModel, worstError } from '../../support/models.ts';
@@ -115,10 +118,7 @@ test('a network that does not fit is told by its first tensor', async () => {
   await changed((tensors) => tensors.delete('cells.2.preproc0.relu.weight'));
   await assert.rejects(inspectModel(path), /has a tensor cells.2.preproc0/);
   await changed((tensors) => tensors.delete('stem.0.weight'));
-  await assert.rejects(
-    inspectModel(path),
-    /tensor cells.0.* is not of PocketNet|tensor stem.1.* is not of PocketNet/,
-  );
+  await assert.rejects(inspectModel(path), /casia\.safetensors: it lacks tensor stem\.0\.weight$/);
 });
 
 test('a weight that is not finite is refused by its tensor', async () => {
@@ -145,3 +145,48 @@ async function withMetadata(
   await writeFile(path, writeSafetensors(tensors, metadata));
   return path;
 }
+
+test('every single tensor that a file lacks is named, for each family', async () => {
+  const specs = [
+    CASIA_TINY,
+    { kind: 'iresnet', blocks: [1, 1, 1, 1], widths: [2, 2, 2, 2], stem: 2, embedding: 4 },
+    { kind: 'mobilefacenet', embedding: 8 },
+  ];
+  for (const spec of specs) {
+    const layout = layoutOf(buildNetwork(networkSchema.parse(spec)));
+    const shapes = new Map(
+      [...layout.parameters, ...layout.running].map((slot) => [slot.name, slot.torchShape]),
+    );
+    for (const missing of shapes.keys()) {
+      const others = new Map([...shapes].filter(([name]) => name !== missing));
+      assert.throws(
+        () => recognise({ shapes: others, where: 'net.pth' }),
+        (error: Error) => error.message.includes(missing),
+        `${spec.kind} without ${missing}`,
+      );
+    }
+  }
+});
+
+test('weight normalisation and a MobileFaceNet of other layers are said as what they are', () => {
+  const layout = layoutOf(buildNetwork(networkSchema.parse(CASIA_TINY)));
+  const shapes = new Map(
+    [...layout.parameters, ...layout.running].map((slot) => [slot.name, slot.torchShape]),
+  );
+  shapes.delete('tail.6.weight');
+  shapes.set('tail.6.weight_g', [8, 1]).set('tail.6.weight_v', [8, 16]);
+  assert.throws(
+    () => recognise({ shapes, where: 'net.pth' }),
+    /net\.pth: it lacks tensor tail\.6\.weight; of that layer it has .*tail\.6\.weight_g, tail\.6\.weight_v$/,
+  );
+  const other = [
+    'conv1.0.weight',
+    'dw_conv.depthwise.weight',
+    'features.0.conv.0.0.weight',
+    'gdconv.bn.bias',
+  ];
+  assert.throws(
+    () => recognise({ shapes: new Map(other.map((name) => [name, [1]])), where: 'mobile.pth' }),
+    /mobile\.pth: it is the MobileFaceNet of PocketNet's repository.*ReLU6/,
+  );
+});
