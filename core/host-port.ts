@@ -42,9 +42,9 @@ function split(text: string): { readonly host: string; readonly port: string } {
       `an IPv6 address is in brackets: ${isIPv6(host) ? `[${host}]:${port}` : `[${text}]:7070`}`,
     );
   if (/^[a-z]+:\/\//i.test(text)) throw refusal(text, 'it is a URL');
+  if (/[\s\p{C}:/[\]@]/u.test(host)) throw refusal(text, `${JSON.stringify(host)} is no host`);
   if (host === '') throw refusal(text, `the host is missing: localhost:${port || 7070}`);
   if (port === undefined) throw refusal(text, `the port is missing: ${host}:7070`);
-  if (/[\s:/[\]@]/.test(host)) throw refusal(text, `${JSON.stringify(host)} is no host`);
   return { host, port };
 }
 
