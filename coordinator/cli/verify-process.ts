@@ -7,8 +7,10 @@ import { FleetError } from '../../core/errors.ts';
 import type { NetworkHint } from '../../core/model/recognise.ts';
 import type { NetworkSpec } from '../../core/spec.ts';
 import type { SetReport } from '../../core/verify/report.ts';
+import { readHost } from './host.ts';
 import { say } from './output.ts';
 import { verifyFileCommand } from './program-command.ts';
+import { placeSingle } from './worker-places.ts';
 
 export interface FileRequest {
   readonly model: string;
@@ -30,7 +32,7 @@ const LAST_LINES = 12;
 export async function verifyModelFile(request: FileRequest): Promise<FileVerification> {
   const { command, args } = verifyFileCommand();
   const child = spawn(command, [...args], {
-    env: childEnvironment({ TF_CPP_MIN_LOG_LEVEL: '2' }),
+    env: childEnvironment({ ...placeSingle(readHost()), TF_CPP_MIN_LOG_LEVEL: '2' }),
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const lines: string[] = [];

@@ -62,6 +62,15 @@ export function placeWorkers(host: Host, asked: WorkersAsked): WorkerPlaces {
   };
 }
 
+/**
+ * Variables of a process that computes once, beside whatever runs here: the first GPU alone, of which it takes what it needs as it
+ * needs it, or none. TensorFlow would take nearly all memory of every GPU that it sees.
+ */
+export function placeSingle(host: Host): Readonly<Record<string, string>> {
+  const [environment = {}] = placeWorkers(host, { workers: 1 }).environments;
+  return { TF_FORCE_GPU_ALLOW_GROWTH: 'true', ...environment };
+}
+
 /** Part of a GPU's memory for each of its workers, of 1, rounded down: together they must not ask for more than there is. */
 export function memoryShare(workersOfDevice: number): number {
   return Math.max(1, Math.floor(SHARED_PERMILLE / workersOfDevice)) / 1000;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Host, memoryShare, placeWorkers } from '../../../coordinator/cli/worker-places.ts';
+import { type Host, memoryShare, placeSingle, placeWorkers } from '../../../coordinator/cli/worker-places.ts';
 import { FleetError } from '../../../core/errors.ts';
 import type { Gpu } from '../../../core/gpus.ts';
 
@@ -139,6 +139,14 @@ test('where GPUs are asked for and nvidia-smi lists none, one worker finds out w
     { POCKETFLEET_DEVICE: 'gpu', POCKETFLEET_DATA_THREADS: '8' },
   ]);
   assert.deepEqual(columns(DEVICE, host([]), { devices: '0,MIG-GPU-1/1/0' }), ['0', 'MIG-GPU-1/1/0']);
+});
+
+test('a process that computes once sees one GPU and takes of its memory what it needs', () => {
+  const growth = { TF_FORCE_GPU_ALLOW_GROWTH: 'true' };
+  const gpu = placeSingle(host([H100, H100B]));
+  assert.deepEqual([gpu[DEVICE], gpu.TF_FORCE_GPU_ALLOW_GROWTH, gpu[SHARE]], [H100.uuid, 'true', undefined]);
+  assert.deepEqual(placeSingle(host([H100], { visible: '' })), { ...growth, ...HIDDEN });
+  assert.deepEqual(placeSingle(host([])), growth);
 });
 
 test('a person keeps the settings of workers that they made', () => {
