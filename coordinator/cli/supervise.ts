@@ -23,8 +23,8 @@ export interface Supervised {
   readonly logFile: string;
   /** Undefined between a death and the next start, and after stop. */
   pid(): number | undefined;
-  /** Deaths in a row without a healthy stretch between; 0 while it is well. */
-  failures(): number;
+  /** How often it has died since it was started first, however long it lived: a GPU's proof may take longer than a healthy stretch. */
+  deaths(): number;
   /** Why it died last, for a person; empty when it never did. */
   lastEnd(): string;
   /** SIGTERM, SIGTERM again (programs drain on the first), SIGKILL; resolves when the process is gone. */
@@ -50,6 +50,7 @@ export function restartDelayMs(failures: number): number {
 
 export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: string): void }): Supervised {
   let child: ChildProcess | undefined;
+  let deaths = 0;
   let failures = 0;
   let startedAt = 0;
   let lastEnd = '';
@@ -97,6 +98,7 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
       tell.changed();
       return;
     }
+    deaths += 1;
     failures = performance.now() - startedAt >= HEALTHY_MS ? 1 : failures + 1;
     const delay = restartDelayMs(failures);
     tell.say(`${spec.name} ${reason}; starting it again in ${delay} ms (log: ${spec.logFile})`);
@@ -114,7 +116,7 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
     name: spec.name,
     logFile: spec.logFile,
     pid: () => child?.pid,
-    failures: () => (child !== undefined && performance.now() - startedAt >= HEALTHY_MS ? 0 : failures),
+    deaths: () => deaths,
     lastEnd: () => lastEnd,
     kill: () => {
       stopped = true;

@@ -65,8 +65,8 @@ const WORKERS_DEADLINE_MS = 180_000;
 const PROGRESS_EVERY_MS = 2_000;
 /** Children whose logs are quoted when a start fails: the reason of the others is the same, or follows from it. */
 const QUOTED_MAX = 3;
-/** Deaths in a row after which a start is given up: the cause is in the log and will not go away. */
-const FAILURES_MAX = 3;
+/** Deaths of one child after which a start is given up: the cause is in the log and will not go away. */
+const DEATHS_MAX = 3;
 
 /** Resolves when every worker that it started has attached; on failure everything that was started is ended first. */
 export async function startFleet(options: UpOptions): Promise<RunningFleet> {
@@ -344,8 +344,8 @@ async function until(
     signal.throwIfAborted();
     const absent = await awaited();
     if (absent.length === 0) return;
-    const failing = children.find((child) => child.failures() >= FAILURES_MAX);
-    if (failing) throw startFailure([failing], `${failing.lastEnd()} ${failing.failures()} times in a row`);
+    const failing = children.find((child) => child.deaths() >= DEATHS_MAX);
+    if (failing) throw startFailure([failing], `${failing.lastEnd()} ${failing.deaths()} times in a row`);
     if (performance.now() > deadline) throw startFailure(absent, `not ready after ${deadlineMs / 1000} s`);
     await systemClock.sleep(100, signal);
   }

@@ -45,10 +45,16 @@ test('a child that dies is started again, and its deaths and output are kept', a
   const first = supervised.pid();
   await eventually(() => existsSync(supervised.logFile) && log().includes('second life'));
   assert.notEqual(supervised.pid(), first);
-  assert.equal(supervised.failures(), 1);
+  assert.equal(supervised.deaths(), 1);
   assert.equal(supervised.lastEnd(), 'exited with 3');
   assert.match(log(), /first life/);
   assert.match(said[0]!, /^child exited with 3; starting it again in 250 ms/);
+  await supervised.stop({ againMs: 1000, killMs: 2000 });
+});
+
+test('a child that keeps dying is counted, so that a start can be given up', async (t) => {
+  const { supervised } = child(t, 'process.exit(1)');
+  await eventually(() => supervised.deaths() === 2);
   await supervised.stop({ againMs: 1000, killMs: 2000 });
 });
 
