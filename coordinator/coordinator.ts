@@ -34,6 +34,7 @@ import type { StoreState } from './store-state.ts';
 import { watchStore } from './store-watch.ts';
 import { createSubmissionReader } from './submission-reader.ts';
 import { createSuspicionBoard, type SuspicionBoard } from './suspicion.ts';
+import { createVerdicts } from './verdicts.ts';
 import { createVerifier, type Verifier } from './verifier.ts';
 import type { StoreView } from './views.ts';
 import { sentenceOf } from './why.ts';
@@ -290,12 +291,19 @@ function startTicking(options: {
   broker: { connected: boolean };
 }): { judge: () => void; stop: () => void } {
   const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
-  const ignore = () => undefined;
+  const verdicts = createVerdicts(driver.submit);
   const judge = () => {
     if (driver.halted !== undefined) return;
-    for (const lost of links.judge()) driver.submit({ kind: 'lost', ...lost }).catch(ignore);
-    for (const input of pods()?.judge(driver.state.workers.values()) ?? [])
-      driver.submit(input).catch(ignore);
+    verdicts.tell(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
+    verdicts.tell(pods()?.judge(driver.state.workers.values()) ?? []);
+  };
+  // Of many that hang up in one turn all are judged together.
+  let soon: NodeJS.Immediate | undefined;
+  const judgeSoon = () => {
+    soon ??= setImmediate(() => {
+      soon = undefined;
+      judge();
+    });
   };
   /** While the broker is away nobody hears anybody, and nobody is to blame. */
   const judgeSuspects = () => {
@@ -303,35 +311,34 @@ function startTicking(options: {
     const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
       const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
-      driver
-        .submit({ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms })
-        .catch(ignore);
+      verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }
   };
   const timer = setInterval(() => {
     judge();
     judgeSuspects();
-    driver.submit({ kind: 'tick' }).catch(ignore);
+    driver.submit({ kind: 'tick' }).catch(() => undefined);
   }, TICK_MS);
   // The verdict about one that hung up is due at a known time; its gang stands still until then.
-  const verdicts = new Set<NodeJS.Timeout>();
+  const dues = new Set<NodeJS.Timeout>();
   links.onDetach((workerId, incarnation) => {
     const due = setTimeout(() => {
-      verdicts.delete(due);
-      judge();
+      dues.delete(due);
+      judgeSoon();
     }, REDIAL_GRACE_MS + 1);
-    verdicts.add(due);
+    dues.add(due);
     void isAbsent(connection, { workerId, incarnation }).then((absent) => {
       if (!absent) return;
       links.absent(workerId, incarnation);
-      judge();
+      judgeSoon();
     });
   });
   const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
   const stop = () => {
     clearInterval(timer);
     clearInterval(leadTimer);
-    for (const due of verdicts) clearTimeout(due);
+    for (const due of dues) clearTimeout(due);
+    clearImmediate(soon);
   };
-  return { judge, stop };
+  return { judge: judgeSoon, stop };
 }

@@ -5,9 +5,9 @@
 import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';
-import type { Input } from './inputs.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
 import type { WorkerState } from './state.ts';
+import type { Verdict } from './verdicts.ts';
 
 /** `leaving`: processes of it still may run, and are told to end; `gone`: none does. */
 export interface PodVerdict {
@@ -17,7 +17,7 @@ export interface PodVerdict {
 
 export interface PodWatch {
   /** What these workers' pods say, as inputs of the core. */
-  judge(workers: Iterable<WorkerState>): Input[];
+  judge(workers: Iterable<WorkerState>): Verdict[];
   close(): Promise<void>;
 }
 
@@ -51,8 +51,8 @@ export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
 export function inputsFrom(
   verdicts: ReadonlyMap<string, PodVerdict>,
   workers: Iterable<WorkerState>,
-): Input[] {
-  return [...workers].flatMap((worker): Input[] => {
+): Verdict[] {
+  return [...workers].flatMap((worker): Verdict[] => {
     const verdict = worker.podUid === '' ? undefined : verdicts.get(worker.podUid);
     if (verdict === undefined || worker.state === 'lost') return [];
     const { id: workerId, incarnation } = worker;
