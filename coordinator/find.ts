@@ -50,7 +50,8 @@ export function find(state: State, idOrName: string, nouns: readonly Noun[] = NO
 
 /** The one thing that is meant, or the refusal. */
 export function theOne(state: State, idOrName: string, nouns: readonly Noun[]): Found {
-  return onlyOne(find(state, idOrName, nouns), idOrName, nouns);
+  const meant = find(state, idOrName, nouns);
+  return onlyOne(meant, idOrName, nouns, meant.total === 0 ? find(state, idOrName).found : []);
 }
 
 /** The id of the one thing of this noun that is meant. */

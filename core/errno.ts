@@ -1,7 +1,8 @@
 // What the operating system's error codes mean, in words of ours for a person. Decides wording only; which failures are worth
 // another try is errors.ts'.
 
-const WORDS: Readonly<Record<string, string>> = {
+/** By code; each has its place in the error family, too. */
+export const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of the path is a file and no folder',
   EISDIR: 'it is a folder, a file is expected',

@@ -1,5 +1,5 @@
-// What a person's word for a thing of the fleet may mean, and the two refusals: nothing has it, or several things have it as their
-// name. Coordinator and command line choose by the same rule and refuse in the same words.
+// What a person's word for a thing of the fleet may mean, and the refusals: nothing has it, a thing of another kind has it, or several
+// things have it as their name. Coordinator and command line choose by the same rule and refuse in the same words.
 
 import { FleetError } from './errors.ts';
 
@@ -12,13 +12,21 @@ export interface Meanings<T> {
   readonly total: number;
 }
 
-/** The one thing that is meant; `notFound` when there is none, `invalidArgument` with the ids when the name does not tell. */
+/** The one thing that is meant; `notFound` when there is none, `invalidArgument` with the ids when the name does not tell. `others` are
+ * of kinds that are not asked for and have the word: they explain a refusal. */
 export function onlyOne<T extends { readonly id: string }>(
   { found, total }: Meanings<T>,
   word: string,
   nouns: readonly Noun[],
+  others: readonly { readonly kind: string }[] = [],
 ): T {
   const [only] = found;
+  const [other] = others;
+  if (only === undefined && other !== undefined)
+    throw new FleetError(
+      'notFound',
+      `${shown(word)} is a ${other.kind}, and a ${listed(nouns, 'or a')} is asked for; ${whereToLook(nouns)}`,
+    );
   if (only === undefined)
     throw new FleetError(
       'notFound',

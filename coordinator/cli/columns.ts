@@ -18,7 +18,7 @@ export const PLAN_COLUMNS: readonly Column<Plan>[] = [
   { head: 'NAME', cell: (plan) => plan.name },
   { head: 'STATE', cell: (plan) => plan.state },
   { head: 'CREATED', cell: (plan) => formatTime(plan.createdAtMs, true) },
-  { head: 'WINNER', cell: (plan) => plan.winnerRunId || UNKNOWN },
+  { head: 'EXPORTED', cell: (plan) => plan.winnerRunId || UNKNOWN },
   { head: 'WHAT AND WHY', cell: (plan) => plan.reason },
 ];
 

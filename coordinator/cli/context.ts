@@ -100,8 +100,10 @@ export function findRun(client: FleetClient, idOrName: string): Promise<Run> {
 
 /** The one thing of these nouns with this id, or with this name where one alone has it. */
 export async function findOne(client: FleetClient, idOrName: string, nouns: readonly Noun[]): Promise<Found> {
-  const request = { idOrName, kinds: [...nouns] };
-  return onlyOne(await client.ask((service) => service.find, request), idOrName, nouns);
+  const ask = (kinds: readonly Noun[]) =>
+    client.ask((service) => service.find, { idOrName, kinds: [...kinds] });
+  const meant = await ask(nouns);
+  return onlyOne(meant, idOrName, nouns, meant.total === 0 ? (await ask([])).found : []);
 }
 
 /** For commander: a whole number within bounds, or a usage error that names them. */

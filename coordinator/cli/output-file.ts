@@ -4,7 +4,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rename, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FleetError } from '../../core/errors.ts';
 import { fileFailure, makeFolder } from '../../core/folder.ts';
@@ -35,9 +35,22 @@ function refuseFolder(path: string): void {
     );
 }
 
-/** Refuses a place that cannot become a folder of files. */
+/** Refuses a place that cannot become a folder of files, before anything is computed or transferred for it. */
 export async function checkFolderPlace(target: string): Promise<void> {
-  await probe(resolve(target));
+  const path = resolve(target);
+  refuseFile(path);
+  await probe(path);
+  if (isFolder(path) && (await readdir(path)).length > 0)
+    throw placeError(Object.assign(new Error(), { code: 'ENOTEMPTY' }), path, FOLDER_RULE);
+}
+
+function refuseFile(path: string): void {
+  const stat = statOf(path);
+  if (stat !== undefined && !stat.isDirectory())
+    throw new FleetError(
+      'failedPrecondition',
+      `${path}: ${WRITING}: ${basename(path)} is a file; ${FOLDER_RULE}`,
+    );
 }
 
 /** The absolute path that was written; `-` for stdout. A file that exists is replaced when the new one is complete. */
@@ -64,6 +77,7 @@ export async function writeFolder(
   files: readonly (readonly [name: string, bytes: Uint8Array])[],
 ): Promise<string> {
   const folder = resolve(target);
+  refuseFile(folder);
   const temporary = temporaryBeside(folder);
   try {
     makeFolder(dirname(folder));
@@ -72,7 +86,7 @@ export async function writeFolder(
     // Replaces an empty folder or none; anything else there may be somebody's work.
     await rename(temporary, folder);
   } catch (caught) {
-    throw placeError(caught, folder, 'it must be a new or an empty folder');
+    throw placeError(caught, folder, FOLDER_RULE);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
@@ -154,6 +168,7 @@ function statOf(path: string) {
 }
 
 const WRITING = 'it cannot be written';
+const FOLDER_RULE = 'it must be a new or an empty folder';
 
 function placeError(caught: unknown, path: string, folderRule = 'another path is needed'): FleetError {
   // The folder above it could not be made, and that was said.

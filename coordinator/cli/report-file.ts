@@ -1,5 +1,6 @@
 // Gathers what the report of a plan shows, through the public calls, and writes the page. How it looks is report-html.ts'.
 
+import { extname } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { EvaluationReport, Run, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -11,8 +12,23 @@ import { persist } from './patience.ts';
 import { type ReportData, type RunReport, reportHtml } from './report-html.ts';
 import { gatherResults } from './results.ts';
 
+/** Refuses a name that promises another format than HTML. */
+export function checkReportName(file: string): void {
+  const extension = extname(file).toLowerCase();
+  if (OTHER_FORMATS.has(extension))
+    throw new FleetError(
+      'invalidArgument',
+      `-o ${file}: the report is an HTML page, and ${extension} names another format; use .html`,
+    );
+}
+
+const OTHER_FORMATS = new Set(
+  '.pdf .md .txt .json .csv .png .svg .doc .docx .odt .tex .xml .yaml .zip .onnx .safetensors'.split(' '),
+);
+
 /** The absolute path of the page; `-` is stdout. */
 export async function writeReport(client: FleetClient, planId: string, file: string): Promise<string> {
+  checkReportName(file);
   await checkFilePlace(file);
   return writeOutput(file, reportHtml(await gatherReport(client, planId)));
 }

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig, redacted, workerConfigSchema } from '../../core/config.ts';
+import { WORDS } from '../../core/errno.ts';
 import { CODES, codeFromStatus, FleetError, toFleetError } from '../../core/errors.ts';
 
 test('the table of codes and gRPC status numbers is the same both ways', () => {
@@ -33,6 +34,14 @@ test('a full store is resourceExhausted whoever refuses, by code; a broker that 
   assert.equal(refusal(19_999, 400), 'failedPrecondition');
   const silent = Object.assign(new Error('x'), { name: 'NoRespondersError' });
   assert.equal(toFleetError(silent).code, 'unavailable');
+});
+
+test('a system error with words of ours has a code of the family, which no mistake of the program has', () => {
+  for (const code of Object.keys(WORDS)) {
+    const error = toFleetError(Object.assign(new Error('x'), { code, errno: -1 }), 'doing');
+    assert.notEqual(error.code, 'internal', code);
+    assert.equal(error.message, `doing: ${WORDS[code]} (${code})`);
+  }
 });
 
 test('flags win over the environment, unknown options and bad values are named', () => {

@@ -19,6 +19,7 @@ import { join } from 'node:path';
 import { after, beforeEach, test } from 'node:test';
 import {
   checkFilePlace,
+  checkFolderPlace,
   temporaryBeside,
   writeFolder,
   writeOutput,
@@ -98,12 +99,19 @@ test('a folder appears with all its files, over nothing or an empty folder only'
     assert.deepEqual(readdirSync(join(dir, name)).sort(), ['model.json', 'shard.bin']);
   }
   writeFileSync(join(dir, 'empty', 'keep.txt'), 'kept');
-  await assert.rejects(writeFolder(join(dir, 'empty'), files), {
-    code: 'failedPrecondition',
-    message: /empty is there and holds something; it must be a new or an empty folder$/,
-  });
+  writeFileSync(join(dir, 'file'), 'a file');
+  for (const act of [checkFolderPlace, (path: string) => writeFolder(path, files)]) {
+    await assert.rejects(act(join(dir, 'empty')), {
+      code: 'failedPrecondition',
+      message: /empty is there and holds something; it must be a new or an empty folder$/,
+    });
+    await assert.rejects(act(join(dir, 'file')), {
+      code: 'failedPrecondition',
+      message: /file: it cannot be written: file is a file; it must be a new or an empty folder$/,
+    });
+  }
   assert.equal(readFileSync(join(dir, 'empty', 'keep.txt'), 'utf8'), 'kept');
-  assert.deepEqual(names(), ['empty', 'fresh']);
+  assert.deepEqual(names(), ['empty', 'file', 'fresh']);
 });
 
 test('a place that cannot be written is one sentence that names it, before and after the work', async () => {

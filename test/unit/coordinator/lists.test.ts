@@ -51,6 +51,16 @@ test('a name of several is refused with their ids, and what nothing is called sa
     code: 'notFound',
     message: 'no run is called nobody; `pocketfleet runs` lists what there is',
   });
+  for (const [id, kind] of [
+    ['sweep-1', 'sweep'],
+    ['many', 'sweep'],
+    ['trial-7', 'trial'],
+    ['vast', 'plan'],
+  ] as const)
+    await assert.rejects(unary(client, client.getRun, { id }), {
+      code: 'notFound',
+      message: `${id} is a ${kind}, and a run is asked for; \`pocketfleet runs\` lists what there is`,
+    });
   await assert.rejects(unary(client, client.find, { idOrName: 'x', kinds: ['house'] }), {
     code: 'invalidArgument',
     message: /^kinds: "house" is none of plan, sweep, trial, run, worker$/,
