@@ -62,14 +62,18 @@ export function readSubmission(submission: Submission): Located[] {
   const [first] = documents;
   if (first === undefined)
     throw new FleetError('invalidArgument', 'the text has no document; it needs a plan, a sweep or a run');
-  for (const [path, value] of Object.entries(submission.overrides)) override(first.value, path, value);
+  const givers: Giver[] = [];
+  for (const [path, value] of Object.entries(submission.overrides)) {
+    givers.push({ path: givenBy(path, first.value), override: path });
+    override(first.value, path, value);
+  }
   const problems: string[] = [];
   const located: Located[] = [];
   for (const [i, { value, placeOf }] of documents.entries()) {
     const where = documents.length > 1 ? `document ${i + 1}: ` : '';
     const overrides = i === 0 ? Object.keys(submission.overrides) : [];
     const origin = (path: readonly PropertyKey[], ofKey?: boolean) =>
-      originText(path, overrides, placeOf(path, ofKey));
+      originText(path, i === 0 ? givers : [], placeOf(path, ofKey));
     const result = checkShape(documentSchema, value);
     if (result.ok) {
       const origins = originsOf(value, origin);
@@ -112,15 +116,33 @@ function told(problem: Problem, where: string, origin: Origin): string {
   return `${where}${pathText(problem.path)}: ${problem.text}${origin(problem.path, problem.ofKey)}`;
 }
 
+/** What an override gave: all beneath `path`. */
+interface Giver {
+  readonly path: string;
+  readonly override: string;
+}
+
+/** The first key on the way to `path` that the text does not have, which is the override's too; else the path itself. */
+function givenBy(path: string, value: unknown): string {
+  const keys = path.split('.');
+  let at = value;
+  for (const [i, key] of keys.entries()) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key))
+      return keys.slice(0, i + 1).join('.');
+    at = (at as Readonly<Record<string, unknown>>)[key];
+  }
+  return path;
+}
+
 /** A value that an override gave has no line. */
 function originText(
   path: readonly PropertyKey[],
-  overrides: readonly string[],
+  givers: readonly Giver[],
   place: Place | undefined,
 ): string {
   const text = path.map(String).join('.');
-  const by = overrides.findLast((o) => text === o || text.startsWith(`${o}.`));
-  return by === undefined ? placeText(place) : ` (override ${by})`;
+  const giver = givers.findLast((g) => text === g.path || text.startsWith(`${g.path}.`));
+  return giver === undefined ? placeText(place) : ` (override ${giver.override})`;
 }
 
 /** By dotted path; the document itself is ''. */

@@ -7,6 +7,7 @@ import type { Command } from 'commander';
 import { cacheFolder } from '../../core/config.ts';
 import type { CheckReport } from '../../core/data/check-path.ts';
 import { createInspections } from '../../core/data/inspections.ts';
+import { printable } from '../../core/printable.ts';
 import { interruptible } from './context.ts';
 import { print, printJson, say } from './output.ts';
 import { progressLine } from './progress-line.ts';
@@ -38,7 +39,7 @@ async function check(path: string, flags: { readonly json?: boolean }): Promise<
   }
   if (flags.json) printJson(report);
   else {
-    for (const { name, reason } of report.bad) print(`${name}: ${reason}`);
+    for (const { name, reason } of report.bad) print(printable(`${name}: ${reason}`));
     for (const note of report.notes) say(`note: ${note}`);
     say(summary(report));
   }

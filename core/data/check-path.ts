@@ -29,7 +29,7 @@ export async function checkPath(
 ): Promise<CheckReport> {
   const kind = await kindOf(path);
   const { cache, pace, lanes } = options;
-  const source = kind === 'bin' ? await openBin(path) : await openAny(path, kind, options);
+  const source = await withoutField(() => (kind === 'bin' ? openBin(path) : openAny(path, kind, options)));
   try {
     const { bad, images, resized } = await checkImages(source, { all: true, lanes, cache, pace });
     return {
@@ -47,6 +47,18 @@ export async function checkPath(
     await source.close();
   }
 }
+
+/** A path that was named alone belongs to no field of a spec. */
+async function withoutField<T>(open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (caught) {
+    const error = toFleetError(caught);
+    throw new FleetError(error.code, fieldless(error.message), { cause: caught, details: error.details });
+  }
+}
+
+const fieldless = (message: string): string => message.replaceAll(/^data\.path: /gm, '');
 
 async function kindOf(path: string): Promise<CheckReport['kind']> {
   const found = await stat(path).catch((caught: unknown) => {
@@ -78,7 +90,7 @@ async function openAny(
     const source = await open({ kind, ...base, labels: 'renumber' }).catch(() => {
       throw caught;
     });
-    return { ...source, notes: [...(source.notes ?? []), toFleetError(caught).message] };
+    return { ...source, notes: [...(source.notes ?? []), fieldless(toFleetError(caught).message)] };
   }
 }
 

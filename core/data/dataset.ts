@@ -4,6 +4,7 @@
 
 import { FleetError, toFleetError } from '../errors.ts';
 import { ANYWHERE, type Roots } from '../file-access.ts';
+import { printable } from '../printable.ts';
 import type { DataSpec } from '../spec.ts';
 import type { DataCache } from './data-cache.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
@@ -141,7 +142,7 @@ function placesOf(
     if (empty >= 0)
       throw new FleetError(
         'invalidArgument',
-        `data.path: ${source.nameOfClass(empty)} has no image left without the corrupt ones; remove it or repair one of its images`,
+        `data.path: ${printable(source.nameOfClass(empty))} has no image left without the corrupt ones; remove it or repair one of its images`,
         { details: { field: 'data.path' } },
       );
     size = trained;
@@ -258,7 +259,7 @@ function stored(encoded: (index: number) => Promise<Uint8Array>, nameOf: (index:
         const error = toFleetError(caught);
         throw error.message.startsWith('data.path:')
           ? error
-          : toFleetError(error, `data.path: image ${nameOf(index)}`);
+          : toFleetError(error, `data.path: image ${printable(nameOf(index))}`);
       }
     },
   };

@@ -7,13 +7,14 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
 import { ANYWHERE, type Roots } from '../file-access.ts';
+import { printable } from '../printable.ts';
 import { createPace, type Pace } from './pace.ts';
 import { admitLink } from './set-files.ts';
 import { fileIdentityIfAny, startIdentity } from './set-identity.ts';
 
 /** Files of one extension that are no images here. */
 export interface PassedOver {
-  /** `.bmp`; empty: no extension. */
+  /** `.bmp`; empty: no extension; `folder`: a folder. */
   readonly extension: string;
   readonly count: number;
   /** The first of them, below the set's folder. */
@@ -74,7 +75,7 @@ export async function openFolderSet(
       const reason = broken.get(index);
       if (reason !== undefined) throw new FleetError('invalidArgument', reason);
       return readFile(pathOf(index)).catch((caught: unknown) => {
-        throw toFleetError(caught, `data.path: image ${pathOf(index)}`);
+        throw toFleetError(caught, `data.path: image ${printable(pathOf(index))}`);
       });
     },
     broken,
@@ -124,22 +125,18 @@ async function addImages(
 ): Promise<void> {
   const folder = join(path, identity);
   const images: { name: string; reason: string | undefined }[] = [];
-  let others = 0;
+  const others: Found['others'] = new Map();
   for (const entry of await entriesOf(folder)) {
     if (entry.isDirectory() || !isImageName(entry.name)) {
-      others += 1;
-      count(
-        found.others,
-        entry.isDirectory() ? 'folders' : extname(entry.name).toLowerCase(),
-        `${identity}/${entry.name}`,
-      );
+      const sort = entry.isDirectory() ? FOLDER : extname(entry.name).toLowerCase();
+      for (const counts of [others, found.others]) count(counts, sort, `${identity}/${entry.name}`);
       continue;
     }
     images.push({ name: entry.name, reason: await whyUnreadable(join(folder, entry.name), entry, roots) });
   }
   if (images.length === 0)
     throw wrong(
-      `identity folder ${folder} has no image (${[...EXTENSIONS].join(', ')})${others > 0 ? `, only ${others} other entries` : ''}`,
+      `identity folder ${folder} has no image (${[...EXTENSIONS].join(', ')})${others.size > 0 ? `, only ${sortsText([...others.values()])}` : ''}`,
     );
   for (const { name, reason } of images.sort((a, b) => naturalOrder(a.name, b.name))) {
     if (reason !== undefined) found.broken.set(found.names.length, reason);
@@ -147,6 +144,9 @@ async function addImages(
     found.labels.push(label);
   }
 }
+
+/** In the place of an extension. */
+const FOLDER = 'folder';
 
 const isImageName = (name: string): boolean => EXTENSIONS.has(extname(name).toLowerCase());
 
@@ -185,7 +185,7 @@ async function followed(path: string, roots: Roots): Promise<Kind | string> {
     if (code === 'ENOENT' || code === 'ENOTDIR')
       return 'is a link to something that is not there; repair or remove it';
     if (code === 'ELOOP') return 'is a link that leads to itself; repair or remove it';
-    throw toFleetError(caught, `data.path: ${path}`);
+    throw toFleetError(caught, `data.path: ${printable(path)}`);
   }
 }
 
@@ -195,13 +195,13 @@ async function statIfAny(path: string): Promise<Stats | undefined> {
   } catch (caught) {
     const { code } = caught as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw toFleetError(caught, `data.path: folder ${path}`);
+    throw toFleetError(caught, `data.path: folder ${printable(path)}`);
   }
 }
 
 async function entriesOf(path: string) {
   const entries = await readdir(path, { withFileTypes: true }).catch((caught: unknown) => {
-    throw toFleetError(caught, `data.path: folder ${path}`);
+    throw toFleetError(caught, `data.path: folder ${printable(path)}`);
   });
   return entries.filter((entry) => !entry.name.startsWith('.'));
 }
@@ -211,19 +211,24 @@ export function folderNotes({ passedOver, beside }: Pick<FolderSet, 'passedOver'
   const notes: string[] = [];
   const total = passedOver.reduce((sum, { count }) => sum + count, 0);
   if (total > 0) {
-    const kinds = passedOver.map(
-      ({ extension, count }) => `${count} ${extension === '' ? 'without extension' : extension}`,
-    );
-    const shown = kinds.length > 8 ? [...kinds.slice(0, 8), `${kinds.length - 8} more sorts`] : kinds;
     notes.push(
-      `${total} ${total === 1 ? 'entry' : 'entries'} beside the images of people ${total === 1 ? 'was' : 'were'} passed over: ${shown.join(', ')} (the first: ${passedOver[0]!.example}); ${FORMATS} are read`,
+      `${total} ${total === 1 ? 'entry' : 'entries'} beside the images of people ${total === 1 ? 'was' : 'were'} passed over: ${sortsText(passedOver)} (the first: ${printable(passedOver[0]!.example)}); ${FORMATS} are read`,
     );
   }
   if (beside.length > 0)
     notes.push(
-      `${beside.length} ${beside.length === 1 ? 'image lies' : 'images lie'} beside the folders of people and ${beside.length === 1 ? 'belongs' : 'belong'} to nobody (the first: ${beside[0]})`,
+      `${beside.length} ${beside.length === 1 ? 'image lies' : 'images lie'} beside the folders of people and ${beside.length === 1 ? 'belongs' : 'belong'} to nobody (the first: ${printable(beside[0]!)})`,
     );
   return notes;
+}
+
+/** How many of each extension. */
+function sortsText(sorts: readonly PassedOver[]): string {
+  const texts = sorts.map(({ extension, count }) => {
+    if (extension === FOLDER) return count === 1 ? '1 folder' : `${count} folders`;
+    return `${count} ${extension === '' ? 'without extension' : printable(extension)}`;
+  });
+  return (texts.length > 8 ? [...texts.slice(0, 8), `${texts.length - 8} more sorts`] : texts).join(', ');
 }
 
 /** Numbers within names compare by value, all else by code unit: the same on every machine, whatever its locale. */
@@ -247,5 +252,7 @@ function compareParts(a: string, b: string): number {
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 function wrong(what: string): FleetError {
-  return new FleetError('invalidArgument', `data.path: ${what}`, { details: { field: 'data.path' } });
+  return new FleetError('invalidArgument', `data.path: ${printable(what)}`, {
+    details: { field: 'data.path' },
+  });
 }

@@ -3,6 +3,7 @@
 // ending at the first, so that a person repairs a set once.
 
 import { FleetError, toFleetError } from '../errors.ts';
+import { printable } from '../printable.ts';
 import type { DataCache } from './data-cache.ts';
 import type { Source } from './dataset.ts';
 import type { Pace } from './pace.ts';
@@ -81,7 +82,7 @@ async function lookAt(
     if (bad.size > BAD_MAX)
       throw new FleetError(
         'invalidArgument',
-        `data.path: more than ${BAD_MAX} images are corrupt, the first ${source.nameOf(Math.min(...bad.keys()))}: ${[...bad.values()][0]!.reason}`,
+        `data.path: more than ${BAD_MAX} images are corrupt, the first ${printable(source.nameOf(Math.min(...bad.keys())))}: ${[...bad.values()][0]!.reason}`,
       );
   };
   const gate = createGate(PIXELS_AT_ONCE);
@@ -111,7 +112,7 @@ async function lookAt(
 function named(source: Source, index: number, error: FleetError): FleetError {
   return error.message.startsWith('data.path:')
     ? error
-    : toFleetError(error, `data.path: image ${source.nameOf(index)}`);
+    : toFleetError(error, `data.path: image ${printable(source.nameOf(index))}`);
 }
 
 /** Lets work through as long as its weights together stay below the limit; the heaviest goes alone. First come, first served. */

@@ -29,7 +29,7 @@ export async function readImage(bytes: Uint8Array, into: Uint8Array): Promise<vo
 export async function decodeImage(bytes: Uint8Array): Promise<Pixels> {
   if (isPnm(bytes)) return decodePnm(bytes);
   assertKnown(bytes);
-  return guarded(async () => {
+  return guarded(bytes, async () => {
     // At `error`, a JPEG with damaged Huffman codes would come out as grey blocks and teach the network nonsense.
     const { data, info } = await sharp(bytes, { failOn: 'warning', limitInputPixels: PIXELS_MAX })
       .autoOrient()
@@ -52,7 +52,7 @@ export async function imageSize(
 ): Promise<{ readonly width: number; readonly height: number }> {
   if (isPnm(bytes)) return pnmSize(bytes);
   assertKnown(bytes);
-  const { width, height } = await guarded(() => sharp(bytes, { limitInputPixels: false }).metadata());
+  const { width, height } = await guarded(bytes, () => sharp(bytes, { limitInputPixels: false }).metadata());
   assertPixels(width, height);
   return { width, height };
 }
@@ -70,7 +70,7 @@ export async function checkImage(
     return;
   }
   // The last row alone: a decoder that reads from top to bottom passes through all others on its way there.
-  await guarded(() =>
+  await guarded(bytes, () =>
     sharp(bytes, { failOn: 'warning', limitInputPixels: PIXELS_MAX, sequentialRead: true })
       .extract({ left: 0, top: height - 1, width: 1, height: 1 })
       .raw()
@@ -99,14 +99,29 @@ function assertKnown(bytes: Uint8Array): void {
     throw new FleetError('invalidArgument', 'the image is not PGM, PPM, PNG, JPEG or WebP');
 }
 
-async function guarded<T>(work: () => Promise<T>): Promise<T> {
+async function guarded<T>(bytes: Uint8Array, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (caught) {
     if (caught instanceof FleetError) throw caught;
     const message = caught instanceof Error ? caught.message : String(caught);
-    throw new FleetError('invalidArgument', `the image is corrupt (${message.trim()})`, {
+    throw new FleetError('invalidArgument', `the image is corrupt (${whyCorrupt(bytes, message)})`, {
       cause: caught,
     });
   }
+}
+
+/** In words of our own: the library's name its parts, and differ from one look at the same bytes to the next. */
+function whyCorrupt(bytes: Uint8Array, message: string): string {
+  if (endsEarly(bytes) || /premature end/i.test(message)) return 'it ends early';
+  if (/header|unsupported image format/i.test(message)) return 'its header cannot be read';
+  return 'its pixels cannot be decoded';
+}
+
+/** Formats that tell where they end: PNG by its last chunk, WebP by its size, JPEG by a marker. */
+function endsEarly(bytes: Uint8Array): boolean {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes[0] === 0x89) return !buffer.includes('IEND');
+  if (bytes[0] === 0x52) return bytes.length < 12 || buffer.readUInt32LE(4) + 8 > bytes.length;
+  return !buffer.includes(Buffer.of(0xff, 0xd9));
 }

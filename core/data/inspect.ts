@@ -4,6 +4,7 @@
 
 import { FleetError } from '../errors.ts';
 import type { Roots } from '../file-access.ts';
+import { printable } from '../printable.ts';
 import type { DataSpec } from '../spec.ts';
 import { type DataCache, noDataCache } from './data-cache.ts';
 import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from './dataset.ts';
@@ -95,7 +96,9 @@ function sizesOf({ heldOut, heldOutIdentities }: Dataset): number[] {
 }
 
 function corruptImages({ bad, images, looked }: ImageCheck): FleetError {
-  const lines = bad.slice(0, NAMED_MAX).map(({ name, reason }) => `data.path: image ${name}: ${reason}`);
+  const lines = bad
+    .slice(0, NAMED_MAX)
+    .map(({ name, reason }) => `data.path: image ${printable(name)}: ${reason}`);
   const advice = [
     ...(bad.length > NAMED_MAX ? [`${bad.length - NAMED_MAX} more images are corrupt`] : []),
     ...(looked < images
@@ -130,7 +133,7 @@ function notesOf(source: Source, { bad, looked, images, resized }: ImageCheck): 
   const notes = [...(source.notes ?? [])];
   if (bad.length > 0)
     notes.push(
-      `${bad.length} of ${images} images are corrupt and left out (the first: ${bad[0]!.name}: ${bad[0]!.reason})`,
+      `${bad.length} of ${images} images are corrupt and left out (the first: ${printable(bad[0]!.name)}: ${bad[0]!.reason})`,
     );
   if (resized > 0)
     notes.push(

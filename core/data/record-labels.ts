@@ -24,7 +24,7 @@ export interface RecordLabels {
 /** Records further apart than this are read by their headers: their images are not worth passing through memory. */
 const FAR_APART = 128 << 10;
 /** What a float32 counts exactly. */
-const LABEL_MAX = 2 ** 24;
+export const LABEL_MAX = 2 ** 24;
 /** More broken records than this are no bad place on a disk, but another file. */
 const BROKEN_MAX = 10_000;
 

@@ -11,7 +11,7 @@ import { risingOrder } from './ordering.ts';
 import { createPace, type Pace } from './pace.ts';
 import { labelsFromIdentities } from './record-classes.ts';
 import { digestOfIndex, type Keys, type RecordIndex, readRecordIndex } from './record-index.ts';
-import { type BrokenRecord, readRecordLabels } from './record-labels.ts';
+import { type BrokenRecord, LABEL_MAX, readRecordLabels } from './record-labels.ts';
 import { openRecordFile, type RecordFile } from './recordio.ts';
 import { fileIdentity, fileIdentityIfAny, identityKey } from './set-identity.ts';
 
@@ -48,7 +48,10 @@ export async function readRecordTable(path: string, options: TableOptions = {}):
   const { cache = noDataCache, pace = createPace(), rangesFromBytes = RANGES_FROM_BYTES } = options;
   for (const name of ['train.rec', 'train.idx'])
     if (!statSync(join(path, name), { throwIfNoEntry: false })?.isFile())
-      throw wrongPack(path, `there is no ${name}`);
+      throw wrongPack(
+        path,
+        `there is no ${name}${name === 'train.idx' ? "; MXNet's tools/rec2idx.py makes it from train.rec" : ''}`,
+      );
   const before = statsOf(path);
   const digest = await digestOfIndex(join(path, 'train.idx'), pace);
   const identity = identityKey([FORMAT, before, digest]);
@@ -110,7 +113,10 @@ async function readTable(options: {
     offsets,
     pace,
     noClass: (index, label) =>
-      wrongPack(path, `key ${keys[index]} has label ${label}, which is not a class number`),
+      wrongPack(
+        path,
+        `key ${keys[index]} has label ${label}, which is not a class number (a whole number from 0 to ${LABEL_MAX})`,
+      ),
   });
   // A bad place on a disk breaks a few records; where most are broken, the index speaks of another file.
   if (broken.length > labels.length / 2)

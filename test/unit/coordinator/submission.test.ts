@@ -115,6 +115,8 @@ test('a problem names its line and column, in flow and in block, or the override
     refusal(RUN, { 'training.batch': '300k' }),
     'training.batch: expected a whole number, found "300k" (override training.batch)',
   );
+  // A key that the text does not have is the override's, though its value is a mapping that nobody wrote.
+  assert.match(refusal(RUN, { 'nope.x.y': '1' }), /^nope: unknown key; .*\(override nope\.x\.y\)$/);
   assert.equal(
     refusal(RUN, { 'training.optimizer.learnigRate': '1' }),
     'training.optimizer.learnigRate: unknown key; did you mean learningRate? (override training.optimizer.learnigRate)',

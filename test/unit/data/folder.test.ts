@@ -181,7 +181,7 @@ test('what is no image is passed over with a word, and names of JPEG in any spel
   assert.deepEqual(facts, { trainingImages: 2, classes: 2, heldOutImages: 3, heldOutIdentities: 2 });
   assert.match(
     notes[0]!,
-    /^6 entries beside the images of people were passed over: 2 \.bmp, 1 \.gif, 1 \.tif, 1 folders, 1 without extension \(the first: a\/[23]\.(bmp|BMP)\); PGM/,
+    /^6 entries beside the images of people were passed over: 2 \.bmp, 1 \.gif, 1 \.tif, 1 folder, 1 without extension \(the first: a\/[23]\.(bmp|BMP)\); PGM/,
   );
   assert.match(
     notes[1]!,
@@ -210,6 +210,14 @@ test('links that lead nowhere, pipes and names that are not UTF-8 are refused by
     (path) => symlinkSync('2.png', join(path, 'a/2.png')),
     /a\/2.png: is a link that leads to itself/,
   );
+  await refuse((path) => {
+    mkdirSync(join(path, 'e/more'), { recursive: true });
+    for (const name of ['1.bmp', '2.BMP', 'notes']) writeFileSync(join(path, 'e', name), '');
+  }, /\/e has no image \(.*\), only (?=.*2 \.bmp)(?=.*1 folder)(?=.*1 without extension)/);
+  await refuse(
+    (path) => writeFileSync(join(path, 'a/2\n\u001b[31m.png'), ''),
+    /^data.path: image .*\/a\/2\\n\\u001b\[31m\.png: the image is empty\n/,
+  );
   await refuse(
     (path) => symlinkSync('nowhere', join(path, 'e')),
     /data.path: .*\/e is a link to something that is not there/,
@@ -227,4 +235,28 @@ test('links that lead nowhere, pipes and names that are not UTF-8 are refused by
   );
   const path = folder(context, { ...four, 'a/Zo\ufffd.pgm': grey(6) });
   assert.equal((await inspectData({ kind: 'folder', path, holdout: 2 })).facts.trainingImages, 3);
+});
+
+test('what is wrong with an image is said in words of our own, the same at each look', async () => {
+  const made = sharp({
+    create: { width: 64, height: 64, channels: 3, noise: { type: 'gaussian', mean: 128, sigma: 30 } },
+  });
+  for (const format of ['png', 'jpeg', 'webp'] as const) {
+    const bytes = await made.clone()[format]().toBuffer();
+    for (const kept of [12, 20, bytes.length >> 1, bytes.length - 40])
+      await assert.rejects(decodeImage(bytes.subarray(0, kept)), {
+        message: 'the image is corrupt (it ends early)',
+      });
+  }
+  const png = await made.clone().png().toBuffer();
+  const damaged = Buffer.from(png);
+  damaged.fill(0x5a, 300, 340);
+  await assert.rejects(decodeImage(damaged), {
+    message: 'the image is corrupt (its pixels cannot be decoded)',
+  });
+  const headless = Buffer.from(png);
+  headless.fill(0, 12, 20);
+  await assert.rejects(decodeImage(headless), {
+    message: 'the image is corrupt (its header cannot be read)',
+  });
 });
