@@ -1,7 +1,7 @@
 // What each program can be told, as one strict schema a program: flags over environment over file, merged once, checked
 // once, frozen. The only reader of process.env. Secrets are marked so that the effective config can be logged.
 
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import { nearest } from './nearest.ts';
 import { foundText } from './printable.ts';
 import { checkShape, type Problem, sentence, sentences } from './shape.ts';
 import { WORKER_ID, WORKER_ID_WORDS } from './wire-text.ts';
-import { placeText, readYaml, type YamlDocument } from './yaml-text.ts';
+import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** Where to listen: port 0 takes a free one. */
@@ -294,6 +294,25 @@ function near(flag: string, keys: readonly string[]): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
+/** No more than a configuration can have: /dev/zero never ends. */
+function textOf(file: string): string {
+  const opened = openSync(file, 'r');
+  try {
+    const bytes = Buffer.alloc(TEXT_BYTES_MAX + 1);
+    let filled = 0;
+    for (let read = -1; read !== 0 && filled < bytes.length; filled += read)
+      read = readSync(opened, bytes, filled, bytes.length - filled, null);
+    if (filled > TEXT_BYTES_MAX)
+      throw new FleetError(
+        'invalidArgument',
+        `it has more than ${TEXT_BYTES_MAX} bytes, the most that are taken`,
+      );
+    return bytes.toString('utf8', 0, filled);
+  } finally {
+    closeSync(opened);
+  }
+}
+
 /** The mapping of a configuration file; each setting once. */
 function configFile(file: string): {
   readonly value: Readonly<Record<string, unknown>>;
@@ -302,7 +321,7 @@ function configFile(file: string): {
   const doing = `configuration file ${file}`;
   let document: YamlDocument | undefined;
   try {
-    document = readYaml(readFileSync(file, 'utf8'))[0];
+    document = readYaml(textOf(file))[0];
   } catch (caught) {
     throw toFleetError(caught, doing);
   }

@@ -2,7 +2,7 @@
 // was not understood, and 130 or 143 when a signal ended it. Every failure is one sentence on stderr.
 
 import { CommanderError } from 'commander';
-import { toFleetError } from '../../core/errors.ts';
+import { errnoOf, toFleetError } from '../../core/errors.ts';
 import { outliveHangup } from '../../core/stop-signals.ts';
 import { interruptedBy } from './context.ts';
 import { guardOutput } from './lost-output.ts';
@@ -27,8 +27,9 @@ async function run(argv: readonly string[]): Promise<number> {
     const interrupted = interruptedBy(error);
     if (interrupted !== undefined) return interrupted;
     say(`pocketfleet: ${error.message}`);
-    // A failure outside the family is a mistake in this program; its stack is what finds it.
-    if (error.code === 'internal' && error.cause instanceof Error) say(error.cause.stack ?? '');
+    // A failure outside the family, and not of the operating system, is a mistake in this program; its stack is what finds it.
+    if (error.code === 'internal' && errnoOf(error) === undefined && error.cause instanceof Error)
+      say(error.cause.stack ?? '');
     return 1;
   }
 }

@@ -35,7 +35,7 @@ const DECODED_MAX = 20_000;
 export const BAD_MAX = 100_000;
 /** Pixels that are decoded at once; a larger image is decoded alone. */
 const PIXELS_AT_ONCE = 1 << 23;
-const FORMAT = 'images 1';
+const FORMAT = 'images 2';
 
 /** `all`: every image, however many there are. `lanes`: how many are in hand at once. */
 export async function checkImages(

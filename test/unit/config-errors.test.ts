@@ -37,6 +37,10 @@ test('a setting that is wrong is named with what it should be, what it is, and w
     config([], { POCKETFLEET_HEARTBEATS_MISSED_MAX: '1' }),
     'configuration: heartbeatsMissedMax: expected at least 2, found "1" (POCKETFLEET_HEARTBEATS_MISSED_MAX)',
   );
+  assert.equal(
+    config(['--config', '/dev/zero']),
+    'configuration file /dev/zero: it has more than 262144 bytes, the most that are taken',
+  );
   const path = file('c.yaml', 'fleet: local\nheartbeatIntervalMS: 5\n');
   assert.equal(
     config(['--config', path]),
