@@ -130,7 +130,9 @@ function plainOf(document: Document.Parsed, label: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 100 }) as unknown;
   } catch (caught) {
-    throw new FleetError('invalidArgument', `${label}its aliases (*name) repeat too much`, { cause: caught });
+    throw new FleetError('invalidArgument', `${label}not readable: its aliases (*name) repeat too much`, {
+      cause: caught,
+    });
   }
 }
 

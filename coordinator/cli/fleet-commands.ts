@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { makeFolder } from '../../core/folder.ts';
+import { openFleet } from './client.ts';
 import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from './context.ts';
 import { startDetached, starterOf } from './detached.ts';
 import { fleetFilePath, forgetFleet, isAlive, OTHER_DIR, readFleetFile, supervisorOf } from './fleet-file.ts';
@@ -88,7 +89,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
         starter.say(text);
       },
     });
-    announce(dir, flags);
+    await announce(dir, flags);
     starter.ready();
     await aborted(signal);
     say('stopping workers, coordinator and broker');
@@ -116,11 +117,26 @@ function endedBy(signal: AbortSignal): void {
   if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
 }
 
-function announce(dir: string, flags: UpFlags): void {
+async function announce(dir: string, flags: UpFlags): Promise<void> {
   if (flags.json) printJson(readFleetFile(dir));
   else print(fleetFilePath(dir));
   const where = dir === resolve(DEFAULT_DIR) ? '' : ` --dir ${shellWord(dir)}`;
-  say(`ready; in another terminal: pocketfleet submit ${shellWord(example())} --wait${where}`);
+  if (await isHalted(dir)) say('the fleet is up and takes no work until its journal is repaired');
+  else say(`ready; in another terminal: pocketfleet submit ${shellWord(example())} --wait${where}`);
+}
+
+/** What is wrong with the journal was said when the fleet started. */
+async function isHalted(dir: string): Promise<boolean> {
+  const file = readFleetFile(dir);
+  if (file === undefined) return false;
+  const client = openFleet(file);
+  try {
+    return (await client.ask((service) => service.getStore, {}, 2_000)).halted !== '';
+  } catch {
+    return false;
+  } finally {
+    client.close();
+  }
 }
 
 /** As a person may type it where they are: the examples are in the package, wherever that is. */
@@ -148,7 +164,7 @@ async function upDetached(flags: UpFlags): Promise<void> {
   } finally {
     release();
   }
-  announce(dir, flags);
+  await announce(dir, flags);
   say(
     `the supervisor is process ${pid}; pocketfleet down --dir ${shellWord(dir)} stops it (log: ${logFile})`,
   );

@@ -21,7 +21,7 @@ import type { Column } from './table.ts';
 
 export function addListCommands(program: Command): void {
   listCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
-    withFleet(options, async (client) => {
+    withList(options, async (client) => {
       const plans = await listNewest(
         limitOf(options),
         (page) => client.ask((service) => service.listPlans, page),
@@ -31,7 +31,7 @@ export function addListCommands(program: Command): void {
     }),
   );
   listCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
-    withFleet(options, async (client) => {
+    withList(options, async (client) => {
       const sweeps = await listNewest(
         limitOf(options),
         (page) => client.ask((service) => service.listSweeps, page),
@@ -45,7 +45,7 @@ export function addListCommands(program: Command): void {
     'trials <sweep>',
     'list the candidates of a sweep in the order of their numbers',
   ).action((sweep: string, options: FleetOptions) =>
-    withFleet(options, async (client) => {
+    withList(options, async (client) => {
       const trials = await listNewest(
         limitOf(options),
         (page) => client.ask((service) => service.listTrials, { sweepId: sweep, ...page }),
@@ -57,7 +57,7 @@ export function addListCommands(program: Command): void {
   fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 1_000_000), 20)
     .action((sweep: string, options: FleetOptions & { limit: number }) =>
-      withFleet(options, async (client) => {
+      withList(options, async (client) => {
         const trials = await listAll(
           ({ pageSize: limit, pageToken }) =>
             client.ask((service) => service.leaderboard, { sweepId: sweep, limit, pageToken }),
@@ -72,7 +72,7 @@ export function addListCommands(program: Command): void {
     .option('--plan <plan>', 'only those of a plan', '')
     .option('--sweep <sweep>', 'only those of a sweep', '')
     .action((options: FleetOptions & { plan: string; sweep: string }) =>
-      withFleet(options, async (client) => {
+      withList(options, async (client) => {
         const request = { planId: options.plan, sweepId: options.sweep };
         const runs = await listNewest(
           limitOf(options),
@@ -83,7 +83,7 @@ export function addListCommands(program: Command): void {
       }),
     );
   listCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
-    withFleet(options, async (client) => {
+    withList(options, async (client) => {
       const workers = await listAll(
         (page) => client.ask((service) => service.listWorkers, page),
         (answer) => answer.workers,
@@ -93,7 +93,7 @@ export function addListCommands(program: Command): void {
   );
   listCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
     (run: string, options: FleetOptions) =>
-      withFleet(options, async (client) => {
+      withList(options, async (client) => {
         const checkpoints = await listAll(
           (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
           (answer) => answer.checkpoints,
@@ -111,7 +111,7 @@ export function addListCommands(program: Command): void {
     'why <id>',
     'the journalled decisions about a plan, sweep, trial, run or worker',
   ).action((id: string, options: FleetOptions) =>
-    withFleet(options, async (client) => {
+    withList(options, async (client) => {
       const decisions = await listAll(
         (page) => client.ask((service) => service.why, { id, ...page }),
         (answer) => answer.decisions,
@@ -131,6 +131,16 @@ export function addListCommands(program: Command): void {
 }
 
 const limitOf = (flags: ListFlags): number => listLimit(flags, process.stdout.isTTY);
+
+/** As `withFleet`; a list of a fleet that makes no decisions is not taken for the whole of it. */
+function withList(options: FleetOptions, use: (client: FleetClient) => Promise<void>): Promise<void> {
+  return withFleet(options, async (client) => {
+    await use(client);
+    // The list is printed by now, and stays good when this cannot be asked.
+    const store = await client.ask((service) => service.getStore, {}).catch(() => undefined);
+    if (store !== undefined && store.halted !== '') say(`what is shown may be incomplete: ${store.halted}`);
+  });
+}
 
 /** A command that prints a list; on a terminal its newest rows. */
 function listCommand(parent: Command, nameAndArguments: string, description: string): Command {

@@ -5,7 +5,7 @@ import { printable } from '../../core/printable.ts';
 import type { Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { formatTime } from './format.ts';
 import { hasEnded, progressItems, progressLine } from './progress-model.ts';
-import { headline, planLine } from './status-view.ts';
+import { headline, planLine, storeTroubles } from './status-view.ts';
 
 export interface StatusChanges {
   /** Lines to print for this snapshot; `now` in milliseconds. */
@@ -26,6 +26,7 @@ const EVERY_MS = 5_000;
 const WIDTH = 160;
 
 export function createStatusChanges(options: { readonly skipEnded: boolean }): StatusChanges {
+  let trouble = '';
   const told = new Map<string, { at: number; line: string; state: string }>();
   const held = new Map<string, string>();
   let isFirst = true;
@@ -33,6 +34,11 @@ export function createStatusChanges(options: { readonly skipEnded: boolean }): S
     next(snapshot, now) {
       const time = formatTime(snapshot.atMs);
       const lines: string[] = isFirst ? [headline(snapshot)] : [];
+      const found = storeTroubles(snapshot).join('; ');
+      // The bytes in the sentence grow while it stays the same trouble.
+      if (wordsOf(found) !== wordsOf(trouble))
+        lines.push(`${time} ${found === '' ? 'decisions are made and stored again' : printable(found)}`);
+      trouble = found;
       for (const item of itemsOf(snapshot)) {
         const before = told.get(item.key);
         if (before?.line === item.line) continue;
@@ -44,7 +50,8 @@ export function createStatusChanges(options: { readonly skipEnded: boolean }): S
         told.set(item.key, { at: now, line: item.line, state: item.state });
         held.delete(item.key);
         // What had ended before anybody looked is no change.
-        if (!(isFirst && options.skipEnded && hasEnded(item.state))) lines.push(text);
+        const isPast = hasEnded(item.state) || item.state === 'lost';
+        if (!(isFirst && options.skipEnded && isPast)) lines.push(text);
       }
       isFirst = false;
       return lines;
@@ -52,6 +59,8 @@ export function createStatusChanges(options: { readonly skipEnded: boolean }): S
     rest: () => [...held.values()],
   };
 }
+
+const wordsOf = (sentence: string): string => sentence.replace(/[\d.,:]+/g, '');
 
 function itemsOf(snapshot: Snapshot): Item[] {
   const states = new Map([...snapshot.sweeps, ...snapshot.runs].map(({ id, state }) => [id, state]));

@@ -233,6 +233,12 @@ test('the command names the damage, refuses to ask nobody, keeps a copy and cuts
     const checked = await pocketfleet(['journal', 'check', ...where]);
     assert.equal(checked.code, 1);
     assert.match(checked.out, /^the journal is damaged at sequence 7: .*truncate --after 6/);
+    const listed = await pocketfleet(['plans', ...where]);
+    assert.equal(listed.code, 0);
+    assert.match(
+      listed.err,
+      /^no plans\nwhat is shown may be incomplete: the journal is damaged at sequence 7: /,
+    );
     const copy = join(folder, 'copy.jsonl');
     const cut = ['journal', 'truncate', '--after', '6', ...where];
     const asked = await pocketfleet([...cut, '--copy', join(folder, 'asked.jsonl')]);

@@ -128,3 +128,20 @@ test('without pictures a line is printed when a state changes, and for numbers e
   assert.match(at(8.1, run({ state: 'failed', step: 12, reason: 'NaN' }))[0]!, /failed: NaN$/);
   assert.deepEqual(changes.rest(), []);
 });
+
+test('without pictures, too, it is said why nothing is decided or stored, once, and when that is over', () => {
+  const changes = createStatusChanges({ skipEnded: true });
+  const store = (reason: string, halted = '') =>
+    ({ store: { state: 'full', reason, halted } }) as unknown as Parameters<typeof snapshot>[0];
+  const at = (now: number, parts: Parameters<typeof snapshot>[0]) =>
+    changes.next(snapshot(parts), now).map((line) => line.replace(/^.*?\d\d:\d\d:\d\d:? /, ''));
+  const full = (used: string) => `the store is full: ${used} MiB of 83 MiB are used`;
+  assert.equal(at(0, store(full('31.5'))).at(-1), full('31.5'));
+  assert.deepEqual(at(1, store(full('32.6'))), [], 'more bytes are the same trouble');
+  assert.deepEqual(at(2, store('', 'the journal is damaged')), ['the journal is damaged']);
+  assert.deepEqual(at(3, store('')), ['decisions are made and stored again']);
+  assert.deepEqual(at(4, store('')), []);
+  const past = createStatusChanges({ skipEnded: true });
+  const lost = snapshot({ workers: [worker({ id: 'w1', state: 'lost', reason: 'gone' })] });
+  assert.equal(past.next(lost, 0).length, 1, 'who was lost before anybody looked is no news');
+});
