@@ -14,14 +14,14 @@ export function dirOption(description: string): Option {
   return new Option('--dir <dir>', description).env('POCKETFLEET_DIR');
 }
 
-/** Folder for a new fleet. */
+/** Folder for a new fleet. An empty name is a variable that is set to nothing: no name. */
 export function ownDir(named: string | undefined): string {
-  return resolve(named ?? DEFAULT_DIR);
+  return resolve(named || DEFAULT_DIR);
 }
 
 /** Folder of a fleet that is there; where none is found, the one in which it would be here. */
 export function fleetDir(named: string | undefined, from = process.cwd()): string {
-  if (named !== undefined) return resolve(named);
+  if (named) return resolve(named);
   for (let folder = from; ; folder = dirname(folder)) {
     const dir = join(folder, DEFAULT_DIR);
     // What somebody else put above us (into /tmp, for instance) is no fleet of ours: commands would obey its addresses.

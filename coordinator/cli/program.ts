@@ -31,7 +31,22 @@ export function createProgram(): Command {
     command.exitOverride();
     if (command.commands.length > 0) refuseUnknownWords(command);
   }
+  program.hook('preAction', (_program, command) => refuseEmptyValues(command));
   return program;
+}
+
+/** `--dir "$DIR"` with a variable that is not set is a mistake: as a path, the empty text would be the current folder. */
+function refuseEmptyValues(command: Command): void {
+  for (const option of command.options)
+    if (
+      option.long !== '--token' &&
+      command.getOptionValue(option.attributeName()) === '' &&
+      command.getOptionValueSource(option.attributeName()) === 'cli'
+    )
+      command.error(`error: option '${option.flags}' has an empty value; give one, or leave the option out`, {
+        exitCode: 2,
+        code: 'pocketfleet.emptyValue',
+      });
 }
 
 const EXIT_CODES = `

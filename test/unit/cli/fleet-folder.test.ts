@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { explain } from '../../../coordinator/cli/client.ts';
 import { identityOf } from '../../../coordinator/cli/fleet-file.ts';
-import { fleetDir } from '../../../coordinator/cli/fleet-folder.ts';
+import { fleetDir, ownDir } from '../../../coordinator/cli/fleet-folder.ts';
 import { shellWord } from '../../../coordinator/cli/shell-word.ts';
 import { FleetError } from '../../../core/errors.ts';
 
@@ -30,6 +30,8 @@ test('a fleet is found from a folder below, the nearest one first, and a named f
   writeFileSync(join(nearer, 'up.lock'), '');
   assert.equal(fleetDir(undefined, deep), nearer);
   assert.equal(fleetDir(deep, top), deep);
+  assert.equal(fleetDir('', deep), nearer, 'POCKETFLEET_DIR is set to nothing');
+  assert.equal(ownDir(''), ownDir(undefined));
 });
 
 test('a fleet above that belongs to another user is passed over', { skip: process.getuid?.() !== 0 }, (t) => {

@@ -121,3 +121,24 @@ test('every habit leads to a command that there is', () => {
   for (const word of ['status', 'top', 'ls', 'describe', 'kill', 'train', 'nodes', 'download', 'info'])
     assert.match(unknownText(program, word), /did you mean `pocketfleet [a-z]+` \(.+\)\?$/, word);
 });
+
+test('an option with an empty value is refused before anything is done, whichever it is', async () => {
+  for (const words of [
+    ['up', '--dir', ''],
+    ['runs', '--dir='],
+    ['export', 'run-1', '-o', ''],
+    ['report', 'plan-1', '-o', ''],
+    ['runs', '--coordinator', ''],
+  ])
+    await assert.rejects(quiet(createProgram()).parseAsync(words, { from: 'user' }), {
+      code: 'pocketfleet.emptyValue',
+      exitCode: 2,
+      message: /^error: option '.*' has an empty value/,
+    });
+});
+
+/** The program without its output. */
+function quiet(program: ReturnType<typeof createProgram>) {
+  for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} });
+  return program;
+}
