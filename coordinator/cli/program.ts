@@ -37,16 +37,18 @@ export function createProgram(): Command {
 
 /** `--dir "$DIR"` with a variable that is not set is a mistake: as a path, the empty text would be the current folder. */
 function refuseEmptyValues(command: Command): void {
-  for (const option of command.options)
-    if (
-      option.long !== '--token' &&
-      command.getOptionValue(option.attributeName()) === '' &&
-      command.getOptionValueSource(option.attributeName()) === 'cli'
-    )
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (command.getOptionValue(name) !== '') continue;
+    const source = command.getOptionValueSource(name);
+    // A variable that is set to nothing is one that is not set.
+    if (source === 'env') command.setOptionValueWithSource(name, option.defaultValue, 'default');
+    else if (source === 'cli' && option.long !== '--token')
       command.error(`error: option '${option.flags}' has an empty value; give one, or leave the option out`, {
         exitCode: 2,
         code: 'pocketfleet.emptyValue',
       });
+  }
 }
 
 const EXIT_CODES = `

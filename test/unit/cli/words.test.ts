@@ -137,6 +137,19 @@ test('an option with an empty value is refused before anything is done, whicheve
     });
 });
 
+test('a variable that is set to nothing is one that is not set', async (t) => {
+  const before = process.env.POCKETFLEET_COORDINATOR;
+  t.after(() => {
+    if (before === undefined) delete process.env.POCKETFLEET_COORDINATOR;
+    else process.env.POCKETFLEET_COORDINATOR = before;
+  });
+  process.env.POCKETFLEET_COORDINATOR = '';
+  await assert.rejects(
+    quiet(createProgram()).parseAsync(['runs', '--dir', '/nowhere/to-be-found'], { from: 'user' }),
+    /no fleet in \/nowhere\/to-be-found/,
+  );
+});
+
 /** The program without its output. */
 function quiet(program: ReturnType<typeof createProgram>) {
   for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} });
