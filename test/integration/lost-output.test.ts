@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { plan, run, snapshot } from '../unit/cli/messages.ts';
+import { plan, run, snapshot, sweep } from '../unit/cli/messages.ts';
 import { startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -42,6 +42,7 @@ const ONE_SENTENCE = /^pocketfleet: the output cannot be written: no space is le
 test('output that finds no space is one sentence and exit code 1, and talk that finds none is nothing', async (t) => {
   const fleet = await startScriptedFleet({
     plans: [plan({ state: 'failed', reason: 'no candidate was left' })],
+    sweeps: [sweep()],
     runs: [run()],
     snapshots: [snapshot({ plans: [plan({ state: 'failed', reason: 'no candidate was left' })] })],
   });
