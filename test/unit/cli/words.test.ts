@@ -138,14 +138,13 @@ test('an option with an empty value is refused before anything is done, whicheve
 });
 
 test('a variable that is set to nothing is one that is not set', async (t) => {
-  const before = process.env.POCKETFLEET_COORDINATOR;
+  const before = { ...process.env };
   t.after(() => {
-    if (before === undefined) delete process.env.POCKETFLEET_COORDINATOR;
-    else process.env.POCKETFLEET_COORDINATOR = before;
+    process.env = before;
   });
-  process.env.POCKETFLEET_COORDINATOR = '';
+  Object.assign(process.env, { POCKETFLEET_COORDINATOR: '', POCKETFLEET_DIR: '/nowhere/to-be-found' });
   await assert.rejects(
-    quiet(createProgram()).parseAsync(['runs', '--dir', '/nowhere/to-be-found'], { from: 'user' }),
+    quiet(createProgram()).parseAsync(['runs'], { from: 'user' }),
     /no fleet in \/nowhere\/to-be-found/,
   );
 });
