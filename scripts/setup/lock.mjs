@@ -2,7 +2,7 @@
 // (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps are safe to repeat anyway.
 
 import { randomUUID } from 'node:crypto';
-import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { makeCacheFolder } from './folder.mjs';
@@ -10,18 +10,14 @@ import { makeCacheFolder } from './folder.mjs';
 /** Waits for the lock, says once for whom, and returns the function that gives it back. */
 export async function acquireLock(path, say) {
   makeCacheFolder(dirname(path));
-  const me = JSON.stringify({
-    pid: process.pid,
-    started: startOf(process.pid),
-    host: hostname(),
-    id: randomUUID(),
-  });
+  const me = identity();
   let said = false;
   while (!take(path, me)) {
     const owner = read(path);
     if (owner === undefined) continue;
     if (isGone(owner)) {
       dropStale(path, owner);
+      await new Promise((resolve) => setImmediate(resolve));
       continue;
     }
     if (!said) say(`waiting for another set-up (process ${owner.value.pid} on ${owner.value.host})`);
@@ -34,6 +30,15 @@ export async function acquireLock(path, say) {
   process.once('exit', release);
   return release;
 }
+
+/** Of this process, for one lock: the same process never has the same twice. */
+const identity = () =>
+  JSON.stringify({
+    pid: process.pid,
+    started: startOf(process.pid),
+    host: hostname(),
+    id: randomUUID(),
+  });
 
 /** A link to a complete file appears at once or not at all, so nobody ever reads half an owner. */
 function take(path, me) {
@@ -73,25 +78,23 @@ function isGone({ value }) {
   }
 }
 
-/** Two waiters may see the same dead owner: only the one that moved that very file away has removed it. */
+/**
+ * Removes the lock of a dead owner. Several may see it at once, and the first of them may have a fresh lock there by the time the
+ * last one acts; so whoever removes it holds a lock on just that removal, named by the dead owner's id, and looks again. A remover
+ * that dies is itself a dead owner.
+ */
 function dropStale(path, owner) {
-  const aside = `${path}.stale.${process.pid}`;
+  const removal = `${path}.stale-${owner.value.id}`;
+  if (!take(removal, identity())) {
+    const remover = read(removal);
+    if (remover !== undefined && isGone(remover)) dropStale(removal, remover);
+    return;
+  }
   try {
-    renameSync(path, aside);
-  } catch (caught) {
-    if (caught.code === 'ENOENT') return;
-    throw caught;
+    if (read(path)?.text === owner.text) rmSync(path, { force: true });
+  } finally {
+    rmSync(removal, { force: true });
   }
-  const moved = read(aside);
-  if (moved !== undefined && moved.text !== owner.text) {
-    // It was a fresh lock of somebody who came in between: put it back.
-    try {
-      linkSync(aside, path);
-    } catch (caught) {
-      if (caught.code !== 'EEXIST') throw caught;
-    }
-  }
-  rmSync(aside, { force: true });
 }
 
 /** Start time of a process in clock ticks, which tells it from a later one with the same id; undefined off Linux or when it is gone. */
