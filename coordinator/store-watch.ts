@@ -61,6 +61,7 @@ export function watchStore(options: {
   let limitBytes = config.storeBytesMax;
   let sharedFor: number | undefined;
   let silentSince: number | undefined;
+  let shortBefore: ReadonlySet<string> = new Set();
   let state = judgeStore(
     { streams: [], limitBytes, place, diskFreeBytes: undefined, refused: undefined, silentMs: 0 },
     undefined,
@@ -68,7 +69,14 @@ export function watchStore(options: {
   );
 
   async function look(manager: JetStreamManager): Promise<StoreFacts> {
-    const streams = (await Promise.all(STREAMS.map((name) => infoOf(manager, name)))).map(sizeOf);
+    const sizes = (await Promise.all(STREAMS.map((name) => infoOf(manager, name)))).map(sizeOf);
+    // A coordinator that starts measures the limit by the part of the checkpoints, which looks too small for a moment: what is
+    // short of room at one look alone does not count.
+    const short = new Set(sizes.filter(isShort).map(({ name }) => name));
+    const streams = sizes.map((size) =>
+      short.has(size.name) && !shortBefore.has(size.name) ? { ...size, needsBytes: 0 } : size,
+    );
+    shortBefore = short;
     const diskFreeBytes = config.storeDir === '' ? undefined : await freeBytes(config.storeDir);
     // A limit that is not known may be passed already: nobody told before something was written.
     const uncertain = journal.trouble !== undefined || options.anyWait() || limitBytes === 0;
@@ -191,6 +199,9 @@ function sizeOf(info: StreamInfo | undefined, index: number): StoreFacts['stream
     needsBytes: DROPS_OLDEST.has(name) ? 0 : name === ARTEFACT_STREAM ? CHUNK_BYTES : MANIFEST_BYTES,
   };
 }
+
+const isShort = ({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean =>
+  bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax;
 
 async function freeBytes(folder: string): Promise<number | undefined> {
   try {
