@@ -35,7 +35,8 @@ export const planDigest = (): string =>
   createHash('sha256').update(readFileSync(PLAN)).digest('hex').slice(0, 16);
 
 /** "teacher teacher   1 %  step 3/250, …": how far something is, which changes all the time. */
-export const isProgress = (line: string): boolean => /^(search|teacher|student) \S+ +\d+ % /.test(line);
+export const isProgress = (line: string): boolean =>
+  /^(search|teacher|student) \S+ +\d+ % |^\d+ of \d+ workers attached$/.test(line);
 
 /**
  * A line without what differs between two plans of the same shape: numbers, cells, verdicts, widths of columns. Lines of
