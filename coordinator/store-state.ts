@@ -56,13 +56,16 @@ export function judgeStore(facts: StoreFacts, before: StoreState | undefined, no
   };
 }
 
+/** Whether the next record of a stream may find no room in its part. */
+export function isShort({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean {
+  return bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax;
+}
+
 function verdictOf(facts: StoreFacts): { kind: StoreState['kind']; why: string } {
   const { diskFreeBytes } = facts;
   if (diskFreeBytes !== undefined && diskFreeBytes < DISK_FREE_BYTES_MIN)
     return { kind: 'full', why: `its disk has ${formatBytes(diskFreeBytes)} free` };
-  const full = facts.streams.find(
-    ({ bytes, bytesMax, needsBytes }) => bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax,
-  );
+  const full = facts.streams.find(isShort);
   if (full !== undefined)
     return {
       kind: 'full',

@@ -26,7 +26,7 @@ import {
   LOG_STREAM,
 } from '../core/net/subjects.ts';
 import type { Journal } from './journal.ts';
-import { judgeStore, type StoreFacts, type StoreState } from './store-state.ts';
+import { isShort, judgeStore, type StoreFacts, type StoreState } from './store-state.ts';
 
 export interface StoreWatch {
   readonly state: StoreState;
@@ -199,9 +199,6 @@ function sizeOf(info: StreamInfo | undefined, index: number): StoreFacts['stream
     needsBytes: DROPS_OLDEST.has(name) ? 0 : name === ARTEFACT_STREAM ? CHUNK_BYTES : MANIFEST_BYTES,
   };
 }
-
-const isShort = ({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean =>
-  bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax;
 
 async function freeBytes(folder: string): Promise<number | undefined> {
   try {
