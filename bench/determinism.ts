@@ -1,7 +1,7 @@
 // `npm run bench:determinism`: what decides the bits of a training run on the CPU. A few steps of a small candidate and of
 // PocketNet S-128 under one setting after the other, in fresh processes; the digest of weights, momentum and running statistics
 // is compared with that of the worker's default, and so is the processor time, in turns. Decides what must be equal; what may differ is
-// reported, for docs/determinism.md and the device class (worker/device.ts).
+// reported, for docs/determinism.md and the device class (worker/compute/device.ts).
 //
 // --steps=N: steps before the digest. --rounds=N: turns for the time.
 

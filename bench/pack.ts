@@ -20,7 +20,7 @@ interface Cost {
 /** In a process of its own, so that what it takes is its own; the start of the process counts. */
 function openingCost(dir: string, cache: string): Cost {
   const script = `
-    import { createDataCache } from ${JSON.stringify(new URL('../core/data/data-cache.ts', import.meta.url).href)};
+    import { createDataCache } from ${JSON.stringify(new URL('../core/data/inspection/data-cache.ts', import.meta.url).href)};
     import { openDataset } from ${JSON.stringify(new URL('../core/data/dataset.ts', import.meta.url).href)};
     const started = performance.now();
     const data = await openDataset({ kind: 'recordio', path: ${JSON.stringify(dir)}, holdout: 100 }, { cache: createDataCache(${JSON.stringify(cache)}) });

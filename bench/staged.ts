@@ -1,25 +1,25 @@
 // `npm run bench:staged`: what it costs that a step with a class-sharded head stops at the embeddings. Processor time of a shard of
 // PocketNet S-128, backbone forward and backward: in one piece, in two stages whose forward pass is kept, and in two stages with it
 // computed again; one thread, taking turns, with some shards between their stages at once as in a worker. Decides what is measured;
-// the stages are core/tensor/staged.ts'.
+// the stages are core/tensor/graph/staged.ts'.
 
 import { readFileSync } from 'node:fs';
 import { setNativeEnvironment } from '../core/config.ts';
-import { IMAGE_BYTES } from '../core/data/pixels.ts';
+import { IMAGE_BYTES } from '../core/data/images/pixels.ts';
 import { buildNetwork } from '../core/nn/build.ts';
 import { initialWeights } from '../core/nn/init.ts';
 import { layoutOf } from '../core/nn/layout.ts';
 import { uniforms } from '../core/rng.ts';
-import { networkSchema } from '../core/spec.ts';
-import { nativeEnvironment } from '../worker/device.ts';
+import { networkSchema } from '../core/spec/document.ts';
+import { nativeEnvironment } from '../worker/compute/device.ts';
 import { atMost, median, optionsOf, say, tell } from './goals.ts';
 
 const { json, batch, shards, turns } = optionsOf({ batch: 8, shards: 4, turns: 9 });
 // The library reads it when it is loaded, hence the imports behind it.
 setNativeEnvironment(nativeEnvironment(1));
 const { backboneFunction } = await import('../core/nn/step-function.ts');
-const { compileGraph } = await import('../core/tensor/compiled.ts');
-const { compileStaged } = await import('../core/tensor/staged.ts');
+const { compileGraph } = await import('../core/tensor/graph/compiled.ts');
+const { compileStaged } = await import('../core/tensor/graph/staged.ts');
 
 const network = buildNetwork(
   networkSchema.parse({ kind: 'pocketnet', channels: 16, layers: 18, embedding: 128, genotype: 'casia' }),

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig, cacheFolder, dataRoots } from '../core/config.ts';
-import { createInspections } from '../core/data/inspections.ts';
+import { createInspections } from '../core/data/inspection/inspections.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
@@ -14,31 +14,31 @@ import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nat
 import { isAbsent } from '../core/net/presence.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
-import { createDriver, type Driver } from './driver.ts';
-import type { Event } from './events.ts';
-import type { Effect } from './inputs.ts';
-import { openJournal } from './journal.ts';
-import { createJournalRepair } from './journal-repair.ts';
-import { createLinks, type Links } from './links.ts';
-import { REDIAL_GRACE_MS } from './membership.ts';
+import { createRecords } from './api/records.ts';
+import { createFleetService } from './api/service.ts';
+import { createSubmissionReader } from './api/submission-reader.ts';
+import type { StoreView } from './api/views.ts';
+import type { Effect } from './decisions/inputs.ts';
+import { createDriver, type Driver } from './journal/driver.ts';
+import { openJournal } from './journal/journal.ts';
+import { createJournalRepair } from './journal/journal-repair.ts';
+import { sentenceOf } from './journal/why.ts';
+import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
-import type { Observed } from './observed.ts';
-import type { PodWatch } from './pods.ts';
-import { createProgressBoard } from './progress.ts';
-import { createRecords } from './records.ts';
-import { createReplayer, type Replayer } from './replayer.ts';
-import { schedule } from './scheduler.ts';
-import { createFleetService } from './service.ts';
-import { initialState, openRuns } from './state.ts';
-import type { StoreState } from './store-state.ts';
-import { watchStore } from './store-watch.ts';
-import { createSubmissionReader } from './submission-reader.ts';
-import { createSuspicionBoard, type SuspicionBoard } from './suspicion.ts';
-import { createVerdicts } from './verdicts.ts';
-import { createVerifier, type Verifier } from './verifier.ts';
-import type { StoreView } from './views.ts';
-import { sentenceOf } from './why.ts';
-import { createWorkerService } from './worker-service.ts';
+import type { Event } from './model/events.ts';
+import type { Observed } from './model/observed.ts';
+import { initialState, openRuns } from './model/state.ts';
+import { schedule } from './scheduling/scheduler.ts';
+import type { StoreState } from './store/store-state.ts';
+import { watchStore } from './store/store-watch.ts';
+import { createLinks, type Links } from './workers/links.ts';
+import { REDIAL_GRACE_MS } from './workers/membership.ts';
+import { createProgressBoard } from './workers/progress-board.ts';
+import { createReplayer, type Replayer } from './workers/replayer.ts';
+import { createSuspicionBoard, type SuspicionBoard } from './workers/suspicion.ts';
+import { createVerdicts } from './workers/verdicts.ts';
+import { createVerifier, type Verifier } from './workers/verifier.ts';
+import { createWorkerService } from './workers/worker-service.ts';
 
 export interface Coordinator {
   readonly endpoint: string;
@@ -275,7 +275,7 @@ async function followPods(options: {
 }): Promise<PodWatch | undefined> {
   const { podSelector, podNamespace } = options.config;
   if (podSelector === '') return undefined;
-  const { watchPods } = await import('./pods.ts');
+  const { watchPods } = await import('./kubernetes/pods.ts');
   return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
 }
 

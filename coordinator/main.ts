@@ -5,11 +5,11 @@ import { systemClock } from '../core/clock.ts';
 import { coordinatorConfigSchema, loadConfig, redacted } from '../core/config.ts';
 import { toFleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
-import { printableLines } from '../core/printable.ts';
-import { programAnswer } from '../core/program-help.ts';
-import { outliveListeners } from '../core/standard-streams.ts';
-import { onStopSignals } from '../core/stop-signals.ts';
-import { packageVersion } from '../core/version.ts';
+import { programAnswer } from '../core/system/program-help.ts';
+import { outliveListeners } from '../core/system/standard-streams.ts';
+import { onStopSignals } from '../core/system/stop-signals.ts';
+import { packageVersion } from '../core/system/version.ts';
+import { printableLines } from '../core/text/printable.ts';
 import { startCoordinator } from './coordinator.ts';
 
 async function main(): Promise<number> {

@@ -7,10 +7,10 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { closedCounter, closedHistogram } from '../core/metric-families.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
-import type { Event } from './events.ts';
-import { type EndState, openRuns, type State, sweepOf } from './state.ts';
-import type { StoreState } from './store-state.ts';
-import { lookup, type Table, valuesOf } from './table.ts';
+import type { Event } from './model/events.ts';
+import { type EndState, openRuns, type State, sweepOf } from './model/state.ts';
+import { lookup, type Table, valuesOf } from './model/table.ts';
+import type { StoreState } from './store/store-state.ts';
 
 export interface Metrics {
   readonly registry: Registry;

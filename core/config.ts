@@ -6,12 +6,12 @@ import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { FleetError, toFleetError } from './errors.ts';
-import { refusalOfAddress } from './host-port.ts';
-import { nearest } from './nearest.ts';
-import { foundText } from './printable.ts';
-import { checkShape, type Problem, sentence, sentences } from './shape.ts';
-import { WORKER_ID, WORKER_ID_WORDS } from './wire-text.ts';
-import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './yaml-text.ts';
+import { refusalOfAddress } from './text/host-port.ts';
+import { nearest } from './text/nearest.ts';
+import { foundText } from './text/printable.ts';
+import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
+import { WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
+import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** Where to listen: port 0 takes a free one. */

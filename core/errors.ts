@@ -1,7 +1,7 @@
 // The one error family. Decides which failures are worth another try and how they map to gRPC status codes;
 // leaves to callers what to do about them. Nobody matches on message text.
 
-import { systemErrorText } from './errno.ts';
+import { systemErrorText } from './system/errno.ts';
 
 /** Closed list, with gRPC's meanings (https://grpc.io/docs/guides/status-codes). */
 export const CODES = {

@@ -1,10 +1,10 @@
-// Our way as a process of the benchmark: the worker's own compute thread, asked as worker/train.ts asks it. A step is the
+// Our way as a process of the benchmark: the worker's own compute thread, asked as worker/training/train.ts asks it. A step is the
 // compiled graph of one shard and the optimiser's update with the digest of the new weights, from and to shared memory.
 //
 // Arguments: folder of the work, folder for compiled graphs.
 
 import { createHash } from 'node:crypto';
-import { optimizerSchema } from '../../core/spec.ts';
+import { optimizerSchema } from '../../core/spec/document.ts';
 import { createCompute, sharedFloats } from '../../worker/compute/client.ts';
 import type { GraphSpec } from '../../worker/compute/messages.ts';
 import { serve } from './serve.ts';

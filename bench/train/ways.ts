@@ -6,7 +6,7 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cacheFolder, childEnvironment } from '../../core/config.ts';
-import { nativeEnvironment } from '../../worker/device.ts';
+import { nativeEnvironment } from '../../worker/compute/device.ts';
 import { median, say } from '../goals.ts';
 import { type Member, type Program, startMember } from './member.ts';
 import { type Torch, torchProgram } from './torch.ts';

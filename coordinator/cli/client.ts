@@ -12,7 +12,7 @@ import type {
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { createFleetClient, streamed, unary, usesProxy } from '../../core/net/grpc-client.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { type Address, supervisorOf } from './fleet-file.ts';
+import { type Address, supervisorOf } from './local/fleet-file.ts';
 import { shellWord } from './shell-word.ts';
 
 type Unary<Q, R> = (

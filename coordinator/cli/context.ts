@@ -4,12 +4,12 @@
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { FleetError } from '../../core/errors.ts';
-import { type Noun, onlyOne } from '../../core/naming.ts';
-import { onStopSignals } from '../../core/stop-signals.ts';
+import { onStopSignals } from '../../core/system/stop-signals.ts';
+import { type Noun, onlyOne } from '../../core/text/naming.ts';
 import type { Found, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetClient, openFleet } from './client.ts';
-import { locateFleet } from './fleet-file.ts';
-import { DEFAULT_DIR, dirOption, fleetDir } from './fleet-folder.ts';
+import { locateFleet } from './local/fleet-file.ts';
+import { DEFAULT_DIR, dirOption, fleetDir } from './local/fleet-folder.ts';
 
 export interface FleetOptions {
   readonly dir?: string;

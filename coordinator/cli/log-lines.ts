@@ -1,10 +1,10 @@
 // The log of a run or of a worker, line by line, over restarts of the coordinator: each line carries its position, and a
 // stream that broke is asked for what comes after the last one printed, so that no line is lost or repeated.
 
-import { printable } from '../../core/printable.ts';
+import { formatTime } from '../../core/report/format.ts';
+import { printable } from '../../core/text/printable.ts';
 import type { LogLine, LogsRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';
-import { formatTime } from './format.ts';
 import { type Patience, persistently } from './patience.ts';
 
 /** Lines in the order of their positions, each once. */

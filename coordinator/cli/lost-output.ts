@@ -1,8 +1,8 @@
 // What becomes of a command whose output cannot be written. One that only prints ends: a reader that has had enough
 // (`| head`) is no failure, a full disk is one. One that does work or gives a verdict goes on and ends with its own exit code.
 
-import { outliveListeners } from '../../core/standard-streams.ts';
-import { say } from './output.ts';
+import { outliveListeners } from '../../core/system/standard-streams.ts';
+import { say } from './screen/output.ts';
 
 /** Decides for every command, before the first line is written. */
 export function guardOutput(): void {

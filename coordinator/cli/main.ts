@@ -3,11 +3,11 @@
 
 import { CommanderError } from 'commander';
 import { errnoOf, toFleetError } from '../../core/errors.ts';
-import { outliveHangup } from '../../core/stop-signals.ts';
+import { outliveHangup } from '../../core/system/stop-signals.ts';
 import { interruptedBy } from './context.ts';
 import { guardOutput } from './lost-output.ts';
-import { say } from './output.ts';
 import { createProgram } from './program.ts';
+import { say } from './screen/output.ts';
 import { reordered } from './words.ts';
 
 guardOutput();

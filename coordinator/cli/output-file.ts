@@ -7,7 +7,7 @@ import { realpathSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FleetError } from '../../core/errors.ts';
-import { fileFailure, makeFolder } from '../../core/folder.ts';
+import { fileFailure, makeFolder } from '../../core/system/folder.ts';
 
 /** The name that means stdout, as in most programs. */
 export const STDOUT = '-';

@@ -1,15 +1,15 @@
 // The command line as a tree of commands, and nothing else: each group of commands is a file of its own.
 
 import { Command } from 'commander';
-import { packageVersion } from '../../core/version.ts';
-import { addDemoCommand } from './demo-command.ts';
-import { addFleetCommands } from './fleet-commands.ts';
-import { addJournalCommands } from './journal-commands.ts';
-import { addListCommands } from './list-commands.ts';
-import { addLocalCommands } from './local-commands.ts';
-import { addProofCommands } from './proof-commands.ts';
+import { packageVersion } from '../../core/system/version.ts';
+import { addDemoCommand } from './commands/demo-command.ts';
+import { addLocalCommands } from './commands/describe-command.ts';
+import { addFleetCommands } from './commands/fleet-commands.ts';
+import { addJournalCommands } from './commands/journal-commands.ts';
+import { addListCommands } from './commands/list-commands.ts';
+import { addProofCommands } from './commands/proof-commands.ts';
+import { addWorkCommands } from './commands/work-commands.ts';
 import { refuseUnknownWords, unknownText } from './words.ts';
-import { addWorkCommands } from './work-commands.ts';
 
 export function createProgram(): Command {
   const program = new Command('pocketfleet')

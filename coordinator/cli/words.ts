@@ -2,7 +2,7 @@
 // they are meant for, words of other programs and mistyped ones are answered with the nearest of ours.
 
 import type { Command } from 'commander';
-import { nearest } from '../../core/nearest.ts';
+import { nearest } from '../../core/text/nearest.ts';
 
 /** What people type out of habit, and what is there for it. */
 const HABITS: Readonly<Record<string, string>> = {

@@ -3,10 +3,10 @@
 
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { readTextBounded } from '../../core/bounded-text.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { checkShape, sentence, sentences } from '../../core/shape.ts';
-import { placeText, readYaml, type YamlDocument } from '../../core/yaml-text.ts';
+import { readTextBounded } from '../../core/text/bounded-text.ts';
+import { checkShape, sentence, sentences } from '../../core/text/shape.ts';
+import { placeText, readYaml, type YamlDocument } from '../../core/text/yaml-text.ts';
 
 /** The file's only document; undefined where it has none. */
 export async function readYamlFile(path: string): Promise<YamlDocument | undefined> {

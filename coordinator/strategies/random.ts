@@ -5,8 +5,8 @@
 import { buildNetwork } from '../../core/nn/build.ts';
 import { describe } from '../../core/nn/describe.ts';
 import { randomGenotype } from '../../core/nn/genotype.ts';
-import { canonicalJson, type Genotype, type NetworkSpec, type SweepSpec } from '../../core/spec.ts';
-import type { Costs } from '../state.ts';
+import { canonicalJson, type Genotype, type NetworkSpec, type SweepSpec } from '../../core/spec/document.ts';
+import type { Costs } from '../model/state.ts';
 
 /** Draws that one proposal may pass over; with more, the space or its constraints have too few candidates left. */
 const DRAWS_MAX = 500;

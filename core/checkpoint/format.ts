@@ -7,8 +7,8 @@ import { z } from 'zod';
 import { digest64, digest64Of } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../model/safetensors.ts';
-import { shaped } from '../shape.ts';
-import { canonicalJson } from '../spec.ts';
+import { canonicalJson } from '../spec/document.ts';
+import { shaped } from '../text/shape.ts';
 
 export interface Checkpoint {
   /** Parameters in layout order, then the head. */

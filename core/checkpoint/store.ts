@@ -13,7 +13,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { sha256Hex } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { ARTEFACT_STREAM, artefactChunkSubject, MANIFEST_BUCKET } from '../net/subjects.ts';
-import { checkShape, sentences } from '../shape.ts';
+import { checkShape, sentences } from '../text/shape.ts';
 
 const manifestSchema = z.object({
   /** SHA-256 of the whole, hex. */

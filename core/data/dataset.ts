@@ -3,16 +3,16 @@
 // and synthetic/'s, whether every image is sound is inspect.ts'.
 
 import { FleetError, toFleetError } from '../errors.ts';
-import { ANYWHERE, type Roots } from '../file-access.ts';
-import { printable } from '../printable.ts';
-import type { DataSpec } from '../spec.ts';
-import type { DataCache } from './data-cache.ts';
+import type { DataSpec } from '../spec/document.ts';
+import { ANYWHERE, type Roots } from '../system/file-access.ts';
+import { printable } from '../text/printable.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
+import type { DataCache } from './inspection/data-cache.ts';
+import { skippedPlaces } from './inspection/skipped.ts';
 import { createPace, type Pace } from './pace.ts';
-import { openRecordSet } from './record-set.ts';
-import type { RecordTable } from './record-table.ts';
+import { openRecordSet } from './packs/record-set.ts';
+import type { RecordTable } from './packs/record-table.ts';
 import { admitSet } from './set-files.ts';
-import { skippedPlaces } from './skipped.ts';
 
 export interface Split {
   readonly size: number;
@@ -252,7 +252,7 @@ function stored(encoded: (index: number) => Promise<Uint8Array>, nameOf: (index:
     async read(index: number, into: Uint8Array) {
       try {
         // The image library is loaded with the first image: whoever asks for labels alone does without.
-        const { readImage } = await import('./image.ts');
+        const { readImage } = await import('./images/image.ts');
         await readImage(await encoded(index), into);
       } catch (caught) {
         // Whoever reads a file names it already.

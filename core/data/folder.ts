@@ -6,11 +6,11 @@ import { existsSync, type Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
-import { ANYWHERE, type Roots } from '../file-access.ts';
-import { printable } from '../printable.ts';
+import { ANYWHERE, type Roots } from '../system/file-access.ts';
+import { printable } from '../text/printable.ts';
+import { fileIdentityIfAny, startIdentity } from './inspection/set-identity.ts';
 import { createPace, type Pace } from './pace.ts';
 import { admitLink } from './set-files.ts';
-import { fileIdentityIfAny, startIdentity } from './set-identity.ts';
 
 /** Files of one extension that are no images here. */
 export interface PassedOver {

@@ -4,8 +4,8 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError } from '../errors.ts';
-import { admittedPath, assertRegular, type Roots } from '../file-access.ts';
-import type { DataSpec } from '../spec.ts';
+import type { DataSpec } from '../spec/document.ts';
+import { admittedPath, assertRegular, type Roots } from '../system/file-access.ts';
 
 const WHAT = 'data.path';
 

@@ -1,6 +1,6 @@
 // Which member holds which class shards, and how they get there when the gang changes. A class shard is computed with by whoever
 // has the logical shard of the same number, and kept up to date by one more member, so that no single death loses any. Pure:
-// all members derive the same moves from what all have said of themselves; the rows themselves travel through worker/head-gang.ts.
+// all members derive the same moves from what all have said of themselves; the rows themselves travel through worker/training/head-gang.ts.
 
 import type { Member } from '../allreduce/plan.ts';
 

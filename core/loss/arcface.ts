@@ -5,7 +5,7 @@
 //
 // Legend: N images, E embedding, C classes.
 
-import { matMul } from '../tensor/ops.ts';
+import { matMul } from '../tensor/ops/ops.ts';
 import { type Tensor, tf } from '../tensor/tf.ts';
 import { oneHot, softmaxCrossEntropy } from './softmax.ts';
 import { lengthAlong } from './unit.ts';

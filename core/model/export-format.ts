@@ -3,7 +3,7 @@
 
 import { zipSync } from 'fflate';
 import { FleetError } from '../errors.ts';
-import { foundText } from '../printable.ts';
+import { foundText } from '../text/printable.ts';
 import { exportSafetensors } from './export.ts';
 import type { TrainedNetwork } from './inference.ts';
 import { exportOnnx } from './onnx.ts';

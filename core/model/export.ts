@@ -6,7 +6,7 @@ import { FleetError } from '../errors.ts';
 import { buildNetwork } from '../nn/build.ts';
 import type { Layout, Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
-import { canonicalJson, networkSchema } from '../spec.ts';
+import { canonicalJson, networkSchema } from '../spec/document.ts';
 import { readSafetensors, type SafetensorsFile, type StoredTensor, writeSafetensors } from './safetensors.ts';
 
 /** Metadata key under which a file names its network. */

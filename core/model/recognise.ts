@@ -9,8 +9,8 @@ import { type Cell, GENOTYPES } from '../nn/genotype.ts';
 import { layoutOf, type Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
 import { isReduction } from '../nn/pocketnet.ts';
-import { checkShape, sentences } from '../shape.ts';
-import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec.ts';
+import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec/document.ts';
+import { checkShape, sentences } from '../text/shape.ts';
 
 export interface Recognised {
   readonly network: Network;

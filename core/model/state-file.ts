@@ -4,7 +4,7 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
-import { ANYWHERE, openRegular } from '../file-access.ts';
+import { ANYWHERE, openRegular } from '../system/file-access.ts';
 import { contiguousStrides, elementBytes, elementCount, gather, isElementType } from './element-types.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
 import { readHeader } from './safetensors.ts';

@@ -3,7 +3,7 @@
 // descriptions: a tensor comes out as a view (offset, shape, strides) of a numbered storage. Where the storages' bytes
 // lie and how they become floats is pth.ts' and element-types.ts'.
 
-import { type Dialect, line, type Machine, pop, popToMark, refused, top } from '../pickle.ts';
+import { type Dialect, line, type Machine, pop, popToMark, refused, top } from '../pickle-machine.ts';
 import { type ElementType, elementCount } from './element-types.ts';
 
 export interface Storage {

@@ -1,7 +1,7 @@
 // A gRPC server with what every one of ours has: the token check, limits, an observer of calls for metrics, the health service
 // and reflection. Leaves the services themselves to whoever adds them, and the metrics' names to the observer.
 
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import {
   Server,
   ServerCredentials,
@@ -19,6 +19,7 @@ import {
   protoPath as healthProtoPath,
   type ServingStatus,
 } from 'grpc-health-check';
+import { PACKAGE_ROOT } from '../system/places.ts';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
 import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
@@ -155,7 +156,7 @@ function namesOf(definition: ServiceDefinition): string[] {
 
 /** The proto files of the repository are what reflection serves, the contract itself with its comments' names, and the health service's. */
 async function reflection(): Promise<ReflectionService> {
-  const root = fileURLToPath(new URL('../../proto', import.meta.url));
+  const root = join(PACKAGE_ROOT, 'proto');
   const description = await load(
     ['pocketfleet/v1/fleet.proto', 'pocketfleet/v1/worker.proto', healthProtoPath],
     { includeDirs: [root], keepCase: true },

@@ -3,7 +3,7 @@
 
 import type { Server } from 'node:net';
 import { FleetError } from '../errors.ts';
-import { formatHostPort, type HostPort, parseHostPort } from '../host-port.ts';
+import { formatHostPort, type HostPort, parseHostPort } from '../text/host-port.ts';
 
 /** Listens and returns host:port with the port that was taken when 0 was asked for. */
 export async function listenOn(server: Server, listen: string): Promise<string> {

@@ -1,6 +1,6 @@
 // Every NATS name in one place: subjects, streams, buckets. Decides names only; who publishes what is said beside each.
 
-import { token } from '../wire-text.ts';
+import { token } from '../text/wire-text.ts';
 
 /** Journal of the coordinator: appended by the leader with the expected last sequence; never trimmed without a snapshot. */
 export const JOURNAL_STREAM = 'PF_JOURNAL';

@@ -1,7 +1,7 @@
 // What the candidate ops of the search space consist of (reference facts 1.1-1.3): one function a kind, used by the discrete
 // networks and, without scale and shift in the batch norms, by the search network. Which op goes where is theirs.
 
-import type { Op } from '../spec.ts';
+import type { Op } from '../spec/document.ts';
 import type { LayerSink } from './network.ts';
 
 const POINTWISE = { kernel: 1, stride: 1, padding: 0 } as const;
@@ -39,7 +39,7 @@ export function addOp(part: Part & { op: Op; stride: number }): number {
     case 'dw_conv_7x7':
       return addSeparable({ ...part, kernel: 7 });
     case 'none':
-      throw new Error('core/spec.ts lets no genotype choose none');
+      throw new Error('core/spec/document.ts lets no genotype choose none');
   }
 }
 

@@ -4,7 +4,7 @@
 //
 // Legend: N images, H x W map, C channels, E embedding. Maps are NHWC.
 
-import { OPS } from '../spec.ts';
+import { OPS } from '../spec/document.ts';
 import {
   avgPool,
   batchNormEval,
@@ -17,8 +17,8 @@ import {
   maxPool,
   prelus,
   separable,
-} from '../tensor/ops.ts';
-import { evenAndOdd, sample } from '../tensor/sample.ts';
+} from '../tensor/ops/ops.ts';
+import { evenAndOdd, sample } from '../tensor/ops/sample.ts';
 import { hasOwnKernels, type Tensor, type Tensor2D, type Tensor4D, tf } from '../tensor/tf.ts';
 import { type Fusion, fusionOf, NO_FUSION, type Reduction, type Separable } from './fuse.ts';
 import type { Layout, Slot } from './layout.ts';

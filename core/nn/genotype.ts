@@ -1,5 +1,5 @@
 // Genotypes: the two published ones, drawing them at random, and the canonical form that makes isomorphic cells one
-// candidate. Well-formedness is core/spec.ts', building a network from a genotype is pocketnet.ts', reading one from
+// candidate. Well-formedness is core/spec/document.ts', building a network from a genotype is pocketnet.ts', reading one from
 // alphas is decode.ts'.
 //
 // Two cells are isomorphic when one becomes the other by listing a node's two edges in another order (a sum) or by
@@ -9,8 +9,8 @@
 // different cells and are never exchanged.
 
 import { uniforms } from '../rng.ts';
-import type { Genotype, Op } from '../spec.ts';
-import { OPS } from '../spec.ts';
+import type { Genotype, Op } from '../spec/document.ts';
+import { OPS } from '../spec/document.ts';
 
 export type Cell = Genotype['normal'];
 export type Edge = Cell[number][number];

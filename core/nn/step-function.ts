@@ -8,8 +8,8 @@
 import { arcfaceLoss, type Margin } from '../loss/arcface.ts';
 import { distillationLoss } from '../loss/distillation.ts';
 import { unitAlong } from '../loss/unit.ts';
-import type { FirstStage } from '../tensor/cut.ts';
 import { concatFlat, splitFlat } from '../tensor/flat.ts';
+import type { FirstStage } from '../tensor/passes/cut.ts';
 import { type Tensor, tf } from '../tensor/tf.ts';
 import { forward } from './forward.ts';
 import type { Layout } from './layout.ts';
@@ -90,7 +90,7 @@ export function trainingFunction(options: {
  * The step around a head that is elsewhere, in two stages. First inputs: weights [P], images [b, 112, 112, 3]; first output: unit
  * embeddings [b E]. Then slopes [b, E] (the gradient of the mean loss over the b images for those), margin [1] (that loss) and, for a
  * student, teacher [b, E]; second output: one vector as that of trainingFunction. The forward pass is one for both; what
- * becomes of it between them is core/tensor/staged.ts'.
+ * becomes of it between them is core/tensor/graph/staged.ts'.
  */
 export function backboneFunction(options: {
   network: Network;

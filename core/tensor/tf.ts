@@ -4,9 +4,9 @@
 import { createRequire } from 'node:module';
 import { arch, cpus, platform } from 'node:os';
 import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
-import { type AddonOrigin, readAddonOrigin } from '../addon-origin.ts';
 import { ownKernelsWanted } from '../config.ts';
 import { FleetError, toFleetError } from '../errors.ts';
+import { type AddonOrigin, readAddonOrigin } from '../system/addon-origin.ts';
 
 export type Tensor = Tfjs.Tensor;
 export type Scalar = Tfjs.Scalar;

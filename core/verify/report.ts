@@ -1,7 +1,7 @@
 // What a verification of a model file reports, by kind of benchmark, and how the numbers of a pair set follow from its
 // embeddings. The same shapes travel from the process that computes to the command line and into the JSON file.
 
-import type { VerificationBin } from '../data/verification-bin.ts';
+import type { VerificationBin } from '../data/benchmarks/verification-bin.ts';
 import type { RatePoint } from './ijb.ts';
 import { kfoldAccuracy, kfoldTarAtFar, type LabelledDistances } from './kfold.ts';
 import type { MegafaceResult } from './megaface.ts';

@@ -7,9 +7,9 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import puppeteer, { type Browser } from 'puppeteer-core';
-import { reportHtml } from '../../coordinator/cli/report-html.ts';
 import { programSearch } from '../../core/config.ts';
-import { reportData } from '../unit/cli/report-data.ts';
+import { reportHtml } from '../../core/report/plan-report.ts';
+import { reportData } from '../unit/report/report-data.ts';
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 

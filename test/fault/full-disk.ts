@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startFleet } from '../../coordinator/cli/up.ts';
+import { startFleet } from '../../coordinator/cli/local/up.ts';
 import type { Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pocketfleet-full-disk-'));

@@ -3,7 +3,7 @@
 // compiled graph. Fixtures are checked on each, because each is a computation of its own.
 
 import type { FunctionInput, TensorFunction } from '../../core/nn/step-function.ts';
-import { compileGraph } from '../../core/tensor/compiled.ts';
+import { compileGraph } from '../../core/tensor/graph/compiled.ts';
 import { tf } from '../../core/tensor/tf.ts';
 
 export type Way = 'eager' | 'composed' | 'compiled';

@@ -4,11 +4,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { decodeImage } from '../../core/data/image.ts';
-import { readRecordIndex } from '../../core/data/record-index.ts';
-import { openRecordSet } from '../../core/data/record-set.ts';
-import { openRecordFile, parseImageRecord } from '../../core/data/recordio.ts';
-import { readVerificationBin } from '../../core/data/verification-bin.ts';
+import { readVerificationBin } from '../../core/data/benchmarks/verification-bin.ts';
+import { decodeImage } from '../../core/data/images/image.ts';
+import { readRecordIndex } from '../../core/data/packs/record-index.ts';
+import { openRecordSet } from '../../core/data/packs/record-set.ts';
+import { openRecordFile, parseImageRecord } from '../../core/data/packs/recordio.ts';
 import { type CheckRow, largestDifference, row } from './verification.ts';
 
 interface GoldenImage {

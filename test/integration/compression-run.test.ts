@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { proveLedger } from '../../coordinator/cli/ledger-proof.ts';
+import { proveLedger } from '../../coordinator/cli/proof/ledger-proof.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet, type TestFleet } from '../support/fleet.ts';

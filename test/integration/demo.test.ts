@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isAlive, type ProcessIdentity, readChildren } from '../../coordinator/cli/fleet-file.ts';
+import { isAlive, type ProcessIdentity, readChildren } from '../../coordinator/cli/local/fleet-file.ts';
 import { readSample, skeletonOf } from '../support/readme-sample.ts';
 
 const ROOT = join(import.meta.dirname, '../..');

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jetstream } from '@nats-io/jetstream';
-import { judgeStore, type StoreFacts } from '../../coordinator/store-state.ts';
+import { judgeStore, type StoreFacts } from '../../coordinator/store/store-state.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
 import { artefactChunkSubject } from '../../core/net/subjects.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import type { Event } from '../../coordinator/events.ts';
-import { type Journal, openJournal } from '../../coordinator/journal.ts';
+import { type Journal, openJournal } from '../../coordinator/journal/journal.ts';
+import type { Event } from '../../coordinator/model/events.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 

@@ -14,8 +14,8 @@ import {
   readChildren,
   readFleetFile,
   supervisorOf,
-} from '../../coordinator/cli/fleet-file.ts';
-import { readAddonOrigin } from '../../core/addon-origin.ts';
+} from '../../coordinator/cli/local/fleet-file.ts';
+import { readAddonOrigin } from '../../core/system/addon-origin.ts';
 import { startRecordingProxy } from '../support/proxy.ts';
 
 const MAIN = join(import.meta.dirname, '../../coordinator/cli/main.ts');

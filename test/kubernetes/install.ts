@@ -24,7 +24,7 @@ import { assertNothingLeft, type Ending, freePort, startTypeScript } from '../su
 
 const NAMESPACE = 'pocketfleet';
 const SECRET = 'pocketfleet-auth';
-const KEYS = fileURLToPath(new URL('../../coordinator/keys-main.ts', import.meta.url));
+const KEYS = fileURLToPath(new URL('../../coordinator/kubernetes/keys-main.ts', import.meta.url));
 
 let server: TestApiServer;
 let folder: string;

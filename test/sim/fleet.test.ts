@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { evolve } from '../../coordinator/evolve.ts';
-import type { CheckedDocument } from '../../coordinator/inputs.ts';
-import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/state.ts';
+import type { CheckedDocument } from '../../coordinator/decisions/inputs.ts';
+import { evolve } from '../../coordinator/model/evolve.ts';
+import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/model/state.ts';
 import { checkEvent } from './invariants.ts';
 import { plan, student, sweep, teacher, training } from './specs.ts';
 import { createWorld, FACTS, POISON, type World } from './world.ts';

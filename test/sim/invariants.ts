@@ -1,9 +1,9 @@
 // What must hold after every event of any scenario, whatever happened. Throws with the event that broke it.
 
 import assert from 'node:assert/strict';
-import type { Event } from '../../coordinator/events.ts';
-import { runsHeldBy } from '../../coordinator/gangs.ts';
-import { runOf, type State } from '../../coordinator/state.ts';
+import { runsHeldBy } from '../../coordinator/decisions/gangs.ts';
+import type { Event } from '../../coordinator/model/events.ts';
+import { runOf, type State } from '../../coordinator/model/state.ts';
 
 export function checkEvent(event: Event, before: State, after: State): void {
   if (event.kind === 'run.finished')

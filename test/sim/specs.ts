@@ -7,7 +7,7 @@ import {
   runSchema,
   type SweepSpec,
   sweepSchema,
-} from '../../core/spec.ts';
+} from '../../core/spec/document.ts';
 
 const data = { kind: 'synthetic', identities: 12, images: 8, holdout: 4 } as const;
 const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 16 } as const;

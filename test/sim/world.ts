@@ -3,15 +3,15 @@
 // What is simulated is only the training: a gang advances while every member holds the newest generation.
 
 import { pino } from 'pino';
-import type { Event } from '../../coordinator/events.ts';
-import { evolve } from '../../coordinator/evolve.ts';
-import type { Command, Effect, Input, LeaseClaim, Report } from '../../coordinator/inputs.ts';
-import { createLinks, type Links, type Stream } from '../../coordinator/links.ts';
-import { initialState, type Member, runOf, type State } from '../../coordinator/state.ts';
-import { type Decision, step } from '../../coordinator/step.ts';
+import { type Decision, step } from '../../coordinator/decisions/decide.ts';
+import type { Command, Effect, Input, LeaseClaim, Report } from '../../coordinator/decisions/inputs.ts';
+import type { Event } from '../../coordinator/model/events.ts';
+import { evolve } from '../../coordinator/model/evolve.ts';
+import { initialState, type Member, runOf, type State } from '../../coordinator/model/state.ts';
+import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
 import type { Clock } from '../../core/clock.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
-import type { RunSpec } from '../../core/spec.ts';
+import type { RunSpec } from '../../core/spec/document.ts';
 
 export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
 

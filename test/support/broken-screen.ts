@@ -1,6 +1,6 @@
 // A program that draws on the whole of its terminal and then fails as no program of ours should: with an error that nobody catches.
 
-import { openScreen } from '../../coordinator/cli/screen.ts';
+import { openScreen } from '../../coordinator/cli/screen/screen.ts';
 
 openScreen(process.stdout).show(() => ['a picture']);
 setImmediate(() => {

@@ -3,7 +3,7 @@
 
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodePng } from '../../core/data/image.ts';
+import { encodePng } from '../../core/data/images/image.ts';
 import { frameRecord, imagePayload } from './records.ts';
 
 /** Writes train.rec, train.idx and property into `dir`. */

@@ -1,4 +1,4 @@
-// Writes RecordIO packs for tests, as the formats' own tools do: the counterpart of core/data/recordio.ts, kept apart from it so
+// Writes RecordIO packs for tests, as the formats' own tools do: the counterpart of core/data/packs/recordio.ts, kept apart from it so
 // that a reader's mistake is not repeated in what it reads.
 
 import { writeFileSync } from 'node:fs';

@@ -11,8 +11,8 @@ import {
   linear,
   maxPool,
   prelu,
-} from '../../core/tensor/ops.ts';
-import type { GraphInput } from '../../core/tensor/record.ts';
+} from '../../core/tensor/ops/ops.ts';
+import type { GraphInput } from '../../core/tensor/recording/record.ts';
 import { type Scalar, type Tensor, tf } from '../../core/tensor/tf.ts';
 
 /** Environment of a process that computes as a worker does; TensorFlow reads it when the process starts. */

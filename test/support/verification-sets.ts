@@ -3,10 +3,10 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { TEMPLATE } from '../../core/data/align.ts';
 import { openDataset } from '../../core/data/dataset.ts';
-import { encodePng } from '../../core/data/image.ts';
-import { dataSchema } from '../../core/spec.ts';
+import { TEMPLATE } from '../../core/data/images/align.ts';
+import { encodePng } from '../../core/data/images/image.ts';
+import { dataSchema } from '../../core/spec/document.ts';
 
 /** PNG files of `people` people with `images` images each. */
 export async function drawnFaces(people: number, images: number): Promise<Buffer[][]> {

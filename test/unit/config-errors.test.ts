@@ -3,11 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { collectOverrides, submitFile } from '../../coordinator/cli/submitting.ts';
+import { collectOverrides, submitFile } from '../../coordinator/cli/commands/submitting.ts';
 import { shapedYaml } from '../../coordinator/cli/yaml-file.ts';
 import { coordinatorConfigSchema, dataRoots, loadConfig, workerConfigSchema } from '../../core/config.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { networkSchema } from '../../core/spec.ts';
+import { networkSchema } from '../../core/spec/document.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pocketfleet-config-'));
 after(() => rmSync(dir, { recursive: true, force: true }));

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadConfig, redacted, workerConfigSchema } from '../../core/config.ts';
-import { WORDS } from '../../core/errno.ts';
 import { CODES, codeFromStatus, FleetError, toFleetError } from '../../core/errors.ts';
+import { WORDS } from '../../core/system/errno.ts';
 
 test('the table of codes and gRPC status numbers is the same both ways', () => {
   for (const [code, status] of Object.entries(CODES)) assert.equal(codeFromStatus(status), code);

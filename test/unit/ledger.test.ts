@@ -10,7 +10,7 @@ import {
   stepImages,
   stepTag,
 } from '../../core/ledger.ts';
-import { createLedger } from '../../worker/ledger.ts';
+import { createLedger } from '../../worker/training/step-ledger.ts';
 
 const samplingOf = (options: {
   images: number;

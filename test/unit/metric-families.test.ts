@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Counter, Histogram, type Registry } from 'prom-client';
-import type { Decided, Event } from '../../coordinator/events.ts';
-import { evolve } from '../../coordinator/evolve.ts';
 import { createMetrics as coordinatorMetrics } from '../../coordinator/metrics.ts';
-import { initialState } from '../../coordinator/state.ts';
+import type { Decided, Event } from '../../coordinator/model/events.ts';
+import { evolve } from '../../coordinator/model/evolve.ts';
+import { initialState } from '../../coordinator/model/state.ts';
 import { labelSets } from '../../core/metric-families.ts';
 import { startGrpcServer } from '../../core/net/grpc-server.ts';
 import { FleetServiceService } from '../../proto/gen/pocketfleet/v1/fleet.ts';

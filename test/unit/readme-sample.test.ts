@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
-import { sentenceOf } from '../../coordinator/cli/comparisons.ts';
+import { sentenceOf } from '../../core/report/comparisons.ts';
 import { PLAN, planDigest, readSample, skeletonOf, withSample } from '../support/readme-sample.ts';
 
 test("the README's sample was made from examples/demo.yaml as it is", () => {

@@ -8,16 +8,16 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { saveGraph } from '../../core/tensor/graph.ts';
-import { writeFolder } from '../../core/tensor/graph-cache.ts';
+import { writeFolder } from '../../core/tensor/graph/graph-cache.ts';
+import { saveGraph } from '../../core/tensor/graph/saved-model.ts';
 import {
   deleteTensors,
   deletingTensors,
   feedArrays,
   inputNames,
   loadGraph,
-} from '../../core/tensor/loaded.ts';
-import { type GraphInput, record } from '../../core/tensor/record.ts';
+} from '../../core/tensor/graph/session.ts';
+import { type GraphInput, record } from '../../core/tensor/recording/record.ts';
 import { addonFacts, type Tensor, tf } from '../../core/tensor/tf.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-addon-'));

@@ -1,8 +1,8 @@
 // The computations of the compute thread that are between their two stages, by number. Decides that each is finished or released
-// once; what may be kept of them is keeping.ts', how a stage runs core/tensor/staged.ts'.
+// once; what may be kept of them is keeping.ts', how a stage runs core/tensor/graph/staged.ts'.
 
 import { FleetError } from '../../core/errors.ts';
-import type { Begun } from '../../core/tensor/staged.ts';
+import type { Begun } from '../../core/tensor/graph/staged.ts';
 import type { GraphCache } from './graphs.ts';
 import type { Keeping } from './keeping.ts';
 import type { Arrays, StagedSpec } from './messages.ts';

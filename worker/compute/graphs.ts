@@ -11,8 +11,8 @@ import {
   type TensorFunction,
   trainingFunction,
 } from '../../core/nn/step-function.ts';
-import { type CompiledGraph, compileGraph } from '../../core/tensor/compiled.ts';
-import { compileStaged, type StagedGraph } from '../../core/tensor/staged.ts';
+import { type CompiledGraph, compileGraph } from '../../core/tensor/graph/compiled.ts';
+import { compileStaged, type StagedGraph } from '../../core/tensor/graph/staged.ts';
 import { type GraphSpec, graphKey, type StagedSpec } from './messages.ts';
 
 /** A worker with four slots needs at most six graphs a run: its step (with a sharded head four), its evaluation and its teacher's. */

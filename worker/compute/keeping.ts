@@ -1,4 +1,4 @@
-// For which computations the compute thread keeps what their first stage made until the second (core/tensor/staged.ts). Both ways
+// For which computations the compute thread keeps what their first stage made until the second (core/tensor/graph/staged.ts). Both ways
 // give the same bits, so that this may depend on what the machine has free at the moment; keeping saves a fifth of the time.
 
 import { cpus, freemem } from 'node:os';
@@ -37,7 +37,7 @@ export function createKeeping(free: () => FreeMemory = freeMemory, cores = cpus(
   let keptMax = 0;
   return {
     mayKeep(bytes) {
-      // What was kept before is still with TensorFlow, which gives nothing back to the system (worker/device.ts), and is not among
+      // What was kept before is still with TensorFlow, which gives nothing back to the system (worker/compute/device.ts), and is not among
       // what is free.
       if (kept + bytes <= keptMax) return true;
       const { machine, own } = free();

@@ -4,7 +4,7 @@
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
-import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec.ts';
+import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec/document.ts';
 import type { CudaDevice } from '../../core/tensor/device-facts.ts';
 
 /** A compiled graph by content: runs that agree in all of it share the compiled thing. */

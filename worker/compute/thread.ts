@@ -10,7 +10,7 @@ import { initialWeights } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
-import { canonicalJson, type NetworkSpec } from '../../core/spec.ts';
+import { canonicalJson, type NetworkSpec } from '../../core/spec/document.ts';
 import { tf } from '../../core/tensor/tf.ts';
 import { createBegunTable } from './begun.ts';
 import { createGraphCache } from './graphs.ts';

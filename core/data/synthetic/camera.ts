@@ -1,7 +1,7 @@
 // What the lens and the sensor do to a lit scene: a hand before it, blur, exposure, colour, noise, and the bytes. Decides their order.
 
 import { randomStream } from '../../rng.ts';
-import { SIDE } from '../pixels.ts';
+import { SIDE } from '../images/pixels.ts';
 import { smooth } from './canvas.ts';
 import type { Identity } from './identity.ts';
 import type { Scene } from './scene.ts';

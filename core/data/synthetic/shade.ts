@@ -2,7 +2,7 @@
 // in closed form, with the canvas as its skin and the canvas's heights as relief (shifted by the view, and felt by the light). Decides
 // geometry and lighting; what is painted is paint-*.ts', what the lens does afterwards camera.ts'.
 
-import { SIDE } from '../pixels.ts';
+import { SIDE } from '../images/pixels.ts';
 import { backdropOf } from './backdrop.ts';
 import { type Canvas, DENSITY, smooth, TEXELS } from './canvas.ts';
 import type { Identity } from './identity.ts';

@@ -142,7 +142,7 @@ spec:
     - name: keys
       image: {{ include "pocketfleet.image" (dict "root" $ "image" .Values.coordinator.image) }}
       imagePullPolicy: {{ .Values.coordinator.image.pullPolicy }}
-      command: [node, --import, tsx, coordinator/keys-main.ts]
+      command: [node, --import, tsx, coordinator/kubernetes/keys-main.ts]
       securityContext:
         {{- include "pocketfleet.containerSecurity" . | nindent 8 }}
       env:

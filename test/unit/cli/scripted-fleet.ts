@@ -3,8 +3,8 @@
 
 import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, status } from '@grpc/grpc-js';
 import { FleetError } from '../../../core/errors.ts';
-import { onlyOne } from '../../../core/naming.ts';
 import { toStatus } from '../../../core/net/grpc-status.ts';
+import { onlyOne } from '../../../core/text/naming.ts';
 import type {
   EvaluationReport,
   ExportChunk,

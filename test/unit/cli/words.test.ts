@@ -13,7 +13,7 @@ import {
   keysConfigSchema,
   workerConfigSchema,
 } from '../../../core/config.ts';
-import { programAnswer } from '../../../core/program-help.ts';
+import { programAnswer } from '../../../core/system/program-help.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
 

@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
-import { createDataCache } from '../../../core/data/data-cache.ts';
 import { openDataset } from '../../../core/data/dataset.ts';
-import { inspectData } from '../../../core/data/inspect.ts';
-import { createLoader } from '../../../core/data/loader.ts';
-import { IMAGE_BYTES } from '../../../core/data/pixels.ts';
-import { skippedImages, skippedPlaces } from '../../../core/data/skipped.ts';
-import { dataSchema } from '../../../core/spec.ts';
+import { IMAGE_BYTES } from '../../../core/data/images/pixels.ts';
+import { createDataCache } from '../../../core/data/inspection/data-cache.ts';
+import { inspectData } from '../../../core/data/inspection/inspect.ts';
+import { skippedImages, skippedPlaces } from '../../../core/data/inspection/skipped.ts';
+import { createLoader } from '../../../core/data/loading/loader.ts';
+import { dataSchema } from '../../../core/spec/document.ts';
 import { writeLargePack } from '../../support/large-pack.ts';
 import { writePack } from '../../support/records.ts';
 
@@ -154,7 +154,7 @@ test('sixteen images of 67 million pixels are looked at in 350 MB', async (conte
     JSON.stringify(new URL(`../../../core/data/${name}`, import.meta.url).href);
   writeFileSync(
     program,
-    `import { inspectData } from ${module('inspect.ts')};
+    `import { inspectData } from ${module('inspection/inspect.ts')};
     await inspectData({ kind: 'folder', path: ${JSON.stringify(join(dir, 'faces'))}, holdout: 2 }).then(
       () => console.log('sound'),
       (error) => console.log(error.message));

@@ -7,9 +7,9 @@ import { type TestContext, test } from 'node:test';
 import sharp from 'sharp';
 import { openDataset } from '../../../core/data/dataset.ts';
 import { naturalOrder } from '../../../core/data/folder.ts';
-import { decodeImage, readImage } from '../../../core/data/image.ts';
-import { inspectData } from '../../../core/data/inspect.ts';
-import { fitSquare, IMAGE_BYTES, mirror, SIDE } from '../../../core/data/pixels.ts';
+import { decodeImage, readImage } from '../../../core/data/images/image.ts';
+import { fitSquare, IMAGE_BYTES, mirror, SIDE } from '../../../core/data/images/pixels.ts';
+import { inspectData } from '../../../core/data/inspection/inspect.ts';
 
 /** A PGM of one grey, 8 x 8. */
 const grey = (value: number) =>

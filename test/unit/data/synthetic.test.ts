@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { openDataset } from '../../../core/data/dataset.ts';
-import { decodeImage } from '../../../core/data/image.ts';
-import { inspectData, labelsOf } from '../../../core/data/inspect.ts';
-import { IMAGE_BYTES, mirror } from '../../../core/data/pixels.ts';
-import { contactSheet } from '../../../core/data/sheet.ts';
+import { decodeImage } from '../../../core/data/images/image.ts';
+import { IMAGE_BYTES, mirror } from '../../../core/data/images/pixels.ts';
+import { contactSheet } from '../../../core/data/images/sheet.ts';
+import { inspectData, labelsOf } from '../../../core/data/inspection/inspect.ts';
 import { createRenderer } from '../../../core/data/synthetic/renderer.ts';
 import { verificationPairs } from '../../../core/verify/pairs.ts';
 import { evaluatePairs } from '../../../core/verify/roc.ts';

@@ -16,7 +16,7 @@ import { headGradients, headStatistics } from '../../../core/head/step.ts';
 import { arcfaceLoss } from '../../../core/loss/arcface.ts';
 import type { TensorFunction } from '../../../core/nn/step-function.ts';
 import { normals } from '../../../core/rng.ts';
-import { compileGraph } from '../../../core/tensor/compiled.ts';
+import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
 import { type Tensor, tf } from '../../../core/tensor/tf.ts';
 
 const BATCH = 16;

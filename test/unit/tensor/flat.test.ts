@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { concatFlat, splitFlat } from '../../../core/tensor/flat.ts';
-import { record } from '../../../core/tensor/record.ts';
+import { record } from '../../../core/tensor/recording/record.ts';
 import { tf } from '../../../core/tensor/tf.ts';
 import { elements, leavingNoTensors, numbers } from '../../support/tensors.ts';
 

@@ -6,9 +6,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { foldSums, numberOf } from '../../../core/tensor/fold.ts';
-import { liveNodes, saveGraph } from '../../../core/tensor/graph.ts';
-import { writeFolder } from '../../../core/tensor/graph-cache.ts';
+import { writeFolder } from '../../../core/tensor/graph/graph-cache.ts';
+import { liveNodes, saveGraph } from '../../../core/tensor/graph/saved-model.ts';
 import {
   deletingTensors,
   feedArrays,
@@ -16,14 +15,15 @@ import {
   loadGraph,
   outputNames,
   readOutputs,
-} from '../../../core/tensor/loaded.ts';
-import { prelus, separable } from '../../../core/tensor/ops.ts';
-import { keepApart } from '../../../core/tensor/parts.ts';
-import { normaliseWhileReading } from '../../../core/tensor/reading.ts';
-import { type Recording, record } from '../../../core/tensor/record.ts';
-import { evenAndOdd } from '../../../core/tensor/sample.ts';
+} from '../../../core/tensor/graph/session.ts';
+import { prelus, separable } from '../../../core/tensor/ops/ops.ts';
+import { evenAndOdd } from '../../../core/tensor/ops/sample.ts';
+import { foldSums, numberOf } from '../../../core/tensor/passes/fold-sums.ts';
+import { normaliseWhileReading } from '../../../core/tensor/passes/normalise-while-reading.ts';
+import { keepApart } from '../../../core/tensor/passes/split-maps.ts';
+import { sumWhileWriting } from '../../../core/tensor/passes/sum-while-writing.ts';
+import { type Recording, record } from '../../../core/tensor/recording/record.ts';
 import { type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
-import { sumWhileWriting } from '../../../core/tensor/waiting.ts';
 import { elements, leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';
 
 /** Outputs of the graph that is made of a recording. */

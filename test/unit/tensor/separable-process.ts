@@ -8,8 +8,8 @@ import {
   composedConv2d,
   composedDepthwiseConv2d,
   composedPrelu,
-} from '../../../core/tensor/composed.ts';
-import { type SeparableWeights, separable } from '../../../core/tensor/ops.ts';
+} from '../../../core/tensor/ops/composed.ts';
+import { type SeparableWeights, separable } from '../../../core/tensor/ops/ops.ts';
 import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { relativeError, tensorOf } from '../../support/tensors.ts';
 

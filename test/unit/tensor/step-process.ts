@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { sha256Hex } from '../../../core/digest.ts';
-import { compileGraph } from '../../../core/tensor/compiled.ts';
+import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
 import { smallStep } from '../../support/tensors.ts';
 
 export interface StepResult {

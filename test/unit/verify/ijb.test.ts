@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { TEMPLATE } from '../../../core/data/align.ts';
-import { openIjb } from '../../../core/data/ijb.ts';
-import { encodePng } from '../../../core/data/image.ts';
+import { openIjb } from '../../../core/data/benchmarks/ijb.ts';
+import { TEMPLATE } from '../../../core/data/images/align.ts';
+import { encodePng } from '../../../core/data/images/image.ts';
 import {
   countMemberships,
   createTemplates,

@@ -12,7 +12,7 @@ import {
   readImageList,
   readNoiseList,
   writeFeature,
-} from '../../../core/data/megaface.ts';
+} from '../../../core/data/benchmarks/megaface.ts';
 import { createMegaface, marked, replaceNoisyProbes } from '../../../core/verify/megaface.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'pocketfleet-megaface-'));

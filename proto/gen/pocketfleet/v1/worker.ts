@@ -218,7 +218,7 @@ export interface Acknowledge {
 export interface Assign {
   runId: string;
   generation: number;
-  /** Validated run spec as canonical JSON (core/spec.ts). */
+  /** Validated run spec as canonical JSON (core/spec/document.ts). */
   specJson: string;
   /** Gang in rank order. */
   members: Member[];

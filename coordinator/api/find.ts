@@ -1,0 +1,74 @@
+// What a person's word for a thing means: an id, or a name where one alone has it. Pure; every call that takes an id asks here, so
+// that names work wherever ids do. Names are kept by the fold (state.names): finding costs the same however much has ended.
+
+import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
+import type { State } from '../model/state.ts';
+import { lookup, type Table, withEntry } from '../model/table.ts';
+
+/** Things of one noun with the same name: how many there are, and the ids of the newest, newest first. */
+export interface Namesakes {
+  readonly count: number;
+  readonly newest: readonly string[];
+}
+
+export interface Found {
+  readonly kind: Noun;
+  readonly id: string;
+  /** Empty where there are ids alone. */
+  readonly name: string;
+  readonly state: string;
+}
+
+/** Of one noun with the same name; more are counted and not listed. */
+const NEWEST_MAX = 20;
+
+/** The names with one more thing that is called so. */
+export function named(
+  names: Table<Namesakes>,
+  thing: { readonly noun: Noun; readonly name: string; readonly id: string },
+): Table<Namesakes> {
+  const key = `${thing.noun} ${thing.name}`;
+  const { count, newest } = lookup(names, key) ?? { count: 0, newest: [] };
+  return withEntry(names, key, {
+    count: count + 1,
+    newest: [thing.id, ...newest].slice(0, NEWEST_MAX),
+  });
+}
+
+/** The one thing of these nouns that has the id, otherwise all that have the name, newest first within a noun. */
+export function find(state: State, idOrName: string, nouns: readonly Noun[] = NOUNS): Meanings<Found> {
+  for (const noun of nouns) {
+    const thing = byId(state, noun, idOrName);
+    if (thing !== undefined) return { found: [thing], total: 1 };
+  }
+  const namesakes = nouns.map((noun) => ({ noun, ...lookup(state.names, `${noun} ${idOrName}`) }));
+  return {
+    found: namesakes.flatMap(({ noun, newest = [] }) => newest.map((id) => byId(state, noun, id)!)),
+    total: namesakes.reduce((sum, { count = 0 }) => sum + count, 0),
+  };
+}
+
+/** The one thing that is meant, or the refusal. */
+export function theOne(state: State, idOrName: string, nouns: readonly Noun[]): Found {
+  const meant = find(state, idOrName, nouns);
+  return onlyOne(meant, idOrName, nouns, meant.total === 0 ? find(state, idOrName).found : []);
+}
+
+/** The id of the one thing of this noun that is meant. */
+export function idOf(state: State, noun: Noun, idOrName: string): string {
+  return theOne(state, idOrName, [noun]).id;
+}
+
+function byId(state: State, noun: Noun, id: string): Found | undefined {
+  if (noun === 'worker') {
+    const worker = state.workers.get(id);
+    return worker && { kind: noun, id, name: '', state: worker.state };
+  }
+  if (noun === 'trial') {
+    const trial = lookup(state.trials, id);
+    return trial && { kind: noun, id, name: '', state: trial.state };
+  }
+  const table = { plan: state.plans, sweep: state.sweeps, run: state.runs }[noun];
+  const thing = lookup(table as Table<{ readonly name: string; readonly state: string }>, id);
+  return thing && { kind: noun, id, name: thing.name, state: thing.state };
+}

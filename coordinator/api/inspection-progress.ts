@@ -1,0 +1,41 @@
+// A look at data sets as messages of a stream. Decides only that a slow reader gets the newest state and not all that were.
+
+import type { Inspection } from '../../core/data/inspection/inspect.ts';
+import type { Inspections } from '../../core/data/inspection/inspections.ts';
+import type { DataSpec } from '../../core/spec/document.ts';
+import type { InspectionProgress } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+
+/** Runs `check` and yields where its inspections are; ends with it, and fails as it fails. */
+export async function* inspectionProgress(
+  inspections: Inspections,
+  signal: AbortSignal,
+  check: (inspect: (data: DataSpec) => Promise<Inspection>) => Promise<unknown>,
+): AsyncGenerator<InspectionProgress> {
+  let newest: InspectionProgress | undefined;
+  let wake = (): void => undefined;
+  let ended = false;
+  const checked = check((data) =>
+    inspections.set(data, {
+      signal,
+      onProgress: (progress) => {
+        newest = { ...progress, path: data.kind === 'synthetic' ? '' : data.path };
+        wake();
+      },
+    }),
+  ).finally(() => {
+    ended = true;
+    wake();
+  });
+  // Its failure is thrown at the end; until then it must not end the process.
+  checked.catch(() => undefined);
+  while (!ended) {
+    const message = newest;
+    newest = undefined;
+    if (message !== undefined) yield message;
+    else
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+  }
+  await checked;
+}

@@ -1,0 +1,89 @@
+// One page of a list: how many items it takes and where the next begins. Decides that no page gets near the 4 MiB that a gRPC client
+// takes by default, that a token belongs to one list and one order, and nothing about what is listed.
+
+import { FleetError } from '../../core/errors.ts';
+
+/** What every paged request may say; the names are the wire's. */
+export interface PageRequest {
+  readonly pageSize?: number | undefined;
+  readonly pageToken?: string | undefined;
+}
+
+export interface Page<T> {
+  /** Key of the last item of the page before; undefined on the first. */
+  readonly after: string | undefined;
+  readonly items: T[];
+  /** Adds an item, or answers false: the page is full and the item belongs to the next. */
+  take(key: string, item: T): boolean;
+  /** Empty unless the page was full. */
+  readonly nextPageToken: string;
+}
+
+const SIZE_DEFAULT = 1_000;
+const SIZE_MAX = 10_000;
+/** Of the encoded items. One item has 1 MiB at most (views.ts), so that a page stays well below 4 MiB. */
+export const PAGE_BYTES_MAX = 2 * 1024 * 1024;
+
+export function openPage<T>(options: {
+  /** Names the list with everything that selects from it; a token of another list is refused. */
+  readonly list: string;
+  readonly request: PageRequest;
+  readonly bytesOf: (item: T) => number;
+}): Page<T> {
+  const { list, request, bytesOf } = options;
+  const sizeMax = Math.min(SIZE_MAX, request.pageSize || SIZE_DEFAULT);
+  const items: T[] = [];
+  let bytes = 0;
+  let last = '';
+  let nextPageToken = '';
+  return {
+    after: afterOf(list, request.pageToken ?? ''),
+    items,
+    get nextPageToken() {
+      return nextPageToken;
+    },
+    take(key, item) {
+      const size = bytesOf(item);
+      if (items.length > 0 && (items.length >= sizeMax || bytes + size > PAGE_BYTES_MAX)) {
+        nextPageToken = Buffer.from(JSON.stringify([list, last])).toString('base64url');
+        return false;
+      }
+      bytes += size;
+      last = key;
+      items.push(item);
+      return true;
+    },
+  };
+}
+
+/** Places 1 to `total` after the one named by the page before, upwards or from the newest down. */
+export function* places(
+  total: number,
+  after: string | undefined,
+  newestFirst: boolean | undefined,
+): Generator<number> {
+  const from = after === undefined ? undefined : Number(after);
+  if (newestFirst)
+    for (let place = Math.min(total, (from ?? total + 1) - 1); place >= 1; place--) yield place;
+  else for (let place = (from ?? 0) + 1; place <= total; place++) yield place;
+}
+
+function afterOf(list: string, token: string): string | undefined {
+  if (token === '') return undefined;
+  try {
+    const parsed = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as unknown;
+    if (Array.isArray(parsed) && parsed[0] === list && typeof parsed[1] === 'string') return parsed[1];
+  } catch {
+    // What cannot be read was not made here, which is what the refusal says.
+  }
+  throw new FleetError(
+    'invalidArgument',
+    'page_token: it is not of this list; take next_page_token of the answer before, and repeat all other fields of its request',
+  );
+}
+
+/** Bytes of a message within another, with its tag and length. */
+export function bytesOf<T>(type: { encode(message: T): { finish(): Uint8Array } }): (item: T) => number {
+  return (item) => type.encode(item).finish().length + TAG_BYTES;
+}
+const TAG_BYTES = 6;

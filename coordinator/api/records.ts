@@ -1,0 +1,213 @@
+// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides order and that each step
+// is told once; what was written is the workers'. Never in the way of decisions: it has no state and writes nothing.
+
+import { createHash } from 'node:crypto';
+import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
+import { decodeCheckpoint } from '../../core/checkpoint/format.ts';
+import type { ArtefactStore } from '../../core/checkpoint/store.ts';
+import { FleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import { type ExportFormat, exportModel } from '../../core/model/export-format.ts';
+import type { NatsConnection } from '../../core/net/nats.ts';
+import {
+  checkpointKey,
+  evaluationKey,
+  HISTORY_STREAM,
+  historySubject,
+  LOG_STREAM,
+  logSubject,
+} from '../../core/net/subjects.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
+import { decodeOrLost } from '../../core/protobuf.ts';
+import {
+  EvaluationReport,
+  type ExportChunk,
+  LogLine,
+  StepPoint,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { RunState } from '../model/state.ts';
+
+export interface Records {
+  /** In step order, each step once. */
+  history(runId: string): Promise<StepPoint[]>;
+  logs(options: {
+    runId: string;
+    workerId: string;
+    follow: boolean;
+    /** Only lines after this position; 0: all. */
+    afterSequence: number;
+    signal: AbortSignal;
+  }): AsyncGenerator<LogLine>;
+  evaluation(run: RunState): Promise<EvaluationReport>;
+  /** In chunks; stage 0 is the newest. Safetensors unless another format is named. */
+  exported(
+    run: RunState,
+    stage: number,
+    options?: {
+      readonly format?: ExportFormat;
+      /** Also of a run that failed, and weights that are not finite. */
+      readonly evenFailed?: boolean;
+    },
+  ): AsyncGenerator<ExportChunk>;
+}
+
+/** Bytes of one message of an export; the measured best for gRPC streams. */
+const CHUNK_BYTES = 256 * 1024;
+
+export function createRecords(options: {
+  connection: NatsConnection;
+  store: ArtefactStore;
+  log: Logger;
+}): Records {
+  const { connection, store, log } = options;
+  return {
+    async history(runId) {
+      const points = new Map<number, StepPoint>();
+      const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
+      for await (const stored of messages(connection, source)) {
+        const point = decoded(StepPoint, stored);
+        if (typeof point === 'string') log.warn({ run: runId }, `${point}; it is passed over`);
+        else points.set(point.step, point);
+      }
+      return [...points.values()].sort((a, b) => a.step - b.step);
+    },
+    async *logs({ runId, workerId, follow, afterSequence, signal }) {
+      const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
+      const source = { stream: LOG_STREAM, subject, follow, afterSequence, signal };
+      for await (const stored of messages(connection, source)) {
+        const { sequence, atMs } = stored;
+        const line = decoded(LogLine, stored);
+        yield typeof line === 'string'
+          ? { atMs, workerId, runId, level: 'warn', text: line, sequence }
+          : { ...line, sequence };
+      }
+    },
+    async evaluation(run) {
+      try {
+        const { bytes } = await store.getArtefact(evaluationKey(run.id));
+        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${run.id}`);
+      } catch (caught) {
+        if (!(caught instanceof FleetError) || caught.code !== 'notFound') throw caught;
+        throw new FleetError(
+          'notFound',
+          `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,
+          { cause: caught },
+        );
+      }
+    },
+    exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>
+      exported(store, run, stage, { format, evenFailed }),
+  };
+}
+
+interface Stored {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly atMs: number;
+  readonly data: Uint8Array;
+}
+
+/** The message, or a sentence about bytes that are none: a record beside the work that nothing depends on. */
+function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T | string {
+  try {
+    return type.decode(stored.data);
+  } catch {
+    return `message ${stored.sequence} of ${stored.stream} is not ours: ${stored.data.length} bytes that cannot be read`;
+  }
+}
+
+/** What a subject holds from the first to the newest, and with `follow` what is to come. */
+async function* messages(
+  connection: NatsConnection,
+  source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },
+): AsyncGenerator<Stored> {
+  const { stream, subject, follow, afterSequence = 0, signal } = source;
+  const consumer = await jetstream(connection).consumers.get(stream, {
+    filter_subjects: subject,
+    ...(afterSequence > 0
+      ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: afterSequence + 1 }
+      : {}),
+  });
+  const stop = () => incoming?.stop();
+  let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;
+  try {
+    const { num_pending: pending } = await consumer.info();
+    if (pending === 0 && !follow) return;
+    incoming = await consumer.consume({ max_messages: 500 });
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) return;
+    for await (const message of incoming) {
+      const { seq: sequence, data } = message;
+      yield { stream, sequence, atMs: message.info.timestampNanos / 1e6, data };
+      if (!follow && message.info.pending === 0) return;
+    }
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    incoming?.stop();
+    // An ordered consumer would stay at the broker until it is noticed to be idle.
+    await consumer.delete().catch(() => false);
+  }
+}
+
+async function* exported(
+  store: ArtefactStore,
+  run: RunState,
+  wanted: number,
+  { format, evenFailed }: { readonly format: ExportFormat; readonly evenFailed: boolean },
+): AsyncGenerator<ExportChunk> {
+  if (run.state === 'failed' && !evenFailed)
+    throw new FleetError(
+      'failedPrecondition',
+      `${run.id} failed: ${run.reason}; its weights are exported with --even-failed (even_failed) alone`,
+    );
+  const stage = wanted === 0 ? run.checkpoints.at(-1)?.stage : wanted;
+  if (stage === undefined || !run.checkpoints.some((checkpoint) => checkpoint.stage === stage)) {
+    const known = run.checkpoints.map((checkpoint) => checkpoint.stage).join(', ');
+    throw new FleetError(
+      'notFound',
+      `${run.id} has no checkpoint${wanted === 0 ? ' yet' : ` of stage ${wanted}`}; it has ${known === '' ? 'none' : `stages ${known}`}`,
+    );
+  }
+  const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
+  const checkpoint = decodeCheckpoint(bytes);
+  if (!evenFailed) assertFinite(run, stage, checkpoint);
+  const network = buildNetwork(run.spec.network);
+  const file = exportModel({
+    format,
+    network,
+    layout: layoutOf(network, { classes: run.facts.classes }),
+    weights: checkpoint.weights,
+    running: checkpoint.running,
+    steps: checkpoint.step,
+    metadata: {
+      pocketfleet_run: run.id,
+      pocketfleet_stage: String(stage),
+      pocketfleet_step: String(checkpoint.step),
+      weights_digest: checkpoint.weightsDigest,
+      ...(checkpoint.labelMap === undefined ? {} : { labels: checkpoint.labelMap }),
+    },
+  });
+  const digest = createHash('sha256').update(file).digest('hex');
+  for (let at = 0; at < file.length; at += CHUNK_BYTES) {
+    const data = Buffer.from(file.subarray(at, at + CHUNK_BYTES));
+    const last = at + CHUNK_BYTES >= file.length;
+    yield { data, totalBytes: file.length, digest: last ? digest : '' };
+  }
+}
+
+function assertFinite(
+  run: RunState,
+  stage: number,
+  { weights, running }: { readonly weights: Float32Array; readonly running: Float32Array },
+): void {
+  const wrong = [weights, running].reduce(
+    (sum, values) => values.reduce((count, value) => count + (Number.isFinite(value) ? 0 : 1), sum),
+    0,
+  );
+  if (wrong > 0)
+    throw new FleetError(
+      'failedPrecondition',
+      `stage ${stage} of ${run.id} has ${wrong} values that are not finite, so that no face can be recognised with it; an earlier --stage may be whole, --even-failed (even_failed) exports it as it is`,
+    );
+}

@@ -1,0 +1,322 @@
+// FleetService: what people and scripts call. Turns requests into inputs and the state into messages; decides nothing that
+// lasts. Every failure is a FleetError and leaves as its gRPC status with its own sentence.
+
+import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { Clock } from '../../core/clock.ts';
+import type { Inspections } from '../../core/data/inspection/inspections.ts';
+import { FleetError } from '../../core/errors.ts';
+import { exportFormat } from '../../core/model/export-format.ts';
+import { toStatus } from '../../core/net/grpc-status.ts';
+import { writeAll } from '../../core/net/grpc-stream.ts';
+import { canonicalJson } from '../../core/spec/document.ts';
+import { NOUNS, type Noun } from '../../core/text/naming.ts';
+import { assertRequestBounded } from '../../core/text/wire-text.ts';
+import {
+  Decision,
+  type FindResponse,
+  type FleetServiceServer,
+  type WhyRequest,
+  type WhyResponse,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Answer } from '../decisions/inputs.ts';
+import type { Driver } from '../journal/driver.ts';
+import type { Journal } from '../journal/journal.ts';
+import type { JournalRepair } from '../journal/journal-repair.ts';
+import { ledgerOf } from '../journal/run-ledger.ts';
+import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
+import type { Observed } from '../model/observed.ts';
+import { planOf, type RunState, runOf, sweepOf, trialOf } from '../model/state.ts';
+import { schedule } from '../scheduling/scheduler.ts';
+import type { Links } from '../workers/links.ts';
+import type { ProgressBoard } from '../workers/progress-board.ts';
+import type { Replayer } from '../workers/replayer.ts';
+import type { Verifier } from '../workers/verifier.ts';
+import { find, idOf, theOne } from './find.ts';
+import { inspectionProgress } from './inspection-progress.ts';
+import {
+  leaderboard,
+  listCheckpoints,
+  listPlans,
+  listRuns,
+  listSweeps,
+  listTrials,
+  listWorkers,
+} from './lists.ts';
+import { bytesOf, openPage } from './page.ts';
+import type { Records } from './records.ts';
+import type { SubmissionReader } from './submission-reader.ts';
+import { checkSubmission } from './submit.ts';
+import {
+  clipped,
+  planView,
+  runView,
+  type StoreView,
+  storeView,
+  sweepView,
+  trialView,
+  type ViewContext,
+  viewContext,
+  workerView,
+} from './views.ts';
+import { watch } from './watch.ts';
+
+export interface ServiceParts {
+  readonly driver: Driver;
+  readonly journal: Journal;
+  readonly links: Links;
+  readonly progress: ProgressBoard;
+  readonly records: Records;
+  readonly verifier: Verifier;
+  readonly replayer: Replayer;
+  readonly submissions: SubmissionReader;
+  readonly inspections: Inspections;
+  readonly repair: JournalRepair;
+  readonly store: () => StoreView;
+  readonly observe: () => Observed;
+  readonly clock: Clock;
+  /** A text was refused or taken. */
+  readonly onSubmission: (outcome: 'ok' | 'refused') => void;
+}
+
+/** A verification that was not given a deadline by its caller; a worker may have to finish a kernel first. */
+const VERIFY_MS_MAX = 600_000;
+
+export function createFleetService(parts: ServiceParts): FleetServiceServer {
+  const { driver, records } = parts;
+  const context = () => contextOf(parts);
+  const now = () => driver.state;
+  return {
+    submit: unary(
+      async (request, call) => {
+        const answer = await submit(parts, request, goneSignal(call));
+        parts.onSubmission('ok');
+        return answer;
+      },
+      () => parts.onSubmission('refused'),
+    ),
+    inspect: streaming((request, signal) =>
+      inspectionProgress(parts.inspections, signal, (inspect) =>
+        checkSubmission(request, now, { reader: parts.submissions, inspect, signal }),
+      ),
+    ),
+    find: unary(({ idOrName, kinds }) => found(parts, idOrName, kinds)),
+    getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
+    getSweep: unary(({ id }) => sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)))),
+    getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
+    getRun: unary(({ id }) => runView(context(), runNamed(parts, id))),
+    getWorker: unary(({ id }) => workerView(context(), now().workers.get(idOf(now(), 'worker', id))!)),
+    listPlans: unary((request) => listPlans(context(), request)),
+    listSweeps: unary((request) => listSweeps(context(), request)),
+    listTrials: unary((request) => listTrials(context(), request)),
+    leaderboard: unary((request) => leaderboard(context(), request)),
+    listRuns: unary((request) => listRuns(context(), request)),
+    listWorkers: unary((request) => listWorkers(context(), request)),
+    listCheckpoints: unary((request) => listCheckpoints(now(), request)),
+    watch: streaming((request, signal) =>
+      watch({
+        request,
+        context,
+        journalSequence: () => parts.journal.sequence,
+        now: parts.clock.now,
+        onChange: driver.onChange,
+        signal,
+      }),
+    ),
+    logs: streaming((request, signal) => {
+      if (request.runId === '' && request.workerId === '')
+        throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
+      if (!Number.isSafeInteger(request.afterSequence) || request.afterSequence < 0)
+        throw new FleetError('invalidArgument', 'after_sequence: a whole number from 0 on is expected');
+      const runId = request.runId === '' ? '' : runNamed(parts, request.runId).id;
+      return records.logs({ ...request, runId, signal });
+    }),
+    history: streaming(async function* ({ runId }) {
+      yield* await records.history(runNamed(parts, runId).id);
+    }),
+    cancel: unary(async ({ id: idOrName, reason }) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const answer = await driver.submit({ kind: 'cancel', id, reason });
+      return { cancelledIds: [...answered(answer, 'cancelled').ids] };
+    }),
+    resume: unary(async ({ id: idOrName, reason }) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const answer = await driver.submit({ kind: 'resume', id, reason });
+      return { resumedIds: [...answered(answer, 'resumed').ids] };
+    }),
+    verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
+      const run = runNamed(parts, idOrName);
+      const runId = run.id;
+      const known = stage === 0 ? run.checkpoints.at(-1) : run.checkpoints.find((c) => c.stage === stage);
+      if (known === undefined)
+        throw new FleetError(
+          'failedPrecondition',
+          `${runId} has no checkpoint${stage === 0 ? ' yet' : ` of stage ${stage}`}; it is ${run.state}`,
+        );
+      const request = { runId, stage: known.stage, specJson: canonicalJson(run.spec), setPath };
+      return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
+    }),
+    getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
+    export: streaming(({ runId, stage, format, evenFailed = false }) =>
+      records.exported(runNamed(parts, runId), stage, { format: exportFormat(format), evenFailed }),
+    ),
+    getLedger: unary((request) => ledgerOf(parts.journal, runNamed(parts, request.runId), request)),
+    replay: streaming((request, signal) =>
+      parts.replayer.replay(runNamed(parts, request.runId), request, signal),
+    ),
+    why: unary((request) => why(parts, request)),
+    getStore: unary(() => storeView(parts.store())),
+    checkJournal: unary(async () => {
+      const { cuts, ...health } = await parts.repair.check();
+      return { ...health, cuts: cuts.map((cut) => ({ ...cut })) };
+    }),
+    exportJournal: streaming(async function* ({ after }) {
+      for await (const { data, ...message } of parts.repair.messagesAfter(after))
+        yield { ...message, data: Buffer.from(data) };
+    }),
+    truncateJournal: unary(async (request) => ({ mark: await parts.repair.truncate(request) })),
+  };
+}
+
+function contextOf(parts: ServiceParts): ViewContext {
+  const { driver, links, progress, store } = parts;
+  const { state } = driver;
+  const waiting = () => schedule(state, parts.observe()).waiting;
+  return viewContext({
+    state,
+    progress,
+    lastSeenMs: links.lastSeenMs,
+    deviceOf: links.deviceOf,
+    connected: links.connected,
+    waiting,
+    store: store(),
+  });
+}
+
+function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]): FindResponse {
+  const unknown = kinds.find((kind) => !(NOUNS as readonly string[]).includes(kind));
+  if (unknown !== undefined)
+    throw new FleetError(
+      'invalidArgument',
+      `kinds: ${JSON.stringify(unknown)} is none of ${NOUNS.join(', ')}`,
+    );
+  const nouns = kinds.length === 0 ? NOUNS : (kinds as readonly Noun[]);
+  const { found: things, total } = find(parts.driver.state, idOrName, nouns);
+  return { found: things.map((thing) => ({ ...thing })), total };
+}
+
+async function submit(
+  parts: ServiceParts,
+  request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
+  signal: AbortSignal,
+) {
+  // A person hears at once what would be refused after the data was looked at.
+  const { refusal } = parts.driver;
+  if (refusal !== undefined && !request.dryRun) throw refusal;
+  const found = new Set<string>();
+  const documents = await checkSubmission(request, () => parts.driver.state, {
+    reader: parts.submissions,
+    signal,
+    async inspect(data) {
+      const inspection = await parts.inspections.set(data, { signal });
+      for (const note of inspection.notes) found.add(note);
+      return inspection;
+    },
+  });
+  const notes = [...found];
+  if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [], notes };
+  const { planIds, sweepIds, runIds } = answered(
+    await parts.driver.submit({ kind: 'submit', documents }),
+    'submitted',
+  );
+  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds], notes };
+}
+
+function answered<K extends Answer['kind']>(
+  answer: Answer | undefined,
+  kind: K,
+): Extract<Answer, { kind: K }> {
+  if (answer?.kind !== kind)
+    throw new Error(`assertion: the core answered ${answer?.kind} instead of ${kind}`);
+  return answer as Extract<Answer, { kind: K }>;
+}
+
+function runNamed(parts: ServiceParts, idOrName: string): RunState {
+  const { state } = parts.driver;
+  return runOf(state, idOf(state, 'run', idOrName));
+}
+
+async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyResponse> {
+  const { state } = parts.driver;
+  const { id } = theOne(state, request.id, NOUNS);
+  const ids = concerned(state, id);
+  const page = openPage<Decision>({ list: `why ${id}`, request, bytesOf: bytesOf(Decision) });
+  const answer = () => ({ decisions: page.items, nextPageToken: page.nextPageToken });
+  let sequence = 0;
+  for await (const event of parts.journal.read()) {
+    sequence += 1;
+    if (sequence <= Number(page.after ?? 0) || !isAbout(event, ids)) continue;
+    const text = clipped(sentenceOf(event));
+    if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
+      return answer();
+  }
+  // What waits has no event of its own while it does; its reason now belongs to the story.
+  for (const [runId, reason] of contextOf(parts).waiting) {
+    const text = clipped(`${runId} is ${reason}`);
+    const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };
+    if (ids.has(runId) && !page.take(String(sequence), decision)) return answer();
+  }
+  return answer();
+}
+
+function remainingMs(parts: ServiceParts, call: ServerUnaryCall<unknown, unknown>): number {
+  const deadline = call.getDeadline();
+  const atMs = deadline instanceof Date ? deadline.getTime() : deadline;
+  return Number.isFinite(atMs) ? Math.max(0, atMs - parts.clock.now()) : VERIFY_MS_MAX;
+}
+
+function unary<Request, Response>(
+  handle: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
+  onFailure?: () => void,
+) {
+  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+    // An async wrapper, so that what is thrown at once and what is rejected later leave by the same door.
+    (async () => {
+      assertRequestBounded(call.request);
+      return handle(call.request, call);
+    })().then(
+      (response) => callback(null, response),
+      (caught) => {
+        onFailure?.();
+        callback(toStatus(caught));
+      },
+    );
+  };
+}
+
+/** Aborted when the caller has gone or its deadline has passed. */
+function goneSignal(call: {
+  readonly cancelled: boolean;
+  on(event: 'cancelled', listener: () => void): unknown;
+}) {
+  const gone = new AbortController();
+  if (call.cancelled) gone.abort();
+  call.on('cancelled', () => gone.abort());
+  return gone.signal;
+}
+
+function streaming<Request, Response>(
+  handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+) {
+  return (call: ServerWritableStream<Request, Response>): void => {
+    const gone = goneSignal(call);
+    (async () => {
+      assertRequestBounded(call.request);
+      await writeAll(call, handle(call.request, gone));
+    })().then(
+      () => call.end(),
+      (caught) => {
+        if (!gone.aborted) call.emit('error', toStatus(caught));
+      },
+    );
+  };
+}

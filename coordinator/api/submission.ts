@@ -1,0 +1,258 @@
+// A submitted text as documents of the right shape whose networks can be built: all that can be found out about it without the
+// fleet and without its data. Decides every such refusal and words it as `field.path: reason`, with the line or the override that
+// the value came from. It runs in a thread (submission-thread.ts), because its cost is a stranger's choice.
+
+import { isAbsolute, resolve } from 'node:path';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { type DocumentSpec, documentSchema, type NetworkSpec } from '../../core/spec/document.ts';
+import { foundText } from '../../core/text/printable.ts';
+import { checkShape, type Problem, pathText, sentences } from '../../core/text/shape.ts';
+import { type Place, placeText, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';
+import { effectiveText, type Replaced } from './effective-text.ts';
+
+export interface Submission {
+  readonly yaml: string;
+  /** Absolute folder that relative data paths start from; empty when the text has none. */
+  readonly baseDir: string;
+  readonly overrides: Readonly<Record<string, string>>;
+}
+
+export interface Located {
+  readonly spec: DocumentSpec;
+  /** `document 2: ` where a text has several; otherwise empty. */
+  readonly where: string;
+  /** Where the values of its fields came from, by dotted path, as it stands behind a sentence. */
+  readonly origins: Readonly<Record<string, string>>;
+  /** Of a plan: its text as it took effect. */
+  readonly text: string;
+}
+
+const OVERRIDES_MAX = 256;
+const OVERRIDE_PATH_MAX = 512;
+/** Fields whose origin later checks may name; longer documents name their mapping instead. */
+const ORIGINS_MAX = 1000;
+
+/** What is too large is refused before it is copied to a thread or parsed: the text, with all overrides. */
+export function assertBounded({ yaml, overrides }: Submission): void {
+  const entries = Object.entries(overrides);
+  if (entries.length > OVERRIDES_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `there are ${entries.length} overrides, at most ${OVERRIDES_MAX} are taken; put them into the text`,
+    );
+  for (const [path] of entries)
+    if (path.length > OVERRIDE_PATH_MAX)
+      throw new FleetError(
+        'invalidArgument',
+        `an override's path has ${path.length} characters, at most ${OVERRIDE_PATH_MAX} are taken: ${foundText(path)}`,
+      );
+  const ofOverrides = entries.reduce((sum, [k, v]) => sum + Buffer.byteLength(k) + Buffer.byteLength(v), 0);
+  const bytes = Buffer.byteLength(yaml) + ofOverrides;
+  if (bytes > TEXT_BYTES_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `the text has ${bytes} bytes${ofOverrides > 0 ? `, ${ofOverrides} of them in overrides` : ''}; at most ${TEXT_BYTES_MAX} are taken`,
+    );
+}
+
+/** Every document of the text, or a FleetError that names each field that is wrong. */
+export function readSubmission(submission: Submission): Located[] {
+  const documents = readYaml(submission.yaml);
+  const [first] = documents;
+  if (first === undefined)
+    throw new FleetError('invalidArgument', 'the text has no document; it needs a plan, a sweep or a run');
+  const givers: Giver[] = [];
+  for (const [path, value] of Object.entries(submission.overrides)) {
+    givers.push({ path: givenBy(path, first.value), override: path });
+    override(first.value, path, value);
+  }
+  const problems: string[] = [];
+  const located: Located[] = [];
+  for (const [i, { value, placeOf }] of documents.entries()) {
+    const where = documents.length > 1 ? `document ${i + 1}: ` : '';
+    const overrides = i === 0 ? Object.keys(submission.overrides) : [];
+    const origin = (path: readonly PropertyKey[], ofKey?: boolean) =>
+      originText(path, i === 0 ? givers : [], placeOf(path, ofKey));
+    const result = checkShape(documentSchema, value);
+    if (result.ok) {
+      const origins = originsOf(value, origin);
+      const spec = withAbsolutePath({ spec: result.data, where, origins }, submission.baseDir);
+      const text = spec.kind === 'plan' ? textOf(submission.yaml, i, { value, spec, overrides }) : '';
+      located.push({ spec, where, origins, text });
+    } else problems.push(...sentences(result.problems, (problem) => told(problem, where, origin)));
+  }
+  if (problems.length > 0) throw new FleetError('invalidArgument', some(problems), { details: { problems } });
+  for (const document of located) checkNetworks(document);
+  return located;
+}
+
+/** A refusal of one field, with its document and where the field's value came from. */
+export function refusal(
+  { where, origins }: Pick<Located, 'where' | 'origins'>,
+  field: string,
+  text: string,
+  options: ConstructorParameters<typeof FleetError>[2] = {},
+): FleetError {
+  const keys = field.split('.');
+  let origin: string | undefined;
+  for (let n = keys.length; n >= 0 && origin === undefined; n--) origin = origins[keys.slice(0, n).join('.')];
+  return new FleetError('invalidArgument', `${where}${field}: ${text}${origin ?? ''}`, {
+    ...options,
+    details: { ...options.details, field },
+  });
+}
+
+/** Texts of many documents have many problems. */
+function some(problems: readonly string[]): string {
+  const SHOWN = 20;
+  const rest = problems.length - SHOWN;
+  return [...problems.slice(0, SHOWN), ...(rest > 0 ? [`and ${rest} more`] : [])].join('\n');
+}
+
+type Origin = (path: readonly PropertyKey[], ofKey?: boolean) => string;
+
+function told(problem: Problem, where: string, origin: Origin): string {
+  return `${where}${pathText(problem.path)}: ${problem.text}${origin(problem.path, problem.ofKey)}`;
+}
+
+/** What an override gave: all beneath `path`. */
+interface Giver {
+  readonly path: string;
+  readonly override: string;
+}
+
+/** The first key on the way to `path` that the text does not have, which is the override's too; else the path itself. */
+function givenBy(path: string, value: unknown): string {
+  const keys = path.split('.');
+  let at = value;
+  for (const [i, key] of keys.entries()) {
+    if (typeof at !== 'object' || at === null || !Object.hasOwn(at, key))
+      return keys.slice(0, i + 1).join('.');
+    at = (at as Readonly<Record<string, unknown>>)[key];
+  }
+  return path;
+}
+
+/** A value that an override gave has no line. */
+function originText(
+  path: readonly PropertyKey[],
+  givers: readonly Giver[],
+  place: Place | undefined,
+): string {
+  const text = path.map(String).join('.');
+  const giver = givers.findLast((g) => text === g.path || text.startsWith(`${g.path}.`));
+  return giver === undefined ? placeText(place) : ` (override ${giver.override})`;
+}
+
+/** By dotted path; the document itself is ''. */
+function originsOf(value: unknown, origin: Origin): Record<string, string> {
+  const origins: Record<string, string> = Object.create(null);
+  const open: { readonly path: readonly string[]; readonly value: unknown }[] = [{ path: [], value }];
+  for (let i = 0; i < open.length && i < ORIGINS_MAX; i++) {
+    const at = open[i]!;
+    origins[at.path.join('.')] = origin(at.path);
+    if (typeof at.value !== 'object' || at.value === null) continue;
+    for (const [key, inner] of Object.entries(at.value)) open.push({ path: [...at.path, key], value: inner });
+  }
+  return origins;
+}
+
+/** Overrides name what they replaced; a path is given as it was resolved. */
+function textOf(
+  yaml: string,
+  index: number,
+  document: { readonly value: unknown; readonly spec: DocumentSpec; readonly overrides: readonly string[] },
+): string {
+  const replaced: Replaced[] = document.overrides.map((path) => ({ path: path.split('.'), why: 'override' }));
+  let effective = document.value as { readonly data?: { readonly path?: unknown } };
+  const { data } = document.spec;
+  if (data.kind !== 'synthetic' && data.path !== effective.data?.path) {
+    effective = { ...effective, data: { ...effective.data, path: data.path } };
+    replaced.push({ path: ['data', 'path'], why: 'resolved' });
+  }
+  return effectiveText(yaml, index, effective, replaced);
+}
+
+function withAbsolutePath(document: Omit<Located, 'text'>, baseDir: string): DocumentSpec {
+  const { spec } = document;
+  const { data } = spec;
+  if (data.kind === 'synthetic' || isAbsolute(data.path)) return spec;
+  if (!isAbsolute(baseDir))
+    throw refusal(
+      document,
+      'data.path',
+      `${foundText(data.path)} is relative, and the request names no folder to start from (base_dir)`,
+    );
+  return { ...spec, data: { ...data, path: resolve(baseDir, data.path) } };
+}
+
+/** Every network of a document by its field; a search's space is tried with a published genotype. */
+function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
+  if (spec.kind === 'plan') {
+    const students = spec.students.flatMap(({ network }, i) =>
+      network === 'best' ? [] : [[`students.${i}.network`, network] as const],
+    );
+    const teacher = spec.teacher ? [['teacher.network', spec.teacher.network] as const] : [];
+    const space = spec.search ? [['search.space', spaceExample(spec.search.space)] as const] : [];
+    return [...space, ...teacher, ...students];
+  }
+  if (spec.kind === 'sweep') return [['space', spaceExample(spec.space)]];
+  return [['network', spec.network]];
+}
+
+function spaceExample(space: { channels: number; layers: number; embedding: number }): NetworkSpec {
+  const { channels, layers, embedding } = space;
+  return { kind: 'pocketnet', channels, layers, embedding, genotype: 'casia' };
+}
+
+function checkNetworks(document: Located): void {
+  const { spec } = document;
+  for (const [path, network] of networksOf(spec)) {
+    try {
+      buildNetwork(network);
+    } catch (caught) {
+      throw refusal(document, path, toFleetError(caught).message, { cause: caught });
+    }
+  }
+  if (spec.kind !== 'plan') return;
+  // The schema of a run says the same; a plan's runs become runs only later, when it is too late to refuse.
+  const runs = [
+    ...(spec.teacher ? [['teacher', spec.teacher] as const] : []),
+    ...spec.students.map((student, i) => [`students.${i}`, student] as const),
+  ];
+  for (const [path, { workers, training }] of runs)
+    if (workers.max > training.shards)
+      throw refusal(
+        document,
+        `${path}.workers.max`,
+        `${workers.max} workers cannot share ${training.shards} shards`,
+      );
+}
+
+function override(document: unknown, path: string, text: string): void {
+  const keys = path.split('.');
+  const refuse = (why: string) => new FleetError('invalidArgument', `override ${path}: ${why}`);
+  if (keys.some((key) => key === '' || key === '__proto__' || key === 'constructor' || key === 'prototype'))
+    throw refuse('is no dotted path such as training.epochs or students.0.workers.max');
+  let at: unknown = document;
+  for (const [i, key] of keys.entries()) {
+    const before = keys.slice(0, i).join('.') || 'the document';
+    if (typeof at !== 'object' || at === null)
+      throw refuse(`${before} is not a mapping or list, but ${foundText(at)}`);
+    if (Array.isArray(at) && !(/^\d{1,9}$/.test(key) && Number(key) < at.length))
+      throw refuse(`${before} has ${at.length} entries, none numbered ${key}`);
+    const container = at as Record<string, unknown>;
+    if (i === keys.length - 1) container[key] = parsedValue(text, refuse);
+    else if (!Object.hasOwn(container, key) || container[key] === null) container[key] = {};
+    at = container[key];
+  }
+}
+
+function parsedValue(text: string, refuse: (why: string) => FleetError): unknown {
+  try {
+    return readYamlValue(text);
+  } catch (caught) {
+    throw refuse(`its value is ${toFleetError(caught).message}`);
+  }
+}

@@ -1,0 +1,163 @@
+// From a YAML text to documents that may be journalled: well-formed (submission.ts), with a teacher that exists and with data
+// behind them. Decides what only the fleet and the data can refuse. Nothing takes effect here; a document that passes is the
+// input of step(). Where data lies and whether its images are readable is core/data/inspection/inspect.ts'.
+
+import type { Inspection } from '../../core/data/inspection/inspect.ts';
+import { toFleetError } from '../../core/errors.ts';
+import { assertClassesDivide } from '../../core/head/classes.ts';
+import {
+  canonicalJson,
+  type DataSpec,
+  type DocumentSpec,
+  type RunSpec,
+  type TrainingSpec,
+} from '../../core/spec/document.ts';
+import { assertPairsPossible } from '../../core/verify/pairs.ts';
+import { usableTeacher } from '../decisions/decide.ts';
+import type { CheckedDocument } from '../decisions/inputs.ts';
+import type { DataFacts, State } from '../model/state.ts';
+import { type Located, refusal, type Submission } from './submission.ts';
+import type { SubmissionReader } from './submission-reader.ts';
+
+/** Every document of the text, checked, or a FleetError that names each field that is wrong. `inspect` looks at a data set. */
+export async function checkSubmission(
+  submission: Submission,
+  state: () => State,
+  {
+    reader,
+    inspect,
+    signal,
+  }: {
+    readonly reader: SubmissionReader;
+    readonly inspect: Inspect;
+    readonly signal?: AbortSignal;
+  },
+): Promise<CheckedDocument[]> {
+  const located = await reader.read(submission, signal);
+  for (const document of located) checkTeacher(document, located, state());
+  const inspections = new Map<string, Inspection>();
+  const documents: CheckedDocument[] = [];
+  for (const document of located) {
+    const key = canonicalJson(document.spec.data);
+    const known = inspections.get(key) ?? (await inspected(document, inspect));
+    inspections.set(key, known);
+    checkAgainstData(document, known);
+    documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, known.facts));
+  }
+  return documents;
+}
+
+/** Looks at a data set (core/data/inspection/inspections.ts). */
+export type Inspect = (data: DataSpec) => Promise<Inspection>;
+
+/** Which images are left out is a part of the data from now on: the result of a run follows from its spec. */
+function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec {
+  return skipped === undefined || spec.data.kind === 'synthetic'
+    ? spec
+    : { ...spec, data: { ...spec.data, skipped } };
+}
+
+/** A run's teacher is a teacher of the same text by name, or a run of the fleet by id, and embeds into the same space. */
+function checkTeacher(document: Located, all: readonly Located[], state: State): void {
+  const { spec, where } = document;
+  if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
+  const { teacher: named } = spec.distillation;
+  const local = all.find(
+    (other): other is Located & { spec: RunSpec } =>
+      other.spec.kind === 'teacher' && other.spec.name === named,
+  );
+  let teacher: RunSpec;
+  try {
+    teacher = local?.spec ?? usableTeacher(state, named).spec;
+  } catch (caught) {
+    throw toFleetError(caught, where === '' ? undefined : where.slice(0, -2));
+  }
+  if (teacher.network.embedding !== spec.network.embedding)
+    throw refusal(
+      document,
+      'network.embedding',
+      `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly`,
+    );
+}
+
+/** Every training of a document, by the field that it is under. */
+function trainingsOf(
+  spec: DocumentSpec,
+): { readonly path: string; readonly training: TrainingSpec; readonly pairs: number }[] {
+  const entry = (path: string, at: { training: TrainingSpec; verification: { pairs: number } }) => ({
+    path,
+    training: at.training,
+    pairs: at.verification.pairs,
+  });
+  if (spec.kind === 'sweep') return [entry('evaluation.', spec.evaluation)];
+  if (spec.kind !== 'plan') return [entry('', spec)];
+  return [
+    ...(spec.search ? [entry('search.evaluation.', spec.search.evaluation)] : []),
+    ...(spec.teacher ? [entry('teacher.', spec.teacher)] : []),
+    ...spec.students.map((student, i) => entry(`students.${i}.`, student)),
+  ];
+}
+
+/** What only the data can refuse. */
+function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
+  for (const { path, training, pairs } of trainingsOf(document.spec)) {
+    // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/schedule.ts).
+    if (training.batch > facts.trainingImages)
+      throw refusal(
+        document,
+        `${path}training.batch`,
+        `${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
+      );
+    if (training.head === 'sharded')
+      against(document, path, () => assertClassesDivide(facts.classes, training.shards));
+    against(document, path, () => assertPairsPossible(heldOutSizes, pairs));
+  }
+}
+
+/** A check that names its field in its details, and begins with it. */
+function against(document: Located, path: string, check: () => void): void {
+  try {
+    check();
+  } catch (caught) {
+    const { message, details } = toFleetError(caught);
+    const field = String(details.field);
+    throw refusal(document, path + field, message.replace(`${field}: `, ''), { cause: caught, details });
+  }
+}
+
+/** Codes that say nothing of the data: the same text may be taken another time. */
+const PASSED_ON: ReadonlySet<string> = new Set([
+  'cancelled',
+  'resourceExhausted',
+  'unavailable',
+  'aborted',
+  'internal',
+]);
+
+async function inspected(document: Located, inspect: Inspect): Promise<Inspection> {
+  let inspection: Inspection;
+  try {
+    inspection = await inspect(document.spec.data);
+  } catch (caught) {
+    const { code, message, details } = toFleetError(caught);
+    if (PASSED_ON.has(code)) throw caught;
+    // It begins with its field where one is known.
+    const field = /^data(\.[a-zA-Z]+)*(?=: )/.exec(message)?.[0] ?? 'data';
+    const text = message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
+    throw refusal(document, field, text, { cause: caught, details });
+  }
+  const { facts } = inspection;
+  if (facts.classes > facts.trainingImages)
+    throw refusal(
+      document,
+      'data',
+      `${facts.classes} classes but only ${facts.trainingImages} training images; each identity needs at least one`,
+    );
+  return inspection;
+}
+
+function checked({ spec, text }: Located, facts: DataFacts): CheckedDocument {
+  if (spec.kind === 'plan') return { kind: 'plan', spec, facts, yaml: text };
+  if (spec.kind === 'sweep') return { kind: 'sweep', spec, facts };
+  return { kind: 'run', spec, facts };
+}

@@ -1,0 +1,263 @@
+// The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees where the state
+// has no answer yet (NaN, 0, empty), and how long a text may be, and nothing else.
+
+import { scheduleOf } from '../../core/schedule.ts';
+import { canonicalJson } from '../../core/spec/document.ts';
+import type {
+  Checkpoint,
+  Evaluation,
+  Plan,
+  Run,
+  Store,
+  Sweep,
+  Trial,
+  Worker,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { DeviceDetails } from '../decisions/inputs.ts';
+import {
+  type EvaluationState,
+  openRuns,
+  type PlanState,
+  type RunState,
+  runOf,
+  type State,
+  type SweepState,
+  type TrialState,
+  trialOf,
+  type WorkerState,
+} from '../model/state.ts';
+import type { StoreState } from '../store/store-state.ts';
+import type { ProgressBoard } from '../workers/progress-board.ts';
+
+/** What a view needs besides the thing itself. */
+export interface ViewContext {
+  readonly state: State;
+  readonly progress: ProgressBoard;
+  /** Reasons of queued runs, from the scheduler; it may be computed when first read. */
+  readonly waiting: ReadonlyMap<string, string>;
+  readonly lastSeenMs: (workerId: string) => number | undefined;
+  readonly deviceOf: (workerId: string) => DeviceDetails | undefined;
+  /** Workers that have a stream. */
+  readonly connected: ReadonlySet<string>;
+  /** Runs whose gang has this worker. */
+  readonly heldBy: (workerId: string) => readonly RunState[];
+  readonly store: StoreView;
+}
+
+/** A context of this state; what few views need is computed when first asked for, once. */
+export function viewContext(parts: {
+  readonly state: State;
+  readonly progress: ProgressBoard;
+  readonly lastSeenMs: ViewContext['lastSeenMs'];
+  readonly deviceOf: ViewContext['deviceOf'];
+  readonly connected: ViewContext['connected'];
+  readonly waiting: () => ReadonlyMap<string, string>;
+  readonly store: StoreView;
+}): ViewContext {
+  const { state, progress, lastSeenMs, deviceOf, connected, store } = parts;
+  let waiting: ReadonlyMap<string, string> | undefined;
+  let held: Map<string, RunState[]> | undefined;
+  return {
+    state,
+    progress,
+    lastSeenMs,
+    deviceOf,
+    store,
+    connected,
+    get waiting() {
+      waiting ??= parts.waiting();
+      return waiting;
+    },
+    heldBy(workerId) {
+      held ??= heldRuns(state);
+      return held.get(workerId) ?? [];
+    },
+  };
+}
+
+function heldRuns(state: State): Map<string, RunState[]> {
+  const held = new Map<string, RunState[]>();
+  for (const run of openRuns(state))
+    for (const { workerId } of run.gang) held.set(workerId, [...(held.get(workerId) ?? []), run]);
+  return held;
+}
+
+/** Of a sentence or a word; what a worker reports as a reason is as long as its message. */
+const TEXT_BYTES_MAX = 16 * 1024;
+/** Of a whole document. With all its other texts one item stays below 1 MiB, which page.ts counts on. */
+const DOCUMENT_BYTES_MAX = 512 * 1024;
+
+/** The text, or its beginning and how much is left out. */
+export function clipped(text: string, bytesMax: number = TEXT_BYTES_MAX): string {
+  if (text.length * 3 <= bytesMax) return text;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= bytesMax) return text;
+  const kept = bytes
+    .subarray(0, bytesMax)
+    .toString('utf8')
+    .replace(/\uFFFD+$/, '');
+  return `${kept}… (${bytes.length - bytesMax} more bytes)`;
+}
+
+export interface StoreView {
+  readonly state: StoreState;
+  /** Why this coordinator does not lead; empty while it does. */
+  readonly halted: string;
+  /** The journal itself cannot be written, so that nothing is decided. */
+  readonly blocksDecisions: boolean;
+}
+
+export function storeView({ state, halted }: StoreView): Store {
+  const { kind, ...facts } = state;
+  return { state: kind, ...facts, halted };
+}
+
+/** Why a run waits for the broker's store; undefined when it does not. */
+function storeReasonOf(context: ViewContext, run: RunState): string | undefined {
+  const { state, halted, blocksDecisions } = context.store;
+  if (run.state === 'queued' && halted !== '') return halted;
+  if (run.state === 'queued' && blocksDecisions && state.kind !== 'ok')
+    return `waits for the store: ${state.reason}`;
+  const said = run.state === 'running' ? context.progress.storeWaitOf(run) : undefined;
+  if (said === undefined) return undefined;
+  return `waits for the store: ${state.kind === 'ok' ? said : state.reason}`;
+}
+
+export function planView(plan: PlanState): Plan {
+  return {
+    id: plan.id,
+    name: plan.name,
+    state: plan.state,
+    reason: clipped(plan.reason),
+    sweepId: plan.sweepId ?? '',
+    runIds: [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds],
+    createdAtMs: plan.createdAtMs,
+    endedAtMs: plan.endedAtMs ?? 0,
+    winnerRunId: plan.winnerRunId ?? '',
+    yaml: clipped(plan.yaml, DOCUMENT_BYTES_MAX),
+  };
+}
+
+export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
+  const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
+  return {
+    id: sweep.id,
+    name: sweep.name,
+    state: sweep.state,
+    reason: clipped(sweep.reason),
+    trialsTotal: sweep.trialsTotal,
+    trialsDone: sweep.trialsDone,
+    trialsFailed: sweep.trialsFailed,
+    bestTrialId: best?.id ?? '',
+    bestObjective: best?.objective ?? Number.NaN,
+    createdAtMs: sweep.createdAtMs,
+    endedAtMs: sweep.endedAtMs ?? 0,
+    strategy: sweep.spec.strategy.kind,
+    planId: sweep.planId ?? '',
+  };
+}
+
+export function trialView(trial: TrialState): Trial {
+  return {
+    id: trial.id,
+    sweepId: trial.sweepId,
+    number: trial.number,
+    state: trial.state,
+    reason: clipped(trial.reason),
+    runId: trial.runIds.at(-1) ?? '',
+    genotypeJson: trial.genotypeJson,
+    ...trial.costs,
+    objective: trial.objective ?? Number.NaN,
+    attempts: trial.runIds.length,
+  };
+}
+
+export function runView(context: ViewContext, run: RunState): Run {
+  const { spec, facts } = run;
+  const schedule = scheduleOf(spec.training, facts.trainingImages);
+  const newest = context.progress.of(run.id);
+  const point = newest?.point;
+  const step = run.finalStep ?? Math.max(point?.step ?? 0, run.checkpoints.at(-1)?.step ?? 0);
+  const running = run.state === 'running';
+  const rate = running ? (point?.imagesPerSecond ?? 0) : 0;
+  // Of a point that a checkpoint has overtaken it says nothing.
+  const openRoundSteps = running && point?.step === step ? (newest?.openRoundSteps ?? 0) : 0;
+  const waits = running && (newest?.waitingForStage ?? 0) > 0;
+  const storeReason = storeReasonOf(context, run);
+  return {
+    id: run.id,
+    name: run.name,
+    kind: spec.kind,
+    state: waits || (running && storeReason !== undefined) ? 'waiting' : run.state,
+    reason: clipped(
+      storeReason ??
+        (waits
+          ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
+          : ((run.state === 'queued' ? context.waiting.get(run.id) : undefined) ?? run.reason)),
+    ),
+    generation: run.generation,
+    workerIds: run.gang.map((member) => member.workerId),
+    step,
+    stepsTotal: schedule.stepsTotal,
+    epoch: step === 0 ? 0 : Math.min(spec.training.epochs, (step * schedule.batch) / schedule.images),
+    loss: point?.loss ?? Number.NaN,
+    imagesPerSecond: rate,
+    startedAtMs: run.startedAtMs ?? 0,
+    endedAtMs: run.endedAtMs ?? 0,
+    weightsDigest: run.weightsDigest ?? '',
+    evaluation: run.evaluation && evaluationView(run.evaluation),
+    attempts: attemptsOf(context.state, run),
+    sweepId: run.sweepId ?? '',
+    planId: run.planId ?? '',
+    teacherRunId: run.teacherRunId ?? '',
+    parameters: run.costs.parameters,
+    mflops: run.costs.mflops,
+    checkpoints: run.checkpoints.length,
+    deviceClass: clipped(run.deviceClass ?? ''),
+    specJson: clipped(canonicalJson(spec), DOCUMENT_BYTES_MAX),
+    remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
+    openRoundSteps,
+  };
+}
+
+/** Which try of its trial a run is; runs outside sweeps have one. */
+function attemptsOf(state: State, run: RunState): number {
+  return run.trialId === undefined ? 1 : trialOf(state, run.trialId).runIds.indexOf(run.id) + 1;
+}
+
+export function evaluationView(evaluation: EvaluationState): Evaluation {
+  return { ...evaluation, accuracyUntrained: evaluation.accuracyUntrained ?? Number.NaN };
+}
+
+export function workerView(context: ViewContext, worker: WorkerState): Worker {
+  const held = context.heldBy(worker.id);
+  const device = context.deviceOf(worker.id);
+  return {
+    id: worker.id,
+    state: worker.state === 'attached' ? (held.length > 0 ? 'busy' : 'idle') : worker.state,
+    deviceClass: clipped(worker.deviceClass),
+    slots: worker.slots,
+    runIds: held.map((run) => run.id),
+    lastSeenMs: context.lastSeenMs(worker.id) ?? worker.changedAtMs,
+    imagesPerSecond: held.reduce((sum, run) => sum + shareOfRate(context, run, worker.id), 0),
+    version: clipped(worker.version),
+    host: clipped(worker.host),
+    reason: clipped(worker.reason),
+    pid: worker.pid,
+    connected: context.connected.has(worker.id),
+    deviceName: clipped(device?.name ?? ''),
+    memoryBytes: device?.memoryBytes ?? 0,
+    gpu: device?.gpu,
+  };
+}
+
+/** A gang's rate is shared out by shards: that is how its images are. */
+function shareOfRate(context: ViewContext, run: RunState, workerId: string): number {
+  const rate = context.progress.of(run.id)?.point.imagesPerSecond ?? 0;
+  const shards = run.gang.find((member) => member.workerId === workerId)?.shardCount ?? 0;
+  return (rate * shards) / run.spec.training.shards;
+}
+
+export function checkpointViews(state: State, runId: string): Checkpoint[] {
+  return runOf(state, runId).checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
+}

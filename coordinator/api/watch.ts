@@ -1,0 +1,255 @@
+// Snapshots for watchers: what is selected now, then again when it changed, at a bounded rate. Decides what belongs to a
+// selection, what of a large one is shown (all that has not ended and the newest of what has, within the size of a message), and
+// when nothing selected is left to end. A snapshot costs as much as it shows, however long the fleet's past is.
+
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  Plan,
+  Run,
+  Snapshot,
+  Sweep,
+  Trial,
+  type WatchRequest,
+  Worker,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { idAt, type Roll } from '../model/roll.ts';
+import {
+  byNumbers,
+  hasEnded,
+  idInPlace,
+  type Noun,
+  openRuns,
+  planOf,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from '../model/state.ts';
+import { idOf } from './find.ts';
+import { bytesOf } from './page.ts';
+import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
+
+/** Things that have ended, of each noun, in a snapshot. */
+const ENDED_MAX = 200;
+const RATE_HZ_DEFAULT = 4;
+const RATE_HZ_MAX = 20;
+/** Shares of a message, bytes; together well below the 4 MiB that a client takes by default. */
+const BYTES_MAX = {
+  plans: 512 << 10,
+  sweeps: 512 << 10,
+  trials: 640 << 10,
+  runs: 768 << 10,
+  workers: 512 << 10,
+};
+
+/** Ids of one noun, those first that are shown first, and how many belong to the selection in all. */
+interface Chosen {
+  readonly ids: readonly string[];
+  readonly total: number;
+}
+
+export interface Selection {
+  readonly plans: Chosen;
+  readonly sweeps: Chosen;
+  readonly trials: Chosen;
+  readonly runs: Chosen;
+  readonly finished: boolean;
+}
+
+/** What a request means now; refused when it names something that does not exist. */
+export function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>): Selection {
+  if (request.planId !== '') return selectPlan(state, idOf(state, 'plan', request.planId));
+  if (request.sweepId !== '') return selectSweep(state, idOf(state, 'sweep', request.sweepId));
+  if (request.runId !== '') {
+    const id = idOf(state, 'run', request.runId);
+    const finished = hasEnded(runOf(state, id));
+    return { plans: all([]), sweeps: all([]), trials: all([]), runs: all([id]), finished };
+  }
+  const { plans, sweeps, trials, runs, openPlanIds, openSweepIds, openRunIds } = state;
+  const openTrialIds = [...openSweepIds].flatMap((id) => sweepOf(state, id).openTrialIds);
+  const recent = (noun: Noun, open: Iterable<string>, total: number) =>
+    choose(open, { size: total, at: (place) => idInPlace(state, noun, place) });
+  return {
+    plans: recent('plan', openPlanIds, plans.size),
+    sweeps: recent('sweep', openSweepIds, sweeps.size),
+    trials: recent('trial', openTrialIds, trials.size),
+    runs: recent('run', openRunIds, runs.size),
+    finished: openPlanIds.size + openSweepIds.size + openRunIds.size === 0,
+  };
+}
+
+function selectPlan(state: State, id: string): Selection {
+  const plan = planOf(state, id);
+  const sweep = plan.sweepId === undefined ? undefined : sweepOf(state, plan.sweepId);
+  const own = [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds];
+  const open = openRuns(state).filter((run) => run.planId === id);
+  return {
+    plans: all([id]),
+    sweeps: all(sweep === undefined ? [] : [sweep.id]),
+    trials: sweep === undefined ? all([]) : choose(sweep.openTrialIds, places(sweep.trialIds)),
+    // Teacher and students are what a plan is about: they are shown whatever the search has done.
+    runs: choose([...own, ...open.map((run) => run.id)], places(plan.allRunIds)),
+    finished: hasEnded(plan) && (sweep === undefined || hasEnded(sweep)) && open.length === 0,
+  };
+}
+
+function selectSweep(state: State, id: string): Selection {
+  const sweep = sweepOf(state, id);
+  const open = openRuns(state).filter((run) => run.sweepId === id);
+  return {
+    plans: all([]),
+    sweeps: all([id]),
+    trials: choose(sweep.openTrialIds, places(sweep.trialIds)),
+    runs: choose(
+      open.map((run) => run.id),
+      places(sweep.allRunIds),
+    ),
+    finished: hasEnded(sweep) && open.length === 0,
+  };
+}
+
+const all = (ids: readonly string[]): Chosen => ({ ids, total: ids.length });
+
+const places = (roll: Roll) => ({ size: roll.size, at: (place: number) => idAt(roll, place) });
+
+/** What must be there, then the newest of the list, newest first. */
+function choose(
+  first: Iterable<string>,
+  list: { readonly size: number; readonly at: (place: number) => string },
+): Chosen {
+  const ids = new Set(first);
+  const oldest = Math.max(1, list.size - ENDED_MAX + 1);
+  for (let place = list.size; place >= oldest; place--) ids.add(list.at(place));
+  return { ids: [...ids], total: list.size };
+}
+
+export function snapshotOf(
+  context: ViewContext,
+  selection: Selection,
+  at: { journalSequence: number; atMs: number },
+): Snapshot {
+  const { state } = context;
+  const workerIds = [...state.workers.values()]
+    .sort((a, b) => Number(a.state === 'lost') - Number(b.state === 'lost'))
+    .map((worker) => worker.id);
+  const plans = fitting(selection.plans, {
+    bytesMax: BYTES_MAX.plans,
+    bytesOf: bytesOf(Plan),
+    view: (id) => ({ ...planView(planOf(state, id)), yaml: '' }),
+  });
+  const sweeps = fitting(selection.sweeps, {
+    bytesMax: BYTES_MAX.sweeps,
+    bytesOf: bytesOf(Sweep),
+    view: (id) => sweepView(context, sweepOf(state, id)),
+  });
+  const trials = fitting(selection.trials, {
+    bytesMax: BYTES_MAX.trials,
+    bytesOf: bytesOf(Trial),
+    view: (id) => trialView(trialOf(state, id)),
+  });
+  const runs = fitting(selection.runs, {
+    bytesMax: BYTES_MAX.runs,
+    bytesOf: bytesOf(Run),
+    view: (id) => ({ ...runView(context, runOf(state, id)), specJson: '' }),
+  });
+  const workers = fitting(all(workerIds), {
+    bytesMax: BYTES_MAX.workers,
+    bytesOf: bytesOf(Worker),
+    view: (id) => workerView(context, state.workers.get(id)!),
+  });
+  return {
+    plans: plans.shown,
+    sweeps: sweeps.shown,
+    trials: trials.shown,
+    runs: runs.shown,
+    workers: workers.shown,
+    store: storeView(context.store),
+    ...at,
+    leftOut: {
+      plans: plans.left,
+      sweeps: sweeps.left,
+      trials: trials.left,
+      runs: runs.left,
+      workers: workers.left,
+    },
+  };
+}
+
+/** As many of the chosen as fit, in the order in which they are chosen, shown in the order of creation. */
+function fitting<T extends { readonly id: string }>(
+  chosen: Chosen,
+  how: {
+    readonly bytesMax: number;
+    readonly bytesOf: (item: T) => number;
+    readonly view: (id: string) => T;
+  },
+): { readonly shown: T[]; readonly left: number } {
+  const shown: T[] = [];
+  let bytes = 0;
+  for (const id of chosen.ids) {
+    const item = how.view(id);
+    bytes += how.bytesOf(item);
+    if (bytes > how.bytesMax) break;
+    shown.push(item);
+  }
+  const left = chosen.total - shown.length;
+  return { shown: shown.sort((a, b) => byNumbers(a.id, b.id)), left };
+}
+
+/** The stream of a Watch call. */
+export async function* watch(options: {
+  request: WatchRequest;
+  context: () => ViewContext;
+  journalSequence: () => number;
+  now: () => number;
+  onChange: (listener: () => void) => () => void;
+  signal: AbortSignal;
+}): AsyncGenerator<Snapshot> {
+  const { request, signal } = options;
+  const rateHz = request.rateHz > 0 ? Math.min(RATE_HZ_MAX, request.rateHz) : RATE_HZ_DEFAULT;
+  let wake: (() => void) | undefined;
+  let changed = true;
+  const forget = options.onChange(() => {
+    changed = true;
+    wake?.();
+  });
+  const gone = () => wake?.();
+  signal.addEventListener('abort', gone, { once: true });
+  let before: string | undefined;
+  try {
+    while (!signal.aborted) {
+      changed = false;
+      const context = options.context();
+      const selection = select(context.state, request);
+      const at = { journalSequence: options.journalSequence(), atMs: options.now() };
+      const snapshot = snapshotOf(context, selection, at);
+      const now = contentOf(snapshot);
+      if (now !== before) yield snapshot;
+      before = now;
+      if (request.untilFinished && selection.finished) return;
+      await wait(1000 / rateHz, undefined, { signal }).catch(() => undefined);
+      if (!changed && !signal.aborted)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      wake = undefined;
+    }
+  } finally {
+    forget();
+    signal.removeEventListener('abort', gone);
+  }
+}
+
+/** Whether two snapshots show the same: everything but when they were taken, when workers were heard, and what a store holds. */
+function contentOf(snapshot: Snapshot): string {
+  const store = snapshot.store && { ...snapshot.store, usedBytes: 0 };
+  const workers = snapshot.workers.map((worker) => ({ ...worker, lastSeenMs: 0 }));
+  const bytes = Snapshot.encode({
+    ...snapshot,
+    workers,
+    ...(store && { store }),
+    atMs: 0,
+    journalSequence: 0,
+  }).finish();
+  return Buffer.from(bytes).toString('latin1');
+}

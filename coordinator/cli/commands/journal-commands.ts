@@ -1,0 +1,137 @@
+// `journal check` and `journal truncate`: what a person does about a journal that was damaged. Decides what is shown, asked
+// and copied before anything is cut off; the coordinator does the rest, also when it cannot lead.
+
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { formatCount } from '../../../core/report/format.ts';
+import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from '../client.ts';
+import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
+import { print, printJson, say } from '../screen/output.ts';
+
+interface TruncateFlags extends FleetOptions {
+  readonly after: number;
+  readonly yes?: boolean;
+  readonly copy?: string;
+  readonly reason: string;
+}
+
+export function addJournalCommands(program: Command): void {
+  const journal = program
+    .command('journal')
+    .description('the record of all decisions: checked, or cut off where it is damaged');
+  fleetCommand(
+    journal,
+    'check',
+    'read the whole journal and name the first damage; exit code 1 when there is one',
+  ).action((options: FleetOptions) => withFleet(options, (client) => check(client, options)));
+  fleetCommand(
+    journal,
+    'truncate',
+    'cut the journal off after a message, so that the fleet goes on from there',
+  )
+    .requiredOption(
+      '--after <sequence>',
+      'the last message that is kept; 0 keeps none',
+      wholeNumber(0, 2 ** 50),
+    )
+    .option('--copy <file>', 'where a copy of what is cut off is written; never an existing file')
+    .option('--reason <text>', 'kept in the journal', 'journal truncate')
+    .option('--yes', 'do not ask')
+    .action((flags: TruncateFlags) => withFleet(flags, (client) => truncate(client, flags)));
+}
+
+async function check(client: FleetClient, options: FleetOptions): Promise<void> {
+  const report = await ask(client);
+  if (options.json) printJson(report);
+  else print(summary(report));
+  if (report.damage !== '') process.exitCode = 1;
+}
+
+/** A journal of many trials takes its time. */
+const ASK_MS = 600_000;
+const ask = (client: FleetClient): Promise<JournalReport> =>
+  client.ask((service) => service.checkJournal, {}, ASK_MS);
+
+function summary(report: JournalReport): string {
+  const cuts = report.cuts
+    .map(({ after, mark }) => `; ${after + 1} to ${mark - 1} were cut out before`)
+    .join('');
+  const size = `${formatCount(report.lastSequence)} messages, ${formatCount(report.events)} events`;
+  return report.damage === ''
+    ? `the journal is whole: ${size}${cuts}`
+    : `${report.damage}\n${size} before the damage${cuts}`;
+}
+
+async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void> {
+  const report = await ask(client);
+  if (flags.after > report.goodSequence)
+    throw new FleetError(
+      'invalidArgument',
+      `--after ${flags.after}: the journal is whole up to ${report.goodSequence} only; take that or less`,
+    );
+  if (flags.after === report.lastSequence && report.damage === '')
+    throw new FleetError(
+      'invalidArgument',
+      `--after ${flags.after}: the journal ends there and is whole; nothing is to be cut off`,
+    );
+  const copy = resolve(
+    flags.copy ?? `journal-after-${flags.after}-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`,
+  );
+  const copied = await interruptible((signal) =>
+    writeCopy(client, { file: copy, after: flags.after, signal }),
+  );
+  const gone = report.lastSequence - flags.after;
+  say(
+    `${formatCount(gone)} messages after ${flags.after} are to be cut off, ${formatCount(copied)} of them are there; a copy is in ${copy}`,
+  );
+  await confirm(flags);
+  const request = { after: flags.after, lastSequence: report.lastSequence, reason: flags.reason };
+  const { mark } = await client.ask((service) => service.truncateJournal, request, ASK_MS);
+  if (flags.json) printJson({ mark, copy, messages: copied });
+  else print(`the journal goes on after ${flags.after}; the mark is message ${mark}`);
+}
+
+/** One JSON line a message, its bytes in base64; on disk before anything is cut off. */
+async function writeCopy(
+  client: FleetClient,
+  to: { file: string; after: number; signal: AbortSignal },
+): Promise<number> {
+  let handle: number;
+  try {
+    handle = openSync(to.file, 'wx', 0o600);
+  } catch (caught) {
+    throw toFleetError(caught, `the copy cannot be written`);
+  }
+  try {
+    let messages = 0;
+    const stream = client.follow((service) => service.exportJournal, { after: to.after }, to.signal);
+    for await (const { sequence, subject, atMs, data } of stream) {
+      writeSync(handle, `${JSON.stringify({ sequence, subject, atMs, base64: data.toString('base64') })}\n`);
+      messages += 1;
+    }
+    fsyncSync(handle);
+    return messages;
+  } finally {
+    closeSync(handle);
+  }
+}
+
+async function confirm(flags: TruncateFlags): Promise<void> {
+  if (flags.yes) return;
+  if (!process.stdin.isTTY)
+    throw new FleetError(
+      'failedPrecondition',
+      'nobody can be asked here; add --yes to cut the journal off, or run it in a terminal',
+    );
+  const question = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await question.question(`cut the journal off after message ${flags.after}? [y/N] `);
+    if (!/^y(es)?$/i.test(answer.trim())) throw new FleetError('cancelled', 'nothing was cut off');
+  } finally {
+    question.close();
+  }
+}

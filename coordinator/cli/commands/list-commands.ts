@@ -1,0 +1,184 @@
+// Commands that only look: plans, sweeps, trials, leaderboard, runs, workers, checkpoints, logs, why. Each asks once and
+// prints a table, or JSON.
+
+import type { Command } from 'commander';
+import { formatBytes, formatCount, formatTime } from '../../../core/report/format.ts';
+import type { Checkpoint, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from '../client.ts';
+import {
+  type FleetOptions,
+  findOne,
+  fleetCommand,
+  interruptible,
+  wholeNumber,
+  withFleet,
+} from '../context.ts';
+import { logLines, logText } from '../log-lines.ts';
+import { type Listed, listAll, listNewest } from '../pages.ts';
+import {
+  PLAN_COLUMNS,
+  RUN_COLUMNS,
+  SWEEP_COLUMNS,
+  TRIAL_COLUMNS,
+  WORKER_COLUMNS,
+} from '../screen/columns.ts';
+import { type ListFlags, listLimit, print, printList, say, toJson } from '../screen/output.ts';
+import type { Column } from '../screen/table.ts';
+
+export function addListCommands(program: Command): void {
+  listCommand(program, 'plans', 'list plans').action((options: FleetOptions) =>
+    withList(options, async (client) => {
+      const plans = await listNewest(
+        limitOf(options),
+        (page) => client.ask((service) => service.listPlans, page),
+        (answer) => answer.plans,
+      );
+      printList(plans, PLAN_COLUMNS, { ...options, none: 'no plans' });
+    }),
+  );
+  listCommand(program, 'sweeps', 'list sweeps').action((options: FleetOptions) =>
+    withList(options, async (client) => {
+      const sweeps = await listNewest(
+        limitOf(options),
+        (page) => client.ask((service) => service.listSweeps, page),
+        (answer) => answer.sweeps,
+      );
+      printList(sweeps, SWEEP_COLUMNS, { ...options, none: 'no sweeps' });
+    }),
+  );
+  listCommand(
+    program,
+    'trials <sweep>',
+    'list the candidates of a sweep in the order of their numbers',
+  ).action((sweep: string, options: FleetOptions) =>
+    withList(options, async (client) => {
+      const trials = await listNewest(
+        limitOf(options),
+        (page) => client.ask((service) => service.listTrials, { sweepId: sweep, ...page }),
+        (answer) => answer.trials,
+      );
+      printTrials(trials, options);
+    }),
+  );
+  fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
+    .option('--limit <n>', 'at most this many', wholeNumber(1, 1_000_000), 20)
+    .action((sweep: string, options: FleetOptions & { limit: number }) =>
+      withList(options, async (client) => {
+        const trials = await listAll(
+          ({ pageSize: limit, pageToken }) =>
+            client.ask((service) => service.leaderboard, { sweepId: sweep, limit, pageToken }),
+          (answer) => answer.trials,
+          options.limit,
+        );
+        const { items } = trials;
+        printTrials({ items, total: items.length }, options);
+      }),
+    );
+  listCommand(program, 'runs', 'list training runs')
+    .option('--plan <plan>', 'only those of a plan', '')
+    .option('--sweep <sweep>', 'only those of a sweep', '')
+    .action((options: FleetOptions & { plan: string; sweep: string }) =>
+      withList(options, async (client) => {
+        const request = { planId: options.plan, sweepId: options.sweep };
+        const runs = await listNewest(
+          limitOf(options),
+          (page) => client.ask((service) => service.listRuns, { ...request, ...page }),
+          (answer) => answer.runs,
+        );
+        printList(runs, RUN_COLUMNS, { ...options, none: 'no runs' });
+      }),
+    );
+  listCommand(program, 'workers', 'list workers').action((options: FleetOptions) =>
+    withList(options, async (client) => {
+      const workers = await listAll(
+        (page) => client.ask((service) => service.listWorkers, page),
+        (answer) => answer.workers,
+      );
+      printList(workers, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
+    }),
+  );
+  listCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
+    (run: string, options: FleetOptions) =>
+      withList(options, async (client) => {
+        const checkpoints = await listAll(
+          (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
+          (answer) => answer.checkpoints,
+        );
+        printList(checkpoints, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+      }),
+  );
+  fleetCommand(program, 'logs <run-or-worker>', 'print the log of a run (of all its workers) or of a worker')
+    .option('-f, --follow', 'go on with the lines to come')
+    .action((id: string, options: FleetOptions & { follow?: boolean }) =>
+      withFleet(options, (client) => interruptible((signal) => printLogs(client, id, options, signal))),
+    );
+  listCommand(
+    program,
+    'why <id>',
+    'the journalled decisions about a plan, sweep, trial, run or worker',
+  ).action((id: string, options: FleetOptions) =>
+    withList(options, async (client) => {
+      const decisions = await listAll(
+        (page) => client.ask((service) => service.why, { id, ...page }),
+        (answer) => answer.decisions,
+      );
+      printList(
+        decisions,
+        [
+          { head: '#', align: 'right', cell: (d) => formatCount(d.sequence) },
+          { head: 'TIME', cell: (d) => formatTime(d.atMs) },
+          { head: 'EVENT', cell: (d) => d.event },
+          { head: 'WHAT AND WHY', cell: (d) => d.text },
+        ],
+        { ...options, none: `nothing was decided about ${id}` },
+      );
+    }),
+  );
+}
+
+const limitOf = (flags: ListFlags): number => listLimit(flags, process.stdout.isTTY);
+
+/** As `withFleet`; a list of a fleet that makes no decisions is not taken for the whole of it. */
+function withList(options: FleetOptions, use: (client: FleetClient) => Promise<void>): Promise<void> {
+  return withFleet(options, async (client) => {
+    await use(client);
+    // The list is printed by now, and stays good when this cannot be asked.
+    const store = await client.ask((service) => service.getStore, {}).catch(() => undefined);
+    if (store !== undefined && store.halted !== '') say(`what is shown may be incomplete: ${store.halted}`);
+  });
+}
+
+/** A command that prints a list; on a terminal its newest rows. */
+function listCommand(parent: Command, nameAndArguments: string, description: string): Command {
+  return fleetCommand(parent, nameAndArguments, description)
+    .option('--limit <n>', 'the newest n', wholeNumber(1, 10_000_000))
+    .option('--all', 'all of them; on a terminal the newest 50 are shown without it');
+}
+
+const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
+  { head: 'STAGE', align: 'right', cell: (c) => String(c.stage) },
+  { head: 'STEP', align: 'right', cell: (c) => formatCount(c.step) },
+  { head: 'SIZE', align: 'right', cell: (c) => formatBytes(c.bytes) },
+  { head: 'STORED', cell: (c) => formatTime(c.storedAtMs, true) },
+  { head: 'SHA-256', cell: (c) => c.digest },
+];
+
+function printTrials(trials: Listed<Trial>, options: ListFlags): void {
+  printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
+}
+
+async function printLogs(
+  client: FleetClient,
+  idOrName: string,
+  options: { follow?: boolean; json?: boolean },
+  signal: AbortSignal,
+): Promise<void> {
+  const { kind, id } = await findOne(client, idOrName, ['worker', 'run']);
+  const request = {
+    workerId: kind === 'worker' ? id : '',
+    runId: kind === 'run' ? id : '',
+    follow: options.follow ?? false,
+  };
+  for await (const line of logLines(client, request, { signal, say }))
+    print(options.json ? toJson(line) : logText(line));
+}

@@ -1,0 +1,101 @@
+// Turns a file and `--set` flags into a Submit call. Decides against which folder relative data paths are resolved: the
+// file's own for those inside it, the current one for those on the command line. What is right is the coordinator's to say.
+
+import { dirname, resolve } from 'node:path';
+import { InvalidArgumentError } from 'commander';
+import { systemClock } from '../../../core/clock.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { readTextBounded } from '../../../core/text/bounded-text.ts';
+import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
+import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from '../client.ts';
+import { progressLine } from '../screen/progress-line.ts';
+
+/** For commander: one more `path=value`. */
+export function collectOverrides(
+  text: string,
+  before: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new InvalidArgumentError(`${text} is not PATH=VALUE, e.g. teacher.training.epochs=5.`);
+  const path = text.slice(0, at);
+  const value = text.slice(at + 1);
+  return { ...before, [path]: path.endsWith('data.path') ? resolve(value) : value };
+}
+
+/** An answer that takes longer is worth a line of progress. */
+const QUIET_MS = 1_000;
+
+export async function submitFile(
+  client: FleetClient,
+  options: {
+    /** `-` reads stdin. */
+    readonly file: string;
+    readonly overrides: Readonly<Record<string, string>>;
+    readonly dryRun: boolean;
+    readonly signal?: AbortSignal | undefined;
+  },
+): Promise<SubmitResponse> {
+  const request = {
+    yaml: await read(options.file),
+    baseDir: options.file === '-' ? process.cwd() : dirname(resolve(options.file)),
+    dryRun: options.dryRun,
+    overrides: { ...options.overrides },
+  };
+  assertSendable(request);
+  const answered = new AbortController();
+  try {
+    // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands still.
+    const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, options.signal);
+    void showInspection(client, request, answered.signal);
+    return await answer;
+  } catch (caught) {
+    const error = toFleetError(caught);
+    throw error.code === 'invalidArgument' ? toFleetError(error, options.file) : error;
+  } finally {
+    answered.abort();
+  }
+}
+
+/** A line on stderr with what the coordinator looks at, as long as the answer is not there. */
+async function showInspection(
+  client: FleetClient,
+  request: SubmitRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  const progress = progressLine();
+  try {
+    await systemClock.sleep(QUIET_MS, signal);
+    for await (const message of client.follow((service) => service.inspect, request, signal))
+      progress.show(message.path, message);
+  } catch {
+    // Whatever is wrong, the answer itself says it.
+  } finally {
+    progress.close();
+  }
+}
+
+/** What is beyond the coordinator's limit is refused here, before it is sent. */
+async function read(file: string): Promise<string> {
+  if (file === '-') return readTextBounded(process.stdin, 'stdin');
+  try {
+    return await readTextBounded(file, resolve(file));
+  } catch (caught) {
+    const error = toFleetError(caught);
+    throw error.code === 'invalidArgument'
+      ? error
+      : new FleetError(error.code, `${error.message}; name a YAML file, e.g. examples/demo.yaml`, {
+          cause: caught,
+        });
+  }
+}
+
+/** Overrides count toward the limit of the text. */
+function assertSendable({ yaml, overrides }: { yaml: string; overrides: Record<string, string> }): void {
+  const bytes = Buffer.byteLength(yaml) + Buffer.byteLength(Object.entries(overrides).flat().join(''));
+  if (bytes > TEXT_BYTES_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `the text and its overrides have ${bytes} bytes, at most ${TEXT_BYTES_MAX} are taken`,
+    );
+}

@@ -1,0 +1,74 @@
+// Room for the broker of `up`: how many bytes its store may have, and when nats-server is started again because there is
+// more. A server fixes its limit when it starts, and one whose disk was full stores nothing more in that stream until it is
+// started again; both are looked at only while the coordinator says that the store takes nothing.
+
+import { readdirSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../../../core/clock.ts';
+import type { Store } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+
+const MIB = 1 << 20;
+/** Of what is free: files are larger than what is in them, and logs lie beside the store. */
+const FREE_SHARE = 0.9;
+const LOOK_MS = 2_000;
+/** A server that was just started is given time to take what waits. */
+const AGAIN_MS = 15_000;
+
+/** What the store holds and most of what is free beside it; at most `configured`. */
+export async function storeBytesMaxOf(folder: string, configured: number | undefined): Promise<number> {
+  const { bavail, bsize } = await statfs(folder);
+  const room = Math.max(2 * MIB, Math.floor(bytesIn(folder) + bavail * bsize * FREE_SHARE));
+  return configured === undefined ? room : Math.min(room, configured);
+}
+
+function bytesIn(folder: string): number {
+  let bytes = 0;
+  for (const entry of readdirSync(folder, { withFileTypes: true, recursive: true }))
+    if (entry.isFile())
+      bytes += statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false })?.size ?? 0;
+  return bytes;
+}
+
+/** Whether a server that was started with `limit` would take more if it were started again, and why; undefined: it would not. */
+export function reasonToRestart(
+  store: Pick<Store, 'state'>,
+  seen: { readonly limit: number; readonly limitNow: number; readonly freeBytes: number },
+): string | undefined {
+  if (store.state === 'ok' || seen.freeBytes < 2 * MIB) return undefined;
+  if (seen.limitNow > seen.limit * 1.05 + MIB) return 'its store has more room than when it started';
+  if (store.state === 'silent') return 'its disk has room again and it still stores nothing';
+  return undefined;
+}
+
+/** Looks until `signal` ends it. */
+export async function keepRoom(options: {
+  readonly folder: string;
+  readonly configured: number | undefined;
+  /** Undefined when the coordinator does not answer. */
+  readonly store: () => Promise<Store | undefined>;
+  /** Starts nats-server again with this limit. */
+  readonly restart: (bytesMax: number, reason: string) => void;
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}): Promise<void> {
+  const { folder, configured, signal } = options;
+  let { limit } = options;
+  let restartedAt = Number.NEGATIVE_INFINITY;
+  while (!signal.aborted) {
+    await systemClock.sleep(LOOK_MS, signal).catch(() => undefined);
+    const store = signal.aborted ? undefined : await options.store();
+    if (store === undefined || systemClock.monotonic() - restartedAt < AGAIN_MS) continue;
+    try {
+      const limitNow = await storeBytesMaxOf(folder, configured);
+      const { bavail, bsize } = await statfs(folder);
+      const reason = reasonToRestart(store, { limit, limitNow, freeBytes: bavail * bsize });
+      if (reason === undefined) continue;
+      limit = limitNow;
+      restartedAt = systemClock.monotonic();
+      options.restart(limit, reason);
+    } catch {
+      // Files come and go while they are counted; the next look counts again.
+    }
+  }
+}

@@ -1,0 +1,32 @@
+// How the programs of this package are started: from TypeScript through tsx, or compiled, as this file itself runs.
+
+import { join } from 'node:path';
+import { PROGRAMS, RUNS_TYPESCRIPT } from '../../../core/system/places.ts';
+
+export interface ProgramCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+export function programCommand(program: 'coordinator' | 'worker'): ProgramCommand {
+  return startOf(`${program}/main`);
+}
+
+/** The process that verifies a model file; it loads TensorFlow, which the CLI never does. */
+export function verifyFileCommand(): ProgramCommand {
+  return startOf('worker/verification/verify-file');
+}
+
+/** The CLI itself, for `up --detach`. */
+export function cliCommand(): ProgramCommand {
+  return startOf('coordinator/cli/main');
+}
+
+/** `module`: path from the root without extension. */
+function startOf(module: string): ProgramCommand {
+  const loader = RUNS_TYPESCRIPT ? ['--import', import.meta.resolve('tsx')] : [];
+  return {
+    command: process.execPath,
+    args: [...loader, join(PROGRAMS, `${module}.${RUNS_TYPESCRIPT ? 'ts' : 'js'}`)],
+  };
+}

@@ -1,0 +1,183 @@
+// How many workers a machine gets, and what each computes on: one a GPU where it may use GPUs, else one a core. Decides the part
+// of a worker's environment that says so, and the lines by which a person learns it. Purely from what host.ts read.
+
+import { FleetError } from '../../../core/errors.ts';
+import { type Gpu, usableDevices } from '../../../core/system/gpus.ts';
+
+/** What a machine has, and what a person set for its workers. */
+export interface Host {
+  /** As nvidia-smi lists them; none where there is no driver. */
+  readonly gpus: readonly Gpu[];
+  /** CUDA_VISIBLE_DEVICES; undefined where it is not set. */
+  readonly visible: string | undefined;
+  readonly cores: number;
+  /** Which TensorFlow set-up put in place; null where somebody else did. */
+  readonly tensorflow: 'cpu' | 'gpu' | null;
+  /** Variables of a worker that are set in this environment, such as POCKETFLEET_DEVICE; they stay as they are. */
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** What a command asks for. */
+export interface WorkersAsked {
+  /** Undefined: one a GPU, else one a core. */
+  readonly workers?: number | undefined;
+  /** Bounds of that default. */
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  /** In place of CUDA_VISIBLE_DEVICES, with the same meaning. */
+  readonly devices?: string | undefined;
+}
+
+export interface WorkerPlaces {
+  /** Variables of each worker, in order. */
+  readonly environments: readonly Readonly<Record<string, string>>[];
+  /** Which worker has which GPU, or why a machine's GPUs are left alone; empty where there is nothing to say. */
+  readonly lines: readonly string[];
+}
+
+/** Variables of a worker by which a person overrules what is decided here. */
+export const PLACE_VARIABLES = [
+  'POCKETFLEET_DEVICE',
+  'POCKETFLEET_GPU_MEMORY_SHARE',
+  'POCKETFLEET_DATA_THREADS',
+] as const;
+
+/** Of a GPU's memory for all its workers together; the rest is CUDA's own, which grows with each process. */
+const SHARED_PERMILLE = 900;
+/** Eight threads decode some 10,000 JPEGs a second, more than a GPU trains on. */
+const DATA_THREADS_MAX = 8;
+
+export function placeWorkers(host: Host, asked: WorkersAsked): WorkerPlaces {
+  const choice = chooseDevices(host, asked.devices);
+  const usual = choice.kind === 'gpu' ? Math.max(1, choice.devices.length) : host.cores;
+  const bounded = Math.min(asked.atMost ?? usual, Math.max(asked.atLeast ?? 1, usual));
+  const count = asked.workers ?? bounded;
+  if (choice.kind === 'gpu') return onGpus(host, choice.devices, count);
+  // Nothing is set where there is no GPU: the worker's own settings hold.
+  const hidden = { POCKETFLEET_DEVICE: 'cpu', CUDA_VISIBLE_DEVICES: '-1' };
+  const environment = host.gpus.length > 0 ? hidden : {};
+  return {
+    environments: Array.from({ length: count }, () => environment),
+    lines: choice.reason === '' ? [] : [choice.reason],
+  };
+}
+
+/**
+ * Variables of a process that computes once, beside whatever runs here: the first GPU alone, of which it takes what it needs as it
+ * needs it, or none. TensorFlow would take nearly all memory of every GPU that it sees.
+ */
+export function placeSingle(host: Host): Readonly<Record<string, string>> {
+  const [environment = {}] = placeWorkers(host, { workers: 1 }).environments;
+  return { TF_FORCE_GPU_ALLOW_GROWTH: 'true', ...environment };
+}
+
+/** Part of a GPU's memory for each of its workers, of 1, rounded down: together they must not ask for more than there is. */
+export function memoryShare(workersOfDevice: number): number {
+  return Math.max(1, Math.floor(SHARED_PERMILLE / workersOfDevice)) / 1000;
+}
+
+function onGpus(host: Host, devices: readonly string[], count: number): WorkerPlaces {
+  // A person wants GPUs where nvidia-smi lists none: the worker finds out why, on what CUDA shows it.
+  const places = Math.max(1, devices.length);
+  const share = String(memoryShare(Math.ceil(count / places)));
+  const threads = Math.max(1, Math.min(DATA_THREADS_MAX, Math.floor(host.cores / Math.max(1, count))));
+  const environments = Array.from({ length: count }, (_, i) => {
+    const device = devices[i % places];
+    return {
+      ...(count > places ? { POCKETFLEET_GPU_MEMORY_SHARE: share } : {}),
+      POCKETFLEET_DATA_THREADS: String(threads),
+      ...host.settings,
+      POCKETFLEET_DEVICE: 'gpu',
+      ...(device === undefined ? {} : { CUDA_VISIBLE_DEVICES: device }),
+    };
+  });
+  const lines = devices.slice(0, count).map((device, place) => {
+    const names = environments.flatMap((_, i) => (i % places === place ? [`worker-${i + 1}`] : []));
+    const part = environments[place]?.POCKETFLEET_GPU_MEMORY_SHARE;
+    const each = names.length === 1 ? '' : ' each';
+    return `${nameOf(device, host.gpus)}: ${names.join(', ')}${part === undefined ? '' : `, ${part} of its memory${each}`}`;
+  });
+  return { environments, lines };
+}
+
+type Choice =
+  | { readonly kind: 'gpu'; readonly devices: readonly string[] }
+  /** `reason` is empty where nothing is left alone, or a person asked for just that. */
+  | { readonly kind: 'cpu'; readonly reason: string };
+
+function chooseDevices(host: Host, flag: string | undefined): Choice {
+  const { gpus, tensorflow } = host;
+  const wanted = host.settings.POCKETFLEET_DEVICE ?? 'auto';
+  if (!['auto', 'gpu', 'cpu'].includes(wanted))
+    throw refused(`POCKETFLEET_DEVICE is "${wanted}"; it may be auto, gpu or cpu`);
+  const visible = flag ?? host.visible;
+  const source = flag === undefined ? 'CUDA_VISIBLE_DEVICES' : '--devices';
+  const named = flag === undefined || hidesAll(flag) ? [] : namedDevices(gpus, flag);
+  if (wanted === 'cpu' && named.length > 0)
+    throw refused(`POCKETFLEET_DEVICE=cpu and --devices ${flag} contradict each other; leave one away`);
+  if (wanted === 'cpu') return { kind: 'cpu', reason: '' };
+  if (named.length > 0) return { kind: 'gpu', devices: named };
+  const usable = usableDevices(gpus, visible);
+  if (
+    wanted === 'gpu' &&
+    usable.length === 0 &&
+    visible !== undefined &&
+    (gpus.length > 0 || hidesAll(visible))
+  )
+    throw refused(
+      `POCKETFLEET_DEVICE=gpu, but ${source} "${visible}" shows none of the machine's GPUs; name one, or leave ${source} away`,
+    );
+  if (wanted === 'gpu') return { kind: 'gpu', devices: usable };
+  if (gpus.length === 0) return { kind: 'cpu', reason: '' };
+  const instead = `workers compute on CPU cores, not on ${countOf(gpus)}`;
+  if (usable.length === 0)
+    return { kind: 'cpu', reason: flag === undefined ? `${instead}: ${source} is "${visible}"` : '' };
+  if (tensorflow === 'cpu')
+    return {
+      kind: 'cpu',
+      reason: `${instead}: set-up put TensorFlow's CPU build in place; \`export POCKETFLEET_TENSORFLOW=gpu\` and \`npm run setup\` put the CUDA build there`,
+    };
+  return { kind: 'gpu', devices: usable };
+}
+
+/** CUDA stops at the first entry that names no device, so these two show nothing. */
+function hidesAll(visible: string): boolean {
+  const [first = ''] = visible.split(',');
+  return ['', '-1'].includes(first.trim());
+}
+
+/** Each entry of a list that a person typed, or a refusal: CUDA would pass over what comes after a wrong one. */
+function namedDevices(gpus: readonly Gpu[], list: string): string[] {
+  const entries = list.split(',').map((entry) => entry.trim());
+  for (const entry of entries) {
+    if (gpus.length > 0 && usableDevices(gpus, entry).length === 0)
+      throw refused(
+        `--devices: "${entry}" names none of ${countOf(gpus)}; \`nvidia-smi -L\` lists them, and they are named by UUID, its beginning or number (0${gpus.length > 1 ? ` to ${gpus.length - 1}` : ''})`,
+      );
+    if (!/^(\d+|(GPU|MIG)-.+)$/.test(entry))
+      throw refused(
+        `--devices: "${entry}" names no GPU; give numbers, GPU-… or MIG-… names with commas between`,
+      );
+  }
+  return [...new Set(entries)];
+}
+
+function countOf(gpus: readonly Gpu[]): string {
+  const names = [...new Set(gpus.map(({ name }) => name))].join(', ');
+  return gpus.length === 1
+    ? `this machine's GPU (${names})`
+    : `this machine's ${gpus.length} GPUs (${names})`;
+}
+
+/** With the model where it is certain: CUDA's numbers are in another order than nvidia-smi's where the GPUs differ. */
+function nameOf(device: string, gpus: readonly Gpu[]): string {
+  const entry = /^\d+$/.test(device) ? `GPU ${device}` : device;
+  const [only, ...others] = new Set(gpus.map(({ name }) => name));
+  const owner = gpus.find(({ uuid, parts }) => [uuid, ...parts].includes(device));
+  const name = owner?.name ?? (others.length === 0 ? only : undefined);
+  return name === undefined ? entry : `${entry} (${name})`;
+}
+
+function refused(message: string): FleetError {
+  return new FleetError('invalidArgument', message);
+}

@@ -1,0 +1,171 @@
+// Where two runs part: first by their specs, then by their stored checkpoints, then step by step between the last equal
+// checkpoint and the first different one, computed again for both. Decides what is compared in which order and what the
+// answer says; the steps are replayed by workers, the coordinator passes them on.
+
+import { FleetError } from '../../../core/errors.ts';
+import type { Ledger, ReplayPoint, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { FleetClient } from '../client.ts';
+import { persist } from '../patience.ts';
+import { type SpecDifference, specDifferences } from './spec-differences.ts';
+import { wholeLedger } from './whole-ledger.ts';
+
+/** The first place at which two runs differ, or that there is none. */
+export type Parting =
+  | { readonly kind: 'equal'; readonly stages: number; readonly steps: number }
+  /** Computed again, the runs differ from this step on. */
+  | {
+      readonly kind: 'step';
+      /** 1-based; 0: before the first step. */
+      readonly step: number;
+      /** Name of the first tensor that differs after it, and how many do. */
+      readonly tensor: string;
+      readonly tensorsDiffering: number;
+      readonly tensorsTotal: number;
+    }
+  /** Computed again, both give the same: one of the stored ones is not what its spec gives. */
+  | {
+      readonly kind: 'stored';
+      readonly stage: number;
+      /** Runs whose stored checkpoint is not what replaying gives, with the first tensor. */
+      readonly wrong: readonly { readonly runId: string; readonly tensor: string }[];
+      /** First step whose recorded weights are not what replaying gives, where the history has it. */
+      readonly recordedStep: number | undefined;
+    }
+  /** Their states have other tensors: there is nothing to compare. */
+  | { readonly kind: 'incomparable'; readonly reason: string };
+
+export interface Bisection {
+  readonly a: Ledger;
+  readonly b: Ledger;
+  readonly specs: readonly SpecDifference[];
+  /** Stages whose checkpoints are equal. */
+  readonly equalStages: number;
+  readonly parting: Parting;
+}
+
+export async function bisect(
+  client: FleetClient,
+  ids: { readonly a: string; readonly b: string },
+  options: { readonly signal: AbortSignal; readonly onProgress: (sentence: string) => void },
+): Promise<Bisection> {
+  const [a, b] = (await Promise.all([ids.a, ids.b].map((runId) => wholeLedger(client, runId)))) as [
+    Ledger,
+    Ledger,
+  ];
+  const specs = specDifferences(JSON.parse(a.specJson), JSON.parse(b.specJson));
+  const equalStages = countEqualStages(a, b);
+  const common = Math.min(a.entries.length, b.entries.length);
+  const found = (parting: Parting): Bisection => ({ a, b, specs, equalStages, parting });
+  if (common === 0) return found({ kind: 'incomparable', reason: 'one of them has no checkpoint yet' });
+  if (equalStages === common)
+    return found({ kind: 'equal', stages: common, steps: a.entries[common - 1]!.step });
+  if (a.deviceClass !== b.deviceClass)
+    options.onProgress(`${a.runId} was computed on ${a.deviceClass}, ${b.runId} on ${b.deviceClass}`);
+  options.onProgress(
+    `stage ${equalStages + 1} is the first whose checkpoints differ; computing its steps again for both`,
+  );
+  const pair = { a, b, stage: equalStages + 1 };
+  const patience = { signal: options.signal, say: options.onProgress };
+  return found(await persist(() => stepThrough(client, pair, options), patience));
+}
+
+function countEqualStages(a: Ledger, b: Ledger): number {
+  let stage = 0;
+  for (;;) {
+    const [x, y] = [a.entries[stage], b.entries[stage]];
+    if (x === undefined || y === undefined || x.stateDigest === '' || x.stateDigest !== y.stateDigest)
+      return stage;
+    if (x.step !== y.step) return stage;
+    stage += 1;
+  }
+}
+
+interface Pair {
+  readonly a: Ledger;
+  readonly b: Ledger;
+  /** The first that differs. */
+  readonly stage: number;
+}
+
+/** Both runs' steps of one stage side by side; each starts from its own checkpoint. */
+async function stepThrough(
+  client: FleetClient,
+  pair: Pair,
+  options: { readonly signal: AbortSignal },
+): Promise<Parting> {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([options.signal, stop.signal]);
+  const follow = (run: Ledger) => {
+    const request = { runId: run.runId, fromStage: pair.stage - 1, toStage: pair.stage, eachStep: true };
+    return client.follow((service) => service.replay, request, signal)[Symbol.asyncIterator]();
+  };
+  const streams = [follow(pair.a), follow(pair.b)] as const;
+  const points: ReplayPoint[] = [];
+  try {
+    for (;;) {
+      const [x, y] = await Promise.all(streams.map((stream) => stream.next()));
+      options.signal.throwIfAborted();
+      if (x!.done || y!.done) break;
+      const parted = compare(x!.value, y!.value);
+      if (parted !== undefined) return parted;
+      points.push(x!.value);
+      if (x!.value.verdict && y!.value.verdict)
+        return storedParting(client, pair, { x: x!.value, y: y!.value, points });
+    }
+  } finally {
+    stop.abort();
+    await Promise.all(streams.map((stream) => stream.return?.()));
+  }
+  throw new FleetError('internal', `stage ${pair.stage} was replayed to its end without a verdict`);
+}
+
+function compare(x: ReplayPoint, y: ReplayPoint): Parting | undefined {
+  const names = (point: ReplayPoint) => point.tensors.map((tensor) => tensor.name).join('\n');
+  if (names(x) !== names(y)) return { kind: 'incomparable', reason: 'their networks have other tensors' };
+  if (x.step !== y.step) return { kind: 'incomparable', reason: 'their stages end at other steps' };
+  const differing = x.tensors.filter(({ digest }, i) => digest !== y.tensors[i]!.digest);
+  if (differing.length === 0) return undefined;
+  return {
+    kind: 'step',
+    step: x.step,
+    tensor: differing[0]!.name,
+    tensorsDiffering: differing.length,
+    tensorsTotal: x.tensors.length,
+  };
+}
+
+async function storedParting(
+  client: FleetClient,
+  pair: Pair,
+  end: { readonly x: ReplayPoint; readonly y: ReplayPoint; readonly points: readonly ReplayPoint[] },
+): Promise<Parting> {
+  const wrong = [
+    { runId: pair.a.runId, verdict: end.x.verdict! },
+    { runId: pair.b.runId, verdict: end.y.verdict! },
+  ]
+    .filter(({ verdict }) => !verdict.equal)
+    .map(({ runId, verdict }) => ({ runId, tensor: verdict.tensor }));
+  const steps = await Promise.all(wrong.map(({ runId }) => firstRecorded(client, runId, end.points)));
+  const known = steps.filter((step) => step !== undefined);
+  return {
+    kind: 'stored',
+    stage: pair.stage,
+    wrong,
+    recordedStep: known.length === 0 ? undefined : Math.min(...known),
+  };
+}
+
+/** The first step whose weights, as recorded while the run trained, are not those computed again. */
+async function firstRecorded(
+  client: FleetClient,
+  runId: string,
+  points: readonly ReplayPoint[],
+): Promise<number | undefined> {
+  const recorded = new Map<number, StepPoint>();
+  for await (const point of client.follow((service) => service.history, { runId }))
+    recorded.set(point.step, point);
+  return points.find(({ step, weightsDigest }) => {
+    const then = recorded.get(step)?.weightsDigest;
+    return then !== undefined && then !== '' && then !== weightsDigest;
+  })?.step;
+}

@@ -1,0 +1,175 @@
+// The proof that a run counted each image of each epoch in exactly one committed step. Made here, from the spec, the size of
+// the data set and what the journal says, and not by the coordinator: whoever doubts recomputes. Decides what has to hold
+// and words the first thing that does not.
+
+import { createHash } from 'node:crypto';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { skippedPlaces } from '../../../core/data/inspection/skipped.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
+import {
+  emptyLedger,
+  ledgerAfter,
+  type Sampling,
+  stageSteps,
+  stepImages,
+  stepTag,
+} from '../../../core/ledger.ts';
+import { scheduleOf, stepsAtStage } from '../../../core/schedule.ts';
+import { type DataSpec, runSchema } from '../../../core/spec/document.ts';
+import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+
+export interface ProvedEpoch {
+  /** From 1. */
+  readonly epoch: number;
+  /** Steps [first, end) that were committed when the epoch's stage was stored. */
+  readonly firstStep: number;
+  readonly endStep: number;
+  /** Images of the epoch, each counted exactly once. */
+  readonly images: number;
+  /** SHA-256 over the epoch's image indices in the order in which they were counted. */
+  readonly digest: string;
+  /** The ledger up to and with this stage, equal in the journal and here. */
+  readonly ledger: string;
+  readonly entry: LedgerEntry;
+}
+
+export interface Proof {
+  readonly epochs: readonly ProvedEpoch[];
+  /** Committed steps that the journal proves, and the images that they counted. */
+  readonly steps: number;
+  readonly images: number;
+  /** Images of the epoch after the last proved one that the last step took along. */
+  readonly ahead: number;
+  /** Images that the run leaves out because they were corrupt when it was submitted; the images of its epochs are all others. */
+  readonly skipped?: { readonly count: number; readonly digest: string };
+}
+
+/** Throws `dataLoss` that names the first thing that does not hold. `onEpoch` hears of each epoch as it is proved. */
+export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch) => void): Promise<Proof> {
+  const { training, data } = runSchema.parse(JSON.parse(ledger.specJson));
+  const skipped = skippedBy(ledger, data);
+  const schedule = scheduleOf(training, ledger.trainingImages);
+  const sampling: Sampling = { schedule, seed: training.seed };
+  checkEntries(ledger, schedule.epochs, (stage) => stepsAtStage(schedule, stage));
+  const counted = createCount(schedule.images);
+  const epochs: ProvedEpoch[] = [];
+  let chain = emptyLedger(sampling);
+  for (const entry of ledger.entries) {
+    const { first, end } = stageSteps(schedule, entry.stage);
+    const tags: string[] = [];
+    for (let step = first; step < end; step++) {
+      const images = stepImages(sampling, step);
+      tags.push(stepTag(sampling, step, images));
+      counted.step(step, images);
+      // A stage may have ten thousand steps; Ctrl-C is heard between them.
+      if (step % 64 === 63) await breathe();
+    }
+    chain = ledgerAfter(chain, entry.stage, tags);
+    if (chain !== entry.ledgerDigest)
+      throw difference(
+        ledger,
+        `stage ${entry.stage}, steps ${first + 1} to ${end}: ${entry.workerId} reported ledger ${entry.ledgerDigest === '' ? '(none)' : entry.ledgerDigest} (journal event ${entry.sequence}), the spec gives ${chain}`,
+      );
+    const { digest } = counted.finished(entry.stage - 1);
+    const proved = {
+      epoch: entry.stage,
+      firstStep: first,
+      endStep: end,
+      images: schedule.images,
+      digest,
+      ledger: chain,
+      entry,
+    };
+    epochs.push(proved);
+    onEpoch?.(proved);
+  }
+  const steps = ledger.entries.at(-1)?.step ?? 0;
+  return {
+    epochs,
+    steps,
+    images: steps * schedule.batch,
+    ahead: steps * schedule.batch - epochs.length * schedule.images,
+    ...(skipped === undefined ? {} : { skipped }),
+  };
+}
+
+/** The list is a part of the spec, and must be what its digest says. */
+function skippedBy(ledger: Ledger, data: DataSpec): Proof['skipped'] {
+  if (data.kind === 'synthetic' || data.skipped === undefined) return undefined;
+  try {
+    skippedPlaces(data.skipped);
+  } catch (caught) {
+    throw difference(ledger, toFleetError(caught).message);
+  }
+  const { count, digest } = data.skipped;
+  return { count, digest };
+}
+
+/** Stages without gap or repetition, each with the committed steps that it must have, the last with the final weights. */
+function checkEntries(ledger: Ledger, stages: number, stepsAt: (stage: number) => number): void {
+  ledger.entries.forEach((entry, i) => {
+    const where = `journal event ${entry.sequence}, stored by ${entry.workerId}`;
+    if (entry.stage !== i + 1)
+      throw difference(
+        ledger,
+        entry.stage <= i
+          ? `stage ${entry.stage} was committed twice (${where})`
+          : `stage ${i + 1} is missing before stage ${entry.stage} (${where})`,
+      );
+    if (entry.step !== stepsAt(entry.stage))
+      throw difference(
+        ledger,
+        `stage ${entry.stage} has ${entry.step} committed steps instead of ${stepsAt(entry.stage)} (${where})`,
+      );
+  });
+  if (ledger.state !== 'done') return;
+  const last = ledger.entries.at(-1);
+  if (last?.stage !== stages)
+    throw difference(ledger, `it is done with ${ledger.entries.length} of ${stages} stages`);
+  if (ledger.finalStep !== last.step)
+    throw difference(ledger, `it ended after ${ledger.finalStep} steps, and its last stage has ${last.step}`);
+  if (ledger.weightsDigest !== last.weightsDigest)
+    throw difference(
+      ledger,
+      `it ended with weights ${ledger.weightsDigest}, and its last stage was stored with ${last.weightsDigest}`,
+    );
+}
+
+/** Counts the images of each epoch; an epoch is finished when it has all, and nothing may come twice. */
+function createCount(size: number) {
+  const open = new Map<number, { seen: Uint8Array; count: number; hash: ReturnType<typeof createHash> }>();
+  let position = 0;
+  return {
+    step(step: number, images: readonly Uint32Array[]): void {
+      for (const shard of images)
+        for (const image of shard) {
+          const epoch = Math.floor(position++ / size);
+          const at = open.get(epoch) ?? { seen: new Uint8Array(size), count: 0, hash: createHash('sha256') };
+          open.set(epoch, at);
+          if (image >= size || at.seen[image] === 1)
+            throw new FleetError(
+              'dataLoss',
+              image >= size
+                ? `step ${step + 1} counts image ${image} of ${size}`
+                : `image ${image} is counted twice in epoch ${epoch + 1}, again in step ${step + 1}`,
+            );
+          at.seen[image] = 1;
+          at.count += 1;
+          at.hash.update(Uint32Array.of(image));
+        }
+    },
+    finished(epoch: number): { digest: string } {
+      const at = open.get(epoch);
+      if (at?.count !== size)
+        throw new FleetError('dataLoss', `epoch ${epoch + 1} counts ${at?.count ?? 0} of ${size} images`);
+      open.delete(epoch);
+      return { digest: at.hash.digest('hex') };
+    },
+  };
+}
+
+function difference(ledger: Ledger, what: string): FleetError {
+  return new FleetError('dataLoss', `the ledger of ${ledger.runId} does not hold: ${what}`, {
+    details: { runId: ledger.runId },
+  });
+}

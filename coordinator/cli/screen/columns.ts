@@ -1,0 +1,121 @@
+// Columns of the tables that commands print; which rows there are is the commands' business.
+
+import {
+  clip,
+  formatBytes,
+  formatCount,
+  formatNumber,
+  formatPercent,
+  formatSteps,
+  formatTime,
+  UNKNOWN,
+} from '../../../core/report/format.ts';
+import type { Evaluation, Plan, Run, Sweep, Trial, Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Column } from './table.ts';
+
+export const PLAN_COLUMNS: readonly Column<Plan>[] = [
+  { head: 'PLAN', cell: (plan) => plan.id },
+  { head: 'NAME', cell: (plan) => plan.name },
+  { head: 'STATE', cell: (plan) => plan.state },
+  { head: 'CREATED', cell: (plan) => formatTime(plan.createdAtMs, true) },
+  { head: 'EXPORTED', cell: (plan) => plan.winnerRunId || UNKNOWN },
+  { head: 'WHAT AND WHY', cell: (plan) => plan.reason },
+];
+
+export const SWEEP_COLUMNS: readonly Column<Sweep>[] = [
+  { head: 'SWEEP', cell: (sweep) => sweep.id },
+  { head: 'NAME', cell: (sweep) => sweep.name },
+  { head: 'STATE', cell: (sweep) => sweep.state },
+  { head: 'TRIALS', align: 'right', cell: (sweep) => `${sweep.trialsDone}/${sweep.trialsTotal}` },
+  { head: 'FAILED', align: 'right', cell: (sweep) => String(sweep.trialsFailed) },
+  {
+    head: 'BEST',
+    align: 'right',
+    cell: (sweep) => (sweep.bestTrialId === '' ? UNKNOWN : formatPercent(sweep.bestObjective)),
+  },
+  { head: 'STRATEGY', cell: (sweep) => sweep.strategy },
+  { head: 'WHAT AND WHY', cell: (sweep) => sweep.reason },
+];
+
+export const TRIAL_COLUMNS: readonly Column<Trial>[] = [
+  { head: '#', align: 'right', cell: (trial) => String(trial.number) },
+  { head: 'TRIAL', cell: (trial) => trial.id },
+  { head: 'STATE', cell: (trial) => trial.state },
+  { head: 'ACCURACY', align: 'right', cell: (trial) => objective(trial) },
+  { head: 'PARAMS', align: 'right', cell: (trial) => formatCount(trial.parameters) },
+  { head: 'MFLOPS', align: 'right', cell: (trial) => formatNumber(trial.mflops, 2) },
+  { head: 'TRIES', align: 'right', cell: (trial) => String(trial.attempts) },
+  { head: 'RUN', cell: (trial) => trial.runId || UNKNOWN },
+  { head: 'WHAT AND WHY', cell: (trial) => clip(trial.reason, 60) },
+];
+
+function objective(trial: Trial): string {
+  return trial.state === 'done' ? formatPercent(trial.objective) : UNKNOWN;
+}
+
+export const RUN_COLUMNS: readonly Column<Run>[] = [
+  { head: 'RUN', cell: (run) => run.id },
+  { head: 'NAME', cell: (run) => run.name },
+  { head: 'KIND', cell: (run) => run.kind },
+  { head: 'STATE', cell: (run) => run.state },
+  { head: 'STEP', align: 'right', cell: formatSteps },
+  { head: 'LOSS', align: 'right', cell: (run) => (run.step > 0 ? formatNumber(run.loss) : UNKNOWN) },
+  {
+    head: 'IMG/S',
+    align: 'right',
+    cell: (run) => (run.state === 'running' ? formatNumber(run.imagesPerSecond, 1) : UNKNOWN),
+  },
+  { head: 'ACCURACY', align: 'right', cell: (run) => formatPercent(run.evaluation?.accuracy ?? Number.NaN) },
+  { head: 'WORKERS', cell: (run) => run.workerIds.join(' ') || UNKNOWN },
+  { head: 'WHAT AND WHY', cell: (run) => clip(run.reason, 60) },
+];
+
+export const WORKER_COLUMNS: readonly Column<Worker>[] = [
+  { head: 'WORKER', cell: (worker) => worker.id },
+  { head: 'STATE', cell: (worker) => worker.state },
+  { head: 'RUNS', cell: (worker) => worker.runIds.join(' ') || UNKNOWN },
+  { head: 'SLOTS', align: 'right', cell: (worker) => String(worker.slots) },
+  { head: 'IMG/S', align: 'right', cell: (worker) => formatNumber(worker.imagesPerSecond, 1) },
+  { head: 'DEVICE', cell: deviceText },
+  { head: 'HOST', cell: (worker) => `${worker.host} (${worker.pid})` },
+  { head: 'SEEN', cell: (worker) => formatTime(worker.lastSeenMs) },
+  { head: 'WHAT AND WHY', cell: (worker) => worker.reason },
+];
+
+/** A GPU by its name, memory and driver; a CPU by its class, since there nothing else tells two of them apart. */
+function deviceText({ deviceName, deviceClass, memoryBytes, gpu }: Worker): string {
+  if (gpu === undefined) return deviceClass;
+  const driver = gpu.driver === '' ? '' : `, driver ${gpu.driver}`;
+  return `${deviceName} (${formatBytes(memoryBytes)}, sm_${gpu.computeCapability.replace('.', '')}${driver})`;
+}
+
+/** A run's verification beside that of its untrained network. */
+export function evaluationColumns<Row>(
+  evaluationOf: (row: Row) => Evaluation | undefined,
+): readonly Column<Row>[] {
+  const value = (row: Row, pick: (evaluation: Evaluation) => number) => {
+    const evaluation = evaluationOf(row);
+    return evaluation === undefined ? Number.NaN : pick(evaluation);
+  };
+  return [
+    { head: 'ACCURACY', align: 'right', cell: (row) => formatPercent(value(row, (e) => e.accuracy)) },
+    { head: '±', align: 'right', cell: (row) => formatPercent(value(row, (e) => e.accuracyStd)) },
+    {
+      head: 'UNTRAINED',
+      align: 'right',
+      cell: (row) => formatPercent(value(row, (e) => e.accuracyUntrained)),
+    },
+    {
+      head: 'AUC',
+      align: 'right',
+      cell: (row) =>
+        formatNumber(
+          value(row, (e) => e.auc),
+          3,
+        ),
+    },
+    { head: 'EER', align: 'right', cell: (row) => formatPercent(value(row, (e) => e.eer)) },
+    { head: 'TAR@FAR 1e-2', align: 'right', cell: (row) => formatPercent(value(row, (e) => e.tarAtFar)) },
+    { head: 'PAIRS', align: 'right', cell: (row) => formatCount(value(row, (e) => e.pairs)) },
+  ];
+}

@@ -1,0 +1,46 @@
+// One line on stderr that shows how far a look at data is. Decides how often: on a terminal the line is drawn over itself, elsewhere
+// it is printed now and then.
+
+import type { DataProgress } from '../../../core/data/pace.ts';
+import { formatBytes } from '../../../core/report/format.ts';
+import { printable } from '../../../core/text/printable.ts';
+
+export interface ProgressLine {
+  show(path: string, progress: DataProgress): void;
+  /** Leaves no half line behind. */
+  close(): void;
+}
+
+/** In a pipe a line is printed at most this often, milliseconds. */
+const PIPE_EVERY_MS = 5_000;
+
+export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
+  // What is done within a second needs no line.
+  let printedAt = performance.now() - PIPE_EVERY_MS + 1_000;
+  let drawn = false;
+  return {
+    show(path, progress) {
+      const text = `${path}: ${sentence(progress)}`;
+      if (stream.isTTY) {
+        stream.write(`\r\u001b[2K${printable(text).slice(0, Math.max(20, stream.columns - 1))}`);
+        drawn = true;
+      } else if (performance.now() - printedAt >= PIPE_EVERY_MS) {
+        printedAt = performance.now();
+        stream.write(`${text}\n`);
+      }
+    },
+    close() {
+      if (drawn) stream.write('\r\u001b[2K');
+      drawn = false;
+    },
+  };
+}
+
+function sentence({ doing, done, total, unit }: DataProgress): string {
+  const share = total > 0 ? `, ${Math.floor((100 * done) / total)} %` : '';
+  const counted =
+    unit === 'bytes'
+      ? `${formatBytes(done)} of ${formatBytes(total)}`
+      : `${done.toLocaleString('en-US')} of ${total.toLocaleString('en-US')} ${unit}`;
+  return `${doing}: ${counted}${share}`;
+}

@@ -1,0 +1,235 @@
+// The core: (state, input, now) -> events, the state they lead to, and effects. Pure: it reads no clock, sends nothing and
+// keeps nothing. The driver appends the events to the journal and performs the effects only after that. An input that is
+// refused throws a FleetError and leaves no trace.
+
+import { FleetError } from '../../core/errors.ts';
+import { find } from '../api/find.ts';
+import type { Event } from '../model/events.ts';
+import type { Observed } from '../model/observed.ts';
+import { hasEnded, type RunState, runOf, type State } from '../model/state.ts';
+import { lookup } from '../model/table.ts';
+import { costsOf } from '../strategies/random.ts';
+import { type Draft, emit, nextId, send } from './draft.ts';
+import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
+import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
+import { failRun, loseWorker } from './lost-workers.ts';
+import { resume } from './resume.ts';
+import { cancelSweep, settle } from './settle.ts';
+
+export interface Decision {
+  readonly state: State;
+  readonly events: readonly Event[];
+  readonly effects: readonly Effect[];
+  readonly answer?: Answer;
+}
+
+export function step(state: State, input: Input, context: Observed): Decision {
+  const draft: Draft = { state, context, events: [], effects: [] };
+  const answer = decide(draft, input);
+  settle(draft);
+  return {
+    state: draft.state,
+    events: draft.events,
+    effects: draft.effects,
+    ...(answer ? { answer: answer() } : {}),
+  };
+}
+
+/** An answer is made after everything that follows has been decided, hence a function. */
+function decide(draft: Draft, input: Input): (() => Answer) | undefined {
+  switch (input.kind) {
+    case 'started':
+      emit(draft, { kind: 'coordinator.started', epoch: draft.state.epoch + 1, version: input.version });
+      return undefined;
+    case 'submit':
+      return submit(draft, input.documents);
+    case 'cancel':
+      return cancel(draft, input);
+    case 'resume':
+      return resume(draft, input);
+    case 'attached':
+      attach(draft, input.hello, input.goneAtMs);
+      return undefined;
+    case 'reported':
+      report(draft, input.workerId, input.report);
+      if (input.sequence > 0) send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
+      return undefined;
+    case 'lost':
+      loseWorker(draft, input);
+      return undefined;
+    case 'leaving':
+      if (draft.state.workers.get(input.workerId)?.incarnation === input.incarnation)
+        drainWorker(draft, input.workerId, input.reason);
+      return undefined;
+    case 'tick':
+      return undefined;
+  }
+}
+
+function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answer {
+  const planIds: string[] = [];
+  const sweepIds: string[] = [];
+  const runIds: string[] = [];
+  // Teachers first, so that a student may stand before its teacher in the text.
+  const rank = (document: CheckedDocument) =>
+    document.kind === 'run' && document.spec.kind === 'student' ? 1 : 0;
+  const teachers = new Map<string, string>();
+  for (const document of [...documents].sort((a, b) => rank(a) - rank(b))) {
+    if (document.kind === 'plan') {
+      const planId = nextId(draft.state, 'plan');
+      emit(draft, { ...document, kind: 'plan.submitted', planId });
+      planIds.push(planId);
+    } else if (document.kind === 'sweep') {
+      const sweepId = nextId(draft.state, 'sweep');
+      emit(draft, { ...document, kind: 'sweep.submitted', sweepId });
+      sweepIds.push(sweepId);
+    } else {
+      const runId = createRun(draft, document, teachers);
+      if (document.spec.kind === 'teacher') teachers.set(document.spec.name, runId);
+      runIds.push(runId);
+    }
+  }
+  return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
+}
+
+function createRun(
+  draft: Draft,
+  document: Extract<CheckedDocument, { kind: 'run' }>,
+  teachers: ReadonlyMap<string, string>,
+): string {
+  const { spec, facts } = document;
+  const runId = nextId(draft.state, 'run');
+  const named = spec.distillation?.teacher;
+  const teacherRunId =
+    named === undefined ? undefined : usableTeacher(draft.state, teachers.get(named) ?? named).id;
+  emit(draft, {
+    kind: 'run.created',
+    runId,
+    spec:
+      spec.distillation && teacherRunId !== undefined
+        ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }
+        : spec,
+    facts,
+    costs: costsOf(spec.network),
+    reason: 'submitted',
+    ...(teacherRunId === undefined ? {} : { teacherRunId }),
+  });
+  return runId;
+}
+
+/** The run that a student may name as its teacher, by id or by a name that one run has; or the refusal. */
+export function usableTeacher(state: State, named: string): RunState {
+  const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
+  const { found, total } = find(state, named, ['run']);
+  const [only] = found;
+  if (only === undefined)
+    throw refuse(
+      `${JSON.stringify(named)} is neither a teacher run of this text nor a run of this fleet; see \`pocketfleet runs\``,
+    );
+  if (total > 1)
+    throw refuse(
+      `${total} runs are named ${named}; give the id of one, e.g. ${found.map(({ id }) => id).join(', ')}`,
+    );
+  const { id } = only;
+  const teacher = runOf(state, id);
+  if (teacher.spec.kind !== 'teacher') throw refuse(`${id} is a ${teacher.spec.kind}, not a teacher`);
+  if (teacher.state === 'failed' || teacher.state === 'cancelled')
+    throw refuse(`${id} was ${teacher.state}: ${teacher.reason}`);
+  return teacher;
+}
+
+function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {
+  const { id } = input;
+  const reason = input.reason === '' ? 'by request' : input.reason;
+  const { plans, sweeps, trials, runs } = draft.state;
+  const thing = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
+  if (thing === undefined)
+    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  if (!hasEnded(thing)) {
+    const state = 'cancelled';
+    if (lookup(plans, id)) emit(draft, { kind: 'plan.ended', planId: id, state, reason });
+    else if (lookup(sweeps, id)) cancelSweep(draft, id, reason);
+    else if (lookup(trials, id)) emit(draft, { kind: 'trial.ended', trialId: id, state, reason });
+    else endRun(draft, runOf(draft.state, id), { kind: 'run.cancelled', runId: id, reason }, reason);
+  }
+  // What belongs to it is ended by settle(), as it would be had the coordinator been killed right here.
+  return () => ({ kind: 'cancelled', ids: draft.events.flatMap(cancelledBy) });
+}
+
+function cancelledBy(event: Event): string[] {
+  if (event.kind === 'run.cancelled') return [event.runId];
+  if (event.kind === 'trial.ended' && event.state === 'cancelled') return [event.trialId];
+  if (event.kind === 'sweep.ended' && event.state === 'cancelled') return [event.sweepId];
+  if (event.kind === 'plan.ended' && event.state === 'cancelled') return [event.planId];
+  return [];
+}
+
+function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
+  const { leases, ...facts } = hello;
+  const known = draft.state.workers.get(hello.workerId);
+  const restarted = known !== undefined && known.incarnation !== hello.incarnation;
+  if (restarted)
+    loseWorker(draft, {
+      workerId: known.id,
+      incarnation: known.incarnation,
+      reason: `process ${known.pid} is gone: ${hello.workerId} came back as process ${hello.pid}`,
+      ...(goneAtMs === undefined ? {} : { goneAtMs }),
+    });
+  if (known === undefined || restarted || known.state === 'lost')
+    emit(draft, {
+      kind: 'worker.attached',
+      ...facts,
+      reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
+    });
+  send(draft, hello.workerId, { kind: 'welcome' });
+  reconcileLeases(draft, hello.workerId, leases);
+}
+
+function report(draft: Draft, workerId: string, said: Report): void {
+  switch (said.kind) {
+    case 'checkpointStored': {
+      const run = lookup(draft.state.runs, said.runId);
+      // From any generation: what is stored is stored, and equal stages hold equal bytes.
+      if (run === undefined || run.checkpoints.some(({ stage }) => stage === said.stage)) return;
+      emit(draft, { ...said, kind: 'run.checkpointed', workerId });
+      return;
+    }
+    case 'finished': {
+      const run = currentRun(draft.state, workerId, said);
+      if (run) endRun(draft, run, { ...said, kind: 'run.finished', workerId }, 'finished');
+      return;
+    }
+    case 'failed': {
+      const run = currentRun(draft.state, workerId, said);
+      if (run) failRun(draft, run, { ...said, workerId });
+      return;
+    }
+    case 'draining':
+      drainWorker(draft, workerId, 'told to stop; gives its runs to others');
+      return;
+    case 'released':
+      return;
+  }
+}
+
+/** It gets nothing new, and what it holds goes on without it. */
+function drainWorker(draft: Draft, workerId: string, reason: string): void {
+  if (draft.state.workers.get(workerId)?.state !== 'attached') return;
+  emit(draft, { kind: 'worker.draining', workerId, reason });
+  for (const run of runsHeldBy(draft.state, workerId))
+    leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
+}
+
+/** The run a report is about, if it still is this worker's in this generation; otherwise the report is old and void. */
+function currentRun(
+  state: State,
+  workerId: string,
+  said: { runId: string; generation: number },
+): RunState | undefined {
+  const run = lookup(state.runs, said.runId);
+  const current =
+    run?.state === 'running' &&
+    run.generation === said.generation &&
+    run.gang.some((member) => member.workerId === workerId);
+  return current ? run : undefined;
+}

@@ -1,0 +1,116 @@
+// Changes of gangs and what members are told of them. Decides generations (each change is a new, larger one) and what
+// becomes of a run that loses a member; who joins is the scheduler's, which shards they hold is placement.ts'.
+
+import type { Decided } from '../model/events.ts';
+import { type Member, openRuns, type RunState, runOf, type State } from '../model/state.ts';
+import { lookup } from '../model/table.ts';
+import { placeShards } from '../scheduling/placement.ts';
+import { replacementsFor } from '../scheduling/scheduler.ts';
+import { type Draft, emit, send } from './draft.ts';
+import type { Command, LeaseClaim } from './inputs.ts';
+
+/** Gives a run these members in rank order, or with none puts it back into the queue. Who is dropped is released. */
+export function setGang(
+  draft: Draft,
+  run: RunState,
+  change: {
+    workerIds: readonly string[];
+    reason: string;
+    gone?: string;
+    /** Shards of each, where that has been decided. */
+    members?: readonly Member[];
+  },
+): void {
+  const { workerIds, reason, gone } = change;
+  const dropped = run.gang.filter(({ workerId }) => !workerIds.includes(workerId) && workerId !== gone);
+  if (workerIds.length === 0) {
+    emit(draft, { kind: 'run.requeued', runId: run.id, generation: run.generation, reason });
+  } else {
+    emit(draft, {
+      kind: 'run.assigned',
+      runId: run.id,
+      generation: run.generation + 1,
+      members:
+        change.members ??
+        placeShards(workerIds, run.spec.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
+      deviceClass: draft.state.workers.get(workerIds[0]!)!.deviceClass,
+      reason,
+    });
+  }
+  for (const { workerId } of dropped) release(draft, workerId, run, reason);
+  for (const workerId of workerIds) send(draft, workerId, assignment(draft.state, run.id));
+}
+
+/**
+ * The run goes on without this worker: with those that stay and others in its place, or later if nobody stays. `workers.min` is
+ * what a run starts with; fewer that stay still go on, because their memory is ahead of every checkpoint.
+ */
+export function leaveGang(
+  draft: Draft,
+  run: RunState,
+  change: { workerId: string; reason: string; gone: boolean },
+): void {
+  const { min } = run.spec.workers;
+  const survivors = run.gang.map((member) => member.workerId).filter((id) => id !== change.workerId);
+  const missing = survivors.length === 0 ? 0 : Math.max(0, min - survivors.length);
+  const joining =
+    missing === 0
+      ? []
+      : replacementsFor(draft.state, draft.context, { run, survivors, without: change.workerId });
+  const workerIds = [...survivors, ...joining.slice(0, missing)];
+  setGang(draft, run, {
+    workerIds,
+    reason:
+      workerIds.length === 0
+        ? `${change.reason}; nobody is left`
+        : `${change.reason}; ${workerIds.length} go on`,
+    ...(change.gone ? { gone: change.workerId } : {}),
+  });
+}
+
+/** Ends a run with this event and lets its members go. */
+export function endRun(draft: Draft, run: RunState, event: Decided, reason: string): void {
+  emit(draft, event);
+  for (const { workerId } of run.gang) release(draft, workerId, run, reason);
+}
+
+/** Runs whose gang has this worker. */
+export function runsHeldBy(state: State, workerId: string): RunState[] {
+  return openRuns(state).filter((run) => run.gang.some((member) => member.workerId === workerId));
+}
+
+/** What a worker that says what it holds must hear: what it should hold and does not, and what it holds and should not. */
+export function reconcileLeases(draft: Draft, workerId: string, claims: readonly LeaseClaim[]): void {
+  const held = runsHeldBy(draft.state, workerId);
+  for (const claim of claims) {
+    if (held.some((run) => run.id === claim.runId)) continue;
+    const run = lookup(draft.state.runs, claim.runId);
+    const reason = run === undefined ? 'this fleet has no such run' : `${run.state}: ${run.reason}`;
+    send(draft, workerId, { kind: 'release', ...claim, reason });
+  }
+  for (const run of held) {
+    const kept = claims.some((claim) => claim.runId === run.id && claim.generation === run.generation);
+    if (!kept) send(draft, workerId, assignment(draft.state, run.id));
+  }
+}
+
+function assignment(state: State, runId: string): Command {
+  const run = runOf(state, runId);
+  return {
+    kind: 'assign',
+    runId,
+    generation: run.generation,
+    spec: run.spec,
+    members: run.gang,
+    ...(run.teacherRunId === undefined
+      ? {}
+      : {
+          teacherRunId: run.teacherRunId,
+          teacherStages: runOf(state, run.teacherRunId).spec.training.epochs,
+        }),
+  };
+}
+
+function release(draft: Draft, workerId: string, run: RunState, reason: string): void {
+  send(draft, workerId, { kind: 'release', runId: run.id, generation: run.generation, reason });
+}

@@ -1,0 +1,106 @@
+// What becomes of runs when a worker is lost or says that it cannot go on. Decides what is charged to whom and when a run has
+// had its tries; whether a loss speaks against a run is blame.ts', who goes on with it gangs.ts'.
+
+import type { EventOf } from '../model/events.ts';
+import { type RunState, runOf } from '../model/state.ts';
+import { blameFor, isConvicted } from '../scheduling/blame.ts';
+import { type Draft, emit } from './draft.ts';
+import { endRun, leaveGang, runsHeldBy } from './gangs.ts';
+import type { Report } from './inputs.ts';
+
+/** Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place do not count. */
+const INFRASTRUCTURE_FAILURES_MAX = 10;
+/** Memory is mostly a matter of the spec: fewer tries. */
+const MEMORY_FAILURES_MAX = 3;
+const AVOID_MS_MAX = 30_000;
+/** A disk that is full or a mount that is away stays so for a while: each failure there doubles the pause, up to this. */
+const PLACE_AVOID_MS_MAX = 300_000;
+
+/** The worker is gone; a verdict about an earlier process of it is void. */
+export function loseWorker(
+  draft: Draft,
+  loss: {
+    readonly workerId: string;
+    readonly incarnation: string;
+    readonly reason: string;
+    readonly goneAtMs?: number;
+  },
+): void {
+  const { workerId, incarnation, reason } = loss;
+  const worker = draft.state.workers.get(workerId);
+  if (worker === undefined || worker.incarnation !== incarnation || worker.state === 'lost') return;
+  emit(draft, { kind: 'worker.lost', workerId, incarnation, reason });
+  draft.effects.push({ kind: 'disconnect', workerId, incarnation });
+  const held = runsHeldBy(draft.state, workerId);
+  for (const run of held) {
+    const others = held.filter((other) => other.id !== run.id).map((other) => other.id);
+    const judged = blameFor(run, { workerId, why: reason, goneAtMs: loss.goneAtMs, others }, draft.context);
+    if (judged !== undefined) emit(draft, { kind: 'run.blamed', runId: run.id, workerId, ...judged });
+    if (judged !== undefined && isConvicted(judged.blame)) endCrasher(draft, run, workerId, judged);
+    else leaveGang(draft, run, { workerId, reason: `${workerId} was lost: ${reason}`, gone: true });
+  }
+}
+
+function endCrasher(
+  draft: Draft,
+  run: RunState,
+  workerId: string,
+  { blame }: { readonly blame: { readonly losses: number; readonly step: number } },
+): void {
+  const reason = `${blame.losses} workers in a row were lost holding it and nothing else, and it never got beyond step ${blame.step}: it probably crashes the process that computes it; last ${workerId}, see \`pocketfleet why ${run.id}\``;
+  const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
+    kind: 'run.failed',
+    runId: run.id,
+    cause: 'crash',
+    reason,
+    workerId,
+    step: blame.step,
+  };
+  endRun(draft, run, event, reason);
+}
+
+/** A member reported that it cannot go on with a run. */
+export function failRun(
+  draft: Draft,
+  run: RunState,
+  said: Extract<Report, { kind: 'failed' }> & { workerId: string },
+): void {
+  const { cause, message, workerId, ofPlace = false } = said;
+  const failures = run.infrastructureFailures + 1;
+  const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
+  const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
+  if (!elsewhere || (!ofPlace && failures >= failuresMax)) {
+    const reason = elsewhere ? `${message} (on ${workerId}; ${failures} failures in a row)` : message;
+    const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
+      kind: 'run.failed',
+      runId: run.id,
+      cause,
+      reason,
+      workerId,
+      step: said.step,
+    };
+    endRun(draft, run, event, reason);
+    return;
+  }
+  emit(draft, {
+    kind: 'run.troubled',
+    runId: run.id,
+    workerId,
+    avoidUntilMs:
+      draft.context.now +
+      (ofPlace ? placePauseMs(run, workerId) : Math.min(AVOID_MS_MAX, 500 * 2 ** failures)),
+    reason: `${cause}: ${message}`,
+    ...(ofPlace ? { ofPlace } : {}),
+  });
+  leaveGang(draft, runOf(draft.state, run.id), {
+    workerId,
+    reason: `${workerId} could not go on: ${message}`,
+    gone: false,
+  });
+}
+
+/** How long a run is kept from a worker whose disk or mount has failed it, once more. */
+function placePauseMs(run: RunState, workerId: string): number {
+  const before = run.avoided.find((one) => one.workerId === workerId)?.failures ?? 0;
+  return Math.min(PLACE_AVOID_MS_MAX, 1_000 * 2 ** Math.min(before, 20));
+}

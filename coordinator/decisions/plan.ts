@@ -1,0 +1,119 @@
+// How a plan gets on: what it starts next and when it has ended. Pure: a plan and the state go in, what to do next comes
+// out, one thing at a time, so that a coordinator that was killed between two of them goes on with the second. A search
+// comes first; then its winner is known and the teacher and all students start together; then the export is chosen.
+
+import type { NetworkSpec, PlanSpec, RunSpec, SweepSpec } from '../../core/spec/document.ts';
+import {
+  endingOf,
+  hasEnded,
+  type PlanState,
+  type RunState,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from '../model/state.ts';
+import { candidateNetwork } from '../strategies/random.ts';
+
+export type PlanStep =
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'search'; readonly spec: SweepSpec }
+  | {
+      readonly kind: 'train';
+      readonly role: 'teacher' | 'student';
+      readonly spec: RunSpec;
+      readonly reason: string;
+    }
+  | { readonly kind: 'fail'; readonly reason: string }
+  | { readonly kind: 'done'; readonly reason: string; readonly winnerRunId?: string };
+
+export function nextOfPlan(state: State, plan: PlanState): PlanStep {
+  const { spec } = plan;
+  const failure = failureOf(state, plan);
+  if (failure !== undefined) return { kind: 'fail', reason: failure };
+  if (spec.search && plan.sweepId === undefined) return { kind: 'search', spec: searchSpec(spec) };
+  const searched = plan.sweepId === undefined || hasEnded(sweepOf(state, plan.sweepId));
+  if (spec.teacher && plan.teacherRunId === undefined && (searched || spec.teacher.start === 'at-once'))
+    return {
+      kind: 'train',
+      role: 'teacher',
+      spec: teacherSpec(spec),
+      reason: searched ? `teacher of ${plan.id}` : `teacher of ${plan.id}, beside its search`,
+    };
+  if (!searched) return { kind: 'wait' };
+  if (plan.studentRunIds.length < spec.students.length)
+    return { kind: 'train', role: 'student', ...studentSpec(state, plan, plan.studentRunIds.length) };
+  return ending(state, plan);
+}
+
+/** The search or a run has failed, or was cancelled by itself: the plan cannot keep what it promised. */
+function failureOf(state: State, plan: PlanState): string | undefined {
+  if (plan.sweepId !== undefined) {
+    const sweep = sweepOf(state, plan.sweepId);
+    if (sweep.state === 'failed' || sweep.state === 'cancelled') return `its search ${endingOf(sweep)}`;
+  }
+  for (const run of runsOf(state, plan)) {
+    if (run.state === 'failed' || run.state === 'cancelled')
+      return `its ${run.spec.kind} ${run.name}, ${endingOf(run)}`;
+  }
+  return undefined;
+}
+
+export function runsOf(state: State, plan: PlanState): RunState[] {
+  const ids =
+    plan.teacherRunId === undefined ? plan.studentRunIds : [plan.teacherRunId, ...plan.studentRunIds];
+  return ids.map((id) => runOf(state, id));
+}
+
+function ending(state: State, plan: PlanState): PlanStep {
+  const runs = runsOf(state, plan);
+  if (runs.some((run) => run.state !== 'done')) return { kind: 'wait' };
+  if (plan.spec.export === undefined) return { kind: 'done', reason: `${runs.length} runs done` };
+  const students = plan.studentRunIds.map((id) => runOf(state, id));
+  const accuracy = (run: RunState) => run.evaluation?.accuracy ?? -1;
+  // Of equals the first named in the plan wins.
+  const winner = students.reduce((best, run) => (accuracy(run) > accuracy(best) ? run : best));
+  return {
+    kind: 'done',
+    winnerRunId: winner.id,
+    reason: `${runs.length} runs done; ${winner.name} is the most accurate of ${students.length} students (${accuracy(winner).toFixed(4)})`,
+  };
+}
+
+function searchSpec(spec: PlanSpec): SweepSpec {
+  return { ...spec.search!, kind: 'sweep', name: childName(spec.name, 'search'), data: spec.data };
+}
+
+function teacherSpec(spec: PlanSpec): RunSpec {
+  const { start: _start, ...teacher } = spec.teacher!;
+  return { kind: 'teacher', data: spec.data, ...teacher };
+}
+
+function studentSpec(state: State, plan: PlanState, index: number): { spec: RunSpec; reason: string } {
+  const { network, distillation, ...student } = plan.spec.students[index]!;
+  const chosen = network === 'best' ? winnerOf(state, plan) : { network, reason: 'network of the plan' };
+  return {
+    spec: {
+      kind: 'student',
+      data: plan.spec.data,
+      ...student,
+      network: chosen.network,
+      ...(distillation ? { distillation: { ...distillation, teacher: plan.teacherRunId! } } : {}),
+    },
+    reason: `student of ${plan.id}: ${chosen.reason}`,
+  };
+}
+
+function winnerOf(state: State, plan: PlanState): { network: NetworkSpec; reason: string } {
+  const sweep = sweepOf(state, plan.sweepId!);
+  const trial = trialOf(state, sweep.bestTrialId!);
+  return {
+    network: candidateNetwork(sweep.spec, trial.genotype),
+    reason: `network of ${trial.id}, winner of ${sweep.id} with ${(trial.objective ?? Number.NaN).toFixed(4)}`,
+  };
+}
+
+/** Names have 63 characters; the parent's is cut, not the part that tells the children apart. */
+export function childName(parent: string, child: string): string {
+  return `${parent.slice(0, 62 - child.length)}-${child}`;
+}

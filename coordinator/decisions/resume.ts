@@ -1,0 +1,159 @@
+// What goes on when a person asks for something that failed or was cancelled to be continued, and what cannot. Decides which parents,
+// runs and students come along, so that nothing that is resumed ends again in the same moment for what was decided before. A run
+// goes on from its newest checkpoint like one that has lost its gang, and so with the same bits.
+
+import { FleetError } from '../../core/errors.ts';
+import { idsOf } from '../model/roll.ts';
+import {
+  endingOf,
+  hasEnded,
+  type PlanState,
+  planOf,
+  type RunState,
+  runOf,
+  type SweepState,
+  sweepOf,
+  type TrialState,
+  trialOf,
+} from '../model/state.ts';
+import { lookup, valuesOf } from '../model/table.ts';
+import { type Draft, emit } from './draft.ts';
+import type { Answer } from './inputs.ts';
+import { runsOf } from './plan.ts';
+
+export function resume(
+  draft: Draft,
+  request: { readonly id: string; readonly reason: string },
+): () => Answer {
+  const { id } = request;
+  const reason = request.reason === '' ? 'by request' : request.reason;
+  const { plans, sweeps, trials, runs } = draft.state;
+  const thing = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
+  if (thing === undefined)
+    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  assertEndedBadly(thing);
+  const resumed = new Set<string>();
+  const go = { draft, reason, resumed };
+  if (lookup(plans, id)) resumePlan(go, planOf(draft.state, id));
+  else if (lookup(sweeps, id)) resumeSweep(go, sweepOf(draft.state, id));
+  else if (lookup(trials, id)) resumeTrial(go, trialOf(draft.state, id));
+  else resumeRunOf(go, runOf(draft.state, id));
+  return () => ({ kind: 'resumed', ids: [...resumed] });
+}
+
+interface Going {
+  readonly draft: Draft;
+  readonly reason: string;
+  /** Ids of what goes on again. */
+  readonly resumed: Set<string>;
+}
+
+const refuse = (why: string) => new FleetError('failedPrecondition', why);
+
+function assertEndedBadly(thing: { readonly id: string; readonly state: string }): void {
+  if (thing.state === 'done') throw refuse(`${thing.id} is done: there is nothing to resume`);
+  if (!hasEnded(thing)) throw refuse(`${thing.id} is ${thing.state}: there is nothing to resume`);
+}
+
+/** A run by itself, or with the whole that it belongs to: a plan or sweep goes on with all of its parts or ends again. */
+function resumeRunOf(go: Going, run: RunState): void {
+  const { state } = go.draft;
+  if (run.trialId !== undefined) resumeTrial(go, trialOf(state, run.trialId));
+  else if (run.planId !== undefined && hasEnded(planOf(state, run.planId)))
+    resumePlan(go, planOf(state, run.planId));
+  else resumeRun(go, run);
+}
+
+function resumePlan(go: Going, plan: PlanState): void {
+  assertEndedBadly(plan);
+  const runs = runsOf(go.draft.state, plan).filter(
+    (run) => run.state === 'failed' || run.state === 'cancelled',
+  );
+  for (const run of runs) assertNotNumeric(run);
+  emitResumed(go, plan.id, { planId: plan.id });
+  const sweep = plan.sweepId === undefined ? undefined : sweepOf(go.draft.state, plan.sweepId);
+  if (sweep !== undefined && hasEnded(sweep) && sweep.state !== 'done') resumeSweep(go, sweep);
+  for (const run of runs) resumeRun(go, run);
+}
+
+/** Trials that can go on do; those whose numbers ceased to be finite have had their result. */
+function resumeSweep(go: Going, sweep: SweepState): void {
+  assertEndedBadly(sweep);
+  const { state } = go.draft;
+  const trials = [...idsOf(sweep.trialIds)]
+    .map((id) => trialOf(state, id))
+    .filter((trial) => trial.state === 'failed' || trial.state === 'cancelled')
+    .filter((trial) => newestRun(go, trial)?.failureCause !== 'numeric');
+  if (trials.length === 0 && sweep.trialsProposed >= sweep.trialsTotal)
+    throw refuse(
+      `${sweep.id} has no trial left: all ${sweep.trialsTotal} were tried and ended in ways that another try would repeat (${sweep.reason}); submit it with other settings`,
+    );
+  if (sweep.planId !== undefined && hasEnded(planOf(state, sweep.planId)) && !go.resumed.has(sweep.planId)) {
+    resumePlan(go, planOf(state, sweep.planId));
+    return;
+  }
+  emitResumed(go, sweep.id, { sweepId: sweep.id });
+  for (const trial of trials) continueTrial(go, trial);
+}
+
+function resumeTrial(go: Going, trial: TrialState): void {
+  assertEndedBadly(trial);
+  const sweep = sweepOf(go.draft.state, trial.sweepId);
+  const run = newestRun(go, trial);
+  if (run !== undefined) assertNotNumeric(run);
+  if (sweep.state === 'done')
+    throw refuse(`${trial.id} belongs to ${sweep.id}, which is done without it; submit its network as a run`);
+  if (hasEnded(sweep)) resumeSweep(go, sweep);
+  else continueTrial(go, trial);
+}
+
+function continueTrial(go: Going, trial: TrialState): void {
+  emitResumed(go, trial.id, { trialId: trial.id });
+  const run = newestRun(go, trial);
+  // One whose newest run is done, or that has none, gets what is missing as any other trial.
+  if (run !== undefined && (run.state === 'failed' || run.state === 'cancelled')) resumeRun(go, run);
+}
+
+function newestRun(go: Going, trial: TrialState): RunState | undefined {
+  const id = trial.runIds.at(-1);
+  return id === undefined ? undefined : runOf(go.draft.state, id);
+}
+
+/** The run, and the students of other plans or of none that failed with it. */
+function resumeRun(go: Going, run: RunState): void {
+  if (go.resumed.has(run.id)) return;
+  assertEndedBadly(run);
+  assertNotNumeric(run);
+  const teacher = run.teacherRunId === undefined ? undefined : runOf(go.draft.state, run.teacherRunId);
+  if (teacher !== undefined && hasEnded(teacher) && teacher.state !== 'done')
+    throw refuse(
+      `the teacher of ${run.id}, ${endingOf(teacher)}; resume ${teacher.id}, and its students go on with it`,
+    );
+  emitResumed(go, run.id, { runId: run.id });
+  if (run.spec.kind !== 'teacher') return;
+  for (const student of valuesOf(go.draft.state.runs))
+    if (student.teacherRunId === run.id && student.failureCause === 'teacher' && student.planId === undefined)
+      resumeRun(go, student);
+}
+
+/** Spec and seed determine every bit: from its checkpoint it would come to the same step with the same numbers. */
+function assertNotNumeric(run: RunState): void {
+  if (run.failureCause === 'numeric')
+    throw refuse(
+      `${run.id} failed by its numbers (${run.reason}); the same spec and seed would give them again: submit it with other settings, for instance a lower training.optimizer.learningRate`,
+    );
+}
+
+function emitResumed(
+  { draft, reason, resumed }: Going,
+  id: string,
+  what: {
+    readonly planId?: string;
+    readonly sweepId?: string;
+    readonly trialId?: string;
+    readonly runId?: string;
+  },
+): void {
+  resumed.add(id);
+  emit(draft, { kind: 'work.resumed', ...what, reason });
+}

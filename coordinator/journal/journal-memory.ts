@@ -1,0 +1,87 @@
+// What is remembered beside the journal, so that one that has vanished is never taken for a new fleet: in a KV bucket, how
+// far it reached when a coordinator last took the lead. Decides whether a stream that is absent, empty or shorter than that
+// is a loss; checkpoints, history or logs without any journal are one too.
+
+import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { z } from 'zod';
+import { toFleetError } from '../../core/errors.ts';
+import type { NatsConnection } from '../../core/net/nats.ts';
+import {
+  FLEET_BUCKET,
+  HISTORY_STREAM,
+  JOURNAL_KEY,
+  JOURNAL_STREAM,
+  LOG_STREAM,
+  MANIFEST_STREAM,
+} from '../../core/net/subjects.ts';
+import { damageAt } from './journal-reader.ts';
+
+export interface JournalMemory {
+  /** Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost something. */
+  check(lastSequence: number | undefined): Promise<void>;
+  /** The journal reaches to here. */
+  remember(sequence: number): Promise<void>;
+  /** 0 when nothing is remembered. */
+  recall(): Promise<number>;
+}
+
+const schema = z.looseObject({ sequence: z.int().min(0) });
+
+export function createJournalMemory(connection: NatsConnection): JournalMemory {
+  const bucket = () => new Kvm(connection).open(FLEET_BUCKET, { allow_direct: false });
+
+  async function recall(): Promise<number> {
+    const entry = await (await bucket()).get(JOURNAL_KEY);
+    if (entry === null || entry.operation !== 'PUT') return 0;
+    try {
+      return schema.parse(entry.json()).sequence;
+    } catch {
+      // Damaged by somebody; there was a journal, whatever its length.
+      return 1;
+    }
+  }
+
+  return {
+    recall,
+    async check(lastSequence) {
+      const known = await recall();
+      if (lastSequence !== undefined && lastSequence > 0) {
+        if (lastSequence >= known) return;
+        throw damageAt(
+          lastSequence + 1,
+          `it ends at sequence ${lastSequence} and has reached ${known} before: an older copy was restored, or its end is lost`,
+        );
+      }
+      const gone = lastSequence === undefined ? `stream ${JOURNAL_STREAM} is gone` : 'its stream is empty';
+      if (known > 0) throw damageAt(1, `${gone}, and it has reached sequence ${known} before`, 0);
+      const left = await leftBehind(connection);
+      if (left !== undefined) throw damageAt(1, `${gone}, while ${left} of this fleet are there`, 0);
+    },
+    async remember(sequence) {
+      await (await bucket()).put(JOURNAL_KEY, JSON.stringify({ sequence }));
+    },
+  };
+}
+
+const TRACES: readonly (readonly [string, string])[] = [
+  [MANIFEST_STREAM, 'manifests of checkpoints'],
+  [HISTORY_STREAM, 'step points'],
+  [LOG_STREAM, 'log lines'],
+];
+
+/** What a fleet with a past has stored, in words; undefined for a new one. */
+async function leftBehind(connection: NatsConnection): Promise<string | undefined> {
+  const manager = await jetstreamManager(connection);
+  for (const [stream, what] of TRACES)
+    if ((await lastSequenceOf(manager, stream)) > 0) return `${what} (${stream})`;
+  return undefined;
+}
+
+async function lastSequenceOf(manager: JetStreamManager, stream: string): Promise<number> {
+  try {
+    return (await manager.streams.info(stream)).state.last_seq;
+  } catch (caught) {
+    throw toFleetError(caught, `looking at stream ${stream}`);
+  }
+}

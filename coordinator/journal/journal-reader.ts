@@ -1,0 +1,164 @@
+// Reads the journal's stream and believes nothing: each sequence from 1 must be there, and be a group of ours, unless a mark
+// of `journal truncate` took it out. Decides what damage is and how it is told; what to do about it is the caller's.
+
+import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { NatsConnection } from '../../core/net/nats.ts';
+import { JOURNAL_MARK_SUBJECT, JOURNAL_STREAM } from '../../core/net/subjects.ts';
+import type { Event } from '../model/events.ts';
+import { type Group, parseGroup } from './event-schema.ts';
+
+/** The messages after `after` and before `mark` count no more; the mark itself is a group. */
+export interface Cut {
+  readonly after: number;
+  readonly mark: number;
+}
+
+export interface ReadGroup {
+  readonly sequence: number;
+  readonly events: readonly Event[];
+}
+
+/** What to do about a journal that cannot be read up to its end. */
+export function damageAt(sequence: number, what: string, after = sequence - 1): FleetError {
+  return new FleetError(
+    'dataLoss',
+    `the journal is damaged at sequence ${sequence}: ${what}; no decision is made until it is repaired: restore stream ${JOURNAL_STREAM} from a backup, or cut it off with \`pocketfleet journal truncate --after ${after}\`, which keeps a copy`,
+    { details: { sequence, after } },
+  );
+}
+
+/** Undefined when the stream does not exist. */
+export async function journalInfo(connection: NatsConnection): Promise<StreamInfo | undefined> {
+  const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+  try {
+    return await manager.streams.info(JOURNAL_STREAM, { subjects_filter: JOURNAL_MARK_SUBJECT });
+  } catch (caught) {
+    if ((caught as { code?: unknown }).code === STREAM_NOT_FOUND) return undefined;
+    throw toFleetError(caught, 'looking at the journal');
+  }
+}
+
+const REQUEST_MS = 5_000;
+const STREAM_NOT_FOUND = 10059;
+const MESSAGES_AT_ONCE = 500;
+
+/** Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not ours. */
+export async function* readGroups(connection: NatsConnection): AsyncGenerator<ReadGroup> {
+  const info = await journalInfo(connection);
+  if (info === undefined || info.state.last_seq === 0) return;
+  const last = info.state.last_seq;
+  const cuts = await cutsOf(connection, info);
+  let expected = 1;
+  /** Passes what is cut out; throws when anything else lies between here and `to`. */
+  const advance = (to: number) => {
+    while (expected < to) {
+      const cut = cuts.find(({ after, mark }) => after < expected && expected < mark);
+      if (cut === undefined) throw missing(expected, to - 1, last);
+      expected = Math.min(to, cut.mark);
+    }
+  };
+  for await (const message of storedMessages(connection, info)) {
+    if (message.sequence > last) return;
+    advance(message.sequence);
+    expected = message.sequence + 1;
+    if (isCut(cuts, message.sequence)) continue;
+    const group = groupOf(message);
+    if (typeof group === 'string') throw damageAt(message.sequence, `the message ${group}`);
+    yield { sequence: message.sequence, events: group.events };
+  }
+  advance(last + 1);
+}
+
+const isCut = (cuts: readonly Cut[], sequence: number): boolean =>
+  cuts.some(({ after, mark }) => after < sequence && sequence < mark);
+
+function missing(from: number, to: number, last: number): FleetError {
+  const which = from === to ? `message ${from} is` : `messages ${from} to ${to} are`;
+  const all = from === 1 && to === last ? ' (the stream was purged, or its files are lost)' : '';
+  return damageAt(from, `${which} missing${all}`);
+}
+
+/** A mark is told by its subject and must say so itself. */
+function groupOf(message: StoredMessage): Group | string {
+  const group = parseGroup(message.data);
+  if (typeof group === 'string') return group;
+  const marks = group.events.filter((event) => event.kind === 'journal.truncated').length;
+  return marks === (message.subject === JOURNAL_MARK_SUBJECT ? 1 : 0)
+    ? group
+    : 'has its mark in a wrong place';
+}
+
+/** A later mark takes out earlier ones that lie in its part. */
+async function cutsOf(connection: NatsConnection, info: StreamInfo): Promise<Cut[]> {
+  const marks = info.state.subjects?.[JOURNAL_MARK_SUBJECT] ?? 0;
+  if (marks === 0) return [];
+  const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+  const cuts: Cut[] = [];
+  for (let seq = 1; seq <= info.state.last_seq; ) {
+    const stored = await nextMark(manager, seq);
+    if (stored === undefined) break;
+    const group = parseGroup(stored.data);
+    const event = typeof group === 'string' ? undefined : group.events[0];
+    if (event?.kind === 'journal.truncated') cuts.push({ after: event.after, mark: stored.seq });
+    seq = stored.seq + 1;
+  }
+  return cuts.filter(({ mark }) => !cuts.some((later) => later.after < mark && mark < later.mark));
+}
+
+async function nextMark(manager: JetStreamManager, seq: number) {
+  try {
+    const query = { seq, next_by_subj: JOURNAL_MARK_SUBJECT };
+    return (await manager.streams.getMessage(JOURNAL_STREAM, query)) ?? undefined;
+  } catch (caught) {
+    if (toFleetError(caught).code === 'notFound') return undefined;
+    throw caught;
+  }
+}
+
+export interface StoredMessage {
+  readonly sequence: number;
+  readonly subject: string;
+  readonly atMs: number;
+  readonly data: Uint8Array;
+}
+
+/** What the stream holds from `from` on, whatever it is, up to its end when asked. */
+export async function* storedMessages(
+  connection: NatsConnection,
+  info: StreamInfo,
+  from = 1,
+): AsyncGenerator<StoredMessage> {
+  const { last_seq: last, messages } = info.state;
+  if (messages === 0 || from > last) return;
+  const consumer = await jetstream(connection).consumers.get(JOURNAL_STREAM, { opt_start_seq: from });
+  try {
+    let { num_pending: pending } = await consumer.info(true);
+    while (pending > 0) {
+      const batch = await consumer.fetch({
+        max_messages: Math.min(MESSAGES_AT_ONCE, pending),
+        expires: REQUEST_MS,
+      });
+      let got = 0;
+      for await (const message of batch) {
+        got += 1;
+        pending = message.info.pending;
+        const { seq: sequence, subject, data } = message;
+        yield { sequence, subject, atMs: message.info.timestampNanos / 1e6, data };
+      }
+      // What was pending can vanish while it is read; the reader finds out which.
+      if (got === 0 && (await consumer.info()).num_pending === 0) return;
+      if (got === 0)
+        throw new FleetError('unavailable', `the broker sends nothing of the journal's ${pending} messages`);
+    }
+  } finally {
+    // An ordered consumer would stay at the broker until it is noticed to be idle.
+    await consumer.delete().catch(() => false);
+  }
+}
+
+/** All marks that count, for a report. */
+export async function journalCuts(connection: NatsConnection): Promise<Cut[]> {
+  const info = await journalInfo(connection);
+  return info === undefined ? [] : cutsOf(connection, info);
+}

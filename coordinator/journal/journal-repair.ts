@@ -1,0 +1,197 @@
+// Looks at the whole journal and cuts it off: behind `pocketfleet journal`. Decides what may be cut and what the mark must
+// carry. Nothing is deleted: a mark, appended in one message at a sequence that the caller has seen, takes out what lies
+// between. A crash leaves the journal as it was or as it was to be, a coordinator that runs is fenced like by any other
+// append, and the stream may forbid deletion. (A stream that is made anew and filled again is empty when that is cut off.)
+
+import { randomUUID } from 'node:crypto';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import type { Clock } from '../../core/clock.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
+import {
+  HISTORY_STREAM,
+  historySubject,
+  JOURNAL_MARK_SUBJECT,
+  LOG_STREAM,
+  logSubject,
+  MANIFEST_BUCKET,
+} from '../../core/net/subjects.ts';
+import { evolve } from '../model/evolve.ts';
+import { initialState, type Noun, type State } from '../model/state.ts';
+import type { Group } from './event-schema.ts';
+import { createJournalMemory } from './journal-memory.ts';
+import {
+  type Cut,
+  damageAt,
+  journalCuts,
+  journalInfo,
+  readGroups,
+  type StoredMessage,
+  storedMessages,
+} from './journal-reader.ts';
+
+export interface JournalHealth {
+  readonly lastSequence: number;
+  /** Events up to the damage, or all. */
+  readonly events: number;
+  /** Empty when the journal is whole. */
+  readonly damage: string;
+  /** Up to here everything is whole. */
+  readonly goodSequence: number;
+  readonly cuts: readonly Cut[];
+}
+
+export interface JournalRepair {
+  check(): Promise<JournalHealth>;
+  /** What is stored after a sequence, as it is. */
+  messagesAfter(after: number): AsyncGenerator<StoredMessage>;
+  /** Resolves with the sequence of the mark. */
+  truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number>;
+}
+
+export function createJournalRepair(options: { connection: NatsConnection; clock: Clock }): JournalRepair {
+  const { connection, clock } = options;
+  const memory = createJournalMemory(connection);
+
+  async function check(): Promise<JournalHealth> {
+    const info = await journalInfo(connection);
+    const lastSequence = info?.state.last_seq ?? 0;
+    let state = initialState;
+    let goodSequence = 0;
+    const health = (damage: string, cuts: readonly Cut[] = []): JournalHealth => ({
+      lastSequence,
+      events: state.events,
+      damage,
+      goodSequence,
+      cuts,
+    });
+    try {
+      for await (const group of readGroups(connection)) {
+        state = folded(state, group.sequence, group.events);
+        goodSequence = group.sequence;
+      }
+      await memory.check(info?.state.last_seq);
+      return health('', await journalCuts(connection));
+    } catch (caught) {
+      const error = toFleetError(caught);
+      if (error.code !== 'dataLoss') throw error;
+      goodSequence = Number(error.details.after ?? goodSequence);
+      return health(error.message, await journalCuts(connection));
+    }
+  }
+
+  async function truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number> {
+    const { after, lastSequence, reason } = request;
+    const before = await check();
+    if (!Number.isInteger(after) || after < 0 || after > before.lastSequence)
+      throw new FleetError(
+        'invalidArgument',
+        `after: ${after} is no sequence from 0 to ${before.lastSequence}, where the journal ends`,
+      );
+    if (after > before.goodSequence)
+      throw new FleetError(
+        'invalidArgument',
+        `after: what lies before sequence ${after} is damaged too; the journal is whole up to ${before.goodSequence}`,
+      );
+    const inside = before.cuts.find((cut) => cut.after < after && after < cut.mark);
+    if (inside !== undefined)
+      throw new FleetError(
+        'invalidArgument',
+        `after: ${after} was cut out before; take ${inside.after} or less, or ${inside.mark} or more`,
+      );
+    await ensureJournal(connection);
+    const ids = await idsEverUsed(connection);
+    const message: Group = {
+      writer: randomUUID(),
+      group: 1,
+      events: [{ kind: 'journal.truncated', atMs: clock.now(), after, ids, reason }],
+    };
+    const mark = await append(message, lastSequence);
+    await memory.remember(mark);
+    return mark;
+  }
+
+  async function append(message: Group, lastSequence: number): Promise<number> {
+    try {
+      const expect = { lastSequence };
+      const { seq } = await jetstream(connection).publish(JOURNAL_MARK_SUBJECT, JSON.stringify(message), {
+        expect,
+      });
+      return seq;
+    } catch (caught) {
+      const error = toFleetError(caught, 'appending the mark to the journal');
+      if (error.code !== 'aborted') throw error;
+      throw new FleetError(
+        'aborted',
+        `the journal does not end at sequence ${lastSequence} any more: it was written to since it was looked at; look again`,
+        { cause: caught },
+      );
+    }
+  }
+
+  return {
+    check,
+    truncate,
+    async *messagesAfter(after) {
+      const info = await journalInfo(connection);
+      if (info !== undefined) yield* storedMessages(connection, info, after + 1);
+    },
+  };
+}
+
+function folded(before: State, sequence: number, events: Group['events']): State {
+  let state = before;
+  for (const event of events)
+    try {
+      state = evolve(state, event);
+    } catch (caught) {
+      const what = caught instanceof Error ? caught.message : String(caught);
+      throw damageAt(sequence, `its ${event.kind} event does not fit what came before (${what})`);
+    }
+  return state;
+}
+
+/** Numbers that are passed over when messages are missing: more than one decision gives out. */
+const IDS_UNSEEN = 1_000;
+
+/**
+ * The highest number of each noun in anything that is stored, also where it cannot be read as a whole: an id that was
+ * forgotten must not be given to another run, or that would go on from the checkpoints of the first.
+ */
+async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, number>> {
+  const highest: Record<Noun, number> = { plan: 0, sweep: 0, trial: 0, run: 0 };
+  const see = (text: string) => {
+    for (const [, noun, number] of text.matchAll(/\b(plan|sweep|trial|run)-(\d{1,9})\b/g)) {
+      const key = noun as Noun;
+      highest[key] = Math.max(highest[key], Number(number));
+    }
+  };
+  const info = await journalInfo(connection);
+  const reached = Math.max(info?.state.last_seq ?? 0, await createJournalMemory(connection).recall());
+  let found = 0;
+  if (info !== undefined)
+    for await (const { data } of storedMessages(connection, info)) {
+      seeIds(data, see);
+      found += 1;
+    }
+  const manager = await jetstreamManager(connection);
+  for (const [stream, filter] of [
+    [HISTORY_STREAM, historySubject('*')],
+    [LOG_STREAM, logSubject('*', '*')],
+  ] as const) {
+    const { state } = await manager.streams.info(stream, { subjects_filter: filter });
+    for (const subject of Object.keys(state.subjects ?? {})) see(subject);
+  }
+  const bucket = await new Kvm(connection).open(MANIFEST_BUCKET);
+  for await (const key of await bucket.keys()) see(key);
+  // Nobody knows what the missing messages gave out.
+  if (found < reached) for (const noun of Object.keys(highest) as Noun[]) highest[noun] += IDS_UNSEEN;
+  return highest;
+}
+
+/** Ids stand in quotes; what a person wrote in a text does not count, unless it looks exactly like one. */
+function seeIds(data: Uint8Array, see: (text: string) => void): void {
+  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
+  for (const [quoted] of text.matchAll(/"(?:plan|sweep|trial|run)-\d{1,9}"/g)) see(quoted);
+}

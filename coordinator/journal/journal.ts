@@ -1,0 +1,243 @@
+// The journal on JetStream: what has been appended here has happened. Decides how events are grouped into messages and who
+// may write: each append names the sequence it expects to be the last, so of two coordinators only one can go on. Reading
+// is journal-reader.ts', what events mean evolve.ts'.
+
+import { randomUUID } from 'node:crypto';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { type Clock, systemClock } from '../../core/clock.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
+import { JOURNAL_STREAM, JOURNAL_SUBJECT } from '../../core/net/subjects.ts';
+import type { Event } from '../model/events.ts';
+import { type Group, parseGroup } from './event-schema.ts';
+import { createJournalMemory } from './journal-memory.ts';
+import { damageAt, journalInfo, readGroups } from './journal-reader.ts';
+
+export interface Journal {
+  /** Sequence of the newest message that this journal has read or written. */
+  readonly sequence: number;
+  /** An append is being tried again, since when and why. */
+  readonly trouble: { readonly sinceMs: number; readonly error: FleetError } | undefined;
+  /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
+  prepare(): Promise<void>;
+  /** Every event so far, oldest first; afterwards appends are possible. `dataLoss` at the first message that is not ours, and at an end before the known one. */
+  replay(): AsyncGenerator<Event>;
+  /**
+   * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full and nothing was
+   * stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`: something else has.
+   * `cancelled`: `truncate` has; the journal must be read again.
+   */
+  append(events: readonly Event[]): Promise<void>;
+  /** Throws what an append would: one that has nothing to append would not notice otherwise. */
+  confirmLead(): Promise<void>;
+  /** Remembers beside the journal how far it reaches. */
+  remember(): Promise<void>;
+  /** All events on disk now, for those who ask why; does not touch the position of appends. */
+  read(): AsyncGenerator<Event>;
+  /** Differs when the stream has changed in any way. */
+  fingerprint(): Promise<string>;
+  /** Something else was written since: no append is under way, so nothing is known to be wrong. */
+  clearTrouble(): void;
+  /** Ends an append that is tried again and again. */
+  close(): void;
+}
+
+/** The server's codes for an append that expected another last sequence. */
+const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
+/** Bytes a message may have; far below the broker's limit of 1 MiB, and above it only for one huge event. */
+const GROUP_BYTES_MAX = 256 * 1024;
+/** A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append is recognised. */
+const APPEND_TIMEOUT_MS = 2_000;
+const RETRY_MS = 250;
+/** Looks in a row that must find no stream before it counts as gone: a cluster that has just started may not know it yet. */
+const GONE_LOOKS = 4;
+
+export function openJournal(options: {
+  connection: NatsConnection;
+  clock?: Clock;
+  onAppend?: (outcome: 'ok' | 'error', seconds: number) => void;
+}): Journal {
+  const { connection } = options;
+  const clock = options.clock ?? systemClock;
+  const client = jetstream(connection, { timeout: APPEND_TIMEOUT_MS });
+  const memory = createJournalMemory(connection);
+  const closing = new AbortController();
+  const writer = randomUUID();
+  let sequence = 0;
+  let group = 0;
+  let appending = false;
+  let trouble: Journal['trouble'];
+
+  /** `begun`: an earlier part of the same decision is stored, so this one must be, however long it takes. */
+  async function appendGroup(events: readonly Event[], begun: boolean): Promise<void> {
+    const message: Group = { writer, group: ++group, events };
+    const payload = JSON.stringify(message);
+    let missed = 0;
+    for (;;) {
+      const startedAt = performance.now();
+      try {
+        const ack = await client.publish(JOURNAL_SUBJECT, payload, { expect: { lastSequence: sequence } });
+        options.onAppend?.('ok', (performance.now() - startedAt) / 1000);
+        sequence = ack.seq;
+        trouble = undefined;
+        return;
+      } catch (caught) {
+        options.onAppend?.('error', (performance.now() - startedAt) / 1000);
+        if (isWrongSequence(caught)) {
+          // Either a lost answer made us repeat ourselves, or somebody else has written.
+          if (!(await isOurs(message))) throw await intruder(caught);
+          sequence += 1;
+          trouble = undefined;
+          return;
+        }
+        const error = toFleetError(caught, `appending ${events.length} events to the journal`);
+        if (connection.isClosed()) throw error;
+        trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
+        if (error.code === 'resourceExhausted' && !begun && (await isUnchanged())) throw error;
+        missed = (await isGone()) ? missed + 1 : 0;
+        if (missed >= GONE_LOOKS) throw await intruder();
+        await clock.sleep(RETRY_MS, closing.signal);
+      }
+    }
+  }
+
+  /** Nothing of an append that was refused is stored, also by an earlier try whose answer was lost. */
+  async function isUnchanged(): Promise<boolean> {
+    return journalInfo(connection).then(
+      (info) => info?.state.last_seq === sequence,
+      () => false,
+    );
+  }
+
+  const isGone = (): Promise<boolean> =>
+    journalInfo(connection).then(
+      (info) => info === undefined,
+      () => false,
+    );
+
+  async function messageAt(seq: number): Promise<Uint8Array | undefined> {
+    try {
+      const manager = await jetstreamManager(connection, { timeout: APPEND_TIMEOUT_MS, checkAPI: false });
+      return (await manager.streams.getMessage(JOURNAL_STREAM, { seq }))?.data;
+    } catch (caught) {
+      if (toFleetError(caught).code === 'notFound') return undefined;
+      throw caught;
+    }
+  }
+
+  /** A broker that went away in between is asked until it answers. */
+  async function isOurs(message: Group): Promise<boolean> {
+    for (;;) {
+      try {
+        const data = await messageAt(sequence + 1);
+        const found = data === undefined ? undefined : parseGroup(data);
+        if (found === undefined || typeof found === 'string') return false;
+        return found.writer === message.writer && found.group === message.group;
+      } catch (caught) {
+        if (connection.isClosed()) throw toFleetError(caught, 'reading the journal');
+        await clock.sleep(RETRY_MS, closing.signal);
+      }
+    }
+  }
+
+  /** Who has written after `sequence`, as the error that follows from it. */
+  async function intruder(cause?: unknown): Promise<FleetError> {
+    const info = await journalInfo(connection);
+    if (info === undefined) return damageAt(sequence + 1, `stream ${JOURNAL_STREAM} is gone`, 0);
+    if (info.state.last_seq < sequence)
+      return damageAt(
+        info.state.last_seq + 1,
+        `it ends at sequence ${info.state.last_seq} and has reached ${sequence} before`,
+      );
+    const data = await messageAt(sequence + 1);
+    if (data === undefined) return damageAt(sequence + 1, `message ${sequence + 1} is missing`);
+    const found = parseGroup(data);
+    if (typeof found === 'string')
+      return damageAt(sequence + 1, `the message ${found}; something else than this fleet has published it`);
+    if (found.events[0]?.kind === 'journal.truncated')
+      return new FleetError(
+        'cancelled',
+        `the journal was truncated and is read again: ${found.events[0].reason}`,
+      );
+    return new FleetError(
+      'aborted',
+      `the lead is lost: another coordinator has written to the journal after sequence ${sequence}`,
+      cause === undefined ? {} : { cause },
+    );
+  }
+
+  return {
+    get sequence() {
+      return sequence;
+    },
+    get trouble() {
+      return trouble;
+    },
+    async prepare() {
+      const info = await journalInfo(connection);
+      if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
+      await ensureJournal(connection);
+    },
+    async *replay() {
+      sequence = 0;
+      for await (const group of readGroups(connection)) {
+        sequence = group.sequence;
+        yield* group.events;
+      }
+      // After the rest, which is shown though it is not all.
+      if (sequence > 0) await memory.check(sequence);
+    },
+    async append(events) {
+      appending = true;
+      try {
+        for (const [i, part] of partition(events).entries()) await appendGroup(part, i > 0);
+      } finally {
+        appending = false;
+      }
+    },
+    async confirmLead() {
+      if (appending) return;
+      const groupBefore = group;
+      const info = await journalInfo(connection);
+      // What was appended meanwhile found out for itself.
+      if (appending || group !== groupBefore || info?.state.last_seq === sequence) return;
+      throw await intruder();
+    },
+    remember: () => memory.remember(sequence),
+    async *read() {
+      for await (const group of readGroups(connection)) yield* group.events;
+    },
+    async fingerprint() {
+      const info = await journalInfo(connection);
+      const known = await memory.recall();
+      return JSON.stringify([
+        known,
+        info && [info.created, info.state.first_seq, info.state.last_seq, info.state.messages],
+      ]);
+    },
+    clearTrouble() {
+      if (!appending) trouble = undefined;
+    },
+    close: () => closing.abort(new FleetError('cancelled', 'the journal is closed')),
+  };
+}
+
+function isWrongSequence(caught: unknown): boolean {
+  return WRONG_LAST_SEQUENCE.has((caught as { code?: unknown } | null)?.code);
+}
+
+/** Cuts a long list at GROUP_BYTES_MAX; a decision is cut only when it alone is larger, and settle() finds its place again. */
+function partition(events: readonly Event[]): Event[][] {
+  const parts: Event[][] = [];
+  let bytes = GROUP_BYTES_MAX;
+  for (const event of events) {
+    const size = JSON.stringify(event).length;
+    if (bytes + size > GROUP_BYTES_MAX) {
+      parts.push([]);
+      bytes = 0;
+    }
+    parts.at(-1)!.push(event);
+    bytes += size;
+  }
+  return parts;
+}

@@ -1,0 +1,47 @@
+// What the journal says of a run's committed steps, collected for whoever proves it. Decides nothing and checks nothing: the
+// proof is made from this and the spec by the one who doubts (cli/ledger-proof.ts).
+
+import { canonicalJson } from '../../core/spec/document.ts';
+import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { bytesOf, openPage } from '../api/page.ts';
+import type { RunState } from '../model/state.ts';
+import type { Journal } from './journal.ts';
+
+/** Read from the journal itself and not from the state, so that each event is there as often as it was written. */
+export async function ledgerOf(
+  journal: Pick<Journal, 'read'>,
+  run: RunState,
+  request: Pick<GetLedgerRequest, 'pageSize' | 'pageToken'>,
+): Promise<Ledger> {
+  const list = `ledger of ${run.id}`;
+  const page = openPage<LedgerEntry>({ list, request, bytesOf: bytesOf(LedgerEntry) });
+  let sequence = 0;
+  for await (const event of journal.read()) {
+    sequence += 1;
+    if (event.kind !== 'run.checkpointed' || event.runId !== run.id) continue;
+    if (sequence <= Number(page.after ?? 0)) continue;
+    const { stage, step, digest, workerId, atMs } = event;
+    const entry = {
+      ...{ sequence, stage, step, digest, workerId, atMs },
+      weightsDigest: event.weightsDigest ?? '',
+      stateDigest: event.stateDigest ?? '',
+      ledgerDigest: event.ledgerDigest ?? '',
+    };
+    if (!page.take(String(sequence), entry)) break;
+  }
+  return {
+    runId: run.id,
+    name: run.name,
+    state: run.state,
+    specJson: canonicalJson(run.spec),
+    trainingImages: run.facts.trainingImages,
+    classes: run.facts.classes,
+    deviceClass: run.deviceClass ?? '',
+    entries: page.items,
+    finalStep: run.finalStep ?? 0,
+    weightsDigest: run.weightsDigest ?? '',
+    generations: run.generation,
+    teacherRunId: run.teacherRunId ?? '',
+    nextPageToken: page.nextPageToken,
+  };
+}

@@ -1,0 +1,99 @@
+// The journal as sentences: what each event decided and for what reason. Pure; used by `why`, and by the log of the
+// coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
+
+import type { DataSpec } from '../../core/spec/document.ts';
+import type { Event } from '../model/events.ts';
+import { idsOf } from '../model/roll.ts';
+import type { State } from '../model/state.ts';
+import { lookup } from '../model/table.ts';
+
+/** The ids whose events tell the story of this one. */
+export function concerned(state: State, id: string): ReadonlySet<string> {
+  const ids = new Set([id]);
+  const plan = lookup(state.plans, id);
+  if (plan?.sweepId !== undefined) ids.add(plan.sweepId);
+  const sweep = lookup(state.sweeps, plan?.sweepId ?? id);
+  for (const trialId of sweep === undefined ? [] : idsOf(sweep.trialIds)) ids.add(trialId);
+  for (const parent of [plan, sweep])
+    for (const runId of parent === undefined ? [] : idsOf(parent.allRunIds)) ids.add(runId);
+  for (const runId of lookup(state.trials, id)?.runIds ?? []) ids.add(runId);
+  return ids;
+}
+
+export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
+  const named = event as unknown as Record<string, unknown>;
+  const own = ['planId', 'sweepId', 'trialId', 'runId', 'workerId'].some(
+    (key) => typeof named[key] === 'string' && ids.has(named[key]),
+  );
+  return own || (event.kind === 'run.assigned' && event.members.some(({ workerId }) => ids.has(workerId)));
+}
+
+/** Images that `data.onCorrupt: skip` has left out. */
+function leftOut(data: DataSpec): string {
+  return data.kind === 'synthetic' || data.skipped === undefined
+    ? ''
+    : `; ${data.skipped.count} corrupt images are left out (digest ${data.skipped.digest.slice(0, 16)})`;
+}
+
+export function sentenceOf(event: Event): string {
+  switch (event.kind) {
+    case 'coordinator.started':
+      return `coordinator ${event.version} took the lead for the ${ordinal(event.epoch)} time`;
+    case 'journal.truncated':
+      return `the journal was cut off after sequence ${event.after}: ${event.reason}`;
+    case 'plan.submitted':
+      return `${event.planId} (${event.spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out${leftOut(event.spec.data)}`;
+    case 'plan.ended':
+      return `${event.planId} ${event.state}: ${event.reason}`;
+    case 'sweep.submitted':
+      return `${event.sweepId} (${event.spec.name}) was submitted: ${event.spec.strategy.trials} trials by ${event.spec.strategy.kind} search${event.planId === undefined ? '' : `, for ${event.planId}`}`;
+    case 'sweep.exhausted':
+      return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
+    case 'sweep.ended':
+      return `${event.sweepId} ${event.state}: ${event.reason}`;
+    case 'trial.proposed':
+      return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${skippedText(event.skipped)}`;
+    case 'trial.ended':
+      return `${event.trialId} ${event.state}: ${event.reason}`;
+    case 'run.created':
+      return `${event.runId} (${event.spec.kind} ${event.spec.name}) was created: ${event.reason}${leftOut(event.spec.data)}`;
+    case 'run.assigned':
+      return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}`;
+    case 'run.requeued':
+      return `${event.runId} went back to the queue after generation ${event.generation}: ${event.reason}`;
+    case 'run.troubled':
+      return `${event.runId} is kept from ${event.workerId} for a while: ${event.reason}`;
+    case 'run.blamed':
+      return `${event.runId}: ${event.reason}`;
+    case 'run.checkpointed':
+      return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes) by ${event.workerId}`;
+    case 'run.finished':
+      return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${event.evaluation === undefined ? '' : `, accuracy ${event.evaluation.accuracy.toFixed(4)}`}`;
+    case 'run.failed':
+      return `${event.runId} failed (${event.cause}${event.step === undefined ? '' : ` at step ${event.step}`}): ${event.reason}`;
+    case 'run.cancelled':
+      return `${event.runId} was cancelled: ${event.reason}`;
+    case 'work.resumed':
+      return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} goes on: ${event.reason}`;
+    case 'worker.attached':
+      return `${event.workerId} attached as process ${event.pid} on ${event.host} (${event.deviceName}, ${event.slots} slots): ${event.reason}`;
+    case 'worker.draining':
+      return `${event.workerId} drains: ${event.reason}`;
+    case 'worker.lost':
+      return `${event.workerId} was lost: ${event.reason}`;
+  }
+}
+
+function memberText(member: { workerId: string; shardFirst: number; shardCount: number }): string {
+  return `${member.workerId} [${member.shardFirst}..${member.shardFirst + member.shardCount - 1}]`;
+}
+
+function skippedText(skipped: readonly { draw: number; reason: string }[]): string {
+  if (skipped.length === 0) return '';
+  return `; ${skipped.length} draws passed over (${skipped[0]!.reason}${skipped.length > 1 ? ', ...' : ''})`;
+}
+
+function ordinal(n: number): string {
+  const tail = n % 100 >= 11 && n % 100 <= 13 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${tail}`;
+}

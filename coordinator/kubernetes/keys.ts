@@ -1,0 +1,161 @@
+// The secret that the programs of a fleet share in a cluster: the token of the coordinator's callers and that of the broker.
+// Decides what is missing and makes that alone, from the system's random source; a value that is there is never replaced,
+// whoever wrote it and whenever. Needs the rights to get, create and patch this one secret.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+import {
+  ApiException,
+  CoreV1Api,
+  type KubeConfig,
+  PatchStrategy,
+  setHeaderOptions,
+  type V1Secret,
+} from '@kubernetes/client-node';
+import type { Clock } from '../../core/clock.ts';
+import { FleetError } from '../../core/errors.ts';
+
+export interface KeysOutcome {
+  readonly made: readonly string[];
+  readonly kept: readonly string[];
+}
+
+const TOKEN_BYTES = 32;
+/** Time between two attempts while the API server is away or refuses because of load, milliseconds. */
+const AGAIN_MS = 1_000;
+/** An attempt that takes longer has met a server that took the connection and says nothing, milliseconds. */
+const ATTEMPT_MS = 15_000;
+
+/** Makes the keys of the secret that are not there. Tries again for `waitMs` while the API server does not answer. */
+export async function ensureKeys(options: {
+  readonly config: KubeConfig;
+  readonly namespace: string;
+  readonly secret: string;
+  readonly keys: readonly string[];
+  readonly clock: Clock;
+  readonly waitMs: number;
+}): Promise<KeysOutcome> {
+  const { clock, waitMs } = options;
+  const api = options.config.makeApiClient(CoreV1Api);
+  const end = clock.monotonic() + waitMs;
+  for (;;) {
+    try {
+      return await within(clock, attempt(api, options));
+    } catch (caught) {
+      const error = explain(caught, options);
+      if (!error.retryable || clock.monotonic() >= end) throw error;
+      await clock.sleep(AGAIN_MS);
+    }
+  }
+}
+
+async function within<T>(clock: Clock, attempted: Promise<T>): Promise<T> {
+  const ending = new AbortController();
+  const tooLong = clock.sleep(ATTEMPT_MS, ending.signal).then(() => {
+    throw new FleetError(
+      'unavailable',
+      `the Kubernetes API took a request and did not answer in ${ATTEMPT_MS} ms`,
+    );
+  });
+  try {
+    return await Promise.race([attempted, tooLong]);
+  } finally {
+    tooLong.catch(() => undefined);
+    ending.abort();
+  }
+}
+
+interface Wanted {
+  readonly namespace: string;
+  readonly secret: string;
+  readonly keys: readonly string[];
+}
+
+async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
+  const { namespace, secret, keys } = wanted;
+  const found = await read(api, wanted);
+  const missing = missingKeys(found, wanted);
+  if (missing.length > 0) {
+    // An apply without force, by a manager that nobody else is, conflicts with every value that is there: of two that do this
+    // at once the second one is refused, reads again and finds the keys of the first one.
+    await api.patchNamespacedSecret(
+      {
+        name: secret,
+        namespace,
+        fieldManager: `pocketfleet-keys-${randomUUID()}`,
+        force: false,
+        body: {
+          apiVersion: 'v1',
+          kind: 'Secret',
+          metadata: { name: secret },
+          data: Object.fromEntries(missing.map((key) => [key, base64(randomToken())])),
+        },
+      },
+      setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
+    );
+  }
+  return { made: missing, kept: keys.filter((key) => !missing.includes(key)) };
+}
+
+async function read(api: CoreV1Api, { namespace, secret }: Wanted): Promise<V1Secret | undefined> {
+  try {
+    return await api.readNamespacedSecret({ name: secret, namespace });
+  } catch (caught) {
+    if (caught instanceof ApiException && caught.code === 404) return undefined;
+    throw caught;
+  }
+}
+
+/** Keys that the secret lacks. An empty value is not replaced and not accepted: a fleet with it would ask for no token. */
+export function missingKeys(found: V1Secret | undefined, { namespace, secret, keys }: Wanted): string[] {
+  const empty = keys.filter((key) => found?.data?.[key] === '');
+  if (empty.length > 0)
+    throw new FleetError(
+      'failedPrecondition',
+      `the secret ${secret} of namespace ${namespace} has an empty value under ${empty.join(' and ')}; give it one, or delete the key and one is made`,
+    );
+  return keys.filter((key) => found?.data?.[key] === undefined);
+}
+
+const randomToken = (): string => randomBytes(TOKEN_BYTES).toString('hex');
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/** A refusal of the API as a sentence; what may pass by itself is retryable. */
+function explain(caught: unknown, { namespace, secret, keys }: Wanted): FleetError {
+  if (caught instanceof FleetError) return caught;
+  const where = `the secret ${secret} of namespace ${namespace}`;
+  if (!(caught instanceof ApiException))
+    return new FleetError(
+      'unavailable',
+      `the Kubernetes API does not answer (${caught instanceof Error ? caught.message : String(caught)}); ${where} cannot be read`,
+      { cause: caught },
+    );
+  switch (caught.code) {
+    case 401:
+    case 403:
+      return new FleetError(
+        'permissionDenied',
+        `this service account may not make ${where}; it needs the verbs get, create and patch on that name, which the chart's Role gives`,
+        { cause: caught },
+      );
+    case 404:
+      return new FleetError(
+        'notFound',
+        `there is no namespace ${namespace}, in which ${secret} could be made`,
+        { cause: caught },
+      );
+    case 409:
+      return new FleetError('aborted', `${where} was written by somebody else at the same time`, {
+        cause: caught,
+      });
+    case 422:
+      return new FleetError(
+        'failedPrecondition',
+        `${where} lacks one of the keys ${keys.join(', ')} and does not take it (is it immutable?); make it anew with all of them`,
+        { cause: caught },
+      );
+    default:
+      return new FleetError('unavailable', `the Kubernetes API answers ${caught.code} for ${where}`, {
+        cause: caught,
+      });
+  }
+}

@@ -1,0 +1,139 @@
+// What Kubernetes says of the workers' pods: an evicted, deleted or failed pod takes its worker out of its gangs at once,
+// before any heartbeat is missed. Decides what a pod's state means for its worker and keeps the watch alive; which worker a
+// pod is comes from the worker's own hello, what follows from a verdict is step.ts'.
+
+import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
+import type { Clock } from '../../core/clock.ts';
+import type { Logger } from '../../core/log.ts';
+import type { WorkerState } from '../model/state.ts';
+import type { Verdict } from '../workers/verdicts.ts';
+import { kubernetesConfig, namespaceOf } from './kube-config.ts';
+
+/** `leaving`: processes of it still may run, and are told to end; `gone`: none does. */
+export interface PodVerdict {
+  readonly kind: 'leaving' | 'gone';
+  readonly reason: string;
+}
+
+export interface PodWatch {
+  /** What these workers' pods say, as inputs of the core. */
+  judge(workers: Iterable<WorkerState>): Verdict[];
+  close(): Promise<void>;
+}
+
+/** A watch that failed is begun again after this, milliseconds. */
+const WATCH_AGAIN_MS = 1_000;
+/** Verdicts kept: of more pods than this the oldest are forgotten. */
+const VERDICTS_MAX = 10_000;
+
+/** What a pod's own state says, or undefined while nothing is wrong with it. */
+export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
+  const { phase, reason, message } = status ?? {};
+  if (phase === 'Failed' || phase === 'Succeeded')
+    return { kind: 'gone', reason: `its pod ended as ${phase}${inBrackets(reason, message)}` };
+  const disruption = status?.conditions?.find(
+    (condition) => condition.type === 'DisruptionTarget' && condition.status === 'True',
+  );
+  if (disruption !== undefined)
+    return {
+      kind: 'leaving',
+      reason: `its pod is evicted${inBrackets(disruption.reason, disruption.message)}`,
+    };
+  return metadata?.deletionTimestamp === undefined
+    ? undefined
+    : { kind: 'leaving', reason: 'its pod is being deleted' };
+}
+
+/**
+ * What follows for workers from the verdicts on pods, by metadata.uid. A worker is the pod that it said it runs in, whatever
+ * pod bears the name now.
+ */
+export function inputsFrom(
+  verdicts: ReadonlyMap<string, PodVerdict>,
+  workers: Iterable<WorkerState>,
+): Verdict[] {
+  return [...workers].flatMap((worker): Verdict[] => {
+    const verdict = worker.podUid === '' ? undefined : verdicts.get(worker.podUid);
+    if (verdict === undefined || worker.state === 'lost') return [];
+    const { id: workerId, incarnation } = worker;
+    const { kind, reason } = verdict;
+    if (kind === 'gone') return [{ kind: 'lost', workerId, incarnation, reason }];
+    return worker.state === 'attached' ? [{ kind: 'leaving', workerId, incarnation, reason }] : [];
+  });
+}
+
+/**
+ * Follows the pods with these labels. Throws FleetError `failedPrecondition` when there is no Kubernetes configuration
+ * (KUBECONFIG, or that of a pod).
+ */
+export function watchPods(options: {
+  readonly selector: string;
+  /** Empty: that of the configuration. */
+  readonly namespace: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** There may be something new to judge. */
+  readonly onChange: () => void;
+}): PodWatch {
+  const { selector, clock, log, onChange } = options;
+  const config = kubernetesConfig(
+    'podSelector is set, but there is no Kubernetes configuration: set KUBECONFIG, run in a pod with a service account token, or leave podSelector empty',
+  );
+  const namespace = options.namespace || namespaceOf(config);
+  const api = config.makeApiClient(CoreV1Api);
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  const list = () => api.listNamespacedPod({ namespace, labelSelector: selector });
+  const informer = makeInformer(config, path, list, selector);
+  const stopping = new AbortController();
+  const verdicts = new Map<string, PodVerdict>();
+  /** Pods by name: one that was deleted and made anew while nobody watched has another uid. */
+  const uids = new Map<string, string>();
+
+  const judge = (uid: string, verdict: PodVerdict | undefined) => {
+    if (verdict === undefined || verdicts.get(uid)?.kind === 'gone') return;
+    verdicts.set(uid, verdict);
+    if (verdicts.size > VERDICTS_MAX) verdicts.delete(verdicts.keys().next().value!);
+    onChange();
+  };
+  const see = (pod: V1Pod) => {
+    const { name = '', uid = '' } = pod.metadata ?? {};
+    const before = uids.get(name);
+    uids.set(name, uid);
+    if (before !== undefined && before !== uid) judge(before, DELETED);
+    judge(uid, verdictOf(pod));
+  };
+  informer.on('add', see);
+  informer.on('update', see);
+  informer.on('delete', ({ metadata }: V1Pod) => {
+    const { name = '', uid = '' } = metadata ?? {};
+    uids.delete(name);
+    judge(uid, DELETED);
+  });
+  let again = Promise.resolve();
+  informer.on('error', (caught: unknown) => {
+    if (stopping.signal.aborted) return;
+    log.warn({ error: String(caught) }, 'the pods of workers are not watched; begins again');
+    again = clock.sleep(WATCH_AGAIN_MS, stopping.signal).then(
+      () => informer.start(),
+      () => undefined,
+    );
+  });
+  const started = informer.start();
+  log.info({ namespace, selector }, 'the pods of workers are watched');
+  return {
+    judge: (workers) => inputsFrom(verdicts, workers),
+    async close() {
+      stopping.abort();
+      await informer.stop();
+      await Promise.all([started, again]);
+      await informer.stop();
+    },
+  };
+}
+
+const DELETED: PodVerdict = { kind: 'gone', reason: 'its pod was deleted' };
+
+function inBrackets(reason: string | undefined, message: string | undefined): string {
+  const text = [reason, message].filter((part) => part !== undefined && part !== '').join(': ');
+  return text === '' ? '' : ` (${text})`;
+}

@@ -1,0 +1,74 @@
+// Whether a run kills the workers that hold it: a native crash takes its whole process along and cannot say which run it
+// was. Decides when a loss speaks against a run, when a suspect is kept alone, and when it has to end, so that a run which
+// crashes wherever it goes cannot take a fleet down for ever. Pure; the ending itself is losses.ts'.
+//
+// A loss speaks against a run unless one of these explains it better:
+// - the run got further since the last loss: then it works, and workers are lost for other reasons;
+// - the worker was gone before this gang was formed: several workers lost in one outage are one incident;
+// - the worker held other runs: it may have been any of them. After ISOLATE_AFTER such losses without progress the run is
+//   placed alone, so that the next loss is its own or it is cleared by getting further.
+
+import type { Observed } from '../model/observed.ts';
+import type { RunState } from '../model/state.ts';
+
+export interface Blame {
+  /** Losses of workers that held this run and no other, since it last got further. */
+  readonly losses: number;
+  /** Losses of workers that held other runs beside it, since it last got further. */
+  readonly shared: number;
+  /** Committed steps when the count began: the run is cleared when it gets beyond. */
+  readonly step: number;
+}
+
+export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
+
+/** Workers that a run may take down by itself without getting further. */
+export const LOSSES_MAX = 5;
+const ISOLATE_AFTER = 2;
+
+/** Committed steps that are known of a run. */
+export function knownStep(run: RunState, observed: Observed): number {
+  return Math.max(observed.stepOf?.(run.id) ?? 0, run.checkpoints.at(-1)?.step ?? 0);
+}
+
+/** What the loss of a worker means for a run that it held, with the reason; undefined when it means nothing. */
+export function blameFor(
+  run: RunState,
+  loss: {
+    readonly workerId: string;
+    readonly why: string;
+    /** When the worker was last there; undefined when this coordinator has never seen it. */
+    readonly goneAtMs: number | undefined;
+    /** Other runs that it held. */
+    readonly others: readonly string[];
+  },
+  observed: Observed,
+): { readonly blame: Blame; readonly reason: string } | undefined {
+  const { workerId, goneAtMs, others } = loss;
+  if (goneAtMs === undefined || goneAtMs < run.changedAtMs) return undefined;
+  const step = knownStep(run, observed);
+  if (step > run.blame.step)
+    return {
+      blame: { losses: 0, shared: 0, step },
+      reason: `it had got to step ${step} before ${workerId} was lost`,
+    };
+  const alone = others.length === 0;
+  const blame = {
+    losses: run.blame.losses + (alone ? 1 : 0),
+    shared: run.blame.shared + (alone ? 0 : 1),
+    step: run.blame.step,
+  };
+  const reason = alone
+    ? `${workerId} was lost holding nothing else (${loss.why}), and it has not got beyond step ${step}: loss ${blame.losses} of ${LOSSES_MAX} that it may cause`
+    : `${workerId} was lost holding it and ${others.join(', ')} (${loss.why}), and it has not got beyond step ${step}${blame.shared >= ISOLATE_AFTER ? '; from now on it is placed alone' : ''}`;
+  return { blame, reason };
+}
+
+export function isConvicted(blame: Blame): boolean {
+  return blame.losses >= LOSSES_MAX;
+}
+
+/** It shares no worker with other runs until it has got further. */
+export function isSuspect(run: RunState, observed: Observed): boolean {
+  return run.blame.losses + run.blame.shared >= ISOLATE_AFTER && knownStep(run, observed) <= run.blame.step;
+}

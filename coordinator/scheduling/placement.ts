@@ -1,0 +1,79 @@
+// Which shards each member of a gang holds, and when that is worth changing. Decides sizes only, in rank order: proportional
+// to what each member computes, as well as whole shards allow. Results do not depend on it (DESIGN 5: any range of shards is
+// a sum of whole subtrees of the canonical tree), speed does. Who is a member is the scheduler's decision.
+
+import type { Observed } from '../model/observed.ts';
+import type { Member, RunState } from '../model/state.ts';
+
+/** A step takes as long as its slowest member; a change costs the gang a synchronisation, so it has to gain this factor. */
+const GAIN_MIN = 1.2;
+/** A measured speed needs some seconds to settle after a change; and what goes back and forth gains nothing. */
+export const REBALANCE_INTERVAL_MS = 10_000;
+
+/**
+ * Shares the shards out so that the slowest member is as early done as possible: everybody gets one, and each further shard
+ * goes to whoever is then done first (of equals the lower rank), which is optimal for whole shards. A speed that is not
+ * known counts as the mean of the known ones. `shards` is not below the number of members.
+ */
+export function placeShards(
+  workerIds: readonly string[],
+  shards: number,
+  speedOf: (workerId: string) => number | undefined = () => undefined,
+): Member[] {
+  if (workerIds.length < 1 || workerIds.length > shards)
+    throw new Error(`assertion: ${workerIds.length} members cannot share ${shards} shards`);
+  const speeds = completed(workerIds.map(speedOf));
+  const counts = workerIds.map(() => 1);
+  for (let left = shards - workerIds.length; left > 0; left--) {
+    let best = 0;
+    for (let rank = 1; rank < counts.length; rank++)
+      if ((counts[rank]! + 1) / speeds[rank]! < (counts[best]! + 1) / speeds[best]!) best = rank;
+    counts[best]! += 1;
+  }
+  let shardFirst = 0;
+  return workerIds.map((workerId, rank) => {
+    const shardCount = counts[rank]!;
+    const member = { workerId, shardFirst, shardCount };
+    shardFirst += shardCount;
+    return member;
+  });
+}
+
+/** The placement that a running gang should change to now, with the reason; undefined while that is not worth it. */
+export function rebalanced(
+  run: RunState,
+  observed: Observed,
+): { readonly members: readonly Member[]; readonly reason: string } | undefined {
+  const { gang } = run;
+  if (gang.length < 2 || observed.now - run.changedAtMs < REBALANCE_INTERVAL_MS) return undefined;
+  const speedOf = (workerId: string) => observed.speedOf?.(run.id, workerId);
+  if (gang.some(({ workerId }) => !isSpeed(speedOf(workerId)))) return undefined;
+  const members = placeShards(
+    gang.map(({ workerId }) => workerId),
+    run.spec.training.shards,
+    speedOf,
+  );
+  const slowest = (placement: readonly Member[]) =>
+    Math.max(...placement.map(({ workerId, shardCount }) => shardCount / speedOf(workerId)!));
+  const gain = slowest(gang) / slowest(members);
+  if (gain < GAIN_MIN) return undefined;
+  const shares = members.map(
+    ({ workerId, shardCount }, rank) =>
+      `${workerId} ${speedOf(workerId)!.toFixed(1)} images/s: ${gang[rank]!.shardCount} to ${shardCount} shards`,
+  );
+  return {
+    members,
+    reason: `shards follow speed, a step gains ${Math.round((1 - 1 / gain) * 100)} %: ${shares.join(', ')}`,
+  };
+}
+
+function isSpeed(speed: number | undefined): speed is number {
+  return speed !== undefined && Number.isFinite(speed) && speed > 0;
+}
+
+/** Every speed, unknown ones guessed from the others. */
+function completed(speeds: readonly (number | undefined)[]): number[] {
+  const known = speeds.filter(isSpeed);
+  const mean = known.length === 0 ? 1 : known.reduce((sum, speed) => sum + speed, 0) / known.length;
+  return speeds.map((speed) => (isSpeed(speed) ? speed : mean));
+}

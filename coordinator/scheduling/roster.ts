@@ -1,0 +1,141 @@
+// The table at which workers are given out: who is there, what each holds, and the gangs as they will be. It changes while
+// scheduler.ts places runs, within one call and nowhere else; whom a run can use and when a gang may change is said here.
+
+import { isDeterministic } from '../../core/system/device-class.ts';
+import type { Observed } from '../model/observed.ts';
+import {
+  type Avoided,
+  openRuns,
+  type RunState,
+  runOf,
+  type State,
+  type WorkerState,
+} from '../model/state.ts';
+import { isSuspect } from './blame.ts';
+
+/** Elastic changes of one gang keep this distance: each costs the gang a synchronisation. */
+export const CHANGE_INTERVAL_MS = 1_000;
+
+export interface Roster extends Observed {
+  readonly runs: readonly RunState[];
+  readonly state: State;
+  /** Workers that may get work: attached, connected, not draining. */
+  readonly live: readonly WorkerState[];
+  /** Runs held, by worker; changes while placing. */
+  readonly held: Map<string, number>;
+  /** Workers that hold a suspect, which shares with nobody; changes while placing. */
+  readonly alone: Set<string>;
+  /** Gangs as they will be; changes while placing. */
+  readonly gangs: Map<string, string[]>;
+  readonly reasons: Map<string, string>;
+  readonly waiting: Map<string, string>;
+  /** Running runs that could spare members, or that are students of a waiting teacher: whom reclaim() looks at. */
+  readonly victims: readonly RunState[];
+}
+
+export function rosterOf(state: State, context: Observed): Roster {
+  const runs = openRuns(state);
+  const held = new Map<string, number>();
+  const gangs = new Map<string, string[]>();
+  const alone = new Set<string>();
+  for (const run of runs) {
+    if (run.state !== 'running') continue;
+    const members = run.gang.map((member) => member.workerId);
+    gangs.set(run.id, members);
+    for (const id of members) held.set(id, (held.get(id) ?? 0) + 1);
+    if (isSuspect(run, context)) for (const id of members) alone.add(id);
+  }
+  const live = [...state.workers.values()].filter(
+    (worker) => worker.state === 'attached' && context.connected.has(worker.id),
+  );
+  return {
+    ...context,
+    runs,
+    state,
+    live,
+    held,
+    alone,
+    gangs,
+    reasons: new Map(),
+    waiting: new Map(),
+    victims: runs.filter(
+      (run) =>
+        run.gang.length > run.spec.workers.min ||
+        (run.gang.length > 0 &&
+          run.teacherRunId !== undefined &&
+          runOf(state, run.teacherRunId).state === 'queued'),
+    ),
+  };
+}
+
+/** Live workers that the run can use, whether free or not: of its device class, and not those that failed it just now. */
+export function fitting(roster: Roster, run: RunState): WorkerState[] {
+  return roster.live.filter((worker) => isOfClass(run, worker) && !isAvoided(roster, run, worker));
+}
+
+export function isAvoided(roster: Roster, run: RunState, worker: WorkerState): boolean {
+  return avoidanceOf(roster, run, worker.id) !== undefined;
+}
+
+/** Why and until when a run is kept from a worker now. */
+export function avoidanceOf(roster: Roster, run: RunState, workerId: string): Avoided | undefined {
+  return run.avoided.find((one) => one.workerId === workerId && one.untilMs > roster.now);
+}
+
+/** An exact run takes workers of one class, and none whose class has not the same bits twice. */
+export function isOfClass(run: RunState, worker: WorkerState): boolean {
+  if (!run.spec.training.exact) return true;
+  if (!isDeterministic(worker.deviceClass)) return false;
+  return run.deviceClass === undefined || run.deviceClass === worker.deviceClass;
+}
+
+/** It has a slot for this run; a suspect gets a worker for itself. */
+export function isFree(roster: Roster, worker: WorkerState, run: RunState): boolean {
+  const held = roster.held.get(worker.id) ?? 0;
+  if (held >= worker.slots || roster.alone.has(worker.id)) return false;
+  return held === 0 || !isSuspect(run, roster);
+}
+
+/** Its minimum could be met if everything else stood aside. */
+export function isPlaceable(roster: Roster, run: RunState): boolean {
+  return largestClass(run, fitting(roster, run)).length >= run.spec.workers.min;
+}
+
+/** Least loaded first; all of one class when the run's bits must not depend on it. */
+export function chooseClass(roster: Roster, run: RunState, workers: readonly WorkerState[]): WorkerState[] {
+  const load = (worker: WorkerState) => roster.held.get(worker.id) ?? 0;
+  return largestClass(run, workers).sort((a, b) => load(a) - load(b) || (a.id < b.id ? -1 : 1));
+}
+
+export function largestClass(run: RunState, workers: readonly WorkerState[]): WorkerState[] {
+  if (!run.spec.training.exact || run.deviceClass !== undefined) return [...workers];
+  const classes = new Map<string, WorkerState[]>();
+  for (const worker of workers)
+    classes.set(worker.deviceClass, [...(classes.get(worker.deviceClass) ?? []), worker]);
+  return [...classes.values()].sort((a, b) => b.length - a.length)[0] ?? [];
+}
+
+/** Not too soon after its last change, nor while one of its members is away and may be about to be lost or to come back. */
+export function mayChange(roster: Roster, run: RunState): boolean {
+  if (run.state === 'queued') return true;
+  return roster.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, roster.connected);
+}
+
+/** It trains, with everybody there. */
+export function isSettled(run: RunState, connected: ReadonlySet<string>): boolean {
+  // With its last checkpoint stored a run only evaluates; another gang would make it do that twice.
+  if (run.checkpoints.at(-1)?.stage === run.spec.training.epochs) return false;
+  return run.gang.every((member) => connected.has(member.workerId));
+}
+
+export function setGang(roster: Roster, run: RunState, members: string[], reason: string): void {
+  const before = roster.gangs.get(run.id) ?? [];
+  for (const id of before) roster.held.set(id, (roster.held.get(id) ?? 1) - 1);
+  for (const id of members) roster.held.set(id, (roster.held.get(id) ?? 0) + 1);
+  if (isSuspect(run, roster)) {
+    for (const id of before) roster.alone.delete(id);
+    for (const id of members) roster.alone.add(id);
+  }
+  roster.gangs.set(run.id, members);
+  roster.reasons.set(run.id, reason);
+}

@@ -1,0 +1,212 @@
+// Who trains what: which queued runs start on which workers, which running gangs grow into idle workers, which give
+// workers back. Pure: a state and who is connected go in, placements with their reasons come out. Gangs are placed whole
+// or not at all, so half-placed gangs cannot block each other. Shard sizes are placement.ts', generations step.ts'.
+//
+// Order is priority, then age. Every startable run first gets its minimum; what is left makes gangs larger, one worker a
+// round, so that no gang takes all. A run that finds too few workers takes surplus members of elastic gangs of its
+// priority or below, and a teacher may take all of its own students, who would wait for it for ever.
+
+import { isDeterministic } from '../../core/system/device-class.ts';
+import type { Observed } from '../model/observed.ts';
+import {
+  type Avoided,
+  numberOf,
+  type RunState,
+  runOf,
+  type State,
+  type WorkerState,
+} from '../model/state.ts';
+import { isSuspect } from './blame.ts';
+import { reclaim } from './reclaim.ts';
+import {
+  avoidanceOf,
+  chooseClass,
+  fitting,
+  isAvoided,
+  isFree,
+  isOfClass,
+  isPlaceable,
+  mayChange,
+  type Roster,
+  rosterOf,
+  setGang,
+} from './roster.ts';
+
+/** A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones. */
+const OVERTAKE_MS = 30_000;
+
+export interface Placement {
+  readonly runId: string;
+  /** New gang in rank order; empty: back to the queue. */
+  readonly workerIds: readonly string[];
+  readonly reason: string;
+}
+
+export interface Scheduling {
+  readonly placements: readonly Placement[];
+  /** Why each run that stays queued does. */
+  readonly waiting: ReadonlyMap<string, string>;
+}
+
+/** Workers that could take the places of lost members now, so that those who stay keep what they have in memory. */
+export function replacementsFor(
+  state: State,
+  context: Observed,
+  options: { run: RunState; survivors: readonly string[]; without: string },
+): string[] {
+  const roster = rosterOf(state, context);
+  const { run, survivors, without } = options;
+  const free = fitting(roster, run).filter(
+    (worker) => worker.id !== without && !survivors.includes(worker.id) && isFree(roster, worker, run),
+  );
+  return chooseClass(roster, run, free).map((worker) => worker.id);
+}
+
+export function schedule(state: State, context: Observed): Scheduling {
+  const roster = rosterOf(state, context);
+  const queued = roster.runs.filter((run) => run.state === 'queued').sort(byUrgency);
+  const blocked: RunState[] = [];
+  for (const run of queued) placeMinimum(roster, run, blocked);
+  growGangs(roster, blocked);
+  return { placements: placementsOf(roster), waiting: roster.waiting };
+}
+
+function byUrgency(a: RunState, b: RunState): number {
+  return b.spec.priority - a.spec.priority || numberOf(a.id) - numberOf(b.id);
+}
+
+/** Gives a queued run its smallest gang, or says why it cannot have it. */
+function placeMinimum(roster: Roster, run: RunState, blocked: RunState[]): void {
+  const obstacle = notStartable(roster.state, run);
+  if (obstacle !== undefined) {
+    roster.waiting.set(run.id, obstacle);
+    return;
+  }
+  const { min } = run.spec.workers;
+  const fit = fitting(roster, run);
+  const open = fit.filter((worker) => !isReserved(roster, worker, run, blocked));
+  const choose = () =>
+    chooseClass(
+      roster,
+      run,
+      open.filter((worker) => isFree(roster, worker, run)),
+    );
+  const chosen = choose();
+  if (chosen.length >= min || reclaim(roster, run, chosen, open)) {
+    const members = choose()
+      .slice(0, min)
+      .map((worker) => worker.id);
+    setGang(roster, run, members, `${members.length} of at least ${min} workers free: ${members.join(', ')}`);
+    return;
+  }
+  blocked.push(run);
+  roster.waiting.set(run.id, shortage(roster, run, chosen.length));
+}
+
+/** A student's teacher must have begun, or have left checkpoints to learn from. */
+function notStartable(state: State, run: RunState): string | undefined {
+  if (run.teacherRunId === undefined) return undefined;
+  const teacher = runOf(state, run.teacherRunId);
+  return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
+    ? undefined
+    : `queued: its teacher ${teacher.id} has not started`;
+}
+
+/** Kept for a larger run that has been overtaken long enough. */
+function isReserved(
+  roster: Roster,
+  worker: WorkerState,
+  run: RunState,
+  blocked: readonly RunState[],
+): boolean {
+  return blocked.some(
+    (other) =>
+      other.id !== run.id &&
+      roster.now - other.queuedAtMs > OVERTAKE_MS &&
+      isPlaceable(roster, other) &&
+      isOfClass(other, worker),
+  );
+}
+
+/** One worker a gang a round, in order of urgency, while workers are free that no waiting run could use. */
+function growGangs(roster: Roster, blocked: readonly RunState[]): void {
+  const growing = roster.runs
+    .filter((run) => roster.gangs.has(run.id) && mayChange(roster, run))
+    .sort(byUrgency);
+  const started = new Map(growing.map((run) => [run.id, roster.gangs.get(run.id)!.length]));
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const run of growing) grew = growByOne(roster, run, blocked) || grew;
+  }
+  for (const run of growing) {
+    const members = roster.gangs.get(run.id)!;
+    const joined = members.slice(started.get(run.id)!);
+    if (joined.length > 0 && run.state === 'running')
+      roster.reasons.set(
+        run.id,
+        `idle workers join: ${joined.join(', ')}; ${members.length} of at most ${run.spec.workers.max}`,
+      );
+  }
+}
+
+function growByOne(roster: Roster, run: RunState, blocked: readonly RunState[]): boolean {
+  const members = roster.gangs.get(run.id)!;
+  if (members.length === 0 || members.length >= run.spec.workers.max) return false;
+  const deviceClass = run.deviceClass ?? roster.state.workers.get(members[0]!)?.deviceClass;
+  const wanted = (worker: WorkerState) =>
+    !members.includes(worker.id) &&
+    isFree(roster, worker, run) &&
+    (!run.spec.training.exact || worker.deviceClass === deviceClass) &&
+    !isAvoided(roster, run, worker) &&
+    !blocked.some((other) => isPlaceable(roster, other) && isOfClass(other, worker));
+  const [worker] = chooseClass(roster, run, roster.live.filter(wanted));
+  if (worker === undefined) return false;
+  const reason = roster.reasons.get(run.id);
+  setGang(roster, run, [...members, worker.id], reason ?? `idle worker joins: ${worker.id}`);
+  return true;
+}
+
+/** What changed, those that lose workers first, so that a worker is released before it is given to another. */
+function placementsOf(roster: Roster): Placement[] {
+  const changed = roster.runs.flatMap((run): (Placement & { shrinks: boolean })[] => {
+    const reason = roster.reasons.get(run.id);
+    const workerIds = roster.gangs.get(run.id);
+    if (reason === undefined || workerIds === undefined) return [];
+    const before = run.gang.map((member) => member.workerId);
+    if (before.length === workerIds.length && before.every((id, i) => id === workerIds[i])) return [];
+    return [{ runId: run.id, workerIds, reason, shrinks: workerIds.length < before.length }];
+  });
+  return changed
+    .sort((a, b) => Number(b.shrinks) - Number(a.shrinks))
+    .map(({ shrinks: _shrinks, ...placement }) => placement);
+}
+
+function shortage(roster: Roster, run: RunState, free: number): string {
+  const { min } = run.spec.workers;
+  const unfit = roster.live.filter((worker) => !isOfClass(run, worker));
+  const random = unfit.filter((worker) => !isDeterministic(worker.deviceClass)).length;
+  const others = unfit.length - random;
+  const avoided = roster.live.flatMap((worker) => avoidanceOf(roster, run, worker.id) ?? []);
+  const busy = fitting(roster, run).filter((worker) => !isFree(roster, worker, run)).length;
+  const parts = [
+    roster.live.length === 0 ? 'no worker is connected' : '',
+    busy > 0
+      ? `${busy} without a free slot${isSuspect(run, roster) ? ' (it needs whole workers, since it may be what killed others)' : ''}`
+      : '',
+    avoided.length > 0 ? avoidedText(avoided) : '',
+    others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
+    random > 0
+      ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
+      : '',
+  ].filter((part) => part !== '');
+  const why = parts.length > 0 ? parts.join(', ') : `${roster.live.length} connected, more are needed`;
+  return `queued: ${free} of ${min} workers: ${why}`;
+}
+
+/** Whom the run is kept from and what went wrong there; it is tried again after a pause that grows. */
+function avoidedText(avoided: readonly Avoided[]): string {
+  const times = (one: Avoided) => (one.failures > 1 ? ` ${one.failures} times` : '');
+  const who = avoided.map((one) => `${one.workerId}${times(one)}`).join(', ');
+  const last = avoided.reduce((a, b) => (b.untilMs > a.untilMs ? b : a));
+  return `${who} could not go on with it and will be tried again (${last.workerId}: ${last.reason})`;
+}

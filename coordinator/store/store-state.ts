@@ -1,0 +1,98 @@
+// Whether the broker's store takes what is written, as a judgement with its numbers: pure. The same sentence is shown by
+// `watch`, given as the reason of what waits, and sent to whoever submits. Looking is store-watch.ts'.
+
+import { formatBytes } from '../../core/text/bytes-text.ts';
+
+/** What was seen of the store at one time. */
+export interface StoreFacts {
+  readonly streams: readonly {
+    readonly name: string;
+    readonly bytes: number;
+    /** 0: no limit of its own. */
+    readonly bytesMax: number;
+    /** What the next record of this stream may need. */
+    readonly needsBytes: number;
+  }[];
+  /** What all streams may have together; 0: not known. */
+  readonly limitBytes: number;
+  /** Folder of the store, or the broker's address where the folder is not known. */
+  readonly place: string;
+  /** Free on the disk of that folder, where it can be looked at. */
+  readonly diskFreeBytes: number | undefined;
+  /** The store has refused a write since the last that it took, with its own words. */
+  readonly refused: string | undefined;
+  /** The broker is connected and has not confirmed a write for this long, milliseconds; 0: it has. */
+  readonly silentMs: number;
+}
+
+export interface StoreState {
+  readonly kind: 'ok' | 'full' | 'silent';
+  /** Empty when ok. */
+  readonly reason: string;
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+  readonly place: string;
+  /** Since when it is in this state, milliseconds since the epoch. */
+  readonly sinceMs: number;
+}
+
+/** Below that no write is safe: a message of the journal has up to 256 KiB, and files grow in blocks. */
+const DISK_FREE_BYTES_MIN = 1 << 20;
+/** A loaded disk may be slow; this long without any confirmation it is not. */
+const SILENT_MS = 4_000;
+
+export function judgeStore(facts: StoreFacts, before: StoreState | undefined, nowMs: number): StoreState {
+  const usedBytes = facts.streams.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { kind, why } = verdictOf(facts);
+  const sinceMs = before?.kind === kind ? before.sinceMs : nowMs;
+  const { limitBytes, place } = facts;
+  return {
+    kind,
+    reason: kind === 'ok' ? '' : sentenceOf({ kind, why, usedBytes, limitBytes, place, sinceMs }),
+    usedBytes,
+    limitBytes,
+    place,
+    sinceMs,
+  };
+}
+
+/** Whether the next record of a stream may find no room in its part. */
+export function isShort({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean {
+  return bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax;
+}
+
+function verdictOf(facts: StoreFacts): { kind: StoreState['kind']; why: string } {
+  const { diskFreeBytes } = facts;
+  if (diskFreeBytes !== undefined && diskFreeBytes < DISK_FREE_BYTES_MIN)
+    return { kind: 'full', why: `its disk has ${formatBytes(diskFreeBytes)} free` };
+  const full = facts.streams.find(isShort);
+  if (full !== undefined)
+    return {
+      kind: 'full',
+      why: `${full.name} has ${formatBytes(full.bytes)} of the ${formatBytes(full.bytesMax)} that are its part, and the rest is kept for the journal`,
+    };
+  if (facts.refused !== undefined) return { kind: 'full', why: `a write was refused (${facts.refused})` };
+  if (facts.silentMs >= SILENT_MS)
+    return {
+      kind: 'silent',
+      why: 'it is connected and confirms no write, as a nats-server does after its disk was full',
+    };
+  return { kind: 'ok', why: '' };
+}
+
+function sentenceOf(state: {
+  kind: 'full' | 'silent';
+  why: string;
+  usedBytes: number;
+  limitBytes: number;
+  place: string;
+  sinceMs: number;
+}): string {
+  const since = new Date(state.sinceMs).toISOString().slice(0, 19);
+  const limit = state.limitBytes > 0 ? ` of ${formatBytes(state.limitBytes)}` : '';
+  const cure =
+    state.kind === 'full'
+      ? `give the store room (free its disk, or raise its limit: \`up --store-bytes\`, nats.storage.size of the chart, max_file_store)`
+      : `free its disk and restart nats-server (\`up\` does so itself)`;
+  return `the store at ${state.place} ${state.kind === 'full' ? 'is full' : 'does not store'} since ${since}Z: ${formatBytes(state.usedBytes)}${limit} are used, and ${state.why}; ${cure}, and work goes on by itself`;
+}

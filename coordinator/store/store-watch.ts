@@ -1,0 +1,211 @@
+// Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and whether each
+// stream has its share of the limit. Decides when the limit is looked for again (after each connection) and when a write is
+// tried to find out (only while something waits); what follows from what it sees is store-state.ts'.
+
+import { statfs } from 'node:fs/promises';
+import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import type { Clock } from '../../core/clock.ts';
+import type { CoordinatorConfig } from '../../core/config.ts';
+import { toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import {
+  applyShares,
+  findStoreLimit,
+  LIMITED_STREAMS,
+  reserveOf,
+  sharesOf,
+} from '../../core/net/store-limits.ts';
+import {
+  ARTEFACT_STREAM,
+  artefactChunkSubject,
+  FLEET_BUCKET,
+  HISTORY_STREAM,
+  JOURNAL_STREAM,
+  LOG_STREAM,
+} from '../../core/net/subjects.ts';
+import type { Journal } from '../journal/journal.ts';
+import { isShort, judgeStore, type StoreFacts, type StoreState } from './store-state.ts';
+
+export interface StoreWatch {
+  readonly state: StoreState;
+  stop(): Promise<void>;
+}
+
+const LOOK_MS = 1_000;
+const REQUEST_MS = 2_000;
+const STREAMS = [JOURNAL_STREAM, `KV_${FLEET_BUCKET}`, ...LIMITED_STREAMS];
+/** A chunk of a checkpoint with its header: with less room than that the next one is refused. */
+const CHUNK_BYTES = 513 * 1024;
+const MANIFEST_BYTES = 2 * 1024;
+/** Their oldest records make room by themselves. */
+const DROPS_OLDEST: ReadonlySet<string> = new Set([HISTORY_STREAM, LOG_STREAM]);
+
+export function watchStore(options: {
+  readonly connection: NatsConnection;
+  readonly journal: Pick<Journal, 'trouble' | 'clearTrouble'>;
+  readonly config: Pick<CoordinatorConfig, 'natsUrl' | 'storeBytesMax' | 'journalReserveBytes' | 'storeDir'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Some run waits for the store. */
+  readonly anyWait: () => boolean;
+  /** The broker is there, and since when, on the monotonic clock. */
+  readonly broker: { readonly connected: boolean; readonly sinceMs: number };
+  /** Each look; `news`: it shows something else than the one before. */
+  readonly onLook: (state: StoreState, news: boolean) => void;
+}): StoreWatch {
+  const { connection, journal, config, clock, log, broker } = options;
+  const stopping = new AbortController();
+  const place = config.storeDir === '' ? config.natsUrl : config.storeDir;
+  let limitBytes = config.storeBytesMax;
+  let sharedFor: number | undefined;
+  let silentSince: number | undefined;
+  let shortBefore: ReadonlySet<string> = new Set();
+  let state = judgeStore(
+    { streams: [], limitBytes, place, diskFreeBytes: undefined, refused: undefined, silentMs: 0 },
+    undefined,
+    clock.now(),
+  );
+
+  async function look(manager: JetStreamManager): Promise<StoreFacts> {
+    const sizes = (await Promise.all(STREAMS.map((name) => infoOf(manager, name)))).map(sizeOf);
+    // A coordinator that starts measures the limit by the part of the checkpoints, which looks too small for a moment: what is
+    // short of room at one look alone does not count.
+    const short = new Set(sizes.filter(isShort).map(({ name }) => name));
+    const streams = sizes.map((size) =>
+      short.has(size.name) && !shortBefore.has(size.name) ? { ...size, needsBytes: 0 } : size,
+    );
+    shortBefore = short;
+    const diskFreeBytes = config.storeDir === '' ? undefined : await freeBytes(config.storeDir);
+    // A limit that is not known may be passed already: nobody told before something was written.
+    const uncertain = journal.trouble !== undefined || options.anyWait() || limitBytes === 0;
+    const asks = uncertain || state.kind !== 'ok';
+    const refused = asks ? await tryWrite() : undefined;
+    return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs() };
+  }
+
+  function silentMs(): number {
+    const { trouble } = journal;
+    const appending =
+      trouble !== undefined && trouble.error.code !== 'resourceExhausted'
+        ? clock.monotonic() - (clock.now() - trouble.sinceMs)
+        : undefined;
+    const since = [silentSince, appending].filter((at) => at !== undefined);
+    if (since.length === 0) return 0;
+    return clock.monotonic() - Math.max(broker.sinceMs, Math.min(...since));
+  }
+
+  /** Writes a few bytes where the journal's memory is and where checkpoints are; the refusal's own words, if it is one. */
+  async function tryWrite(): Promise<string | undefined> {
+    const client = jetstream(connection, { timeout: REQUEST_MS });
+    try {
+      await client.publish(artefactChunkSubject('probe', 0), '');
+      await (await new Kvm(client).open(FLEET_BUCKET)).put('probe', '');
+      silentSince = undefined;
+      journal.clearTrouble();
+      return undefined;
+    } catch (caught) {
+      const error = toFleetError(caught);
+      if (error.code === 'resourceExhausted') {
+        silentSince = undefined;
+        return error.message;
+      }
+      silentSince ??= clock.monotonic() - REQUEST_MS;
+      return undefined;
+    }
+  }
+
+  /** Once a connection: a broker that was started again may have another limit. */
+  async function share(): Promise<void> {
+    if (sharedFor === broker.sinceMs) return;
+    const connectedAt = broker.sinceMs;
+    await ensureStreams(connection, { clock, journal: false, waitMs: REQUEST_MS });
+    const found = await findStoreLimit(connection, config.storeBytesMax);
+    if (found === undefined)
+      log.warn(
+        'the broker has no limit for its store and none is configured: checkpoints can take the room of the journal; set storeBytesMax',
+      );
+    else {
+      const reserve = reserveOf(found, config.journalReserveBytes);
+      await applyShares(connection, sharesOf(found, reserve));
+      log.info({ limitBytes: found, reserveBytes: reserve }, 'the streams have their shares of the store');
+    }
+    limitBytes = found ?? 0;
+    sharedFor = connectedAt;
+  }
+
+  function take(next: StoreState): void {
+    const changed = next.kind !== state.kind;
+    const news = changed || next.limitBytes !== state.limitBytes || next.reason !== state.reason;
+    state = next;
+    options.onLook(next, news);
+    if (changed && next.kind !== 'ok') log.error({ state: next.kind }, next.reason);
+    if (changed && next.kind === 'ok') log.info('the store takes what is written again');
+  }
+
+  async function lookOnce(): Promise<void> {
+    try {
+      await share();
+      const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+      take(judgeStore(await look(manager), state, clock.now()));
+    } catch (caught) {
+      const error = toFleetError(caught, 'looking at the store');
+      // A stream that somebody has deleted is made again.
+      if (connection.isClosed()) return;
+      sharedFor = undefined;
+      const facts = { streams: [], limitBytes, place, diskFreeBytes: undefined, silentMs: 0 };
+      if (error.code === 'resourceExhausted')
+        take(judgeStore({ ...facts, refused: error.message }, state, clock.now()));
+      else log.debug({ code: error.code }, error.message);
+    }
+  }
+
+  const watching = (async () => {
+    while (!stopping.signal.aborted) {
+      if (broker.connected) await lookOnce();
+      await clock.sleep(LOOK_MS, stopping.signal).catch(() => undefined);
+    }
+  })();
+
+  return {
+    get state() {
+      return state;
+    },
+    async stop() {
+      stopping.abort();
+      await watching;
+    },
+  };
+}
+
+/** The journal may be missing or not made yet, which is the driver's to judge; of the others that is an error. */
+async function infoOf(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+  try {
+    return await manager.streams.info(name);
+  } catch (caught) {
+    if (name === JOURNAL_STREAM && toFleetError(caught).code === 'unavailable') return undefined;
+    throw caught;
+  }
+}
+
+function sizeOf(info: StreamInfo | undefined, index: number): StoreFacts['streams'][number] {
+  const name = STREAMS[index]!;
+  return {
+    name,
+    bytes: info?.state.bytes ?? 0,
+    bytesMax: Math.max(0, info?.config.max_bytes ?? 0),
+    // A checkpoint comes in chunks, a manifest needs little more room than its text.
+    needsBytes: DROPS_OLDEST.has(name) ? 0 : name === ARTEFACT_STREAM ? CHUNK_BYTES : MANIFEST_BYTES,
+  };
+}
+
+async function freeBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    // The folder is another machine's, or not there yet.
+    return undefined;
+  }
+}

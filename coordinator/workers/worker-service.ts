@@ -1,0 +1,300 @@
+// The Attach stream: wire messages to domain types and back. The first report says who dials; later ones are passed to
+// whom they concern. Decides nothing but whether a message is well-formed: a worker that sends nonsense is cut off.
+
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import { toStatus } from '../../core/net/grpc-status.ts';
+import { canonicalJson } from '../../core/spec/document.ts';
+import { foundText } from '../../core/text/printable.ts';
+import { boundedText, token } from '../../core/text/wire-text.ts';
+import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type {
+  Lease,
+  WorkerCommand,
+  WorkerReport,
+  WorkerServiceServer,
+} from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { Command, FailureCause, Report } from '../decisions/inputs.ts';
+import type { Driver } from '../journal/driver.ts';
+import type { EvaluationState } from '../model/state.ts';
+import { lookup } from '../model/table.ts';
+import { helloOf } from './hello.ts';
+import type { Links, RequestCommand, Stream } from './links.ts';
+import type { ProgressBoard } from './progress-board.ts';
+import type { Replayer } from './replayer.ts';
+import type { SuspicionBoard, Testimony } from './suspicion.ts';
+import type { Verifier } from './verifier.ts';
+
+interface Parts {
+  readonly driver: Driver;
+  readonly links: Links;
+  readonly progress: ProgressBoard;
+  readonly suspicion: SuspicionBoard;
+  readonly verifier: Verifier;
+  readonly replayer: Replayer;
+  readonly log: Logger;
+  readonly welcome: {
+    readonly fleet: string;
+    readonly heartbeatIntervalMs: number;
+    readonly natsUrl: string;
+  };
+}
+
+type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;
+
+/** Of a worker's own words about a wait. */
+const STORE_WAIT_CHARS_MAX = 500;
+/** Bytes that may wait for a worker that does not read; it is cut off then and told everything again when it dials. */
+const PENDING_BYTES_MAX = 32 << 20;
+
+export function createWorkerService(parts: Parts): WorkerServiceServer {
+  return { attach: (call: Call) => serve(parts, call) };
+}
+
+function serve(parts: Parts, call: Call): void {
+  const stream = streamOf(parts, call);
+  let worker: { id: string; incarnation: string } | undefined;
+  call.on('data', (report: WorkerReport) => {
+    try {
+      if (worker === undefined) worker = greet(parts, stream, report);
+      else if (parts.links.seen(worker.id, stream)) take(parts, worker, report, stream);
+    } catch (caught) {
+      const error = toFleetError(caught);
+      parts.log.warn({ worker: worker?.id, error: error.message }, 'a worker was cut off');
+      if (worker) parts.links.detach(worker.id, stream);
+      call.emit('error', toStatus(error));
+    }
+  });
+  const gone = () => {
+    if (worker) parts.links.detach(worker.id, stream);
+  };
+  call.on('cancelled', gone);
+  call.on('error', gone);
+  call.on('end', () => {
+    gone();
+    call.end();
+  });
+}
+
+function streamOf(parts: Parts, call: Call): Stream {
+  let open = true;
+  return {
+    send(command) {
+      if (!open || call.cancelled) return;
+      call.write(toMessage(command, parts.welcome));
+      if (call.writableLength > PENDING_BYTES_MAX) this.end('does not read its commands');
+    },
+    end(reason) {
+      if (!open) return;
+      open = false;
+      call.emit('error', toStatus(new FleetError('unavailable', reason)));
+    },
+  };
+}
+
+function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string; incarnation: string } {
+  if (report.kind?.$case !== 'hello')
+    throw new FleetError('invalidArgument', 'the first report on a stream must be hello');
+  const hello = helloOf(report.kind.value);
+  const refusal = parts.links.refusalOf(hello);
+  // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
+  if (refusal !== undefined) throw new FleetError('unavailable', refusal);
+  const goneAtMs = parts.links.attach(hello, stream);
+  tell(
+    parts,
+    parts.driver.submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }),
+    stream,
+  );
+  return { id: hello.workerId, incarnation: hello.incarnation };
+}
+
+function take(
+  parts: Parts,
+  worker: { id: string; incarnation: string },
+  message: WorkerReport,
+  stream: Stream,
+): void {
+  const { kind, sequence } = message;
+  if (kind === undefined) throw new FleetError('invalidArgument', 'a report without a kind');
+  switch (kind.$case) {
+    case 'hello':
+      throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
+    case 'heartbeat':
+      parts.progress.measured(worker.id, speedsOf(kind.value.leases));
+      if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
+      parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
+      return;
+    case 'progress': {
+      const { runId, generation, point, waitingForStage, openRoundSteps } = kind.value;
+      const run = lookup(parts.driver.state.runs, runId);
+      if (!run || !point) return;
+      const news = { generation, point, waitingForStage, openRoundSteps };
+      if (parts.progress.report(run, worker.id, news)) parts.driver.touch();
+      return;
+    }
+    case 'verifyResult':
+      parts.verifier.answered(kind.value.requestId, {
+        ...kind.value,
+        error: boundedText(kind.value.error),
+      });
+      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      return;
+    case 'replayResult':
+      parts.replayer.answered(kind.value.requestId, kind.value);
+      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      return;
+    default: {
+      if (kind.$case === 'draining') parts.links.draining(worker.id);
+      const input = {
+        kind: 'reported',
+        workerId: worker.id,
+        incarnation: worker.incarnation,
+        sequence,
+        report: reportOf(kind),
+      } as const;
+      tell(parts, parts.driver.submit(input), stream);
+    }
+  }
+}
+
+function speedsOf(leases: readonly Lease[]): ReadonlyMap<string, number> {
+  return new Map(
+    leases.flatMap(({ runId, imagesPerSecond }) =>
+      imagesPerSecond === undefined ? [] : [[runId, imagesPerSecond] as const],
+    ),
+  );
+}
+
+function storeWaitsOf(leases: readonly Lease[]): ReadonlyMap<string, string> {
+  return new Map(
+    leases.flatMap(({ runId, waitsForStore = '' }) =>
+      waitsForStore === '' ? [] : [[runId, waitsForStore.slice(0, STORE_WAIT_CHARS_MAX)] as const],
+    ),
+  );
+}
+
+function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testimony {
+  return {
+    runId,
+    generation,
+    inExchange,
+    suspects: suspects.map(({ workerId, kind, ms, limitMs }) => {
+      if (kind !== 'silent' && kind !== 'idle')
+        throw new FleetError('invalidArgument', `suspect.kind: unknown kind ${foundText(kind)}`);
+      return { workerId, kind, ms, limitMs };
+    }),
+  };
+}
+
+/**
+ * Nobody waits for the answer: what follows reaches the worker as commands. What cannot be taken now ends the stream with
+ * that reason: the worker dials again and repeats it, where it would wait for ever otherwise.
+ */
+function tell(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
+  submitted.catch((caught) => {
+    const error = toFleetError(caught);
+    if (parts.driver.halted === undefined) parts.log.warn({ error: error.message }, 'a report was not taken');
+    if (error.retryable || error.code === 'dataLoss') stream.end(error.message);
+  });
+}
+
+type Journalled = Exclude<
+  NonNullable<WorkerReport['kind']>,
+  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' }
+>;
+
+function reportOf(kind: Journalled): Report {
+  switch (kind.$case) {
+    case 'checkpointStored': {
+      const { runId, stage, step, bytes, digest, weightsDigest, stateDigest, ledgerDigest } = kind.value;
+      for (const [field, text] of Object.entries({ runId, digest, weightsDigest, stateDigest, ledgerDigest }))
+        if (text !== undefined) token(`checkpoint_stored.${field}`, text);
+      return {
+        kind: 'checkpointStored',
+        ...{ runId, stage, step, bytes, digest },
+        ...(weightsDigest === undefined ? {} : { weightsDigest }),
+        ...(stateDigest === undefined ? {} : { stateDigest }),
+        ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+      };
+    }
+    case 'finished': {
+      const { runId, generation, step, weightsDigest, evaluation } = kind.value;
+      return {
+        kind: 'finished',
+        runId,
+        generation,
+        step,
+        weightsDigest,
+        ...(evaluation ? { evaluation: evaluationOf(evaluation) } : {}),
+      };
+    }
+    case 'failed': {
+      const { runId, generation, message, step, ofPlace = false } = kind.value;
+      return {
+        kind: 'failed',
+        runId,
+        generation,
+        cause: causeOf(kind.value.cause),
+        ofPlace,
+        message: boundedText(message),
+        step,
+      };
+    }
+    case 'draining':
+      return { kind: 'draining' };
+    case 'released':
+      return { kind: 'released' };
+  }
+}
+
+function causeOf(text: string): FailureCause {
+  if (text === 'infrastructure' || text === 'out_of_memory' || text === 'numeric' || text === 'user')
+    return text;
+  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${foundText(text)}`);
+}
+
+/** NaN does not survive JSON: what was not measured is absent in the state. */
+function evaluationOf(evaluation: Evaluation): EvaluationState {
+  const { accuracyUntrained, ...measured } = evaluation;
+  return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
+}
+
+function toMessage(command: Command | RequestCommand, welcome: Parts['welcome']): WorkerCommand {
+  switch (command.kind) {
+    case 'welcome':
+      return { kind: { $case: 'welcome', value: { ...welcome } } };
+    case 'acknowledge':
+      return { kind: { $case: 'acknowledge', value: { sequence: command.sequence } } };
+    case 'release': {
+      const { runId, generation, reason } = command;
+      return { kind: { $case: 'release', value: { runId, generation, reason } } };
+    }
+    case 'verify': {
+      const { kind: _kind, ...value } = command;
+      return { kind: { $case: 'verify', value } };
+    }
+    case 'replay': {
+      const { kind: _kind, ...value } = command;
+      return { kind: { $case: 'replay', value } };
+    }
+    case 'forget':
+      return { kind: { $case: 'forget', value: { requestId: command.requestId } } };
+    case 'assign': {
+      const { runId, generation, spec, members } = command;
+      return {
+        kind: {
+          $case: 'assign',
+          value: {
+            runId,
+            generation,
+            specJson: canonicalJson(spec),
+            members: members.map((member) => ({ ...member })),
+            teacherRunId: command.teacherRunId ?? '',
+            teacherStages: command.teacherStages ?? 0,
+          },
+        },
+      };
+    }
+  }
+}

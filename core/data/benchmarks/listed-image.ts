@@ -1,0 +1,16 @@
+// An image that the list of a benchmark names. Decides that a list leads nowhere but into its own folder of images, and how large
+// an encoded image may be.
+
+import { join, resolve, sep } from 'node:path';
+import { FleetError } from '../../errors.ts';
+import { ANYWHERE, readRegular } from '../../system/file-access.ts';
+import { foundText } from '../../text/printable.ts';
+
+const IMAGE_BYTES_MAX = 64 << 20;
+
+/** The encoded bytes of `folder`/`name`. */
+export async function readListedImage(folder: string, name: string): Promise<Uint8Array> {
+  if (!resolve(folder, name).startsWith(resolve(folder) + sep))
+    throw new FleetError('invalidArgument', `a list names ${foundText(name)}, which leads out of ${folder}`);
+  return readRegular(join(folder, name), { roots: ANYWHERE, what: 'image', bytesMax: IMAGE_BYTES_MAX });
+}

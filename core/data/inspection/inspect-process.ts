@@ -1,0 +1,48 @@
+// The process that looks at data sets, one after the other. It has the memory, the threads and the file system calls that this takes
+// to itself; what is asked of it and when it is ended is inspections.ts'.
+
+import { type Code, toFleetError } from '../../errors.ts';
+import type { DataSpec } from '../../spec/document.ts';
+import { serveParent } from '../../system/child-process.ts';
+import type { Roots } from '../../system/file-access.ts';
+import { createPace, type DataProgress } from '../pace.ts';
+import { type CheckReport, checkPath } from './check-path.ts';
+import { createDataCache } from './data-cache.ts';
+import { type Inspection, inspectData } from './inspect.ts';
+
+/** What is looked at: a set as a spec names it, or all images of whatever lies at a path. */
+export type InspectRequest =
+  | { readonly kind: 'set'; readonly data: DataSpec }
+  | { readonly kind: 'path'; readonly path: string };
+
+export interface InspectJob {
+  readonly request: InspectRequest;
+  readonly cacheDir: string;
+  readonly lanes: number;
+  readonly roots: Roots;
+}
+
+/** Progress any number of times, then one of the others. */
+export type InspectMessage =
+  | { readonly kind: 'progress'; readonly progress: DataProgress }
+  | { readonly kind: 'inspected'; readonly result: Inspection | CheckReport }
+  | {
+      readonly kind: 'failed';
+      readonly code: Code;
+      readonly message: string;
+      readonly details: Readonly<Record<string, unknown>>;
+    };
+
+const parent = serveParent<InspectJob>(({ request, cacheDir, lanes, roots }) => {
+  const send = (message: InspectMessage) => parent.send(message);
+  const pace = createPace({ onProgress: (progress) => send({ kind: 'progress', progress }) });
+  const options = { cache: createDataCache(cacheDir), pace, lanes, roots };
+  const work = request.kind === 'set' ? inspectData(request.data, options) : checkPath(request.path, options);
+  work.then(
+    (result) => send({ kind: 'inspected', result }),
+    (caught: unknown) => {
+      const { code, message, details } = toFleetError(caught);
+      send({ kind: 'failed', code, message, details: { ...details } });
+    },
+  );
+});

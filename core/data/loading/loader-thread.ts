@@ -1,0 +1,145 @@
+// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. One job at a time; keeps
+// decoded images up to a bound, for a small set comes round every epoch. What to make, and when, is loader.ts'.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { type Code, FleetError, toFleetError } from '../../errors.ts';
+import type { DataSpec } from '../../spec/document.ts';
+import type { Roots } from '../../system/file-access.ts';
+import { type Dataset, openDataset, type Split } from '../dataset.ts';
+import { IMAGE_BYTES, mirror } from '../images/pixels.ts';
+import { createDataCache, noDataCache } from '../inspection/data-cache.ts';
+import { type DataFacts, factsOf, labelsOf } from '../inspection/inspect.ts';
+import type { RecordTable } from '../packs/record-table.ts';
+import type { BatchRequest } from './loader.ts';
+import { shardSamples } from './sampler.ts';
+
+export interface LoaderThreadData {
+  readonly data: DataSpec;
+  readonly cacheDir: string;
+  readonly cacheBytes: number;
+  readonly table: RecordTable | undefined;
+  readonly roots: Roots;
+}
+
+export type Job =
+  | { readonly kind: 'facts' }
+  | { readonly kind: 'batch'; readonly request: BatchRequest }
+  | { readonly kind: 'held-out'; readonly from: number; readonly count: number };
+
+export type Answer =
+  | {
+      readonly kind: 'facts';
+      readonly facts: DataFacts;
+      readonly heldOutLabels: Int32Array;
+      readonly labelMap: string | undefined;
+      readonly table: RecordTable | undefined;
+    }
+  | {
+      readonly kind: 'batch';
+      readonly images: Uint8Array<ArrayBuffer>;
+      readonly indices: Uint32Array;
+      readonly labels: Int32Array;
+    }
+  | { readonly kind: 'held-out'; readonly images: Uint8Array<ArrayBuffer> }
+  | {
+      readonly kind: 'failed';
+      readonly code: Code;
+      readonly message: string;
+      readonly details: Record<string, unknown>;
+    };
+
+/** Pixels of a split's images. Filled until the bound and then left alone: with a new permutation each epoch, replacing the least recently used would hit less often. */
+type ReadCached = (index: number) => Promise<Uint8Array>;
+
+function cached(split: Split, budget: { left: number }): ReadCached {
+  const kept = new Map<number, Uint8Array>();
+  return async (index) => {
+    const known = kept.get(index);
+    if (known) return known;
+    const pixels = new Uint8Array(IMAGE_BYTES);
+    await split.read(index, pixels);
+    if (budget.left >= IMAGE_BYTES) {
+      budget.left -= IMAGE_BYTES;
+      kept.set(index, pixels);
+    }
+    return pixels;
+  };
+}
+
+interface Opened {
+  readonly dataset: Dataset;
+  readonly training: ReadCached;
+  readonly heldOut: ReadCached;
+}
+
+async function open({ data, cacheDir, cacheBytes, roots, table }: LoaderThreadData): Promise<Opened> {
+  const cache = cacheDir === '' ? noDataCache : createDataCache(cacheDir);
+  const dataset = await openDataset(data, { cache, roots, table });
+  const budget = { left: cacheBytes };
+  return {
+    dataset,
+    training: cached(dataset.training, budget),
+    heldOut: cached(dataset.heldOut, budget),
+  };
+}
+
+async function perform({ dataset, training, heldOut }: Opened, job: Job): Promise<Answer> {
+  switch (job.kind) {
+    case 'facts':
+      return {
+        kind: 'facts',
+        facts: factsOf(dataset),
+        heldOutLabels: labelsOf(dataset.heldOut),
+        labelMap: dataset.labelMap,
+        table: dataset.table,
+      };
+    case 'batch': {
+      if (job.request.schedule.images !== dataset.training.size)
+        throw new FleetError(
+          'failedPrecondition',
+          `the run was planned for ${job.request.schedule.images} training images, but this worker's data set has ${dataset.training.size}`,
+        );
+      const samples = shardSamples(job.request);
+      const images = new Uint8Array(samples.length * IMAGE_BYTES);
+      await together(samples.length, async (i) => {
+        const { index, flip } = samples[i]!;
+        const into = images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES);
+        const pixels = await training(index);
+        if (flip) mirror(pixels, into);
+        else into.set(pixels);
+      });
+      const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(index));
+      const indices = Uint32Array.from(samples, ({ index }) => index);
+      return { kind: 'batch', images, indices, labels };
+    }
+    case 'held-out': {
+      const images = new Uint8Array(job.count * IMAGE_BYTES);
+      await together(job.count, async (i) => images.set(await heldOut(job.from + i), i * IMAGE_BYTES));
+      return { kind: 'held-out', images };
+    }
+  }
+}
+
+/** Four at once: decoding waits for the disk and for the image library's threads. Order of completion does not matter. */
+async function together(count: number, work: (i: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: Math.min(4, count) }, lane));
+}
+
+const port = parentPort!;
+const opened = open(workerData as LoaderThreadData);
+// Told with the first job's answer; until then it must not end the thread.
+opened.catch(() => undefined);
+
+port.on('message', (job: Job) => {
+  opened
+    .then((ready) => perform(ready, job))
+    .catch((caught: unknown): Answer => {
+      const { code, message, details } = toFleetError(caught);
+      return { kind: 'failed', code, message, details };
+    })
+    .then((answer) => port.postMessage(answer, 'images' in answer ? [answer.images.buffer] : []));
+});

@@ -1,0 +1,150 @@
+// Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun unasked: the next step of
+// every shard asked for, within a bound of bytes. Which images a batch holds is sampler.ts', the threads and their order of work
+// data-threads.ts'. The main thread only passes buffers on.
+
+import { FleetError } from '../../errors.ts';
+import type { Schedule } from '../../schedule.ts';
+import type { DataSpec } from '../../spec/document.ts';
+import { ANYWHERE, type Roots } from '../../system/file-access.ts';
+import { IMAGE_BYTES } from '../images/pixels.ts';
+import type { DataFacts } from '../inspection/inspect.ts';
+import { type DataThreads, startDataThreads } from './data-threads.ts';
+import type { Answer, Job } from './loader-thread.ts';
+
+export interface BatchRequest {
+  readonly schedule: Schedule;
+  readonly seed: number;
+  /** The run's augmentation switch. */
+  readonly flip: boolean;
+  readonly step: number;
+  readonly shard: number;
+}
+
+/** Images [b, 112, 112, 3] and labels [b] of one shard of one step; the buffers belong to the receiver. */
+export interface Batch {
+  readonly images: Uint8Array;
+  /** Which image of the training split each is. */
+  readonly indices: Uint32Array;
+  readonly labels: Int32Array;
+}
+
+export interface Loader {
+  readonly facts: DataFacts;
+  /** Labels of the set in the order of its classes, where they were renumbered (numbering.ts). */
+  readonly labelMap: string | undefined;
+  batch(request: BatchRequest): Promise<Batch>;
+  /** Begins batches that will be asked for soon; when they pass the bound, the oldest make room. */
+  prefetch(requests: readonly BatchRequest[]): void;
+  /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
+  heldOutImages(from: number, count: number): Promise<Uint8Array>;
+  heldOutLabels(): Promise<Int32Array>;
+  /** Ends the threads; what is still asked for is rejected as cancelled. */
+  close(): Promise<void>;
+}
+
+/** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together;
+ * `cacheDir`: folder of what was found out about data sets; `roots`: folders beneath which files may be read, none: everywhere. */
+export async function createLoader(options: {
+  data: DataSpec;
+  threads?: number;
+  aheadBytes?: number;
+  cacheBytes?: number;
+  cacheDir?: string;
+  roots?: Roots;
+}): Promise<Loader> {
+  const {
+    data,
+    threads = 1,
+    aheadBytes = 256 * 2 ** 20,
+    cacheBytes = 512 * 2 ** 20,
+    cacheDir = '',
+    roots = ANYWHERE,
+  } = options;
+  const pool = startDataThreads({ data, cacheDir, roots, cacheBytes: Math.floor(cacheBytes / threads) });
+  try {
+    // One thread opens the set, and the others get what it has found.
+    pool.start(1, undefined);
+    const { facts, heldOutLabels, labelMap, table } = expect(
+      'facts',
+      await pool.ask({ kind: 'facts' }, false),
+    );
+    pool.start(threads - 1, table);
+    const ahead = createAhead(pool, aheadBytes);
+    return {
+      facts,
+      labelMap,
+      async batch(request) {
+        const asked = ahead.take(request) ?? pool.ask({ kind: 'batch', request }, false);
+        ahead.begin({ ...request, step: request.step + 1 });
+        const { images, indices, labels } = expect('batch', await asked);
+        return { images, indices, labels };
+      },
+      prefetch(requests) {
+        for (const request of requests) ahead.begin(request);
+      },
+      heldOutImages: async (from, count) =>
+        expect('held-out', await pool.ask({ kind: 'held-out', from, count }, false)).images,
+      heldOutLabels: async () => heldOutLabels,
+      close: () => pool.close(),
+    };
+  } catch (caught) {
+    await pool.close();
+    throw caught;
+  }
+}
+
+/** Batches begun before anybody asked, oldest first. */
+interface Ahead {
+  begin(request: BatchRequest): void;
+  /** The batch, if it was begun; it is then the caller's. */
+  take(request: BatchRequest): Promise<Answer> | undefined;
+}
+
+function createAhead(pool: DataThreads, bytesMax: number): Ahead {
+  const begun = new Map<
+    string,
+    { readonly job: Job; readonly bytes: number; readonly made: Promise<Answer> }
+  >();
+  let bytes = 0;
+  const remove = (key: string) => {
+    const entry = begun.get(key);
+    if (entry === undefined) return undefined;
+    begun.delete(key);
+    bytes -= entry.bytes;
+    return entry;
+  };
+  return {
+    begin(request) {
+      const key = keyOf(request);
+      if (request.step >= request.schedule.stepsTotal || begun.has(key)) return;
+      const size = (request.schedule.batch / request.schedule.shards) * IMAGE_BYTES;
+      // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would take the
+      // place of useful ones for ever.
+      for (const oldest of begun.keys()) {
+        if (bytes + size <= bytesMax) break;
+        pool.withdraw(remove(oldest)!.job);
+      }
+      const job: Job = { kind: 'batch', request };
+      const made = pool.ask(job, true);
+      // A failure is told to whoever asks for the batch; unasked, it must not end the process.
+      made.catch(() => undefined);
+      begun.set(key, { job, bytes: size, made });
+      bytes += size;
+    },
+    take(request) {
+      const entry = remove(keyOf(request));
+      if (entry) pool.promote(entry.job);
+      return entry?.made;
+    },
+  };
+}
+
+function expect<K extends Answer['kind']>(kind: K, answer: Answer): Extract<Answer, { kind: K }> {
+  if (answer.kind !== kind)
+    throw new FleetError('internal', `a data thread answered ${answer.kind} instead of ${kind}`);
+  return answer as Extract<Answer, { kind: K }>;
+}
+
+function keyOf({ schedule, seed, flip, step, shard }: BatchRequest): string {
+  return [schedule.images, schedule.batch, schedule.shards, seed, flip, step, shard].join('/');
+}

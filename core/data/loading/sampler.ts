@@ -1,0 +1,38 @@
+// Which images a shard of a step takes, and which of them are mirrored. Decides that from counters alone, so that every
+// worker computes the same samples for any (step, shard) without state. Where epochs begin and end is schedule.ts'; reading
+// the pixels is the loader's.
+
+import { FleetError } from '../../errors.ts';
+import { flipBit, permutationAt } from '../../rng.ts';
+import type { Schedule } from '../../schedule.ts';
+
+export interface Sample {
+  /** Index of the image in the training split. */
+  readonly index: number;
+  /** Whether it is mirrored left to right. */
+  readonly flip: boolean;
+}
+
+/** The B/V samples of one shard of one step, in their order within the shard. */
+export function shardSamples(options: {
+  schedule: Schedule;
+  seed: number;
+  step: number;
+  shard: number;
+  /** The run's augmentation switch: false mirrors nothing. */
+  flip: boolean;
+}): Sample[] {
+  const { schedule, seed, step, shard } = options;
+  if (!(shard >= 0 && shard < schedule.shards))
+    throw new FleetError('outOfRange', `shard ${shard} of step ${step}: there are ${schedule.shards} shards`);
+  const size = schedule.batch / schedule.shards;
+  const first = step * schedule.batch + shard * size;
+  return Array.from({ length: size }, (_, sample) => {
+    const position = first + sample;
+    const epoch = Math.floor(position / schedule.images);
+    return {
+      index: permutationAt({ seed, epoch, size: schedule.images, index: position % schedule.images }),
+      flip: options.flip && flipBit({ seed, epoch, step, shard, sample }),
+    };
+  });
+}

@@ -1,0 +1,50 @@
+// What a program answers to --help and --version instead of starting: its settings come from the schema that checks them, so
+// that help and behaviour cannot differ.
+
+import { z } from 'zod';
+import { camelToEnv, camelToFlag } from '../config.ts';
+import { packageVersion } from './version.ts';
+
+/** The text to print, or undefined where the program is to start. */
+export function programAnswer(
+  argv: readonly string[],
+  about: { readonly program: string; readonly schema: z.ZodObject },
+): string | undefined {
+  if (argv.some((word) => word === '--help' || word === '-h')) return helpText(about);
+  if (argv.some((word) => word === '--version' || word === '-V')) return `${packageVersion()}\n`;
+  return undefined;
+}
+
+function helpText({ program, schema }: { readonly program: string; readonly schema: z.ZodObject }): string {
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' });
+  const settings = Object.entries(properties).map(([key, property]) => {
+    const about = typeof property === 'boolean' ? {} : property;
+    const words = [about.description ?? '', boundsText(about), defaultText(about, required.includes(key))];
+    return `  --${camelToFlag(key)}\n      ${words.filter((word) => word !== '').join('; ')}\n      ${camelToEnv(key)}\n`;
+  });
+  return [
+    `Usage: ${program} [--config FILE] [--SETTING VALUE]...\n`,
+    `pocketfleet ${packageVersion()}. A setting is a flag, a variable of the environment, or a key of the YAML file that`,
+    `--config names (--nats-url is natsUrl there); a flag goes before the environment, and that before the file.\n`,
+    ...settings,
+    '  -V, --version\n      print the version',
+    '  -h, --help\n      print this\n',
+  ].join('\n');
+}
+
+type Property = Exclude<NonNullable<z.core.JSONSchema.BaseSchema['properties']>[string], boolean>;
+
+function boundsText({ enum: choices, minimum, maximum }: Property): string {
+  if (choices !== undefined) return `one of ${choices.join(', ')}`;
+  // Whole numbers without a limit of their own have that of exact numbers.
+  const limit = (value: number | undefined) =>
+    value === undefined || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? undefined : value;
+  const [least, most] = [limit(minimum), limit(maximum)];
+  if (least !== undefined && most !== undefined) return `${least} to ${most}`;
+  return least === undefined ? '' : `at least ${least}`;
+}
+
+function defaultText(property: Property, isRequired: boolean): string {
+  if (property.default === undefined) return isRequired ? 'required' : '';
+  return property.default === '' ? 'default empty' : `default ${String(property.default)}`;
+}

@@ -1,0 +1,114 @@
+// A graph in TensorFlow's session, and the tensors that it is fed and gives, by their numbers in the library: whoever has a number
+// must delete it. Decides which arrays may be fed; what a graph computes and when its tensors go is compiled.ts' and staged.ts'.
+
+import { FleetError, toFleetError } from '../../errors.ts';
+import { DT } from '../ops/kernels.ts';
+import type { GraphInput } from '../recording/record.ts';
+import { nativeBackend } from '../tf.ts';
+import { inputName, outputName } from './saved-model.ts';
+
+/** Values of one input or output, row by row; the memory may be shared between threads. */
+export type GraphArray = Float32Array | Int32Array | Uint8Array;
+
+export interface LoadedGraph {
+  /** Runs on this thread, until it is done; `feeds` and `fetches` are names of the session, `fed` the tensors for the former. */
+  run(feeds: readonly string[], fed: readonly number[], fetches: readonly string[]): number[];
+  /** Frees the graph; a second call does nothing. */
+  dispose(): void;
+}
+
+export function loadGraph(folder: string): LoadedGraph {
+  const { binding } = nativeBackend();
+  let model: number;
+  try {
+    model = binding.loadSavedModel(folder, 'serve');
+  } catch (caught) {
+    throw toFleetError(caught, `loading the compiled graph in ${folder}`);
+  }
+  let disposed = false;
+  return {
+    run(feeds, fed, fetches) {
+      if (disposed) throw new FleetError('failedPrecondition', 'this compiled graph was disposed');
+      try {
+        return binding.runSavedModel(model, [...fed], feeds.join(), fetches.join()).map(({ id }) => id);
+      } catch (caught) {
+        throw toFleetError(caught, 'running a compiled graph');
+      }
+    },
+    dispose() {
+      if (!disposed) binding.deleteSavedModel(model);
+      disposed = true;
+    },
+  };
+}
+
+/** How a session names its inputs; `from`: number of the first of them. */
+export const inputNames = (inputs: readonly GraphInput[], from = 0): string[] =>
+  inputs.map((_, index) => `${inputName(from + index)}:0`);
+
+export const outputNames = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `${outputName(index)}:0`);
+
+/** Runs `use` with a list of tensors and deletes those that are on it in the end. */
+export function deletingTensors<T>(use: (held: number[]) => T): T {
+  const held: number[] = [];
+  try {
+    return use(held);
+  } finally {
+    deleteTensors(held);
+  }
+}
+
+export function deleteTensors(ids: readonly number[]): void {
+  const { binding } = nativeBackend();
+  for (const id of ids) binding.deleteTensor(id);
+}
+
+/** Tensors that share the arrays' memory; they go on the list. */
+export function feedArrays(
+  inputs: readonly GraphInput[],
+  arrays: readonly GraphArray[],
+  held: number[],
+): number[] {
+  const { binding } = nativeBackend();
+  return inputs.map(({ dtype, shape }, index) => {
+    const id = binding.createTensor([...shape], DT[dtype], arrays[index]);
+    held.push(id);
+    return id;
+  });
+}
+
+/** Copies of what outputs hold. */
+export function readOutputs(ids: readonly number[]): Float32Array[] {
+  const { binding } = nativeBackend();
+  return ids.map((id) => binding.tensorDataSync(id) as Float32Array);
+}
+
+const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array } as const;
+
+export function checkInputs(inputs: readonly GraphInput[]): void {
+  const names = new Set(inputs.map((input) => input.name));
+  if (names.size !== inputs.length)
+    throw new FleetError(
+      'invalidArgument',
+      `two inputs of a graph have the same name: ${inputs.map((input) => input.name).join(', ')}`,
+    );
+}
+
+/** A wrong array would be read beyond its end or end the process inside the library. */
+export function checkArrays(inputs: readonly GraphInput[], arrays: readonly GraphArray[]): void {
+  if (arrays.length !== inputs.length)
+    throw new FleetError(
+      'invalidArgument',
+      `the graph takes ${inputs.length} inputs (${inputs.map((input) => input.name).join(', ')}), not ${arrays.length}`,
+    );
+  for (const [index, { name, dtype, shape }] of inputs.entries()) {
+    const array = arrays[index]!;
+    const length = shape.reduce((product, size) => product * size, 1);
+    if (!(array instanceof ARRAYS[dtype]) || array.length !== length)
+      throw new FleetError(
+        'invalidArgument',
+        `input ${name} is ${dtype} [${shape}], ${length} values; it was given ${array.constructor.name} of ${array.length}`,
+      );
+  }
+}

@@ -1,0 +1,87 @@
+// Pooling as native kernels with the native backward kernels. Where TensorFlow's SAME does not mean symmetric padding the
+// map is padded first: with minus infinity for a maximum, with zeros and a corrected divisor for a mean. Explicit padding
+// of the native kernel would do for a maximum, but oneDNN has no such kernel, and TensorFlow's own gradient is fifty times
+// slower (56x56x16, batch 8: 17 ms against 0.3).
+
+import { type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
+import { type Attributes, attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
+import { paddingAttributes } from './native-conv.ts';
+
+export const MAX_POOL = 'FleetMaxPool';
+export const AVG_POOL = 'FleetAvgPool';
+
+export interface Pool {
+  readonly size: number;
+  readonly stride: number;
+  readonly padding: number;
+}
+
+function poolAttributes(attributes: Attributes): OpAttribute[] {
+  const { size, stride, padding } = attributes as unknown as Pool;
+  return [
+    attr.type('T', DT.float32),
+    attr.int('ksize', [1, size, size, 1]),
+    attr.int('strides', [1, stride, stride, 1]),
+    ...paddingAttributes([size, size], { stride, padding }),
+    attr.text('data_format', 'NHWC'),
+  ];
+}
+
+defineKernel({
+  name: MAX_POOL,
+  forward: ({ x }, attributes) => [executeOne('MaxPool', poolAttributes(attributes), [x!])],
+  saveInputs: ['x'],
+  saveOutputs: [true],
+  gradient: ([dy], [x, y], attributes) => ({
+    x: executeOne('MaxPoolGrad', poolAttributes(attributes), [x!, y!, dy!]),
+  }),
+});
+
+// The gradient wants only the input's shape, but tfjs keeps tensors and not shapes; nothing is copied by that.
+defineKernel({
+  name: AVG_POOL,
+  forward: ({ x }, attributes) => [executeOne('AvgPool', poolAttributes(attributes), [x!])],
+  saveInputs: ['x'],
+  gradient: ([dy], [x], attributes) => ({
+    x: withIntegers(x!.shape, (sizes) => executeOne('AvgPoolGrad', poolAttributes(attributes), [sizes, dy!])),
+  }),
+});
+
+/** Lower than any activation, yet finite: a window of nothing else must not make infinities that become NaN. */
+const LOWEST = -3.4e38;
+
+const padsInside = ({ size, stride, padding }: Pool) =>
+  padding === 0 || (stride === 1 && size === 2 * padding + 1);
+
+export function nativeMaxPool(x: Tensor, pool: Pool): Tensor {
+  if (padsInside(pool)) return runKernel(MAX_POOL, { x }, { ...pool })[0]!;
+  return runKernel(MAX_POOL, { x: padded(x, pool.padding, LOWEST) }, { ...pool, padding: 0 })[0]!;
+}
+
+function padded(x: Tensor, padding: number, value: number): Tensor {
+  const around: [number, number] = [padding, padding];
+  return tf.pad4d(x as Tensor4D, [[0, 0], around, around, [0, 0]], value);
+}
+
+/** TensorFlow's SAME leaves padding out of the divisor by itself. */
+export function nativeAvgPool(x: Tensor, pool: Pool): Tensor {
+  if (padsInside(pool)) return runKernel(AVG_POOL, { x }, { ...pool })[0]!;
+  const mean = runKernel(AVG_POOL, { x: padded(x, pool.padding, 0) }, { ...pool, padding: 0 })[0]!;
+  return tf.mul(mean, divisorCorrection(x.shape, pool));
+}
+
+/** [1, H', W', 1]: window area over the part of the window that lies inside the map; an outer product of two short vectors. */
+export function divisorCorrection(shape: readonly number[], pool: Pool): Tensor {
+  const rows = axisCorrection(shape[1]!, pool);
+  const columns = axisCorrection(shape[2]!, pool);
+  return tf.mul(tf.tensor4d(rows, [1, rows.length, 1, 1]), tf.tensor4d(columns, [1, 1, columns.length, 1]));
+}
+
+function axisCorrection(length: number, { size, stride, padding }: Pool): number[] {
+  const outputs = Math.floor((length + 2 * padding - size) / stride) + 1;
+  return Array.from({ length: outputs }, (_, i) => {
+    const from = Math.max(0, i * stride - padding);
+    const to = Math.min(length, i * stride - padding + size);
+    return size / (to - from);
+  });
+}

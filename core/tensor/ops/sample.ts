@@ -1,0 +1,45 @@
+// Every n-th pixel of a map, which is what a strided 1x1 convolution reads: as reshapes and one slice, so that the gradient
+// is one padding. Both samples that a factorised reduction reads are one operation of our own where there are such (native/).
+
+import { hasOwnKernels, type Tensor, tf } from '../tf.ts';
+import { attr, defineKernel, execute, executeOne, runKernel } from './kernels.ts';
+
+/**
+ * Every `stride`-th row and column of x [N, H, W, C] from `offset` on, ceil(H / stride) x ceil(W / stride) of them; what lies
+ * beyond the map is zero. A row of blocks is seen as [H/s, s, W/s, s C], in which the wanted pixels are one slice.
+ */
+export function sample(x: Tensor, stride: number, offset: number): Tensor {
+  const [images, height, width, channels] = x.shape as [number, number, number, number];
+  const missing = (length: number): number => Math.ceil(length / stride) * stride - length;
+  const whole =
+    missing(height) + missing(width) === 0
+      ? x
+      : tf.pad(x, [
+          [0, 0],
+          [0, missing(height)],
+          [0, missing(width)],
+          [0, 0],
+        ]);
+  const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
+  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]);
+  const chosen = tf.slice(blocks, [0, 0, offset, 0, offset * channels], [images, rows, 1, columns, channels]);
+  return tf.reshape(chosen, [images, rows, columns, channels]);
+}
+
+const BOTH = 'FleetSamples';
+
+defineKernel({
+  name: BOTH,
+  forward: ({ x }) => execute('FleetSample', [attr.int('parts', 1)], [x!], 2),
+  saveInputs: [],
+  gradient: ([even, odd]) => ({
+    // Other numbers of maps are fold.ts' and parts.ts' to give.
+    x: executeOne('FleetSampleGrad', [attr.int('N', 0), attr.int('dparts', 1)], [even!, odd!]),
+  }),
+});
+
+/** Pixels of x [N, H, W, C] in even rows and columns, and in odd ones, [N, H / 2, W / 2, C] each; H and W are even. */
+export function evenAndOdd(x: Tensor): [Tensor, Tensor] {
+  if (!hasOwnKernels()) return [sample(x, 2, 0), sample(x, 2, 1)];
+  return runKernel(BOTH, { x }) as [Tensor, Tensor];
+}

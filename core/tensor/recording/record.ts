@@ -1,0 +1,305 @@
+// Records a function of tensors as a list of TensorFlow operations. Every tfjs kernel of the tensorflow backend goes
+// through the addon's executeOp and createTensor; a recorder stands in the addon's place while the function runs once,
+// and nothing is computed: it answers with the shapes that would come out (shapes.ts). So recording takes milliseconds
+// and no memory at any batch size. Decides what a recording may hold; what becomes of it is graph.ts'.
+
+import { FleetError } from '../../errors.ts';
+import { DT } from '../ops/kernels.ts';
+import {
+  type Binding,
+  nativeBackend,
+  type OpAttribute,
+  type Tensor,
+  type TensorMetadata,
+  tf,
+} from '../tf.ts';
+import { inferOutputs, type Value } from './shapes.ts';
+
+export interface GraphInput {
+  readonly name: string;
+  /** uint8 travels and is fed as bytes and reaches the function as float32: tfjs has no such type. */
+  readonly dtype: 'float32' | 'int32' | 'uint8';
+  readonly shape: readonly number[];
+}
+
+/** Output number `output` of node number `node`. */
+export interface Edge {
+  readonly node: number;
+  readonly output: number;
+}
+
+export interface Constant {
+  readonly dtype: number;
+  readonly shape: readonly number[];
+  readonly values: Float32Array | Int32Array | Uint8Array;
+}
+
+export type RecordedNode =
+  | { readonly kind: 'input'; readonly input: number; readonly outputs: readonly Value[] }
+  | { readonly kind: 'constant'; readonly constant: Constant; readonly outputs: readonly Value[] }
+  | {
+      readonly kind: 'operation';
+      readonly op: string;
+      /** In the order of their names. */
+      readonly attributes: readonly OpAttribute[];
+      readonly inputs: readonly Edge[];
+      readonly outputs: readonly Value[];
+    };
+
+export type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
+
+/** Nodes in an order in which each follows what it reads. */
+export interface Recording {
+  readonly nodes: readonly RecordedNode[];
+  readonly inputs: readonly GraphInput[];
+  readonly outputs: readonly Edge[];
+}
+
+export interface RecordOptions {
+  readonly inputs: readonly GraphInput[];
+  readonly build: (inputs: Tensor[]) => Tensor[];
+  /** Runs every operation on zeros too and fails where it gives another shape; for tests, slow. */
+  readonly audit?: boolean;
+}
+
+/**
+ * Ids of recorded tensors go down from here. The addon's are 0 and above, -1 means "not uploaded" to tfjs, and tfjs never
+ * asks the addon to delete a negative one, so that a recorded tensor can be disposed at any time.
+ */
+const FIRST_RECORDED_ID = -2;
+const isRecorded = (id: number) => id <= FIRST_RECORDED_ID;
+/** Constants longer than this keep their integers to themselves: nothing shape-like is so long. */
+const SHAPE_VALUES_MAX = 4096;
+
+/** Their result depends on values or chance, so a graph recorded once would be wrong. */
+const REFUSED = new Set(
+  'Where UniqueV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5 Multinomial RandomUniform RandomStandardNormal TruncatedNormal RandomGamma RandomPoissonV2 RandomShuffle'.split(
+    ' ',
+  ),
+);
+
+export function record(options: RecordOptions): Recording {
+  const backend = nativeBackend();
+  const real = backend.binding;
+  const recorder = createRecorder(real, options.audit === true);
+  backend.binding = recorder.binding;
+  const alive = tf.memory().numTensors;
+  try {
+    let outputs: Edge[] = [];
+    tf.tidy(() => {
+      const inputs = options.inputs.map((input, index) =>
+        backend.createOutputTensor(recorder.declareInput(input, index)),
+      );
+      const built = options.build(inputs);
+      if (!Array.isArray(built))
+        throw new FleetError('invalidArgument', 'the function to record does not return an array of tensors');
+      outputs = backend
+        .getInputTensorIds(built)
+        .map((id, index) => checkOutput(recorder.nodes, recorder.edgeOf(id, 'output'), index));
+    });
+    refuseKept(tf.memory().numTensors - alive);
+    return { nodes: recorder.nodes, inputs: options.inputs, outputs };
+  } finally {
+    backend.binding = real;
+  }
+}
+
+/** A recorded tensor has no values, so one that outlives its recording could only do harm. */
+function refuseKept(count: number): void {
+  if (count > 0)
+    throw new FleetError(
+      'invalidArgument',
+      `the recorded function keeps ${count} tensors alive; return what is needed and keep nothing`,
+    );
+}
+
+function checkOutput(nodes: readonly RecordedNode[], edge: Edge, index: number): Edge {
+  const { dtype } = nodes[edge.node]!.outputs[edge.output]!;
+  if (dtype !== DT.float32)
+    throw new FleetError(
+      'invalidArgument',
+      `output ${index} of the recorded function has data type ${dtype}; outputs are float32, so cast it`,
+    );
+  return edge;
+}
+
+function createRecorder(real: Binding, audit: boolean) {
+  const nodes: RecordedNode[] = [];
+  /** Equal nodes are one node: operations here are pure. */
+  const known = new Map<string, number>();
+  /** What stands behind each recorded tensor, and behind each constant that lives now, by the id that tfjs knows. */
+  const edges = new Map<number, Edge>();
+  const constants = new Map<number, Constant>();
+  let nextId = FIRST_RECORDED_ID;
+
+  const add = (key: string, make: () => RecordedNode): number => {
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const index = nodes.push(make()) - 1;
+    known.set(key, index);
+    return index;
+  };
+  const answer = (edge: Edge): TensorMetadata => {
+    const { shape, dtype } = nodes[edge.node]!.outputs[edge.output]!;
+    edges.set(nextId, edge);
+    return { id: nextId--, shape: [...shape], dtype };
+  };
+  const edgeOf = (id: number, reader: string): Edge => {
+    const edge = edges.get(id);
+    if (edge !== undefined) return edge;
+    if (isRecorded(id)) throw new FleetError('internal', `${reader} reads a tensor of another recording`);
+    const constant = constants.get(id) ?? captured(real, id);
+    return { node: add(constantKey(constant), () => constantNode(constant)), output: 0 };
+  };
+  const executeOp: Binding['executeOp'] = (op, attributes, inputIds, outputs) => {
+    if (REFUSED.has(op))
+      throw new FleetError(
+        'failedPrecondition',
+        `${op} depends on values or chance and cannot be recorded; compute it outside and make it an input`,
+      );
+    const inputs = inputIds.map((id) => edgeOf(id, op));
+    if (op === 'Reshape') inputs[0] = unshaped(inputs[0]!, nodes);
+    const same = unchanged(op, attributes, inputs, nodes);
+    if (same !== null) return [answer(same)];
+    const sorted = [...attributes].sort((a, b) => (a.name < b.name ? -1 : 1));
+    const key = JSON.stringify([op, sorted, inputs]);
+    const node = add(key, () => {
+      const values = inputs.map(({ node, output }) => nodes[node]!.outputs[output]!);
+      const result = infer(real, { op, attributes, values, outputs, audit });
+      return { kind: 'operation', op, attributes: sorted, inputs, outputs: result };
+    });
+    return nodes[node]!.outputs.map((_, output) => answer({ node, output }));
+  };
+  const createTensor: Binding['createTensor'] = (shape, dtype, values) => {
+    // The real one as well: tfjs uploads lazily, so this tensor may be older than the recording and outlive it.
+    const id = real.createTensor(shape, dtype, values);
+    if (values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array)
+      constants.set(id, { dtype, shape: [...shape], values });
+    return id;
+  };
+  const deleteTensor: Binding['deleteTensor'] = (id) => {
+    constants.delete(id);
+    real.deleteTensor(id);
+  };
+  const tensorDataSync: Binding['tensorDataSync'] = (id) => {
+    if (!isRecorded(id)) return real.tensorDataSync(id);
+    throw new FleetError(
+      'failedPrecondition',
+      'the function reads the value of a tensor while it is recorded; only shapes are known then, so it must not branch on values',
+    );
+  };
+  const declareInput = (input: GraphInput, index: number): TensorMetadata => {
+    const value: Value = { shape: input.shape, dtype: DT[input.dtype] };
+    const node = add(`input ${index}`, () => ({ kind: 'input', input: index, outputs: [value] }));
+    const fed = answer({ node, output: 0 });
+    if (input.dtype !== 'uint8') return fed;
+    const cast = [
+      { name: 'SrcT', type: real.TF_ATTR_TYPE, value: DT.uint8 },
+      { name: 'DstT', type: real.TF_ATTR_TYPE, value: DT.float32 },
+      { name: 'Truncate', type: real.TF_ATTR_BOOL, value: false },
+    ];
+    return executeOp('Cast', cast, [fed.id], 1)[0]!;
+  };
+  const own = { executeOp, createTensor, deleteTensor, tensorDataSync };
+  return { binding: standInFor(real, own), nodes, edgeOf, declareInput };
+}
+
+/** The addon with some functions replaced; its own are not writable. */
+function standInFor(real: Binding, own: Partial<Binding>): Binding {
+  const descriptors = Object.entries(own).map(([name, value]) => [name, { value }]);
+  return Object.create(real, Object.fromEntries(descriptors) as PropertyDescriptorMap) as Binding;
+}
+
+/** The edge that an operation would only pass on. */
+function unchanged(
+  op: string,
+  attributes: readonly OpAttribute[],
+  inputs: readonly Edge[],
+  nodes: readonly RecordedNode[],
+): Edge | null {
+  if (op === 'Cast') {
+    const type = (name: string) => attributes.find((attribute) => attribute.name === name)?.value;
+    return type('SrcT') === type('DstT') ? inputs[0]! : null;
+  }
+  if (op !== 'Reshape') return null;
+  const [x, shape] = inputs.map(({ node, output }) => nodes[node]!.outputs[output]!);
+  return shape!.integers?.join() === x!.shape.join() ? inputs[0]! : null;
+}
+
+/** What a chain of reshapes began with: the last of them says all that matters. */
+function unshaped(edge: Edge, nodes: readonly RecordedNode[]): Edge {
+  const node = nodes[edge.node]!;
+  return node.kind === 'operation' && node.op === 'Reshape' ? unshaped(node.inputs[0]!, nodes) : edge;
+}
+
+function constantNode(constant: Constant): RecordedNode {
+  const { dtype, shape, values } = constant;
+  const isShapeLike = dtype === DT.int32 && values.length <= SHAPE_VALUES_MAX;
+  const value: Value = { shape, dtype, ...(isShapeLike ? { integers: [...values] } : {}) };
+  // tfjs may reuse its array; the recording keeps its own.
+  return { kind: 'constant', constant: { dtype, shape, values: values.slice() }, outputs: [value] };
+}
+
+function constantKey({ dtype, shape, values }: Constant): string {
+  const bytes = Buffer.from(values.buffer, values.byteOffset, values.byteLength);
+  return `constant ${dtype} [${shape}] ${bytes.toString('base64')}`;
+}
+
+/** A tensor that was made before the recording: its value of now becomes part of the graph. */
+function captured(real: Binding, id: number): Constant {
+  const copy = real.executeOp('Identity', [], [id], 1)[0]!;
+  try {
+    const values = real.tensorDataSync(copy.id);
+    return { dtype: copy.dtype, shape: copy.shape, values };
+  } finally {
+    real.deleteTensor(copy.id);
+  }
+}
+
+interface Inference {
+  readonly op: string;
+  readonly attributes: readonly OpAttribute[];
+  readonly values: readonly Value[];
+  readonly outputs: number;
+  readonly audit: boolean;
+}
+
+function infer(real: Binding, call: Inference): Value[] {
+  const inferred = inferOutputs(call.op, call.attributes, call.values, call.outputs);
+  if (inferred === null) return runOnZeros(real, call);
+  if (call.audit) compare(call, inferred, runOnZeros(real, call));
+  return inferred;
+}
+
+/** Any operation tells its shapes when it runs; constants it gets as they are. */
+function runOnZeros(real: Binding, { op, attributes, values, outputs }: Inference): Value[] {
+  const ids = values.map(({ shape, dtype, integers }) => {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const zeros =
+      dtype === DT.float32
+        ? new Float32Array(length)
+        : dtype === DT.int32
+          ? Int32Array.from(integers ?? new Int32Array(length))
+          : new Uint8Array(length);
+    return real.createTensor([...shape], dtype, zeros);
+  });
+  try {
+    const results = real.executeOp(op, attributes, ids, outputs);
+    for (const result of results) real.deleteTensor(result.id);
+    return results.map(({ shape, dtype }) => ({ shape, dtype }));
+  } finally {
+    for (const id of ids) real.deleteTensor(id);
+  }
+}
+
+function compare(call: Inference, inferred: readonly Value[], real: readonly Value[]): void {
+  for (const [index, value] of inferred.entries()) {
+    const found = real[index];
+    if (found === undefined || (value.shape.length === 1 && value.shape[0] === 0)) continue;
+    if (value.shape.join() !== found.shape.join() || value.dtype !== found.dtype)
+      throw new FleetError(
+        'internal',
+        `${call.op} of ${call.values.map((input) => `[${input.shape}]`).join(', ')} gives [${found.shape}] of type ${found.dtype} where its rule says [${value.shape}] of type ${value.dtype}`,
+      );
+  }
+}

@@ -1,0 +1,68 @@
+// `host:port` as people write it: the one place where it is read and written. Decides what is an address, and what to say of
+// a text that is none; an IPv6 address is in brackets in the text and without them inside.
+
+import { isIPv6 } from 'node:net';
+import { FleetError, toFleetError } from '../errors.ts';
+
+export interface HostPort {
+  /** A name or an address; an IPv6 address without brackets. */
+  readonly host: string;
+  readonly port: number;
+}
+
+const PORT_MAX = 65_535;
+/** A name has at most 253 characters (RFC 1035, 2.3.4, as text); a longer text is no address and is not repeated in a message. */
+const TEXT_MAX = 300;
+
+/** Throws `invalidArgument` that says what the text is and what to write. Port 0 is read; whether it makes sense the caller knows. */
+export function parseHostPort(text: string): HostPort {
+  if (text.length > TEXT_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `a text of ${text.length} characters is not host:port, which has at most ${TEXT_MAX}`,
+    );
+  const { host, port } = split(text);
+  if (!/^\d{1,5}$/.test(port) || Number(port) > PORT_MAX)
+    throw refusal(text, `${JSON.stringify(port)} is no port, a number up to ${PORT_MAX}`);
+  return { host, port: Number(port) };
+}
+
+function split(text: string): { readonly host: string; readonly port: string } {
+  const [, bracketed, , afterBrackets] = /^\[([^\]]*)\](:(.*))?$/.exec(text) ?? [];
+  if (bracketed !== undefined) {
+    if (!isIPv6(bracketed)) throw refusal(text, `${JSON.stringify(bracketed)} is no IPv6 address`);
+    if (afterBrackets === undefined) throw refusal(text, `the port is missing: [${bracketed}]:7070`);
+    return { host: bracketed, port: afterBrackets };
+  }
+  const at = text.lastIndexOf(':');
+  const [host, port] = at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+  if (host.includes(':') && (isIPv6(text) || isIPv6(host)))
+    throw refusal(
+      text,
+      `an IPv6 address is in brackets: ${isIPv6(host) ? `[${host}]:${port}` : `[${text}]:7070`}`,
+    );
+  if (/^[a-z]+:\/\//i.test(text)) throw refusal(text, 'it is a URL');
+  if (/[\s\p{C}:/[\]@]/u.test(host)) throw refusal(text, `${JSON.stringify(host)} is no host`);
+  if (host === '') throw refusal(text, `the host is missing: localhost:${port || 7070}`);
+  if (port === undefined) throw refusal(text, `the port is missing: ${host}:7070`);
+  return { host, port };
+}
+
+function refusal(text: string, reason: string): FleetError {
+  return new FleetError('invalidArgument', `${JSON.stringify(text)} is not host:port (${reason})`);
+}
+
+/** The text of an address, as `parseHostPort` reads it. */
+export function formatHostPort({ host, port }: HostPort): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Why a text is no address with a port of at least `portMin`; undefined for one that is. */
+export function refusalOfAddress(text: string, portMin: 0 | 1): string | undefined {
+  try {
+    if (parseHostPort(text).port >= portMin) return undefined;
+    return `${JSON.stringify(text)} names port 0, where nobody listens`;
+  } catch (caught) {
+    return toFleetError(caught).message;
+  }
+}

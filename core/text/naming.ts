@@ -1,0 +1,65 @@
+// What a person's word for a thing of the fleet may mean, and the refusals: nothing has it, a thing of another kind has it, or several
+// things have it as their name. Coordinator and command line choose by the same rule and refuse in the same words.
+
+import { FleetError } from '../errors.ts';
+
+export const NOUNS = ['plan', 'sweep', 'trial', 'run', 'worker'] as const;
+export type Noun = (typeof NOUNS)[number];
+
+/** Things that a word may mean: some of them, and how many there are. */
+export interface Meanings<T> {
+  readonly found: readonly T[];
+  readonly total: number;
+}
+
+/** The one thing that is meant; `notFound` when there is none, `invalidArgument` with the ids when the name does not tell. `others` are
+ * of kinds that are not asked for and have the word: they explain a refusal. */
+export function onlyOne<T extends { readonly id: string }>(
+  { found, total }: Meanings<T>,
+  word: string,
+  nouns: readonly Noun[],
+  others: readonly { readonly kind: string }[] = [],
+): T {
+  const [only] = found;
+  const [other] = others;
+  if (only === undefined && other !== undefined)
+    throw new FleetError(
+      'notFound',
+      `${shown(word)} is a ${other.kind}, and a ${listed(nouns, 'or a')} is asked for; ${whereToLook(nouns)}`,
+    );
+  if (only === undefined)
+    throw new FleetError(
+      'notFound',
+      `no ${listed(nouns, 'or')} is called ${shown(word)}; ${whereToLook(nouns)}`,
+    );
+  if (total > 1) {
+    const what = nouns.length === 1 ? `${nouns[0]}s` : 'things';
+    const left = total > found.length ? ` and ${total - found.length} more` : '';
+    throw new FleetError(
+      'invalidArgument',
+      `${total} ${what} are named ${shown(word)}; give one of their ids: ${found.map(({ id }) => id).join(', ')}${left}`,
+    );
+  }
+  return only;
+}
+
+function whereToLook(nouns: readonly Noun[]): string {
+  const lists = nouns.map((noun) => (noun === 'trial' ? '`trials SWEEP`' : `\`${noun}s\``));
+  return lists.length === 1
+    ? `\`pocketfleet ${lists[0]!.slice(1)} lists what there is`
+    : `the commands ${listed(lists, 'and')} list what there is`;
+}
+
+/** Longer words are cut: they come from outside and go into a sentence. */
+const WORD_MAX = 80;
+
+/** A name as it is; in quotes where something else was given. */
+function shown(word: string): string {
+  const cut = word.length > WORD_MAX ? `${word.slice(0, WORD_MAX)}…` : word;
+  return /^[\w.-]+$/.test(cut) ? cut : JSON.stringify(cut);
+}
+
+function listed(words: readonly string[], joined: string): string {
+  const last = words.at(-1)!;
+  return words.length === 1 ? last : `${words.slice(0, -1).join(', ')} ${joined} ${last}`;
+}

@@ -1,0 +1,226 @@
+// YAML as plain values, with the line and column of each: documents that people write and flags that hold YAML. Decides what is
+// readable (syntax, depth, keys) and words it; whether the values make sense is shape.ts'. A text may come from a stranger, so
+// its cost is bounded by its size: depth is checked before anything recurses, and keys are compared by a set.
+
+import {
+  Composer,
+  type Document,
+  isAlias,
+  isCollection,
+  isMap,
+  isPair,
+  isScalar,
+  Lexer,
+  LineCounter,
+  type Node,
+  Parser,
+  type YAMLParseError,
+} from 'yaml';
+import { FleetError } from '../errors.ts';
+import { excerpt, foundText } from './printable.ts';
+
+export interface YamlDocument {
+  readonly value: unknown;
+  /** Where a path's value stands, or its key; of a path that is not there, the nearest mapping around it. */
+  placeOf(path: readonly PropertyKey[], ofKey?: boolean): Place | undefined;
+}
+
+/** Counted from 1. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** The journal keeps a submitted text in one message; real plans have a few kilobytes. Overrides count. */
+export const TEXT_BYTES_MAX = 256 * 1024;
+/** A plan with its genotypes written out has 10. */
+const DEPTH_MAX = 64;
+/** Each alias searches the whole document for its anchor. */
+const ALIASES_MAX = 256;
+const DOCUMENTS_MAX = 256;
+
+/** Every document of the text that is not empty, in order. */
+export function readYaml(text: string): YamlDocument[] {
+  const lines = new LineCounter();
+  const documents = composed(text, lines);
+  if (documents.length > DOCUMENTS_MAX)
+    throw new FleetError(
+      'invalidArgument',
+      `the text has ${documents.length} documents, at most ${DOCUMENTS_MAX} are taken`,
+    );
+  return documents.flatMap((document, i) => {
+    const label = documents.length > 1 ? `document ${i + 1}: ` : '';
+    const error = firstOf(document.errors);
+    if (error) throw notYaml(label, wordsOf(error), { text, lines, offset: error.pos[0] });
+    checkNodes(document, (offset, problem) => notYaml(label, problem, { text, lines, offset }));
+    const value = plainOf(document, label);
+    if (value === null || value === undefined) return [];
+    return [{ value, placeOf: (path, ofKey = false) => placeIn(document, lines, path, ofKey) }];
+  });
+}
+
+/** A text that is one value: a flag, or a file. */
+export function readYamlValue(text: string): unknown {
+  const documents = readYaml(text);
+  if (documents.length > 1)
+    throw new FleetError('invalidArgument', `it has ${documents.length} documents, one is expected`);
+  return documents[0]?.value ?? null;
+}
+
+/** ` (line 4, column 12)`, or nothing. */
+export function placeText(place: Place | undefined): string {
+  return place === undefined ? '' : ` (line ${place.line}, column ${place.column})`;
+}
+
+function composed(text: string, lines: LineCounter): Document.Parsed[] {
+  lines.addNewLine(0);
+  const parser = new Parser(lines.addNewLine);
+  const tokens = [];
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const token of parser.next(lexeme)) tokens.push(token);
+    // The stack holds what is open: the document and the collections in it.
+    if (parser.stack.length > DEPTH_MAX + 2)
+      throw notYaml('', `lists and mappings are nested more than ${DEPTH_MAX} deep`, {
+        text,
+        lines,
+        offset: parser.offset,
+      });
+  }
+  for (const token of parser.end()) tokens.push(token);
+  // Its own search for equal keys compares each with each.
+  const composer = new Composer({ uniqueKeys: false, logLevel: 'error' });
+  return [...composer.compose(tokens, true, text.length)];
+}
+
+/** Keys are texts or numbers, each once in its mapping; tags that nobody defined have no meaning here. */
+function checkNodes(
+  document: Document.Parsed,
+  refuse: (offset: number, problem: string) => FleetError,
+): void {
+  const [warning] = document.warnings;
+  if (warning?.code === 'TAG_RESOLVE_FAILED') throw refuse(warning.pos[0], 'a tag that is not known here');
+  let aliases = 0;
+  const open: unknown[] = [document.contents];
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (isAlias(node)) {
+      aliases += 1;
+      if (aliases > ALIASES_MAX) throw refuse(rangeOf(node) ?? 0, `more than ${ALIASES_MAX} aliases (*name)`);
+      if (node.resolve(document) === undefined)
+        throw refuse(rangeOf(node) ?? 0, 'an alias (*name) that leads to no anchor (&name) before it');
+    }
+    if (!isCollection(node)) continue;
+    const keys = new Set<string>();
+    for (const item of node.items) {
+      if (!isPair(item)) {
+        open.push(item ?? null);
+        continue;
+      }
+      const { key, value } = item;
+      const offset = rangeOf(key) ?? rangeOf(node) ?? 0;
+      if (!isScalar(key)) throw refuse(offset, 'a key that is no text');
+      const name = String(key.value);
+      if (keys.has(name)) throw refuse(offset, `the key ${foundText(name)} stands there twice`);
+      keys.add(name);
+      if (value !== null) open.push(value);
+    }
+  }
+}
+
+function plainOf(document: Document.Parsed, label: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) as unknown;
+  } catch (caught) {
+    throw new FleetError('invalidArgument', `${label}not readable: its aliases (*name) repeat too much`, {
+      cause: caught,
+    });
+  }
+}
+
+function placeIn(
+  document: Document.Parsed,
+  lines: LineCounter,
+  path: readonly PropertyKey[],
+  ofKey: boolean,
+): Place | undefined {
+  let node: unknown = document.contents;
+  let offset = rangeOf(node);
+  for (const [i, step] of path.entries()) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (!isCollection(node)) break;
+    const pair = isMap(node)
+      ? node.items.find(({ key }) => isScalar(key) && String(key.value) === String(step))
+      : undefined;
+    const next: unknown = isMap(node) ? pair?.value : node.items[Number(step)];
+    if (pair === undefined && next === undefined) break;
+    const last = i === path.length - 1;
+    offset = (last && ofKey ? rangeOf(pair?.key) : rangeOf(next)) ?? rangeOf(pair?.key) ?? offset;
+    node = next;
+  }
+  if (offset === undefined) return undefined;
+  const { line, col } = lines.linePos(offset);
+  return line === 0 ? undefined : { line, column: col };
+}
+
+function rangeOf(node: unknown): number | undefined {
+  return (node as Node | null | undefined)?.range?.[0];
+}
+
+/** Of several errors at one place the missing bracket is the cause, and the indentation after it is not. */
+function firstOf(errors: readonly YAMLParseError[]): YAMLParseError | undefined {
+  const [first] = errors;
+  return errors.find(({ code, pos }) => code === 'MISSING_CHAR' && pos[0] === first?.pos[0]) ?? first;
+}
+
+/** What the parser found, in our own words; its codes are a closed list. */
+function wordsOf(error: YAMLParseError): string {
+  switch (error.code) {
+    case 'TAB_AS_INDENT':
+      return 'a tab where spaces are expected; YAML indents with spaces';
+    case 'BAD_INDENT':
+    case 'BLOCK_IN_FLOW':
+      return 'the indentation does not fit what is around it';
+    case 'MISSING_CHAR':
+      return 'a closing bracket, quote, comma, colon or space is missing';
+    case 'MULTILINE_IMPLICIT_KEY':
+    case 'BLOCK_AS_IMPLICIT_KEY':
+    case 'KEY_OVER_1024_CHARS':
+      return 'a key is expected on one line, followed by a colon and a space';
+    case 'BAD_SCALAR_START':
+      return 'a value cannot begin with this character; put it into quotes';
+    case 'BAD_DQ_ESCAPE':
+      return 'this escape is not known; \\\\ stands for a backslash in double quotes';
+    case 'BAD_ALIAS':
+      return 'an alias (*name) that leads to no anchor (&name) before it';
+    case 'BAD_DIRECTIVE':
+    case 'TAG_RESOLVE_FAILED':
+      return 'a directive or tag that is not known here';
+    case 'RESOURCE_EXHAUSTION':
+      return 'its aliases (*name) repeat too much';
+    default:
+      return 'this cannot be read here';
+  }
+}
+
+/** The place, and the line with a mark below the column. */
+function notYaml(
+  label: string,
+  problem: string,
+  at: { readonly text: string; readonly lines: LineCounter; readonly offset: number },
+): FleetError {
+  const { line, col } = at.lines.linePos(at.offset);
+  if (line === 0) return new FleetError('invalidArgument', `${label}not YAML: ${problem}`);
+  const start = at.lines.lineStarts[line - 1] ?? 0;
+  const whole = at.text.slice(start, start + LINE_MAX).split(/\r?\n/, 1)[0] ?? '';
+  // A mark far to the right of a long line would be lost; the part around it is shown then.
+  const from = Math.max(0, col - 1 - EXCERPT_BEFORE);
+  const before = excerpt(whole.slice(from, col - 1), EXCERPT_BEFORE + 1);
+  const shown = before + excerpt(whole.slice(col - 1), EXCERPT_AFTER);
+  return new FleetError(
+    'invalidArgument',
+    `${label}not YAML: ${problem}${placeText({ line, column: col })}\n  ${shown}\n  ${' '.repeat(before.length)}^`,
+  );
+}
+
+const LINE_MAX = 1 << 16;
+const EXCERPT_BEFORE = 40;
+const EXCERPT_AFTER = 40;

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { proveLedger } from '../../../../coordinator/cli/proof/ledger-proof.ts';
+import { specDifferences } from '../../../../coordinator/cli/proof/spec-differences.ts';
+import { skippedImages } from '../../../../core/data/inspection/skipped.ts';
+import { emptyLedger, ledgerAfter, stageSteps, stepImages, stepTag } from '../../../../core/ledger.ts';
+import { scheduleOf } from '../../../../core/schedule.ts';
+import { canonicalJson } from '../../../../core/spec/document.ts';
+import type { Ledger } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { teacher } from '../../../sim/specs.ts';
+
+const spec = teacher({ training: { epochs: 3, batch: 16, shards: 8, seed: 5 } });
+/** 2.3 steps an epoch: every epoch but the first begins within a step. */
+const IMAGES = 37;
+
+/** As an undisturbed run leaves it in the journal. */
+function ledgerOf(change: Partial<Ledger> = {}): Ledger {
+  const sampling = { schedule: scheduleOf(spec.training, IMAGES), seed: spec.training.seed };
+  let chain = emptyLedger(sampling);
+  const entries = [1, 2, 3].map((stage) => {
+    const { first, end } = stageSteps(sampling.schedule, stage);
+    const steps = Array.from({ length: end - first }, (_, i) => first + i);
+    chain = ledgerAfter(
+      chain,
+      stage,
+      steps.map((step) => stepTag(sampling, step, stepImages(sampling, step))),
+    );
+    return {
+      sequence: 10 + stage,
+      stage,
+      step: end,
+      digest: 'd',
+      weightsDigest: `w${stage}`,
+      stateDigest: `s${stage}`,
+      ledgerDigest: chain,
+      workerId: 'w1',
+      atMs: 0,
+    };
+  });
+  return {
+    runId: 'run-1',
+    name: 't',
+    state: 'done',
+    specJson: canonicalJson(spec),
+    trainingImages: IMAGES,
+    classes: 8,
+    deviceClass: 'cpu',
+    entries,
+    finalStep: 7,
+    weightsDigest: 'w3',
+    generations: 2,
+    teacherRunId: '',
+    nextPageToken: '',
+    ...change,
+  };
+}
+
+test('an honest journal is proved: every epoch once, and what the last step took along is told', async () => {
+  const proof = await proveLedger(ledgerOf());
+  assert.deepEqual(
+    proof.epochs.map(({ epoch, firstStep, endStep, images }) => [epoch, firstStep, endStep, images]),
+    [
+      [1, 0, 3, 37],
+      [2, 3, 5, 37],
+      [3, 5, 7, 37],
+    ],
+  );
+  assert.equal(
+    new Set(proof.epochs.map(({ digest }) => digest)).size,
+    3,
+    'each epoch has an order of its own',
+  );
+  assert.deepEqual([proof.steps, proof.images, proof.ahead], [7, 112, 1]);
+  const running = ledgerOf({
+    state: 'running',
+    entries: ledgerOf().entries.slice(0, 2),
+    finalStep: 0,
+    weightsDigest: '',
+  });
+  assert.equal((await proveLedger(running)).epochs.length, 2);
+});
+
+const first = ledgerOf();
+const entriesWith = (stage: number, change: Partial<Ledger['entries'][number]>) =>
+  first.entries.map((entry) => (entry.stage === stage ? { ...entry, ...change } : entry));
+const FAULTS: readonly (readonly [string, Partial<Ledger>, RegExp])[] = [
+  [
+    'other samples in stage 2',
+    { entries: entriesWith(2, { ledgerDigest: 'f'.repeat(64), workerId: 'w9' }) },
+    /stage 2, steps 4 to 5: w9 reported ledger f{64} \(journal event 12\), the spec gives [0-9a-f]{64}/,
+  ],
+  [
+    'no ledger',
+    { entries: entriesWith(1, { ledgerDigest: '' }) },
+    /stage 1, steps 1 to 3: w1 reported ledger \(none\)/,
+  ],
+  [
+    'a data set of another size',
+    { trainingImages: IMAGES - 1 },
+    /stage 3 has 7 committed steps instead of|stage \d/,
+  ],
+  [
+    'a stage that is missing',
+    { entries: first.entries.filter(({ stage }) => stage !== 2) },
+    /stage 2 is missing before stage 3/,
+  ],
+  [
+    'a stage committed twice',
+    { entries: [...first.entries, first.entries[1]!] },
+    /stage 2 was committed twice/,
+  ],
+  ['a step too many', { entries: entriesWith(3, { step: 8 }) }, /stage 3 has 8 committed steps instead of 7/],
+  ['an end without its last stage', { entries: first.entries.slice(0, 2) }, /done with 2 of 3 stages/],
+  ['an end after another step', { finalStep: 6 }, /ended after 6 steps, and its last stage has 7/],
+  [
+    'an end with other weights',
+    { weightsDigest: 'x' },
+    /ended with weights x, and its last stage was stored with w3/,
+  ],
+  [
+    'another seed than the workers used',
+    { specJson: canonicalJson({ ...spec, training: { ...spec.training, seed: 6 } }) },
+    /stage 1, steps 1 to 3: w1 reported/,
+  ],
+];
+for (const [what, change, sentence] of FAULTS)
+  test(`refused, by name: ${what}`, async () => {
+    await assert.rejects(proveLedger(ledgerOf(change)), (error: Error) => {
+      assert.match(error.message, /^the ledger of run-1 does not hold: /);
+      assert.match(error.message, sentence);
+      return true;
+    });
+  });
+
+test('specs differ by the fields that weights depend on, each by its path', () => {
+  const other = teacher({
+    name: 'other',
+    priority: 3,
+    workers: { min: 2, max: 4 },
+    verification: { pairs: 40 },
+    training: { epochs: 3, batch: 16, shards: 8, seed: 6, optimizer: { milestones: [2] } },
+  });
+  assert.deepEqual(specDifferences(spec, other), [
+    { field: 'training.optimizer.milestones', a: [], b: [2] },
+    { field: 'training.seed', a: 5, b: 6 },
+  ]);
+  assert.deepEqual(specDifferences(spec, { ...spec, distillation: { teacher: 'run-1' } }), [
+    { field: 'distillation', a: undefined, b: { teacher: 'run-1' } },
+  ]);
+});
+
+test('images that a run leaves out are told with their digest, and a list that is another is refused', async () => {
+  const skipped = skippedImages([3, 4, 300, 70_000])!;
+  const withSkipped = (change: object) => {
+    const ledger = ledgerOf();
+    const spec = JSON.parse(ledger.specJson) as { data: object };
+    const data = {
+      kind: 'folder',
+      path: '/people',
+      holdout: 2,
+      onCorrupt: 'skip',
+      skipped: { ...skipped, ...change },
+    };
+    return { ...ledger, specJson: canonicalJson({ ...spec, data }) };
+  };
+  const proof = await proveLedger(withSkipped({}));
+  assert.deepEqual(proof.skipped, { count: 4, digest: skipped.digest });
+  assert.equal((await proveLedger(ledgerOf())).skipped, undefined);
+  await assert.rejects(
+    proveLedger(withSkipped({ list: skippedImages([3, 4, 301, 70_000])!.list })),
+    /the ledger of run-1 does not hold: data\.skipped: the list names 4 images with digest/,
+  );
+});

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { assertBounded, readSubmission, type Submission } from '../../../../coordinator/api/submission.ts';
+import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import { TEXT_BYTES_MAX } from '../../../../core/text/yaml-text.ts';
+
+const RUN = `kind: teacher
+name: t
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+training:
+  epochs: 2
+  batch: 16
+`;
+const reader = createSubmissionReader();
+after(() => reader.close());
+
+function submission(yaml: string, overrides: Record<string, string> = {}): Submission {
+  return { yaml, baseDir: '/faces', overrides };
+}
+
+function refusal(yaml: string, overrides: Record<string, string> = {}): string {
+  try {
+    assertBounded(submission(yaml, overrides));
+    readSubmission(submission(yaml, overrides));
+  } catch (caught) {
+    assert.ok(caught instanceof FleetError, String(caught));
+    assert.equal(caught.code, 'invalidArgument');
+    return caught.message;
+  }
+  return assert.fail('it was taken');
+}
+
+test('overrides count toward the limit of the text, in number, in bytes and in the length of their paths', () => {
+  assert.equal(
+    refusal(RUN, { 'data.path': '['.repeat(4_000_000) }),
+    `the text has ${4_000_000 + 9 + RUN.length} bytes, 4000009 of them in overrides; at most 262144 are taken`,
+  );
+  const many = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`a${i}`, '1']));
+  assert.match(refusal(RUN, many), /^there are 257 overrides, at most 256 are taken/);
+  assert.match(
+    refusal(RUN, { ['a.'.repeat(300)]: '1' }),
+    /^an override's path has 600 characters, at most 512/,
+  );
+  const padded = `${RUN}#${'x'.repeat(TEXT_BYTES_MAX - RUN.length)}`;
+  assert.match(refusal(padded), /^the text has 262145 bytes; at most 262144 are taken$/);
+  assert.equal(readSubmission(submission(padded.slice(0, -1))).length, 1);
+});
+
+test('nesting is bounded in the text and in an override, whatever it is made of', () => {
+  const deep = /lists and mappings are nested more than 64 deep/;
+  const mapping = Array.from({ length: 400 }, (_, i) => `${' '.repeat(i)}a:`).join('\n');
+  for (const text of [
+    '['.repeat(200_000),
+    '{a: '.repeat(60_000),
+    '- '.repeat(100_000),
+    '? '.repeat(100_000),
+    mapping,
+  ]) {
+    assert.match(refusal(text), deep);
+    assert.match(refusal(RUN, { training: text }), deep);
+  }
+  assert.match(
+    refusal(RUN, { training: '['.repeat(200_000) }),
+    /^override training: its value is not YAML: lists/,
+  );
+});
+
+test('texts that once took seconds are read within their limits, and others are answered meanwhile', async () => {
+  const keys = Array.from({ length: 20_000 }, (_, i) => `k${i}: ${i}`).join('\n');
+  const aliases = Array.from({ length: 9000 }, (_, i) => `- &a${i} [*a${Math.max(0, i - 1)}]`).join('\n');
+  const bomb = `a: &a [1,1,1,1,1,1,1,1,1]\n${[...'bcdefghij'].map((c, i) => `${c}: &${c} [${Array(9).fill(`*${'abcdefghij'[i]}`).join(',')}]`).join('\n')}`;
+  let turns = 0;
+  const beat = setInterval(() => {
+    turns += 1;
+  }, 1);
+  try {
+    await assert.rejects(reader.read(submission(keys)), /kind: is missing|document: /);
+    assert.ok(turns > 10, `${turns} turns of the event loop while a text was read`);
+    await assert.rejects(reader.read(submission(aliases)), /more than 256 aliases/);
+    await assert.rejects(
+      reader.read(submission(bomb)),
+      /not readable: its aliases \(\*name\) repeat too much/,
+    );
+    await assert.rejects(
+      reader.read(submission('--- a\n'.repeat(40_000))),
+      /has 40000 documents, at most 256/,
+    );
+  } finally {
+    clearInterval(beat);
+  }
+  assert.equal((await reader.read(submission(RUN))).length, 1);
+});
+
+test('a network that would take the memory of the machine is refused by its fields', () => {
+  for (const network of ['blocks: [1000000000, 1, 1, 1]', 'blocks: [1, 1, 1, 1], stem: 1000000000'])
+    assert.match(
+      refusal(RUN, { network: `{ kind: iresnet, embedding: 16, ${network} }` }),
+      /^network\.(blocks\.0|stem): expected at most \d+, found 1000000000 \(override network\)/,
+    );
+});
+
+test('a problem names its line and column, in flow and in block, or the override it came from', () => {
+  assert.equal(
+    refusal(RUN.replace('batch: 16', 'batch: sixty')),
+    'training.batch: expected a whole number, found "sixty" (line 7, column 10)',
+  );
+  assert.equal(
+    refusal(RUN.replace('epochs', 'epoch')),
+    'training.epochs: is missing (a whole number) (line 6, column 3)\ntraining.epoch: unknown key; did you mean epochs? (line 6, column 3)',
+  );
+  assert.equal(
+    refusal(RUN.replace('layers: 4', 'layers: 3')),
+    'network.layers: expected at least 4, found 3 (line 3, column 50)',
+  );
+  assert.equal(
+    refusal(RUN, { 'training.batch': '300k' }),
+    'training.batch: expected a whole number, found "300k" (override training.batch)',
+  );
+  // A key that the text does not have is the override's, though its value is a mapping that nobody wrote.
+  assert.match(refusal(RUN, { 'nope.x.y': '1' }), /^nope: unknown key; .*\(override nope\.x\.y\)$/);
+  assert.equal(
+    refusal(RUN, { 'training.optimizer.learnigRate': '1' }),
+    'training.optimizer.learnigRate: unknown key; did you mean learningRate? (override training.optimizer.learnigRate)',
+  );
+  assert.equal(
+    refusal(`${RUN}---\n${RUN.replace('epochs: 2', 'epochs: 0')}`),
+    'document 2: training.epochs: expected at least 1, found 0 (line 14, column 11)',
+  );
+});
+
+test('what is no YAML is told in our words, with line, column and a mark', () => {
+  assert.equal(
+    refusal('kind: sweep\n\tname: x\n'),
+    'not YAML: a tab where spaces are expected; YAML indents with spaces (line 2, column 1)\n  \\tname: x\n  ^',
+  );
+  assert.match(
+    refusal('a: 1\na: 2'),
+    /^not YAML: the key "a" stands there twice \(line 2, column 1\)\n {2}a: 2\n {2}\^$/,
+  );
+  assert.match(refusal('a: [1, 2'), /^not YAML: .+ \(line 1, column 9\)/);
+  assert.match(refusal('a: "\\q"'), /^not YAML: this escape is not known/);
+  assert.match(refusal('a: !!python/object:os.system x'), /^not YAML: a tag that is not known here/);
+  assert.match(refusal('? {a: 1}\n: 2'), /^not YAML: a key that is no text/);
+  assert.match(refusal('a: *b'), /^not YAML: an alias \(\*name\) that leads to no anchor/);
+  assert.match(refusal(''), /^the text has no document/);
+  assert.match(refusal('\ufffd\ufffd'), /^document: expected a mapping, found/);
+  // Nothing of the text is obeyed by a terminal.
+  assert.doesNotMatch(refusal('a: "\u001b[31m\u202e" "'), /\u202e|(?!\n)\p{Cc}/u);
+});

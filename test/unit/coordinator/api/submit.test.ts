@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { createSubmissionReader } from '../../../../coordinator/api/submission-reader.ts';
+import { checkSubmission } from '../../../../coordinator/api/submit.ts';
+import { step } from '../../../../coordinator/decisions/decide.ts';
+import { initialState } from '../../../../coordinator/model/state.ts';
+import { inspectData } from '../../../../core/data/inspection/inspect.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import { teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-submit-'));
+const reader = createSubmissionReader();
+after(() => reader.close());
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+const RUN = `
+kind: teacher
+name: t
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 16 }
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+training: { epochs: 2, batch: 16 }
+verification: { pairs: 40 }
+`;
+
+function check(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
+  return checkSubmission({ yaml, baseDir: folder, overrides }, () => state, { reader, inspect: inspectData });
+}
+
+async function refusal(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
+  try {
+    await check(yaml, overrides, state);
+  } catch (caught) {
+    assert.ok(caught instanceof FleetError, String(caught));
+    assert.equal(caught.code, 'invalidArgument', caught.message);
+    return caught.message;
+  }
+  return assert.fail('it was taken');
+}
+
+/** 2x2 grey images, one folder an identity. */
+function faces(name: string, identities: Record<string, number>): string {
+  for (const [identity, images] of Object.entries(identities)) {
+    mkdirSync(join(folder, name, identity), { recursive: true });
+    for (let i = 0; i < images; i++) {
+      const pixels = Buffer.from([i, 50, 100, 150]);
+      writeFileSync(
+        join(folder, name, identity, `${i}.pgm`),
+        Buffer.concat([Buffer.from('P5 2 2 255\n'), pixels]),
+      );
+    }
+  }
+  return name;
+}
+
+const folderData = (path: string, holdout = 2) => ({
+  data: `{ kind: folder, path: ${path}, holdout: ${holdout} }`,
+});
+
+test('a well-formed run passes with every default filled in and the data counted', async () => {
+  const [document] = await check(RUN);
+  assert.equal(document?.kind, 'run');
+  assert.equal(document.kind === 'run' && document.spec.training.shards, 8);
+  assert.deepEqual(document?.facts, {
+    trainingImages: 64,
+    classes: 8,
+    heldOutImages: 32,
+    heldOutIdentities: 4,
+  });
+});
+
+test('relative data paths start from the folder of the request, and without one they are refused', async () => {
+  const name = faces('good', { a: 9, b: 9, c: 9, d: 9 });
+  const [document] = await check(RUN, folderData(name));
+  assert.equal(
+    document?.kind === 'run' && document.spec.data.kind === 'folder' && document.spec.data.path,
+    join(folder, name),
+  );
+  await assert.rejects(
+    checkSubmission({ yaml: RUN, baseDir: '', overrides: folderData(name) }, () => initialState, {
+      reader,
+      inspect: inspectData,
+    }),
+    /data\.path: "good" is relative, and the request names no folder to start from/,
+  );
+});
+
+const genotype = (edge: string) => {
+  const node = "[['skip_connect', 0], ['skip_connect', 1]]";
+  const cell = (first: string) => `[${first}, ${node}, ${node}, ${node}]`;
+  return {
+    'network.genotype': `{ normal: ${cell(`[${edge}, ['skip_connect', 1]]`)}, reduce: ${cell(node)} }`,
+  };
+};
+
+const REFUSALS: readonly (readonly [string, Record<string, string>, RegExp])[] = [
+  [
+    'an unknown op',
+    genotype("['conv_9x9', 0]"),
+    /^network\.genotype\.normal\.0\.0\.0: unknown op "conv_9x9"; one of max_pool_3x3,/,
+  ],
+  [
+    'an edge to a later node',
+    genotype("['skip_connect', 2]"),
+    /^network\.genotype\.normal\.0\.0\.1: node 0 takes input 2, but only inputs 0\.\.1 exist/,
+  ],
+  [
+    'a batch that shards do not divide',
+    { 'training.batch': '20' },
+    /^training\.batch: batch 20 is not divisible by 8 shards/,
+  ],
+  [
+    'shards that are no power of two',
+    { 'training.shards': '6', 'training.batch': '18' },
+    /^training\.shards: 6 is not a power of two/,
+  ],
+  ['an unknown key', { 'training.epoch': '3' }, /^training\.epoch: unknown key/],
+  ['an unknown key at the top', { trianing: '3' }, /^trianing: unknown key/],
+  ['a missing field', { training: '{ batch: 16 }' }, /^training\.epochs: is missing/],
+  [
+    'an unknown kind',
+    { kind: 'techer' },
+    /^kind: unknown kind "techer"; one of plan, sweep, teacher, student, candidate/,
+  ],
+  ['an unknown network', { 'network.kind': 'vgg' }, /^network\.kind: unknown kind "vgg"/],
+  ['more workers than shards', { workers: '{ max: 9 }' }, /^workers\.max: 9 workers cannot share 8 shards/],
+  ['a teacher that distils', { distillation: '{ teacher: x }' }, /^distillation: a teacher does not distil/],
+  [
+    'a student of nobody',
+    { kind: 'student', distillation: '{ teacher: nobody }' },
+    /distillation\.teacher: "nobody" is neither a teacher run of this text nor a run of this fleet/,
+  ],
+  [
+    'a batch larger than the training set',
+    { 'training.batch': '72' },
+    /^training\.batch: 72 images a step, but there are only 64 training images/,
+  ],
+  [
+    'more pairs than the held-out images allow',
+    { verification: '{ pairs: 600 }' },
+    /^verification\.pairs: 600 pairs need 300 different genuine ones, but the 32 held-out images allow 112; ask for at most 220/,
+  ],
+  [
+    'an unknown head',
+    { 'training.head': 'split' },
+    /^training\.head: unknown head "split"; one of graph, sharded/,
+  ],
+  [
+    'negatives out of range',
+    { 'training.head': 'sharded', 'training.negatives': '0' },
+    /^training\.negatives: negatives is a share of the classes, above 0 and at most 1/,
+  ],
+  [
+    'more than all negatives',
+    { 'training.head': 'sharded', 'training.negatives': '1.5' },
+    /^training\.negatives: negatives is a share of the classes, above 0 and at most 1/,
+  ],
+  [
+    'negatives of a head that is not sharded',
+    { 'training.negatives': '0.1' },
+    /^training\.negatives: negatives are sampled by a sharded head; add head: sharded/,
+  ],
+  [
+    'a sharded head with outer steps',
+    { 'training.head': 'sharded', 'training.sync': '{ kind: outer, every: 4 }' },
+    /^training\.head: a sharded head exchanges embeddings in every step/,
+  ],
+  [
+    'a sharded head with less than two classes a shard',
+    { 'training.head': 'sharded' },
+    /^training\.head: 8 classes in 8 shards are fewer than two a shard; use head: graph/,
+  ],
+  ['all identities held out', { 'data.holdout': '12' }, /^data.*hold/],
+];
+for (const [what, overrides, sentence] of REFUSALS)
+  test(`refused: ${what}`, async () => assert.match(await refusal(RUN, overrides), sentence));
+
+test('refused: an empty data folder, by name', async () => {
+  mkdirSync(join(folder, 'empty'));
+  assert.match(await refusal(RUN, folderData('empty')), /^data.*empty/s);
+  assert.match(await refusal(RUN, folderData('nowhere')), /^data.*nowhere/s);
+});
+
+test('refused: a corrupt image, by file', async () => {
+  faces('corrupt', { a: 3, b: 3, c: 3, d: 3 });
+  writeFileSync(join(folder, 'corrupt', 'b', '1.pgm'), 'P5 2 2 255\nx');
+  assert.match(await refusal(RUN, folderData('corrupt')), /^data.*corrupt\/b\/1\.pgm/s);
+});
+
+test('a plan is checked in all its parts, and every problem is told at once', async () => {
+  const plan = `
+kind: plan
+name: p
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+teacher:
+  name: t
+  network: { kind: iresnet, blocks: [1, 1, 1, 1], widths: [4, 4, 4, 4], stem: 4, embedding: 16 }
+  training: { epochs: 2, batch: 20 }
+  verification: { pairs: 40 }
+students:
+  - name: t
+    network: best
+    training: { epochs: 2, batch: 16 }
+    verification: { pairs: 40 }
+    distillation: { weigth: 3 }
+`;
+  const text = await refusal(plan);
+  assert.match(text, /^teacher\.training\.batch: batch 20/m);
+  assert.match(text, /^students\.0\.distillation\.weigth: unknown key/m);
+  const fixed = { 'teacher.training.batch': '16', 'students.0.distillation': '{}' };
+  const second = await refusal(plan, fixed);
+  assert.match(second, /students\.0\.name: t is the name of another run/);
+  assert.match(
+    second,
+    /students\.0\.network: best names the winner of a search, and this plan has no search/,
+  );
+  const network = '{ kind: pocketnet, channels: 2, layers: 4, embedding: 32 }';
+  assert.match(
+    await refusal(plan, { ...fixed, 'students.0.name': 's', 'students.0.network': network }),
+    /students\.0\.network: embedding 32 differs from the teacher's 16/,
+  );
+  const wide = { ...fixed, 'students.0.name': 's', 'students.0.network': network.replace('32', '16') };
+  assert.match(
+    await refusal(plan, { ...wide, 'students.0.workers': '{ max: 9 }' }),
+    /^students\.0\.workers\.max: 9 workers cannot share 8 shards/,
+  );
+  assert.equal((await check(plan, wide))[0]?.kind, 'plan');
+  assert.match(
+    await refusal(plan, { ...wide, 'students.0.training.batch': '80' }),
+    /^students\.0\.training\.batch: 80 images a step, but there are only 64 training images/,
+  );
+  assert.match(
+    await refusal(plan, { ...wide, 'teacher.verification.pairs': '600' }),
+    /^teacher\.verification\.pairs: 600 pairs need 300 different genuine ones.*at most 220/,
+  );
+});
+
+test('a student names a teacher of the same text or a run of the fleet, with the same embedding', async () => {
+  const student = RUN.replace('kind: teacher\nname: t', 'kind: student\nname: s');
+  const text = `${student}distillation: { teacher: t }\n---\n${RUN}`;
+  assert.deepEqual(
+    (await check(text)).map((document) => document.kind),
+    ['run', 'run'],
+  );
+  const apart = text.replace('embedding: 16', 'embedding: 32');
+  assert.match(await refusal(apart), /^document 1: network\.embedding: 32 differs from the 16 of teacher t/);
+  const { state } = step(
+    initialState,
+    { kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] },
+    { now: 1, connected: new Set() },
+  );
+  assert.equal((await check(`${student}distillation: { teacher: run-1 }`, {}, state)).length, 1);
+  const ended = step(state, { kind: 'cancel', id: 'run-1', reason: 'no' }, { now: 2, connected: new Set() });
+  assert.match(
+    await refusal(`${student}distillation: { teacher: run-1 }`, {}, ended.state),
+    /run-1 was cancelled: no/,
+  );
+});
+
+test('a text that is no YAML, empty, or overridden where nothing is, is refused with the place', async () => {
+  assert.match(await refusal('kind: [unclosed'), /not YAML/);
+  assert.match(await refusal('# nothing\n'), /no document/);
+  assert.match(
+    await refusal(RUN, { 'name.first': '1' }),
+    /override name\.first: name is not a mapping or list/,
+  );
+  assert.match(await refusal(RUN, { '__proto__.x': '1' }), /is no dotted path/);
+  assert.equal(({} as { x?: unknown }).x, undefined);
+  const bomb = `a: &a [x, x, x]\nb: &b [${'*a, '.repeat(50)}]\nc: [${'*b, '.repeat(50)}]\n`;
+  assert.match(await refusal(bomb), /alias/);
+});

@@ -1,0 +1,237 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { step } from '../../../../coordinator/decisions/decide.ts';
+import type { CheckedDocument, FailureCause, Input } from '../../../../coordinator/decisions/inputs.ts';
+import { sentenceOf } from '../../../../coordinator/journal/why.ts';
+import type { Event } from '../../../../coordinator/model/events.ts';
+import { evolve } from '../../../../coordinator/model/evolve.ts';
+import {
+  initialState,
+  inOrder,
+  planOf,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from '../../../../coordinator/model/state.ts';
+import { plan, student, sweep, teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+
+const hello = {
+  ...{
+    incarnation: 'i',
+    version: '',
+    host: '',
+    pid: 1,
+    deviceKind: 'cpu',
+    deviceName: 'cpu',
+    deviceClass: 'cpu',
+  },
+  ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+};
+
+/** The core with so many workers of one slot; every input one second after the last. */
+function core(workers: number) {
+  let state: State = initialState;
+  let now = 0;
+  const events: Event[] = [];
+  const connected = new Set<string>();
+  const give = (input: Input) => {
+    now += 1_000;
+    const decision = step(state, input, { now, connected });
+    state = decision.state;
+    events.push(...decision.events);
+    return decision;
+  };
+  for (let n = 1; n <= workers; n++) {
+    connected.add(`w${n}`);
+    give({ kind: 'attached', hello: { ...hello, workerId: `w${n}` } });
+  }
+  const report = (id: string, said: object) => {
+    const run = runOf(state, id);
+    const [member] = run.gang;
+    assert.ok(member, `${id} is ${run.state}: ${run.reason}`);
+    const full = { runId: id, generation: run.generation, step: 8, ...said } as never;
+    return give({ kind: 'reported', workerId: member.workerId, incarnation: 'i', sequence: 1, report: full });
+  };
+  return {
+    give,
+    submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
+    fail: (id: string, cause: FailureCause, message = 'bad') =>
+      report(id, { kind: 'failed', cause, message }),
+    checkpoint: (id: string, stage: number) =>
+      report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
+    finish: (id: string, accuracy = 0.5) => {
+      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+      return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
+    },
+    resume: (id: string, reason = '') => {
+      const { answer } = give({ kind: 'resume', id, reason });
+      assert.ok(answer?.kind === 'resumed');
+      return answer.ids;
+    },
+    refusal(id: string): string {
+      try {
+        give({ kind: 'resume', id, reason: '' });
+      } catch (caught) {
+        return (caught as Error).message;
+      }
+      return assert.fail(`${id} was resumed`);
+    },
+    running: () =>
+      inOrder(state.runs)
+        .filter((run) => run.state === 'running')
+        .map(({ id }) => id),
+    get state() {
+      return state;
+    },
+    events,
+  };
+}
+
+test('a failed run goes on from its newest checkpoint under a newer generation, with who and why in the journal', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'run', spec: teacher({ workers: { min: 1, max: 1 } }), facts: FACTS });
+  fleet.checkpoint('run-1', 1);
+  const { generation } = runOf(fleet.state, 'run-1');
+  fleet.fail('run-1', 'user', 'the image is corrupt');
+  assert.deepEqual(fleet.resume('run-1', 'mended by ada'), ['run-1']);
+  const run = runOf(fleet.state, 'run-1');
+  assert.deepEqual([run.state, run.checkpoints.length, run.failureCause], ['running', 1, undefined]);
+  assert.ok(run.generation > generation && run.endedAtMs === undefined);
+  assert.ok(fleet.events.map(sentenceOf).includes('run-1 goes on: mended by ada'));
+  fleet.finish('run-1');
+  assert.equal(runOf(fleet.state, 'run-1').state, 'done');
+  // What is in the journal gives the same state again.
+  assert.deepEqual(
+    JSON.parse(JSON.stringify(fleet.events.reduce(evolve, initialState).runs)),
+    JSON.parse(JSON.stringify(fleet.state.runs)),
+  );
+});
+
+test('what cannot go on is refused with a sentence: done, running, or failed by its numbers', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'run', spec: teacher(), facts: FACTS });
+  assert.match(fleet.refusal('run-1'), /^run-1 is running: there is nothing to resume$/);
+  fleet.fail('run-1', 'numeric', 'loss is not finite in step 7');
+  assert.match(
+    fleet.refusal('run-1'),
+    /^run-1 failed by its numbers \(loss is not finite in step 7\); .* submit it with other settings/,
+  );
+  fleet.submit({ kind: 'run', spec: teacher(), facts: FACTS });
+  fleet.finish('run-2');
+  assert.match(fleet.refusal('run-2'), /^run-2 is done: there is nothing to resume$/);
+  assert.match(fleet.refusal('run-9'), /"run-9" is no plan, sweep, trial or run/);
+  assert.equal(fleet.state.openRunIds.size, 0);
+});
+
+test('students that failed by their teacher go on with it; alone they are sent to it', () => {
+  const fleet = core(2);
+  fleet.submit({ kind: 'run', spec: teacher({ workers: { min: 1, max: 1 } }), facts: FACTS });
+  fleet.submit({ kind: 'run', spec: student('run-1', { workers: { min: 1, max: 1 } }), facts: FACTS });
+  fleet.fail('run-1', 'user');
+  assert.equal(runOf(fleet.state, 'run-2').failureCause, 'teacher');
+  assert.match(fleet.refusal('run-2'), /the teacher of run-2, run-1 failed: bad; resume run-1/);
+  assert.deepEqual(fleet.resume('run-1'), ['run-1', 'run-2']);
+  fleet.give({ kind: 'tick' });
+  assert.deepEqual(fleet.running(), ['run-1', 'run-2']);
+});
+
+test('a student may name its teacher by the name that one run has', () => {
+  const fleet = core(0);
+  fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
+  fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS });
+  const { teacherRunId, spec } = runOf(fleet.state, 'run-2');
+  assert.deepEqual([teacherRunId, spec.distillation?.teacher], ['run-1', 'run-1']);
+  fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
+  assert.throws(() => fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS }), {
+    message: /^distillation\.teacher: 2 runs are named large; give the id of one, e\.g\. run-3, run-1$/,
+  });
+});
+
+test('a plan goes on whole, whichever of its parts is named: its search stays, teacher and students continue', () => {
+  for (const named of ['plan-1', 'teacher']) {
+    const fleet = core(3);
+    const spec = plan({ search: { ...plan().search, strategy: { trials: 1 } } });
+    fleet.submit({ kind: 'plan', spec, yaml: '', facts: FACTS });
+    fleet.finish('run-1');
+    const { teacherRunId, studentRunIds } = planOf(fleet.state, 'plan-1');
+    fleet.checkpoint(teacherRunId!, 1);
+    fleet.fail(teacherRunId!, 'user', 'no such image');
+    assert.equal(planOf(fleet.state, 'plan-1').state, 'failed');
+    const all = ['plan-1', teacherRunId, ...studentRunIds];
+    assert.deepEqual(fleet.resume(named === 'teacher' ? teacherRunId! : named), all);
+    assert.equal(planOf(fleet.state, 'plan-1').state, 'running');
+    for (const id of [teacherRunId!, ...studentRunIds]) fleet.finish(id);
+    assert.equal(planOf(fleet.state, 'plan-1').state, 'done');
+  }
+});
+
+test('a sweep whose trials fail one after the other for one cause stops with it, and goes on when it is resumed', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 100 } }), facts: FACTS });
+  fleet.finish('run-1');
+  for (let n = 2; n <= 6; n++) {
+    assert.equal(sweepOf(fleet.state, 'sweep-1').state, 'running', `${n - 2} failures`);
+    fleet.fail(`run-${n}`, 'user', 'the image is corrupt');
+  }
+  const stopped = sweepOf(fleet.state, 'sweep-1');
+  assert.deepEqual([stopped.state, stopped.trialsFailed, stopped.trialsProposed], ['failed', 5, 6]);
+  assert.match(
+    stopped.reason,
+    /^5 trials in a row failed for one cause \(user\), the last: trial-6 failed: the image is corrupt .*; 94 of 100 trials were not begun\. .*resume sweep-1` goes on$/,
+  );
+  assert.deepEqual(fleet.running(), []);
+  const resumed = fleet.resume('sweep-1');
+  assert.deepEqual(resumed.slice(0, 3), ['sweep-1', 'trial-2', 'run-2']);
+  const going = sweepOf(fleet.state, 'sweep-1');
+  assert.deepEqual([going.state, going.trialsFailed, going.openTrialIds.length], ['running', 0, 5]);
+  for (let n = 2; n <= 8; n++) fleet.finish(`run-${n}`);
+  assert.equal(sweepOf(fleet.state, 'sweep-1').trialsDone, 8);
+  assert.equal(trialOf(fleet.state, 'trial-2').runIds.length, 1, 'the same attempt');
+});
+
+test('a success, another cause or a larger bound lets a sweep go on', () => {
+  const fleet = core(1);
+  const spec = sweep({ strategy: { trials: 100 }, failuresInRowMax: 3, attemptsMax: 1 });
+  fleet.submit({ kind: 'sweep', spec, facts: FACTS });
+  const story: (FailureCause | 'done')[] = [
+    'user',
+    'user',
+    'done',
+    'user',
+    'user',
+    'numeric',
+    'numeric',
+    'user',
+  ];
+  for (const [i, what] of story.entries()) {
+    if (what === 'done') fleet.finish(`run-${i + 1}`);
+    else fleet.fail(`run-${i + 1}`, what);
+  }
+  assert.equal(sweepOf(fleet.state, 'sweep-1').state, 'running');
+  for (const n of [9, 10]) fleet.fail(`run-${n}`, 'user');
+  assert.equal(sweepOf(fleet.state, 'sweep-1').state, 'failed');
+});
+
+test('a fault of a place burns no trial however often: the run waits, and the sweep with it', () => {
+  const fleet = core(1);
+  fleet.submit({ kind: 'sweep', spec: sweep({ strategy: { trials: 100 } }), facts: FACTS });
+  for (let n = 0; n < 12; n++) {
+    while (fleet.running().length === 0) fleet.give({ kind: 'tick' });
+    const [id] = fleet.running();
+    const { generation, gang } = runOf(fleet.state, id!);
+    const said = {
+      kind: 'failed',
+      runId: id!,
+      generation,
+      cause: 'infrastructure',
+      message: 'ENOENT',
+      step: 0,
+    } as const;
+    const report = { ...said, ofPlace: true };
+    fleet.give({ kind: 'reported', workerId: gang[0]!.workerId, incarnation: 'i', sequence: 1, report });
+  }
+  const { trialsFailed, trialsProposed, state } = sweepOf(fleet.state, 'sweep-1');
+  assert.deepEqual([trialsFailed, trialsProposed, state], [0, 1, 'running']);
+});

@@ -1,0 +1,88 @@
+// A fleet with a long past, folded from the events that would have made it: a sweep of many trials, and beside it a plan with runs
+// of its own. Nothing is trained; the services of the coordinator answer from it over real gRPC.
+
+import { createFleetService, type ServiceParts } from '../../../../coordinator/api/service.ts';
+import type { Decided, Event } from '../../../../coordinator/model/events.ts';
+import { evolve } from '../../../../coordinator/model/evolve.ts';
+import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import { createProgressBoard } from '../../../../coordinator/workers/progress-board.ts';
+import { systemClock } from '../../../../core/clock.ts';
+import { type GrpcServer, startGrpcServer } from '../../../../core/net/grpc-server.ts';
+import { FleetServiceService } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { plan, sweep, teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+
+const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
+
+export interface Grown {
+  readonly events: readonly Event[];
+  readonly state: State;
+}
+
+/** `trials` of sweep-1, all done; `cancelled` runs of nobody; 40 plans, the first with a failed teacher, the last run of all. */
+export function grow(options: {
+  readonly trials: number;
+  readonly cancelled: number;
+  readonly reasonBytes: number;
+  readonly yamlBytes: number;
+}): Grown {
+  const events: Event[] = [];
+  let atMs = 1_000;
+  const add = (event: Decided) => events.push({ ...event, atMs: atMs++ } as Event);
+  add({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: sweep({ name: 'many' }), facts: FACTS });
+  const spec = teacher({ kind: 'candidate', name: 'many-candidate' });
+  for (let number = 1; number <= options.trials; number++) {
+    const [trialId, runId] = [`trial-${number}`, `run-${number}`];
+    const drawn = { genotype: {} as never, genotypeJson: `g${number}`, nextDraw: number, skipped: [] };
+    add({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, costs, ...drawn });
+    const name = `many-${number}`;
+    const created = { spec: { ...spec, name }, facts: FACTS, costs, reason: 'first attempt' };
+    add({ kind: 'run.created', runId, sweepId: 'sweep-1', trialId, ...created });
+    const weightsDigest = '00112233';
+    add({ kind: 'run.finished', runId, generation: 1, workerId: 'w1', step: 8, weightsDigest });
+    const objective = (number % 1_000) / 1_000;
+    add({ kind: 'trial.ended', trialId, state: 'done', reason: 'accuracy', objective });
+  }
+  for (let n = 1; n <= options.cancelled; n++) {
+    const runId = `run-${options.trials + n}`;
+    add({ kind: 'run.created', runId, spec, facts: FACTS, costs, reason: 'submitted' });
+    add({ kind: 'run.cancelled', runId, reason: 'by request' });
+  }
+  const yaml = 'x'.repeat(options.yamlBytes);
+  const planSpec = plan({ name: 'vast', search: undefined, students: [], export: undefined });
+  for (let n = 1; n <= 40; n++)
+    add({ kind: 'plan.submitted', planId: `plan-${n}`, spec: planSpec, yaml, facts: FACTS });
+  const runId = `run-${options.trials + options.cancelled + 1}`;
+  const own = { spec: teacher({ name: 'own' }), facts: FACTS, costs, reason: 'teacher of plan-1' };
+  add({ kind: 'run.created', runId, planId: 'plan-1', role: 'teacher', ...own });
+  const reason = 'é'.repeat(options.reasonBytes / 2);
+  add({ kind: 'run.failed', runId, cause: 'user', reason });
+  return { events, state: events.reduce(evolve, initialState) };
+}
+
+const STORE = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
+
+/** The real service on a real port, over a state that stands still. */
+export function serve(grown: Grown, token: string): Promise<GrpcServer> {
+  const { state, events } = grown;
+  const driver = { state, onChange: () => () => undefined } as unknown as ServiceParts['driver'];
+  const journal = {
+    sequence: events.length,
+    async *read() {
+      yield* events;
+    },
+  } as unknown as ServiceParts['journal'];
+  const parts = {
+    ...{ driver, journal, clock: systemClock, progress: createProgressBoard() },
+    links: { lastSeenMs: () => undefined } as unknown as ServiceParts['links'],
+    observe: () => ({ now: systemClock.now(), connected: new Set<string>() }),
+    onSubmission: () => undefined,
+    store: () => ({ state: STORE, halted: '', blocksDecisions: false }),
+  } as unknown as ServiceParts;
+  return startGrpcServer({
+    listen: '127.0.0.1:0',
+    token,
+    services: [{ definition: FleetServiceService, implementation: createFleetService(parts) }],
+    healthOf: [],
+  });
+}

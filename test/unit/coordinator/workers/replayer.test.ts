@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { pino } from 'pino';
+import { step } from '../../../../coordinator/decisions/decide.ts';
+import { initialState, type RunState, runOf, type State } from '../../../../coordinator/model/state.ts';
+import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
+import { createReplayer } from '../../../../coordinator/workers/replayer.ts';
+import { systemClock } from '../../../../core/clock.ts';
+import type { ReplayPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { teacher } from '../../../sim/specs.ts';
+import { FACTS, LIMITS } from '../../../sim/world.ts';
+
+/** A fleet by hand: workers that hear what they are asked and say what the test lets them say. */
+function fleet(...workers: { id: string; deviceClass: string }[]) {
+  let state: State = initialState;
+  const links = createLinks({ clock: systemClock, log: pino({ level: 'silent' }), limits: LIMITS });
+  const asked: { workerId: string; command: RequestCommand }[] = [];
+  const streams = new Map<string, Parameters<typeof links.attach>[1]>();
+  for (const { id, deviceClass } of workers) {
+    const hello = {
+      workerId: id,
+      incarnation: 'i',
+      version: '',
+      host: '',
+      pid: 1,
+      deviceKind: 'cpu',
+      deviceName: 'cpu',
+      deviceClass,
+      slots: 4,
+      leases: [],
+      metricsEndpoint: '',
+      podUid: '',
+    };
+    const stream = {
+      send: (command: unknown) => void asked.push({ workerId: id, command: command as RequestCommand }),
+      end: () => undefined,
+    };
+    streams.set(id, stream);
+    links.attach(hello, stream);
+    state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
+  }
+  const documents = [{ kind: 'run', spec: teacher(), facts: FACTS }] as const;
+  state = step(state, { kind: 'submit', documents }, { now: 0, connected: new Set() }).state;
+  const checkpoints = [1, 2].map((stage) => ({
+    stage,
+    step: 4 * stage,
+    bytes: 1,
+    digest: 'd',
+    storedAtMs: 0,
+  }));
+  const run: RunState = { ...runOf(state, 'run-1'), deviceClass: 'avx512', checkpoints };
+  const replayer = createReplayer({ links, state: () => state });
+  return {
+    run,
+    replayer,
+    asked,
+    lose: (id: string) => links.detach(id, streams.get(id)!),
+    requests: () =>
+      asked.flatMap(({ workerId, command }) => (command.kind === 'replay' ? [{ workerId, ...command }] : [])),
+  };
+}
+
+const point = (at: number, stage = 0): ReplayPoint => ({
+  step: at,
+  stage,
+  weightsDigest: '',
+  stateDigest: '',
+  tensors: [],
+  verdict: undefined,
+  workerId: '',
+  deviceClass: '',
+});
+const all = { fromStage: 0, toStage: 0, eachStep: true };
+const signal = () => new AbortController().signal;
+
+test('a replay goes to a worker of the device class that computed the run, and to no other', async () => {
+  const { run, replayer, requests, asked } = fleet(
+    { id: 'other', deviceClass: 'avx2' },
+    { id: 'same', deviceClass: 'avx512' },
+  );
+  const points = replayer.replay(run, all, signal());
+  const first = points.next();
+  const [request] = requests();
+  assert.equal(request?.workerId, 'same');
+  assert.deepEqual([request?.fromStage, request?.toStage, request?.deviceClass], [0, 2, 'avx512']);
+  replayer.answered(request!.requestId, { points: [point(4, 1)], ended: false, error: '' });
+  assert.equal((await first).value?.step, 4);
+  await points.return(undefined);
+  assert.equal(asked.at(-1)?.command.kind, 'forget', 'the worker hears that nobody waits any more');
+  const lonely = fleet({ id: 'other', deviceClass: 'avx2' });
+  await assert.rejects(lonely.replayer.replay(lonely.run, all, signal()).next(), {
+    code: 'failedPrecondition',
+    message: /run-1 was computed on avx512 .* the connected workers are avx2/,
+  });
+});
+
+test('a run of a GPU that gives other bits each time is not replayed, and the reason is given', async () => {
+  const deviceClass = 'cuda/NVIDIA-H200/tf=2.21.0/tf32=0/deterministic=0';
+  const { run, replayer } = fleet({ id: 'same', deviceClass });
+  await assert.rejects(replayer.replay({ ...run, deviceClass }, all, signal()).next(), {
+    code: 'failedPrecondition',
+    message: /run-1 was computed on cuda.*gives other bits each time.*deterministic=1/,
+  });
+});
+
+test('when its worker is lost another goes on from the last finished stage, and no point is told twice', async () => {
+  const { run, replayer, requests, lose } = fleet(
+    { id: 'a', deviceClass: 'avx512' },
+    { id: 'b', deviceClass: 'avx512' },
+  );
+  const told: number[] = [];
+  const reading = (async () => {
+    for await (const { step: at } of replayer.replay(run, all, signal())) told.push(at);
+  })();
+  const first = requests()[0]!;
+  replayer.answered(first.requestId, {
+    points: [0, 1, 2, 3].map((at) => point(at)),
+    ended: false,
+    error: '',
+  });
+  replayer.answered(first.requestId, { points: [point(4, 1), point(5)], ended: false, error: '' });
+  while (told.length < 6) await new Promise((resolve) => setImmediate(resolve));
+  lose(first.workerId);
+  while (requests().length < 2) await new Promise((resolve) => setImmediate(resolve));
+  const second = requests()[1]!;
+  assert.notEqual(second.workerId, first.workerId);
+  assert.equal(second.fromStage, 1);
+  replayer.answered(second.requestId, {
+    points: [4, 5, 6, 7].map((at) => point(at)),
+    ended: false,
+    error: '',
+  });
+  replayer.answered(second.requestId, { points: [point(8, 2)], ended: true, error: '' });
+  await reading;
+  assert.deepEqual(told, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test('what cannot be replayed is refused with the reason before a worker is asked', async () => {
+  const { run, replayer, requests } = fleet({ id: 'a', deviceClass: 'avx512' });
+  const refused = (change: Partial<RunState>, request: Partial<typeof all>, message: RegExp) =>
+    assert.rejects(replayer.replay({ ...run, ...change }, { ...all, ...request }, signal()).next(), {
+      code: 'failedPrecondition',
+      message,
+    });
+  await refused({}, { toStage: 3 }, /has checkpoints up to stage 2, not 3/);
+  await refused({}, { fromStage: 2 }, /has nothing between stage 2 and stage 2/);
+  await refused({ checkpoints: [] }, {}, /has no checkpoint yet/);
+  const loose = { ...run.spec, training: { ...run.spec.training, exact: false } };
+  await refused({ spec: loose }, {}, /was not promised exact bits/);
+  assert.equal(requests().length, 0);
+});
+
+test("a worker's error and a caller that goes end a replay", async () => {
+  const { run, replayer, requests } = fleet({ id: 'a', deviceClass: 'avx512' });
+  const failing = replayer.replay(run, all, signal()).next();
+  replayer.answered(requests()[0]!.requestId, { points: [], ended: true, error: 'checkpoint 1 is damaged' });
+  await assert.rejects(failing, { code: 'failedPrecondition', message: /checkpoint 1 is damaged/ });
+  const caller = new AbortController();
+  const waiting = replayer.replay(run, all, caller.signal).next();
+  caller.abort();
+  await assert.rejects(waiting, { code: 'cancelled' });
+});

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { shardSamples } from '../../../../core/data/loading/sampler.ts';
+import type { Schedule } from '../../../../core/schedule.ts';
+
+const schedule = (images: number, batch: number, shards: number, epochs: number): Schedule => ({
+  images,
+  batch,
+  shards,
+  epochs,
+  stepsTotal: Math.ceil((epochs * images) / batch),
+  roundSteps: 1,
+});
+
+test('every image of every epoch is taken exactly once, also where steps straddle epochs', () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 90 }),
+      fc.constantFrom(1, 2, 4),
+      fc.integer({ min: 1, max: 9 }),
+      (images, shards, size) => {
+        const plan = schedule(images, shards * size, shards, 3);
+        const taken: number[] = [];
+        for (let step = 0; step < plan.stepsTotal; step++)
+          for (let shard = 0; shard < shards; shard++)
+            for (const sample of shardSamples({ schedule: plan, seed: 9, step, shard, flip: true }))
+              taken.push(sample.index);
+        for (let epoch = 0; epoch < 3; epoch++) {
+          const one = taken.slice(epoch * images, (epoch + 1) * images).sort((a, b) => a - b);
+          assert.deepEqual(
+            one,
+            Array.from({ length: images }, (_, i) => i),
+          );
+        }
+      },
+    ),
+    { numRuns: 60 },
+  );
+});
+
+test('the images of a step do not depend on how many shards it is cut into', () => {
+  const step = (shards: number) =>
+    Array.from({ length: shards }, (_, shard) =>
+      shardSamples({ schedule: schedule(101, 32, shards, 2), seed: 4, step: 3, shard, flip: false }),
+    )
+      .flat()
+      .map((sample) => sample.index);
+  assert.deepEqual(step(1), step(8));
+  assert.deepEqual(step(2), step(16));
+});
+
+test('about half of the samples are mirrored, and none when flipping is off', () => {
+  const plan = schedule(4000, 400, 8, 1);
+  let mirrored = 0;
+  for (let step = 0; step < 10; step++)
+    for (let shard = 0; shard < 8; shard++)
+      for (const sample of shardSamples({ schedule: plan, seed: 1, step, shard, flip: true }))
+        mirrored += sample.flip ? 1 : 0;
+  // 4000 fair bits: mean 2000, standard deviation 32.
+  assert.ok(Math.abs(mirrored - 2000) < 160, `${mirrored}`);
+  const off = shardSamples({ schedule: plan, seed: 1, step: 0, shard: 0, flip: false });
+  assert.ok(off.every((sample) => !sample.flip));
+});
+
+test('a shard that does not exist is refused', () => {
+  assert.throws(
+    () => shardSamples({ schedule: schedule(10, 4, 2, 1), seed: 1, step: 0, shard: 2, flip: true }),
+    /shard 2 of step 0: there are 2 shards/,
+  );
+});

@@ -1,0 +1,113 @@
+// A step with a class-sharded head that is broken off in one of its rounds, with the real compute thread. The gang is one member in this
+// process, because what is looked at is what the member leaves behind; rounds between members are test/integration/sharded-head.test.ts'.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { systemClock } from '../../../../core/clock.ts';
+import { IMAGE_BYTES } from '../../../../core/data/images/pixels.ts';
+import { digest64 } from '../../../../core/digest.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import { STATISTICS } from '../../../../core/head/classes.ts';
+import { buildNetwork } from '../../../../core/nn/build.ts';
+import { layoutOf } from '../../../../core/nn/layout.ts';
+import { normals } from '../../../../core/rng.ts';
+import { createCompute, sharedFloats } from '../../../../worker/compute/client.ts';
+import { createHead, holdFrom } from '../../../../worker/training/head.ts';
+import type { HeadGang } from '../../../../worker/training/head-gang.ts';
+import { computeWithHead, headGraphs } from '../../../../worker/training/head-step.ts';
+import { initialReplica } from '../../../../worker/training/replica.ts';
+import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
+
+const spec = tinyRun(withTraining({ head: 'sharded' }));
+const { shards: V, batch: B } = spec.training;
+const { embedding } = spec.network;
+const CLASSES = 9;
+const shards = Array.from({ length: V }, (_, shard) => shard);
+const layout = layoutOf(buildNetwork(spec.network));
+const { weights } = initialReplica(layout, 1);
+const head = createHead(spec, CLASSES);
+head.wanted = shards;
+const kernel = Float32Array.from(normals(3, 'kernel', CLASSES * embedding), (value) => value / 100);
+holdFrom(head, { weights: kernel, momentum: new Float32Array(kernel.length) }, 0);
+const compute = createCompute({ cacheDir: '' });
+after(() => compute.close());
+for (const graph of headGraphs(head)) await compute.prepare(graph);
+const level = compute.gauges();
+
+type Round = 'embeddings' | 'statistics' | 'slopes';
+
+/** Broken off in a round, as by a new generation, or in none. */
+function gangOf(brokenIn?: Round): HeadGang {
+  const slopes: Float32Array[] = shards.map(() => sharedFloats(B * embedding));
+  const round = async (name: Round, values: () => Float32Array) => {
+    if (name === brokenIn) throw new FleetError('aborted', `${name} was broken off`);
+    return values();
+  };
+  const gather = (name: Round, length: number) => (fill: (own: Float32Array) => void) =>
+    round(name, () => {
+      const all = new Float32Array(length);
+      fill(all);
+      return all;
+    });
+  const unused = () => {
+    throw new Error('a step has no such round');
+  };
+  return {
+    embeddings: gather('embeddings', B * (embedding + 1)),
+    statistics: gather('statistics', V * STATISTICS * B),
+    slopesOf: (shard) => slopes[shard]!,
+    slopes: () => round('slopes', () => slopes.reduce((sum, own) => sum.map((value, i) => value + own[i]!))),
+    standings: unused,
+    settle: unused,
+    whole: unused,
+    stats: () => [],
+    close: () => undefined,
+  };
+}
+
+function step(brokenIn?: Round) {
+  const vectors = shards.map(() => sharedFloats(layout.vectorCount));
+  return computeWithHead(
+    {
+      spec,
+      head,
+      headGang: gangOf(brokenIn),
+      weights,
+      shards,
+      compute,
+      exchange: { vector: (shard) => vectors[shard]! },
+      clock: systemClock,
+    },
+    {
+      step: 0,
+      learningRate: 0.1,
+      digest: '',
+      batchOf: async (shard) => ({
+        images: new Uint8Array((B / V) * IMAGE_BYTES).map((_, i) => (i * (shard + 7919)) % 251),
+        labels: Int32Array.from({ length: B / V }, (_, i) => (shard + i) % CLASSES),
+        indices: new Uint32Array(B / V),
+      }),
+      teacherOf: undefined,
+    },
+  );
+}
+
+const digestsOf = async (computed: ReturnType<typeof step>) =>
+  [...(await computed).vectors.values()].map(digest64);
+
+/** The thread answers in the order it was asked, a release before this. */
+async function assertNothingKept(): Promise<void> {
+  await compute.prove();
+  assert.deepEqual(compute.gauges(), level);
+}
+
+for (const round of ['embeddings', 'statistics', 'slopes'] as const)
+  test(`a step that is broken off while it waits for ${round} leaves nothing in the compute thread, and the next is whole`, async () => {
+    const expected = await digestsOf(step());
+    assert.equal(new Set(expected).size, V);
+    await assertNothingKept();
+    await assert.rejects(step(round), { code: 'aborted' });
+    assert.equal(head.pendingRate, undefined, 'no update waits to be committed');
+    await assertNothingKept();
+    assert.deepEqual(await digestsOf(step()), expected);
+  });

@@ -1,0 +1,238 @@
+// Claims about worker/training/outer.ts with the real compute thread, loader and ledger. The gang is a sum in this process, because what
+// is looked at is who trains which shard when; the exchange between processes is test/integration/outer.test.ts'.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { systemClock } from '../../../../core/clock.ts';
+import { createLoader } from '../../../../core/data/loading/loader.ts';
+import { createDeferred } from '../../../../core/deferred.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import { buildNetwork } from '../../../../core/nn/build.ts';
+import { layoutOf } from '../../../../core/nn/layout.ts';
+import { scheduleOf } from '../../../../core/schedule.ts';
+import { createCompute, sharedFloats } from '../../../../worker/compute/client.ts';
+import { createInnerReplicas, type InnerReplicas, trainRound } from '../../../../worker/training/outer.ts';
+import { initialReplica, type Replica } from '../../../../worker/training/replica.ts';
+import { createLedger } from '../../../../worker/training/step-ledger.ts';
+import { trainingGraph } from '../../../../worker/training/train.ts';
+import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
+
+// 48 images, 8 a step: rounds of 4 and 2 steps in each of two epochs.
+const spec = tinyRun(withTraining({ batch: 8, sync: { kind: 'outer', every: 4 } }));
+assert.ok(spec.training.sync.kind === 'outer');
+const { sync, shards: V } = spec.training;
+const loader = await createLoader({ data: spec.data });
+const { classes, trainingImages } = loader.facts;
+const layout = layoutOf(buildNetwork(spec.network), { classes });
+const schedule = scheduleOf(spec.training, trainingImages);
+const compute = createCompute({ cacheDir: '' });
+after(async () => {
+  await loader.close();
+  await compute.close();
+});
+
+type Vectors = ReadonlyMap<number, Float32Array>;
+
+/** Adds up what members contribute, the left half of the shards before the right one; answers when all have. */
+function createSum() {
+  const given = new Map<number, Float32Array>();
+  const digests = new Set<string>();
+  let mean = createDeferred<Float32Array<SharedArrayBuffer>>();
+  const vectors = Array.from({ length: V }, () => sharedFloats(layout.vectorCount));
+  const sumOf = (first: number, size: number): Float32Array => {
+    if (size === 1) return given.get(first)!;
+    const [left, right] = [sumOf(first, size / 2), sumOf(first + size / 2, size / 2)];
+    return left.map((value, i) => value + right[i]!);
+  };
+  return {
+    vector: (shard: number) => vectors[shard]!,
+    async reduce(_round: number, own: Vectors, options?: { readonly digest?: string }) {
+      for (const [shard, vector] of own) given.set(shard, vector.slice());
+      digests.add(options?.digest ?? '');
+      const waited = mean;
+      if (given.size === V) {
+        assert.equal(digests.size, 1, 'all contribute under one digest');
+        const result = sharedFloats(layout.vectorCount);
+        result.set(sumOf(0, V).map((value) => value / V));
+        given.clear();
+        digests.clear();
+        mean = createDeferred();
+        waited.resolve(result);
+      }
+      return waited.promise;
+    },
+  };
+}
+
+const contextOf = (member: {
+  readonly shards: readonly number[];
+  readonly sum: ReturnType<typeof createSum>;
+  readonly replica?: Replica;
+  readonly inner?: InnerReplicas;
+  readonly signal?: AbortSignal;
+}) => ({
+  spec,
+  outer: sync,
+  classes,
+  graph: trainingGraph(spec, classes),
+  schedule,
+  replica: member.replica ?? initialReplica(layout, spec.training.seed),
+  inner: member.inner ?? createInnerReplicas(layout),
+  shards: member.shards,
+  compute,
+  loader,
+  exchange: member.sum,
+  teacher: undefined,
+  ledger: createLedger({ schedule, seed: spec.training.seed }),
+  clock: systemClock,
+  signal: member.signal ?? new AbortController().signal,
+  onBoundary: async () => undefined,
+  onRoundStep: () => undefined,
+});
+
+/** Trains to the end with a member for each part of the shards; returns digests after each round. */
+async function train(placement: readonly (readonly number[])[]): Promise<string[]> {
+  const sum = createSum();
+  const members = placement.map((shards) => contextOf({ shards, sum }));
+  const digests: string[] = [];
+  while (members[0]!.replica.step < schedule.stepsTotal) {
+    const ends = await Promise.all(members.map(trainRound));
+    for (const { point } of ends) assert.equal(point.weightsDigest, ends[0]!.point.weightsDigest);
+    digests.push(`${ends[0]!.point.step} ${ends[0]!.point.weightsDigest} ${ends[0]!.point.loss}`);
+  }
+  return digests;
+}
+
+const all = Array.from({ length: V }, (_, shard) => shard);
+
+test('every placement of the shards gives the same weights and losses after every round', async () => {
+  const alone = await train([all]);
+  assert.deepEqual(
+    alone.map((line) => Number(line.split(' ')[0])),
+    [4, 6, 10, 12],
+  );
+  for (const placement of [
+    [
+      [0, 1],
+      [2, 3],
+    ],
+    [[0], [1, 2, 3]],
+    [[0, 1, 2], [3]],
+    all.map((shard) => [shard]),
+  ])
+    assert.deepEqual(await train(placement), alone, JSON.stringify(placement));
+});
+
+test('a round that another generation interrupts goes on where its shards are, with the same result', async () => {
+  const undisturbed = contextOf({ shards: all, sum: createSum() });
+  const expected = await trainRound(undisturbed);
+  const replica = initialReplica(layout, spec.training.seed);
+  const inner = createInnerReplicas(layout);
+  const generation = new AbortController();
+  const interrupted = contextOf({
+    shards: [0, 1],
+    sum: createSum(),
+    replica,
+    inner,
+    signal: generation.signal,
+  });
+  // Interrupted with the fourth batch that is asked for: both shards have taken a step by then.
+  let asked = 0;
+  const counting = {
+    ...loader,
+    batch: (request: Parameters<typeof loader.batch>[0]) => {
+      if (++asked === 4) generation.abort(new FleetError('aborted', 'generation 2 has begun'));
+      return loader.batch(request);
+    },
+  };
+  await assert.rejects(trainRound({ ...interrupted, loader: counting }), /generation 2 has begun/);
+  assert.equal(replica.step, 0);
+  assert.equal(replica.digest, initialReplica(layout, spec.training.seed).digest);
+  const { point, times } = await trainRound(contextOf({ shards: all, sum: createSum(), replica, inner }));
+  assert.equal(point.weightsDigest, expected.point.weightsDigest);
+  assert.equal(point.loss, expected.point.loss);
+  // A round has 4 steps of 8 images, 2 a shard; two shards had taken at least one step each, and at most all but the last.
+  assert.ok(times.images >= 32 - 16 && times.images <= 32 - 4, `${times.images} images were computed again`);
+  assert.equal(expected.times.images, 32);
+});
+
+test('a round tells how far all shards of the member have got, step by step', async () => {
+  const told: number[] = [];
+  const context = contextOf({ shards: all, sum: createSum() });
+  const taken = () => Math.min(...all.map((shard) => context.inner.of(shard, context.replica).steps));
+  await trainRound({
+    ...context,
+    onRoundStep: (steps) => {
+      assert.equal(steps, taken());
+      told.push(steps);
+    },
+  });
+  assert.equal(told.length, 4 * V, 'once for each step of each shard');
+  assert.deepEqual(
+    told,
+    told.toSorted((a, b) => a - b),
+  );
+  assert.equal(told.at(-1), 4);
+  assert.equal(context.replica.step, 4);
+});
+
+test('a round waits for data whenever no shard has any, whichever it waits for, and not while one computes', async () => {
+  let nowMs = 0;
+  const clock = { ...systemClock, monotonic: () => nowMs };
+  const firstDone = createDeferred<void>();
+  const late = {
+    ...loader,
+    // The second shard has its first batch 1000 ms after the first one is through its round; while the first computes time passes too.
+    batch: async (request: Parameters<typeof loader.batch>[0]) => {
+      const batch = await loader.batch(request);
+      if (request.shard === 1 && request.step === 0) {
+        await firstDone.promise;
+        nowMs += 1000;
+      }
+      return batch;
+    },
+  };
+  const passing = {
+    ...compute,
+    apply: (...given: Parameters<typeof compute.apply>) => {
+      nowMs += 10;
+      return compute.apply(...given);
+    },
+    difference: (...given: Parameters<typeof compute.difference>) => {
+      firstDone.resolve();
+      return compute.difference(...given);
+    },
+  };
+  const alone = {
+    ...contextOf({ shards: [0, 1], sum: createPair() }),
+    clock,
+    loader: late,
+    compute: passing,
+  };
+  const { times } = await trainRound(alone);
+  assert.equal(times.data, 1);
+});
+
+/** A gang in which the other member contributes zeros at once. */
+function createPair(): ReturnType<typeof createSum> {
+  const sum = createSum();
+  const zeros = new Map([2, 3].map((shard) => [shard, new Float32Array(layout.vectorCount)] as const));
+  return {
+    ...sum,
+    reduce(round, own, options) {
+      void sum.reduce(round, zeros, options);
+      return sum.reduce(round, own, options);
+    },
+  };
+}
+
+test('a round whose checkpoint cannot be stored stops before it is summed', async () => {
+  const sum = createSum();
+  const context = contextOf({ shards: all, sum });
+  await trainRound(context);
+  await trainRound(context);
+  assert.equal(context.replica.step, 6);
+  const lost = new FleetError('dataLoss', 'the store refuses');
+  await assert.rejects(trainRound({ ...context, onBoundary: () => Promise.reject(lost) }), lost);
+  assert.equal(context.replica.step, 6);
+});

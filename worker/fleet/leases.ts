@@ -1,0 +1,51 @@
+// Judgements about commands from the coordinator, as pure functions of what the worker holds: which Assign starts, moves
+// or changes nothing, which Release ends something. Generations only grow, so an old one is refused and never interpreted.
+
+import type { Member } from '../../proto/gen/pocketfleet/v1/worker.ts';
+
+/** What a command does, with the reason that the log shows. */
+export type Judgement<Verb extends string> = { readonly verb: Verb; readonly reason: string };
+
+export function judgeAssign(options: {
+  /** Generation held for this run, if any. */
+  readonly held: number | undefined;
+  readonly generation: number;
+  readonly members: readonly Member[];
+  readonly workerId: string;
+}): Judgement<'start' | 'move' | 'ignore'> {
+  const { held, generation, members, workerId } = options;
+  if (!members.some((member) => member.workerId === workerId))
+    return { verb: 'ignore', reason: `${workerId} is no member of generation ${generation}` };
+  if (held === undefined) return { verb: 'start', reason: `generation ${generation}, new here` };
+  if (generation === held)
+    return { verb: 'ignore', reason: `generation ${generation} is the one already worked on` };
+  if (generation < held)
+    return { verb: 'ignore', reason: `generation ${generation} is older than ${held}, which is held` };
+  return { verb: 'move', reason: `generation ${generation} replaces ${held}` };
+}
+
+/** `confirm`: nothing is held, but the coordinator waits to hear that. */
+export function judgeRelease(options: {
+  readonly held: number | undefined;
+  readonly generation: number;
+}): Judgement<'end' | 'confirm' | 'ignore'> {
+  const { held, generation } = options;
+  if (held === undefined) return { verb: 'confirm', reason: 'this run is not held' };
+  if (generation < held)
+    return { verb: 'ignore', reason: `release of generation ${generation}, but ${held} is held` };
+  return { verb: 'end', reason: `generation ${generation} is released` };
+}
+
+/** This worker's place in a gang; undefined when it has none. */
+export function placeIn(
+  members: readonly Member[],
+  workerId: string,
+): { readonly rank: number; readonly shards: readonly number[] } | undefined {
+  const rank = members.findIndex((member) => member.workerId === workerId);
+  const member = members[rank];
+  if (!member) return undefined;
+  return {
+    rank,
+    shards: Array.from({ length: member.shardCount }, (_, i) => member.shardFirst + i),
+  };
+}

@@ -1,0 +1,154 @@
+// The Attach stream to the coordinator: opened for the worker's whole life and again whenever it ends, with a bounded backoff, for
+// ever unless a coordinator refuses what this worker says. Decides when to dial, sends hello first, then everything not acknowledged,
+// then heartbeats; what commands mean is agent.ts'. Work in hand never notices that the stream is gone.
+
+import type { ClientDuplexStream } from '@grpc/grpc-js';
+import type { Clock } from '../../core/clock.ts';
+import { FleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import { createWorkerClient } from '../../core/net/grpc-client.ts';
+import { fromServiceError } from '../../core/net/grpc-status.ts';
+import type {
+  Heartbeat,
+  Hello,
+  Welcome,
+  WorkerCommand,
+  WorkerReport,
+} from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { acknowledge, emptyQueue, enqueue, type ReportKind, type ReportQueue } from './reports.ts';
+
+/**
+ * Milliseconds before dialling again after n failures (from 1): doubling from 50, at most 1 s. The first is short because a
+ * coordinator that is up takes a worker for dead a second after its stream ended.
+ */
+export function dialDelayMs(failures: number): number {
+  return Math.min(1000, 50 * 2 ** (failures - 1));
+}
+
+export type Command = Exclude<
+  NonNullable<WorkerCommand['kind']>,
+  { $case: 'welcome' } | { $case: 'acknowledge' }
+>;
+
+export interface Link {
+  /** A report that must arrive: numbered, kept and repeated until acknowledged. */
+  report(kind: ReportKind): void;
+  /** A report of which only the newest counts: dropped while there is no stream, or a slow one. */
+  tell(kind: ReportKind): void;
+  attached(): boolean;
+  /** Reports not acknowledged yet. */
+  unacknowledged(): number;
+  /** Ends the stream and stops dialling. */
+  close(): Promise<void>;
+}
+
+export interface LinkOptions {
+  readonly endpoint: string;
+  readonly token: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly hello: () => Hello;
+  readonly heartbeat: () => Heartbeat;
+  readonly onWelcome: (welcome: Welcome) => void;
+  readonly onCommand: (command: Command) => void;
+  readonly onAttach?: () => void;
+  /** The coordinator does not understand this worker; the same would be said to every later stream. */
+  readonly onRefused: (reason: FleetError) => void;
+}
+
+type Stream = ClientDuplexStream<WorkerReport, WorkerCommand>;
+
+export function openLink(options: LinkOptions): Link {
+  const { clock, log } = options;
+  const stopping = new AbortController();
+  const client = createWorkerClient({ endpoint: options.endpoint, token: options.token });
+  let queue: ReportQueue = emptyQueue;
+  let stream: Stream | undefined;
+  let welcomed = false;
+
+  const take = (command: WorkerCommand, own: Stream, startHeartbeats: (intervalMs: number) => void) => {
+    if (own !== stream || command.kind === undefined) return;
+    switch (command.kind.$case) {
+      case 'welcome':
+        welcomed = true;
+        startHeartbeats(command.kind.value.heartbeatIntervalMs);
+        for (const report of queue.open) own.write(report);
+        options.onWelcome(command.kind.value);
+        return;
+      case 'acknowledge':
+        queue = acknowledge(queue, command.kind.value.sequence);
+        return;
+      default:
+        options.onCommand(command.kind);
+    }
+  };
+
+  /** One stream, from dialling to its end; resolves with the reason of the end. */
+  const attachOnce = (): Promise<FleetError> =>
+    new Promise((resolve) => {
+      const own = client.attach();
+      let heartbeats: NodeJS.Timeout | undefined;
+      const onStop = () => end(new FleetError('cancelled', 'stopping'));
+      const end = (reason: FleetError) => {
+        clearInterval(heartbeats);
+        stopping.signal.removeEventListener('abort', onStop);
+        if (stream === own) stream = undefined;
+        // A cancelled call still reports its end as an error; it has been dealt with.
+        own.on('error', () => undefined);
+        own.cancel();
+        resolve(reason);
+      };
+      stream = own;
+      welcomed = false;
+      own.on('data', (command: WorkerCommand) =>
+        take(command, own, (intervalMs) => {
+          clearInterval(heartbeats);
+          heartbeats = setInterval(() => {
+            if (!own.writableNeedDrain)
+              own.write({ sequence: 0, kind: { $case: 'heartbeat', value: options.heartbeat() } });
+          }, intervalMs);
+        }),
+      );
+      own.on('error', (error) => end(fromServiceError(error)));
+      own.on('end', () => end(new FleetError('unavailable', 'the coordinator ended the stream')));
+      stopping.signal.addEventListener('abort', onStop, { once: true });
+      own.write({ sequence: 0, kind: { $case: 'hello', value: options.hello() } });
+      options.onAttach?.();
+    });
+
+  const keepAttached = async () => {
+    let failures = 0;
+    let told = '';
+    while (!stopping.signal.aborted) {
+      const reason = await attachOnce();
+      if (stopping.signal.aborted) return;
+      if (reason.code === 'invalidArgument') return options.onRefused(reason);
+      failures = welcomed ? 1 : failures + 1;
+      if (welcomed) told = '';
+      // One line per change of the reason: an absent coordinator is dialled twice a second for hours.
+      if (told !== reason.code)
+        log.warn({ code: reason.code }, `no stream to the coordinator: ${reason.message}`);
+      told = reason.code;
+      await clock.sleep(dialDelayMs(failures), stopping.signal).catch(() => undefined);
+    }
+  };
+  const running = keepAttached();
+
+  return {
+    report(kind) {
+      const added = enqueue(queue, kind);
+      queue = added.queue;
+      if (stream && welcomed) stream.write(added.report);
+    },
+    tell(kind) {
+      if (stream && welcomed && !stream.writableNeedDrain) stream.write({ sequence: 0, kind });
+    },
+    attached: () => stream !== undefined && welcomed,
+    unacknowledged: () => queue.open.length,
+    async close() {
+      stopping.abort();
+      await running;
+      client.close();
+    },
+  };
+}

@@ -1,0 +1,247 @@
+// Checkpoints and evaluation reports of runs as the worker sees them: the newest of a run, a teacher's at a stage (waiting
+// for it if need be), storing one that is missing. Decides that a broker which is away is waited for without end, and which
+// loaded teachers are kept for other students; bytes and chunks are core/checkpoint's.
+
+import {
+  type Checkpoint,
+  checkpointMetadata,
+  decodeCheckpoint,
+  encodeCheckpoint,
+} from '../../core/checkpoint/format.ts';
+import type { ArtefactStore, Manifest } from '../../core/checkpoint/store.ts';
+import type { Clock } from '../../core/clock.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
+import { decodeOrLost } from '../../core/protobuf.ts';
+import { type NetworkSpec, networkSchema } from '../../core/spec/document.ts';
+import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { sharedFloats } from '../compute/client.ts';
+import type { WorkerMetrics } from '../metrics.ts';
+
+/** A network as an evaluation graph takes it, in memory that the compute thread shares. */
+export interface StoredNetwork {
+  readonly network: NetworkSpec;
+  /** Backbone alone. */
+  readonly weights: Float32Array;
+  readonly running: Float32Array;
+}
+
+export type LoadedCheckpoint = ReturnType<typeof decodeCheckpoint>;
+
+export interface Checkpoints {
+  /** The checkpoint with the highest stage; undefined before the first. */
+  newest(runId: string, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
+  newestStage(runId: string, signal: AbortSignal): Promise<number | undefined>;
+  /** The checkpoint of a stage, verified; `notFound` when there is none. */
+  load(runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
+  find(runId: string, stage: number, signal: AbortSignal): Promise<Manifest | undefined>;
+  /** Stores one whose manifest is missing; the one that exists is as good, since equal runs give equal bytes. */
+  save(runId: string, checkpoint: Checkpoint, signal: AbortSignal): Promise<Manifest>;
+  /** The network at a stage, as soon as it is stored; loaded once for all students of this worker. */
+  network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
+  findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
+  saveEvaluation(runId: string, report: EvaluationReport, signal: AbortSignal): Promise<void>;
+  /** Called when a run begins to wait for the store, with the reason, and when it goes on; the result ends that. */
+  onWait(runId: string, listener: (reason: string | undefined) => void): () => void;
+}
+
+/** Networks kept after loading: two students an hour apart in their schedules still share. */
+const NETWORKS_MAX = 4;
+const RETRY_MS = 1000;
+
+export function createCheckpoints(options: {
+  readonly store: ArtefactStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: WorkerMetrics;
+}): Checkpoints {
+  const { store, metrics } = options;
+  const networks = new Map<string, Promise<StoredNetwork>>();
+  const waits = createWaits(options.log);
+  const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
+    insist({ ...options, doing, signal, work, tell: (trouble) => waits.tell(runId, trouble) });
+  const timed = <T>(op: 'save' | 'load', work: () => Promise<T>, bytesOf: (result: T) => number) =>
+    measured(metrics, options.clock, op, work, bytesOf);
+
+  const load = async (key: string): Promise<LoadedCheckpoint> => {
+    const { bytes } = await timed(
+      'load',
+      () => store.getArtefact(key),
+      (artefact) => artefact.bytes.length,
+    );
+    return decodeCheckpoint(bytes);
+  };
+  const newestStage = async (runId: string): Promise<number | undefined> => {
+    // Keys that name no stage are somebody else's.
+    const stages = (await store.listManifests(checkpointKeys(runId))).map(stageOf).filter(Number.isInteger);
+    return stages.length === 0 ? undefined : Math.max(...stages);
+  };
+  const loadNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
+    const key = checkpointKey(runId, stage);
+    const begun = networks.get(key) ?? load(key).then(networkOf);
+    networks.delete(key);
+    networks.set(key, begun);
+    begun.catch(() => networks.delete(key));
+    while (networks.size > NETWORKS_MAX) networks.delete(networks.keys().next().value!);
+    return begun;
+  };
+
+  return {
+    newest: (runId, signal) =>
+      persist(runId, `looking for a checkpoint of ${runId}`, signal, async () => {
+        const stage = await newestStage(runId);
+        return stage === undefined ? undefined : load(checkpointKey(runId, stage));
+      }),
+    newestStage: (runId, signal) =>
+      persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
+    load: (runId, stage, signal) =>
+      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () =>
+        load(checkpointKey(runId, stage)),
+      ),
+    find: (runId, stage, signal) =>
+      persist(runId, `looking for checkpoint ${stage} of ${runId}`, signal, () =>
+        store.getManifest(checkpointKey(runId, stage)),
+      ),
+    async save(runId, checkpoint, signal) {
+      const key = checkpointKey(runId, checkpoint.stage);
+      // Encoded now: the caller changes the weights as soon as the next step's sum is there.
+      let encoded: Uint8Array | undefined = encodeCheckpoint(checkpoint);
+      const metadata = checkpointMetadata(checkpoint);
+      const manifest = await persist(
+        runId,
+        `storing checkpoint ${checkpoint.stage} of ${runId}`,
+        signal,
+        async () => {
+          const existing = await store.getManifest(key);
+          if (existing) return existing;
+          const bytes = encoded!;
+          return timed(
+            'save',
+            () => store.putArtefact({ key, bytes, metadata, signal, onWait: waits.of(runId) }),
+            () => bytes.length,
+          );
+        },
+      );
+      encoded = undefined;
+      metrics.checkpointLast.set({ run: runId }, options.clock.now() / 1000);
+      return manifest;
+    },
+    network: (runId, stage, signal) =>
+      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, async () => {
+        await store.watchManifest(checkpointKey(runId, stage), signal);
+        return loadNetwork(runId, stage);
+      }),
+    findEvaluation: (runId, signal) =>
+      persist(runId, `looking for the evaluation of ${runId}`, signal, async () => {
+        if ((await store.getManifest(evaluationKey(runId))) === undefined) return undefined;
+        const { bytes } = await store.getArtefact(evaluationKey(runId));
+        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${runId}`);
+      }),
+    async saveEvaluation(runId, report, signal) {
+      const bytes = EvaluationReport.encode(report).finish();
+      await persist(runId, `storing the evaluation of ${runId}`, signal, () =>
+        store.putArtefact({ key: evaluationKey(runId), bytes, signal, onWait: waits.of(runId) }),
+      );
+    },
+    onWait: waits.follow,
+  };
+}
+
+/** Runs that wait for the store, each with its reason: told to the run's phase at once, to the coordinator with the heartbeats. */
+function createWaits(log: Logger) {
+  const reasons = new Map<string, string>();
+  const listeners = new Map<string, (reason: string | undefined) => void>();
+  const tell = (runId: string, trouble: FleetError | undefined): void => {
+    const before = reasons.get(runId);
+    if (trouble === undefined) {
+      if (!reasons.delete(runId)) return;
+      log.info({ run: runId }, 'the store answers again');
+    } else {
+      reasons.set(runId, trouble.message);
+      if (before !== undefined) return;
+      log.warn({ run: runId, code: trouble.code }, `waits for the store: ${trouble.message}`);
+    }
+    listeners.get(runId)?.(trouble?.message);
+  };
+  return {
+    tell,
+    of: (runId: string) => (trouble: FleetError | undefined) => tell(runId, trouble),
+    follow(runId: string, listener: (reason: string | undefined) => void) {
+      listeners.set(runId, listener);
+      return () => {
+        listeners.delete(runId);
+        reasons.delete(runId);
+      };
+    },
+  };
+}
+
+/** Repeats while the store is full or away, for ever: it is no fault of the run. Anything else is the caller's to judge. */
+async function insist<T>(options: {
+  readonly doing: string;
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  readonly work: () => Promise<T>;
+  readonly tell: (trouble: FleetError | undefined) => void;
+}): Promise<T> {
+  const { doing, signal, clock, work, tell } = options;
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      try {
+        return await work();
+      } catch (caught) {
+        const error = toFleetError(caught, doing);
+        if (signal.aborted || !error.retryable) throw error;
+        tell(error);
+        await clock.sleep(RETRY_MS, signal);
+      }
+    }
+  } finally {
+    tell(undefined);
+  }
+}
+
+async function measured<T>(
+  metrics: WorkerMetrics,
+  clock: Clock,
+  op: 'save' | 'load',
+  work: () => Promise<T>,
+  bytesOf: (result: T) => number,
+): Promise<T> {
+  const startedAt = clock.monotonic();
+  let outcome: 'ok' | 'error' = 'error';
+  try {
+    const result = await work();
+    outcome = 'ok';
+    metrics.checkpointBytes.inc({ op }, bytesOf(result));
+    return result;
+  } finally {
+    metrics.checkpointDuration.observe({ op, outcome }, (clock.monotonic() - startedAt) / 1000);
+  }
+}
+
+/** Filter for all checkpoints of a run. */
+const checkpointKeys = (runId: string): string => `checkpoint.${runId}.*`;
+
+/** The last part of `checkpoint.RUN.STAGE`. */
+const stageOf = (manifest: Manifest): number => Number(manifest.key.slice(manifest.key.lastIndexOf('.') + 1));
+
+function networkOf(checkpoint: LoadedCheckpoint): StoredNetwork {
+  const parsed = networkSchema.safeParse(checkpoint.network);
+  if (!parsed.success) throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
+  const layout = layoutOf(buildNetwork(parsed.data));
+  if (checkpoint.weights.length < layout.backboneCount || checkpoint.running.length !== layout.runningCount)
+    throw new FleetError(
+      'dataLoss',
+      `the checkpoint has ${checkpoint.weights.length} weights and ${checkpoint.running.length} running statistics; its network needs ${layout.backboneCount} and ${layout.runningCount}`,
+    );
+  const weights = sharedFloats(layout.backboneCount);
+  weights.set(checkpoint.weights.subarray(0, layout.backboneCount));
+  const running = sharedFloats(layout.runningCount);
+  running.set(checkpoint.running);
+  return { network: parsed.data, weights, running };
+}

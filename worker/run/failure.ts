@@ -1,0 +1,47 @@
+// What a failure of a run means to the coordinator. Decides the cause by error code and by what the operating system said; trouble
+// with the broker or the coordinator never gets here, since those calls are repeated until they work.
+//
+// Data and spec were checked when the run was submitted. A file that is not there, may not be read or cannot be written is therefore
+// a fault of a place: of this machine, of a mount, of a disk. Another machine, or this one later, may go on.
+
+import { errnoOf, FleetError } from '../../core/errors.ts';
+
+/** The words of RunFailed.cause. */
+export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
+
+export interface Failure {
+  readonly cause: FailureCause;
+  /** What failed is a file, device or mount as this worker sees it, and not the run. */
+  readonly ofPlace: boolean;
+}
+
+export function failureOf(error: FleetError): Failure {
+  const errno = errnoOf(error);
+  if (errno === 'ENOMEM') return { cause: 'out_of_memory', ofPlace: false };
+  if (errno !== undefined || error.details.ofPlace === true)
+    return { cause: 'infrastructure', ofPlace: true };
+  return { cause: causeOfCode(error), ofPlace: false };
+}
+
+/** The failure of something that was in order when the run was submitted, so that it is this place that lacks it. */
+export function ofThisPlace(error: FleetError, doing: string): FleetError {
+  return new FleetError(error.code, `${doing}: ${error.message}`, {
+    cause: error,
+    details: { ...error.details, ofPlace: true },
+  });
+}
+
+function causeOfCode(error: FleetError): FailureCause {
+  switch (error.code) {
+    case 'outOfRange':
+      return 'numeric';
+    case 'resourceExhausted':
+      return 'out_of_memory';
+    case 'invalidArgument':
+    case 'unimplemented':
+      // The data or the spec; another try would see the same.
+      return 'user';
+    default:
+      return 'infrastructure';
+  }
+}

@@ -1,0 +1,175 @@
+// What rank 0 does at boundaries and at the end of a run: stores checkpoints that are missing, verifies the trained network,
+// reports both. Decides nothing about when; each part finds what an earlier rank 0 has already done and does not repeat it.
+
+import type { Manifest } from '../../core/checkpoint/store.ts';
+import type { Loader } from '../../core/data/loading/loader.ts';
+import { FleetError } from '../../core/errors.ts';
+import { initialRunning, initialWeights } from '../../core/nn/init.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
+import { stepsAtStage } from '../../core/schedule.ts';
+import type { RunSpec } from '../../core/spec/document.ts';
+import { verificationPairs } from '../../core/verify/pairs.ts';
+import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { type WholeHead, withHead } from '../training/head.ts';
+import type { Replica } from '../training/replica.ts';
+import { evaluate, type NetworkState } from '../verification/evaluate.ts';
+import type { Services } from './services.ts';
+import type { Session } from './session.ts';
+
+/** How pixels become a network's input, as a checkpoint says it. */
+const PREPROCESSING = { side: 112, channels: 'RGB', scale: '(x / 255 - 0.5) / 0.5', mirrored: 'by the run' };
+
+export interface FinishContext {
+  readonly services: Services;
+  readonly session: Session;
+  readonly generation: number;
+  readonly signal: AbortSignal;
+}
+
+/** The replica stands at the end of `stage`: its checkpoint is stored when this resolves. `head`: when that is sharded. */
+export async function storeStage(context: FinishContext, stage: number, head?: WholeHead): Promise<void> {
+  const { services, session, signal } = context;
+  const { replica, runId, schedule } = session;
+  if (replica?.step !== stepsAtStage(schedule, stage))
+    throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
+  const { step } = replica;
+  const { checkpoints } = await services.broker;
+  const storedLedger = async (earlier: number) =>
+    (await checkpoints.find(runId, earlier, signal))?.metadata.ledger_digest;
+  const manifest = await checkpoints.save(
+    runId,
+    {
+      ...(head === undefined ? replica : withHead(replica, head)),
+      spec: session.spec,
+      network: session.network.spec,
+      preprocessing: PREPROCESSING,
+      step,
+      epoch: stage,
+      stage,
+      deviceClass: services.deviceClass,
+      ledgerDigest: await session.ledger.after(stage, storedLedger),
+      ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
+    },
+    signal,
+  );
+  // Whoever was rank 0 before may have died with reports that the coordinator, away itself, never had.
+  for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
+    const stored = await checkpoints.find(runId, earlier, signal);
+    if (stored !== undefined) reportStored(context, earlier, stored);
+  }
+  reportStored(context, stage, manifest);
+  session.reportedStage = stage;
+}
+
+/** As stored: another rank 0 may have done it. The coordinator takes each stage once. */
+function reportStored(
+  { services, session, generation }: FinishContext,
+  stage: number,
+  manifest: Manifest,
+): void {
+  const { bytes, digest, metadata } = manifest;
+  services.report({
+    $case: 'checkpointStored',
+    value: {
+      runId: session.runId,
+      generation,
+      stage,
+      step: stepsAtStage(session.schedule, stage),
+      bytes,
+      digest,
+      weightsDigest: metadata.weights_digest,
+      stateDigest: metadata.state_digest,
+      ledgerDigest: metadata.ledger_digest,
+    },
+  });
+}
+
+/** Verifies and reports the end; the last stage is stored by now. */
+export async function finishRun(context: FinishContext): Promise<EvaluationReport> {
+  const { services, session, generation, signal } = context;
+  const { replica, runId } = session;
+  if (!replica) throw new Error('assertion: a run without state cannot be finished');
+  const { checkpoints } = await services.broker;
+  let report = await checkpoints.findEvaluation(runId, signal);
+  if (report === undefined) {
+    report = await evaluateSession(context, replica);
+    await checkpoints.saveEvaluation(runId, report, signal);
+  }
+  services.report({
+    $case: 'finished',
+    value: {
+      runId,
+      generation,
+      step: replica.step,
+      weightsDigest: await finalDigest(context, replica),
+      evaluation: report.evaluation,
+    },
+  });
+  return report;
+}
+
+/** Of all weights: with a sharded head no replica has them, but the last checkpoint does. */
+async function finalDigest({ services, session, signal }: FinishContext, replica: Replica): Promise<string> {
+  const { runId, schedule, head } = session;
+  if (head === undefined) return replica.digest;
+  const { checkpoints } = await services.broker;
+  const last = await checkpoints.find(runId, schedule.epochs, signal);
+  const digest = last?.metadata.weights_digest;
+  if (digest === undefined) throw new FleetError('dataLoss', `the last checkpoint of ${runId} is gone`);
+  return digest;
+}
+
+function evaluateSession(context: FinishContext, trained: NetworkState): Promise<EvaluationReport> {
+  const { session, services, signal } = context;
+  const { spec, layout } = session;
+  const bare = layoutOf(session.network);
+  // The untrained network is what the report compares with; a candidate has other candidates for that.
+  const untrained =
+    spec.kind === 'candidate'
+      ? undefined
+      : { weights: initialWeights(bare, spec.training.seed), running: initialRunning(bare) };
+  return evaluateHeldOut({
+    services,
+    spec,
+    loader: session.loader,
+    backboneCount: layout.backboneCount,
+    trained,
+    untrained,
+    signal,
+  });
+}
+
+/** The run's own protocol: pairs of its held-out identities. */
+export async function evaluateHeldOut(options: {
+  readonly services: Services;
+  readonly spec: RunSpec;
+  readonly loader: Loader;
+  readonly backboneCount: number;
+  readonly trained: NetworkState;
+  readonly untrained: NetworkState | undefined;
+  readonly signal: AbortSignal;
+}): Promise<EvaluationReport> {
+  const { services, spec, loader, backboneCount, signal } = options;
+  const labels = await loader.heldOutLabels();
+  const backbone = (state: NetworkState): NetworkState => {
+    if (state.weights.length < backboneCount)
+      throw new FleetError('dataLoss', `${state.weights.length} weights where ${backboneCount} are needed`);
+    return { weights: state.weights.subarray(0, backboneCount), running: state.running };
+  };
+  const timed = services.metrics.evaluationDuration.startTimer();
+  const report = await evaluate(
+    {
+      compute: services.compute,
+      network: spec.network,
+      images: { size: labels.length, read: (from, count) => loader.heldOutImages(from, count) },
+      pairs: verificationPairs(labels, spec.verification),
+      people: labels,
+      folds: spec.verification.folds,
+      signal,
+    },
+    backbone(options.trained),
+    options.untrained && backbone(options.untrained),
+  );
+  timed();
+  return report;
+}

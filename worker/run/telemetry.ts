@@ -1,0 +1,147 @@
+// What a run's steps leave behind for people: metrics, progress reports, history points, waits. Decides who is told how
+// often; nothing here may hold a step up.
+
+import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
+import type { Schedule } from '../../core/schedule.ts';
+import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { STEP_PHASES } from '../metrics.ts';
+import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from '../training/rate.ts';
+import type { StepTimes } from '../training/train.ts';
+import { historyStride, type Records } from './history.ts';
+import type { Services } from './services.ts';
+
+export interface Telemetry {
+  step(event: {
+    readonly point: StepPoint;
+    readonly times: StepTimes;
+    readonly generation: number;
+    readonly rank: number;
+    readonly shards: number;
+    readonly schedule: Schedule;
+    readonly stats: Readonly<ExchangeStats>;
+    readonly records: Records;
+  }): void;
+  /** With outer steps: how far the open round has got here. */
+  roundStep(event: {
+    readonly generation: number;
+    readonly rank: number;
+    /** Committed. */
+    readonly step: number;
+    readonly openRoundSteps: number;
+  }): void;
+  /** A generation begins: a new rank 0 publishes the last point again, which its predecessor may have taken to its grave. */
+  joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
+  /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). `step`: committed so far. */
+  waiting(stage: number | undefined, generation: number, step: number): void;
+  /** Images a second that this worker computes for the run, its waits for the gang left out; undefined before the first steps. */
+  speed(): number | undefined;
+  close(): void;
+}
+
+/** The first steps of a process find cold caches and a graph that has never run. */
+const STEPS_BEFORE_SPEED = 5;
+const WAIT_REPEAT_MS = 1000;
+
+export function createTelemetry(services: Services, runId: string): Telemetry {
+  const { metrics, clock } = services;
+  const due = createThrottle(clock, PROGRESS_INTERVAL_MS);
+  const run = { run: runId };
+  metrics.beginRun(runId);
+  let last: StepPoint | undefined;
+  let seen: Partial<ExchangeStats> = {};
+  let waitTimer: NodeJS.Timeout | undefined;
+  let waitingSince = 0;
+  const ownRate = createRate();
+  let speed: number | undefined;
+  let stepsSeen = 0;
+
+  const tell = (point: StepPoint, generation: number, waitingForStage: number, openRoundSteps = 0) =>
+    services.tell({
+      $case: 'progress',
+      value: { runId, generation, point, waitingForStage, openRoundSteps },
+    });
+
+  const measureStep = (point: StepPoint, times: StepTimes) => {
+    metrics.steps.inc(run, times.steps);
+    metrics.samples.inc(run, times.images);
+    metrics.stepDuration.observe(run, times.total / times.steps);
+    for (const phase of STEP_PHASES) metrics.phase.inc({ run: runId, phase }, times[phase]);
+    metrics.dataWait.inc(run, times.data);
+    metrics.globalStep.set(run, point.step);
+    metrics.epoch.set(run, point.epoch);
+    metrics.loss.set(run, point.loss);
+    metrics.learningRate.set(run, point.learningRate);
+    metrics.gradientNorm.set(run, point.gradientNorm);
+    metrics.allreduceDuration.observe(run, times.allreduce);
+    metrics.allreduceRounds.inc({ run: runId, outcome: 'ok' });
+  };
+  const measureWire = (stats: Readonly<ExchangeStats>, vectorBytes: number) => {
+    const grown = (name: keyof ExchangeStats) => Math.max(0, stats[name] - (seen[name] ?? 0));
+    metrics.allreduceBytes.inc({ run: runId, direction: 'sent' }, grown('bytesSent'));
+    metrics.allreduceBytes.inc({ run: runId, direction: 'received' }, grown('bytesReceived'));
+    metrics.allreduceRetransmits.inc(run, grown('resends') + grown('nacks'));
+    metrics.allreduceTensorBytes.inc(run, vectorBytes);
+    seen = { ...stats };
+  };
+
+  return {
+    step({ point, times, generation, rank, shards, schedule, stats, records }) {
+      const from = point.step - times.steps;
+      last = point;
+      measureStep(point, times);
+      if (stepsSeen >= STEPS_BEFORE_SPEED) speed = ownRate.add(times.images, times.compute);
+      stepsSeen += times.steps;
+      measureWire(stats, times.vectorBytes * shards);
+      if (rank !== 0) return;
+      const ends = point.step === schedule.stepsTotal;
+      const stride = historyStride(schedule.stepsTotal);
+      if (ends || Math.floor(point.step / stride) > Math.floor(from / stride)) records.step(runId, point);
+      if (due(ends)) tell(point, generation, 0);
+    },
+    roundStep({ generation, rank, step, openRoundSteps }) {
+      if (rank !== 0 || !due()) return;
+      const known = last?.step === step ? last : undefined;
+      tell(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
+    },
+    joined({ members, rank, records }) {
+      seen = {};
+      metrics.worldSize.set(run, members);
+      metrics.reformations.inc(run);
+      if (rank === 0 && last) records.step(runId, last);
+    },
+    waiting(stage, generation, step) {
+      const point = last ?? pointBeforeSteps(step, clock.now());
+      clearInterval(waitTimer);
+      if (waitTimer !== undefined) {
+        metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
+        waitTimer = undefined;
+        tell(point, generation, 0);
+      }
+      if (stage === undefined) return;
+      waitingSince = clock.monotonic();
+      tell(point, generation, stage);
+      waitTimer = setInterval(() => tell(point, generation, stage), WAIT_REPEAT_MS);
+    },
+    speed: () => speed,
+    close() {
+      clearInterval(waitTimer);
+      metrics.forgetRun(runId);
+    },
+  };
+}
+
+/** Where a run stands that has made no step in this process. */
+function pointBeforeSteps(step: number, atMs: number): StepPoint {
+  const unknown = Number.NaN;
+  return {
+    step,
+    epoch: 0,
+    loss: unknown,
+    lossArcface: unknown,
+    lossKd: unknown,
+    learningRate: unknown,
+    gradientNorm: unknown,
+    imagesPerSecond: 0,
+    atMs,
+  };
+}
