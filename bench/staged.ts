@@ -10,7 +10,7 @@ import { buildNetwork } from '../core/nn/build.ts';
 import { initialWeights } from '../core/nn/init.ts';
 import { layoutOf } from '../core/nn/layout.ts';
 import { uniforms } from '../core/rng.ts';
-import { networkSchema } from '../core/spec/document.ts';
+import { networkSchema } from '../core/spec/network.ts';
 import { nativeEnvironment } from '../worker/compute/device.ts';
 import { atMost, median, optionsOf, say, tell } from './goals.ts';
 

@@ -4,7 +4,7 @@
 // Arguments: folder of the work, folder for compiled graphs.
 
 import { createHash } from 'node:crypto';
-import { optimizerSchema } from '../../core/spec/document.ts';
+import { optimizerSchema } from '../../core/spec/training.ts';
 import { createCompute, sharedFloats } from '../../worker/compute/client.ts';
 import type { GraphSpec } from '../../worker/compute/messages.ts';
 import { serve } from './serve.ts';

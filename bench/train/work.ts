@@ -10,7 +10,7 @@ import { IRESNET_BLOCKS } from '../../core/nn/iresnet.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { IMAGE, type Network } from '../../core/nn/network.ts';
 import { uniforms } from '../../core/rng.ts';
-import { type NetworkSpec, OPS, type Op } from '../../core/spec/document.ts';
+import { type NetworkSpec, OPS, type Op } from '../../core/spec/network.ts';
 
 export interface Work {
   /** A training step with ArcFace, or embeddings in evaluation mode. */

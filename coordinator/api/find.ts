@@ -2,14 +2,8 @@
 // that names work wherever ids do. Names are kept by the fold (state.names): finding costs the same however much has ended.
 
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
-import type { State } from '../model/state.ts';
+import type { Namesakes, State } from '../model/state.ts';
 import { lookup, type Table, withEntry } from '../model/table.ts';
-
-/** Things of one noun with the same name: how many there are, and the ids of the newest, newest first. */
-export interface Namesakes {
-  readonly count: number;
-  readonly newest: readonly string[];
-}
 
 export interface Found {
   readonly kind: Noun;

@@ -2,7 +2,7 @@
 
 import type { Inspection } from '../../core/data/inspection/inspect.ts';
 import type { Inspections } from '../../core/data/inspection/inspections.ts';
-import type { DataSpec } from '../../core/spec/document.ts';
+import type { DataSpec } from '../../core/spec/data.ts';
 import type { InspectionProgress } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 /** Runs `check` and yields where its inspections are; ends with it, and fails as it fails. */

@@ -8,7 +8,7 @@ import { FleetError } from '../../core/errors.ts';
 import { exportFormat } from '../../core/model/export-format.ts';
 import { toStatus } from '../../core/net/grpc-status.ts';
 import { writeAll } from '../../core/net/grpc-stream.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { NOUNS, type Noun } from '../../core/text/naming.ts';
 import { assertRequestBounded } from '../../core/text/wire-text.ts';
 import {

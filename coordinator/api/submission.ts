@@ -5,7 +5,8 @@
 import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
-import { type DocumentSpec, documentSchema, type NetworkSpec } from '../../core/spec/document.ts';
+import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { checkShape, type Problem, pathText, sentences } from '../../core/text/shape.ts';
 import { type Place, placeText, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';

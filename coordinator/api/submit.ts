@@ -5,13 +5,11 @@
 import type { Inspection } from '../../core/data/inspection/inspect.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
-import {
-  canonicalJson,
-  type DataSpec,
-  type DocumentSpec,
-  type RunSpec,
-  type TrainingSpec,
-} from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { DataSpec } from '../../core/spec/data.ts';
+import type { DocumentSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { TrainingSpec } from '../../core/spec/training.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';

@@ -2,7 +2,7 @@
 // has no answer yet (NaN, 0, empty), and how long a text may be, and nothing else.
 
 import { scheduleOf } from '../../core/schedule.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type {
   Checkpoint,
   Evaluation,

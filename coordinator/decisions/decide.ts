@@ -3,12 +3,12 @@
 // refused throws a FleetError and leaves no trace.
 
 import { FleetError } from '../../core/errors.ts';
+import { costsOf } from '../../core/nn/space.ts';
 import { find } from '../api/find.ts';
 import type { Event } from '../model/events.ts';
 import type { Observed } from '../model/observed.ts';
 import { hasEnded, type RunState, runOf, type State } from '../model/state.ts';
 import { lookup } from '../model/table.ts';
-import { costsOf } from '../strategies/random.ts';
 import { type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';

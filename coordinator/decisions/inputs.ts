@@ -1,7 +1,9 @@
 // What the core is told and what it asks for, in domain types: the inputs and effects of step(). Wire messages become
 // these in worker-service.ts and service.ts, and nothing further inside knows them.
 
-import type { PlanSpec, RunSpec, SweepSpec } from '../../core/spec/document.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { DataFacts, EvaluationState, Member } from '../model/state.ts';
 
 /** A document that submit.ts has found well-formed, buildable and with data behind it. */

@@ -2,7 +2,11 @@
 // out, one thing at a time, so that a coordinator that was killed between two of them goes on with the second. A search
 // comes first; then its winner is known and the teacher and all students start together; then the export is chosen.
 
-import type { NetworkSpec, PlanSpec, RunSpec, SweepSpec } from '../../core/spec/document.ts';
+import { candidateNetwork } from '../../core/nn/space.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import {
   endingOf,
   hasEnded,
@@ -13,7 +17,6 @@ import {
   sweepOf,
   trialOf,
 } from '../model/state.ts';
-import { candidateNetwork } from '../strategies/random.ts';
 
 export type PlanStep =
   | { readonly kind: 'wait' }

@@ -2,7 +2,8 @@
 // that propose, plans that go on, and free workers that get work. Runs until nothing more follows, so a coordinator that
 // was killed between two decisions finds its place again from the state alone.
 
-import type { RunSpec } from '../../core/spec/document.ts';
+import { candidateNetwork, costsOf } from '../../core/nn/space.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { idAt } from '../model/roll.ts';
 import {
   endingOf,
@@ -21,7 +22,7 @@ import { lookup } from '../model/table.ts';
 import { rebalanced } from '../scheduling/placement.ts';
 import { isSettled } from '../scheduling/roster.ts';
 import { schedule } from '../scheduling/scheduler.ts';
-import { candidateNetwork, costsOf, proposeRandom } from '../strategies/random.ts';
+import { proposeRandom } from '../strategies/random.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { childName, nextOfPlan } from './plan.ts';

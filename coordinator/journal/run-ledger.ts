@@ -1,7 +1,7 @@
 // What the journal says of a run's committed steps, collected for whoever proves it. Decides nothing and checks nothing: the
 // proof is made from this and the spec by the one who doubts (cli/ledger-proof.ts).
 
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { bytesOf, openPage } from '../api/page.ts';
 import type { RunState } from '../model/state.ts';

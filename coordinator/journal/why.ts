@@ -1,7 +1,7 @@
 // The journal as sentences: what each event decided and for what reason. Pure; used by `why`, and by the log of the
 // coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
 
-import type { DataSpec } from '../../core/spec/document.ts';
+import type { DataSpec } from '../../core/spec/data.ts';
 import type { Event } from '../model/events.ts';
 import { idsOf } from '../model/roll.ts';
 import type { State } from '../model/state.ts';

@@ -1,9 +1,12 @@
 // The journal's events: every decision that has ever taken effect, with its reason. Written once, read for ever, so a kind
 // is never given another meaning; a field is only added, and optional. What an event does to the state is evolve.ts'.
 
-import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../../core/spec/document.ts';
-import type { Blame } from '../scheduling/blame.ts';
-import type { Costs, DataFacts, EndState, EvaluationState, Member, Noun } from './state.ts';
+import type { Costs } from '../../core/nn/space.ts';
+import type { Genotype } from '../../core/spec/network.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { Blame, DataFacts, EndState, EvaluationState, Member, Noun } from './state.ts';
 
 export type Event = { readonly atMs: number } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }

@@ -2,12 +2,12 @@
 // happened. The same journal always gives the same state, and each event costs about the same however much came before.
 
 import { named } from '../api/find.ts';
-import { NO_BLAME } from '../scheduling/blame.ts';
 import type { Event, EventOf } from './events.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
   type IdGap,
   type Member,
+  NO_BLAME,
   type Noun,
   type PlanState,
   planOf,

@@ -1,9 +1,11 @@
 // What the coordinator knows for good: plain readonly data, a fold over the journal and nothing else. Who is connected and
 // how far a step is are volatile and live in the driver. Ids are `noun-number`, given in order and never reused.
 
-import type { Genotype, PlanSpec, RunSpec, SweepSpec } from '../../core/spec/document.ts';
-import type { Namesakes } from '../api/find.ts';
-import type { Blame } from '../scheduling/blame.ts';
+import type { Costs } from '../../core/nn/space.ts';
+import type { Genotype } from '../../core/spec/network.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Roll } from './roll.ts';
 import { emptyTable, lookup, type Table, valuesOf } from './table.ts';
 
@@ -13,13 +15,6 @@ export interface DataFacts {
   readonly classes: number;
   readonly heldOutImages: number;
   readonly heldOutIdentities: number;
-}
-
-/** Size of a network: parameters of the backbone, FLOPs in the authors' convention in millions, true multiply-adds. */
-export interface Costs {
-  readonly parameters: number;
-  readonly mflops: number;
-  readonly multiplyAdds: number;
 }
 
 export type EndState = 'done' | 'failed' | 'cancelled';
@@ -230,12 +225,15 @@ export const initialState: State = {
 export function runOf(state: State, id: string): RunState {
   return existing(lookup(state.runs, id), id);
 }
+
 export function trialOf(state: State, id: string): TrialState {
   return existing(lookup(state.trials, id), id);
 }
+
 export function sweepOf(state: State, id: string): SweepState {
   return existing(lookup(state.sweeps, id), id);
 }
+
 export function planOf(state: State, id: string): PlanState {
   return existing(lookup(state.plans, id), id);
 }
@@ -286,4 +284,21 @@ export function endingOf(thing: {
   const verb =
     thing.state === 'done' ? 'is done' : thing.state === 'failed' ? 'failed' : `was ${thing.state}`;
   return `${thing.id} ${verb}: ${thing.reason}`;
+}
+
+export interface Blame {
+  /** Losses of workers that held this run and no other, since it last got further. */
+  readonly losses: number;
+  /** Losses of workers that held other runs beside it, since it last got further. */
+  readonly shared: number;
+  /** Committed steps when the count began: the run is cleared when it gets beyond. */
+  readonly step: number;
+}
+
+export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
+
+/** Things of one noun with the same name: how many there are, and the ids of the newest, newest first. */
+export interface Namesakes {
+  readonly count: number;
+  readonly newest: readonly string[];
 }

@@ -9,21 +9,11 @@
 //   placed alone, so that the next loss is its own or it is cleared by getting further.
 
 import type { Observed } from '../model/observed.ts';
-import type { RunState } from '../model/state.ts';
-
-export interface Blame {
-  /** Losses of workers that held this run and no other, since it last got further. */
-  readonly losses: number;
-  /** Losses of workers that held other runs beside it, since it last got further. */
-  readonly shared: number;
-  /** Committed steps when the count began: the run is cleared when it gets beyond. */
-  readonly step: number;
-}
-
-export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
+import type { Blame, RunState } from '../model/state.ts';
 
 /** Workers that a run may take down by itself without getting further. */
 export const LOSSES_MAX = 5;
+
 const ISOLATE_AFTER = 2;
 
 /** Committed steps that are known of a run. */

@@ -2,11 +2,11 @@
 // same order wherever and whenever it runs. Isomorphic cells count once and constraints are checked here, before a
 // candidate costs anything. When trials start and what becomes of them is step.ts'.
 
-import { buildNetwork } from '../../core/nn/build.ts';
-import { describe } from '../../core/nn/describe.ts';
 import { randomGenotype } from '../../core/nn/genotype.ts';
-import { canonicalJson, type Genotype, type NetworkSpec, type SweepSpec } from '../../core/spec/document.ts';
-import type { Costs } from '../model/state.ts';
+import { type Costs, candidateNetwork, costsOf } from '../../core/nn/space.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { Genotype } from '../../core/spec/network.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 
 /** Draws that one proposal may pass over; with more, the space or its constraints have too few candidates left. */
 const DRAWS_MAX = 500;
@@ -46,17 +46,6 @@ export function proposeRandom(options: {
   return {
     exhausted: `${DRAWS_MAX} draws in a row gave no new candidate within the constraints (last: ${last?.reason ?? 'none'})`,
   };
-}
-
-/** A genotype in the sweep's space. */
-export function candidateNetwork(spec: Pick<SweepSpec, 'space'>, genotype: Genotype): NetworkSpec {
-  const { channels, layers, embedding } = spec.space;
-  return { kind: 'pocketnet', channels, layers, embedding, genotype };
-}
-
-export function costsOf(network: NetworkSpec): Costs {
-  const { parameters, mflops, multiplyAdds } = describe(buildNetwork(network));
-  return { parameters, mflops, multiplyAdds };
 }
 
 function violation(constraints: SweepSpec['constraints'], costs: Costs): string | undefined {

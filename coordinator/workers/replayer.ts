@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { FleetError } from '../../core/errors.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { isDeterministic } from '../../core/system/device-class.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';

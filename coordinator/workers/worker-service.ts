@@ -5,7 +5,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { toStatus } from '../../core/net/grpc-status.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
 import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';

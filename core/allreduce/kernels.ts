@@ -3,45 +3,9 @@
 // the same in JavaScript (kernels/script.ts); order of additions is reduce.ts', layout of the memory memory.ts'.
 
 import { FleetError } from '../errors.ts';
+import type { Kernels } from './kernels/kernels.ts';
 import { scriptKernels } from './kernels/script.ts';
 import { WASM } from './kernels/wasm.ts';
-
-/**
- * Addresses are in bytes, multiples of 4; counts are elements, multiples of BLOCK. A NaN is stored as the one canonical NaN.
- * What each operation does exactly, and the int8 format, is said in kernels.wat.
- */
-export interface Kernels {
-  readonly kind: 'wasm' | 'script';
-  add(into: number, left: number, right: number, count: number): void;
-  scale(into: number, from: number, factor: number, count: number): void;
-  copy(into: number, from: number, bytes: number): void;
-  /** Largest absolute bits; from INFINITE_BITS on something is not finite. */
-  largest(from: number, count: number): number;
-  encodeBf16(to: number, from: number, count: number): void;
-  decodeBf16(into: number, from: number, count: number): void;
-  addBf16(into: number, left: number, right: number, count: number): void;
-  /**
-   * Of `from` plus `carried`: with stride CARRIED_ALL a vector like it, with CARRIED_ONE one block for all. The residual takes what the
-   * image leaves; the image that others decode is scaled by `factor`.
-   */
-  encodeInt8(
-    to: number,
-    from: number,
-    carried: number,
-    stride: number,
-    residual: number,
-    factor: number,
-    count: number,
-  ): void;
-  decodeInt8(into: number, from: number, count: number): void;
-  addInt8(into: number, left: number, right: number, count: number): void;
-}
-
-/** Elements in which counts come, and which share a scale in int8. */
-export const BLOCK = 256;
-export const INFINITE_BITS = 0x7f80_0000;
-export const CARRIED_ALL = BLOCK * 4;
-export const CARRIED_ONE = 0;
 
 /** What of WebAssembly is used here; Node's type definitions leave it to the DOM's. */
 declare const WebAssembly: {
@@ -60,6 +24,7 @@ export interface SharedMemory {
 }
 
 const PAGE_BYTES = 65_536;
+
 const PAGES_MAX = 65_535;
 
 /** Zeros. */
@@ -73,7 +38,8 @@ export function createSharedMemory(bytes: number): SharedMemory {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
-const bytes = Buffer.from(WASM, 'base64');
+export const bytes = Buffer.from(WASM, 'base64');
+
 /** Compiled once a thread; undefined where the machine has no vectors. */
 const module = WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
 

@@ -2,7 +2,8 @@
 // sizes and addresses; who may write where and when is reduction.ts'. Every range is padded to whole blocks whose
 // padding is zero and stays zero, so that kernels have no ragged end.
 
-import { createKernels, createSharedMemory, type Kernels, type SharedMemory } from './kernels.ts';
+import type { Kernels } from './kernels/kernels.ts';
+import { createKernels, createSharedMemory, type SharedMemory } from './kernels.ts';
 import { ALIGNMENT, type Node, ownedRange, type Plan, type Range } from './plan.ts';
 import type { Encoding } from './reduce.ts';
 

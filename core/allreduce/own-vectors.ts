@@ -8,7 +8,7 @@
 // is kept by the slice's shard. So the numbers depend on the shards alone and not on who holds them, and a shard's
 // whole memory is one vector.
 
-import { CARRIED_ALL, CARRIED_ONE } from './kernels.ts';
+import { CARRIED_ALL, CARRIED_ONE } from './kernels/kernels.ts';
 import type { ExchangeMemory } from './memory.ts';
 import { encodedBytes, encodingOf, padded } from './memory.ts';
 import type { Chunk, Plan } from './plan.ts';

@@ -11,7 +11,7 @@
 // and what compression leaves of a slice (compression.ts) is part of one shard's state.
 
 import { FleetError } from '../errors.ts';
-import { BLOCK } from './kernels.ts';
+import { BLOCK } from './kernels/kernels.ts';
 
 /** Shards [shardFirst, shardFirst + shardCount) of one member; members cover 0..V-1 in rank order without a gap. */
 export interface Member {

@@ -3,7 +3,7 @@
 // the vectors at a time, because a chunk and its few temporaries stay in the processor's cache where whole vectors do not.
 
 import { FleetError } from '../errors.ts';
-import type { Kernels } from './kernels.ts';
+import type { Kernels } from './kernels/kernels.ts';
 import { type Compression, type Node, rootOf } from './plan.ts';
 
 /** How the numbers of a range lie in memory; `none`: as float32. */

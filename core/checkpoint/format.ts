@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { digest64, digest64Of } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../model/safetensors.ts';
-import { canonicalJson } from '../spec/document.ts';
+import { canonicalJson } from '../spec/canonical-json.ts';
 import { shaped } from '../text/shape.ts';
 
 export interface Checkpoint {

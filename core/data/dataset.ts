@@ -3,7 +3,7 @@
 // and synthetic/'s, whether every image is sound is inspect.ts'.
 
 import { FleetError, toFleetError } from '../errors.ts';
-import type { DataSpec } from '../spec/document.ts';
+import type { DataSpec } from '../spec/data.ts';
 import { ANYWHERE, type Roots } from '../system/file-access.ts';
 import { printable } from '../text/printable.ts';
 import { folderNotes, openFolderSet } from './folder.ts';

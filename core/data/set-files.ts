@@ -4,7 +4,7 @@
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FleetError } from '../errors.ts';
-import type { DataSpec } from '../spec/document.ts';
+import type { DataSpec } from '../spec/data.ts';
 import { admittedPath, assertRegular, type Roots } from '../system/file-access.ts';
 
 const WHAT = 'data.path';

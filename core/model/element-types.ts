@@ -98,3 +98,11 @@ function bfloatToNumber(bits: number): number {
   SCRATCH.setUint32(0, bits << 16, true);
   return SCRATCH.getFloat32(0, true);
 }
+
+export interface StateTensor {
+  readonly shape: readonly number[];
+  /** Element type in the file, as safetensors names it. */
+  readonly type: string;
+  /** Values in row order, whatever the layout in the file; other types are rounded to float32. */
+  read(): Promise<Float32Array>;
+}

@@ -6,7 +6,8 @@ import { FleetError } from '../errors.ts';
 import { buildNetwork } from '../nn/build.ts';
 import type { Layout, Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
-import { canonicalJson, networkSchema } from '../spec/document.ts';
+import { canonicalJson } from '../spec/canonical-json.ts';
+import { networkSchema } from '../spec/network.ts';
 import { readSafetensors, type SafetensorsFile, type StoredTensor, writeSafetensors } from './safetensors.ts';
 
 /** Metadata key under which a file names its network. */

@@ -1,7 +1,8 @@
 // How pixels become a network's input, as exported files say it: every file carries its network (genotype included) and this
 // sentence, because a model without them gives random-level accuracy in the next person's hands.
 
-import { canonicalJson, type NetworkSpec } from '../spec/document.ts';
+import { canonicalJson } from '../spec/canonical-json.ts';
+import type { NetworkSpec } from '../spec/network.ts';
 
 /** What a graph takes: numbers that the caller has normalised, or the bytes of decoded images. */
 export type GraphInput = 'normalised' | 'bytes';

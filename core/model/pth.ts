@@ -5,8 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
 import { ENDS_EARLY, runPickle } from '../pickle-machine.ts';
-import { elementBytes, gather } from './element-types.ts';
-import type { StateTensor } from './state-file.ts';
+import { elementBytes, gather, type StateTensor } from './element-types.ts';
 import { isTensorView, type Storage, type TensorView, TORCH } from './torch-pickle.ts';
 import { readAt, readZip } from './zip.ts';
 

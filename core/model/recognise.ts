@@ -9,7 +9,7 @@ import { type Cell, GENOTYPES } from '../nn/genotype.ts';
 import { layoutOf, type Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
 import { isReduction } from '../nn/pocketnet.ts';
-import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec/document.ts';
+import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec/network.ts';
 import { checkShape, sentences } from '../text/shape.ts';
 
 export interface Recognised {

@@ -5,19 +5,18 @@
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
 import { ANYWHERE, openRegular } from '../system/file-access.ts';
-import { contiguousStrides, elementBytes, elementCount, gather, isElementType } from './element-types.ts';
+import {
+  contiguousStrides,
+  elementBytes,
+  elementCount,
+  gather,
+  isElementType,
+  type StateTensor,
+} from './element-types.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
 import { readHeader } from './safetensors.ts';
 import { unwrapped } from './tensor-names.ts';
 import { readAt } from './zip.ts';
-
-export interface StateTensor {
-  readonly shape: readonly number[];
-  /** Element type in the file, as safetensors names it. */
-  readonly type: string;
-  /** Values in row order, whatever the layout in the file; other types are rounded to float32. */
-  read(): Promise<Float32Array>;
-}
 
 export interface StateFile {
   /** What errors call it. */
@@ -59,7 +58,7 @@ export async function isStateFile(path: string): Promise<boolean> {
 
 type Contents = Pick<StateFile, 'format' | 'tensors' | 'metadata'>;
 
-async function read(file: FileHandle, where: string): Promise<Contents> {
+export async function read(file: FileHandle, where: string): Promise<Contents> {
   const { size } = await file.stat();
   const start = await readAt(file, 0, Math.min(size, 32), where);
   switch (formatOf(start)) {

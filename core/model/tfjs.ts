@@ -4,7 +4,7 @@
 // JSON from the description and the weights, without TensorFlow.
 
 import { FleetError } from '../errors.ts';
-import { canonicalJson } from '../spec/document.ts';
+import { canonicalJson } from '../spec/canonical-json.ts';
 import { EPSILON, inferenceSteps, type Step, type TrainedNetwork } from './inference.ts';
 import { graphMetadata } from './preprocessing.ts';
 

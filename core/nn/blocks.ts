@@ -1,7 +1,7 @@
 // What the candidate ops of the search space consist of (reference facts 1.1-1.3): one function a kind, used by the discrete
 // networks and, without scale and shift in the batch norms, by the search network. Which op goes where is theirs.
 
-import type { Op } from '../spec/document.ts';
+import type { Op } from '../spec/network.ts';
 import type { LayerSink } from './network.ts';
 
 const POINTWISE = { kernel: 1, stride: 1, padding: 0 } as const;

@@ -1,7 +1,7 @@
 // From a network spec to its list of layers: picks the family. Specs are values that core/spec/document.ts has checked; presets by
 // name are resolved by whoever reads them.
 
-import type { NetworkSpec } from '../spec/document.ts';
+import type { NetworkSpec } from '../spec/network.ts';
 import { buildIresnet } from './iresnet.ts';
 import { buildMobilefacenet } from './mobilefacenet.ts';
 import type { Network } from './network.ts';

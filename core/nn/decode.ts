@@ -2,8 +2,7 @@
 // two edges whose best op ranks highest, best first. Pure; making alphas is the search's.
 
 import { FleetError } from '../errors.ts';
-import type { Genotype, Op } from '../spec/document.ts';
-import { OPS } from '../spec/document.ts';
+import { type Genotype, OPS, type Op } from '../spec/network.ts';
 import { type Cell, cellOf, type Edge, NODES } from './genotype.ts';
 
 /** One row of eight values (columns as in OPS) for each edge of each node: node i has i + 2 edges. */

@@ -4,7 +4,7 @@
 //
 // Legend: N images, H x W map, C channels, E embedding. Maps are NHWC.
 
-import { OPS } from '../spec/document.ts';
+import { OPS } from '../spec/network.ts';
 import {
   avgPool,
   batchNormEval,

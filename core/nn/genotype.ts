@@ -9,8 +9,7 @@
 // different cells and are never exchanged.
 
 import { uniforms } from '../rng.ts';
-import type { Genotype, Op } from '../spec/document.ts';
-import { OPS } from '../spec/document.ts';
+import { type Genotype, OPS, type Op } from '../spec/network.ts';
 
 export type Cell = Genotype['normal'];
 export type Edge = Cell[number][number];

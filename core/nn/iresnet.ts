@@ -1,7 +1,7 @@
 // Lists the layers of the teacher, IResNet, for any number of blocks and any widths: 3x3 stem at stride 1, four residual
 // stages, a linear layer on the whole 7x7 map, batch norm with a fixed scale (reference facts 3.9; module names as there).
 
-import type { IresnetSpec } from '../spec/document.ts';
+import type { IresnetSpec } from '../spec/network.ts';
 import { type Builder, createBuilder, type Network } from './network.ts';
 
 /** Blocks of the four stages under the names people use. */

@@ -2,7 +2,7 @@
 // bottlenecks with PReLU and a linear global depthwise convolution. There is no checkpoint to be name-compatible with,
 // so layers are named after the rows of the table.
 
-import type { NetworkSpec } from '../spec/document.ts';
+import type { NetworkSpec } from '../spec/network.ts';
 import { type Builder, createBuilder, type Network } from './network.ts';
 
 type MobilefacenetSpec = Extract<NetworkSpec, { kind: 'mobilefacenet' }>;

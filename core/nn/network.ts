@@ -4,7 +4,7 @@
 // how a layer's output shape follows from its inputs.
 
 import { FleetError } from '../errors.ts';
-import type { NetworkSpec } from '../spec/document.ts';
+import type { NetworkSpec } from '../spec/network.ts';
 
 /** Output of a layer for one image; a flattened one has height and width 1. */
 export interface Shape {

@@ -2,7 +2,7 @@
 // module names are those of the reference (reference facts 1.1-1.6), so weights move between the two by name.
 // core/spec/document.ts has checked the sizes; what an op consists of is blocks.ts', counts and tensors are others' work.
 
-import type { Genotype, PocketnetSpec } from '../spec/document.ts';
+import type { Genotype, PocketnetSpec } from '../spec/network.ts';
 import { addFactorizedReduce, addOp, addSeparable } from './blocks.ts';
 import { type Cell, resolveGenotype } from './genotype.ts';
 import { type Builder, createBuilder, type LayerSink, type Network } from './network.ts';

@@ -7,7 +7,7 @@
 
 import { FleetError } from '../errors.ts';
 import { normals } from '../rng.ts';
-import { OPS, type Op } from '../spec/document.ts';
+import { OPS, type Op } from '../spec/network.ts';
 import { addFactorizedReduce, addOp, addSeparable } from './blocks.ts';
 import type { Alphas, CellAlphas } from './decode.ts';
 import { NODES } from './genotype.ts';

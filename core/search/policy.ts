@@ -2,7 +2,7 @@
 // skips): the weights train alone for some epochs first ("Progressive DARTS"), and the search stops once the decoded normal
 // cell has more skips than allowed ("DARTS+"). Pure; the steps themselves are darts.ts'.
 
-import type { Genotype } from '../spec/document.ts';
+import type { Genotype } from '../spec/network.ts';
 
 export interface SearchPolicy {
   /** Epochs at the start in which only weights move; 0 for none. */

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type Alphas, decodeAlphas, type RankingRule } from '../../core/nn/decode.ts';
-import { OPS } from '../../core/spec/document.ts';
+import { OPS } from '../../core/spec/network.ts';
 import { type CheckRow, row } from './verification.ts';
 
 interface GoldenGenotype {

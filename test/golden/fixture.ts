@@ -9,7 +9,7 @@ import { readSafetensors, type StoredTensor } from '../../core/model/safetensors
 import { buildNetwork } from '../../core/nn/build.ts';
 import type { Slot } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
-import { networkSchema } from '../../core/spec/document.ts';
+import { networkSchema } from '../../core/spec/network.ts';
 
 export interface Fixture {
   readonly file: string;

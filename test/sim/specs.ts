@@ -1,13 +1,8 @@
 // Small specs for the tests of the control plane, complete by their schemas.
 
-import {
-  type PlanSpec,
-  planSchema,
-  type RunSpec,
-  runSchema,
-  type SweepSpec,
-  sweepSchema,
-} from '../../core/spec/document.ts';
+import { type PlanSpec, planSchema } from '../../core/spec/plan.ts';
+import { type RunSpec, runSchema } from '../../core/spec/run.ts';
+import { type SweepSpec, sweepSchema } from '../../core/spec/sweep.ts';
 
 const data = { kind: 'synthetic', identities: 12, images: 8, holdout: 4 } as const;
 const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 16 } as const;

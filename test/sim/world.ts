@@ -11,7 +11,7 @@ import { initialState, type Member, runOf, type State } from '../../coordinator/
 import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
 import type { Clock } from '../../core/clock.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 
 export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
 

@@ -1,6 +1,6 @@
 // Cells that no paper published: every op, with strided skips, so that both branches of a factorised reduction occur as an op too.
 
-import { type Genotype, genotypeSchema } from '../../core/spec/document.ts';
+import { type Genotype, genotypeSchema } from '../../core/spec/network.ts';
 
 export const OWN_CELLS: Genotype = genotypeSchema.parse({
   normal: [

@@ -6,7 +6,7 @@ import { initialWeights } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { embeddingFunction } from '../../core/nn/step-function.ts';
-import { type NetworkSpec, networkSchema } from '../../core/spec/document.ts';
+import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
 import { compileGraph } from '../../core/tensor/graph/compiled.ts';
 import { OWN_CELLS } from './genotypes.ts';
 import { numbers } from './tensors.ts';

@@ -7,7 +7,7 @@ import type { FleetError } from '../../core/errors.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
 import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
 export interface ScriptedWorker {

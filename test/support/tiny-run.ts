@@ -1,7 +1,8 @@
 // Run specs that train in seconds on one thread, for tests of workers: two training identities more than held out, a small
 // network, four shards. Decides sizes only.
 
-import { canonicalJson, type RunSpec, runSchema } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 
 const network = { kind: 'pocketnet', channels: 4, layers: 4, embedding: 8 };
 

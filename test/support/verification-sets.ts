@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { openDataset } from '../../core/data/dataset.ts';
 import { TEMPLATE } from '../../core/data/images/align.ts';
 import { encodePng } from '../../core/data/images/image.ts';
-import { dataSchema } from '../../core/spec/document.ts';
+import { dataSchema } from '../../core/spec/data.ts';
 
 /** PNG files of `people` people with `images` images each. */
 export async function drawnFaces(people: number, images: number): Promise<Buffer[][]> {

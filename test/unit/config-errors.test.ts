@@ -7,7 +7,7 @@ import { collectOverrides, submitFile } from '../../coordinator/cli/commands/sub
 import { shapedYaml } from '../../coordinator/cli/yaml-file.ts';
 import { coordinatorConfigSchema, dataRoots, loadConfig, workerConfigSchema } from '../../core/config.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { networkSchema } from '../../core/spec/document.ts';
+import { networkSchema } from '../../core/spec/network.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pocketfleet-config-'));
 after(() => rmSync(dir, { recursive: true, force: true }));

@@ -14,7 +14,7 @@ import {
   stepsBeforeRound,
   teacherStageFor,
 } from '../../core/schedule.ts';
-import { trainingSchema } from '../../core/spec/document.ts';
+import { trainingSchema } from '../../core/spec/training.ts';
 
 const training = (epochs: number, batch: number) => trainingSchema.parse({ epochs, batch, shards: 1 });
 

@@ -4,7 +4,9 @@
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
-import { canonicalJson, type NetworkSpec, type TrainingSpec } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { CudaDevice } from '../../core/tensor/device-facts.ts';
 
 /** A compiled graph by content: runs that agree in all of it share the compiled thing. */

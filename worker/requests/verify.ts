@@ -5,7 +5,7 @@ import { readVerificationBin } from '../../core/data/benchmarks/verification-bin
 import { readImage } from '../../core/data/images/image.ts';
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { runSchema } from '../../core/spec/document.ts';
+import { runSchema } from '../../core/spec/run.ts';
 import { shaped } from '../../core/text/shape.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Verify } from '../../proto/gen/pocketfleet/v1/worker.ts';

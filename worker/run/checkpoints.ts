@@ -16,7 +16,7 @@ import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
-import { type NetworkSpec, networkSchema } from '../../core/spec/document.ts';
+import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { sharedFloats } from '../compute/client.ts';
 import type { WorkerMetrics } from '../metrics.ts';

@@ -2,8 +2,8 @@
 // stays open and how many threads decode for it; reading and decoding is core/data/loading/loader.ts'.
 
 import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
-import type { DataSpec } from '../../core/spec/document.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { DataSpec } from '../../core/spec/data.ts';
 import type { Roots } from '../../core/system/file-access.ts';
 
 export interface Datasets {

@@ -7,7 +7,7 @@ import { FleetError } from '../../core/errors.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { stepsAtStage } from '../../core/schedule.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type WholeHead, withHead } from '../training/head.ts';

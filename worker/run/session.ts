@@ -8,7 +8,7 @@ import { buildNetwork } from '../../core/nn/build.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { type Schedule, scheduleOf } from '../../core/schedule.ts';
-import { type RunSpec, runSchema } from '../../core/spec/document.ts';
+import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { shaped } from '../../core/text/shape.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type Compute, sharedFloats } from '../compute/client.ts';

@@ -3,9 +3,9 @@
 // thread of a step that is broken off; what lies between the two is head-step.ts'.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
-import type { Batch } from '../../core/data/loading/loader.ts';
+import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import type { Begun, Compute } from '../compute/client.ts';
 import type { StagedSpec } from '../compute/messages.ts';
 import type { Head } from './head.ts';

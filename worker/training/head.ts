@@ -6,7 +6,7 @@ import { type ClassRange, classRange, sampledCount } from '../../core/head/class
 import { putRows, takeRows } from '../../core/head/rows.ts';
 import type { Layout } from '../../core/nn/layout.ts';
 import { letGoOfShared } from '../../core/shared-memory.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { type Compute, sharedFloats } from '../compute/client.ts';
 
 /** Rows of one class shard; all in shared memory. */

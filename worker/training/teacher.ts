@@ -4,7 +4,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { teacherStageFor } from '../../core/schedule.ts';
-import type { DistillationSpec } from '../../core/spec/document.ts';
+import type { DistillationSpec } from '../../core/spec/run.ts';
 import type { Compute } from '../compute/client.ts';
 import type { StoredNetwork } from '../run/checkpoints.ts';
 

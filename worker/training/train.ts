@@ -14,7 +14,7 @@ import {
   type Schedule,
   stageEndingAt,
 } from '../../core/schedule.ts';
-import type { RunSpec } from '../../core/spec/document.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';

@@ -7,7 +7,7 @@ import { cacheFolder } from '../../core/config.ts';
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import type { ImportedModel } from '../../core/model/import.ts';
 import { embeddingFunction } from '../../core/nn/step-function.ts';
-import { canonicalJson } from '../../core/spec/document.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { compileGraph } from '../../core/tensor/graph/compiled.ts';
 import { mirrored } from './images.ts';
 

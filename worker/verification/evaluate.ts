@@ -4,7 +4,8 @@
 
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import { FleetError } from '../../core/errors.ts';
-import type { NetworkSpec, RunSpec } from '../../core/spec/document.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import type { Pair } from '../../core/verify/pairs.ts';
 import { evaluatePairs, type Verification } from '../../core/verify/roc.ts';
 import type { EvaluationReport, JudgedPairs, PairExample } from '../../proto/gen/pocketfleet/v1/fleet.ts';

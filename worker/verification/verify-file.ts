@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { z } from 'zod';
 import { toFleetError } from '../../core/errors.ts';
 import { importModel } from '../../core/model/import.ts';
-import { genotypeSchema, networkSchema } from '../../core/spec/document.ts';
+import { genotypeSchema, networkSchema } from '../../core/spec/network.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { createEmbedder } from './embedder.ts';
 import { verifySet } from './verify-sets.ts';

@@ -4,7 +4,7 @@
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
-import { type DataSpec, dataSchema } from '../../../core/spec/document.ts';
+import { type DataSpec, dataSchema } from '../../../core/spec/data.ts';
 import { shaped } from '../../../core/text/shape.ts';
 import { wholeNumber } from '../context.ts';
 import { checkFilePlace, writeOutput } from '../output-file.ts';

@@ -7,7 +7,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { Description, Row } from '../../../core/nn/describe.ts';
 import type { SupernetSpec } from '../../../core/nn/supernet.ts';
 import { formatCount, formatNumber } from '../../../core/report/format.ts';
-import { type NetworkSpec, networkSchema } from '../../../core/spec/document.ts';
+import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
 import { print, printJson } from '../screen/output.ts';
 import { type Column, table } from '../screen/table.ts';
 import { shapedYaml } from '../yaml-file.ts';

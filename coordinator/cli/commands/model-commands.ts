@@ -12,7 +12,7 @@ import {
   genotypeSchema,
   type NetworkSpec,
   networkSchema,
-} from '../../../core/spec/document.ts';
+} from '../../../core/spec/network.ts';
 import { printJson, say, tellWritten } from '../screen/output.ts';
 import { shapedYaml } from '../yaml-file.ts';
 import { checkModelPlace, modelOutput, writeModel } from './model-output.ts';

@@ -15,7 +15,8 @@ import {
   stepTag,
 } from '../../../core/ledger.ts';
 import { scheduleOf, stepsAtStage } from '../../../core/schedule.ts';
-import { type DataSpec, runSchema } from '../../../core/spec/document.ts';
+import type { DataSpec } from '../../../core/spec/data.ts';
+import { runSchema } from '../../../core/spec/run.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface ProvedEpoch {

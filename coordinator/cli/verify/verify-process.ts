@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { childEnvironment } from '../../../core/config.ts';
 import { FleetError } from '../../../core/errors.ts';
 import type { NetworkHint } from '../../../core/model/recognise.ts';
-import type { NetworkSpec } from '../../../core/spec/document.ts';
+import type { NetworkSpec } from '../../../core/spec/network.ts';
 import type { SetReport } from '../../../core/verify/report.ts';
 import { readHost } from '../local/host.ts';
 import { verifyFileCommand } from '../local/program-command.ts';

@@ -2,7 +2,7 @@
 // runs where WebAssembly has no vectors. What each does is said there; only single operations are rounded here
 // (Math.fround of a double result is the float32 result for one +, -, * or /: 53 bits are more than twice 24 and 2).
 
-import type { Kernels } from '../kernels.ts';
+import type { Kernels } from './kernels.ts';
 
 const BLOCK = 256;
 const BLOCK_BYTES = 260;

@@ -4,7 +4,7 @@
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { FleetError, toFleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import { readVerificationBin } from '../benchmarks/verification-bin.ts';
 import { openSource, type Source } from '../dataset.ts';
 import { type BadImage, checkImages } from '../images/image-check.ts';

@@ -2,7 +2,7 @@
 // to itself; what is asked of it and when it is ended is inspections.ts'.
 
 import { type Code, toFleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import { serveParent } from '../../system/child-process.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { createPace, type DataProgress } from '../pace.ts';

@@ -3,7 +3,7 @@
 // image-check.ts', what makes a set malformed is decided where it is read. Loads no TensorFlow.
 
 import { FleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { printable } from '../../text/printable.ts';
 import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from '../dataset.ts';

@@ -5,7 +5,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { FleetError } from '../../errors.ts';
-import { canonicalJson, type DataSpec } from '../../spec/document.ts';
+import { canonicalJson } from '../../spec/canonical-json.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import { startChild } from '../../system/child-process.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import type { DataProgress } from '../pace.ts';

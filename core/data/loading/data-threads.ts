@@ -3,11 +3,12 @@
 
 import type { Worker } from 'node:worker_threads';
 import { FleetError, toFleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { startThread } from '../../thread.ts';
 import type { RecordTable } from '../packs/record-table.ts';
-import type { Answer, Job, LoaderThreadData } from './loader-thread.ts';
+import type { Answer, Job } from './loader-messages.ts';
+import type { LoaderThreadData } from './loader-thread.ts';
 
 export interface DataThreads {
   /** More threads; `table`: what one of those that run has found out about a pack. */

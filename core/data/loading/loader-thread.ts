@@ -2,15 +2,15 @@
 // decoded images up to a bound, for a small set comes round every epoch. What to make, and when, is loader.ts'.
 
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Code, FleetError, toFleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import { FleetError, toFleetError } from '../../errors.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { type Dataset, openDataset, type Split } from '../dataset.ts';
 import { IMAGE_BYTES, mirror } from '../images/pixels.ts';
 import { createDataCache, noDataCache } from '../inspection/data-cache.ts';
-import { type DataFacts, factsOf, labelsOf } from '../inspection/inspect.ts';
+import { factsOf, labelsOf } from '../inspection/inspect.ts';
 import type { RecordTable } from '../packs/record-table.ts';
-import type { BatchRequest } from './loader.ts';
+import type { Answer, Job } from './loader-messages.ts';
 import { shardSamples } from './sampler.ts';
 
 export interface LoaderThreadData {
@@ -20,33 +20,6 @@ export interface LoaderThreadData {
   readonly table: RecordTable | undefined;
   readonly roots: Roots;
 }
-
-export type Job =
-  | { readonly kind: 'facts' }
-  | { readonly kind: 'batch'; readonly request: BatchRequest }
-  | { readonly kind: 'held-out'; readonly from: number; readonly count: number };
-
-export type Answer =
-  | {
-      readonly kind: 'facts';
-      readonly facts: DataFacts;
-      readonly heldOutLabels: Int32Array;
-      readonly labelMap: string | undefined;
-      readonly table: RecordTable | undefined;
-    }
-  | {
-      readonly kind: 'batch';
-      readonly images: Uint8Array<ArrayBuffer>;
-      readonly indices: Uint32Array;
-      readonly labels: Int32Array;
-    }
-  | { readonly kind: 'held-out'; readonly images: Uint8Array<ArrayBuffer> }
-  | {
-      readonly kind: 'failed';
-      readonly code: Code;
-      readonly message: string;
-      readonly details: Record<string, unknown>;
-    };
 
 /** Pixels of a split's images. Filled until the bound and then left alone: with a new permutation each epoch, replacing the least recently used would hit less often. */
 type ReadCached = (index: number) => Promise<Uint8Array>;
@@ -130,7 +103,9 @@ async function together(count: number, work: (i: number) => Promise<void>): Prom
 }
 
 const port = parentPort!;
+
 const opened = open(workerData as LoaderThreadData);
+
 // Told with the first job's answer; until then it must not end the thread.
 opened.catch(() => undefined);
 

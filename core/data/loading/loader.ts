@@ -3,30 +3,12 @@
 // data-threads.ts'. The main thread only passes buffers on.
 
 import { FleetError } from '../../errors.ts';
-import type { Schedule } from '../../schedule.ts';
-import type { DataSpec } from '../../spec/document.ts';
+import type { DataSpec } from '../../spec/data.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import { IMAGE_BYTES } from '../images/pixels.ts';
 import type { DataFacts } from '../inspection/inspect.ts';
 import { type DataThreads, startDataThreads } from './data-threads.ts';
-import type { Answer, Job } from './loader-thread.ts';
-
-export interface BatchRequest {
-  readonly schedule: Schedule;
-  readonly seed: number;
-  /** The run's augmentation switch. */
-  readonly flip: boolean;
-  readonly step: number;
-  readonly shard: number;
-}
-
-/** Images [b, 112, 112, 3] and labels [b] of one shard of one step; the buffers belong to the receiver. */
-export interface Batch {
-  readonly images: Uint8Array;
-  /** Which image of the training split each is. */
-  readonly indices: Uint32Array;
-  readonly labels: Int32Array;
-}
+import type { Answer, Batch, BatchRequest, Job } from './loader-messages.ts';
 
 export interface Loader {
   readonly facts: DataFacts;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256Hex } from '../../digest.ts';
 import { toFleetError } from '../../errors.ts';
-import { canonicalJson } from '../../spec/document.ts';
+import { canonicalJson } from '../../spec/canonical-json.ts';
 import { PROGRAMS } from '../../system/places.ts';
 import { foldSums } from '../passes/fold-sums.ts';
 import { normaliseWhileReading } from '../passes/normalise-while-reading.ts';

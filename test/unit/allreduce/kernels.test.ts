@@ -8,11 +8,10 @@ import {
   BLOCK,
   CARRIED_ALL,
   CARRIED_ONE,
-  createKernels,
-  createSharedMemory,
   INFINITE_BITS,
   type Kernels,
-} from '../../../core/allreduce/kernels.ts';
+} from '../../../core/allreduce/kernels/kernels.ts';
+import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
 import { assembledModule } from '../../support/kernels.ts';
 
 /** Regions of one memory, far enough apart for `COUNT` elements each. */

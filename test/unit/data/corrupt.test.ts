@@ -12,7 +12,7 @@ import { createDataCache } from '../../../core/data/inspection/data-cache.ts';
 import { inspectData } from '../../../core/data/inspection/inspect.ts';
 import { skippedImages, skippedPlaces } from '../../../core/data/inspection/skipped.ts';
 import { createLoader } from '../../../core/data/loading/loader.ts';
-import { dataSchema } from '../../../core/spec/document.ts';
+import { dataSchema } from '../../../core/spec/data.ts';
 import { writeLargePack } from '../../support/large-pack.ts';
 import { writePack } from '../../support/records.ts';
 

@@ -10,7 +10,7 @@ import { recognise } from '../../../core/model/recognise.ts';
 import { readSafetensors, writeSafetensors } from '../../../core/model/safetensors.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
-import { networkSchema, pocketnetSchema } from '../../../core/spec/document.ts';
+import { networkSchema, pocketnetSchema } from '../../../core/spec/network.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 import { channelsLastBytes, embeddingsOf, testModel, worstError } from '../../support/models.ts';
 

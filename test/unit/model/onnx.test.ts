@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { exportOnnx } from '../../../core/model/onnx.ts';
-import { canonicalJson } from '../../../core/spec/document.ts';
+import { canonicalJson } from '../../../core/spec/canonical-json.ts';
 import { ModelProto } from '../../../proto/gen/onnx/v1/model.ts';
 import {
   EXPORTED_NETWORKS,

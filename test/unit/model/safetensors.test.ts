@@ -7,7 +7,7 @@ import { buildNetwork } from '../../../core/nn/build.ts';
 import { initialWeights } from '../../../core/nn/init.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
 import { normals } from '../../../core/rng.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 
 const tensors: fc.Arbitrary<StoredTensor> = fc.oneof(
   fc.array(fc.float({ noNaN: true }), { maxLength: 9 }).map((values) => ({

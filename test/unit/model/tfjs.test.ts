@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { exportTfjs } from '../../../core/model/tfjs.ts';
-import { canonicalJson, networkSchema } from '../../../core/spec/document.ts';
+import { canonicalJson } from '../../../core/spec/canonical-json.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 import { type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { EXPORTED_NETWORKS, embeddingsOf, testImages, testModel, worstError } from '../../support/models.ts';
 

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { describe } from '../../../core/nn/describe.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 
 const network = (spec: unknown) => buildNetwork(networkSchema.parse(spec));
 const pocketnet = (options: object = {}) => network({ kind: 'pocketnet', ...options });

@@ -12,7 +12,7 @@ import {
   genotypeKey,
   randomGenotype,
 } from '../../../core/nn/genotype.ts';
-import { type Genotype, genotypeSchema, OPS, type Op } from '../../../core/spec/document.ts';
+import { type Genotype, genotypeSchema, OPS, type Op } from '../../../core/spec/network.ts';
 
 type Choice = Exclude<Op, 'none'>;
 const CHOICES = OPS.filter((op): op is Choice => op !== 'none');

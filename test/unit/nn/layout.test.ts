@@ -3,7 +3,7 @@ import test from 'node:test';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
 import { layoutOf, type Slot } from '../../../core/nn/layout.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 
 const network = (spec: unknown) => buildNetwork(networkSchema.parse(spec));
 const small = network({ kind: 'pocketnet', channels: 4, layers: 4, embedding: 8 });

@@ -7,7 +7,7 @@ import { initialWeights } from '../../../core/nn/init.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
 import { backboneFunction } from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 import { compileStaged, type StagedGraph } from '../../../core/tensor/graph/staged.ts';
 import { hasOwnKernels, nativeBackend } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';

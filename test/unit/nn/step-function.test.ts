@@ -12,7 +12,7 @@ import {
   trainingFunction,
 } from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
 import { compileStaged } from '../../../core/tensor/graph/staged.ts';
 import { type Scalar, type Tensor, type Tensor1D, tf } from '../../../core/tensor/tf.ts';

@@ -7,7 +7,7 @@ import { decodeAlphas } from '../../../core/nn/decode.ts';
 import { describe } from '../../../core/nn/describe.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
 import { ALPHA_COUNT, alphasOf, buildSupernet, initialAlphas } from '../../../core/nn/supernet.ts';
-import { OPS } from '../../../core/spec/document.ts';
+import { OPS } from '../../../core/spec/network.ts';
 
 const published = (classes: number) => buildSupernet({ kind: 'supernet', channels: 16, layers: 8, classes });
 

@@ -11,7 +11,7 @@ import { layoutOf } from '../../../core/nn/layout.ts';
 import { applyOuterStep, writeDifference } from '../../../core/optim/outer.ts';
 import { applyStep } from '../../../core/optim/sgd.ts';
 import { normals } from '../../../core/rng.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 
 const layout = layoutOf(
   buildNetwork(networkSchema.parse({ kind: 'pocketnet', channels: 2, layers: 4, embedding: 4 })),

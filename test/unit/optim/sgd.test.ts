@@ -7,7 +7,7 @@ import { initialRunning, initialWeights } from '../../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../../core/nn/layout.ts';
 import { applyStep } from '../../../core/optim/sgd.ts';
 import { normals } from '../../../core/rng.ts';
-import { networkSchema } from '../../../core/spec/document.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 
 const layoutFor = (spec: unknown, classes = 4) =>
   layoutOf(buildNetwork(networkSchema.parse(spec)), { classes });

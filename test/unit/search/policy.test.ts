@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { GENOTYPES } from '../../../core/nn/genotype.ts';
 import { phaseOf, skipConnections, stopAfter } from '../../../core/search/policy.ts';
-import type { Genotype } from '../../../core/spec/document.ts';
+import type { Genotype } from '../../../core/spec/network.ts';
 
 const skips: Genotype = {
   ...GENOTYPES.casia,

@@ -5,13 +5,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
-import {
-  canonicalJson,
-  documentSchema,
-  genotypeSchema,
-  runSchema,
-  trainingSchema,
-} from '../../../core/spec/document.ts';
+import { canonicalJson } from '../../../core/spec/canonical-json.ts';
+import { documentSchema } from '../../../core/spec/document.ts';
+import { genotypeSchema } from '../../../core/spec/network.ts';
+import { runSchema } from '../../../core/spec/run.ts';
+import { trainingSchema } from '../../../core/spec/training.ts';
 
 const edges = (...inputs: [number, number][]) =>
   inputs.map(([a, b]) => [

@@ -9,7 +9,7 @@ import { readVerificationBin } from '../../../core/data/benchmarks/verification-
 import { openDataset } from '../../../core/data/dataset.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { openStateFile } from '../../../core/model/state-file.ts';
-import type { DataSpec } from '../../../core/spec/document.ts';
+import type { DataSpec } from '../../../core/spec/data.ts';
 import { ANYWHERE, admittedPath, readRegular } from '../../../core/system/file-access.ts';
 
 const top = mkdtempSync(join(tmpdir(), 'pocketfleet-roots-'));

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { z } from 'zod';
 import { coordinatorConfigSchema, workerConfigSchema } from '../../../core/config.ts';
 import { GENOTYPES } from '../../../core/nn/genotype.ts';
-import { documentSchema, OPS } from '../../../core/spec/document.ts';
+import { documentSchema } from '../../../core/spec/document.ts';
+import { OPS } from '../../../core/spec/network.ts';
 import { checkShape, sentence, sentences } from '../../../core/text/shape.ts';
 
 const TRAINING = { epochs: 2, batch: 16, sync: { kind: 'outer', every: 4 } };

@@ -5,7 +5,7 @@ import { specDifferences } from '../../../../coordinator/cli/proof/spec-differen
 import { skippedImages } from '../../../../core/data/inspection/skipped.ts';
 import { emptyLedger, ledgerAfter, stageSteps, stepImages, stepTag } from '../../../../core/ledger.ts';
 import { scheduleOf } from '../../../../core/schedule.ts';
-import { canonicalJson } from '../../../../core/spec/document.ts';
+import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
 import type { Ledger } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
 

@@ -5,7 +5,7 @@ import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decis
 import { initialState, inOrder, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/roster.ts';
 import { schedule } from '../../../../coordinator/scheduling/scheduler.ts';
-import type { RunSpec } from '../../../../core/spec/document.ts';
+import type { RunSpec } from '../../../../core/spec/run.ts';
 import { student, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 

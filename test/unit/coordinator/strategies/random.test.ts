@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type Candidate, proposeRandom } from '../../../../coordinator/strategies/random.ts';
-import { genotypeSchema } from '../../../../core/spec/document.ts';
+import { genotypeSchema } from '../../../../core/spec/network.ts';
 import { sweep } from '../../../sim/specs.ts';
 
 function draw(count: number, change: Record<string, unknown> = {}) {

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { createInspections, type InspectionLimits } from '../../../../core/data/inspection/inspections.ts';
 import type { DataProgress } from '../../../../core/data/pace.ts';
 import { FleetError } from '../../../../core/errors.ts';
-import type { DataSpec } from '../../../../core/spec/document.ts';
+import type { DataSpec } from '../../../../core/spec/data.ts';
 import { writeLargePack } from '../../../support/large-pack.ts';
 import { isRunning, until } from '../../../support/processes.ts';
 

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { IMAGE_BYTES } from '../../../../core/data/images/pixels.ts';
-import type { Batch } from '../../../../core/data/loading/loader.ts';
+import type { Batch } from '../../../../core/data/loading/loader-messages.ts';
 import { createDeferred } from '../../../../core/deferred.ts';
 import { digest64 } from '../../../../core/digest.ts';
 import { buildNetwork } from '../../../../core/nn/build.ts';

@@ -1,0 +1,20 @@
+// What all documents share: seeds, names and how many workers a run may have.
+
+import { z } from 'zod';
+
+export const seed = z.int().min(0).max(0xffff_ffff);
+
+export const name = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,62}$/,
+    'lower-case letters, digits, . _ -, at most 63, starting with a letter or digit',
+  );
+
+/**
+ * How many workers a run may have at once, without any change of its result. It starts with `min` or more; one that loses
+ * members later goes on with those that are left, and grows again up to `max`.
+ */
+export const workers = z
+  .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).default(1) })
+  .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min' });

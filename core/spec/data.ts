@@ -1,0 +1,60 @@
+// What a data set may be: faces that are drawn, a folder of people, or a record pack. Decides what is well-formed, not whether it is there.
+
+import { z } from 'zod';
+import { SKIPPED_TEXT_MAX } from '../data/inspection/skipped.ts';
+import { seed } from './common.ts';
+
+/** The longest path that Linux takes. */
+const dataPath = z.string().min(1).max(4096);
+
+const holdout = z.int().min(2).describe('identities kept out of training, for verification');
+
+// Without a default in the schema: a run's spec is a part of its bytes, and one of before these fields must stay what it was.
+const storedFields = {
+  onCorrupt: z
+    .enum(['fail', 'skip'])
+    .optional()
+    .describe(
+      'what corrupt images do at submit: fail (the default) refuses and names them; skip looks at every image and leaves the corrupt ones out',
+    ),
+  skipped: z
+    .strictObject({
+      count: z.int().min(1),
+      digest: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits'),
+      list: z.base64().max(SKIPPED_TEXT_MAX),
+    })
+    .optional()
+    .describe('with onCorrupt: skip, the images that are left out; filled in at submit'),
+};
+
+export const dataSchema = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('synthetic'),
+    identities: z.int().min(4).max(100_000),
+    images: z.int().min(2).max(1000).describe('images of each identity'),
+    holdout,
+    seed: seed.default(1),
+    /** 0: frontal and evenly lit; 1: full variation of pose, light, expression, occlusion and blur. */
+    difficulty: z.number().min(0).max(1).default(1),
+  }),
+  z.strictObject({
+    kind: z.literal('folder'),
+    path: dataPath.describe('one folder an identity; PGM, PPM, PNG, JPEG or WebP images'),
+    holdout,
+    ...storedFields,
+  }),
+  z.strictObject({
+    kind: z.literal('recordio'),
+    path: dataPath.describe('folder with train.rec and train.idx'),
+    holdout,
+    labels: z
+      .enum(['strict', 'renumber'])
+      .optional()
+      .describe(
+        'strict (the default) takes labels 0..C-1 alone; renumber makes classes of the labels that occur, in rising order, and keeps the map with the model',
+      ),
+    ...storedFields,
+  }),
+]);
+
+export type DataSpec = z.infer<typeof dataSchema>;

@@ -1,0 +1,106 @@
+// What a network may be: a PocketNet of any genotype, an IResNet or a MobileFaceNet. Decides what is well-formed; sizes that would
+// take the memory of a machine are refused here.
+
+import { z } from 'zod';
+import { foundText } from '../text/printable.ts';
+
+/** The eight candidate operations in the column order of every alpha matrix (PocketNet search space); `none` cannot be chosen. */
+export const OPS = [
+  'max_pool_3x3',
+  'avg_pool_3x3',
+  'skip_connect',
+  'dw_conv_3x3',
+  'dw_conv_5x5',
+  'dw_conv_7x7',
+  'dw_conv_1x1',
+  'none',
+] as const;
+
+export type Op = (typeof OPS)[number];
+
+const edge = z.tuple([
+  z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]], {
+    error: (issue) =>
+      `unknown op ${foundText(issue.input)}; one of ${OPS.filter((op) => op !== 'none').join(', ')}`,
+  }),
+  z.int().min(0),
+]);
+
+const cell = z
+  .tuple([z.tuple([edge, edge]), z.tuple([edge, edge]), z.tuple([edge, edge]), z.tuple([edge, edge])])
+  .superRefine((nodes, context) => {
+    nodes.forEach((node, i) => {
+      node.forEach(([, input], j) => {
+        if (input > i + 1)
+          context.addIssue({
+            code: 'custom',
+            path: [i, j, 1],
+            message: `node ${i} takes input ${input}, but only inputs 0..${i + 1} exist before it (0 and 1 are the two previous cells, ${i + 2} is node ${i} itself)`,
+          });
+      });
+      if (node[0][1] === node[1][1])
+        context.addIssue({
+          code: 'custom',
+          path: [i],
+          message: `node ${i} takes input ${node[0][1]} twice; its two edges come from different inputs`,
+        });
+    });
+  });
+
+/** Two edges for each of four nodes, for normal and reduction cells; edge = [op, input], inputs 0 and 1 are cells k-2 and k-1. */
+export const genotypeSchema = z.strictObject({
+  normal: cell,
+  normal_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
+  reduce: cell,
+  reduce_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
+});
+
+export type Genotype = z.infer<typeof genotypeSchema>;
+
+export const evenChannels = z.int().min(2).max(512).multipleOf(2);
+
+export const embedding = z.int().min(2).max(1024);
+
+/** Far beyond any network that was published; more is a slip, and building it would take the machine's memory. */
+const blocks = z.int().min(1).max(1000);
+
+const width = z.int().min(1).max(8192);
+
+export const pocketnetSchema = z.strictObject({
+  kind: z.literal('pocketnet'),
+  /** Working channels C of the first cells; doubles at each reduction; a cell outputs 4C. */
+  channels: evenChannels.default(16),
+  /** Cells L; below 4 two of the three reductions would coincide. */
+  layers: z.int().min(4).max(64).default(18),
+  embedding: embedding.default(128),
+  /** The cells, or a published genotype by name. */
+  genotype: z.union([z.enum(['casia', 'cifar10']), genotypeSchema]).default('casia'),
+});
+
+export const iresnetSchema = z.strictObject({
+  kind: z.literal('iresnet'),
+  /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
+  blocks: z.tuple([blocks, blocks, blocks, blocks]),
+  /** Channels of the four stages. */
+  widths: z.tuple([width, width, width, width]).default([64, 128, 256, 512]),
+  /** Channels of the first convolution; the original has 64. */
+  stem: width.default(64),
+  embedding: embedding.default(128),
+});
+
+export const mobilefacenetSchema = z.strictObject({
+  kind: z.literal('mobilefacenet'),
+  embedding: embedding.default(128),
+});
+
+export const networkSchema = z.discriminatedUnion('kind', [
+  pocketnetSchema,
+  iresnetSchema,
+  mobilefacenetSchema,
+]);
+
+export type NetworkSpec = z.infer<typeof networkSchema>;
+
+export type PocketnetSpec = z.infer<typeof pocketnetSchema>;
+
+export type IresnetSpec = z.infer<typeof iresnetSchema>;

@@ -1,0 +1,90 @@
+// A plan: an optional search, an optional teacher, students, and what is exported in the end. Decides whether its parts fit together.
+
+import { z } from 'zod';
+import { name, workers } from './common.ts';
+import { dataSchema } from './data.ts';
+import { networkSchema } from './network.ts';
+import { distillationSchema } from './run.ts';
+import { sweepSchema } from './sweep.ts';
+import { trainingSchema, verificationSchema } from './training.ts';
+
+const planRun = z.strictObject({
+  name,
+  training: trainingSchema,
+  verification: verificationSchema.prefault({}),
+  workers: workers.prefault({}),
+  priority: z.int().min(0).max(100).default(50),
+});
+
+export const planSchema = z
+  .strictObject({
+    kind: z.literal('plan'),
+    name,
+    data: dataSchema,
+    search: sweepSchema.omit({ kind: true, name: true, data: true }).optional(),
+    teacher: planRun
+      .extend({
+        network: networkSchema,
+        /** with-students: when the search has ended, so that students follow its first checkpoints live; at-once: beside the search. */
+        start: z.enum(['with-students', 'at-once']).default('with-students'),
+      })
+      .optional(),
+    students: z
+      .array(
+        planRun.extend({
+          /** A network, or `best`: the search's winner. */
+          network: z.union([z.literal('best'), networkSchema]),
+          distillation: distillationSchema.omit({ teacher: true }).optional(),
+        }),
+      )
+      .default([]),
+    /** Which student is exported when all are done. */
+    export: z
+      .strictObject({
+        choose: z.literal('most-accurate').default('most-accurate'),
+        format: z.literal('safetensors').default('safetensors'),
+      })
+      .optional(),
+  })
+  .superRefine((plan, context) => {
+    const names = new Set<string>();
+    if (plan.teacher) names.add(plan.teacher.name);
+    plan.students.forEach((student, i) => {
+      if (names.has(student.name))
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'name'],
+          message: `${student.name} is the name of another run of this plan`,
+        });
+      names.add(student.name);
+      if (student.network === 'best' && !plan.search)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'network'],
+          message: 'best names the winner of a search, and this plan has no search',
+        });
+      if (student.distillation && !plan.teacher)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'distillation'],
+          message: 'this plan has no teacher',
+        });
+      const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
+      if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
+        context.addIssue({
+          code: 'custom',
+          path: ['students', i, 'network'],
+          message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly`,
+        });
+    });
+    if (!plan.search && !plan.teacher && plan.students.length === 0)
+      context.addIssue({
+        code: 'custom',
+        path: [],
+        message: 'nothing to do: no search, no teacher, no students',
+      });
+    if (plan.export && plan.students.length === 0)
+      context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
+  });
+
+export type PlanSpec = z.infer<typeof planSchema>;

@@ -1,0 +1,48 @@
+// One training job: what it trains, on what, how, and for a student from whom it learns. The spec and its seed name the result completely.
+
+import { z } from 'zod';
+import { name, workers } from './common.ts';
+import { dataSchema } from './data.ts';
+import { networkSchema } from './network.ts';
+import { trainingSchema, verificationSchema } from './training.ts';
+
+export const distillationSchema = z.strictObject({
+  /** Name of the teacher run of the same document, or id of a run of the fleet. */
+  teacher: z.string().min(1).max(200),
+  /** multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only. */
+  schedule: z.enum(['multi-step', 'single-step']).default('multi-step'),
+  /** Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse. */
+  weight: z.number().min(0).max(1e6).default(100),
+});
+
+export type DistillationSpec = z.infer<typeof distillationSchema>;
+
+/** One training job, complete: with its seed it names its result. `distillation.teacher` is a run id here. */
+export const runSchema = z
+  .strictObject({
+    kind: z.enum(['teacher', 'student', 'candidate']),
+    name,
+    network: networkSchema,
+    data: dataSchema,
+    training: trainingSchema,
+    verification: verificationSchema.prefault({}),
+    distillation: distillationSchema.optional(),
+    workers: workers.prefault({}),
+    priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
+  })
+  .superRefine((run, context) => {
+    if (run.kind !== 'student' && run.distillation !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['distillation'],
+        message: `a ${run.kind} does not distil; make it kind: student`,
+      });
+    if (run.workers.max > run.training.shards)
+      context.addIssue({
+        code: 'custom',
+        path: ['workers', 'max'],
+        message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
+      });
+  });
+
+export type RunSpec = z.infer<typeof runSchema>;

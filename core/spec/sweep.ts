@@ -1,0 +1,51 @@
+// A search: which candidates there are, how they are drawn, what each may cost, and how each is evaluated.
+
+import { z } from 'zod';
+import { name, seed } from './common.ts';
+import { dataSchema } from './data.ts';
+import { embedding, evenChannels, OPS, type Op } from './network.ts';
+import { trainingSchema, verificationSchema } from './training.ts';
+
+export const constraintsSchema = z.strictObject({
+  parametersMax: z.number().positive().optional(),
+  /** In the PocketNet authors' convention: about twice the multiply-adds. */
+  mflopsMax: z.number().positive().optional(),
+});
+
+export const sweepSchema = z.strictObject({
+  kind: z.literal('sweep'),
+  name,
+  space: z.strictObject({
+    kind: z.literal('pocketnet-cells').default('pocketnet-cells'),
+    channels: evenChannels.default(16),
+    layers: z.int().min(4).max(64).default(18),
+    embedding: embedding.default(128),
+    /** Ops a candidate may use. */
+    ops: z
+      .array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]]))
+      .min(1)
+      .default(OPS.filter((op) => op !== 'none')),
+  }),
+  strategy: z.strictObject({
+    kind: z.literal('random').default('random'),
+    trials: z.int().min(1).max(1_000_000),
+    seed: seed.default(1),
+  }),
+  objective: z
+    .literal('accuracy')
+    .default('accuracy')
+    .describe('10-fold verification accuracy after the short schedule'),
+  constraints: constraintsSchema.prefault({}),
+  /** Short schedule that every candidate gets. */
+  evaluation: z.strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) }),
+  data: dataSchema,
+  /** Trials at once; 0: one for each worker. */
+  parallelism: z.int().min(0).default(0),
+  priority: z.int().min(0).max(100).default(50),
+  /** Tries of one trial after failures that were its own. */
+  attemptsMax: z.int().min(1).max(10).default(2),
+  /** So many trials that fail one after the other for one cause, without a success in between, end the sweep with that cause. */
+  failuresInRowMax: z.int().min(1).max(1_000_000).default(5),
+});
+
+export type SweepSpec = z.infer<typeof sweepSchema>;

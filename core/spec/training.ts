@@ -1,0 +1,138 @@
+// How a network is trained and verified: optimiser, when shards are summed, where the classifier head is, and how gradients travel.
+// Decides which combinations are possible.
+
+import { z } from 'zod';
+import { foundText } from '../text/printable.ts';
+import { seed } from './common.ts';
+
+export const optimizerSchema = z.strictObject({
+  learningRate: z.number().positive().max(10).default(0.1),
+  momentum: z.number().min(0).lt(1).default(0.9),
+  /** L2, added to the gradient of every parameter before momentum. */
+  weightDecay: z.number().min(0).max(1).default(5e-4),
+  /** Largest global L2 norm of the backbone's mean gradient; the head is not clipped. */
+  clipNorm: z.number().positive().default(5),
+  /** The rate is multiplied by `gamma` at the start of each of these 0-based epochs. */
+  milestones: z.array(z.int().min(1)).default([]),
+  gamma: z.number().positive().max(1).default(0.1),
+});
+
+/** When the shards of a run are summed. */
+export const syncSchema = z.discriminatedUnion(
+  'kind',
+  [
+    /** After each step: the gradients. All V shards together are one optimiser step of B images. */
+    z.strictObject({ kind: z.literal('every-step') }),
+    /**
+     * DiLoCo (arXiv:2311.08105), for gangs whose members are far apart: each shard takes `every` steps of its own with B/V
+     * images each, `optimizer` and its own batch statistics, then the shards' changes are averaged and applied by an outer SGD
+     * with Nesterov momentum. A replica of the method is a shard, so that the result is the same for any number of workers.
+     * Inner momentum begins at zero in each round; rounds end with their epoch, whose last one may be shorter.
+     */
+    z.strictObject({
+      kind: z.literal('outer'),
+      /** H: steps of a round; the bytes on the wire are that many times fewer. */
+      every: z.int().min(1).max(100_000),
+      learningRate: z.number().positive().max(10).default(0.7),
+      momentum: z.number().min(0).lt(1).default(0.9),
+    }),
+  ],
+  {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `unknown sync ${foundText((issue.input as { kind?: unknown } | undefined)?.kind)}; one of every-step, outer`
+        : undefined,
+  },
+);
+
+export const trainingSchema = z
+  .strictObject({
+    epochs: z.int().min(1).max(10_000),
+    /** Global batch B; every optimiser step uses B images. */
+    batch: z.int().min(1),
+    /** V: fixed slices of the batch; a power of two; what a result depends on instead of the number of workers. */
+    shards: z.int().min(1).max(256).default(8),
+    seed: seed.default(1),
+    flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
+    loss: z
+      .strictObject({
+        kind: z.literal('arcface').default('arcface'),
+        scale: z.number().positive().default(64),
+        margin: z.number().min(0).max(1.5).default(0.5),
+      })
+      .prefault({}),
+    /**
+     * Where the classifier head is. graph: in every worker's step; right while its classes are few. sharded: its classes are cut into
+     * V parts that belong to the shards; embeddings travel in place of the head's gradient, and a part is kept by two workers.
+     */
+    head: z
+      .enum(['graph', 'sharded'], {
+        error: (issue) => `unknown head ${foundText(issue.input)}; one of graph, sharded`,
+      })
+      .default('graph'),
+    /**
+     * Of a sharded head: the share of each part's classes that takes part in a step, the batch's own always among them; the others
+     * are drawn anew in each step. Classes that do not take part stay as they are, without decay or momentum. Default: all.
+     */
+    negatives: z
+      .number()
+      .gt(0, 'negatives is a share of the classes, above 0 and at most 1')
+      .max(1, 'negatives is a share of the classes, above 0 and at most 1')
+      .optional(),
+    optimizer: optimizerSchema.prefault({}),
+    sync: syncSchema.prefault({ kind: 'every-step' }),
+    /**
+     * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum are rounded to 8
+     * bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what rounding leaves of a shard is added to the
+     * same shard in the next step (error feedback), until the next checkpoint begins anew. All three give equal weights on
+     * all workers at all times. With none and bf16 the result is the same for any number of workers, however they come, go and
+     * die. With int8 it is the same for any placement of the shards, also when they move between workers that stay or to new
+     * ones; a worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint. That
+     * begins again at zero, which is logged, and the result then depends on when it was.
+     */
+    compression: z.enum(['none', 'bf16', 'int8']).default('none'),
+    /** false: workers of any device class may join, and the bits promise is given up. */
+    exact: z.boolean().default(true),
+  })
+  .superRefine((training, context) => {
+    if (training.head === 'sharded' && training.sync.kind === 'outer')
+      context.addIssue({
+        code: 'custom',
+        path: ['head'],
+        message:
+          'a sharded head exchanges embeddings in every step, which sync: outer is there to avoid; use head: graph',
+      });
+    if (training.negatives !== undefined && training.head !== 'sharded')
+      context.addIssue({
+        code: 'custom',
+        path: ['negatives'],
+        message: 'negatives are sampled by a sharded head; add head: sharded',
+      });
+    if ((training.shards & (training.shards - 1)) !== 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['shards'],
+        message: `${training.shards} is not a power of two`,
+      });
+    if (training.batch % training.shards !== 0)
+      context.addIssue({
+        code: 'custom',
+        path: ['batch'],
+        message: `batch ${training.batch} is not divisible by ${training.shards} shards`,
+      });
+    else if (training.batch / training.shards < 2)
+      context.addIssue({
+        code: 'custom',
+        path: ['batch'],
+        message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2`,
+      });
+  });
+
+export type TrainingSpec = z.infer<typeof trainingSchema>;
+
+export const verificationSchema = z.strictObject({
+  /** Pairs drawn from the held-out identities, half of them genuine; at most what the images allow. */
+  pairs: z.int().min(20).max(200_000).multipleOf(20).default(600),
+  folds: z.literal(10).default(10),
+  seed: seed.default(1),
+});
