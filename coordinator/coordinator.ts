@@ -11,13 +11,13 @@ import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { serveMetrics } from '../core/net/metrics-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
-import { isAbsent } from '../core/net/presence.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createRecords } from './api/records.ts';
 import { createFleetService } from './api/service.ts';
 import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
+import { startTicking } from './beat.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
 import { openJournal } from './journal/journal.ts';
@@ -27,17 +27,15 @@ import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
-import { initialState, openRuns } from './model/state.ts';
+import { initialState } from './model/state.ts';
 import { schedule } from './scheduling/scheduler.ts';
 import type { StoreState } from './store/store-state.ts';
 import { watchStore } from './store/store-watch.ts';
 import { createLinks, type Links } from './workers/links.ts';
-import { REDIAL_GRACE_MS } from './workers/membership.ts';
 import { createProgressBoard } from './workers/progress-board.ts';
-import { createReplayer, type Replayer } from './workers/replayer.ts';
-import { createSuspicionBoard, type SuspicionBoard } from './workers/suspicion.ts';
-import { createVerdicts } from './workers/verdicts.ts';
-import { createVerifier, type Verifier } from './workers/verifier.ts';
+import { createReplayer } from './workers/replayer.ts';
+import { createSuspicionBoard } from './workers/suspicion.ts';
+import { createVerifier } from './workers/verifier.ts';
 import { createWorkerService } from './workers/worker-service.ts';
 
 export interface Coordinator {
@@ -49,12 +47,9 @@ export interface Coordinator {
   close(): Promise<void>;
 }
 
-/** How often time is let pass: losses are judged, postponed elastic changes made. */
-const TICK_MS = 200;
 /** How long a look for the streams waits before what is wrong is said. */
 const STREAMS_WAIT_MS = 3_000;
-/** How often a coordinator that may have nothing to append asks whether it still leads. */
-const LEAD_CHECK_MS = 1_000;
+
 const CLOSE_GRACE_MS = 1_000;
 
 export async function startCoordinator(options: {
@@ -277,68 +272,4 @@ async function followPods(options: {
   if (podSelector === '') return undefined;
   const { watchPods } = await import('./kubernetes/pods.ts');
   return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
-}
-
-function startTicking(options: {
-  driver: Driver;
-  links: Links;
-  connection: NatsConnection;
-  pods: () => PodWatch | undefined;
-  suspicion: SuspicionBoard;
-  verifier: Pick<Verifier, 'occupies'>;
-  replayer: Pick<Replayer, 'occupies'>;
-  clock: Clock;
-  broker: { connected: boolean };
-}): { judge: () => void; stop: () => void } {
-  const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
-  const verdicts = createVerdicts(driver.submit);
-  const judge = () => {
-    if (driver.halted !== undefined) return;
-    verdicts.tell(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
-    verdicts.tell(pods()?.judge(driver.state.workers.values()) ?? []);
-  };
-  // Of many that hang up in one turn all are judged together.
-  let soon: NodeJS.Immediate | undefined;
-  const judgeSoon = () => {
-    soon ??= setImmediate(() => {
-      soon = undefined;
-      judge();
-    });
-  };
-  /** While the broker is away nobody hears anybody, and nobody is to blame. */
-  const judgeSuspects = () => {
-    if (!broker.connected || driver.halted !== undefined) return;
-    const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
-    for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
-      const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
-      verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
-    }
-  };
-  const timer = setInterval(() => {
-    judge();
-    judgeSuspects();
-    driver.submit({ kind: 'tick' }).catch(() => undefined);
-  }, TICK_MS);
-  // The verdict about one that hung up is due at a known time; its gang stands still until then.
-  const dues = new Set<NodeJS.Timeout>();
-  links.onDetach((workerId, incarnation) => {
-    const due = setTimeout(() => {
-      dues.delete(due);
-      judgeSoon();
-    }, REDIAL_GRACE_MS + 1);
-    dues.add(due);
-    void isAbsent(connection, { workerId, incarnation }).then((absent) => {
-      if (!absent) return;
-      links.absent(workerId, incarnation);
-      judgeSoon();
-    });
-  });
-  const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
-  const stop = () => {
-    clearInterval(timer);
-    clearInterval(leadTimer);
-    for (const due of dues) clearTimeout(due);
-    clearImmediate(soon);
-  };
-  return { judge: judgeSoon, stop };
 }

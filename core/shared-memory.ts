@@ -7,11 +7,14 @@ import { runInNewContext } from 'node:vm';
 
 /** A collection costs some 15 ms of its thread; so much memory may wait for one. */
 const WAITING_BYTES_MAX = 256 * 1024 * 1024;
+
 /** The caller still holds what it lets go of while it says so. */
 const DELAY_MS = 100;
 
 let waitingBytes = 0;
+
 let timer: NodeJS.Timeout | undefined;
+
 let collect: (() => void) | undefined;
 
 /** This thread will not touch so many bytes of shared memory again, as soon as the caller has returned. */
@@ -31,4 +34,9 @@ export function letGoOfShared(bytes: number): void {
 function collector(): () => void {
   setFlagsFromString('--expose-gc');
   return runInNewContext('gc') as () => void;
+}
+
+/** Zeros in memory that both threads see. */
+export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
+  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
 }

@@ -4,8 +4,9 @@
 // Arguments: folder of the work, folder for compiled graphs.
 
 import { createHash } from 'node:crypto';
+import { sharedFloats } from '../../core/shared-memory.ts';
 import { optimizerSchema } from '../../core/spec/training.ts';
-import { createCompute, sharedFloats } from '../../worker/compute/client.ts';
+import { createCompute } from '../../worker/compute/client.ts';
 import type { GraphSpec } from '../../worker/compute/messages.ts';
 import { serve } from './serve.ts';
 import { LEARNING_RATE, LOSS, OPTIMIZER, readWork } from './work.ts';

@@ -1,16 +1,14 @@
 // FleetService: what people and scripts call. Turns requests into inputs and the state into messages; decides nothing that
 // lasts. Every failure is a FleetError and leaves as its gRPC status with its own sentence.
 
-import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Clock } from '../../core/clock.ts';
 import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import { FleetError } from '../../core/errors.ts';
 import { exportFormat } from '../../core/model/export-format.ts';
-import { toStatus } from '../../core/net/grpc-status.ts';
-import { writeAll } from '../../core/net/grpc-stream.ts';
+import { goneSignal, streaming, unary } from '../../core/net/grpc-handlers.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { NOUNS, type Noun } from '../../core/text/naming.ts';
-import { assertRequestBounded } from '../../core/text/wire-text.ts';
 import {
   Decision,
   type FindResponse,
@@ -272,51 +270,4 @@ function remainingMs(parts: ServiceParts, call: ServerUnaryCall<unknown, unknown
   const deadline = call.getDeadline();
   const atMs = deadline instanceof Date ? deadline.getTime() : deadline;
   return Number.isFinite(atMs) ? Math.max(0, atMs - parts.clock.now()) : VERIFY_MS_MAX;
-}
-
-function unary<Request, Response>(
-  handle: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
-  onFailure?: () => void,
-) {
-  return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    // An async wrapper, so that what is thrown at once and what is rejected later leave by the same door.
-    (async () => {
-      assertRequestBounded(call.request);
-      return handle(call.request, call);
-    })().then(
-      (response) => callback(null, response),
-      (caught) => {
-        onFailure?.();
-        callback(toStatus(caught));
-      },
-    );
-  };
-}
-
-/** Aborted when the caller has gone or its deadline has passed. */
-function goneSignal(call: {
-  readonly cancelled: boolean;
-  on(event: 'cancelled', listener: () => void): unknown;
-}) {
-  const gone = new AbortController();
-  if (call.cancelled) gone.abort();
-  call.on('cancelled', () => gone.abort());
-  return gone.signal;
-}
-
-function streaming<Request, Response>(
-  handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
-) {
-  return (call: ServerWritableStream<Request, Response>): void => {
-    const gone = goneSignal(call);
-    (async () => {
-      assertRequestBounded(call.request);
-      await writeAll(call, handle(call.request, gone));
-    })().then(
-      () => call.end(),
-      (caught) => {
-        if (!gone.aborted) call.emit('error', toStatus(caught));
-      },
-    );
-  };
 }

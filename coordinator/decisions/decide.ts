@@ -14,7 +14,8 @@ import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
 import { resume } from './resume.ts';
-import { cancelSweep, settle } from './settle.ts';
+import { settle } from './settle.ts';
+import { cancelSweep } from './sweeps.ts';
 
 export interface Decision {
   readonly state: State;

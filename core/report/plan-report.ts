@@ -1,7 +1,6 @@
 // The report of a plan as one HTML page: a pure function of what report-file.ts gathered. Decides what a reader sees first
 // (how good, how small, how long) and what follows; loads nothing and runs no script.
 
-import { cellText, learning, secondsOf } from '../../coordinator/cli/screen/results.ts';
 import type {
   Checkpoint,
   EvaluationReport,
@@ -23,6 +22,7 @@ import {
 import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, formatTime } from './format.ts';
 import { examplePairs } from './pairs.ts';
+import { cellText, learning, secondsOf } from './runs.ts';
 import { REPORT_STYLE } from './style.ts';
 
 export interface RunReport {

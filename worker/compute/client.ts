@@ -172,11 +172,6 @@ export function createCompute(options: ComputeOptions): Compute {
   };
 }
 
-/** Zeros in memory that both threads see. */
-export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
-  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
-}
-
 /** The parts of a step with a sharded head count as what they are parts of. */
 function jobOf(request: ComputeRequest): JobKind {
   if (request.kind === 'update-rows') return 'apply';

@@ -35,17 +35,3 @@ export function judgeRelease(options: {
     return { verb: 'ignore', reason: `release of generation ${generation}, but ${held} is held` };
   return { verb: 'end', reason: `generation ${generation} is released` };
 }
-
-/** This worker's place in a gang; undefined when it has none. */
-export function placeIn(
-  members: readonly Member[],
-  workerId: string,
-): { readonly rank: number; readonly shards: readonly number[] } | undefined {
-  const rank = members.findIndex((member) => member.workerId === workerId);
-  const member = members[rank];
-  if (!member) return undefined;
-  return {
-    rank,
-    shards: Array.from({ length: member.shardCount }, (_, i) => member.shardFirst + i),
-  };
-}

@@ -9,9 +9,9 @@ import { runSchema } from '../../core/spec/run.ts';
 import { shaped } from '../../core/text/shape.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Verify } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { StoredNetwork } from '../run/checkpoints.ts';
 import { evaluateHeldOut } from '../run/finish.ts';
 import type { Services } from '../run/services.ts';
+import type { StoredNetwork } from '../training/teacher.ts';
 import { evaluate, type LabelledImages } from '../verification/evaluate.ts';
 
 export async function answerVerify(services: Services, request: Verify, signal: AbortSignal): Promise<void> {

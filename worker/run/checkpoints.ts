@@ -16,18 +16,11 @@ import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
-import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
+import { sharedFloats } from '../../core/shared-memory.ts';
+import { networkSchema } from '../../core/spec/network.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { sharedFloats } from '../compute/client.ts';
 import type { WorkerMetrics } from '../metrics.ts';
-
-/** A network as an evaluation graph takes it, in memory that the compute thread shares. */
-export interface StoredNetwork {
-  readonly network: NetworkSpec;
-  /** Backbone alone. */
-  readonly weights: Float32Array;
-  readonly running: Float32Array;
-}
+import type { StoredNetwork } from '../training/teacher.ts';
 
 export type LoadedCheckpoint = ReturnType<typeof decodeCheckpoint>;
 
@@ -50,6 +43,7 @@ export interface Checkpoints {
 
 /** Networks kept after loading: two students an hour apart in their schedules still share. */
 const NETWORKS_MAX = 4;
+
 const RETRY_MS = 1000;
 
 export function createCheckpoints(options: {

@@ -7,13 +7,13 @@
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { placeIn } from '../fleet/leases.ts';
 import { type HeadGang, headExchangeNames, joinHeadGang } from '../training/head-gang.ts';
 import { train } from '../training/train.ts';
 import { failureOf } from './failure.ts';
 import { finishRun, storeStage } from './finish.ts';
 import { agreeOnHead, agreeOnState, joinGang } from './gang.ts';
 import { type Phase, sentenceOf } from './phase.ts';
+import { placeIn } from './place.ts';
 import type { Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
 import { createSuspects } from './suspects.ts';

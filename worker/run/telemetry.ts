@@ -5,8 +5,8 @@ import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
 import type { Schedule } from '../../core/schedule.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { STEP_PHASES } from '../metrics.ts';
+import type { StepTimes } from '../training/context.ts';
 import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from '../training/rate.ts';
-import type { StepTimes } from '../training/train.ts';
 import { historyStride, type Records } from './history.ts';
 import type { Services } from './services.ts';
 

@@ -5,9 +5,9 @@
 import { type ClassRange, classRange, sampledCount } from '../../core/head/classes.ts';
 import { putRows, takeRows } from '../../core/head/rows.ts';
 import type { Layout } from '../../core/nn/layout.ts';
-import { letGoOfShared } from '../../core/shared-memory.ts';
+import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { type Compute, sharedFloats } from '../compute/client.ts';
+import type { Compute } from '../compute/client.ts';
 
 /** Rows of one class shard; all in shared memory. */
 export interface ClassShard {

@@ -5,7 +5,7 @@
 
 import type { Clock } from '../../core/clock.ts';
 import { contributionDigest } from '../../core/ledger.ts';
-import { type Layout, LOSS_COUNT } from '../../core/nn/layout.ts';
+import { LOSS_COUNT } from '../../core/nn/layout.ts';
 import {
   beginsStage,
   epochOfStep,
@@ -14,77 +14,18 @@ import {
   roundsBefore,
   stageEndingAt,
 } from '../../core/schedule.ts';
-import { letGoOfShared } from '../../core/shared-memory.ts';
-import { sharedFloats } from '../compute/client.ts';
 import type { GraphSpec } from '../compute/messages.ts';
+import type { TrainContext } from './context.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';
 import type { Replica } from './replica.ts';
 import { assertCounted, type Ledger } from './step-ledger.ts';
 import type { TeacherNetwork } from './teacher.ts';
-import type { TrainContext } from './train.ts';
 
 /** The loop's context (train.ts) without what only single steps need. */
 export interface RoundContext extends Omit<TrainContext, 'layout' | 'head' | 'headGang' | 'onStep'> {
   readonly outer: { readonly learningRate: number; readonly momentum: number };
   /** The training step of one shard. */
   readonly graph: GraphSpec;
-}
-
-/** The replica of one shard within a round. */
-interface InnerReplica {
-  /** Names the state with which its round began. */
-  begunFrom: string;
-  /** Steps taken since. */
-  steps: number;
-  readonly weights: Float32Array;
-  /** Of the inner optimiser. */
-  readonly momentum: Float32Array;
-  readonly running: Float32Array;
-  /** Sums over the steps taken. */
-  readonly losses: Float64Array;
-}
-
-/** Kept from one generation to the next, by shard. */
-export interface InnerReplicas {
-  /** A shard's replica in the round that begins with `replica`: as far as it got here, or at its beginning. */
-  of(shard: number, replica: Replica): InnerReplica;
-  /** Lets go of all others. */
-  keep(shards: readonly number[]): void;
-}
-
-export function createInnerReplicas(layout: Layout): InnerReplicas {
-  const { parameterCount, runningCount } = layout;
-  const kept = new Map<number, InnerReplica>();
-  const fresh = (): InnerReplica => ({
-    begunFrom: '',
-    steps: 0,
-    weights: sharedFloats(parameterCount),
-    momentum: sharedFloats(parameterCount),
-    running: sharedFloats(runningCount),
-    losses: new Float64Array(LOSS_COUNT),
-  });
-  return {
-    of(shard, replica) {
-      const inner = kept.get(shard) ?? fresh();
-      kept.set(shard, inner);
-      const beginning = `${replica.step}/${replica.digest}`;
-      if (inner.begunFrom === beginning) return inner;
-      inner.begunFrom = beginning;
-      inner.steps = 0;
-      inner.weights.set(replica.weights);
-      inner.running.set(replica.running);
-      inner.momentum.fill(0);
-      inner.losses.fill(0);
-      return inner;
-    },
-    keep(shards) {
-      for (const [shard, { weights, momentum, running }] of kept)
-        if (!shards.includes(shard)) {
-          kept.delete(shard);
-          letGoOfShared(weights.byteLength + momentum.byteLength + running.byteLength);
-        }
-    },
-  };
 }
 
 /** Trains one round and applies it; the replica then stands at its end. */

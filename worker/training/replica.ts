@@ -5,7 +5,7 @@ import type { State } from '../../core/allreduce/exchange.ts';
 import { digest64 } from '../../core/digest.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import type { Layout } from '../../core/nn/layout.ts';
-import { sharedFloats } from '../compute/client.ts';
+import { sharedFloats } from '../../core/shared-memory.ts';
 
 export interface Replica {
   /** Committed steps. */

@@ -4,9 +4,9 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { teacherStageFor } from '../../core/schedule.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { DistillationSpec } from '../../core/spec/run.ts';
 import type { Compute } from '../compute/client.ts';
-import type { StoredNetwork } from '../run/checkpoints.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */
 export interface TeacherNetwork {
@@ -123,4 +123,12 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', onAbort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
+}
+
+/** A network as an evaluation graph takes it, in memory that the compute thread shares. */
+export interface StoredNetwork {
+  readonly network: NetworkSpec;
+  /** Backbone alone. */
+  readonly weights: Float32Array;
+  readonly running: Float32Array;
 }

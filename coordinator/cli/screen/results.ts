@@ -10,6 +10,7 @@ import {
   formatSeconds,
   UNKNOWN,
 } from '../../../core/report/format.ts';
+import { cellText, learning, secondsOf } from '../../../core/report/runs.ts';
 import type { EvaluationReport, Plan, Run, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { listAll } from '../pages.ts';
@@ -141,30 +142,4 @@ function runTable(results: Results): string {
     { head: 'TOOK', align: 'right', cell: (run) => formatSeconds(secondsOf(run)) },
     { head: '', cell: (run) => (results.plan?.winnerRunId === run.id ? 'exported' : '') },
   ]);
-}
-
-export function secondsOf(run: Run): number {
-  return run.endedAtMs > 0 && run.startedAtMs > 0 ? (run.endedAtMs - run.startedAtMs) / 1000 : Number.NaN;
-}
-
-/** How a run learnt: a student with a teacher is distilled. */
-export function learning(run: Run): string {
-  return run.teacherRunId === '' ? run.kind : `${run.kind}, distilled`;
-}
-
-/** The eight operations of the normal cell, short: "dw3 dw1 · dw3 dw5 · …"; empty for a text that is no genotype. */
-export function cellText(genotypeJson: string): string {
-  try {
-    const { normal } = JSON.parse(genotypeJson) as { normal: [[string, number], [string, number]][] };
-    return normal.map((node) => node.map(([op]) => shortOp(op)).join(' ')).join(' · ');
-  } catch {
-    return '';
-  }
-}
-
-function shortOp(op: string): string {
-  const size = /(\d)x\d$/.exec(op)?.[1] ?? '';
-  if (op.startsWith('dw_conv')) return `dw${size}`;
-  if (op.endsWith('pool_3x3')) return op.startsWith('max') ? 'max' : 'avg';
-  return 'skip';
 }

@@ -8,10 +8,7 @@ import { sha256Hex } from '../../digest.ts';
 import { toFleetError } from '../../errors.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
 import { PROGRAMS } from '../../system/places.ts';
-import { foldSums } from '../passes/fold-sums.ts';
-import { normaliseWhileReading } from '../passes/normalise-while-reading.ts';
-import { keepApart } from '../passes/split-maps.ts';
-import { sumWhileWriting } from '../passes/sum-while-writing.ts';
+import { optimised } from '../passes/passes.ts';
 import { type Recording, type RecordOptions, record } from '../recording/record.ts';
 import { addonFacts, nativeBackend, tensorflowVersion } from '../tf.ts';
 import {
@@ -43,7 +40,7 @@ export interface Form<T> {
 /** Records the function (or takes its stored graph) and loads it in this form. */
 export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
   const { cacheDir } = options;
-  const saved = () => form.save(normaliseWhileReading(sumWhileWriting(keepApart(foldSums(record(options))))));
+  const saved = () => form.save(optimised(record(options)));
   if (cacheDir === undefined) return loadOnce(saved(), form);
   const name = nameOf(options, form.name);
   const stored = readEntry(entryFolder(cacheDir, name));

@@ -10,6 +10,7 @@ import {
 } from '../../../proto/gen/tensorflow/v1/saved_model.ts';
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
+import { liveNodes } from '../recording/readers.ts';
 import type { Constant, Edge, RecordedNode, Recording } from '../recording/record.ts';
 import { type Binding, nativeBackend, type OpAttribute } from '../tf.ts';
 
@@ -24,6 +25,7 @@ export const CONSTANT_VALUES_MAX = 512;
 
 /** GraphDef dialect: that of TensorFlow 2.9, which tfjs-node's operations are from. */
 const PRODUCER = 1087;
+
 const MIN_CONSUMER = 12;
 
 export interface SavedGraph {
@@ -44,6 +46,7 @@ export interface KeptTensors {
 }
 
 export const inputName = (index: number) => `in${index}`;
+
 export const outputName = (index: number) => `out${index}`;
 
 /** Makes the graph of a recording. */
@@ -71,24 +74,6 @@ export function saveGraph(recording: Recording): SavedGraph {
     nodes: definitions.length,
     outputShapes: outputs.map(({ node, output }) => nodes[node]!.outputs[output]!.shape),
   };
-}
-
-/** Nodes that an output needs; every input, needed or not, so that it can be fed. */
-export function liveNodes({ nodes, outputs }: Recording): Set<number> {
-  const live = neededFor(nodes, outputs);
-  for (const [index, node] of nodes.entries()) if (node.kind === 'input') live.add(index);
-  return live;
-}
-
-/** Nodes that these results are made from, their own included. */
-export function neededFor(nodes: readonly RecordedNode[], results: readonly Edge[]): Set<number> {
-  const needed = new Set<number>(results.map(({ node }) => node));
-  for (let index = nodes.length - 1; index >= 0; index--) {
-    const node = nodes[index]!;
-    if (needed.has(index) && node.kind === 'operation')
-      for (const input of node.inputs) needed.add(input.node);
-  }
-  return needed;
 }
 
 function refuseLargeConstants({ nodes }: Recording, live: ReadonlySet<number>): void {
@@ -154,6 +139,7 @@ function define(nodes: readonly RecordedNode[], index: number, node: RecordedNod
 }
 
 const type = (dtype: number): AttrValue => ({ value: { $case: 'type', value: dtype } });
+
 const shapeProto = (shape: readonly number[]) => ({ dim: shape.map((size) => ({ size })) });
 
 function tensorProto({ dtype, shape, values }: Constant) {

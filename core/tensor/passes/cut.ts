@@ -2,8 +2,8 @@
 // reads. Pure, from a recording; how the stages run is staged.ts'.
 
 import { FleetError } from '../../errors.ts';
-import { neededFor } from '../graph/saved-model.ts';
 import { DT } from '../ops/kernels.ts';
+import { neededFor } from '../recording/readers.ts';
 import type { Edge, Recording } from '../recording/record.ts';
 
 /** The first stage: so many inputs are known, and so many outputs are wanted, in their order. */

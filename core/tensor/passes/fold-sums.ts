@@ -2,7 +2,7 @@
 // write it, where a sum of its own reads two maps and writes a third. In a cell every node is such a sum, and so is, backwards, every
 // state that several edges read. Pure, from recording to recording: the same additions in the same order, so the same bits.
 
-import { liveNodes } from '../graph/saved-model.ts';
+import { liveNodes, numberOf, readersOf, withNumber } from '../recording/readers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
 
 /** Operations that take maps to be added to one of their outputs, this one, behind all other inputs, counted by attribute N. */
@@ -48,40 +48,3 @@ function sameShape(nodes: readonly RecordedNode[], a: Edge, b: Edge): boolean {
   const [left, right] = [a, b].map(({ node, output }) => nodes[node]?.outputs[output]?.shape.join());
   return left === right;
 }
-
-export interface Reader {
-  readonly node: number;
-  /** Place among its inputs; -1 for an output of the recording, whose place `node` is. */
-  readonly input: number;
-}
-
-/** Who reads each output, by `node:output`; what no output needs is left out. */
-export function readersOf(recording: Recording): Map<string, Reader[]> {
-  const live = liveNodes(recording);
-  const readers = new Map<string, Reader[]>();
-  const read = ({ node, output }: Edge, reader: Reader) => {
-    const key = `${node}:${output}`;
-    readers.set(key, [...(readers.get(key) ?? []), reader]);
-  };
-  recording.nodes.forEach((node, index) => {
-    if (node.kind === 'operation' && live.has(index))
-      node.inputs.forEach((edge, input) => {
-        read(edge, { node: index, input });
-      });
-  });
-  recording.outputs.forEach((edge, node) => {
-    read(edge, { node, input: -1 });
-  });
-  return readers;
-}
-
-/** The operation with one of its attributes, a number, changed. */
-export function withNumber(node: OperationNode, name: string, value: number): OperationNode {
-  const attributes = node.attributes.map((attribute) =>
-    attribute.name === name ? { ...attribute, value } : attribute,
-  );
-  return { ...node, attributes };
-}
-
-export const numberOf = (node: OperationNode, name: string): number =>
-  Number(node.attributes.find((attribute) => attribute.name === name)?.value);

@@ -3,8 +3,8 @@
 // Only between our own blocks. Pure, from recording to recording: every value is computed as before, so the bits are the same.
 
 import { attr } from '../ops/kernels.ts';
+import { numberOf, type Reader, readersOf, withNumber } from '../recording/readers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
-import { numberOf, type Reader, readersOf, withNumber } from './fold-sums.ts';
 
 const BLOCK = 'FleetSeparable';
 /** Places among its inputs and outputs. */

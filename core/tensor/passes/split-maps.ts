@@ -3,9 +3,8 @@
 // Only for our own operations, and only where nobody else needs the whole. Pure, from recording to recording: every value is
 // computed as before, so the bits are the same.
 
-import { liveNodes } from '../graph/saved-model.ts';
+import { liveNodes, numberOf, readersOf, withNumber } from '../recording/readers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
-import { numberOf, readersOf, withNumber } from './fold-sums.ts';
 
 /** Where an operation has its map x, which may lie in several, counted by attribute `parts`. */
 const READS = new Map([

@@ -2,10 +2,9 @@
 // dy (z - mean) while dy is in the cache. Only between our own blocks. Pure, from recording to recording. The sums are taken over
 // other pieces of an image than by themselves, so they round in another way.
 
-import { liveNodes } from '../graph/saved-model.ts';
 import { attr } from '../ops/kernels.ts';
+import { liveNodes, numberOf } from '../recording/readers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
-import { numberOf } from './fold-sums.ts';
 
 const BLOCK_GRADIENT = 'FleetSeparableGrad';
 /** Places among its inputs and outputs. */

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { toJson } from '../../../coordinator/cli/screen/output.ts';
-import { cellText } from '../../../coordinator/cli/screen/results.ts';
 import {
   clip,
   formatBytes,
@@ -10,6 +9,7 @@ import {
   formatSeconds,
   formatSteps,
 } from '../../../core/report/format.ts';
+import { cellText } from '../../../core/report/runs.ts';
 import { trial } from '../cli/messages.ts';
 
 test('counts, shares, times and sizes read as people write them', () => {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { writeFolder } from '../../../core/tensor/graph/graph-cache.ts';
-import { liveNodes, saveGraph } from '../../../core/tensor/graph/saved-model.ts';
+import { saveGraph } from '../../../core/tensor/graph/saved-model.ts';
 import {
   deletingTensors,
   feedArrays,
@@ -18,10 +18,11 @@ import {
 } from '../../../core/tensor/graph/session.ts';
 import { prelus, separable } from '../../../core/tensor/ops/ops.ts';
 import { evenAndOdd } from '../../../core/tensor/ops/sample.ts';
-import { foldSums, numberOf } from '../../../core/tensor/passes/fold-sums.ts';
+import { foldSums } from '../../../core/tensor/passes/fold-sums.ts';
 import { normaliseWhileReading } from '../../../core/tensor/passes/normalise-while-reading.ts';
 import { keepApart } from '../../../core/tensor/passes/split-maps.ts';
 import { sumWhileWriting } from '../../../core/tensor/passes/sum-while-writing.ts';
+import { liveNodes, numberOf } from '../../../core/tensor/recording/readers.ts';
 import { type Recording, record } from '../../../core/tensor/recording/record.ts';
 import { type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
 import { elements, leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';

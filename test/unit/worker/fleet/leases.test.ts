@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { judgeAssign, judgeRelease, placeIn } from '../../../../worker/fleet/leases.ts';
+import { judgeAssign, judgeRelease } from '../../../../worker/fleet/leases.ts';
+import { placeIn } from '../../../../worker/run/place.ts';
 
 const members = [
   { workerId: 'a', shardFirst: 0, shardCount: 4 },

@@ -10,11 +10,13 @@ import { FleetError } from '../../../../core/errors.ts';
 import { buildNetwork } from '../../../../core/nn/build.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { scheduleOf } from '../../../../core/schedule.ts';
-import { createCompute, sharedFloats } from '../../../../worker/compute/client.ts';
-import { createInnerReplicas, type InnerReplicas, trainRound } from '../../../../worker/training/outer.ts';
+import { sharedFloats } from '../../../../core/shared-memory.ts';
+import { createCompute } from '../../../../worker/compute/client.ts';
+import { trainingGraph } from '../../../../worker/training/context.ts';
+import { createInnerReplicas, type InnerReplicas } from '../../../../worker/training/inner-replicas.ts';
+import { trainRound } from '../../../../worker/training/outer.ts';
 import { initialReplica, type Replica } from '../../../../worker/training/replica.ts';
 import { createLedger } from '../../../../worker/training/step-ledger.ts';
-import { trainingGraph } from '../../../../worker/training/train.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
 // 48 images, 8 a step: rounds of 4 and 2 steps in each of two epochs.

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDeferred, type Deferred } from '../../../../core/deferred.ts';
 import { FleetError } from '../../../../core/errors.ts';
-import type { StoredNetwork } from '../../../../worker/run/checkpoints.ts';
-import { createTeacherFeed } from '../../../../worker/training/teacher.ts';
+import { createTeacherFeed, type StoredNetwork } from '../../../../worker/training/teacher.ts';
 
 const stored = (embedding: number): StoredNetwork => ({
   network: { kind: 'mobilefacenet', embedding },

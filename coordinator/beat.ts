@@ -1,0 +1,84 @@
+// The beat at which time passes for the core: losses are judged, postponed elastic changes made, and the lead is checked.
+
+import type { Clock } from '../core/clock.ts';
+import type { NatsConnection } from '../core/net/nats.ts';
+import { isAbsent } from '../core/net/presence.ts';
+import type { Driver } from './journal/driver.ts';
+import type { PodWatch } from './kubernetes/pods.ts';
+import { openRuns } from './model/state.ts';
+import type { Links } from './workers/links.ts';
+import { REDIAL_GRACE_MS } from './workers/membership.ts';
+import type { Replayer } from './workers/replayer.ts';
+import type { SuspicionBoard } from './workers/suspicion.ts';
+import { createVerdicts } from './workers/verdicts.ts';
+import type { Verifier } from './workers/verifier.ts';
+
+/** How often time is let pass: losses are judged, postponed elastic changes made. */
+const TICK_MS = 200;
+
+/** How often a coordinator that may have nothing to append asks whether it still leads. */
+const LEAD_CHECK_MS = 1_000;
+
+export function startTicking(options: {
+  driver: Driver;
+  links: Links;
+  connection: NatsConnection;
+  pods: () => PodWatch | undefined;
+  suspicion: SuspicionBoard;
+  verifier: Pick<Verifier, 'occupies'>;
+  replayer: Pick<Replayer, 'occupies'>;
+  clock: Clock;
+  broker: { connected: boolean };
+}): { judge: () => void; stop: () => void } {
+  const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
+  const verdicts = createVerdicts(driver.submit);
+  const judge = () => {
+    if (driver.halted !== undefined) return;
+    verdicts.tell(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
+    verdicts.tell(pods()?.judge(driver.state.workers.values()) ?? []);
+  };
+  // Of many that hang up in one turn all are judged together.
+  let soon: NodeJS.Immediate | undefined;
+  const judgeSoon = () => {
+    soon ??= setImmediate(() => {
+      soon = undefined;
+      judge();
+    });
+  };
+  /** While the broker is away nobody hears anybody, and nobody is to blame. */
+  const judgeSuspects = () => {
+    if (!broker.connected || driver.halted !== undefined) return;
+    const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
+    for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
+      const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
+      verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
+    }
+  };
+  const timer = setInterval(() => {
+    judge();
+    judgeSuspects();
+    driver.submit({ kind: 'tick' }).catch(() => undefined);
+  }, TICK_MS);
+  // The verdict about one that hung up is due at a known time; its gang stands still until then.
+  const dues = new Set<NodeJS.Timeout>();
+  links.onDetach((workerId, incarnation) => {
+    const due = setTimeout(() => {
+      dues.delete(due);
+      judgeSoon();
+    }, REDIAL_GRACE_MS + 1);
+    dues.add(due);
+    void isAbsent(connection, { workerId, incarnation }).then((absent) => {
+      if (!absent) return;
+      links.absent(workerId, incarnation);
+      judgeSoon();
+    });
+  });
+  const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
+  const stop = () => {
+    clearInterval(timer);
+    clearInterval(leadTimer);
+    for (const due of dues) clearTimeout(due);
+    clearImmediate(soon);
+  };
+  return { judge: judgeSoon, stop };
+}

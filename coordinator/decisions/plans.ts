@@ -1,0 +1,55 @@
+// What becomes of a plan: it performs the next step that plan.ts derives, or ends.
+
+import { costsOf } from '../../core/nn/space.ts';
+import { planOf } from '../model/state.ts';
+import { type Draft, emit, nextId } from './draft.ts';
+import { nextOfPlan } from './plan.ts';
+
+export function settlePlan(draft: Draft, planId: string): void {
+  for (;;) {
+    const plan = planOf(draft.state, planId);
+    const next = nextOfPlan(draft.state, plan);
+    switch (next.kind) {
+      case 'wait':
+        return;
+      case 'search':
+        emit(draft, {
+          kind: 'sweep.submitted',
+          sweepId: nextId(draft.state, 'sweep'),
+          spec: next.spec,
+          facts: plan.facts,
+          planId,
+        });
+        break;
+      case 'train': {
+        const teacherRunId = next.spec.distillation?.teacher;
+        emit(draft, {
+          kind: 'run.created',
+          runId: nextId(draft.state, 'run'),
+          spec: next.spec,
+          facts: plan.facts,
+          costs: costsOf(next.spec.network),
+          reason: next.reason,
+          planId,
+          role: next.role,
+          ...(teacherRunId === undefined ? {} : { teacherRunId }),
+        });
+        break;
+      }
+      case 'fail':
+        emit(draft, { kind: 'plan.ended', planId, state: 'failed', reason: next.reason });
+        return;
+      case 'done': {
+        const { reason, winnerRunId } = next;
+        emit(draft, {
+          kind: 'plan.ended',
+          planId,
+          state: 'done',
+          reason,
+          ...(winnerRunId === undefined ? {} : { winnerRunId }),
+        });
+        return;
+      }
+    }
+  }
+}

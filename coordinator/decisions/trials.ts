@@ -1,0 +1,67 @@
+// What becomes of a trial: another attempt after a failure that was its own, its result, or its end.
+
+import { candidateNetwork } from '../../core/nn/space.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import { endingOf, runOf, sweepOf, type TrialState } from '../model/state.ts';
+import { type Draft, emit, nextId } from './draft.ts';
+import { childName } from './plan.ts';
+
+/** A trial ends with its newest run, or tries again. */
+export function settleTrial(draft: Draft, trial: TrialState): void {
+  const runId = trial.runIds.at(-1);
+  if (runId === undefined) {
+    createAttempt(draft, trial, 'first attempt');
+    return;
+  }
+  const run = runOf(draft.state, runId);
+  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objective?: number) =>
+    emit(draft, {
+      kind: 'trial.ended',
+      trialId: trial.id,
+      state,
+      reason,
+      ...(objective === undefined ? {} : { objective }),
+    });
+  if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
+  if (run.state === 'done') {
+    const accuracy = run.evaluation?.accuracy;
+    if (accuracy === undefined || !Number.isFinite(accuracy))
+      end('failed', `its run ${run.id} finished without a verification accuracy`);
+    else end('done', `accuracy ${accuracy.toFixed(4)}`, accuracy);
+  }
+  if (run.state !== 'failed') return;
+  const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
+  const attempts = trial.runIds.length;
+  // A crash has had its tries: another seed computes the same kernels.
+  if (run.failureCause === 'user' || run.failureCause === 'crash' || attempts >= attemptsMax)
+    end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
+  else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
+}
+
+/** A run is determined by its spec and seed: another try needs another seed, or it would fail in the same step again. */
+export function createAttempt(draft: Draft, trial: TrialState, reason: string): void {
+  const sweep = sweepOf(draft.state, trial.sweepId);
+  const { training, verification } = sweep.spec.evaluation;
+  const seed = (training.seed + trial.runIds.length) >>> 0;
+  const spec: RunSpec = {
+    kind: 'candidate',
+    name: childName(sweep.name, String(trial.number)),
+    network: candidateNetwork(sweep.spec, trial.genotype),
+    data: sweep.spec.data,
+    training: { ...training, seed },
+    verification,
+    workers: { min: 1, max: 1 },
+    priority: sweep.spec.priority,
+  };
+  emit(draft, {
+    kind: 'run.created',
+    runId: nextId(draft.state, 'run'),
+    spec,
+    facts: sweep.facts,
+    costs: trial.costs,
+    reason,
+    sweepId: sweep.id,
+    trialId: trial.id,
+    ...(sweep.planId === undefined ? {} : { planId: sweep.planId }),
+  });
+}
