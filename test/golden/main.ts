@@ -1,13 +1,14 @@
-// npm run test:golden -- --dir DIR [--scale F]: checks the implementation against a folder of golden fixtures and prints one
-// line a comparison: file, check, measured difference, tolerance, ok or FAIL. F multiplies every tolerance, for a device
-// that computes in other orders. Exit status 1 when anything fails; files that nothing checks are named.
+// npm run test:golden -- [--dir DIR] [--scale F]: checks the implementation against a folder of golden fixtures, packed or plain,
+// and prints one line a comparison: file, check, measured difference, tolerance, ok or FAIL. Without --dir it takes the
+// fixtures of this repository. F multiplies every tolerance, for a device that computes in other orders. Exit status 1
+// when anything fails; files that nothing checks are named.
 
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { GOLDEN } from './packed-folder.ts';
 
 const { values } = parseArgs({
   options: {
-    dir: { type: 'string', default: fileURLToPath(new URL('../../../shared/golden', import.meta.url)) },
+    dir: { type: 'string', default: GOLDEN },
     scale: { type: 'string', default: '1' },
   },
 });

@@ -1,14 +1,16 @@
 // Runs every check that a folder of golden fixtures allows. Recognises each file by the network its metadata names or by the
 // first word of its name, so that further fixtures of a known kind are checked without a change here; a file that nothing
-// recognises is named, never passed over. The checks themselves are their files'.
+// recognises is named, never passed over. A packed folder is unpacked first, and what is damaged in it fails.
 
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { toFleetError } from '../../core/errors.ts';
 import { checkDecode } from './decode.ts';
 import { openFixture } from './fixture.ts';
 import { checkArcface, checkKd } from './losses.ts';
 import { checkNetwork } from './networks.ts';
+import { isPacked, unpackFolder } from './packed-folder.ts';
 import { checkRecords } from './records.ts';
 import { checkSupernet } from './supernet.ts';
 import { checkTrainSteps } from './training.ts';
@@ -23,6 +25,20 @@ export type Outcome =
 /** One outcome a file, as each is done. Notes and other text files are not fixtures. */
 export async function* checkFolder(dir: string, scale: number): AsyncGenerator<Outcome> {
   if (!existsSync(dir)) return;
+  if (!isPacked(dir)) {
+    yield* checkPlainFolder(dir, scale);
+    return;
+  }
+  const plain = mkdtempSync(join(tmpdir(), 'pocketfleet-golden-'));
+  try {
+    for (const { entry, reason } of unpackFolder(dir, plain)) yield { kind: 'failed', file: entry, reason };
+    yield* checkPlainFolder(plain, scale);
+  } finally {
+    rmSync(plain, { recursive: true, force: true });
+  }
+}
+
+async function* checkPlainFolder(dir: string, scale: number): AsyncGenerator<Outcome> {
   for (const file of readdirSync(dir).sort()) {
     if (/\.(md|txt)$/i.test(file) || file.startsWith('.')) continue;
     try {

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import {
   closeSync,
-  existsSync,
   ftruncateSync,
   mkdtempSync,
   openSync,
@@ -23,11 +22,10 @@ import type { DataProgress, Pace } from '../../../core/data/pace.ts';
 import { openRecordSet } from '../../../core/data/packs/record-set.ts';
 import { readRecordTable } from '../../../core/data/packs/record-table.ts';
 import { openRecordFile, parseImageRecord } from '../../../core/data/packs/recordio.ts';
+import { unpackGolden } from '../../golden/packed-folder.ts';
 import { checkRecords } from '../../golden/records.ts';
 import { writeLargePack } from '../../support/large-pack.ts';
 import { frameRecord, writePack } from '../../support/records.ts';
-
-const GOLDEN = new URL('../../../../shared/golden/records', import.meta.url).pathname;
 
 function folder(context: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), 'pf-records-'));
@@ -40,10 +38,10 @@ const png = await encodePng({ width: 112, height: 112, rgb: new Uint8Array(112 *
 const people = (classes: number) =>
   Array.from({ length: classes * 2 }, (_, i) => ({ key: i + 1, labels: [Math.floor(i / 2)], image: png }));
 
-test('every fact of the record fixtures is met', {
-  skip: existsSync(GOLDEN) ? false : 'no ../shared/golden/records',
-}, async () => {
-  const rows = await checkRecords(GOLDEN, 1);
+test('every fact of the record fixtures is met', async (context) => {
+  const dir = folder(context);
+  unpackGolden(['records'], dir);
+  const rows = await checkRecords(join(dir, 'records'), 1);
   assert.ok(rows.length > 1800);
   assert.deepEqual(
     rows.filter((row) => !row.ok),

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,11 +11,11 @@ import { readSafetensors, writeSafetensors } from '../../../core/model/safetenso
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { layoutOf } from '../../../core/nn/layout.ts';
 import { networkSchema, pocketnetSchema } from '../../../core/spec/network.ts';
+import { unpackGolden } from '../../golden/packed-folder.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 import { channelsLastBytes, embeddingsOf, testModel, worstError } from '../../support/models.ts';
 
 const FIXTURES = new URL('../../fixtures/pytorch/', import.meta.url).pathname;
-const GOLDEN = new URL('../../../../shared/golden/', import.meta.url).pathname;
 const folder = await mkdtemp(join(tmpdir(), 'pocketfleet-import-'));
 after(() => rm(folder, { recursive: true }));
 
@@ -34,12 +34,9 @@ test("a state_dict written by PyTorch embeds images as PyTorch's own network doe
 });
 
 for (const file of ['pocketnet-tiny', 'pocketnet-allops', 'iresnet-tiny'])
-  test(`the state of golden ${file} is recognised and embeds its images within the fixture's tolerance`, {
-    skip: existsSync(`${GOLDEN}${file}.safetensors`)
-      ? false
-      : 'the golden fixtures are not beside the checkout',
-  }, async () => {
-    const golden = readSafetensors(readFileSync(`${GOLDEN}${file}.safetensors`));
+  test(`the state of golden ${file} is recognised and embeds its images within the fixture's tolerance`, async () => {
+    unpackGolden([`${file}.safetensors`], join(folder, 'golden'));
+    const golden = readSafetensors(readFileSync(join(folder, 'golden', `${file}.safetensors`)));
     const state = [...golden.tensors].filter(([name]) => name.startsWith('state/'));
     const path = join(folder, `${file}.safetensors`);
     const tensors = new Map(state.map(([name, tensor]) => [name.slice('state/'.length), tensor]));

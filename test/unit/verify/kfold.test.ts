@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { foldRanges, kfoldAccuracy } from '../../../core/verify/kfold.ts';
@@ -12,14 +12,11 @@ import {
   tarNearest,
   unitSums,
 } from '../../../core/verify/roc.ts';
+import { GOLDEN } from '../../golden/packed-folder.ts';
 import { checkVerification } from '../../golden/verification.ts';
 
-const GOLDEN = new URL('../../../../shared/golden/verification.json', import.meta.url).pathname;
-
-test('every number of the verification fixture is met', {
-  skip: existsSync(GOLDEN) ? false : 'no ../shared/golden/verification.json',
-}, () => {
-  const rows = checkVerification(GOLDEN, 1);
+test('every number of the verification fixture is met', () => {
+  const rows = checkVerification(join(GOLDEN, 'verification.json'), 1);
   assert.ok(rows.length > 100);
   assert.deepEqual(
     rows.filter((row) => !row.ok),
