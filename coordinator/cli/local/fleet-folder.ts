@@ -19,17 +19,19 @@ export function ownDir(named: string | undefined): string {
   return resolve(named || DEFAULT_DIR);
 }
 
-/** Folder of a fleet that is there; where none is found, the one in which it would be here. */
-export function fleetDir(named: string | undefined, from = process.cwd()): string {
+/** Folder of a fleet that is there; where none is found, the one in which it would be here. Above `from`, only fleets of `user` count. */
+export function fleetDir(
+  named: string | undefined,
+  {
+    from = process.cwd(),
+    user = process.getuid?.(),
+  }: { readonly from?: string; readonly user?: number } = {},
+): string {
   if (named) return resolve(named);
   for (let folder = from; ; folder = dirname(folder)) {
     const dir = join(folder, DEFAULT_DIR);
     // What somebody else put above us (into /tmp, for instance) is no fleet of ours: commands would obey its addresses.
-    if (fleetTraces(dir) && (folder === from || isOurs(dir))) return dir;
+    if (fleetTraces(dir) && (folder === from || statSync(dir).uid === user)) return dir;
     if (dirname(folder) === folder) return join(from, DEFAULT_DIR);
   }
-}
-
-function isOurs(path: string): boolean {
-  return statSync(path).uid === process.getuid?.();
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -21,25 +21,30 @@ function tree(t: { after(f: () => void): void }) {
 
 test('a fleet is found from a folder below, the nearest one first, and a named folder is taken as it is', (t) => {
   const { top, deep, fleet } = tree(t);
-  assert.equal(fleetDir(undefined, deep), join(deep, '.pocketfleet'), 'a folder without a fleet is none');
+  assert.equal(
+    fleetDir(undefined, { from: deep }),
+    join(deep, '.pocketfleet'),
+    'a folder without a fleet is none',
+  );
   writeFileSync(join(fleet, 'fleet.json'), '{}');
-  assert.equal(fleetDir(undefined, deep), fleet);
-  assert.equal(fleetDir(undefined, top), fleet);
+  assert.equal(fleetDir(undefined, { from: deep }), fleet);
+  assert.equal(fleetDir(undefined, { from: top }), fleet);
   const nearer = join(top, 'a', '.pocketfleet');
   mkdirSync(nearer);
   writeFileSync(join(nearer, 'up.lock'), '');
-  assert.equal(fleetDir(undefined, deep), nearer);
-  assert.equal(fleetDir(deep, top), deep);
-  assert.equal(fleetDir('', deep), nearer, 'POCKETFLEET_DIR is set to nothing');
+  assert.equal(fleetDir(undefined, { from: deep }), nearer);
+  assert.equal(fleetDir(deep, { from: top }), deep);
+  assert.equal(fleetDir('', { from: deep }), nearer, 'POCKETFLEET_DIR is set to nothing');
   assert.equal(ownDir(''), ownDir(undefined));
 });
 
-test('a fleet above that belongs to another user is passed over', { skip: process.getuid?.() !== 0 }, (t) => {
+test('a fleet above that belongs to another user is passed over', (t) => {
   const { top, deep, fleet } = tree(t);
   writeFileSync(join(fleet, 'fleet.json'), '{}');
-  chownSync(fleet, 65534, 65534);
-  assert.equal(fleetDir(undefined, deep), join(deep, '.pocketfleet'));
-  assert.equal(fleetDir(undefined, top), fleet, 'here it is meant');
+  const owner = statSync(fleet).uid;
+  assert.equal(fleetDir(undefined, { from: deep, user: owner }), fleet);
+  assert.equal(fleetDir(undefined, { from: deep, user: owner + 1 }), join(deep, '.pocketfleet'));
+  assert.equal(fleetDir(undefined, { from: top, user: owner + 1 }), fleet, 'here it is meant');
 });
 
 test('a coordinator that does not answer is explained by what is known of its fleet', (t) => {
