@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BuildError, build } from './build/dist.mjs';
 import { addonSources, buildAddon } from './setup/addon.mjs';
 import { fetchBroker, presentBroker } from './setup/broker.mjs';
 import { chooseVariant } from './setup/driver.mjs';
@@ -30,8 +31,9 @@ process.umask(process.umask() & 0o022);
 try {
   checkNode();
   if (!stampHolds()) await setUp();
+  await compile();
 } catch (caught) {
-  if (!(caught instanceof SetupError)) throw caught;
+  if (!(caught instanceof SetupError || caught instanceof BuildError)) throw caught;
   process.stderr.write(`set-up: ${caught.message}\n`);
   process.exitCode = 1;
 }
@@ -73,6 +75,14 @@ async function setUp() {
     release();
   }
   process.stdout.write(`Set-up took ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
+}
+
+/** Says nothing where the compiled programs are those of the sources. */
+async function compile() {
+  const start = performance.now();
+  const files = await build(root, { thorough: true, say: (line) => process.stdout.write(`${line}\n`) });
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  if (files > 0) process.stdout.write(`${`${seconds} s`.padStart(7)}  ${files} files compiled\n`);
 }
 
 /** Everything that is missing on the machine is said at once, before minutes are spent, and only if it is needed. */

@@ -1,6 +1,6 @@
-// Runs the tests: types, lint and generated code first, then every test file in a process of its own, small parts before
-// whole systems, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of their
-// path (`npm test -- allreduce`) and leave the checks out; what a test proves is its own affair.
+// Runs the tests: types, lint and generated code first, then every test file, compiled, in a process of its own, small parts
+// before whole systems, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of
+// their path (`npm test -- allreduce`) and leave the checks out; what a test proves is its own affair.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { dirname, join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec as SpecReporter } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
+import { build } from './build/dist.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const picks = process.argv.slice(2);
@@ -65,8 +66,7 @@ function testFiles() {
 
 /** One report and one summary over both groups. */
 async function runTests(files) {
-  // The files' own processes inherit these flags from us.
-  process.execArgv.push('--import', import.meta.resolve('tsx'));
+  await build(root, { thorough: true, say: (line) => process.stdout.write(`${line}\n`) });
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   // Expected bits and figures are a CPU's, and two test files at once would each take all memory of each GPU.
   process.env.CUDA_VISIBLE_DEVICES = '-1';
@@ -75,10 +75,11 @@ async function runTests(files) {
   const totals = new Map();
   const secondsOf = new Map();
   for (const heavy of [false, true]) {
-    const group = files.filter((file) => HEAVY.test(file) === heavy).map((file) => join(root, file));
+    const group = files.filter((file) => HEAVY.test(file) === heavy).map(compiled);
     if (group.length === 0) continue;
     const options = { files: group, concurrency: 2, timeout: FILE_TIMEOUT_MS };
     for await (const event of run(options)) {
+      nameSources(event);
       addSeconds(secondsOf, event);
       const counted = summaryLine(event);
       if (counted === undefined) reporter.write(event);
@@ -98,6 +99,22 @@ async function runTests(files) {
     skipped: total('skipped'),
     secondsOf,
   };
+}
+
+function compiled(file) {
+  return join(root, 'dist', file.replace(/\.ts$/, '.js'));
+}
+
+/** Lines and columns of a compiled file are those of its source, so the names are all that differs in what is reported. */
+function nameSources({ data }) {
+  for (const key of ['file', 'message'])
+    if (typeof data[key] === 'string') data[key] = sourceNames(data[key]);
+  for (let error = data.details?.error; error instanceof Error; error = error.cause)
+    if (typeof error.stack === 'string') error.stack = sourceNames(error.stack);
+}
+
+function sourceNames(text) {
+  return text.replaceAll(/\bdist\/((?:core|coordinator|worker|proto|test)\/[\w./-]+)\.js\b/g, '$1.ts');
 }
 
 /** Of the tests of a file; its loading is not counted. */

@@ -1,8 +1,7 @@
 // Where this package lies on the disk. Decides how a program finds what belongs to it (package.json, proto/, the other
 // programs), whether it runs from TypeScript or compiled: no other module counts the folders above itself.
 
-import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(import.meta.url);
@@ -14,10 +13,4 @@ export const RUNS_TYPESCRIPT: boolean = here.endsWith('.ts');
 export const PROGRAMS: string = dirname(dirname(dirname(here)));
 
 /** Folder of package.json: that of the programs, or the one above where they are compiled into a folder of their own. */
-export const PACKAGE_ROOT: string = rootAbove(PROGRAMS);
-
-function rootAbove(folder: string): string {
-  const found = [folder, dirname(folder)].find((place) => existsSync(join(place, 'package.json')));
-  if (found === undefined) throw new Error(`assertion: there is no package.json in ${folder} or above it`);
-  return found;
-}
+export const PACKAGE_ROOT: string = RUNS_TYPESCRIPT ? PROGRAMS : dirname(PROGRAMS);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { GOLDEN } from './packed-folder.ts';
 
 /** Of the fixtures in this repository. A check that no longer finds what it compares is missed here. */
@@ -13,7 +14,10 @@ const COMPARISONS_MIN = 2209;
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
 
 const run = (...args: string[]) =>
-  spawnSync(process.execPath, ['--import', 'tsx', main, ...args], { encoding: 'utf8', maxBuffer: 1 << 26 });
+  spawnSync(process.execPath, [...loaderArguments(), main, ...args], {
+    encoding: 'utf8',
+    maxBuffer: 1 << 26,
+  });
 
 test('networks, losses, training steps, genotypes, verification and records give the reference numbers', () => {
   const { status, stdout, stderr } = run();

@@ -53,7 +53,7 @@ try {
 
 /** The working tree with packages of its own, as hard links, and without a binding of TensorFlow. */
 function copyTree(): void {
-  const left = ['.git', 'node_modules'].map((name) => join(root, name));
+  const left = ['.git', 'node_modules', 'dist'].map((name) => join(root, name));
   cpSync(root, clone, { recursive: true, filter: (path) => !left.includes(path) });
   execFileSync('cp', ['-al', join(root, 'node_modules'), clone]);
   for (const name of ['deps', 'lib'])

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { SubmitRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { pocketfleet } from '../support/cli.ts';
+import { CLI, pocketfleet } from '../support/cli.ts';
 import { evaluation, plan, run, snapshot, sweep, trial, worker } from '../unit/cli/messages.ts';
 import { type Script, startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
 
@@ -210,7 +210,7 @@ test('a reader that closes the pipe early ends the command without a complaint',
   const { scripted, dir } = await fleet(t, {
     snapshots: Array(300).fill(snapshot({ runs: Array(20).fill(run()) })),
   });
-  const command = `"${process.execPath}" --import "${import.meta.resolve('tsx')}" "${join(import.meta.dirname, '../../coordinator/cli/main.ts')}" watch --json --coordinator ${scripted.address} --token ${scripted.token} | head -c 20`;
+  const command = `"${[process.execPath, ...CLI].join('" "')}" watch --json --coordinator ${scripted.address} --token ${scripted.token} | head -c 20`;
   const child = spawn('bash', ['-c', `set -o pipefail; ${command}`], { cwd: dir });
   let err = '';
   child.stderr.on('data', (chunk) => {

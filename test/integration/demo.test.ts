@@ -6,11 +6,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { isAlive, type ProcessIdentity, readChildren } from '../../coordinator/cli/local/fleet-file.ts';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { readSample, skeletonOf } from '../support/readme-sample.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const MAIN = join(ROOT, 'coordinator/cli/main.ts');
+const MAIN = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 const PLAN = join(ROOT, 'examples/demo-tiny.yaml');
 
 interface Demo {
@@ -26,7 +28,7 @@ function startDemo(t: { after(f: () => void): void }): Demo & { dir: string } {
   const dir = mkdtempSync(join(tmpdir(), 'pf-demo-test-'));
   const child = spawn(
     process.execPath,
-    ['--import', import.meta.resolve('tsx'), MAIN, 'demo', '--plan', PLAN, '--workers', '2'],
+    [...loaderArguments(), MAIN, 'demo', '--plan', PLAN, '--workers', '2'],
     { cwd: dir, env: { ...process.env, TMPDIR: dir }, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   let out = '';

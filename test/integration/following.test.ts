@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { jetstream } from '@nats-io/jetstream';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats } from '../../core/net/nats.ts';
@@ -14,7 +15,7 @@ import { startFleet } from '../support/fleet.ts';
 import { type Program, startTypeScript, until } from '../support/processes.ts';
 import { onTerminal } from '../support/terminal.ts';
 
-const CLI = join(import.meta.dirname, '../../coordinator/cli/main.ts');
+const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pf-following-'));
 const fleet = await startFleet({ workers: [] });
 const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });

@@ -6,11 +6,13 @@ import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { plan, run, snapshot, sweep } from '../unit/cli/messages.ts';
 import { startScriptedFleet } from '../unit/cli/scripted-fleet.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const MAIN = join(ROOT, 'coordinator/cli/main.ts');
+const MAIN = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 
 interface Streams {
   readonly stdout: 'full' | 'closed' | 'read';
@@ -20,7 +22,7 @@ interface Streams {
 /** A pipe that is closed here before the command writes is one whose reader has ended. */
 async function command(args: readonly string[], { stdout, stderr }: Streams) {
   const descriptor = (kind: Streams['stdout']) => (kind === 'full' ? openSync('/dev/full', 'w') : 'pipe');
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...args], {
+  const child = spawn(process.execPath, [...loaderArguments(), MAIN, ...args], {
     stdio: ['ignore', descriptor(stdout), descriptor(stderr)],
   });
   let out = '';

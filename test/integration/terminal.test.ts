@@ -2,8 +2,8 @@
 // their newest rows and no line that wraps; a terminal that takes no escapes gets none.
 
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { plainOutputWanted } from '../../core/config.ts';
 import { assertNothingLeft } from '../support/processes.ts';
 import { onTerminal, type Terminal } from '../support/terminal.ts';
@@ -61,7 +61,9 @@ test('watch leaves the terminal as it was when SIGTERM ends it, and when it cras
   const stopped = onTerminal(['watch', ...where]);
   await stopped.untilOutput(/WORK/);
   stopped.signal('SIGTERM');
-  const crashed = onTerminal([], { program: join(import.meta.dirname, '../support/broken-screen.ts') });
+  const crashed = onTerminal([], {
+    program: fileURLToPath(new URL('../support/broken-screen.ts', import.meta.url)),
+  });
   assert.equal(await ended(stopped), 143);
   parts(stopped);
   assert.equal(await ended(crashed), 1);

@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import {
   fleetFilePath,
   isAlive,
@@ -16,9 +17,10 @@ import {
   supervisorOf,
 } from '../../coordinator/cli/local/fleet-file.ts';
 import { readAddonOrigin } from '../../core/system/addon-origin.ts';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { startRecordingProxy } from '../support/proxy.ts';
 
-const MAIN = join(import.meta.dirname, '../../coordinator/cli/main.ts');
+const MAIN = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 
 interface Place {
   readonly cwd?: string;
@@ -27,7 +29,7 @@ interface Place {
 type Started = ChildProcess & { talk: () => string };
 
 function start(args: readonly string[], options: Place = {}): Started {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...args], {
+  const child = spawn(process.execPath, [...loaderArguments(), MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     cwd: options.cwd,
     env: { ...process.env, ...options.env },

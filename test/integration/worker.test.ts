@@ -11,6 +11,7 @@ import { jetstreamManager } from '@nats-io/jetstream';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { checkpointKey, evaluationKey, HISTORY_STREAM, historySubject } from '../../core/net/subjects.ts';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, type Program, startTypeScript, until } from '../support/processes.ts';
@@ -20,7 +21,7 @@ import { drawnFaces } from '../support/verification-sets.ts';
 
 const TOKEN = 'token-of-a-worker-test';
 const HEARTBEAT_MS = 100;
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const WORKER = fileURLToPath(new URL('../../worker/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-worker-'));
 const pids: number[] = [];
 const programs = new Map<string, Program>();
@@ -59,8 +60,8 @@ after(async () => {
 
 async function startWorker(id: string): Promise<void> {
   const from = coordinator.heard.length;
-  const program = startTypeScript(join(root, 'worker/main.ts'), ['--cache-dir', join(folder, 'cache')], {
-    cwd: root,
+  const program = startTypeScript(WORKER, ['--cache-dir', join(folder, 'cache')], {
+    cwd: PACKAGE_ROOT,
     env: {
       POCKETFLEET_ID: id,
       POCKETFLEET_COORDINATOR: coordinator.endpoint,

@@ -1,9 +1,10 @@
 // The `pocketfleet` command as a user runs it: a process of its own, with what it wrote and its exit code.
 
 import { spawn } from 'node:child_process';
-import { join } from 'node:path';
+import { scriptArguments } from '../../core/system/script-arguments.ts';
 
-const MAIN = join(import.meta.dirname, '../../coordinator/cli/main.ts');
+/** What Node is started with to run the command. */
+export const CLI = scriptArguments(new URL('../../coordinator/cli/main.ts', import.meta.url));
 
 export interface Ended {
   readonly code: number | null;
@@ -12,7 +13,7 @@ export interface Ended {
 }
 
 export function pocketfleet(args: readonly string[], cwd = process.cwd()): Promise<Ended> {
-  const child = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), MAIN, ...args], { cwd });
+  const child = spawn(process.execPath, [...CLI, ...args], { cwd });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk) => {

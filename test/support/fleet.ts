@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
+import { scriptArguments } from '../../core/system/script-arguments.ts';
 import type {
   FleetServiceClient,
   Run,
@@ -25,7 +26,8 @@ import {
 } from './processes.ts';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
+const COORDINATOR = new URL('../../coordinator/main.ts', import.meta.url);
+const WORKER = new URL('../../worker/main.ts', import.meta.url);
 const TOKEN = 'token-of-a-test-fleet';
 
 export interface TestFleet {
@@ -86,9 +88,9 @@ export async function startFleet(options: {
   let coordinator: Program | undefined;
   const client = createFleetClient({ endpoint, token: TOKEN });
 
-  function start(file: string, env: Record<string, string>): Program {
-    const program = startProgram(process.execPath, ['--import', 'tsx', join(root, file)], {
-      cwd: root,
+  function start(file: URL, env: Record<string, string>): Program {
+    const program = startProgram(process.execPath, scriptArguments(file), {
+      cwd: PACKAGE_ROOT,
       env: {
         POCKETFLEET_TOKEN: TOKEN,
         POCKETFLEET_NATS_TOKEN: TOKEN,
@@ -127,7 +129,7 @@ export async function startFleet(options: {
       const wire = await wireFor(id);
       workers.set(
         id,
-        start('worker/main.ts', {
+        start(WORKER, {
           POCKETFLEET_ID: id,
           POCKETFLEET_COORDINATOR: wire ? `127.0.0.1:${wire.coordinator.port}` : endpoint,
           ...(wire ? { POCKETFLEET_NATS_URL: `nats://127.0.0.1:${wire.broker.port}` } : {}),
@@ -155,7 +157,7 @@ export async function startFleet(options: {
     },
     workerMetricsEndpoint: (id) => `127.0.0.1:${workerPorts.get(id)}`,
     async startCoordinator() {
-      coordinator = start('coordinator/main.ts', {
+      coordinator = start(COORDINATOR, {
         POCKETFLEET_FLEET: 'test',
         POCKETFLEET_LISTEN: endpoint,
         POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${ports.metrics}`,
@@ -170,7 +172,7 @@ export async function startFleet(options: {
       unary(
         client,
         client.submit,
-        { yaml, baseDir: root, dryRun: false, overrides: {} },
+        { yaml, baseDir: PACKAGE_ROOT, dryRun: false, overrides: {} },
         { deadlineMs: 60_000 },
       ),
     async run(id) {

@@ -2,13 +2,12 @@
 
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { parseAllDocuments } from 'yaml';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { helmProgram } from './tools.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
-export const chart = join(root, 'helm/pocketfleet');
+export const chart = join(PACKAGE_ROOT, 'helm/pocketfleet');
 
 export interface KubernetesObject {
   readonly apiVersion: string;
@@ -22,7 +21,7 @@ export interface KubernetesObject {
 export async function helm(...argv: readonly string[]): Promise<string> {
   const program = await helmProgram();
   try {
-    const { stdout } = await promisify(execFile)(program, argv, { maxBuffer: 1 << 26, cwd: root });
+    const { stdout } = await promisify(execFile)(program, argv, { maxBuffer: 1 << 26, cwd: PACKAGE_ROOT });
     return stdout;
   } catch (caught) {
     const { stderr = '' } = caught as { stderr?: string };

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer, connect as tcpConnect } from 'node:net';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 
 export interface Program {
   readonly pid: number;
@@ -110,7 +111,7 @@ export function startTypeScript(
   argv: readonly string[] = [],
   options: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
 ): Program {
-  return startProgram(process.execPath, ['--import', import.meta.resolve('tsx'), file, ...argv], {
+  return startProgram(process.execPath, [...loaderArguments(), file, ...argv], {
     ...options,
     env: { TF_CPP_MIN_LOG_LEVEL: '2', ...options.env },
   });

@@ -3,10 +3,12 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { until } from './processes.ts';
 
 const SCRIPT = join(import.meta.dirname, 'terminal.py');
-const CLI = join(import.meta.dirname, '../../coordinator/cli/main.ts');
+const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 /** A person's terminal, whatever the tests run under. */
 const PERSON = { TERM: 'xterm-256color', CI: '', NO_COLOR: '' };
 
@@ -34,7 +36,7 @@ export function onTerminal(
   } = {},
 ): Terminal {
   const { rows = 24, columns = 80 } = options;
-  const node = [process.execPath, '--import', import.meta.resolve('tsx'), options.program ?? CLI, ...args];
+  const node = [process.execPath, ...loaderArguments(), options.program ?? CLI, ...args];
   const child = spawn('python3', [SCRIPT, String(rows), String(columns), ...node], {
     env: { ...process.env, ...PERSON, ...options.env },
   });

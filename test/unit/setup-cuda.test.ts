@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 
 interface Dynamic {
   readonly needed: readonly string[];
@@ -239,12 +240,11 @@ test('a library that the list of folders forgets is linked to where it is search
 
 test("another version of one of CUDA's libraries is another folder of the cache, for the CUDA build alone", async () => {
   const { tensorflowPlan } = (await import(setUp('tensorflow.mjs'))) as TensorflowModule;
-  const root = fileURLToPath(new URL('../../', import.meta.url));
-  const pins = JSON.parse(readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8')) as Pins;
+  const pins = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'scripts/setup/pins.json'), 'utf8')) as Pins;
   const [platform, [first, ...others]] = Object.entries(pins.cuda)[0]!;
   const changed = { ...pins, cuda: { [platform]: [{ ...first!, version: '0' }, ...others] } };
   const plan = (variant: 'cpu' | 'gpu', of: Pins) =>
-    tensorflowPlan({ root, cache: folder, pins: of, variant });
+    tensorflowPlan({ root: PACKAGE_ROOT, cache: folder, pins: of, variant });
   if (platform !== `${process.platform}-${process.arch}`) return;
   assert.notEqual(plan('gpu', pins).libraries, plan('gpu', changed).libraries);
   assert.notEqual(plan('gpu', pins).identity, plan('gpu', changed).identity);

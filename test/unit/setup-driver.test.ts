@@ -18,8 +18,8 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { findNatsServer } from '../../core/net/nats-binary.ts';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { stubCuda } from '../support/cuda-stub.ts';
 import { isRunning, type Program, startProgram, until } from '../support/processes.ts';
 
@@ -38,7 +38,6 @@ interface DriverModule {
   }): Promise<{ variant: string; note?: string }>;
 }
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const { judge, chooseVariant } = (await import(
   String(new URL('../../scripts/setup/driver.mjs', import.meta.url))
 )) as DriverModule;
@@ -163,7 +162,7 @@ test('GPUs that nvidia-smi lists get the CUDA build when the loader finds both l
 /** Set-up of a copy of the tree, on a machine whose nvidia-smi lists a GPU for which the driver is too old. */
 function setUpOf(clone: string, env: Readonly<Record<string, string>> = {}): Program {
   for (const name of ['scripts', 'core/tensor/native', 'package.json', 'package-lock.json'])
-    cpSync(join(root, name), join(clone, name), { recursive: true });
+    cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
   const programs = join(clone, 'programs');
   writeStub(programs, H200, "echo '550.54.15, 9.0'");
   symlinkSync(process.execPath, join(programs, 'node'));
@@ -190,7 +189,10 @@ test('a binding of somebody else that loads is left alone, whatever the driver i
   const placed = join(clone, 'node_modules/@tensorflow/tfjs-node-gpu');
   cpSync(join(home, 'lib'), join(placed, 'lib'), { recursive: true });
   cpSync(join(home, 'package.json'), join(placed, 'package.json'));
-  cpSync(join(root, 'node_modules/.package-lock.json'), join(clone, 'node_modules/.package-lock.json'));
+  cpSync(
+    join(PACKAGE_ROOT, 'node_modules/.package-lock.json'),
+    join(clone, 'node_modules/.package-lock.json'),
+  );
   mkdirSync(join(placed, 'deps/lib'), { recursive: true });
   for (const name of readdirSync(join(home, 'deps/lib')))
     symlinkSync(join(home, 'deps/lib', name), join(placed, 'deps/lib', name));

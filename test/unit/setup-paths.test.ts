@@ -19,10 +19,9 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { type Ending, startProgram } from '../support/processes.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-paths-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -80,8 +79,8 @@ async function build(
     join(checkout!, 'core/tensor'),
   ])
     mkdirSync(path, { recursive: true });
-  symlinkSync(join(root, 'core/tensor/native'), join(checkout!, 'core/tensor/native'));
-  symlinkSync(join(root, 'node_modules'), join(checkout!, 'node_modules'));
+  symlinkSync(join(PACKAGE_ROOT, 'core/tensor/native'), join(checkout!, 'core/tensor/native'));
+  symlinkSync(join(PACKAGE_ROOT, 'node_modules'), join(checkout!, 'node_modules'));
   const addon = join(cache!, 'pocketfleet/addon/tfjs_binding.node');
   const require = createRequire(import.meta.url);
   const packageFolder = dirname(require.resolve('@tensorflow/tfjs-node-gpu/package.json'));

@@ -13,22 +13,21 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { startProgram } from '../support/processes.ts';
 
-const root = fileURLToPath(new URL('../../', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-setup-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Runs JavaScript that sees the modules of set-up as `./setup/NAME.mjs`, in a process of its own. */
 function script(code: string, ...argv: string[]) {
   const file = join(folder, `script-${readdirSync(folder).length}.mjs`);
-  writeFileSync(file, code.replaceAll('./setup/', `${join(root, 'scripts/setup')}/`));
+  writeFileSync(file, code.replaceAll('./setup/', `${join(PACKAGE_ROOT, 'scripts/setup')}/`));
   return startProgram(process.execPath, [file, ...argv]);
 }
 
 test('set-up that has nothing to do says nothing and takes less than two seconds', async () => {
-  const setUp = () => startProgram(process.execPath, [join(root, 'scripts/setup.mjs')]);
+  const setUp = () => startProgram(process.execPath, [join(PACKAGE_ROOT, 'scripts/setup.mjs')]);
   assert.equal((await setUp().ended).code, 0);
   const begin = performance.now();
   const again = setUp();
@@ -40,7 +39,7 @@ test('set-up that has nothing to do says nothing and takes less than two seconds
 test('what is missing on the machine is said at once, each with the command that installs it', async () => {
   const clone = join(folder, 'clone');
   for (const name of ['scripts', 'core/tensor/native', 'package.json', 'package-lock.json'])
-    cpSync(join(root, name), join(clone, name), { recursive: true });
+    cpSync(join(PACKAGE_ROOT, name), join(clone, name), { recursive: true });
   const programs = join(folder, 'programs');
   mkdirSync(programs);
   symlinkSync(process.execPath, join(programs, 'node'));
@@ -70,7 +69,7 @@ test('what is missing on the machine is said at once, each with the command that
 
 test('a download with another checksum than the pinned one is refused and leaves nothing', async () => {
   const cache = join(folder, 'refused');
-  const pins = JSON.parse(readFileSync(join(root, 'scripts/setup/pins.json'), 'utf8'));
+  const pins = JSON.parse(readFileSync(join(PACKAGE_ROOT, 'scripts/setup/pins.json'), 'utf8'));
   const pin = { ...pins.natsServer['linux-x64'], sha256: '0'.repeat(64) };
   const attempt = script(
     `import { fetchBroker } from './setup/broker.mjs';

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { childEnvironment } from '../../core/config.ts';
 import { readAddonOrigin } from '../../core/system/addon-origin.ts';
-import { scriptArguments } from '../../core/system/child-process.ts';
+import { scriptArguments } from '../../core/system/script-arguments.ts';
 
 const PROOF = new URL('./prove-process.ts', import.meta.url);
 /** Loading CUDA's libraries takes seconds; a driver that hangs must not hold the answer up for ever. */

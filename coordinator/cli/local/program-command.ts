@@ -2,6 +2,7 @@
 
 import { join } from 'node:path';
 import { PROGRAMS, RUNS_TYPESCRIPT } from '../../../core/system/places.ts';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 
 export interface ProgramCommand {
   readonly command: string;
@@ -24,9 +25,8 @@ export function cliCommand(): ProgramCommand {
 
 /** `module`: path from the root without extension. */
 function startOf(module: string): ProgramCommand {
-  const loader = RUNS_TYPESCRIPT ? ['--import', import.meta.resolve('tsx')] : [];
   return {
     command: process.execPath,
-    args: [...loader, join(PROGRAMS, `${module}.${RUNS_TYPESCRIPT ? 'ts' : 'js'}`)],
+    args: [...loaderArguments(), join(PROGRAMS, `${module}.${RUNS_TYPESCRIPT ? 'ts' : 'js'}`)],
   };
 }

@@ -142,7 +142,7 @@ spec:
     - name: keys
       image: {{ include "pocketfleet.image" (dict "root" $ "image" .Values.coordinator.image) }}
       imagePullPolicy: {{ .Values.coordinator.image.pullPolicy }}
-      command: [node, --import, tsx, coordinator/kubernetes/keys-main.ts]
+      command: [node, dist/coordinator/kubernetes/keys-main.js]
       securityContext:
         {{- include "pocketfleet.containerSecurity" . | nindent 8 }}
       env:

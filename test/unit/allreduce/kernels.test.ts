@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import {
@@ -12,6 +13,7 @@ import {
   type Kernels,
 } from '../../../core/allreduce/kernels/kernels.ts';
 import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
+import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { assembledModule } from '../../support/kernels.ts';
 
 /** Regions of one memory, far enough apart for `COUNT` elements each. */
@@ -128,7 +130,7 @@ function assertSame(vectors: readonly (readonly number[])[], work: (kernels: Ker
 const runs = { numRuns: 150 };
 
 test('wasm.ts is what kernels.wat gives', async () => {
-  const committed = readFileSync(new URL('../../../core/allreduce/kernels/wasm.ts', import.meta.url), 'utf8');
+  const committed = readFileSync(join(PACKAGE_ROOT, 'core/allreduce/kernels/wasm.ts'), 'utf8');
   assert.equal(committed, await assembledModule(), 'run `npm run generate:kernels` and commit');
 });
 

@@ -4,7 +4,6 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { openDataset } from '../../../core/data/dataset.ts';
 import { IMAGE_BYTES } from '../../../core/data/images/pixels.ts';
@@ -13,6 +12,7 @@ import { inspectData } from '../../../core/data/inspection/inspect.ts';
 import { skippedImages, skippedPlaces } from '../../../core/data/inspection/skipped.ts';
 import { createLoader } from '../../../core/data/loading/loader.ts';
 import { dataSchema } from '../../../core/spec/data.ts';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 import { writeLargePack } from '../../support/large-pack.ts';
 import { writePack } from '../../support/records.ts';
 
@@ -149,22 +149,19 @@ test('sixteen images of 67 million pixels are looked at in 350 MB', async (conte
       i === 9 ? large.subarray(0, large.length - 2000) : large,
     );
   }
-  const program = join(dir, 'look.mts');
-  const module = (name: string) =>
-    JSON.stringify(new URL(`../../../core/data/${name}`, import.meta.url).href);
+  const program = join(dir, 'look.mjs');
+  const inspect = new URL('../../../core/data/inspection/inspect.ts', import.meta.url).href;
   writeFileSync(
     program,
-    `import { inspectData } from ${module('inspection/inspect.ts')};
+    `import { inspectData } from ${JSON.stringify(inspect)};
     await inspectData({ kind: 'folder', path: ${JSON.stringify(join(dir, 'faces'))}, holdout: 2 }).then(
       () => console.log('sound'),
       (error) => console.log(error.message));
     console.log('MB', process.resourceUsage().maxRSS / 1024);`,
   );
-  const { stdout, stderr } = spawnSync(
-    process.execPath,
-    ['--import', fileURLToPath(import.meta.resolve('tsx')), program],
-    { encoding: 'utf8' },
-  );
+  const { stdout, stderr } = spawnSync(process.execPath, [...loaderArguments(), program], {
+    encoding: 'utf8',
+  });
   assert.match(stdout, /p2\/9\.png: the image is corrupt/, stderr);
   assert.doesNotMatch(stdout, /p2\/8\.png/);
   const mb = Number(/MB (\S+)/.exec(stdout)?.[1]);

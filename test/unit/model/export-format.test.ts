@@ -5,9 +5,10 @@ import { test } from 'node:test';
 import { unzipSync } from 'fflate';
 import { EXPORT_FORMATS, exportFormat, exportModel } from '../../../core/model/export-format.ts';
 import { exportOnnx } from '../../../core/model/onnx.ts';
+import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { EXPORTED_NETWORKS, testModel } from '../../support/models.ts';
 
-const CORE = join(import.meta.dirname, '../../../core');
+const CORE = join(PACKAGE_ROOT, 'core');
 
 test('equal networks are equal files, in every format', () => {
   const spec = EXPORTED_NETWORKS['a PocketNet with every operation'];

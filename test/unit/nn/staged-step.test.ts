@@ -6,6 +6,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 import { addonFacts, hasOwnKernels } from '../../../core/tensor/tf.ts';
 import { ONE_THREAD } from '../../support/tensors.ts';
 import type { StagedResult } from './staged-process.ts';
@@ -13,7 +14,7 @@ import type { StagedResult } from './staged-process.ts';
 const SCRIPT = fileURLToPath(new URL('./staged-process.ts', import.meta.url));
 
 async function resultsWith(environment: Record<string, string>): Promise<StagedResult[]> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', SCRIPT], {
+  const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), SCRIPT], {
     env: { ...process.env, ...ONE_THREAD, ...environment },
   });
   return JSON.parse(stdout) as StagedResult[];

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 
 function scratch(t: { after(f: () => void): void }): string {
   const dir = mkdtempSync(join(tmpdir(), 'pf folder ü-'));
@@ -66,7 +67,7 @@ test('a folder of somebody else is refused', (t) => {
   if (process.getuid?.() !== 0) chmodSync(join(dir, 'theirs'), 0o555);
   const { stdout } = spawnSync(
     process.execPath,
-    ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', script, join(dir, 'theirs', 'x')],
+    [...loaderArguments(), '--input-type=module', '-e', script, join(dir, 'theirs', 'x')],
     { encoding: 'utf8' },
   );
   assert.equal(

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
 import { test } from 'node:test';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 
 const LOG = JSON.stringify(new URL('../../../core/log.ts', import.meta.url).href);
 const STREAMS = JSON.stringify(new URL('../../../core/system/standard-streams.ts', import.meta.url).href);
@@ -26,13 +27,9 @@ const PROGRAM = `
   });`;
 
 async function run(stderr: 'pipe' | number): Promise<{ code: number | null; out: string }> {
-  const child = spawn(
-    process.execPath,
-    ['--import', import.meta.resolve('tsx'), '--input-type=module', '-e', PROGRAM],
-    {
-      stdio: ['pipe', 'pipe', stderr],
-    },
-  );
+  const child = spawn(process.execPath, [...loaderArguments(), '--input-type=module', '-e', PROGRAM], {
+    stdio: ['pipe', 'pipe', stderr],
+  });
   let out = '';
   child.stdout!.on('data', (chunk) => {
     out += chunk;

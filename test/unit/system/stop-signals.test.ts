@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
+import { loaderArguments } from '../../../core/system/script-arguments.ts';
 import { startProgram } from '../../support/processes.ts';
 
 const MODULE = JSON.stringify(new URL('../../../core/system/stop-signals.ts', import.meta.url).href);
@@ -16,14 +17,7 @@ const PROGRAM = `
   onStopSignals((signal) => process.exit(signal === 'SIGHUP' ? 7 : 8));
   setInterval(() => {}, 1000);
   console.log('listening');`;
-const COMMAND = [
-  process.execPath,
-  '--import',
-  import.meta.resolve('tsx'),
-  '--input-type=module',
-  '-e',
-  PROGRAM,
-];
+const COMMAND = [process.execPath, ...loaderArguments(), '--input-type=module', '-e', PROGRAM];
 
 /** Runs its arguments at a terminal of their own, closes that when they have written something, and ends as they do. */
 const AT_A_TERMINAL = `

@@ -2,9 +2,10 @@
 // out as one JSON array on stdout. The cache folder is the first argument.
 
 import { once } from 'node:events';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { sha256Hex } from '../../../core/digest.ts';
 import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
+import { startThread } from '../../../core/thread.ts';
 import { smallStep } from '../../support/tensors.ts';
 
 export interface StepResult {
@@ -30,12 +31,7 @@ function runStep(cacheDir: string): StepResult {
 }
 
 async function runInThread(cacheDir: string): Promise<StepResult> {
-  // On Node 20 a thread does not get the TypeScript loader from --import; it registers its own.
-  const start = `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => {
-    register();
-    return import(${JSON.stringify(import.meta.url)});
-  })`;
-  const worker = new Worker(start, { eval: true, workerData: cacheDir });
+  const worker = startThread(new URL(import.meta.url), { workerData: cacheDir });
   const [[result]] = await Promise.all([once(worker, 'message'), once(worker, 'exit')]);
   return result as StepResult;
 }

@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
+import { loaderArguments } from '../../../../core/system/script-arguments.ts';
 
-const here = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
+const PROGRESS = new URL('../../../../coordinator/cli/screen/plan-progress.ts', import.meta.url).href;
+const MESSAGES = new URL('../messages.ts', import.meta.url).href;
 
 /** Shows one state and ends, as after a second Ctrl-C, without closing the display. */
 const PROGRAM = `
-  const { createProgress } = await import(${here('../../../../coordinator/cli/screen/plan-progress.ts')});
-  const { plan, run, snapshot } = await import(${here('../messages.ts')});
+  const { createProgress } = await import('${PROGRESS}');
+  const { plan, run, snapshot } = await import('${MESSAGES}');
   const progress = createProgress();
   progress.show(snapshot({ plans: [plan()], runs: [run()] }));
   progress.say('a line of talk');
@@ -22,16 +24,7 @@ pty.spawn(sys.argv[1:])`;
 async function shown(env: Record<string, string>): Promise<string> {
   const child = spawn(
     'python3',
-    [
-      '-c',
-      AT_A_TERMINAL,
-      process.execPath,
-      '--import',
-      import.meta.resolve('tsx'),
-      '--input-type=module',
-      '-e',
-      PROGRAM,
-    ],
+    ['-c', AT_A_TERMINAL, process.execPath, ...loaderArguments(), '--input-type=module', '-e', PROGRAM],
     { env: { ...process.env, CI: '', NO_COLOR: '', ...env }, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   let out = '';

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { loaderArguments } from '../../../../core/system/script-arguments.ts';
 import { type CompiledGraph, compileGraph } from '../../../../core/tensor/graph/compiled.ts';
 import { saveGraph } from '../../../../core/tensor/graph/saved-model.ts';
 import { record } from '../../../../core/tensor/recording/record.ts';
@@ -54,7 +55,7 @@ const compileOfVector = (build: (x: Tensor) => Tensor): CompiledGraph =>
 const SCRIPT = fileURLToPath(new URL('../step-process.ts', import.meta.url));
 
 async function stepInProcess(cacheDir: string): Promise<StepResult[]> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', SCRIPT, cacheDir], {
+  const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), SCRIPT, cacheDir], {
     env: { ...process.env, ...ONE_THREAD },
   });
   return JSON.parse(stdout) as StepResult[];

@@ -5,6 +5,7 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { loaderArguments } from '../../../../core/system/script-arguments.ts';
 import { ONE_THREAD } from '../../../support/tensors.ts';
 
 const SCRIPT = fileURLToPath(new URL('../strided-process.ts', import.meta.url));
@@ -16,7 +17,7 @@ for (const [from, to] of [
   test(`the gradient of a strided 1x1 convolution of ${from} to ${to} channels leaves the heap whole`, async () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
-      ['--import', 'tsx', SCRIPT, String(from), String(to)],
+      [...loaderArguments(), SCRIPT, String(from), String(to)],
       { env: { ...process.env, ...ONE_THREAD } },
     );
     assert.equal(stdout, 'done\n');
