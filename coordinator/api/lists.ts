@@ -23,9 +23,17 @@ import {
   Trial,
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { byObjective } from '../model/evolve.ts';
 import { emptyRoll, idAt, type Roll } from '../model/roll.ts';
-import { byNumbers, idInPlace, planOf, runOf, type State, sweepOf, trialOf } from '../model/state.ts';
+import {
+  bestTrialFirst,
+  byNumbers,
+  idInPlace,
+  planOf,
+  runOf,
+  type State,
+  sweepOf,
+  trialOf,
+} from '../model/state.ts';
 import { idOf } from './find.ts';
 import { bytesOf, openPage, type PageRequest, places } from './page.ts';
 import {
@@ -102,7 +110,7 @@ export function listCheckpoints(state: State, request: ListCheckpointsRequest): 
 export function leaderboard({ state }: ViewContext, request: LeaderboardRequest): LeaderboardResponse {
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
   const all = Array.from({ length: trialIds.size }, (_, i) => trialOf(state, idAt(trialIds, i + 1)));
-  const done = all.filter((trial) => trial.state === 'done').sort(byObjective);
+  const done = all.filter((trial) => trial.state === 'done').sort(bestTrialFirst);
   const page = openPage({
     list: `leaderboard of ${id}`,
     request: { pageSize: request.limit || LEADERBOARD_DEFAULT, pageToken: request.pageToken },
@@ -110,7 +118,7 @@ export function leaderboard({ state }: ViewContext, request: LeaderboardRequest)
   });
   const after = page.after === undefined ? undefined : trialOf(state, page.after);
   for (const trial of done) {
-    if (after !== undefined && byObjective(trial, after) <= 0) continue;
+    if (after !== undefined && bestTrialFirst(trial, after) <= 0) continue;
     if (!page.take(trial.id, trialView(trial))) break;
   }
   return { trials: page.items, nextPageToken: page.nextPageToken, total: done.length };

@@ -3,6 +3,7 @@
 // comes first; then its winner is known and the teacher and all students start together; then the export is chosen.
 
 import { candidateNetwork } from '../../core/nn/space.ts';
+import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -73,13 +74,12 @@ function ending(state: State, plan: PlanState): PlanStep {
   if (runs.some((run) => run.state !== 'done')) return { kind: 'wait' };
   if (plan.spec.export === undefined) return { kind: 'done', reason: `${runs.length} runs done` };
   const students = plan.studentRunIds.map((id) => runOf(state, id));
-  const accuracy = (run: RunState) => run.evaluation?.accuracy ?? -1;
-  // Of equals the first named in the plan wins.
-  const winner = students.reduce((best, run) => (accuracy(run) > accuracy(best) ? run : best));
+  const ranked = students.map((run, i) => ({ run, rank: rankedRun({ ...run, ...run.costs }, i) }));
+  const winner = ranked.sort((a, b) => bestFirst(a.rank, b.rank))[0]!.run;
   return {
     kind: 'done',
     winnerRunId: winner.id,
-    reason: `${runs.length} runs done; ${winner.name} is the most accurate of ${students.length} students (${accuracy(winner).toFixed(4)})`,
+    reason: `${runs.length} runs done; ${winner.name} is the most accurate of ${students.length} students (${(winner.evaluation?.accuracy ?? -1).toFixed(4)})`,
   };
 }
 

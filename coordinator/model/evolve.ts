@@ -5,6 +5,7 @@ import { named } from '../api/find.ts';
 import type { Event, EventOf } from './events.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
+  bestTrialFirst,
   type IdGap,
   type Member,
   NO_BLAME,
@@ -191,7 +192,7 @@ function trialEnded(before: State, event: EventOf<'trial.ended'>): State {
     trialsDone: sweep.trialsDone + (event.state === 'done' ? 1 : 0),
     trialsFailed: sweep.trialsFailed + (event.state === 'failed' ? 1 : 0),
     failuresInRow: failuresAfter(state, sweep, trial),
-    ...(event.state === 'done' && (best === undefined || byObjective(trial, best) < 0)
+    ...(event.state === 'done' && (best === undefined || bestTrialFirst(trial, best) < 0)
       ? { bestTrialId: trial.id }
       : {}),
   });
@@ -244,15 +245,6 @@ function workResumed(before: State, event: EventOf<'work.resumed'>): State {
     state = { ...state, runs, openRunIds: new Set([...state.openRunIds, runId]) };
   }
   return state;
-}
-
-/** Order of a leaderboard: higher objective, then fewer parameters, then the earlier trial; so that it is total. */
-export function byObjective(a: TrialState, b: TrialState): number {
-  return (
-    (b.objective ?? -1) - (a.objective ?? -1) ||
-    a.costs.parameters - b.costs.parameters ||
-    a.number - b.number
-  );
 }
 
 function runCreated(before: State, event: EventOf<'run.created'>): State {

@@ -2,6 +2,7 @@
 // how far a step is are volatile and live in the driver. Ids are `noun-number`, given in order and never reused.
 
 import type { Costs } from '../../core/nn/space.ts';
+import { bestFirst, type Ranked } from '../../core/search/best-first.ts';
 import type { Genotype } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -265,6 +266,15 @@ const collator = new Intl.Collator('en', { numeric: true });
 /** Order of ids as a person reads them: `worker-2` before `worker-10`, and total. */
 export function byNumbers(a: string, b: string): number {
   return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+/** The order of a leaderboard, as core/search/best-first.ts defines it. */
+export function bestTrialFirst(a: TrialState, b: TrialState): number {
+  return bestFirst(rankOf(a), rankOf(b));
+}
+
+function rankOf({ objective, costs, number }: TrialState): Ranked {
+  return { objective, parameters: costs.parameters, number };
 }
 
 export function hasEnded(thing: { readonly state: string }): boolean {

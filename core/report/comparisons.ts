@@ -3,6 +3,7 @@
 
 import type { EvaluationReport, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { toFleetError } from '../errors.ts';
+import { bestFirst, rankedRun } from '../search/best-first.ts';
 import { type JudgedPairs, type PairedDifference, pairedDifference } from '../verify/paired-difference.ts';
 
 export interface Comparison {
@@ -73,11 +74,8 @@ function points(fraction: number): string {
 }
 
 function mostAccurate(runs: readonly Run[]): Run | undefined {
-  const accuracy = (run: Run) => run.evaluation?.accuracy ?? Number.NEGATIVE_INFINITY;
-  return runs.reduce<Run | undefined>(
-    (best, run) => (best === undefined || accuracy(run) > accuracy(best) ? run : best),
-    undefined,
-  );
+  const ranked = runs.map((run, i) => ({ run, rank: rankedRun(run, i) }));
+  return ranked.sort((a, b) => bestFirst(a.rank, b.rank))[0]?.run;
 }
 
 /** Undefined for a report that has none, or one whose parts do not fit each other. */

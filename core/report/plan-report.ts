@@ -10,6 +10,7 @@ import type {
   Sweep,
   Trial,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { bestFirst } from '../search/best-first.ts';
 import {
   barChart,
   escapeText,
@@ -113,7 +114,7 @@ function candidates({ sweep, trials }: ReportData): string {
       formatY: (value, step) => formatPercent(value, step < 0.0099 ? 1 : 0),
     },
   );
-  const ranked = [...trials].sort((a, b) => order(b) - order(a) || a.number - b.number);
+  const ranked = [...trials].sort(bestFirst);
   const rows = ranked.slice(0, ROWS_MAX).map((trial) => ({
     chosen: trial.id === sweep.bestTrialId,
     cells: [
@@ -129,9 +130,6 @@ function candidates({ sweep, trials }: ReportData): string {
 <div class="two"><div class="card"${scrollable('Chart of the candidates')}>${done.length > 0 ? chart : 'No candidate finished.'}</div>
 <div class="card"${scrollable('Candidates')}>${htmlTable(['candidate', 'accuracy', 'parameters', 'MFLOPs', 'normal cell'], [1, 2, 3], rows)}</div></div>`;
 }
-
-const order = (trial: Trial): number =>
-  trial.state === 'done' && Number.isFinite(trial.objective) ? trial.objective : -1;
 
 function training({ runs }: ReportData): string {
   const trained = runs.filter(({ history }) => history.length > 1);

@@ -11,6 +11,7 @@ import {
   UNKNOWN,
 } from '../../../core/report/format.ts';
 import { cellText, learning, secondsOf } from '../../../core/report/runs.ts';
+import { bestFirst } from '../../../core/search/best-first.ts';
 import type { EvaluationReport, Plan, Run, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { listAll } from '../pages.ts';
@@ -111,7 +112,7 @@ export function resultLines(results: Results, candidatesMax = Number.POSITIVE_IN
 
 function candidateTable(results: Results, candidatesMax: number): string {
   const best = new Set(results.sweeps.map((sweep) => sweep.bestTrialId));
-  const ranked = [...results.trials].sort((a, b) => rank(b) - rank(a) || a.number - b.number);
+  const ranked = [...results.trials].sort(bestFirst);
   const left = ranked.length - candidatesMax;
   const more =
     left > 0 ? `\nand ${formatCount(left)} more: \`pocketfleet trials ${results.sweeps[0]?.id} --all\`` : '';
@@ -124,9 +125,6 @@ function candidateTable(results: Results, candidatesMax: number): string {
     { head: 'NORMAL CELL', cell: (trial) => cellText(trial.genotypeJson) },
   ])}${more}`;
 }
-
-const rank = (trial: Trial): number =>
-  trial.state === 'done' && Number.isFinite(trial.objective) ? trial.objective : -1;
 
 function runTable(results: Results): string {
   return table(results.runs, [
