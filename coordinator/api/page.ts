@@ -22,7 +22,7 @@ export interface Page<T> {
 const SIZE_DEFAULT = 1_000;
 const SIZE_MAX = 10_000;
 /** Of the encoded items. One item has 1 MiB at most (views.ts), so that a page stays well below 4 MiB. */
-export const PAGE_BYTES_MAX = 2 * 1024 * 1024;
+const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 
 export function openPage<T>(options: {
   /** Names the list with everything that selects from it; a token of another list is refused. */

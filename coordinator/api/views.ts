@@ -225,7 +225,7 @@ function attemptsOf(state: State, run: RunState): number {
   return run.trialId === undefined ? 1 : trialOf(state, run.trialId).runIds.indexOf(run.id) + 1;
 }
 
-export function evaluationView(evaluation: EvaluationState): Evaluation {
+function evaluationView(evaluation: EvaluationState): Evaluation {
   return { ...evaluation, accuracyUntrained: evaluation.accuracyUntrained ?? Number.NaN };
 }
 

@@ -57,7 +57,7 @@ export interface Selection {
 }
 
 /** What a request means now; refused when it names something that does not exist. */
-export function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>): Selection {
+function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>): Selection {
   if (request.planId !== '') return selectPlan(state, idOf(state, 'plan', request.planId));
   if (request.sweepId !== '') return selectSweep(state, idOf(state, 'sweep', request.sweepId));
   if (request.runId !== '') {
@@ -123,7 +123,7 @@ function choose(
   return { ids: [...ids], total: list.size };
 }
 
-export function snapshotOf(
+function snapshotOf(
   context: ViewContext,
   selection: Selection,
   at: { journalSequence: number; atMs: number },

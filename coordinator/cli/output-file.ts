@@ -94,7 +94,7 @@ export async function writeFolder(
 }
 
 /** Resolves when the reader has taken everything. */
-export function writeStdout(content: Uint8Array | string): Promise<void> {
+function writeStdout(content: Uint8Array | string): Promise<void> {
   return new Promise((done, fail) => {
     process.stdout.write(content, (error) => (error ? fail(error) : done()));
   });

@@ -66,7 +66,7 @@ function isAway(error: FleetError): boolean {
 }
 
 /** After a restart of the coordinator its workers take a moment to attach again. */
-export function lacksWorker(error: FleetError): boolean {
+function lacksWorker(error: FleetError): boolean {
   return error.code === 'unavailable' && error.details.missing === 'worker';
 }
 

@@ -83,6 +83,6 @@ export function unknownText(group: Command, word: string): string {
 }
 
 /** A command with those above it: `pocketfleet ledger verify`. */
-export function pathOf(command: Command): string {
+function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }

@@ -9,7 +9,7 @@ import { checkShape, sentence, sentences } from '../../core/text/shape.ts';
 import { placeText, readYaml, type YamlDocument } from '../../core/text/yaml-text.ts';
 
 /** The file's only document; undefined where it has none. */
-export async function readYamlFile(path: string): Promise<YamlDocument | undefined> {
+async function readYamlFile(path: string): Promise<YamlDocument | undefined> {
   const text = await readTextBounded(path, resolve(path));
   try {
     return readYaml(text)[0];

@@ -12,12 +12,12 @@ import type { Observed } from '../model/observed.ts';
 import type { Blame, RunState } from '../model/state.ts';
 
 /** Workers that a run may take down by itself without getting further. */
-export const LOSSES_MAX = 5;
+const LOSSES_MAX = 5;
 
 const ISOLATE_AFTER = 2;
 
 /** Committed steps that are known of a run. */
-export function knownStep(run: RunState, observed: Observed): number {
+function knownStep(run: RunState, observed: Observed): number {
   return Math.max(observed.stepOf?.(run.id) ?? 0, run.checkpoints.at(-1)?.step ?? 0);
 }
 

@@ -107,7 +107,7 @@ export function chooseClass(roster: Roster, run: RunState, workers: readonly Wor
   return largestClass(run, workers).sort((a, b) => load(a) - load(b) || (a.id < b.id ? -1 : 1));
 }
 
-export function largestClass(run: RunState, workers: readonly WorkerState[]): WorkerState[] {
+function largestClass(run: RunState, workers: readonly WorkerState[]): WorkerState[] {
   if (!run.spec.training.exact || run.deviceClass !== undefined) return [...workers];
   const classes = new Map<string, WorkerState[]>();
   for (const worker of workers)

@@ -41,7 +41,7 @@ export interface Arrivals {
 }
 
 /** A contribution in a request: node index << 24 | chunk. */
-export const contributionWord = (index: number, chunk: number): number => index * 0x100_0000 + chunk;
+const contributionWord = (index: number, chunk: number): number => index * 0x100_0000 + chunk;
 
 export function createArrivals(options: {
   readonly plan: Plan;

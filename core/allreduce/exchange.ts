@@ -326,5 +326,4 @@ export function createExchange(options: ExchangeOptions): Exchange {
   };
 }
 
-export const createStats = (): ExchangeStats =>
-  Object.fromEntries(STATS.map((name) => [name, 0])) as ExchangeStats;
+const createStats = (): ExchangeStats => Object.fromEntries(STATS.map((name) => [name, 0])) as ExchangeStats;

@@ -38,7 +38,7 @@ export function createSharedMemory(bytes: number): SharedMemory {
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 
-export const bytes = Buffer.from(WASM, 'base64');
+const bytes = Buffer.from(WASM, 'base64');
 
 /** Compiled once a thread; undefined where the machine has no vectors. */
 const module = WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;

@@ -51,7 +51,7 @@ export function foreignNodes(
   );
 }
 
-export function layoutOf(plan: Plan, rank: number): Layout {
+function layoutOf(plan: Plan, rank: number): Layout {
   const { compression } = plan;
   const { shardCount } = plan.members[rank]!;
   const own: Range = ownedRange(plan.chunks[rank]!);

@@ -34,7 +34,7 @@ const PARTS_MAX = 16;
 /** Named in the header in place of a node: none for the state, one shard for a residual. */
 const fieldsOf = (subject: Subject): { shardFirst: number; shardCount: number } =>
   subject.kind === 'state' ? { shardFirst: 0, shardCount: 0 } : { shardFirst: subject.shard, shardCount: 1 };
-export const subjectOf = ({ shardFirst, shardCount }: Header): Subject =>
+const subjectOf = ({ shardFirst, shardCount }: Header): Subject =>
   shardCount === 0 ? { kind: 'state' } : { kind: 'residual', shard: shardFirst };
 
 export interface Provider {

@@ -53,11 +53,7 @@ export function recognise(recognition: Recognition): Recognised {
 }
 
 /** Throws for the first parameter or running statistic without its tensor, then for the first tensor without a use. */
-export function checkFit(
-  network: Network,
-  shapes: ReadonlyMap<string, readonly number[]>,
-  where: string,
-): void {
+function checkFit(network: Network, shapes: ReadonlyMap<string, readonly number[]>, where: string): void {
   const layout = layoutOf(network);
   const slots = byLayer([...layout.parameters, ...layout.running]);
   const kind = network.spec.kind;

@@ -25,7 +25,7 @@ import type { Layout, Slot } from './layout.ts';
 import type { LayerGraph, Mixture, SearchLayer, Term } from './network.ts';
 
 /** PyTorch's default for every batch norm of the reference. */
-export const BATCH_NORM_EPSILON = 1e-5;
+const BATCH_NORM_EPSILON = 1e-5;
 
 export interface ForwardOptions {
   readonly network: LayerGraph;

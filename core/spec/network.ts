@@ -77,7 +77,7 @@ export const pocketnetSchema = z.strictObject({
   genotype: z.union([z.enum(['casia', 'cifar10']), genotypeSchema]).default('casia'),
 });
 
-export const iresnetSchema = z.strictObject({
+const iresnetSchema = z.strictObject({
   kind: z.literal('iresnet'),
   /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
   blocks: z.tuple([blocks, blocks, blocks, blocks]),
@@ -88,7 +88,7 @@ export const iresnetSchema = z.strictObject({
   embedding: embedding.default(128),
 });
 
-export const mobilefacenetSchema = z.strictObject({
+const mobilefacenetSchema = z.strictObject({
   kind: z.literal('mobilefacenet'),
   embedding: embedding.default(128),
 });

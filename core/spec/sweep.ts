@@ -6,7 +6,7 @@ import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
-export const constraintsSchema = z.strictObject({
+const constraintsSchema = z.strictObject({
   parametersMax: z.number().positive().optional(),
   /** In the PocketNet authors' convention: about twice the multiply-adds. */
   mflopsMax: z.number().positive().optional(),

@@ -18,7 +18,7 @@ export const optimizerSchema = z.strictObject({
 });
 
 /** When the shards of a run are summed. */
-export const syncSchema = z.discriminatedUnion(
+const syncSchema = z.discriminatedUnion(
   'kind',
   [
     /** After each step: the gradients. All V shards together are one optimiser step of B images. */

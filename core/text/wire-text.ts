@@ -23,7 +23,7 @@ export function token(field: string, text: string): string {
 }
 
 /** Characters of a text that a person writes or reads: a reason, a name to look for, the message of a failure. */
-export const TEXT_CHARS_MAX = 4000;
+const TEXT_CHARS_MAX = 4000;
 /** The longest path that Linux takes. */
 const PATH_CHARS_MAX = 4096;
 /** Fields that are paths, by their names in the protocol. */

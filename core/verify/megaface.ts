@@ -154,7 +154,7 @@ function nearness(a: Float32Array, atA: number, b: Float32Array, atB: number, si
 }
 
 /** What the extra dimension of a noisy distractor holds. */
-export const NOISE_MARK = 100;
+const NOISE_MARK = 100;
 
 /** A feature with the dimension that marks noisy distractors. */
 export function marked(feature: ArrayLike<number>, noisy: boolean): Float32Array {

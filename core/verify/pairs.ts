@@ -30,7 +30,7 @@ export function pairsPossible(sizes: readonly number[]): { genuine: number; impo
 const imagesOf = (sizes: readonly number[]): number => sizes.reduce((sum, n) => sum + n, 0);
 
 /** Ten folds of as many genuine as impostor pairs each; the least number of pairs, and what every number is a multiple of. */
-export const PAIRS_STEP = 20;
+const PAIRS_STEP = 20;
 
 /** Throws when fewer than `pairs` / 2 different pairs of either sort exist. */
 export function assertPairsPossible(sizes: readonly number[], pairs: number): void {

@@ -88,7 +88,7 @@ export function pairReport(options: {
 }
 
 /** A curve without the points that lie on a straight line between their neighbours: the same curve in fewer. */
-export function corners({ fpr, tpr }: Roc): Roc {
+function corners({ fpr, tpr }: Roc): Roc {
   const kept = fpr.flatMap((_, i) => {
     const inside =
       i > 0 &&

@@ -4,6 +4,7 @@
 import type { Manifest } from '../../core/checkpoint/store.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError } from '../../core/errors.ts';
+import { CHECKPOINT_PREPROCESSING } from '../../core/model/preprocessing.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { stepsAtStage } from '../../core/schedule.ts';
@@ -15,9 +16,6 @@ import type { Replica } from '../training/replica.ts';
 import { evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
-
-/** How pixels become a network's input, as a checkpoint says it. */
-const PREPROCESSING = { side: 112, channels: 'RGB', scale: '(x / 255 - 0.5) / 0.5', mirrored: 'by the run' };
 
 export interface FinishContext {
   readonly services: Services;
@@ -42,7 +40,7 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
       ...(head === undefined ? replica : withHead(replica, head)),
       spec: session.spec,
       network: session.network.spec,
-      preprocessing: PREPROCESSING,
+      preprocessing: CHECKPOINT_PREPROCESSING,
       step,
       epoch: stage,
       stage,

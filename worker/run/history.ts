@@ -14,7 +14,7 @@ import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 const WAITING_MAX = 20_000;
 const RETRY_MS = 500;
 /** Subject token of lines that belong to no run. */
-export const NO_RUN = '-';
+const NO_RUN = '-';
 
 export interface Records {
   /** A point of a run's history; publishing one again changes nothing. */

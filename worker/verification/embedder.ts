@@ -12,7 +12,7 @@ import { compileGraph } from '../../core/tensor/graph/compiled.ts';
 import { mirrored } from './images.ts';
 
 /** Images a run of the graph; the same for every set, so that a set's numbers do not depend on the others. */
-export const EMBEDDING_BATCH = 16;
+const EMBEDDING_BATCH = 16;
 
 /** Writes the pixels of image `index`, RGB, into a place of 112 x 112 x 3 bytes. */
 export type ReadImage = (index: number, into: Uint8Array) => Promise<void>;

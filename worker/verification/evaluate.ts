@@ -13,7 +13,7 @@ import type { Compute } from '../compute/client.ts';
 import { mirrored, pngOf } from './images.ts';
 
 /** Images a run of the evaluation graph. Fixed, because the choice of kernels (and so the last bits) may depend on it. */
-export const EVALUATION_BATCH = 16;
+const EVALUATION_BATCH = 16;
 /** Examples of each of four sorts: same and different people, judged wrongly and rightly. */
 const EXAMPLES_EACH = 2;
 /** ROC points that travel; a curve on a screen has no more. */

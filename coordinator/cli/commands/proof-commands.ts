@@ -142,7 +142,7 @@ async function compareRuns(
   if (found.parting.kind !== 'equal') process.exitCode = 1;
 }
 
-export function bisectionLines({ a, b, specs, equalStages, parting }: Bisection): string[] {
+function bisectionLines({ a, b, specs, equalStages, parting }: Bisection): string[] {
   const fields = specs.map(
     ({ field, a: inA, b: inB }) =>
       `spec: ${field} is ${JSON.stringify(inA) ?? 'absent'} in ${a.runId} and ${JSON.stringify(inB) ?? 'absent'} in ${b.runId}`,

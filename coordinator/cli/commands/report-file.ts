@@ -13,7 +13,7 @@ import { say } from '../screen/output.ts';
 import { gatherResults } from '../screen/results.ts';
 
 /** Refuses a name that promises another format than HTML. */
-export function checkReportName(file: string): void {
+function checkReportName(file: string): void {
   const extension = extname(file).toLowerCase();
   if (OTHER_FORMATS.has(extension))
     throw new FleetError(
@@ -33,7 +33,7 @@ export async function writeReport(client: FleetClient, planId: string, file: str
   return writeOutput(file, reportHtml(await gatherReport(client, planId)));
 }
 
-export async function gatherReport(client: FleetClient, planId: string): Promise<ReportData> {
+async function gatherReport(client: FleetClient, planId: string): Promise<ReportData> {
   const { plan, sweeps, trials, runs, evaluations } = await gatherResults(client, {
     kind: 'plan',
     id: planId,

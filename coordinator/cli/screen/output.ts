@@ -80,6 +80,6 @@ export function printList<Row>(
 }
 
 /** Width that a table has to fit; a pipe takes any. */
-export function terminalColumns(): number {
+function terminalColumns(): number {
   return process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY;
 }

@@ -32,7 +32,7 @@ export interface ImageCheck {
 /** Up to this many images are all decoded; of a larger set as many headers are read, evenly spread, and one image in ten of those is decoded. */
 const DECODED_MAX = 20_000;
 /** A set with more is another set than was meant, and no list of it helps. */
-export const BAD_MAX = 100_000;
+const BAD_MAX = 100_000;
 /** Pixels that are decoded at once; a larger image is decoded alone. */
 const PIXELS_AT_ONCE = 1 << 23;
 const FORMAT = 'images 2';

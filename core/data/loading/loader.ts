@@ -15,8 +15,6 @@ export interface Loader {
   /** Labels of the set in the order of its classes, where they were renumbered (numbering.ts). */
   readonly labelMap: string | undefined;
   batch(request: BatchRequest): Promise<Batch>;
-  /** Begins batches that will be asked for soon; when they pass the bound, the oldest make room. */
-  prefetch(requests: readonly BatchRequest[]): void;
   /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
   heldOutImages(from: number, count: number): Promise<Uint8Array>;
   heldOutLabels(): Promise<Int32Array>;
@@ -60,9 +58,6 @@ export async function createLoader(options: {
         ahead.begin({ ...request, step: request.step + 1 });
         const { images, indices, labels } = expect('batch', await asked);
         return { images, indices, labels };
-      },
-      prefetch(requests) {
-        for (const request of requests) ahead.begin(request);
       },
       heldOutImages: async (from, count) =>
         expect('held-out', await pool.ask({ kind: 'held-out', from, count }, false)).images,

@@ -21,7 +21,7 @@ const isStructure = (op: string, position: number) => op === 'SplitV' && positio
  * A constant with more values than this was captured by accident: data or weights that belong among the inputs. Shapes,
  * axes and pooling corrections stay far below; one value repeated counts as one.
  */
-export const CONSTANT_VALUES_MAX = 512;
+const CONSTANT_VALUES_MAX = 512;
 
 /** GraphDef dialect: that of TensorFlow 2.9, which tfjs-node's operations are from. */
 const PRODUCER = 1087;

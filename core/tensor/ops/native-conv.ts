@@ -6,9 +6,9 @@ import { nativeBackend, type OpAttribute, type Tensor, type Tensor4D, tf } from 
 import { attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
 import { sample } from './sample.ts';
 
-export const CONV2D = 'FleetConv2d';
-export const DEPTHWISE_CONV2D = 'FleetDepthwiseConv2d';
-export const MATMUL = 'FleetMatMul';
+const CONV2D = 'FleetConv2d';
+const DEPTHWISE_CONV2D = 'FleetDepthwiseConv2d';
+const MATMUL = 'FleetMatMul';
 
 interface Window {
   readonly stride: number;

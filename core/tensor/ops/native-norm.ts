@@ -4,8 +4,8 @@
 import { hasOwnKernels, nativeBackend, type OpAttribute, type Tensor, tf } from '../tf.ts';
 import { attr, DT, defineKernel, elementwise, execute, runKernel } from './kernels.ts';
 
-export const BATCH_NORM = 'FleetBatchNorm';
-export const BATCH_NORM_EVAL = 'FleetBatchNormEval';
+const BATCH_NORM = 'FleetBatchNorm';
+const BATCH_NORM_EVAL = 'FleetBatchNormEval';
 
 function normAttributes(epsilon: number, training: boolean): OpAttribute[] {
   return [
@@ -39,7 +39,7 @@ defineKernel({
   },
 });
 
-export const OWN_BATCH_NORM = 'FleetOwnBatchNorm';
+const OWN_BATCH_NORM = 'FleetOwnBatchNorm';
 
 // Outputs: y, batch mean, unbiased batch variance, and 1 / deviation. One pass for the statistics and one for the result, where the
 // library's kernels need more and round worse.

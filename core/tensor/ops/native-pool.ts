@@ -7,8 +7,8 @@ import { type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
 import { type Attributes, attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
 import { paddingAttributes } from './native-conv.ts';
 
-export const MAX_POOL = 'FleetMaxPool';
-export const AVG_POOL = 'FleetAvgPool';
+const MAX_POOL = 'FleetMaxPool';
+const AVG_POOL = 'FleetAvgPool';
 
 export interface Pool {
   readonly size: number;

@@ -14,7 +14,7 @@ import {
   runKernel,
 } from './kernels.ts';
 
-export const PRELU = 'FleetPrelu';
+const PRELU = 'FleetPrelu';
 
 // With p = max(x, 0) and n = min(x, 0): y = p + a n, right for any slope, where max(x, a x) is only right for slopes in
 // [0, 1], and to the last bit what PyTorch computes. Backward: dx = dy + (a - 1) dy where x <= 0, and da = sum of n dy. The
@@ -42,7 +42,7 @@ defineKernel({
     }),
 });
 
-export const OWN_PRELU = 'FleetOwnPrelu';
+const OWN_PRELU = 'FleetOwnPrelu';
 
 defineKernel({
   name: OWN_PRELU,

@@ -6,7 +6,7 @@
 import type { Tensor } from '../tf.ts';
 import { attr, defineKernel, execute, runKernel } from './kernels.ts';
 
-export const SEPARABLE = 'FleetSeparable';
+const SEPARABLE = 'FleetSeparable';
 
 export interface SeparableWeights {
   /** [C] of the PReLU. */
