@@ -31,6 +31,9 @@ const RETRYABLE: ReadonlySet<Code> = new Set([
   'unavailable',
 ]);
 
+/** Whether the same request may succeed later, unchanged. */
+export const isRetryable = (code: Code): boolean => RETRYABLE.has(code);
+
 /** Node and foreign error codes, mapped once. */
 const FOREIGN: Readonly<Record<string, Code>> = {
   ENOENT: 'notFound',
@@ -136,7 +139,7 @@ export class FleetError extends Error {
 
   /** Follows from the code, so callers never guess. */
   get retryable(): boolean {
-    return RETRYABLE.has(this.code);
+    return isRetryable(this.code);
   }
 }
 

@@ -3,6 +3,12 @@
 // nothing depends on how many were drawn before. Decides how seeds and purposes become keys and counters; what is drawn,
 // and for what, is the callers'.
 
+/**
+ * A number in [0, 1) that no seed decides, for what must differ between processes and never enters a result: who waits how long
+ * before trying again.
+ */
+export const systemChance = (): number => Math.random();
+
 /** Two 32-bit words: seed and a hash of the purpose. */
 export type Key = readonly [number, number];
 /** Four 32-bit words that number the draw. */

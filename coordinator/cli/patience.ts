@@ -4,6 +4,7 @@
 
 import { systemClock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
+import { ASK_AGAIN, delayMs } from '../../core/retry.ts';
 
 export interface Patience {
   readonly signal?: AbortSignal | undefined;
@@ -14,8 +15,6 @@ export interface Patience {
 }
 
 const AWAY_MAX_MS = 300_000;
-/** Between two attempts; an attempt at a coordinator that is away fails in milliseconds. */
-const RETRY_MS = 300;
 
 /**
  * The messages of a call that is opened again whenever it breaks. `open` is asked anew each time, so it can name the place to
@@ -27,9 +26,11 @@ export async function* persistently<T>(
 ): AsyncGenerator<T> {
   const { signal, say, awayMaxMs = AWAY_MAX_MS } = patience;
   let awaySince: number | undefined;
+  let failures = 0;
   const back = () => {
     if (awaySince !== undefined) say?.('the coordinator answers again');
     awaySince = undefined;
+    failures = 0;
   };
   while (!signal?.aborted) {
     try {
@@ -45,7 +46,8 @@ export async function* persistently<T>(
       if (!isWorthWaiting || (awaySince !== undefined && now - awaySince > awayMaxMs)) throw error;
       if (awaySince === undefined) say?.(waitingText(error, awayMaxMs));
       awaySince ??= now;
-      await systemClock.sleep(RETRY_MS, signal).catch(() => undefined);
+      failures += 1;
+      await systemClock.sleep(delayMs(ASK_AGAIN, failures), signal).catch(() => undefined);
     }
   }
 }

@@ -1,6 +1,7 @@
 // What becomes of runs when a worker is lost or says that it cannot go on. Decides what is charged to whom and when a run has
 // had its tries; whether a loss speaks against a run is blame.ts', who goes on with it gangs.ts'.
 
+import { type Backoff, delayMs } from '../../core/retry.ts';
 import type { EventOf } from '../model/events.ts';
 import { type RunState, runOf } from '../model/state.ts';
 import { blameFor, isConvicted } from '../scheduling/blame.ts';
@@ -12,9 +13,10 @@ import type { Report } from './inputs.ts';
 const INFRASTRUCTURE_FAILURES_MAX = 10;
 /** Memory is mostly a matter of the spec: fewer tries. */
 const MEMORY_FAILURES_MAX = 3;
-const AVOID_MS_MAX = 30_000;
+/** How long a run is kept from the worker that failed it. The journal replays decisions, so no chance may enter here or below. */
+const AVOID: Backoff = { firstMs: 1_000, maxMs: 30_000, jitter: 0 };
 /** A disk that is full or a mount that is away stays so for a while: each failure there doubles the pause, up to this. */
-const PLACE_AVOID_MS_MAX = 300_000;
+const AVOID_PLACE: Backoff = { firstMs: 1_000, maxMs: 300_000, jitter: 0 };
 
 /** The worker is gone; a verdict about an earlier process of it is void. */
 export function loseWorker(
@@ -86,9 +88,7 @@ export function failRun(
     kind: 'run.troubled',
     runId: run.id,
     workerId,
-    avoidUntilMs:
-      draft.context.now +
-      (ofPlace ? placePauseMs(run, workerId) : Math.min(AVOID_MS_MAX, 500 * 2 ** failures)),
+    avoidUntilMs: draft.context.now + (ofPlace ? placePauseMs(run, workerId) : delayMs(AVOID, failures)),
     reason: `${cause}: ${message}`,
     ...(ofPlace ? { ofPlace } : {}),
   });
@@ -102,5 +102,5 @@ export function failRun(
 /** How long a run is kept from a worker whose disk or mount has failed it, once more. */
 function placePauseMs(run: RunState, workerId: string): number {
   const before = run.avoided.find((one) => one.workerId === workerId)?.failures ?? 0;
-  return Math.min(PLACE_AVOID_MS_MAX, 1_000 * 2 ** Math.min(before, 20));
+  return delayMs(AVOID_PLACE, before + 1);
 }

@@ -8,6 +8,7 @@ import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import { JOURNAL_STREAM, JOURNAL_SUBJECT } from '../../core/net/subjects.ts';
+import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import type { Event } from '../model/events.ts';
 import { type Group, parseGroup } from './event-schema.ts';
 import { createJournalMemory } from './journal-memory.ts';
@@ -48,7 +49,6 @@ const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
 const GROUP_BYTES_MAX = 256 * 1024;
 /** A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append is recognised. */
 const APPEND_TIMEOUT_MS = 2_000;
-const RETRY_MS = 250;
 /** Looks in a row that must find no stream before it counts as gone: a cluster that has just started may not know it yet. */
 const GONE_LOOKS = 4;
 
@@ -73,7 +73,7 @@ export function openJournal(options: {
     const message: Group = { writer, group: ++group, events };
     const payload = JSON.stringify(message);
     let missed = 0;
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       const startedAt = performance.now();
       try {
         const ack = await client.publish(JOURNAL_SUBJECT, payload, { expect: { lastSequence: sequence } });
@@ -96,7 +96,7 @@ export function openJournal(options: {
         if (error.code === 'resourceExhausted' && !begun && (await isUnchanged())) throw error;
         missed = (await isGone()) ? missed + 1 : 0;
         if (missed >= GONE_LOOKS) throw await intruder();
-        await clock.sleep(RETRY_MS, closing.signal);
+        await clock.sleep(delayMs(ASK_AGAIN, attempt), closing.signal);
       }
     }
   }
@@ -127,17 +127,16 @@ export function openJournal(options: {
 
   /** A broker that went away in between is asked until it answers. */
   async function isOurs(message: Group): Promise<boolean> {
-    for (;;) {
-      try {
-        const data = await messageAt(sequence + 1);
-        const found = data === undefined ? undefined : parseGroup(data);
-        if (found === undefined || typeof found === 'string') return false;
-        return found.writer === message.writer && found.group === message.group;
-      } catch (caught) {
-        if (connection.isClosed()) throw toFleetError(caught, 'reading the journal');
-        await clock.sleep(RETRY_MS, closing.signal);
-      }
-    }
+    const data = await retrying(() => messageAt(sequence + 1), {
+      backoff: ASK_AGAIN,
+      clock,
+      signal: closing.signal,
+      finalError: (caught) =>
+        connection.isClosed() ? toFleetError(caught, 'reading the journal') : undefined,
+    });
+    const found = data === undefined ? undefined : parseGroup(data);
+    if (found === undefined || typeof found === 'string') return false;
+    return found.writer === message.writer && found.group === message.group;
   }
 
   /** Who has written after `sequence`, as the error that follows from it. */

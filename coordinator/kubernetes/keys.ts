@@ -13,6 +13,7 @@ import {
 } from '@kubernetes/client-node';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
 
 export interface KeysOutcome {
   readonly made: readonly string[];
@@ -20,8 +21,6 @@ export interface KeysOutcome {
 }
 
 const TOKEN_BYTES = 32;
-/** Time between two attempts while the API server is away or refuses because of load, milliseconds. */
-const AGAIN_MS = 1_000;
 /** An attempt that takes longer has met a server that took the connection and says nothing, milliseconds. */
 const ATTEMPT_MS = 15_000;
 
@@ -36,16 +35,15 @@ export async function ensureKeys(options: {
 }): Promise<KeysOutcome> {
   const { clock, waitMs } = options;
   const api = options.config.makeApiClient(CoreV1Api);
-  const end = clock.monotonic() + waitMs;
-  for (;;) {
-    try {
-      return await within(clock, attempt(api, options));
-    } catch (caught) {
+  return retrying(() => within(clock, attempt(api, options)), {
+    backoff: WAIT_FOR_ROOM,
+    clock,
+    withinMs: waitMs,
+    finalError: (caught, isLate) => {
       const error = explain(caught, options);
-      if (!error.retryable || clock.monotonic() >= end) throw error;
-      await clock.sleep(AGAIN_MS);
-    }
-  }
+      return !error.retryable || isLate ? error : undefined;
+    },
+  });
 }
 
 async function within<T>(clock: Clock, attempted: Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@
 import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
+import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { WorkerState } from '../model/state.ts';
 import type { Verdict } from '../workers/verdicts.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
@@ -21,8 +22,6 @@ export interface PodWatch {
   close(): Promise<void>;
 }
 
-/** A watch that failed is begun again after this, milliseconds. */
-const WATCH_AGAIN_MS = 1_000;
 /** Verdicts kept: of more pods than this the oldest are forgotten. */
 const VERDICTS_MAX = 10_000;
 
@@ -113,7 +112,7 @@ export function watchPods(options: {
   informer.on('error', (caught: unknown) => {
     if (stopping.signal.aborted) return;
     log.warn({ error: String(caught) }, 'the pods of workers are not watched; begins again');
-    again = clock.sleep(WATCH_AGAIN_MS, stopping.signal).then(
+    again = clock.sleep(delayMs(WAIT_FOR_ROOM, 1), stopping.signal).then(
       () => informer.start(),
       () => undefined,
     );

@@ -13,6 +13,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { sha256Hex } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { ARTEFACT_STREAM, artefactChunkSubject, MANIFEST_BUCKET } from '../net/subjects.ts';
+import { ASK_AGAIN, retrying, WAIT_FOR_ROOM } from '../retry.ts';
 import { checkShape, sentences } from '../text/shape.ts';
 
 const manifestSchema = z.object({
@@ -57,9 +58,6 @@ export interface ArtefactStore {
 const CHUNK_BYTES = 512 * 1024;
 /** Chunks under way at once in either direction. */
 const WINDOW = 8;
-const RETRY_MS = 200;
-/** Between two tries of a put that waits for room. */
-const WAIT_MS = 1_000;
 /** A request that was lost with a broker is repeated after this; a slow disk only makes the repetition a duplicate. */
 const REQUEST_MS = 2_000;
 const LOOK_AGAIN_MS = 2_000;
@@ -87,20 +85,19 @@ export function createArtefactStore(options: {
     work: () => Promise<T>,
     stop: AbortSignal | undefined = options.signal,
   ): Promise<T> {
-    const deadline = clock.monotonic() + deadlineMs;
-    for (;;) {
-      stop?.throwIfAborted();
-      try {
-        return await work();
-      } catch (caught) {
+    return retrying(work, {
+      backoff: ASK_AGAIN,
+      clock,
+      signal: stop,
+      withinMs: deadlineMs,
+      finalError: (caught, isLate) => {
         const error = toFleetError(caught);
         if (caught instanceof FleetError || isRefusal(caught) || error.code === 'resourceExhausted')
-          throw toFleetError(error, doing);
-        if (connection.isClosed() || clock.monotonic() >= deadline)
-          throw new FleetError('unavailable', `${doing}: ${error.message}`, { cause: caught });
-        await clock.sleep(RETRY_MS, stop);
-      }
-    }
+          return toFleetError(error, doing);
+        if (!connection.isClosed() && !isLate) return undefined;
+        return new FleetError('unavailable', `${doing}: ${error.message}`, { cause: caught });
+      },
+    });
   }
 
   /** As `persist`, and with `onWait` without end: the bytes that are stored stay stored, so each chunk waits for itself. */
@@ -112,19 +109,18 @@ export function createArtefactStore(options: {
     const stop = put.signal ?? options.signal;
     const { onWait } = put;
     if (onWait === undefined) return persist(doing, work, stop);
-    for (;;) {
-      stop?.throwIfAborted();
-      try {
-        const result = await work();
-        onWait(undefined);
-        return result;
-      } catch (caught) {
+    const result = await retrying(work, {
+      backoff: WAIT_FOR_ROOM,
+      clock,
+      signal: stop,
+      finalError: (caught) => {
         const error = toFleetError(caught, doing);
-        if (!error.retryable || isRefusal(caught) || connection.isClosed()) throw error;
-        onWait(error);
-        await clock.sleep(WAIT_MS, stop);
-      }
-    }
+        return !error.retryable || isRefusal(caught) || connection.isClosed() ? error : undefined;
+      },
+      onFailure: (caught) => onWait(toFleetError(caught, doing)),
+    });
+    onWait(undefined);
+    return result;
   }
 
   async function readManifest(key: string, stop?: AbortSignal): Promise<Manifest | undefined> {

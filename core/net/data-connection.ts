@@ -5,6 +5,7 @@
 
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
+import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
 import { type Link, openLink, PING_MS } from './data-link.ts';
 
@@ -40,7 +41,6 @@ export interface DataConnection {
   close(): void;
 }
 
-const RETRY_MS = 100;
 /** Pings go out much more often. */
 const PONG_MS_MAX = 3 * PING_MS;
 
@@ -84,16 +84,14 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
     });
   }
 
+  /** Every failure may pass, whatever it says: the connection has been good before. */
   async function redial(): Promise<void> {
-    while (!closing.signal.aborted && link === undefined) {
-      try {
-        await dial();
-        options.onStatus?.(true, 'connected again');
-      } catch {
-        // Whatever it says now may pass: the connection has been good before.
-        await clock.sleep(RETRY_MS * (1 + Math.random()), closing.signal).catch(() => {});
-      }
-    }
+    const again = async () => {
+      await dial();
+      options.onStatus?.(true, 'connected again');
+    };
+    const { signal } = closing;
+    await retrying(again, { backoff: CONNECT, clock, signal, finalError: () => undefined }).catch(() => {});
   }
 
   await untilDialled(options, clock, dial);
@@ -134,20 +132,18 @@ async function untilDialled(
   clock: Clock,
   dial: () => Promise<void>,
 ): Promise<void> {
-  const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
-  for (;;) {
-    options.signal?.throwIfAborted();
-    try {
-      await dial();
-      return;
-    } catch (caught) {
+  await retrying(dial, {
+    backoff: CONNECT,
+    clock,
+    signal: options.signal,
+    withinMs: options.waitMs ?? 15_000,
+    finalError: (caught, isLate) => {
       const error = toFleetError(caught);
-      if (!error.retryable) throw error;
-      if (clock.monotonic() >= deadline)
-        throw new FleetError('unavailable', `no broker answers at ${options.url}: ${error.message}`, {
-          cause: caught,
-        });
-      await clock.sleep(RETRY_MS, options.signal);
-    }
-  }
+      if (!error.retryable) return error;
+      if (!isLate) return undefined;
+      return new FleetError('unavailable', `no broker answers at ${options.url}: ${error.message}`, {
+        cause: caught,
+      });
+    },
+  });
 }

@@ -17,6 +17,7 @@ import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
+import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
 import {
   ARTEFACT_STREAM,
@@ -45,56 +46,55 @@ export interface ConnectOptions extends BrokerAddress {
   readonly signal?: AbortSignal;
 }
 
-const RETRY_MS = 100;
-
 /** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, for ever. */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
-  const clock = options.clock ?? systemClock;
-  const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
   const servers = serversOf(options.url).map(
     ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`,
   );
   const tls = tlsOf(options);
   const authenticator = authenticatorOf(options);
-  for (;;) {
-    options.signal?.throwIfAborted();
-    try {
-      return await connect({
-        servers,
-        name: options.name,
-        ...(tls === undefined ? {} : { tls }),
-        ...(authenticator === undefined ? {} : { authenticator }),
-        noEcho: options.noEcho ?? false,
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: RETRY_MS,
-        reconnectJitter: RETRY_MS,
-        // A hung broker is noticed in seconds, not in the default four minutes.
-        pingInterval: 5_000,
-        maxPingOut: 2,
-        timeout: 5_000,
-      });
-    } catch (caught) {
-      const refused = caught instanceof Error && caught.name === 'AuthorizationError';
-      if (refused)
-        throw new FleetError(
-          'unauthenticated',
-          `the broker at ${options.url} refuses the token of ${options.name}; give it the fleet's natsToken`,
-          { cause: caught },
-        );
-      const certificate = toFleetError(rootOf(caught));
-      if (certificate.code === 'failedPrecondition')
-        throw new FleetError(certificate.code, `broker at ${options.url}: ${certificate.message}`, {
-          cause: caught,
-        });
-      if (clock.monotonic() >= deadline)
-        throw new FleetError(
-          'unavailable',
-          `no broker answers at ${options.url}: ${toFleetError(caught).message}`,
-          { cause: caught },
-        );
-      await clock.sleep(RETRY_MS, options.signal);
-    }
-  }
+  const dial = () =>
+    connect({
+      servers,
+      name: options.name,
+      ...(tls === undefined ? {} : { tls }),
+      ...(authenticator === undefined ? {} : { authenticator }),
+      noEcho: options.noEcho ?? false,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: CONNECT.firstMs,
+      reconnectJitter: CONNECT.maxMs - CONNECT.firstMs,
+      // A hung broker is noticed in seconds, not in the default four minutes.
+      pingInterval: 5_000,
+      maxPingOut: 2,
+      timeout: 5_000,
+    });
+  return retrying(dial, {
+    backoff: CONNECT,
+    clock: options.clock ?? systemClock,
+    signal: options.signal,
+    withinMs: options.waitMs ?? 15_000,
+    finalError: (caught, isLate) => connectFailure(caught, isLate, options),
+  });
+}
+
+/** What ends the dialling: a refusal that no further attempt changes, or the end of the time for it. */
+function connectFailure(
+  caught: unknown,
+  isLate: boolean,
+  { url, name }: ConnectOptions,
+): FleetError | undefined {
+  if (caught instanceof Error && caught.name === 'AuthorizationError')
+    return new FleetError(
+      'unauthenticated',
+      `the broker at ${url} refuses the token of ${name}; give it the fleet's natsToken`,
+      { cause: caught },
+    );
+  const certificate = toFleetError(rootOf(caught));
+  if (certificate.code === 'failedPrecondition')
+    return new FleetError(certificate.code, `broker at ${url}: ${certificate.message}`, { cause: caught });
+  if (!isLate) return undefined;
+  const { message } = toFleetError(caught);
+  return new FleetError('unavailable', `no broker answers at ${url}: ${message}`, { cause: caught });
 }
 
 /** The official client wraps what the socket said. */
@@ -178,36 +178,36 @@ export async function ensureStreams(
     readonly journal?: boolean;
   } = {},
 ): Promise<void> {
-  const clock = options.clock ?? systemClock;
-  const deadline = clock.monotonic() + (options.waitMs ?? 15_000);
   const replicas = options.replicas ?? 1;
   const streams = options.journal === false ? STREAMS : [JOURNAL, ...STREAMS];
-  for (;;) {
-    try {
-      const manager = await jetstreamManager(connection);
-      for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
-      const kv = new Kvm(jetstream(connection));
-      for (const { name, description } of BUCKETS) {
-        const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
-        await kv.create(name, { ...common, description });
-        // The bucket's own deletions are marks, which stay possible.
-        const { config } = await manager.streams.info(`KV_${name}`);
-        if (!config.deny_delete) await manager.streams.update(`KV_${name}`, { deny_delete: true });
-      }
-      return;
-    } catch (caught) {
+  const create = async () => {
+    const manager = await jetstreamManager(connection);
+    for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
+    const kv = new Kvm(jetstream(connection));
+    for (const { name, description } of BUCKETS) {
+      const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
+      await kv.create(name, { ...common, description });
+      // The bucket's own deletions are marks, which stay possible.
+      const { config } = await manager.streams.info(`KV_${name}`);
+      if (!config.deny_delete) await manager.streams.update(`KV_${name}`, { deny_delete: true });
+    }
+  };
+  await retrying(create, {
+    backoff: CONNECT,
+    clock: options.clock ?? systemClock,
+    withinMs: options.waitMs ?? 15_000,
+    finalError: (caught, isLate) => {
       const { code, message } = toFleetError(caught);
       const refused = caught instanceof JetStreamApiError && caught.status < 500;
       const final = refused || code === 'resourceExhausted' || connection.isClosed();
-      if (final || clock.monotonic() >= deadline)
-        throw new FleetError(
-          refused ? 'failedPrecondition' : code === 'resourceExhausted' ? code : 'unavailable',
-          `creating the streams of the fleet: ${message}`,
-          { cause: caught },
-        );
-      await clock.sleep(RETRY_MS);
-    }
-  }
+      if (!final && !isLate) return undefined;
+      return new FleetError(
+        refused ? 'failedPrecondition' : code === 'resourceExhausted' ? code : 'unavailable',
+        `creating the streams of the fleet: ${message}`,
+        { cause: caught },
+      );
+    },
+  });
 }
 
 /** Creates the journal's stream, or brings an existing one up to date. */

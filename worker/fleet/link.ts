@@ -8,6 +8,7 @@ import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
+import { ATTACH, delayMs } from '../../core/retry.ts';
 import type {
   Heartbeat,
   Hello,
@@ -16,14 +17,6 @@ import type {
   WorkerReport,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { acknowledge, emptyQueue, enqueue, type ReportKind, type ReportQueue } from './reports.ts';
-
-/**
- * Milliseconds before dialling again after n failures (from 1): doubling from 50, at most 1 s. The first is short because a
- * coordinator that is up takes a worker for dead a second after its stream ended.
- */
-export function dialDelayMs(failures: number): number {
-  return Math.min(1000, 50 * 2 ** (failures - 1));
-}
 
 export type Command = Exclude<
   NonNullable<WorkerCommand['kind']>,
@@ -129,7 +122,7 @@ export function openLink(options: LinkOptions): Link {
       if (told !== reason.code)
         log.warn({ code: reason.code }, `no stream to the coordinator: ${reason.message}`);
       told = reason.code;
-      await clock.sleep(dialDelayMs(failures), stopping.signal).catch(() => undefined);
+      await clock.sleep(delayMs(ATTACH, failures), stopping.signal).catch(() => undefined);
     }
   };
   const running = keepAttached();

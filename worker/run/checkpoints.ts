@@ -16,6 +16,7 @@ import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
+import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { networkSchema } from '../../core/spec/network.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -43,8 +44,6 @@ export interface Checkpoints {
 
 /** Networks kept after loading: two students an hour apart in their schedules still share. */
 const NETWORKS_MAX = 4;
-
-const RETRY_MS = 1000;
 
 export function createCheckpoints(options: {
   readonly store: ArtefactStore;
@@ -183,17 +182,16 @@ async function insist<T>(options: {
 }): Promise<T> {
   const { doing, signal, clock, work, tell } = options;
   try {
-    for (;;) {
-      signal.throwIfAborted();
-      try {
-        return await work();
-      } catch (caught) {
+    return await retrying(work, {
+      backoff: WAIT_FOR_ROOM,
+      clock,
+      signal,
+      finalError: (caught) => {
         const error = toFleetError(caught, doing);
-        if (signal.aborted || !error.retryable) throw error;
-        tell(error);
-        await clock.sleep(RETRY_MS, signal);
-      }
-    }
+        return signal.aborted || !error.retryable ? error : undefined;
+      },
+      onFailure: (caught) => tell(toFleetError(caught, doing)),
+    });
   } finally {
     tell(undefined);
   }

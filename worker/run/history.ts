@@ -7,12 +7,12 @@ import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { historySubject, logSubject } from '../../core/net/subjects.ts';
+import { ASK_AGAIN, retrying } from '../../core/retry.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
 import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 /** Records that wait for the broker at most; about ten minutes of a fast small run. */
 const WAITING_MAX = 20_000;
-const RETRY_MS = 500;
 /** Subject token of lines that belong to no run. */
 const NO_RUN = '-';
 
@@ -51,22 +51,27 @@ export function createRecords(options: {
   let lineNumber = 0;
   const startedAt = clock.now();
 
-  const sendAll = async () => {
+  const sendWaiting = async () => {
     while (waiting.length > 0 && !stopping.signal.aborted) {
       const record = waiting[0]!;
-      try {
-        await client.publish(record.subject, record.bytes, { msgID: record.messageId });
-        if (waiting[0] === record) waiting.shift();
-      } catch (caught) {
-        if (stopping.signal.aborted || connection.isClosed()) return;
+      await client.publish(record.subject, record.bytes, { msgID: record.messageId });
+      // While it was under way, a full buffer may have dropped it.
+      if (waiting[0] === record) waiting.shift();
+    }
+  };
+  const sendAll = () =>
+    retrying(sendWaiting, {
+      backoff: ASK_AGAIN,
+      clock,
+      signal: stopping.signal,
+      finalError: (caught) =>
+        stopping.signal.aborted || connection.isClosed() ? toFleetError(caught) : undefined,
+      onFailure: (caught) =>
         log.debug(
           { code: toFleetError(caught).code, waiting: waiting.length },
           'history waits for the broker',
-        );
-        await clock.sleep(RETRY_MS, stopping.signal).catch(() => undefined);
-      }
-    }
-  };
+        ),
+    }).catch(() => undefined);
   const add = (record: Record) => {
     waiting.push(record);
     if (waiting.length > WAITING_MAX) waiting.shift();

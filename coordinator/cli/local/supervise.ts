@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { childEnvironment } from '../../../core/config.ts';
+import { type Backoff, delayMs } from '../../../core/retry.ts';
 import { fileFailure } from '../../../core/system/folder.ts';
 
 export interface ChildSpec {
@@ -44,9 +45,8 @@ export interface Patience {
 const HEALTHY_MS = 20_000;
 
 /** Delay before the start that follows the nth death in a row: 250 ms, doubled each time, at most 10 s. */
-export function restartDelayMs(failures: number): number {
-  return Math.min(10_000, 250 * 2 ** Math.min(10, Math.max(0, failures - 1)));
-}
+export const restartDelayMs = (failures: number): number => delayMs(RESTART, failures);
+const RESTART: Backoff = { firstMs: 250, maxMs: 10_000, jitter: 0 };
 
 export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: string): void }): Supervised {
   let child: ChildProcess | undefined;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { dialDelayMs } from '../../../../worker/fleet/link.ts';
+import { ATTACH, delayMs } from '../../../../core/retry.ts';
 import { acknowledge, emptyQueue, enqueue, type ReportQueue } from '../../../../worker/fleet/reports.ts';
 
 const three = (): ReportQueue =>
@@ -32,7 +32,8 @@ test('numbers are never given twice, also after everything was acknowledged', ()
 });
 
 test('dialling again begins far below the second after which a worker counts as lost, and never takes longer than one', () => {
-  assert.equal(dialDelayMs(1), 50);
-  const delays = Array.from({ length: 50 }, (_, i) => dialDelayMs(i + 1));
+  const longest = (failures: number) => delayMs(ATTACH, failures, () => 0);
+  assert.equal(longest(1), 50);
+  const delays = Array.from({ length: 50 }, (_, i) => longest(i + 1));
   assert.ok(delays.every((delay, i) => delay <= 1000 && delay >= (delays[i - 1] ?? 0)));
 });
