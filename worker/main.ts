@@ -23,7 +23,7 @@ import {
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
-import { serveMetrics } from '../core/net/metrics-server.ts';
+import { serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';

@@ -23,6 +23,7 @@ import {
   Trial,
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { idOf } from '../model/find.ts';
 import { emptyRoll, idAt, type Roll } from '../model/roll.ts';
 import {
   bestTrialFirst,
@@ -34,7 +35,6 @@ import {
   sweepOf,
   trialOf,
 } from '../model/state.ts';
-import { idOf } from './find.ts';
 import { bytesOf, openPage, type PageRequest, places } from './page.ts';
 import {
   checkpointViews,

@@ -20,8 +20,8 @@ import type { Answer } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
-import { ledgerOf } from '../journal/run-ledger.ts';
 import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
+import { find, idOf, theOne } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { planOf, type RunState, runOf, sweepOf, trialOf } from '../model/state.ts';
 import { schedule } from '../scheduling/scheduler.ts';
@@ -29,7 +29,6 @@ import type { Links } from '../workers/links.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
 import type { Verifier } from '../workers/verifier.ts';
-import { find, idOf, theOne } from './find.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import {
   leaderboard,
@@ -42,6 +41,7 @@ import {
 } from './lists.ts';
 import { bytesOf, openPage } from './page.ts';
 import type { Records } from './records.ts';
+import { ledgerOf } from './run-ledger.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
 import {

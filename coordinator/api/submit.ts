@@ -99,7 +99,7 @@ function trainingsOf(
 /** What only the data can refuse. */
 function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
   for (const { path, training, pairs } of trainingsOf(document.spec)) {
-    // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/schedule.ts).
+    // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/spec/schedule.ts).
     if (training.batch > facts.trainingImages)
       throw refusal(
         document,

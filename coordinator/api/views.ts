@@ -1,8 +1,8 @@
 // The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees where the state
 // has no answer yet (NaN, 0, empty), and how long a text may be, and nothing else.
 
-import { scheduleOf } from '../../core/schedule.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import { scheduleOf } from '../../core/spec/schedule.ts';
 import type {
   Checkpoint,
   Evaluation,

@@ -12,6 +12,7 @@ import {
   type WatchRequest,
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { idOf } from '../model/find.ts';
 import { idAt, type Roll } from '../model/roll.ts';
 import {
   byNumbers,
@@ -25,7 +26,6 @@ import {
   sweepOf,
   trialOf,
 } from '../model/state.ts';
-import { idOf } from './find.ts';
 import { bytesOf } from './page.ts';
 import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 

@@ -4,8 +4,8 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
-import { find } from '../api/find.ts';
 import type { Event } from '../model/events.ts';
+import { find } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { hasEnded, type RunState, runOf, type State } from '../model/state.ts';
 import { lookup } from '../model/table.ts';

@@ -129,7 +129,7 @@ export type Event = { readonly atMs: number } & (
       /** 64 bits of the weights, and of the whole state, hex. */
       readonly weightsDigest?: string;
       readonly stateDigest?: string;
-      /** Which samples were counted so far; core/ledger.ts. */
+      /** Which samples were counted so far; core/data/loading/sample-ledger.ts. */
       readonly ledgerDigest?: string;
       readonly workerId: string;
     }

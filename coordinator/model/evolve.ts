@@ -1,8 +1,8 @@
 // The fold: state x event -> state. Decides nothing, judges nothing, knows no clock: whatever is in the journal has
 // happened. The same journal always gives the same state, and each event costs about the same however much came before.
 
-import { named } from '../api/find.ts';
 import type { Event, EventOf } from './events.ts';
+import { named } from './find.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
   bestTrialFirst,

@@ -31,7 +31,7 @@ export interface Checkpoint {
   readonly stage: number;
   /** The class whose arithmetic gave these bits. */
   readonly deviceClass: string;
-  /** Which samples the committed steps counted (core/ledger.ts), 64 hex digits. */
+  /** Which samples the committed steps counted (core/data/loading/sample-ledger.ts), 64 hex digits. */
   readonly ledgerDigest?: string;
   /** Labels of the data set in the order of the head's classes, as ranges, where they were renumbered (data/numbering.ts). */
   readonly labelMap?: string;

@@ -9,7 +9,7 @@ import { arcfaceLoss, type Margin } from '../loss/arcface.ts';
 import { distillationLoss } from '../loss/distillation.ts';
 import { unitAlong } from '../loss/unit.ts';
 import { concatFlat, splitFlat } from '../tensor/flat.ts';
-import type { FirstStage } from '../tensor/passes/cut.ts';
+import type { FirstPart } from '../tensor/passes/cut.ts';
 import { type Tensor, tf } from '../tensor/tf.ts';
 import { forward } from './forward.ts';
 import type { Layout } from './layout.ts';
@@ -27,9 +27,9 @@ export interface TensorFunction {
   readonly build: (inputs: Tensor[]) => Tensor[];
 }
 
-/** What compileStaged takes, but for the key. */
-export interface StagedFunction extends TensorFunction {
-  readonly first: FirstStage;
+/** What compileTwoPart takes, but for the key. */
+export interface TwoPartFunction extends TensorFunction {
+  readonly first: FirstPart;
 }
 
 /**
@@ -87,10 +87,10 @@ export function trainingFunction(options: {
 }
 
 /**
- * The step around a head that is elsewhere, in two stages. First inputs: weights [P], images [b, 112, 112, 3]; first output: unit
+ * The step around a head that is elsewhere, in two parts. First inputs: weights [P], images [b, 112, 112, 3]; first output: unit
  * embeddings [b E]. Then slopes [b, E] (the gradient of the mean loss over the b images for those), margin [1] (that loss) and, for a
  * student, teacher [b, E]; second output: one vector as that of trainingFunction. The forward pass is one for both; what
- * becomes of it between them is core/tensor/graph/staged.ts'.
+ * becomes of it between them is core/tensor/graph/two-part.ts'.
  */
 export function backboneFunction(options: {
   network: Network;
@@ -99,7 +99,7 @@ export function backboneFunction(options: {
   batch: number;
   distillationWeight?: number;
   fuse?: boolean;
-}): StagedFunction {
+}): TwoPartFunction {
   const { network, layout, batch, distillationWeight, fuse } = options;
   const inputs: FunctionInput[] = [
     { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },

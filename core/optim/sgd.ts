@@ -1,6 +1,6 @@
 // One optimiser update from the mean over all shards: momentum SGD as the reference does it (facts 4.1). Every member of a
 // gang applies the same bytes with this code, so replicas stay bit-identical: plain loops in a fixed order, double
-// arithmetic, one rounding to float32 at each store. Rates and schedules are core/schedule.ts'.
+// arithmetic, one rounding to float32 at each store. Rates and schedules are core/spec/schedule.ts'.
 
 import { FleetError } from '../errors.ts';
 import type { Layout, LOSS_COUNT, Slot } from '../nn/layout.ts';

@@ -1,11 +1,13 @@
 // What a data set may be: faces that are drawn, a folder of people, or a record pack. Decides what is well-formed, not whether it is there.
 
 import { z } from 'zod';
-import { SKIPPED_TEXT_MAX } from '../data/inspection/skipped.ts';
 import { seed } from './common.ts';
 
 /** The longest path that Linux takes. */
 const dataPath = z.string().min(1).max(4096);
+
+/** Characters that a list of left-out images may take: each run of a sweep is journalled with its list. */
+export const SKIPPED_TEXT_MAX = 32_768;
 
 const holdout = z.int().min(2).describe('identities kept out of training, for verification');
 

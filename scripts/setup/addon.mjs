@@ -121,7 +121,7 @@ static napi_value GetTensorDevice(napi_env env, napi_callback_info info) {
 ];
 
 /**
- * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/graph/staged.ts)
+ * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/graph/two-part.ts)
  * would cost the process all that its first kept, until it ends. Here what was fed goes with the call, however that ends.
  */
 const FED = [

@@ -161,7 +161,7 @@ function checkVersions(): void {
 /** Digests of embeddings and gradients of every kind of layer, and the class of the device, with the two builds. */
 function checkSameBits(): void {
   const cases = [
-    ['test/unit/nn/staged-process.ts'],
+    ['test/unit/nn/two-part-process.ts'],
     ['test/unit/tensor/separable-process.ts'],
     ['test/gpu/device-process.ts'],
   ];

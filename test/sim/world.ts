@@ -10,8 +10,8 @@ import { evolve } from '../../coordinator/model/evolve.ts';
 import { initialState, type Member, runOf, type State } from '../../coordinator/model/state.ts';
 import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
 import type { Clock } from '../../core/clock.ts';
-import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 
 export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
 

@@ -4,7 +4,7 @@
 import { strict as assert } from 'node:assert';
 import type { CheckedDocument, FailureCause, Report } from '../../coordinator/decisions/inputs.ts';
 import { inOrder, openRuns, runOf } from '../../coordinator/model/state.ts';
-import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
+import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import { plan, student, sweep, teacher, training } from '../sim/specs.ts';
 import {
   type Coordinator,

@@ -6,8 +6,8 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { FleetError } from '../../core/errors.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
-import { scheduleOf, stepsAtStage } from '../../core/schedule.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
 export interface ScriptedWorker {

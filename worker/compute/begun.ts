@@ -1,14 +1,14 @@
-// The computations of the compute thread that are between their two stages, by number. Decides that each is finished or released
-// once; what may be kept of them is keeping.ts', how a stage runs core/tensor/graph/staged.ts'.
+// The computations of the compute thread that are between their two parts, by number. Decides that each is finished or released
+// once; what may be kept of them is keeping.ts', how a part runs core/tensor/graph/two-part.ts'.
 
 import { FleetError } from '../../core/errors.ts';
-import type { Begun } from '../../core/tensor/graph/staged.ts';
+import type { Begun } from '../../core/tensor/graph/two-part.ts';
 import type { GraphCache } from './graphs.ts';
 import type { Keeping } from './keeping.ts';
-import type { Arrays, StagedSpec } from './messages.ts';
+import type { Arrays, TwoPartSpec } from './messages.ts';
 
 export interface BegunTable {
-  begin(graph: StagedSpec, inputs: Arrays): { readonly begun: number; readonly outputs: Float32Array[] };
+  begin(graph: TwoPartSpec, inputs: Arrays): { readonly begun: number; readonly outputs: Float32Array[] };
   finish(begun: number, inputs: Arrays): Float32Array[];
   /** Nothing for a number that is not there. */
   release(begun: number): void;
@@ -17,7 +17,7 @@ export interface BegunTable {
 }
 
 export function createBegunTable(options: {
-  readonly graphs: Pick<GraphCache, 'staged'>;
+  readonly graphs: Pick<GraphCache, 'twoPart'>;
   readonly keeping: Keeping;
 }): BegunTable {
   const { graphs, keeping } = options;
@@ -32,7 +32,7 @@ export function createBegunTable(options: {
   };
   return {
     begin(spec, inputs) {
-      const graph = graphs.staged(spec);
+      const graph = graphs.twoPart(spec);
       const { keptBytes } = graph;
       const keep = keptBytes !== undefined && keeping.mayKeep(keptBytes);
       const found = graph.begin([...inputs], keep);

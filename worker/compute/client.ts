@@ -18,19 +18,19 @@ import type {
   GraphSpec,
   InitialRequest,
   OuterRequest,
-  StagedSpec,
   ThreadGauges,
   ToThread,
+  TwoPartSpec,
 } from './messages.ts';
 
 export interface Compute {
   /** Runs a kernel and says what it ran on. */
   prove(): Promise<DeviceProof>;
-  prepare(graph: GraphSpec | StagedSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
+  prepare(graph: GraphSpec | TwoPartSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
   /** `into`: shared memory that the first output goes to; the answer has the others. */
   run(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
-  /** Runs the first stage of a graph that has two; the arrays must not change before the second. */
-  begin(graph: StagedSpec, inputs: Arrays): Promise<Begun>;
+  /** Runs the first part of a graph that has two; the arrays must not change before the second. */
+  begin(graph: TwoPartSpec, inputs: Arrays): Promise<Begun>;
   /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
   apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
   /** Writes the weights with which a run begins into shared memory. */
@@ -49,10 +49,10 @@ export interface Compute {
   close(): Promise<void>;
 }
 
-/** A computation after its first stage. Whoever has it finishes or releases it: the thread may keep many maps for it. */
+/** A computation after its first part. Whoever has it finishes or releases it: the thread may keep many maps for it. */
 export interface Begun {
   readonly outputs: readonly Float32Array[];
-  /** The second stage, its first output into shared memory; the answer has the others. */
+  /** The second part, its first output into shared memory; the answer has the others. */
   finish(inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
   /** It will not be finished; nothing once that was asked for. */
   release(): void;

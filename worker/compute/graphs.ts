@@ -7,23 +7,23 @@ import { layoutOf } from '../../core/nn/layout.ts';
 import {
   backboneFunction,
   embeddingFunction,
-  type StagedFunction,
   type TensorFunction,
+  type TwoPartFunction,
   trainingFunction,
 } from '../../core/nn/step-function.ts';
 import { type CompiledGraph, compileGraph } from '../../core/tensor/graph/compiled.ts';
-import { compileStaged, type StagedGraph } from '../../core/tensor/graph/staged.ts';
-import { type GraphSpec, graphKey, type StagedSpec } from './messages.ts';
+import { compileTwoPart, type TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
+import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
 
 /** A worker with four slots needs at most six graphs a run: its step (with a sharded head four), its evaluation and its teacher's. */
 const GRAPHS_MAX = 24;
-/** Of those that run in two stages a run has one at most. */
-const STAGED_MAX = 8;
+/** Of those that run in two parts a run has one at most. */
+const TWO_PART_MAX = 8;
 
 export interface GraphCache {
   /** The graph, compiled now if need be. */
   get(graph: GraphSpec): CompiledGraph;
-  staged(graph: StagedSpec): StagedGraph;
+  twoPart(graph: TwoPartSpec): TwoPartGraph;
   size(): number;
 }
 
@@ -31,17 +31,17 @@ export function createGraphCache(options: { readonly cacheDir: string }): GraphC
   const cache = options.cacheDir === '' ? {} : { cacheDir: options.cacheDir };
   const whole = createRecent<CompiledGraph>({ max: GRAPHS_MAX, isFree: () => true });
   // What is begun would have to be computed again.
-  const staged = createRecent<StagedGraph>({ max: STAGED_MAX, isFree: (graph) => graph.begun() === 0 });
+  const twoPart = createRecent<TwoPartGraph>({ max: TWO_PART_MAX, isFree: (graph) => graph.begun() === 0 });
   return {
     get: (graph) => {
       const key = graphKey(graph);
       return whole.get(key, () => compileGraph({ key, ...functionOf(graph), ...cache }));
     },
-    staged: (graph) => {
+    twoPart: (graph) => {
       const key = graphKey(graph);
-      return staged.get(key, () => compileStaged({ key, ...stagedFunctionOf(graph), ...cache }));
+      return twoPart.get(key, () => compileTwoPart({ key, ...twoPartFunctionOf(graph), ...cache }));
     },
-    size: () => whole.size() + staged.size(),
+    size: () => whole.size() + twoPart.size(),
   };
 }
 
@@ -88,7 +88,7 @@ function functionOf(graph: GraphSpec): TensorFunction {
   }
 }
 
-function stagedFunctionOf(graph: StagedSpec): StagedFunction {
+function twoPartFunctionOf(graph: TwoPartSpec): TwoPartFunction {
   const network = buildNetwork(graph.network);
   return backboneFunction({ network, layout: layoutOf(network), batch: graph.batch, ...weightOf(graph) });
 }

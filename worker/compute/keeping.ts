@@ -1,4 +1,4 @@
-// For which computations the compute thread keeps what their first stage made until the second (core/tensor/graph/staged.ts). Both ways
+// For which computations the compute thread keeps what their first part made until the second (core/tensor/graph/two-part.ts). Both ways
 // give the same bits, so that this may depend on what the machine has free at the moment; keeping saves a fifth of the time.
 
 import { cpus, freemem } from 'node:os';
@@ -13,7 +13,7 @@ export interface FreeMemory {
 
 /**
  * So many times what one computation keeps must be free in this process's own limit: once for itself, once for another that is computed
- * again and holds as much while it runs, and once for what a second stage needs beside it (S-128, 8 images: 296 MB are kept
+ * again and holds as much while it runs, and once for what a second part needs beside it (S-128, 8 images: 296 MB are kept
  * and 80 MB are needed beside) and for everything else.
  */
 const OWN_SHARE = 3;

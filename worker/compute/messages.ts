@@ -25,15 +25,15 @@ export type GraphSpec =
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 
-/** One that runs in two stages: the backbone of a run whose head is sharded by class (core/nn/step-function.ts). */
-export interface StagedSpec {
+/** One that runs in two parts: the backbone of a run whose head is sharded by class (core/nn/step-function.ts). */
+export interface TwoPartSpec {
   readonly kind: 'backbone';
   readonly network: NetworkSpec;
   readonly batch: number;
   readonly distillationWeight: number | undefined;
 }
 
-export const graphKey = (graph: GraphSpec | StagedSpec): string => canonicalJson(graph);
+export const graphKey = (graph: GraphSpec | TwoPartSpec): string => canonicalJson(graph);
 
 /** What a run's optimiser step works on, in place. */
 export interface ApplyRequest {
@@ -91,7 +91,7 @@ export type Arrays = readonly (Float32Array | Int32Array | Uint8Array)[];
 export type ComputeRequest =
   | { readonly kind: 'prove' }
   /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
-  | { readonly kind: 'prepare'; readonly graph: GraphSpec | StagedSpec }
+  | { readonly kind: 'prepare'; readonly graph: GraphSpec | TwoPartSpec }
   | {
       readonly kind: 'run';
       readonly graph: GraphSpec;
@@ -99,16 +99,16 @@ export type ComputeRequest =
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
     }
-  /** The first stage; the arrays must not change before the second. */
-  | { readonly kind: 'begin'; readonly graph: StagedSpec; readonly inputs: Arrays }
-  /** The second stage of what `begun` named; after it, or its failure, the number means nothing any more. */
+  /** The first part; the arrays must not change before the second. */
+  | { readonly kind: 'begin'; readonly graph: TwoPartSpec; readonly inputs: Arrays }
+  /** The second part of what `begun` named; after it, or its failure, the number means nothing any more. */
   | {
       readonly kind: 'finish';
       readonly begun: number;
       readonly inputs: Arrays;
       readonly into: Float32Array | undefined;
     }
-  /** It will not be finished. A number that means nothing is no error: the stage may have failed. */
+  /** It will not be finished. A number that means nothing is no error: the part may have failed. */
   | { readonly kind: 'release'; readonly begun: number }
   | { readonly kind: 'apply'; readonly apply: ApplyRequest }
   | { readonly kind: 'update-rows'; readonly update: RowsUpdate }

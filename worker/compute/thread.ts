@@ -65,7 +65,7 @@ function perform(request: ComputeRequest): ComputeAnswer {
       return { kind: 'proved', proof: proveDevice() };
     case 'prepare': {
       const { graph } = request;
-      const { digest, nodes } = graph.kind === 'backbone' ? graphs.staged(graph) : graphs.get(graph);
+      const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
       return { kind: 'prepared', digest, nodes };
     }
     case 'run':

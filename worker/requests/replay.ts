@@ -7,7 +7,7 @@ import { stateDigest } from '../../core/checkpoint/format.ts';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Layout } from '../../core/nn/layout.ts';
-import { roundsBefore, stageEndingAt, stepsAtStage } from '../../core/schedule.ts';
+import { roundsBefore, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { sumOf } from '../run/gang.ts';

@@ -6,7 +6,7 @@ import type { DataPlane } from '../../core/allreduce/plane.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { FleetError } from '../../core/errors.ts';
 import { planMoves } from '../../core/head/holders.ts';
-import { beginsStage, roundsBefore, stepsBeforeRound } from '../../core/schedule.ts';
+import { beginsStage, roundsBefore, stepsBeforeRound } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type Head, letGo } from '../training/head.ts';
 import type { HeadGang } from '../training/head-gang.ts';

@@ -2,7 +2,7 @@
 // often; nothing here may hold a step up.
 
 import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
-import type { Schedule } from '../../core/schedule.ts';
+import type { Schedule } from '../../core/spec/schedule.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { STEP_PHASES } from '../metrics.ts';
 import type { StepTimes } from '../training/context.ts';

@@ -7,7 +7,7 @@ import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Begun, Compute } from '../compute/client.ts';
-import type { StagedSpec } from '../compute/messages.ts';
+import type { TwoPartSpec } from '../compute/messages.ts';
 import type { Head } from './head.ts';
 
 export interface BackboneContext {
@@ -97,7 +97,7 @@ export function createBackboneStep(
   };
 }
 
-export const backboneGraph = ({ training, network, distillation }: RunSpec): StagedSpec => ({
+export const backboneGraph = ({ training, network, distillation }: RunSpec): TwoPartSpec => ({
   kind: 'backbone',
   network,
   batch: training.batch / training.shards,

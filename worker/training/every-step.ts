@@ -1,8 +1,8 @@
 // One step of a run whose shards are summed after each step: compute, sum, apply, commit.
 
-import { contributionDigest } from '../../core/ledger.ts';
+import { contributionDigest } from '../../core/data/loading/sample-ledger.ts';
 import { LOSS_COUNT } from '../../core/nn/layout.ts';
-import { beginsStage, epochOfStep, learningRateAt, stageEndingAt } from '../../core/schedule.ts';
+import { beginsStage, epochOfStep, learningRateAt, stageEndingAt } from '../../core/spec/schedule.ts';
 import { secondsSince, type TrainContext, trainingGraph } from './context.ts';
 import { createDataWait } from './data-wait.ts';
 import { commitHead } from './head.ts';

@@ -7,7 +7,7 @@
 
 import type { Clock } from '../../core/clock.ts';
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
-import { type GraphSpec, graphKey, type StagedSpec } from '../compute/messages.ts';
+import { type GraphSpec, graphKey, type TwoPartSpec } from '../compute/messages.ts';
 import { type BackboneContext, backboneGraph, createBackboneStep, type ShardData } from './backbone-step.ts';
 import { type ClassShard, type Head, rangeOf, rowsInStep } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
@@ -110,7 +110,7 @@ async function runGradients(
 }
 
 /** All graphs that a run with a sharded head needs, whichever shards this worker will have; class shards have two sizes at most. */
-export function headGraphs(head: Head): (GraphSpec | StagedSpec)[] {
+export function headGraphs(head: Head): (GraphSpec | TwoPartSpec)[] {
   const parts = Array.from({ length: head.shards }, (_, shard) =>
     (['head-statistics', 'head-gradients'] as const).map((kind) => partGraph(head, kind, shard)),
   ).flat();

@@ -1,10 +1,10 @@
 // One round of a run with `sync: outer`: every own shard trains a replica of its own for the steps of the round, the gang
 // averages how far they got, all apply the outer step (core/optim/outer.ts). Decides what of a round outlives a generation: the
 // shards' replicas, so that losing a member costs the shards it had and nobody else's work. Where rounds end is
-// core/schedule.ts'; nothing here knows how many workers there are, hence the result does not depend on it.
+// core/spec/schedule.ts'; nothing here knows how many workers there are, hence the result does not depend on it.
 
 import type { Clock } from '../../core/clock.ts';
-import { contributionDigest } from '../../core/ledger.ts';
+import { contributionDigest } from '../../core/data/loading/sample-ledger.ts';
 import { LOSS_COUNT } from '../../core/nn/layout.ts';
 import {
   beginsStage,
@@ -13,7 +13,7 @@ import {
   roundEnd,
   roundsBefore,
   stageEndingAt,
-} from '../../core/schedule.ts';
+} from '../../core/spec/schedule.ts';
 import type { GraphSpec } from '../compute/messages.ts';
 import type { TrainContext } from './context.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';

@@ -1,9 +1,8 @@
 // The sample ledger of a run on this worker: the tag of the step in hand, and what the committed steps of a stage add up to.
 // Decides what is remembered (the stage in hand) and computes the rest again, since a member may have joined in the middle
-// of a stage; what a tag is made of is core/ledger.ts'.
+// of a stage; what a tag is made of is core/data/loading/sample-ledger.ts'.
 
 import { setImmediate as breathe } from 'node:timers/promises';
-import { FleetError } from '../../core/errors.ts';
 import {
   emptyLedger,
   ledgerAfter,
@@ -11,8 +10,9 @@ import {
   stageSteps,
   stepImages,
   stepTag,
-} from '../../core/ledger.ts';
-import { stageEndingAt } from '../../core/schedule.ts';
+} from '../../core/data/loading/sample-ledger.ts';
+import { FleetError } from '../../core/errors.ts';
+import { stageEndingAt } from '../../core/spec/schedule.ts';
 
 export interface Ledger {
   /** The tag of a step, and the images that each of its shards must consist of. */

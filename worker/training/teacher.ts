@@ -1,11 +1,11 @@
 // What a student learns from: the teacher's network at the stage that the student's epoch needs. Decides when to wait and
-// what to fetch ahead; which stage an epoch needs is core/schedule.ts', whether a teacher that never comes fails its
+// what to fetch ahead; which stage an epoch needs is core/spec/schedule.ts', whether a teacher that never comes fails its
 // students is the coordinator's. A wait is back-pressure: it has no deadline and is told to whoever watches.
 
 import { FleetError } from '../../core/errors.ts';
-import { teacherStageFor } from '../../core/schedule.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { DistillationSpec } from '../../core/spec/run.ts';
+import { teacherStageFor } from '../../core/spec/schedule.ts';
 import type { Compute } from '../compute/client.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */

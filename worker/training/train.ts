@@ -2,7 +2,7 @@
 // the gang, the optimiser. Decides the order in which these meet and where the loop may stop (before a step's result is
 // applied, never in it). Joining a gang and what happens after the last step are run.ts'.
 
-import { stageEndingAt } from '../../core/schedule.ts';
+import { stageEndingAt } from '../../core/spec/schedule.ts';
 import { secondsSince, type TrainContext, trainingGraph } from './context.ts';
 import { trainStep } from './every-step.ts';
 import { trainRound } from './outer.ts';

@@ -5,7 +5,6 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
 import { skippedPlaces } from '../../../core/data/inspection/skipped.ts';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
 import {
   emptyLedger,
   ledgerAfter,
@@ -13,10 +12,11 @@ import {
   stageSteps,
   stepImages,
   stepTag,
-} from '../../../core/ledger.ts';
-import { scheduleOf, stepsAtStage } from '../../../core/schedule.ts';
+} from '../../../core/data/loading/sample-ledger.ts';
+import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import { runSchema } from '../../../core/spec/run.ts';
+import { scheduleOf, stepsAtStage } from '../../../core/spec/schedule.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface ProvedEpoch {

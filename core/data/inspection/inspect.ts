@@ -3,14 +3,14 @@
 // image-check.ts', what makes a set malformed is decided where it is read. Loads no TensorFlow.
 
 import { FleetError } from '../../errors.ts';
-import type { DataSpec } from '../../spec/data.ts';
+import { type DataSpec, SKIPPED_TEXT_MAX } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { printable } from '../../text/printable.ts';
 import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from '../dataset.ts';
 import { checkImages, type ImageCheck } from '../images/image-check.ts';
 import { createPace, type Pace } from '../pace.ts';
 import { type DataCache, noDataCache } from './data-cache.ts';
-import { SKIPPED_TEXT_MAX, type SkippedImages, skippedImages, skippedPlaces } from './skipped.ts';
+import { type SkippedImages, skippedImages, skippedPlaces } from './skipped.ts';
 
 export interface DataFacts {
   readonly trainingImages: number;

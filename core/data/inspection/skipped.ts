@@ -12,9 +12,6 @@ export interface SkippedImages {
   readonly list: string;
 }
 
-/** Each run of a sweep is journalled with its list. */
-export const SKIPPED_TEXT_MAX = 32_768;
-
 /** `places`: of the images in the whole set, rising. Undefined when there is nothing to leave out. */
 export function skippedImages(places: readonly number[]): SkippedImages | undefined {
   if (places.length === 0) return undefined;

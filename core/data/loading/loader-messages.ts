@@ -1,7 +1,7 @@
 // What the loader and its threads exchange: a batch that is asked for, and its pixels.
 
 import type { Code } from '../../errors.ts';
-import type { Schedule } from '../../schedule.ts';
+import type { Schedule } from '../../spec/schedule.ts';
 import type { DataFacts } from '../inspection/inspect.ts';
 import type { RecordTable } from '../packs/record-table.ts';
 

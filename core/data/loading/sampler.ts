@@ -4,7 +4,7 @@
 
 import { FleetError } from '../../errors.ts';
 import { flipBit, permutationAt } from '../../rng.ts';
-import type { Schedule } from '../../schedule.ts';
+import type { Schedule } from '../../spec/schedule.ts';
 
 export interface Sample {
   /** Index of the image in the training split. */

@@ -1,6 +1,6 @@
 // Compiled graphs: a function of tensors, recorded once, loaded as one TensorFlow graph and then run with plain arrays,
 // without JavaScript for each operation. A graph belongs to the thread that compiled it. Where it comes from is obtain.ts',
-// how a session is fed loaded.ts', functions whose inputs are not all known at first are staged.ts'.
+// how a session is fed loaded.ts', functions whose inputs are not all known at first are two-part.ts'.
 
 import type { GraphInput } from '../recording/record.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';

@@ -1,5 +1,5 @@
 // Where a loaded graph comes from: its stored form, or a recording made now. Decides when a stored graph may be used in place of
-// recording; the store is graph-cache.ts', what is loaded how is compiled.ts' and staged.ts'.
+// recording; the store is graph-cache.ts', what is loaded how is compiled.ts' and two-part.ts'.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

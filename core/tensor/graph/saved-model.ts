@@ -35,7 +35,7 @@ export interface SavedGraph {
   readonly digest: string;
   readonly nodes: number;
   readonly outputShapes: readonly (readonly number[])[];
-  /** Of a graph that runs in two stages (staged.ts): what the first keeps for the second. */
+  /** Of a graph that runs in two parts (two-part.ts): what the first keeps for the second. */
   readonly kept?: KeptTensors;
 }
 

@@ -1,5 +1,5 @@
 // A graph in TensorFlow's session, and the tensors that it is fed and gives, by their numbers in the library: whoever has a number
-// must delete it. Decides which arrays may be fed; what a graph computes and when its tensors go is compiled.ts' and staged.ts'.
+// must delete it. Decides which arrays may be fed; what a graph computes and when its tensors go is compiled.ts' and two-part.ts'.
 
 import { FleetError, toFleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';

@@ -3,8 +3,8 @@ import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { Registry } from 'prom-client';
+import { serveMetrics } from '../../../core/net/http-server.ts';
 import { listenOn, withoutIpv6 } from '../../../core/net/listening.ts';
-import { serveMetrics } from '../../../core/net/metrics-server.ts';
 import { assertNothingLeft, until } from '../../support/processes.ts';
 
 const portOf = (endpoint: string) => Number(endpoint.slice(endpoint.lastIndexOf(':') + 1));

@@ -14,7 +14,7 @@ import {
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec/network.ts';
 import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
-import { compileStaged } from '../../../core/tensor/graph/staged.ts';
+import { compileTwoPart } from '../../../core/tensor/graph/two-part.ts';
 import { type Scalar, type Tensor, type Tensor1D, tf } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
@@ -181,7 +181,7 @@ for (const distillationWeight of [undefined, 100])
         ...given,
       ]),
     );
-    const graph = compileStaged({
+    const graph = compileTwoPart({
       key: 'backbone',
       ...backboneFunction({ network, layout: backbone, batch: BATCH, ...kd }),
     });

@@ -137,7 +137,7 @@ export interface CheckpointStored {
   stateDigest?:
     | string
     | undefined;
-  /** Which samples were counted in the committed steps so far (core/ledger.ts), hex. */
+  /** Which samples were counted in the committed steps so far (core/data/loading/sample-ledger.ts), hex. */
   ledgerDigest?: string | undefined;
 }
 

@@ -3,9 +3,15 @@ import test from 'node:test';
 import { proveLedger } from '../../../../coordinator/cli/proof/ledger-proof.ts';
 import { specDifferences } from '../../../../coordinator/cli/proof/spec-differences.ts';
 import { skippedImages } from '../../../../core/data/inspection/skipped.ts';
-import { emptyLedger, ledgerAfter, stageSteps, stepImages, stepTag } from '../../../../core/ledger.ts';
-import { scheduleOf } from '../../../../core/schedule.ts';
+import {
+  emptyLedger,
+  ledgerAfter,
+  stageSteps,
+  stepImages,
+  stepTag,
+} from '../../../../core/data/loading/sample-ledger.ts';
 import { canonicalJson } from '../../../../core/spec/canonical-json.ts';
+import { scheduleOf } from '../../../../core/spec/schedule.ts';
 import type { Ledger } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
 

@@ -4,8 +4,8 @@ import { openDataset } from '../../../../core/data/dataset.ts';
 import { IMAGE_BYTES, mirror } from '../../../../core/data/images/pixels.ts';
 import { createLoader } from '../../../../core/data/loading/loader.ts';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
-import type { Schedule } from '../../../../core/schedule.ts';
 import type { DataSpec } from '../../../../core/spec/data.ts';
+import type { Schedule } from '../../../../core/spec/schedule.ts';
 
 const data: DataSpec = { kind: 'synthetic', identities: 6, images: 4, holdout: 2, seed: 1, difficulty: 1 };
 const schedule: Schedule = { images: 16, batch: 8, shards: 2, epochs: 3, stepsTotal: 6, roundSteps: 1 };

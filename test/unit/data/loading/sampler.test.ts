@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { shardSamples } from '../../../../core/data/loading/sampler.ts';
-import type { Schedule } from '../../../../core/schedule.ts';
+import type { Schedule } from '../../../../core/spec/schedule.ts';
 
 const schedule = (images: number, batch: number, shards: number, epochs: number): Schedule => ({
   images,

@@ -9,15 +9,15 @@ import { promisify } from 'node:util';
 import { loaderArguments } from '../../../core/system/script-arguments.ts';
 import { addonFacts, hasOwnKernels } from '../../../core/tensor/tf.ts';
 import { ONE_THREAD } from '../../support/tensors.ts';
-import type { StagedResult } from './staged-process.ts';
+import type { TwoPartResult } from './two-part-process.ts';
 
-const SCRIPT = fileURLToPath(new URL('./staged-process.ts', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('./two-part-process.ts', import.meta.url));
 
-async function resultsWith(environment: Record<string, string>): Promise<StagedResult[]> {
+async function resultsWith(environment: Record<string, string>): Promise<TwoPartResult[]> {
   const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), SCRIPT], {
     env: { ...process.env, ...ONE_THREAD, ...environment },
   });
-  return JSON.parse(stdout) as StagedResult[];
+  return JSON.parse(stdout) as TwoPartResult[];
 }
 
 const TWO_THREADS = { TF_NUM_INTRAOP_THREADS: '2', TF_NUM_INTEROP_THREADS: '2', OMP_NUM_THREADS: '2' };
@@ -30,7 +30,7 @@ for (const [name, environment] of [
   test(`with ${name} a forward pass that is kept gives the bits of one that is computed again`, async () => {
     const results = await resultsWith(environment);
     assert.equal(results.length, 8);
-    // Two of the same bits could come from a stage that ignores what it is given.
+    // Two of the same bits could come from a part that ignores what it is given.
     assert.equal(new Set(results.map(({ kept }) => kept[1])).size, results.length);
     for (const { name: network, ownKernels, keptBytes, kept, again, tensors } of results) {
       assert.equal(ownKernels, hasOwnKernels() && !('POCKETFLEET_KERNELS' in environment), network);

@@ -2,8 +2,8 @@
 // that names work wherever ids do. Names are kept by the fold (state.names): finding costs the same however much has ended.
 
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
-import type { Namesakes, State } from '../model/state.ts';
-import { lookup, type Table, withEntry } from '../model/table.ts';
+import type { Namesakes, State } from './state.ts';
+import { lookup, type Table, withEntry } from './table.ts';
 
 export interface Found {
   readonly kind: Noun;

@@ -1,5 +1,5 @@
-// A function in two stages: the numbers of the function in one, kept or computed again; what is kept, and that nothing outlives
-// its computation. That both ways give the same bits for networks is test/unit/nn/staged-step.test.ts'.
+// A function in two parts: the numbers of the function in one, kept or computed again; what is kept, and that nothing outlives
+// its computation. That both ways give the same bits for networks is test/unit/nn/two-part-step.test.ts'.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { compileGraph } from '../../../../core/tensor/graph/compiled.ts';
-import { compileStaged, type StagedGraph } from '../../../../core/tensor/graph/staged.ts';
+import { compileTwoPart, type TwoPartGraph } from '../../../../core/tensor/graph/two-part.ts';
 import { maxPool } from '../../../../core/tensor/ops/ops.ts';
 import { cutOf } from '../../../../core/tensor/passes/cut.ts';
 import { record } from '../../../../core/tensor/recording/record.ts';
@@ -20,7 +20,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 const MAP = [2, 4, 4, 3];
 /** A scale and an offset in one vector, a map, and a late factor; the first output is a pooled map's sum over images. */
 const FUNCTION = {
-  key: 'staged',
+  key: 'two-part',
   inputs: [
     { name: 'weights', dtype: 'float32', shape: [6] },
     { name: 'map', dtype: 'uint8', shape: MAP },
@@ -45,8 +45,8 @@ let first: Tensor | undefined;
 const known = [numbers(6), Uint8Array.from(numbers(elements(MAP)), (value) => (value + 1) * 127)] as const;
 const late = [numbers(3, 4)] as const;
 
-function using(use: (graph: StagedGraph) => void, cacheDir?: string): void {
-  const graph = compileStaged({ ...FUNCTION, ...(cacheDir === undefined ? {} : { cacheDir }) });
+function using(use: (graph: TwoPartGraph) => void, cacheDir?: string): void {
+  const graph = compileTwoPart({ ...FUNCTION, ...(cacheDir === undefined ? {} : { cacheDir }) });
   try {
     use(graph);
   } finally {
@@ -54,13 +54,13 @@ function using(use: (graph: StagedGraph) => void, cacheDir?: string): void {
   }
 }
 
-const inTwo = (graph: StagedGraph, keep: boolean) => {
+const inTwo = (graph: TwoPartGraph, keep: boolean) => {
   const begun = graph.begin(known, keep);
   return [...begun.outputs, ...begun.finish(late)];
 };
 const tensors = () => nativeBackend().binding.getNumOfTensors();
 
-test('two stages give the numbers of one, whether the first is kept or computed again', () => {
+test('two parts give the numbers of one, whether the first is kept or computed again', () => {
   leavingNoTensors(() => {
     const whole = compileGraph(FUNCTION);
     const expected = whole.run([...known, ...late]);
@@ -74,7 +74,7 @@ test('two stages give the numbers of one, whether the first is kept or computed 
   });
 });
 
-test('a stored graph knows what is kept, and is another one than the same function in one stage', () => {
+test('a stored graph knows what is kept, and is another one than the same function in one part', () => {
   const cacheDir = join(folder, 'cache');
   let expected: Float32Array[] = [];
   compileGraph({ ...FUNCTION, cacheDir }).dispose();
@@ -88,7 +88,7 @@ test('a stored graph knows what is kept, and is another one than the same functi
   }, cacheDir);
 });
 
-test('what is kept are maps that the first stage made: no part of the weights, no pooled map, nothing twice', () => {
+test('what is kept are maps that the first part made: no part of the weights, no pooled map, nothing twice', () => {
   const recording = record(FUNCTION);
   const { kept, bytes } = cutOf(recording, FUNCTION.first);
   const ops = kept.map(({ node }) => {
@@ -154,7 +154,7 @@ test('a computation that is over is refused and says so', () => {
   });
 });
 
-test('wrong arrays of the first stage are refused by the name of the input', () => {
+test('wrong arrays of the first part are refused by the name of the input', () => {
   leavingNoTensors(() =>
     using((graph) => {
       assert.throws(() => graph.begin([...known, ...late], true), /takes 2 inputs \(weights, map\), not 3/);
@@ -166,7 +166,7 @@ test('wrong arrays of the first stage are refused by the name of the input', () 
 
 test('a first output that needs a later input is refused by its name', () => {
   const build = ([weights, map, factor]: Tensor[]) => [tf.mul(weights!, tf.sum(factor!)), tf.sum(map!)];
-  assert.throws(() => compileStaged({ ...FUNCTION, build }), {
+  assert.throws(() => compileTwoPart({ ...FUNCTION, build }), {
     code: 'invalidArgument',
     message: /computed from input factor, which is known only in the second/,
   });

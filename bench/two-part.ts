@@ -1,7 +1,7 @@
-// `npm run bench:staged`: what it costs that a step with a class-sharded head stops at the embeddings. Processor time of a shard of
-// PocketNet S-128, backbone forward and backward: in one piece, in two stages whose forward pass is kept, and in two stages with it
-// computed again; one thread, taking turns, with some shards between their stages at once as in a worker. Decides what is measured;
-// the stages are core/tensor/graph/staged.ts'.
+// `npm run bench:two-part`: what it costs that a step with a class-sharded head stops at the embeddings. Processor time of a shard of
+// PocketNet S-128, backbone forward and backward: in one piece, in two parts whose forward pass is kept, and in two parts with it
+// computed again; one thread, taking turns, with some shards between their parts at once as in a worker. Decides what is measured;
+// the parts are core/tensor/graph/two-part.ts'.
 
 import { readFileSync } from 'node:fs';
 import { setNativeEnvironment } from '../core/config.ts';
@@ -19,7 +19,7 @@ const { json, batch, shards, turns } = optionsOf({ batch: 8, shards: 4, turns: 9
 setNativeEnvironment(nativeEnvironment(1));
 const { backboneFunction } = await import('../core/nn/step-function.ts');
 const { compileGraph } = await import('../core/tensor/graph/compiled.ts');
-const { compileStaged } = await import('../core/tensor/graph/staged.ts');
+const { compileTwoPart } = await import('../core/tensor/graph/two-part.ts');
 
 const network = buildNetwork(
   networkSchema.parse({ kind: 'pocketnet', channels: 16, layers: 18, embedding: 128, genotype: 'casia' }),
@@ -27,8 +27,8 @@ const network = buildNetwork(
 const layout = layoutOf(network);
 const step = { key: 'backbone', ...backboneFunction({ network, layout, batch }) };
 const whole = compileGraph(step);
-const staged = compileStaged(step);
-if (staged.keptBytes === undefined) {
+const graph = compileTwoPart(step);
+if (graph.keptBytes === undefined) {
   say('nothing is ever kept on this device, or by an addon that set-up did not build');
   process.exit(2);
 }
@@ -42,13 +42,13 @@ const late = [
   Float32Array.of(1),
 ] as const;
 const all = Array.from({ length: shards });
-const inStages = (keep: boolean) => () => {
-  for (const begun of all.map(() => staged.begin(known, keep))) begun.finish(late);
+const inParts = (keep: boolean) => () => {
+  for (const begun of all.map(() => graph.begin(known, keep))) begun.finish(late);
 };
 const ways = {
   'in one piece': () => all.forEach(() => void whole.run([...known, ...late])),
-  'computed again': inStages(false),
-  kept: inStages(true),
+  'computed again': inParts(false),
+  kept: inParts(true),
 };
 
 interface Row {
@@ -79,15 +79,13 @@ for (const { way, times, peakMegabytes } of rows)
   say(
     `${way.padEnd(15)} ${median(times).toFixed(0).padStart(5)} ms of CPU a shard, smallest ${Math.min(...times).toFixed(0)}, peak ${peakMegabytes.toFixed(0)} MB`,
   );
-const one = staged.begin(known, true);
-say(
-  `a shard keeps ${(one.kept.bytes / 1e6).toFixed(0)} MB in ${one.kept.tensors} tensors between its stages`,
-);
+const one = graph.begin(known, true);
+say(`a shard keeps ${(one.kept.bytes / 1e6).toFixed(0)} MB in ${one.kept.tensors} tensors between its parts`);
 one.release();
 tell(
   [atMost('kept / in one piece', medianOf('kept') / medianOf('in one piece'), 1.1, 'times')],
-  { rows, keptBytes: staged.keptBytes },
+  { rows, keptBytes: graph.keptBytes },
   json,
 );
-staged.dispose();
+graph.dispose();
 whole.dispose();

@@ -9,8 +9,8 @@ import {
   stageSteps,
   stepImages,
   stepTag,
-} from '../../core/ledger.ts';
-import { createLedger } from '../../worker/training/step-ledger.ts';
+} from '../../../../core/data/loading/sample-ledger.ts';
+import { createLedger } from '../../../../worker/training/step-ledger.ts';
 
 const samplingOf = (options: {
   images: number;

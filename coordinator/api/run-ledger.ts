@@ -3,9 +3,9 @@
 
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { bytesOf, openPage } from '../api/page.ts';
+import type { Journal } from '../journal/journal.ts';
 import type { RunState } from '../model/state.ts';
-import type { Journal } from './journal.ts';
+import { bytesOf, openPage } from './page.ts';
 
 /** Read from the journal itself and not from the state, so that each event is there as often as it was written. */
 export async function ledgerOf(

@@ -6,9 +6,9 @@
 // really delivered with it, and contributes under a digest of (weights, tag). Contributions under different digests are not
 // summed but stop the run, so no sum exists whose shards were not agreed on down to the last sample.
 
-import { shardSamples } from './data/loading/sampler.ts';
-import { digest64, sha256Hex } from './digest.ts';
-import { type Schedule, stepsAtStage } from './schedule.ts';
+import { digest64, sha256Hex } from '../../digest.ts';
+import { type Schedule, stepsAtStage } from '../../spec/schedule.ts';
+import { shardSamples } from './sampler.ts';
 
 /** What determines the samples of a run. */
 export interface Sampling {

@@ -1,4 +1,4 @@
-// The backbone's two stages for several networks in a process of their own, kept and computed again, with the kernels and threads
+// The backbone's two parts for several networks in a process of their own, kept and computed again, with the kernels and threads
 // that the environment says. Tells SHA-256 of what came out as one JSON array on stdout.
 
 import { sha256Hex } from '../../../core/digest.ts';
@@ -8,7 +8,7 @@ import { layoutOf } from '../../../core/nn/layout.ts';
 import { backboneFunction } from '../../../core/nn/step-function.ts';
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec/network.ts';
-import { compileStaged, type StagedGraph } from '../../../core/tensor/graph/staged.ts';
+import { compileTwoPart, type TwoPartGraph } from '../../../core/tensor/graph/two-part.ts';
 import { hasOwnKernels, nativeBackend } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
@@ -21,7 +21,7 @@ const NETWORKS = [
 ];
 const BATCH = 3;
 
-export interface StagedResult {
+export interface TwoPartResult {
   readonly name: string;
   readonly ownKernels: boolean;
   readonly keptBytes: number | undefined;
@@ -39,18 +39,18 @@ const sha = (values: Float32Array) =>
   sha256Hex(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 
 const results = NETWORKS.flatMap((spec) =>
-  [undefined, 100].map((distillationWeight): StagedResult => {
+  [undefined, 100].map((distillationWeight): TwoPartResult => {
     const network = buildNetwork(networkSchema.parse(spec));
     const layout = layoutOf(network);
     const kd = distillationWeight === undefined ? {} : { distillationWeight };
-    const staged = backboneFunction({ network, layout, batch: BATCH, ...kd });
+    const twoPart = backboneFunction({ network, layout, batch: BATCH, ...kd });
     const name = `${spec.kind} of ${layout.parameterCount}, teacher ${distillationWeight ?? 'none'}`;
-    const graph = compileStaged({ key: name, ...staged });
+    const graph = compileTwoPart({ key: name, ...twoPart });
     const size = BATCH * network.embedding;
     const late = [floats('slopes', size), Float32Array.of(2), floats('teacher', size)];
     const run = (keep: boolean) => {
       const begun = graph.begin([initialWeights(layout, 4), images], keep);
-      const [vector] = begun.finish(late.slice(0, staged.inputs.length - 2));
+      const [vector] = begun.finish(late.slice(0, twoPart.inputs.length - 2));
       return [sha(begun.outputs[0]!), sha(vector!)];
     };
     const result = resultOf(graph, run);
@@ -60,7 +60,7 @@ const results = NETWORKS.flatMap((spec) =>
 );
 console.log(JSON.stringify(results));
 
-function resultOf(graph: StagedGraph, run: (keep: boolean) => string[]) {
+function resultOf(graph: TwoPartGraph, run: (keep: boolean) => string[]) {
   return {
     ownKernels: hasOwnKernels(),
     keptBytes: graph.keptBytes,

@@ -1,4 +1,4 @@
-// Claims about core/schedule.ts, against counting by hand and against a dumb enumeration of all positions.
+// Claims about core/spec/schedule.ts, against counting by hand and against a dumb enumeration of all positions.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,8 +13,8 @@ import {
   stepsAtStage,
   stepsBeforeRound,
   teacherStageFor,
-} from '../../core/schedule.ts';
-import { trainingSchema } from '../../core/spec/training.ts';
+} from '../../../core/spec/schedule.ts';
+import { trainingSchema } from '../../../core/spec/training.ts';
 
 const training = (epochs: number, batch: number) => trainingSchema.parse({ epochs, batch, shards: 1 });
 

@@ -1,10 +1,10 @@
 // A function of tensors whose last inputs are known only after its first outputs have been used elsewhere, recorded as one graph and
-// run in two stages. Between them what the second stage reads of the first is kept as tensors of the library, without a
-// copy, or is computed again: the bits are the same. Decides how a stage is fed and when tensors go; what is kept is cut.ts', for
+// run in two parts. Between them what the second part reads of the first is kept as tensors of the library, without a
+// copy, or is computed again: the bits are the same. Decides how a part is fed and when tensors go; what is kept is cut.ts', for
 // which computations the memory suffices the caller's.
 
 import { FleetError } from '../../errors.ts';
-import { cutOf, type FirstStage } from '../passes/cut.ts';
+import { cutOf, type FirstPart } from '../passes/cut.ts';
 import { addonFacts, nativeBackend } from '../tf.ts';
 import type { StoredGraph } from './graph-cache.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
@@ -22,16 +22,16 @@ import {
   readOutputs,
 } from './session.ts';
 
-export type { FirstStage } from '../passes/cut.ts';
+export type { FirstPart } from '../passes/cut.ts';
 
-export interface StagedOptions extends CompileOptions {
-  readonly first: FirstStage;
+export interface TwoPartOptions extends CompileOptions {
+  readonly first: FirstPart;
 }
 
-export interface StagedGraph {
-  /** Runs the first stage; the arrays must not change before the second. `keep`: not to compute it again; see keptBytes. */
+export interface TwoPartGraph {
+  /** Runs the first part; the arrays must not change before the second. `keep`: not to compute it again; see keptBytes. */
   begin(inputs: readonly GraphArray[], keep: boolean): Begun;
-  /** What one computation keeps between its stages; undefined where it is always computed again. */
+  /** What one computation keeps between its parts; undefined where it is always computed again. */
   readonly keptBytes: number | undefined;
   /** Computations that are begun and neither finished nor released. */
   begun(): number;
@@ -42,19 +42,19 @@ export interface StagedGraph {
   dispose(): void;
 }
 
-/** A computation after its first stage. */
+/** A computation after its first part. */
 export interface Begun {
   readonly outputs: Float32Array[];
   /** What it keeps, until it is finished or released. */
   readonly kept: { readonly tensors: number; readonly bytes: number };
-  /** Runs the second stage, with the inputs that were not known. Whether it succeeds or not, the computation is over. */
+  /** Runs the second part, with the inputs that were not known. Whether it succeeds or not, the computation is over. */
   finish(inputs: readonly GraphArray[]): Float32Array[];
   /** Frees what is kept, for a computation that will not be finished. */
   release(): void;
 }
 
 /** Records `build` (or takes its stored graph), loads it and makes it ready to run. */
-export function compileStaged(options: StagedOptions): StagedGraph {
+export function compileTwoPart(options: TwoPartOptions): TwoPartGraph {
   const { first, inputs } = options;
   checkInputs(inputs);
   return obtainGraph(options, {
@@ -70,19 +70,19 @@ export function compileStaged(options: StagedOptions): StagedGraph {
 
 /**
  * Whether both ways give the same bits and keeping is the faster. On a GPU every fed tensor passes through the host's memory. Where
- * TensorFlow's graph optimiser runs, it sees less of the graph in each stage than in both and may round in another way;
+ * TensorFlow's graph optimiser runs, it sees less of the graph in each part than in both and may round in another way;
  * either belongs to the device class.
  */
 const keepsSafely = (): boolean =>
   !nativeBackend().binding.isUsingGpuDevice() && addonFacts().graphs === 'as-recorded';
 
 function load(
-  { first, inputs }: StagedOptions,
+  { first, inputs }: TwoPartOptions,
   { folder, facts }: StoredGraph,
   recorded: boolean,
-): StagedGraph {
+): TwoPartGraph {
   const { nodes, digest, outputShapes, kept } = facts;
-  if (kept === undefined) throw new FleetError('dataLoss', `${folder} does not say what its stages keep`);
+  if (kept === undefined) throw new FleetError('dataLoss', `${folder} does not say what its parts keep`);
   const graph = loadGraph(folder);
   const known = inputs.slice(0, first.inputs);
   const late = inputs.slice(first.inputs);

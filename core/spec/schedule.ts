@@ -5,7 +5,7 @@
 // permutation at p mod N. Steps may straddle two epochs, so every image of every epoch is counted in exactly one step and
 // none is dropped or repeated to fill a batch. The last step may run into the epoch after the last.
 
-import type { TrainingSpec } from './spec/training.ts';
+import type { TrainingSpec } from './training.ts';
 
 export interface Schedule {
   /** N: training images. */
