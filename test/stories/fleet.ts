@@ -17,8 +17,8 @@ import { createLinks, type Links, type Stream } from '../../coordinator/workers/
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 
-/** The defaults of a fleet, except for the grace after a start, which is short so that stories are. */
-export const LIMITS = { heartbeatIntervalMs: 1_000, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
+/** The defaults of a coordinator (core/config.ts). */
+const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
 /** Between two looks at the clock. */
 const TICK_MS = 200;
 
