@@ -40,10 +40,10 @@ try {
 
 function checkNode() {
   const [major, minor] = process.versions.node.split('.').map(Number);
-  if ((major === 20 && minor >= 19) || major === 21 || major === 22) return;
+  if ((major === 20 && minor >= 19) || (major === 22 && minor >= 12) || major === 24) return;
   throw new SetupError(
-    `Node ${process.versions.node} is running and 20.19 to 22 is needed (TensorFlow's binding breaks on 23): ` +
-      'install it with `nvm install 22`, or from the package source of your system.',
+    `Node ${process.versions.node} is running and 24, 22 (from 22.12 on) or 20 (from 20.19 on) is needed: ` +
+      'install it with `nvm install 24`, or from the package source of your system.',
   );
 }
 

@@ -7,6 +7,7 @@ import type * as Tfjs from '@tensorflow/tfjs-node-gpu';
 import { ownKernelsWanted } from '../config.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { type AddonOrigin, readAddonOrigin } from '../system/addon-origin.ts';
+import { restoreUtil } from './node-util.ts';
 
 export type Tensor = Tfjs.Tensor;
 export type Scalar = Tfjs.Scalar;
@@ -81,8 +82,10 @@ export interface NativeBackend {
 export const tf: typeof Tfjs = load();
 
 function load(): typeof Tfjs {
+  const require = createRequire(import.meta.url);
   try {
-    return createRequire(import.meta.url)('@tensorflow/tfjs-node-gpu') as typeof Tfjs;
+    restoreUtil(require('node:util'));
+    return require('@tensorflow/tfjs-node-gpu') as typeof Tfjs;
   } catch (cause) {
     throw new FleetError(
       'failedPrecondition',

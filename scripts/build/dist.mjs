@@ -87,7 +87,7 @@ async function bringUpToDate(root, dist) {
       continue;
     }
     // A source that does not compile ends this before anything has changed.
-    const { compile } = await import('./compile.mjs');
+    const compile = await loadCompiler();
     const code = Buffer.from(await compile(path, text));
     record.sources[path] = { state, digest, size: code.length };
     written.push([path, code]);
@@ -98,6 +98,21 @@ async function bringUpToDate(root, dist) {
   for (const [path, code] of written) place(outputOf(dist, path), (file) => writeFileSync(file, code));
   place(join(dist, RECORD), (file) => writeFileSync(file, JSON.stringify(record)));
   return written.length;
+}
+
+/** Loaded only when there is something to compile; a package of it may be newer in the lock file than on the disk. */
+async function loadCompiler() {
+  try {
+    return (await import('./compile.mjs')).compile;
+  } catch (caught) {
+    if (caught.code !== 'ERR_MODULE_NOT_FOUND') throw caught;
+    throw new BuildError(
+      'the sources have changed, and a package that compiles them is not installed: run `npm run setup`',
+      {
+        cause: caught,
+      },
+    );
+  }
 }
 
 const outputOf = (dist, path) => join(dist, path.replace(/\.ts$/, '.js'));

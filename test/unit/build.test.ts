@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -120,6 +121,13 @@ test('a source that does not compile is named with its place, and the last build
   rmSync(join(root, 'core/three.ts'));
   assert.equal(await build(root), 1);
   assert.match(built(root, 'core/two.js'), /= 3/);
+});
+
+test('without the packages that compile, a change is refused with what to do', async () => {
+  const root = tree('packages', {});
+  cpSync(join(PACKAGE_ROOT, 'scripts'), join(root, 'scripts'), { recursive: true });
+  const bare = (await import(join(root, 'scripts/build/dist.mjs'))) as { build: typeof build };
+  await assert.rejects(bare.build(root), { message: /is not installed: run `npm run setup`$/ });
 });
 
 test('a build that was interrupted is repeated before anything runs', async () => {
