@@ -7,8 +7,7 @@ import { FleetError } from '../../core/errors.ts';
 import { onStopSignals } from '../../core/system/stop-signals.ts';
 import { type Noun, onlyOne } from '../../core/text/naming.ts';
 import type { Found, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { type FleetClient, openFleet } from './client.ts';
-import { locateFleet } from './local/fleet-file.ts';
+import type { FleetClient } from './client.ts';
 import { DEFAULT_DIR, dirOption, fleetDir } from './local/fleet-folder.ts';
 
 export interface FleetOptions {
@@ -46,6 +45,11 @@ export async function withFleet<T>(
   options: FleetOptions,
   use: (client: FleetClient) => Promise<T>,
 ): Promise<T> {
+  // gRPC takes its time to load; help and refusals need none of it.
+  const [{ openFleet }, { locateFleet }] = await Promise.all([
+    import('./client.ts'),
+    import('./local/fleet-file.ts'),
+  ]);
   const client = openFleet(
     locateFleet({ ...options, dir: fleetDir(options.dir), above: options.dir === undefined }),
   );

@@ -15,9 +15,10 @@ outliveHangup();
 process.exitCode = await run(process.argv.slice(2));
 
 async function run(argv: readonly string[]): Promise<number> {
-  const program = createProgram();
   try {
-    await program.parseAsync(reordered(argv), { from: 'user' });
+    const words = reordered(argv);
+    const program = await createProgram(words);
+    await program.parseAsync(words, { from: 'user' });
     // A command that reports a failure of the fleet's, and not its own, has set the code itself.
     return Number(process.exitCode ?? 0);
   } catch (caught) {

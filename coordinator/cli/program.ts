@@ -1,17 +1,52 @@
-// The command line as a tree of commands, and nothing else: each group of commands is a file of its own.
+// The command line as a tree of commands: each group of commands is a file of its own, which is loaded when it is asked for.
 
 import { Command } from 'commander';
 import { packageVersion } from '../../core/system/version.ts';
-import { addDemoCommand } from './commands/demo-command.ts';
-import { addLocalCommands } from './commands/describe-command.ts';
-import { addFleetCommands } from './commands/fleet-commands.ts';
-import { addJournalCommands } from './commands/journal-commands.ts';
-import { addListCommands } from './commands/list-commands.ts';
-import { addProofCommands } from './commands/proof-commands.ts';
-import { addWorkCommands } from './commands/work-commands.ts';
 import { refuseUnknownWords, unknownText } from './words.ts';
 
-export function createProgram(): Command {
+/** Commands that are declared together, by their first words. */
+interface Group {
+  readonly words: readonly string[];
+  add(program: Command): Promise<void>;
+}
+
+/** In the order in which help lists them. */
+const GROUPS: readonly Group[] = [
+  {
+    words: ['demo'],
+    add: async (program) => (await import('./commands/demo-command.ts')).addDemoCommand(program),
+  },
+  {
+    words: ['up', 'down'],
+    add: async (program) => (await import('./commands/fleet-commands.ts')).addFleetCommands(program),
+  },
+  {
+    words: ['submit', 'watch', 'cancel', 'resume', 'verify', 'export', 'report'],
+    add: async (program) => (await import('./commands/work-commands.ts')).addWorkCommands(program),
+  },
+  {
+    words: ['plans', 'sweeps', 'trials', 'leaderboard', 'runs', 'workers', 'checkpoints', 'logs', 'why'],
+    add: async (program) => (await import('./commands/list-commands.ts')).addListCommands(program),
+  },
+  {
+    words: ['ledger', 'replay', 'bisect'],
+    add: async (program) => (await import('./commands/proof-commands.ts')).addProofCommands(program),
+  },
+  {
+    words: ['journal'],
+    add: async (program) => (await import('./commands/journal-commands.ts')).addJournalCommands(program),
+  },
+  {
+    words: ['model', 'data'],
+    add: async (program) => (await import('./commands/describe-command.ts')).addLocalCommands(program),
+  },
+];
+
+/**
+ * `words`: the command line. Only the group of its command is loaded, no group for the version, and all of them where help or a
+ * refusal lists the commands.
+ */
+export async function createProgram(words: readonly string[] = []): Promise<Command> {
   const program = new Command('pocketfleet')
     .description('Trains compact face-recognition networks on a fleet of machines.')
     .version(packageVersion(), '-V, --version', 'print the version')
@@ -19,13 +54,7 @@ export function createProgram(): Command {
     .showHelpAfterError('(--help after the command says what it takes)')
     .configureHelp({ showGlobalOptions: false })
     .addHelpText('after', EXIT_CODES);
-  addDemoCommand(program);
-  addFleetCommands(program);
-  addWorkCommands(program);
-  addListCommands(program);
-  addProofCommands(program);
-  addJournalCommands(program);
-  addLocalCommands(program);
+  for (const group of groupsFor(words)) await group.add(program);
   addWordsAboutItself(program);
   for (const command of [program, ...allCommands(program)]) {
     command.exitOverride();
@@ -33,6 +62,13 @@ export function createProgram(): Command {
   }
   program.hook('preAction', (_program, command) => refuseEmptyValues(command));
   return program;
+}
+
+function groupsFor([first = '', second = '']: readonly string[]): readonly Group[] {
+  if (['version', '--version', '-V'].includes(first)) return [];
+  const word = first === 'help' ? second : first;
+  const group = GROUPS.find(({ words }) => words.includes(word));
+  return group === undefined ? GROUPS : [group];
 }
 
 /** `--dir "$DIR"` with a variable that is not set is a mistake: as a path, the empty text would be the current folder. */

@@ -22,7 +22,8 @@ import {
   TRIAL_COLUMNS,
   WORKER_COLUMNS,
 } from '../screen/columns.ts';
-import { type ListFlags, listLimit, print, printList, say, toJson } from '../screen/output.ts';
+import { type ListFlags, listLimit, printList } from '../screen/lists.ts';
+import { print, say, toJson } from '../screen/output.ts';
 import type { Column } from '../screen/table.ts';
 
 export function addListCommands(program: Command): void {

@@ -3,7 +3,8 @@
 import type { Snapshot, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { persist } from '../patience.ts';
-import { listLimit, print, printJson, say } from '../screen/output.ts';
+import { listLimit } from '../screen/lists.ts';
+import { print, printJson, say } from '../screen/output.ts';
 import { createProgress } from '../screen/plan-progress.ts';
 import { gatherResults, resultLines } from '../screen/results.ts';
 import { type Selection, watch } from '../watching.ts';

@@ -1,7 +1,7 @@
 // DIR/fleet.json: how a command finds the fleet that `up` started, and DIR/up.lock: who supervises it. Decides whether a
 // folder is in use by a live supervisor; leaves starting and stopping to up.ts.
 
-import { closeSync, existsSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../../core/errors.ts';
@@ -172,11 +172,6 @@ export function lockDir(dir: string): () => void {
 export function forgetFleet(dir: string): void {
   rmSync(fleetFilePath(dir), { force: true });
   rmSync(join(dir, 'children.json'), { force: true });
-}
-
-/** Whether a fleet runs in the folder, or was killed there. */
-export function fleetTraces(dir: string): boolean {
-  return ['fleet.json', 'up.lock', 'children.json'].some((name) => existsSync(join(dir, name)));
 }
 
 /** The live supervisor of a folder, if any. */

@@ -1,10 +1,9 @@
 // Which folder a command means when it speaks of a fleet on this machine: the named one, or the nearest above the current folder
 // that a fleet was started in, as git finds a repository.
 
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { Option } from 'commander';
-import { fleetTraces } from './fleet-file.ts';
 
 /** Where `up` keeps a fleet, below the folder that it is started in. */
 export const DEFAULT_DIR = '.pocketfleet';
@@ -34,4 +33,9 @@ export function fleetDir(
     if (fleetTraces(dir) && (folder === from || statSync(dir).uid === user)) return dir;
     if (dirname(folder) === folder) return join(from, DEFAULT_DIR);
   }
+}
+
+/** Whether a fleet runs in the folder, or was killed there. */
+function fleetTraces(dir: string): boolean {
+  return ['fleet.json', 'up.lock', 'children.json'].some((name) => existsSync(join(dir, name)));
 }

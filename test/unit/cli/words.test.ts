@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { createProgram } from '../../../coordinator/cli/program.ts';
 import { reordered, unknownText } from '../../../coordinator/cli/words.ts';
 import {
@@ -20,7 +20,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../../package.json', imp
 /** Runs a command line in this process; what commander prints, and its exit code. */
 async function parsed(...argv: string[]): Promise<{ code: number; out: string; err: string }> {
   const said = { out: '', err: '' };
-  const program = createProgram();
+  const program = await createProgram(reordered(argv));
   const every = [program];
   for (const command of every) {
     every.push(...command.commands);
@@ -85,17 +85,27 @@ test('options that many commands take may stand before the command', () => {
 });
 
 test('help answers for every command, also for those of groups', async () => {
-  const walk = (commands: ReturnType<typeof createProgram>['commands'], above: string[]): string[][] =>
+  const walk = (commands: Command['commands'], above: string[]): string[][] =>
     commands.flatMap((command) => {
       const path = [...above, command.name()];
       return [path, ...walk(command.commands, path)];
     });
-  const paths = walk(createProgram().commands, []);
+  const paths = walk((await createProgram()).commands, []);
   assert.ok(paths.length > 25);
   for (const path of paths) {
     const { code, out } = await parsed('help', ...path);
     assert.equal(code, 0);
     assert.ok(out.startsWith(`Usage: pocketfleet ${path.join(' ')}`), path.join(' '));
+  }
+});
+
+test('a command is found whether its group alone is loaded or all are', async () => {
+  const { commands } = await createProgram();
+  for (const command of commands) {
+    const program = await createProgram([command.name()]);
+    const alone = program.commands.find((one) => one.name() === command.name());
+    assert.equal(alone?.helpInformation(), command.helpInformation());
+    if (command.name() !== 'help') assert.ok(program.commands.length < commands.length, command.name());
   }
 });
 
@@ -116,8 +126,8 @@ test('an unknown word is answered with the nearest command, or with all of them,
   }
 });
 
-test('every habit leads to a command that there is', () => {
-  const program = createProgram();
+test('every habit leads to a command that there is', async () => {
+  const program = await createProgram();
   for (const word of ['status', 'top', 'ls', 'describe', 'kill', 'train', 'nodes', 'download', 'info'])
     assert.match(unknownText(program, word), /did you mean `pocketfleet [a-z]+` \(.+\)\?$/, word);
 });
@@ -130,7 +140,7 @@ test('an option with an empty value is refused before anything is done, whicheve
     ['report', 'plan-1', '-o', ''],
     ['runs', '--coordinator', ''],
   ])
-    await assert.rejects(quiet(createProgram()).parseAsync(words, { from: 'user' }), {
+    await assert.rejects(quiet(await createProgram(words)).parseAsync(words, { from: 'user' }), {
       code: 'pocketfleet.emptyValue',
       exitCode: 2,
       message: /^error: option '.*' has an empty value/,
@@ -144,13 +154,13 @@ test('a variable that is set to nothing is one that is not set', async (t) => {
   });
   Object.assign(process.env, { POCKETFLEET_COORDINATOR: '', POCKETFLEET_DIR: '/nowhere/to-be-found' });
   await assert.rejects(
-    quiet(createProgram()).parseAsync(['runs'], { from: 'user' }),
+    quiet(await createProgram(['runs'])).parseAsync(['runs'], { from: 'user' }),
     /no fleet in \/nowhere\/to-be-found/,
   );
 });
 
 /** The program without its output. */
-function quiet(program: ReturnType<typeof createProgram>) {
+function quiet(program: Command) {
   for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} });
   return program;
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { TRIAL_COLUMNS } from '../../../../coordinator/cli/screen/columns.ts';
-import { listLimit } from '../../../../coordinator/cli/screen/output.ts';
+import { listLimit } from '../../../../coordinator/cli/screen/lists.ts';
 import { type Column, table } from '../../../../coordinator/cli/screen/table.ts';
 import { clip, displayWidth } from '../../../../core/report/format.ts';
 import { trial } from '../messages.ts';
