@@ -8,10 +8,9 @@ import type { PodWatch } from './kubernetes/pods.ts';
 import { openRuns } from './model/state.ts';
 import type { Links } from './workers/links.ts';
 import { REDIAL_GRACE_MS } from './workers/membership.ts';
-import type { Replayer } from './workers/replayer.ts';
+import type { Requests } from './workers/requests.ts';
 import type { SuspicionBoard } from './workers/suspicion.ts';
 import { createVerdicts } from './workers/verdicts.ts';
-import type { Verifier } from './workers/verifier.ts';
 
 /** How often time is let pass: losses are judged, postponed elastic changes made. */
 const TICK_MS = 200;
@@ -25,12 +24,11 @@ export function startTicking(options: {
   connection: NatsConnection;
   pods: () => PodWatch | undefined;
   suspicion: SuspicionBoard;
-  verifier: Pick<Verifier, 'occupies'>;
-  replayer: Pick<Replayer, 'occupies'>;
+  requests: Pick<Requests, 'occupies'>;
   clock: Clock;
   broker: { connected: boolean };
 }): { judge: () => void; stop: () => void } {
-  const { driver, links, connection, pods, suspicion, verifier, replayer, broker, clock } = options;
+  const { driver, links, connection, pods, suspicion, requests, broker, clock } = options;
   const verdicts = createVerdicts(driver.submit);
   const judge = () => {
     if (driver.halted !== undefined) return;
@@ -48,8 +46,7 @@ export function startTicking(options: {
   /** While the broker is away nobody hears anybody, and nobody is to blame. */
   const judgeSuspects = () => {
     if (!broker.connected || driver.halted !== undefined) return;
-    const isOccupied = (id: string) => verifier.occupies(id) || replayer.occupies(id);
-    for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), isOccupied)) {
+    for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
       const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
       verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }

@@ -34,6 +34,7 @@ import { watchStore } from './store/store-watch.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { createProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
+import { createRequests } from './workers/requests.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
 import { createVerifier } from './workers/verifier.ts';
 import { createWorkerService } from './workers/worker-service.ts';
@@ -131,8 +132,9 @@ export async function startCoordinator(options: {
     });
     const begun = await Promise.race([driver.begun, driver.failed]);
     if (begun !== undefined) throw begun;
-    const verifier = createVerifier({ links, state: () => driver.state });
-    const replayer = createReplayer({ links, state: () => driver.state });
+    const requests = createRequests({ links, clock, state: () => driver.state });
+    const verifier = createVerifier(requests);
+    const replayer = createReplayer({ requests, state: () => driver.state });
     const submissions = createSubmissionReader();
     releases.push(submissions.close);
     const artefacts = createArtefactStore({ connection, clock });
@@ -182,8 +184,7 @@ export async function startCoordinator(options: {
       connection,
       pods: () => pods,
       suspicion,
-      verifier,
-      replayer,
+      requests,
       broker,
       clock,
     });

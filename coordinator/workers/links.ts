@@ -15,8 +15,7 @@ export interface Stream {
   end(reason: string): void;
 }
 
-/** Not a decision of the core: answered by the worker or asked of another one. */
-export interface VerifyCommand {
+interface VerifyCommand {
   readonly kind: 'verify';
   readonly requestId: string;
   readonly runId: string;
@@ -25,7 +24,7 @@ export interface VerifyCommand {
   readonly setPath: string;
 }
 
-export interface ReplayCommand {
+interface ReplayCommand {
   readonly kind: 'replay';
   readonly requestId: string;
   readonly runId: string;
@@ -41,7 +40,7 @@ export interface ForgetCommand {
   readonly kind: 'forget';
   readonly requestId: string;
 }
-/** What somebody waits for now, and nothing that lasts follows from. */
+/** No decision of the core: what somebody waits for now (requests.ts), and nothing that lasts follows from. */
 export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
 
 export interface Links {

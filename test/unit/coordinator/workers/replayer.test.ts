@@ -5,6 +5,7 @@ import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState, type RunState, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
 import { createReplayer } from '../../../../coordinator/workers/replayer.ts';
+import { createRequests } from '../../../../coordinator/workers/requests.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import type { ReplayPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
@@ -49,7 +50,8 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
     storedAtMs: 0,
   }));
   const run: RunState = { ...runOf(state, 'run-1'), deviceClass: 'avx512', checkpoints };
-  const replayer = createReplayer({ links, state: () => state });
+  const made = createRequests({ links, clock: systemClock, state: () => state });
+  const replayer = createReplayer({ requests: made, state: () => state });
   return {
     run,
     replayer,

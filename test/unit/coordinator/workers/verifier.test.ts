@@ -4,6 +4,7 @@ import { pino } from 'pino';
 import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState } from '../../../../coordinator/model/state.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
+import { createRequests } from '../../../../coordinator/workers/requests.ts';
 import { createVerifier } from '../../../../coordinator/workers/verifier.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { LIMITS } from '../../../sim/world.ts';
@@ -20,7 +21,8 @@ test('a verification that nobody waits for any more is forgotten by its worker, 
     end: () => undefined,
   });
   const { state } = step(initialState, { kind: 'attached', hello }, { now: 0, connected: links.connected });
-  const verifier = createVerifier({ links, state: () => state });
+  const requests = createRequests({ links, clock: systemClock, state: () => state });
+  const verifier = createVerifier(requests);
   const request = { runId: 'run-1', stage: 0, specJson: '{}', setPath: '/dev/zero' };
   const kinds = () => asked.map(({ kind }) => kind);
   const idOfLast = () => (asked.findLast(({ kind }) => kind === 'verify') as { requestId: string }).requestId;
@@ -42,6 +44,6 @@ test('a verification that nobody waits for any more is forgotten by its worker, 
   verifier.answered(idOfLast(), { error: 'verification set: /dev/zero is not a regular file' });
   await assert.rejects(refused, /is not a regular file/);
   assert.deepEqual(kinds().slice(begin), ['verify', 'forget', 'verify', 'forget', 'verify']);
-  assert.equal(verifier.occupies('a'), false);
+  assert.equal(requests.occupies('a'), false);
   links.close();
 });
