@@ -10,6 +10,7 @@ import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './model/events.ts';
 import { type EndState, openRuns, type State, sweepOf } from './model/state.ts';
 import { lookup, type Table, valuesOf } from './model/table.ts';
+import type { Scheduling } from './scheduling/scheduler.ts';
 import type { StoreState } from './store/store-state.ts';
 
 export interface Metrics {
@@ -25,7 +26,8 @@ export interface Metrics {
 /** What gauges look at when they are scraped. */
 export interface Gauged {
   readonly state: State;
-  readonly waiting: ReadonlyMap<string, string>;
+  /** What each queued run waits for. */
+  readonly waiting: Scheduling['waiting'];
   readonly natsConnected: boolean;
   readonly leads: boolean;
   readonly store: StoreState;
@@ -282,7 +284,7 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
     fillBest,
   );
   gauge('pocketfleet_scheduler_unschedulable_trials', 'Runs that wait for workers.', ['reason'], (g, now) => {
-    for (const reason of now.waiting.values()) g.inc({ reason: waitingKind(reason) });
+    for (const { kind } of now.waiting.values()) g.inc({ reason: kind });
   });
   gauge('pocketfleet_workers', 'Workers by state.', ['state'], fillWorkers);
   gauge('pocketfleet_gpus', 'GPUs by state.', ['state', 'gpu_model'], (g, { state }) => {
@@ -323,11 +325,4 @@ function fillWorkers(gauge: Gauge, { state }: Gauged): void {
     gauge.inc({
       state: worker.state !== 'attached' ? worker.state : busy.has(worker.id) ? 'busy' : 'idle',
     });
-}
-
-/** The few kinds of reasons that a label may have. */
-function waitingKind(reason: string): string {
-  if (reason.includes('its teacher')) return 'teacher_not_started';
-  if (reason.includes('device class')) return 'model_mismatch';
-  return 'insufficient_workers';
 }

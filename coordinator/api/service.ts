@@ -258,7 +258,7 @@ async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyRespons
       return answer();
   }
   // What waits has no event of its own while it does; its reason now belongs to the story.
-  for (const [runId, reason] of contextOf(parts).waiting) {
+  for (const [runId, { reason }] of contextOf(parts).waiting) {
     const text = clipped(`${runId} is ${reason}`);
     const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };
     if (ids.has(runId) && !page.take(String(sequence), decision)) return answer();

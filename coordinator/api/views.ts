@@ -26,6 +26,7 @@ import {
   trialOf,
   type WorkerState,
 } from '../model/state.ts';
+import type { Scheduling } from '../scheduling/scheduler.ts';
 import type { StoreState } from '../store/store-state.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 
@@ -33,8 +34,8 @@ import type { ProgressBoard } from '../workers/progress-board.ts';
 export interface ViewContext {
   readonly state: State;
   readonly progress: ProgressBoard;
-  /** Reasons of queued runs, from the scheduler; it may be computed when first read. */
-  readonly waiting: ReadonlyMap<string, string>;
+  /** What queued runs wait for, from the scheduler; it may be computed when first read. */
+  readonly waiting: Scheduling['waiting'];
   readonly lastSeenMs: (workerId: string) => number | undefined;
   readonly deviceOf: (workerId: string) => DeviceDetails | undefined;
   /** Workers that have a stream. */
@@ -51,11 +52,11 @@ export function viewContext(parts: {
   readonly lastSeenMs: ViewContext['lastSeenMs'];
   readonly deviceOf: ViewContext['deviceOf'];
   readonly connected: ViewContext['connected'];
-  readonly waiting: () => ReadonlyMap<string, string>;
+  readonly waiting: () => Scheduling['waiting'];
   readonly store: StoreView;
 }): ViewContext {
   const { state, progress, lastSeenMs, deviceOf, connected, store } = parts;
-  let waiting: ReadonlyMap<string, string> | undefined;
+  let waiting: Scheduling['waiting'] | undefined;
   let held: Map<string, RunState[]> | undefined;
   return {
     state,
@@ -193,7 +194,7 @@ export function runView(context: ViewContext, run: RunState): Run {
       storeReason ??
         (waits
           ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
-          : ((run.state === 'queued' ? context.waiting.get(run.id) : undefined) ?? run.reason)),
+          : ((run.state === 'queued' ? context.waiting.get(run.id)?.reason : undefined) ?? run.reason)),
     ),
     generation: run.generation,
     workerIds: run.gang.map((member) => member.workerId),

@@ -3,7 +3,7 @@
 // goes on from its newest checkpoint like one that has lost its gang, and so with the same bits.
 
 import { FleetError } from '../../core/errors.ts';
-import { idsOf } from '../model/roll.ts';
+import { allIds } from '../model/roll.ts';
 import {
   endingOf,
   hasEnded,
@@ -80,7 +80,7 @@ function resumePlan(go: Going, plan: PlanState): void {
 function resumeSweep(go: Going, sweep: SweepState): void {
   assertEndedBadly(sweep);
   const { state } = go.draft;
-  const trials = [...idsOf(sweep.trialIds)]
+  const trials = [...allIds(sweep.trialIds)]
     .map((id) => trialOf(state, id))
     .filter((trial) => trial.state === 'failed' || trial.state === 'cancelled')
     .filter((trial) => newestRun(go, trial)?.failureCause !== 'numeric');

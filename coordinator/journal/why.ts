@@ -3,7 +3,7 @@
 
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { Event } from '../model/events.ts';
-import { idsOf } from '../model/roll.ts';
+import { allIds } from '../model/roll.ts';
 import type { State } from '../model/state.ts';
 import { lookup } from '../model/table.ts';
 
@@ -13,19 +13,59 @@ export function concerned(state: State, id: string): ReadonlySet<string> {
   const plan = lookup(state.plans, id);
   if (plan?.sweepId !== undefined) ids.add(plan.sweepId);
   const sweep = lookup(state.sweeps, plan?.sweepId ?? id);
-  for (const trialId of sweep === undefined ? [] : idsOf(sweep.trialIds)) ids.add(trialId);
+  for (const trialId of sweep === undefined ? [] : allIds(sweep.trialIds)) ids.add(trialId);
   for (const parent of [plan, sweep])
-    for (const runId of parent === undefined ? [] : idsOf(parent.allRunIds)) ids.add(runId);
+    for (const runId of parent === undefined ? [] : allIds(parent.allRunIds)) ids.add(runId);
   for (const runId of lookup(state.trials, id)?.runIds ?? []) ids.add(runId);
   return ids;
 }
 
 export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
-  const named = event as unknown as Record<string, unknown>;
-  const own = ['planId', 'sweepId', 'trialId', 'runId', 'workerId'].some(
-    (key) => typeof named[key] === 'string' && ids.has(named[key]),
-  );
-  return own || (event.kind === 'run.assigned' && event.members.some(({ workerId }) => ids.has(workerId)));
+  return idsOf(event).some((id) => id !== undefined && ids.has(id));
+}
+
+/**
+ * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over the kinds, so
+ * that a new kind cannot be forgotten here: `why` would be silent about it. Two ids are left out on purpose: the winner of a
+ * plan is not what the end of the plan is about, and a student's creation is not part of its teacher's story.
+ */
+export function idsOf(event: Event): readonly (string | undefined)[] {
+  switch (event.kind) {
+    case 'coordinator.started':
+    case 'journal.truncated':
+      return [];
+    case 'plan.submitted':
+    case 'plan.ended':
+      return [event.planId];
+    case 'sweep.submitted':
+      return [event.sweepId, event.planId];
+    case 'sweep.exhausted':
+    case 'sweep.ended':
+      return [event.sweepId];
+    case 'trial.proposed':
+      return [event.trialId, event.sweepId];
+    case 'trial.ended':
+      return [event.trialId];
+    case 'run.created':
+      return [event.runId, event.trialId, event.sweepId, event.planId];
+    case 'run.assigned':
+      return [event.runId, ...event.members.map(({ workerId }) => workerId)];
+    case 'run.requeued':
+    case 'run.cancelled':
+      return [event.runId];
+    case 'run.troubled':
+    case 'run.blamed':
+    case 'run.checkpointed':
+    case 'run.finished':
+    case 'run.failed':
+      return [event.runId, event.workerId];
+    case 'work.resumed':
+      return [event.planId, event.sweepId, event.trialId, event.runId];
+    case 'worker.attached':
+    case 'worker.draining':
+    case 'worker.lost':
+      return [event.workerId];
+  }
 }
 
 /** Images that `data.onCorrupt: skip` has left out. */

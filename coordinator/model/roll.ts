@@ -29,7 +29,7 @@ export function idAt({ size, chunks, newest }: Roll, place: number): string {
 }
 
 /** All of it, oldest first. */
-export function* idsOf({ chunks, newest }: Roll): Generator<string> {
+export function* allIds({ chunks, newest }: Roll): Generator<string> {
   for (const chunk of chunks) yield* chunk;
   yield* newest;
 }

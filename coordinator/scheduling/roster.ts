@@ -16,6 +16,15 @@ import { isSuspect } from './blame.ts';
 /** Elastic changes of one gang keep this distance: each costs the gang a synchronisation. */
 export const CHANGE_INTERVAL_MS = 1_000;
 
+/**
+ * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a sentence with numbers
+ * for a person. Neither is journalled: it is derived from the state again whenever somebody asks.
+ */
+export interface Wait {
+  readonly kind: 'teacher_not_started' | 'model_mismatch' | 'insufficient_workers';
+  readonly reason: string;
+}
+
 export interface Roster extends Observed {
   readonly runs: readonly RunState[];
   readonly state: State;
@@ -28,7 +37,7 @@ export interface Roster extends Observed {
   /** Gangs as they will be; changes while placing. */
   readonly gangs: Map<string, string[]>;
   readonly reasons: Map<string, string>;
-  readonly waiting: Map<string, string>;
+  readonly waiting: Map<string, Wait>;
   /** Running runs that could spare members, or that are students of a waiting teacher: whom reclaim() looks at. */
   readonly victims: readonly RunState[];
 }

@@ -30,6 +30,7 @@ import {
   type Roster,
   rosterOf,
   setGang,
+  type Wait,
 } from './roster.ts';
 
 /** A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones. */
@@ -44,8 +45,8 @@ export interface Placement {
 
 export interface Scheduling {
   readonly placements: readonly Placement[];
-  /** Why each run that stays queued does. */
-  readonly waiting: ReadonlyMap<string, string>;
+  /** By run id: what each run that stays queued waits for. */
+  readonly waiting: ReadonlyMap<string, Wait>;
 }
 
 /** Workers that could take the places of lost members now, so that those who stay keep what they have in memory. */
@@ -75,11 +76,11 @@ function byUrgency(a: RunState, b: RunState): number {
   return b.spec.priority - a.spec.priority || numberOf(a.id) - numberOf(b.id);
 }
 
-/** Gives a queued run its smallest gang, or says why it cannot have it. */
+/** Gives a queued run its smallest gang, or notes what it waits for. */
 function placeMinimum(roster: Roster, run: RunState, blocked: RunState[]): void {
   const obstacle = notStartable(roster.state, run);
   if (obstacle !== undefined) {
-    roster.waiting.set(run.id, obstacle);
+    roster.waiting.set(run.id, { kind: 'teacher_not_started', reason: obstacle });
     return;
   }
   const { min } = run.spec.workers;
@@ -181,7 +182,8 @@ function placementsOf(roster: Roster): Placement[] {
     .map(({ shrinks: _shrinks, ...placement }) => placement);
 }
 
-function shortage(roster: Roster, run: RunState, free: number): string {
+/** What keeps a run from the workers that it needs; `free`: those that it could have now. */
+function shortage(roster: Roster, run: RunState, free: number): Wait {
   const { min } = run.spec.workers;
   const unfit = roster.live.filter((worker) => !isOfClass(run, worker));
   const random = unfit.filter((worker) => !isDeterministic(worker.deviceClass)).length;
@@ -200,7 +202,10 @@ function shortage(roster: Roster, run: RunState, free: number): string {
       : '',
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${roster.live.length} connected, more are needed`;
-  return `queued: ${free} of ${min} workers: ${why}`;
+  return {
+    kind: others > 0 ? 'model_mismatch' : 'insufficient_workers',
+    reason: `queued: ${free} of ${min} workers: ${why}`,
+  };
 }
 
 /** Whom the run is kept from and what went wrong there; it is tried again after a pause that grows. */

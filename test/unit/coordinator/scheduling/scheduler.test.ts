@@ -73,7 +73,8 @@ function fleet(...workers: Partial<WorkerHello>[]) {
     },
     gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
     run: (id: string) => runOf(state, id),
-    reason: (id: string) => schedule(state, observed()).waiting.get(id) ?? '',
+    reason: (id: string) => schedule(state, observed()).waiting.get(id)?.reason ?? '',
+    kind: (id: string) => schedule(state, observed()).waiting.get(id)?.kind,
   };
 }
 
@@ -135,6 +136,7 @@ test('an exact run takes no worker of another device class and says so; an inexa
   exact.pass(WAIT);
   assert.equal(exact.run(id).state, 'queued');
   assert.match(exact.reason(id), /queued: 0 of 1 workers: 1 of another device class than cpu\/avx512/);
+  assert.equal(exact.kind(id), 'model_mismatch');
   const loose = fleet({ deviceClass: 'a' }, { deviceClass: 'b' });
   const mixed = loose.submit(
     teacher({ workers: { min: 2, max: 2 }, training: { ...training, exact: false } }),
@@ -161,13 +163,24 @@ test('an exact run takes no GPU that gives other bits each time and says what to
   assert.deepEqual(both.gang(both.submit(teacher({ workers: { min: 1, max: 2 } }))), ['w2']);
 });
 
+test('what a run waits for has a kind of its own, whatever words a worker puts into the reason', () => {
+  const { submit, gang, report, reason, kind } = fleet({});
+  const id = submit(teacher({ workers: one }));
+  const message = "EIO: i/o error, of another device class than its teacher's disk";
+  const failed = { kind: 'failed', cause: 'infrastructure', ofPlace: true, message, step: 0 } as const;
+  report(gang(id)[0]!, { ...failed, runId: id, generation: 1 });
+  assert.match(reason(id), /queued: 0 of 1 workers: .*device class than its teacher/);
+  assert.equal(kind(id), 'insufficient_workers');
+});
+
 test('a student starts after its teacher has, runs beside it, and makes room when the teacher has nowhere to go', () => {
-  const { submit, gang, run, reason, give } = fleet({ slots: 1 }, { slots: 1 });
+  const { submit, gang, run, reason, kind, give } = fleet({ slots: 1 }, { slots: 1 });
   const first = submit(teacher({ workers: one }));
   const blocker = submit(teacher({ workers: one }));
   const late = submit(teacher({ workers: one }));
   const follower = submit(student(late, { workers: one }));
   assert.match(reason(follower), /its teacher run-3 has not started/);
+  assert.equal(kind(follower), 'teacher_not_started');
   give({ kind: 'cancel', id: first, reason: '' });
   assert.deepEqual([gang(late), gang(follower)], [['w1'], []]);
   give({ kind: 'cancel', id: blocker, reason: '' });

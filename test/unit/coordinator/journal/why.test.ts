@@ -1,0 +1,72 @@
+// Which events `why` shows for an id: those that name it, whatever their kind.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { idsOf, isAbout, sentenceOf } from '../../../../coordinator/journal/why.ts';
+import type { Event, EventOf } from '../../../../coordinator/model/events.ts';
+import { NO_BLAME } from '../../../../coordinator/model/state.ts';
+import { plan, sweep, teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+
+const at = { atMs: 1 };
+const reason = 'a test';
+const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
+const worker = {
+  ...{ workerId: 'w1', incarnation: 'i', deviceKind: 'cpu', deviceName: 'cpu', deviceClass: 'c', slots: 1 },
+  ...{ host: 'h', pid: 1, version: '1', metricsEndpoint: '', podUid: '' },
+};
+const parents = { planId: 'plan-1', sweepId: 'sweep-1', trialId: 'trial-1' };
+const members = ['w1', 'w2'].map((workerId, i) => ({ workerId, shardFirst: 4 * i, shardCount: 4 }));
+
+/** One event of each kind, with every id that it may have: a kind that is missing here does not compile. */
+const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'> } = {
+  'coordinator.started': { epoch: 1, version: '1' },
+  'journal.truncated': { after: 1, ids: { plan: 1, sweep: 1, trial: 1, run: 1 }, reason },
+  'plan.submitted': { planId: 'plan-1', spec: plan(), yaml: '', facts: FACTS },
+  'plan.ended': { planId: 'plan-1', state: 'done', reason, winnerRunId: 'run-9' },
+  'sweep.submitted': { sweepId: 'sweep-1', planId: 'plan-1', spec: sweep(), facts: FACTS },
+  'sweep.exhausted': { sweepId: 'sweep-1', trialsTotal: 1, reason },
+  'sweep.ended': { sweepId: 'sweep-1', state: 'done', reason },
+  'trial.proposed': {
+    ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, nextDraw: 1, skipped: [], costs },
+    ...{ genotype: {} as never, genotypeJson: '{}' },
+  },
+  'trial.ended': { trialId: 'trial-1', state: 'done', reason, objective: 1 },
+  'run.created': {
+    ...parents,
+    runId: 'run-1',
+    teacherRunId: 'run-8',
+    spec: teacher(),
+    facts: FACTS,
+    costs,
+    reason,
+  },
+  'run.assigned': { runId: 'run-1', generation: 1, members, deviceClass: 'c', reason },
+  'run.requeued': { runId: 'run-1', generation: 1, reason },
+  'run.troubled': { runId: 'run-1', workerId: 'w1', avoidUntilMs: 1, reason },
+  'run.blamed': { runId: 'run-1', workerId: 'w1', blame: NO_BLAME, reason },
+  'run.checkpointed': { runId: 'run-1', workerId: 'w1', stage: 1, step: 1, bytes: 1, digest: 'd' },
+  'run.finished': { runId: 'run-1', generation: 1, workerId: 'w1', step: 1, weightsDigest: 'd' },
+  'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
+  'run.cancelled': { runId: 'run-1', reason },
+  'work.resumed': { ...parents, runId: 'run-1', reason },
+  'worker.attached': { ...worker, reason },
+  'worker.draining': { workerId: 'w1', reason },
+  'worker.lost': { workerId: 'w1', incarnation: 'i', reason },
+};
+/** Named by an event that is about something else. */
+const NOT_ABOUT: ReadonlySet<string> = new Set(['winnerRunId', 'teacherRunId']);
+
+test('an event is about every id that it names, and about no other', () => {
+  for (const [kind, fields] of Object.entries(EVENTS)) {
+    const event = { kind, ...fields, ...at } as Event;
+    const named = Object.entries({ ...fields })
+      .filter(([key, value]) => /Id$/.test(key) && !NOT_ABOUT.has(key) && typeof value === 'string')
+      .map(([, value]) => value as string);
+    const expected = kind === 'run.assigned' ? [...named, 'w1', 'w2'] : named;
+    assert.deepEqual([...idsOf(event)].sort(), expected.sort(), kind);
+    for (const id of expected) assert.ok(isAbout(event, new Set([id])), `${kind} is about ${id}`);
+    assert.ok(!isAbout(event, new Set(['run-8', 'run-9', 'w3'])), kind);
+    assert.ok(sentenceOf(event).length > 0);
+  }
+});
