@@ -4,6 +4,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { FleetError, toFleetError } from './errors.ts';
 import { refusalOfAddress } from './text/host-port.ts';
@@ -244,30 +245,14 @@ export const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) =>
 export const camelToEnv = (key: string): string =>
   `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
 
-/** Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value`, in rising order of precedence. */
+/** Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value` or `--flag=value`, in rising order of precedence. */
 export function loadConfig<S extends z.ZodObject>(
   schema: S,
   argv: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
 ): Readonly<z.infer<S>> {
   const keys = Object.keys(schema.shape);
-  const fromFlags: Record<string, unknown> = {};
-  let file: string | undefined;
-  for (let i = 0; i < argv.length; i += 2) {
-    const flag = argv[i]!;
-    const value = argv[i + 1];
-    if (value === undefined) throw new FleetError('invalidArgument', `${flag} needs a value`);
-    if (flag === '--config') file = value;
-    else {
-      const key = keys.find((k) => `--${camelToFlag(k)}` === flag);
-      if (key === undefined)
-        throw new FleetError(
-          'invalidArgument',
-          `unknown option ${foundText(flag)}${near(flag, keys)}; known: ${keys.map((k) => `--${camelToFlag(k)}`).join(' ')}`,
-        );
-      fromFlags[key] = value;
-    }
-  }
+  const { file, values: fromFlags } = flagsOf(argv, keys);
   const fromEnv = Object.fromEntries(
     keys.flatMap((k) => (env[camelToEnv(k)] === undefined ? [] : [[k, env[camelToEnv(k)]]])),
   );
@@ -284,6 +269,55 @@ export function loadConfig<S extends z.ZodObject>(
     return `${sentence(problem)} (--${camelToFlag(key)} or ${camelToEnv(key)})`;
   };
   throw new FleetError('invalidArgument', `configuration: ${sentences(parsed.problems, told).join('\n')}`);
+}
+
+/** What the flags of a program give, by the setting's key; of a flag that is given twice the last one counts. */
+function flagsOf(
+  argv: readonly string[],
+  keys: readonly string[],
+): { readonly file: string | undefined; readonly values: Readonly<Record<string, string>> } {
+  const values: Record<string, string> = {};
+  let file: string | undefined;
+  for (const token of flagTokens(argv, keys)) {
+    if (token.kind === 'option-terminator') continue;
+    if (token.kind === 'positional')
+      throw new FleetError(
+        'invalidArgument',
+        `unexpected argument ${foundText(token.value)}; settings are given as --flag VALUE, see --help`,
+      );
+    const { name, rawName: flag, value } = token;
+    const key = keys.find((k) => camelToFlag(k) === name);
+    if (key === undefined && name !== 'config')
+      throw new FleetError(
+        'invalidArgument',
+        `unknown option ${foundText(flag)}${near(flag, keys)}; known: ${keys.map((k) => `--${camelToFlag(k)}`).join(' ')}`,
+      );
+    if (value === undefined) throw new FleetError('invalidArgument', `${flag} needs a value`);
+    if (key === undefined) file = value;
+    else values[key] = value;
+  }
+  return { file, values };
+}
+
+/**
+ * The words of a command line as flags and values. Not strict, because the refusals of `parseArgs` name neither the flags that
+ * there are nor the one that was meant.
+ */
+export function flagTokens(argv: readonly string[], keys: readonly string[]) {
+  const taken = { type: 'string' } as const;
+  const asked = { type: 'boolean' } as const;
+  return parseArgs({
+    args: [...argv],
+    options: {
+      ...Object.fromEntries(keys.map((key) => [camelToFlag(key), taken])),
+      config: taken,
+      help: { ...asked, short: 'h' },
+      version: { ...asked, short: 'V' },
+    },
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  }).tokens;
 }
 
 function near(flag: string, keys: readonly string[]): string {

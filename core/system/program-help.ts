@@ -2,7 +2,7 @@
 // that help and behaviour cannot differ.
 
 import { z } from 'zod';
-import { camelToEnv, camelToFlag } from '../config.ts';
+import { camelToEnv, camelToFlag, flagTokens } from '../config.ts';
 import { packageVersion } from './version.ts';
 
 /** The text to print, or undefined where the program is to start. */
@@ -10,8 +10,10 @@ export function programAnswer(
   argv: readonly string[],
   about: { readonly program: string; readonly schema: z.ZodObject },
 ): string | undefined {
-  if (argv.some((word) => word === '--help' || word === '-h')) return helpText(about);
-  if (argv.some((word) => word === '--version' || word === '-V')) return `${packageVersion()}\n`;
+  const tokens = flagTokens(argv, Object.keys(about.schema.shape));
+  const asks = (name: string) => tokens.some((token) => token.kind === 'option' && token.name === name);
+  if (asks('help')) return helpText(about);
+  if (asks('version')) return `${packageVersion()}\n`;
   return undefined;
 }
 
@@ -24,8 +26,8 @@ function helpText({ program, schema }: { readonly program: string; readonly sche
   });
   return [
     `Usage: ${program} [--config FILE] [--SETTING VALUE]...\n`,
-    `pocketfleet ${packageVersion()}. A setting is a flag, a variable of the environment, or a key of the YAML file that`,
-    `--config names (--nats-url is natsUrl there); a flag goes before the environment, and that before the file.\n`,
+    `pocketfleet ${packageVersion()}. A setting is a flag (--nats-url VALUE or --nats-url=VALUE), a variable of the environment, or a key`,
+    `of the YAML file that --config names (natsUrl there); a flag goes before the environment, and that before the file.\n`,
     ...settings,
     '  -V, --version\n      print the version',
     '  -h, --help\n      print this\n',

@@ -47,7 +47,7 @@ export interface Coordinator {
   /** Messages of the journal that it has read or written. */
   sequence: number;
   /** Why each queued run waits, as last printed. */
-  waiting: ReadonlyMap<string, string>;
+  waiting: ReturnType<typeof schedule>['waiting'];
 }
 
 export interface Fleet {
@@ -283,7 +283,7 @@ function printAnswer(fleet: Fleet, { answer }: Decision): void {
 /** Only what is new, so that a story does not repeat itself. */
 function printWaiting(fleet: Fleet, coordinator: Coordinator): void {
   const { waiting } = schedule(coordinator.state, observedBy(fleet, coordinator));
-  for (const [runId, reason] of waiting)
-    if (coordinator.waiting.get(runId) !== reason) fleet.said.push(`  ${runId} is ${reason}`);
+  for (const [runId, { reason }] of waiting)
+    if (coordinator.waiting.get(runId)?.reason !== reason) fleet.said.push(`  ${runId} is ${reason}`);
   coordinator.waiting = waiting;
 }

@@ -5,9 +5,16 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { collectOverrides, submitFile } from '../../coordinator/cli/commands/submitting.ts';
 import { shapedYaml } from '../../coordinator/cli/yaml-file.ts';
-import { coordinatorConfigSchema, dataRoots, loadConfig, workerConfigSchema } from '../../core/config.ts';
+import {
+  camelToFlag,
+  coordinatorConfigSchema,
+  dataRoots,
+  loadConfig,
+  workerConfigSchema,
+} from '../../core/config.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { networkSchema } from '../../core/spec/network.ts';
+import { programAnswer } from '../../core/system/program-help.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'pocketfleet-config-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -64,6 +71,38 @@ test('a setting that is wrong is named with what it should be, what it is, and w
     '/a',
     '/b c',
   ]);
+});
+
+test('a flag takes its value behind a space or an equals sign, and what is no flag is refused with a sentence', () => {
+  const read = (...argv: string[]) => loadConfig(coordinatorConfigSchema, argv, {});
+  assert.equal(read('--listen=127.0.0.1:1').listen, '127.0.0.1:1');
+  assert.equal(read('--listen', '127.0.0.1:1', '--listen=127.0.0.1:2').listen, '127.0.0.1:2', 'the last one');
+  assert.equal(read('--token=a=b', '--nats-token', '--x').token, 'a=b');
+  assert.equal(read('--nats-token', '--x').natsToken, '--x', 'a value may begin with dashes');
+  assert.equal(read(`--config=${file('e.yaml', 'fleet: other')}`).fleet, 'other');
+  assert.match(config(['--listen=x']), /^configuration: listen: "x" is not host:port.* \(--listen\)$/);
+  assert.equal(config(['--listen']), '--listen needs a value');
+  assert.equal(config(['--config']), '--config needs a value');
+  assert.match(config(['--lisen=x']), /^unknown option "--lisen"; did you mean --listen\?; known: /);
+  assert.match(config(['-x']), /^unknown option "-x"; known: /);
+  assert.equal(
+    config(['start']),
+    'unexpected argument "start"; settings are given as --flag VALUE, see --help',
+  );
+});
+
+test('a program that is asked for help or its version answers with it, and a value that looks like it is a value', () => {
+  const answer = (...argv: string[]) =>
+    programAnswer(argv, { program: 'coordinator', schema: coordinatorConfigSchema });
+  for (const word of ['--help', '-h']) {
+    const help = answer('--listen=x', word)!;
+    assert.match(help, /^Usage: coordinator /);
+    for (const key of Object.keys(coordinatorConfigSchema.shape))
+      assert.ok(help.includes(`\n  --${camelToFlag(key)}\n`), `${key} is in the help`);
+    assert.match(help, /--nats-url VALUE or --nats-url=VALUE/);
+  }
+  for (const word of ['--version', '-V']) assert.match(answer(word)!, /^\d+\.\d+\.\d+\n$/);
+  assert.equal(answer('--token', '--help'), undefined);
 });
 
 test('files of the command line are refused in one sentence, with the line, and never read without end', async () => {
