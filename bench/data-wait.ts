@@ -1,6 +1,7 @@
-// `npm run bench:data`: the share of its time that a worker waits for images, by the worker's own metrics, on the data of the
-// demo and its search network (the smaller the network, the faster images must come). One worker with one thread trains; the
-// first steps are left out, when the loader's threads begin together with the step.
+// `npm run bench:data`: the share of its time that a worker waits for images, by the worker's own metrics, on
+// the data of the demo and its search network (the smaller the network, the faster images must come). One
+// worker with one thread trains; the first steps are left out, when the loader's threads begin together with
+// the step.
 //
 // --seconds=N: how long it is watched.
 

@@ -1,7 +1,8 @@
-// `npm run bench:determinism`: what decides the bits of a training run on the CPU. A few steps of a small candidate and of
-// PocketNet S-128 under one setting after the other, in fresh processes; the digest of weights, momentum and running statistics
-// is compared with that of the worker's default, and so is the processor time, in turns. Decides what must be equal; what may differ is
-// reported, for docs/determinism.md and the device class (worker/compute/device.ts).
+// `npm run bench:determinism`: what decides the bits of a training run on the CPU. A few steps of a small
+// candidate and of PocketNet S-128 under one setting after the other, in fresh processes; the digest of
+// weights, momentum and running statistics is compared with that of the worker's default, and so is the
+// processor time, in turns. Decides what must be equal; what may differ is reported, for docs/determinism.md
+// and the device class (worker/compute/device.ts).
 //
 // --steps=N: steps before the digest. --rounds=N: turns for the time.
 
@@ -87,7 +88,10 @@ async function digestOf(member: Member): Promise<string> {
   return String((await member.ask(`digest ${steps}`)).digest);
 }
 
-/** Median processor time of an image in turns, times that of the first; wall time would depend on what else runs. */
+/**
+ * Median processor time of an image in turns, times that of the first; wall time would depend on what else
+ * runs.
+ */
 async function costs(members: readonly Member[]): Promise<number[]> {
   const found = members.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++)

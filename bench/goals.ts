@@ -1,5 +1,5 @@
-// How benchmarks say what they found: goals with their targets, as lines for people and with --json as the last line for
-// programs. Decides only the form.
+// How benchmarks say what they found: goals with their targets, as lines for people and with --json as the
+// last line for programs. Decides only the form.
 
 export interface Goal {
   readonly name: string;

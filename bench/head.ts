@@ -1,7 +1,8 @@
-// `npm run bench:head`: what a head of many classes puts on the broker in each step, and what it costs: in every worker's graph,
-// sharded by class, and sharded with a sample of the negative classes; 2 and 4 workers as processes, a real broker. Bytes are the
-// exchanges' own counters, as every worker tells them to Prometheus: what it sent and what it received, all workers together,
-// between two of its own steps. The backbone is small, so that the head is what is seen.
+// `npm run bench:head`: what a head of many classes puts on the broker in each step, and what it costs: in
+// every worker's graph, sharded by class, and sharded with a sample of the negative classes; 2 and 4 workers
+// as processes, a real broker. Bytes are the exchanges' own counters, as every worker tells them to
+// Prometheus: what it sent and what it received, all workers together, between two of its own steps. The
+// backbone is small, so that the head is what is seen.
 
 import { unary } from '../core/net/grpc-client.ts';
 import type { Run, Snapshot } from '../proto/gen/pocketfleet/v1/fleet.ts';
@@ -113,7 +114,10 @@ tell(
   json,
 );
 
-/** Two samples some steps apart, in one generation: a gang that changes moves states between its members, which is no step. */
+/**
+ * Two samples some steps apart, in one generation: a gang that changes moves states between its members,
+ * which is no step.
+ */
 async function steadily(reached: (step: number) => Promise<Run>, samples: () => Promise<Sample[]>) {
   for (let next = 1; ; ) {
     const { generation, step } = await reached(next);

@@ -1,6 +1,7 @@
-// Opens a pack of the size of MS1MV2 (5,822,653 records, 85,742 classes, InsightFace's layout, each image a PNG of one pixel) and
-// prints what that costs: `npm run bench:pack -- [DIR] [--json]`. A pack is made in DIR when there is none (about 600 MB), otherwise
-// in a folder that is removed. Goals: 10 CPU seconds and 200 MB the first time, 1 CPU second again.
+// Opens a pack of the size of MS1MV2 (5,822,653 records, 85,742 classes, InsightFace's layout, each image a
+// PNG of one pixel) and prints what that costs: `npm run bench:pack -- [DIR] [--json]`. A pack is made in DIR
+// when there is none (about 600 MB), otherwise in a folder that is removed. Goals: 10 CPU seconds and 200 MB
+// the first time, 1 CPU second again.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

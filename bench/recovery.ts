@@ -1,6 +1,7 @@
-// `npm run bench:recovery`: how long a gang stands still when one of its members is killed with kill -9: from the kill to the first
-// step that the new gang commits, median and worst over 50 kills, both ranks in turn. Real processes on this machine; the
-// times are those that the processes themselves wrote down (step points, journal events), so nothing waits for a reader.
+// `npm run bench:recovery`: how long a gang stands still when one of its members is killed with kill -9: from
+// the kill to the first step that the new gang commits, median and worst over 50 kills, both ranks in turn.
+// Real processes on this machine; the times are those that the processes themselves wrote down (step points,
+// journal events), so nothing waits for a reader.
 
 import { connectNats } from '../core/net/nats.ts';
 import { historySubject, JOURNAL_SUBJECT } from '../core/net/subjects.ts';
@@ -107,7 +108,8 @@ function readyGang(): Assigned | undefined {
 async function killMember(gang: Assigned, rank: number): Promise<Kill> {
   const killedAt = Date.now();
   await fleet.killWorker(gang.members[rank]!, 'SIGKILL');
-  // What was open when it died may still be committed by the old gang; the new one's first step is what counts.
+  // What was open when it died may still be committed by the old gang; the new one's first step is what
+  // counts.
   const formed = await until('a new gang', () => gangs.find(({ atMs }) => atMs > killedAt), WAIT_MS);
   const first = await until('its first step', () => points.find(({ atMs }) => atMs > formed.atMs), WAIT_MS);
   return {

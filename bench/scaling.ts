@@ -1,11 +1,11 @@
-// `npm run bench:scaling`: what a sample costs in processor time when 1, 2 and 4 workers share a run: workers, broker and
-// coordinator together, because on a machine with fewer cores than processes wall time says little. The network is PocketNet's
-// size S; no image comes twice, so that no cache of one worker helps it. Rounds alternate and the cheapest counts: other
-// work on the machine only ever makes one dearer.
+// `npm run bench:scaling`: what a sample costs in processor time when 1, 2 and 4 workers share a run:
+// workers, broker and coordinator together, because on a machine with fewer cores than processes wall time
+// says little. The network is PocketNet's size S; no image comes twice, so that no cache of one worker helps
+// it. Rounds alternate and the cheapest counts: other work on the machine only ever makes one dearer.
 //
-// Processes that compute beside each other also slow each other down (shared caches, two threads of one core), whether they
-// share a run or not. Therefore four runs of one worker each, at once, are measured too: what a gang of four costs more
-// than those is the price of working together.
+// Processes that compute beside each other also slow each other down (shared caches, two threads of one
+// core), whether they share a run or not. Therefore four runs of one worker each, at once, are measured too:
+// what a gang of four costs more than those is the price of working together.
 
 import type { Snapshot } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../test/support/fleet.ts';
@@ -13,7 +13,10 @@ import { atMost, optionsOf, say, tell } from './goals.ts';
 import { cpuSeconds } from './processor-time.ts';
 
 const { json, rounds, steps } = optionsOf({ rounds: 2, steps: 2 });
-/** A quarter of the reference's 512: what each member does once a step (optimiser, digest) counts four times as much here. */
+/**
+ * A quarter of the reference's 512: what each member does once a step (optimiser, digest) counts four times
+ * as much here.
+ */
 const BATCH = 128;
 /** Compiling, cold caches and the first batches. */
 const STEPS_BEFORE = 1;

@@ -1,7 +1,8 @@
-// `npm run bench:two-part`: what it costs that a step with a class-sharded head stops at the embeddings. Processor time of a shard of
-// PocketNet S-128, backbone forward and backward: in one piece, in two parts whose forward pass is kept, and in two parts with it
-// computed again; one thread, taking turns, with some shards between their parts at once as in a worker. Decides what is measured;
-// the parts are core/tensor/graph/two-part.ts'.
+// `npm run bench:two-part`: what it costs that a step with a class-sharded head stops at the embeddings.
+// Processor time of a shard of PocketNet S-128, backbone forward and backward: in one piece, in two parts
+// whose forward pass is kept, and in two parts with it computed again; one thread, taking turns, with some
+// shards between their parts at once as in a worker. Decides what is measured; the parts are
+// core/tensor/graph/two-part.ts'.
 
 import { readFileSync } from 'node:fs';
 import { setNativeEnvironment } from '../core/config.ts';

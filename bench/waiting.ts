@@ -1,6 +1,7 @@
-// `npm run bench:waiting`: how much of a step sending gradients before the step is done could hide. Two workers of one thread train one
-// run, with one and two shards each: the share of a step that a worker is in the exchange (for slower peers too), and the share of
-// the processors that nobody uses, which is all that work done earlier could take. What follows is docs/exchange.md's.
+// `npm run bench:waiting`: how much of a step sending gradients before the step is done could hide. Two
+// workers of one thread train one run, with one and two shards each: the share of a step that a worker is in
+// the exchange (for slower peers too), and the share of the processors that nobody uses, which is all that
+// work done earlier could take. What follows is docs/exchange.md's.
 
 import { cpus } from 'node:os';
 import { unary } from '../core/net/grpc-client.ts';
@@ -119,7 +120,10 @@ async function measure(given: Case, index: number): Promise<Row> {
   };
 }
 
-/** Counters of the run on each worker by name and phase, and processor time so far: of the fleet, and of nobody. */
+/**
+ * Counters of the run on each worker by name and phase, and processor time so far: of the fleet, and of
+ * nobody.
+ */
 async function readings(id: string) {
   const workers = await Promise.all(
     WORKERS.map((worker) => counters(fleet.workerMetricsEndpoint(worker), id)),

@@ -1,4 +1,5 @@
-// The nats-server of a measurement: no streams, a free port, and the garbage collector as `up` sets it. Tells its processor time.
+// The nats-server of a measurement: no streams, a free port, and the garbage collector as `up` sets it. Tells
+// its processor time.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

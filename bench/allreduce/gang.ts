@@ -1,4 +1,5 @@
-// The member processes of one measurement as main.ts sees them: tells all the same thing at once and waits for all.
+// The member processes of one measurement as main.ts sees them: tells all the same thing at once and waits
+// for all.
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';

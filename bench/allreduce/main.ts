@@ -1,11 +1,13 @@
-// `npm run bench:allreduce`: what the exchange costs against the same all-reduce over direct connections and against raw loopback,
-// measured in the same minutes on this machine. Prints a table; with --json the last line has the goals and the rows;
-// --quick measures less, --members=4 one number of members. Decides what is measured and what the goals are.
+// `npm run bench:allreduce`: what the exchange costs against the same all-reduce over direct connections and
+// against raw loopback, measured in the same minutes on this machine. Prints a table; with --json the last
+// line has the goals and the rows; --quick measures less, --members=4 one number of members. Decides what is
+// measured and what the goals are.
 //
-// All processes and the broker share this machine's processors, so with many members everything is bound by them, and the
-// seconds of processor time for a gigabyte tell more about other machines than the milliseconds do. Ways take turns, a short
-// round each. Other work on the machine only ever makes a round slower, so times are those of the best round; but a
-// comparison is of rounds of the same turn, which had about the same company, and the median turn counts.
+// All processes and the broker share this machine's processors, so with many members everything is bound by
+// them, and the seconds of processor time for a gigabyte tell more about other machines than the milliseconds
+// do. Ways take turns, a short round each. Other work on the machine only ever makes a round slower, so times
+// are those of the best round; but a comparison is of rounds of the same turn, which had about the same
+// company, and the median turn counts.
 
 import { availableParallelism } from 'node:os';
 import { NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
@@ -108,7 +110,8 @@ async function measure(setting: {
   const rounds = new Map<Mode, Round[]>(MODES.map((mode) => [mode, []]));
   const iterations = new Map<Mode, number>();
   for (const mode of MODES) {
-    // The first finds pages and compiles code; the second tells how many fit in a round, which the third runs unmeasured.
+    // The first finds pages and compiles code; the second tells how many fit in a round, which the third runs
+    // unmeasured.
     await round(gang, mode, 1, broker);
     const { wallMs } = await round(gang, mode, 2, broker);
     iterations.set(mode, Math.max(ITERATIONS_MIN, Math.round(plan.roundMs / wallMs)));
@@ -121,7 +124,9 @@ async function measure(setting: {
   return MODES.map((mode) => rowOf({ mode, mebibytes, ranks: gang.ranks, own: rounds.get(mode)!, ring }));
 }
 
-/** Per all-reduce: wall time of the slowest member, processor time of all members together and of the broker. */
+/**
+ * Per all-reduce: wall time of the slowest member, processor time of all members together and of the broker.
+ */
 async function round(gang: Gang, mode: Mode, iterations: number, broker: Broker): Promise<Round> {
   const before = { broker: broker.cpuMs(), machine: machineMs() };
   const ran = await gang.run(mode, iterations);
@@ -187,7 +192,10 @@ function lineOf(row: Row): string {
   return cells.join(' ');
 }
 
-/** The worst case counts: of every number of members from 4 on and every size. Two members alone say nothing of it. */
+/**
+ * The worst case counts: of every number of members from 4 on and every size. Two members alone say nothing
+ * of it.
+ */
 function goalsOf(rows: readonly Row[]): Goal[] {
   const counted = rows.filter(({ members }) => members >= 4);
   if (counted.length === 0) return [];
@@ -200,7 +208,10 @@ function goalsOf(rows: readonly Row[]): Goal[] {
   ];
 }
 
-/** `--json`, `--quick`, `--members=4` or `--members=2,4` for some of the numbers, `--gogc=N` for the broker's garbage collector. */
+/**
+ * `--json`, `--quick`, `--members=4` or `--members=2,4` for some of the numbers, `--gogc=N` for the broker's
+ * garbage collector.
+ */
 function options(): { readonly plan: Plan; readonly json: boolean; readonly gogc: string } {
   const argv = process.argv.slice(2);
   const unknown = argv.find((flag) => !/^--(json|quick|gogc=\d+|members=[248](,[248])*)$/.test(flag));

@@ -1,5 +1,5 @@
-// One member of the gangs that main.ts measures, a process of its own: joins the ring and the exchange, runs what it is told and
-// says how long it took. Decides nothing.
+// One member of the gangs that main.ts measures, a process of its own: joins the ring and the exchange, runs
+// what it is told and says how long it took. Decides nothing.
 
 import type { Compression, Exchange } from '../../core/allreduce/exchange.ts';
 import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';

@@ -1,4 +1,5 @@
-// How fast bytes go from one process to another on this machine with nothing done to them: the ceiling of everything else.
+// How fast bytes go from one process to another on this machine with nothing done to them: the ceiling of
+// everything else.
 
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';

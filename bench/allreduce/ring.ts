@@ -1,6 +1,7 @@
-// The reference that the exchange is measured against: a ring all-reduce over direct TCP connections between the members, with nothing
-// between them. Written to be fast (chunks are added and passed on as they arrive, read straight to their place, added
-// by the same vector kernels), and for nothing else: no losses, no generations, its sums depend on the number of members.
+// The reference that the exchange is measured against: a ring all-reduce over direct TCP connections between
+// the members, with nothing between them. Written to be fast (chunks are added and passed on as they arrive,
+// read straight to their place, added by the same vector kernels), and for nothing else: no losses, no
+// generations, its sums depend on the number of members.
 
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
@@ -47,7 +48,8 @@ export async function openRingPort(): Promise<RingPort> {
   return {
     port: address.port,
     async join({ rank, ranks, next }) {
-      // The dialling side reads: only it can say where to. So data flows from the accepting to the dialling member.
+      // The dialling side reads: only it can say where to. So data flows from the accepting to the dialling
+      // member.
       const nothing = new Uint8Array(1);
       const sockets: Sockets = {
         rank,

@@ -1,4 +1,5 @@
-// One work from its first process to its table: the ways start, prove that they compute the same, compile, and take turns.
+// One work from its first process to its table: the ways start, prove that they compute the same, compile,
+// and take turns.
 
 import { say } from '../goals.ts';
 import { compareMakers } from './equality.ts';

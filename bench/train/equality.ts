@@ -1,5 +1,6 @@
-// Whether the ways compute the same thing: before anything is timed, each makes one pass from the same weights and images, and
-// what comes out is compared number by number. A comparison of speeds of different things would be worth nothing.
+// Whether the ways compute the same thing: before anything is timed, each makes one pass from the same
+// weights and images, and what comes out is compared number by number. A comparison of speeds of different
+// things would be worth nothing.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,8 +19,8 @@ export interface Difference {
 
 const FORWARD_MAX = 1e-5;
 /**
- * Rounding grows on the way back: where two pixels of a window are equal but for rounding, a max-pool's gradient goes to the
- * one or the other, and an activation near zero picks the one slope or the other.
+ * Rounding grows on the way back: where two pixels of a window are equal but for rounding, a max-pool's
+ * gradient goes to the one or the other, and an activation near zero picks the one slope or the other.
  */
 const GRADIENT_MAX = 2e-2;
 

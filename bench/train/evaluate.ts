@@ -1,7 +1,7 @@
-// `npm run bench:evaluate`: embeddings a second of the graphs that verification and distillation run (batch norm folded into the
-// convolutions): PocketNet S-128, and the teachers IResNet-50 and IResNet-100; against PyTorch in inference mode, eager and
-// compiled with its weights frozen. As bench:train: one run, the same cores, ways in turns. Goals are only that ours is not the
-// slower one.
+// `npm run bench:evaluate`: embeddings a second of the graphs that verification and distillation run (batch
+// norm folded into the convolutions): PocketNet S-128, and the teachers IResNet-50 and IResNet-100; against
+// PyTorch in inference mode, eager and compiled with its weights frozen. As bench:train: one run, the same
+// cores, ways in turns. Goals are only that ours is not the slower one.
 
 import { atLeast, type Goal, say, tell } from '../goals.ts';
 import { measureWork } from './contest.ts';

@@ -1,7 +1,8 @@
-// `npm run bench:train`: images a second of the training step (forward, backward, clip, SGD) of PocketNet S-128 and M-128 and
-// of a small candidate, 112x112, ArcFace with 1,000 classes: ours against PyTorch and against TensorFlow.js as its users write
-// it, on the same cores in the same minutes. Each with one process on all cores and with one single-threaded process a core;
-// the faster form of each counts. Compiling comes before the clock starts. Decides the goals; how ways take turns is ways.ts'.
+// `npm run bench:train`: images a second of the training step (forward, backward, clip, SGD) of PocketNet
+// S-128 and M-128 and of a small candidate, 112x112, ArcFace with 1,000 classes: ours against PyTorch and
+// against TensorFlow.js as its users write it, on the same cores in the same minutes. Each with one process
+// on all cores and with one single-threaded process a core; the faster form of each counts. Compiling comes
+// before the clock starts. Decides the goals; how ways take turns is ways.ts'.
 
 import { atLeast, type Goal, say, tell } from '../goals.ts';
 import { type Contest, measureWork } from './contest.ts';

@@ -1,5 +1,6 @@
-// A process of a way, seen from the benchmark: one command a line goes in, one JSON answer a line comes out. Decides how such
-// processes start and end; they end when their input does, so none is left even when the benchmark is killed.
+// A process of a way, seen from the benchmark: one command a line goes in, one JSON answer a line comes out.
+// Decides how such processes start and end; they end when their input does, so none is left even when the
+// benchmark is killed.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';

@@ -1,5 +1,6 @@
-// Our way as a process of the benchmark: the worker's own compute thread, asked as worker/training/train.ts asks it. A step is the
-// compiled graph of one shard and the optimiser's update with the digest of the new weights, from and to shared memory.
+// Our way as a process of the benchmark: the worker's own compute thread, asked as worker/training/train.ts
+// asks it. A step is the compiled graph of one shard and the optimiser's update with the digest of the new
+// weights, from and to shared memory.
 //
 // Arguments: folder of the work, folder for compiled graphs.
 
@@ -40,14 +41,16 @@ await serve(async () => {
     const state = { weights, momentum, running, mean: result };
     await compute.apply({ ...common, ...state, optimizer, classes, learningRate: LEARNING_RATE, step: 0 });
   };
-  // Loads TensorFlow, as a worker does before it has a run. The first pass records the graph or takes the stored one.
+  // Loads TensorFlow, as a worker does before it has a run. The first pass records the graph or takes the
+  // stored one.
   await compute.prove();
   return {
     batch,
     step,
     check: async () => {
       await compute.run(graph, inputs, result);
-      // The last loss is the distillation term, the middle one the margin loss: the same as the total without a teacher.
+      // The last loss is the distillation term, the middle one the margin loss: the same as the total without
+      // a teacher.
       return new Float32Array(work.kind === 'train' ? result.subarray(0, -2) : result);
     },
     digest: async (steps) => {

@@ -1,6 +1,6 @@
-// The same training step as users of TensorFlow.js write it: a function of tf operations, tf.variableGrads, the momentum
-// optimiser, each operation called from JavaScript. The yardstick, so with no needless work: moments and batchNorm, prelu, one
-// pad for each convolution that needs one, tidy where tidy belongs.
+// The same training step as users of TensorFlow.js write it: a function of tf operations, tf.variableGrads,
+// the momentum optimiser, each operation called from JavaScript. The yardstick, so with no needless work:
+// moments and batchNorm, prelu, one pad for each convolution that needs one, tidy where tidy belongs.
 //
 // Argument: folder of the work. Legend: N images, H x W map, C channels, E embedding, K classes.
 

@@ -1,6 +1,7 @@
-// How soon a worker trains: from the first job for a network to the end of its first step, with an empty folder for compiled
-// graphs and with the one that another worker filled. The process has TensorFlow loaded, as a worker has before its first run.
-// For four times the batch too, where recording must not take more memory than the step itself does.
+// How soon a worker trains: from the first job for a network to the end of its first step, with an empty
+// folder for compiled graphs and with the one that another worker filled. The process has TensorFlow loaded,
+// as a worker has before its first run. For four times the batch too, where recording must not take more
+// memory than the step itself does.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,6 @@
-// The loop of a way's process that runs on Node: commands from standard input, answers to standard output, until the input
-// ends. Decides the rhythm of a measurement (whole steps until the time is over); what a step is, the way says.
+// The loop of a way's process that runs on Node: commands from standard input, answers to standard output,
+// until the input ends. Decides the rhythm of a measurement (whole steps until the time is over); what a step
+// is, the way says.
 
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';

@@ -1,5 +1,5 @@
-// PyTorch in a throw-away environment in the cache: found when it is there, made by venv and pip when not. Decides version and
-// place; that it cannot be made (no Python, no package index) is an answer, not an error.
+// PyTorch in a throw-away environment in the cache: found when it is there, made by venv and pip when not.
+// Decides version and place; that it cannot be made (no Python, no package index) is an answer, not an error.
 
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
@@ -52,7 +52,10 @@ async function install(place: string, folder: string): Promise<void> {
   }
 }
 
-/** The process that answers for PyTorch. What its compiler makes is kept beside it, so that only the first run pays. */
+/**
+ * The process that answers for PyTorch. What its compiler makes is kept beside it, so that only the first run
+ * pays.
+ */
 export function torchProgram(folder: string, work: string, threads: number): Program {
   return {
     file: python(folder),

@@ -1,5 +1,6 @@
-// The ways that are compared, and how they take turns: each way is one or more processes that work at the same time; a round
-// gives every way its share of time once, so that what else happens on the machine hits all alike. Decides nothing about goals.
+// The ways that are compared, and how they take turns: each way is one or more processes that work at the
+// same time; a round gives every way its share of time once, so that what else happens on the machine hits
+// all alike. Decides nothing about goals.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -71,7 +72,8 @@ export async function openField(
     );
   try {
     writeWork(folder, prepared);
-    // Starting is the work of one core for each process, so all at once; a failure waits for the others to be closable.
+    // Starting is the work of one core for each process, so all at once; a failure waits for the others to be
+    // closable.
     const started = await Promise.allSettled(
       against.forms.map(async (threads): Promise<Way[]> => {
         const size = CORES / threads;
@@ -114,8 +116,8 @@ async function torchWays(
 }
 
 /**
- * Compiles and settles everything that will be measured. The first process of a way comes first, so that what it compiles is
- * in the cache for the others.
+ * Compiles and settles everything that will be measured. The first process of a way comes first, so that what
+ * it compiles is in the cache for the others.
  */
 export async function warm(field: Field): Promise<void> {
   for (const { members, form, maker, threads } of field.ways) {

@@ -1,5 +1,6 @@
-// What a benchmark measures: one network with its weights, a batch of images and what is done with them. Written to a folder
-// as plain files, so that every way (ours, TensorFlow.js, PyTorch) reads the same numbers; how each computes is theirs.
+// What a benchmark measures: one network with its weights, a batch of images and what is done with them.
+// Written to a folder as plain files, so that every way (ours, TensorFlow.js, PyTorch) reads the same
+// numbers; how each computes is theirs.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +26,10 @@ export interface Work {
 
 const SEED = 1;
 const CLASSES = 1000;
-/** A batch that is noise with arbitrary labels must neither be learnt by heart nor blow up within hundreds of steps. */
+/**
+ * A batch that is noise with arbitrary labels must neither be learnt by heart nor blow up within hundreds of
+ * steps.
+ */
 export const LEARNING_RATE = 0.01;
 /** The reference's: clip of the backbone, momentum, L2 on everything. */
 export const OPTIMIZER = { momentum: 0.9, weightDecay: 5e-4, clipNorm: 5 } as const;
@@ -123,8 +127,8 @@ export function readWork(folder: string) {
 }
 
 /**
- * A run's own first weights. For embeddings kernels are scaled to variance 1 / inputs: an untrained network has no running
- * statistics that would keep its activations finite through a hundred layers.
+ * A run's own first weights. For embeddings kernels are scaled to variance 1 / inputs: an untrained network
+ * has no running statistics that would keep its activations finite through a hundred layers.
  */
 function firstWeights({ kind }: Work, layout: Layout): Float32Array {
   const weights = initialWeights(layout, SEED);

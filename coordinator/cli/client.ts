@@ -1,5 +1,5 @@
-// A fleet as commands see it: questions with one answer, questions with many, and failures as one sentence that says
-// what to do. The wire itself (token, deadlines, reconnection) is core/net/grpc-client.ts'.
+// A fleet as commands use it: calls with one answer, calls with many, and every failure as one sentence with
+// what to do.
 
 import { join } from 'node:path';
 import type {
@@ -25,20 +25,22 @@ type Streaming<Q, R> = (request: Q, options?: Partial<CallOptions>) => ClientRea
 
 export interface FleetClient {
   readonly address: Address;
-  /** One question, one answer, within `deadlineMs` (default 30 s). */
+  /** A call with one answer, within `deadlineMs` (default 30 s). */
   ask<Q, R>(
     pick: (service: FleetServiceClient) => Unary<Q, R>,
     request: Q,
     deadlineMs?: number,
     signal?: AbortSignal,
   ): Promise<R>;
-  /** One question, many answers; leaving the loop or aborting ends the call, and aborting is no failure. */
+  /** A call with many answers. Leaving the loop or aborting ends the call; aborting is no failure. */
   follow<Q, R>(
     pick: (service: FleetServiceClient) => Streaming<Q, R>,
     request: Q,
     signal?: AbortSignal,
   ): AsyncIterable<R>;
-  /** Resolves when the coordinator can be reached; refuses with a sentence when it cannot within `deadlineMs`. */
+  /**
+   * Resolves when the coordinator can be reached; refuses with a sentence when it cannot within `deadlineMs`.
+   */
   ready(deadlineMs: number): Promise<void>;
   close(): void;
 }
@@ -78,7 +80,7 @@ async function* answers<R>(
   try {
     yield* streamed(start(), signal);
   } catch (caught) {
-    // Whoever aborted knows why; the end of the loop is all they wait for.
+    // An abort is no failure: the loop just ends.
     if (!signal?.aborted) throw explain(toFleetError(caught), address);
   }
 }
@@ -108,7 +110,7 @@ function sentenceFor(error: FleetError, address: Address): string | undefined {
   }
 }
 
-/** What is known of a coordinator that does not answer, and what to do. */
+/** The sentence for a coordinator that does not answer: what is known about it, and what to do. */
 function absence({ dir }: Address): string {
   if (dir === undefined)
     return '; is the fleet up? `pocketfleet up` starts one, --dir or --coordinator names another';

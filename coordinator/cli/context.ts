@@ -1,5 +1,5 @@
-// What commands share: where the fleet is, a client that is closed afterwards, Ctrl-C as a signal, and ids that a person
-// may shorten to a name. Decides nothing about what is asked.
+// What all commands share: the address of the fleet, a client that is closed when the command ends, Ctrl-C as
+// an abort signal, and names in place of ids.
 
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
@@ -33,7 +33,7 @@ export function fleetCommand(parent: Command, nameAndArguments: string, descript
     .hook('preAction', (_, command) => preferFlags(command));
 }
 
-/** A folder on the command line is meant, whatever the environment says of a fleet elsewhere. */
+/** A folder on the command line overrides an address in the environment. */
 function preferFlags(command: Command): void {
   if (command.getOptionValueSource('dir') !== 'cli') return;
   for (const name of ['coordinator', 'token'])
@@ -60,7 +60,10 @@ export async function withFleet<T>(
   }
 }
 
-/** The first signal that asks to stop aborts `signal`; the second calls `again`. `release` gives the signals back. */
+/**
+ * The first signal that asks to stop aborts `signal`; the second calls `again`. `release` gives the signals
+ * back.
+ */
 export function onInterrupt(again: () => void): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController();
   const release = onStopSignals((name) => {
@@ -70,7 +73,10 @@ export function onInterrupt(again: () => void): { signal: AbortSignal; release: 
   return { signal: controller.signal, release };
 }
 
-/** As `onInterrupt` around one piece of work, which fails with the signal when it was aborted; a second one ends the process. */
+/**
+ * Runs one piece of work under `onInterrupt`. The work fails with the signal's reason when it is aborted; a
+ * second signal ends the process.
+ */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { signal, release } = onInterrupt(() => process.exit(exitCodeOf('SIGINT')));
   try {

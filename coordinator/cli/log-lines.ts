@@ -1,5 +1,5 @@
-// The log of a run or of a worker, line by line, over restarts of the coordinator: each line carries its position, and a
-// stream that broke is asked for what comes after the last one printed, so that no line is lost or repeated.
+// The log of a run or of a worker, line by line, over restarts of the coordinator. Each line carries its
+// position, and a new stream begins after the last printed line, so that no line is lost or repeated.
 
 import { formatTime } from '../../core/report/format.ts';
 import { printable } from '../../core/text/printable.ts';
@@ -16,7 +16,7 @@ export async function* logLines(
   let afterSequence = 0;
   const open = () => client.follow((service) => service.logs, { ...request, afterSequence }, patience.signal);
   for await (const line of persistently(open, patience)) {
-    // A coordinator of an older release gives no positions and begins from the first line again.
+    // A coordinator of an older release sends no positions and begins with the first line again.
     if (line.sequence > 0 && line.sequence <= afterSequence) continue;
     afterSequence = Math.max(afterSequence, line.sequence);
     yield line;

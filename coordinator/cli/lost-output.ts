@@ -1,16 +1,20 @@
-// What becomes of a command whose output cannot be written. One that only prints ends: a reader that has had enough
-// (`| head`) is no failure, a full disk is one. One that does work or gives a verdict goes on and ends with its own exit code.
+// What happens to a command whose output cannot be written. A command that only prints ends: a reader that
+// closes its end (`| head`) is no failure, a full disk is one. A command that works or proves goes on and
+// ends with its own exit code.
 
 import { outliveListeners } from '../../core/system/standard-streams.ts';
 import { say } from './screen/output.ts';
 
-/** Decides for every command, before the first line is written. */
+/** Installs the rule for every command. Called before the first line is written. */
 export function guardOutput(): void {
   outliveListeners();
   process.stdout.on('error', endCommand);
 }
 
-/** For commands that own a fleet, wait for work or prove something: from now on they go on without a reader. */
+/**
+ * Called by commands that own a fleet, wait for work or prove something: from now on they go on without a
+ * reader.
+ */
 export function outliveReader(): void {
   process.stdout.removeListener('error', endCommand);
   process.stdout.on('error', goOn);

@@ -1,5 +1,6 @@
-// Entry of `pocketfleet`: parses, runs one command, and ends with 0 when it did what was asked, 1 when that failed, 2 when it
-// was not understood, and 130 or 143 when a signal ended it. Every failure is one sentence on stderr.
+// Entry of `pocketfleet`: parses, runs one command, and ends with 0 when it did what was asked, 1 when that
+// failed, 2 when it was not understood, and 130 or 143 when a signal ended it. Every failure is one sentence
+// on stderr.
 
 import { CommanderError } from 'commander';
 import { errnoOf, toFleetError } from '../../core/errors.ts';
@@ -19,16 +20,17 @@ async function run(argv: readonly string[]): Promise<number> {
     const words = reordered(argv);
     const program = await createProgram(words);
     await program.parseAsync(words, { from: 'user' });
-    // A command that reports a failure of the fleet's, and not its own, has set the code itself.
+    // A command that reports a failure of the fleet and not its own has set the exit code.
     return Number(process.exitCode ?? 0);
   } catch (caught) {
-    // commander has printed its sentence already; help and version are no failures.
+    // Commander has printed its message; help and version are no failures.
     if (caught instanceof CommanderError) return caught.exitCode === 0 ? 0 : 2;
     const error = toFleetError(caught);
     const interrupted = interruptedBy(error);
     if (interrupted !== undefined) return interrupted;
     say(`pocketfleet: ${error.message}`);
-    // A failure outside the family, and not of the operating system, is a mistake in this program; its stack is what finds it.
+    // A failure outside the family, and not of the operating system, is a mistake in this program; its stack
+    // is what finds it.
     if (error.code === 'internal' && errnoOf(error) === undefined && error.cause instanceof Error)
       say(error.cause.stack ?? '');
     return 1;

@@ -1,6 +1,6 @@
-// Where the result of a command goes: a file that is replaced whole, a folder of files, or stdout. Decides the temporary
-// names and what an error about a place says. A reader never meets half a file, and an interrupted command leaves the file
-// that was there before.
+// Where the result of a command goes: a file that is replaced whole, a folder of files, or stdout. Decides
+// the temporary names and what an error about a place says. A reader never meets half a file, and an
+// interrupted command leaves the file that was there before.
 
 import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
@@ -35,7 +35,9 @@ function refuseFolder(path: string): void {
     );
 }
 
-/** Refuses a place that cannot become a folder of files, before anything is computed or transferred for it. */
+/**
+ * Refuses a place that cannot become a folder of files, before anything is computed or transferred for it.
+ */
 export async function checkFolderPlace(target: string): Promise<void> {
   const path = resolve(target);
   refuseFile(path);
@@ -53,7 +55,10 @@ function refuseFile(path: string): void {
     );
 }
 
-/** The absolute path that was written; `-` for stdout. A file that exists is replaced when the new one is complete. */
+/**
+ * The absolute path that was written; `-` for stdout. A file that exists is replaced when the new one is
+ * complete.
+ */
 export async function writeOutput(target: string, content: Uint8Array | string): Promise<string> {
   if (target === STDOUT) {
     await writeStdout(content);
@@ -83,7 +88,7 @@ export async function writeFolder(
     makeFolder(dirname(folder));
     await mkdir(temporary);
     for (const [name, bytes] of files) await writeFile(join(temporary, name), bytes);
-    // Replaces an empty folder or none; anything else there may be somebody's work.
+    // Only an empty folder is replaced; anything else may be somebody's work.
     await rename(temporary, folder);
   } catch (caught) {
     throw placeError(caught, folder, FOLDER_RULE);
@@ -118,7 +123,10 @@ async function replace(path: string, content: Uint8Array | string): Promise<void
   }
 }
 
-/** Makes the parent folder and something in it, all of which goes again: a command that is stopped later leaves nothing. */
+/**
+ * Makes the parent folder and a file in it, and removes both again, so that a command that is stopped later
+ * leaves nothing.
+ */
 async function probe(path: string): Promise<void> {
   const parent = dirname(path);
   try {
@@ -162,7 +170,7 @@ function statOf(path: string) {
   try {
     return statSync(path, { throwIfNoEntry: false });
   } catch {
-    // A part of the path is no folder; whoever writes there gets the reason.
+    // A part of the path is no folder; the later write fails with that reason.
     return undefined;
   }
 }

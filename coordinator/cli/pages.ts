@@ -1,5 +1,5 @@
-// Lists of the fleet that come in pages, put together: all of a list, or so many of its first items. What a page holds is the
-// coordinator's to decide.
+// Paged lists of the fleet as one list: all of it, or its first items. The coordinator decides how much a
+// page holds.
 
 /** What a paged request takes to get one page. */
 export interface PageFields {
@@ -9,14 +9,17 @@ export interface PageFields {
 
 export interface Listed<T> {
   readonly items: T[];
-  /** Of the whole list, as the coordinator counts it. */
+  /** Number of items in the whole list, counted by the coordinator. */
   readonly total: number;
 }
 
 /** Items asked for at once where all are wanted; a page that gets too large ends earlier. */
 const PAGE_SIZE = 5_000;
 
-/** The items of a list in its order, `max` at most: `listAll((page) => client.ask(..., page), ({ runs }) => runs)`. */
+/**
+ * The items of a list in its order, `max` at most: `listAll((page) => client.ask(..., page), ({ runs }) =>
+ * runs)`.
+ */
 export async function listAll<R extends { readonly nextPageToken: string; readonly total?: number }, T>(
   ask: (page: PageFields) => Promise<R>,
   itemsOf: (answer: R) => readonly T[],

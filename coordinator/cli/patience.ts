@@ -1,6 +1,6 @@
-// Work that outlives its coordinator: what a command follows goes on while the coordinator restarts, so the command asks
-// again until it answers, for some minutes. Decides which failures are worth that and when to give up; where to go on is
-// decided by whoever asks.
+// How long a command waits for a coordinator that is away. Work goes on while the coordinator restarts, so a
+// command that follows work asks again until it gets an answer, for some minutes. Decides which failures are
+// worth another try, and when to give up.
 
 import { systemClock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
@@ -10,15 +10,18 @@ export interface Patience {
   readonly signal?: AbortSignal | undefined;
   /** Receives one sentence for each time that the coordinator goes away, and one when it is back. */
   say?(text: string): void;
-  /** How long the coordinator may be away, milliseconds; default five minutes, as an upgrade of a cluster may take. */
+  /**
+   * How long the coordinator may be away, milliseconds; default five minutes, as an upgrade of a cluster may
+   * take.
+   */
   readonly awayMaxMs?: number;
 }
 
 const AWAY_MAX_MS = 300_000;
 
 /**
- * The messages of a call that is opened again whenever it breaks. `open` is asked anew each time, so it can name the place to
- * go on from. A call that is refused for another reason fails at once.
+ * The messages of a call that is opened again whenever it breaks. `open` is asked anew each time, so it can
+ * name the place to go on from. A call that is refused for another reason fails at once.
  */
 export async function* persistently<T>(
   open: () => AsyncIterable<T>,
@@ -52,7 +55,7 @@ export async function* persistently<T>(
   }
 }
 
-/** As `persistently`, for a question with one answer. */
+/** The same as `persistently` for a call with one answer. */
 export async function persist<T>(ask: () => Promise<T>, patience: Patience = {}): Promise<T> {
   async function* once() {
     yield await ask();
@@ -62,7 +65,10 @@ export async function persist<T>(ask: () => Promise<T>, patience: Patience = {})
   throw new Error('assertion: a question ended without an answer');
 }
 
-/** A coordinator of an older release, or a proxy before it, ends calls with `cancelled`; nobody here cancelled this one. */
+/**
+ * A coordinator of an older release, or a proxy before it, ends calls with `cancelled`; nobody here cancelled
+ * this one.
+ */
 function isAway(error: FleetError): boolean {
   return !lacksWorker(error) && (error.code === 'unavailable' || error.code === 'cancelled');
 }

@@ -1,4 +1,5 @@
-// The command line as a tree of commands: each group of commands is a file of its own, which is loaded when it is asked for.
+// The command line as a tree of commands: each group of commands is a file of its own, which is loaded when
+// it is asked for.
 
 import { Command } from 'commander';
 import { packageVersion } from '../../core/system/version.ts';
@@ -43,8 +44,8 @@ const GROUPS: readonly Group[] = [
 ];
 
 /**
- * `words`: the command line. Only the group of its command is loaded, no group for the version, and all of them where help or a
- * refusal lists the commands.
+ * `words`: the command line. Only the group of its command is loaded, no group for the version, and all of
+ * them where help or a refusal lists the commands.
  */
 export async function createProgram(words: readonly string[] = []): Promise<Command> {
   const program = new Command('pocketfleet')
@@ -71,13 +72,16 @@ function groupsFor([first = '', second = '']: readonly string[]): readonly Group
   return group === undefined ? GROUPS : [group];
 }
 
-/** `--dir "$DIR"` with a variable that is not set is a mistake: as a path, the empty text would be the current folder. */
+/**
+ * `--dir "$DIR"` with a variable that is not set is a mistake: as a path, the empty text would be the current
+ * folder.
+ */
 function refuseEmptyValues(command: Command): void {
   for (const option of command.options) {
     const name = option.attributeName();
     if (command.getOptionValue(name) !== '') continue;
     const source = command.getOptionValueSource(name);
-    // A variable that is set to nothing is one that is not set.
+    // An environment variable with an empty value counts as unset.
     if (source === 'env') command.setOptionValueWithSource(name, option.defaultValue, 'default');
     else if (source === 'cli' && option.long !== '--token')
       command.error(`error: option '${option.flags}' has an empty value; give one, or leave the option out`, {

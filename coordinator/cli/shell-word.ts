@@ -1,4 +1,4 @@
-// A text as one word of a shell: what a message tells a person to type must mean the same when it is pasted.
+// A text quoted as one word of a shell, so that a command in a message means the same when it is pasted.
 
 /** The text itself where a shell leaves it alone, in quotes otherwise. */
 export function shellWord(text: string): string {

@@ -1,5 +1,5 @@
-// Following work until it has ended, over restarts of the coordinator. Decides what is asked for and what an id or a name
-// selects; nothing about how it is shown.
+// Follows work until it has ended, over restarts of the coordinator. Decides what is requested, and what an
+// id or a name selects.
 
 import type { Snapshot, WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from './client.ts';

@@ -1,10 +1,11 @@
-// What is done with words on the command line that name no command of ours: options that may stand anywhere go to the command
-// they are meant for, words of other programs and mistyped ones are answered with the nearest of ours.
+// Words on the command line that name no command. Options that may stand anywhere are moved to the command
+// that they belong to; mistyped words, and words that other programs use, are answered with the nearest
+// command that exists.
 
 import type { Command } from 'commander';
 import { nearest } from '../../core/text/nearest.ts';
 
-/** What people type out of habit, and what is there for it. */
+/** Words that other programs use, and the command here that does the same. */
 const HABITS: Readonly<Record<string, string>> = {
   status: 'watch',
   top: 'watch',
@@ -35,7 +36,7 @@ const HABITS: Readonly<Record<string, string>> = {
   nodes: 'workers',
 };
 
-/** Options that many commands take; before the command they mean the same. */
+/** Options that many commands take. They mean the same before the command and behind it. */
 const ANYWHERE: Readonly<Record<string, 'flag' | 'value'>> = {
   '--json': 'flag',
   '--dir': 'value',
@@ -61,7 +62,7 @@ export function reordered(argv: readonly string[]): string[] {
   return [...rest.slice(0, end), ...argv.slice(0, at), ...rest.slice(end)];
 }
 
-/** Where a group of commands got a word that is none of them. */
+/** The group of commands that received an unknown word. */
 export function refuseUnknownWords(group: Command): void {
   group.on('command:*', ([word = '']: readonly string[]) => {
     group.error(`error: ${unknownText(group, word)}`, { exitCode: 2, code: 'commander.unknownCommand' });

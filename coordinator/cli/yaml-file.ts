@@ -1,5 +1,5 @@
-// YAML and JSON files that a person names on the command line, in the shape that a command wants. Decides how a refusal names the
-// file, the field, and the line.
+// YAML and JSON files that a person names on the command line, in the shape that a command wants. Decides how
+// a refusal names the file, the field, and the line.
 
 import { resolve } from 'node:path';
 import type { z } from 'zod';
@@ -18,7 +18,10 @@ async function readYamlFile(path: string): Promise<YamlDocument | undefined> {
   }
 }
 
-/** The value of the file, or what it has under `key`, in its shape. `noun`: what it should describe. */
+/**
+ * The value of the file, or of its field `key`, checked against the schema. `noun`: what the file should
+ * describe.
+ */
 export async function shapedYaml<S extends z.ZodType>(
   path: string,
   { key, noun, schemaOf }: { key: string; noun: string; schemaOf: (value: unknown) => S },

@@ -1,5 +1,5 @@
-// `data check`: looks at every image of a data set and names those that cannot be decoded, so that a set is repaired once and not one
-// image a run. Decides what is printed; how an image is judged is core/data's.
+// `data check`: decodes every image of a data set and names those that cannot be decoded, so that a set is
+// repaired once and not one image after each failed run. Decides what is printed.
 
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';

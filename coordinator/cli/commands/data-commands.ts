@@ -1,5 +1,5 @@
-// `data sheet`: what a data set holds, as one picture, so that a person sees what a network is shown. `data check` is
-// data-check.ts'; drawing faces and reading files is core/data's.
+// `data sheet`: images of a data set as one picture, so that a person sees what a network is shown. Decides
+// which people and images are on it.
 
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
@@ -67,7 +67,7 @@ function dataSpec(flags: SheetFlags): DataSpec {
     flags.kind === 'synthetic'
       ? {
           kind: flags.kind,
-          // Two more than are shown: they are the ones that the spec wants held out.
+          // Two more people than are shown, because the spec holds two out.
           identities: Math.max(IDENTITIES_MIN, flags.identities + 2),
           images: Math.max(2, flags.images),
           holdout: 2,
@@ -78,7 +78,7 @@ function dataSpec(flags: SheetFlags): DataSpec {
           kind: flags.kind,
           path: flags.path === undefined ? '' : resolve(flags.path),
           holdout: 2,
-          // A picture is shown whatever the labels are.
+          // Labels do not matter for a picture, so any are taken.
           ...(flags.kind === 'recordio' ? { labels: 'renumber' } : {}),
         };
   if (flags.kind !== 'synthetic' && flags.path === undefined)

@@ -1,5 +1,5 @@
-// `demo`: a fleet in a temporary folder, one plan submitted to it, what came out, and nothing left running. Everything it
-// shows goes through the plan's YAML and the calls that anybody may make; it knows nothing that a user could not do.
+// `demo`: a fleet in a temporary folder, one plan, its results, and nothing left running. It uses only the
+// plan's YAML and public calls, so a user can do everything that it does.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -31,7 +31,7 @@ interface DemoFlags {
   readonly plan: string;
 }
 
-/** One would not show that work is shared; more than 8 would not speed up a demo whose batches have a few shards. */
+/** At least 2, so that work is shared; at most 8, because the demo's batches have few shards. */
 const WORKERS = { atLeast: 2, atMost: 8 } as const;
 
 export function addDemoCommand(program: Command): void {
@@ -87,7 +87,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
   } catch (caught) {
     if (!signal.aborted) {
-      // What went wrong is in the logs, so they stay.
+      // The logs show what went wrong, so they stay.
       keep = true;
       throw caught;
     }

@@ -1,17 +1,24 @@
-// Real photographs for the demo: what a folder of people means for a plan that was written for drawn faces. Decides how many
-// people are held out, and how many pairs the plan may ask for at most; everything is said by overrides, as with `--set`.
+// Real photographs for the demo: what a folder of people means for a plan that was written for drawn faces.
+// Decides how many people are held out, and how many pairs the plan may ask for at most. Both become
+// overrides, as `--set` gives them.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { FleetError } from '../../../core/errors.ts';
 
-/** People who are kept out of training, so that verification meets strangers: a quarter, and at least this many. */
+/**
+ * People who are kept out of training, so that verification meets strangers: a quarter, and at least this
+ * many.
+ */
 const HOLDOUT_MIN = 10;
 /** People that a network learns from, at least. */
 const TRAINED_MIN = 4;
 
-/** Overrides for the plan in `planFile`: its data is `folder`, and no part asks for more pairs than the photographs allow. */
+/**
+ * Overrides for the plan in `planFile`: its data is `folder`, and no part asks for more pairs than the
+ * photographs allow.
+ */
 export async function folderOverrides(folder: string, planFile: string): Promise<Record<string, string>> {
   const path = resolve(folder);
   const images = await imagesOfPeople(path);
@@ -44,8 +51,8 @@ async function imagesOfPeople(path: string): Promise<number[]> {
 }
 
 /**
- * Pairs that the photographs allow whoever is held out: twice the genuine pairs of those with the fewest images, as a multiple
- * of 20 (ten folds of both sorts), at least the 20 that a plan may ask for.
+ * Pairs that the photographs allow whoever is held out: twice the genuine pairs of those with the fewest
+ * images, as a multiple of 20 (ten folds of both sorts), at least the 20 that a plan may ask for.
  */
 export function pairsPossible(images: readonly number[], holdout: number): number {
   const fewest = [...images].sort((a, b) => a - b).slice(0, holdout);
@@ -54,8 +61,8 @@ export function pairsPossible(images: readonly number[], holdout: number): numbe
 }
 
 /**
- * Where the first document of a text asks for `verification: { pairs: N }`, as override paths, which reach that one alone. A
- * text that is no YAML has none here; the coordinator refuses it.
+ * Where the first document of a text asks for `verification: { pairs: N }`, as override paths, which reach
+ * that one alone. A text that is no YAML has none here; the coordinator refuses it.
  */
 export function pairsAskedFor(text: string): { path: string; pairs: number }[] {
   const found: { path: string; pairs: number }[] = [];

@@ -1,5 +1,5 @@
-// Commands that need no fleet: `model describe` counts a network's layers, the search network's too; other commands on models are model-commands.ts',
-// `data sheet` is data-commands.ts'. The numbers are core/nn's.
+// `model describe`: counts layers, parameters and operations of a network or of the search network. It needs
+// no fleet. Decides which network a word names and how the counts are laid out.
 
 import type { Command } from 'commander';
 import { z } from 'zod';
@@ -28,7 +28,7 @@ const PRESETS: Readonly<Record<string, unknown>> = {
   supernet: { kind: 'supernet' },
 };
 
-/** The search network; without a word of the user's as the published search had it, on CASIA-WebFace. */
+/** The search network. Its defaults are those of the published search on CASIA-WebFace. */
 const supernetSchema = z.strictObject({
   kind: z.literal('supernet'),
   channels: z.int().min(2).max(512).multipleOf(2).default(16),

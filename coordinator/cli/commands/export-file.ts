@@ -1,6 +1,6 @@
-// The network of a run as a file: gathered whole, checked against the digest that the coordinator sent, then written. A
-// transfer that a restart of the coordinator breaks is made again; one that arrives damaged leaves nothing that looks like a
-// model, and what was there before stays.
+// The network of a run as a file: gathered whole, checked against the digest that the coordinator sent, then
+// written. A transfer that a restart of the coordinator breaks is made again; one that arrives damaged leaves
+// nothing that looks like a model, and what was there before stays.
 
 import { createHash } from 'node:crypto';
 import { FleetError } from '../../../core/errors.ts';

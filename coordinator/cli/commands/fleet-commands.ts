@@ -1,4 +1,5 @@
-// `up` and `down`: a fleet on this machine, started and ended. Decides what is announced and with which exit code they end.
+// `up` and `down`: a fleet on this machine, started and ended. Decides what is announced and with which exit
+// code they end.
 
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
@@ -118,7 +119,10 @@ function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
-/** A fleet runs until it is asked to stop: SIGTERM, by `down` or a service manager, asks for just that. Ctrl-C is 130, as everywhere. */
+/**
+ * The exit code of `up`: 0 after SIGTERM, which `down` and service managers send to stop a fleet; 130 after
+ * Ctrl-C.
+ */
 function endedBy(signal: AbortSignal): void {
   const code = interruptedBy(toFleetError(signal.reason));
   if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
@@ -132,7 +136,7 @@ async function announce(dir: string, flags: UpFlags): Promise<void> {
   else say(`ready; in another terminal: pocketfleet submit ${shellWord(example())} --wait${where}`);
 }
 
-/** What is wrong with the journal was said when the fleet started. */
+/** Trouble with the journal is reported when the fleet starts, and not again here. */
 async function isHalted(dir: string): Promise<boolean> {
   const file = readFleetFile(dir);
   if (file === undefined) return false;
@@ -146,13 +150,13 @@ async function isHalted(dir: string): Promise<boolean> {
   }
 }
 
-/** As a person may type it where they are: the examples are in the package, wherever that is. */
+/** Path of an example, relative to the current folder, so that it can be typed there. */
 function example(): string {
   const file = join('examples', 'demo.yaml');
   return process.cwd() === PACKAGE_ROOT ? file : join(PACKAGE_ROOT, file);
 }
 
-/** Starts `up` again as a process of its own, and waits for its word that the fleet is ready. */
+/** Starts `up` as a process of its own and waits until it reports that the fleet is ready. */
 async function upDetached(flags: UpFlags): Promise<void> {
   const dir = ownDir(flags.dir);
   const logFile = join(dir, 'logs', 'up.log');
@@ -190,7 +194,7 @@ function upArguments(dir: string, flags: UpFlags): string[] {
   ];
 }
 
-/** Longer than the supervisor's own patience with its children, all stages together. */
+/** Milliseconds; longer than the supervisor waits for its children, all phases of the shutdown together. */
 const DOWN_DEADLINE_MS = 30_000;
 
 async function down(named: string | undefined): Promise<void> {

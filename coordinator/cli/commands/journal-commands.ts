@@ -1,5 +1,6 @@
-// `journal check` and `journal truncate`: what a person does about a journal that was damaged. Decides what is shown, asked
-// and copied before anything is cut off; the coordinator does the rest, also when it cannot lead.
+// `journal check` and `journal truncate`: what a person does about a journal that was damaged. Decides what
+// is shown, asked and copied before anything is cut off; the coordinator does the rest, also when it cannot
+// lead.
 
 import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
@@ -51,7 +52,7 @@ async function check(client: FleetClient, options: FleetOptions): Promise<void> 
   if (report.damage !== '') process.exitCode = 1;
 }
 
-/** A journal of many trials takes its time. */
+/** Milliseconds; a journal with many trials takes minutes to read. */
 const ASK_MS = 600_000;
 const ask = (client: FleetClient): Promise<JournalReport> =>
   client.ask((service) => service.checkJournal, {}, ASK_MS);

@@ -1,5 +1,5 @@
-// Commands that only look: plans, sweeps, trials, leaderboard, runs, workers, checkpoints, logs, why. Each asks once and
-// prints a table, or JSON.
+// Commands that only look: plans, sweeps, trials, leaderboard, runs, workers, checkpoints, logs, why. Each
+// asks once and prints a table, or JSON.
 
 import type { Command } from 'commander';
 import { formatBytes, formatCount, formatTime } from '../../../core/report/format.ts';
@@ -139,7 +139,10 @@ export function addListCommands(program: Command): void {
 
 const limitOf = (flags: ListFlags): number => listLimit(flags, process.stdout.isTTY);
 
-/** As `withFleet`; a list of a fleet that makes no decisions is not taken for the whole of it. */
+/**
+ * `withFleet`, with a warning on stderr when the fleet makes no decisions: its list may then lack what was
+ * submitted lately.
+ */
 function withList(options: FleetOptions, use: (client: FleetClient) => Promise<void>): Promise<void> {
   return withFleet(options, async (client) => {
     await use(client);

@@ -1,6 +1,6 @@
-// Commands on model files, without a fleet: `model import` turns a PyTorch or safetensors file into one that names its
-// network, `model export` writes other programs' formats. Reading and writing is core/model's; what a user must say about
-// a file is decided there too, here it is read from flags.
+// Commands on model files, without a fleet: `model import` turns a PyTorch or safetensors file into one that
+// names its network, `model export` writes other programs' formats. Decides how flags describe a file whose
+// tensors do not suffice.
 
 import { type Command, Option } from 'commander';
 import { EXPORT_FORMATS, type ExportFormat } from '../../../core/model/export-format.ts';
@@ -17,7 +17,7 @@ import { printJson, say, tellWritten } from '../screen/output.ts';
 import { shapedYaml } from '../yaml-file.ts';
 import { checkModelPlace, modelOutput, writeModel } from './model-output.ts';
 
-/** What a user says about a model file that its tensors do not tell. */
+/** Facts about a model file that do not follow from its tensors, given by flags. */
 export interface HintFlags {
   readonly genotype?: string;
   readonly network?: string;
@@ -61,7 +61,7 @@ export function addModelCommands(model: Command): void {
     .action(exportFile);
 }
 
-/** The network of a model file, said how it was recognised; undefined where the name is no such file. */
+/** The network of a model file and how it was recognised; undefined where the name is no such file. */
 export async function describedFile(name: string, flags: HintFlags): Promise<NetworkSpec | undefined> {
   const { isStateFile } = await import('../../../core/model/state-file.ts');
   if (!(await isStateFile(name))) return undefined;

@@ -1,5 +1,6 @@
-// A model leaves as a file, as a folder of files (TensorFlow.js), or on stdout. Decides format and place from `-o` and
-// `--format`: the extension chooses the format, and a format that contradicts it is refused before anything is transferred.
+// Where an exported model goes, and in which format: a file, a folder of files (TensorFlow.js), or stdout.
+// The extension of `-o` chooses the format; a `--format` that contradicts it is refused before anything is
+// transferred.
 
 import { extname } from 'node:path';
 import { unzipSync } from 'fflate';
@@ -85,7 +86,10 @@ export async function checkModelPlace({ kind, path }: ModelOutput): Promise<void
     );
 }
 
-/** Writes the bytes of an export; a TensorFlow.js model arrives as an archive and becomes a folder. Returns where it is. */
+/**
+ * Writes the bytes of an export; a TensorFlow.js model arrives as an archive and becomes a folder. Returns
+ * where it is.
+ */
 export async function writeModel(bytes: Uint8Array, { kind, path }: ModelOutput): Promise<string> {
   if (kind !== 'folder') return writeOutput(path, bytes);
   const files = Object.entries(unzipSync(bytes));

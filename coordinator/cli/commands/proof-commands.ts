@@ -1,5 +1,5 @@
-// Commands that prove: the ledger of a run against its spec, its checkpoints against a replay, and where two runs part. Decides
-// what is printed and that a proof which fails ends with exit code 1; the proofs are ledger-proof.ts' and bisect.ts'.
+// Commands that prove: the ledger of a run against its spec, its checkpoints against a replay, and the step
+// at which two runs part. Decides what is printed. A proof that fails ends with exit code 1.
 
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';

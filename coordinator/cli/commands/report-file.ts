@@ -1,4 +1,4 @@
-// Gathers what the report of a plan shows, through the public calls, and writes the page. How it looks is report-html.ts'.
+// Gathers what the report of a plan shows, through the public calls, and writes the page to a file or stdout.
 
 import { extname } from 'node:path';
 import { systemClock } from '../../../core/clock.ts';
@@ -74,7 +74,7 @@ async function gatherRun(
   return { run, history, evaluation, checkpoints: checkpoints.items };
 }
 
-/** Read again from its first point when the coordinator restarts meanwhile. */
+/** The history of a run. It is read again from its first point when the coordinator restarts meanwhile. */
 function historyOf(client: FleetClient, runId: string): Promise<StepPoint[]> {
   return persist(
     async () => {

@@ -1,5 +1,6 @@
-// Turns a file and `--set` flags into a Submit call. Decides against which folder relative data paths are resolved: the
-// file's own for those inside it, the current one for those on the command line. What is right is the coordinator's to say.
+// Turns a file and `--set` flags into a Submit call. Decides against which folder relative data paths are
+// resolved: the file's own for paths inside it, the current one for paths on the command line. The
+// coordinator checks everything else.
 
 import { dirname, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
@@ -23,7 +24,7 @@ export function collectOverrides(
   return { ...before, [path]: path.endsWith('data.path') ? resolve(value) : value };
 }
 
-/** An answer that takes longer is worth a line of progress. */
+/** Milliseconds after which a missing answer is explained by a line of progress. */
 const QUIET_MS = 1_000;
 
 export async function submitFile(
@@ -45,7 +46,8 @@ export async function submitFile(
   assertSendable(request);
   const answered = new AbortController();
   try {
-    // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands still.
+    // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands
+    // still.
     const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, options.signal);
     void showInspection(client, request, answered.signal);
     return await answer;
@@ -69,7 +71,7 @@ async function showInspection(
     for await (const message of client.follow((service) => service.inspect, request, signal))
       progress.show(message.path, message);
   } catch {
-    // Whatever is wrong, the answer itself says it.
+    // A failure here is not reported: the answer to the submission carries it.
   } finally {
     progress.close();
   }

@@ -1,5 +1,5 @@
-// `verify`: a run's checkpoint by a worker of the fleet, or a model file by a process on this machine. Decides what is printed
-// and which files are written; the numbers are core/verify's, wherever they are computed.
+// `verify`: a worker of the fleet verifies a run's checkpoint, or a process on this machine a model file.
+// Decides what is printed and which files are written. Both ways compute the same numbers.
 
 import { basename, extname, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
@@ -84,7 +84,7 @@ async function verifyFile(model: string, flags: VerifyFlags): Promise<void> {
   }
 }
 
-/** A worker computes embeddings of every image for this; minutes for a large set. */
+/** Milliseconds. A worker computes the embedding of every image, which takes minutes for a large set. */
 const VERIFY_DEADLINE_MS = 15 * 60_000;
 /** What a run is verified on when no set is named. */
 const HELD_OUT: NamedPath = { name: 'held-out', path: '' };

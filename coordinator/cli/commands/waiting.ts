@@ -1,4 +1,5 @@
-// Waits for submitted work with a progress display, then prints what came out. Answers with the reasons of what failed.
+// Waits for submitted work with a progress display, then prints the results. Returns the reasons of what
+// failed.
 
 import type { Snapshot, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -9,7 +10,10 @@ import { createProgress } from '../screen/plan-progress.ts';
 import { gatherResults, resultLines } from '../screen/results.ts';
 import { type Selection, watch } from '../watching.ts';
 
-/** One sentence for each plan, sweep or run that did not end well; none when all did. Throws the signal's reason when aborted. */
+/**
+ * One sentence for each plan, sweep or run that did not end well; none when all did. Throws the signal's
+ * reason when aborted.
+ */
 export async function waitFor(
   client: FleetClient,
   submitted: SubmitResponse,
@@ -51,7 +55,7 @@ function selectionsOf(submitted: SubmitResponse): Selected[] {
   ];
 }
 
-/** Where talk goes; for as long as a progress display is on the screen it goes through that. */
+/** Where messages go: through the progress display while it is on the screen, else to stderr. */
 export interface Talk {
   say(text: string): void;
 }
@@ -67,7 +71,10 @@ export async function showUntilFinished(
   return last;
 }
 
-/** Documents of one file go on side by side in the fleet, and so in the display. The last snapshot of each. */
+/**
+ * Follows all documents of a file at once, as the fleet works on them side by side. Returns the last snapshot
+ * of each.
+ */
 async function showAllUntilFinished(
   client: FleetClient,
   selections: readonly Selection[],

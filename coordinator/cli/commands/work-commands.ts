@@ -1,5 +1,5 @@
-// Commands that ask for something: submit, watch, cancel, export, report. What they show is built by the files that they
-// import; what is done is the coordinator's. `verify` is verify-command.ts'.
+// Commands that request work or its results: submit, watch, cancel, resume, export, report. Decides flags,
+// exit codes and what is printed.
 
 import { userInfo } from 'node:os';
 import type { Command } from 'commander';
@@ -138,7 +138,7 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
   }
 }
 
-/** How long a coordinator may take to answer at all, milliseconds. */
+/** How long a command waits for the first answer of a coordinator, milliseconds. */
 const READY_MS = 5_000;
 
 async function show(

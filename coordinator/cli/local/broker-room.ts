@@ -1,6 +1,7 @@
-// Room for the broker of `up`: how many bytes its store may have, and when nats-server is started again because there is
-// more. A server fixes its limit when it starts, and one whose disk was full stores nothing more in that stream until it is
-// started again; both are looked at only while the coordinator says that the store takes nothing.
+// Space for the broker's store under `up`: how many bytes it may have, and when nats-server is started again
+// because there is more space. A server fixes its limit when it starts, and after a full disk it stores
+// nothing more in a stream until it is started again. Both are checked only while the coordinator reports
+// that the store refuses writes.
 
 import { readdirSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
@@ -9,13 +10,13 @@ import { systemClock } from '../../../core/clock.ts';
 import type { Store } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 const MIB = 1 << 20;
-/** Of what is free: files are larger than what is in them, and logs lie beside the store. */
+/** Share of the free space: files take more than their content, and logs lie beside the store. */
 const FREE_SHARE = 0.9;
 const LOOK_MS = 2_000;
-/** A server that was just started is given time to take what waits. */
+/** Milliseconds that a server gets after its start to store what waits. */
 const AGAIN_MS = 15_000;
 
-/** What the store holds and most of what is free beside it; at most `configured`. */
+/** Limit of the store in bytes: what it holds plus most of the free space, at most `configured`. */
 export async function storeBytesMaxOf(folder: string, configured: number | undefined): Promise<number> {
   const { bavail, bsize } = await statfs(folder);
   const room = Math.max(2 * MIB, Math.floor(bytesIn(folder) + bavail * bsize * FREE_SHARE));
@@ -30,7 +31,10 @@ function bytesIn(folder: string): number {
   return bytes;
 }
 
-/** Whether a server that was started with `limit` would take more if it were started again, and why; undefined: it would not. */
+/**
+ * Whether a server that was started with `limit` would take more if it were started again, and why;
+ * undefined: it would not.
+ */
 export function reasonToRestart(
   store: Pick<Store, 'state'>,
   seen: { readonly limit: number; readonly limitNow: number; readonly freeBytes: number },
@@ -41,7 +45,7 @@ export function reasonToRestart(
   return undefined;
 }
 
-/** Looks until `signal` ends it. */
+/** Checks until `signal` aborts. */
 export async function keepRoom(options: {
   readonly folder: string;
   readonly configured: number | undefined;

@@ -1,6 +1,6 @@
-// `up --detach`: a supervisor as a process of its own, and what it and the command that started it say to each other until the
-// fleet is ready. The command shows the supervisor's progress and the reason of a refusal; when the command ends before the
-// fleet is ready, however that happens, so does the fleet.
+// `up --detach`: a supervisor as a process of its own, and the messages between it and the command that
+// started it until the fleet is ready. The command shows the supervisor's progress and the reason of a
+// failure. When the command ends before the fleet is ready, the fleet ends too.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -9,18 +9,18 @@ import { fileFailure } from '../../../core/system/folder.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { cliCommand } from './program-command.ts';
 
-/** What a supervisor says while it starts. */
+/** Messages of a supervisor while its fleet starts. */
 type Message =
   | { readonly kind: 'progress'; readonly text: string }
   | { readonly kind: 'ready' }
   | { readonly kind: 'refused'; readonly text: string };
 
-/** Where a detached supervisor reports; in a foreground `up` nobody listens, and nothing happens. */
+/** Where a detached supervisor reports. In a foreground `up` these calls do nothing. */
 export interface Starter {
   say(text: string): void;
   /** Why the fleet did not start, or why it ended. */
   refused(text: string): void;
-  /** The fleet is ready; from now on the supervisor is on its own. */
+  /** The fleet is ready; from now on the supervisor does not depend on the command. */
   ready(): void;
   /** Aborted when the command that waits has gone before the fleet was ready. */
   readonly gone: AbortSignal;
@@ -51,9 +51,12 @@ export function starterOf(supervisor: NodeJS.Process): Starter {
   };
 }
 
-/** Starts `up` again in the background; the id of its process, when its fleet is ready. Aborting ends what has started. */
+/**
+ * Starts `up` again in the background; the id of its process, when its fleet is ready. Aborting ends what has
+ * started.
+ */
 export async function startDetached(options: {
-  /** Of the command line, `up` and its flags. */
+  /** Arguments of the command line: `up` and its flags. */
   readonly args: readonly string[];
   readonly logFile: string;
   readonly signal: AbortSignal;

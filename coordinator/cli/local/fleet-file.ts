@@ -1,5 +1,5 @@
-// DIR/fleet.json: how a command finds the fleet that `up` started, and DIR/up.lock: who supervises it. Decides whether a
-// folder is in use by a live supervisor; leaves starting and stopping to up.ts.
+// DIR/fleet.json, by which a command finds the fleet that `up` started, and DIR/up.lock, which names its
+// supervisor. Decides whether a live supervisor uses a folder.
 
 import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -29,7 +29,7 @@ export type FleetFile = Readonly<z.infer<typeof fleetFileSchema>>;
 const identitySchema = z.strictObject({
   name: z.string(),
   pid: z.int(),
-  /** Start time of the process in clock ticks since boot; empty where the system does not tell. */
+  /** Start time of the process in clock ticks since boot; empty where the system does not report it. */
   startTicks: z.string(),
 });
 /** A process that cannot be mistaken for a later one with the same id. */
@@ -67,7 +67,7 @@ export function writePrivate(path: string, text: string): void {
   }
 }
 
-/** Where a fleet answers and what it wants to see. */
+/** Address of a fleet, and the token that its calls need. */
 export interface Address {
   /** host:port of the coordinator. */
   readonly coordinator: string;
@@ -77,7 +77,7 @@ export interface Address {
   readonly dir?: string;
 }
 
-/** What the user said about where the fleet is: an address, or a folder. */
+/** How the user named the fleet: by an address, or by a folder. */
 export interface Location {
   readonly dir: string;
   /** The folders above were looked into as well. */
@@ -114,14 +114,17 @@ export function isAlive(identity: ProcessIdentity): boolean {
   try {
     process.kill(identity.pid, 0);
   } catch (caught) {
-    // EPERM: it is there, and somebody else's.
+    // EPERM: the process exists and belongs to another user.
     if ((caught as NodeJS.ErrnoException).code !== 'EPERM') return false;
   }
   if (statField(identity.pid, 0) === 'Z') return false;
   return identity.startTicks === '' || identity.startTicks === startTicks(identity.pid);
 }
 
-/** Field 22 of /proc/PID/stat; the process name before it may hold spaces and brackets, so count from the last bracket. */
+/**
+ * Field 22 of /proc/PID/stat; the process name before it may hold spaces and brackets, so count from the last
+ * bracket.
+ */
 function startTicks(pid: number): string {
   return statField(pid, 19);
 }

@@ -1,5 +1,5 @@
-// Which folder a command means when it speaks of a fleet on this machine: the named one, or the nearest above the current folder
-// that a fleet was started in, as git finds a repository.
+// The folder of the fleet that a command addresses on this machine: the named one, or the nearest folder
+// above the current one in which a fleet was started, as git finds a repository.
 
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -18,7 +18,10 @@ export function ownDir(named: string | undefined): string {
   return resolve(named || DEFAULT_DIR);
 }
 
-/** Folder of a fleet that is there; where none is found, the one in which it would be here. Above `from`, only fleets of `user` count. */
+/**
+ * Folder of a fleet that is there; where none is found, the one in which it would be here. Above `from`, only
+ * fleets of `user` count.
+ */
 export function fleetDir(
   named: string | undefined,
   {
@@ -29,7 +32,8 @@ export function fleetDir(
   if (named) return resolve(named);
   for (let folder = from; ; folder = dirname(folder)) {
     const dir = join(folder, DEFAULT_DIR);
-    // What somebody else put above us (into /tmp, for instance) is no fleet of ours: commands would obey its addresses.
+    // A fleet file of another user above this folder (in /tmp, for instance) is ignored: commands would
+    // connect to its addresses.
     if (fleetTraces(dir) && (folder === from || statSync(dir).uid === user)) return dir;
     if (dirname(folder) === folder) return join(from, DEFAULT_DIR);
   }

@@ -1,5 +1,6 @@
-// Reads what decides on the workers of this machine: its cores and GPUs, the TensorFlow that set-up put in place, and what a person
-// set. nvidia-smi may take seconds, so it is asked when workers are started and not while a command line is read.
+// Reads the facts on which the workers of this machine depend: cores, GPUs, the installed TensorFlow, and the
+// user's settings. nvidia-smi may take seconds, so it runs when workers are started and not while a command
+// line is parsed.
 
 import { availableParallelism } from 'node:os';
 import { cudaVisibleDevices, environmentValues } from '../../../core/config.ts';

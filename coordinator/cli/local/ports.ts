@@ -1,5 +1,6 @@
-// Free TCP ports of the loopback interface. All are held open until the last one is found, so that they differ; between
-// here and the child's own bind another program may take one, and then the child dies and says so.
+// Free TCP ports of the loopback interface. All are held open until the last one is found, so that they
+// differ. Another program may still take one before the child binds it; the child then ends with that reason
+// in its log.
 
 import { createConnection, createServer, type Server } from 'node:net';
 import { FleetError } from '../../../core/errors.ts';

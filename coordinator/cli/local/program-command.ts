@@ -1,4 +1,5 @@
-// How the programs of this package are started: from TypeScript through tsx, or compiled, as this file itself runs.
+// The command lines that start the programs of this package: compiled, or from TypeScript through tsx,
+// whichever runs now.
 
 import { join } from 'node:path';
 import { PROGRAMS, RUNS_TYPESCRIPT } from '../../../core/system/places.ts';

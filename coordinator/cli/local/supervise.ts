@@ -1,5 +1,5 @@
-// Keeps one child process alive: starts it, starts it again with a growing delay when it dies, ends it for good when told
-// to, first politely and then by SIGKILL. Knows nothing of what the child is; up.ts decides which children there are.
+// Keeps one child process alive: starts it, and starts it again with a growing delay when it dies. Stopping
+// sends SIGTERM first and SIGKILL last. Nothing here depends on which program the child runs.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -24,7 +24,10 @@ export interface Supervised {
   readonly logFile: string;
   /** Undefined between a death and the next start, and after stop. */
   pid(): number | undefined;
-  /** How often it has died since it was started first, however long it lived: a GPU's proof may take longer than a healthy stretch. */
+  /**
+   * How often it has died since it was started first, however long it lived: a GPU's proof may take longer
+   * than a healthy stretch.
+   */
   deaths(): number;
   /** Why it died last, for a person; empty when it never did. */
   lastEnd(): string;
@@ -41,7 +44,7 @@ export interface Patience {
   readonly killMs: number;
 }
 
-/** A child that lived this long was well, whatever ended it. */
+/** Milliseconds after which a child counts as healthy: its next death is the first in a row again. */
 const HEALTHY_MS = 20_000;
 
 /** Delay before the start that follows the nth death in a row: 250 ms, doubled each time, at most 10 s. */
@@ -66,7 +69,8 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
       cwd: spec.cwd,
       env: childEnvironment(spec.env),
       stdio: ['ignore', log ?? 'ignore', log ?? 'ignore'],
-      // A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends things in order.
+      // A group of its own: Ctrl-C in the terminal reaches the supervisor alone, which then ends things in
+      // order.
       detached: true,
     });
     if (log !== undefined) closeSync(log);
@@ -78,7 +82,7 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
     tell.changed();
   }
 
-  /** Without a log a child still does its work. */
+  /** A log that cannot be written is ignored, because the child works without it. */
   function openLog(): number | undefined {
     try {
       return openSync(spec.logFile, 'a', 0o600);

@@ -1,6 +1,6 @@
-// A whole fleet on one machine: nats-server, one coordinator and N workers as child processes, the same programs that the
-// chart runs in pods. Decides the order of starting and stopping, addresses, tokens and folders; supervise.ts keeps each
-// child alive. `up` and `demo` both stand on startFleet.
+// A whole fleet on one machine: nats-server, one coordinator and N workers as child processes, the same
+// programs that the chart runs in pods. Decides the order of starting and stopping, addresses, tokens and
+// folders. `up` and `demo` both use `startFleet`.
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -39,7 +39,7 @@ export interface UpOptions extends WorkersAsked {
   readonly natsPort?: number;
   /** Bytes that the store may have at most; undefined: most of what is free. */
   readonly storeBytes?: number | undefined;
-  /** Folders beneath which data may lie; none: what POCKETFLEET_DATA_ROOTS says, else anywhere. */
+  /** Folders beneath which data may lie; empty: those of POCKETFLEET_DATA_ROOTS, else any. */
   readonly dataRoots?: readonly string[];
   /** Ends a start that is under way. */
   readonly signal: AbortSignal;
@@ -53,23 +53,32 @@ export interface RunningFleet {
   children(): readonly ProcessIdentity[];
   /** Ends workers, then the coordinator, then the broker; nothing is left running when it resolves. */
   close(): Promise<void>;
-  /** SIGKILL to every child, at once: what is left to do when this process is told a second time to go. */
+  /** SIGKILL to every child at once, for the second signal that asks this process to end. */
   kill(): void;
 }
 
 const WORKER_PATIENCE: Patience = { againMs: 1500, killMs: 6000 };
 const CONTROL_PATIENCE: Patience = { againMs: 3000, killMs: 8000 };
 const START_DEADLINE_MS = 60_000;
-/** A worker proves its device by running a kernel; loading TensorFlow N times on few cores takes its time. */
+/**
+ * Milliseconds until all workers must have attached. Each loads TensorFlow and runs a kernel, which is slow
+ * for many workers on few cores.
+ */
 const WORKERS_DEADLINE_MS = 180_000;
-/** Progress of the start is said at most this often, milliseconds. */
+/** Shortest time between two lines about the progress of a start, milliseconds. */
 const PROGRESS_EVERY_MS = 2_000;
-/** Children whose logs are quoted when a start fails: the reason of the others is the same, or follows from it. */
+/**
+ * Children whose logs are quoted when a start fails: the reason of the others is the same, or follows from
+ * it.
+ */
 const QUOTED_MAX = 3;
 /** Deaths of one child after which a start is given up: the cause is in the log and will not go away. */
 const DEATHS_MAX = 3;
 
-/** Resolves when every worker that it started has attached; on failure everything that was started is ended first. */
+/**
+ * Resolves when every worker that it started has attached; on failure everything that was started is ended
+ * first.
+ */
 export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   const dir = resolve(options.dir);
   const unlock = lockDir(dir);
@@ -80,7 +89,8 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       return pid === undefined ? [] : [identityOf(child.name, pid)];
     });
   let noted = true;
-  // Who runs is written down for whoever comes after a kill -9. A full disk is no reason to end the fleet.
+  // The process ids are written down, so that a later `up` or `down` finds them after a kill -9. A full disk
+  // does not end the fleet.
   const noteChildren = () => {
     try {
       writeChildren(dir, running());
@@ -185,8 +195,9 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
 const none = (): readonly Supervised[] => [];
 
 /**
- * Those that the coordinator has no stream of. A worker that the journal knows from a former life of this fleet has the same
- * name and another process. What cannot be asked yet counts as absent.
+ * Names of workers without a stream to the coordinator. A worker of an earlier start of this fleet has the
+ * same name in the journal and another process id, so both are compared. A coordinator that does not answer
+ * yet counts all workers as absent.
  */
 async function notAttached(
   client: FleetClient,
@@ -204,7 +215,7 @@ async function notAttached(
   }
 }
 
-/** Says how many have come, as they come; passes on who has not. */
+/** Reports how many workers have attached, as they attach, and returns those that have not. */
 function progressOf(all: readonly Supervised[], say: (text: string) => void) {
   let said = 0;
   let saidAt = performance.now();
@@ -294,7 +305,10 @@ function childSpecs(start: {
   return { broker, coordinator, workers };
 }
 
-/** One thread a worker: two workers of one thread are 1.4 times as fast as one of two, and the bits do not depend on the machine. */
+/**
+ * One thread a worker: two workers of one thread are 1.4 times as fast as one of two, and the bits do not
+ * depend on the machine.
+ */
 function workerEnvironment(index: number, file: FleetFile): Record<string, string> {
   return {
     POCKETFLEET_ID: `worker-${index + 1}`,
@@ -302,7 +316,7 @@ function workerEnvironment(index: number, file: FleetFile): Record<string, strin
     POCKETFLEET_NATS_URL: file.natsUrl,
     POCKETFLEET_THREADS: '1',
     POCKETFLEET_METRICS_LISTEN: '127.0.0.1:0',
-    // TensorFlow reads these when the process starts, so they cannot be set later by the worker itself.
+    // TensorFlow reads these when the process starts, so the worker itself cannot set them.
     TF_CPP_MIN_LOG_LEVEL: '2',
     TF_NUM_INTRAOP_THREADS: '1',
     TF_NUM_INTEROP_THREADS: '1',
@@ -324,7 +338,7 @@ export async function endLeftovers(dir: string, say: (text: string) => void): Pr
   while (leftovers.some(isAlive)) await systemClock.sleep(20);
 }
 
-/** One that has ended by itself meanwhile is as good. */
+/** Ends a process. One that has ended by itself meanwhile counts as ended. */
 function end(leftover: ProcessIdentity, signal: NodeJS.Signals): void {
   try {
     process.kill(leftover.pid, signal);
@@ -333,7 +347,10 @@ function end(leftover: ProcessIdentity, signal: NodeJS.Signals): void {
   }
 }
 
-/** Waits until nobody is awaited; refuses when the deadline passes or one of `children` keeps dying, with the end of its log. */
+/**
+ * Waits until no worker is missing. Throws, with the end of the log, when the deadline passes or one of
+ * `children` keeps dying.
+ */
 async function until(
   awaited: () => Promise<readonly Supervised[]>,
   children: readonly Supervised[],

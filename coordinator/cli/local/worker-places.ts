@@ -1,25 +1,28 @@
-// How many workers a machine gets, and what each computes on: one a GPU where it may use GPUs, else one a core. Decides the part
-// of a worker's environment that says so, and the lines by which a person learns it. Purely from what host.ts read.
+// How many workers a machine gets, and what each computes on: one for each GPU where GPUs may be used, else
+// one for each core. Decides the environment of each worker and the lines that report it. Pure.
 
 import { FleetError } from '../../../core/errors.ts';
 import { type Gpu, usableDevices } from '../../../core/system/gpus.ts';
 
 /** What a machine has, and what a person set for its workers. */
 export interface Host {
-  /** As nvidia-smi lists them; none where there is no driver. */
+  /** GPUs in the order of nvidia-smi; empty where there is no driver. */
   readonly gpus: readonly Gpu[];
   /** CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   readonly visible: string | undefined;
   readonly cores: number;
-  /** Which TensorFlow set-up put in place; null where somebody else did. */
+  /** The TensorFlow that set-up installed; null where set-up did not install one. */
   readonly tensorflow: 'cpu' | 'gpu' | null;
-  /** Variables of a worker that are set in this environment, such as POCKETFLEET_DEVICE; they stay as they are. */
+  /**
+   * Variables of a worker that this environment sets, such as POCKETFLEET_DEVICE; they are passed on
+   * unchanged.
+   */
   readonly settings: Readonly<Record<string, string>>;
 }
 
 /** What a command asks for. */
 export interface WorkersAsked {
-  /** Undefined: one a GPU, else one a core. */
+  /** Number of workers; undefined: one for each GPU, else one for each core. */
   readonly workers?: number | undefined;
   /** Bounds of that default. */
   readonly atLeast?: number;
@@ -31,7 +34,10 @@ export interface WorkersAsked {
 export interface WorkerPlaces {
   /** Variables of each worker, in order. */
   readonly environments: readonly Readonly<Record<string, string>>[];
-  /** Which worker has which GPU, or why a machine's GPUs are left alone; empty where there is nothing to say. */
+  /**
+   * Lines that name the GPU of each worker, or the reason why GPUs are not used; empty on a machine without
+   * GPUs.
+   */
   readonly lines: readonly string[];
 }
 
@@ -42,7 +48,10 @@ export const PLACE_VARIABLES = [
   'POCKETFLEET_DATA_THREADS',
 ] as const;
 
-/** Of a GPU's memory for all its workers together; the rest is CUDA's own, which grows with each process. */
+/**
+ * Share of a GPU's memory for all its workers together. CUDA itself needs the rest, which grows with each
+ * process.
+ */
 const SHARED_PERMILLE = 900;
 /** Eight threads decode some 10,000 JPEGs a second, more than a GPU trains on. */
 const DATA_THREADS_MAX = 8;
@@ -63,21 +72,25 @@ export function placeWorkers(host: Host, asked: WorkersAsked): WorkerPlaces {
 }
 
 /**
- * Variables of a process that computes once, beside whatever runs here: the first GPU alone, of which it takes what it needs as it
- * needs it, or none. TensorFlow would take nearly all memory of every GPU that it sees.
+ * Variables of a process that computes once, beside whatever runs here: the first GPU alone, of which it
+ * takes what it needs as it needs it, or none. TensorFlow would take nearly all memory of every GPU that it
+ * sees.
  */
 export function placeSingle(host: Host): Readonly<Record<string, string>> {
   const [environment = {}] = placeWorkers(host, { workers: 1 }).environments;
   return { TF_FORCE_GPU_ALLOW_GROWTH: 'true', ...environment };
 }
 
-/** Part of a GPU's memory for each of its workers, of 1, rounded down: together they must not ask for more than there is. */
+/**
+ * Part of a GPU's memory for each of its workers, of 1, rounded down: together they must not ask for more
+ * than there is.
+ */
 export function memoryShare(workersOfDevice: number): number {
   return Math.max(1, Math.floor(SHARED_PERMILLE / workersOfDevice)) / 1000;
 }
 
 function onGpus(host: Host, devices: readonly string[], count: number): WorkerPlaces {
-  // A person wants GPUs where nvidia-smi lists none: the worker finds out why, on what CUDA shows it.
+  // The user wants GPUs where nvidia-smi lists none: the worker reports what CUDA answers.
   const places = Math.max(1, devices.length);
   const share = String(memoryShare(Math.ceil(count / places)));
   const threads = Math.max(1, Math.min(DATA_THREADS_MAX, Math.floor(host.cores / Math.max(1, count))));
@@ -102,7 +115,7 @@ function onGpus(host: Host, devices: readonly string[], count: number): WorkerPl
 
 type Choice =
   | { readonly kind: 'gpu'; readonly devices: readonly string[] }
-  /** `reason` is empty where nothing is left alone, or a person asked for just that. */
+  /** `reason`: why GPUs are not used; empty where all are used, or where the user asked for that. */
   | { readonly kind: 'cpu'; readonly reason: string };
 
 function chooseDevices(host: Host, flag: string | undefined): Choice {
@@ -146,7 +159,9 @@ function hidesAll(visible: string): boolean {
   return ['', '-1'].includes(first.trim());
 }
 
-/** Each entry of a list that a person typed, or a refusal: CUDA would pass over what comes after a wrong one. */
+/**
+ * Each entry of a list that a person typed, or a refusal: CUDA would pass over what comes after a wrong one.
+ */
 function namedDevices(gpus: readonly Gpu[], list: string): string[] {
   const entries = list.split(',').map((entry) => entry.trim());
   for (const entry of entries) {
@@ -169,7 +184,10 @@ function countOf(gpus: readonly Gpu[]): string {
     : `this machine's ${gpus.length} GPUs (${names})`;
 }
 
-/** With the model where it is certain: CUDA's numbers are in another order than nvidia-smi's where the GPUs differ. */
+/**
+ * With the model where it is certain: CUDA's numbers are in another order than nvidia-smi's where the GPUs
+ * differ.
+ */
 function nameOf(device: string, gpus: readonly Gpu[]): string {
   const entry = /^\d+$/.test(device) ? `GPU ${device}` : device;
   const [only, ...others] = new Set(gpus.map(({ name }) => name));

@@ -1,6 +1,6 @@
-// Where two runs part: first by their specs, then by their stored checkpoints, then step by step between the last equal
-// checkpoint and the first different one, computed again for both. Decides what is compared in which order and what the
-// answer says; the steps are replayed by workers, the coordinator passes them on.
+// Where two runs part: first by their specs, then by their stored checkpoints, then step by step between the
+// last equal checkpoint and the first different one, computed again for both by workers. Decides the order of
+// the comparisons and the verdict.
 
 import { FleetError } from '../../../core/errors.ts';
 import type { Ledger, ReplayPoint, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -12,7 +12,7 @@ import { wholeLedger } from './whole-ledger.ts';
 /** The first place at which two runs differ, or that there is none. */
 export type Parting =
   | { readonly kind: 'equal'; readonly stages: number; readonly steps: number }
-  /** Computed again, the runs differ from this step on. */
+  /** The replays of the runs differ from this step on. */
   | {
       readonly kind: 'step';
       /** 1-based; 0: before the first step. */
@@ -22,7 +22,7 @@ export type Parting =
       readonly tensorsDiffering: number;
       readonly tensorsTotal: number;
     }
-  /** Computed again, both give the same: one of the stored ones is not what its spec gives. */
+  /** Both runs replay to the same state, so that one of the stored checkpoints is not what its spec gives. */
   | {
       readonly kind: 'stored';
       readonly stage: number;
@@ -31,7 +31,7 @@ export type Parting =
       /** First step whose recorded weights are not what replaying gives, where the history has it. */
       readonly recordedStep: number | undefined;
     }
-  /** Their states have other tensors: there is nothing to compare. */
+  /** The states of the runs have different tensors, so that nothing can be compared. */
   | { readonly kind: 'incomparable'; readonly reason: string };
 
 export interface Bisection {
@@ -83,7 +83,7 @@ function countEqualStages(a: Ledger, b: Ledger): number {
 interface Pair {
   readonly a: Ledger;
   readonly b: Ledger;
-  /** The first that differs. */
+  /** Name of the first tensor that differs. */
   readonly stage: number;
 }
 
@@ -155,7 +155,7 @@ async function storedParting(
   };
 }
 
-/** The first step whose weights, as recorded while the run trained, are not those computed again. */
+/** The first step whose recorded weights differ from the replayed ones. */
 async function firstRecorded(
   client: FleetClient,
   runId: string,

@@ -1,9 +1,9 @@
-// The proof that a run counted each image of each epoch in exactly one committed step. Made here, from the spec, the size of
-// the data set and what the journal says, and not by the coordinator: whoever doubts recomputes. Decides what has to hold
-// and words the first thing that does not.
+// The proof that a run counted each image of each epoch in exactly one committed step. It is computed on the
+// user's side, from the spec, the size of the data set and the journal's entries, so that nobody has to trust
+// the coordinator. Decides what has to hold, and words the first statement that does not.
 
 import { createHash } from 'node:crypto';
-import { setImmediate as breathe } from 'node:timers/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { skippedPlaces } from '../../../core/data/inspection/skipped.ts';
 import {
   emptyLedger,
@@ -36,16 +36,22 @@ export interface ProvedEpoch {
 
 export interface Proof {
   readonly epochs: readonly ProvedEpoch[];
-  /** Committed steps that the journal proves, and the images that they counted. */
+  /** Committed steps that the journal's entries prove. */
   readonly steps: number;
   readonly images: number;
   /** Images of the epoch after the last proved one that the last step took along. */
   readonly ahead: number;
-  /** Images that the run leaves out because they were corrupt when it was submitted; the images of its epochs are all others. */
+  /**
+   * Images that the run leaves out because they were corrupt when it was submitted; the images of its epochs
+   * are all others.
+   */
   readonly skipped?: { readonly count: number; readonly digest: string };
 }
 
-/** Throws `dataLoss` that names the first thing that does not hold. `onEpoch` hears of each epoch as it is proved. */
+/**
+ * Throws `dataLoss` with the first statement that does not hold. `onEpoch` is called with each epoch as it is
+ * proved.
+ */
 export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch) => void): Promise<Proof> {
   const { training, data } = runSchema.parse(JSON.parse(ledger.specJson));
   const skipped = skippedBy(ledger, data);
@@ -62,8 +68,8 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
       const images = stepImages(sampling, step);
       tags.push(stepTag(sampling, step, images));
       counted.step(step, images);
-      // A stage may have ten thousand steps; Ctrl-C is heard between them.
-      if (step % 64 === 63) await breathe();
+      // A stage may have ten thousand steps; Ctrl-C is handled between them.
+      if (step % 64 === 63) await nextTurn();
     }
     chain = ledgerAfter(chain, entry.stage, tags);
     if (chain !== entry.ledgerDigest)
@@ -106,7 +112,10 @@ function skippedBy(ledger: Ledger, data: DataSpec): Proof['skipped'] {
   return { count, digest };
 }
 
-/** Stages without gap or repetition, each with the committed steps that it must have, the last with the final weights. */
+/**
+ * Stages without gap or repetition, each with the committed steps that it must have, the last with the final
+ * weights.
+ */
 function checkEntries(ledger: Ledger, stages: number, stepsAt: (stage: number) => number): void {
   ledger.entries.forEach((entry, i) => {
     const where = `journal event ${entry.sequence}, stored by ${entry.workerId}`;

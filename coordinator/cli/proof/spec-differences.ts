@@ -1,5 +1,5 @@
-// In which fields two run specs differ, as far as their results can depend on them. Pure; used before two runs are compared
-// bit by bit, because a difference in the specs explains all that follows.
+// The fields in which two run specs differ, as far as results depend on them. Pure. A difference in the specs
+// explains every later difference in bits, so it is looked for first.
 
 /** Fields without any effect on the weights. */
 const WITHOUT_EFFECT = /^(name|priority|workers\..*|verification\..*|kind)$/;

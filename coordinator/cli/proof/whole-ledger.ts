@@ -4,7 +4,7 @@ import type { Ledger } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { listAll } from '../pages.ts';
 
-/** By the id or unique name of the run. */
+/** All entries of the ledger of a run, which is named by its id or its unique name. */
 export async function wholeLedger(client: FleetClient, run: string): Promise<Ledger> {
   let newest: Ledger | undefined;
   const { items } = await listAll(

@@ -1,4 +1,4 @@
-// Columns of the tables that commands print; which rows there are is the commands' business.
+// Columns of the tables that commands print: titles, alignment, and the text of each cell.
 
 import {
   clip,
@@ -82,7 +82,10 @@ export const WORKER_COLUMNS: readonly Column<Worker>[] = [
   { head: 'WHAT AND WHY', cell: (worker) => worker.reason },
 ];
 
-/** A GPU by its name, memory and driver; a CPU by its class, since there nothing else tells two of them apart. */
+/**
+ * A GPU is shown by name, memory and driver; a CPU by its device class, because nothing else distinguishes
+ * two of them.
+ */
 function deviceText({ deviceName, deviceClass, memoryBytes, gpu }: Worker): string {
   if (gpu === undefined) return deviceClass;
   const driver = gpu.driver === '' ? '' : `, driver ${gpu.driver}`;

@@ -3,18 +3,21 @@
 import { printableLines } from '../../../core/text/printable.ts';
 import { STDOUT } from '../output-file.ts';
 
-/** Talk: progress, hints, warnings. Never data. What a terminal would obey is shown instead, here as in all that is printed. */
+/**
+ * A message on stderr: progress, hint or warning, never data. Control characters are made visible, as in all
+ * that is printed.
+ */
 export function say(text: string): void {
   process.stderr.write(`${printableLines(text)}\n`);
 }
 
-/** In JSON the escapes are JSON's own. */
+/** JSON escapes control characters itself. */
 export function print(text: string): void {
   const shown = printableLines(text);
   process.stdout.write(shown.endsWith('\n') ? shown : `${shown}\n`);
 }
 
-/** Says what a command wrote: on stdout, or on stderr where the written bytes themselves are on stdout. */
+/** Reports what a command wrote: on stdout, or on stderr where the written bytes themselves are on stdout. */
 export function tellWritten(
   written: { readonly file: string },
   text: string,

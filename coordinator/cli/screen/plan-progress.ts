@@ -1,5 +1,5 @@
-// Draws progress: bars that are updated in place on a terminal, and elsewhere a line for each item that moved every few
-// seconds. What is drawn is progress-model.ts'; everything goes to stderr.
+// Draws progress: bars that are updated in place on a terminal, and elsewhere a line for each item that moved
+// every few seconds. Everything goes to stderr.
 
 import { MultiBar, type SingleBar } from 'cli-progress';
 import { clip } from '../../../core/report/format.ts';
@@ -10,7 +10,7 @@ import { drawsOn } from './screen.ts';
 
 export interface ProgressDisplay {
   show(snapshot: Snapshot): void;
-  /** A line of talk, above the bars so that it does not tear them. */
+  /** Prints a line above the bars. */
   say(text: string): void;
   /** Leaves the last state on the screen. */
   close(): void;
@@ -43,12 +43,13 @@ function barProgress(stream: NodeJS.WriteStream): ProgressDisplay {
     hideCursor: true,
     linewrap: false,
     fps: 5,
-    // Ctrl-C is the command's business: it stops what it started and then closes this display.
+    // The command handles Ctrl-C: it stops what it started and then closes this display.
     gracefulExit: false,
     forceRedraw: true,
   });
   const drawn = new Map<string, SingleBar>();
-  // A command that ends before it closes the display gives the cursor and the wrapping of lines back all the same.
+  // A command that ends before it closes the display gives the cursor and the wrapping of lines back all the
+  // same.
   const restore = () => stream.write('\u001b[?25h\u001b[?7h');
   process.once('exit', restore);
   let labelColumns = 0;

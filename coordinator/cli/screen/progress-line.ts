@@ -1,5 +1,5 @@
-// One line on stderr that shows how far a look at data is. Decides how often: on a terminal the line is drawn over itself, elsewhere
-// it is printed now and then.
+// One line on stderr that shows how far the inspection of a data set is. Decides how often it is printed: a
+// terminal's line is overwritten in place, other streams get a new line every few seconds.
 
 import type { DataProgress } from '../../../core/data/pace.ts';
 import { formatBytes } from '../../../core/report/format.ts';
@@ -7,15 +7,15 @@ import { printable } from '../../../core/text/printable.ts';
 
 export interface ProgressLine {
   show(path: string, progress: DataProgress): void;
-  /** Leaves no half line behind. */
+  /** Ends the line, so that the next output begins on a line of its own. */
   close(): void;
 }
 
-/** In a pipe a line is printed at most this often, milliseconds. */
+/** Shortest time between two lines in a pipe, milliseconds. */
 const PIPE_EVERY_MS = 5_000;
 
 export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
-  // What is done within a second needs no line.
+  // Work that ends within a second needs no line.
   let printedAt = performance.now() - PIPE_EVERY_MS + 1_000;
   let drawn = false;
   return {

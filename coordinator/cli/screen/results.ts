@@ -1,5 +1,5 @@
-// What came out of a plan, sweep or run, gathered through the public calls and laid out as tables: candidates, then
-// trained networks with their verification. Used by `submit --wait` and by the demo.
+// The results of a plan, sweep or run, gathered through the public calls and laid out as tables: first
+// candidates, then trained networks with their verification.
 
 import { toFleetError } from '../../../core/errors.ts';
 import { COMPARISON_NOTE, comparisonsOf } from '../../../core/report/comparisons.ts';
@@ -24,9 +24,9 @@ export interface Results {
   readonly sweeps: readonly Sweep[];
   /** By number. */
   readonly trials: readonly Trial[];
-  /** Teacher and students; the candidates' own runs are left to their trials. */
+  /** Teacher and students. The runs of candidates are listed with their trials. */
   readonly runs: readonly Run[];
-  /** Of those runs that were verified, by id. */
+  /** Reports of the runs that were verified, by run id. */
   readonly evaluations: ReadonlyMap<string, EvaluationReport>;
 }
 
@@ -82,7 +82,7 @@ async function gatherEvaluations(
   return found;
 }
 
-/** A run that has not been verified yet has none. */
+/** The report of a run; undefined before it is verified. */
 async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationReport | undefined> {
   if (run.evaluation === undefined) return undefined;
   try {
@@ -94,7 +94,7 @@ async function evaluationOf(client: FleetClient, run: Run): Promise<EvaluationRe
   }
 }
 
-/** Tables for a person; a result that is not there has no table. */
+/** Tables for a person. Results that do not exist have no table. */
 export function resultLines(results: Results, candidatesMax = Number.POSITIVE_INFINITY): string[] {
   const lines: string[] = [];
   if (results.trials.length > 0)

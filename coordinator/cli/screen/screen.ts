@@ -1,6 +1,6 @@
-// The whole of a terminal, for as long as something is watched on it: the alternate screen, so that nothing scrolls and what
-// was there before comes back, whatever ends the command. The last picture stays on the normal screen. Decides nothing
-// about what is shown; where escapes are not wanted nobody opens one (`drawsOn`).
+// The whole terminal, while a command watches something: the alternate screen, so that nothing scrolls and
+// the former content comes back, whatever ends the command. The last picture stays on the normal screen.
+// `drawsOn` decides whether a stream takes pictures at all.
 
 import { plainOutputWanted } from '../../../core/config.ts';
 import { clip } from '../../../core/report/format.ts';
@@ -19,7 +19,7 @@ export interface Screen {
   close(): void;
 }
 
-/** Whether pictures may be drawn there: a terminal that understands escapes, and nobody who asked for plain text. */
+/** True for a terminal that understands escapes, unless the user asked for plain text. */
 export function drawsOn(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && !plainOutputWanted();
 }
@@ -30,7 +30,7 @@ const HOME = '\u001b[H';
 const CLEAR_LINE = '\u001b[K';
 const CLEAR_BELOW = '\u001b[J';
 
-/** A terminal may give no size, e.g. within another program. */
+/** Size of the terminal. A terminal inside another program may report none. */
 const SIZE_DEFAULT: Size = { rows: 24, columns: 80 };
 
 export function openScreen(stream: NodeJS.WriteStream): Screen {
@@ -40,7 +40,7 @@ export function openScreen(stream: NodeJS.WriteStream): Screen {
   let entered = false;
 
   const size = (): Size => ({
-    // The last row is the notice's.
+    // The last row is reserved for the notice.
     rows: Math.max(1, (stream.rows || SIZE_DEFAULT.rows) - 1),
     columns: stream.columns || SIZE_DEFAULT.columns,
   });
@@ -80,7 +80,8 @@ export function openScreen(stream: NodeJS.WriteStream): Screen {
   const listeners = [
     ['SIGTSTP', suspend],
     ['SIGCONT', enter],
-    // Before a crash is reported, so that its report is on the screen that stays; and at any other end.
+    // The screen is left at any end of the process. After a crash this happens before the report, so that the
+    // report stays visible.
     ['uncaughtExceptionMonitor', leave],
     ['exit', leave],
   ] as const;

@@ -1,5 +1,5 @@
-// The status of a fleet for a log or a pipe: a line for each thing when its state changes, and every few seconds when its
-// numbers do. Decides what is worth a line; no escapes, nothing is drawn twice.
+// The status of a fleet for a log or a pipe. Decides what is worth a line: each change of a state at once,
+// and changes of numbers every few seconds. The lines have no terminal escapes, and none is printed twice.
 
 import { formatTime } from '../../../core/report/format.ts';
 import { hasEnded, progressItems, progressLine } from '../../../core/report/progress-model.ts';
@@ -10,18 +10,18 @@ import { headline, planLine, storeTroubles } from './status-view.ts';
 export interface StatusChanges {
   /** Lines to print for this snapshot; `now` in milliseconds. */
   next(snapshot: Snapshot, now: number): string[];
-  /** Lines that were held back; the last state is what a reader came for. */
+  /** Lines that were held back. A reader needs the last state, so these are printed in the end. */
   rest(): string[];
 }
 
 interface Item {
   readonly key: string;
   readonly line: string;
-  /** A change of it is told at once. */
+  /** A change of this text is printed at once. */
   readonly state: string;
 }
 
-/** Of one thing whose numbers alone change, milliseconds. */
+/** Shortest time between two lines of one thing whose numbers alone change, milliseconds. */
 const EVERY_MS = 5_000;
 const WIDTH = 160;
 
@@ -49,7 +49,7 @@ export function createStatusChanges(options: { readonly skipEnded: boolean }): S
         }
         told.set(item.key, { at: now, line: item.line, state: item.state });
         held.delete(item.key);
-        // What had ended before anybody looked is no change.
+        // A thing that had ended before the first snapshot has not changed.
         const isPast = hasEnded(item.state) || item.state === 'lost';
         if (!(isFirst && options.skipEnded && isPast)) lines.push(text);
       }

@@ -1,4 +1,5 @@
-// Where snapshots are shown: on the whole of a terminal, as lines where a terminal takes no pictures, or as JSON.
+// Where snapshots are shown: on the whole of a terminal, as lines where a terminal takes no pictures, or as
+// JSON.
 
 import type { Snapshot } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { print, say, toJson } from './output.ts';
@@ -8,7 +9,7 @@ import { statusLines } from './status-view.ts';
 
 export interface StatusDisplay {
   show(snapshot: Snapshot): void;
-  /** Talk that does not tear what is shown. */
+  /** Prints a line without damaging what is on the screen. */
   say(text: string): void;
   close(): void;
 }

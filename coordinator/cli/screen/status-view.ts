@@ -1,6 +1,6 @@
-// The status of a fleet as lines of text: a pure function of a snapshot and the size of a screen. Work that goes on comes
-// first, by plan, then the workers, then what has ended, newest first; what does not fit is counted. Every row has its id, so
-// that equal names are told apart.
+// The status of a fleet as lines of text: a pure function of a snapshot and the size of a screen. Open work
+// comes first, by plan, then the workers, then what has ended, newest first. Rows that do not fit are
+// counted. Every row has its id, because names may occur twice.
 
 import {
   clip,
@@ -27,7 +27,7 @@ export function statusLines(snapshot: Snapshot, { rows, columns }: Size): string
   const left = snapshot.leftOut;
   const troubles = storeTroubles(snapshot);
   const room = Math.max(0, rows - 1 - troubles.length);
-  // Workers keep a third when there is more work than fits; what has ended takes what is left.
+  // Workers keep a third of the rows when there is more work than fits. Things that have ended get the rest.
   const workersRoom = Math.min(
     sectionRows(workers),
     Math.max(room - sectionRows(work), Math.floor(room / 3)),
@@ -65,7 +65,7 @@ function section(
   return ['', title, ...kept.map((line) => `  ${line}`), ...tail];
 }
 
-/** Why nothing is decided, or nothing stored: below the first line, whatever else there is. */
+/** The reason why nothing is decided or nothing stored. It stands below the first line in every view. */
 export function storeTroubles({ store }: Snapshot): string[] {
   return store === undefined ? [] : [store.halted, store.reason].filter((text) => text !== '');
 }
@@ -85,7 +85,9 @@ export function planLine(plan: Plan): string {
   return `${plan.id} plan ${plan.name}  ${plan.state}${why}`;
 }
 
-/** Open plans with their searches and runs below, and those of no plan; whoever computes now comes first. */
+/**
+ * Open plans with their searches and runs below them, and work of no plan. Runs that compute now come first.
+ */
 function workLines(snapshot: Snapshot): string[] {
   const items = new Map(progressItems(snapshot).map((item) => [item.key, item]));
   const rows = [

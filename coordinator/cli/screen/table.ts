@@ -1,5 +1,6 @@
-// Tables without lines: they can be read, copied and cut by column. Decides how wide each column is, in one pass over the rows
-// and one over the lines, and what is cut where a terminal is narrower than the table. In a pipe nothing is cut.
+// Tables without ruled lines, which can be copied and cut by column. Decides the width of each column, in one
+// pass over the rows and one over the lines, and which cells are shortened where a terminal is narrower than
+// the table. In a pipe none is.
 
 import { clip, displayWidth } from '../../../core/report/format.ts';
 import { printable } from '../../../core/text/printable.ts';
@@ -39,7 +40,10 @@ function lineOf(row: readonly string[], widths: readonly number[], layout: reado
   return padded.join(GAP).trimEnd();
 }
 
-/** Ids (the first column) and numbers stay whole; the widest of the others give way, all to one width. */
+/**
+ * Ids (the first column) and numbers stay whole. The widest of the other columns are shortened, all to one
+ * width.
+ */
 function fitted(natural: readonly number[], layout: readonly Column<never>[], columns: number): number[] {
   const elastic = natural.map((_, i) => i > 0 && layout[i]!.align !== 'right');
   const total = (limit: number) =>

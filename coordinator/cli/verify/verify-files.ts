@@ -1,5 +1,5 @@
-// The files that a verification leaves: the whole result as JSON, and its ROC curves as one SVG that needs nothing else; or
-// the JSON alone on stdout.
+// The files that a verification writes: the whole result as JSON and its ROC curves as one self-contained
+// SVG, or the JSON alone on stdout.
 
 import { type Curve, rocSvg } from '../../../core/report/roc.ts';
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';

@@ -1,5 +1,5 @@
-// Starts the process that verifies a model file and takes its answer. Its progress passes through to stderr; what the native
-// library says there is kept back, and shown when the process ends without an answer.
+// Starts the process that verifies a model file and reads its answer. The process' progress goes on to
+// stderr. Messages of the native library are held back and shown when the process ends without an answer.
 
 import { spawn } from 'node:child_process';
 import { childEnvironment } from '../../../core/config.ts';
@@ -49,7 +49,8 @@ export async function verifyModelFile(request: FileRequest): Promise<FileVerific
       else lines.push(line);
     }
   });
-  // A process that ends before it has read the request says why on stderr; the broken pipe adds nothing.
+  // A process that ends before it has read the request reports the reason on stderr; the broken pipe adds
+  // nothing.
   child.stdin.on('error', () => undefined);
   child.stdin.end(JSON.stringify(request));
   const ended = await new Promise<string>((done, fail) => {

@@ -1,4 +1,5 @@
-// Verifications as tables: one for pair sets, one for IJB, one for MegaFace, in the columns that papers print.
+// Verifications as tables: one for pair sets, one for IJB, one for MegaFace, in the columns that papers
+// print.
 
 import { formatCount, formatNumber, formatPercent, UNKNOWN } from '../../../core/report/format.ts';
 import type { IjbReport, MegafaceReport, PairReport, SetReport } from '../../../core/verify/report.ts';
