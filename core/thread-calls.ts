@@ -1,234 +1,236 @@
-// Calls to a worker thread, for work whose size a stranger chooses: it may not block the event loop, fill the memory of the
-// process or outlive its caller. Decides how many calls run and wait at once, when one has used up its memory or its time, and
-// that its thread is ended then, so that the next call finds a fresh one. What the work is lies in the thread's own file.
+// Calls to one worker thread: numbered questions with one answer each, and notes without answer in both directions. Decides how an
+// answer finds its caller, how a failure crosses (structured cloning keeps no error class, so code, sentence and details travel as
+// data), and that the end of the thread rejects every open call, because nobody else would.
+//
+// Both sides post what they are given and nothing around it is copied: memory that is shared stays shared, and a side that hands
+// buffers over names them as `transfer`. The order of messages is the port's, so a note that is sent before a call arrives before it.
 
-import { parentPort, type Worker } from 'node:worker_threads';
+import { parentPort, type ResourceLimits, type Worker } from 'node:worker_threads';
+import { createDeferred, type Deferred } from './deferred.ts';
 import { type Code, FleetError, toFleetError } from './errors.ts';
 import { startThread } from './thread.ts';
 
-export interface ThreadCallOptions {
-  /** Module of the thread, as `new URL('./name.ts', import.meta.url)`; it calls `answerThreadCalls`. */
-  readonly file: URL;
-  /** What the work is, for sentences: "reading the text". */
-  readonly work: string;
-  /** Calls at once, each in a thread of its own. */
-  readonly threads: number;
-  /** Calls that may wait for a thread; one more is refused as resourceExhausted. */
-  readonly waitingMax: number;
-  /** JavaScript heap of a thread, MiB; buffers of pixels and files are outside of it. */
-  readonly memoryMiB: number;
-  /** Milliseconds of one call, counted from when a thread takes it; absent: without an end, for work that reports progress. */
-  readonly deadlineMs?: number;
-  /** A thread without work is kept this long for the next call, milliseconds. */
-  readonly idleMs?: number;
-}
+/** What can be asked of a thread: for each kind of call what goes with it, and what it gives. */
+export type Calls = Readonly<Record<string, { readonly ask: unknown; readonly answer: unknown }>>;
 
-export interface ThreadCalls<Input, Output, Progress = never> {
-  /** Rejected with the thread's own FleetError, with a limit's sentence, or as `cancelled` when the signal is aborted. */
-  call(
-    input: Input,
-    options?: { readonly signal?: AbortSignal; readonly onProgress?: (progress: Progress) => void },
-  ): Promise<Output>;
-  /** Ends every thread; open calls are rejected as cancelled. */
+/** One thread as a caller sees it. `ToNote`: messages to the thread that want no answer. */
+export interface CallThread<C extends Calls, ToNote = never, Beside = never> {
+  /**
+   * Calls may overlap; the thread answers in whatever order it likes. Rejected with the thread's own FleetError, with the
+   * reason of the thread's end, or with the signal's reason: then the thread goes on, and its answer is dropped.
+   */
+  call<K extends keyof C & string>(
+    kind: K,
+    ask: C[K]['ask'],
+    options?: CallOptions<Beside>,
+  ): Promise<C[K]['answer']>;
+  note(note: ToNote): void;
+  /** Calls without an answer yet. */
+  open(): number;
+  /** Whether the thread holds up a process that wants to end; it does until `unref`. */
+  ref(): void;
+  unref(): void;
+  /** Why there is no thread any more; undefined while it lives. */
+  ended(): FleetError | undefined;
+  /** Resolves when the thread's module is loaded and answers; never, where it ends before. */
+  readonly ready: Promise<void>;
+  /** Resolves with the reason when the thread ended without being asked to. `details.exitCode`: it ended by itself, with this code. */
+  readonly died: Promise<FleetError>;
+  /** Ends the thread; open calls are rejected as cancelled. */
   close(): Promise<void>;
 }
 
-/** What a thread sends; `ready` once, then for each call any progress and one end. */
+export interface CallOptions<Beside = never> {
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((progress: unknown) => void) | undefined;
+  /** Called with what the thread sends beside each end of a call, before the promise settles. */
+  readonly onEnd?: (beside: Beside) => void;
+}
+
+type ToThread =
+  | { readonly id: number; readonly call: string; readonly ask: unknown }
+  | { readonly note: unknown };
+
 type FromThread =
   | { readonly kind: 'ready' }
-  | { readonly kind: 'progress'; readonly progress: unknown }
-  | { readonly kind: 'answer'; readonly value: unknown }
-  | {
-      readonly kind: 'failed';
-      readonly code: Code;
-      readonly message: string;
-      readonly details: Record<string, unknown>;
-      /** Of a mistake in the program; a refusal has none. */
-      readonly stack: string | undefined;
-    };
+  | { readonly kind: 'note'; readonly note: unknown }
+  | { readonly kind: 'progress'; readonly id: number; readonly progress: unknown }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: unknown; readonly beside: unknown }
+  | { readonly kind: 'failed'; readonly id: number; readonly failure: Failure; readonly beside: unknown };
 
-interface Open {
-  readonly input: unknown;
+interface Failure {
+  readonly code: Code;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+  /** Of a mistake in the program; a refusal has none. */
+  readonly stack: string | undefined;
+}
+
+interface OpenCall {
+  readonly settled: Deferred<unknown>;
   readonly onProgress: ((progress: unknown) => void) | undefined;
-  settle(result: { value: unknown } | { error: FleetError }): void;
+  readonly onEnd: ((beside: never) => void) | undefined;
 }
 
-interface Thread {
-  readonly worker: Worker;
-  ready: boolean;
-  current: Open | undefined;
-  timer: NodeJS.Timeout | undefined;
-}
+/** Starts a thread whose module calls `answerCalls`. */
+export function openThread<C extends Calls, ToNote = never, FromNote = never, Beside = never>(options: {
+  /** Module of the thread, as `new URL('./name.ts', import.meta.url)`. */
+  readonly file: URL;
+  /** What sentences call it: "compute thread". */
+  readonly name: string;
+  readonly workerData?: unknown;
+  readonly resourceLimits?: ResourceLimits;
+  readonly onNote?: (note: FromNote) => void;
+}): CallThread<C, ToNote, Beside> {
+  const { file, name, workerData, resourceLimits } = options;
+  const worker: Worker = startThread(file, { name, workerData, ...(resourceLimits && { resourceLimits }) });
+  const calls = new Map<number, OpenCall>();
+  const ready = createDeferred<void>();
+  const died = createDeferred<FleetError>();
+  let nextId = 1;
+  let ended: FleetError | undefined;
+  let closing = false;
 
-const IDLE_MS = 30_000;
-
-export function createThreadCalls<Input, Output, Progress = never>(
-  options: ThreadCallOptions,
-): ThreadCalls<Input, Output, Progress> {
-  const threads = new Set<Thread>();
-  const ending = new Set<Promise<unknown>>();
-  const waiting: Open[] = [];
-  let closed = false;
-
-  const end = (thread: Thread, error?: FleetError) => {
-    if (!threads.delete(thread)) return;
-    clearTimeout(thread.timer);
-    const ended = thread.worker.terminate();
-    ending.add(ended);
-    void ended.finally(() => ending.delete(ended));
-    if (error !== undefined) thread.current?.settle({ error });
-    thread.current = undefined;
-    feed();
+  const end = (error: FleetError) => {
+    if (ended !== undefined) return;
+    ended = error;
+    for (const { settled } of calls.values()) settled.reject(error);
+    calls.clear();
+    if (!closing) died.resolve(error);
   };
-  const give = (thread: Thread) => {
-    clearTimeout(thread.timer);
-    thread.timer = undefined;
-    const next = waiting.shift();
-    thread.current = next;
-    if (next === undefined) {
-      // A thread that only waits for work holds up no process that wants to end.
-      thread.worker.unref();
-      thread.timer = setTimeout(() => end(thread), options.idleMs ?? IDLE_MS).unref();
-      return;
-    }
-    thread.worker.ref();
-    thread.worker.postMessage(next.input);
-    if (options.deadlineMs !== undefined)
-      thread.timer = setTimeout(() => end(thread, tooLong(options)), options.deadlineMs);
-  };
-  const take = (thread: Thread, message: FromThread) => {
-    if (!threads.has(thread)) return;
-    if (message.kind === 'ready') {
-      thread.ready = true;
-      return give(thread);
-    }
-    if (message.kind === 'progress') return thread.current?.onProgress?.(message.progress);
-    thread.current?.settle(
-      message.kind === 'answer' ? { value: message.value } : { error: errorOf(message) },
-    );
-    give(thread);
-  };
-  const start = () => {
-    const worker = startThread(options.file, {
-      name: options.work,
-      resourceLimits: { maxOldGenerationSizeMb: options.memoryMiB, maxYoungGenerationSizeMb: 32 },
-    });
-    const thread: Thread = { worker, ready: false, current: undefined, timer: undefined };
-    threads.add(thread);
-    const failed = (error: FleetError) => {
-      // A thread that does not even start is told to whoever waits; another start would fail in the same way.
-      if (!thread.ready && threads.has(thread)) waiting.shift()?.settle({ error });
-      end(thread, error);
-    };
-    worker.on('message', (message: FromThread) => take(thread, message));
-    worker.on('error', (caught) =>
-      failed(isOutOfMemory(caught) ? tooLarge(options) : toFleetError(caught, options.work)),
-    );
-    worker.on('exit', (code) =>
-      failed(new FleetError('internal', `${options.work}: the thread ended with code ${code}`)),
-    );
-  };
-  /** Gives waiting calls to idle threads, and starts threads for those that remain. */
-  const feed = () => {
-    for (const thread of threads)
-      if (thread.ready && thread.current === undefined && waiting.length > 0) give(thread);
-    const starting = [...threads].filter((thread) => !thread.ready).length;
-    for (let i = starting; i < waiting.length && threads.size < options.threads; i++) start();
-  };
+  worker.on('message', (message: FromThread) => {
+    if (message.kind === 'ready') return ready.resolve();
+    if (message.kind === 'note') return options.onNote?.(message.note as FromNote);
+    const open = calls.get(message.id);
+    if (message.kind === 'progress') return open?.onProgress?.(message.progress);
+    calls.delete(message.id);
+    open?.onEnd?.(message.beside as never);
+    if (message.kind === 'answer') open?.settled.resolve(message.answer);
+    else open?.settled.reject(errorOf(message.failure));
+  });
+  worker.on('error', (caught) => end(toFleetError(caught, name)));
+  worker.on('exit', (exitCode) =>
+    end(
+      closing
+        ? new FleetError('cancelled', `the ${name} was closed`)
+        : new FleetError('internal', `the ${name} ended with exit code ${exitCode}`, {
+            details: { exitCode },
+          }),
+    ),
+  );
 
   return {
-    call(input, { signal, onProgress } = {}) {
-      return new Promise<Output>((resolve, reject) => {
-        if (closed) return reject(new FleetError('cancelled', `${options.work}: the program is stopping`));
-        if (signal?.aborted) return reject(callerGone(options));
-        if (waiting.length >= options.waitingMax + idleOf(threads, options.threads))
-          return reject(tooMany(options));
-        const open: Open = {
-          input,
-          onProgress: onProgress as Open['onProgress'],
-          settle(result) {
-            signal?.removeEventListener('abort', onAbort);
-            if ('error' in result) reject(result.error);
-            else resolve(result.value as Output);
-          },
-        };
-        const onAbort = () => {
-          const at = waiting.indexOf(open);
-          if (at >= 0) {
-            waiting.splice(at, 1);
-            return open.settle({ error: callerGone(options) });
-          }
-          for (const thread of threads) if (thread.current === open) end(thread, callerGone(options));
-        };
-        signal?.addEventListener('abort', onAbort, { once: true });
-        waiting.push(open);
-        feed();
-      });
+    call(kind, ask, { signal, onProgress, onEnd } = {}) {
+      const settled = createDeferred<unknown>();
+      if (ended !== undefined) settled.reject(ended);
+      else if (signal?.aborted) settled.reject(signal.reason);
+      else {
+        const id = nextId++;
+        calls.set(id, { settled, onProgress, onEnd });
+        worker.postMessage({ id, call: kind, ask } satisfies ToThread);
+        if (signal !== undefined) followSignal(signal, settled);
+      }
+      return settled.promise;
     },
+    note: (note) => worker.postMessage({ note } satisfies ToThread),
+    open: () => calls.size,
+    ended: () => ended,
+    ref: () => worker.ref(),
+    unref: () => worker.unref(),
+    ready: ready.promise,
+    died: died.promise,
     async close() {
-      closed = true;
-      const error = new FleetError('cancelled', `${options.work}: the program is stopping`);
-      for (const open of waiting.splice(0)) open.settle({ error });
-      for (const thread of threads) end(thread, error);
-      await Promise.all(ending);
+      closing = true;
+      await worker.terminate();
     },
   };
 }
 
-/** The thread's side: answers one call after the other. A call ends with its thread, so `work` needs no cancellation. */
-export function answerThreadCalls<Input, Progress = never>(
-  work: (input: Input, progress: (progress: Progress) => void) => unknown,
-): void {
+/** The call stays in the table until the thread has answered, as it counts among those that keep the thread busy. */
+function followSignal(signal: AbortSignal, { promise, reject }: Deferred<unknown>): void {
+  const onAbort = () => reject(signal.reason);
+  const forget = () => signal.removeEventListener('abort', onAbort);
+  signal.addEventListener('abort', onAbort, { once: true });
+  promise.then(forget, forget);
+}
+
+/** What a thread does with the calls and notes that reach it. */
+export interface Answering<C extends Calls, ToNote = never, Beside = never> {
+  /** By kind. What a function throws or rejects with fails its call; a foreign error counts as a mistake in the program. */
+  readonly answers: {
+    readonly [K in keyof C]: (
+      ask: C[K]['ask'],
+      progress: (progress: unknown) => void,
+    ) => C[K]['answer'] | Promise<C[K]['answer']>;
+  };
+  readonly onNote?: (note: ToNote) => void;
+  /** Memory of an answer that moves to the caller instead of being copied. */
+  readonly transfer?: (answer: C[keyof C]['answer']) => readonly ArrayBuffer[];
+  /** The failure that crosses for one that was caught; by default the error family's own judgement. */
+  readonly explain?: (caught: unknown) => FleetError;
+  /** What goes with each end of a call; `busyMs`: milliseconds since the thread took it. */
+  readonly beside?: (busyMs: number) => Beside;
+}
+
+/** The thread's side: takes calls as they come, and returns the way to send notes. Called once, when the module is loaded. */
+export function answerCalls<C extends Calls, ToNote = never, FromNote = never, Beside = never>(
+  answering: Answering<C, ToNote, Beside>,
+): (note: FromNote) => void {
   const port = parentPort;
   if (port === null) throw new Error('assertion: this module runs as a thread');
-  const send = (message: FromThread) => port.postMessage(message);
-  port.on('message', (input: Input) => {
-    (async () => work(input, (progress) => send({ kind: 'progress', progress })))().then(
-      (value) => send({ kind: 'answer', value }),
-      (caught: unknown) => {
-        const { code, message, details, cause } = toFleetError(caught);
-        const stack = code === 'internal' && cause instanceof Error ? cause.stack : undefined;
-        send({ kind: 'failed', code, message, details: plain(details), stack });
-      },
-    );
+  const post = (message: FromThread, transfer: readonly ArrayBuffer[] = []): void =>
+    port.postMessage(message, transfer);
+  const { answers, onNote, transfer, beside, explain = toFleetError } = answering;
+
+  const take = ({ id, call, ask }: Extract<ToThread, { id: number }>): void => {
+    const startedAt = performance.now();
+    const besides = () => beside?.(performance.now() - startedAt);
+    const fail = (caught: unknown) =>
+      post({ kind: 'failed', id, failure: failureOf(explain(caught)), beside: besides() });
+    const succeed = (answer: C[keyof C]['answer']) => {
+      try {
+        post({ kind: 'answer', id, answer, beside: besides() }, transfer?.(answer));
+      } catch (caught) {
+        // An answer that cannot be cloned must not end the thread, nor leave its caller waiting.
+        fail(caught);
+      }
+    };
+    try {
+      const answer = answers[call as keyof C](ask, (progress) => post({ kind: 'progress', id, progress }));
+      // An answer that is there already is sent in this turn: the next message of the port may be long work.
+      if (answer instanceof Promise) answer.then(succeed, fail);
+      else succeed(answer as C[keyof C]['answer']);
+    } catch (caught) {
+      fail(caught);
+    }
+  };
+  port.on('message', (message: ToThread) => {
+    if ('id' in message) take(message);
+    else onNote?.(message.note as ToNote);
   });
-  send({ kind: 'ready' });
+  post({ kind: 'ready' });
+  return (note) => post({ kind: 'note', note });
 }
 
-/** Details travel as data; what cannot be cloned is left out. */
-function plain(details: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(details)) as Record<string, unknown>;
+function failureOf({ code, message, details, cause }: FleetError): Failure {
+  const stack = code === 'internal' && cause instanceof Error ? cause.stack : undefined;
+  return { code, message, details: cloneable(details), stack };
 }
 
-function errorOf({ code, message, details, stack }: Extract<FromThread, { kind: 'failed' }>): FleetError {
+/** Details travel as data; an entry that cannot be cloned is left out. */
+function cloneable(details: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const isCloneable = ([, value]: [string, unknown]): boolean => {
+    try {
+      structuredClone(value);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return Object.fromEntries(Object.entries(details).filter(isCloneable));
+}
+
+function errorOf({ code, message, details, stack }: Failure): FleetError {
   const cause = stack === undefined ? undefined : Object.assign(new Error(message), { stack });
-  return new FleetError(code, message, { details, cause });
-}
-
-/** Calls that need not wait: threads that are idle or not started yet. */
-function idleOf(threads: ReadonlySet<Thread>, most: number): number {
-  return most - [...threads].filter((thread) => thread.current !== undefined).length;
-}
-
-function isOutOfMemory(caught: unknown): boolean {
-  return (caught as { code?: unknown } | undefined)?.code === 'ERR_WORKER_OUT_OF_MEMORY';
-}
-
-function tooLarge({ work, memoryMiB }: ThreadCallOptions): FleetError {
-  return new FleetError('invalidArgument', `${work} needs more than ${memoryMiB} MiB of memory, the limit`);
-}
-
-function tooLong({ work, deadlineMs = 0 }: ThreadCallOptions): FleetError {
-  return new FleetError('invalidArgument', `${work} takes longer than ${deadlineMs / 1000} s, the limit`);
-}
-
-function tooMany({ work, threads, waitingMax }: ThreadCallOptions): FleetError {
-  return new FleetError(
-    'resourceExhausted',
-    `${work}: ${threads} calls are in hand and ${waitingMax} wait, the limit; try again later`,
-  );
-}
-
-function callerGone({ work }: ThreadCallOptions): FleetError {
-  return new FleetError('cancelled', `${work} was ended, because the caller has gone`);
+  return new FleetError(code, message, { details: { ...details }, cause });
 }

@@ -1,6 +1,6 @@
 // Reads submitted texts off the event loop. Decides the bounds of one reading and how many there are at once.
 
-import { createThreadCalls } from '../../core/thread-calls.ts';
+import { createThreadPool } from '../../core/thread-pool.ts';
 import { assertBounded, type Located, type Submission } from './submission.ts';
 
 export interface SubmissionReader {
@@ -14,7 +14,7 @@ const DEADLINE_MS = 20_000;
 const MEMORY_MIB = 512;
 
 export function createSubmissionReader(): SubmissionReader {
-  const calls = createThreadCalls<Submission, Located[]>({
+  const calls = createThreadPool<Submission, Located[]>({
     file: new URL('./submission-thread.ts', import.meta.url),
     work: 'reading the text',
     threads: 2,

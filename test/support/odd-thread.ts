@@ -1,7 +1,7 @@
 // A thread for the tests of thread calls: answers, refuses, fills its memory, spins or ends, as it is asked to.
 
 import { FleetError } from '../../core/errors.ts';
-import { answerThreadCalls } from '../../core/thread-calls.ts';
+import { answerPool } from '../../core/thread-pool.ts';
 
 export type Odd =
   | { readonly kind: 'echo'; readonly value: unknown }
@@ -12,7 +12,7 @@ export type Odd =
   | { readonly kind: 'spin'; readonly turns: Int32Array }
   | { readonly kind: 'exit' };
 
-answerThreadCalls<Odd, number>((odd, progress) => {
+answerPool<Odd, number>((odd, progress) => {
   switch (odd.kind) {
     case 'echo':
       return odd.value;

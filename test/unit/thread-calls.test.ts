@@ -1,135 +1,121 @@
 import assert from 'node:assert/strict';
-import { readdir, stat } from 'node:fs/promises';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { FleetError } from '../../core/errors.ts';
-import { createThreadCalls, type ThreadCallOptions } from '../../core/thread-calls.ts';
-import type { Odd } from '../support/odd-thread.ts';
+import { openThread } from '../../core/thread-calls.ts';
+import type { TestCalls, TestNote } from '../support/call-thread.ts';
 import { until } from '../support/processes.ts';
 
-async function withCalls(
-  options: Partial<ThreadCallOptions>,
-  body: (calls: ReturnType<typeof createThreadCalls<Odd, unknown, number>>) => Promise<void>,
-): Promise<void> {
-  const before = await threadCount();
-  const calls = createThreadCalls<Odd, unknown, number>({
-    file: new URL('../support/odd-thread.ts', import.meta.url),
-    work: 'reading the thing',
-    threads: 1,
-    waitingMax: 1,
-    memoryMiB: 64,
-    ...options,
+const notes: string[] = [];
+const start = () =>
+  openThread<TestCalls, TestNote, string, number>({
+    file: new URL('../support/call-thread.ts', import.meta.url),
+    name: 'test thread',
+    onNote: (note) => notes.push(note),
   });
-  try {
-    await body(calls);
-  } finally {
-    await calls.close();
-  }
-  await until('no thread is left', async () => (await threadCount()) === before);
-}
+const thread = start();
+after(() => thread.close());
 
-/** Threads of this process; those of the file system's pool are all started first. */
-async function threadCount(): Promise<number> {
-  await Promise.all(Array.from({ length: 8 }, () => stat('.')));
-  return (await readdir('/proc/self/task')).length;
-}
+test('each answer finds its caller, also when the last one is answered first', async () => {
+  const order: string[] = [];
+  const calls = ['first', 'second'].map((text) =>
+    thread.call('later', text).then((answer) => {
+      order.push(answer);
+      return answer;
+    }),
+  );
+  assert.equal(await thread.call('double', 21), 42);
+  assert.equal(thread.open(), 2);
+  thread.note('go');
+  assert.deepEqual(await Promise.all(calls), ['first', 'second']);
+  assert.deepEqual(order, ['second', 'first']);
+  assert.deepEqual(notes.splice(0), ['waits: first', 'waits: second']);
+  assert.equal(thread.open(), 0);
+});
 
-const spin = () => {
-  const turns = new Int32Array(new SharedArrayBuffer(4));
-  return { turns, odd: { kind: 'spin', turns } as const };
-};
-
-test('a call is answered, reports progress, and a refusal keeps code, sentence and details', () =>
-  withCalls({}, async (calls) => {
-    assert.deepEqual(await calls.call({ kind: 'echo', value: { a: [1, 2] } }), { a: [1, 2] });
-    const seen: number[] = [];
-    assert.equal(await calls.call({ kind: 'count', to: 3 }, { onProgress: (n) => seen.push(n) }), 'counted');
-    assert.deepEqual(seen, [1, 2, 3]);
-    await assert.rejects(calls.call({ kind: 'refuse' }), {
-      code: 'notFound',
-      message: 'there is no such thing',
-      details: { field: 'a.b' },
-    });
-  }));
-
-test('a call that fills its memory ends in one sentence, and the next one works', () =>
-  withCalls({}, async (calls) => {
-    await assert.rejects(calls.call({ kind: 'grow' }), {
-      code: 'invalidArgument',
-      message: 'reading the thing needs more than 64 MiB of memory, the limit',
-    });
-    assert.equal(await calls.call({ kind: 'echo', value: 1 }), 1);
-  }));
-
-test('a call over its deadline ends in one sentence, its thread stops, and the next one works', () =>
-  withCalls({ deadlineMs: 50 }, async (calls) => {
-    const { turns, odd } = spin();
-    await assert.rejects(calls.call(odd), {
-      code: 'invalidArgument',
-      message: 'reading the thing takes longer than 0.05 s, the limit',
-    });
-    await untilStill(turns);
-    assert.equal(await calls.call({ kind: 'echo', value: 1 }), 1);
-  }));
-
-test('a caller that leaves ends the work at once, whether it is in hand or waits', () =>
-  withCalls({}, async (calls) => {
-    const { turns, odd } = spin();
-    const [first, second] = [new AbortController(), new AbortController()];
-    const inHand = calls.call(odd, { signal: first.signal });
-    const waits = calls.call({ kind: 'echo', value: 1 }, { signal: second.signal });
-    await until('the thread works', () => Atomics.load(turns, 0) > 0);
-    second.abort();
-    await assert.rejects(waits, { code: 'cancelled' });
-    first.abort();
-    await assert.rejects(inHand, { code: 'cancelled' });
-    await untilStill(turns);
-    assert.equal(await calls.call({ kind: 'echo', value: 2 }), 2);
-  }));
-
-test('calls beyond the threads wait, and beyond the queue they are refused', () =>
-  withCalls({ threads: 1, waitingMax: 1 }, async (calls) => {
-    const { turns, odd } = spin();
-    const leaving = new AbortController();
-    const inHand = calls.call(odd, { signal: leaving.signal });
-    const waits = calls.call({ kind: 'echo', value: 1 });
-    await assert.rejects(calls.call({ kind: 'echo', value: 2 }), {
-      code: 'resourceExhausted',
-      message: 'reading the thing: 1 calls are in hand and 1 wait, the limit; try again later',
-    });
-    await until('the thread works', () => Atomics.load(turns, 0) > 0);
-    leaving.abort();
-    await assert.rejects(inHand, { code: 'cancelled' });
-    assert.equal(await waits, 1);
-  }));
-
-test('a thread that ends by itself fails its call, and the next one works', () =>
-  withCalls({}, async (calls) => {
-    await assert.rejects(calls.call({ kind: 'exit' }), /reading the thing: the thread ended with code 7/);
-    assert.equal(await calls.call({ kind: 'echo', value: 1 }), 1);
-  }));
-
-test('a file that is no thread fails the calls and not the process', () =>
-  withCalls({ file: new URL('../support/absent-thread.ts', import.meta.url) }, async (calls) => {
-    await assert.rejects(calls.call({ kind: 'echo', value: 1 }), (caught) => caught instanceof FleetError);
-  }));
-
-test('closing rejects what is open, and nothing is taken afterwards', () =>
-  withCalls({}, async (calls) => {
-    const { odd } = spin();
-    const open = calls.call(odd);
-    const refused = assert.rejects(open, { code: 'cancelled' });
-    await calls.close();
-    await refused;
-    await assert.rejects(calls.call({ kind: 'echo', value: 1 }), { code: 'cancelled' });
-  }));
-
-/** A thread that spins adds far more than once in the time of two looks. */
-async function untilStill(turns: Int32Array): Promise<void> {
-  let last = -1;
-  await until('the thread stands still', () => {
-    const now = Atomics.load(turns, 0);
-    const still = now === last;
-    last = now;
-    return still;
+test('a failure keeps code, sentence and details, a mistake its stack, and what cannot be cloned is left out', async () => {
+  await assert.rejects(thread.call('refuse', undefined), (caught) => {
+    assert.ok(caught instanceof FleetError);
+    assert.deepEqual(
+      [caught.code, caught.message, caught.details, caught.cause],
+      ['notFound', 'there is no such thing', { field: 'a.b', bytes: 10n }, undefined],
+    );
+    return true;
   });
-}
+  await assert.rejects(thread.call('mistake', undefined), (caught) => {
+    assert.ok(caught instanceof FleetError && caught.cause instanceof Error);
+    assert.match(
+      `${caught.code} ${caught.message} ${caught.cause.stack}`,
+      /internal a mistake.*call-thread/s,
+    );
+    return true;
+  });
+  await assert.rejects(thread.call('odd', 'details'), { code: 'aborted', details: { kept: 1 } });
+  await assert.rejects(thread.call('odd', 'answer'), { code: 'internal', message: /could not be cloned/ });
+});
+
+test('shared memory is written where it lies, and an answer that owns its memory moves', async () => {
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  await thread.call('add', shared);
+  assert.equal(shared[0], 1);
+  assert.deepEqual(await thread.call('bytes', 3), new Uint8Array([7, 7, 7]));
+});
+
+test('each end of a call carries what the thread sends beside it, before the promise settles', async () => {
+  const seen: number[] = [];
+  const options = { onEnd: (waiting: number) => void seen.push(waiting) };
+  await thread.call('double', 1, options);
+  await assert.rejects(thread.call('refuse', undefined, options));
+  assert.deepEqual(seen, [0, 0]);
+});
+
+test('a caller that leaves is rejected with its reason, and the late answer is dropped', async () => {
+  const leaving = new AbortController();
+  const call = thread.call('later', 'left', { signal: leaving.signal });
+  const reason = new FleetError('cancelled', 'left');
+  leaving.abort(reason);
+  await assert.rejects(call, reason);
+  await assert.rejects(thread.call('double', 1, { signal: leaving.signal }), reason);
+  thread.note('go');
+  await until('the thread has answered', () => thread.open() === 0);
+  assert.equal(await thread.call('double', 2), 4);
+});
+
+test('a thread that ends by itself rejects what is open and what comes, with one reason', async () => {
+  const ending = start();
+  const waits = ending.call('later', 'never');
+  const refused = assert.rejects(waits, {
+    code: 'internal',
+    message: 'the test thread ended with exit code 3',
+  });
+  await assert.rejects(ending.call('exit', 3), { details: { exitCode: 3 } });
+  await refused;
+  await assert.rejects(ending.call('double', 1), { code: 'internal' });
+  assert.equal(ending.ended(), await ending.died);
+});
+
+test('a note that cannot be taken, and a file that is no thread, end the thread and not the process', async () => {
+  const ending = start();
+  await ending.ready;
+  ending.note('throw');
+  assert.match((await ending.died).message, /^test thread: .*a note that cannot be taken/);
+  const absent = openThread({
+    file: new URL('../support/absent.ts', import.meta.url),
+    name: 'absent thread',
+  });
+  assert.match((await absent.died).message, /^absent thread: .*absent/s);
+});
+
+test('closing rejects what is open as cancelled, and nobody is told of a death', async () => {
+  const closing = start();
+  const refused = assert.rejects(closing.call('later', 'never'), {
+    code: 'cancelled',
+    message: 'the test thread was closed',
+  });
+  let died = false;
+  void closing.died.then(() => {
+    died = true;
+  });
+  await closing.close();
+  await refused;
+  assert.equal(died, false);
+});

@@ -1,25 +1,22 @@
-// The main thread's side of the compute thread: one job after another in the order they were asked for, answers as
-// promises. Decides nothing about runs. If the thread dies, every open job is rejected and `died` says why; main.ts then
-// ends the process, since whatever killed a native kernel cannot be trusted to have left the memory alone.
+// The main thread's side of the compute thread: one job after another in the order they were asked for, answers as promises. Decides
+// as which kind of job the metrics count a call. When the thread dies, every open job is rejected and `died` has the reason; the
+// process must end then, since whatever killed a native kernel cannot be trusted to have left the memory alone.
 
-import { CODES, type Code, FleetError, toFleetError } from '../../core/errors.ts';
+import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
-import { startThread } from '../../core/thread.ts';
+import { openThread } from '../../core/thread-calls.ts';
 import type { JobKind } from './job-kind.ts';
 import type {
   ApplyRequest,
   Arrays,
-  ComputeAnswer,
-  ComputeFailure,
-  ComputeRequest,
+  ComputeCalls,
   DeviceProof,
   DifferenceRequest,
-  FromThread,
   GraphSpec,
   InitialRequest,
+  JobFacts,
   OuterRequest,
   ThreadGauges,
-  ToThread,
   TwoPartSpec,
 } from './messages.ts';
 
@@ -64,121 +61,77 @@ export interface ComputeOptions {
   readonly onJob?: (kind: JobKind, busyMs: number) => void;
 }
 
-interface OpenJob {
-  readonly kind: JobKind;
-  readonly resolve: (answer: ComputeAnswer) => void;
-  readonly reject: (error: FleetError) => void;
-}
-
 export function createCompute(options: ComputeOptions): Compute {
-  const worker = startThread(new URL('./thread.ts', import.meta.url), {
+  const thread = openThread<ComputeCalls, never, never, JobFacts>({
+    file: new URL('./thread.ts', import.meta.url),
+    name: 'compute thread',
     workerData: { cacheDir: options.cacheDir },
-    name: 'compute',
   });
-  const open = new Map<number, OpenJob>();
-  let next = 1;
   let gauges: ThreadGauges = { tensors: 0, bytes: 0, graphs: 0 };
-  let ended: FleetError | undefined;
-  let closing = false;
-  let announceDeath: (error: FleetError) => void = () => {};
-  const died = new Promise<FleetError>((resolve) => {
-    announceDeath = resolve;
-  });
 
-  const end = (error: FleetError) => {
-    if (ended) return;
-    ended = error;
-    for (const job of open.values()) job.reject(error);
-    open.clear();
-    if (!closing) announceDeath(error);
-  };
-  worker.on('message', (message: FromThread) => {
-    gauges = message.gauges;
-    const job = open.get(message.id);
-    if (!job) return;
-    open.delete(message.id);
-    options.onJob?.(job.kind, message.busyMs);
-    if (message.kind === 'done') job.resolve(message.answer);
-    else job.reject(errorFromFailure(message.failure));
-  });
-  worker.on('error', (error) => end(toFleetError(error, 'compute thread')));
-  worker.on('exit', (code) =>
-    end(
-      closing
-        ? new FleetError('cancelled', 'the compute thread was closed')
-        : new FleetError('internal', `the compute thread ended with exit code ${code}`),
-    ),
-  );
-
-  const ask = (request: ComputeRequest): Promise<ComputeAnswer> =>
-    new Promise((resolve, reject) => {
-      if (ended) return reject(ended);
-      const id = next++;
-      open.set(id, { kind: jobOf(request), resolve, reject });
-      worker.postMessage({ id, request } satisfies ToThread);
+  function ask<K extends keyof ComputeCalls>(
+    call: K,
+    what: ComputeCalls[K]['ask'],
+    kind: JobKind,
+  ): Promise<ComputeCalls[K]['answer']> {
+    return thread.call(call, what, {
+      onEnd: (facts) => {
+        gauges = facts.gauges;
+        options.onJob?.(kind, facts.busyMs);
+      },
     });
+  }
 
+  // The parts of a step with a sharded head count as what they are parts of.
   return {
-    prove: async () => expectAnswer(await ask({ kind: 'prove' }), 'proved').proof,
-    prepare: async (graph) => expectAnswer(await ask({ kind: 'prepare', graph }), 'prepared'),
-    run: async (graph, inputs, into) =>
-      expectAnswer(await ask({ kind: 'run', graph, inputs, into }), 'ran').outputs,
+    prove: () => ask('prove', undefined, 'prove'),
+    prepare: (graph) => ask('prepare', graph, 'prepare'),
+    run: (graph, inputs, into) =>
+      ask('run', { graph, inputs, into }, graph.kind === 'embed' ? 'embed' : 'train'),
     begin: async (graph, inputs) => {
-      const { begun, outputs } = expectAnswer(await ask({ kind: 'begin', graph, inputs }), 'begun');
+      const { begun, outputs } = await ask('begin', { graph, inputs }, 'train');
       let over = false;
       return {
         outputs,
         finish: async (others, into) => {
           if (over) throw new FleetError('cancelled', 'this computation was finished or released');
           over = true;
-          return expectAnswer(await ask({ kind: 'finish', begun, inputs: others, into }), 'ran').outputs;
+          return ask('finish', { begun, inputs: others, into }, 'train');
         },
         release: () => {
           if (over) return;
           over = true;
           // It fails only where the thread has ended, and what it kept with it.
-          ask({ kind: 'release', begun }).catch(() => undefined);
+          ask('release', begun, 'train').catch(() => undefined);
         },
       };
     },
     apply: async (apply) => {
       assertShared(inPlace(apply));
-      return expectAnswer(await ask({ kind: 'apply', apply }), 'applied');
+      return ask('apply', apply, 'apply');
     },
     initial: async (initial) => {
       assertShared({ into: initial.into });
-      expectAnswer(await ask({ kind: 'initial', initial }), 'written');
+      return ask('initial', initial, 'prepare');
     },
     updateRows: async (update) => {
       assertShared({ weights: update.weights, momentum: update.momentum });
-      expectAnswer(await ask({ kind: 'update-rows', update }), 'written');
+      return ask('update-rows', update, 'apply');
     },
     difference: async (difference) => {
       assertShared({ into: difference.into });
-      expectAnswer(await ask({ kind: 'difference', difference }), 'written');
+      return ask('difference', difference, 'difference');
     },
     applyOuter: async (apply) => {
       assertShared(inPlace(apply));
-      const { gradientNorm, digest } = expectAnswer(await ask({ kind: 'apply-outer', apply }), 'applied');
+      const { gradientNorm, digest } = await ask('apply-outer', apply, 'apply-outer');
       return { differenceNorm: gradientNorm, digest };
     },
-    queued: () => open.size,
+    queued: () => thread.open(),
     gauges: () => gauges,
-    died,
-    close: async () => {
-      closing = true;
-      await worker.terminate();
-    },
+    died: thread.died,
+    close: () => thread.close(),
   };
-}
-
-/** The parts of a step with a sharded head count as what they are parts of. */
-function jobOf(request: ComputeRequest): JobKind {
-  if (request.kind === 'update-rows') return 'apply';
-  if (request.kind === 'initial') return 'prepare';
-  if (request.kind === 'run') return request.graph.kind === 'embed' ? 'embed' : 'train';
-  if (request.kind === 'begin' || request.kind === 'finish' || request.kind === 'release') return 'train';
-  return request.kind;
 }
 
 const inPlace = ({ weights, momentum, running }: ApplyRequest | OuterRequest) => ({
@@ -192,17 +145,4 @@ function assertShared(arrays: Readonly<Record<string, Float32Array>>): void {
     if (!(array.buffer instanceof SharedArrayBuffer))
       throw new Error(`${name} must be in shared memory, or the step would change a copy`);
   }
-}
-
-function expectAnswer<K extends ComputeAnswer['kind']>(
-  answer: ComputeAnswer,
-  kind: K,
-): Extract<ComputeAnswer, { kind: K }> {
-  if (answer.kind !== kind) throw new Error(`compute thread answered ${answer.kind} instead of ${kind}`);
-  return answer as Extract<ComputeAnswer, { kind: K }>;
-}
-
-function errorFromFailure(failure: ComputeFailure): FleetError {
-  const code: Code = failure.code in CODES ? (failure.code as Code) : 'internal';
-  return new FleetError(code, failure.message, { details: { ...failure.details } });
 }

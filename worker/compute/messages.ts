@@ -1,6 +1,6 @@
-// What the main thread and the compute thread say to each other. Decides the words only; thread.ts answers them and
-// client.ts asks. Arrays backed by a SharedArrayBuffer are shared and not copied: weights, momentum and running statistics
-// live in such memory for the whole life of a run, and only the thread that works on a job touches them meanwhile.
+// The calls of the compute thread: what goes with each, and what it answers. Arrays backed by a SharedArrayBuffer are shared and not
+// copied: weights, momentum and running statistics live in such memory for the whole life of a run, and only the thread that works
+// on a job touches them meanwhile.
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
@@ -88,33 +88,54 @@ export interface OuterRequest {
 
 export type Arrays = readonly (Float32Array | Int32Array | Uint8Array)[];
 
-export type ComputeRequest =
-  | { readonly kind: 'prove' }
+/** What the compute thread is asked, by kind of call. */
+export type ComputeCalls = {
+  /** Runs a kernel. */
+  readonly prove: { readonly ask: undefined; readonly answer: DeviceProof };
   /** Compiles ahead, so that the first step of a run does not stall its gang for longer than needed. */
-  | { readonly kind: 'prepare'; readonly graph: GraphSpec | TwoPartSpec }
-  | {
-      readonly kind: 'run';
+  readonly prepare: {
+    readonly ask: GraphSpec | TwoPartSpec;
+    readonly answer: { readonly digest: string; readonly nodes: number };
+  };
+  readonly run: {
+    readonly ask: {
       readonly graph: GraphSpec;
       readonly inputs: Arrays;
       /** Shared memory for the first output, which is then no part of the answer. */
       readonly into: Float32Array | undefined;
-    }
+    };
+    readonly answer: readonly Float32Array[];
+  };
   /** The first part; the arrays must not change before the second. */
-  | { readonly kind: 'begin'; readonly graph: TwoPartSpec; readonly inputs: Arrays }
+  readonly begin: {
+    readonly ask: { readonly graph: TwoPartSpec; readonly inputs: Arrays };
+    readonly answer: { readonly begun: number; readonly outputs: readonly Float32Array[] };
+  };
   /** The second part of what `begun` named; after it, or its failure, the number means nothing any more. */
-  | {
-      readonly kind: 'finish';
+  readonly finish: {
+    readonly ask: {
       readonly begun: number;
       readonly inputs: Arrays;
       readonly into: Float32Array | undefined;
-    }
-  /** It will not be finished. A number that means nothing is no error: the part may have failed. */
-  | { readonly kind: 'release'; readonly begun: number }
-  | { readonly kind: 'apply'; readonly apply: ApplyRequest }
-  | { readonly kind: 'update-rows'; readonly update: RowsUpdate }
-  | { readonly kind: 'initial'; readonly initial: InitialRequest }
-  | { readonly kind: 'difference'; readonly difference: DifferenceRequest }
-  | { readonly kind: 'apply-outer'; readonly apply: OuterRequest };
+    };
+    readonly answer: readonly Float32Array[];
+  };
+  /** The number of what will not be finished. One that means nothing is no error: the part may have failed. */
+  readonly release: { readonly ask: number; readonly answer: undefined };
+  readonly apply: { readonly ask: ApplyRequest; readonly answer: Applied };
+  readonly 'update-rows': { readonly ask: RowsUpdate; readonly answer: undefined };
+  readonly initial: { readonly ask: InitialRequest; readonly answer: undefined };
+  readonly difference: { readonly ask: DifferenceRequest; readonly answer: undefined };
+  /** `gradientNorm` is that of the mean difference. */
+  readonly 'apply-outer': { readonly ask: OuterRequest; readonly answer: Applied };
+};
+
+export interface Applied {
+  /** L2 norm over the backbone, before clipping. */
+  readonly gradientNorm: number;
+  /** digest64 of the new weights. */
+  readonly digest: string;
+}
 
 /** What the device proof found by running a kernel. */
 export interface DeviceProof {
@@ -133,27 +154,6 @@ export interface DeviceProof {
   readonly gpu: CudaDevice | undefined;
 }
 
-export type ComputeAnswer =
-  | { readonly kind: 'proved'; readonly proof: DeviceProof }
-  | { readonly kind: 'prepared'; readonly digest: string; readonly nodes: number }
-  | { readonly kind: 'ran'; readonly outputs: readonly Float32Array[] }
-  | { readonly kind: 'begun'; readonly begun: number; readonly outputs: readonly Float32Array[] }
-  | { readonly kind: 'applied'; readonly gradientNorm: number; readonly digest: string }
-  | { readonly kind: 'written' }
-  | { readonly kind: 'released' };
-
-/** The error family does not survive structured cloning, so its parts travel. */
-export interface ComputeFailure {
-  readonly code: string;
-  readonly message: string;
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
-export interface ToThread {
-  readonly id: number;
-  readonly request: ComputeRequest;
-}
-
 /** Levels of the thread's memory, sent with each answer for the metrics; what begun computations keep is in them. */
 export interface ThreadGauges {
   readonly tensors: number;
@@ -161,12 +161,9 @@ export interface ThreadGauges {
   readonly graphs: number;
 }
 
-export type FromThread = {
-  readonly id: number;
-  /** Time the job itself took in the thread, without its wait in the queue. */
+/** What goes with each answer and each failure. */
+export interface JobFacts {
+  /** Time the job itself took in the thread, without its wait in the queue, milliseconds. */
   readonly busyMs: number;
   readonly gauges: ThreadGauges;
-} & (
-  | { readonly kind: 'done'; readonly answer: ComputeAnswer }
-  | { readonly kind: 'failed'; readonly failure: ComputeFailure }
-);
+}

@@ -1,7 +1,7 @@
 // The compute thread: the only place of a worker where TensorFlow is loaded. Takes one job at a time in the order of
 // arrival, compiles graphs on demand and keeps them. It knows nothing of runs, gangs or the network around it.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
@@ -13,89 +13,66 @@ import { applyStep } from '../../core/optim/sgd.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { tf } from '../../core/tensor/tf.ts';
+import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
 import type {
+  Applied,
   ApplyRequest,
-  ComputeAnswer,
-  ComputeFailure,
-  ComputeRequest,
-  FromThread,
+  ComputeCalls,
+  JobFacts,
   OuterRequest,
   ThreadGauges,
-  ToThread,
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
 
 /** Layouts are cheap, but a search brings a new network each minute. */
 const LAYOUTS_MAX = 32;
 
-const port = parentPort;
-if (!port) throw new Error('this file runs as a worker thread');
 const { cacheDir } = workerData as { cacheDir: string };
 const graphs = createGraphCache({ cacheDir });
 const begun = createBegunTable({ graphs, keeping: createKeeping() });
 const layouts = new Map<string, Layout>();
 
-port.on('message', (message: ToThread) => {
-  const startedAt = performance.now();
-  const common = () => ({
-    id: message.id,
-    busyMs: performance.now() - startedAt,
-    gauges: gauges(),
-  });
-  try {
-    const answer = perform(message.request);
-    port.postMessage({ ...common(), kind: 'done', answer } satisfies FromThread, transferable(answer));
-  } catch (caught) {
-    port.postMessage({ ...common(), kind: 'failed', failure: failureOf(caught) } satisfies FromThread);
-  }
+answerCalls<ComputeCalls, never, never, JobFacts>({
+  answers: {
+    prove: () => proveDevice(),
+    prepare: (graph) => {
+      const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
+      return { digest, nodes };
+    },
+    run: ({ graph, inputs, into }) => placed(graphs.get(graph).run([...inputs]), into),
+    begin: ({ graph, inputs }) => begun.begin(graph, inputs),
+    finish: ({ begun: number, inputs, into }) => placed(begun.finish(number, inputs), into),
+    release: (number) => {
+      begun.release(number);
+      return undefined;
+    },
+    apply,
+    initial: ({ network, classes, seed, into }) => {
+      into.set(initialWeights(layoutFor(network, classes), seed));
+      return undefined;
+    },
+    'update-rows': (update) => {
+      updateRows(update);
+      return undefined;
+    },
+    difference: (difference) => {
+      writeDifference(difference);
+      return undefined;
+    },
+    'apply-outer': applyOuter,
+  },
+  explain: (caught) => withMemoryCode(toFleetError(caught)),
+  transfer: (answer) => transferable(outputsOf(answer)),
+  beside: (busyMs) => ({ busyMs, gauges: gauges() }),
 });
 
 function gauges(): ThreadGauges {
   const { numTensors, numBytes } = tf.memory();
   const kept = begun.gauges();
   return { tensors: numTensors + kept.tensors, bytes: numBytes + kept.bytes, graphs: graphs.size() };
-}
-
-function perform(request: ComputeRequest): ComputeAnswer {
-  switch (request.kind) {
-    case 'prove':
-      return { kind: 'proved', proof: proveDevice() };
-    case 'prepare': {
-      const { graph } = request;
-      const { digest, nodes } = graph.kind === 'backbone' ? graphs.twoPart(graph) : graphs.get(graph);
-      return { kind: 'prepared', digest, nodes };
-    }
-    case 'run':
-      return {
-        kind: 'ran',
-        outputs: placed(graphs.get(request.graph).run([...request.inputs]), request.into),
-      };
-    case 'begin':
-      return { kind: 'begun', ...begun.begin(request.graph, request.inputs) };
-    case 'finish':
-      return { kind: 'ran', outputs: placed(begun.finish(request.begun, request.inputs), request.into) };
-    case 'release':
-      begun.release(request.begun);
-      return { kind: 'released' };
-    case 'apply':
-      return { kind: 'applied', ...apply(request.apply) };
-    case 'initial': {
-      const { network, classes, seed, into } = request.initial;
-      into.set(initialWeights(layoutFor(network, classes), seed));
-      return { kind: 'written' };
-    }
-    case 'update-rows':
-      updateRows(request.update);
-      return { kind: 'written' };
-    case 'difference':
-      writeDifference(request.difference);
-      return { kind: 'written' };
-    case 'apply-outer':
-      return { kind: 'applied', ...applyOuter(request.apply) };
-  }
 }
 
 /** The first output goes into shared memory, if there is any for it. */
@@ -111,7 +88,7 @@ function placed(outputs: Float32Array[], into: Float32Array | undefined): Float3
   return others;
 }
 
-function apply(request: ApplyRequest) {
+function apply(request: ApplyRequest): Applied {
   const layout = layoutFor(request.network, request.classes);
   const { gradientNorm } = applyStep({
     layout,
@@ -126,7 +103,7 @@ function apply(request: ApplyRequest) {
   return { gradientNorm, digest: digest64(request.weights) };
 }
 
-function applyOuter({ network, classes, ...rest }: OuterRequest) {
+function applyOuter({ network, classes, ...rest }: OuterRequest): Applied {
   const { differenceNorm } = applyOuterStep({ layout: layoutFor(network, classes), ...rest });
   return { gradientNorm: differenceNorm, digest: digest64(rest.weights) };
 }
@@ -141,11 +118,16 @@ function layoutFor(network: NetworkSpec, classes: number): Layout {
   return layout;
 }
 
+function outputsOf(answer: ComputeCalls[keyof ComputeCalls]['answer']): readonly Float32Array[] {
+  if (answer === undefined) return [];
+  if ('outputs' in answer) return answer.outputs;
+  return Array.isArray(answer) ? answer : [];
+}
+
 /** Results that own their memory move to the main thread; a view into something larger is copied instead. */
-function transferable(answer: ComputeAnswer): ArrayBuffer[] {
-  if (answer.kind !== 'ran' && answer.kind !== 'begun') return [];
+function transferable(outputs: readonly Float32Array[]): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
-  for (const output of answer.outputs) {
+  for (const output of outputs) {
     if (output.buffer instanceof ArrayBuffer && output.byteLength === output.buffer.byteLength)
       buffers.add(output.buffer);
   }
@@ -153,13 +135,10 @@ function transferable(answer: ComputeAnswer): ArrayBuffer[] {
 }
 
 /** TensorFlow tells an exhausted allocator only by its status name in the text; this is the one place that reads it. */
-function failureOf(caught: unknown): ComputeFailure {
-  const error = toFleetError(caught);
+function withMemoryCode(error: FleetError): FleetError {
   const exhausted =
     error.code === 'internal' && /RESOURCE_EXHAUSTED|OOM when allocating/i.test(error.message);
-  return {
-    code: exhausted ? 'resourceExhausted' : error.code,
-    message: error.message,
-    details: error.details,
-  };
+  return exhausted
+    ? new FleetError('resourceExhausted', error.message, { cause: error, details: { ...error.details } })
+    : error;
 }

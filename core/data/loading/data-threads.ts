@@ -1,106 +1,129 @@
-// The threads that make pixels, and what waits for them: one job a thread at a time, wanted jobs before those begun ahead. Decides that
-// order and what happens to open jobs when a thread ends; what is begun ahead is loader.ts', how a job is done loader-thread.ts'.
+// The threads that make pixels, and the queue before them. Decides the order of work: one job a thread at a time, since a second one
+// would share its memory and finish neither sooner, and jobs that somebody waits for before those begun ahead. When a thread ends,
+// all that is open fails with its reason.
 
-import type { Worker } from 'node:worker_threads';
-import { FleetError, toFleetError } from '../../errors.ts';
+import { createDeferred } from '../../deferred.ts';
+import { FleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
-import { startThread } from '../../thread.ts';
+import { type CallThread, openThread } from '../../thread-calls.ts';
 import type { RecordTable } from '../packs/record-table.ts';
-import type { Answer, Job } from './loader-messages.ts';
+import type { Batch, BatchRequest, DataCalls } from './loader-messages.ts';
 import type { LoaderThreadData } from './loader-thread.ts';
 
 export interface DataThreads {
-  /** More threads; `table`: what one of those that run has found out about a pack. */
+  /** Starts threads; `table`: what one of those that run has found out about a pack. */
   start(count: number, table: RecordTable | undefined): void;
-  /** `ahead`: nobody waits for it yet. Rejected when the job fails, and as cancelled after close. */
-  ask(job: Job, ahead: boolean): Promise<Answer>;
-  /** A job asked for ahead is now wanted. */
-  promote(job: Job): void;
-  /** A job asked for ahead is not wanted any more; one already begun is finished all the same. */
-  withdraw(job: Job): void;
+  /** Rejected when the job fails, and as cancelled after close. */
+  ask<K extends keyof DataCalls>(kind: K, what: DataCalls[K]['ask']): Promise<DataCalls[K]['answer']>;
+  /** A batch that nobody waits for yet. */
+  begin(request: BatchRequest): Begun;
   close(): Promise<void>;
 }
 
-interface Waiting {
-  readonly job: Job;
+/** A job begun ahead. */
+export interface Begun {
+  readonly batch: Promise<Batch>;
+  /** Somebody waits for it now. */
+  promote(): void;
+  /** It is not wanted any more; once a thread has taken it, it is finished all the same. */
+  withdraw(): void;
+}
+
+interface Job {
   ahead: boolean;
-  resolve(answer: Answer): void;
+  /** Never rejects. */
+  perform(thread: CallThread<DataCalls>): Promise<void>;
   reject(error: FleetError): void;
 }
 
 interface Thread {
-  readonly worker: Worker;
-  current: Waiting | undefined;
+  readonly calls: CallThread<DataCalls>;
+  current: Job | undefined;
 }
 
 export function startDataThreads(options: {
   data: DataSpec;
   /** Folder of what was found out about data sets; empty: nothing is kept. */
   cacheDir: string;
-  /** Decoded images that each thread keeps. */
+  /** Bytes of decoded images that each thread keeps. */
   cacheBytes: number;
   roots: Roots;
 }): DataThreads {
-  const queue: Waiting[] = [];
+  const queue: Job[] = [];
   const threads: Thread[] = [];
   let ended: FleetError | undefined;
 
   const feed = (thread: Thread) => {
     if (thread.current !== undefined || queue.length === 0) return;
-    const wanted = queue.findIndex((waiting) => !waiting.ahead);
-    const [next] = queue.splice(Math.max(0, wanted), 1);
+    const [next] = queue.splice(placeOfNext(queue), 1);
     thread.current = next;
-    thread.worker.postMessage(next!.job);
-  };
-  const finish = (thread: Thread, answer: Answer) => {
-    const { current } = thread;
-    thread.current = undefined;
-    if (answer.kind === 'failed')
-      current?.reject(new FleetError(answer.code, answer.message, { details: answer.details }));
-    else current?.resolve(answer);
-    feed(thread);
+    void next!.perform(thread.calls).then(() => {
+      thread.current = undefined;
+      if (ended === undefined) feed(thread);
+    });
   };
   const end = (error: FleetError) => {
     ended ??= error;
-    const open = [...threads.flatMap((thread) => thread.current ?? []), ...queue.splice(0)];
-    for (const thread of threads) thread.current = undefined;
-    for (const waiting of open) waiting.reject(ended);
+    for (const { current } of threads) current?.reject(ended);
+    for (const job of queue.splice(0)) job.reject(ended);
   };
-
   const start = (table: RecordTable | undefined) => {
-    const worker = startThread(new URL('./loader-thread.ts', import.meta.url), {
-      name: 'data',
+    const calls = openThread<DataCalls>({
+      file: new URL('./loader-thread.ts', import.meta.url),
+      name: 'data thread',
       workerData: { ...options, table } satisfies LoaderThreadData,
     });
-    const thread: Thread = { worker, current: undefined };
-    worker.on('message', (answer: Answer) => finish(thread, answer));
-    worker.on('error', (caught) => end(toFleetError(caught, 'data thread')));
-    worker.on('exit', (code) => end(new FleetError('internal', `the data thread ended with code ${code}`)));
+    void calls.died.then(end);
+    const thread: Thread = { calls, current: undefined };
     threads.push(thread);
     feed(thread);
   };
+
+  function add<K extends keyof DataCalls>(kind: K, what: DataCalls[K]['ask'], ahead: boolean) {
+    const settled = createDeferred<DataCalls[K]['answer']>();
+    const job: Job = {
+      ahead,
+      perform: (thread) => thread.call(kind, what).then(settled.resolve, settled.reject),
+      reject: settled.reject,
+    };
+    if (ended !== undefined) settled.reject(ended);
+    else {
+      queue.push(job);
+      for (const thread of threads) feed(thread);
+    }
+    return { job, answer: settled.promise };
+  }
 
   return {
     start(count, table) {
       for (let i = 0; i < count; i++) start(table);
     },
-    ask: (job, ahead) =>
-      new Promise((resolve, reject) => {
-        if (ended) return reject(ended);
-        queue.push({ job, ahead, resolve, reject });
-        for (const thread of threads) feed(thread);
-      }),
-    promote(job) {
-      for (const waiting of queue) if (waiting.job === job) waiting.ahead = false;
-    },
-    withdraw(job) {
-      const at = queue.findIndex((waiting) => waiting.job === job && waiting.ahead);
-      if (at >= 0) queue.splice(at, 1);
+    ask: (kind, what) => add(kind, what, false).answer,
+    begin(request) {
+      const { job, answer } = add('batch', request, true);
+      return {
+        batch: answer,
+        promote() {
+          job.ahead = false;
+        },
+        withdraw() {
+          const at = job.ahead ? queue.indexOf(job) : -1;
+          if (at >= 0) queue.splice(at, 1);
+        },
+      };
     },
     async close() {
       end(new FleetError('cancelled', 'the loader is closed'));
-      await Promise.all(threads.map((thread) => thread.worker.terminate()));
+      await Promise.all(threads.map(({ calls }) => calls.close()));
     },
   };
+}
+
+/** The first job that somebody waits for, else the first one. */
+function placeOfNext(queue: readonly { readonly ahead: boolean }[]): number {
+  return Math.max(
+    0,
+    queue.findIndex(({ ahead }) => !ahead),
+  );
 }

@@ -1,6 +1,5 @@
-// What the loader and its threads exchange: a batch that is asked for, and its pixels.
+// The calls of a data thread: what goes with each, and what it answers.
 
-import type { Code } from '../../errors.ts';
 import type { Schedule } from '../../spec/schedule.ts';
 import type { DataFacts } from '../inspection/inspect.ts';
 import type { RecordTable } from '../packs/record-table.ts';
@@ -10,41 +9,39 @@ export interface BatchRequest {
   readonly seed: number;
   /** The run's augmentation switch. */
   readonly flip: boolean;
+  /** From 0 over the whole run; fixes epoch and position. */
   readonly step: number;
+  /** 0 to V - 1. */
   readonly shard: number;
 }
 
-/** Images [b, 112, 112, 3] and labels [b] of one shard of one step; the buffers belong to the receiver. */
+/** One shard of one step, b = B/V images; the buffers belong to the receiver. */
 export interface Batch {
-  readonly images: Uint8Array;
-  /** Which image of the training split each is. */
+  /** RGB bytes, [b, 112, 112, 3]. */
+  readonly images: Uint8Array<ArrayBuffer>;
+  /** [b], which image of the training split each is. */
   readonly indices: Uint32Array;
+  /** [b], 0 to classes - 1. */
   readonly labels: Int32Array;
 }
 
-export type Job =
-  | { readonly kind: 'facts' }
-  | { readonly kind: 'batch'; readonly request: BatchRequest }
-  | { readonly kind: 'held-out'; readonly from: number; readonly count: number };
+/** What a thread has found out about the data set that it opened. */
+export interface OpenedSet {
+  readonly facts: DataFacts;
+  /** [held-out images] */
+  readonly heldOutLabels: Int32Array;
+  /** Labels of the set in the order of its classes, where they were renumbered. */
+  readonly labelMap: string | undefined;
+  /** Where the records of a pack lie, for the threads that open it next; undefined for other sets. */
+  readonly table: RecordTable | undefined;
+}
 
-export type Answer =
-  | {
-      readonly kind: 'facts';
-      readonly facts: DataFacts;
-      readonly heldOutLabels: Int32Array;
-      readonly labelMap: string | undefined;
-      readonly table: RecordTable | undefined;
-    }
-  | {
-      readonly kind: 'batch';
-      readonly images: Uint8Array<ArrayBuffer>;
-      readonly indices: Uint32Array;
-      readonly labels: Int32Array;
-    }
-  | { readonly kind: 'held-out'; readonly images: Uint8Array<ArrayBuffer> }
-  | {
-      readonly kind: 'failed';
-      readonly code: Code;
-      readonly message: string;
-      readonly details: Record<string, unknown>;
-    };
+export type DataCalls = {
+  readonly facts: { readonly ask: undefined; readonly answer: OpenedSet };
+  readonly batch: { readonly ask: BatchRequest; readonly answer: Batch };
+  /** Held-out images from..from+count-1, RGB bytes, [count, 112, 112, 3]. */
+  readonly 'held-out': {
+    readonly ask: { readonly from: number; readonly count: number };
+    readonly answer: Uint8Array<ArrayBuffer>;
+  };
+};

@@ -1,16 +1,17 @@
-// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. One job at a time; keeps
-// decoded images up to a bound, for a small set comes round every epoch. What to make, and when, is loader.ts'.
+// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. Decides which decoded images it
+// keeps: all until a bound, because a small set comes round every epoch.
 
-import { parentPort, workerData } from 'node:worker_threads';
-import { FleetError, toFleetError } from '../../errors.ts';
+import { workerData } from 'node:worker_threads';
+import { FleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
+import { answerCalls } from '../../thread-calls.ts';
 import { type Dataset, openDataset, type Split } from '../dataset.ts';
 import { IMAGE_BYTES, mirror } from '../images/pixels.ts';
 import { createDataCache, noDataCache } from '../inspection/data-cache.ts';
 import { factsOf, labelsOf } from '../inspection/inspect.ts';
 import type { RecordTable } from '../packs/record-table.ts';
-import type { Answer, Job } from './loader-messages.ts';
+import type { Batch, BatchRequest, DataCalls, OpenedSet } from './loader-messages.ts';
 import { shardSamples } from './sampler.ts';
 
 export interface LoaderThreadData {
@@ -56,41 +57,38 @@ async function open({ data, cacheDir, cacheBytes, roots, table }: LoaderThreadDa
   };
 }
 
-async function perform({ dataset, training, heldOut }: Opened, job: Job): Promise<Answer> {
-  switch (job.kind) {
-    case 'facts':
-      return {
-        kind: 'facts',
-        facts: factsOf(dataset),
-        heldOutLabels: labelsOf(dataset.heldOut),
-        labelMap: dataset.labelMap,
-        table: dataset.table,
-      };
-    case 'batch': {
-      if (job.request.schedule.images !== dataset.training.size)
-        throw new FleetError(
-          'failedPrecondition',
-          `the run was planned for ${job.request.schedule.images} training images, but this worker's data set has ${dataset.training.size}`,
-        );
-      const samples = shardSamples(job.request);
-      const images = new Uint8Array(samples.length * IMAGE_BYTES);
-      await together(samples.length, async (i) => {
-        const { index, flip } = samples[i]!;
-        const into = images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES);
-        const pixels = await training(index);
-        if (flip) mirror(pixels, into);
-        else into.set(pixels);
-      });
-      const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(index));
-      const indices = Uint32Array.from(samples, ({ index }) => index);
-      return { kind: 'batch', images, indices, labels };
-    }
-    case 'held-out': {
-      const images = new Uint8Array(job.count * IMAGE_BYTES);
-      await together(job.count, async (i) => images.set(await heldOut(job.from + i), i * IMAGE_BYTES));
-      return { kind: 'held-out', images };
-    }
-  }
+function describe({ dataset }: Opened): OpenedSet {
+  const { labelMap, table } = dataset;
+  return { facts: factsOf(dataset), heldOutLabels: labelsOf(dataset.heldOut), labelMap, table };
+}
+
+async function makeBatch({ dataset, training }: Opened, request: BatchRequest): Promise<Batch> {
+  if (request.schedule.images !== dataset.training.size)
+    throw new FleetError(
+      'failedPrecondition',
+      `the run was planned for ${request.schedule.images} training images, but this worker's data set has ${dataset.training.size}`,
+    );
+  const samples = shardSamples(request);
+  const images = new Uint8Array(samples.length * IMAGE_BYTES);
+  await together(samples.length, async (i) => {
+    const { index, flip } = samples[i]!;
+    const into = images.subarray(i * IMAGE_BYTES, (i + 1) * IMAGE_BYTES);
+    const pixels = await training(index);
+    if (flip) mirror(pixels, into);
+    else into.set(pixels);
+  });
+  const labels = Int32Array.from(samples, ({ index }) => dataset.training.label(index));
+  const indices = Uint32Array.from(samples, ({ index }) => index);
+  return { images, indices, labels };
+}
+
+async function readHeldOut(
+  { heldOut }: Opened,
+  { from, count }: DataCalls['held-out']['ask'],
+): Promise<Uint8Array<ArrayBuffer>> {
+  const images = new Uint8Array(count * IMAGE_BYTES);
+  await together(count, async (i) => images.set(await heldOut(from + i), i * IMAGE_BYTES));
+  return images;
 }
 
 /** Four at once: decoding waits for the disk and for the image library's threads. Order of completion does not matter. */
@@ -102,19 +100,19 @@ async function together(count: number, work: (i: number) => Promise<void>): Prom
   await Promise.all(Array.from({ length: Math.min(4, count) }, lane));
 }
 
-const port = parentPort!;
-
 const opened = open(workerData as LoaderThreadData);
 
-// Told with the first job's answer; until then it must not end the thread.
+// Each call fails with it; without a call it must not end the thread.
 opened.catch(() => undefined);
 
-port.on('message', (job: Job) => {
-  opened
-    .then((ready) => perform(ready, job))
-    .catch((caught: unknown): Answer => {
-      const { code, message, details } = toFleetError(caught);
-      return { kind: 'failed', code, message, details };
-    })
-    .then((answer) => port.postMessage(answer, 'images' in answer ? [answer.images.buffer] : []));
+answerCalls<DataCalls>({
+  answers: {
+    facts: async () => describe(await opened),
+    batch: async (request) => makeBatch(await opened, request),
+    'held-out': async (range) => readHeldOut(await opened, range),
+  },
+  transfer: (answer) => {
+    if (answer instanceof Uint8Array) return [answer.buffer];
+    return 'images' in answer ? [answer.images.buffer] : [];
+  },
 });

@@ -1,14 +1,12 @@
 // Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun unasked: the next step of
-// every shard asked for, within a bound of bytes. Which images a batch holds is sampler.ts', the threads and their order of work
-// data-threads.ts'. The main thread only passes buffers on.
+// every shard that is asked for, within a bound of bytes.
 
-import { FleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import { IMAGE_BYTES } from '../images/pixels.ts';
 import type { DataFacts } from '../inspection/inspect.ts';
-import { type DataThreads, startDataThreads } from './data-threads.ts';
-import type { Answer, Batch, BatchRequest, Job } from './loader-messages.ts';
+import { type Begun, type DataThreads, startDataThreads } from './data-threads.ts';
+import type { Batch, BatchRequest } from './loader-messages.ts';
 
 export interface Loader {
   readonly facts: DataFacts;
@@ -44,23 +42,18 @@ export async function createLoader(options: {
   try {
     // One thread opens the set, and the others get what it has found.
     pool.start(1, undefined);
-    const { facts, heldOutLabels, labelMap, table } = expect(
-      'facts',
-      await pool.ask({ kind: 'facts' }, false),
-    );
+    const { facts, heldOutLabels, labelMap, table } = await pool.ask('facts', undefined);
     pool.start(threads - 1, table);
     const ahead = createAhead(pool, aheadBytes);
     return {
       facts,
       labelMap,
       async batch(request) {
-        const asked = ahead.take(request) ?? pool.ask({ kind: 'batch', request }, false);
+        const asked = ahead.take(request) ?? pool.ask('batch', request);
         ahead.begin({ ...request, step: request.step + 1 });
-        const { images, indices, labels } = expect('batch', await asked);
-        return { images, indices, labels };
+        return asked;
       },
-      heldOutImages: async (from, count) =>
-        expect('held-out', await pool.ask({ kind: 'held-out', from, count }, false)).images,
+      heldOutImages: (from, count) => pool.ask('held-out', { from, count }),
       heldOutLabels: async () => heldOutLabels,
       close: () => pool.close(),
     };
@@ -74,14 +67,11 @@ export async function createLoader(options: {
 interface Ahead {
   begin(request: BatchRequest): void;
   /** The batch, if it was begun; it is then the caller's. */
-  take(request: BatchRequest): Promise<Answer> | undefined;
+  take(request: BatchRequest): Promise<Batch> | undefined;
 }
 
 function createAhead(pool: DataThreads, bytesMax: number): Ahead {
-  const begun = new Map<
-    string,
-    { readonly job: Job; readonly bytes: number; readonly made: Promise<Answer> }
-  >();
+  const begun = new Map<string, Begun & { readonly bytes: number }>();
   let bytes = 0;
   const remove = (key: string) => {
     const entry = begun.get(key);
@@ -99,27 +89,18 @@ function createAhead(pool: DataThreads, bytesMax: number): Ahead {
       // place of useful ones for ever.
       for (const oldest of begun.keys()) {
         if (bytes + size <= bytesMax) break;
-        pool.withdraw(remove(oldest)!.job);
+        remove(oldest)!.withdraw();
       }
-      const job: Job = { kind: 'batch', request };
-      const made = pool.ask(job, true);
-      // A failure is told to whoever asks for the batch; unasked, it must not end the process.
-      made.catch(() => undefined);
-      begun.set(key, { job, bytes: size, made });
+      // A failure is that of whoever asks for the batch; without anybody it ends nothing.
+      begun.set(key, { ...pool.begin(request), bytes: size });
       bytes += size;
     },
     take(request) {
       const entry = remove(keyOf(request));
-      if (entry) pool.promote(entry.job);
-      return entry?.made;
+      entry?.promote();
+      return entry?.batch;
     },
   };
-}
-
-function expect<K extends Answer['kind']>(kind: K, answer: Answer): Extract<Answer, { kind: K }> {
-  if (answer.kind !== kind)
-    throw new FleetError('internal', `a data thread answered ${answer.kind} instead of ${kind}`);
-  return answer as Extract<Answer, { kind: K }>;
 }
 
 function keyOf({ schedule, seed, flip, step, shard }: BatchRequest): string {
