@@ -1,5 +1,5 @@
-// What the main thread and the data thread say to each other. Decides the words only; plane-thread.ts answers them and plane.ts
-// asks. Vectors, sums and counters are in shared memory and never in a message.
+// The calls and notes between the main thread and the data thread. Vectors, sums and counters are in shared memory and never in a
+// message, so a step costs two small ones.
 
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
@@ -20,6 +20,25 @@ export interface PlaneSettings extends BrokerAddress {
   readonly faults: InjectedFaults | undefined;
 }
 
+/** What the data thread is asked. */
+export type PlaneCalls = {
+  /** Answered when the broker has been reached for the first time; only then exchanges may be opened. */
+  readonly connect: { readonly ask: undefined; readonly answer: undefined };
+  readonly sync: {
+    readonly ask: {
+      readonly exchange: number;
+      readonly mine: { readonly step: number; readonly digest: string };
+    };
+    readonly answer: Synced;
+  };
+  /** The vectors and the sum are in the exchange's memory. */
+  readonly reduce: {
+    readonly ask: { readonly exchange: number; readonly step: number; readonly options: ReduceOptions };
+    readonly answer: undefined;
+  };
+};
+
+/** What the data thread hears without answering. */
 export type ToPlane =
   | {
       readonly kind: 'open';
@@ -29,20 +48,7 @@ export type ToPlane =
       /** As many float64 as STATS names. */
       readonly stats: SharedArrayBuffer;
     }
-  | {
-      readonly kind: 'sync';
-      readonly exchange: number;
-      readonly call: number;
-      readonly mine: { readonly step: number; readonly digest: string };
-    }
-  | {
-      readonly kind: 'reduce';
-      readonly exchange: number;
-      readonly call: number;
-      readonly step: number;
-      readonly options: ReduceOptions;
-    }
-  /** Answer to `ask-state`. */
+  /** Follows `ask-state`; undefined: there is none to give. */
   | {
       readonly kind: 'state';
       readonly exchange: number;
@@ -52,34 +58,9 @@ export type ToPlane =
   /** Nothing of the run is needed any more. */
   | { readonly kind: 'forget'; readonly runId: string };
 
-/** The error family does not survive structured cloning, so its parts travel. */
-export interface PlaneFailure {
-  readonly code: string;
-  readonly message: string;
-  readonly details: Readonly<Record<string, unknown>>;
-}
-
+/** What the data thread sends without being asked. */
 export type FromPlane =
-  | { readonly kind: 'connected' }
-  | { readonly kind: 'refused'; readonly failure: PlaneFailure }
   | { readonly kind: 'status'; readonly up: boolean; readonly reason: string }
-  | {
-      readonly kind: 'synced';
-      readonly exchange: number;
-      readonly call: number;
-      readonly synced: Synced;
-    }
-  | {
-      readonly kind: 'reduced';
-      readonly exchange: number;
-      readonly call: number;
-    }
-  | {
-      readonly kind: 'failed';
-      readonly exchange: number;
-      readonly call: number;
-      readonly failure: PlaneFailure;
-    }
   /** Members that do not do their part; see ExchangeOptions. */
   | { readonly kind: 'suspects'; readonly exchange: number; readonly suspects: readonly Suspect[] }
   /** A peer needs the state: a member that is behind has asked for it. */

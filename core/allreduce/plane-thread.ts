@@ -1,13 +1,14 @@
 // The data thread of a worker: the connection for gradients, and the exchanges of all its runs. Socket, sums and repair are here, so
-// that a busy main thread delays no peer. Decides nothing: it wires messages of the main thread to exchange.ts.
+// that a busy main thread delays no peer. Decides what outlives an exchange: what compression has left of a run, and how fast its
+// peers were, until the run is forgotten.
 
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
-import { toFleetError } from '../errors.ts';
 import { connectData, type DataConnection } from '../net/data-connection.ts';
 import { philox } from '../rng.ts';
+import { answerCalls } from '../thread-calls.ts';
 import { createExchange, type Exchange, type ReduceOptions } from './exchange.ts';
-import type { FromPlane, InjectedFaults, PlaneFailure, PlaneSettings, ToPlane } from './plane-messages.ts';
+import type { FromPlane, InjectedFaults, PlaneCalls, PlaneSettings, ToPlane } from './plane-messages.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
 import { createHabitStore, type HabitStore } from './watch.ts';
 import { type ExchangeStats, type Faults, STATS, type State } from './wire.ts';
@@ -20,48 +21,35 @@ interface Hosted {
   readonly waiting: ((state: State | undefined) => void)[];
 }
 
-const port = parentPort;
-if (!port) throw new Error('this file runs as a worker thread');
-const tell = (message: FromPlane): void => port.postMessage(message);
 const settings = workerData as PlaneSettings;
 const hosted = new Map<number, Hosted>();
 const residuals = new Map<string, ResidualStore>();
 const habits = new Map<string, HabitStore>();
 const faults = settings.faults && randomFaults(settings.faults);
 
-try {
-  const connection = await connectData({
-    ...settings,
-    noEcho: true,
-    onStatus: (up, reason) => tell({ kind: 'status', up, reason }),
-  });
-  port.on('message', (message: ToPlane) => perform(connection, message));
-  tell({ kind: 'connected' });
-} catch (caught) {
-  tell({ kind: 'refused', failure: failureOf(caught) });
-}
+let connection: DataConnection | undefined;
 
-function perform(connection: DataConnection, message: ToPlane): void {
+const note = answerCalls<PlaneCalls, ToPlane, FromPlane>({
+  answers: {
+    async connect() {
+      connection = await connectData({
+        ...settings,
+        noEcho: true,
+        onStatus: (up, reason) => note({ kind: 'status', up, reason }),
+      });
+      return undefined;
+    },
+    sync: async ({ exchange, mine }) => hostedAt(exchange).exchange.sync(mine),
+    reduce: async ({ exchange, step, options }) => reduce(exchange, step, options),
+  },
+  onNote: take,
+});
+
+function take(message: ToPlane): void {
   switch (message.kind) {
     case 'open':
-      hosted.set(message.exchange, host(connection, message));
+      hosted.set(message.exchange, host(message));
       return;
-    case 'sync': {
-      const { exchange, call, mine } = message;
-      answer(exchange, call, async () => {
-        const synced = await exchangeOf(exchange).sync(mine);
-        return { kind: 'synced', exchange, call, synced };
-      });
-      return;
-    }
-    case 'reduce': {
-      const { exchange, call, step, options } = message;
-      answer(exchange, call, async () => {
-        await reduce(exchange, step, options);
-        return { kind: 'reduced', exchange, call };
-      });
-      return;
-    }
     case 'state':
       for (const resolve of hosted.get(message.exchange)?.waiting.splice(0) ?? []) resolve(message.state);
       return;
@@ -78,10 +66,9 @@ function perform(connection: DataConnection, message: ToPlane): void {
   }
 }
 
-function host(
-  connection: DataConnection,
-  { exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'open' }>,
-): Hosted {
+function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'open' }>): Hosted {
+  if (connection === undefined)
+    throw new Error('assertion: an exchange is opened before the broker is reached');
   const waiting: Hosted['waiting'] = [];
   const store = residuals.get(plan.runId) ?? createResidualStore();
   residuals.set(plan.runId, store);
@@ -90,7 +77,7 @@ function host(
   const log =
     (level: 'warn' | 'error') =>
     (fields: object, message: string): void =>
-      tell({ kind: 'log', level, fields: { ...fields }, message });
+      note({ kind: 'log', level, fields: { ...fields }, message });
   const exchange = createExchange({
     ...plan,
     connection,
@@ -98,13 +85,13 @@ function host(
     stats: sharedStats(stats),
     residuals: store,
     habits: seen,
-    onSuspects: (suspects) => tell({ kind: 'suspects', exchange: id, suspects }),
+    onSuspects: (suspects) => note({ kind: 'suspects', exchange: id, suspects }),
     clock: systemClock,
     log: { warn: log('warn'), error: log('error') },
     provideState: async () => {
       const state = await new Promise<State | undefined>((resolve) => {
         waiting.push(resolve);
-        tell({ kind: 'ask-state', exchange: id });
+        note({ kind: 'ask-state', exchange: id });
       });
       if (state === undefined) throw new Error('the exchange is closed');
       return state;
@@ -116,16 +103,6 @@ function host(
   return { exchange, shards, waiting };
 }
 
-function answer(exchange: number, call: number, work: () => Promise<FromPlane>): void {
-  work().then(tell, (caught: unknown) =>
-    tell({ kind: 'failed', exchange, call, failure: failureOf(caught) }),
-  );
-}
-
-function exchangeOf(id: number): Exchange {
-  return hostedAt(id).exchange;
-}
-
 function hostedAt(id: number): Hosted {
   const found = hosted.get(id);
   if (found === undefined) throw new Error(`assertion: exchange ${id} is not open`);
@@ -133,7 +110,7 @@ function hostedAt(id: number): Hosted {
 }
 
 /** The main thread has filled the vectors where they lie. */
-async function reduce(id: number, step: number, options: ReduceOptions): Promise<void> {
+async function reduce(id: number, step: number, options: ReduceOptions): Promise<undefined> {
   const { exchange, shards } = hostedAt(id);
   await exchange.reduce(step, new Map(shards.map((shard) => [shard, exchange.vector(shard)])), options);
 }
@@ -152,11 +129,6 @@ function sharedStats(memory: SharedArrayBuffer): ExchangeStats {
     });
   });
   return stats;
-}
-
-function failureOf(caught: unknown): PlaneFailure {
-  const { code, message, details } = toFleetError(caught);
-  return { code, message, details };
 }
 
 /** The same messages in the same order meet the same fates. */
