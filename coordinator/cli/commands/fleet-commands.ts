@@ -9,6 +9,7 @@ import { makeFolder } from '../../../core/system/folder.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { openFleet } from '../client.ts';
 import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from '../context.ts';
+import { endLeftovers } from '../local/children.ts';
 import { startDetached, starterOf } from '../local/detached.ts';
 import {
   fleetFilePath,
@@ -19,7 +20,7 @@ import {
   supervisorOf,
 } from '../local/fleet-file.ts';
 import { DEFAULT_DIR, dirOption, fleetDir, ownDir } from '../local/fleet-folder.ts';
-import { endLeftovers, type RunningFleet, startFleet } from '../local/up.ts';
+import { type RunningFleet, startFleet } from '../local/up.ts';
 import { outliveReader } from '../lost-output.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { shellWord } from '../shell-word.ts';

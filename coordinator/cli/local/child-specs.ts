@@ -1,0 +1,71 @@
+// The child processes of a fleet on one machine: which program each runs, with which environment and log.
+// Pure.
+
+import { delimiter, join } from 'node:path';
+import { NATS_ENVIRONMENT } from '../../../core/net/nats-binary.ts';
+import { PACKAGE_ROOT } from '../../../core/system/places.ts';
+import type { FleetFile } from './fleet-file.ts';
+import { type ProgramCommand, programCommand } from './program-command.ts';
+import type { ChildSpec } from './supervise.ts';
+import type { WorkerPlaces } from './worker-places.ts';
+
+/** The broker, the coordinator and the workers as processes, in the order in which they are started. */
+export function childSpecs(start: {
+  readonly dir: string;
+  readonly file: FleetFile;
+  readonly dataRoots: readonly string[];
+  /** Path of the nats-server program, and of its configuration. */
+  readonly natsServer: string;
+  readonly natsConfig: string;
+  readonly places: WorkerPlaces['environments'];
+}) {
+  const { dir, file, dataRoots, places } = start;
+  const common = (name: string) => ({
+    name,
+    cwd: PACKAGE_ROOT,
+    logFile: join(dir, 'logs', `${name}.log`),
+  });
+  const roots: Record<string, string> =
+    dataRoots.length > 0 ? { POCKETFLEET_DATA_ROOTS: dataRoots.join(delimiter) } : {};
+  const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
+    ...common(name),
+    ...program,
+    env: { ...env, ...roots, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
+  });
+  const broker: ChildSpec = {
+    ...common('nats'),
+    command: start.natsServer,
+    args: ['--config', start.natsConfig],
+    env: NATS_ENVIRONMENT,
+  };
+  const coordinator = spec('coordinator', programCommand('coordinator'), {
+    POCKETFLEET_FLEET: file.fleet,
+    POCKETFLEET_LISTEN: file.coordinator,
+    POCKETFLEET_METRICS_LISTEN: file.metrics,
+    POCKETFLEET_NATS_URL: file.natsUrl,
+    POCKETFLEET_STORE_DIR: join(dir, 'nats'),
+  });
+  const workers = places.map((place, i) =>
+    spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...place }),
+  );
+  return { broker, coordinator, workers };
+}
+
+/**
+ * One thread a worker: two workers of one thread are 1.4 times as fast as one of two, and the bits do not
+ * depend on the machine.
+ */
+function workerEnvironment(index: number, file: FleetFile): Record<string, string> {
+  return {
+    POCKETFLEET_ID: `worker-${index + 1}`,
+    POCKETFLEET_COORDINATOR: file.coordinator,
+    POCKETFLEET_NATS_URL: file.natsUrl,
+    POCKETFLEET_THREADS: '1',
+    POCKETFLEET_METRICS_LISTEN: '127.0.0.1:0',
+    // TensorFlow reads these when the process starts, so the worker itself cannot set them.
+    TF_CPP_MIN_LOG_LEVEL: '2',
+    TF_NUM_INTRAOP_THREADS: '1',
+    TF_NUM_INTEROP_THREADS: '1',
+    OMP_NUM_THREADS: '1',
+  };
+}
