@@ -34,11 +34,13 @@ export async function build(root, { thorough = false, say = () => {} } = {}) {
   try {
     mkdirSync(dist, { recursive: true });
     const { acquireLock } = await import('../setup/lock.mjs');
-    release = await acquireLock(join(dist, '.lock'), say);
+    release = await acquireLock(join(dist, '.lock'), say, 'build');
     // Whoever held the lock before may have done it all.
     return isCurrent(root, thorough) ? 0 : await bringUpToDate(root, dist);
   } catch (caught) {
     if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC', 'EDQUOT'].includes(caught.code)) throw caught;
+    // A copy of the tree has other times, and whoever runs it may not be its owner.
+    if (holdsSameTexts(root)) return 0;
     throw new BuildError(
       `the sources have changed since they were compiled, and ${dist} cannot be written (${caught.code}): ` +
         'run `npm run setup` as a user who may, or where there is room',
@@ -63,6 +65,17 @@ function isCurrent(root, thorough) {
   );
 }
 
+/** Whether every source has the text that was compiled, whatever its time says. */
+function holdsSameTexts(root) {
+  const tree = readTree(root);
+  const record = readRecord(root);
+  if (record === undefined || record.links !== tree.links.join('\n')) return false;
+  if (Object.keys(record.sources).length !== tree.sources.size) return false;
+  return [...tree.sources.keys()].every(
+    (path) => record.sources[path]?.digest === digestOf(readFileSync(join(root, path), 'utf8')),
+  );
+}
+
 function readRecord(root) {
   try {
     return JSON.parse(readFileSync(join(root, 'dist', RECORD), 'utf8'));
@@ -80,7 +93,7 @@ async function bringUpToDate(root, dist) {
   const written = [];
   for (const [path, state] of tree.sources) {
     const text = readFileSync(join(root, path), 'utf8');
-    const digest = createHash('sha256').update(text).digest('hex').slice(0, 32);
+    const digest = digestOf(text);
     const before = last?.compiler === tree.compiler ? last.sources[path] : undefined;
     if (before?.digest === digest && lstatOf(outputOf(dist, path))?.size === before.size) {
       record.sources[path] = { ...before, state };
@@ -99,6 +112,8 @@ async function bringUpToDate(root, dist) {
   place(join(dist, RECORD), (file) => writeFileSync(file, JSON.stringify(record)));
   return written.length;
 }
+
+const digestOf = (text) => createHash('sha256').update(text).digest('hex').slice(0, 32);
 
 /** Loaded only when there is something to compile; a package of it may be newer in the lock file than on the disk. */
 async function loadCompiler() {

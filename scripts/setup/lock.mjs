@@ -1,4 +1,4 @@
-// One set-up at a time for each cache folder. The lock is a file that names its owner; an owner whose process is gone
+// One set-up or build at a time for each folder. The lock is a file that names its owner; an owner whose process is gone
 // (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps are safe to repeat anyway.
 
 import { randomUUID } from 'node:crypto';
@@ -7,8 +7,8 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { makeCacheFolder } from './folder.mjs';
 
-/** Waits for the lock, says once for whom, and returns the function that gives it back. */
-export async function acquireLock(path, say) {
+/** Waits for the lock, says once for whom, and returns the function that gives it back. `work` is what it protects. */
+export async function acquireLock(path, say, work = 'set-up') {
   makeCacheFolder(dirname(path));
   const me = identity();
   let said = false;
@@ -20,7 +20,7 @@ export async function acquireLock(path, say) {
       await new Promise((resolve) => setImmediate(resolve));
       continue;
     }
-    if (!said) say(`waiting for another set-up (process ${owner.value.pid} on ${owner.value.host})`);
+    if (!said) say(`waiting for another ${work} (process ${owner.value.pid} on ${owner.value.host})`);
     said = true;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }

@@ -1,7 +1,9 @@
 // What a build makes of a tree: which files are where, what is in them, and what becomes of them when the sources change.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -128,6 +130,24 @@ test('without the packages that compile, a change is refused with what to do', a
   cpSync(join(PACKAGE_ROOT, 'scripts'), join(root, 'scripts'), { recursive: true });
   const bare = (await import(join(root, 'scripts/build/dist.mjs'))) as { build: typeof build };
   await assert.rejects(bare.build(root), { message: /is not installed: run `npm run setup`$/ });
+});
+
+test('whoever may not write runs what has the right texts, and no old code', async () => {
+  const root = tree('theirs', {});
+  await build(root);
+  const program = `import { build } from ${JSON.stringify(BUILD)};
+    if (process.getuid() === 0) process.setuid(65534);
+    await build(${JSON.stringify(root)}).then(console.log, (caught) => console.log(caught.message));`;
+  const asAnother = () =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' }).stdout.trim();
+  chmodSync(top, 0o755);
+  if (process.getuid?.() !== 0) chmodSync(join(root, 'dist'), 0o555);
+  // As in a copy of the tree.
+  utimesSync(join(root, 'core/one.ts'), 1, 1);
+  assert.equal(asAnother(), '0');
+  write(join(root, 'core/one.ts'), 'export const one: number = 8;\n');
+  assert.match(asAnother(), /^the sources have changed .* cannot be written \(EACCES\): run `npm run setup`/);
+  chmodSync(join(root, 'dist'), 0o755);
 });
 
 test('a build that was interrupted is repeated before anything runs', async () => {
