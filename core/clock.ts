@@ -1,4 +1,5 @@
-// The one door to the wall clock and to timers, so that a test can put a false one in their place.
+// The one door to time. What decides by time takes a `Clock`, so that a test can put one of its own in its place. The functions
+// below it are timers of this process that bound a socket, a thread or a child: real things, for which there is no other time.
 
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -26,3 +27,21 @@ export const systemClock: Clock = {
       signal?.addEventListener('abort', onAbort, { once: true });
     }),
 };
+
+/** Runs `action` once, `ms` from now, unless the returned function is called before. */
+export function after(ms: number, action: () => void, options: TimerOptions = {}): () => void {
+  const timer = setTimeout(action, ms);
+  if (options.holdsProcess === false) timer.unref();
+  return () => clearTimeout(timer);
+}
+
+/** Runs `action` once in `ms`, the first time `ms` from now, until the returned function is called. */
+export function every(ms: number, action: () => void): () => void {
+  const timer = setInterval(action, ms);
+  return () => clearInterval(timer);
+}
+
+interface TimerOptions {
+  /** false: a process that has nothing else to do ends without the timer. */
+  readonly holdsProcess?: boolean;
+}

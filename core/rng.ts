@@ -1,7 +1,17 @@
-// All chance: Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
-// 1, 2, 3", SC 2011). A draw is a pure function of (key, counter), so that any worker can compute any draw at any time and
-// nothing depends on how many were drawn before. Decides how seeds and purposes become keys and counters; what is drawn,
-// and for what, is the callers'.
+// The one door to chance. Two kinds: draws that a seed decides, which enter results, and values that no seed decides, which never
+// do (tokens, ids, jitter). Decides how seeds and purposes become keys and counters.
+//
+// Seeded draws are Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
+// 1, 2, 3", SC 2011). A draw is a pure function of (key, counter): any worker can compute any draw at any time, and nothing
+// depends on how many were drawn before.
+
+import { randomBytes, randomUUID } from 'node:crypto';
+
+/** An id that no other process has: a random UUID. */
+export const randomId = (): string => randomUUID();
+
+/** `bytes` unpredictable bytes as hex digits, for tokens and names of files. */
+export const randomHex = (bytes: number): string => randomBytes(bytes).toString('hex');
 
 /**
  * A number in [0, 1) that no seed decides, for what must differ between processes and never enters a result: who waits how long

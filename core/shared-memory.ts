@@ -4,6 +4,7 @@
 
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { after } from './clock.ts';
 
 /** A collection costs some 15 ms of its thread; so much memory may wait for one. */
 const WAITING_BYTES_MAX = 256 * 1024 * 1024;
@@ -13,21 +14,22 @@ const DELAY_MS = 100;
 
 let waitingBytes = 0;
 
-let timer: NodeJS.Timeout | undefined;
+let isDue = false;
 
 let collect: (() => void) | undefined;
 
 /** This thread will not touch so many bytes of shared memory again, as soon as the caller has returned. */
 export function letGoOfShared(bytes: number): void {
   waitingBytes += bytes;
-  if (waitingBytes < WAITING_BYTES_MAX || timer !== undefined) return;
-  timer = setTimeout(() => {
-    timer = undefined;
+  if (waitingBytes < WAITING_BYTES_MAX || isDue) return;
+  isDue = true;
+  const free = () => {
+    isDue = false;
     waitingBytes = 0;
     collect ??= collector();
     collect();
-  }, DELAY_MS);
-  timer.unref();
+  };
+  after(DELAY_MS, free, { holdsProcess: false });
 }
 
 /** The flag takes effect in contexts made after it. */

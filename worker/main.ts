@@ -1,7 +1,6 @@
 // The worker program: config, log, compute thread, device proof, metrics, agent, wait, stop. Wires by hand and decides only
 // the order of starting and stopping: the first SIGTERM or SIGINT drains, the second exits at once.
 
-import { randomUUID } from 'node:crypto';
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
 import { createDataPlane } from '../core/allreduce/plane.ts';
@@ -26,6 +25,7 @@ import { createLogger, type Logger } from '../core/log.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, type NatsConnection } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
+import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
 import { programAnswer } from '../core/system/program-help.ts';
 import { outliveListeners } from '../core/system/standard-streams.ts';
@@ -80,7 +80,7 @@ async function main(): Promise<void> {
   releases.push(() => compute.close());
   let agent: Agent | undefined;
   const brokerLink = { up: false };
-  const incarnation = randomUUID();
+  const incarnation = randomId();
   const metrics = createMetrics({
     version,
     queuedJobs: compute.queued,

@@ -2,12 +2,12 @@
 // is told once; what was written is the workers'. Never in the way of decisions: it has no state and writes nothing.
 
 import { createHash } from 'node:crypto';
-import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
 import { decodeCheckpoint } from '../../core/checkpoint/format.ts';
 import type { ArtefactStore } from '../../core/checkpoint/store.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { type ExportFormat, exportModel } from '../../core/model/export-format.ts';
+import { deliverFrom, streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import {
   checkpointKey,
@@ -123,11 +123,9 @@ async function* messages(
   source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },
 ): AsyncGenerator<Stored> {
   const { stream, subject, follow, afterSequence = 0, signal } = source;
-  const consumer = await jetstream(connection).consumers.get(stream, {
+  const consumer = await streamClient(connection).consumers.get(stream, {
     filter_subjects: subject,
-    ...(afterSequence > 0
-      ? { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: afterSequence + 1 }
-      : {}),
+    ...(afterSequence > 0 ? deliverFrom(afterSequence + 1) : {}),
   });
   const stop = () => incoming?.stop();
   let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;

@@ -2,7 +2,7 @@
 // selection, what of a large one is shown (all that has not ended and the newest of what has, within the size of a message), and
 // when nothing selected is left to end. A snapshot costs as much as it shows, however long the fleet's past is.
 
-import { setTimeout as wait } from 'node:timers/promises';
+import { systemClock } from '../../core/clock.ts';
 import {
   Plan,
   Run,
@@ -227,7 +227,7 @@ export async function* watch(options: {
       if (now !== before) yield snapshot;
       before = now;
       if (request.untilFinished && selection.finished) return;
-      await wait(1000 / rateHz, undefined, { signal }).catch(() => undefined);
+      await systemClock.sleep(1000 / rateHz, signal).catch(() => undefined);
       if (!changed && !signal.aborted)
         await new Promise<void>((resolve) => {
           wake = resolve;

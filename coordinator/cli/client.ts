@@ -9,6 +9,7 @@ import type {
   Metadata,
   ServiceError,
 } from '@grpc/grpc-js';
+import { systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { createFleetClient, streamed, unary, usesProxy } from '../../core/net/grpc-client.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -62,7 +63,7 @@ export function openFleet(address: Address): FleetClient {
     },
     ready: (deadlineMs) =>
       new Promise((resolve, reject) => {
-        service.waitForReady(Date.now() + deadlineMs, (error) => {
+        service.waitForReady(systemClock.now() + deadlineMs, (error) => {
           if (error) reject(unreachable(address, error));
           else resolve();
         });

@@ -2,11 +2,11 @@
 // the temporary names and what an error about a place says. A reader never meets half a file, and an
 // interrupted command leaves the file that was there before.
 
-import { randomBytes } from 'node:crypto';
 import { realpathSync, statSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { FleetError } from '../../core/errors.ts';
+import { randomHex } from '../../core/rng.ts';
 import { fileFailure, makeFolder } from '../../core/system/folder.ts';
 
 /** The name that means stdout, as in most programs. */
@@ -15,7 +15,7 @@ export const STDOUT = '-';
 /** A name beside `path` that nothing else has: not another process, and not another write of this one. */
 export function temporaryBeside(path: string): string {
   // Short, since the name itself may be as long as the file system allows.
-  return join(dirname(path), `.pocketfleet-${process.pid}-${randomBytes(6).toString('hex')}.part`);
+  return join(dirname(path), `.pocketfleet-${process.pid}-${randomHex(6)}.part`);
 }
 
 /** Refuses a place that cannot take a file, before anything is computed or transferred for it. */

@@ -44,7 +44,7 @@ export async function* persistently<T>(
       return;
     } catch (caught) {
       const error = toFleetError(caught);
-      const now = performance.now();
+      const now = systemClock.monotonic();
       const isWorthWaiting = isAway(error) || (awaySince !== undefined && lacksWorker(error));
       if (!isWorthWaiting || (awaySince !== undefined && now - awaySince > awayMaxMs)) throw error;
       if (awaySince === undefined) say?.(waitingText(error, awayMaxMs));

@@ -2,10 +2,9 @@
 // far it reached when a coordinator last took the lead. Decides whether a stream that is absent, empty or shorter than that
 // is a loss; checkpoints, history or logs without any journal are one too.
 
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
-import { Kvm } from '@nats-io/kv';
 import { z } from 'zod';
 import { toFleetError } from '../../core/errors.ts';
+import { type JetStreamManager, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import {
   FLEET_BUCKET,
@@ -29,7 +28,7 @@ export interface JournalMemory {
 const schema = z.looseObject({ sequence: z.int().min(0) });
 
 export function createJournalMemory(connection: NatsConnection): JournalMemory {
-  const bucket = () => new Kvm(connection).open(FLEET_BUCKET, { allow_direct: false });
+  const bucket = () => openBucket(connection, FLEET_BUCKET, { direct: false });
 
   async function recall(): Promise<number> {
     const entry = await (await bucket()).get(JOURNAL_KEY);
@@ -72,7 +71,7 @@ const TRACES: readonly (readonly [string, string])[] = [
 
 /** What a fleet with a past has stored, in words; undefined for a new one. */
 async function leftBehind(connection: NatsConnection): Promise<string | undefined> {
-  const manager = await jetstreamManager(connection);
+  const manager = await streamManager(connection);
   for (const [stream, what] of TRACES)
     if ((await lastSequenceOf(manager, stream)) > 0) return `${what} (${stream})`;
   return undefined;

@@ -1,8 +1,14 @@
 // Reads the journal's stream and believes nothing: each sequence from 1 must be there, and be a group of ours, unless a mark
 // of `journal truncate` took it out. Decides what damage is and how it is told; what to do about it is the caller's.
 
-import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import {
+  isStreamMissing,
+  type JetStreamManager,
+  type StreamInfo,
+  streamClient,
+  streamManager,
+} from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { JOURNAL_MARK_SUBJECT, JOURNAL_STREAM } from '../../core/net/subjects.ts';
 import type { Event } from '../model/events.ts';
@@ -30,17 +36,16 @@ export function damageAt(sequence: number, what: string, after = sequence - 1): 
 
 /** Undefined when the stream does not exist. */
 export async function journalInfo(connection: NatsConnection): Promise<StreamInfo | undefined> {
-  const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+  const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
   try {
     return await manager.streams.info(JOURNAL_STREAM, { subjects_filter: JOURNAL_MARK_SUBJECT });
   } catch (caught) {
-    if ((caught as { code?: unknown }).code === STREAM_NOT_FOUND) return undefined;
+    if (isStreamMissing(caught)) return undefined;
     throw toFleetError(caught, 'looking at the journal');
   }
 }
 
 const REQUEST_MS = 5_000;
-const STREAM_NOT_FOUND = 10059;
 const MESSAGES_AT_ONCE = 500;
 
 /** Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not ours. */
@@ -93,7 +98,7 @@ function groupOf(message: StoredMessage): Group | string {
 async function cutsOf(connection: NatsConnection, info: StreamInfo): Promise<Cut[]> {
   const marks = info.state.subjects?.[JOURNAL_MARK_SUBJECT] ?? 0;
   if (marks === 0) return [];
-  const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+  const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
   const cuts: Cut[] = [];
   for (let seq = 1; seq <= info.state.last_seq; ) {
     const stored = await nextMark(manager, seq);
@@ -131,7 +136,7 @@ export async function* storedMessages(
 ): AsyncGenerator<StoredMessage> {
   const { last_seq: last, messages } = info.state;
   if (messages === 0 || from > last) return;
-  const consumer = await jetstream(connection).consumers.get(JOURNAL_STREAM, { opt_start_seq: from });
+  const consumer = await streamClient(connection).consumers.get(JOURNAL_STREAM, { opt_start_seq: from });
   try {
     let { num_pending: pending } = await consumer.info(true);
     while (pending > 0) {

@@ -3,11 +3,9 @@
 // between. A crash leaves the journal as it was or as it was to be, a coordinator that runs is fenced like by any other
 // append, and the stream may forbid deletion. (A stream that is made anew and filled again is empty when that is cut off.)
 
-import { randomUUID } from 'node:crypto';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { Kvm } from '@nats-io/kv';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import { openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import {
   HISTORY_STREAM,
@@ -17,6 +15,7 @@ import {
   logSubject,
   MANIFEST_BUCKET,
 } from '../../core/net/subjects.ts';
+import { randomId } from '../../core/rng.ts';
 import { evolve } from '../model/evolve.ts';
 import { initialState, type Noun, type State } from '../model/state.ts';
 import type { Group } from './event-schema.ts';
@@ -103,7 +102,7 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
     await ensureJournal(connection);
     const ids = await idsEverUsed(connection);
     const message: Group = {
-      writer: randomUUID(),
+      writer: randomId(),
       group: 1,
       events: [{ kind: 'journal.truncated', atMs: clock.now(), after, ids, reason }],
     };
@@ -115,7 +114,7 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
   async function append(message: Group, lastSequence: number): Promise<number> {
     try {
       const expect = { lastSequence };
-      const { seq } = await jetstream(connection).publish(JOURNAL_MARK_SUBJECT, JSON.stringify(message), {
+      const { seq } = await streamClient(connection).publish(JOURNAL_MARK_SUBJECT, JSON.stringify(message), {
         expect,
       });
       return seq;
@@ -175,7 +174,7 @@ async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, num
       seeIds(data, see);
       found += 1;
     }
-  const manager = await jetstreamManager(connection);
+  const manager = await streamManager(connection);
   for (const [stream, filter] of [
     [HISTORY_STREAM, historySubject('*')],
     [LOG_STREAM, logSubject('*', '*')],
@@ -183,7 +182,7 @@ async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, num
     const { state } = await manager.streams.info(stream, { subjects_filter: filter });
     for (const subject of Object.keys(state.subjects ?? {})) see(subject);
   }
-  const bucket = await new Kvm(connection).open(MANIFEST_BUCKET);
+  const bucket = await openBucket(connection, MANIFEST_BUCKET);
   for await (const key of await bucket.keys()) see(key);
   // Nobody knows what the missing messages gave out.
   if (found < reached) for (const noun of Object.keys(highest) as Noun[]) highest[noun] += IDS_UNSEEN;

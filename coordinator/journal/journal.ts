@@ -2,13 +2,13 @@
 // may write: each append names the sequence it expects to be the last, so of two coordinators only one can go on. Reading
 // is journal-reader.ts', what events mean evolve.ts'.
 
-import { randomUUID } from 'node:crypto';
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import { streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import { JOURNAL_STREAM, JOURNAL_SUBJECT } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
+import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
 import { type Group, parseGroup } from './event-schema.ts';
 import { createJournalMemory } from './journal-memory.ts';
@@ -59,10 +59,10 @@ export function openJournal(options: {
 }): Journal {
   const { connection } = options;
   const clock = options.clock ?? systemClock;
-  const client = jetstream(connection, { timeout: APPEND_TIMEOUT_MS });
+  const client = streamClient(connection, { timeoutMs: APPEND_TIMEOUT_MS });
   const memory = createJournalMemory(connection);
   const closing = new AbortController();
-  const writer = randomUUID();
+  const writer = randomId();
   let sequence = 0;
   let group = 0;
   let appending = false;
@@ -74,15 +74,15 @@ export function openJournal(options: {
     const payload = JSON.stringify(message);
     let missed = 0;
     for (let attempt = 1; ; attempt++) {
-      const startedAt = performance.now();
+      const startedAt = systemClock.monotonic();
       try {
         const ack = await client.publish(JOURNAL_SUBJECT, payload, { expect: { lastSequence: sequence } });
-        options.onAppend?.('ok', (performance.now() - startedAt) / 1000);
+        options.onAppend?.('ok', (systemClock.monotonic() - startedAt) / 1000);
         sequence = ack.seq;
         trouble = undefined;
         return;
       } catch (caught) {
-        options.onAppend?.('error', (performance.now() - startedAt) / 1000);
+        options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
           if (!(await isOurs(message))) throw await intruder(caught);
@@ -117,7 +117,7 @@ export function openJournal(options: {
 
   async function messageAt(seq: number): Promise<Uint8Array | undefined> {
     try {
-      const manager = await jetstreamManager(connection, { timeout: APPEND_TIMEOUT_MS, checkAPI: false });
+      const manager = await streamManager(connection, { timeoutMs: APPEND_TIMEOUT_MS });
       return (await manager.streams.getMessage(JOURNAL_STREAM, { seq }))?.data;
     } catch (caught) {
       if (toFleetError(caught).code === 'notFound') return undefined;

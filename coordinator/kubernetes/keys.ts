@@ -2,7 +2,6 @@
 // Decides what is missing and makes that alone, from the system's random source; a value that is there is never replaced,
 // whoever wrote it and whenever. Needs the rights to get, create and patch this one secret.
 
-import { randomBytes, randomUUID } from 'node:crypto';
 import {
   ApiException,
   CoreV1Api,
@@ -14,6 +13,7 @@ import {
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
+import { randomHex, randomId } from '../../core/rng.ts';
 
 export interface KeysOutcome {
   readonly made: readonly string[];
@@ -79,7 +79,7 @@ async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
       {
         name: secret,
         namespace,
-        fieldManager: `pocketfleet-keys-${randomUUID()}`,
+        fieldManager: `pocketfleet-keys-${randomId()}`,
         force: false,
         body: {
           apiVersion: 'v1',
@@ -114,7 +114,7 @@ export function missingKeys(found: V1Secret | undefined, { namespace, secret, ke
   return keys.filter((key) => found?.data?.[key] === undefined);
 }
 
-const randomToken = (): string => randomBytes(TOKEN_BYTES).toString('hex');
+const randomToken = (): string => randomHex(TOKEN_BYTES);
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** A refusal of the API as a sentence; what may pass by itself is retryable. */

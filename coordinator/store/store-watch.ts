@@ -3,12 +3,17 @@
 // tried to find out (only while something waits); what follows from what it sees is store-state.ts'.
 
 import { statfs } from 'node:fs/promises';
-import { type JetStreamManager, jetstream, jetstreamManager, type StreamInfo } from '@nats-io/jetstream';
-import { Kvm } from '@nats-io/kv';
 import type { Clock } from '../../core/clock.ts';
 import type { CoordinatorConfig } from '../../core/config.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import {
+  type JetStreamManager,
+  openBucket,
+  type StreamInfo,
+  streamClient,
+  streamManager,
+} from '../../core/net/jetstream.ts';
 import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import {
   applyShares,
@@ -98,10 +103,10 @@ export function watchStore(options: {
 
   /** Writes a few bytes where the journal's memory is and where checkpoints are; the refusal's own words, if it is one. */
   async function tryWrite(): Promise<string | undefined> {
-    const client = jetstream(connection, { timeout: REQUEST_MS });
+    const client = streamClient(connection, { timeoutMs: REQUEST_MS });
     try {
       await client.publish(artefactChunkSubject('probe', 0), '');
-      await (await new Kvm(client).open(FLEET_BUCKET)).put('probe', '');
+      await (await openBucket(client, FLEET_BUCKET)).put('probe', '');
       silentSince = undefined;
       journal.clearTrouble();
       return undefined;
@@ -147,7 +152,7 @@ export function watchStore(options: {
   async function lookOnce(): Promise<void> {
     try {
       await share();
-      const manager = await jetstreamManager(connection, { timeout: REQUEST_MS, checkAPI: false });
+      const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
       take(judgeStore(await look(manager), state, clock.now()));
     } catch (caught) {
       const error = toFleetError(caught, 'looking at the store');

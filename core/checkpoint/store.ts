@@ -5,13 +5,19 @@
 // Training is reproducible, so whoever stores a key again must store the same bytes: the same digest is no work, another
 // one is `dataLoss` that names both. The manifest is created last and never replaced.
 
-import { JetStreamApiError, jetstream, jetstreamManager, type StoredMsg } from '@nats-io/jetstream';
-import { type KvEntry, Kvm } from '@nats-io/kv';
-import type { NatsConnection } from '@nats-io/transport-node';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { sha256Hex } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
+import {
+  isRefusal,
+  type KvEntry,
+  openBucket,
+  type StoredMsg,
+  streamClient,
+  streamManager,
+} from '../net/jetstream.ts';
+import type { NatsConnection } from '../net/nats.ts';
 import { ARTEFACT_STREAM, artefactChunkSubject, MANIFEST_BUCKET } from '../net/subjects.ts';
 import { ASK_AGAIN, retrying, WAIT_FOR_ROOM } from '../retry.ts';
 import { checkShape, sentences } from '../text/shape.ts';
@@ -75,9 +81,9 @@ export function createArtefactStore(options: {
   const clock = options.clock ?? systemClock;
   const deadlineMs = options.deadlineMs ?? 60_000;
   const timeout = Math.min(REQUEST_MS, deadlineMs);
-  const client = jetstream(connection, { timeout });
-  const bucket = onceOpened(() => new Kvm(client).open(MANIFEST_BUCKET, { allow_direct: true }));
-  const manager = onceOpened(() => jetstreamManager(connection, { timeout, checkAPI: false }));
+  const client = streamClient(connection, { timeoutMs: timeout });
+  const bucket = onceOpened(() => openBucket(client, MANIFEST_BUCKET, { direct: true }));
+  const manager = onceOpened(() => streamManager(connection, { timeoutMs: timeout }));
 
   /** Tries until the deadline; a refusal by the server and our own errors are final, silence is not. */
   async function persist<T>(
@@ -297,11 +303,6 @@ function manifestOf(entry: KvEntry): Manifest {
   const parsed = checkShape(manifestSchema, value);
   if (!parsed.ok) throw damaged(sentences(parsed.problems).join('; '));
   return { ...parsed.data, key: entry.key, storedAtMs: entry.created.getTime() };
-}
-
-/** The server has understood and said no. 5xx and 408 mean that it is not ready. */
-function isRefusal(caught: unknown): boolean {
-  return caught instanceof JetStreamApiError && caught.status < 500 && caught.status !== 408;
 }
 
 /** Runs `work` for 0..count-1, at most WINDOW at once; the first failure ends it. */

@@ -2,6 +2,7 @@
 // short or long a piece is, so that a tight loop may ask after each piece.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { systemClock } from '../clock.ts';
 
 /** Where a piece of work is. */
 export interface DataProgress {
@@ -23,10 +24,10 @@ const EVERY_MS = 200;
 export function createPace(
   options: { readonly onProgress?: (progress: DataProgress) => void; readonly signal?: AbortSignal } = {},
 ): Pace {
-  let last = performance.now();
+  let last = systemClock.monotonic();
   return {
     step(progress) {
-      const now = performance.now();
+      const now = systemClock.monotonic();
       if (now - last < EVERY_MS) return undefined;
       last = now;
       options.onProgress?.(progress);

@@ -3,6 +3,7 @@
 
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { after, every } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import type { Authenticator, Server } from './broker-address.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
@@ -81,10 +82,10 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     ? openForGreeting(server, reader, receive)
     : openDirect(server, reader, receive);
   watch(socket);
-  const timer = setTimeout(() => {
+  const stopTimer = after(HANDSHAKE_MS, () => {
     finish(new FleetError('deadlineExceeded', 'it did not greet in time'));
     socket.destroy();
-  }, HANDSHAKE_MS);
+  });
 
   try {
     const info = await orEnd(greeting, ended);
@@ -100,11 +101,11 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     socket.write(`CONNECT ${JSON.stringify(connectOf(options, info))}\r\nPING\r\n`);
     await orEnd(accepted, ended);
     outbox = createOutbox(socket);
-    const pinging = setInterval(() => {
+    const stopPings = every(PING_MS, () => {
       if (unanswered++ >= PINGS_UNANSWERED_MAX) socket.destroy();
       else outbox.send('PING\r\n');
-    }, PING_MS);
-    void ended.then(() => clearInterval(pinging));
+    });
+    void ended.then(stopPings);
     return {
       maxPayload: info.maxPayload,
       ended,
@@ -113,14 +114,14 @@ export async function openLink(options: LinkOptions): Promise<Link> {
         // After what is still to be flushed.
         process.nextTick(() => socket.end());
         // A hung broker would never answer the end.
-        setTimeout(() => socket.destroy(), CLOSE_MS).unref();
+        after(CLOSE_MS, () => socket.destroy(), { holdsProcess: false });
       },
     };
   } catch (caught) {
     socket.destroy();
     throw toFleetError(caught, `broker at ${server.host}:${server.port}`);
   } finally {
-    clearTimeout(timer);
+    stopTimer();
   }
 }
 

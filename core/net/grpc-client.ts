@@ -13,6 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceClient } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { systemClock } from '../clock.ts';
 import { proxyWanted } from '../config.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
@@ -83,7 +84,7 @@ export function unary<Request, Response>(
       client,
       request,
       new Metadata(),
-      { deadline: Date.now() + deadlineMs },
+      { deadline: systemClock.now() + deadlineMs },
       (error, response) => {
         signal?.removeEventListener('abort', cancel);
         if (error) reject(fromServiceError(error));

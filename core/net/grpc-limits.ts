@@ -4,6 +4,7 @@
 
 import { createServer, type Socket, type Server as SocketServer } from 'node:net';
 import { type ConnectionInjector, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
+import { after } from '../clock.ts';
 import { FleetError } from '../errors.ts';
 import { HEALTH_PREFIX, isAuthentic } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
@@ -80,11 +81,11 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
  */
 function whenOverdue(ms: number, action: () => void): () => void {
   let immediate: NodeJS.Immediate | undefined;
-  const timer = setTimeout(() => {
+  const stopTimer = after(ms, () => {
     immediate = setImmediate(action);
-  }, ms);
+  });
   return () => {
-    clearTimeout(timer);
+    stopTimer();
     clearImmediate(immediate);
   };
 }

@@ -19,6 +19,7 @@ import {
   protoPath as healthProtoPath,
   type ServingStatus,
 } from 'grpc-health-check';
+import { after, systemClock } from '../clock.ts';
 import { PACKAGE_ROOT } from '../system/places.ts';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
@@ -122,15 +123,15 @@ const FLUSH_MS = 250;
 
 function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    let timer = setTimeout(() => {
+    let stopTimer = after(graceMs, () => {
       drain.endAll();
-      timer = setTimeout(() => {
+      stopTimer = after(FLUSH_MS, () => {
         server.forceShutdown();
         resolve();
-      }, FLUSH_MS);
-    }, graceMs);
+      });
+    });
     server.tryShutdown(() => {
-      clearTimeout(timer);
+      stopTimer();
       resolve();
     });
     drain.endStreams();
@@ -183,12 +184,12 @@ function authenticating(token: string): ServerInterceptor {
 function observing(observer: CallObserver): ServerInterceptor {
   return (method, call) => {
     const labels = labelsOf(method);
-    const startedAt = performance.now();
+    const startedAt = systemClock.monotonic();
     let open = true;
     const end = (code: number) => {
       if (!open) return;
       open = false;
-      observer.handled({ ...labels, code, seconds: (performance.now() - startedAt) / 1000 });
+      observer.handled({ ...labels, code, seconds: (systemClock.monotonic() - startedAt) / 1000 });
     };
     observer.started(labels);
     return new ServerInterceptingCall(call, {

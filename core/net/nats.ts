@@ -6,8 +6,6 @@ import {
   DiscardPolicy,
   JetStreamApiError,
   type JetStreamManager,
-  jetstream,
-  jetstreamManager,
   RetentionPolicy,
   StorageType,
   type StreamConfig,
@@ -19,6 +17,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
+import { isStreamMissing, streamManager } from './jetstream.ts';
 import {
   ARTEFACT_STREAM,
   artefactChunkSubject,
@@ -181,9 +180,9 @@ export async function ensureStreams(
   const replicas = options.replicas ?? 1;
   const streams = options.journal === false ? STREAMS : [JOURNAL, ...STREAMS];
   const create = async () => {
-    const manager = await jetstreamManager(connection);
+    const manager = await streamManager(connection);
     for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
-    const kv = new Kvm(jetstream(connection));
+    const kv = new Kvm(connection);
     for (const { name, description } of BUCKETS) {
       const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
       await kv.create(name, { ...common, description });
@@ -212,11 +211,8 @@ export async function ensureStreams(
 
 /** Creates the journal's stream, or brings an existing one up to date. */
 export async function ensureJournal(connection: NatsConnection): Promise<void> {
-  await ensureStream(await jetstreamManager(connection), JOURNAL);
+  await ensureStream(await streamManager(connection), JOURNAL);
 }
-
-/** The server's code for a stream that does not exist. */
-const STREAM_NOT_FOUND = 10059;
 
 /** Asked for before it is made: a server that has no room left refuses to make also what it has. */
 async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Promise<void> {
@@ -224,7 +220,7 @@ async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Prom
   try {
     info = await manager.streams.info(stream.name);
   } catch (caught) {
-    if ((caught as { code?: unknown }).code !== STREAM_NOT_FOUND) throw caught;
+    if (!isStreamMissing(caught)) throw caught;
     // One that another program has just made is no error when it is the same.
     info = await manager.streams.add(stream);
   }

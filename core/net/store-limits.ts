@@ -4,8 +4,8 @@
 // A server does not name its limit (max_file_store) to an account without one of its own, but it refuses to reserve more
 // than it has. The limit is therefore found by asking for reservations: about fifteen requests at a start.
 
-import { type JetStreamManager, jetstreamManager } from '@nats-io/jetstream';
 import { toFleetError } from '../errors.ts';
+import { type JetStreamManager, streamManager } from './jetstream.ts';
 import type { NatsConnection } from './nats.ts';
 import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './subjects.ts';
 
@@ -45,7 +45,7 @@ export async function findStoreLimit(
   connection: NatsConnection,
   configuredBytes = 0,
 ): Promise<number | undefined> {
-  const manager = await jetstreamManager(connection);
+  const manager = await streamManager(connection);
   const { limits } = await manager.getAccountInfo();
   const known = [configuredBytes, limits.max_storage].filter((bytes) => bytes > 0);
   const found = await largestReservation(manager, known.length === 0 ? undefined : Math.min(...known));
@@ -96,7 +96,7 @@ async function largestReservation(
  * room. What history and logs hold already is not dropped for a smaller share: checkpoints get less instead.
  */
 export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
-  const manager = await jetstreamManager(connection);
+  const manager = await streamManager(connection);
   const changes: { name: string; from: number; to: number }[] = [];
   let excess = 0;
   for (const name of [...LIMITED_STREAMS].reverse()) {

@@ -8,7 +8,7 @@ import {
   type WorkerReport,
   WorkerServiceService,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { ReportKind } from '../../worker/fleet/reports.ts';
+import type { ReportKind } from '../../worker/run/services.ts';
 import { until } from './processes.ts';
 
 export interface Heard {

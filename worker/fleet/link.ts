@@ -3,7 +3,7 @@
 // then heartbeats; what commands mean is agent.ts'. Work in hand never notices that the stream is gone.
 
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, every } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
@@ -16,7 +16,8 @@ import type {
   WorkerCommand,
   WorkerReport,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { acknowledge, emptyQueue, enqueue, type ReportKind, type ReportQueue } from './reports.ts';
+import type { ReportKind } from '../run/services.ts';
+import { acknowledge, emptyQueue, enqueue, type ReportQueue } from './reports.ts';
 
 export type Command = Exclude<
   NonNullable<WorkerCommand['kind']>,
@@ -80,10 +81,10 @@ export function openLink(options: LinkOptions): Link {
   const attachOnce = (): Promise<FleetError> =>
     new Promise((resolve) => {
       const own = client.attach();
-      let heartbeats: NodeJS.Timeout | undefined;
+      let stopHeartbeats: (() => void) | undefined;
       const onStop = () => end(new FleetError('cancelled', 'stopping'));
       const end = (reason: FleetError) => {
-        clearInterval(heartbeats);
+        stopHeartbeats?.();
         stopping.signal.removeEventListener('abort', onStop);
         if (stream === own) stream = undefined;
         // A cancelled call still reports its end as an error; it has been dealt with.
@@ -95,11 +96,11 @@ export function openLink(options: LinkOptions): Link {
       welcomed = false;
       own.on('data', (command: WorkerCommand) =>
         take(command, own, (intervalMs) => {
-          clearInterval(heartbeats);
-          heartbeats = setInterval(() => {
+          stopHeartbeats?.();
+          stopHeartbeats = every(intervalMs, () => {
             if (!own.writableNeedDrain)
               own.write({ sequence: 0, kind: { $case: 'heartbeat', value: options.heartbeat() } });
-          }, intervalMs);
+          });
         }),
       );
       own.on('error', (error) => end(fromServiceError(error)));

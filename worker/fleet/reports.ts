@@ -3,8 +3,7 @@
 // reports a run, so a long absence of the coordinator costs bytes, not memory.
 
 import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
-
-export type ReportKind = NonNullable<WorkerReport['kind']>;
+import type { ReportKind } from '../run/services.ts';
 
 export interface ReportQueue {
   /** Sequence of the next report; counts up from 1 within one incarnation. */

@@ -1,10 +1,10 @@
 // Publishes what later readers want to see of a run: step points (rank 0, each step once by message id) and log lines. Both
 // are records beside the work: a broker that is away delays them, a bounded buffer drops the oldest, and no step waits.
 
-import { jetstream } from '@nats-io/jetstream';
 import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import { streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { historySubject, logSubject } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, retrying } from '../../core/retry.ts';
@@ -44,7 +44,7 @@ export function createRecords(options: {
   readonly log: Logger;
 }): Records {
   const { connection, clock, log } = options;
-  const client = jetstream(connection, { timeout: 5000 });
+  const client = streamClient(connection, { timeoutMs: 5000 });
   const stopping = new AbortController();
   const waiting: Record[] = [];
   let sending: Promise<void> | undefined;

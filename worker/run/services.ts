@@ -6,12 +6,15 @@ import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Roots } from '../../core/system/file-access.ts';
+import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
-import type { ReportKind } from '../fleet/reports.ts';
 import type { WorkerMetrics } from '../metrics.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Datasets } from './datasets.ts';
 import type { Records } from './history.ts';
+
+/** What a worker reports, by its kind on the wire. */
+export type ReportKind = NonNullable<WorkerReport['kind']>;
 
 export interface Services {
   readonly workerId: string;

@@ -2,6 +2,7 @@
 // often; nothing here may hold a step up.
 
 import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
+import { every } from '../../core/clock.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { STEP_PHASES } from '../metrics.ts';
@@ -49,7 +50,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   metrics.beginRun(runId);
   let last: StepPoint | undefined;
   let seen: Partial<ExchangeStats> = {};
-  let waitTimer: NodeJS.Timeout | undefined;
+  let stopRepeating: (() => void) | undefined;
   let waitingSince = 0;
   const ownRate = createRate();
   let speed: number | undefined;
@@ -111,20 +112,20 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     },
     waiting(stage, generation, step) {
       const point = last ?? pointBeforeSteps(step, clock.now());
-      clearInterval(waitTimer);
-      if (waitTimer !== undefined) {
+      stopRepeating?.();
+      if (stopRepeating !== undefined) {
         metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
-        waitTimer = undefined;
+        stopRepeating = undefined;
         tell(point, generation, 0);
       }
       if (stage === undefined) return;
       waitingSince = clock.monotonic();
       tell(point, generation, stage);
-      waitTimer = setInterval(() => tell(point, generation, stage), WAIT_REPEAT_MS);
+      stopRepeating = every(WAIT_REPEAT_MS, () => tell(point, generation, stage));
     },
     speed: () => speed,
     close() {
-      clearInterval(waitTimer);
+      stopRepeating?.();
       metrics.forgetRun(runId);
     },
   };

@@ -4,6 +4,7 @@
 
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
+import { systemClock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { importModel } from '../../core/model/import.ts';
 import { genotypeSchema, networkSchema } from '../../core/spec/network.ts';
@@ -40,11 +41,11 @@ async function verifyFile(request: z.infer<typeof requestSchema>) {
   try {
     const sets = [];
     for (const set of request.sets) {
-      let last = performance.now();
+      let last = systemClock.monotonic();
       sets.push(
         await verifySet(embedder, set, (done, total) => {
-          if (performance.now() - last < PROGRESS_INTERVAL_MS) return;
-          last = performance.now();
+          if (systemClock.monotonic() - last < PROGRESS_INTERVAL_MS) return;
+          last = systemClock.monotonic();
           process.stderr.write(`${set.name}: ${done} of ${total} images\n`);
         }),
       );

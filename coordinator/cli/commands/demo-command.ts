@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
+import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatBytes, formatSeconds } from '../../../core/report/format.ts';
 import { fileFailure } from '../../../core/system/folder.ts';
@@ -68,7 +69,7 @@ async function demo(flags: DemoFlags): Promise<void> {
   await checkModelPlace(model);
   await checkFilePlace(flags.report);
   const overrides = flags.data === undefined ? {} : await folderOverrides(flags.data, flags.plan);
-  const started = performance.now();
+  const started = systemClock.monotonic();
   const talk: Talk = { say };
   let fleet: RunningFleet | undefined;
   const { signal, release } = onInterrupt(() => {
@@ -84,7 +85,7 @@ async function demo(flags: DemoFlags): Promise<void> {
     const workers = { ...WORKERS, workers: flags.workers };
     fleet = await startFleet({ dir, ...workers, signal, say: (text) => talk.say(text) });
     await runPlan(fleet, { ...flags, output: model }, overrides, { signal, talk });
-    say(`took ${formatSeconds((performance.now() - started) / 1000)}`);
+    say(`took ${formatSeconds((systemClock.monotonic() - started) / 1000)}`);
   } catch (caught) {
     if (!signal.aborted) {
       // The logs show what went wrong, so they stay.

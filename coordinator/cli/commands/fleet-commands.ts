@@ -208,9 +208,9 @@ async function down(named: string | undefined): Promise<void> {
     return;
   }
   process.kill(supervisor.pid, 'SIGTERM');
-  const deadline = performance.now() + DOWN_DEADLINE_MS;
+  const deadline = systemClock.monotonic() + DOWN_DEADLINE_MS;
   while (isAlive(supervisor)) {
-    if (performance.now() > deadline)
+    if (systemClock.monotonic() > deadline)
       throw new FleetError(
         'deadlineExceeded',
         `the supervisor (process ${supervisor.pid}) is still there after ${DOWN_DEADLINE_MS / 1000} s; see ${join(dir, 'logs')}, or end it with kill -9 and run down again`,

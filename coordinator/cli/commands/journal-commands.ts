@@ -6,6 +6,7 @@ import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
+import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -80,7 +81,8 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
       `--after ${flags.after}: the journal ends there and is whole; nothing is to be cut off`,
     );
   const copy = resolve(
-    flags.copy ?? `journal-after-${flags.after}-${new Date().toISOString().replace(/[:.]/g, '-')}.jsonl`,
+    flags.copy ??
+      `journal-after-${flags.after}-${new Date(systemClock.now()).toISOString().replace(/[:.]/g, '-')}.jsonl`,
   );
   const copied = await interruptible((signal) =>
     writeCopy(client, { file: copy, after: flags.after, signal }),

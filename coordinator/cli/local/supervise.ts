@@ -3,6 +3,7 @@
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
+import { after, systemClock } from '../../../core/clock.ts';
 import { childEnvironment } from '../../../core/config.ts';
 import { type Backoff, delayMs } from '../../../core/retry.ts';
 import { fileFailure } from '../../../core/system/folder.ts';
@@ -57,13 +58,13 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
   let failures = 0;
   let startedAt = 0;
   let lastEnd = '';
-  let timer: NodeJS.Timeout | undefined;
+  let cancelStart: (() => void) | undefined;
   let stopped = false;
   let gone: (() => void) | undefined;
 
   function start(): void {
-    timer = undefined;
-    startedAt = performance.now();
+    cancelStart = undefined;
+    startedAt = systemClock.monotonic();
     const log = openLog();
     const started = spawn(spec.command, spec.args, {
       cwd: spec.cwd,
@@ -103,10 +104,10 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
       return;
     }
     deaths += 1;
-    failures = performance.now() - startedAt >= HEALTHY_MS ? 1 : failures + 1;
+    failures = systemClock.monotonic() - startedAt >= HEALTHY_MS ? 1 : failures + 1;
     const delay = restartDelayMs(failures);
     tell.say(`${spec.name} ${reason}; starting it again in ${delay} ms (log: ${spec.logFile})`);
-    timer = setTimeout(start, delay);
+    cancelStart = after(delay, start);
     tell.changed();
   }
 
@@ -124,25 +125,25 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
     lastEnd: () => lastEnd,
     kill: () => {
       stopped = true;
-      clearTimeout(timer);
+      cancelStart?.();
       signal('SIGKILL');
     },
     stop: async (patience) => {
       stopped = true;
-      clearTimeout(timer);
+      cancelStart?.();
       if (child === undefined) return;
       const end = new Promise<void>((resolve) => {
         gone = resolve;
       });
       signal('SIGTERM');
-      const again = setTimeout(() => signal('SIGTERM'), patience.againMs);
-      const kill = setTimeout(() => {
+      const stopAgain = after(patience.againMs, () => signal('SIGTERM'));
+      const stopKill = after(patience.killMs, () => {
         tell.say(`${spec.name} does not stop; killing process ${child?.pid}`);
         signal('SIGKILL');
-      }, patience.killMs);
+      });
       await end;
-      clearTimeout(again);
-      clearTimeout(kill);
+      stopAgain();
+      stopKill();
     },
   };
 }

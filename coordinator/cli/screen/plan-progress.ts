@@ -2,6 +2,7 @@
 // every few seconds. Everything goes to stderr.
 
 import { MultiBar, type SingleBar } from 'cli-progress';
+import { systemClock } from '../../../core/clock.ts';
 import { clip } from '../../../core/report/format.ts';
 import { type ProgressItem, progressItems, progressLine } from '../../../core/report/progress-model.ts';
 import { printable } from '../../../core/text/printable.ts';
@@ -89,7 +90,7 @@ function lineProgress(stream: NodeJS.WriteStream, everyMs: number): ProgressDisp
   const printIfDue = (item: ProgressItem) => {
     const line = printable(progressLine(item, 160));
     const last = printed.get(item.key);
-    const now = performance.now();
+    const now = systemClock.monotonic();
     if (last !== undefined && (last.line === line || (!item.ended && now - last.at < everyMs))) return;
     printed.set(item.key, { at: now, line });
     stream.write(`${line}\n`);

@@ -1,6 +1,7 @@
 // One line on stderr that shows how far the inspection of a data set is. Decides how often it is printed: a
 // terminal's line is overwritten in place, other streams get a new line every few seconds.
 
+import { systemClock } from '../../../core/clock.ts';
 import type { DataProgress } from '../../../core/data/pace.ts';
 import { formatBytes } from '../../../core/report/format.ts';
 import { printable } from '../../../core/text/printable.ts';
@@ -16,7 +17,7 @@ const PIPE_EVERY_MS = 5_000;
 
 export function progressLine(stream: NodeJS.WriteStream = process.stderr): ProgressLine {
   // Work that ends within a second needs no line.
-  let printedAt = performance.now() - PIPE_EVERY_MS + 1_000;
+  let printedAt = systemClock.monotonic() - PIPE_EVERY_MS + 1_000;
   let drawn = false;
   return {
     show(path, progress) {
@@ -24,8 +25,8 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
       if (stream.isTTY) {
         stream.write(`\r\u001b[2K${printable(text).slice(0, Math.max(20, stream.columns - 1))}`);
         drawn = true;
-      } else if (performance.now() - printedAt >= PIPE_EVERY_MS) {
-        printedAt = performance.now();
+      } else if (systemClock.monotonic() - printedAt >= PIPE_EVERY_MS) {
+        printedAt = systemClock.monotonic();
         stream.write(`${text}\n`);
       }
     },

@@ -1,6 +1,7 @@
 // Where snapshots are shown: on the whole of a terminal, as lines where a terminal takes no pictures, or as
 // JSON.
 
+import { systemClock } from '../../../core/clock.ts';
 import type { Snapshot } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { print, say, toJson } from './output.ts';
 import { drawsOn, openScreen } from './screen.ts';
@@ -38,7 +39,7 @@ function plainDisplay(isFleet: boolean): StatusDisplay {
     for (const line of lines) print(line);
   };
   return {
-    show: (snapshot) => printAll(changes.next(snapshot, performance.now())),
+    show: (snapshot) => printAll(changes.next(snapshot, systemClock.monotonic())),
     say,
     close: () => printAll(changes.rest()),
   };

@@ -3,7 +3,7 @@
 // is named by what it was made of, so that no entry is ever wrong, only missing: one that is damaged, cut or of another
 // format counts as missing, and a folder that cannot be written costs time and nothing else.
 
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   fstatSync,
@@ -18,6 +18,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { systemClock } from '../../clock.ts';
+import { randomId } from '../../rng.ts';
 
 export interface CacheEntry {
   /** Any JSON. */
@@ -48,7 +50,7 @@ export function createDataCache(dir: string): DataCache {
       try {
         const entry = readEntry(fileOf(key));
         // The time of last use, by which the oldest are dropped.
-        const now = new Date();
+        const now = new Date(systemClock.now());
         utimesSync(fileOf(key), now, now);
         return entry;
       } catch {
@@ -56,7 +58,7 @@ export function createDataCache(dir: string): DataCache {
       }
     },
     write(key, head, arrays) {
-      const part = join(dir, `${key}.${randomUUID()}.part`);
+      const part = join(dir, `${key}.${randomId()}.part`);
       try {
         mkdirSync(dir, { recursive: true });
         writeEntry(part, head, arrays);
@@ -143,7 +145,7 @@ function prune(dir: string, keep: string): void {
   for (const entry of entries) {
     const part = entry.name.endsWith('.part');
     if (!part) bytes += entry.bytes;
-    const drop = part ? entry.usedMs < Date.now() - ABANDONED_MS : bytes > BYTES_MAX;
+    const drop = part ? entry.usedMs < systemClock.now() - ABANDONED_MS : bytes > BYTES_MAX;
     if (drop && !entry.name.startsWith(`${keep}.data`)) rmSync(join(dir, entry.name), { force: true });
   }
 }

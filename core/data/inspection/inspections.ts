@@ -4,6 +4,7 @@
 
 import type { ChildProcess } from 'node:child_process';
 import { availableParallelism } from 'node:os';
+import { after, every, systemClock } from '../../clock.ts';
 import { FleetError } from '../../errors.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
 import type { DataSpec } from '../../spec/data.ts';
@@ -63,7 +64,7 @@ interface Look {
   child: ChildProcess | undefined;
   progressMs: number;
   /** Ends it, when nobody waits for it. */
-  lingers: NodeJS.Timeout | undefined;
+  stopLingering: (() => void) | undefined;
 }
 
 type Result = { readonly value: unknown } | { readonly error: FleetError };
@@ -78,15 +79,15 @@ export function createInspections(options: {
   const limits = { ...LIMITS, ...options.limits };
   const lanes = options.lanes ?? Math.max(1, Math.min(8, Math.floor(availableParallelism() / 2)));
   const looks = new Map<string, Look>();
-  const idle = new Map<ChildProcess, NodeJS.Timeout>();
+  const idle = new Map<ChildProcess, () => void>();
   const living = new Set<ChildProcess>();
-  let timer: NodeJS.Timeout | undefined;
+  let stopTimer: (() => void) | undefined;
   let closed = false;
 
   const settle = (look: Look, result: Result) => {
     if (looks.get(look.key) !== look) return;
     looks.delete(look.key);
-    clearTimeout(look.lingers);
+    look.stopLingering?.();
     for (const waiter of look.waiters) waiter.settle(result);
     next();
   };
@@ -97,7 +98,7 @@ export function createInspections(options: {
   };
   const take = (look: Look, child: ChildProcess, message: InspectMessage) => {
     if (look.child !== child) return;
-    look.progressMs = performance.now();
+    look.progressMs = systemClock.monotonic();
     if (message.kind === 'progress') {
       for (const { waiter } of look.waiters) waiter.onProgress?.(message.progress);
       return;
@@ -117,11 +118,14 @@ export function createInspections(options: {
     // A process without work holds up nobody who wants to end.
     child.unref();
     child.channel?.unref();
-    idle.set(child, setTimeout(() => child.kill('SIGKILL'), limits.keptMs).unref());
+    idle.set(
+      child,
+      after(limits.keptMs, () => child.kill('SIGKILL'), { holdsProcess: false }),
+    );
   };
   const childFor = (): ChildProcess => {
-    for (const [child, kept] of idle) {
-      clearTimeout(kept);
+    for (const [child, stopKeeping] of idle) {
+      stopKeeping();
       idle.delete(child);
       child.ref();
       child.channel?.ref();
@@ -134,7 +138,7 @@ export function createInspections(options: {
     living.add(child);
     const ended = (how: string) => {
       living.delete(child);
-      clearTimeout(idle.get(child));
+      idle.get(child)?.();
       idle.delete(child);
       for (const look of looks.values())
         if (look.child === child)
@@ -152,7 +156,7 @@ export function createInspections(options: {
   const start = (look: Look) => {
     const child = childFor();
     look.child = child;
-    look.progressMs = performance.now();
+    look.progressMs = systemClock.monotonic();
     child.on('message', (message: InspectMessage) => take(look, child, message));
     child.send({
       request: look.request,
@@ -163,7 +167,7 @@ export function createInspections(options: {
   };
   /** Starts what may start, and gives up what stands still. */
   const next = () => {
-    const now = performance.now();
+    const now = systemClock.monotonic();
     for (const look of looks.values())
       if (look.child !== undefined && now - look.progressMs > limits.givenUpAfterMs)
         giveUp(look, standsStill(look.request, limits.givenUpAfterMs));
@@ -176,10 +180,10 @@ export function createInspections(options: {
       start(look);
       moving += 1;
     }
-    if (looks.size > 0) timer ??= setInterval(next, Math.min(250, limits.idleAfterMs));
+    if (looks.size > 0) stopTimer ??= every(Math.min(250, limits.idleAfterMs), next);
     else {
-      clearInterval(timer);
-      timer = undefined;
+      stopTimer?.();
+      stopTimer = undefined;
     }
   };
 
@@ -203,9 +207,9 @@ export function createInspections(options: {
         waiters: new Set(),
         child: undefined,
         progressMs: 0,
-        lingers: undefined,
+        stopLingering: undefined,
       };
-      clearTimeout(look.lingers);
+      look.stopLingering?.();
       looks.set(key, look);
       const entry = {
         waiter,
@@ -218,7 +222,7 @@ export function createInspections(options: {
       };
       const leave = () => {
         entry.settle({ error: gone() });
-        if (look.waiters.size === 0) look.lingers = setTimeout(() => giveUp(look, gone()), limits.lingerMs);
+        if (look.waiters.size === 0) look.stopLingering = after(limits.lingerMs, () => giveUp(look, gone()));
       };
       signal?.addEventListener('abort', leave, { once: true });
       look.waiters.add(entry);
@@ -238,14 +242,14 @@ export function createInspections(options: {
         (child) => new Promise<void>((resolve) => void child.once('exit', () => resolve())),
       );
       for (const child of living) child.kill('SIGKILL');
-      let late: NodeJS.Timeout | undefined;
+      let stopWaiting: (() => void) | undefined;
       await Promise.race([
         Promise.all(ended),
         new Promise<void>((resolve) => {
-          late = setTimeout(resolve, CLOSE_MS);
+          stopWaiting = after(CLOSE_MS, resolve);
         }),
       ]);
-      clearTimeout(late);
+      stopWaiting?.();
       for (const child of living) child.unref();
     },
   };

@@ -1,0 +1,68 @@
+// The door to JetStream: what the rest of the tree uses of it is named here. Decides how long a request may take, what an absent
+// stream and a refusal look like, and nothing about what is stored.
+
+import {
+  DeliverPolicy,
+  JetStreamApiError,
+  type JetStreamClient,
+  type JetStreamManager,
+  jetstream,
+  jetstreamManager,
+} from '@nats-io/jetstream';
+import { type KV, Kvm } from '@nats-io/kv';
+import type { NatsConnection } from '@nats-io/transport-node';
+
+export type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
+export type { KvEntry } from '@nats-io/kv';
+
+/** Publishes to streams and reads them; a request takes 5 s at most where `timeoutMs` does not give another bound. */
+export function streamClient(
+  connection: NatsConnection,
+  options: { readonly timeoutMs?: number } = {},
+): JetStreamClient {
+  return options.timeoutMs === undefined
+    ? jetstream(connection)
+    : jetstream(connection, { timeout: options.timeoutMs });
+}
+
+/**
+ * Looks at streams and changes them. Without options one request asks first whether the account has JetStream; with a bound of
+ * its own the caller is one that asks again and again, for which that request would be one too many.
+ */
+export function streamManager(
+  connection: NatsConnection,
+  options: { readonly timeoutMs?: number } = {},
+): Promise<JetStreamManager> {
+  return options.timeoutMs === undefined
+    ? jetstreamManager(connection)
+    : jetstreamManager(connection, { timeout: options.timeoutMs, checkAPI: false });
+}
+
+/**
+ * A key-value bucket that exists. `direct`: any server of a cluster may answer a read, which can be older than the newest write;
+ * false: the leader of the bucket's stream answers; absent: as the bucket is configured.
+ */
+export function openBucket(
+  through: NatsConnection | JetStreamClient,
+  name: string,
+  options: { readonly direct?: boolean } = {},
+): Promise<KV> {
+  return new Kvm(through).open(name, options.direct === undefined ? {} : { allow_direct: options.direct });
+}
+
+/** Options of a consumer whose first message is the one of this sequence, or the next that exists. */
+export const deliverFrom = (sequence: number) =>
+  ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence }) as const;
+
+/** The server's code for a stream that does not exist. */
+const STREAM_NOT_FOUND = 10059;
+
+/** Whether a request failed because the stream that it names does not exist. */
+export function isStreamMissing(caught: unknown): boolean {
+  return (caught as { code?: unknown }).code === STREAM_NOT_FOUND;
+}
+
+/** Whether the server understood a request and refused it. Status 408 and those from 500 on mean that it is not ready. */
+export function isRefusal(caught: unknown): boolean {
+  return caught instanceof JetStreamApiError && caught.status < 500 && caught.status !== 408;
+}
