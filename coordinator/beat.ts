@@ -1,6 +1,6 @@
 // The beat at which time passes for the core: losses are judged, postponed elastic changes made, and the lead is checked.
 
-import type { Clock } from '../core/clock.ts';
+import { after, type Clock, every } from '../core/clock.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import { isAbsent } from '../core/net/presence.ts';
 import type { Driver } from './journal/driver.ts';
@@ -51,30 +51,30 @@ export function startTicking(options: {
       verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }
   };
-  const timer = setInterval(() => {
+  const stopTicks = every(TICK_MS, () => {
     judge();
     judgeSuspects();
     driver.submit({ kind: 'tick' }).catch(() => undefined);
-  }, TICK_MS);
+  });
   // The verdict about one that hung up is due at a known time; its gang stands still until then.
-  const dues = new Set<NodeJS.Timeout>();
+  const dues = new Set<() => void>();
   links.onDetach((workerId, incarnation) => {
-    const due = setTimeout(() => {
-      dues.delete(due);
+    const stopDue = after(REDIAL_GRACE_MS + 1, () => {
+      dues.delete(stopDue);
       judgeSoon();
-    }, REDIAL_GRACE_MS + 1);
-    dues.add(due);
+    });
+    dues.add(stopDue);
     void isAbsent(connection, { workerId, incarnation }).then((absent) => {
       if (!absent) return;
       links.absent(workerId, incarnation);
       judgeSoon();
     });
   });
-  const leadTimer = setInterval(() => void driver.confirmLead(), LEAD_CHECK_MS);
+  const stopLeadChecks = every(LEAD_CHECK_MS, () => void driver.confirmLead());
   const stop = () => {
-    clearInterval(timer);
-    clearInterval(leadTimer);
-    for (const due of dues) clearTimeout(due);
+    stopTicks();
+    stopLeadChecks();
+    for (const stopDue of dues) stopDue();
     clearImmediate(soon);
   };
   return { judge: judgeSoon, stop };

@@ -6,9 +6,9 @@
 // take down the fleet. The caller leaves or its deadline passes; then the worker is asked to stop, or it would go on computing
 // for nobody.
 
-import { randomUUID } from 'node:crypto';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { randomId } from '../../core/rng.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';
 import type { State, WorkerState } from '../model/state.ts';
 import type { ForgetCommand, Links, RequestCommand } from './links.ts';
@@ -104,7 +104,7 @@ export function createRequests(options: {
       command: RequestBody,
       leaving: AbortSignal,
     ): AsyncGenerator<Item> {
-      const requestId = randomUUID();
+      const requestId = randomId();
       const mine: Pending<Item> = { workerId, items: [], end: undefined, wake: () => undefined };
       const leave = () => finish(mine, { by: 'coordinator', failure: leaving.reason as FleetError });
       leaving.addEventListener('abort', leave, { once: true });

@@ -75,17 +75,28 @@ export function wayTo(
   const seen = new Set([from]);
   for (const way of ways)
     for (const { to, kind } of imports.get(way.at(-1)!) ?? []) {
-      if (!kinds.includes(kind) || seen.has(to)) continue;
+      if (!kinds.includes(kind)) continue;
       if (isWanted(to)) return [...way, to];
+      if (seen.has(to)) continue;
       seen.add(to);
       ways.push([...way, to]);
     }
   return undefined;
 }
 
-/** Modules that a module reaches by imports of every kind and that reach it: a circle. Empty when there is none. */
+/**
+ * One way around from each module that lies on a circle, imports of every kind counted. Modules that import none of those left, or
+ * that none of those left imports, lie on no circle: taking them away again and again leaves little to search.
+ */
 export function circlesOf(imports: Imports): readonly (readonly string[])[] {
-  return [...imports.keys()].flatMap((file) => {
+  const left = new Map([...imports].map(([file, list]) => [file, list.map(({ to }) => to)]));
+  for (let size = -1; size !== left.size; ) {
+    size = left.size;
+    for (const [file, list] of left) if (!list.some((to) => left.has(to))) left.delete(file);
+    const imported = new Set([...left.values()].flat());
+    for (const file of left.keys()) if (!imported.has(file)) left.delete(file);
+  }
+  return [...left.keys()].flatMap((file) => {
     const way = wayTo(imports, file, (to) => to === file, ['type', 'load', 'start']);
     return way === undefined ? [] : [way];
   });
