@@ -6,6 +6,7 @@
 // buffers over names them as `transfer`. The order of messages is the port's, so a note that is sent before a call arrives before it.
 
 import { parentPort, type ResourceLimits, type Worker } from 'node:worker_threads';
+import { systemClock } from './clock.ts';
 import { createDeferred, type Deferred } from './deferred.ts';
 import { type Code, FleetError, toFleetError } from './errors.ts';
 import { startThread } from './thread.ts';
@@ -183,8 +184,8 @@ export function answerCalls<C extends Calls, ToNote = never, FromNote = never, B
   const { answers, onNote, transfer, beside, explain = toFleetError } = answering;
 
   const take = ({ id, call, ask }: Extract<ToThread, { id: number }>): void => {
-    const startedAt = performance.now();
-    const besides = () => beside?.(performance.now() - startedAt);
+    const startedAt = systemClock.monotonic();
+    const besides = () => beside?.(systemClock.monotonic() - startedAt);
     const fail = (caught: unknown) =>
       post({ kind: 'failed', id, failure: failureOf(explain(caught)), beside: besides() });
     const succeed = (answer: C[keyof C]['answer']) => {

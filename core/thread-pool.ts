@@ -2,6 +2,7 @@
 // outlive its caller. Decides how many calls run and wait at once, when one has used up its memory or its time, and that its thread
 // is ended then, so that the next call finds a fresh one.
 
+import { after } from './clock.ts';
 import { FleetError } from './errors.ts';
 import { answerCalls, type CallThread, openThread } from './thread-calls.ts';
 
@@ -44,7 +45,7 @@ interface Thread {
   readonly calls: CallThread<PoolCalls>;
   ready: boolean;
   current: Open | undefined;
-  timer: NodeJS.Timeout | undefined;
+  stopTimer: (() => void) | undefined;
 }
 
 const IDLE_MS = 30_000;
@@ -59,7 +60,7 @@ export function createThreadPool<Input, Output, Progress = never>(
 
   const end = (thread: Thread, error?: FleetError) => {
     if (!threads.delete(thread)) return;
-    clearTimeout(thread.timer);
+    thread.stopTimer?.();
     if (error !== undefined) thread.current?.settle({ error });
     thread.current = undefined;
     const ended = thread.calls.close();
@@ -68,14 +69,14 @@ export function createThreadPool<Input, Output, Progress = never>(
     feed();
   };
   const give = (thread: Thread) => {
-    clearTimeout(thread.timer);
-    thread.timer = undefined;
+    thread.stopTimer?.();
+    thread.stopTimer = undefined;
     const next = waiting.shift();
     thread.current = next;
     if (next === undefined) {
       // A thread that only waits for work holds up no process that wants to end.
       thread.calls.unref();
-      thread.timer = setTimeout(() => end(thread), options.idleMs ?? IDLE_MS).unref();
+      thread.stopTimer = after(options.idleMs ?? IDLE_MS, () => end(thread), { holdsProcess: false });
       return;
     }
     thread.calls.ref();
@@ -92,7 +93,7 @@ export function createThreadPool<Input, Output, Progress = never>(
       },
     );
     if (options.deadlineMs !== undefined)
-      thread.timer = setTimeout(() => end(thread, tooLong(options)), options.deadlineMs);
+      thread.stopTimer = after(options.deadlineMs, () => end(thread, tooLong(options)));
   };
   const start = () => {
     const calls = openThread<PoolCalls>({
@@ -100,7 +101,7 @@ export function createThreadPool<Input, Output, Progress = never>(
       name: options.work,
       resourceLimits: { maxOldGenerationSizeMb: options.memoryMiB, maxYoungGenerationSizeMb: 32 },
     });
-    const thread: Thread = { calls, ready: false, current: undefined, timer: undefined };
+    const thread: Thread = { calls, ready: false, current: undefined, stopTimer: undefined };
     threads.add(thread);
     void calls.ready.then(() => {
       thread.ready = true;
