@@ -68,8 +68,8 @@ export async function endLeftovers(dir: string, say: (text: string) => void): Pr
     `ending ${leftovers.map(({ name, pid }) => `${name} (process ${pid})`).join(', ')}: left by a supervisor that was killed`,
   );
   for (const leftover of leftovers) end(leftover, 'SIGTERM');
-  const deadline = performance.now() + 5000;
-  while (leftovers.some(isAlive) && performance.now() < deadline) await systemClock.sleep(50);
+  const deadline = systemClock.monotonic() + 5000;
+  while (leftovers.some(isAlive) && systemClock.monotonic() < deadline) await systemClock.sleep(50);
   for (const leftover of leftovers) if (isAlive(leftover)) end(leftover, 'SIGKILL');
   while (leftovers.some(isAlive)) await systemClock.sleep(20);
 }

@@ -28,14 +28,15 @@ export async function until(
   deadlineMs: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
+  const deadline = systemClock.monotonic() + deadlineMs;
   for (;;) {
     signal.throwIfAborted();
     const absent = await awaited();
     if (absent.length === 0) return;
     const failing = children.find((child) => child.deaths() >= DEATHS_MAX);
     if (failing) throw startFailure([failing], `${failing.lastEnd()} ${failing.deaths()} times in a row`);
-    if (performance.now() > deadline) throw startFailure(absent, `not ready after ${deadlineMs / 1000} s`);
+    if (systemClock.monotonic() > deadline)
+      throw startFailure(absent, `not ready after ${deadlineMs / 1000} s`);
     await systemClock.sleep(100, signal);
   }
 }
@@ -81,13 +82,13 @@ export async function notAttached(
 /** Reports how many workers have attached, as they attach, and returns those that have not. */
 export function progressOf(all: readonly Supervised[], say: (text: string) => void) {
   let said = 0;
-  let saidAt = performance.now();
+  let saidAt = systemClock.monotonic();
   return (absent: readonly Supervised[]) => {
     const come = all.length - absent.length;
-    if (come > said && absent.length > 0 && performance.now() - saidAt >= PROGRESS_EVERY_MS) {
+    if (come > said && absent.length > 0 && systemClock.monotonic() - saidAt >= PROGRESS_EVERY_MS) {
       say(`${come} of ${all.length} workers attached`);
       said = come;
-      saidAt = performance.now();
+      saidAt = systemClock.monotonic();
     }
     return absent;
   };

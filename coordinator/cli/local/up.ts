@@ -2,9 +2,9 @@
 // programs that the chart runs in pods. Decides the order of starting and stopping, addresses, tokens and
 // folders. `up` and `demo` both use `startFleet`.
 
-import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { findNatsServer, natsServerConfig } from '../../../core/net/nats-binary.ts';
+import { randomHex } from '../../../core/rng.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { type FleetClient, openFleet } from '../client.ts';
 import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
@@ -165,8 +165,8 @@ async function addresses(options: UpOptions): Promise<FleetFile> {
     coordinator: `127.0.0.1:${port}`,
     metrics: `127.0.0.1:${metricsPort}`,
     natsUrl: `nats://127.0.0.1:${natsPort}`,
-    token: randomBytes(24).toString('hex'),
-    natsToken: randomBytes(24).toString('hex'),
+    token: randomHex(24),
+    natsToken: randomHex(24),
     pid: process.pid,
   };
 }
