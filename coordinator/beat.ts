@@ -32,8 +32,8 @@ export function startTicking(options: {
   const verdicts = createVerdicts(driver.submit);
   const judge = () => {
     if (driver.halted !== undefined) return;
-    verdicts.tell(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
-    verdicts.tell(pods()?.judge(driver.state.workers.values()) ?? []);
+    verdicts.submitNew(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
+    verdicts.submitNew(pods()?.judge(driver.state.workers.values()) ?? []);
   };
   // Of many that hang up in one turn all are judged together.
   let soon: NodeJS.Immediate | undefined;
@@ -48,7 +48,7 @@ export function startTicking(options: {
     if (!broker.connected || driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
       const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
-      verdicts.tell([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
+      verdicts.submitNew([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }
   };
   const stopTicks = every(TICK_MS, () => {

@@ -1,5 +1,6 @@
-// One coordinator, put together: broker, journal, core, links, services, metrics. Decides only what is wired to what and
-// the beat at which time passes; main.ts is the process around it, tests are another one.
+// One coordinator, put together by hand. Decides only what is wired to what, and the order in which parts are opened and, in reverse,
+// closed: no call is taken before the journal was read, and no worker is judged before it can dial. The process around it is
+// main.ts; tests start several in one process.
 
 import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
@@ -9,7 +10,7 @@ import { createInspections } from '../core/data/inspection/inspections.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
-import { serveMetrics } from '../core/net/http-server.ts';
+import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
@@ -18,6 +19,7 @@ import { createFleetService } from './api/service.ts';
 import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
+import { watchBroker } from './broker-watch.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
 import { openJournal } from './journal/journal.ts';
@@ -34,7 +36,7 @@ import { watchStore } from './store/store-watch.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { createProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
-import { createRequests } from './workers/requests.ts';
+import { createRequests, type Requests } from './workers/requests.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
 import { createVerifier } from './workers/verifier.ts';
 import { createWorkerService } from './workers/worker-service.ts';
@@ -48,157 +50,235 @@ export interface Coordinator {
   close(): Promise<void>;
 }
 
-/** How long a look for the streams waits before what is wrong is said. */
+/** How long a look for the streams waits before what is wrong is reported, milliseconds. */
 const STREAMS_WAIT_MS = 3_000;
-
+/** How long calls that are under way may take when the coordinator closes, milliseconds. */
 const CLOSE_GRACE_MS = 1_000;
 
-export async function startCoordinator(options: {
-  config: CoordinatorConfig;
-  version: string;
-  log: Logger;
-  clock: Clock;
-}): Promise<Coordinator> {
-  const { config, log, clock } = options;
-  const releases: (() => unknown)[] = [];
+interface Options {
+  readonly config: CoordinatorConfig;
+  readonly version: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
+type Releases = (() => unknown)[];
+
+interface Parts {
+  readonly connection: NatsConnection;
+  readonly fleet: ReturnType<typeof observeFleet>;
+  readonly core: ReturnType<typeof startCore>;
+  readonly services: ReturnType<typeof createServices>;
+}
+
+export async function startCoordinator(options: Options): Promise<Coordinator> {
+  /** What has to be closed, in the order in which it was opened. */
+  const releases: Releases = [];
   const close = async () => {
     for (const release of releases.splice(0).reverse()) await release();
   };
   try {
-    const connection = await connectNats({
-      ...brokerAddress(config, config.natsUrl),
-      name: 'coordinator',
-      clock,
-    });
-    releases.push(() => connection.close());
-    const links = createLinks({ clock, log, limits: config });
-    const progress = createProgressBoard();
-    const suspicion = createSuspicionBoard({
-      now: clock.monotonic,
-      heartbeatIntervalMs: config.heartbeatIntervalMs,
-    });
-    const observe = (): Observed => ({
-      now: clock.now(),
-      connected: suspicion.placeable(links.connected),
-      stepOf: (runId) => progress.of(runId)?.point.step,
-      speedOf: progress.speedOf,
-    });
-    links.onDetach(progress.forgetWorker);
-    links.onDetach(suspicion.forget);
-    const broker = { connected: true, sinceMs: clock.monotonic() };
-    const metrics = createMetrics({
-      version: options.version,
-      gauged: () => gaugedOf(driver, links, { observed: observe(), broker, store: store().state }),
-    });
-    const journal = openJournal({ connection, clock, onAppend: metrics.appended });
-    let opened = false;
-    const driver = createDriver({
-      journal,
-      clock,
-      log,
-      version: options.version,
-      observe,
-      perform: (effect) => perform(links, effect),
-      prepare: () => ensureStreams(connection, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
-      onOpen({ workers }) {
-        if (opened) links.restart(workers);
-        else links.expect(workers);
-        opened = true;
-      },
-      onEvent(event, before, after) {
-        logEvent(log, event);
-        metrics.event(event, before, after);
-      },
-    });
-    releases.push(driver.close);
-    const storeWatch = watchStore({
-      connection,
-      journal,
-      config,
-      clock,
-      log,
-      anyWait: () => progress.anyStoreWait,
-      broker,
-      onLook: (state, news) => {
-        driver.refuse(state.kind === 'ok' ? undefined : new FleetError('resourceExhausted', state.reason));
-        if (news) driver.touch();
-      },
-    });
-    releases.push(storeWatch.stop);
-    const store = (): StoreView => ({
-      state: storeWatch.state,
-      halted: driver.halted?.message ?? '',
-      blocksDecisions: journal.trouble !== undefined,
-    });
-    const begun = await Promise.race([driver.begun, driver.failed]);
-    if (begun !== undefined) throw begun;
-    const requests = createRequests({ links, clock, state: () => driver.state });
-    const verifier = createVerifier(requests);
-    const replayer = createReplayer({ requests, state: () => driver.state });
-    const submissions = createSubmissionReader();
-    releases.push(submissions.close);
-    const artefacts = createArtefactStore({ connection, clock });
-    const inspections = createInspections({
-      roots: dataRoots(config),
-      cacheDir: join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data'),
-    });
-    releases.push(() => inspections.close());
-    const repair = createJournalRepair({ connection, clock });
-    const volatile = { links, progress, suspicion, verifier, replayer };
-    const parts = { driver, journal, repair, store, ...volatile, clock, log, observe };
-    const fleetService = createFleetService({
-      ...parts,
-      submissions,
-      records: createRecords({ connection, store: artefacts, log }),
-      inspections,
-      onSubmission: metrics.submission,
-    });
-    const welcome = {
-      fleet: config.fleet,
-      heartbeatIntervalMs: config.heartbeatIntervalMs,
-      natsUrl: config.natsUrl,
+    const connection = await connectBroker(options, releases);
+    const fleet = observeFleet(options);
+    const core = startCore(options, { connection, fleet }, releases);
+    await firstReading(core.driver);
+    const services = createServices(options, { connection, fleet, core }, releases);
+    const server = await openCalls(options, { fleet, core, services }, releases);
+    const http = await openMetrics(options, core, releases);
+    await keepTime(options, { connection, fleet, core, requests: services.requests }, releases);
+    return {
+      endpoint: server.endpoint,
+      metricsEndpoint: http.endpoint,
+      failed: core.driver.failed,
+      close,
     };
-    const workerService = createWorkerService({ ...parts, welcome });
-    const server = await startGrpcServer({
-      listen: config.listen,
-      token: config.token,
-      services: [
-        { definition: FleetServiceService, implementation: fleetService },
-        { definition: WorkerServiceService, implementation: workerService },
-      ],
-      healthOf: ['startup', 'readiness', 'liveness'],
-      observer: metrics.calls,
-    });
-    releases.push(() => server.close(CLOSE_GRACE_MS), links.close);
-    for (const service of ['startup', 'liveness']) server.setHealth(service, true);
-    releases.push(followBroker({ connection, broker, clock, server, log, onReconnect: metrics.reconnected }));
-    const http = await serveMetrics({
-      listen: config.metricsListen,
-      registry: metrics.registry,
-      probes: { '/healthz': () => (broker.connected ? undefined : 'the broker is away') },
-    });
-    let pods: PodWatch | undefined;
-    const beat = startTicking({
-      driver,
-      links,
-      connection,
-      pods: () => pods,
-      suspicion,
-      requests,
-      broker,
-      clock,
-    });
-    releases.push(http.close, beat.stop);
-    pods = await followPods({ config, clock, log, onChange: beat.judge });
-    if (pods !== undefined) releases.push(pods.close);
-    void driver.failed.then((error) => {
-      if (error.code === 'aborted') metrics.fencedWrite();
-    });
-    return { endpoint: server.endpoint, metricsEndpoint: http.endpoint, failed: driver.failed, close };
   } catch (caught) {
     await close();
     throw caught;
   }
+}
+
+async function connectBroker({ config, clock }: Options, releases: Releases): Promise<NatsConnection> {
+  const address = brokerAddress(config, config.natsUrl);
+  const connection = await connectNats({ ...address, name: 'coordinator', clock });
+  releases.push(() => connection.close());
+  return connection;
+}
+
+/** The volatile half: who is on a stream, how far runs are, who complains of whom. Empty after each start. */
+function observeFleet({ config, log, clock }: Options) {
+  const links = createLinks({ clock, log, limits: config });
+  const progress = createProgressBoard();
+  const { heartbeatIntervalMs } = config;
+  const suspicion = createSuspicionBoard({ now: clock.monotonic, heartbeatIntervalMs });
+  links.onDetach(progress.forgetWorker);
+  links.onDetach(suspicion.forget);
+  const observe = (): Observed => ({
+    now: clock.now(),
+    connected: suspicion.placeable(links.connected),
+    stepOf: (runId) => progress.of(runId)?.point.step,
+    speedOf: progress.speedOf,
+  });
+  return { links, progress, suspicion, observe };
+}
+
+/** What decides and keeps: journal, driver, and the watches over the broker and its store. The journal is read from here on. */
+function startCore(options: Options, parts: Pick<Parts, 'connection' | 'fleet'>, releases: Releases) {
+  const { config, log, clock, version } = options;
+  const { connection, fleet } = parts;
+  const { links, progress, observe } = fleet;
+  const metrics = createMetrics({
+    version,
+    gauged: () => gaugedOf(driver, links, { observed: observe(), broker, store: store().state }),
+  });
+  const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
+  releases.push(broker.close);
+  const journal = openJournal({ connection, clock, onAppend: metrics.appended });
+  const driver = createDriver({
+    ...{ journal, clock, log, version, observe },
+    perform: (effect) => perform(links, effect),
+    prepare: () => ensureStreams(connection, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
+    onOpen: ({ workers }, again) => (again ? links.restart(workers) : links.expect(workers)),
+    onEvent(event, before, after) {
+      logEvent(log, event);
+      metrics.event(event, before, after);
+    },
+  });
+  releases.push(driver.close);
+  void driver.failed.then((error) => {
+    if (error.code === 'aborted') metrics.fencedWrite();
+  });
+  const storeWatch = watchStore({
+    ...{ connection, journal, config, clock, log, broker },
+    anyWait: () => progress.anyStoreWait,
+    onLook: (state, news) => {
+      driver.refuse(state.kind === 'ok' ? undefined : new FleetError('resourceExhausted', state.reason));
+      if (news) driver.touch();
+    },
+  });
+  releases.push(storeWatch.stop);
+  const store = (): StoreView => ({
+    state: storeWatch.state,
+    halted: driver.halted?.message ?? '',
+    blocksDecisions: journal.trouble !== undefined,
+  });
+  return { metrics, broker, journal, driver, store };
+}
+
+/** Waits until there is something to show: the journal was read, or it is known why it cannot be. */
+async function firstReading({ begun, failed }: Driver): Promise<void> {
+  const error = await Promise.race([begun, failed]);
+  if (error !== undefined) throw error;
+}
+
+/** What callers and workers call. */
+function createServices(
+  { config, log, clock }: Options,
+  { connection, fleet, core }: Pick<Parts, 'connection' | 'fleet' | 'core'>,
+  releases: Releases,
+) {
+  const state = () => core.driver.state;
+  const requests = createRequests({ links: fleet.links, clock, state });
+  const submissions = createSubmissionReader();
+  releases.push(submissions.close);
+  const artefacts = createArtefactStore({ connection, clock });
+  const cacheDir = join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data');
+  const inspections = createInspections({ roots: dataRoots(config), cacheDir });
+  releases.push(() => inspections.close());
+  const shared = {
+    ...{ ...core, ...fleet, clock, log },
+    verifier: createVerifier(requests),
+    replayer: createReplayer({ requests, state }),
+  };
+  return {
+    requests,
+    fleetService: createFleetService({
+      ...shared,
+      submissions,
+      inspections,
+      repair: createJournalRepair({ connection, clock }),
+      records: createRecords({ connection, store: artefacts, log }),
+      onSubmission: core.metrics.submission,
+    }),
+    workerService: createWorkerService({
+      ...shared,
+      welcome: {
+        fleet: config.fleet,
+        heartbeatIntervalMs: config.heartbeatIntervalMs,
+        natsUrl: config.natsUrl,
+      },
+    }),
+  };
+}
+
+/** The gRPC server: alive from now on, ready while the broker is there. */
+async function openCalls(
+  { config }: Options,
+  { fleet, core, services }: Pick<Parts, 'fleet' | 'core' | 'services'>,
+  releases: Releases,
+): Promise<GrpcServer> {
+  const server = await startGrpcServer({
+    listen: config.listen,
+    token: config.token,
+    services: [
+      { definition: FleetServiceService, implementation: services.fleetService },
+      { definition: WorkerServiceService, implementation: services.workerService },
+    ],
+    healthOf: ['startup', 'readiness', 'liveness'],
+    observer: core.metrics.calls,
+  });
+  releases.push(() => server.close(CLOSE_GRACE_MS), fleet.links.close);
+  for (const service of ['startup', 'liveness']) server.setHealth(service, true);
+  core.broker.onChange((connected) => {
+    server.setReady(connected);
+    server.setHealth('readiness', connected);
+  });
+  return server;
+}
+
+/** The metrics, and the probe that a supervisor asks. */
+async function openMetrics(
+  { config }: Options,
+  { metrics, broker }: Parts['core'],
+  releases: Releases,
+): Promise<MetricsServer> {
+  const server = await serveMetrics({
+    listen: config.metricsListen,
+    registry: metrics.registry,
+    probes: { '/healthz': () => (broker.connected ? undefined : 'the broker is away') },
+  });
+  releases.push(server.close);
+  return server;
+}
+
+/** The beat at which time passes, and in a cluster the watch over the pods of the workers. */
+async function keepTime(
+  options: Options,
+  {
+    connection,
+    fleet,
+    core,
+    requests,
+  }: Pick<Parts, 'connection' | 'fleet' | 'core'> & { requests: Requests },
+  releases: Releases,
+): Promise<void> {
+  let pods: PodWatch | undefined;
+  const { clock } = options;
+  const { driver, broker } = core;
+  const { links, suspicion } = fleet;
+  const beat = startTicking({
+    driver,
+    links,
+    connection,
+    suspicion,
+    requests,
+    broker,
+    clock,
+    pods: () => pods,
+  });
+  releases.push(beat.stop);
+  pods = await followPods({ ...options, onChange: beat.judge });
+  if (pods !== undefined) releases.push(pods.close);
 }
 
 function perform(links: Links, effect: Effect): void {
@@ -206,13 +286,13 @@ function perform(links: Links, effect: Effect): void {
   else links.disconnect(effect.workerId, effect.incarnation, 'this worker was declared lost');
 }
 
-/** Every decision once, with its reason; checkpoints are many and told by metrics. */
+/** Logs every decision once, with its reason. Checkpoints are many: they are counted by metrics and logged at `debug`. */
 function logEvent(log: Logger, event: Event): void {
   const level = event.kind === 'run.checkpointed' ? 'debug' : 'info';
   log[level]({ event: event.kind }, sentenceOf(event));
 }
 
-/** Before anything was read there is a store to show, and an empty fleet. */
+/** What the gauges show; before the journal was read that is the store, and an empty fleet. */
 function gaugedOf(
   driver: Driver,
   links: Links,
@@ -229,46 +309,13 @@ function gaugedOf(
   };
 }
 
-/** Ready while the broker is there: without it nothing can be decided. */
-function followBroker(options: {
-  connection: NatsConnection;
-  broker: { connected: boolean; sinceMs: number };
-  clock: Clock;
-  server: GrpcServer;
-  log: Logger;
-  onReconnect: () => void;
-}): () => void {
-  const { connection, broker, clock, server, log } = options;
-  const set = (connected: boolean) => {
-    if (connected && !broker.connected) broker.sinceMs = clock.monotonic();
-    broker.connected = connected;
-    server.setReady(connected);
-    server.setHealth('readiness', connected);
-  };
-  set(true);
-  const follow = async () => {
-    for await (const status of connection.status()) {
-      if (status.type === 'disconnect') {
-        log.warn('the broker is away');
-        set(false);
-      } else if (status.type === 'reconnect') {
-        log.info('the broker is back');
-        options.onReconnect();
-        set(true);
-      }
-    }
-  };
-  follow().catch((caught) => log.warn({ error: String(caught) }, 'the status of the broker is not followed'));
-  return () => undefined;
-}
-
-/** Outside of a cluster nobody says more of a worker than it does itself; loading the client would take longer than all the rest. */
-async function followPods(options: {
-  config: CoordinatorConfig;
-  clock: Clock;
-  log: Logger;
-  onChange: () => void;
-}): Promise<PodWatch | undefined> {
+/**
+ * Only in a cluster, where `podSelector` names the pods of the workers. The client is loaded here and not above, because loading
+ * it takes longer than all the rest.
+ */
+async function followPods(
+  options: Options & { readonly onChange: () => void },
+): Promise<PodWatch | undefined> {
   const { podSelector, podNamespace } = options.config;
   if (podSelector === '') return undefined;
   const { watchPods } = await import('./kubernetes/pods.ts');

@@ -22,8 +22,9 @@ import {
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
+import { followConnection } from '../core/net/connection-status.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
-import { connectNats, type NatsConnection } from '../core/net/nats.ts';
+import { connectNats } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
@@ -202,7 +203,7 @@ async function connectBroker(options: {
     connectNats({ ...common, name: `${config.id} control` }),
     createDataPlane({ ...common, name: `${config.id} gradients`, log }),
   ]);
-  void watchStatus(control, options);
+  const unfollow = followConnection(control, (isUp) => brokerChanged(isUp, options));
   void gradients.died.then((reason) => {
     log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
     process.exit(1);
@@ -221,27 +222,22 @@ async function connectBroker(options: {
     close: async () => {
       await records.flush(FLUSH_MS);
       records.close();
+      unfollow();
       await Promise.all([control.close(), gradients.close()]);
     },
   };
 }
 
-async function watchStatus(
-  connection: NatsConnection,
+function brokerChanged(
+  isUp: boolean,
   options: { readonly log: Logger; readonly metrics: WorkerMetrics; readonly brokerLink: { up: boolean } },
-): Promise<void> {
+): void {
   const { log, metrics, brokerLink } = options;
-  for await (const status of connection.status()) {
-    if (status.type === 'disconnect') {
-      brokerLink.up = false;
-      log.warn('the broker is away; work that needs it waits');
-    }
-    if (status.type === 'reconnect') {
-      brokerLink.up = true;
-      log.info('the broker is back');
-      metrics.natsReconnects.inc({ component: 'worker' });
-    }
-  }
+  brokerLink.up = isUp;
+  if (isUp) {
+    log.info('the broker is back');
+    metrics.natsReconnects.inc({ component: 'worker' });
+  } else log.warn('the broker is away; work that needs it waits');
 }
 
 function stopOnSignals(options: {

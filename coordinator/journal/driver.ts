@@ -71,8 +71,8 @@ export function createDriver(options: {
   perform: (effect: Effect) => void;
   /** Before each reading of the journal: what must exist for it. */
   prepare: () => Promise<void>;
-  /** The journal was read, and decisions begin with this state. */
-  onOpen?: (state: State) => void;
+  /** The journal was read, and decisions begin with this state. `again`: they had begun before. */
+  onOpen?: (state: State, again: boolean) => void;
   /** Sees each event once, after it is on disk; not those of the replay. */
   onEvent?: (event: Event, before: State, after: State) => void;
 }): Driver {
@@ -87,6 +87,7 @@ export function createDriver(options: {
   let inAppend: readonly Waiting[] = [];
   let stopped: FleetError | undefined;
   let claimed = false;
+  let opened = false;
   let halted: FleetError | undefined = new FleetError('unavailable', 'the journal is being read');
   let begin: () => void;
   const begun = new Promise<void>((resolve) => {
@@ -204,7 +205,8 @@ export function createDriver(options: {
     state = read;
     halted = undefined;
     claimed = false;
-    options.onOpen?.(read);
+    options.onOpen?.(read, opened);
+    opened = true;
     // The first append is the claim of the lead: whoever led before cannot write any more.
     const claim: Waiting = {
       input: { kind: 'started', version: options.version },

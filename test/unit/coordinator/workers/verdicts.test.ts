@@ -23,7 +23,7 @@ test('workers that hang up together are each declared lost once, however often t
     submitted.push(verdict);
     return new Promise<void>((resolve) => settle.push(resolve));
   });
-  const tell = () => verdicts.tell(links.judge().map((lost) => ({ kind: 'lost' as const, ...lost })));
+  const tell = () => verdicts.submitNew(links.judge().map((lost) => ({ kind: 'lost' as const, ...lost })));
   links.onDetach((workerId, incarnation) => {
     links.absent(workerId, incarnation);
     tell();
@@ -52,9 +52,9 @@ test('a verdict that is refused is told again, and another one on the same worke
     return Promise.reject(new Error('the journal is being read'));
   });
   const lost: Verdict = { kind: 'lost', workerId: 'w', incarnation: 'a', reason: 'r' };
-  verdicts.tell([lost, lost, { ...lost, kind: 'leaving' }, { ...lost, incarnation: 'b' }]);
+  verdicts.submitNew([lost, lost, { ...lost, kind: 'leaving' }, { ...lost, incarnation: 'b' }]);
   assert.equal(submitted.length, 3);
   await Promise.resolve();
-  verdicts.tell([lost]);
+  verdicts.submitNew([lost]);
   assert.equal(submitted.length, 4);
 });
