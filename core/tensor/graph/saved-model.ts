@@ -10,7 +10,7 @@ import {
 } from '../../../proto/gen/tensorflow/v1/saved_model.ts';
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
-import { liveNodes } from '../recording/readers.ts';
+import { liveNodes } from '../recording/consumers.ts';
 import type { Constant, Edge, RecordedNode, Recording } from '../recording/record.ts';
 import { type Binding, nativeBackend, type OpAttribute } from '../tf.ts';
 

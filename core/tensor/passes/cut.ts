@@ -3,7 +3,7 @@
 
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
-import { neededFor } from '../recording/readers.ts';
+import { neededFor } from '../recording/consumers.ts';
 import type { Edge, Recording } from '../recording/record.ts';
 
 /** The first part: so many inputs are known, and so many outputs are wanted, in their order. */

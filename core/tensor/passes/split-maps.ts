@@ -1,58 +1,72 @@
-// Leaves maps apart that lie side by side: what reads the concatenation of a cell's nodes reads the nodes instead, and a gradient
-// that would be split into those of the nodes is written in parts at once. Each saves two passes over the largest maps of a network.
-// Only for our own operations, and only where nobody else needs the whole. Pure, from recording to recording: every value is
-// computed as before, so the bits are the same.
+// Lets maps that would lie side by side stay in several tensors. A cell's output is the concatenation of its four nodes along the
+// channels; whatever reads it can read the four nodes instead, and whatever computes its gradient can write the four gradients
+// apart. A concatenation and the split of its gradient each copy a whole map (one read, one write), and these are the largest
+// maps of a network: 16 images of S-128 took 483 ms a step with the copies and 454 without (docs/performance.md).
+//
+// Only our own operations take maps in parts, and only a map that nobody else needs as a whole is split. Pure, from recording to
+// recording. The bits stay: each value is computed from the same values as before and only stored elsewhere.
+//
+// Legend: a map is [N, H, W, C]; in parts it is `parts` tensors [N, H, W, C / parts].
 
-import { liveNodes, numberOf, readersOf, withNumber } from '../recording/readers.ts';
+import { numberOf, withNumber } from '../recording/attributes.ts';
+import { consumersOf, edgeKey, liveNodes } from '../recording/consumers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
 
-/** Where an operation has its map x, which may lie in several, counted by attribute `parts`. */
-const READS = new Map([
+/** Input position of the map x in operations that take it in parts; attribute `parts` counts them. */
+const SPLIT_INPUT = new Map([
   ['FleetSeparable', 5],
   ['FleetSeparableGrad', 8],
   ['FleetPrelu', 1],
   ['FleetPreluGrad', 2],
   ['FleetSample', 0],
 ]);
-/** Where it has the gradient of x, its last output, which may go to several maps, counted by attribute `dparts`. */
-const WRITES = new Map([
+/** Output position of the gradient of x, always the last output here, in operations that give it in parts; `dparts` counts them. */
+const SPLIT_OUTPUT = new Map([
   ['FleetSeparableGrad', 5],
   ['FleetPreluGrad', 1],
   ['FleetSampleGrad', 0],
 ]);
-/** Parts::MOST in native/shape.h. */
-const PARTS_MOST = 8;
-/** Channels of a part come in multiples of this: others do not fill vectors, and one copy is cheaper than slow passes. */
-const CHANNELS = 8;
+/** Most parts of a map: Parts::MOST in native/shape.h, where they lie in an array of fixed length. */
+const PARTS_MAX = 8;
+/**
+ * The channels of a part are a multiple of this, the narrowest vector that is worth having. Parts that leave vectors half empty
+ * make every later pass slower than the one copy that was saved.
+ */
+const CHANNELS_MULTIPLE = 8;
 
-export const keepApart = (recording: Recording): Recording => withoutSplits(withoutConcatenations(recording));
+/** The recording without concatenations and splits of channels, where their neighbours take and give maps in parts. */
+export const splitMaps = (recording: Recording): Recording => removeSplits(removeConcatenations(recording));
 
-function withoutConcatenations(recording: Recording): Recording {
+/** Hands the terms of a concatenation to its consumers; the ConcatV2 itself is left without one, so that it is never computed. */
+function removeConcatenations(recording: Recording): Recording {
   const nodes: RecordedNode[] = [...recording.nodes];
-  const readers = readersOf(recording);
+  const consumers = consumersOf(recording);
   recording.nodes.forEach((node, index) => {
     if (node.kind !== 'operation' || node.op !== 'ConcatV2') return;
+    // Inputs of ConcatV2: the terms, then the axis.
     const parts = node.inputs.slice(0, -1);
     const sizes = parts.map((part) => shapeOf(recording, part)?.at(-1) ?? 0);
-    if (!isChannels(recording, node, node.inputs.at(-1)!) || !areParts(sizes)) return;
-    const reading = readers.get(`${index}:0`) ?? [];
+    if (!isAlongChannels(recording, node, node.inputs.at(-1)!) || !canBeParts(sizes)) return;
+    const reading = consumers.get(`${index}:0`) ?? [];
     const takesParts = (at: { node: number; input: number }) =>
-      READS.get(opOf(recording.nodes[at.node])) === at.input;
+      SPLIT_INPUT.get(opOf(recording.nodes[at.node])) === at.input;
+    // One consumer that needs the whole map has it made anyway, and then the others may as well read it.
     if (!reading.every(takesParts)) return;
-    for (const reader of reading) {
-      const whole = nodes[reader.node] as OperationNode;
-      const inputs = whole.inputs.toSpliced(reader.input, 1, ...parts);
-      nodes[reader.node] = { ...withNumber(whole, 'parts', parts.length), inputs };
+    for (const consumer of reading) {
+      const whole = nodes[consumer.node] as OperationNode;
+      const inputs = whole.inputs.toSpliced(consumer.input, 1, ...parts);
+      nodes[consumer.node] = { ...withNumber(whole, 'parts', parts.length), inputs };
     }
   });
   return { ...recording, nodes };
 }
 
-function withoutSplits(recording: Recording): Recording {
+/** Lets the maker of a gradient write the results of a SplitV itself. */
+function removeSplits(recording: Recording): Recording {
   const live = liveNodes(recording);
   const nodes: RecordedNode[] = [...recording.nodes];
-  const readers = readersOf(recording);
-  /** Split -> where its first part is now; the others follow. */
+  const consumers = consumersOf(recording);
+  /** Node of a removed split -> the result that is its first part now; the other parts are the outputs after it. */
   const moved = new Map<number, Edge>();
   const resolve = (edge: Edge): Edge => {
     const first = moved.get(edge.node);
@@ -65,10 +79,10 @@ function withoutSplits(recording: Recording): Recording {
     const [whole, sizes, axis] = node.inputs as [Edge, Edge, Edge];
     const maker = nodes[whole.node];
     const parts = integersOf(recording, sizes) ?? [];
-    if (!isChannels(recording, node, axis) || !areParts(parts) || maker?.kind !== 'operation') return;
-    if (WRITES.get(maker.op) !== whole.output || readers.get(`${whole.node}:${whole.output}`)?.length !== 1)
-      return;
-    // Where x is read too, in as many parts or in one.
+    if (!isAlongChannels(recording, node, axis) || !canBeParts(parts) || maker?.kind !== 'operation') return;
+    if (SPLIT_OUTPUT.get(maker.op) !== whole.output || consumers.get(edgeKey(whole))?.length !== 1) return;
+    // The native kernels walk x and dx together, so these have equally many parts or one of the two is whole (Call::gradientOf). An
+    // operation that reads no x, as FleetSampleGrad, has no attribute `parts`, and counts as whole.
     if (![1, parts.length].includes(numberOf(maker, 'parts') || 1)) return;
     const outputs = [...maker.outputs.slice(0, whole.output), ...node.outputs];
     nodes[whole.node] = { ...withNumber(maker, 'dparts', parts.length), outputs };
@@ -84,13 +98,13 @@ const shapeOf = ({ nodes }: Recording, { node, output }: Edge) => nodes[node]?.o
 const integersOf = ({ nodes }: Recording, { node, output }: Edge) => nodes[node]?.outputs[output]?.integers;
 
 /** Whether the operation concatenates or splits maps [N, H, W, C] along their channels. */
-function isChannels(recording: Recording, node: OperationNode, axis: Edge): boolean {
+function isAlongChannels(recording: Recording, node: OperationNode, axis: Edge): boolean {
   const rank = node.outputs[0]?.shape.length;
   return rank === 4 && [3, -1].includes(integersOf(recording, axis)?.[0] ?? 0);
 }
 
-/** Whether maps of so many channels each can be left apart. */
-const areParts = (sizes: readonly number[]): boolean =>
+/** Whether parts of these numbers of channels can be: equal, because the kernels know one number of channels for all parts. */
+const canBeParts = (sizes: readonly number[]): boolean =>
   sizes.length > 1 &&
-  sizes.length <= PARTS_MOST &&
-  sizes.every((size) => size === sizes[0] && size % CHANNELS === 0);
+  sizes.length <= PARTS_MAX &&
+  sizes.every((size) => size === sizes[0] && size % CHANNELS_MULTIPLE === 0);

@@ -1,13 +1,13 @@
-// What is done to a recording before it becomes a graph: sums folded into what makes their terms, maps that stay apart, sums that
-// are taken while a gradient is written, and norms that wait for the first reader. Each against a run that knows nothing of it.
+// The passes over a recording: sums folded into the operation that makes a term, maps in parts, sums taken while a gradient is
+// written, norms applied by the first reader. Each test compares a run of the changed recording with a run without the pass.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { writeFolder } from '../../../core/tensor/graph/graph-cache.ts';
-import { saveGraph } from '../../../core/tensor/graph/saved-model.ts';
+import { writeFolder } from '../../../../core/tensor/graph/graph-cache.ts';
+import { saveGraph } from '../../../../core/tensor/graph/saved-model.ts';
 import {
   deletingTensors,
   feedArrays,
@@ -15,17 +15,18 @@ import {
   loadGraph,
   outputNames,
   readOutputs,
-} from '../../../core/tensor/graph/session.ts';
-import { prelus, separable } from '../../../core/tensor/ops/ops.ts';
-import { evenAndOdd } from '../../../core/tensor/ops/sample.ts';
-import { foldSums } from '../../../core/tensor/passes/fold-sums.ts';
-import { normaliseWhileReading } from '../../../core/tensor/passes/normalise-while-reading.ts';
-import { keepApart } from '../../../core/tensor/passes/split-maps.ts';
-import { sumWhileWriting } from '../../../core/tensor/passes/sum-while-writing.ts';
-import { liveNodes, numberOf } from '../../../core/tensor/recording/readers.ts';
-import { type Recording, record } from '../../../core/tensor/recording/record.ts';
-import { type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
-import { elements, leavingNoTensors, numbers, relativeError, tensorOf } from '../../support/tensors.ts';
+} from '../../../../core/tensor/graph/session.ts';
+import { prelus, separable } from '../../../../core/tensor/ops/ops.ts';
+import { evenAndOdd } from '../../../../core/tensor/ops/sample.ts';
+import { foldSums } from '../../../../core/tensor/passes/fold-sums.ts';
+import { normaliseWhileReading } from '../../../../core/tensor/passes/normalise-while-reading.ts';
+import { splitMaps } from '../../../../core/tensor/passes/split-maps.ts';
+import { sumWhileWriting } from '../../../../core/tensor/passes/sum-while-writing.ts';
+import { numberOf } from '../../../../core/tensor/recording/attributes.ts';
+import { liveNodes } from '../../../../core/tensor/recording/consumers.ts';
+import { type Recording, record } from '../../../../core/tensor/recording/record.ts';
+import { type Scalar, type Tensor, tf } from '../../../../core/tensor/tf.ts';
+import { elements, leavingNoTensors, numbers, relativeError, tensorOf } from '../../../support/tensors.ts';
 
 /** Outputs of the graph that is made of a recording. */
 function run(recording: Recording, arrays: readonly Float32Array[]): Float32Array[] {
@@ -175,7 +176,7 @@ const SIDE_INPUTS = [
   { name: 'slope', dtype: 'float32' as const, shape: [32] },
 ];
 
-test('maps that lie side by side stay apart, and the bits stay', () => {
+test('maps that lie side by side are read and written in parts, and the bits stay', () => {
   leavingNoTensors(() => {
     const folded = foldSums(record({ inputs: SIDE_INPUTS, build: sideBySide }));
     const copies = (recording: Recording) => {
@@ -189,10 +190,10 @@ test('maps that lie side by side stay apart, and the bits stay', () => {
       ).length;
     };
     assert.equal(copies(folded), 2, 'one concatenation, and one split of its gradient');
-    assert.equal(copies(keepApart(folded)), 0);
+    assert.equal(copies(splitMaps(folded)), 0);
 
     const arrays = [numbers(2 * 6 * 6 * 8, 1), numbers(2 * 6 * 6 * 8, 2), numbers(512, 3), numbers(32, 4)];
-    const outputs = run(keepApart(folded), arrays);
+    const outputs = run(splitMaps(folded), arrays);
     const eager: Float32Array[] = [];
     tf.tidy(() => {
       const tensors = SIDE_INPUTS.map(({ shape }, index) => tensorOf(shape, index + 1));
@@ -202,15 +203,15 @@ test('maps that lie side by side stay apart, and the bits stay', () => {
   });
 });
 
-test('whoever writes the gradient of a block takes its sums, to rounding', () => {
+test('the operation that writes a dy takes the sums of the norm behind it, equal to rounding', () => {
   leavingNoTensors(() => {
-    const folded = sumWhileWriting(keepApart(foldSums(record({ inputs: CHAIN_INPUTS, build: chain }))));
+    const folded = sumWhileWriting(splitMaps(foldSums(record({ inputs: CHAIN_INPUTS, build: chain }))));
     const live = liveNodes(folded);
-    const waiting = folded.nodes.filter(
+    const asking = folded.nodes.filter(
       (node, index) => live.has(index) && node.kind === 'operation' && numberOf(node, 'S') === 1,
     );
-    // Of the two blocks of each node, and of the one that reads both nodes, only the last has a dy that no block has written.
-    assert.equal(waiting.length, 4);
+    // There are five blocks: two for each node, and one that reads both nodes. Only the dy of that one is written by no block.
+    assert.equal(asking.length, 4);
 
     const arrays = CHAIN_INPUTS.map(({ shape }, index) => numbers(elements(shape), index + 1));
     const outputs = run(folded, arrays);
@@ -233,7 +234,7 @@ test('the gradient of samples is written in parts, with what is to be added', ()
         const all = tf.concat([a, b, tf.mul(a, 2), tf.mul(b, 3)], 3);
         return tf.addN(evenAndOdd(all).map((map, i) => tf.sum(tf.pow(map, i + 2)))) as Scalar;
       }) as (...tensors: Tensor[]) => Scalar)(tensors);
-    const apart = keepApart(foldSums(record({ inputs, build })));
+    const apart = splitMaps(foldSums(record({ inputs, build })));
     const gradient = apart.nodes.find((node) => node.kind === 'operation' && node.op === 'FleetSampleGrad');
     assert.equal(gradient?.outputs.length, 4);
     const arrays = inputs.map(({ shape }, index) => numbers(elements(shape), index + 1));
@@ -249,10 +250,10 @@ test('the gradient of samples is written in parts, with what is to be added', ()
 });
 
 /**
- * Every way in which a map waits for its reader: alone, with a map to be added that is whole or itself before its norm, as one part
- * of several; readers with windows, without, and with such that leave rows out; channels that fill vectors and such that do not.
+ * Every kind of map whose norm is left to its reader: alone, with a summand that is normalised or itself before its norm, as one part
+ * of several; readers with windows, without, and with strides that leave rows out; channels that fill vectors or do not.
  */
-const waitingMaps = (channels: number, height: number, width: number) => {
+const pendingMaps = (channels: number, height: number, width: number) => {
   const inputs = [
     { name: 'x', dtype: 'float32' as const, shape: [2, height, width, channels] },
     { name: 'a', dtype: 'float32' as const, shape: [1, 1, channels, channels] },
@@ -288,13 +289,13 @@ for (const [channels, height, width] of [
   [8, 11, 9],
   [16, 14, 14],
   [6, 8, 8],
-  // Large enough to be stored past the caches.
+  // Large enough for stores past the caches.
   [32, 131, 126],
 ] as const)
-  test(`whoever reads a map of ${channels} channels, ${height} by ${width}, first makes it whole, and the bits stay`, () => {
+  test(`the first reader of a map of ${channels} channels, ${height} by ${width}, normalises it, and the bits stay`, () => {
     leavingNoTensors(() => {
-      const { inputs, build } = waitingMaps(channels, height, width);
-      const before = sumWhileWriting(keepApart(foldSums(record({ inputs, build }))));
+      const { inputs, build } = pendingMaps(channels, height, width);
+      const before = sumWhileWriting(splitMaps(foldSums(record({ inputs, build }))));
       const after = normaliseWhileReading(before);
       const blocks = after.nodes.filter((node) => node.kind === 'operation' && node.op === 'FleetSeparable');
       const terms = blocks.flatMap((node) =>
