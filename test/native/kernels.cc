@@ -1,6 +1,7 @@
-// Our own kernels with exact-size buffers and a scratch full of NaN, for thousands of shapes, built with AddressSanitizer: nothing is
-// read or written outside, and nothing depends on what the scratch held before. Whether the numbers are right is
-// test/unit/tensor/separable.test.ts' business. Prints the number of shapes, or the first that fails and exits 1.
+// Our own kernels with exact-size buffers and a scratch full of NaN, for thousands of shapes, built with
+// AddressSanitizer: nothing is read or written outside, and nothing depends on what the scratch held before.
+// Numbers are compared in test/unit/tensor/separable.test.ts. Prints the number of shapes, or the first that
+// fails and exits 1.
 
 #include <cmath>
 #include <cstdio>
@@ -53,18 +54,21 @@ struct PartedBuffer {
   }
 };
 
-/** A map that is to be finished, in exact memory; `term` as in the attribute `terms`. */
-struct UnfinishedBuffer {
+/** A map with a pending norm, in exact memory; `term` as in the attribute `terms`. */
+struct PendingNormBuffer {
   Buffer<float> z, norm, added, addedNorm, y;
-  Unfinished map;
-  UnfinishedBuffer(int pixels, int channels, int term, bool past)
+  PendingNorm map;
+  PendingNormBuffer(int pixels, int channels, int term, bool streaming)
       : z(static_cast<size_t>(pixels) * channels), norm(2 * channels), added(z.size), addedNorm(norm.size), y(z.size),
-        map{z.values, norm.values, term > 0 ? added.values : nullptr, term > 1 ? addedNorm.values : nullptr, y.values, past} {
+        map{z.values, norm.values, term > 0 ? added.values : nullptr, term > 1 ? addedNorm.values : nullptr, y.values, streaming} {
     y.fill(NAN);
   }
 };
 
-/** A block through every kernel; `adds`: with maps to add; x and dx in so many maps. */
+/**
+ * Runs a block through every kernel, with summands if `adds`, x in `parts` maps and dx in `dparts`; whether
+ * all results are finite.
+ */
 bool run(const Block& block, bool adds, int parts, int dparts) {
   const Kernels& kernels = kernelsFor(block.in, block.out);
   const int in = padTo(block.in, kernels.lanes), out = padTo(block.out, kernels.lanes);
@@ -87,28 +91,29 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
   scratch.fill(NAN);
   kernels.forward(block, weights, {x.parts}, z.values, moments, scratch.values);
   bool good = z.finite() && mean.finite() && deviation.finite();
-  // Again with parts that are finished on the way, every other one where nothing is added; all of their pixels are written.
+  // Again with pending norms: of all parts with `adds`, else of every other one. All pixels of their y must
+  // be written.
   Source source{x.parts};
-  std::vector<std::unique_ptr<UnfinishedBuffer>> unfinished;
+  std::vector<std::unique_ptr<PendingNormBuffer>> pending;
   for (int part = 0; part < parts; part += adds ? 1 : 2) {
-    unfinished.emplace_back(new UnfinishedBuffer(block.pixels(), block.in / parts, adds ? 1 + part % 2 : 0, adds));
-    source.unfinished[part] = &unfinished.back()->map;
-    source.x.maps[part] = unfinished.back()->y.values;
+    pending.emplace_back(new PendingNormBuffer(block.pixels(), block.in / parts, adds ? 1 + part % 2 : 0, adds));
+    source.pending[part] = &pending.back()->map;
+    source.x.maps[part] = pending.back()->y.values;
   }
   scratch.fill(NAN);
   kernels.forward(block, weights, source, z.values, moments, scratch.values);
   good = good && z.finite() && mean.finite() && deviation.finite();
-  for (const auto& buffer : unfinished) good = good && buffer->y.finite();
+  for (const auto& buffer : pending) good = good && buffer->y.finite();
 
   Buffer<float> centre(out), factor(out), curve(out), shift(out), dSlope(in), dDepthwise(taps), dPointwise(matrix);
   WeightGradients gradients{dSlope.values, dDepthwise.values, dPointwise.values};
-  // Two norms that wait for sums of the last part of dx.
+  // Two norms that ask for sums of the last part of dx.
   const size_t partChannels = dx.parts.channels;
-  Buffer<float> waitingZ(block.pixels() * partChannels), waitingMean(partChannels);
+  Buffer<float> requestZ(block.pixels() * partChannels), requestMean(partChannels);
   Buffer<double> firstSums(2 * partChannels), secondSums(2 * partChannels);
-  const Waiting waiting[] = {{dparts - 1, waitingZ.values, waitingMean.values, firstSums.values},
-                             {dparts - 1, waitingZ.values, waitingMean.values, secondSums.values}};
-  const BackwardMaps maps{x.parts, z.values, dy.values, adds ? added.values : nullptr, dx.parts, waiting, adds ? 2 : 0};
+  const SumRequest requests[] = {{dparts - 1, requestZ.values, requestMean.values, firstSums.values},
+                             {dparts - 1, requestZ.values, requestMean.values, secondSums.values}};
+  const BackwardMaps maps{x.parts, z.values, dy.values, adds ? added.values : nullptr, dx.parts, requests, adds ? 2 : 0};
   scratch.fill(NAN);
   kernels.backward(block, weights, {centre.values, factor.values, curve.values, shift.values}, maps, gradients,
                    scratch.values);
@@ -118,7 +123,7 @@ bool run(const Block& block, bool adds, int parts, int dparts) {
   Buffer<float> scale(block.out), offset(block.out), bend(block.out), move(block.out);
   Buffer<double> sums(2 * block.out), mapMean(block.out), mapDeviation(block.out);
   Buffer<float> norm(2 * block.out);
-  kernels.finish(0, pixels, block.out, {z.values, norm.values, adds ? dy.values : nullptr, nullptr, y.values, adds});
+  kernels.normalise(0, pixels, block.out, {z.values, norm.values, adds ? dy.values : nullptr, nullptr, y.values, adds});
   kernels.normSums(pixels, block.out, dy.values, z.values, scale.values, sums.values);
   kernels.normGradient(pixels, block.out, dy.values, z.values, {scale.values, offset.values, bend.values, move.values},
                        y.values);

@@ -1,4 +1,5 @@
-// The kernels for AVX-512. When they are taken is widths.cc's.
+// The kernels for AVX-512, with vectors of 16 floats and, for channel counts that leave such vectors half
+// empty, of 8. A file of its own, so that the build compiles it beside widths.cc.
 
 #include "targets.h"
 

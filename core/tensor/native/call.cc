@@ -1,4 +1,5 @@
-// A call's tensors by TensorFlow's C interface. Each handle that it gives is given back when the call ends; the values stay with it.
+// A call's tensors through TensorFlow's C interface. Every handle from the library is deleted when the call
+// ends; the values behind it belong to the runtime.
 
 #include "call.h"
 
@@ -44,8 +45,8 @@ float* Call::output(int index, const std::vector<int>& shape) {
 
 PartedMap Call::partedInput(int index, int count) {
   PartedMap found{{}, {count, 0, {}}};
-  if (count > Parts<float>::MOST)
-    refuse("a map in " + std::to_string(count) + " parts; there can be " + std::to_string(Parts<float>::MOST));
+  if (count > Parts<float>::MAX)
+    refuse("a map in " + std::to_string(count) + " parts; there can be " + std::to_string(Parts<float>::MAX));
   for (int part = 0; ok() && part < count; part++) {
     const Input map = input(index + part);
     if (!ok()) break;
@@ -63,7 +64,7 @@ PartedMap Call::partedInput(int index, int count) {
 Parts<float> Call::partedOutput(int index, const std::vector<int>& shape, int count) {
   Parts<float> made{count, 0, {}};
   if (!ok()) return made;
-  if (count > Parts<float>::MOST || shape[3] % count != 0)
+  if (count > Parts<float>::MAX || shape[3] % count != 0)
     refuse("a map " + shapeText(shape) + " cannot lie in " + std::to_string(count) + " parts");
   std::vector<int> part = shape;
   part[3] /= count;
@@ -82,7 +83,7 @@ void Summands::addOthers(const Kernels& kernels, size_t first, size_t pixels, co
   const size_t total = result.total(), channels = result.channels;
   for (size_t map = 1; map < maps.size(); map++)
     for (int part = 0; part < result.count; part++)
-      // One part is one run of floats.
+      // A whole map is one contiguous run of floats; parts are strided rows.
       if (result.count == 1) kernels.add(pixels * total, maps[map] + first * total, result.maps[part] + first * total);
       else
         for (size_t pixel = first; pixel < first + pixels; pixel++)

@@ -1,5 +1,6 @@
-// One call of an operation: its tensors and attributes from TensorFlow, its outputs to it, and how it is refused. What an operation
-// computes is separable.cc's and maps.cc's.
+// One call of an operation: reads its input tensors, allocates its outputs and reports an error to
+// TensorFlow. Maps that lie in several tensors are read and allocated here, with the checks that let kernels
+// trust their shapes.
 
 #pragma once
 #include <string>
@@ -10,45 +11,62 @@
 
 namespace fleet {
 
-/** Maps that are to be added to a result: the first while it is written, the others after. */
+/**
+ * Maps that are added to a result: the first in the same pass that stores the result, the others in passes of
+ * their own behind it. One is the usual number, the other term of a sum; more would put a loop over maps into
+ * the innermost loop of every kernel.
+ */
 struct Summands {
   std::vector<const float*> maps;
-  /** The first one from `offset` on, or null. */
+  /** The first map from float `offset` on, or null when nothing is added. */
   const float* first(size_t offset) const { return maps.empty() ? nullptr : maps[0] + offset; }
-  /** Adds the others to `pixels` of the result from pixel `first` on. */
+  /**
+   * Adds all but the first to `pixels` of the result from pixel `first` on, in the order of the inputs: the
+   * order of sums is fixed.
+   */
   void addOthers(const Kernels& kernels, size_t first, size_t pixels, const Parts<float>& result) const;
 };
 
-/** Maps side by side, [N, H, W, C] together. */
+/** A map that lies in several tensors side by side; `shape` is [N, H, W, C] of the whole. */
 struct PartedMap {
   std::vector<int> shape;
   Parts<const float> parts;
 };
 
-/** One call: its tensors, which are given back when it ends, and the first error. */
+/**
+ * One call. Holds the handles of its tensors until it ends, and the first error: after that every further
+ * request does nothing, so that an operation reads all it needs and checks `ok` once.
+ */
 class Call {
  public:
   explicit Call(TF_OpKernelContext* context);
-  /** Tells TensorFlow of an error. */
+  /** Reports the error, if there is one, and frees the handles. */
   ~Call();
   Call(const Call&) = delete;
   bool ok() const { return TF_GetCode(status_) == TF_OK; }
+  /** Fails the call with an invalid-argument error of this message. */
   void refuse(const std::string& why);
 
   struct Input {
     const float* values = nullptr;
     std::vector<int> shape;
+    /** Elements. */
     long size = 0;
   };
-  /** Once a call is refused, inputs are empty and outputs null. */
+  /** Input number `index`; empty once the call is refused. */
   Input input(int index);
+  /** Allocates output number `index`; null once the call is refused. */
   float* output(int index, const std::vector<int>& shape);
-  /** Inputs and outputs from `index` on as one map, which is `shape` for outputs. */
+  /** Inputs `index` to `index + count - 1` as one map; they must have equal shapes. */
   PartedMap partedInput(int index, int count);
+  /** Outputs `index` to `index + count - 1` as one map of this shape; the channels divide evenly. */
   Parts<float> partedOutput(int index, const std::vector<int>& shape, int count);
-  /** The gradient of x, in as many parts as x or one of the two in one. */
+  /**
+   * Allocates the gradient of x in `count` parts. Either x and its gradient have equally many parts or one of
+   * the two is whole: then each piece of channels that kernels walk over lies within one part of both.
+   */
   Parts<float> gradientOf(const PartedMap& x, int index, int count);
-  /** `count` maps from input `from` on that are to be added to one of this shape. */
+  /** `count` maps from input `from` on that are added to a map of this shape. */
   Summands summands(int from, int count, const std::vector<int>& shape);
 
  private:

@@ -1,4 +1,5 @@
-// Joins what images have for a batch norm; everything that is joined is joined in double.
+// The numbers of a batch norm, a few a channel. Sums over images are joined in double and in the order of the
+// images.
 
 #include "norm.h"
 
@@ -20,6 +21,7 @@ const Moments& BatchMoments::joined() {
   Moments& all = images[0];
   for (size_t i = 1; i < images.size(); i++) {
     const Moments& part = images[i];
+    // An image without pixels has no mean; joined, it would divide by zero.
     if (part.count == 0) continue;
     for (int c = 0; c < channels; c++)
       join(all.mean[c], all.deviation[c], all.count, part.mean[c], part.deviation[c], part.count);
@@ -33,8 +35,11 @@ void normOf(const Moments& moments, int channels, float epsilon, const float* sc
   for (int c = 0; c < channels; c++) {
     const double variance = moments.deviation[c] / moments.count;
     mean[c] = static_cast<float>(moments.mean[c]);
+    // A single value has no unbiased variance; it counts as zero, not as a division by zero.
     unbiased[c] = static_cast<float>(moments.deviation[c] / (moments.count > 1 ? moments.count - 1 : 1));
     inverse[c] = static_cast<float>(1.0 / std::sqrt(variance + epsilon));
+    // From the rounded values, as PyTorch computes them: y = z f + (offset - mean f), the mean inside the
+    // offset.
     norm[c] = inverse[c] * scale[c];
     norm[channels + c] = offset[c] - mean[c] * norm[c];
   }
@@ -43,21 +48,22 @@ void normOf(const Moments& moments, int channels, float epsilon, const float* sc
 NormBackward normBackward(int channels, int padded, double count, const double* sums, const float* mean,
                           const float* inverse, const float* scale, float* dScale, float* dOffset) {
   NormBackward made;
+  // Padding stays zero, so padded channels of dz are zero too.
   made.memory.assign(4 * static_cast<size_t>(padded), 0.0f);
   float* centre = made.memory.data();
-  float* slope = centre + padded;
-  float* curve = slope + padded;
-  float* shift = curve + padded;
+  float* dyFactor = centre + padded;
+  float* zFactor = dyFactor + padded;
+  float* shift = zFactor + padded;
   for (int c = 0; c < channels; c++) {
     const double factor = static_cast<double>(inverse[c]) * scale[c];
     dOffset[c] = static_cast<float>(sums[c]);
     dScale[c] = static_cast<float>(sums[channels + c] * inverse[c]);
     centre[c] = mean[c];
-    slope[c] = static_cast<float>(factor);
-    curve[c] = static_cast<float>(-factor * inverse[c] * inverse[c] * sums[channels + c] / count);
+    dyFactor[c] = static_cast<float>(factor);
+    zFactor[c] = static_cast<float>(-factor * inverse[c] * inverse[c] * sums[channels + c] / count);
     shift[c] = static_cast<float>(-factor * sums[c] / count);
   }
-  made.gradient = {centre, slope, curve, shift};
+  made.gradient = {centre, dyFactor, zFactor, shift};
   return made;
 }
 
@@ -65,7 +71,7 @@ std::vector<double> normSums(const Kernels& kernels, int images, int pixels, int
                              const float* z, const float* mean) {
   std::vector<double> parts(2 * static_cast<size_t>(channels) * images, 0.0);
   const size_t map = static_cast<size_t>(pixels) * channels;
-  forEach(images, Order::lastFirst, [&](int image) {
+  forEach(images, Order::descending, [&](int image) {
     kernels.normSums(pixels, channels, dy + image * map, z + image * map, mean,
                      parts.data() + 2 * static_cast<size_t>(channels) * image);
   });

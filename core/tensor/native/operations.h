@@ -1,4 +1,5 @@
-// The operations' functions, as TensorFlow calls them: with what makeAttributes made, and the call.
+// The functions behind the operations, as TensorFlow calls them: with the operation's attributes and the
+// context of one call.
 
 #pragma once
 #include <vector>
@@ -7,25 +8,35 @@
 
 namespace fleet {
 
-/** Attributes of an operation, read once when TensorFlow makes its kernel; one that it does not have stays as it is here. */
+/**
+ * Attributes of an operation, read once when TensorFlow makes its kernel. An attribute that the operation
+ * lacks keeps the value that stands here. Names in quotes are those in the graph, which stay: they are part
+ * of every stored graph's digest.
+ */
 struct Attributes {
+  /** Of the depthwise convolution, in pixels. */
   int stride = 1;
   int padding = 0;
+  /** Added to a variance before its root is taken. */
   float epsilon = 0;
-  /** Maps that x lies in, and that dx goes to: equally many, or one of the two in one. */
+  /** Tensors that x lies in, and that dx is written to: equally many, or one of the two is 1. */
   int parts = 1, dparts = 1;
-  /** Maps that are added to the result. */
+  /** "N": maps that are added to the result. */
   int summands = 0;
-  /** For each norm that waits for sums of dx, the part of dx that is its dy. */
-  std::vector<int> waiting;
-  /** Whether y is left before its norm: what normalises it is given in its place, for others to do it. */
-  bool raw = false;
-  /** Parts of x that were left so, and for each of them what is to be added: nothing, a map, or a map before its norm. */
-  std::vector<int> unfinished, terms;
-  /** Whether the sums of dy have been taken by who wrote it. */
-  bool summed = false;
+  /** "W", "waiting": for each norm that asks for sums of dx, the part of dx that is its dy. */
+  std::vector<int> requestedParts;
+  /** "raw": whether the norm is left to the first reader. Output 0 is then the norm [2, O] instead of y. */
+  bool leavesNorm = false;
+  /**
+   * "F", "unfinished", "terms": the parts of x whose norm is left to this operation, and what is added to
+   * each: 0 nothing, 1 a map, 2 a map before its norm.
+   */
+  std::vector<int> pendingParts, terms;
+  /** "S": whether the sums of dy are an input, because the operation that wrote dy took them. */
+  bool sumsGiven = false;
 };
 
+// Each reads its inputs and allocates its outputs in the order that registration.cc declares.
 void separable(void* attributes, TF_OpKernelContext* context);
 void separableGradient(void* attributes, TF_OpKernelContext* context);
 void batchNorm(void* attributes, TF_OpKernelContext* context);

@@ -1,5 +1,6 @@
-// Registers the operations with TensorFlow when the addon is loaded. When to use them is the decision of native-separable.ts and its
-// neighbours.
+// Declares the operations to TensorFlow, inputs, outputs and attributes, and registers their CPU kernels when
+// the addon is loaded. These names are in every stored graph, and graph digests are part of a run's device
+// class, so they stay as they are.
 
 #include <vector>
 
@@ -11,25 +12,26 @@ namespace {
 void* makeAttributes(TF_OpKernelConstruction* construction) {
   auto* attributes = new Attributes;
   TF_Status* status = TF_NewStatus();
-  // Whether there is one of the name shows in the status, which nobody asks.
+  // The status is an error where the operation has no attribute of the name; the default stays then, so it is
+  // not looked at.
   TF_OpKernelConstruction_GetAttrInt32(construction, "stride", &attributes->stride, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "padding", &attributes->padding, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "parts", &attributes->parts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "dparts", &attributes->dparts, status);
   TF_OpKernelConstruction_GetAttrInt32(construction, "N", &attributes->summands, status);
-  int summed = 0, waiting = 0, raw = 0, unfinished = 0;
-  TF_OpKernelConstruction_GetAttrInt32(construction, "S", &summed, status);
-  attributes->summed = summed > 0;
-  TF_OpKernelConstruction_GetAttrInt32(construction, "W", &waiting, status);
-  attributes->waiting.resize(waiting);
-  TF_OpKernelConstruction_GetAttrInt32List(construction, "waiting", attributes->waiting.data(), waiting, status);
-  TF_OpKernelConstruction_GetAttrInt32(construction, "raw", &raw, status);
-  attributes->raw = raw > 0;
-  TF_OpKernelConstruction_GetAttrInt32(construction, "F", &unfinished, status);
-  attributes->unfinished.resize(unfinished);
-  attributes->terms.resize(unfinished);
-  TF_OpKernelConstruction_GetAttrInt32List(construction, "unfinished", attributes->unfinished.data(), unfinished, status);
-  TF_OpKernelConstruction_GetAttrInt32List(construction, "terms", attributes->terms.data(), unfinished, status);
+  int sumsGiven = 0, requests = 0, leavesNorm = 0, pending = 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "S", &sumsGiven, status);
+  attributes->sumsGiven = sumsGiven > 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "W", &requests, status);
+  attributes->requestedParts.resize(requests);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "waiting", attributes->requestedParts.data(), requests, status);
+  TF_OpKernelConstruction_GetAttrInt32(construction, "raw", &leavesNorm, status);
+  attributes->leavesNorm = leavesNorm > 0;
+  TF_OpKernelConstruction_GetAttrInt32(construction, "F", &pending, status);
+  attributes->pendingParts.resize(pending);
+  attributes->terms.resize(pending);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "unfinished", attributes->pendingParts.data(), pending, status);
+  TF_OpKernelConstruction_GetAttrInt32List(construction, "terms", attributes->terms.data(), pending, status);
   TF_OpKernelConstruction_GetAttrFloat(construction, "epsilon", &attributes->epsilon, status);
   TF_DeleteStatus(status);
   return attributes;
@@ -37,10 +39,12 @@ void* makeAttributes(TF_OpKernelConstruction* construction) {
 
 void deleteAttributes(void* attributes) { delete static_cast<Attributes*>(attributes); }
 
+/** The recording knows every shape (core/tensor/recording/shapes.ts), so nothing asks the runtime for one. */
 void shapesUnknown(TF_ShapeInferenceContext* context, TF_Status* status) {
   TF_ShapeInferenceContextSetUnknownShape(context, status);
 }
 
+/** An operation's declaration, in TensorFlow's text form, and the function that computes it. */
 struct Operation {
   const char* name;
   std::vector<const char*> inputs, outputs, attributes;
@@ -48,7 +52,9 @@ struct Operation {
 };
 
 bool registerAll() {
-  // Outputs and inputs that are several maps come last, so that the places of the others do not depend on their number.
+  // Lists of maps come last among inputs and outputs, so that the positions of single tensors do not depend
+  // on the lists' lengths. The passes over a recording (core/tensor/passes) append to these lists and never
+  // insert.
   const std::vector<Operation> operations{
       {"FleetSeparable",
        {"slope: float", "depthwise: float", "pointwise: float", "scale: float", "offset: float", "x: parts * float",
@@ -108,7 +114,7 @@ bool registerAll() {
   return good;
 }
 
-/** Runs when the addon is loaded, before TensorFlow looks for the first operation. */
+/** Initialised when the addon is loaded, before TensorFlow looks up the first operation. */
 const bool registered = registerAll();
 
 }  // namespace

@@ -1,6 +1,9 @@
-// The two samples of a map that a factorised reduction sees: pixels of even rows and columns, and of odd ones. And back.
+// The two samples of a map that a factorised reduction reads: the pixels in even rows and columns, and those
+// in odd ones; and the gradient of both at once. Each pixel belongs to at most one sample, so the gradient is
+// a copy and half of the map stays as it was or zero.
 //
-// N images, 2H x 2W map, C channels.
+// Legend: N images, map 2H x 2W, C channels; everything float32. Maps with an odd side are refused: the
+// caller takes the general form then (sample in core/tensor/ops/sample.ts).
 
 #include <cstring>
 
@@ -11,7 +14,10 @@
 namespace fleet {
 namespace {
 
-/** Calls `each(pixel of the map, pixel of its sample, which)` for all pixels of an image that are in a sample; W columns each. */
+/**
+ * Calls `each(pixel of the map, pixel of its sample, 0 even or 1 odd)` for all pixels of an image that are in
+ * a sample.
+ */
 template <typename Each>
 void forSampled(int height, int width, const Each& each) {
   for (int y = 0; y < 2 * height; y++)
@@ -21,7 +27,7 @@ void forSampled(int height, int width, const Each& each) {
 
 }  // namespace
 
-/** parts of x [N, 2H, 2W, C] -> even and odd sample, [N, H, W, C] each. */
+/** Inputs: parts of x [N, 2H, 2W, C]. Outputs: even and odd sample, [N, H, W, C] each. */
 void sample(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
   const PartedMap x = call.partedInput(0, static_cast<Attributes*>(kernel)->parts);
@@ -33,7 +39,7 @@ void sample(void* kernel, TF_OpKernelContext* context) {
   float* samples[2] = {call.output(0, shape), call.output(1, shape)};
   if (!call.ok()) return;
   const size_t pixels = static_cast<size_t>(height) * width, part = x.parts.channels;
-  forEach(x.shape[0], Order::firstFirst, [&](int image) {
+  forEach(x.shape[0], Order::ascending, [&](int image) {
     const Parts<const float> from = x.parts.from(4 * pixels * image);
     forSampled(height, width, [&](size_t pixel, size_t sampled, int which) {
       float* to = samples[which] + (image * pixels + sampled) * channels;
@@ -42,15 +48,18 @@ void sample(void* kernel, TF_OpKernelContext* context) {
   });
 }
 
-/** gradients of both samples [N, H, W, C], maps to add to dx -> dx in parts [N, 2H, 2W, C]. */
+/**
+ * Inputs: gradients of both samples [N, H, W, C], summands of dx. Outputs: parts of dx [N, 2H, 2W, C]. dx
+ * begins as the first summand, or as zeros, and each sample's gradient is added where its pixels are.
+ */
 void sampleGradient(void* kernel, TF_OpKernelContext* context) {
   Call call(context);
   const auto& attributes = *static_cast<Attributes*>(kernel);
-  const Call::Input slopes[2] = {call.input(0), call.input(1)};
-  if (call.ok() && (slopes[0].shape.size() != 4 || slopes[0].shape != slopes[1].shape))
-    call.refuse("samples " + shapeText(slopes[0].shape) + " and " + shapeText(slopes[1].shape) + " are not of one map");
+  const Call::Input gradients[2] = {call.input(0), call.input(1)};
+  if (call.ok() && (gradients[0].shape.size() != 4 || gradients[0].shape != gradients[1].shape))
+    call.refuse("samples " + shapeText(gradients[0].shape) + " and " + shapeText(gradients[1].shape) + " are not of one map");
   if (!call.ok()) return;
-  const std::vector<int>& sampled = slopes[0].shape;
+  const std::vector<int>& sampled = gradients[0].shape;
   const int height = sampled[1], width = sampled[2], channels = sampled[3];
   const std::vector<int> shape{sampled[0], 2 * height, 2 * width, channels};
   const auto added = call.summands(2, attributes.summands, shape);
@@ -58,7 +67,7 @@ void sampleGradient(void* kernel, TF_OpKernelContext* context) {
   if (!call.ok()) return;
   const Kernels& kernels = kernelsFor(dx.channels, dx.channels);
   const size_t pixels = static_cast<size_t>(height) * width, part = dx.channels;
-  forEach(sampled[0], Order::firstFirst, [&](int image) {
+  forEach(sampled[0], Order::ascending, [&](int image) {
     const size_t first = 4 * pixels * image;
     const Parts<float> to = dx.from(first);
     if (added.maps.empty())
@@ -68,7 +77,7 @@ void sampleGradient(void* kernel, TF_OpKernelContext* context) {
         for (int i = 0; i < to.count; i++)
           std::memcpy(to.maps[i] + pixel * part, added.first((first + pixel) * channels) + i * part, sizeof(float) * part);
     forSampled(height, width, [&](size_t pixel, size_t at, int which) {
-      const float* from = slopes[which].values + (image * pixels + at) * channels;
+      const float* from = gradients[which].values + (image * pixels + at) * channels;
       for (int i = 0; i < to.count; i++) kernels.add(part, from + i * part, to.maps[i] + pixel * part);
     });
     added.addOthers(kernels, first, 4 * pixels, dx);

@@ -1,9 +1,10 @@
-// Which instruction sets kernels are compiled for, in files that the compiler can take at the same time.
+// Whether this compiler can compile kernels for other instruction sets than the one it builds for.
 
 #pragma once
 #include "shape.h"
 
-// Other compilers have other words for the instruction set of a part of a file; they get the kernels of four lanes.
+// `#pragma GCC target` is GCC's alone; other compilers build the kernels with four lanes, which every x86-64
+// and ARM64 processor has.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define OWN_TARGETS 1
 #else
@@ -13,8 +14,9 @@
 namespace fleet {
 
 #if OWN_TARGETS
-/** AVX-512 with vectors of 16 and of 8 floats. */
+/** AVX-512 with vectors of 16 floats. */
 const Kernels& wideKernels();
+/** AVX-512 with vectors of 8 floats: its 32 registers, half its width. */
 const Kernels& narrowKernels();
 #endif
 

@@ -1,5 +1,8 @@
-// The same kernels for each instruction set (AVX-512 is in avx512.cc), and which of them this processor runs. ONEDNN_MAX_CPU_ISA
-// holds for them as it does for oneDNN's, so that machines of different age can be brought to the same bits.
+// The kernels for AVX2 and for any processor, and which set of kernels a call gets.
+//
+// Vectors of another width sum in another order, so the instruction set is part of the device class on which
+// bits are the same. ONEDNN_MAX_CPU_ISA, by which oneDNN limits its own kernels, limits these too: with it,
+// machines of different age compute the same bits.
 
 #include <cstdlib>
 #include <cstring>
@@ -28,8 +31,10 @@ using namespace fleet;
 
 namespace fleet {
 
+/** What the processor has and the environment allows. */
 enum class Level { basic, avx2, avx512 };
 
+// oneDNN's rules: DNNL_MAX_CPU_ISA is the older name; values are ordered, so AVX512_CORE allows AVX2 as well.
 static Level levelOf() {
 #if OWN_TARGETS
   const char* named = std::getenv("ONEDNN_MAX_CPU_ISA");
@@ -48,6 +53,9 @@ static Level levelOf() {
   return Level::basic;
 }
 
+// Sixteen lanes only where both channel counts are multiples of sixteen: a half-empty vector costs as much as
+// a full one, and eight lanes leave nothing empty with 8 or 24 channels. Nothing narrower is tried on a
+// processor that has wider vectors.
 const Kernels& kernelsFor(int some, int others) {
 #if OWN_TARGETS
   static const Level level = levelOf();

@@ -1,5 +1,5 @@
-// Where a recorded function is cut when not all of its inputs are known at first: which results of the first part the second
-// reads. Pure, from a recording; how the parts run is two-part.ts'.
+// Where a recorded function is cut when not all of its inputs are known at first: which results of the first
+// part the second reads. Pure, from a recording; how the parts run is two-part.ts'.
 
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
@@ -19,16 +19,17 @@ export interface Cut {
 }
 
 /**
- * Operations that the second part does again when it needs what they give, from what they read, which is then kept instead.
- * Shapes and parts are views or cheap copies of something that is mostly kept anyway, above all the parts of the weights.
- * A max pool is done again because of its gradient: TensorFlow takes the fast kernel for that only where it sees the pool itself
- * beside it, and the other one breaks ties between equal values in another way (seen with S-128: other bits, and no less time).
+ * Operations that the second part does again when it needs what they give, from what they read, which is then
+ * kept instead. Shapes and parts are views or cheap copies of something that is mostly kept anyway, above all
+ * the parts of the weights. A max pool is done again because of its gradient: TensorFlow takes the fast
+ * kernel for that only where it sees the pool itself beside it, and the other one breaks ties between equal
+ * values in another way (seen with S-128: other bits, and no less time).
  */
 const AGAIN = new Set(['Reshape', 'SplitV', 'MaxPool']);
 
 /**
- * What no output of the first part needs belongs to the second, whenever it could be computed: so nothing is kept that the first
- * part did not have to make.
+ * What no output of the first part needs belongs to the second, whenever it could be computed: so nothing is
+ * kept that the first part did not have to make.
  */
 export function cutOf(recording: Recording, first: FirstPart): Cut {
   const { nodes, outputs } = recording;

@@ -1,13 +1,14 @@
-// Lets the first reader of a batch norm normalise the map. A norm needs the statistics of the whole batch before its first value
-// can be computed, so by itself a block ends with a second pass: read z, write y. Here the block leaves z as it is and gives the
-// factors and offsets of its norm instead, y = z factor + offset; the first block that reads y computes it on the way into its
-// PReLU, adds what the sum behind the norm adds, and stores y for all later readers. What that pass waits for is
-// prefetched during the block's matrix products, which leave the memory idle: 739 to 725 ms a step of M-128, 511 to 503 of S-128, two processes at a
-// time, and 96 to 98 % of the floats that these networks normalise (docs/performance.md).
+// Lets the first reader of a batch norm normalise the map. A norm needs the statistics of the whole batch
+// before its first value can be computed, so by itself a block ends with a second pass: read z, write y. Here
+// the block leaves z as it is and gives the factors and offsets of its norm instead, y = z factor + offset;
+// the first block that reads y computes it on the way into its PReLU, adds what the sum behind the norm adds,
+// and stores y for all later readers. What that pass waits for is prefetched during the block's matrix
+// products, which leave the memory idle: 739 to 725 ms a step of M-128, 511 to 503 of S-128, two processes at
+// a time, and 96 to 98 % of the floats that these networks normalise (docs/performance.md).
 //
-// Pure, from recording to recording, and only between our own blocks. The bits stay: every value of y is computed by the same
-// operations from the same values. Nobody reads y before the first reader wrote it, because all others take it from that one's
-// outputs.
+// Pure, from recording to recording, and only between our own blocks. The bits stay: every value of y is
+// computed by the same operations from the same values. Nobody reads y before the first reader wrote it,
+// because all others take it from that one's outputs.
 //
 // Legend: z is a map before its norm, y after it, [N, H, W, O]; the norm is [2, O], factors and offsets.
 
@@ -17,7 +18,10 @@ import { type Consumer, consumersOf, edgeKey } from '../recording/consumers.ts';
 import type { Edge, OperationNode, RecordedNode, Recording } from '../recording/record.ts';
 
 const BLOCK = 'FleetSeparable';
-/** Positions among its inputs and outputs: X is the first part of x; Y is the map, or the norm where that is left to a reader. */
+/**
+ * Positions among its inputs and outputs: X is the first part of x; Y is the map, or the norm where that is
+ * left to a reader.
+ */
 const X = 5;
 const Y = 0;
 const Z = 3;
@@ -84,9 +88,9 @@ const isBlock = (node: RecordedNode | undefined): node is OperationNode =>
   node?.kind === 'operation' && node.op === BLOCK;
 
 /**
- * The operation that comes before all other consumers in the order of nodes, so that these can take y from it without a cycle. None
- * when it reads the map twice: it would have to normalise one of its inputs and find the other one done. Outputs of the recording
- * come after every operation.
+ * The operation that comes before all other consumers in the order of nodes, so that these can take y from it
+ * without a cycle. None when it reads the map twice: it would have to normalise one of its inputs and find
+ * the other one done. Outputs of the recording come after every operation.
  */
 function firstOf(consumers: readonly Consumer[]): Consumer | undefined {
   const [first, second] = consumers.filter(({ input }) => input >= 0).sort((a, b) => a.node - b.node);
@@ -94,8 +98,9 @@ function firstOf(consumers: readonly Consumer[]): Consumer | undefined {
 }
 
 /**
- * The summand of a pending map. It stays before its own norm where a block made it, this sum is all that reads it, and that block
- * adds nothing itself: then the reader computes z1 factor1 + offset1 + (z2 factor2 + offset2) in one go, as for a node of a cell.
+ * The summand of a pending map. It stays before its own norm where a block made it, this sum is all that
+ * reads it, and that block adds nothing itself: then the reader computes z1 factor1 + offset1 + (z2 factor2 +
+ * offset2) in one go, as for a node of a cell.
  */
 function termOf({ nodes }: Recording, map: Edge, consumers: ReadonlyMap<string, readonly Consumer[]>) {
   const maker = nodes[map.node];
@@ -117,9 +122,10 @@ function leavingItsNorm(node: OperationNode): OperationNode {
 }
 
 /**
- * The block that normalises these parts of its x. It reads z in place of y; behind its inputs follow for each part the norm, the
- * term and the term's norm, as far as there are any, and behind its outputs the parts' y. Attribute `unfinished` lists the parts and
- * `terms` what is added to each: 0 nothing, 1 a map, 2 a map before its norm.
+ * The block that normalises these parts of its x. It reads z in place of y; behind its inputs follow for each
+ * part the norm, the term and the term's norm, as far as there are any, and behind its outputs the parts' y.
+ * Attribute `unfinished` lists the parts and `terms` what is added to each: 0 nothing, 1 a map, 2 a map
+ * before its norm.
  */
 function applyingNorms(
   recording: Recording,

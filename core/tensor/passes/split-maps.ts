@@ -1,10 +1,12 @@
-// Lets maps that would lie side by side stay in several tensors. A cell's output is the concatenation of its four nodes along the
-// channels; whatever reads it can read the four nodes instead, and whatever computes its gradient can write the four gradients
-// apart. A concatenation and the split of its gradient each copy a whole map (one read, one write), and these are the largest
-// maps of a network: 16 images of S-128 took 483 ms a step with the copies and 454 without (docs/performance.md).
+// Lets maps that would lie side by side stay in several tensors. A cell's output is the concatenation of its
+// four nodes along the channels; whatever reads it can read the four nodes instead, and whatever computes its
+// gradient can write the four gradients apart. A concatenation and the split of its gradient each copy a
+// whole map (one read, one write), and these are the largest maps of a network: 16 images of S-128 took 483
+// ms a step with the copies and 454 without (docs/performance.md).
 //
-// Only our own operations take maps in parts, and only a map that nobody else needs as a whole is split. Pure, from recording to
-// recording. The bits stay: each value is computed from the same values as before and only stored elsewhere.
+// Only our own operations take maps in parts, and only a map that nobody else needs as a whole is split.
+// Pure, from recording to recording. The bits stay: each value is computed from the same values as before and
+// only stored elsewhere.
 //
 // Legend: a map is [N, H, W, C]; in parts it is `parts` tensors [N, H, W, C / parts].
 
@@ -20,24 +22,33 @@ const SPLIT_INPUT = new Map([
   ['FleetPreluGrad', 2],
   ['FleetSample', 0],
 ]);
-/** Output position of the gradient of x, always the last output here, in operations that give it in parts; `dparts` counts them. */
+/**
+ * Output position of the gradient of x, always the last output here, in operations that give it in parts;
+ * `dparts` counts them.
+ */
 const SPLIT_OUTPUT = new Map([
   ['FleetSeparableGrad', 5],
   ['FleetPreluGrad', 1],
   ['FleetSampleGrad', 0],
 ]);
-/** Most parts of a map: Parts::MOST in native/shape.h, where they lie in an array of fixed length. */
+/** Most parts of a map: Parts::MAX in native/shape.h, where they lie in an array of fixed length. */
 const PARTS_MAX = 8;
 /**
- * The channels of a part are a multiple of this, the narrowest vector that is worth having. Parts that leave vectors half empty
- * make every later pass slower than the one copy that was saved.
+ * The channels of a part are a multiple of this, the narrowest vector that is worth having. Parts that leave
+ * vectors half empty make every later pass slower than the one copy that was saved.
  */
 const CHANNELS_MULTIPLE = 8;
 
-/** The recording without concatenations and splits of channels, where their neighbours take and give maps in parts. */
+/**
+ * The recording without concatenations and splits of channels, where their neighbours take and give maps in
+ * parts.
+ */
 export const splitMaps = (recording: Recording): Recording => removeSplits(removeConcatenations(recording));
 
-/** Hands the terms of a concatenation to its consumers; the ConcatV2 itself is left without one, so that it is never computed. */
+/**
+ * Hands the terms of a concatenation to its consumers; the ConcatV2 itself is left without one, so that it is
+ * never computed.
+ */
 function removeConcatenations(recording: Recording): Recording {
   const nodes: RecordedNode[] = [...recording.nodes];
   const consumers = consumersOf(recording);
@@ -66,7 +77,10 @@ function removeSplits(recording: Recording): Recording {
   const live = liveNodes(recording);
   const nodes: RecordedNode[] = [...recording.nodes];
   const consumers = consumersOf(recording);
-  /** Node of a removed split -> the result that is its first part now; the other parts are the outputs after it. */
+  /**
+   * Node of a removed split -> the result that is its first part now; the other parts are the outputs after
+   * it.
+   */
   const moved = new Map<number, Edge>();
   const resolve = (edge: Edge): Edge => {
     const first = moved.get(edge.node);
@@ -81,8 +95,9 @@ function removeSplits(recording: Recording): Recording {
     const parts = integersOf(recording, sizes) ?? [];
     if (!isAlongChannels(recording, node, axis) || !canBeParts(parts) || maker?.kind !== 'operation') return;
     if (SPLIT_OUTPUT.get(maker.op) !== whole.output || consumers.get(edgeKey(whole))?.length !== 1) return;
-    // The native kernels walk x and dx together, so these have equally many parts or one of the two is whole (Call::gradientOf). An
-    // operation that reads no x, as FleetSampleGrad, has no attribute `parts`, and counts as whole.
+    // The native kernels walk x and dx together, so these have equally many parts or one of the two is whole
+    // (Call::gradientOf). An operation that reads no x, as FleetSampleGrad, has no attribute `parts`, and
+    // counts as whole.
     if (![1, parts.length].includes(numberOf(maker, 'parts') || 1)) return;
     const outputs = [...maker.outputs.slice(0, whole.output), ...node.outputs];
     nodes[whole.node] = { ...withNumber(maker, 'dparts', parts.length), outputs };
@@ -103,7 +118,10 @@ function isAlongChannels(recording: Recording, node: OperationNode, axis: Edge):
   return rank === 4 && [3, -1].includes(integersOf(recording, axis)?.[0] ?? 0);
 }
 
-/** Whether parts of these numbers of channels can be: equal, because the kernels know one number of channels for all parts. */
+/**
+ * Whether parts of these numbers of channels can be: equal, because the kernels know one number of channels
+ * for all parts.
+ */
 const canBeParts = (sizes: readonly number[]): boolean =>
   sizes.length > 1 &&
   sizes.length <= PARTS_MAX &&

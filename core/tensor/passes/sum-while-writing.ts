@@ -1,13 +1,17 @@
-// Takes the two sums that a batch norm's gradient begins with where its dy is written, while dy is still in the cache.
+// Takes the two sums that a batch norm's gradient begins with where its dy is written, while dy is still in
+// the cache.
 //
-// For y = scale (z - mean) / deviation + offset over M values a channel, the gradient (Ioffe and Szegedy, 2015, section 3) is
+// For y = scale (z - mean) / deviation + offset over M values a channel, the gradient (Ioffe and Szegedy,
+// 2015, section 3) is
 //     dz = scale / deviation * (dy - sum(dy) / M - (z - mean) / deviation^2 * sum(dy (z - mean)) / M).
-// Both sums run over the whole batch before the first value of dz exists, so by itself the norm reads dy and z twice: once for the
-// sums, once for dz. Where dy is (a part of) the dx of another block, that block takes the sums while it writes. M-128, 16 images:
-// 726 to 702 ms a step, S-128 no difference (docs/performance.md).
+// Both sums run over the whole batch before the first value of dz exists, so by itself the norm reads dy and
+// z twice: once for the sums, once for dz. Where dy is (a part of) the dx of another block, that block takes
+// the sums while it writes. M-128, 16 images: 726 to 702 ms a step, S-128 no difference
+// (docs/performance.md).
 //
-// Pure, from recording to recording. The values are those of the same formula, but not the same bits: the sums are taken over other
-// pieces of an image (the chunks of the writer, not runs of 256 rows), and float sums in another order round in another way.
+// Pure, from recording to recording. The values are those of the same formula, but not the same bits: the
+// sums are taken over other pieces of an image (the chunks of the writer, not runs of 256 rows), and float
+// sums in another order round in another way.
 
 import { attr } from '../ops/kernels.ts';
 import { numberOf } from '../recording/attributes.ts';
@@ -21,8 +25,9 @@ const Z = 5;
 const MEAN = 6;
 const DX = 5;
 /**
- * Most norms whose sums one operation takes. Each is one more map that it reads meanwhile; with 12 of them, and x and dx in eight
- * parts each, a chunk has 31 spans of memory to prefetch, and Prefetch in native/lanes.inc has room for 32.
+ * Most norms whose sums one operation takes. Each is one more map that it reads meanwhile; with 12 of them,
+ * and x and dx in eight parts each, a chunk has 31 spans of memory to prefetch, and Prefetch in
+ * native/lanes.inc has room for 32.
  */
 const REQUESTS_MAX = 12;
 
@@ -49,7 +54,8 @@ export function sumWhileWriting(recording: Recording): Recording {
     const writer = recording.nodes[dy.node];
     const others = requests.get(dy.node) ?? [];
     if (!isBlockGradient(writer) || dy.output < DX || others.length === REQUESTS_MAX) return;
-    // With several summands dx is not complete when its rows are written: only the first is added then, the others in a pass after.
+    // With several summands dx is not complete when its rows are written: only the first is added then, the
+    // others in a pass after.
     if (numberOf(writer, 'N') > 1) return;
     // The writer gains z as an input, so z must exist before it.
     if (z.node > dy.node) return;
@@ -66,7 +72,10 @@ export function sumWhileWriting(recording: Recording): Recording {
 const isBlockGradient = (node: RecordedNode | undefined): node is OperationNode =>
   node?.kind === 'operation' && node.op === BLOCK_GRADIENT;
 
-/** The writer with the maps and means of the norms behind its inputs, and their sums [2, C] behind its outputs. */
+/**
+ * The writer with the maps and means of the norms behind its inputs, and their sums [2, C] behind its
+ * outputs.
+ */
 function givingSums(
   { nodes }: Recording,
   node: OperationNode,

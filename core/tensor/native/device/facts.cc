@@ -1,5 +1,6 @@
-// Asks the driver's libraries and CUDA's for the devices that this process sees, and hands the answers to JavaScript. The libraries
-// are opened when they are asked, so that the addon loads on a machine without any of them.
+// Reads from the driver's libraries and CUDA's which devices this process sees, and returns it to JavaScript.
+// The libraries are opened when they are needed and not linked, so that the addon loads on a machine without
+// any of them.
 
 #include "facts.h"
 
@@ -14,11 +15,15 @@
 namespace fleet {
 namespace {
 
-// From cuda.h, cublas_api.h and nvml.h, which are not there when the addon is built; these numbers and signatures are fixed.
+// From cuda.h, cublas_api.h and nvml.h, which are not there when the addon is built; these numbers and
+// signatures are fixed.
 constexpr int kMultiprocessorCount = 16, kComputeCapabilityMajor = 75, kComputeCapabilityMinor = 76;
 constexpr int kUuidBytes = 16;
 
-/** A shared library by its loader's name. It stays open: a driver that has started threads must not be unloaded. */
+/**
+ * A shared library by its loader's name. It stays open: a driver that has started threads must not be
+ * unloaded.
+ */
 class Library {
  public:
   explicit Library(const char* name) : handle_(dlopen(name, RTLD_LAZY | RTLD_LOCAL)) {
@@ -48,14 +53,14 @@ struct Device {
 
 struct Facts {
   std::vector<Device> devices;
-  /** Versions; empty where nobody tells. */
+  /** Versions; empty where no library reports them. */
   std::string driver, cuda, cudnn, cublas;
   /** Why a device or the driver's version is missing; empty when nothing is. */
   std::string reason;
   void addReason(const std::string& reason_) { reason += (reason.empty() ? "" : "; ") + reason_; }
 };
 
-/** libcuda.so.1: each call gives 0 or an error that the library itself can name. */
+/** libcuda.so.1: each call returns 0 or an error that the library itself can name. */
 class Driver {
  public:
   Driver(const Library& library, Facts& facts) : library_(library), facts_(facts) {}
@@ -99,7 +104,9 @@ std::string uuidText(const char* prefix, const unsigned char (&bytes)[kUuidBytes
   return text;
 }
 
-/** The second version of the call gives a MIG instance its own id where the first gives that of the whole GPU. */
+/**
+ * The second version of the call gives a MIG instance its own id where the first gives that of the whole GPU.
+ */
 bool readUuid(Driver& driver, int handle, std::string* uuid) {
   unsigned char whole[kUuidBytes] = {}, own[kUuidBytes] = {};
   if (!driver.call("cuDeviceGetUuid", whole, handle)) return false;
@@ -143,7 +150,7 @@ void readDevices(Facts& facts) {
   }
 }
 
-/** The driver's version is NVML's to tell; TensorFlow finds no GPU without this library either. */
+/** Only NVML reports the driver's version; TensorFlow finds no GPU without this library either. */
 void readDriverVersion(Facts& facts) {
   static const Library library("libnvidia-ml.so.1");
   if (!library.isOpen()) return facts.addReason(library.reason() + " (TensorFlow finds no GPU without it)");
@@ -161,7 +168,10 @@ void readDriverVersion(Facts& facts) {
   facts.driver = text;
 }
 
-/** TensorFlow has opened both by the time that it uses a device; the loader gives these very libraries. */
+/**
+ * TensorFlow has opened both by the time that it uses a device, and the loader returns the libraries that are
+ * open.
+ */
 void readLibraryVersions(Facts& facts) {
   static const Library cudnn("libcudnn.so.9"), cublas("libcublas.so.12");
   if (auto* read = cudnn.find<size_t()>("cudnnGetVersion")) {
@@ -187,7 +197,10 @@ Facts readFacts() {
   return facts;
 }
 
-/** An object of JavaScript; an empty text is left out. A failing call leaves its exception to the caller's environment. */
+/**
+ * An object of JavaScript. An empty text is left out. A call that fails leaves its exception pending in the
+ * environment.
+ */
 class Object {
  public:
   explicit Object(napi_env env) : env_(env) { napi_create_object(env, &value); }

@@ -1,4 +1,4 @@
-// What CUDA knows of the devices that a process sees. What is made of it is core/tensor/device-facts.ts'.
+// A function of the addon that returns what CUDA reports of the devices that a process sees.
 
 #pragma once
 #include <node_api.h>

@@ -1,5 +1,6 @@
-// The part of a GPU's memory that this process may take, as TensorFlow's configuration. Workers that share a GPU get equal, fixed
-// parts of it: left alone, the first of them takes nearly everything and the others find no room.
+// The part of a GPU's memory that this process may take, as TensorFlow's configuration. Workers that share a
+// GPU get equal, fixed parts of it: left alone, the first of them takes nearly everything and the others find
+// no room.
 
 #pragma once
 
@@ -10,8 +11,8 @@
 namespace fleet {
 
 /**
- * ConfigProto { gpu_options (6): GPUOptions { per_process_gpu_memory_fraction (1): double } } of POCKETFLEET_GPU_MEMORY_SHARE, which
- * lies between 0 and 1; empty where it is not set, or is no such number.
+ * ConfigProto { gpu_options (6): GPUOptions { per_process_gpu_memory_fraction (1): double } } of
+ * POCKETFLEET_GPU_MEMORY_SHARE, which lies between 0 and 1; empty where it is not set, or is no such number.
  */
 inline std::string gpuMemoryConfig() {
   const char* text = std::getenv("POCKETFLEET_GPU_MEMORY_SHARE");

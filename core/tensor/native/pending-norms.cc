@@ -1,15 +1,16 @@
-// Reads which parts of x are unfinished, and hands them out image by image.
+// Reads the pending norms of a call and checks them against the map x. A kernel trusts what it gets, so a
+// graph with a wrong part or shape is refused here.
 
-#include "unfinished.h"
+#include "pending-norms.h"
 
 namespace fleet {
 
-UnfinishedParts::UnfinishedParts(Call& call, const Attributes& attributes, int input, int output, const PartedMap& x)
-    : x_(x.parts), parts_(attributes.unfinished) {
+PendingNorms::PendingNorms(Call& call, const Attributes& attributes, int input, int output, const PartedMap& x)
+    : x_(x.parts), parts_(attributes.pendingParts) {
   if (!call.ok()) return;
   std::vector<int> shape = x.shape;
   shape[3] = x_.channels;
-  const bool past = elementsOf(shape) >= PAST_CACHES;
+  const bool streaming = elementsOf(shape) >= STREAMING_FLOATS_MIN;
   const auto take = [&](const std::vector<int>& wanted) {
     const auto found = call.input(input++);
     if (call.ok() && found.shape != wanted)
@@ -28,15 +29,16 @@ UnfinishedParts::UnfinishedParts(Call& call, const Attributes& attributes, int i
     const float* added = term > 0 ? take(shape) : nullptr;
     const float* addedNorm = term > 1 ? take(norm) : nullptr;
     float* y = call.output(output + static_cast<int>(i), shape);
-    maps_.push_back({x_.maps[part], own, added, addedNorm, y, past});
+    maps_.push_back({x_.maps[part], own, added, addedNorm, y, streaming});
+    // From here on x is the normalised map: kernels find z through the pending norm.
     x_.maps[part] = y;
   }
 }
 
-Source UnfinishedParts::from(size_t pixel) const {
+Source PendingNorms::from(size_t pixel) const {
   Source source{x_.from(pixel)};
   source.first = pixel;
-  for (size_t i = 0; i < maps_.size(); i++) source.unfinished[parts_[i]] = &maps_[i];
+  for (size_t i = 0; i < maps_.size(); i++) source.pending[parts_[i]] = &maps_[i];
   return source;
 }
 

@@ -1,12 +1,13 @@
-// Reads who waits, and hands out and joins their sums.
+// Reads the requests of a call and checks them against dx, gives each image sums of its own, and joins these
+// in the order of images.
 
-#include "waiting.h"
+#include "sum-requests.h"
 
 #include <algorithm>
 
 namespace fleet {
 
-WaitingNorms::WaitingNorms(Call& call, const std::vector<int>& parts, int input, int output, const std::vector<int>& shape,
+SumRequests::SumRequests(Call& call, const std::vector<int>& parts, int input, int output, const std::vector<int>& shape,
                            const Parts<float>& dx)
     : images_(0), channels_(dx.channels) {
   if (!call.ok()) return;
@@ -19,28 +20,28 @@ WaitingNorms::WaitingNorms(Call& call, const std::vector<int>& parts, int input,
     if (call.ok() && (z.shape != part || mean.size != channels_ || parts[i] < 0 || parts[i] >= dx.count))
       call.refuse("a norm of " + shapeText(z.shape) + " with " + std::to_string(mean.size) + " means waits for part " +
                   std::to_string(parts[i]) + " of " + std::to_string(dx.count) + " with " + shapeText(part));
-    norms_.push_back({parts[i], z.values, mean.values, nullptr});
+    requests_.push_back({parts[i], z.values, mean.values, nullptr});
     results_.push_back(call.output(output + i, {2, channels_}));
   }
   sums_.assign(each() * images_, 0.0);
 }
 
-std::vector<Waiting> WaitingNorms::of(int image, size_t pixel) {
-  std::vector<Waiting> norms = norms_;
+std::vector<SumRequest> SumRequests::of(int image, size_t pixel) {
+  std::vector<SumRequest> requests = requests_;
   double* sums = sums_.data() + each() * image;
-  for (Waiting& norm : norms) {
-    norm.z += pixel * channels_;
-    norm.sums = sums;
+  for (SumRequest& request : requests) {
+    request.z += pixel * channels_;
+    request.sums = sums;
     sums += 2 * static_cast<size_t>(channels_);
   }
-  return norms;
+  return requests;
 }
 
-void WaitingNorms::finish() {
+void SumRequests::join() {
   for (int image = 1; image < images_; image++)
     for (size_t at = 0; at < each(); at++) sums_[at] += sums_[each() * image + at];
   const size_t size = 2 * static_cast<size_t>(channels_);
-  for (size_t norm = 0; norm < results_.size(); norm++) std::copy_n(sums_.data() + size * norm, size, results_[norm]);
+  for (size_t request = 0; request < results_.size(); request++) std::copy_n(sums_.data() + size * request, size, results_[request]);
 }
 
 }  // namespace fleet
