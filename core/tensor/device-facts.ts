@@ -1,5 +1,5 @@
-// What CUDA knows of the GPUs that this process sees, through the functions that set-up adds to TensorFlow's addon. Which worker
-// uses which GPU, and which facts results depend on, is decided where devices are described.
+// What CUDA reports of the GPUs that this process sees, through a function that set-up adds to TensorFlow's
+// addon. TensorFlow itself reports no model, driver or library version.
 
 import { FleetError } from '../errors.ts';
 import { nativeBackend } from './tf.ts';
@@ -15,7 +15,7 @@ export interface CudaDevice {
   readonly memoryBytes: number;
   /** As nvidia-smi writes it: `GPU-…`, or `MIG-…` for a part of one. */
   readonly uuid: string;
-  /** Version of the kernel driver, e.g. `570.86.15`; absent where libnvidia-ml.so.1 does not tell. */
+  /** Version of the kernel driver, e.g. `570.86.15`; absent where libnvidia-ml.so.1 does not report it. */
   readonly driver?: string;
   /** The newest CUDA version that the driver's libcuda.so.1 has, e.g. `12.8`. */
   readonly cuda: string;
@@ -25,13 +25,17 @@ export interface CudaDevice {
   readonly cublas?: string;
 }
 
+/** The devices, and why some or all are missing. */
 export interface DeviceFacts {
   readonly devices: readonly CudaDevice[];
   /** The libraries' own words for what is missing: why there is no device, or no driver version. */
   readonly reason?: string;
 }
 
-/** The devices that CUDA shows to this process; none, and the reason, where there is no driver or it hides all. */
+/**
+ * The devices that CUDA shows to this process; none, and the reason, where there is no driver or it hides
+ * all.
+ */
 export function deviceFacts(): DeviceFacts {
   const { deviceFacts: ask } = nativeBackend().binding;
   if (ask === undefined)
@@ -39,7 +43,7 @@ export function deviceFacts(): DeviceFacts {
   return checked(ask());
 }
 
-/** The addon and this file belong together; an answer of another form is a defect of the build. */
+/** The addon and this file are built from one tree, so another form is a defect of the build. */
 function checked(answer: unknown): DeviceFacts {
   if (typeof answer === 'object' && answer !== null && 'devices' in answer && Array.isArray(answer.devices))
     return answer as DeviceFacts;

@@ -1,5 +1,6 @@
-// One flat vector and its named parts: how a graph takes all weights apart and puts all gradients together. The order and
-// offsets are the layout's (core/nn); here only that both directions cost one operation.
+// A flat vector and its parts: splits all weights and joins all gradients inside a graph, with one operation
+// in each direction. One Slice a parameter would read the same, but its gradient is a padding to the whole
+// vector for each parameter.
 
 import { FleetError } from '../errors.ts';
 import { type Tensor, tf } from './tf.ts';
@@ -11,7 +12,9 @@ export interface FlatSlot {
   readonly size: number;
 }
 
-/** The parts of flat [P], one tensor for each slot: one SplitV and a Reshape each. Slots lie gapless in order. */
+/**
+ * The parts of flat [P], one tensor for each slot: one SplitV and a Reshape each. Slots lie gapless in order.
+ */
 export function splitFlat(flat: Tensor, slots: readonly FlatSlot[]): Tensor[] {
   let end = 0;
   for (const [index, slot] of slots.entries()) {

@@ -1,5 +1,5 @@
-// The one door to TensorFlow: loads the package, says which backend and library really run, and proves the device by
-// running a kernel on it. Which operations run how is ops.ts'; compiled graphs are compiled.ts'.
+// The one door to TensorFlow: loads the package, reports which backend, library and kernels really run, and
+// proves the device by running a kernel on it.
 
 import { createRequire } from 'node:module';
 import { arch, cpus, platform } from 'node:os';
@@ -24,14 +24,18 @@ export interface OpAttribute {
   readonly value: boolean | number | string | readonly number[];
 }
 
-/** What the addon tells of a tensor that it holds; `dtype` is TensorFlow's number. */
+/** The addon's description of a tensor that it holds. */
 export interface TensorMetadata {
   readonly id: number;
   readonly shape: number[];
+  /** TensorFlow's DataType number. */
   readonly dtype: number;
 }
 
-/** The native addon, as far as it is used here. Its functions are not writable, so a recorder stands before it as a whole. */
+/**
+ * The native addon, as far as it is used here. Its functions are not writable, so a recorder replaces the
+ * whole object.
+ */
 export interface Binding {
   createTensor(shape: number[], dtype: number, values: unknown): number;
   deleteTensor(id: number): void;
@@ -53,9 +57,12 @@ export interface Binding {
   getNumOfTensors(): number;
   getNumOfSavedModels(): number;
   isUsingGpuDevice(): boolean;
-  /** Of set-up's addon alone; device-facts.ts has its answer's form. */
+  /** Only in set-up's addon; device-facts.ts has the form of the result. */
   deviceFacts?(): unknown;
-  /** TensorFlow's name of the device that a tensor lies on, which computed it. Of set-up's addon alone. */
+  /**
+   * TensorFlow's name of the device that a tensor lies on, which is the one that computed it. Only in
+   * set-up's addon.
+   */
   tensorDevice?(id: number): string;
   readonly TF_ATTR_STRING: number;
   readonly TF_ATTR_INT: number;
@@ -115,25 +122,37 @@ export function tensorflowVersion(): string {
   return nativeBackend().binding.TF_Version;
 }
 
-/** What computes here; part of a run's device class. */
+/**
+ * The device and library that compute here; part of a run's device class, within which results are
+ * bit-identical.
+ */
 export interface DeviceInfo {
   readonly kind: 'cpu' | 'gpu';
-  /** The processor's model; a GPU's name is device-facts.ts'. */
+  /**
+   * The processor's model; for a GPU only the platform, because TensorFlow reports no model (device-facts.ts
+   * asks CUDA).
+   */
   readonly name: string;
   /** TensorFlow's name of where the product ran, e.g. `/job:localhost/replica:0/task:0/device:GPU:0`. */
   readonly ranOn: string;
   readonly architecture: string;
   readonly backend: string;
   readonly tensorflow: string;
-  /** Whether TensorFlow's graph optimiser rewrites compiled graphs, which changes their rounding; only set-up's addon knows how not to. */
+  /**
+   * Whether TensorFlow's graph optimiser rewrites compiled graphs, which changes rounding. Only set-up's
+   * addon can switch it off.
+   */
   readonly graphs: AddonFacts['graphs'];
-  /** Digest of our own kernels (native/) and of the compiler that made them, or null where the library's compute everything. */
+  /**
+   * Digest of our own kernels (native/) and of the compiler that built them; null where the library's kernels
+   * compute everything.
+   */
   readonly kernels: string | null;
-  /** Threads one operation may use, from TF_NUM_INTRAOP_THREADS; 0 when the library decides. */
+  /** Threads that one operation may use, from TF_NUM_INTRAOP_THREADS; 0 where the library decides. */
   readonly threads: number;
 }
 
-/** Names the device after a matrix product on it gave the right numbers. */
+/** Describes the device, after a matrix product on it gave the right numbers. */
 export function deviceInfo(environment: Readonly<Record<string, string | undefined>> = {}): DeviceInfo {
   const { binding } = nativeBackend();
   const ranOn = proveKernel();
@@ -154,19 +173,22 @@ export function deviceInfo(environment: Readonly<Record<string, string | undefin
 }
 
 /**
- * What the addon does in this process. Set-up's has our own kernels and leaves graphs as they were recorded where the process uses
- * no GPU; on a GPU, and in somebody else's addon, the library's own settings and kernels hold. Kernels that a person switched off
- * count as absent.
+ * What the addon does in this process. In a process without a GPU set-up's addon runs our own kernels and
+ * leaves graphs as they were recorded. On a GPU, and in an addon that set-up did not build, the library's own
+ * settings and kernels are used.
  */
 export interface AddonFacts {
   readonly graphs: 'as-recorded' | 'optimised';
+  /** Digest of our own kernels; null where they are absent or switched off by configuration. */
   readonly kernels: string | null;
-  /** Which libtensorflow set-up put in place; null where somebody else did. */
+  /** Which libtensorflow set-up installed; null where set-up did not. */
   readonly variant: 'cpu' | 'gpu' | null;
 }
 
+/** Read once: it cannot change while the addon is loaded. */
 let origin: AddonOrigin | undefined;
 
+/** What the addon of this process does. */
 export function addonFacts(): AddonFacts {
   origin ??= readAddonOrigin();
   const { variant, kernels } = origin;
@@ -178,14 +200,14 @@ export function addonFacts(): AddonFacts {
   };
 }
 
-/** Whether our own operations (native/) are there and compute here: set-up's addon has them, for the CPU. */
+/** Whether our own operations (native/) exist and compute here: set-up's addon has them, for the CPU. */
 export function hasOwnKernels(): boolean {
   return isNative() && addonFacts().kernels !== null;
 }
 
 /**
- * [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50], and the device that computed it. That a GPU is listed does not show that a kernel runs
- * there: an operation without one for the GPU is computed by the host.
+ * Computes [1 2; 3 4] x [5 6; 7 8] = [19 22; 43 50] and returns the device that did it. A listed GPU is no
+ * proof that a kernel runs on it: an operation without a kernel for the GPU is computed by the host.
  */
 function proveKernel(): string {
   const backend = nativeBackend();
@@ -200,6 +222,6 @@ function proveKernel(): string {
       'failedPrecondition',
       `a matrix product on the device gave ${numbers.join(', ')} where 19, 22, 43, 50 is right; the device or its driver is broken`,
     );
-  // Somebody else's addon does not tell; what it lists is all that is known.
+  // An addon that set-up did not build cannot tell where a tensor lies; what it lists is all that is known.
   return ranOn ?? `device:${binding.isUsingGpuDevice() ? 'GPU' : 'CPU'}:0`;
 }

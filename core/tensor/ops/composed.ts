@@ -1,10 +1,13 @@
-// The operations composed from plain tfjs ones, with tfjs' own gradients: what other backends run, and the oracle that
-// the native kernels are tested against. Slow and plain on purpose.
+// The operations composed of plain tfjs ones, with tfjs' own gradients. Other backends than `tensorflow` run
+// them, and native kernels are tested against them, so they are slow and plain on purpose.
 
 import { type Tensor, type Tensor1D, type Tensor4D, tf } from '../tf.ts';
 import { divisorCorrection, type Pool } from './native-pool.ts';
 
-/** Lower than any float32 activation, yet finite, so that nothing becomes NaN. */
+/**
+ * Lower than any activation, yet finite: minus infinity from a window of padding alone would become NaN
+ * further on.
+ */
 const MINUS_INFINITY = -3.4e38;
 
 function pad(x: Tensor, padding: number, value = 0): Tensor4D {
@@ -29,7 +32,10 @@ export function composedDepthwiseConv2d(x: Tensor, kernel: Tensor, stride: numbe
   return tf.depthwiseConv2d(pad(x, padding), kernel as Tensor4D, stride, 'valid');
 }
 
-/** Normalises with the biased variance, as every framework does, and reports the unbiased one. */
+/**
+ * Normalises by the biased variance, as every framework does, and returns the unbiased one for running
+ * statistics.
+ */
 export function composedBatchNorm(x: Tensor, scale: Tensor, offset: Tensor, epsilon: number): Tensor[] {
   const axes = x.shape.map((_, axis) => axis).slice(0, -1);
   const count = x.size / x.shape.at(-1)!;

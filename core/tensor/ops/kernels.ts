@@ -1,5 +1,5 @@
-// Runs single native TensorFlow operations with typed attributes and ties them into tfjs as kernels with gradients, so
-// that tf.grads differentiates through them. Which operations exist and what they mean is ops.ts' and its neighbours'.
+// Runs single TensorFlow operations with typed attributes, and registers functions of such operations with
+// tfjs as kernels with gradients, so that tf.grads differentiates through them.
 
 import { nativeBackend, type OpAttribute, type Tensor, type TensorInfo, tf } from '../tf.ts';
 
@@ -9,7 +9,7 @@ export const DT = { float32: 1, int32: 3, uint8: 4, bool: 10 } as const;
 export type Attributes = Readonly<Record<string, unknown>>;
 export type Inputs = Readonly<Record<string, Tensor>>;
 
-/** Explicitly typed attributes; the addon does not guess them from a value. */
+/** Attributes with explicit types: from a JavaScript number alone the addon cannot tell an int from a float. */
 export const attr = {
   type: (name: string, value: number): OpAttribute => ({ name, type: binding().TF_ATTR_TYPE, value }),
   int: (name: string, value: number | readonly number[]): OpAttribute => ({
@@ -45,11 +45,11 @@ export function executeOne(
 
 const FLOAT = (): OpAttribute => attr.type('T', DT.float32);
 
-/** One of the operations on float32 that have no attribute but the type, such as Relu, AddV2 or ReluGrad. */
+/** An operation on float32 whose only attribute is the type, such as Relu, AddV2 or ReluGrad. */
 export const elementwise = (name: string, ...inputs: readonly Tensor[]): Tensor =>
   executeOne(name, [FLOAT()], inputs);
 
-/** Sum of equal shapes in one pass over all of them. */
+/** Sum of tensors of one shape, in one pass over all of them; a copy of a single one. */
 export function addAll(tensors: readonly Tensor[]): Tensor {
   const [first, second] = tensors;
   if (tensors.length === 1) return tf.clone(first!);
@@ -57,11 +57,14 @@ export function addAll(tensors: readonly Tensor[]): Tensor {
   return executeOne('AddN', [FLOAT(), attr.int('N', tensors.length)], tensors);
 }
 
-/** Sums over all but the last dimension; BiasAddGrad is the fastest such reduction there is. */
+/** Sums over all axes but the last. BiasAddGrad is the library's fastest reduction of that form. */
 export const columnSums = (x: Tensor): Tensor =>
   executeOne('BiasAddGrad', [FLOAT(), attr.text('data_format', 'NHWC')], [x]);
 
-/** An int32 vector for the operations that take a shape or axes as a tensor; freed after `use`. */
+/**
+ * Calls `use` with an int32 vector, for operations that take a shape or axes as a tensor, and frees it
+ * afterwards.
+ */
 export function withIntegers<R>(values: readonly number[], use: (tensor: Tensor) => R): R {
   const tensor = tf.tensor1d([...values], 'int32');
   try {
@@ -71,22 +74,27 @@ export function withIntegers<R>(values: readonly number[], use: (tensor: Tensor)
   }
 }
 
-/** One differentiable native kernel. */
+/** A differentiable kernel of native operations. */
 export interface NativeKernel {
+  /** tfjs' name of the kernel, not TensorFlow's of an operation. */
   readonly name: string;
   readonly forward: (inputs: Inputs, attributes: Attributes) => Tensor[];
-  /** Inputs the gradient reads, by name; 'all' for a kernel whose inputs are a list, which it gets as '0', '1' and on. */
+  /**
+   * Names of the inputs that the gradient reads; 'all' for a kernel whose inputs are a list, named '0', '1'
+   * and so on.
+   */
   readonly saveInputs: readonly string[] | 'all';
-  /** Outputs the gradient reads, by position. */
+  /** By position, whether the gradient reads the output; missing positions are not read. */
   readonly saveOutputs?: readonly boolean[];
   /**
-   * Gradients by input name. `saved` holds the saved inputs in the order of `saveInputs`, then the saved outputs. It is
-   * computed at once and not lazily: tfjs calls each input's thunk in a tidy of its own, which would free what the others share.
+   * Gradients by input name. `saved` holds the saved inputs in the order of `saveInputs`, then the saved
+   * outputs. All gradients are computed at once: tfjs calls the function of each input in a tidy of its own,
+   * which would free what the others share.
    */
   readonly gradient: (dys: Tensor[], saved: Tensor[], attributes: Attributes) => Record<string, Tensor>;
 }
 
-/** Registers a kernel and its gradient with tfjs; call it once, when the module loads. */
+/** Registers a kernel and its gradient with tfjs; called once for each kernel, when its module loads. */
 export function defineKernel(kernel: NativeKernel): void {
   tf.registerKernel({
     kernelName: kernel.name,
@@ -106,7 +114,7 @@ export function defineKernel(kernel: NativeKernel): void {
 
 type RunKernel = ReturnType<typeof tf.engine>['runKernel'];
 
-/** Runs a registered kernel through tfjs, so that the tape sees it. */
+/** Runs a registered kernel through tfjs, so that its tape records it and gradients flow through it. */
 export function runKernel(
   name: string,
   inputs: Inputs | readonly Tensor[],

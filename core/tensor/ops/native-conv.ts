@@ -1,6 +1,11 @@
-// Convolutions and matrix products as native kernels, with the native backward kernels as their gradients. Decides how
-// symmetric padding is told to TensorFlow: VALID and SAME where they mean the same, because those take the fastest
-// paths, explicit padding otherwise, which saves the extra pass of a separate Pad.
+// Convolutions and matrix products as native kernels (Conv2D, DepthwiseConv2dNative, MatMul), with the native
+// backward kernels as their gradients. Decides which of the library's forms computes a convolution: the
+// padding mode, matrix products for 1x1, a sample before strides, columns of a wide filter gradient. Each
+// choice avoids a slow or faulty path of oneDNN on a CPU and has its measurement beside it: milliseconds on
+// one thread, of the direct form and of the one taken.
+//
+// Legend: N images, H x W map, C channels; x [N, H, W, Ci], kernel [kh, kw, Ci, Co], depthwise kernel [kh,
+// kw, C, 1].
 
 import { nativeBackend, type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
 import { attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
@@ -15,7 +20,11 @@ interface Window {
   readonly padding: number;
 }
 
-/** Symmetric padding as TensorFlow's attributes. SAME at stride 1 pads (k-1)/2 on both sides when k is odd. */
+/**
+ * Symmetric padding as TensorFlow's attributes: VALID without padding, SAME where that means (k - 1) / 2 on
+ * both sides (stride 1, odd k), because these two have the fastest kernels, EXPLICIT for all else, which
+ * saves the extra pass of a separate Pad.
+ */
 export function paddingAttributes(kernel: readonly number[], window: Window): OpAttribute[] {
   const { stride, padding } = window;
   if (padding === 0) return [attr.text('padding', 'VALID')];
@@ -37,14 +46,18 @@ function convAttributes(kernel: readonly number[], window: Window): OpAttribute[
   ];
 }
 
+/** Names of a kind of convolution. */
 interface Convolution {
+  /** tfjs' kernel. */
   readonly kernel: string;
+  /** TensorFlow's operations. */
   readonly forward: string;
   readonly inputGradient: string;
   readonly filterGradient: string;
   /**
-   * Widest kernel whose filter gradient oneDNN computes on its fast path; a wider one is taken apart by columns. Forward and
-   * both gradients of a depthwise 5x5 on 56x56x16, batch 8, one thread: 3.9 ms at once, 1.4 ms so; of a 7x7: 6.8 and 2.2 ms.
+   * Columns of the widest kernel whose filter gradient oneDNN computes on its fast path. A wider one is
+   * computed in pieces of so many columns. Forward and both gradients of a depthwise 5x5 on 56x56x16, batch
+   * 8, one thread: 3.9 ms at once, 1.4 ms in pieces; of a 7x7: 6.8 and 2.2 ms.
    */
   readonly fastColumns: number;
 }
@@ -83,12 +96,14 @@ interface GradientCall {
 const onCpu = () => !nativeBackend().binding.isUsingGpuDevice();
 
 /**
- * oneDNN has no backward kernels with explicit padding: on a CPU the map is padded first (3x3 stride 2 on 56x56x32, forward
- * and both gradients: 1.7 ms and 1.1 ms).
+ * Whether the gradients take a map that was padded before. oneDNN has no backward kernels with explicit
+ * padding, and TensorFlow's own are slower than a Pad (3x3 stride 2 on 56x56x32, forward and both gradients:
+ * 1.7 ms, with the Pad 1.1 ms).
  */
 const padsFirst = ({ kernel, window }: GradientCall) =>
   onCpu() && paddingAttributes(kernel.shape, window)[0]!.value === 'EXPLICIT';
 
+/** Gradient for x [N, H, W, Ci]; of a padded map, the inside of its gradient. */
 function inputGradient(call: GradientCall): Tensor {
   const { names, x, kernel, dy, window } = call;
   const gradient = (shape: number[], { stride, padding }: Window) =>
@@ -102,6 +117,10 @@ function inputGradient(call: GradientCall): Tensor {
   return tf.slice(gradient(padded, { ...window, padding: 0 }), [0, padding, padding, 0], x.shape);
 }
 
+/**
+ * Gradient for the kernel, of its shape: at once, or in pieces of `fastColumns` columns that are joined along
+ * the kernel's width.
+ */
 function filterGradient(call: GradientCall): Tensor {
   const { names, x, kernel, dy, window } = call;
   const gradient = (map: Tensor, shape: number[], { stride, padding }: Window) =>
@@ -116,7 +135,8 @@ function filterGradient(call: GradientCall): Tensor {
   const parts: Tensor[] = [];
   for (let from = 0; from < columns; from += names.fastColumns) {
     const count = Math.min(names.fastColumns, columns - from);
-    // The part's windows start `from` columns further right and end with the last output's.
+    // Windows of this piece begin `from` columns further right, and the last output's ends the map: [N, H,
+    // (W' - 1) stride + count, C].
     const size = padded.shape.with(2, (dy.shape[2]! - 1) * window.stride + count);
     const map = tf.slice(padded, [0, 0, from, 0], size);
     parts.push(gradient(map, kernel.shape.with(1, count), { ...window, padding: 0 }));
@@ -125,8 +145,9 @@ function filterGradient(call: GradientCall): Tensor {
 }
 
 /**
- * A 1x1 convolution is a matrix product over all pixels. On a CPU that is a third faster than the convolution kernels in all
- * three directions (28x28, 128 to 32 channels, batch 8, forward and both gradients: 2.8 ms and 1.7 ms).
+ * Whether a convolution is a matrix product over all pixels, [N H W, Ci] times [Ci, Co]. On a CPU that is a
+ * third faster than the convolution kernels in all three directions (28x28, 128 to 32 channels, batch 8,
+ * forward and both gradients: 2.8 ms and 1.7 ms).
  */
 const isPointwise = (names: Convolution, kernel: Tensor, { stride, padding }: Window) =>
   names.kernel === CONV2D && kernel.shape[0] === 1 && kernel.shape[1] === 1 && stride === 1 && padding === 0;
@@ -147,7 +168,7 @@ function pointwiseGradients({ x, kernel, dy }: GradientCall): { x: Tensor; kerne
   };
 }
 
-/** Zeros around a map. */
+/** A map with a border of zeros. */
 function padMap(x: Tensor, padding: number): Tensor {
   if (padding === 0) return x;
   const around: [number, number] = [padding, padding];
@@ -197,8 +218,9 @@ defineKernel({
 });
 
 /**
- * A strided 1x1 only ever sees the sampled pixels, and must not get to oneDNN as it is: its filter gradient with few channels
- * writes beyond its buffers (libtensorflow 2.21, 8 -> 4 channels on 56 pixels, stride 2: heap corruption within 40 runs).
+ * Whether a kernel reads only every stride-th pixel. Then these are sampled first and convolved at stride 1.
+ * oneDNN must not get the strided 1x1 itself: its filter gradient with few channels writes beyond its buffers
+ * (libtensorflow 2.21, 8 to 4 channels on 56 pixels, stride 2: heap corruption within 40 runs).
  */
 const samples = (kernel: Tensor, { stride, padding }: Window) =>
   kernel.shape[0] === 1 && kernel.shape[1] === 1 && stride > 1 && padding === 0;
@@ -210,8 +232,9 @@ export function nativeConv2d(x: Tensor, kernel: Tensor, window: Window): Tensor 
 }
 
 /**
- * A kernel as large as its map has one window: a product and a sum, where oneDNN would first bring the weights into a layout
- * for sliding (7x7x512, batch 8, forward and both gradients: 0.34 ms and 2.2 ms).
+ * A kernel as large as its map has one window: a product and a sum over H and W. oneDNN would first bring the
+ * weights into a layout for sliding windows (7x7x512, batch 8, forward and both gradients: 2.2 ms, as product
+ * and sum 0.34 ms).
  */
 export function nativeDepthwiseConv2d(x: Tensor, kernel: Tensor, window: Window): Tensor {
   const [height, width, channels] = kernel.shape as [number, number, number, number];

@@ -1,5 +1,8 @@
-// Batch normalisation as native kernels with gradients of their own: our own operation where it is (native/), the library's fused
-// ones elsewhere. Composed from single operations it would cost more than the rest of a step.
+// Batch normalisation as native kernels with gradients of their own: our own operation where it exists
+// (native/), the library's FusedBatchNormV3 elsewhere. Composed of single operations it would cost more than
+// the rest of a step.
+//
+// Legend: N images, H x W map, C channels; x [N, H, W, C], scale, offset and statistics [C].
 
 import { hasOwnKernels, nativeBackend, type OpAttribute, type Tensor, tf } from '../tf.ts';
 import { attr, DT, defineKernel, elementwise, execute, runKernel } from './kernels.ts';
@@ -17,8 +20,8 @@ function normAttributes(epsilon: number, training: boolean): OpAttribute[] {
   ];
 }
 
-// Outputs: y, batch mean, unbiased batch variance, and three reserve spaces that only FusedBatchNormGradV3 understands
-// (cuDNN and the CPU kernels fill them differently).
+// Outputs: y, batch mean, unbiased batch variance, and three reserve spaces that only FusedBatchNormGradV3
+// understands (cuDNN and the CPU kernels fill them differently).
 defineKernel({
   name: BATCH_NORM,
   forward: ({ x, scale, offset }, { epsilon }) => {
@@ -41,8 +44,8 @@ defineKernel({
 
 const OWN_BATCH_NORM = 'FleetOwnBatchNorm';
 
-// Outputs: y, batch mean, unbiased batch variance, and 1 / deviation. One pass for the statistics and one for the result, where the
-// library's kernels need more and round worse.
+// Outputs: y, batch mean, unbiased batch variance, and 1 / deviation. One pass for the statistics and one for
+// the result; the library's kernels need more passes and round worse.
 defineKernel({
   name: OWN_BATCH_NORM,
   forward: ({ x, scale, offset }, { epsilon }) =>
@@ -74,15 +77,21 @@ function fusedBatchNorm({ x, scale, offset, epsilon }: NormInputs): Tensor[] {
   return outputs;
 }
 
-/** Columns of the wide view: a row of it fits the first cache, and a statistic adds up at most a few hundred values in a row. */
+/**
+ * Most columns of the wide view: a row of 32 kB fits the first cache, and a statistic adds up a few hundred
+ * values one after the other at most. 2,048 to 8,192 columns are equal within the spread
+ * (docs/performance.md).
+ */
 const WIDE_COLUMNS = 8192;
 
 /**
- * The CPU's fused kernel adds up the 50,176 values of a channel one after the other: at 112 pixels and 4 images its
- * statistics are off by 1e-5, which moves PReLU inputs across zero and gradients by 1e-3. Here it is given a map [M, C] as
- * [M/k, k C], and the k means and variances of each channel are joined (Chan et al., 1979): off by 2e-7. Then the same kernel
- * normalises by them. So x is read once more and written once more than needed, where single operations would take twice as many
- * passes.
+ * Batch norm with statistics in pieces. The CPU's fused kernel adds up all values of a channel one after the
+ * other, 50,176 for 4 images of 112 x 112: the statistics are off by 1e-5, which moves PReLU inputs across
+ * zero and gradients by 1e-3. Here the kernel gets a map [M, C] as [M / k, k C], and the k means m_i and
+ * variances v_i of each channel are joined (Chan et al., 1979, for equal pieces):
+ *     mean = sum(m_i) / k,  variance = sum(v_i + (m_i - mean)^2) / k,
+ * off by 2e-7. Then the same kernel normalises by them. That reads and writes x once more than needed; single
+ * operations would take twice as many passes.
  */
 function pairwiseBatchNorm({ x, scale, offset, epsilon }: NormInputs): Tensor[] {
   return tf.tidy(() => {
@@ -125,7 +134,8 @@ function normalise(inputs: NormInputs & { readonly mean: Tensor; readonly varian
   return y!;
 }
 
-// No gradient: evaluation mode is for inference, and a tape that meets it should say so.
+// No gradient is registered: evaluation mode is for inference, and a tape that meets this kernel fails with
+// its name.
 tf.registerKernel({
   kernelName: BATCH_NORM_EVAL,
   backendName: 'tensorflow',

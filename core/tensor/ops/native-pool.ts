@@ -1,7 +1,7 @@
-// Pooling as native kernels with the native backward kernels. Where TensorFlow's SAME does not mean symmetric padding the
-// map is padded first: with minus infinity for a maximum, with zeros and a corrected divisor for a mean. Explicit padding
-// of the native kernel would do for a maximum, but oneDNN has no such kernel, and TensorFlow's own gradient is fifty times
-// slower (56x56x16, batch 8: 17 ms against 0.3).
+// Pooling as native kernels (MaxPool, AvgPool) with the native backward kernels. Where TensorFlow's SAME is
+// no symmetric padding, the map is padded first: with the lowest number for a maximum, with zeros and a
+// corrected divisor for a mean. The native kernel's explicit padding was rejected for the maximum: oneDNN has
+// no such kernel, and TensorFlow's own gradient is fifty times slower (56x56x16, batch 8: 17 ms against 0.3).
 
 import { type OpAttribute, type Tensor, type Tensor4D, tf } from '../tf.ts';
 import { type Attributes, attr, DT, defineKernel, executeOne, runKernel, withIntegers } from './kernels.ts';
@@ -10,6 +10,7 @@ import { paddingAttributes } from './native-conv.ts';
 const MAX_POOL = 'FleetMaxPool';
 const AVG_POOL = 'FleetAvgPool';
 
+/** A pool's window in pixels; padding on all four sides. */
 export interface Pool {
   readonly size: number;
   readonly stride: number;
@@ -37,7 +38,7 @@ defineKernel({
   }),
 });
 
-// The gradient wants only the input's shape, but tfjs keeps tensors and not shapes; nothing is copied by that.
+// The gradient needs only the input's shape, but tfjs saves tensors and no shapes. Saving copies nothing.
 defineKernel({
   name: AVG_POOL,
   forward: ({ x }, attributes) => [executeOne('AvgPool', poolAttributes(attributes), [x!])],
@@ -47,9 +48,13 @@ defineKernel({
   }),
 });
 
-/** Lower than any activation, yet finite: a window of nothing else must not make infinities that become NaN. */
+/**
+ * Lower than any activation, yet finite: minus infinity from a window of padding alone would become NaN
+ * further on.
+ */
 const LOWEST = -3.4e38;
 
+/** Whether TensorFlow's VALID or SAME is this padding. */
 const padsInside = ({ size, stride, padding }: Pool) =>
   padding === 0 || (stride === 1 && size === 2 * padding + 1);
 
@@ -63,20 +68,27 @@ function padded(x: Tensor, padding: number, value: number): Tensor {
   return tf.pad4d(x as Tensor4D, [[0, 0], around, around, [0, 0]], value);
 }
 
-/** TensorFlow's SAME leaves padding out of the divisor by itself. */
+/**
+ * Mean over the part of each window inside the map. TensorFlow's SAME leaves padding out of the divisor;
+ * VALID on a padded map does not.
+ */
 export function nativeAvgPool(x: Tensor, pool: Pool): Tensor {
   if (padsInside(pool)) return runKernel(AVG_POOL, { x }, { ...pool })[0]!;
   const mean = runKernel(AVG_POOL, { x: padded(x, pool.padding, 0) }, { ...pool, padding: 0 })[0]!;
   return tf.mul(mean, divisorCorrection(x.shape, pool));
 }
 
-/** [1, H', W', 1]: window area over the part of the window that lies inside the map; an outer product of two short vectors. */
+/**
+ * [1, H', W', 1]: area of a window over the area of its part inside the map. Both are products of a row's and
+ * a column's share, so it is an outer product of two short vectors, small enough to be a constant of a graph.
+ */
 export function divisorCorrection(shape: readonly number[], pool: Pool): Tensor {
   const rows = axisCorrection(shape[1]!, pool);
   const columns = axisCorrection(shape[2]!, pool);
   return tf.mul(tf.tensor4d(rows, [1, rows.length, 1, 1]), tf.tensor4d(columns, [1, 1, columns.length, 1]));
 }
 
+/** Window length over the length inside the map, for each output of one axis. */
 function axisCorrection(length: number, { size, stride, padding }: Pool): number[] {
   const outputs = Math.floor((length + 2 * padding - size) / stride) + 1;
   return Array.from({ length: outputs }, (_, i) => {

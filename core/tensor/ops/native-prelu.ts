@@ -1,6 +1,10 @@
-// PReLU as a native kernel. Where our own operations are (native/) it is one of them, each way. Elsewhere it is made from the
-// library's: one map with any number of slopes at once, since the edges of a cell that read the same map each have their own, so
-// that what does not depend on the slope is computed once, forward and backward.
+// PReLU as a native kernel: one operation of our own each way where these exist (native/), else composed of
+// the library's. The composed kernel takes one map with any number of slopes, because the edges of a cell
+// that read the same map each have their own slopes: what does not depend on the slope is computed once,
+// forward and backward.
+//
+// Rejected for the composed kernel: batch norm kernels as broadcast products, and doubling the products
+// behind it (docs/performance.md, "Tried without gain").
 
 import { hasOwnKernels, type Tensor, tf } from '../tf.ts';
 import {
@@ -16,10 +20,14 @@ import {
 
 const PRELU = 'FleetPrelu';
 
-// With p = max(x, 0) and n = min(x, 0): y = p + a n, right for any slope, where max(x, a x) is only right for slopes in
-// [0, 1], and to the last bit what PyTorch computes. Backward: dx = dy + (a - 1) dy where x <= 0, and da = sum of n dy. The
-// condition is ReluGrad's, which takes the sum over all slopes; so a map with E slopes costs 2 + 2 E passes forward and about
-// 3 + E back (a sum of many is one pass), against 2 + 2 E and 7 E of one PReLU after the other.
+// With p = max(x, 0) and n = min(x, 0):
+//     y = p + a n,
+//     dx = sum over slopes of dy, plus the sum of (a - 1) dy where x <= 0,
+//     da = sum over pixels of n dy.
+// p + a n holds for any slope and has PyTorch's bits; max(x, a x) is right only for slopes in [0, 1]. The
+// condition x <= 0 is ReluGrad's, applied once to the sum over slopes. So a map with E slopes costs 2 + 2 E
+// passes forward and about 3 + E back (a sum of many tensors is one pass); one PReLU after the other costs 2
+// + 2 E and 7 E.
 defineKernel({
   name: PRELU,
   forward: (inputs) =>
@@ -49,7 +57,7 @@ defineKernel({
   forward: ({ x, slope }) => [executeOne('FleetPrelu', [attr.int('parts', 1)], [slope!, x!])],
   saveInputs: ['x', 'slope'],
   gradient: ([dy], [x, slope]) => {
-    // Other numbers of maps are fold.ts' to give.
+    // One map each, nothing added: the passes over a recording (core/tensor/passes) change these numbers.
     const maps = [attr.int('N', 0), attr.int('parts', 1), attr.int('dparts', 1)];
     const [dSlope, dx] = execute('FleetPreluGrad', maps, [dy!, slope!, x!], 2);
     return { x: dx!, slope: dSlope! };
@@ -57,12 +65,15 @@ defineKernel({
 });
 
 /**
- * The smallest number that is not flushed to zero: less x, it is above 0 exactly where x is 0 or below. So the gradient at 0 is
- * that of the negative side, as in PyTorch.
+ * The smallest float32 that is not flushed to zero. SMALLEST - x is above 0 exactly where x is 0 or below, so
+ * the gradient at 0 is that of the negative side, as in PyTorch.
  */
 const SMALLEST = 2 ** -126;
 
-/** min(x, 0). The gradient asks again, and a compiled graph computes it once. */
+/**
+ * min(x, 0). Forward and gradient both call it; in a recording equal nodes are one, so a graph computes it
+ * once.
+ */
 const negativePart = (x: Tensor): Tensor => elementwise('Minimum', x, tf.scalar(0));
 
 /** One output for each slope [C]; x is [N, H, W, C]. */

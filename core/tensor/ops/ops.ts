@@ -1,6 +1,8 @@
-// The operations that networks are made of, on tfjs tensors, NHWC and float32, differentiable. On the tensorflow backend
-// they are native kernels with native gradients, elsewhere they are composed of plain tfjs operations; the caller does
-// not see which. Padding is PyTorch's: symmetric. Shapes: N images, H x W map, C channels; kernels are HWIO.
+// The operations that networks are made of, differentiable, on float32 tensors. On the tensorflow backend
+// they are native kernels with native gradients, on other backends compositions of plain tfjs operations;
+// results are equal to rounding. Padding is PyTorch's: symmetric.
+//
+// Legend: N images, H x W map, C channels; maps are NHWC, kernels HWIO.
 
 import { FleetError } from '../../errors.ts';
 import { hasOwnKernels, isNative, type Tensor, type Tensor2D, tf } from '../tf.ts';
@@ -19,7 +21,10 @@ import { nativeAvgPool, nativeMaxPool } from './native-pool.ts';
 import { nativePrelus } from './native-prelu.ts';
 import { nativeSeparable, type SeparableWeights, type SeparableWindow } from './native-separable.ts';
 
-/** x [N, H, W, Ci], kernel [kh, kw, Ci, Co] -> [N, H', W', Co] with H' = floor((H + 2 padding - kh) / stride) + 1. */
+/**
+ * x [N, H, W, Ci], kernel [kh, kw, Ci, Co] -> [N, H', W', Co] with H' = floor((H + 2 padding - kh) / stride)
+ * + 1.
+ */
 export function conv2d(x: Tensor, kernel: Tensor, stride = 1, padding = 0): Tensor {
   checkChannels('conv2d', x, kernel, kernel.shape[2]!);
   return isNative()
@@ -35,7 +40,10 @@ export function depthwiseConv2d(x: Tensor, kernel: Tensor, stride = 1, padding =
     : composedDepthwiseConv2d(x, kernel, stride, padding);
 }
 
-/** x [N, H, W, Ci], kernel [kh, kw, Ci / groups, Co] -> [N, H', W', Co]; group g makes output channels g Co/groups and on. */
+/**
+ * x [N, H, W, Ci], kernel [kh, kw, Ci / groups, Co] -> [N, H', W', Co]. Group g maps input channels g Ci /
+ * groups and on to output channels g Co / groups and on.
+ */
 export function groupedConv2d(x: Tensor, kernel: Tensor, groups: number, stride = 1, padding = 0): Tensor {
   checkChannels('groupedConv2d', x, kernel, kernel.shape[2]! * groups);
   if (kernel.shape[3]! % groups !== 0)
@@ -55,6 +63,7 @@ export function groupedConv2d(x: Tensor, kernel: Tensor, groups: number, stride 
 
 export type { SeparableWeights } from './native-separable.ts';
 
+/** Result of a batch norm in training. */
 export interface NormalisedBatch {
   readonly y: Tensor;
   /** [C], without gradient: for running statistics. */
@@ -63,7 +72,10 @@ export interface NormalisedBatch {
   readonly variance: Tensor;
 }
 
-/** Normalises x [N, H, W, C] or [N, C] by the statistics of this batch; scale and offset are [C], or null for 1 and 0. */
+/**
+ * Normalises x [N, H, W, C] or [N, C] by the statistics of this batch; scale and offset are [C], or null for
+ * 1 and 0.
+ */
 export function batchNormTrain(
   x: Tensor,
   scale: Tensor | null,
@@ -78,8 +90,9 @@ export function batchNormTrain(
 }
 
 /**
- * PReLU, depthwise convolution (no stride but of its window), pointwise convolution and batch norm of x [N, H, W, C] by the
- * statistics of this batch; one operation where our own kernels are (`hasOwnKernels`), composed otherwise.
+ * PReLU, depthwise convolution (with the window's stride and padding), pointwise convolution and batch norm
+ * of x [N, H, W, C] by the statistics of this batch -> y [N, H', W', O]. One operation of our own where it
+ * exists (`hasOwnKernels`), else composed of the above.
  */
 export function separable(x: Tensor, weights: SeparableWeights, window: SeparableWindow): NormalisedBatch {
   if (hasOwnKernels()) {
@@ -91,7 +104,9 @@ export function separable(x: Tensor, weights: SeparableWeights, window: Separabl
   return batchNormTrain(conv2d(hidden, pointwise), scale, offset, window.epsilon);
 }
 
-/** Normalises x [N, H, W, C] or [N, C] by given statistics [C]; not differentiable on the tensorflow backend. */
+/**
+ * Normalises x [N, H, W, C] or [N, C] by given statistics [C]; not differentiable on the tensorflow backend.
+ */
 export function batchNormEval(
   x: Tensor,
   mean: Tensor,
@@ -117,7 +132,7 @@ export function prelu(x: Tensor, slope: Tensor): Tensor {
   return prelus(x, [slope])[0]!;
 }
 
-/** One PReLU of x for each of the slopes [C]; cheaper than one after the other. */
+/** One PReLU of x for each of the slopes [C]; what does not depend on the slope is computed once. */
 export function prelus(x: Tensor, slopes: readonly Tensor[]): Tensor[] {
   if (!isNative()) return slopes.map((slope) => composedPrelu(x, slope));
   return nativePrelus(asMap(x), slopes).map((y) => asShape(y, x.shape));
@@ -157,6 +172,7 @@ export function flattenChw(x: Tensor): Tensor {
   return tf.reshape(ordered, [images, channels * height * width]);
 }
 
+/** Native kernels take maps, so a matrix [N, C] becomes a map of one pixel. */
 function asMap(x: Tensor): Tensor {
   if (x.rank === 4) return x;
   return tf.reshape(x, [x.shape[0]!, 1, 1, x.shape[1]!]);
@@ -166,7 +182,7 @@ function asShape(x: Tensor, shape: number[]): Tensor {
   return x.rank === shape.length ? x : tf.reshape(x, shape);
 }
 
-/** The native kernel's own message names neither operation nor tensor. */
+/** Checked here because TensorFlow's own message names neither the operation nor the tensor. */
 function checkChannels(name: string, x: Tensor, kernel: Tensor, channels: number): void {
   if (x.rank !== 4 || kernel.rank !== 4 || x.shape[3] !== channels)
     throw new FleetError(

@@ -1,12 +1,14 @@
-// Every n-th pixel of a map, which is what a strided 1x1 convolution reads: as reshapes and one slice, so that the gradient
-// is one padding. Both samples that a factorised reduction reads are one operation of our own where there are such (native/).
+// Every n-th pixel of a map, which is all that a strided 1x1 convolution reads: as reshapes and one Slice,
+// whose gradient is one Pad. Both samples that a factorised reduction reads are one operation of our own
+// where these exist (native/sample.cc).
 
 import { hasOwnKernels, type Tensor, tf } from '../tf.ts';
 import { attr, defineKernel, execute, executeOne, runKernel } from './kernels.ts';
 
 /**
- * Every `stride`-th row and column of x [N, H, W, C] from `offset` on, ceil(H / stride) x ceil(W / stride) of them; what lies
- * beyond the map is zero. A row of blocks is seen as [H/s, s, W/s, s C], in which the wanted pixels are one slice.
+ * Every s-th row and column of x [N, H, W, C] from `offset` on -> [N, ceil(H / s), ceil(W / s), C], s being
+ * the stride; pixels beyond the map are zero. Seen as blocks [N, H / s, s, W / s, s C], the wanted pixels are
+ * one slice.
  */
 export function sample(x: Tensor, stride: number, offset: number): Tensor {
   const [images, height, width, channels] = x.shape as [number, number, number, number];
@@ -33,12 +35,15 @@ defineKernel({
   forward: ({ x }) => execute('FleetSample', [attr.int('parts', 1)], [x!], 2),
   saveInputs: [],
   gradient: ([even, odd]) => ({
-    // Other numbers of maps are fold.ts' and parts.ts' to give.
+    // One map each, nothing added: the passes over a recording (core/tensor/passes) change these numbers.
     x: executeOne('FleetSampleGrad', [attr.int('N', 0), attr.int('dparts', 1)], [even!, odd!]),
   }),
 });
 
-/** Pixels of x [N, H, W, C] in even rows and columns, and in odd ones, [N, H / 2, W / 2, C] each; H and W are even. */
+/**
+ * Pixels of x [N, H, W, C] in even rows and columns, and in odd ones, [N, H / 2, W / 2, C] each; H and W are
+ * even.
+ */
 export function evenAndOdd(x: Tensor): [Tensor, Tensor] {
   if (!hasOwnKernels()) return [sample(x, 2, 0), sample(x, 2, 1)];
   return runKernel(BOTH, { x }) as [Tensor, Tensor];

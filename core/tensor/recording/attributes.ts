@@ -1,6 +1,6 @@
-// Integer attributes of recorded operations: how many maps an operation of our own reads, adds and writes. TensorFlow takes such
-// counts from the attribute that the operation's signature names (`x: parts * float`), so a pass that adds a map to the inputs
-// changes the attribute with it.
+// Integer attributes of recorded operations: how many maps an operation of our own reads, adds and writes.
+// TensorFlow takes such counts from the attribute that the operation's signature names (`x: parts * float`),
+// so a pass that adds a map to the inputs changes the attribute with it.
 
 import type { OperationNode } from './record.ts';
 

@@ -1,11 +1,15 @@
-// Which operations of a recording consume which results, and which nodes an output needs at all. Every pass over a recording
-// starts from these two questions: a result with one consumer may change its form, a result without one need not exist.
+// Which operations of a recording consume which results, and which nodes an output needs at all. Every pass
+// over a recording starts from these two questions: a result with one consumer may change its form, a result
+// without one need not exist.
 
 import type { Edge, RecordedNode, Recording } from './record.ts';
 
 /** One place where a result is read. */
 export interface Consumer {
-  /** Index of the operation that reads it; for an output of the recording (`input` is -1) the output's position. */
+  /**
+   * Index of the operation that reads it; for an output of the recording (`input` is -1) the output's
+   * position.
+   */
   readonly node: number;
   /** Position among the operation's inputs, or -1 for an output of the recording. */
   readonly input: number;
@@ -15,8 +19,9 @@ export interface Consumer {
 export const edgeKey = ({ node, output }: Edge): string => `${node}:${output}`;
 
 /**
- * Consumers of each result by `edgeKey`, in the order of nodes, outputs of the recording last. An operation that no output needs
- * consumes nothing: it is left out of the graph, and counting it would keep a pass from changing what it reads.
+ * Consumers of each result by `edgeKey`, in the order of nodes, outputs of the recording last. An operation
+ * that no output needs consumes nothing: it is left out of the graph, and counting it would keep a pass from
+ * changing what it reads.
  */
 export function consumersOf(recording: Recording): Map<string, Consumer[]> {
   const live = liveNodes(recording);
@@ -45,8 +50,8 @@ export function liveNodes({ nodes, outputs }: Recording): Set<number> {
 }
 
 /**
- * Nodes that these results are computed from, their own included. One sweep from the last node to the first is enough, because
- * each node follows what it reads.
+ * Nodes that these results are computed from, their own included. One sweep from the last node to the first
+ * is enough, because each node follows what it reads.
  */
 export function neededFor(nodes: readonly RecordedNode[], results: readonly Edge[]): Set<number> {
   const needed = new Set<number>(results.map(({ node }) => node));

@@ -1,7 +1,12 @@
-// Records a function of tensors as a list of TensorFlow operations. Every tfjs kernel of the tensorflow backend goes
-// through the addon's executeOp and createTensor; a recorder stands in the addon's place while the function runs once,
-// and nothing is computed: it answers with the shapes that would come out (shapes.ts). So recording takes milliseconds
-// and no memory at any batch size. Decides what a recording may hold; what becomes of it is graph.ts'.
+// Records a function of tensors as a list of TensorFlow operations. Every tfjs kernel of the tensorflow
+// backend goes through the addon's executeOp and createTensor. While the function runs once, a recorder takes
+// the addon's place: it computes nothing and returns the shapes that would come out, by the rules in
+// shapes.ts. So recording takes JavaScript's time alone, up to a second for S-128, whatever the batch
+// (docs/performance.md), and no memory for maps.
+//
+// What a recording may hold follows from that. Only shapes are known, so the function must not branch on
+// values; operations whose output depends on values or chance are refused; tensors from outside become
+// constants of the graph.
 
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
@@ -15,7 +20,9 @@ import {
 } from '../tf.ts';
 import { inferOutputs, type Value } from './shapes.ts';
 
+/** One declared input of the function. */
 export interface GraphInput {
+  /** For error messages. */
   readonly name: string;
   /** uint8 travels and is fed as bytes and reaches the function as float32: tfjs has no such type. */
   readonly dtype: 'float32' | 'int32' | 'uint8';
@@ -28,19 +35,22 @@ export interface Edge {
   readonly output: number;
 }
 
+/** A tensor whose values are part of the graph. */
 export interface Constant {
+  /** TensorFlow's DataType number. */
   readonly dtype: number;
   readonly shape: readonly number[];
   readonly values: Float32Array | Int32Array | Uint8Array;
 }
 
+/** One node of the graph. `outputs` has shape and type of each result. */
 export type RecordedNode =
   | { readonly kind: 'input'; readonly input: number; readonly outputs: readonly Value[] }
   | { readonly kind: 'constant'; readonly constant: Constant; readonly outputs: readonly Value[] }
   | {
       readonly kind: 'operation';
       readonly op: string;
-      /** In the order of their names. */
+      /** Sorted by name, so that equal operations have equal keys. */
       readonly attributes: readonly OpAttribute[];
       readonly inputs: readonly Edge[];
       readonly outputs: readonly Value[];
@@ -48,7 +58,10 @@ export type RecordedNode =
 
 export type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
 
-/** Nodes in an order in which each follows what it reads. */
+/**
+ * A recorded function. Every node stands behind the nodes that it reads; passes and the graph rely on this
+ * order.
+ */
 export interface Recording {
   readonly nodes: readonly RecordedNode[];
   readonly inputs: readonly GraphInput[];
@@ -57,27 +70,38 @@ export interface Recording {
 
 export interface RecordOptions {
   readonly inputs: readonly GraphInput[];
+  /** The function to record; its outputs are float32. It runs inside tf.tidy. */
   readonly build: (inputs: Tensor[]) => Tensor[];
-  /** Runs every operation on zeros too and fails where it gives another shape; for tests, slow. */
+  /**
+   * Also runs every operation on zeros and fails where it gives another shape than its rule; slow, for tests.
+   */
   readonly audit?: boolean;
 }
 
 /**
- * Ids of recorded tensors go down from here. The addon's are 0 and above, -1 means "not uploaded" to tfjs, and tfjs never
- * asks the addon to delete a negative one, so that a recorded tensor can be disposed at any time.
+ * Ids of recorded tensors count down from here. The addon's own ids are 0 and above, and -1 means "not
+ * uploaded" to tfjs. tfjs never passes a negative id to the addon's deleteTensor, so a recorded tensor can be
+ * disposed at any time.
  */
 const FIRST_RECORDED_ID = -2;
 const isRecorded = (id: number) => id <= FIRST_RECORDED_ID;
-/** Constants longer than this keep their integers to themselves: nothing shape-like is so long. */
+/**
+ * Longest int32 constant whose values are kept for shape rules: shapes, axes and sizes are shorter, one
+ * number a parameter at most.
+ */
 const SHAPE_VALUES_MAX = 4096;
 
-/** Their result depends on values or chance, so a graph recorded once would be wrong. */
+/**
+ * Operations whose output shape depends on values, or whose values on chance: a graph recorded once would be
+ * wrong.
+ */
 const REFUSED = new Set(
   'Where UniqueV2 NonMaxSuppressionV3 NonMaxSuppressionV4 NonMaxSuppressionV5 Multinomial RandomUniform RandomStandardNormal TruncatedNormal RandomGamma RandomPoissonV2 RandomShuffle'.split(
     ' ',
   ),
 );
 
+/** Runs the function once on recorded tensors and returns what it would compute. */
 export function record(options: RecordOptions): Recording {
   const backend = nativeBackend();
   const real = backend.binding;
@@ -104,7 +128,7 @@ export function record(options: RecordOptions): Recording {
   }
 }
 
-/** A recorded tensor has no values, so one that outlives its recording could only do harm. */
+/** A recorded tensor has no values, so one that outlives its recording would fail wherever it is used next. */
 function refuseKept(count: number): void {
   if (count > 0)
     throw new FleetError(
@@ -123,11 +147,15 @@ function checkOutput(nodes: readonly RecordedNode[], edge: Edge, index: number):
   return edge;
 }
 
+/** The stand-in for the addon, and what it has recorded so far. */
 function createRecorder(real: Binding, audit: boolean) {
   const nodes: RecordedNode[] = [];
-  /** Equal nodes are one node: operations here are pure. */
+  /**
+   * Index of the node with this key. Operations here are pure, so equal ones are one node: the gradients of a
+   * network recompute much of its forward pass, and tfjs would keep both.
+   */
   const known = new Map<string, number>();
-  /** What stands behind each recorded tensor, and behind each constant that lives now, by the id that tfjs knows. */
+  /** The result behind each recorded tensor, and the values behind each constant that is alive, by tfjs' id. */
   const edges = new Map<number, Edge>();
   const constants = new Map<number, Constant>();
   let nextId = FIRST_RECORDED_ID;
@@ -171,7 +199,8 @@ function createRecorder(real: Binding, audit: boolean) {
     return nodes[node]!.outputs.map((_, output) => answer({ node, output }));
   };
   const createTensor: Binding['createTensor'] = (shape, dtype, values) => {
-    // The real one as well: tfjs uploads lazily, so this tensor may be older than the recording and outlive it.
+    // The addon creates it as well: tfjs uploads lazily, so this tensor may be older than the recording and
+    // outlive it.
     const id = real.createTensor(shape, dtype, values);
     if (values instanceof Float32Array || values instanceof Int32Array || values instanceof Uint8Array)
       constants.set(id, { dtype, shape: [...shape], values });
@@ -204,13 +233,19 @@ function createRecorder(real: Binding, audit: boolean) {
   return { binding: standInFor(real, own), nodes, edgeOf, declareInput };
 }
 
-/** The addon with some functions replaced; its own are not writable. */
+/**
+ * The addon with some functions replaced. The addon's own properties are not writable, so an object that
+ * inherits from it is used.
+ */
 function standInFor(real: Binding, own: Partial<Binding>): Binding {
   const descriptors = Object.entries(own).map(([name, value]) => [name, { value }]);
   return Object.create(real, Object.fromEntries(descriptors) as PropertyDescriptorMap) as Binding;
 }
 
-/** The edge that an operation would only pass on. */
+/**
+ * The input of a Cast to the same type or a Reshape to the same shape, which would return it unchanged; null
+ * for all else.
+ */
 function unchanged(
   op: string,
   attributes: readonly OpAttribute[],
@@ -226,7 +261,10 @@ function unchanged(
   return shape!.integers?.join() === x!.shape.join() ? inputs[0]! : null;
 }
 
-/** What a chain of reshapes began with: the last of them says all that matters. */
+/**
+ * The tensor that a chain of Reshapes begins with. Only the last shape of a chain matters, and a Reshape
+ * moves no values.
+ */
 function unshaped(edge: Edge, nodes: readonly RecordedNode[]): Edge {
   const node = nodes[edge.node]!;
   return node.kind === 'operation' && node.op === 'Reshape' ? unshaped(node.inputs[0]!, nodes) : edge;
@@ -236,7 +274,7 @@ function constantNode(constant: Constant): RecordedNode {
   const { dtype, shape, values } = constant;
   const isShapeLike = dtype === DT.int32 && values.length <= SHAPE_VALUES_MAX;
   const value: Value = { shape, dtype, ...(isShapeLike ? { integers: [...values] } : {}) };
-  // tfjs may reuse its array; the recording keeps its own.
+  // tfjs may reuse its array, so the recording copies it.
   return { kind: 'constant', constant: { dtype, shape, values: values.slice() }, outputs: [value] };
 }
 
@@ -245,7 +283,10 @@ function constantKey({ dtype, shape, values }: Constant): string {
   return `constant ${dtype} [${shape}] ${bytes.toString('base64')}`;
 }
 
-/** A tensor that was made before the recording: its value of now becomes part of the graph. */
+/**
+ * The present values of a tensor that was made before the recording; they become part of the graph. Copied
+ * through Identity, because only the addon knows the tensor's type and shape and returns them with a result.
+ */
 function captured(real: Binding, id: number): Constant {
   const copy = real.executeOp('Identity', [], [id], 1)[0]!;
   try {
@@ -264,6 +305,7 @@ interface Inference {
   readonly audit: boolean;
 }
 
+/** Shapes and types of an operation's outputs: by rule, or from a run where there is no rule. */
 function infer(real: Binding, call: Inference): Value[] {
   const inferred = inferOutputs(call.op, call.attributes, call.values, call.outputs);
   if (inferred === null) return runOnZeros(real, call);
@@ -271,7 +313,9 @@ function infer(real: Binding, call: Inference): Value[] {
   return inferred;
 }
 
-/** Any operation tells its shapes when it runs; constants it gets as they are. */
+/**
+ * Shapes of an operation without a rule: it runs once on zeros, with the true values of shape-like constants.
+ */
 function runOnZeros(real: Binding, { op, attributes, values, outputs }: Inference): Value[] {
   const ids = values.map(({ shape, dtype, integers }) => {
     const length = shape.reduce((product, size) => product * size, 1);
@@ -292,6 +336,7 @@ function runOnZeros(real: Binding, { op, attributes, values, outputs }: Inferenc
   }
 }
 
+/** Fails where a rule and the operation disagree. Reserve spaces have no shape that matters. */
 function compare(call: Inference, inferred: readonly Value[], real: readonly Value[]): void {
   for (const [index, value] of inferred.entries()) {
     const found = real[index];

@@ -1,15 +1,21 @@
-// What comes out of a TensorFlow operation, from the shapes that go in: lets a function be recorded without computing
-// anything. Decides shapes and types of the operations that networks use; for any other record.ts runs the operation on
-// zeros. A test compares every rule here with the real operation.
+// Shapes and types of what a TensorFlow operation returns, from those of its inputs: one rule for each
+// operation that networks use, so that a function can be recorded without computing anything. Names,
+// attributes and order of inputs are TensorFlow's (op definitions of tensorflow/core/ops). An operation
+// without a rule here is run once on zeros instead. A test compares every rule with the operation.
 
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
 import type { OpAttribute } from '../tf.ts';
 
-/** Shape and DataType number of a tensor; its integers where it is a small constant. */
+/** What is known of a tensor while it is recorded. */
 export interface Value {
   readonly shape: readonly number[];
+  /** TensorFlow's DataType number. */
   readonly dtype: number;
+  /**
+   * The values, where it is a short int32 constant: other operations take shapes, sizes and axes from such
+   * tensors.
+   */
   readonly integers?: readonly number[];
 }
 
@@ -24,7 +30,7 @@ interface Call {
 
 type Rule = (call: Call) => Value[];
 
-/** Outputs of the operation, or null where there is no rule for it. */
+/** Outputs of the operation, or null where it has no rule. `outputs` is how many the caller expects. */
 export function inferOutputs(
   op: string,
   attributes: readonly OpAttribute[],
@@ -49,7 +55,7 @@ const define = (names: string, rule: Rule) => {
 const first = (call: Call): Value => call.inputs[0]!;
 const like = (value: Value, shape: Shape = value.shape, dtype = value.dtype): Value => ({ shape, dtype });
 
-/** Integers of an input that must be a constant, such as a shape or axes. */
+/** Values of an input that must be a constant, such as a shape or axes. */
 function integers({ op, inputs }: Call, index: number): readonly number[] {
   const values = inputs[index]?.integers;
   if (values === undefined)
@@ -60,6 +66,7 @@ function integers({ op, inputs }: Call, index: number): readonly number[] {
   return values;
 }
 
+/** Numpy's rule: shapes are aligned at their last axis, and an axis of size 1 takes the other's size. */
 function broadcast(...shapes: Shape[]): number[] {
   const rank = Math.max(...shapes.map((shape) => shape.length));
   return Array.from({ length: rank }, (_, axis) => {
@@ -87,7 +94,10 @@ define('SelectV2', ({ inputs: [condition, a, b] }) => [
 ]);
 define('Cast', (call) => [like(first(call), first(call).shape, Number(call.attribute('DstT')))]);
 
-/** Output length of a window over one axis, by TensorFlow's three kinds of padding. */
+/**
+ * Output length of a window over one axis, by TensorFlow's three kinds of padding: SAME gives ceil(length /
+ * stride), VALID and EXPLICIT floor((padded length - window) / stride) + 1.
+ */
 function windowed(call: Call, length: number, window: number, axis: 1 | 2): number {
   const stride = (call.attribute('strides') as number[])[axis]!;
   const padding = call.attribute('padding');
@@ -120,7 +130,7 @@ define('Conv2DBackpropFilter DepthwiseConv2dNativeBackpropFilter', (call) => [
 ]);
 define('AvgPoolGrad', (call) => [like(call.inputs[1]!, integers(call, 0))]);
 
-// The last reserve space of each belongs to cuDNN; nobody looks at its shape.
+// The last reserve space of each belongs to cuDNN; its shape depends on the device and is never used.
 define('FusedBatchNormV3', ({ inputs: [x, scale] }) => [
   like(x!),
   ...Array.from({ length: 4 }, () => like(scale!)),
@@ -133,6 +143,8 @@ define('FusedBatchNormGradV3', ({ inputs: [, x, scale] }) => [
   like(scale!, [0]),
   like(scale!, [0]),
 ]);
+// Our own operations, as native/registration.cc declares them, before any pass has changed their numbers of
+// maps.
 define('FleetSeparable', (call) => {
   const [, depthwise, , scale, , x] = call.inputs;
   const [images, ...sides] = x!.shape;
