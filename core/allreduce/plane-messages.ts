@@ -56,7 +56,7 @@ export type ToPlane =
     }
   | { readonly kind: 'close'; readonly exchange: number }
   /** Nothing of the run is needed any more. */
-  | { readonly kind: 'forget'; readonly runId: string };
+  | { readonly kind: 'release-run'; readonly runId: string };
 
 /** What the data thread sends without being asked. */
 export type FromPlane =

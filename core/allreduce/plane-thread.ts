@@ -60,7 +60,7 @@ function take(message: ToPlane): void {
       for (const resolve of gone?.waiting.splice(0) ?? []) resolve(undefined);
       return;
     }
-    case 'forget':
+    case 'release-run':
       residuals.delete(message.runId);
       habits.delete(message.runId);
   }

@@ -31,7 +31,7 @@ export interface DataPlane {
   /** Several may be open at once, of different runs. */
   createExchange(options: PlaneExchangeOptions): Exchange;
   /** Frees what is kept of a run between its generations. */
-  forget(runId: string): void;
+  releaseRun(runId: string): void;
   /** Resolves with the reason when the thread ended without being asked to. */
   readonly died: Promise<FleetError>;
   close(): Promise<void>;
@@ -94,7 +94,7 @@ export async function createDataPlane(
       exchanges.set(id, hosted);
       return hosted.exchange;
     },
-    forget: (runId) => thread.note({ kind: 'forget', runId }),
+    releaseRun: (runId) => thread.note({ kind: 'release-run', runId }),
     died: thread.died,
     close: () => thread.close(),
   };

@@ -319,5 +319,5 @@ test('a thousand generations leave no memory behind', async () => {
     rss() - after100 < 500,
     `${after100.toFixed()} MiB after 100 generations, ${rss().toFixed()} after 1000`,
   );
-  plane.forget(runId);
+  plane.releaseRun(runId);
 });

@@ -94,7 +94,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     await session?.close();
     void forgetWaits.then((forget) => forget());
     void services.broker.then(({ gradients }) => {
-      for (const name of [runId, ...headExchangeNames(runId)]) gradients.forget(name);
+      for (const name of [runId, ...headExchangeNames(runId)]) gradients.releaseRun(name);
     });
     telemetry.close();
   };
