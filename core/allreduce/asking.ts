@@ -1,54 +1,80 @@
-// Whom to ask for what is missing, and when again: silence grows into a question, each question without an answer doubles the
-// time to the next, and news begins anew. Decides when; what is missing is the asker's affair (reduction.ts), and
-// whether a silent member is to be suspected patience.ts'.
+// When a member that owes something is asked for it, and when it is asked again. Decides times alone.
+//
+// For each other member of one step:
+//
+//   news ── quiet for patienceMs ──► request ── quiet for twice as long ──► request ── ...
+//     ▲                                                                        │
+//     └───────────────────────── something new from that member ◄──────────────┘
+//
+// The receiver asks and nobody acknowledges: losses are rare, and an acknowledgement of each chunk would
+// double the messages. The pause doubles, because a member that is only busy would find all these requests in
+// its socket at once. News alone resets it. A repetition or a `here` does not, since what is missing is then
+// still missing.
+//
+// Invariant: a member that owes something is asked again at most max(stallMs, ASK_MS_MAX) of listening after
+// the last request, so every loss is repaired as long as one message in each direction arrives in the end.
 
 import type { Wire } from './wire.ts';
 
-/** What one member has heard of another in one step. Times are the wire's, in milliseconds. */
-interface Silence {
-  /** When something new came from it, or it was last asked. */
-  heardAt: number;
-  /** When something new came from it, or this member began to wait. */
-  newsAt: number;
-  /** Requests since then. */
-  asked: number;
-  /** Quiet time before it is asked again; doubles up to ASK_MS_MAX while nothing comes. */
-  patienceMs: number;
+/** What one member has heard of another in one step. Times are in milliseconds of listening. */
+export interface Silence {
+  /** When something new came from the member, or when it was last asked. */
+  readonly quietSince: number;
+  /** When something new came from the member, or when this one began to wait. */
+  readonly newsAt: number;
+  /** Requests since `newsAt`. */
+  readonly asked: number;
+  /** Quiet time before the next request; doubles up to ASK_MS_MAX while nothing new comes. */
+  readonly patienceMs: number;
 }
 
+/** Longest pause between two requests, milliseconds, unless stallMs itself is longer. */
+export const ASK_MS_MAX = 500;
+
+/** Something new has come, or a step begins. */
+export const silenceFrom = (now: number, stallMs: number): Silence => ({
+  quietSince: now,
+  newsAt: now,
+  asked: 0,
+  patienceMs: stallMs,
+});
+
+/** A request has gone out. */
+export const silenceAfterRequest = (silence: Silence, now: number, stallMs: number): Silence => ({
+  ...silence,
+  quietSince: now,
+  asked: silence.asked + 1,
+  patienceMs: Math.max(stallMs, Math.min(ASK_MS_MAX, silence.patienceMs * 2)),
+});
+
+/** The member has been quiet for long enough to be asked. */
+export const isRequestDue = ({ quietSince, patienceMs }: Silence, now: number): boolean =>
+  now - quietSince >= patienceMs;
+
 export interface Asking {
-  /** This member begins to wait, with the patience that it has. */
-  begin(rank: number): void;
-  /** Something new came: patience is as at the beginning. */
-  heard(rank: number): void;
-  /** It has been quiet for long enough to be asked. */
+  /** This member begins to wait for `rank`, with the patience that it has. */
+  beginWait(rank: number): void;
+  /** Something new came from `rank`. */
+  noteNews(rank: number): void;
   isDue(rank: number): boolean;
-  asked(rank: number): void;
-  /** For how long nothing new has come, and how often it was asked since. */
+  noteRequest(rank: number): void;
+  /** Milliseconds without news from `rank`, and requests since. */
   waited(rank: number): { readonly ms: number; readonly asked: number };
 }
 
-const ASK_MS_MAX = 500;
-
 export function createAsking(wire: Wire): Asking {
-  const silences = Array.from({ length: wire.ranks }, (): Silence => newSilence(wire));
+  const fresh = (): Silence => silenceFrom(wire.now(), wire.stallMs);
+  const silences = Array.from({ length: wire.ranks }, fresh);
   return {
-    begin(rank) {
-      const { patienceMs } = silences[rank]!;
-      silences[rank] = { ...newSilence(wire), patienceMs };
+    beginWait(rank) {
+      silences[rank] = { ...fresh(), patienceMs: silences[rank]!.patienceMs };
     },
-    heard(rank) {
-      silences[rank] = newSilence(wire);
+    noteNews(rank) {
+      silences[rank] = fresh();
     },
-    isDue(rank) {
-      const { heardAt, patienceMs } = silences[rank]!;
-      return wire.now() - heardAt >= patienceMs;
-    },
-    asked(rank) {
-      const silence = silences[rank]!;
-      silence.heardAt = wire.now();
-      silence.patienceMs = Math.max(wire.stallMs, Math.min(ASK_MS_MAX, silence.patienceMs * 2));
-      silence.asked++;
+    isDue: (rank) => isRequestDue(silences[rank]!, wire.now()),
+    noteRequest(rank) {
+      silences[rank] = silenceAfterRequest(silences[rank]!, wire.now(), wire.stallMs);
     },
     waited(rank) {
       const { newsAt, asked } = silences[rank]!;
@@ -56,10 +82,3 @@ export function createAsking(wire: Wire): Asking {
     },
   };
 }
-
-const newSilence = (wire: Wire): Silence => ({
-  heardAt: wire.now(),
-  newsAt: wire.now(),
-  asked: 0,
-  patienceMs: wire.stallMs,
-});

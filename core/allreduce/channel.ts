@@ -1,6 +1,7 @@
-// The subjects of one generation on a connection: what goes out to one member or all, and what comes in that belongs here.
-// Decides which messages are of this gang at all (well-formed, this run, this generation, from another
-// member); what they mean and where their data goes is exchange.ts'. Nothing is promised: core NATS may lose.
+// The subjects of one generation on a connection: what goes out to one member or all, and what comes in that
+// belongs here. Decides which messages are of this gang at all: well-formed, of this run and generation, and
+// from another member. Nothing is promised: core NATS may lose any message, and the injected faults of a test
+// lose or repeat some on purpose.
 
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataConnection, Receiver } from '../net/data-connection.ts';
@@ -8,95 +9,71 @@ import { gangSubject, rankSubject } from '../net/subjects.ts';
 import { decodeHeader, encodeHeader, type Header, hashOf, NO_DIGEST } from './message.ts';
 import type { ExchangeStats, Faults, Passage, Place, Wire } from './wire.ts';
 
+/** Which gang a channel belongs to, and which member this one is. */
+export interface Origin {
+  readonly generation: number;
+  /** hashOf the run's id. */
+  readonly runHash: number;
+  readonly rank: number;
+  readonly ranks: number;
+}
+
+/**
+ * Where a message comes from: `own` when the broker gave back what this member sent to all (which a
+ * connection with noEcho never does), `foreign` when it is of another run or generation or of no rank of this
+ * gang.
+ */
+export function originOf(
+  { generation, runHash, source, ranks }: Header,
+  here: Origin,
+): 'own' | 'foreign' | 'member' {
+  if (source === here.rank && generation === here.generation) return 'own';
+  const isOfGang =
+    generation === here.generation && runHash === here.runHash && ranks === here.ranks && source < here.ranks;
+  return isOfGang ? 'member' : 'foreign';
+}
+
+/** How often a message passes that meets a fate. */
+const COPIES: Readonly<Record<ReturnType<Faults>, number>> = { drop: 0, pass: 1, duplicate: 2 };
+
 export interface Channel extends Pick<Wire, 'header' | 'sendTo' | 'sendAll'> {
   close(): void;
 }
 
-export function createChannel(options: {
+export interface ChannelOptions extends Omit<Origin, 'runHash'> {
   readonly connection: DataConnection;
   readonly runId: string;
-  readonly generation: number;
-  readonly rank: number;
-  readonly ranks: number;
   readonly stats: ExchangeStats;
   readonly faults: Faults | undefined;
-  readonly place: (header: Header) => Place;
+  /** Where the data of a message goes; called when its header has been read. */
+  readonly placeData: (header: Header) => Place;
+  /** Called when the data of a message is where `placeData` wanted it. */
   readonly onMessage: (header: Header, data: Uint8Array) => void;
   /** A message was dropped because of what it is. */
   readonly onRefused: (error: FleetError) => void;
   readonly onBroken: (error: FleetError) => void;
-}): Channel {
-  const { connection, runId, generation, rank, ranks, stats, faults } = options;
-  const runHash = hashOf(runId);
+}
+
+export function createChannel(options: ChannelOptions): Channel {
+  const { connection, runId, generation, rank, ranks, stats } = options;
+  const here: Origin = { generation, runHash: hashOf(runId), rank, ranks };
   let closed = false;
-  /** Of the message that is being read on this channel, if it is wanted. */
-  let arriving: { readonly header: Header; readonly copies: number } | undefined;
-  const receiver: Receiver = {
-    begin: (head, dataBytes) => orRefuse(() => begin(head, dataBytes)) ?? 'skip',
-    message(_head, data) {
-      const message = arriving;
-      arriving = undefined;
-      if (closed || message === undefined) return;
-      for (let copies = message.copies; copies > 0; copies--)
-        orRefuse(() => options.onMessage(message.header, data));
-    },
-  };
+  const receiver = receiverOf(options, here, () => closed);
   // One member alone needs no broker.
   const subjects = ranks === 1 ? [] : [rankSubject(runId, generation, rank), gangSubject(runId, generation)];
   const subscriptions = subjects.map((subject) => connection.subscribe(subject, receiver));
-
-  function begin(head: Uint8Array, dataBytes: number): Place {
-    arriving = undefined;
-    if (closed) return 'skip';
-    stats.bytesReceived += head.length + dataBytes;
-    const header = decodeHeader(head, dataBytes);
-    const { kind, step, chunk, source } = header;
-    // Without noEcho the broker gives back what this member told all.
-    if (source === rank && header.generation === generation) return 'skip';
-    checkOrigin(header);
-    const copies = copiesOf({ direction: 'receive', kind, step, chunk, peer: source });
-    if (copies === 0) return 'skip';
-    const place = options.place(header);
-    if (place === 'skip') return place;
-    if (place !== 'own' && place.length !== dataBytes)
-      throw new FleetError('invalidArgument', `${dataBytes} bytes came where ${place.length} belong`);
-    arriving = { header, copies };
-    return place;
-  }
-
-  /** A peer's mistake costs its message and nothing else. */
-  function orRefuse<T>(work: () => T): T | undefined {
-    try {
-      return work();
-    } catch (caught) {
-      stats.refused++;
-      options.onRefused(toFleetError(caught));
-      return undefined;
-    }
-  }
-
-  function checkOrigin({ generation: theirs, runHash: run, source, ranks: size }: Header): void {
-    if (theirs === generation && run === runHash && size === ranks && source < ranks) return;
-    throw new FleetError(
-      'aborted',
-      `a message of generation ${theirs}, rank ${source} of ${size} came to generation ${generation} of ${ranks}`,
-    );
-  }
-
-  function copiesOf(passage: Passage): number {
-    const fate = faults?.(passage) ?? 'pass';
-    if (fate === 'pass') return 1;
-    stats.injected++;
-    return fate === 'drop' ? 0 : 2;
-  }
 
   function send(subject: string, peer: number, header: Header, data: Uint8Array | undefined): void {
     if (closed || ranks === 1) return;
     const { kind, step, chunk } = header;
     const head = encodeHeader(header, data?.length ?? 0);
-    for (let copies = copiesOf({ direction: 'send', kind, step, chunk, peer }); copies > 0; copies--) {
+    for (
+      let copies = copiesFor(options, { direction: 'send', kind, step, chunk, peer });
+      copies > 0;
+      copies--
+    ) {
       try {
-        // A broker that is away loses it, as the network may.
+        // A broker that is away loses the message, as the network may.
         connection.publish(subject, head, data);
       } catch (caught) {
         options.onBroken(toFleetError(caught));
@@ -111,7 +88,7 @@ export function createChannel(options: {
       kind,
       encoding: 'none',
       generation,
-      runHash,
+      runHash: here.runHash,
       step,
       source: rank,
       ranks,
@@ -130,4 +107,62 @@ export function createChannel(options: {
       for (const subscription of subscriptions) subscription.unsubscribe();
     },
   };
+}
+
+/** Reads the messages of a channel, one after the other. */
+function receiverOf(options: ChannelOptions, here: Origin, isClosed: () => boolean): Receiver {
+  const { stats } = options;
+  /** The message that is being read, if it is wanted. */
+  let arriving: { readonly header: Header; readonly copies: number } | undefined;
+
+  function begin(head: Uint8Array, dataBytes: number): Place {
+    arriving = undefined;
+    if (isClosed()) return 'skip';
+    stats.bytesReceived += head.length + dataBytes;
+    const header = decodeHeader(head, dataBytes);
+    const { kind, step, chunk, source } = header;
+    const origin = originOf(header, here);
+    if (origin === 'own') return 'skip';
+    if (origin === 'foreign')
+      throw new FleetError(
+        'aborted',
+        `a message of generation ${header.generation}, rank ${source} of ${header.ranks} came to generation ${here.generation} of ${here.ranks}`,
+      );
+    const copies = copiesFor(options, { direction: 'receive', kind, step, chunk, peer: source });
+    if (copies === 0) return 'skip';
+    const place = options.placeData(header);
+    if (place === 'skip') return place;
+    if (place !== 'own' && place.length !== dataBytes)
+      throw new FleetError('invalidArgument', `${dataBytes} bytes came where ${place.length} belong`);
+    arriving = { header, copies };
+    return place;
+  }
+
+  /** A peer's mistake costs its message and nothing else. */
+  function orRefuse<T>(work: () => T): T | undefined {
+    try {
+      return work();
+    } catch (caught) {
+      stats.refused++;
+      options.onRefused(toFleetError(caught));
+      return undefined;
+    }
+  }
+
+  return {
+    begin: (head, dataBytes) => orRefuse(() => begin(head, dataBytes)) ?? 'skip',
+    message(_head, data) {
+      const message = arriving;
+      arriving = undefined;
+      if (isClosed() || message === undefined) return;
+      for (let copies = message.copies; copies > 0; copies--)
+        orRefuse(() => options.onMessage(message.header, data));
+    },
+  };
+}
+
+function copiesFor({ faults, stats }: Pick<ChannelOptions, 'faults' | 'stats'>, passage: Passage): number {
+  const fate = faults?.(passage) ?? 'pass';
+  if (fate !== 'pass') stats.injected++;
+  return COPIES[fate];
 }

@@ -1,5 +1,5 @@
-// The time of an exchange: it passes only while a call is pending and this thread could have heard something. Decides how often
-// a waiting member looks after what is missing; what it then does is exchange.ts'.
+// The time of an exchange: it passes only while a call is pending and this thread could have received
+// something. Decides what counts as listening and how often a waiting member looks for what is missing.
 
 import type { Clock } from '../clock.ts';
 
@@ -7,7 +7,7 @@ export interface Listening {
   /** Milliseconds for which this member has listened. */
   now(): number;
   isPending(): boolean;
-  /** Ticks until `work` is done. */
+  /** Runs `work` and ticks until it is done. */
   whilePending<T>(work: () => Promise<T>): Promise<T>;
 }
 
@@ -16,7 +16,7 @@ const TICK_MS = 25;
 export function createListening(options: {
   readonly clock: Clock;
   readonly signal: AbortSignal;
-  /** What it throws ends the ticking. */
+  /** Called every TICK_MS while a call is pending; an error ends the ticking. */
   readonly onTick: () => void;
   readonly onFailed: (caught: unknown) => void;
 }): Listening {
@@ -25,7 +25,7 @@ export function createListening(options: {
   let ticking = false;
   let listenedMs = 0;
 
-  /** Only while a call is pending: after that only others can miss something, and they ask. */
+  /** Without a pending call only others can miss something, and they ask for it. */
   async function tick(): Promise<void> {
     if (ticking) return;
     ticking = true;
@@ -33,8 +33,8 @@ export function createListening(options: {
       while (pending > 0) {
         const sleptAt = clock.monotonic();
         await clock.sleep(TICK_MS, signal);
-        // A tick that comes late counts as one tick, because what came while this thread was busy waits unread in the socket, and
-        // asking for it again would only double it.
+        // A late tick counts as two at most: what came while this thread was busy waits unread in the socket,
+        // and asking for it again would only double it.
         listenedMs += Math.min(2 * TICK_MS, clock.monotonic() - sleptAt);
         options.onTick();
       }

@@ -39,13 +39,20 @@ export function encodedBytes(encoding: Encoding, count: number): number {
 }
 
 /** A sum of several shards travels as float32: encoding it again would make the bits depend on who holds what. */
-export const encodingOf = (node: Node, plan: Plan): Encoding => (node.size === 1 ? plan.compression : 'none');
+export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Encoding =>
+  node.size === 1 ? plan.compression : 'none';
+
+/** A node of another member. */
+export interface ForeignNode {
+  /** Rank of the member. */
+  readonly source: number;
+  /** Place among that member's nodes. */
+  readonly index: number;
+  readonly node: Node;
+}
 
 /** Nodes of all other members in rank order: the slots of what is received. */
-export function foreignNodes(
-  plan: Plan,
-  rank: number,
-): readonly { readonly source: number; readonly index: number; readonly node: Node }[] {
+export function foreignNodes(plan: Plan, rank: number): readonly ForeignNode[] {
   return plan.nodes.flatMap((nodes, source) =>
     source === rank ? [] : nodes.map((node, index) => ({ source, index, node })),
   );

@@ -1,5 +1,5 @@
-// How fast the steps of a generation go, and how patient that makes a member: when it asks for what is missing, and which steps tell
-// something about how long a step takes. What is too long for a step is patience.ts', whom to ask when asking.ts'.
+// How fast the steps of a generation go, and how patient that makes a member. Decides after how much quiet
+// missing messages are asked for, and which steps count as a sample of how long a step takes.
 
 import type { Clock } from '../clock.ts';
 
@@ -7,44 +7,57 @@ export interface Pace {
   /** Quiet time after which missing messages are asked for, milliseconds. */
   stallMs(): number;
   /** A step is to be summed; `fresh`: it begins a stage. */
-  begin(fresh: boolean): void;
-  /** It is summed; `late`: messages came that had been asked for again. */
-  summed(late: boolean): void;
+  markStart(fresh: boolean): void;
+  /** The step is summed; `late`: messages came twice, because they had been asked for again. */
+  markSum(late: boolean): void;
   /** The generation ends while this member waits for a sum. */
-  giveUp(): void;
-  /** The step that is summed takes as long as others: the first one of a member compiles, and that of a stage waits for others. */
-  isUsual(): boolean;
+  markAbandoned(): void;
+  /**
+   * The step that is summed takes as long as others. False for the first step of a member, which compiles,
+   * and for the first of a stage, which may wait for a teacher or a checkpoint.
+   */
+  isUsualStep(): boolean;
 }
 
 const STALL_MS_MAX = 1000;
 
+/**
+ * What arrived twice was slow and not lost: patience grows by half, and shrinks by a tenth with each step
+ * that has no repetition.
+ */
+export function nextStallMs(stallMs: number, late: boolean, stallMsMin: number): number {
+  return late ? Math.min(STALL_MS_MAX, stallMs * 1.5) : Math.max(stallMsMin, stallMs * 0.9);
+}
+
 export function createPace(options: {
   readonly clock: Clock;
+  /** Least quiet time, milliseconds. */
   readonly stallMsMin: number;
-  /** From one sum to the next, or to the end of the generation. */
+  /** Called with the time from one sum to the next, or to the end of the generation, milliseconds. */
   readonly onStep: (ms: number) => void;
 }): Pace {
   const { clock, stallMsMin, onStep } = options;
   let stallMs = stallMsMin;
-  /** When the last step was summed, in this generation. */
+  /** When the last step of this generation was summed. */
   let summedAt: number | undefined;
   let isFresh = false;
+  const isUsualStep = (): boolean => summedAt !== undefined && !isFresh;
   return {
     stallMs: () => stallMs,
-    begin(fresh) {
+    markStart(fresh) {
       isFresh = fresh;
     },
-    summed(late) {
-      // What arrived twice was not lost but slow: be more patient, and less again when that has passed.
-      stallMs = late ? Math.min(STALL_MS_MAX, stallMs * 1.5) : Math.max(stallMsMin, stallMs * 0.9);
+    markSum(late) {
+      stallMs = nextStallMs(stallMs, late, stallMsMin);
       const now = clock.monotonic();
       if (summedAt !== undefined && !isFresh) onStep(now - summedAt);
       summedAt = now;
     },
-    giveUp() {
-      // A wait that somebody ended was a slow step too: whoever was only slow is given more time the next time.
+    markAbandoned() {
+      // A wait that was ended from outside is a slow step too: a member that was only slow gets more time in
+      // the next generation.
       if (summedAt !== undefined && !isFresh) onStep(clock.monotonic() - summedAt);
     },
-    isUsual: () => summedAt !== undefined && !isFresh,
+    isUsualStep,
   };
 }

@@ -1,310 +1,207 @@
-// One step's sum as one member sees it: sends its partial sums to the owners of the slices, completes its own slices,
-// collects the finished slices of the others. Decides when what is sent, held back (window), added and repeated; what has arrived is
-// arrivals.ts', when to ask asking.ts', order of additions reduce.ts', what travels own-vectors.ts', the layout plan.ts', and bytes travel
-// through the Wire.
+// One step's sum as one member sees it. Decides when what is sent, placed, added, asked for and repeated, by
+// the rules of step-state.ts.
 //
-// Flow: chunk c of an owner is contributed only after chunk c - window of that owner has come back finished, so nobody
-// has more than window chunks a peer under way. In chunk order this cannot deadlock; losses are found by the receiver
-// after a quiet time and asked for. Everything is idempotent by (source, node, chunk).
+// A member has three parts in a step. It contributes its nodes to the owners of the slices (contributor.ts), it
+// adds up and publishes the slices that it owns itself (publisher.ts), and it collects the finished slices of
+// the others (collector.ts):
 //
-// One memory serves all steps. It is never written while somebody may need it: a contribution to step s + 1 comes from a member
-// that has all of step s, hence everything published here for s; and a chunk of s + 1 is published here only after
-// every member has contributed to it, hence has all of s. What is still under way then is a repetition.
+//   member A                        owner B                          all
+//     │── contribution, chunk 0 ────►│
+//     │── contribution, chunk 1 ────►│  adds chunk 0 when every member's nodes are there
+//     │◄───────── result, chunk 0 ───│──────────────────────────────►│   once to the broker, which fans it out
+//     │── contribution, chunk 2 ────►│
+//     ✗ result, chunk 1, lost        │
+//     │   quiet for stallMs          │
+//     │── missing: result 1 ────────►│
+//     │◄───────── result, chunk 1 ───│                                   to A alone
+//
+// Repair. Whoever lacks something asks whoever has to send it, naming each part: an owner asks the
+// contributors, a member asks the owners. The answer is the same message again, with the same bytes, or
+// `here` when there is nothing to give yet. Nobody keeps anything for the repair: contributions and results
+// are read from where they lie, and everything is idempotent by (source, node, chunk), so a repetition is
+// dropped without a copy.
+//
+// One memory serves all steps, and it is never written while somebody may need it. A contribution to step
+// s + 1 comes from a member that has all of s, hence everything published here for s; a chunk of s + 1 is
+// published here only after every member has contributed to it, hence has all of s. What is still under way
+// then is a repetition, and what arrives of it does not matter.
 
 import assert from 'node:assert/strict';
 import { createDeferred } from '../deferred.ts';
 import { FleetError } from '../errors.ts';
-import { createArrivals, type OwnChunk } from './arrivals.ts';
+import { createArrivals } from './arrivals.ts';
 import { createAsking } from './asking.ts';
-import { type ExchangeMemory, encodedBytes, encodingOf, padded } from './memory.ts';
-import { encodeWords, type Header, NO_DIGEST, wordsOf } from './message.ts';
+import { createCollector } from './collector.ts';
+import { createContributor } from './contributor.ts';
+import type { ExchangeMemory } from './memory.ts';
+import { encodeWords, type Header, wordsOf } from './message.ts';
 import type { OwnVectors } from './own-vectors.ts';
-import type { Chunk, Plan } from './plan.ts';
-import { decode, sumRoot } from './reduce.ts';
+import type { Plan } from './plan.ts';
+import { createPublisher } from './publisher.ts';
+import { requestOf } from './request-words.ts';
+import {
+  canRepeatContribution,
+  createStepState,
+  type OwnerState,
+  phaseAfter,
+  requestsNow,
+  resetStep,
+  type StepState,
+  startedApart,
+} from './step-state.ts';
 import type { Place, Wire } from './wire.ts';
 
-/** Serves one step after the other: `open` begins a new life. */
+/** Serves one step after the other. */
 export interface Reduction {
-  open(step: number): void;
-  /** Gives up what has arrived and was not summed. */
-  end(): void;
+  beginStep(step: number): void;
+  /** Gives up what has arrived and was not added. */
+  endStep(): void;
   /** Resolves when the sum over all shards of this step is complete in memory. */
-  sum(): Promise<void>;
-  /** Begins to contribute the vectors in memory, which must not change until `sum` is there. */
-  start(digest: string): void;
-  /** Where the data of a contribution or result goes; 'skip' when it is known already. */
-  place(header: Header): Place;
-  /** Takes what was placed, or a request for what is missing; early contributions are kept. */
-  take(header: Header, data: Uint8Array): void;
-  /** Asks silent peers for what is missing. */
+  whenSummed(): Promise<void>;
+  /** Contributes the vectors in memory, which must not change until the sum is complete. */
+  contributeAll(digest: string): void;
+  /** Where the data of a contribution or result goes; 'skip' when it is here already. */
+  placePart(header: Header): Place;
+  /**
+   * A contribution or result has been read to its place, or a request has come; early contributions are kept.
+   */
+  acceptPart(header: Header, data: Uint8Array): void;
+  /** Asks members that have been quiet for what is missing. */
   askMissing(): void;
-  /** For how long the part of a member has been missing here, and how often it was asked; undefined when it is not. */
+  /**
+   * How long the part of a member has been missing here, and how often it was asked; undefined when nothing
+   * of it is missing.
+   */
   waitedFor(rank: number): { readonly ms: number; readonly asked: number } | undefined;
-  /** All contributions are sent and all chunks owned here are published: nothing of the vectors in memory is needed any more. */
+  /**
+   * All contributions are sent and all chunks owned here are published: nothing of the vectors in memory is
+   * needed any more.
+   */
   hasGivenAll(): boolean;
-  fail(error: FleetError): void;
+  failSum(error: FleetError): void;
 }
 
-/** What is known of one other member in this step. */
-interface Peer {
-  readonly rank: number;
-  readonly chunks: readonly Chunk[];
-  /** Chunks owned by it that came back finished. */
-  readonly results: boolean[];
-  /** All chunks of its slices below this one are here. */
-  resultsBefore: number;
-  /** Chunks of its slices to which this member has contributed. */
-  sent: number;
-  /** Weight digest that its contributions carried. */
-  digest: string | undefined;
-}
-
-/** In a request word: a result is asked for; otherwise it is arrivals.ts' contributionWord. */
-const RESULT_BIT = 0x8000_0000;
-
-export function createReduction(options: {
+export interface ReductionOptions {
   readonly plan: Plan;
   readonly wire: Wire;
   readonly memory: ExchangeMemory;
   readonly vectors: OwnVectors;
-  /** Free rooms of the memory, shared by all steps. */
+  /** Addresses of the free rooms of the memory, shared by all steps. */
   readonly rooms: number[];
-}): Reduction {
-  const { plan, wire, memory, vectors } = options;
-  const { layout, kernels } = memory;
-  const { rank } = wire;
-  const nodes = plan.nodes[rank]!;
+}
+
+export function createReduction(options: ReductionOptions): Reduction {
+  const { plan, wire } = options;
+  const state = createStepState(plan);
   const arrivals = createArrivals(options);
   const asking = createAsking(wire);
-  const peers: Peer[] = plan.chunks.map((chunks, peer) => ({
-    rank: peer,
-    chunks,
-    results: new Array<boolean>(chunks.length).fill(false),
-    resultsBefore: 0,
-    sent: 0,
-    digest: undefined,
-  }));
-  /** Starts with the neighbour, so that not everybody talks to rank 0 first. */
-  const others = Array.from({ length: wire.ranks - 1 }, (_, i) => peers[(rank + 1 + i) % wire.ranks]!);
-
-  const chunksTotal = plan.chunks.reduce((total, chunks) => total + chunks.length, 0);
-
-  let step = -1;
+  const contributor = createContributor(options, state);
+  const publisher = createPublisher(options, state, arrivals);
+  const collector = createCollector(options, state);
+  const { others } = contributor;
   let done = createDeferred<void>();
-  let phase: 'waiting' | 'open' | 'complete' = 'waiting';
-  let digest = NO_DIGEST;
-  let chunksOpen = chunksTotal;
 
-  function open(newStep: number): void {
-    step = newStep;
-    done = createDeferred<void>();
-    phase = 'waiting';
-    digest = NO_DIGEST;
-    chunksOpen = chunksTotal;
-    arrivals.open();
-    for (const peer of peers) {
-      peer.results.fill(false);
-      peer.resultsBefore = 0;
-      peer.sent = 0;
-      peer.digest = undefined;
-      asking.heard(peer.rank);
+  function contributeAll(digest: string): void {
+    assert(state.phase === 'waiting', `step ${state.step} is summed once`);
+    state.digest = digest;
+    state.phase = 'open';
+    for (const owner of others) {
+      checkDigest(wire, state, owner);
+      asking.beginWait(owner.rank);
     }
+    contributor.contributeFirst();
+    for (const entry of arrivals.own) publisher.publishIfReady(entry);
+    finishIfComplete();
   }
 
-  function start(startDigest: string): void {
-    assert(phase === 'waiting', `step ${step} is summed once`);
-    digest = startDigest;
-    phase = 'open';
-    for (const peer of others) {
-      checkDigest(peer);
-      asking.begin(peer.rank);
-    }
-    for (let chunk = 0; chunk < plan.window; chunk++) {
-      for (const peer of others) contributeUpTo(peer, chunk + 1);
-    }
-    for (const entry of arrivals.own) finishOwn(entry);
-    finishSum();
-  }
-
-  function contributeUpTo(peer: Peer, end: number): void {
-    for (; peer.sent < Math.min(end, peer.chunks.length); peer.sent++) {
-      for (let index = 0; index < nodes.length; index++) contribute(peer, peer.sent, index);
-    }
-  }
-
-  function contribute(peer: Peer, chunk: number, index: number): void {
-    const part = peer.chunks[chunk]!;
-    const node = nodes[index]!;
-    const header = wire.header('contribution', step, {
-      encoding: encodingOf(node, plan),
-      shardFirst: node.first,
-      shardCount: node.size,
-      chunk,
-      offset: part.offset,
-      count: part.count,
-      digest,
-    });
-    wire.sendTo(peer.rank, header, vectors.contribution(index, part));
-  }
-
-  function takeContribution(header: Header): void {
-    const entry = arrivals.take(header);
+  function acceptContribution(header: Header): void {
+    const entry = arrivals.recordContribution(header);
     if (entry === undefined) return;
-    const peer = peers[header.source]!;
-    asking.heard(peer.rank);
-    peer.digest = header.digest;
-    if (phase !== 'open') return;
-    checkDigest(peer);
-    finishOwn(entry);
-    finishSum();
+    const owner = state.owners[header.source]!;
+    asking.noteNews(owner.rank);
+    owner.digest = header.digest;
+    if (state.phase !== 'open') return;
+    checkDigest(wire, state, owner);
+    publisher.publishIfReady(entry);
+    finishIfComplete();
   }
 
-  /** Publishes a chunk of this member's slices once everything for it is here. */
-  function finishOwn(entry: OwnChunk): void {
-    if (entry.missing > 0 || entry.published) return;
-    const { chunk } = entry;
-    const { offset, count } = chunk;
-    sumRoot({
-      kernels,
-      leaves: [...vectors.leaves(chunk), ...arrivals.leaves(entry)],
-      shards: plan.shards,
-      count: padded(count),
-      into: layout.sum + offset * 4,
-      scratch: layout.scratch,
-    });
-    const data = vectors.publish(chunk);
-    arrivals.publish(entry);
-    wire.sendAll(resultHeader(entry.index, chunk), data);
-    chunksOpen--;
+  function acceptResult(header: Header): void {
+    const owner = collector.acceptResult(header);
+    if (owner === undefined) return;
+    asking.noteNews(owner.rank);
+    contributor.contributeMore(owner);
+    finishIfComplete();
   }
 
-  const resultHeader = (chunk: number, { offset, count }: Chunk): Header =>
-    wire.header('result', step, { encoding: plan.compression, chunk, offset, count, digest });
-
-  function placeResult(header: Header): Place {
-    const peer = peers[header.source]!;
-    const range = peer.chunks[header.chunk];
-    if (
-      range === undefined ||
-      range.offset !== header.offset ||
-      range.count !== header.count ||
-      header.encoding !== plan.compression
-    )
-      throw new FleetError('invalidArgument', `${wire.nameOf(peer.rank)} published what no plan asks for`);
-    if (phase === 'waiting') {
-      // No result can exist without this member's contribution.
-      wire.stats.refused++;
-      return 'skip';
-    }
-    if (peer.results[header.chunk]) {
-      wire.stats.duplicates++;
-      return 'skip';
-    }
-    const bytes = encodedBytes(plan.compression, range.count);
-    return memory.bytes(plan.compression === 'none' ? layout.sum + range.offset * 4 : layout.arriving, bytes);
-  }
-
-  function takeResult(header: Header): void {
-    const peer = peers[header.source]!;
-    const range = peer.chunks[header.chunk];
-    if (range === undefined || phase !== 'open' || peer.results[header.chunk]) {
-      wire.stats.duplicates++;
-      return;
-    }
-    if (plan.compression !== 'none')
-      decode(
-        kernels,
-        layout.sum + range.offset * 4,
-        { encoding: plan.compression, at: layout.arriving },
-        padded(range.count),
-      );
-    peer.results[header.chunk] = true;
-    asking.heard(peer.rank);
-    while (peer.results[peer.resultsBefore]) peer.resultsBefore++;
-    contributeUpTo(peer, peer.resultsBefore + plan.window);
-    chunksOpen--;
-    finishSum();
-  }
-
-  function finishSum(): void {
-    if (chunksOpen > 0 || phase !== 'open') return;
-    // Everybody's contributions have arrived, or these chunks would not be finished: only own results may be asked for.
-    phase = 'complete';
+  function finishIfComplete(): void {
+    const phase = phaseAfter(state);
+    if (phase === state.phase) return;
+    state.phase = phase;
     done.resolve();
   }
 
-  function checkDigest(peer: Peer): void {
-    if (peer.digest === undefined || peer.digest === digest) return;
-    wire.stop(
-      new FleetError(
-        'dataLoss',
-        `replicas differ at the start of step ${step}: ${wire.nameOf(rank)} has weights ${digest}, ${wire.nameOf(peer.rank)} has ${peer.digest}`,
-        { details: { step, ranks: [rank, peer.rank], digests: [digest, peer.digest] } },
-      ),
-    );
-  }
-
-  function takeMissing(header: Header, data: Uint8Array): void {
-    const peer = peers[header.source]!;
-    const { resends } = wire.stats;
-    for (const word of wordsOf(data)) {
-      if ((word & RESULT_BIT) !== 0) {
-        const chunk = word & ~RESULT_BIT;
-        const entry = arrivals.own[chunk];
-        if (!entry?.published) continue;
-        wire.stats.resends++;
-        wire.sendTo(peer.rank, resultHeader(chunk, entry.chunk), vectors.published(entry.chunk));
-      } else {
-        const chunk = word & 0xff_ffff;
-        const index = word >>> 24;
-        if (phase !== 'open' || index >= nodes.length || chunk >= peer.sent) continue;
-        wire.stats.resends++;
-        contribute(peer, chunk, index);
+  function answerRequest({ source }: Header, data: Uint8Array): void {
+    let answered = 0;
+    for (const request of wordsOf(data).map(requestOf)) {
+      if (request.kind === 'result') {
+        if (publisher.repeatResult(request.chunk, source)) answered++;
+      } else if (canRepeatContribution(state, source, request, contributor.nodes)) {
+        contributor.contribute(state.owners[source]!, request.chunk, request.index);
+        answered++;
       }
     }
-    if (wire.stats.resends === resends) wire.sendTo(peer.rank, wire.header('here', step));
+    wire.stats.resends += answered;
+    if (answered === 0) wire.sendTo(source, wire.header('here', state.step));
   }
 
   function askMissing(): void {
-    if (phase !== 'open') return;
-    for (const peer of others) {
-      if (!asking.isDue(peer.rank)) continue;
-      const words = [...arrivals.missingFrom(peer.rank), ...missingResults(peer)];
-      if (words.length === 0) continue;
-      asking.asked(peer.rank);
+    const facts = { isDue: asking.isDue, missingFrom: arrivals.missingFrom };
+    for (const { rank, words } of requestsNow(state, others, facts)) {
+      asking.noteRequest(rank);
       wire.stats.nacks++;
-      wire.asked(peer.rank);
-      wire.sendTo(peer.rank, wire.header('missing', step), encodeWords(words));
+      wire.noteQuestion(rank);
+      wire.sendTo(rank, wire.header('missing', state.step), encodeWords(words));
     }
-  }
-
-  function waitedFor(other: number): { ms: number; asked: number } | undefined {
-    const isMissing = phase === 'open' && arrivals.missingFrom(other).length > 0;
-    return isMissing ? asking.waited(other) : undefined;
-  }
-
-  function missingResults(peer: Peer): number[] {
-    const words: number[] = [];
-    for (let chunk = peer.resultsBefore; chunk < peer.sent && words.length < plan.window; chunk++) {
-      if (!peer.results[chunk]) words.push(RESULT_BIT + chunk);
-    }
-    return words;
   }
 
   return {
-    open,
-    end: arrivals.leave,
-    sum: () => done.promise,
-    start,
-    place: (header) => (header.kind === 'contribution' ? arrivals.place(header) : placeResult(header)),
-    take(header, data) {
-      if (header.kind === 'contribution') takeContribution(header);
-      else if (header.kind === 'result') takeResult(header);
-      else takeMissing(header, data);
+    beginStep(step) {
+      resetStep(state, step);
+      done = createDeferred<void>();
+      arrivals.expectAll();
+      for (const { rank } of state.owners) asking.noteNews(rank);
+    },
+    endStep: arrivals.returnRooms,
+    whenSummed: () => done.promise,
+    contributeAll,
+    placePart: (header) =>
+      header.kind === 'contribution' ? arrivals.placeContribution(header) : collector.placeResult(header),
+    acceptPart(header, data) {
+      if (header.kind === 'contribution') acceptContribution(header);
+      else if (header.kind === 'result') acceptResult(header);
+      else answerRequest(header, data);
     },
     askMissing,
-    waitedFor,
-    hasGivenAll: () => arrivals.isPublished() && others.every(({ sent, chunks }) => sent === chunks.length),
-    fail: (error) => done.reject(error),
+    waitedFor: (rank) =>
+      state.phase === 'open' && arrivals.missingFrom(rank).length > 0 ? asking.waited(rank) : undefined,
+    hasGivenAll: () => arrivals.isAllPublished() && contributor.hasSentAll(),
+    failSum: (error) => done.reject(error),
   };
+}
+
+function checkDigest(wire: Wire, state: StepState, owner: OwnerState): void {
+  if (startedApart(state, owner)) wire.stop(apartError(wire, state, owner));
+}
+
+function apartError(
+  { rank, nameOf }: Wire,
+  { step, digest }: { readonly step: number; readonly digest: string },
+  other: OwnerState,
+): FleetError {
+  return new FleetError(
+    'dataLoss',
+    `replicas differ at the start of step ${step}: ${nameOf(rank)} has weights ${digest}, ${nameOf(other.rank)} has ${other.digest}`,
+    { details: { step, ranks: [rank, other.rank], digests: [digest, other.digest] } },
+  );
 }

@@ -1,6 +1,17 @@
-// What int8 has left of shards (own-vectors.ts), between generations: a member that comes into the next one, with other shards
-// perhaps, brings what it had, and gives to others what is theirs now. Decides what is kept and who has what; moving it
-// is sync.ts' and state-transfer.ts'.
+// What int8 has left of shards, kept between generations: a member that joins the next one, perhaps with
+// other shards, brings what it had and gives to others what is theirs now. Decides what is kept and who has
+// what.
+//
+// A residual r of a shard is the part of its vector that an image of 8 bits could not carry: x + r = image +
+// r', with r' added to the same shard's x of the next step (error feedback). Adding r twice, or not at all,
+// changes the bits of every later step. So a residual is named by (shard, step at which it is added), and a
+// member keeps at most two of a shard:
+//
+//   open   what the steps before left; it is added in the open step s, and needed again if s is not completed by anybody
+//   next   what s left; it counts if s turns out complete elsewhere, and the next generation goes on at s + 1
+//
+// `next` is whole only when this member has given all that the others need for s; before that the others
+// cannot complete s.
 
 /** What earlier steps left of a shard, to be added in `step`. */
 export interface Residual {
@@ -9,7 +20,7 @@ export interface Residual {
   readonly values: Float32Array;
 }
 
-/** Of one run on one worker; outlives its exchanges. */
+/** The residuals of one run on one worker; outlives the run's exchanges. */
 export interface ResidualStore {
   replace(residuals: readonly Residual[]): void;
   all(): readonly Residual[];
@@ -20,7 +31,8 @@ export function createResidualStore(): ResidualStore {
   let kept: readonly Residual[] = [];
   return {
     replace(residuals) {
-      // Of one shard and step the first: a generation that ended before its first sum brings the same ones again.
+      // The first of one shard and step counts: a generation that ended before its first sum brings the same
+      // ones again.
       const first = new Map<string, Residual>();
       for (const item of residuals) {
         const key = `${item.shard} ${item.step}`;
@@ -33,12 +45,12 @@ export function createResidualStore(): ResidualStore {
   };
 }
 
-/** Copies of what a generation leaves to the next. The open step may yet turn out complete elsewhere: then what it left here counts. */
+/** Copies of what a generation leaves to the next. */
 export function residualsLeft(left: {
   readonly shards: Iterable<number>;
   /** The open step. */
   readonly step: number;
-  /** This member has given all that the others need to end it. */
+  /** This member has given all that the others need to complete the open step. */
   readonly complete: boolean;
   readonly of: (shard: number, when: 'open' | 'next') => Float32Array;
 }): Residual[] {
@@ -51,7 +63,7 @@ export function residualsLeft(left: {
   });
 }
 
-/** Shards and steps of what somebody has: three words each, the step in two. */
+/** Words that name what a member has: three for each residual, the step in two. */
 export function encodeInventory(residuals: readonly Residual[]): number[] {
   return residuals.flatMap(({ shard, step }) => [shard, Math.floor(step / 2 ** 32), step >>> 0]);
 }

@@ -1,58 +1,71 @@
-// Vectors from a member that has them to one that needs them: the asker pulls pieces in a window and asks again for what does
-// not come; the giver keeps nothing. Decides layout, pace and verification of the transfer; what the vectors are, and who
-// gives to whom when, is sync.ts'.
+// Vectors from a member that has them to one that needs them. Decides the order of requests, what is repeated
+// and when the transfer counts as complete.
+//
+//   asker                                          giver
+//     │── ask-state, no words ───────────────────────►│  asks for the contents
+//     │◄─ state, chunk CONTENTS_CHUNK ────────────────│  lengths and digests of the vectors, JSON
+//     │── ask-state, words 0..7 ─────────────────────►│  asks for pieces
+//     │◄─ state, chunk 0 ... state, chunk 7 ──────────│
+//     │── ask-state, words 8..11 ────────────────────►│  as soon as half of the window is free
+//     │        ...                                    │
+//     │   all pieces here: digests are compared       │  wrong: the pieces are asked for again, three tries in all
+//
+// The asker pulls, and the giver keeps nothing of it: a giver that pushed would have to know what has
+// arrived, and what to drop when the asker dies. So any loss costs the asker a quiet time, after which it
+// asks again for all that is under way, and any repetition is recognised by its number. The digest is over
+// the whole vector, because the state must be the same bits as the giver's; TCP and the broker do not
+// guarantee that from end to end.
 
 import { createDeferred } from '../deferred.ts';
 import { digest64 } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import { bytesOf, encodeJson, encodeWords, type Header, jsonOf, wordsOf } from './message.ts';
-import { CHUNK_ELEMENTS_MAX } from './plan.ts';
+import {
+  type Contents,
+  checkedContents,
+  isTransferComplete,
+  type Piece,
+  piecesOf,
+  piecesToAsk,
+  TRANSFER_WINDOW,
+  TRIES_MAX,
+  transferEnd,
+  type Vectors,
+  verdictOnPiece,
+} from './transfer-pieces.ts';
 import type { Wire } from './wire.ts';
 
 /** What is asked for: the state of a replica, or what compression left of one shard. */
 export type Subject = { readonly kind: 'state' } | { readonly kind: 'residual'; readonly shard: number };
-export type Vectors = readonly Float32Array[];
-
-/** What a transfer consists of: sent first, as JSON. */
-interface Contents {
-  readonly lengths: readonly number[];
-  readonly digests: readonly string[];
-}
-
-interface Piece {
-  readonly part: number;
-  readonly offset: number;
-  readonly count: number;
-}
 
 /** Chunk number of the message that carries the contents. */
 const CONTENTS_CHUNK = 0xffff_ffff;
-const WINDOW = 8;
-const TRIES_MAX = 3;
-const PARTS_MAX = 16;
 
-/** Named in the header in place of a node: none for the state, one shard for a residual. */
+/** The header's node names the subject: no shard for the state, one shard for a residual. */
 const fieldsOf = (subject: Subject): { shardFirst: number; shardCount: number } =>
   subject.kind === 'state' ? { shardFirst: 0, shardCount: 0 } : { shardFirst: subject.shard, shardCount: 1 };
 const subjectOf = ({ shardFirst, shardCount }: Header): Subject =>
   shardCount === 0 ? { kind: 'state' } : { kind: 'residual', shard: shardFirst };
 
 export interface Provider {
-  answer(header: Header, data: Uint8Array): Promise<void>;
+  answerRequest(header: Header, data: Uint8Array): Promise<void>;
 }
 
-/** `vectorsOf` gives what a request asks for as long as it is right, and undefined from then on. */
+/**
+ * `vectorsOf` gives what a request asks for as long as that is still the right answer, and undefined from
+ * then on.
+ */
 export function createProvider(
   wire: Wire,
   vectorsOf: (subject: Subject, step: number) => Promise<Vectors | undefined>,
 ): Provider {
-  /** Digests are not computed for each asker anew. */
+  /** The last contents that were sent, so that digests are not computed again for each asker. */
   let last: { readonly vectors: Vectors; readonly contents: Contents } | undefined;
 
-  async function answer(request: Header, data: Uint8Array): Promise<void> {
+  async function answerRequest(request: Header, data: Uint8Array): Promise<void> {
     const { source, step } = request;
     const subject = subjectOf(request);
-    const wanted = wordsOf(data).slice(0, WINDOW);
+    const wanted = wordsOf(data).slice(0, TRANSFER_WINDOW);
     const vectors = await vectorsOf(subject, step);
     if (vectors === undefined) return;
     const fields = fieldsOf(subject);
@@ -74,18 +87,19 @@ export function createProvider(
       );
     }
   }
-  return { answer };
+  return { answerRequest };
 }
 
 export interface Fetch {
   /** In shared memory. */
   readonly vectors: Promise<Vectors>;
-  take(header: Header, data: Uint8Array): void;
-  tick(): void;
-  fail(error: FleetError): void;
+  acceptPiece(header: Header, data: Uint8Array): void;
+  /** Asks again for what is under way, once it has been quiet for long enough. */
+  repeatRequest(): void;
+  failFetch(error: FleetError): void;
 }
 
-/** Fetches what rank `provider` has for `step`; three transfers with wrong digests are `dataLoss`. */
+/** Fetches what rank `provider` has for `step`; TRIES_MAX transfers with wrong digests are `dataLoss`. */
 export function createFetch(options: {
   readonly wire: Wire;
   readonly step: number;
@@ -96,110 +110,84 @@ export function createFetch(options: {
   const fields = fieldsOf(subject);
   const done = createDeferred<Vectors>();
   let contents: Contents | undefined;
-  let pieces: Piece[] = [];
+  let pieces: readonly Piece[] = [];
   let vectors: Float32Array[] = [];
-  const open = new Set<number>();
+  const underWay = new Set<number>();
   let next = 0;
   let tries = 1;
-  let heardAt = wire.now();
+  let quietSince = wire.now();
 
   function ask(chunks: readonly number[]): void {
     wire.sendTo(provider, wire.header('ask-state', step, fields), encodeWords(chunks));
   }
 
-  function begin(): void {
-    vectors = contents!.lengths.map((length) => new Float32Array(new SharedArrayBuffer(length * 4)));
-    pieces = piecesOf(contents!.lengths);
+  function beginTry({ lengths }: Contents): void {
+    vectors = lengths.map((length) => new Float32Array(new SharedArrayBuffer(length * 4)));
+    pieces = piecesOf(lengths);
     next = 0;
-    askMore();
-    finishIfComplete();
+    goOn();
   }
 
-  function askMore(): void {
-    const chunks: number[] = [];
-    while (open.size < WINDOW && next < pieces.length) {
-      chunks.push(next);
-      open.add(next++);
-    }
+  /** Asks for more, or ends the try when everything has come. */
+  function goOn(): void {
+    const chunks = piecesToAsk({ pieces, underWay, next });
+    for (const chunk of chunks) underWay.add(chunk);
+    next += chunks.length;
     if (chunks.length > 0) ask(chunks);
+    if (isTransferComplete({ pieces, underWay, next })) endTry(contents!);
   }
 
-  function take(header: Header, data: Uint8Array): void {
-    const { source, chunk, offset, count, shardFirst, shardCount } = header;
+  function endTry(announced: Contents): void {
+    const end = transferEnd(announced, (part) => digest64(vectors[part]!), tries);
+    if (end.kind === 'right') done.resolve(vectors);
+    else if (end.kind === 'again') {
+      tries++;
+      beginTry(announced);
+    } else
+      done.reject(
+        new FleetError(
+          'dataLoss',
+          `part ${end.part} of the ${subject.kind} of step ${step} from ${wire.nameOf(provider)} arrived with a wrong digest ${TRIES_MAX} times`,
+        ),
+      );
+  }
+
+  function acceptPiece(header: Header, data: Uint8Array): void {
+    const { source, chunk, shardFirst, shardCount } = header;
     if (source !== provider || header.step !== step) return;
     if (shardFirst !== fields.shardFirst || shardCount !== fields.shardCount) return;
     if (chunk === CONTENTS_CHUNK) {
       if (contents !== undefined) return;
       contents = checkedContents(jsonOf(data));
-      heardAt = wire.now();
-      begin();
+      quietSince = wire.now();
+      beginTry(contents);
       return;
     }
-    const piece = pieces[chunk];
-    if (piece === undefined || !open.has(chunk)) return;
-    if (offset !== piece.offset || count !== piece.count || data.length !== count * 4)
+    const verdict = verdictOnPiece({ pieces, underWay, next }, { ...header, bytes: data.length });
+    if (verdict === 'unwanted') return;
+    if (verdict === 'wrong')
       throw new FleetError('invalidArgument', `${wire.nameOf(provider)} gave another piece than asked for`);
+    const piece = pieces[chunk]!;
     bytesOf(vectors[piece.part]!).set(data, piece.offset * 4);
-    open.delete(chunk);
-    heardAt = wire.now();
-    // Ask in halves of the window: a request for each piece would double the messages.
-    if (open.size <= WINDOW / 2) askMore();
-    finishIfComplete();
-  }
-
-  function finishIfComplete(): void {
-    if (open.size > 0 || next < pieces.length) return;
-    const wrong = vectors.findIndex((vector, i) => digest64(vector) !== contents!.digests[i]);
-    if (wrong < 0) done.resolve(vectors);
-    else if (tries++ < TRIES_MAX) begin();
-    else
-      done.reject(
-        new FleetError(
-          'dataLoss',
-          `part ${wrong} of the ${subject.kind} of step ${step} from ${wire.nameOf(provider)} arrived with a wrong digest ${TRIES_MAX} times`,
-        ),
-      );
+    underWay.delete(chunk);
+    quietSince = wire.now();
+    goOn();
   }
 
   ask([]);
   return {
     vectors: done.promise,
-    take,
-    tick() {
-      if (wire.now() - heardAt < wire.stallMs) return;
-      heardAt = wire.now();
+    acceptPiece,
+    repeatRequest() {
+      if (wire.now() - quietSince < wire.stallMs) return;
+      quietSince = wire.now();
       wire.stats.nacks++;
-      ask([...open]);
+      ask([...underWay]);
     },
-    fail: (error) => done.reject(error),
+    failFetch: (error) => done.reject(error),
   };
 }
 
 function contentsOf(vectors: Vectors): Contents {
   return { lengths: vectors.map(({ length }) => length), digests: vectors.map(digest64) };
-}
-
-function piecesOf(lengths: readonly number[]): Piece[] {
-  return lengths.flatMap((length, part) => {
-    const pieces: Piece[] = [];
-    for (let offset = 0; offset < length; offset += CHUNK_ELEMENTS_MAX)
-      pieces.push({ part, offset, count: Math.min(CHUNK_ELEMENTS_MAX, length - offset) });
-    return pieces;
-  });
-}
-
-function checkedContents(value: unknown): Contents {
-  const { lengths, digests } = (value ?? {}) as { lengths?: unknown; digests?: unknown };
-  const isLength = (n: unknown): boolean =>
-    Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 30;
-  if (
-    Array.isArray(lengths) &&
-    Array.isArray(digests) &&
-    lengths.length === digests.length &&
-    lengths.length <= PARTS_MAX &&
-    lengths.every(isLength) &&
-    digests.every((d) => typeof d === 'string')
-  )
-    return { lengths, digests };
-  throw new FleetError('invalidArgument', 'the contents of a transfer are lengths and as many digests');
 }

@@ -1,5 +1,6 @@
-// What the protocol parts of one exchange share: the types of the outside, and the small interface through which
-// reduction.ts and sync.ts send without knowing that there is a network. Decides nothing.
+// The types that the parts of one exchange share: what a replica is, what is counted, how a fault is
+// injected, and the small interface through which the protocol sends without a network in sight. Decides
+// nothing.
 
 import type { FleetError } from '../errors.ts';
 import type { Header, Kind } from './message.ts';
@@ -11,19 +12,21 @@ export interface State {
   readonly running: Float32Array;
 }
 
-/** Counters since the exchange was created. */
+/** Counters since the exchange was created; each only grows. */
 export const STATS = [
-  /** Payload bytes handed to the connection, each publication once. */
+  /** Header and data bytes handed to the connection, each publication once. */
   'bytesSent',
+  /** Header and data bytes of messages that arrived, wanted or not. */
   'bytesReceived',
   /** Requests for something missing; a peer that is merely slow is asked too. */
   'nacks',
   /** Messages sent again because a peer asked: what was really lost. */
   'resends',
-  /** Messages that had arrived before. */
+  /** Messages whose content had arrived before. */
   'duplicates',
   /** Messages of another generation, run or step, or malformed. */
   'refused',
+  /** Steps that were summed. */
   'reduces',
   /** Wall time between the calls of reduce and their results. */
   'reduceSeconds',
@@ -38,7 +41,7 @@ export interface Passage {
   readonly kind: Kind;
   readonly step: number;
   readonly chunk: number;
-  /** The other side; -1: all. */
+  /** Rank of the other side; -1: all members. */
   readonly peer: number;
 }
 export type Faults = (passage: Passage) => 'pass' | 'drop' | 'duplicate';
@@ -51,15 +54,18 @@ export interface Wire {
   readonly rank: number;
   readonly ranks: number;
   readonly stats: ExchangeStats;
-  /** Quiet time after which missing messages are asked for, milliseconds; grows while patience would have sufficed. */
+  /**
+   * Quiet time after which missing messages are asked for, milliseconds; grows while more patience would have
+   * sufficed.
+   */
   readonly stallMs: number;
   /** Milliseconds for which this member has listened; stands still while its thread is busy. */
   now(): number;
-  /** A question went to another member, which lets it be suspected if nothing comes. */
-  asked(rank: number): void;
+  /** Records that another member was asked something: it becomes suspect when it stays silent. */
+  noteQuestion(rank: number): void;
   /** A header from this member; fields that a kind does not use are 0. */
   header(kind: Kind, step: number, fields?: HeaderFields): Header;
-  /** `data` must keep its bytes until the receiver would take any others for a repetition. */
+  /** `data` must keep its bytes until the receiver would count any others as a repetition. */
   sendTo(rank: number, header: Header, data?: Uint8Array): void;
   sendAll(header: Header, data?: Uint8Array): void;
   /** `rank 1 (worker-b)`. */
@@ -68,5 +74,5 @@ export interface Wire {
   stop(error: FleetError): void;
 }
 
-/** Where a message's data goes; see FrameSink. */
+/** Where a message's data goes: into these bytes, into memory of its own, or nowhere. */
 export type Place = Uint8Array | 'own' | 'skip';

@@ -71,8 +71,8 @@ function watchOfThree() {
   });
   const pass = (ms: number, waitsFor: readonly number[], answers: readonly number[]) => {
     for (const end = now + ms; now < end; now += 25) {
-      if (now % 500 === 0) for (const rank of waitsFor) watch.asked(rank);
-      if (now % 500 === 25) for (const rank of answers) watch.heard(rank);
+      if (now % 500 === 0) for (const rank of waitsFor) watch.noteQuestion(rank);
+      if (now % 500 === 25) for (const rank of answers) watch.noteMessage(rank);
       watch.judge((rank) =>
         waitsFor.includes(rank) ? { ms: now, asked: Math.floor(now / 500) + 1 } : undefined,
       );
@@ -89,7 +89,7 @@ test('one that falls silent is told once, and taken back with its first word', (
     [[[2, 'silent']]],
   );
   assert.ok(told[0]![0]!.ms <= 2_500, 'found with the fifth question');
-  watch.heard(2);
+  watch.noteMessage(2);
   watch.judge(() => undefined);
   assert.deepEqual(told.at(-1), []);
 });
@@ -108,7 +108,7 @@ test('answers that were late raise the limit of silence', () => {
 
 test('who answers and never contributes is told as idle, and nobody while the broker is away', () => {
   const { watch, store, told, pass } = watchOfThree();
-  for (let i = 0; i < 3; i++) watch.stepTook(100);
+  for (let i = 0; i < 3; i++) watch.noteStep(100);
   pass(2_000, [1], [1]);
   assert.equal(told.length, 0, 'asked four times');
   pass(500, [1], [1]);
@@ -116,7 +116,7 @@ test('who answers and never contributes is told as idle, and nobody while the br
     told.map((suspects) => suspects.map(({ kind, limitMs }) => [kind, limitMs])),
     [[['idle', 1_000]]],
   );
-  watch.pardon();
+  watch.clearQuestions();
   assert.deepEqual(told.at(-1), []);
   assert.equal(store.habits.stepMs.length, 3);
 });
@@ -124,9 +124,9 @@ test('who answers and never contributes is told as idle, and nobody while the br
 test('how long a member took to come is no answer', () => {
   const { watch, store, pass } = watchOfThree();
   pass(1_000, [1], []);
-  watch.heard(1);
+  watch.noteMessage(1);
   assert.deepEqual(store.habits.answerMs, []);
-  watch.asked(1);
-  watch.heard(1);
+  watch.noteQuestion(1);
+  watch.noteMessage(1);
   assert.deepEqual(store.habits.answerMs, [0]);
 });

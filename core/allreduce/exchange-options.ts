@@ -1,0 +1,63 @@
+// What an exchange is created with. Decides nothing.
+
+import type { Clock } from '../clock.ts';
+import type { DataConnection } from '../net/data-connection.ts';
+import type { SharedMemory } from './kernels.ts';
+import type { Compression, Member } from './plan.ts';
+import type { ResidualStore } from './residuals.ts';
+import type { HabitStore, Suspect } from './watch.ts';
+import type { ExchangeStats, Faults, State } from './wire.ts';
+
+/** What a gang agrees on; plain data. */
+export interface ExchangePlan {
+  readonly runId: string;
+  readonly generation: number;
+  /** This member's place in `members`. */
+  readonly rank: number;
+  readonly members: readonly Member[];
+  /** V, the number of shards of the run. */
+  readonly shards: number;
+  /** Length of every vector. */
+  readonly elements: number;
+  /** Default: none. */
+  readonly compression?: Compression;
+  /** Every element of the sum is multiplied by it; 1/V, a power of two, makes the sum a mean. Default: 1. */
+  readonly factor?: number;
+  /**
+   * Quiet time after which missing messages are asked for; about four round trips and some scheduling,
+   * milliseconds.
+   */
+  readonly stallMs?: number;
+}
+
+export interface ExchangeOptions extends ExchangePlan {
+  /** Several exchanges may share one; with `noEcho` results are not delivered back to their owner. */
+  readonly connection: DataConnection;
+  /**
+   * The replica's state at the open step. Called while others fetch it; it must not change before that step's
+   * sum is there.
+   */
+  readonly provideState: () => State | Promise<State>;
+  readonly log: {
+    warn(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+  readonly clock: Clock;
+  /** Aborting it is `close()`. */
+  readonly signal?: AbortSignal;
+  /** Loses or repeats messages in tests. */
+  readonly faults?: Faults;
+  /** Memory that another thread has made for the same plan. */
+  readonly memory?: SharedMemory;
+  /** Counters that another thread reads. */
+  readonly stats?: ExchangeStats;
+  /** Carries what int8 leaves from one generation of the run to the next. */
+  readonly residuals?: ResidualStore;
+  /** Carries what was seen of step and answer times from one generation of the run to the next. */
+  readonly habits?: HabitStore;
+  /**
+   * Called with all members that do not do their part (patience.ts), each time that these are others; empty:
+   * nobody.
+   */
+  readonly onSuspects?: (suspects: readonly Suspect[]) => void;
+}

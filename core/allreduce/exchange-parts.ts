@@ -1,0 +1,197 @@
+// The parts of one member's exchange and how they are connected. Decides which part gets a message and what a
+// tick looks for.
+//
+//   connection ──► channel ──► placeData, routeMessage ──► ending     stop
+//       ▲                                              ──► sync       hello, ask-state, state
+//       │                                              ──► steps ──► reduction    contribution, result, missing
+//       └── channel ◄── wire ◄── all of them
+//
+//   listening (ticks) ──► sync, the open reduction: repeat and ask ──► watch: who is suspect
+
+import { FleetError, toFleetError } from '../errors.ts';
+import { createChannel } from './channel.ts';
+import { createEnding, type Ending } from './ending.ts';
+import type { ExchangeOptions } from './exchange-options.ts';
+import { createListening, type Listening } from './exchange-time.ts';
+import { createExchangeMemory, type ExchangeMemory } from './memory.ts';
+import type { Header } from './message.ts';
+import { createOwnVectors, type OwnVectors } from './own-vectors.ts';
+import { createPace, type Pace } from './pace.ts';
+import { type Plan, planOf } from './plan.ts';
+import { createReduction } from './reduction.ts';
+import { createResidualStore, type ResidualStore } from './residuals.ts';
+import { destinationOf, placementOf } from './routing.ts';
+import { createSteps, type Steps } from './steps.ts';
+import { createSync, type Sync } from './sync.ts';
+import { createHabitStore, createWatch, type Watch } from './watch.ts';
+import { type ExchangeStats, type Place, STATS, type Wire } from './wire.ts';
+
+export interface Parts {
+  readonly plan: Plan;
+  readonly stats: ExchangeStats;
+  readonly memory: ExchangeMemory;
+  readonly vectors: OwnVectors;
+  readonly residuals: ResidualStore;
+  /** Shards whose residual is in memory rather than in the store. */
+  readonly residualsLive: ReadonlySet<number>;
+  readonly watch: Watch;
+  readonly pace: Pace;
+  readonly wire: Wire;
+  readonly steps: Steps;
+  readonly sync: Sync;
+  readonly ending: Ending;
+  readonly listening: Listening;
+  /** Stops listening; aborted when the exchange is closed. */
+  readonly closing: AbortController;
+  closeChannel(): void;
+}
+
+const STALL_MS = 250;
+
+export function createParts(options: ExchangeOptions): Parts {
+  const { connection, runId, generation, rank, members, clock, log } = options;
+  const plan = planOf(options);
+  const ranks = members.length;
+  const stats = options.stats ?? createStats();
+  const memory = createExchangeMemory(plan, rank, options.memory);
+  const vectors = createOwnVectors({ plan, rank, memory, factor: options.factor ?? 1 });
+  const residuals = options.residuals ?? createResidualStore();
+  const residualsLive = new Set<number>();
+  const closing = new AbortController();
+  const watch = createWatch({
+    ranks,
+    rank,
+    store: options.habits ?? createHabitStore(),
+    now: () => listening.now(),
+    onChange: (suspects) => options.onSuspects?.(suspects),
+  });
+  const stallMsMin = options.stallMs ?? STALL_MS;
+  const pace = createPace({ clock, stallMsMin, onStep: (ms) => watch.noteStep(ms) });
+  const channel = createChannel({
+    connection,
+    runId,
+    generation,
+    rank,
+    ranks,
+    stats,
+    faults: options.faults,
+    placeData: (header) => placeData(parts, header),
+    onMessage: (header, data) => routeMessage(parts, header, data),
+    onRefused: (error) =>
+      log.warn({ runId, generation, reason: error.message }, 'refused a message of the gang'),
+    onBroken: (error) => ending.endHere(error),
+  });
+  const wire: Wire = {
+    rank,
+    ranks,
+    stats,
+    get stallMs() {
+      return pace.stallMs();
+    },
+    now: () => listening.now(),
+    noteQuestion: (other) => watch.noteQuestion(other),
+    header: channel.header,
+    sendTo: channel.sendTo,
+    sendAll: channel.sendAll,
+    nameOf: (other) => `rank ${other} (${members[other]?.workerId ?? 'unknown'})`,
+    stop: (error) => ending.endForAll(error),
+  };
+  const rooms = [...memory.layout.rooms];
+  const steps = createSteps(() => createReduction({ plan, wire, memory, vectors, rooms }));
+  const sync = createSync({
+    wire,
+    provideState: options.provideState,
+    residuals: () => residuals.all(),
+    needed: plan.compression === 'int8' ? shardsOf(plan, rank) : [],
+    onResidual(shard, values) {
+      residualsLive.add(shard);
+      const residual = vectors.residual(shard, 'open')!;
+      if (values === undefined) residual.fill(0);
+      else residual.set(values);
+    },
+    holds: (step) => steps.openStep() === undefined || steps.openStep() === step,
+    onAgreed(step) {
+      steps.agreeOn(step);
+      watch.clearQuestions();
+    },
+  });
+  const ending = createEnding({
+    clock,
+    sendStop: (reason) => wire.sendAll(wire.header('stop', 0), reason),
+    quietMs: pace.stallMs,
+    onStopped: (error) => log.error({ runId, generation, details: error.details }, error.message),
+    onFailed(error) {
+      sync.failSync(error);
+      steps.failAll(error);
+    },
+  });
+  const listening = createListening({
+    clock,
+    signal: closing.signal,
+    onTick: () => lookForMissing(parts, options),
+    onFailed: (caught) => ending.endHere(toFleetError(caught, 'repairing the exchange')),
+  });
+  const parts: Parts = {
+    ...{ plan, stats, memory, vectors, residuals, residualsLive, watch, pace },
+    ...{ wire, steps, sync, ending, listening, closing },
+    closeChannel: channel.close,
+  };
+  return parts;
+}
+
+/** Data of sums is read to where it belongs; all other data is small and has memory of its own. */
+function placeData({ watch, ending, steps, stats }: Parts, header: Header): Place {
+  const { kind, step, source } = header;
+  watch.noteMessage(source);
+  const placement = placementOf(kind, ending.failure() !== undefined);
+  if (placement === 'own') return 'own';
+  const reduction = placement === 'begins' ? steps.reductionFor(step) : steps.reductionOf(step);
+  if (reduction !== undefined) return reduction.placePart(header);
+  stats.refused++;
+  return 'skip';
+}
+
+function routeMessage({ wire, ending, sync, steps }: Parts, header: Header, data: Uint8Array): void {
+  const { kind, step, source } = header;
+  const reduction = steps.reductionOf(step);
+  const hasEnded = ending.failure() !== undefined;
+  switch (destinationOf(kind, { hasEnded, isStepKnown: reduction !== undefined })) {
+    case 'ending':
+      ending.acceptStop(header, data);
+      return;
+    case 'repeat-stop':
+      ending.repeatStop();
+      return;
+    case 'sync':
+      sync.acceptSync(header, data);
+      return;
+    case 'reduction':
+      reduction?.acceptPart(header, data);
+      return;
+    case 'answer-here':
+      wire.sendTo(source, wire.header('here', step));
+      return;
+    case 'nothing':
+  }
+}
+
+function lookForMissing(
+  { watch, pace, steps, sync }: Parts,
+  { connection }: Pick<ExchangeOptions, 'connection'>,
+): void {
+  if (connection.isClosed()) throw new FleetError('unavailable', 'the connection to the broker is closed');
+  sync.repeatUnanswered();
+  const openStep = steps.openStep();
+  const open = openStep === undefined ? undefined : steps.reductionOf(openStep);
+  open?.askMissing();
+  // While the broker is away, silence says nothing about any member.
+  if (connection.isUp()) watch.judge((other) => (pace.isUsualStep() ? open?.waitedFor(other) : undefined));
+  else watch.clearQuestions();
+}
+
+function shardsOf({ members }: Plan, rank: number): number[] {
+  const { shardFirst, shardCount } = members[rank]!;
+  return Array.from({ length: shardCount }, (_, i) => shardFirst + i);
+}
+
+const createStats = (): ExchangeStats => Object.fromEntries(STATS.map((name) => [name, 0])) as ExchangeStats;
