@@ -6,8 +6,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
 import { ENDS_EARLY, runPickle } from '../pickle-machine.ts';
 import { elementBytes, gather, type StateTensor } from './element-types.ts';
+import { damaged, readAt } from './file-bytes.ts';
 import { isTensorView, type Storage, type TensorView, TORCH } from './torch-pickle.ts';
-import { readAt, readZip } from './zip.ts';
+import { readZip, type ZipMember } from './zip.ts';
 
 type Tensors = Map<string, StateTensor>;
 /** Elements [from, to) of a storage. */
@@ -23,9 +24,13 @@ export async function openZipPth(file: FileHandle, where: string): Promise<Tenso
     );
   const folder = pickle.slice(0, -'data.pkl'.length);
   const order = members.get(`${folder}byteorder`);
-  if (order !== undefined && new TextDecoder().decode(await order.read()) !== 'little')
+  if (
+    order !== undefined &&
+    new TextDecoder().decode(await readSmall(order, BYTEORDER_BYTES_MAX, where)) !== 'little'
+  )
     throw new FleetError('invalidArgument', `${where} was written on a big-endian machine; save it anew`);
-  const { value } = runPickle(await members.get(pickle)!.read(), { name: where, dialect: TORCH });
+  const bytes = await readSmall(members.get(pickle)!, PICKLE_BYTES_MAX, where);
+  const { value } = runPickle(bytes, { name: where, dialect: TORCH });
   return tensorsOf(value, where, (storage, from, to) => {
     const name = `${folder}data/${storage.key}`;
     const member = members.get(name);
@@ -37,6 +42,18 @@ export async function openZipPth(file: FileHandle, where: string): Promise<Tenso
       );
     return member.read(from * width, to * width);
   });
+}
+
+/** `little` or `big`. */
+const BYTEORDER_BYTES_MAX = 64;
+/** A thousand tensors take some 150 kB: names, shapes and places, no numbers. */
+const PICKLE_BYTES_MAX = 64 * 2 ** 20;
+
+/** A member that describes the others: refused by what it claims, before any of it is read or inflated. */
+async function readSmall(member: ZipMember, bytesMax: number, where: string): Promise<Uint8Array> {
+  if (member.size > bytesMax)
+    throw damaged(where, `member ${member.name} claims ${member.size} bytes where ${bytesMax} are the limit`);
+  return member.read();
 }
 
 /** The first pickle of an old file is a fixed number: ten bytes, or text in protocols 0 and 1. */

@@ -13,10 +13,10 @@ import {
   isElementType,
   type StateTensor,
 } from './element-types.ts';
+import { readAt } from './file-bytes.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
 import { readHeader } from './safetensors.ts';
 import { unwrapped } from './tensor-names.ts';
-import { readAt } from './zip.ts';
 
 export interface StateFile {
   /** What errors call it. */
