@@ -27,7 +27,7 @@ const PAGES = [...files].filter(
 /** `core/errors.ts`, `helm/pocketfleet`, `test/unit/tensor/*.test.ts`: from the root, wherever they stand in a text. */
 const FROM_ROOT =
   /(?<![\w./-])(?:bench|bin|coordinator|core|deploy|docs|examples|helm|proto|scripts|test|worker)\/[\w.*/-]*[\w*]/g;
-/** `decide.ts`: the end of some path. */
+/** A name in backquotes, such as that of `core/errors.ts` without its folders: the end of some path. */
 const SOURCE_NAME = /`([\w./-]+\.(?:ts|mjs|cc|inc|proto|wat))`/g;
 const SCRIPT = /npm run (?!-)([\w:-]+)/g;
 const LINK = /\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g;

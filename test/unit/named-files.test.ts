@@ -1,0 +1,146 @@
+// A comment that names a module names one that is there. Names go stale when files move, and a stale name is a false statement that
+// no compiler sees. In code a name is the path from the root, or a neighbour's; in a contract or a native source, the end of a path.
+
+import { deepEqual, ok } from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+import { PACKAGE_ROOT } from '../../core/system/places.ts';
+
+const FOLDERS = [
+  'bench',
+  'bin',
+  'coordinator',
+  'core',
+  'deploy',
+  'helm',
+  'proto',
+  'scripts',
+  'test',
+  'worker',
+];
+const NOT_OURS = /^proto\/gen\/|\/(?:build|deps|node_modules)\//;
+const CODE = /\.(?:ts|mjs)$/;
+const OTHERS = /\.(?:proto|ya?ml|cc|h|inc|c|py)$/;
+/** Stands for any module where a comment explains how one is passed. */
+const ANY = /(?:^|\/)name\.(?:ts|mjs)$/i;
+
+const NAME = /(?<![\w/.@-])((?:[\w.-]+\/)*[\w-]+\.(?:ts|mjs))\b/g;
+const COMMENT = /^\s*(?:\/\/|\/?\*\*?)(.*)$|\s\/\/ (.*)$/;
+
+const files = FOLDERS.flatMap((folder) =>
+  readdirSync(join(PACKAGE_ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) =>
+    join(folder, file),
+  ),
+).filter((file) => !NOT_OURS.test(file));
+const modules = new Set(files.filter((file) => CODE.test(file)));
+
+/** `file:line name` of each module that a comment of this text names and that is not there. */
+function missingIn(file: string, text: string): string[] {
+  const isCode = CODE.test(file);
+  const exists = (name: string): boolean =>
+    isCode
+      ? modules.has(name) || modules.has(normalize(join(dirname(file), name)))
+      : [...modules].some((module) => `/${module}`.endsWith(`/${name}`));
+  return text.split('\n').flatMap((line, index) => {
+    const [, whole, trailing] = (isCode ? COMMENT.exec(line) : ['', line]) ?? [];
+    return [...(whole ?? trailing ?? '').matchAll(NAME)]
+      .map(([, name]) => name!)
+      .filter((name) => !ANY.test(name) && !exists(name))
+      .map((name) => `${file}:${index + 1} ${name}`);
+  });
+}
+
+test('every module that a comment names is there', () => {
+  ok(modules.has('core/errors.ts'));
+  const missing = files
+    .filter((file) => CODE.test(file) || OTHERS.test(file))
+    .flatMap((file) => missingIn(file, readFileSync(join(PACKAGE_ROOT, file), 'utf8')));
+  deepEqual(
+    missing.filter((found) => !OPEN.has(found.replace(/:\d+ /, ' '))),
+    [],
+  );
+});
+
+test('a stale name is found in a comment, and not in code', () => {
+  const comments = [
+    '// See nats.ts, core/clock.ts and pages.ts.',
+    "import 'gone.ts';",
+    ['f();', '//', 'gone.ts'].join(' '),
+  ];
+  deepEqual(missingIn('core/net/made-up.ts', comments.join('\n')), [
+    'core/net/made-up.ts:1 pages.ts',
+    'core/net/made-up.ts:3 gone.ts',
+  ]);
+  deepEqual(missingIn('proto/made-up.proto', '// net/nats.ts and net/gone.ts'), [
+    'proto/made-up.proto:1 net/gone.ts',
+  ]);
+});
+
+/** Stale names that are known; none may be added. */
+const OPEN: ReadonlySet<string> = new Set([
+  'coordinator/api/run-ledger.ts cli/ledger-proof.ts',
+  'coordinator/decisions/gangs.ts placement.ts',
+  'coordinator/decisions/inputs.ts service.ts',
+  'coordinator/decisions/inputs.ts submit.ts',
+  'coordinator/decisions/inputs.ts worker-service.ts',
+  'coordinator/decisions/lost-workers.ts blame.ts',
+  'coordinator/journal/event-schema.ts evolve.ts',
+  'coordinator/journal/journal.ts evolve.ts',
+  'coordinator/kubernetes/pods.ts step.ts',
+  'coordinator/model/state.ts blame.ts',
+  'coordinator/scheduling/blame.ts losses.ts',
+  'coordinator/scheduling/scheduler.ts step.ts',
+  'coordinator/strategies/random.ts step.ts',
+  'coordinator/workers/membership.ts step.ts',
+  'core/allreduce/exchange.ts listening.ts',
+  'core/allreduce/patience.ts suspicion.ts',
+  'core/allreduce/plan.ts compression.ts',
+  'core/checkpoint/format.ts data/numbering.ts',
+  'core/checkpoint/format.ts model/safetensors.ts',
+  'core/data/benchmarks/ijb.ts align.ts',
+  'core/data/benchmarks/ijb.ts verify/ijb.ts',
+  'core/data/benchmarks/megaface.ts verify/megaface.ts',
+  'core/data/benchmarks/verification-bin.ts image.ts',
+  'core/data/benchmarks/verification-bin.ts pickle.ts',
+  'core/data/dataset.ts inspect.ts',
+  'core/data/dataset.ts numbering.ts',
+  'core/data/dataset.ts record-set.ts',
+  'core/data/folder.ts image.ts',
+  'core/data/inspection/check-path.ts image-check.ts',
+  'core/data/inspection/inspect.ts image-check.ts',
+  'core/data/inspection/inspect.ts verification/pairs.ts',
+  'core/data/loading/loader.ts numbering.ts',
+  'core/data/loading/sampler.ts schedule.ts',
+  'core/data/packs/record-index.ts set-identity.ts',
+  'core/data/packs/record-set.ts dataset.ts',
+  'core/data/synthetic/canvas.ts paint.ts',
+  'core/data/synthetic/identity.ts paint.ts',
+  'core/data/synthetic/scene.ts paint.ts',
+  'core/head/step.ts loss/arcface.ts',
+  'core/model/inference.ts fuse.ts',
+  'core/pickle-machine.ts data/pickle.ts',
+  'core/report/charts.ts report-html.ts',
+  'core/report/plan-report.ts report-file.ts',
+  'core/report/progress-model.ts progress.ts',
+  'core/spec/document.ts data/inspect.ts',
+  'core/system/errno.ts errors.ts',
+  'core/tensor/graph/compiled.ts loaded.ts',
+  'core/tensor/graph/two-part.ts cut.ts',
+  'core/tensor/ops/native-prelu.ts fold.ts',
+  'core/tensor/ops/native-separable.ts fold.ts',
+  'core/tensor/ops/sample.ts fold.ts',
+  'core/tensor/ops/sample.ts parts.ts',
+  'core/tensor/passes/cut.ts two-part.ts',
+  'core/tensor/recording/record.ts graph.ts',
+  'core/tensor/tf.ts compiled.ts',
+  'core/tensor/tf.ts ops.ts',
+  'test/integration/compression.test.ts spec.ts',
+  'test/support/kernels.ts wasm.ts',
+  'worker/fleet/agent.ts run.ts',
+  'worker/requests/replay.ts train.ts',
+  'worker/requests/verify.ts evaluate.ts',
+  'worker/run/run.ts train.ts',
+  'worker/run/services.ts main.ts',
+  'worker/training/train.ts run.ts',
+]);
