@@ -110,7 +110,8 @@ function nameSources({ data }) {
   for (const key of ['file', 'message'])
     if (typeof data[key] === 'string') data[key] = sourceNames(data[key]);
   for (let error = data.details?.error; error instanceof Error; error = error.cause)
-    if (typeof error.stack === 'string') error.stack = sourceNames(error.stack);
+    if (typeof error.stack === 'string')
+      Reflect.defineProperty(error, 'stack', { value: sourceNames(error.stack) });
 }
 
 function sourceNames(text) {

@@ -20,7 +20,7 @@ import {
   type ServingStatus,
 } from 'grpc-health-check';
 import { after, systemClock } from '../clock.ts';
-import { PACKAGE_ROOT } from '../system/places.ts';
+import { PROGRAMS } from '../system/places.ts';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
 import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
@@ -110,9 +110,9 @@ export async function startGrpcServer(options: {
         if (!options.healthOf.includes(name)) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
     },
     async close(graceMs) {
-      const closed = new Promise((resolve) => gate.server.close(resolve));
+      const closed = new Promise<void>((resolve) => gate.server.close(() => resolve()));
       gate.close();
-      await shutDown(server, drain, graceMs);
+      await shutDown(server, { drain, graceMs, closed });
       await closed;
     },
   };
@@ -121,7 +121,15 @@ export async function startGrpcServer(options: {
 /** For the last statuses to reach callers that read. */
 const FLUSH_MS = 250;
 
-function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> {
+/**
+ * `closed`: that the last connection has ended. On Node 24 the library says that it has shut down while calls are still open, since
+ * that Node closes the sessions of a server itself; so both have to hold.
+ */
+function shutDown(
+  server: Server,
+  options: { readonly drain: Drain; readonly graceMs: number; readonly closed: Promise<void> },
+): Promise<void> {
+  const { drain, graceMs, closed } = options;
   return new Promise((resolve) => {
     let stopTimer = after(graceMs, () => {
       drain.endAll();
@@ -130,11 +138,12 @@ function shutDown(server: Server, drain: Drain, graceMs: number): Promise<void> 
         resolve();
       });
     });
-    server.tryShutdown(() => {
+    const shut = new Promise<void>((done) => server.tryShutdown(() => done()));
+    drain.endStreams();
+    void Promise.all([shut, closed]).then(() => {
       stopTimer();
       resolve();
     });
-    drain.endStreams();
   });
 }
 
@@ -157,7 +166,7 @@ function namesOf(definition: ServiceDefinition): string[] {
 
 /** The proto files of the repository are what reflection serves, the contract itself with its comments' names, and the health service's. */
 async function reflection(): Promise<ReflectionService> {
-  const root = join(PACKAGE_ROOT, 'proto');
+  const root = join(PROGRAMS, 'proto');
   const description = await load(
     ['pocketfleet/v1/fleet.proto', 'pocketfleet/v1/worker.proto', healthProtoPath],
     { includeDirs: [root], keepCase: true },

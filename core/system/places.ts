@@ -9,7 +9,7 @@ const here = fileURLToPath(import.meta.url);
 /** True where the modules that run are TypeScript, which needs a loader; false where they are compiled. */
 export const RUNS_TYPESCRIPT: boolean = here.endsWith('.ts');
 
-/** Folder of `core/`, `coordinator/` and `worker/` in the form that runs now. */
+/** Folder of `core/`, `coordinator/`, `worker/` and `proto/` in the form that runs now. */
 export const PROGRAMS: string = dirname(dirname(dirname(here)));
 
 /** Folder of package.json: that of the programs, or the one above where they are compiled into a folder of their own. */
