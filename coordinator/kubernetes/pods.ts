@@ -3,6 +3,7 @@
 // pod is comes from the worker's own hello, what follows from a verdict is step.ts'.
 
 import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
+import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
@@ -48,7 +49,7 @@ export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
  * pod bears the name now.
  */
 export function inputsFrom(
-  verdicts: ReadonlyMap<string, PodVerdict>,
+  verdicts: Pick<ReadonlyMap<string, PodVerdict>, 'get'>,
   workers: Iterable<WorkerState>,
 ): Verdict[] {
   return [...workers].flatMap((worker): Verdict[] => {
@@ -84,14 +85,13 @@ export function watchPods(options: {
   const list = () => api.listNamespacedPod({ namespace, labelSelector: selector });
   const informer = makeInformer(config, path, list, selector);
   const stopping = new AbortController();
-  const verdicts = new Map<string, PodVerdict>();
+  const verdicts = new LRUCache<string, PodVerdict>({ max: VERDICTS_MAX });
   /** Pods by name: one that was deleted and made anew while nobody watched has another uid. */
   const uids = new Map<string, string>();
 
   const judge = (uid: string, verdict: PodVerdict | undefined) => {
-    if (verdict === undefined || verdicts.get(uid)?.kind === 'gone') return;
+    if (verdict === undefined || verdicts.peek(uid)?.kind === 'gone') return;
     verdicts.set(uid, verdict);
-    if (verdicts.size > VERDICTS_MAX) verdicts.delete(verdicts.keys().next().value!);
     onChange();
   };
   const see = (pod: V1Pod) => {

@@ -1,6 +1,7 @@
 // How far and how fast runs are: the newest step point of each, and what each worker computes for it, as workers report it a
 // few times a second. Volatile by design: after a restart of the coordinator it is there again within a second.
 
+import { LRUCache } from 'lru-cache';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from '../model/state.ts';
 
@@ -33,27 +34,23 @@ export interface ProgressBoard {
 const RUNS_MAX = 2_000;
 
 export function createProgressBoard(): ProgressBoard {
-  const newest = new Map<string, Progress>();
+  const newest = new LRUCache<string, Progress>({ max: RUNS_MAX });
   /** By worker, then by run. */
   const speeds = new Map<string, ReadonlyMap<string, number>>();
   const waits = new Map<string, ReadonlyMap<string, string>>();
   return {
-    of: (runId) => newest.get(runId),
+    of: (runId) => newest.peek(runId),
     report(run, workerId, progress) {
       const rank = run.gang.findIndex((member) => member.workerId === workerId);
       if (run.state !== 'running' || run.generation !== progress.generation || rank < 0) return false;
-      const before = newest.get(run.id);
+      const before = newest.peek(run.id);
       // Members are at most a step apart; what one says later about an earlier step is older news.
       const older =
         before !== undefined &&
         before.generation === progress.generation &&
         before.point.step > progress.point.step;
       if (older) return false;
-      // Set anew, so that the map's order is that of the last report and the oldest can go.
-      newest.delete(run.id);
       newest.set(run.id, progress);
-      const [oldest] = newest.keys();
-      if (newest.size > RUNS_MAX && oldest !== undefined) newest.delete(oldest);
       return true;
     },
     measured: (workerId, measured) => void speeds.set(workerId, measured),

@@ -5,6 +5,7 @@
 // Training is reproducible, so whoever stores a key again must store the same bytes: the same digest is no work, another
 // one is `dataLoss` that names both. The manifest is created last and never replaced.
 
+import pLimit from 'p-limit';
 import { z } from 'zod';
 import { type Clock, systemClock } from '../clock.ts';
 import { sha256Hex } from '../digest.ts';
@@ -307,9 +308,10 @@ function manifestOf(entry: KvEntry): Manifest {
 
 /** Runs `work` for 0..count-1, at most WINDOW at once; the first failure ends it. */
 async function forEachInWindow(count: number, work: (index: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lanes = Array.from({ length: Math.min(WINDOW, count) }, async () => {
-    while (next < count) await work(next++);
-  });
-  await Promise.all(lanes);
+  const limit = pLimit(WINDOW);
+  try {
+    await limit.map(Array(count).keys(), work);
+  } finally {
+    limit.clearQueue();
+  }
 }

@@ -2,6 +2,7 @@
 // arrival, compiles graphs on demand and keeps them. It knows nothing of runs, gangs or the network around it.
 
 import { workerData } from 'node:worker_threads';
+import { LRUCache } from 'lru-cache';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { updateRows } from '../../core/head/rows.ts';
@@ -33,7 +34,7 @@ const LAYOUTS_MAX = 32;
 const { cacheDir } = workerData as { cacheDir: string };
 const graphs = createGraphCache({ cacheDir });
 const begun = createBegunTable({ graphs, keeping: createKeeping() });
-const layouts = new Map<string, Layout>();
+const layouts = new LRUCache<string, Layout>({ max: LAYOUTS_MAX });
 
 answerCalls<ComputeCalls, never, never, JobFacts>({
   answers: {
@@ -113,7 +114,6 @@ function layoutFor(network: NetworkSpec, classes: number): Layout {
   const kept = layouts.get(key);
   if (kept) return kept;
   const layout = layoutOf(buildNetwork(network), { classes });
-  if (layouts.size >= LAYOUTS_MAX) layouts.delete(layouts.keys().next().value!);
   layouts.set(key, layout);
   return layout;
 }

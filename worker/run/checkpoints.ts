@@ -2,6 +2,7 @@
 // for it if need be), storing one that is missing. Decides that a broker which is away is waited for without end, and which
 // loaded teachers are kept for other students; bytes and chunks are core/checkpoint's.
 
+import { LRUCache } from 'lru-cache';
 import {
   type Checkpoint,
   checkpointMetadata,
@@ -52,7 +53,7 @@ export function createCheckpoints(options: {
   readonly metrics: WorkerMetrics;
 }): Checkpoints {
   const { store, metrics } = options;
-  const networks = new Map<string, Promise<StoredNetwork>>();
+  const networks = new LRUCache<string, Promise<StoredNetwork>>({ max: NETWORKS_MAX });
   const waits = createWaits(options.log);
   const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
     insist({ ...options, doing, signal, work, tell: (trouble) => waits.tell(runId, trouble) });
@@ -74,11 +75,13 @@ export function createCheckpoints(options: {
   };
   const loadNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
     const key = checkpointKey(runId, stage);
-    const begun = networks.get(key) ?? load(key).then(networkOf);
-    networks.delete(key);
+    const known = networks.get(key);
+    if (known !== undefined) return known;
+    const begun = load(key).then(networkOf);
     networks.set(key, begun);
-    begun.catch(() => networks.delete(key));
-    while (networks.size > NETWORKS_MAX) networks.delete(networks.keys().next().value!);
+    begun.catch(() => {
+      if (networks.peek(key) === begun) networks.delete(key);
+    });
     return begun;
   };
 

@@ -2,6 +2,7 @@
 // keeps: all until a bound, because a small set comes round every epoch.
 
 import { workerData } from 'node:worker_threads';
+import pLimit from 'p-limit';
 import { FleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
@@ -93,11 +94,7 @@ async function readHeldOut(
 
 /** Four at once: decoding waits for the disk and for the image library's threads. Order of completion does not matter. */
 async function together(count: number, work: (i: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async () => {
-    while (next < count) await work(next++);
-  };
-  await Promise.all(Array.from({ length: Math.min(4, count) }, lane));
+  await pLimit(4).map(Array(count).keys(), work);
 }
 
 const opened = open(workerData as LoaderThreadData);

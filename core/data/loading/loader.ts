@@ -1,6 +1,7 @@
 // Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun unasked: the next step of
 // every shard that is asked for, within a bound of bytes.
 
+import { LRUCache } from 'lru-cache';
 import type { DataSpec } from '../../spec/data.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import { IMAGE_BYTES } from '../images/pixels.ts';
@@ -71,34 +72,28 @@ interface Ahead {
 }
 
 function createAhead(pool: DataThreads, bytesMax: number): Ahead {
-  const begun = new Map<string, Begun & { readonly bytes: number }>();
-  let bytes = 0;
-  const remove = (key: string) => {
-    const entry = begun.get(key);
-    if (entry === undefined) return undefined;
-    begun.delete(key);
-    bytes -= entry.bytes;
-    return entry;
-  };
+  // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would take the place of
+  // useful ones for ever. Nothing is read here before it is taken, so the least recently used is the oldest.
+  const begun = new LRUCache<string, Begun>({
+    maxSize: bytesMax,
+    dispose: (batch, _key, reason) => {
+      if (reason === 'evict') batch.withdraw();
+    },
+  });
   return {
     begin(request) {
       const key = keyOf(request);
-      if (request.step >= request.schedule.stepsTotal || begun.has(key)) return;
       const size = (request.schedule.batch / request.schedule.shards) * IMAGE_BYTES;
-      // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would take the
-      // place of useful ones for ever.
-      for (const oldest of begun.keys()) {
-        if (bytes + size <= bytesMax) break;
-        remove(oldest)!.withdraw();
-      }
-      // A failure is that of whoever asks for the batch; without anybody it ends nothing.
-      begun.set(key, { ...pool.begin(request), bytes: size });
-      bytes += size;
+      if (request.step >= request.schedule.stepsTotal || size > bytesMax || begun.has(key)) return;
+      // Its failure is that of whoever asks for the batch; without anybody it ends nothing.
+      begun.set(key, pool.begin(request), { size });
     },
     take(request) {
-      const entry = remove(keyOf(request));
-      entry?.promote();
-      return entry?.batch;
+      const key = keyOf(request);
+      const taken = begun.get(key);
+      begun.delete(key);
+      taken?.promote();
+      return taken?.batch;
     },
   };
 }

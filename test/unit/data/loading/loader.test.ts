@@ -47,7 +47,9 @@ test('a batch holds the images, mirrorings and labels that the sampler names', a
 test('batches asked for in any order, twice, and with a bound too small for them are the same bytes', async () => {
   const request = (step: number, shard: number) => ({ schedule, seed: 3, flip: true, step, shard });
   const one = await createLoader({ data });
-  const two = await createLoader({ data, threads: 2, aheadBytes: 1, cacheBytes: 3 * IMAGE_BYTES });
+  // Room for one batch: each one begun ahead takes the place of another.
+  const aheadBytes = (schedule.batch / schedule.shards) * IMAGE_BYTES;
+  const two = await createLoader({ data, threads: 2, aheadBytes, cacheBytes: 3 * IMAGE_BYTES });
   try {
     const places = [0, 1, 2, 3, 4, 5].flatMap((step) => [request(step, 0), request(step, 1)]);
     const inOrder = await Promise.all(places.map((place) => one.batch(place)));
