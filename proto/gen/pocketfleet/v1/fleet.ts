@@ -43,12 +43,12 @@ export interface SubmitResponse {
   planIds: string[];
   sweepIds: string[];
   runIds: string[];
-  /** What a person should know of the data, as sentences: files that were passed over, images that are left out. */
+  /** Remarks about the data as sentences for a person: files that were skipped, images that are left out. */
   notes: string[];
 }
 
 export interface InspectionProgress {
-  /** For a person: "looking at images". */
+  /** What is being done, for a person: "looking at images". */
   doing: string;
   done: number;
   total: number;
@@ -63,7 +63,7 @@ export interface Plan {
   name: string;
   /** running | done | failed | cancelled */
   state: string;
-  /** What it does now or why it ended, for a person. */
+  /** What it does now, or why it ended, as a sentence for a person. */
   reason: string;
   sweepId: string;
   runIds: string[];
@@ -71,7 +71,7 @@ export interface Plan {
   endedAtMs: number;
   /** The run that the plan exports, once decided. */
   winnerRunId: string;
-  /** The text as it took effect: with the overrides of the submission in their places and a comment at each. */
+  /** The text that took effect: the submitted one with its overrides in place and a comment at each. */
   yaml: string;
 }
 
@@ -141,8 +141,8 @@ export interface Run {
   specJson: string;
   remainingSeconds: number;
   /**
-   * With outer steps: how far the open round has got beyond `step`, on the worker that reports. Not committed: whoever is lost may
-   * take some of them along.
+   * With outer steps: steps of the open round beyond `step`, on the worker that reports. They are not committed and may be lost with
+   * a worker.
    */
   openRoundSteps: number;
 }
@@ -165,13 +165,13 @@ export interface EvaluationReport {
   rocFpr: number[];
   rocTpr: number[];
   examples: PairExample[];
-  /** Absent where the set does not say who is on its images, and in reports of earlier releases. */
+  /** Absent where the set does not identify the people on its images, and in reports of earlier releases. */
   judged: JudgedPairs | undefined;
 }
 
 /**
- * What the network made of each pair, in the order of the pairs. Whoever compares two networks takes the difference pair by
- * pair, and checks first that the people are the same.
+ * The network's verdict on each pair, in the order of the pairs. A comparison of two networks takes the difference pair by pair,
+ * after a check that the people are the same.
  */
 export interface JudgedPairs {
   /** Labels, in the held-out split, of the people on the first and on the second image of each pair. */
@@ -203,21 +203,21 @@ export interface Worker {
   host: string;
   reason: string;
   pid: number;
-  /** It has a stream to this coordinator now; a worker that is awaited after a restart, or away, has none. */
+  /** True while the worker has a stream to this coordinator. A worker that is awaited after a restart, or is away, has none. */
   connected: boolean;
-  /** Of the process that is connected; empty, 0 and absent for one that is not. */
+  /** Facts of the connected process; empty, 0 and absent for a worker that is not connected. */
   deviceName: string;
-  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
+  /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
   memoryBytes: number;
-  /** Of a GPU; absent for a CPU. */
+  /** Facts of a GPU; absent for a CPU. */
   gpu: Gpu | undefined;
 }
 
-/** What CUDA's libraries tell of the device; a text is empty where they do not. */
+/** Facts that CUDA's libraries report of the device; a text is empty where they report none. */
 export interface Gpu {
-  /** As nvidia-smi writes it: GPU-... or MIG-... */
+  /** The device's UUID as nvidia-smi writes it: GPU-... or MIG-... */
   uuid: string;
-  /** E.g. 9.0. */
+  /** Compute capability, e.g. 9.0. */
   computeCapability: string;
   multiprocessors: number;
   /** Versions of the kernel driver, of cuDNN and of cuBLAS. */
@@ -228,7 +228,7 @@ export interface Gpu {
 
 export interface Checkpoint {
   runId: string;
-  /** 1 after the first epoch, and so on; the last one is the finished network. */
+  /** Number of the stage, 1 after the first epoch. The last stage is the finished network. */
   stage: number;
   step: number;
   bytes: number;
@@ -246,7 +246,7 @@ export interface FindRequest {
 export interface FindResponse {
   /** At most 20 of each kind. */
   found: Found[];
-  /** With those that were left out. */
+  /** Number of all matches, also those that were left out. */
   total: number;
 }
 
@@ -254,13 +254,13 @@ export interface Found {
   /** plan | sweep | trial | run | worker */
   kind: string;
   id: string;
-  /** Empty for trials and workers, which have ids alone. */
+  /** Empty for trials and workers, which have only ids. */
   name: string;
   state: string;
 }
 
 export interface GetRequest {
-  /** Id, or the name where one alone has it. */
+  /** Id, or a name that only one thing has. */
   id: string;
 }
 
@@ -269,14 +269,14 @@ export interface ListPlansRequest {
   pageToken?:
     | string
     | undefined;
-  /** The newest first; otherwise in the order of creation. */
+  /** True: newest first. False: in the order of creation. */
   newestFirst?: boolean | undefined;
 }
 
 export interface ListPlansResponse {
   plans: Plan[];
   nextPageToken: string;
-  /** On all pages together, now. */
+  /** Number of items on all pages together, now. */
   total: number;
 }
 
@@ -307,7 +307,7 @@ export interface ListTrialsResponse {
 
 export interface LeaderboardRequest {
   sweepId: string;
-  /** On this page; 0: 20. */
+  /** Largest number of items on this page; 0: 20. */
   limit: number;
   pageToken?: string | undefined;
 }
@@ -315,7 +315,7 @@ export interface LeaderboardRequest {
 export interface LeaderboardResponse {
   trials: Trial[];
   nextPageToken: string;
-  /** Finished trials of the sweep. */
+  /** Number of finished trials of the sweep. */
   total: number;
 }
 
@@ -358,7 +358,7 @@ export interface ListCheckpointsResponse {
 }
 
 export interface WatchRequest {
-  /** One of these, or none for the whole fleet. */
+  /** At most one of these is set; none selects the whole fleet. */
   planId: string;
   sweepId: string;
   runId: string;
@@ -375,8 +375,8 @@ export interface Snapshot {
   journalSequence: number;
   atMs: number;
   /**
-   * What belongs to the selection and is not in this message: shown are what has not ended and the newest of what has. Plans have
-   * no `yaml` and runs no `spec_json` here; GetPlan and GetRun have them.
+   * Number of things that belong to the selection and are not in this message, which has everything open and the newest that has
+   * ended. Plans have no `yaml` and runs no `spec_json` here; GetPlan and GetRun have them.
    */
   leftOut?: LeftOut | undefined;
   store?: Store | undefined;
@@ -390,17 +390,17 @@ export interface LeftOut {
   workers: number;
 }
 
-/** The broker's disk as the coordinator sees it. */
+/** The state of the broker's store. */
 export interface Store {
   /**
-   * ok | full | silent. full: what is written is refused for want of room. silent: the broker is there and does not
-   * confirm what is written. In both no submit is taken, and everything goes on by itself when it is over.
+   * ok | full | silent. full: writes are refused for want of space. silent: the broker is connected and does not confirm writes. In
+   * both cases Submit is refused, and work continues by itself when the state is ok again.
    */
   state: string;
   /** A sentence with bytes, limit, place, since when and what to do; empty when ok. */
   reason: string;
   usedBytes: number;
-  /** What all streams may have together; 0: not known. */
+  /** Limit of all streams together in bytes; 0: not known. */
   limitBytes: number;
   /** Folder of the store, or the broker's address where the folder is not known. */
   place: string;
@@ -420,14 +420,14 @@ export interface JournalReport {
   events: number;
   /** One sentence about the first damage, empty when the journal is whole. */
   damage: string;
-  /** The last sequence up to which everything is whole: what `truncate` keeps at most. */
+  /** The last sequence up to which everything is whole; `truncate` keeps at most that. */
   goodSequence: number;
   /** Parts that earlier truncations took out. */
   cuts: JournalCut[];
 }
 
 export interface JournalCut {
-  /** The messages after this one and before the mark count no more. */
+  /** The messages after this one and before the mark no longer count. */
   after: number;
   mark: number;
 }
@@ -457,7 +457,7 @@ export interface LogsRequest {
   runId: string;
   workerId: string;
   follow: boolean;
-  /** Only lines with a larger sequence; 0: all. Whoever lost a stream goes on with the last sequence it has seen. */
+  /** Only lines with a larger sequence; 0: all. After a broken stream, set it to the last sequence that was received. */
   afterSequence: number;
 }
 
@@ -487,7 +487,7 @@ export interface StepPoint {
   gradientNorm: number;
   imagesPerSecond: number;
   atMs: number;
-  /** Of the weights after the step: 64 bits, hex. */
+  /** Digest of the weights after the step: 64 bits, hex. */
   weightsDigest?: string | undefined;
 }
 
@@ -498,19 +498,19 @@ export interface CancelRequest {
 }
 
 export interface CancelResponse {
-  /** Ids of all that was ended. */
+  /** Ids of everything that was ended. */
   cancelledIds: string[];
 }
 
 export interface ResumeRequest {
   /** Id or name of a plan, sweep, trial or run that failed or was cancelled. */
   id: string;
-  /** Kept in the journal. */
+  /** Reason for a person; it is kept in the journal. */
   reason: string;
 }
 
 export interface ResumeResponse {
-  /** Ids of all that goes on. */
+  /** Ids of everything that continues. */
   resumedIds: string[];
 }
 
@@ -539,7 +539,7 @@ export interface ExportRequest {
    * (input bytes [N, 112, 112, 3]), or tfjs: a zip with model.json and its weight shards, to be unpacked into a folder.
    */
   format: string;
-  /** Without it the weights of a run that failed are refused with its reason, and so are weights that are not finite. */
+  /** False: weights of a failed run are refused with its reason, and so are weights that are not finite. */
   evenFailed?: boolean | undefined;
 }
 
@@ -573,7 +573,7 @@ export interface Decision {
 
 export interface GetLedgerRequest {
   runId: string;
-  /** Of the entries. */
+  /** Number of entries. */
   pageSize?: number | undefined;
   pageToken?: string | undefined;
 }
@@ -583,7 +583,7 @@ export interface Ledger {
   name: string;
   state: string;
   specJson: string;
-  /** From the data set, as it was found at submit; with the spec it determines every sample of every step. */
+  /** Size of the data set as inspected at submit; together with the spec it determines every sample of every step. */
   trainingImages: number;
   classes: number;
   deviceClass: string;
@@ -592,9 +592,9 @@ export interface Ledger {
   /** Committed steps and weights as reported at the end; 0 and empty before. */
   finalStep: number;
   weightsDigest: string;
-  /** Gangs that have worked on it. */
+  /** Number of gangs that have worked on the run. */
   generations: number;
-  /** Of a student: its teacher. */
+  /** The teacher of a student; empty otherwise. */
   teacherRunId: string;
   nextPageToken: string;
 }
@@ -620,14 +620,14 @@ export interface ReplayRequest {
   fromStage: number;
   /** 0: up to the newest checkpoint. */
   toStage: number;
-  /** A point for each step with the digests of all tensors. */
+  /** True: a point for each step, with the digests of all tensors. */
   eachStep: boolean;
 }
 
-/** The state after `step` committed steps, computed again. */
+/** The replayed state after `step` committed steps. */
 export interface ReplayPoint {
   step: number;
-  /** At the end of a stage its number, otherwise 0. */
+  /** Number of the stage that ends here, otherwise 0. */
   stage: number;
   weightsDigest: string;
   stateDigest: string;
@@ -10076,7 +10076,7 @@ export const FleetServiceService = {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
    * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
+   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
    */
   submit: {
     path: "/pocketfleet.v1.FleetService/Submit" as const,
@@ -10087,7 +10087,7 @@ export const FleetServiceService = {
     responseSerialize: (value: SubmitResponse): Buffer => Buffer.from(SubmitResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SubmitResponse => SubmitResponse.decode(value),
   },
-  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect: {
     path: "/pocketfleet.v1.FleetService/Inspect" as const,
     requestStream: false as const,
@@ -10097,7 +10097,7 @@ export const FleetServiceService = {
     responseSerialize: (value: InspectionProgress): Buffer => Buffer.from(InspectionProgress.encode(value).finish()),
     responseDeserialize: (value: Buffer): InspectionProgress => InspectionProgress.decode(value),
   },
-  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  /** Resolves an id or a name: the one thing with this id, or everything that has this name, newest first. */
   find: {
     path: "/pocketfleet.v1.FleetService/Find" as const,
     requestStream: false as const,
@@ -10221,9 +10221,9 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): ListCheckpointsResponse => ListCheckpointsResponse.decode(value),
   },
   /**
-   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
-   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
-   * coordinator stops or restarts; ask again.
+   * Sends the present state (of a large selection everything open and the newest that has ended), then again after each change, at
+   * most `rate_hz` times a second, until the caller leaves or, with until_finished, until everything selected has ended.
+   * UNAVAILABLE: the coordinator stops or restarts; call again.
    */
   watch: {
     path: "/pocketfleet.v1.FleetService/Watch" as const,
@@ -10235,8 +10235,8 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): Snapshot => Snapshot.decode(value),
   },
   /**
-   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
-   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   * Log lines of a run (all its workers) or of a worker, oldest first; with `follow` also later ones. After UNAVAILABLE (the
+   * coordinator stops or restarts) call again with after_sequence: no line is lost or repeated.
    */
   logs: {
     path: "/pocketfleet.v1.FleetService/Logs" as const,
@@ -10312,7 +10312,7 @@ export const FleetServiceService = {
     responseSerialize: (value: ExportChunk): Buffer => Buffer.from(ExportChunk.encode(value).finish()),
     responseDeserialize: (value: Buffer): ExportChunk => ExportChunk.decode(value),
   },
-  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  /** The journal's entries about a run's committed steps, for a proof against the spec. */
   getLedger: {
     path: "/pocketfleet.v1.FleetService/GetLedger" as const,
     requestStream: false as const,
@@ -10323,8 +10323,8 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): Ledger => Ledger.decode(value),
   },
   /**
-   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
-   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; sends a point for
+   * each stage, or each step. FAILED_PRECONDITION: no such worker is attached.
    */
   replay: {
     path: "/pocketfleet.v1.FleetService/Replay" as const,
@@ -10365,7 +10365,7 @@ export const FleetServiceService = {
     responseSerialize: (value: JournalReport): Buffer => Buffer.from(JournalReport.encode(value).finish()),
     responseDeserialize: (value: Buffer): JournalReport => JournalReport.decode(value),
   },
-  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  /** The journal's messages after a sequence, as they are stored, for a copy before a truncation. */
   exportJournal: {
     path: "/pocketfleet.v1.FleetService/ExportJournal" as const,
     requestStream: false as const,
@@ -10376,8 +10376,8 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): JournalMessage => JournalMessage.decode(value),
   },
   /**
-   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
-   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
+   * journal does not end at `last_sequence`, because something was appended since it was checked.
    */
   truncateJournal: {
     path: "/pocketfleet.v1.FleetService/TruncateJournal" as const,
@@ -10396,12 +10396,12 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
    * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
+   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
    */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
-  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect: handleServerStreamingCall<SubmitRequest, InspectionProgress>;
-  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  /** Resolves an id or a name: the one thing with this id, or everything that has this name, newest first. */
   find: handleUnaryCall<FindRequest, FindResponse>;
   /** One thing by its id or name. NOT_FOUND when there is none, INVALID_ARGUMENT naming the ids when several have the name. */
   getPlan: handleUnaryCall<GetRequest, Plan>;
@@ -10419,14 +10419,14 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   listWorkers: handleUnaryCall<ListWorkersRequest, ListWorkersResponse>;
   listCheckpoints: handleUnaryCall<ListCheckpointsRequest, ListCheckpointsResponse>;
   /**
-   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
-   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
-   * coordinator stops or restarts; ask again.
+   * Sends the present state (of a large selection everything open and the newest that has ended), then again after each change, at
+   * most `rate_hz` times a second, until the caller leaves or, with until_finished, until everything selected has ended.
+   * UNAVAILABLE: the coordinator stops or restarts; call again.
    */
   watch: handleServerStreamingCall<WatchRequest, Snapshot>;
   /**
-   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
-   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   * Log lines of a run (all its workers) or of a worker, oldest first; with `follow` also later ones. After UNAVAILABLE (the
+   * coordinator stops or restarts) call again with after_sequence: no line is lost or repeated.
    */
   logs: handleServerStreamingCall<LogsRequest, LogLine>;
   /** Training history of a run: one point each few steps, in step order, each step once. */
@@ -10446,11 +10446,11 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   getEvaluation: handleUnaryCall<GetEvaluationRequest, EvaluationReport>;
   /** The network of a run's checkpoint as a file, in chunks. */
   export: handleServerStreamingCall<ExportRequest, ExportChunk>;
-  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  /** The journal's entries about a run's committed steps, for a proof against the spec. */
   getLedger: handleUnaryCall<GetLedgerRequest, Ledger>;
   /**
-   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
-   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; sends a point for
+   * each stage, or each step. FAILED_PRECONDITION: no such worker is attached.
    */
   replay: handleServerStreamingCall<ReplayRequest, ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
@@ -10459,11 +10459,11 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   getStore: handleUnaryCall<GetStoreRequest, Store>;
   /** Reads the whole journal and names the first message that is missing, foreign or unreadable; changes nothing. */
   checkJournal: handleUnaryCall<CheckJournalRequest, JournalReport>;
-  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  /** The journal's messages after a sequence, as they are stored, for a copy before a truncation. */
   exportJournal: handleServerStreamingCall<ExportJournalRequest, JournalMessage>;
   /**
-   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
-   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
+   * journal does not end at `last_sequence`, because something was appended since it was checked.
    */
   truncateJournal: handleUnaryCall<TruncateJournalRequest, TruncateJournalResponse>;
 }
@@ -10472,7 +10472,7 @@ export interface FleetServiceClient extends Client {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
    * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to be looked at the first time: give no deadline, or call again, which goes on with the look in progress.
+   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
    */
   submit(
     request: SubmitRequest,
@@ -10489,14 +10489,14 @@ export interface FleetServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SubmitResponse) => void,
   ): ClientUnaryCall;
-  /** Looks at the data of a text as Submit does and shows where that is; ends when Submit could answer at once, or as it would fail. */
+  /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
   inspect(request: SubmitRequest, options?: Partial<CallOptions>): ClientReadableStream<InspectionProgress>;
   inspect(
     request: SubmitRequest,
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<InspectionProgress>;
-  /** What an id or a name means: the one thing with this id, or everything that has this name, newest first. */
+  /** Resolves an id or a name: the one thing with this id, or everything that has this name, newest first. */
   find(request: FindRequest, callback: (error: ServiceError | null, response: FindResponse) => void): ClientUnaryCall;
   find(
     request: FindRequest,
@@ -10678,15 +10678,15 @@ export interface FleetServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListCheckpointsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * The state now (of a large selection what is open and the newest of what has ended), then again whenever it changed (at most
-   * `rate_hz` times a second), until the caller goes or, with until_finished, until everything selected has ended. UNAVAILABLE: the
-   * coordinator stops or restarts; ask again.
+   * Sends the present state (of a large selection everything open and the newest that has ended), then again after each change, at
+   * most `rate_hz` times a second, until the caller leaves or, with until_finished, until everything selected has ended.
+   * UNAVAILABLE: the coordinator stops or restarts; call again.
    */
   watch(request: WatchRequest, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;
   watch(request: WatchRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<Snapshot>;
   /**
-   * Log lines of a run (all its workers) or of a worker, oldest first; with follow, also those to come. A stream that ends with
-   * UNAVAILABLE (the coordinator stops or restarts) is asked for again with after_sequence: no line is lost or repeated.
+   * Log lines of a run (all its workers) or of a worker, oldest first; with `follow` also later ones. After UNAVAILABLE (the
+   * coordinator stops or restarts) call again with after_sequence: no line is lost or repeated.
    */
   logs(request: LogsRequest, options?: Partial<CallOptions>): ClientReadableStream<LogLine>;
   logs(request: LogsRequest, metadata?: Metadata, options?: Partial<CallOptions>): ClientReadableStream<LogLine>;
@@ -10773,7 +10773,7 @@ export interface FleetServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<ExportChunk>;
-  /** What the journal says of a run's committed steps, for whoever proves it against the spec. */
+  /** The journal's entries about a run's committed steps, for a proof against the spec. */
   getLedger(
     request: GetLedgerRequest,
     callback: (error: ServiceError | null, response: Ledger) => void,
@@ -10790,8 +10790,8 @@ export interface FleetServiceClient extends Client {
     callback: (error: ServiceError | null, response: Ledger) => void,
   ): ClientUnaryCall;
   /**
-   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; a point for
-   * each stage, or each step. FAILED_PRECONDITION when no such worker is there.
+   * Computes stages of a run again on a worker of its device class and compares with the stored checkpoints; sends a point for
+   * each stage, or each step. FAILED_PRECONDITION: no such worker is attached.
    */
   replay(request: ReplayRequest, options?: Partial<CallOptions>): ClientReadableStream<ReplayPoint>;
   replay(
@@ -10841,7 +10841,7 @@ export interface FleetServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: JournalReport) => void,
   ): ClientUnaryCall;
-  /** The journal's messages after a sequence as they are stored, for a copy before they are cut off. */
+  /** The journal's messages after a sequence, as they are stored, for a copy before a truncation. */
   exportJournal(request: ExportJournalRequest, options?: Partial<CallOptions>): ClientReadableStream<JournalMessage>;
   exportJournal(
     request: ExportJournalRequest,
@@ -10849,8 +10849,8 @@ export interface FleetServiceClient extends Client {
     options?: Partial<CallOptions>,
   ): ClientReadableStream<JournalMessage>;
   /**
-   * Appends a mark after which the messages `after`+1 up to the mark count no more; nothing is deleted. ABORTED when the
-   * journal does not end at `last_sequence`, i.e. somebody has written since it was looked at.
+   * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
+   * journal does not end at `last_sequence`, because something was appended since it was checked.
    */
   truncateJournal(
     request: TruncateJournalRequest,

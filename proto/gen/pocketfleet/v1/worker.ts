@@ -57,28 +57,25 @@ export interface Hello {
     | undefined;
   /** Runs that may be in this worker at once; its kernels still run one at a time. */
   slots: number;
-  /** What the worker holds now. After a coordinator's restart this is how it learns that work goes on. */
+  /** The leases that the worker holds now. From these a restarted coordinator learns which work continues. */
   leases: Lease[];
   /** Endpoint of the worker's metrics server, host:port. */
   metricsEndpoint: string;
-  /**
-   * The pod that the process runs in, by metadata.uid, so that what Kubernetes says of the pod can be told from what it said of
-   * an earlier one of the same name. Empty outside of a cluster.
-   */
+  /** metadata.uid of the process' pod, which distinguishes it from an earlier pod of the same name. Empty outside of a cluster. */
   podUid: string;
 }
 
 export interface Device {
-  /** cpu | cuda | webgpu; found by running a kernel, not by asking. */
+  /** cpu | cuda | webgpu; found by running a kernel, not by querying the library. */
   kind: string;
   name: string;
   /** What results depend on: device kind, instruction set, threads, TensorFlow version. Compared as a string. */
   deviceClass: string;
   tensorflowVersion: string;
   threads: number;
-  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
+  /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
   memoryBytes: number;
-  /** Of a GPU; absent for a CPU. */
+  /** Facts of a GPU; absent for a CPU. */
   gpu: Gpu | undefined;
 }
 
@@ -86,22 +83,28 @@ export interface Lease {
   runId: string;
   generation: number;
   step: number;
-  /** What this worker computes for the run, its waits for others left out; absent before it was measured. Shards follow it. */
+  /**
+   * Images a second that this worker computes for the run, without its waits for others; absent before it was measured. The
+   * coordinator hands out shards in proportion.
+   */
   imagesPerSecond?:
     | number
     | undefined;
-  /** It takes part in the exchange of this generation and answers its gang there, unless something is wrong. */
+  /** True while the worker takes part in the exchange of this generation, so that its gang may expect answers from it. */
   inExchange: boolean;
-  /** Members of its gang that do not do their part, as it sees them. */
+  /** Members of the gang that this worker waits for in vain. */
   suspects: Suspect[];
   /** Why the run waits for the broker's store here, for a person; empty: it does not. */
   waitsForStore?: string | undefined;
 }
 
-/** A member that others of its gang wait for in vain. The coordinator compares what all members say before it believes one. */
+/**
+ * A complaint about a member of the gang that is waited for in vain. The coordinator compares the complaints of all members before it
+ * acts on one.
+ */
 export interface Suspect {
   workerId: string;
-  /** silent: says nothing at all to its gang. idle: answers, and does not contribute to the open step. */
+  /** silent: the member sends nothing to its gang. idle: it answers, and does not contribute to the open step. */
   kind: string;
   /** For how long, and the limit that followed from the times of recent steps and answers. */
   ms: number;
@@ -132,7 +135,7 @@ export interface CheckpointStored {
   step: number;
   bytes: number;
   digest: string;
-  /** Of the weights alone, and of weights, momentum and running statistics together: 64 bits, hex. */
+  /** Digests of the weights alone, and of all vectors of the state together: 64 bits, hex. */
   weightsDigest?: string | undefined;
   stateDigest?:
     | string
@@ -169,11 +172,11 @@ export interface VerifyResult {
   report:
     | EvaluationReport
     | undefined;
-  /** Empty when it went well. */
+  /** Empty after a success. */
   error: string;
 }
 
-/** A replay got this far; the last one has `ended` set, or an error. */
+/** Progress of a replay; the last one has `ended` set, or an error. */
 export interface ReplayResult {
   requestId: string;
   points: ReplayPoint[];
@@ -181,7 +184,7 @@ export interface ReplayResult {
   error: string;
 }
 
-/** The worker was told to stop (SIGTERM): give its runs to others; it leaves when it holds none. */
+/** The worker received SIGTERM. The coordinator must give its runs to others; the worker leaves when it holds none. */
 export interface Draining {
 }
 
@@ -234,7 +237,7 @@ export interface Member {
   shardCount: number;
 }
 
-/** Stop working on this run and forget it. */
+/** Stop working on this run and drop its lease. */
 export interface Release {
   runId: string;
   generation: number;
@@ -257,7 +260,7 @@ export interface Replay {
   /** 0: from the seed. */
   fromStage: number;
   toStage: number;
-  /** A point for each step with the digests of every tensor, not only for each stage. */
+  /** True: a point for each step, with the digests of every tensor; false: one for each stage. */
   eachStep: boolean;
   teacherRunId: string;
   teacherStages: number;
@@ -265,7 +268,7 @@ export interface Replay {
   deviceClass: string;
 }
 
-/** Nobody waits for the answer of this replay any more. */
+/** Stop this replay; its answer is no longer needed. */
 export interface Forget {
   requestId: string;
 }
