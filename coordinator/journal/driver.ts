@@ -1,19 +1,28 @@
-// The thin part around the core: a queue of inputs, each given to step(), the events of all that are waiting appended as
-// one group, then their effects performed. It keeps what is volatile (who is connected, how far steps are) and decides
-// nothing about runs. What stops it is told apart here: a lead that is lost ends it for good; a journal that is damaged
-// halts it until the journal was repaired; a store that is full makes callers come back later, and everything else wait.
+// The thin part around the pure core: inputs wait in a queue, all that wait are decided together, their events are appended as one
+// group, and only then do effects leave and callers get their answers. One append for all that wait is what makes durability
+// cheap: it costs one disk sync a group, not one an event.
+//
+// It decides nothing about runs. It is in one of four states: it reads the journal; it leads; it is halted, because the
+// journal is damaged or was cut off, and reads again until that succeeds; or it has stopped for good, because the lead is lost.
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
-import { type Decision, step } from '../decisions/decide.ts';
 import type { Answer, Effect, Input } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
-import { initialState, type State } from '../model/state.ts';
+import type { State } from '../model/state.ts';
+import {
+  admissionOf,
+  afterFailedAppend,
+  consequenceOf,
+  decideAll,
+  isCall,
+  isRefusedByStore,
+} from './admission.ts';
 import type { Journal } from './journal.ts';
-import { damageAt } from './journal-reader.ts';
+import { openJournalState } from './opening.ts';
 
 export interface Driver {
   /** The state with everything that is on disk and can be read; throws `unavailable` before anything was read. */
@@ -29,15 +38,15 @@ export interface Driver {
   /** Why a `submit` would be refused now. */
   readonly refusal: FleetError | undefined;
   /**
-   * With an error: no `submit` is taken, and while the journal cannot be written no other call either; those that wait hear
-   * it too. Undefined: calls are taken again.
+   * With an error: no `submit` is taken, and while the journal cannot be written no other call either; those that wait are
+   * rejected with it too. Undefined: calls are taken again.
    */
   refuse(error: FleetError | undefined): void;
-  /** Called after each group and each volatile change, at most once a microtask turn. */
+  /** The listener is called after each group and each volatile change. Returns the end of that. */
   onChange(listener: () => void): () => void;
   /** Something volatile changed: progress, a connection. */
   touch(): void;
-  /** Asks the broker whether this coordinator still leads; what it finds is told by `failed` or `halted`. */
+  /** Asks the broker whether this coordinator still leads; `failed` or `halted` show what it finds. */
   confirmLead(): Promise<void>;
   /** Resolves when the journal was read for the first time, or cannot be read now: `halted` says why. */
   readonly begun: Promise<void>;
@@ -52,14 +61,8 @@ interface Waiting {
   readonly reject: (error: FleetError) => void;
 }
 
-/** Inputs that may wait; beyond it the caller is told to come back. */
-const QUEUE_MAX = 100_000;
-/** Between two looks at a journal that cannot be read, and between two tries of a group that a full store refused. */
-const LOOK_AGAIN_MS = 1_000;
-
-/** Somebody waits for the answer and can ask again; all other inputs are facts that must not be forgotten. */
-const isCall = ({ input }: { readonly input: Input }): boolean =>
-  input.kind === 'submit' || input.kind === 'cancel';
+/** Between two tries of a group that a full store refused, milliseconds. */
+const APPEND_AGAIN_MS = 1_000;
 
 /** Starts at once; the journal is read in the background, again and again until that succeeds. */
 export function createDriver(options: {
@@ -98,9 +101,6 @@ export function createDriver(options: {
     fail = resolve;
   });
 
-  const isRefused = (waiting: { readonly input: Input }): boolean =>
-    waiting.input.kind === 'submit' || (isCall(waiting) && journal.trouble !== undefined);
-
   const known = (): State => {
     if (state === undefined) throw halted ?? new FleetError('unavailable', 'the journal is being read');
     return state;
@@ -121,15 +121,13 @@ export function createDriver(options: {
     rejectAll(error);
   }
 
-  /** What follows from an error of the journal, whoever met it. */
-  function judge(error: FleetError): void {
+  function failWriting(error: FleetError): void {
     if (stopped !== undefined) return;
-    if (error.code === 'dataLoss' || error.code === 'cancelled') {
-      halt(error);
-      return;
+    if (consequenceOf(error, 'writing') === 'again') halt(error);
+    else {
+      stop(error);
+      fail(error);
     }
-    stop(error);
-    fail(error);
   }
 
   function halt(error: FleetError): void {
@@ -140,64 +138,26 @@ export function createDriver(options: {
     void open();
   }
 
-  /** Folds the journal; what is readable stays for reads when the rest is not. */
-  async function replay(): Promise<State> {
-    const startedAt = clock.monotonic();
-    let folded = initialState;
-    try {
-      await options.prepare();
-      await journal.prepare();
-      for await (const event of journal.replay()) folded = foldedWith(folded, event);
-    } catch (caught) {
-      // A state that was whole says more than the part of it that can still be read.
-      if (toFleetError(caught).code === 'dataLoss') state ??= folded;
-      throw caught;
-    }
-    const ms = Math.round(clock.monotonic() - startedAt);
-    log.info({ events: folded.events, sequence: journal.sequence, ms }, 'journal replayed');
-    return folded;
-  }
-
-  function foldedWith(before: State, event: Event): State {
-    try {
-      return evolve(before, event);
-    } catch (caught) {
-      const what = caught instanceof Error ? caught.message : String(caught);
-      throw damageAt(journal.sequence, `its ${event.kind} event does not fit what came before (${what})`);
-    }
-  }
-
-  /** Reads the journal until that succeeds; a damaged one is looked at again when it has changed. */
+  /** Reads the journal in the background until that succeeds. */
   async function open(): Promise<void> {
-    let toldOf = halted?.code === 'dataLoss' ? halted.message : '';
-    let seen: string | undefined;
-    while (!closing.signal.aborted) {
-      try {
-        const print = await journal.fingerprint().catch(() => undefined);
-        if (print === undefined || print !== seen || halted?.code !== 'dataLoss') {
-          const read = await replay();
-          if (closing.signal.aborted) return;
-          enter(read);
-          return;
-        }
-      } catch (caught) {
-        const error = toFleetError(caught);
-        if (closing.signal.aborted) return;
-        if (!error.retryable && error.code !== 'dataLoss') {
-          stop(error);
+    try {
+      const read = await openJournalState({
+        ...{ journal, clock, log, prepare: options.prepare, signal: closing.signal, reported: halted },
+        onTrouble(error, readable) {
+          // A state that was whole shows more than the part of it that can still be read.
+          state ??= readable;
+          halted = error;
+          if (error.code === 'dataLoss') rejectAll(error);
+          notify();
           begin();
-          fail(error);
-          return;
-        }
-        halted = error;
-        seen = await journal.fingerprint().catch(() => undefined);
-        if (toldOf !== error.message) log.error({ code: error.code }, error.message);
-        toldOf = error.message;
-        if (error.code === 'dataLoss') rejectAll(error);
-        notify();
-        begin();
-      }
-      await clock.sleep(LOOK_AGAIN_MS, closing.signal).catch(() => undefined);
+        },
+      });
+      if (read !== undefined) enter(read);
+    } catch (caught) {
+      const error = toFleetError(caught);
+      stop(error);
+      begin();
+      fail(error);
     }
   }
 
@@ -222,41 +182,29 @@ export function createDriver(options: {
     notify();
   }
 
-  /** Decides everything that waits, appends once, then tells everybody. */
+  /** Decides everything that waits, appends once, then performs the effects and answers the callers. */
   async function turn(): Promise<void> {
     const before = known();
-    let after = before;
-    const decided: { waiting: Waiting; decision: Decision }[] = [];
     const taken = queue;
     queue = [];
-    for (const waiting of taken) {
-      try {
-        const decision = step(after, waiting.input, options.observe());
-        after = decision.state;
-        decided.push({ waiting, decision });
-      } catch (caught) {
-        // A refusal leaves the state as it was; anything else is a mistake of ours and must be seen.
-        if (!(caught instanceof FleetError)) throw caught;
-        waiting.reject(caught);
-      }
-    }
+    const { state: after, decided, refused } = decideAll(before, taken, options.observe);
+    for (const { waiting, error } of refused) waiting.reject(error);
     const events = decided.flatMap(({ decision }) => decision.events);
     try {
-      inAppend = decided.map(({ waiting }) => waiting).filter(isCall);
+      inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events);
     } catch (caught) {
       const error = toFleetError(caught);
-      const waiting = decided.map((each) => each.waiting);
-      if (error.code !== 'resourceExhausted') {
-        // Nothing of it took effect; their callers hear it.
-        for (const { reject } of waiting) reject(error);
-        throw error;
-      }
-      // Nothing is stored: callers may ask again, facts wait for room, and time passes by itself.
-      for (const { reject } of waiting.filter(isCall)) reject(refusal ?? error);
-      queue.unshift(...waiting.filter((each) => !isCall(each) && each.input.kind !== 'tick'));
+      const full = error.code === 'resourceExhausted';
+      const outcome = afterFailedAppend(
+        error,
+        decided.map(({ waiting }) => waiting),
+      );
+      for (const { reject } of outcome.refused) reject(full ? (refusal ?? error) : error);
+      if (!full) throw error;
+      queue.unshift(...outcome.again);
       notify();
-      await clock.sleep(LOOK_AGAIN_MS, closing.signal);
+      await clock.sleep(APPEND_AGAIN_MS, closing.signal);
       return;
     } finally {
       inAppend = [];
@@ -280,12 +228,12 @@ export function createDriver(options: {
   }
 
   async function work(): Promise<void> {
-    // One breath before each group, so that inputs that arrive together are journalled together.
+    // One microtask turn before each group, so that inputs that arrive together are journalled together.
     await Promise.resolve();
     try {
       while (queue.length > 0 && stopped === undefined && halted === undefined) await turn();
     } catch (caught) {
-      if (!closing.signal.aborted) judge(toFleetError(caught));
+      if (!closing.signal.aborted) failWriting(toFleetError(caught));
     } finally {
       working = undefined;
     }
@@ -306,17 +254,12 @@ export function createDriver(options: {
       return halted === undefined && stopped === undefined && claimed;
     },
     submit(input) {
-      if (stopped !== undefined) return Promise.reject(stopped);
-      if (halted?.code === 'dataLoss') return Promise.reject(halted);
-      if (isCall({ input }) && halted !== undefined) return Promise.reject(halted);
-      if (refusal !== undefined && isRefused({ input })) return Promise.reject(refusal);
-      if (queue.length >= QUEUE_MAX)
-        return Promise.reject(
-          new FleetError('resourceExhausted', `${queue.length} inputs wait for the journal; try again later`),
-        );
-      // While nothing can be decided the passing of time is no news.
-      const waits = working !== undefined && journal.trouble !== undefined;
-      if (input.kind === 'tick' && (halted !== undefined || waits)) return Promise.resolve(undefined);
+      const isTroubled = journal.trouble !== undefined;
+      const isWorking = working !== undefined;
+      const standing = { stopped, halted, refusal, isTroubled, isWorking, queued: queue.length };
+      const admission = admissionOf(input, standing);
+      if (admission.kind === 'refuse') return Promise.reject(admission.error);
+      if (admission.kind === 'drop') return Promise.resolve(undefined);
       return new Promise((resolve, reject) => {
         queue.push({ input, resolve, reject });
         if (halted === undefined) working ??= work();
@@ -328,9 +271,11 @@ export function createDriver(options: {
     refuse(error) {
       refusal = error;
       if (error === undefined) return;
+      const isTroubled = journal.trouble !== undefined;
+      const isRefused = ({ input }: Waiting) => isRefusedByStore(input, isTroubled);
       for (const { reject } of queue.filter(isRefused)) reject(error);
       queue = queue.filter((waiting) => !isRefused(waiting));
-      if (journal.trouble === undefined) return;
+      if (!isTroubled) return;
       const open = `${error.message}; what was asked may have been taken: look before it is asked again`;
       for (const { reject } of inAppend) reject(new FleetError(error.code, open, { cause: error }));
     },
@@ -347,7 +292,7 @@ export function createDriver(options: {
         const error = toFleetError(caught);
         // A broker that does not answer now is asked again; only what was written by others is final.
         if (error.retryable && error.code !== 'aborted') return;
-        if (halted === undefined) judge(error);
+        if (halted === undefined) failWriting(error);
       }
     },
     begun,

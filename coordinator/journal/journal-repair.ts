@@ -16,19 +16,18 @@ import {
   MANIFEST_BUCKET,
 } from '../../core/net/subjects.ts';
 import { randomId } from '../../core/rng.ts';
-import { evolve } from '../model/evolve.ts';
-import { initialState, type Noun, type State } from '../model/state.ts';
+import { initialState, type Noun } from '../model/state.ts';
 import type { Group } from './event-schema.ts';
 import { createJournalMemory } from './journal-memory.ts';
 import {
   type Cut,
-  damageAt,
   journalCuts,
   journalInfo,
   readGroups,
   type StoredMessage,
   storedMessages,
 } from './journal-reader.ts';
+import { foldedAt } from './opening.ts';
 
 export interface JournalHealth {
   readonly lastSequence: number;
@@ -67,7 +66,7 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
     });
     try {
       for await (const group of readGroups(connection)) {
-        state = folded(state, group.sequence, group.events);
+        for (const event of group.events) state = foldedAt(group.sequence, state, event);
         goodSequence = group.sequence;
       }
       await memory.check(info?.state.last_seq);
@@ -137,18 +136,6 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
       if (info !== undefined) yield* storedMessages(connection, info, after + 1);
     },
   };
-}
-
-function folded(before: State, sequence: number, events: Group['events']): State {
-  let state = before;
-  for (const event of events)
-    try {
-      state = evolve(state, event);
-    } catch (caught) {
-      const what = caught instanceof Error ? caught.message : String(caught);
-      throw damageAt(sequence, `its ${event.kind} event does not fit what came before (${what})`);
-    }
-  return state;
 }
 
 /** Numbers that are passed over when messages are missing: more than one decision gives out. */

@@ -1,0 +1,82 @@
+// Reading the journal from its first event to the state that decisions begin with. Decides when a journal that cannot be read is
+// looked at again: one that is away every second, a damaged one when something about it has changed, because reading
+// 100,000 events each second to find the same damage would keep a processor busy.
+
+import type { Clock } from '../../core/clock.ts';
+import { type FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
+import type { Event } from '../model/events.ts';
+import { evolve } from '../model/evolve.ts';
+import { initialState, type State } from '../model/state.ts';
+import { consequenceOf } from './admission.ts';
+import type { Journal } from './journal.ts';
+import { damageAt } from './journal-reader.ts';
+
+/** Between two looks at a journal that cannot be read, milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
+
+export interface Opening {
+  readonly journal: Pick<Journal, 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Makes sure of what must exist before the journal is read. */
+  readonly prepare: () => Promise<void>;
+  readonly signal: AbortSignal;
+  /** Why the journal was given up before; the same sentence is not logged again. */
+  readonly reported: FleetError | undefined;
+  /** The journal cannot be read now. `readable`: the state up to a damage. */
+  readonly onTrouble: (error: FleetError, readable: State | undefined) => void;
+}
+
+/**
+ * Reads until the journal is whole, and resolves with its state; undefined when the signal was aborted first. Rejects with an
+ * error that no further reading would change.
+ */
+export async function openJournalState(opening: Opening): Promise<State | undefined> {
+  const { journal, clock, log, signal, onTrouble } = opening;
+  let damage = opening.reported?.code === 'dataLoss' ? opening.reported : undefined;
+  let reported = damage?.message;
+  let seen: string | undefined;
+  while (!signal.aborted) {
+    const print = await journal.fingerprint().catch(() => undefined);
+    if (signal.aborted) return undefined;
+    if (damage === undefined || print === undefined || print !== seen) {
+      const folding = { state: initialState };
+      try {
+        await fold(opening, folding);
+        return signal.aborted ? undefined : folding.state;
+      } catch (caught) {
+        const error = toFleetError(caught);
+        if (signal.aborted) return undefined;
+        if (consequenceOf(error, 'reading') === 'stop') throw error;
+        damage = error.code === 'dataLoss' ? error : undefined;
+        if (reported !== error.message) log.error({ code: error.code }, error.message);
+        reported = error.message;
+        onTrouble(error, damage && folding.state);
+        seen = await journal.fingerprint().catch(() => undefined);
+      }
+    }
+    await clock.sleep(LOOK_AGAIN_MS, signal).catch(() => undefined);
+  }
+  return undefined;
+}
+
+async function fold({ journal, clock, log, prepare }: Opening, folding: { state: State }): Promise<void> {
+  const startedAt = clock.monotonic();
+  await prepare();
+  await journal.prepare();
+  for await (const event of journal.replay())
+    folding.state = foldedAt(journal.sequence, folding.state, event);
+  const ms = Math.round(clock.monotonic() - startedAt);
+  log.info({ events: folding.state.events, sequence: journal.sequence, ms }, 'journal replayed');
+}
+
+/** The state after one more event; an event that does not fit what came before is damage of the message at `sequence`. */
+export function foldedAt(sequence: number, before: State, event: Event): State {
+  try {
+    return evolve(before, event);
+  } catch (caught) {
+    const what = caught instanceof Error ? caught.message : String(caught);
+    throw damageAt(sequence, `its ${event.kind} event does not fit what came before (${what})`);
+  }
+}

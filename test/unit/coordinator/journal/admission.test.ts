@@ -1,0 +1,102 @@
+// What becomes of inputs while nothing can be decided: calls are refused at once, facts wait.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Input } from '../../../../coordinator/decisions/inputs.ts';
+import {
+  admissionOf,
+  afterFailedAppend,
+  consequenceOf,
+  decideAll,
+  isCall,
+  type Standing,
+} from '../../../../coordinator/journal/admission.ts';
+import { initialState } from '../../../../coordinator/model/state.ts';
+import { CODES, type Code, FleetError } from '../../../../core/errors.ts';
+import { teacher } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+
+const hello = {
+  ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, deviceKind: 'cpu', deviceName: '' },
+  ...{ deviceClass: 'c', slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+};
+const lost = { kind: 'lost', workerId: 'w', incarnation: 'i', reason: 'r' } as const;
+const submit: Input = { kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] };
+/** One input of each kind: a kind that is missing here does not compile. */
+const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
+  started: { kind: 'started', version: '1' },
+  submit,
+  cancel: { kind: 'cancel', id: 'run-1', reason: '' },
+  resume: { kind: 'resume', id: 'run-1', reason: '' },
+  attached: { kind: 'attached', hello },
+  reported: { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report: { kind: 'released' } },
+  lost,
+  leaving: { ...lost, kind: 'leaving' },
+  tick: { kind: 'tick' },
+};
+const CALLS = ['cancel', 'resume', 'submit'];
+const FREE: Standing = {
+  ...{ stopped: undefined, halted: undefined, refusal: undefined },
+  ...{ isTroubled: false, isWorking: false, queued: 0 },
+};
+const error = (code: FleetError['code']) => new FleetError(code, code);
+/** Kinds of inputs by what becomes of them. */
+const outcome = (change: Partial<Standing>) => {
+  const of = (kind: string) =>
+    Object.entries(INPUTS)
+      .filter(([, input]) => admissionOf(input, { ...FREE, ...change }).kind === kind)
+      .map(([name]) => name)
+      .sort();
+  return { refused: of('refuse'), dropped: of('drop') };
+};
+
+test('calls are refused while nothing can be decided, facts wait, and the passing of time is no news', () => {
+  const all = Object.keys(INPUTS).sort();
+  assert.deepEqual(
+    Object.values(INPUTS)
+      .filter(isCall)
+      .map(({ kind }) => kind)
+      .sort(),
+    CALLS,
+  );
+  assert.deepEqual(outcome({}), { refused: [], dropped: [] });
+  assert.deepEqual(outcome({ isTroubled: true, isWorking: true }), { refused: [], dropped: ['tick'] });
+  assert.deepEqual(outcome({ halted: error('unavailable') }), { refused: CALLS, dropped: ['tick'] });
+  assert.deepEqual(outcome({ halted: error('dataLoss') }).refused, all, 'a repair takes a person');
+  assert.deepEqual(outcome({ stopped: error('aborted') }).refused, all);
+  assert.deepEqual(outcome({ queued: 100_000 }).refused, all);
+  const full = { refusal: error('resourceExhausted') };
+  assert.deepEqual(outcome(full).refused, ['submit'], 'what is there can be cancelled from the reserve');
+  assert.deepEqual(outcome({ ...full, isTroubled: true }).refused, CALLS, 'the reserve is used up too');
+});
+
+test('after an append that found no room calls are refused, and facts wait in their order without the ticks', () => {
+  const inputs = Object.values(INPUTS).map((input) => ({ input }));
+  const kinds = (list: readonly { readonly input: Input }[]) => list.map(({ input }) => input.kind);
+  const full = afterFailedAppend(error('resourceExhausted'), inputs);
+  assert.deepEqual(kinds(full.refused).sort(), CALLS);
+  assert.deepEqual(kinds(full.again), ['started', 'attached', 'reported', 'lost', 'leaving']);
+  const fenced = afterFailedAppend(error('aborted'), inputs);
+  assert.deepEqual([kinds(fenced.refused), fenced.again], [kinds(inputs), []]);
+});
+
+test('a refused input leaves no trace, and the next one is decided upon the state before it', () => {
+  const inputs = [INPUTS.attached, INPUTS.cancel, submit].map((input) => ({ input }));
+  const observe = () => ({ now: 1, connected: new Set(['w']) });
+  const { state, decided, refused } = decideAll(initialState, inputs, observe);
+  assert.deepEqual(
+    refused.map(({ waiting, error: { code } }) => [waiting.input.kind, code]),
+    [['cancel', 'notFound']],
+  );
+  assert.equal(decided.length, 2);
+  assert.equal(state.events, decided.flatMap(({ decision }) => decision.events).length);
+  assert.equal(state.runs.size, 1);
+});
+
+test('a damaged journal is read again, one that is cut off too, and every other error of writing ends the coordinator', () => {
+  const again = (during: 'reading' | 'writing') =>
+    (Object.keys(CODES) as Code[]).filter((code) => consequenceOf(error(code), during) === 'again').sort();
+  assert.deepEqual(again('writing'), ['cancelled', 'dataLoss']);
+  assert.ok(again('reading').includes('unavailable') && again('reading').includes('dataLoss'));
+  assert.ok(!again('reading').includes('unauthenticated'));
+});
