@@ -1,6 +1,6 @@
-// The journal on JetStream: what has been appended here has happened. Decides how events are grouped into messages and who
-// may write: each append names the sequence it expects to be the last, so of two coordinators only one can go on. Reading
-// is journal-reader.ts', what events mean evolve.ts'.
+// The journal on JetStream: what has been appended here has happened. Decides how events are grouped into messages, how long an append
+// is tried again, and who may write: each append names the sequence that it expects to be the last, so that of two coordinators
+// only one can go on. That number is the fence; no lease and no clock decides who leads.
 
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -10,9 +10,10 @@ import { JOURNAL_STREAM, JOURNAL_SUBJECT } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
-import { type Group, parseGroup } from './event-schema.ts';
+import type { Group } from './event-schema.ts';
 import { createJournalMemory } from './journal-memory.ts';
-import { damageAt, journalInfo, readGroups } from './journal-reader.ts';
+import { journalInfo, readGroups } from './journal-reader.ts';
+import { isOwnGroup, otherWriterError } from './other-writer.ts';
 
 export interface Journal {
   /** Sequence of the newest message that this journal has read or written. */
@@ -21,7 +22,10 @@ export interface Journal {
   readonly trouble: { readonly sinceMs: number; readonly error: FleetError } | undefined;
   /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
   prepare(): Promise<void>;
-  /** Every event so far, oldest first; afterwards appends are possible. `dataLoss` at the first message that is not ours, and at an end before the known one. */
+  /**
+   * Every event so far, oldest first; afterwards appends are possible. Throws `dataLoss` at the first message that is not
+   * ours, and when the journal ends before the end that is remembered.
+   */
   replay(): AsyncGenerator<Event>;
   /**
    * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full and nothing was
@@ -29,13 +33,13 @@ export interface Journal {
    * `cancelled`: `truncate` has; the journal must be read again.
    */
   append(events: readonly Event[]): Promise<void>;
-  /** Throws what an append would: one that has nothing to append would not notice otherwise. */
+  /** Throws what an append would throw: a coordinator that has nothing to append would not notice otherwise. */
   confirmLead(): Promise<void>;
   /** Remembers beside the journal how far it reaches. */
   remember(): Promise<void>;
-  /** All events on disk now, for those who ask why; does not touch the position of appends. */
+  /** All events on disk now, oldest first. Does not touch the position of appends. */
   read(): AsyncGenerator<Event>;
-  /** Differs when the stream has changed in any way. */
+  /** A text that differs when the stream has changed in any way. */
   fingerprint(): Promise<string>;
   /** Something else was written since: no append is under way, so nothing is known to be wrong. */
   clearTrouble(): void;
@@ -85,7 +89,7 @@ export function openJournal(options: {
         options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
-          if (!(await isOurs(message))) throw await intruder(caught);
+          if (!(await isOurs(message))) throw await otherWriter(caught);
           sequence += 1;
           trouble = undefined;
           return;
@@ -95,7 +99,7 @@ export function openJournal(options: {
         trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
         if (error.code === 'resourceExhausted' && !begun && (await isUnchanged())) throw error;
         missed = (await isGone()) ? missed + 1 : 0;
-        if (missed >= GONE_LOOKS) throw await intruder();
+        if (missed >= GONE_LOOKS) throw await otherWriter();
         await clock.sleep(delayMs(ASK_AGAIN, attempt), closing.signal);
       }
     }
@@ -134,35 +138,16 @@ export function openJournal(options: {
       finalError: (caught) =>
         connection.isClosed() ? toFleetError(caught, 'reading the journal') : undefined,
     });
-    const found = data === undefined ? undefined : parseGroup(data);
-    if (found === undefined || typeof found === 'string') return false;
-    return found.writer === message.writer && found.group === message.group;
+    return isOwnGroup(data, message);
   }
 
-  /** Who has written after `sequence`, as the error that follows from it. */
-  async function intruder(cause?: unknown): Promise<FleetError> {
+  /** The error that follows from what was written after `sequence`. */
+  async function otherWriter(cause?: unknown): Promise<FleetError> {
     const info = await journalInfo(connection);
-    if (info === undefined) return damageAt(sequence + 1, `stream ${JOURNAL_STREAM} is gone`, 0);
-    if (info.state.last_seq < sequence)
-      return damageAt(
-        info.state.last_seq + 1,
-        `it ends at sequence ${info.state.last_seq} and has reached ${sequence} before`,
-      );
-    const data = await messageAt(sequence + 1);
-    if (data === undefined) return damageAt(sequence + 1, `message ${sequence + 1} is missing`);
-    const found = parseGroup(data);
-    if (typeof found === 'string')
-      return damageAt(sequence + 1, `the message ${found}; something else than this fleet has published it`);
-    if (found.events[0]?.kind === 'journal.truncated')
-      return new FleetError(
-        'cancelled',
-        `the journal was truncated and is read again: ${found.events[0].reason}`,
-      );
-    return new FleetError(
-      'aborted',
-      `the lead is lost: another coordinator has written to the journal after sequence ${sequence}`,
-      cause === undefined ? {} : { cause },
-    );
+    const lastSequence = info?.state.last_seq;
+    const isThere = lastSequence !== undefined && lastSequence >= sequence;
+    const next = isThere ? await messageAt(sequence + 1) : undefined;
+    return otherWriterError({ sequence, lastSequence, next, cause });
   }
 
   return {
@@ -183,7 +168,7 @@ export function openJournal(options: {
         sequence = group.sequence;
         yield* group.events;
       }
-      // After the rest, which is shown though it is not all.
+      // At the end, so that the part that is there is shown although something is missing.
       if (sequence > 0) await memory.check(sequence);
     },
     async append(events) {
@@ -200,7 +185,7 @@ export function openJournal(options: {
       const info = await journalInfo(connection);
       // What was appended meanwhile found out for itself.
       if (appending || group !== groupBefore || info?.state.last_seq === sequence) return;
-      throw await intruder();
+      throw await otherWriter();
     },
     remember: () => memory.remember(sequence),
     async *read() {
