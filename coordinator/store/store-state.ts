@@ -1,5 +1,5 @@
-// Whether the broker's store takes what is written, as a judgement with its numbers: pure. The same sentence is shown by
-// `watch`, given as the reason of what waits, and sent to whoever submits. Looking is store-watch.ts'.
+// Whether the broker's store takes what is written, as a judgement with its numbers. Pure: facts that were seen go in, a state and
+// its sentence come out. The same sentence is shown by `watch`, given as the reason of what waits, and sent to whoever submits.
 
 import { formatBytes } from '../../core/text/bytes-text.ts';
 
@@ -19,9 +19,9 @@ export interface StoreFacts {
   readonly place: string;
   /** Free on the disk of that folder, where it can be looked at. */
   readonly diskFreeBytes: number | undefined;
-  /** The store has refused a write since the last that it took, with its own words. */
+  /** The store's own words when it refused the last write that was tried; undefined when it took it, or none was tried. */
   readonly refused: string | undefined;
-  /** The broker is connected and has not confirmed a write for this long, milliseconds; 0: it has. */
+  /** How long the broker, connected, has not confirmed a write, milliseconds; 0: it confirmed the last one. */
   readonly silentMs: number;
 }
 
@@ -36,9 +36,9 @@ export interface StoreState {
   readonly sinceMs: number;
 }
 
-/** Below that no write is safe: a message of the journal has up to 256 KiB, and files grow in blocks. */
+/** Below this no write is safe: a message of the journal has up to 256 KiB, and files grow in blocks. */
 const DISK_FREE_BYTES_MIN = 1 << 20;
-/** A loaded disk may be slow; this long without any confirmation it is not. */
+/** A loaded disk may be slow, but not for this long without any confirmation. */
 const SILENT_MS = 4_000;
 
 export function judgeStore(facts: StoreFacts, before: StoreState | undefined, nowMs: number): StoreState {
@@ -57,8 +57,49 @@ export function judgeStore(facts: StoreFacts, before: StoreState | undefined, no
 }
 
 /** Whether the next record of a stream may find no room in its part. */
-export function isShort({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean {
+function isShort({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number]): boolean {
   return bytesMax > 0 && needsBytes > 0 && bytes + needsBytes > bytesMax;
+}
+
+/**
+ * The streams as they count at this look, and those that are short of room now. A stream that is short at one look alone does not
+ * count: a coordinator that starts measures the limit by the part of the checkpoints, which looks too small for a moment.
+ */
+export function shortTwice(
+  sizes: StoreFacts['streams'],
+  shortBefore: ReadonlySet<string>,
+): { readonly streams: StoreFacts['streams']; readonly short: ReadonlySet<string> } {
+  const short = new Set(sizes.filter(isShort).map(({ name }) => name));
+  const streams = sizes.map((size) =>
+    short.has(size.name) && !shortBefore.has(size.name) ? { ...size, needsBytes: 0 } : size,
+  );
+  return { streams, short };
+}
+
+/**
+ * Whether a write is tried to find out. While all is well and known it is not, since each try costs the disk a sync. A limit that
+ * is not known may be passed already: a broker reports that only when something is written.
+ */
+export function mustTryWrite(at: {
+  /** An append to the journal is being tried again. */
+  readonly isTroubled: boolean;
+  /** Some run waits for the store. */
+  readonly anyWait: boolean;
+  readonly limitBytes: number;
+  readonly kind: StoreState['kind'];
+}): boolean {
+  return at.isTroubled || at.anyWait || at.limitBytes === 0 || at.kind !== 'ok';
+}
+
+/** How long the store has been silent: since the older of two open writes, but not longer than the broker is connected. */
+export function silenceMs(open: {
+  readonly connectedMs: number;
+  /** How long tries to write have found no answer; 0: none is open. */
+  readonly probingMs: number;
+  /** How long an append to the journal has found no answer; 0: none is open. */
+  readonly appendingMs: number;
+}): number {
+  return Math.min(open.connectedMs, Math.max(open.probingMs, open.appendingMs));
 }
 
 function verdictOf(facts: StoreFacts): { kind: StoreState['kind']; why: string } {

@@ -1,6 +1,6 @@
-// Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and whether each
-// stream has its share of the limit. Decides when the limit is looked for again (after each connection) and when a write is
-// tried to find out (only while something waits); what follows from what it sees is store-state.ts'.
+// Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and whether each stream has
+// its share of the limit. Decides when the limit is looked for again: after each connection, because a broker that was started
+// again may have another one. What the facts mean is judged in store-state.ts, without this loop.
 
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../core/clock.ts';
@@ -31,20 +31,31 @@ import {
   LOG_STREAM,
 } from '../../core/net/subjects.ts';
 import type { Journal } from '../journal/journal.ts';
-import { isShort, judgeStore, type StoreFacts, type StoreState } from './store-state.ts';
+import {
+  judgeStore,
+  mustTryWrite,
+  type StoreFacts,
+  type StoreState,
+  shortTwice,
+  silenceMs,
+} from './store-state.ts';
 
 export interface StoreWatch {
+  /** As of the last look. */
   readonly state: StoreState;
+  /** Ends the looks; resolves when the last one has ended. */
   stop(): Promise<void>;
 }
 
+/** Between two looks, milliseconds. */
 const LOOK_MS = 1_000;
+/** How long the broker may take to answer, milliseconds. */
 const REQUEST_MS = 2_000;
 const STREAMS = [JOURNAL_STREAM, `KV_${FLEET_BUCKET}`, ...LIMITED_STREAMS];
 /** A chunk of a checkpoint with its header: with less room than that the next one is refused. */
 const CHUNK_BYTES = 513 * 1024;
 const MANIFEST_BYTES = 2 * 1024;
-/** Their oldest records make room by themselves. */
+/** Streams whose oldest records make room by themselves. */
 const DROPS_OLDEST: ReadonlySet<string> = new Set([HISTORY_STREAM, LOG_STREAM]);
 
 export function watchStore(options: {
@@ -55,9 +66,9 @@ export function watchStore(options: {
   readonly log: Logger;
   /** Some run waits for the store. */
   readonly anyWait: () => boolean;
-  /** The broker is there, and since when, on the monotonic clock. */
+  /** Whether the broker is there, and since when, on the monotonic clock. */
   readonly broker: { readonly connected: boolean; readonly sinceMs: number };
-  /** Each look; `news`: it shows something else than the one before. */
+  /** Called after each look; `news`: it shows something else than the look before. */
   readonly onLook: (state: StoreState, news: boolean) => void;
 }): StoreWatch {
   const { connection, journal, config, clock, log, broker } = options;
@@ -66,7 +77,7 @@ export function watchStore(options: {
   let limitBytes = config.storeBytesMax;
   let sharedFor: number | undefined;
   let silentSince: number | undefined;
-  let shortBefore: ReadonlySet<string> = new Set();
+  let shortBefore: ReadonlySet<string> = new Set<string>();
   let state = judgeStore(
     { streams: [], limitBytes, place, diskFreeBytes: undefined, refused: undefined, silentMs: 0 },
     undefined,
@@ -75,33 +86,26 @@ export function watchStore(options: {
 
   async function look(manager: JetStreamManager): Promise<StoreFacts> {
     const sizes = (await Promise.all(STREAMS.map((name) => infoOf(manager, name)))).map(sizeOf);
-    // A coordinator that starts measures the limit by the part of the checkpoints, which looks too small for a moment: what is
-    // short of room at one look alone does not count.
-    const short = new Set(sizes.filter(isShort).map(({ name }) => name));
-    const streams = sizes.map((size) =>
-      short.has(size.name) && !shortBefore.has(size.name) ? { ...size, needsBytes: 0 } : size,
-    );
+    const { streams, short } = shortTwice(sizes, shortBefore);
     shortBefore = short;
     const diskFreeBytes = config.storeDir === '' ? undefined : await freeBytes(config.storeDir);
-    // A limit that is not known may be passed already: nobody told before something was written.
-    const uncertain = journal.trouble !== undefined || options.anyWait() || limitBytes === 0;
-    const asks = uncertain || state.kind !== 'ok';
+    const isTroubled = journal.trouble !== undefined;
+    const asks = mustTryWrite({ isTroubled, anyWait: options.anyWait(), limitBytes, kind: state.kind });
     const refused = asks ? await tryWrite() : undefined;
     return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs() };
   }
 
   function silentMs(): number {
     const { trouble } = journal;
-    const appending =
-      trouble !== undefined && trouble.error.code !== 'resourceExhausted'
-        ? clock.monotonic() - (clock.now() - trouble.sinceMs)
-        : undefined;
-    const since = [silentSince, appending].filter((at) => at !== undefined);
-    if (since.length === 0) return 0;
-    return clock.monotonic() - Math.max(broker.sinceMs, Math.min(...since));
+    // A refusal is an answer: the store is full, not silent.
+    const isUnanswered = trouble !== undefined && trouble.error.code !== 'resourceExhausted';
+    const appendingMs = isUnanswered ? clock.now() - trouble.sinceMs : 0;
+    const now = clock.monotonic();
+    const probingMs = silentSince === undefined ? 0 : now - silentSince;
+    return silenceMs({ connectedMs: now - broker.sinceMs, probingMs, appendingMs });
   }
 
-  /** Writes a few bytes where the journal's memory is and where checkpoints are; the refusal's own words, if it is one. */
+  /** Writes a few bytes where the journal's memory is and where checkpoints are. Resolves with the words of a refusal. */
   async function tryWrite(): Promise<string | undefined> {
     const client = streamClient(connection, { timeoutMs: REQUEST_MS });
     try {
@@ -184,7 +188,7 @@ export function watchStore(options: {
   };
 }
 
-/** The journal may be missing or not made yet, which is the driver's to judge; of the others that is an error. */
+/** Undefined for a journal that is missing or not made yet, which is judged where the journal is read; any other stream must be there. */
 async function infoOf(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {
     return await manager.streams.info(name);
