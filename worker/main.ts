@@ -84,8 +84,8 @@ async function main(): Promise<void> {
   const incarnation = randomId();
   const metrics = createMetrics({
     version,
-    queuedJobs: compute.queued,
-    threadGauges: compute.gauges,
+    queuedJobs: compute.queuedJobs,
+    threadGauges: compute.threadGauges,
     heldRuns: () => agent?.heldRuns() ?? 0,
     connections: () => ({
       nats: brokerLink.up,
@@ -98,7 +98,7 @@ async function main(): Promise<void> {
     log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
     process.exit(1);
   });
-  const proof = await compute.prove();
+  const proof = await compute.proveDevice();
   if (proof.kind === 'cpu' && choice.required !== undefined) {
     await stop();
     throw new FleetError(
@@ -157,7 +157,7 @@ async function main(): Promise<void> {
       metricsEndpoint: server.endpoint,
       podUid: config.podUid,
     },
-    services: ({ report, tell }) => ({
+    services: ({ report, reportLatest }) => ({
       workerId,
       deviceClass: device.deviceClass,
       clock: systemClock,
@@ -172,7 +172,7 @@ async function main(): Promise<void> {
       metrics,
       broker: broker.promise,
       report,
-      tell,
+      reportLatest,
     }),
     onWelcome: (welcome) => {
       log.info({ fleet: welcome.fleet }, `attached to fleet ${welcome.fleet}`);

@@ -36,19 +36,26 @@ await serve(async () => {
   const result = sharedFloats(work.kind === 'train' ? layout.vectorCount : batch * network.embedding);
   const inputs = work.kind === 'train' ? [weights, images, labels] : [weights, running, images];
   const step = async () => {
-    await compute.run(graph, inputs, result);
+    await compute.runGraph(graph, inputs, result);
     if (work.kind === 'embed') return;
     const state = { weights, momentum, running, mean: result };
-    await compute.apply({ ...common, ...state, optimizer, classes, learningRate: LEARNING_RATE, step: 0 });
+    await compute.applyStep({
+      ...common,
+      ...state,
+      optimizer,
+      classes,
+      learningRate: LEARNING_RATE,
+      step: 0,
+    });
   };
   // Loads TensorFlow, as a worker does before it has a run. The first pass records the graph or takes the
   // stored one.
-  await compute.prove();
+  await compute.proveDevice();
   return {
     batch,
     step,
     check: async () => {
-      await compute.run(graph, inputs, result);
+      await compute.runGraph(graph, inputs, result);
       // The last loss is the distillation term, the middle one the margin loss: the same as the total without
       // a teacher.
       return new Float32Array(work.kind === 'train' ? result.subarray(0, -2) : result);

@@ -20,6 +20,7 @@ import {
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
+import { vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import {
   EvaluationReport,
   type ExportChunk,
@@ -169,14 +170,16 @@ async function* exported(
   }
   const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
   const checkpoint = decodeCheckpoint(bytes);
-  if (!evenFailed) assertFinite(run, stage, checkpoint);
+  const weights = vectorNamed(checkpoint.vectors, WEIGHTS);
+  const running = vectorNamed(checkpoint.vectors, 'running');
+  if (!evenFailed) assertFinite(run, stage, { weights, running });
   const network = buildNetwork(run.spec.network);
   const file = exportModel({
     format,
     network,
     layout: layoutOf(network, { classes: run.facts.classes }),
-    weights: checkpoint.weights,
-    running: checkpoint.running,
+    weights,
+    running,
     steps: checkpoint.step,
     metadata: {
       pocketfleet_run: run.id,

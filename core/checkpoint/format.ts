@@ -1,33 +1,40 @@
-// What a checkpoint is: everything needed to continue a run bit-identically after a committed step, as one safetensors
-// file with the tensors `weights`, `momentum`, `running` and the rest as metadata. Decides names and completeness; the file
-// format is model/safetensors.ts', where it is stored store.ts'. Equal states give equal bytes: nothing in here
-// says who wrote it or when.
+// What a checkpoint is: everything needed to continue a run bit-identically after a committed step, as one safetensors file. Its tensors
+// are the vectors of the run's state under their names; everything else is metadata. This file decides the names of the metadata and
+// when a file is complete.
+//
+// Equal states give equal bytes, because a checkpoint is stored once under its run and stage by whichever member comes first: the file
+// holds neither a time nor the name of its writer. The metadata therefore name the vectors only where they are not those of SGD_STATE,
+// and a file that a release without named vectors wrote is read and written again to the same bytes.
 
 import { z } from 'zod';
-import { digest64, digest64Of } from '../digest.ts';
+import { digest64 } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../model/safetensors.ts';
 import { canonicalJson } from '../spec/canonical-json.ts';
+import {
+  namesOf,
+  SGD_STATE,
+  type StateVectors,
+  stateDigest,
+  vectorNamed,
+  WEIGHTS,
+} from '../state-vectors.ts';
 import { shaped } from '../text/shape.ts';
 
 export interface Checkpoint {
-  /** Parameters in layout order, then the head. */
-  readonly weights: Float32Array;
-  /** As long as the weights; with `sync: outer` the outer optimiser's, since the inner one's begins anew in each round. */
-  readonly momentum: Float32Array;
-  /** Means and variances of batch normalisation in layout order. */
-  readonly running: Float32Array;
+  /** The whole state of the run, the classifier head included. */
+  readonly vectors: StateVectors;
   /** The validated run spec. */
   readonly spec: unknown;
   /** The network description, with its genotype. */
   readonly network: unknown;
   /** How pixels become the network's input. */
   readonly preprocessing: unknown;
-  /** Committed steps: the run continues with this one. */
+  /** Committed steps; also the 0-based number of the step with which the run continues. */
   readonly step: number;
-  /** Complete epochs. */
+  /** Complete epochs; equal to the stage. */
   readonly epoch: number;
-  /** 1-based; the stage that this checkpoint ends. */
+  /** The stage that this checkpoint ends, from 1. */
   readonly stage: number;
   /** The class whose arithmetic gave these bits. */
   readonly deviceClass: string;
@@ -66,36 +73,27 @@ const metadataSchema = z.object({
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
   labels: z.string().optional(),
+  // Absent for the vectors of SGD_STATE, as in all checkpoints written before there were others.
+  vectors: z
+    .string()
+    .regex(/^weights(,[a-z][a-z0-9_]*)*$/)
+    .optional(),
 });
 
+/** The file of a checkpoint. */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
-  const { weights, momentum, running } = checkpoint;
-  if (momentum.length !== weights.length)
-    throw new FleetError('internal', `${weights.length} weights have ${momentum.length} momenta`);
+  const { vectors, labelMap } = checkpoint;
+  assertMomentum(vectors, 'internal');
   return writeSafetensors(
-    new Map([
-      ['weights', { dtype: 'F32', shape: [weights.length], data: weights }],
-      ['momentum', { dtype: 'F32', shape: [momentum.length], data: momentum }],
-      ['running', { dtype: 'F32', shape: [running.length], data: running }],
-    ]),
-    // Some hundred thousand ranges at worst, which a manifest has no room for: in the file alone.
-    {
-      ...checkpointMetadata(checkpoint),
-      ...(checkpoint.labelMap === undefined ? {} : { labels: checkpoint.labelMap }),
-    },
+    new Map(
+      vectors.map(({ name, values }) => [name, { dtype: 'F32', shape: [values.length], data: values }]),
+    ),
+    // The labels can be some hundred thousand ranges. They are in the file alone, because a manifest has no room for them.
+    { ...checkpointMetadata(checkpoint), ...(labelMap === undefined ? {} : { labels: labelMap }) },
   );
 }
 
-/** 64-bit digest of weights, momentum and running statistics together. */
-export function stateDigest({
-  weights,
-  momentum,
-  running,
-}: Pick<Checkpoint, 'weights' | 'momentum' | 'running'>): string {
-  return digest64Of([weights, momentum, running]);
-}
-
-/** The metadata alone: what a manifest repeats so that a list need not read the tensors. */
+/** The metadata without labels. A manifest repeats them, so that a list of checkpoints can be made without reading tensors. */
 export function checkpointMetadata(checkpoint: Checkpoint): Record<string, string> {
   return {
     format: FORMAT,
@@ -105,14 +103,15 @@ export function checkpointMetadata(checkpoint: Checkpoint): Record<string, strin
     step: String(checkpoint.step),
     epoch: String(checkpoint.epoch),
     stage: String(checkpoint.stage),
-    weights_digest: digest64(checkpoint.weights),
+    weights_digest: digest64(vectorNamed(checkpoint.vectors, WEIGHTS)),
     device_class: checkpoint.deviceClass,
-    state_digest: stateDigest(checkpoint),
+    state_digest: stateDigest(checkpoint.vectors),
+    ...(isSgdState(checkpoint.vectors) ? {} : { vectors: namesOf(checkpoint.vectors).join(',') }),
     ...(checkpoint.ledgerDigest === undefined ? {} : { ledger_digest: checkpoint.ledgerDigest }),
   };
 }
 
-/** Throws `dataLoss` that says what is missing or damaged. */
+/** The content of a file; `dataLoss` with what is missing or damaged when it is not a complete checkpoint. */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: string } {
   try {
     return decoded(bytes);
@@ -136,15 +135,14 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
     device_class: deviceClass,
     ledger_digest: ledgerDigest,
     labels: labelMap,
+    vectors: vectorNames,
     format: _,
     ...rest
   } = parsed;
-  const weights = vector('weights');
-  const momentum = vector('momentum');
-  const running = vector('running');
-  if (momentum.length !== weights.length)
-    throw new FleetError('dataLoss', `${weights.length} weights have ${momentum.length} momenta`);
-  const digest = digest64(weights);
+  const names = vectorNames === undefined ? SGD_STATE : vectorNames.split(',');
+  const vectors = names.map((name) => ({ name, values: vector(name) }));
+  assertMomentum(vectors, 'dataLoss');
+  const digest = digest64(vectorNamed(vectors, WEIGHTS));
   if (digest !== weightsDigest)
     throw new FleetError(
       'dataLoss',
@@ -152,12 +150,20 @@ function decoded(bytes: Uint8Array): Checkpoint & { readonly weightsDigest: stri
     );
   return {
     ...rest,
-    weights,
-    momentum,
-    running,
+    vectors,
     deviceClass,
     weightsDigest,
     ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
     ...(labelMap === undefined ? {} : { labelMap }),
   };
+}
+
+const isSgdState = (vectors: StateVectors): boolean => namesOf(vectors).join() === SGD_STATE.join();
+
+/** Momentum is one value for each weight, in every state that has momentum. */
+function assertMomentum(vectors: StateVectors, code: 'internal' | 'dataLoss'): void {
+  const momentum = vectors.find(({ name }) => name === 'momentum')?.values;
+  const weights = vectorNamed(vectors, WEIGHTS);
+  if (momentum !== undefined && momentum.length !== weights.length)
+    throw new FleetError(code, `${weights.length} weights have ${momentum.length} momenta`);
 }

@@ -162,10 +162,13 @@ test('an exported network is the stored weights under reference names, in chunks
   const network = buildNetwork(run.spec.network);
   const layout = layoutOf(network, { classes: FACTS.classes });
   const weights = initialWeights(layout, 3);
+  const stateOf = (values: Float32Array) => [
+    { name: 'weights', values },
+    { name: 'momentum', values: new Float32Array(values.length) },
+    { name: 'running', values: initialRunning(layout) },
+  ];
   const checkpoint = {
-    weights,
-    momentum: new Float32Array(weights.length),
-    running: initialRunning(layout),
+    vectors: stateOf(weights),
     spec: run.spec,
     network: network.spec,
     preprocessing: {},
@@ -204,7 +207,7 @@ test('an exported network is the stored weights under reference names, in chunks
   });
   assert.deepEqual(await whole(records.exported(failed, 0, { evenFailed: true })), file);
   const infinite = Float32Array.from(weights).fill(Number.POSITIVE_INFINITY, 3, 5);
-  const bytes = encodeCheckpoint({ ...checkpoint, weights: infinite, stage: 2 });
+  const bytes = encodeCheckpoint({ ...checkpoint, vectors: stateOf(infinite), stage: 2 });
   await createArtefactStore({ connection }).putArtefact({ key: checkpointKey('run-1', 2), bytes });
   const later = { ...run, checkpoints: [...run.checkpoints, { ...run.checkpoints[0]!, stage: 2 }] };
   await assert.rejects(async () => records.exported(later, 0).next(), {

@@ -17,6 +17,7 @@ import type { ExportFormat } from '../../core/model/export-format.ts';
 import { importModel } from '../../core/model/import.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { checkpointKey } from '../../core/net/subjects.ts';
+import { vectorNamed, WEIGHTS, withVector } from '../../core/state-vectors.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { onnxEmbeddings, tfjsEmbeddings } from '../support/exported.ts';
 import { runIn, startFleet } from '../support/fleet.ts';
@@ -179,9 +180,9 @@ test('a checkpoint that was tampered with is found by replay and bisect, with th
     const store = createArtefactStore({ connection });
     const { bytes } = await store.getArtefact(checkpointKey('run-1', 1));
     const { weightsDigest: _digest, ...checkpoint } = decodeCheckpoint(bytes);
-    const weights = checkpoint.weights.slice();
+    const weights = vectorNamed(checkpoint.vectors, WEIGHTS).slice();
     weights[3]! += 1;
-    const tampered = { ...checkpoint, weights };
+    const tampered = { ...checkpoint, vectors: withVector(checkpoint.vectors, WEIGHTS, weights) };
     // Whoever comes first stores a stage: the run will find this one and leave it.
     await store.putArtefact({
       key: checkpointKey(next, 1),

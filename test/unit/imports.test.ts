@@ -79,9 +79,9 @@ const ROOMS: Readonly<Record<string, string>> = {
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',
   'worker/training': 'core/allreduce core/data core/head core/nn core/spec proto/gen worker/compute',
   'worker/run':
-    'core/allreduce core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
+    'core/allreduce core/checkpoint core/data core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':
-    'core/allreduce core/checkpoint core/data core/nn core/spec proto/gen worker/run worker/training worker/verification',
+    'core/allreduce core/data core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
   worker: 'core/allreduce core/checkpoint core/net worker/compute worker/fleet worker/metrics.ts worker/run',
 };

@@ -21,38 +21,40 @@ import type {
 } from './messages.ts';
 
 export interface Compute {
-  /** Runs a kernel and says what it ran on. */
-  prove(): Promise<DeviceProof>;
-  prepare(graph: GraphSpec | TwoPartSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
-  /** `into`: shared memory that the first output goes to; the answer has the others. */
-  run(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
-  /** Runs the first part of a graph that has two; the arrays must not change before the second. */
-  begin(graph: TwoPartSpec, inputs: Arrays): Promise<Begun>;
+  /** Runs a kernel with a known result and returns what it ran on. */
+  proveDevice(): Promise<DeviceProof>;
+  /** Compiles a graph ahead of its first use. */
+  compileGraph(graph: GraphSpec | TwoPartSpec): Promise<{ readonly digest: string; readonly nodes: number }>;
+  /** `into`: shared memory for the first output; the answer then has the other outputs only. */
+  runGraph(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
+  /** Runs the first part of a graph that has two; the arrays must not change before the second part. */
+  startTwoPart(graph: TwoPartSpec, inputs: Arrays): Promise<TwoPartRun>;
   /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
-  apply(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
+  applyStep(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
   /** Writes the weights with which a run begins into shared memory. */
-  initial(initial: InitialRequest): Promise<void>;
+  writeInitialWeights(initial: InitialRequest): Promise<void>;
   /** One optimiser step of the rows of a class shard, in place; weights and momentum must be in shared memory. */
   updateRows(update: RowsUpdate): Promise<void>;
   /** Writes what a shard contributes to a round; all arrays must be in shared memory. */
-  difference(difference: DifferenceRequest): Promise<void>;
+  writeDifference(difference: DifferenceRequest): Promise<void>;
   /** The outer step at the end of a round, in place. `differenceNorm`: L2 norm of the backbone's mean difference. */
-  applyOuter(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
-  /** Jobs asked for and not answered. */
-  queued(): number;
-  gauges(): ThreadGauges;
+  applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
+  /** Number of jobs that were asked for and are not answered. */
+  queuedJobs(): number;
+  /** As of the last answer. */
+  threadGauges(): ThreadGauges;
   /** Resolves with the reason when the thread ended without being asked to. */
   readonly died: Promise<FleetError>;
   close(): Promise<void>;
 }
 
-/** A computation after its first part. Whoever has it finishes or releases it: the thread may keep many maps for it. */
-export interface Begun {
+/** A computation after its first part. Its holder completes or discards it, because the thread may keep many megabytes for it. */
+export interface TwoPartRun {
   readonly outputs: readonly Float32Array[];
-  /** The second part, its first output into shared memory; the answer has the others. */
-  finish(inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
-  /** It will not be finished; nothing once that was asked for. */
-  release(): void;
+  /** Runs the second part. `into`: shared memory for the first output; the answer has the other outputs. */
+  complete(inputs: Arrays, into: Float32Array): Promise<readonly Float32Array[]>;
+  /** Frees what the thread keeps; does nothing once the computation was completed or discarded. */
+  discard(): void;
 }
 
 export interface ComputeOptions {
@@ -84,21 +86,21 @@ export function createCompute(options: ComputeOptions): Compute {
 
   // The parts of a step with a sharded head count as what they are parts of.
   return {
-    prove: () => ask('prove', undefined, 'prove'),
-    prepare: (graph) => ask('prepare', graph, 'prepare'),
-    run: (graph, inputs, into) =>
+    proveDevice: () => ask('prove', undefined, 'prove'),
+    compileGraph: (graph) => ask('prepare', graph, 'prepare'),
+    runGraph: (graph, inputs, into) =>
       ask('run', { graph, inputs, into }, graph.kind === 'embed' ? 'embed' : 'train'),
-    begin: async (graph, inputs) => {
+    startTwoPart: async (graph, inputs) => {
       const { begun, outputs } = await ask('begin', { graph, inputs }, 'train');
       let over = false;
       return {
         outputs,
-        finish: async (others, into) => {
+        complete: async (others, into) => {
           if (over) throw new FleetError('cancelled', 'this computation was finished or released');
           over = true;
           return ask('finish', { begun, inputs: others, into }, 'train');
         },
-        release: () => {
+        discard: () => {
           if (over) return;
           over = true;
           // It fails only where the thread has ended, and what it kept with it.
@@ -106,11 +108,11 @@ export function createCompute(options: ComputeOptions): Compute {
         },
       };
     },
-    apply: async (apply) => {
+    applyStep: async (apply) => {
       assertShared(inPlace(apply));
       return ask('apply', apply, 'apply');
     },
-    initial: async (initial) => {
+    writeInitialWeights: async (initial) => {
       assertShared({ into: initial.into });
       return ask('initial', initial, 'prepare');
     },
@@ -118,17 +120,17 @@ export function createCompute(options: ComputeOptions): Compute {
       assertShared({ weights: update.weights, momentum: update.momentum });
       return ask('update-rows', update, 'apply');
     },
-    difference: async (difference) => {
+    writeDifference: async (difference) => {
       assertShared({ into: difference.into });
       return ask('difference', difference, 'difference');
     },
-    applyOuter: async (apply) => {
+    applyOuterStep: async (apply) => {
       assertShared(inPlace(apply));
       const { gradientNorm, digest } = await ask('apply-outer', apply, 'apply-outer');
       return { differenceNorm: gradientNorm, digest };
     },
-    queued: () => thread.open(),
-    gauges: () => gauges,
+    queuedJobs: () => thread.open(),
+    threadGauges: () => gauges,
     died: thread.died,
     close: () => thread.close(),
   };

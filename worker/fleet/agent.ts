@@ -43,7 +43,7 @@ export interface AgentOptions {
   readonly token: string;
   readonly identity: Identity;
   /** Built around the link, which it reports through. */
-  readonly services: (link: Pick<Link, 'report' | 'tell'>) => Services;
+  readonly services: (link: Pick<Link, 'report' | 'reportLatest'>) => Services;
   readonly onWelcome: (welcome: Welcome) => void;
   readonly onAttach: () => void;
   readonly onRefused: (reason: FleetError) => void;
@@ -70,9 +70,9 @@ export function createAgent(options: AgentOptions): Agent {
   const heartbeat = (): Heartbeat => ({ leases: leases() });
 
   // The services report through the link, and the link's commands need the services: a box closes the circle.
-  const link: Pick<Link, 'report' | 'tell'> = {
+  const link: Pick<Link, 'report' | 'reportLatest'> = {
     report: (kind) => opened.report(kind),
-    tell: (kind) => opened.tell(kind),
+    reportLatest: (kind) => opened.reportLatest(kind),
   };
   const services = options.services(link);
   const { log, clock } = services;

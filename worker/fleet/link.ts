@@ -28,7 +28,7 @@ export interface Link {
   /** A report that must arrive: numbered, kept and repeated until acknowledged. */
   report(kind: ReportKind): void;
   /** A report of which only the newest counts: dropped while there is no stream, or a slow one. */
-  tell(kind: ReportKind): void;
+  reportLatest(kind: ReportKind): void;
   attached(): boolean;
   /** Reports not acknowledged yet. */
   unacknowledged(): number;
@@ -134,7 +134,7 @@ export function openLink(options: LinkOptions): Link {
       queue = added.queue;
       if (stream && welcomed) stream.write(added.report);
     },
-    tell(kind) {
+    reportLatest(kind) {
       if (stream && welcomed && !stream.writableNeedDrain) stream.write({ sequence: 0, kind });
     },
     attached: () => stream !== undefined && welcomed,

@@ -1,44 +1,48 @@
-// Answers a Replay command: the steps between two checkpoints of a run, computed again by this worker alone, and compared
-// with what is stored. Decides what is compared and what a point of the answer says; the steps are train.ts', the very
-// code that trained the run. A failure is part of the answer.
+// Answers a Replay command: the steps between two checkpoints of a run are computed again by this worker alone, with the code that trained
+// the run, and compared with what is stored. Decides what is compared and what a point of the answer contains. A failure is part of
+// the answer.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
-import { stateDigest } from '../../core/checkpoint/format.ts';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import type { Layout } from '../../core/nn/layout.ts';
 import { roundsBefore, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
+import {
+  type StateShape,
+  type StateVectors,
+  stateDigest,
+  vectorNamed,
+  WEIGHTS,
+} from '../../core/state-vectors.ts';
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { sumOf } from '../run/gang.ts';
+import { exchangedState, sumOf } from '../run/gang.ts';
 import type { Services } from '../run/services.ts';
-import { firstReplica, openSession, type Session, storedReplica } from '../run/session.ts';
-import { wholeState } from '../training/head.ts';
-import { type HeadGang, joinHeadGang } from '../training/head-gang.ts';
+import { firstReplica, openSession, type Session } from '../run/session.ts';
+import type { Membership } from '../training/procedure.ts';
 import type { Replica } from '../training/replica.ts';
 import { train } from '../training/train.ts';
 
-/** Points told at once; steps of a tiny run are quick. */
+/** So many points travel in one report at most; a tiny run has hundreds of steps a second. */
 const POINTS_TOGETHER = 16;
 
 export async function answerReplay(services: Services, request: Replay, signal: AbortSignal): Promise<void> {
   const { requestId, runId } = request;
   let points: ReplayPoint[] = [];
-  const tell = (more: { ended: boolean; error: string }) => {
+  const send = (more: { ended: boolean; error: string }) => {
     services.report({ $case: 'replayResult', value: { requestId, points, ...more } });
     points = [];
   };
   try {
     await replay(services, request, signal, (point) => {
       points.push(point);
-      if (point.stage > 0 || points.length >= POINTS_TOGETHER) tell({ ended: false, error: '' });
+      if (point.stage > 0 || points.length >= POINTS_TOGETHER) send({ ended: false, error: '' });
     });
-    tell({ ended: true, error: '' });
+    send({ ended: true, error: '' });
   } catch (caught) {
     if (signal.aborted) return;
     const { message } = toFleetError(caught);
     services.log.warn({ run: runId, requestId }, `replay failed: ${message}`);
-    tell({ ended: true, error: message });
+    send({ ended: true, error: message });
   }
 }
 
@@ -59,49 +63,48 @@ async function replay(
   const session = await openSession({ services, assign, onWaiting: () => undefined });
   const releases: (() => unknown)[] = [() => session.close()];
   try {
-    const { checkpointLayout: layout } = session;
-    const headGang = await headAlone(services, session, signal);
-    releases.push(() => headGang?.close());
+    const membership = await joinAlone(services, session, signal);
+    releases.push(() => membership.leave());
     const replica = await startOf(services, session, { runId, fromStage, signal });
-    const whole = () => wholeState(session.head, replica);
-    const point = (stage: number, verdict: StageVerdict | undefined): ReplayPoint => {
-      const state = whole();
+    const shape = session.procedure.stateShape;
+    const point = async (stage: number, stored: StateVectors | undefined): Promise<ReplayPoint> => {
+      const state = await membership.gatherState(replica);
+      if (state === undefined) throw new Error('assertion: the only member has rank 0');
       return {
         step: replica.step,
         stage,
-        weightsDigest: session.head ? digest64(state.weights) : replica.digest,
+        weightsDigest: digest64(vectorNamed(state, WEIGHTS)),
         stateDigest: stateDigest(state),
-        tensors: request.eachStep ? tensorDigests(layout, state) : [],
-        verdict,
+        tensors: request.eachStep ? tensorDigests(shape, state) : [],
+        verdict: stored && compareStates(shape, state, stored),
         workerId: services.workerId,
         deviceClass: services.deviceClass,
       };
     };
     const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
     // Two runs may differ before their first step.
-    if (request.eachStep) onPoint(point(0, undefined));
+    if (request.eachStep) onPoint(await point(0, undefined));
     const alone = await exchangeAlone(services, session, replica);
     releases.push(() => alone.close());
     await train({
       ...session,
       schedule,
       replica,
+      membership,
       shards: Array.from({ length: schedule.shards }, (_, shard) => shard),
-      compute: services.compute,
       exchange: alone,
-      headGang,
       clock: services.clock,
       signal,
       onBoundary: async (stage) => {
         if (stage === fromStage) return;
         const { checkpoints } = await services.broker;
         const stored = await checkpoints.load(runId, stage, signal);
-        onPoint(point(stage, compare(layout, whole(), stored)));
+        onPoint(await point(stage, stored.vectors));
       },
-      onRoundStep: () => undefined,
-      onStep: ({ step }) => {
-        // The end of a stage is told with its verdict.
-        if (request.eachStep && stageEndingAt(schedule, step) === 0) onPoint(point(0, undefined));
+      onProgress: () => undefined,
+      onUnit: async ({ step }) => {
+        // A point at the end of a stage is sent with its verdict, by onBoundary.
+        if (request.eachStep && stageEndingAt(schedule, step) === 0) onPoint(await point(0, undefined));
       },
     });
   } finally {
@@ -117,80 +120,67 @@ async function startOf(
   if (from.fromStage === 0) return firstReplica(services.compute, session);
   const { checkpoints } = await services.broker;
   const stored = await checkpoints.load(from.runId, from.fromStage, from.signal);
-  return storedReplica(session, stored);
+  return session.procedure.adopt(stored);
 }
 
-/** With a sharded head: a gang of one that holds all class shards. */
-async function headAlone(
-  services: Services,
-  session: Session,
-  signal: AbortSignal,
-): Promise<HeadGang | undefined> {
-  const { head, runId, schedule } = session;
-  if (head === undefined) return undefined;
-  const { gradients } = await services.broker;
-  return joinHeadGang({
-    head,
-    compute: services.compute,
-    plane: gradients,
+/** The place of the only member of a gang, which has all shards. */
+function placeAlone({ workerId }: Services, { runId, schedule }: Session) {
+  return {
+    // Another name than the run's own, because the run may be training here at the same time.
     runId: `${runId}-replayed`,
     generation: 0,
     rank: 0,
-    members: [{ workerId: services.workerId, shardFirst: 0, shardCount: schedule.shards }],
+    members: [{ workerId, shardFirst: 0, shardCount: schedule.shards }],
+  };
+}
+
+async function joinAlone(services: Services, session: Session, signal: AbortSignal): Promise<Membership> {
+  const { gradients } = await services.broker;
+  return session.procedure.join({
+    ...placeAlone(services, session),
+    plane: gradients,
+    onSuspects: () => undefined,
+    log: services.log,
     signal,
   });
 }
 
-/** A gang of one member that has all shards; it exchanges nothing with anybody. */
+/** The exchange of a gang of one; it sends nothing. */
 async function exchangeAlone(services: Services, session: Session, replica: Replica): Promise<Exchange> {
   const { gradients } = await services.broker;
   const exchange = gradients.createExchange({
-    // Not the run's own name: it may be training here at the same time.
-    runId: `${session.runId}-replayed`,
-    generation: 0,
-    rank: 0,
-    members: [{ workerId: services.workerId, shardFirst: 0, shardCount: session.schedule.shards }],
+    ...placeAlone(services, session),
     ...sumOf(session),
-    provideState: () => replica,
+    provideState: () => exchangedState(replica),
   });
   await exchange.sync({ step: roundsBefore(session.schedule, replica.step), digest: replica.digest });
   return exchange;
 }
 
-interface Part {
+/** One tensor of a state. */
+interface StatePart {
+  /** The tensor's name in the weights; in all other vectors `VECTOR/NAME`. */
   readonly name: string;
-  readonly of: 'weights' | 'momentum' | 'running';
-  readonly offset: number;
-  readonly size: number;
+  valuesIn(state: StateVectors): Float32Array;
 }
 
-/** Every tensor of a state in the order in which differences are looked for: weights, momentum, running statistics. */
-function partsOf(layout: Layout): Part[] {
-  const parts = (of: Part['of'], slots: Layout['parameters']) =>
-    slots.map(({ name, offset, size }) => ({
-      name: of === 'weights' ? name : `${of}/${name}`,
-      of,
-      offset,
-      size,
+/** Every tensor of a state in the order in which differences are looked for: vector by vector. */
+function partsOf(shape: StateShape): StatePart[] {
+  return shape.flatMap(({ name: vector, length, parts }) => {
+    const whole = [{ name: vector, offset: 0, size: length }];
+    return (parts.length > 0 ? parts : whole).map(({ name, offset, size }) => ({
+      name: vector === WEIGHTS || name === vector ? name : `${vector}/${name}`,
+      valuesIn: (state: StateVectors) => vectorNamed(state, vector).subarray(offset, offset + size),
     }));
-  return [
-    ...parts('weights', layout.parameters),
-    ...parts('momentum', layout.parameters),
-    ...parts('running', layout.running),
-  ];
+  });
 }
 
-type Vectors = Pick<Replica, 'weights' | 'momentum' | 'running'>;
-const valuesOf = (state: Vectors, part: Part): Float32Array =>
-  state[part.of].subarray(part.offset, part.offset + part.size);
+const tensorDigests = (shape: StateShape, state: StateVectors): TensorDigest[] =>
+  partsOf(shape).map((part) => ({ name: part.name, digest: digest64(part.valuesIn(state)) }));
 
-function tensorDigests(layout: Layout, state: Vectors): TensorDigest[] {
-  return partsOf(layout).map((part) => ({ name: part.name, digest: digest64(valuesOf(state, part)) }));
-}
-
-function compare(layout: Layout, computed: Vectors, stored: Vectors): StageVerdict {
-  const differing = partsOf(layout).filter(
-    (part) => digest64(valuesOf(computed, part)) !== digest64(valuesOf(stored, part)),
+function compareStates(shape: StateShape, computed: StateVectors, stored: StateVectors): StageVerdict {
+  const differing = partsOf(shape).filter(
+    (part) => digest64(part.valuesIn(computed)) !== digest64(part.valuesIn(stored)),
   );
   const [first] = differing;
   return {
@@ -198,7 +188,7 @@ function compare(layout: Layout, computed: Vectors, stored: Vectors): StageVerdi
     storedStateDigest: stateDigest(stored),
     tensor: first?.name ?? '',
     tensorsDiffering: differing.length,
-    differenceMax: first ? largestDifference(valuesOf(computed, first), valuesOf(stored, first)) : 0,
+    differenceMax: first ? largestDifference(first.valuesIn(computed), first.valuesIn(stored)) : 0,
   };
 }
 

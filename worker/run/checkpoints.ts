@@ -22,6 +22,7 @@ import { sharedFloats } from '../../core/shared-memory.ts';
 import { networkSchema } from '../../core/spec/network.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import { sgdVectors } from '../training/replica.ts';
 import type { StoredNetwork } from '../training/teacher.ts';
 
 export type LoadedCheckpoint = ReturnType<typeof decodeCheckpoint>;
@@ -229,14 +230,15 @@ function networkOf(checkpoint: LoadedCheckpoint): StoredNetwork {
   const parsed = networkSchema.safeParse(checkpoint.network);
   if (!parsed.success) throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
   const layout = layoutOf(buildNetwork(parsed.data));
-  if (checkpoint.weights.length < layout.backboneCount || checkpoint.running.length !== layout.runningCount)
+  const stored = sgdVectors(checkpoint);
+  if (stored.weights.length < layout.backboneCount || stored.running.length !== layout.runningCount)
     throw new FleetError(
       'dataLoss',
-      `the checkpoint has ${checkpoint.weights.length} weights and ${checkpoint.running.length} running statistics; its network needs ${layout.backboneCount} and ${layout.runningCount}`,
+      `the checkpoint has ${stored.weights.length} weights and ${stored.running.length} running statistics; its network needs ${layout.backboneCount} and ${layout.runningCount}`,
     );
   const weights = sharedFloats(layout.backboneCount);
-  weights.set(checkpoint.weights.subarray(0, layout.backboneCount));
+  weights.set(stored.weights.subarray(0, layout.backboneCount));
   const running = sharedFloats(layout.runningCount);
-  running.set(checkpoint.running);
+  running.set(stored.running);
   return { network: parsed.data, weights, running };
 }

@@ -9,10 +9,10 @@ import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { stepsAtStage } from '../../core/spec/schedule.ts';
+import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { type WholeHead, withHead } from '../training/head.ts';
-import type { Replica } from '../training/replica.ts';
+import { type Replica, sgdVectors } from '../training/replica.ts';
 import { evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
 import type { Session } from './session.ts';
@@ -24,8 +24,12 @@ export interface FinishContext {
   readonly signal: AbortSignal;
 }
 
-/** The replica stands at the end of `stage`: its checkpoint is stored when this resolves. `head`: when that is sharded. */
-export async function storeStage(context: FinishContext, stage: number, head?: WholeHead): Promise<void> {
+/** Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. `vectors`: the whole state. */
+export async function storeStage(
+  context: FinishContext,
+  stage: number,
+  vectors: StateVectors,
+): Promise<void> {
   const { services, session, signal } = context;
   const { replica, runId, schedule } = session;
   if (replica?.step !== stepsAtStage(schedule, stage))
@@ -37,7 +41,7 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
   const manifest = await checkpoints.save(
     runId,
     {
-      ...(head === undefined ? replica : withHead(replica, head)),
+      vectors,
       spec: session.spec,
       network: session.network.spec,
       preprocessing: CHECKPOINT_PREPROCESSING,
@@ -45,7 +49,7 @@ export async function storeStage(context: FinishContext, stage: number, head?: W
       epoch: stage,
       stage,
       deviceClass: services.deviceClass,
-      ledgerDigest: await session.ledger.after(stage, storedLedger),
+      ledgerDigest: await session.ledger.digestAfter(stage, storedLedger),
       ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
     },
     signal,
@@ -90,7 +94,7 @@ export async function finishRun(context: FinishContext): Promise<EvaluationRepor
   const { checkpoints } = await services.broker;
   let report = await checkpoints.findEvaluation(runId, signal);
   if (report === undefined) {
-    report = await evaluateSession(context, replica);
+    report = await evaluateSession(context, sgdVectors(replica));
     await checkpoints.saveEvaluation(runId, report, signal);
   }
   services.report({
@@ -106,10 +110,10 @@ export async function finishRun(context: FinishContext): Promise<EvaluationRepor
   return report;
 }
 
-/** Of all weights: with a sharded head no replica has them, but the last checkpoint does. */
+/** Digest of all weights. A replica that lacks the head cannot give it, but the last checkpoint can. */
 async function finalDigest({ services, session, signal }: FinishContext, replica: Replica): Promise<string> {
-  const { runId, schedule, head } = session;
-  if (head === undefined) return replica.digest;
+  const { runId, schedule, procedure } = session;
+  if (firstMisfit(procedure.stateShape, replica.vectors) === undefined) return replica.digest;
   const { checkpoints } = await services.broker;
   const last = await checkpoints.find(runId, schedule.epochs, signal);
   const digest = last?.metadata.weights_digest;
@@ -119,18 +123,18 @@ async function finalDigest({ services, session, signal }: FinishContext, replica
 
 function evaluateSession(context: FinishContext, trained: NetworkState): Promise<EvaluationReport> {
   const { session, services, signal } = context;
-  const { spec, layout } = session;
-  const bare = layoutOf(session.network);
+  const { spec } = session;
+  const backbone = layoutOf(session.network);
   // The untrained network is what the report compares with; a candidate has other candidates for that.
   const untrained =
     spec.kind === 'candidate'
       ? undefined
-      : { weights: initialWeights(bare, spec.training.seed), running: initialRunning(bare) };
+      : { weights: initialWeights(backbone, spec.training.seed), running: initialRunning(backbone) };
   return evaluateHeldOut({
     services,
     spec,
     loader: session.loader,
-    backboneCount: layout.backboneCount,
+    backboneCount: backbone.backboneCount,
     trained,
     untrained,
     signal,

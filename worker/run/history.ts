@@ -1,5 +1,5 @@
-// Publishes what later readers want to see of a run: step points (rank 0, each step once by message id) and log lines. Both
-// are records beside the work: a broker that is away delays them, a bounded buffer drops the oldest, and no step waits.
+// The records of a run that people read later: step points, of which rank 0 publishes each once by its message id, and log lines. Decides
+// what happens to them while the broker is away: they wait in a bounded buffer that drops the oldest, and no step waits for them.
 
 import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
@@ -11,16 +11,16 @@ import { ASK_AGAIN, retrying } from '../../core/retry.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
 import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
-/** Records that wait for the broker at most; about ten minutes of a fast small run. */
+/** So many records wait for the broker at most; a fast small run makes them in about ten minutes. */
 const WAITING_MAX = 20_000;
-/** Subject token of lines that belong to no run. */
+/** Token in the subject of lines that belong to no run. */
 const NO_RUN = '-';
 
 export interface Records {
-  /** A point of a run's history; publishing one again changes nothing. */
-  step(runId: string, point: StepPoint): void;
-  line(line: { readonly runId: string; readonly level: LogLevel; readonly text: string }): void;
-  /** Resolves when everything so far is with the broker, or after `graceMs`. */
+  /** Adds a point to a run's history; publishing it again changes nothing. */
+  publishPoint(runId: string, point: StepPoint): void;
+  publishLine(line: { readonly runId: string; readonly level: LogLevel; readonly text: string }): void;
+  /** Resolves when the broker has all records so far, or after `graceMs` milliseconds. */
   flush(graceMs: number): Promise<void>;
   close(): void;
 }
@@ -32,7 +32,7 @@ interface Record {
   readonly messageId: string;
 }
 
-/** Steps between two points: all of a short run, about two thousand of a long one. */
+/** Steps from one published point to the next: 1 in a short run, so many that a long one has about two thousand points. */
 export function historyStride(stepsTotal: number): number {
   return Math.max(1, Math.ceil(stepsTotal / 2000));
 }
@@ -81,11 +81,11 @@ export function createRecords(options: {
   };
 
   return {
-    step(runId, point) {
+    publishPoint(runId, point) {
       const bytes = StepPoint.encode(point).finish();
       add({ subject: historySubject(runId), bytes, messageId: `${runId}/${point.step}` });
     },
-    line({ runId, level, text }) {
+    publishLine({ runId, level, text }) {
       const { workerId } = options;
       const bytes = LogLine.encode({
         atMs: clock.now(),

@@ -1,20 +1,19 @@
-// The named states of a run on this worker and what may follow what. Decides nothing but names and sentences; run.ts moves
-// between them, logs each change once and shows the sentence.
+// The phases of a run on this worker. Decides which phase follows when a wait begins or ends, and the sentence that people read of each.
 
 export type Phase =
   /** Opens the data, builds the network, compiles its step. */
   | { readonly kind: 'preparing' }
-  /** Waits for the gang's hellos and the state of the newest step. */
+  /** Agrees with the other members on the newest step and gets its state. */
   | { readonly kind: 'joining'; readonly generation: number; readonly members: number }
   | { readonly kind: 'training'; readonly generation: number; readonly step: number }
   /** A student whose teacher has not stored the stage it needs. */
   | { readonly kind: 'waiting'; readonly teacherRunId: string; readonly stage: number }
-  /** Has something to store or to read, and the broker's store is full or does not answer. */
+  /** Something has to be stored or read, and the broker's store is full or does not answer. */
   | { readonly kind: 'storing'; readonly reason: string }
   | { readonly kind: 'evaluating' }
-  /** Done here; keeps the state and answers the gang until it is released. */
+  /** All steps are committed; the state is kept for slower members until the run is released. */
   | { readonly kind: 'holding'; readonly step: number }
-  /** Reported; keeps nothing but the lease until it is released or assigned anew. */
+  /** The failure is reported; only the lease is kept until the run is released or assigned anew. */
   | { readonly kind: 'failed'; readonly reason: string };
 
 export function sentenceOf(phase: Phase): string {
@@ -36,4 +35,43 @@ export function sentenceOf(phase: Phase): string {
     case 'failed':
       return `failed: ${phase.reason}`;
   }
+}
+
+/** Where a run stands: its phase, and the phase that a wait for the store has interrupted. */
+export interface Standing {
+  readonly phase: Phase;
+  readonly interrupted: Phase | undefined;
+}
+
+export const standingIn = (phase: Phase): Standing => ({ phase, interrupted: undefined });
+
+/** A new phase. What a wait for the store interrupted stays known, because that wait may go on beside it. */
+export const entered = ({ interrupted }: Standing, phase: Phase): Standing => ({ phase, interrupted });
+
+/** A wait for a teacher's stage has begun, or is over when `stage` is undefined. The training that it held up then goes on. */
+export function teacherAwaited(
+  standing: Standing,
+  wait: {
+    readonly stage: number | undefined;
+    readonly teacherRunId: string;
+    readonly generation: number;
+    /** Committed steps. */
+    readonly step: number;
+  },
+): Standing {
+  const { stage, teacherRunId, generation, step } = wait;
+  if (stage !== undefined) return entered(standing, { kind: 'waiting', teacherRunId, stage });
+  return standing.phase.kind === 'waiting'
+    ? entered(standing, { kind: 'training', generation, step })
+    : standing;
+}
+
+/**
+ * A wait for the store has begun, or is over when `reason` is undefined. The phase before it comes back, unless the run has entered
+ * another one meanwhile: a generation may end while its checkpoint waits.
+ */
+export function storeAwaited({ phase, interrupted }: Standing, reason: string | undefined): Standing {
+  if (reason !== undefined) return { phase: { kind: 'storing', reason }, interrupted: interrupted ?? phase };
+  if (interrupted === undefined) return { phase, interrupted };
+  return standingIn(phase.kind === 'storing' ? interrupted : phase);
 }

@@ -1,5 +1,5 @@
-// What every run on a worker may use, as one object, wired by hand in main.ts. The broker is its own part because a worker
-// may learn its address only from the coordinator.
+// What every run on a worker may use, as one object. Decides only how it is cut: the broker is a part of its own, because a worker may
+// learn its address from the coordinator, long after it has started.
 
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -28,14 +28,14 @@ export interface Services {
   readonly metrics: WorkerMetrics;
   /** Resolves once the broker has been reached for the first time. */
   readonly broker: Promise<Broker>;
-  /** Must arrive; repeated until acknowledged. */
+  /** Sends a report that must arrive: it is repeated until it is acknowledged. */
   readonly report: (kind: ReportKind) => void;
-  /** Only the newest counts. */
-  readonly tell: (kind: ReportKind) => void;
+  /** Sends a report of which only the newest counts: it may be lost. */
+  readonly reportLatest: (kind: ReportKind) => void;
 }
 
 export interface Broker {
-  /** Everything but gradients. */
+  /** The connection for everything but gradients. */
   readonly control: NatsConnection;
   /** Sums of gradients, in a thread and on a connection of their own. */
   readonly gradients: DataPlane;

@@ -1,23 +1,23 @@
-// What a run needs on this worker whichever gang it is in: its data, network, schedule and, once known, its replica. Opened
-// once, kept over generations, freed when the run is released or has failed. Decides nothing of the gang.
+// What a run needs on this worker whichever gang it is in: its data, network, schedule and procedure and, once known, its replica. Decides
+// how these are opened and where the state comes from when no member of the gang has one. A session outlives generations and is closed
+// when the run is released or has failed.
 
-import type { State } from '../../core/allreduce/exchange.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
-import { type Layout, layoutOf } from '../../core/nn/layout.ts';
+import { initialRunning } from '../../core/nn/init.ts';
+import { layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
+import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import { shaped } from '../../core/text/shape.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
-import { trainingGraph } from '../training/context.ts';
-import { createHead, type Head, headOf, holdFrom, letGo } from '../training/head.ts';
-import { headGraphs } from '../training/head-step.ts';
-import { createInnerReplicas, type InnerReplicas } from '../training/inner-replicas.ts';
-import { type Replica, replicaFrom, replicaWith } from '../training/replica.ts';
+import { chooseProcedure } from '../training/choose-procedure.ts';
+import type { Procedure } from '../training/procedure.ts';
+import type { Replica } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
 import { createTeacherFeed, type TeacherFeed } from '../training/teacher.ts';
 import { ofThisPlace } from './failure.ts';
@@ -27,22 +27,16 @@ export interface Session {
   readonly runId: string;
   readonly spec: RunSpec;
   readonly network: Network;
-  /** Of the replica: without the head when that is sharded. */
-  readonly layout: Layout;
-  /** With the head in any case. */
-  readonly checkpointLayout: Layout;
-  /** When the run's head is sharded by class: what this worker has of it. */
-  readonly head: Head | undefined;
-  readonly loader: Loader;
-  /** In the replica: 0 when the head is sharded. */
+  /** Classes of the training data. */
   readonly classes: number;
+  readonly loader: Loader;
   readonly schedule: Schedule;
+  readonly procedure: Procedure;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
-  /** The last stage up to which this worker has reported the checkpoints. */
+  /** The last stage up to which this worker has reported the checkpoints; 0 before the first. */
   reportedStage: number;
-  readonly inner: InnerReplicas;
-  /** Undefined until the gang gave it or a checkpoint or the seed did. */
+  /** Undefined until the gang, a checkpoint or the seed gives it. */
   replica: Replica | undefined;
   close(): Promise<void>;
 }
@@ -56,37 +50,30 @@ export async function openSession(options: {
   const spec = parseSpec(assign.specJson);
   const data = await acquireData(services, spec);
   try {
-    const { trainingImages } = data.loader.facts;
-    const head = spec.training.head === 'sharded' ? createHead(spec, data.loader.facts.classes) : undefined;
-    const classes = head ? 0 : data.loader.facts.classes;
+    const { trainingImages, classes } = data.loader.facts;
     const network = buildNetwork(spec.network);
-    // Compiled here, not by the first step: a gang would wait for it with its members' sums in memory.
-    for (const graph of head ? headGraphs(head) : [trainingGraph(spec, classes)])
-      await services.compute.prepare(graph);
+    const schedule = scheduleOf(spec.training, trainingImages);
+    const { runId } = assign;
+    const procedure = chooseProcedure({ runId, spec, network, classes, schedule, compute: services.compute });
+    // Compiled here and not by the first step, for which a gang would wait with its members' sums in memory.
+    for (const graph of procedure.graphs) await services.compute.compileGraph(graph);
     const broker = await services.broker;
     const teacher = teacherOf(options, spec, broker);
-    const schedule = scheduleOf(spec.training, trainingImages);
-    const layout = layoutOf(network, { classes });
-    const inner = createInnerReplicas(layout);
     return {
-      runId: assign.runId,
+      runId,
       spec,
       network,
-      layout,
-      checkpointLayout: layoutOf(network, { classes: data.loader.facts.classes }),
-      head,
-      loader: data.loader,
       classes,
+      loader: data.loader,
       schedule,
+      procedure,
       teacher,
       ledger: createLedger({ schedule, seed: spec.training.seed }),
       reportedStage: 0,
-      inner,
       replica: undefined,
       async close() {
         teacher?.close();
-        if (head) letGo(head);
-        inner.keep([]);
+        procedure.dispose();
         await data.release();
       },
     };
@@ -96,7 +83,7 @@ export async function openSession(options: {
   }
 }
 
-/** What is wrong with a data set that was in order at submit is wrong here: a mount that is empty, a folder that is away. */
+/** A data set that was in order at submit and is not here fails because of this place: a mount is empty, a folder is away. */
 async function acquireData(services: Services, spec: RunSpec) {
   try {
     return await services.datasets.acquire(spec.data);
@@ -105,55 +92,41 @@ async function acquireData(services: Services, spec: RunSpec) {
   }
 }
 
-/** The state that storage or the seed gives, for a gang in which nobody has one. */
+/** The state that storage or the seed gives, for a gang in which no member has one. */
 export async function loadReplica(
   services: Services,
   session: Session,
   signal: AbortSignal,
 ): Promise<Replica> {
   const { checkpoints } = await services.broker;
-  const { runId, checkpointLayout: layout } = session;
+  const { runId, procedure } = session;
   const stored = await checkpoints.newest(runId, signal);
   if (stored === undefined) return firstReplica(services.compute, session);
-  if (stored.weights.length !== layout.parameterCount || stored.running.length !== layout.runningCount)
+  const misfit = firstMisfit(procedure.stateShape, stored.vectors);
+  if (misfit !== undefined)
     throw new FleetError(
       'dataLoss',
-      `checkpoint ${stored.stage} of ${runId} has ${stored.weights.length} weights, the run has ${layout.parameterCount}`,
+      `checkpoint ${stored.stage} of ${runId} has ${misfit.found} ${misfit.name}, the run has ${misfit.expected}`,
     );
   services.log.info({ run: runId, step: stored.step }, `continues from checkpoint ${stored.stage}`);
-  return storedReplica(session, stored);
+  return procedure.adopt(stored);
 }
 
-/** As the seed makes it, with this worker's class shards. */
+/** The replica with which the seed begins the run. */
 export async function firstReplica(
   compute: Compute,
-  { layout, checkpointLayout, head, spec }: Session,
+  { network, classes, procedure, spec }: Session,
 ): Promise<Replica> {
-  const { parameterCount, classes } = checkpointLayout;
-  const weights = sharedFloats(parameterCount);
-  // In the compute thread, because a worker that says nothing for as long as many classes take would be given up.
-  await compute.initial({ network: spec.network, classes, seed: spec.training.seed, into: weights });
-  if (head === undefined) return replicaWith(layout, weights);
-  const none = new Float32Array(parameterCount);
-  holdFrom(head, headOf(checkpointLayout, { weights, momentum: none }), 0);
-  const backbone = sharedFloats(layout.parameterCount);
-  backbone.set(weights.subarray(0, layout.parameterCount));
-  return replicaWith(layout, backbone);
-}
-
-/** As a checkpoint has it, with this worker's class shards. */
-export function storedReplica(
-  { layout, checkpointLayout, head }: Session,
-  stored: State & { readonly step: number },
-): Replica {
-  if (head === undefined) return replicaFrom(stored.step, stored);
-  holdFrom(head, headOf(checkpointLayout, stored), stored.step);
-  const backbone = (values: Float32Array) => values.subarray(0, layout.parameterCount);
-  return replicaFrom(stored.step, {
-    weights: backbone(stored.weights),
-    momentum: backbone(stored.momentum),
-    running: stored.running,
+  const vectors = procedure.stateShape.map(({ name, length }) => ({ name, values: sharedFloats(length) }));
+  // In the compute thread: many classes take seconds, in which the main thread has to go on sending heartbeats.
+  await compute.writeInitialWeights({
+    network: spec.network,
+    classes,
+    seed: spec.training.seed,
+    into: vectorNamed(vectors, WEIGHTS),
   });
+  vectorNamed(vectors, 'running').set(initialRunning(layoutOf(network)));
+  return procedure.adopt({ step: 0, vectors });
 }
 
 function parseSpec(text: string): RunSpec {

@@ -1,26 +1,25 @@
-// Whom a member complains of in one generation. A run with a sharded head has several exchanges, and who does nothing holds up
-// whichever of them the others wait in. Decides what is said of a member of whom they say different things; when an exchange
-// complains is core/allreduce/patience.ts', what follows the coordinator's.
+// The members that this worker reports as suspects in one generation. Decides what is reported of a member when several exchanges of the run
+// see it differently: a run with a sharded head has five, and a member that does nothing holds up whichever of them the others wait in.
 
-import type { Suspect as Suspected } from '../../core/allreduce/exchange.ts';
+import type { Suspect as Seen } from '../../core/allreduce/exchange.ts';
 import type { Suspect } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
 export interface Suspects {
-  /** What one exchange says now; it replaces what it said before. */
-  from(exchange: string, suspects: readonly Suspected[]): void;
-  /** For the coordinator, each member once: silence says more than idleness, and the longest of it most. */
+  /** The suspects of one exchange, in place of those that it had before. */
+  update(exchange: string, suspects: readonly Seen[]): void;
+  /** For the coordinator, each member once. Silence counts more than idleness, and of two alike the longer one counts. */
   all(): Suspect[];
 }
 
 export function createSuspects(members: readonly { readonly workerId: string }[]): Suspects {
-  const said = new Map<string, readonly Suspected[]>();
+  const byExchange = new Map<string, readonly Seen[]>();
   return {
-    from(exchange, suspects) {
-      said.set(exchange, suspects);
+    update(exchange, suspects) {
+      byExchange.set(exchange, suspects);
     },
     all() {
-      const worst = new Map<number, Suspected>();
-      for (const suspect of [...said.values()].flat()) {
+      const worst = new Map<number, Seen>();
+      for (const suspect of [...byExchange.values()].flat()) {
         const known = worst.get(suspect.rank);
         if (known === undefined || weighsMore(suspect, known)) worst.set(suspect.rank, suspect);
       }
@@ -34,5 +33,4 @@ export function createSuspects(members: readonly { readonly workerId: string }[]
   };
 }
 
-const weighsMore = (a: Suspected, b: Suspected): boolean =>
-  a.kind === b.kind ? a.ms > b.ms : a.kind === 'silent';
+const weighsMore = (a: Seen, b: Seen): boolean => (a.kind === b.kind ? a.ms > b.ms : a.kind === 'silent');

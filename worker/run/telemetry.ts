@@ -1,20 +1,21 @@
-// What a run's steps leave behind for people: metrics, progress reports, history points, waits. Decides who is told how
-// often; nothing here may hold a step up.
+// What people see of a run's steps: metrics, progress reports, points of the history, waits for a teacher. Decides which member publishes
+// what and how often. Nothing here is awaited by a step.
 
 import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
 import { every } from '../../core/clock.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { STEP_PHASES } from '../metrics.ts';
-import type { StepTimes } from '../training/context.ts';
 import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from '../training/rate.ts';
+import type { UnitTimes } from '../training/train.ts';
 import { historyStride, type Records } from './history.ts';
 import type { Services } from './services.ts';
 
 export interface Telemetry {
-  step(event: {
+  /** A unit of training is committed. */
+  recordUnit(event: {
     readonly point: StepPoint;
-    readonly times: StepTimes;
+    readonly times: UnitTimes;
     readonly generation: number;
     readonly rank: number;
     readonly shards: number;
@@ -22,24 +23,24 @@ export interface Telemetry {
     readonly stats: Readonly<ExchangeStats>;
     readonly records: Records;
   }): void;
-  /** With outer steps: how far the open round has got here. */
-  roundStep(event: {
+  /** So many steps of the open round are trained by all own shards. */
+  recordRound(event: {
     readonly generation: number;
     readonly rank: number;
-    /** Committed. */
+    /** Committed steps. */
     readonly step: number;
     readonly openRoundSteps: number;
   }): void;
-  /** A generation begins: a new rank 0 publishes the last point again, which its predecessor may have taken to its grave. */
+  /** A generation begins. Its rank 0 publishes the last point again, because the one before it may have died before it did so. */
   joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
-  /** Tells of a wait for a teacher's stage now and every second, until it is over (undefined). `step`: committed so far. */
-  waiting(stage: number | undefined, generation: number, step: number): void;
-  /** Images a second that this worker computes for the run, its waits for the gang left out; undefined before the first steps. */
+  /** Reports a wait for a teacher's stage now and each second, until it is over (`stage` undefined). `step`: committed steps. */
+  recordWait(stage: number | undefined, generation: number, step: number): void;
+  /** Images a second that this worker computes for the run, without its waits for others; undefined before the first steps. */
   speed(): number | undefined;
   close(): void;
 }
 
-/** The first steps of a process find cold caches and a graph that has never run. */
+/** So many steps of a process are not timed: caches are cold, and graphs have never run. */
 const STEPS_BEFORE_SPEED = 5;
 const WAIT_REPEAT_MS = 1000;
 
@@ -56,13 +57,18 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   let speed: number | undefined;
   let stepsSeen = 0;
 
-  const tell = (point: StepPoint, generation: number, waitingForStage: number, openRoundSteps = 0) =>
-    services.tell({
+  const reportProgress = (
+    point: StepPoint,
+    generation: number,
+    waitingForStage: number,
+    openRoundSteps = 0,
+  ) =>
+    services.reportLatest({
       $case: 'progress',
       value: { runId, generation, point, waitingForStage, openRoundSteps },
     });
 
-  const measureStep = (point: StepPoint, times: StepTimes) => {
+  const measureStep = (point: StepPoint, times: UnitTimes) => {
     metrics.steps.inc(run, times.steps);
     metrics.samples.inc(run, times.images);
     metrics.stepDuration.observe(run, times.total / times.steps);
@@ -86,7 +92,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   };
 
   return {
-    step({ point, times, generation, rank, shards, schedule, stats, records }) {
+    recordUnit({ point, times, generation, rank, shards, schedule, stats, records }) {
       const from = point.step - times.steps;
       last = point;
       measureStep(point, times);
@@ -96,32 +102,33 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       if (rank !== 0) return;
       const ends = point.step === schedule.stepsTotal;
       const stride = historyStride(schedule.stepsTotal);
-      if (ends || Math.floor(point.step / stride) > Math.floor(from / stride)) records.step(runId, point);
-      if (due(ends)) tell(point, generation, 0);
+      if (ends || Math.floor(point.step / stride) > Math.floor(from / stride))
+        records.publishPoint(runId, point);
+      if (due(ends)) reportProgress(point, generation, 0);
     },
-    roundStep({ generation, rank, step, openRoundSteps }) {
+    recordRound({ generation, rank, step, openRoundSteps }) {
       if (rank !== 0 || !due()) return;
       const known = last?.step === step ? last : undefined;
-      tell(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
+      reportProgress(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
     },
     joined({ members, rank, records }) {
       seen = {};
       metrics.worldSize.set(run, members);
       metrics.reformations.inc(run);
-      if (rank === 0 && last) records.step(runId, last);
+      if (rank === 0 && last) records.publishPoint(runId, last);
     },
-    waiting(stage, generation, step) {
+    recordWait(stage, generation, step) {
       const point = last ?? pointBeforeSteps(step, clock.now());
       stopRepeating?.();
       if (stopRepeating !== undefined) {
         metrics.teacherWait.inc(run, (clock.monotonic() - waitingSince) / 1000);
         stopRepeating = undefined;
-        tell(point, generation, 0);
+        reportProgress(point, generation, 0);
       }
       if (stage === undefined) return;
       waitingSince = clock.monotonic();
-      tell(point, generation, stage);
-      stopRepeating = every(WAIT_REPEAT_MS, () => tell(point, generation, stage));
+      reportProgress(point, generation, stage);
+      stopRepeating = every(WAIT_REPEAT_MS, () => reportProgress(point, generation, stage));
     },
     speed: () => speed,
     close() {
@@ -131,7 +138,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   };
 }
 
-/** Where a run stands that has made no step in this process. */
+/** The point of a run that has committed no step in this process. */
 function pointBeforeSteps(step: number, atMs: number): StepPoint {
   const unknown = Number.NaN;
   return {

@@ -1,73 +1,60 @@
-// The backbone's part of a step whose head is sharded by class, for the shards of this worker: forward to the unit embeddings, and
-// backward once the gradients of those are there. Decides which shard's numbers go where, and that nothing stays in the compute
-// thread of a step that is broken off; what lies between the two is head-step.ts'.
+// The backbone's part of a step whose head is sharded by class, for the own shards: forward to the unit embeddings, and backward once the
+// gradients of those are known. Decides which shard's numbers go where, and that the compute thread keeps nothing of a step that is
+// given up.
 
-import type { Exchange } from '../../core/allreduce/exchange.ts';
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import type { Begun, Compute } from '../compute/client.ts';
+import type { Compute, TwoPartRun } from '../compute/client.ts';
 import type { TwoPartSpec } from '../compute/messages.ts';
 import type { Head } from './head.ts';
+import type { Unit } from './procedure.ts';
+import { sgdVectors } from './replica.ts';
 
-export interface BackboneContext {
-  readonly spec: RunSpec;
-  readonly head: Head;
-  /** Backbone alone. */
-  readonly weights: Float32Array;
-  /** Own shards. */
-  readonly shards: readonly number[];
-  readonly compute: Compute;
-  readonly exchange: Pick<Exchange, 'vector'>;
-}
-
-export interface ShardData {
-  readonly batchOf: (shard: number) => Promise<Batch>;
-  /** Teacher embeddings of a batch; undefined without a teacher. */
-  readonly teacherOf: ((batch: Batch) => Promise<Float32Array>) | undefined;
-}
+/** What the backbone needs of a step. */
+export type BackboneUnit = Pick<Unit, 'first' | 'replica' | 'shards' | 'exchange' | 'teacher' | 'readBatch'>;
 
 export interface BackboneStep {
-  /** Reads the batches and runs the backbone forward; the result fills this member's part of the gather. */
-  forward(): Promise<(own: Float32Array) => void>;
-  /** The vector of each own shard. `slopes`: of all embeddings [B, E]; `losses`: of all images [B]. */
+  /** Reads the batches and runs the backbone forward. The result writes this member's part of the gather: embeddings and labels. */
+  forward(): Promise<(gathered: Float32Array) => void>;
+  /** The vector of each own shard. `slopes`: gradients of all embeddings, [B, E]; `losses`: of all images, [B]. */
   backward(slopes: Float32Array, losses: Float32Array): Promise<Map<number, Float32Array>>;
-  /** Frees what the compute thread keeps of it, now or when it arrives; nothing can be done with it any more. */
-  release(): void;
+  /** Frees what the compute thread keeps of the step, now or when it arrives. The step is over. */
+  dispose(): void;
 }
 
 export function createBackboneStep(
-  context: BackboneContext,
-  { batchOf, teacherOf }: ShardData,
+  { head, compute }: { readonly head: Head; readonly compute: Compute },
+  { first: step, replica, shards, exchange, teacher, readBatch }: BackboneUnit,
 ): BackboneStep {
-  const { spec, head, weights, shards, compute, exchange } = context;
   const { batch, embedding } = head;
+  const { weights } = sgdVectors(replica);
   const perShard = batch / head.shards;
-  const graph = backboneGraph(spec);
+  const graph = backboneGraph(head.spec);
   const batches = new Map<number, Batch>();
-  const begun = new Map<number, Promise<Begun>>();
-  let released = false;
+  const started = new Map<number, Promise<TwoPartRun>>();
+  let disposed = false;
 
   const forwardOf = async (shard: number): Promise<void> => {
-    const own = await batchOf(shard);
-    // Of several batches one may arrive after the step was given up for another's sake.
-    if (released) throw new FleetError('cancelled', 'the step was broken off');
+    const own = await readBatch(step, shard);
+    // One of several batches may arrive after the step was given up because of another one.
+    if (disposed) throw new FleetError('cancelled', 'the step was broken off');
     batches.set(shard, own);
-    const computation = compute.begin(graph, [weights, own.images]);
-    begun.set(shard, computation);
+    const computation = compute.startTwoPart(graph, [weights, own.images]);
+    started.set(shard, computation);
     await computation;
   };
   const backwardOf = async (shard: number, slopes: Float32Array, losses: Float32Array) => {
     const first = shard * perShard;
     const end = first + perShard;
-    const teacher = await teacherOf?.(batches.get(shard)!);
+    const embeddings = await teacher?.embed(batches.get(shard)!.images);
     const vector = exchange.vector(shard);
     const inputs = [
       slopes.slice(first * embedding, end * embedding),
       Float32Array.of(meanOf(losses.subarray(first, end))),
-      ...(teacher ? [teacher] : []),
+      ...(embeddings ? [embeddings] : []),
     ];
-    await (await begun.get(shard)!).finish(inputs, vector);
+    await (await started.get(shard)!).complete(inputs, vector);
     return [shard, vector] as const;
   };
 
@@ -75,22 +62,22 @@ export function createBackboneStep(
     async forward() {
       await Promise.all(shards.map(forwardOf));
       const units = await Promise.all(
-        shards.map(async (shard) => [shard, (await begun.get(shard)!).outputs[0]!] as const),
+        shards.map(async (shard) => [shard, (await started.get(shard)!).outputs[0]!] as const),
       );
-      return (own) => {
+      return (gathered) => {
         for (const [shard, unit] of units) {
-          own.set(unit, shard * perShard * embedding);
-          own.set(batches.get(shard)!.labels, batch * embedding + shard * perShard);
+          gathered.set(unit, shard * perShard * embedding);
+          gathered.set(batches.get(shard)!.labels, batch * embedding + shard * perShard);
         }
       };
     },
     backward: async (slopes, losses) =>
       new Map(await Promise.all(shards.map((shard) => backwardOf(shard, slopes, losses)))),
-    release() {
-      released = true;
-      for (const computation of begun.values())
+    dispose() {
+      disposed = true;
+      for (const computation of started.values())
         computation.then(
-          (one) => one.release(),
+          (one) => one.discard(),
           () => undefined,
         );
     },
@@ -104,7 +91,7 @@ export const backboneGraph = ({ training, network, distillation }: RunSpec): Two
   distillationWeight: distillation?.weight,
 });
 
-/** In double, in order: the same for everybody. */
+/** In double precision and in order, so that all members get the same. */
 function meanOf(values: Float32Array): number {
   let sum = 0;
   for (const value of values) sum += value;

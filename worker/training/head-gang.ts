@@ -1,9 +1,10 @@
-// What the members of a generation exchange for a class-sharded head, beside the backbone's gradients: embeddings and labels,
-// statistics, gradients of the embeddings, and class shards that move. Decides which exchange carries what and that all members
-// hold what they should before the first step; the protocol is core/allreduce's, who holds what core/head/holders.ts'.
+// What the members of a generation exchange for a class-sharded head beside the backbone's gradients: embeddings and labels, statistics,
+// gradients of the embeddings, and class shards that move. Decides which exchange carries what and when class shards have arrived.
 //
-// Three of the four are gathers: each member fills a part of a vector that is its own and leaves zeros elsewhere, and the sum
-// is everybody's part. x + 0 is x, so that only the gradients of the embeddings need the canonical tree over the V shards.
+// There is an exchange for each of the four, because each has vectors of another length. Three of them gather: each member writes its own
+// part of a vector and leaves zeros elsewhere, so that the sum is the concatenation of all parts. x + 0 is x in float32 for every x but
+// -0, which becomes 0 (core/head/rows.ts keeps it away), hence the order of those sums does not matter. Only the gradients of the
+// embeddings are real sums, over the V shards in the canonical tree.
 
 import type { Exchange, ExchangeStats, Member, Suspect } from '../../core/allreduce/exchange.ts';
 import { NO_DIGEST } from '../../core/allreduce/message.ts';
@@ -24,36 +25,37 @@ import type { Compute } from '../compute/client.ts';
 import {
   type ClassShard,
   commitHead,
+  dropShards,
   emptyShard,
   type Head,
-  letGo,
   placeRows,
   rangeOf,
   type WholeHead,
 } from './head.ts';
 
 export interface HeadGang {
-  /** [B E] unit embeddings, then [B] labels; to be read until the next call. Each member fills the part of its shards. */
-  embeddings(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;
-  /** [V, 3 B]; each member fills the part of its class shards. */
-  statistics(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;
-  /** Where a class shard's gradient of the embeddings is computed into, [B E]. */
-  slopesOf(shard: number): Float32Array;
+  /** [B E] unit embeddings, then [B] labels; valid until the next call. `fill` writes the part of the own shards. */
+  gatherEmbeddings(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;
+  /** [V, 3 B]; valid until the next call. `fill` writes the part of the own class shards. */
+  gatherStatistics(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;
+  /** Memory for the gradient of the embeddings that comes from a class shard, [B E]. */
+  slopesVector(shard: number): Float32Array;
   /** The sum of those over all class shards, [B E], in the canonical tree. */
-  slopes(digest: string): Promise<Float32Array>;
-  /** What all members hold; `replica`: committed steps of this one's backbone, -1 without one. */
+  sumSlopes(digest: string): Promise<Float32Array>;
+  /** What all members hold, by rank. `replica`: committed steps of this member's backbone, -1 without one. */
   standings(replica: number): Promise<readonly Standing[]>;
-  /** Makes the moves, after which each member holds what it should at `step`; all members call it with the same. */
-  settle(moves: readonly Move[], step: number): Promise<void>;
-  /** The whole head as it is now, for rank 0; all members call it at the same step. */
-  whole(): Promise<WholeHead | undefined>;
+  /** Moves class shards, after which each member holds what it should at `step`; all members call it with the same arguments. */
+  moveShards(moves: readonly Move[], step: number): Promise<void>;
+  /** The whole head, at rank 0 and undefined elsewhere; all members call it at the same step. */
+  gatherHead(): Promise<WholeHead | undefined>;
+  /** Counters of each of the exchanges. */
   stats(): readonly Readonly<ExchangeStats>[];
-  close(): void;
+  leave(): void;
 }
 
-/** Class shards move in pieces of this, in elements; as float32, 1 MiB. */
+/** Class shards move in pieces of so many values at most; as float32, 1 MiB. */
 const PIECE_ELEMENTS_MAX = 2 ** 18;
-/** A 64-bit digest as 16-bit numbers. */
+/** A 64-bit digest travels as so many 16-bit numbers, each of which float32 holds exactly. */
 const DIGEST_ELEMENTS = 4;
 
 export const headExchangeNames = (runId: string): string[] =>
@@ -67,8 +69,8 @@ export async function joinHeadGang(options: {
   readonly generation: number;
   readonly rank: number;
   readonly members: readonly Member[];
-  /** Whom each of its exchanges suspects; see ExchangeOptions. */
-  readonly onSuspects?: (exchange: string, suspects: readonly Suspect[]) => void;
+  /** Members that hold up one of the exchanges. */
+  readonly onSuspects: (exchange: string, suspects: readonly Suspect[]) => void;
   readonly signal: AbortSignal;
 }): Promise<HeadGang> {
   const { head, plane, rank, members, generation, signal } = options;
@@ -89,11 +91,11 @@ export async function joinHeadGang(options: {
       rank,
       elements,
       ...own,
-      // All begin at zero in each generation, so that nobody is ever behind.
+      // All members begin at round 0 in each generation, so none is ever behind and needs a state.
       provideState: () => {
         throw new Error('assertion: an exchange of the head has no state');
       },
-      onSuspects: (suspects) => options.onSuspects?.(name, suspects),
+      onSuspects: (suspects) => options.onSuspects(name, suspects),
       signal,
     });
   const gatherers = {
@@ -105,13 +107,13 @@ export async function joinHeadGang(options: {
   const slopes = open(names[2]!, batch * embedding, { members, shards });
   const pieces = gather(open(names[3]!, pieceElements, gatherers), rank);
   const exchanges = [embeddings.exchange, statistics.exchange, slopes, pieces.exchange];
-  const close = () => {
+  const leave = () => {
     for (const exchange of exchanges) exchange.close();
   };
   const ownShards = shardsOf(members[rank]!);
   let slopesRound = 0;
 
-  /** One shard's rows from who has it to all; `into` takes them. */
+  /** Sends one shard's rows from the member that has it to all; `into` takes them here, if they are needed. */
   async function move(shard: number, giver: number, into: Rows | undefined): Promise<void> {
     const length = rangeOf(head, shard).count * embedding;
     const given = giver === rank ? head.held.get(shard)! : undefined;
@@ -135,14 +137,14 @@ export async function joinHeadGang(options: {
   try {
     await Promise.all(exchanges.map((exchange) => exchange.sync({ step: 0, digest: NO_DIGEST })));
   } catch (caught) {
-    close();
+    leave();
     throw caught;
   }
   return {
-    embeddings: embeddings.round,
-    statistics: statistics.round,
-    slopesOf: (shard) => slopes.vector(shard),
-    slopes: (digest) => {
+    gatherEmbeddings: embeddings.round,
+    gatherStatistics: statistics.round,
+    slopesVector: (shard) => slopes.vector(shard),
+    sumSlopes: (digest) => {
       const vectors = new Map(ownShards.map((shard) => [shard, slopes.vector(shard)]));
       return slopes.reduce(slopesRound++, vectors, { digest });
     },
@@ -159,10 +161,10 @@ export async function joinHeadGang(options: {
       );
       return members.map((_, other) => decodeStanding(all.slice(other * inventory, (other + 1) * inventory)));
     },
-    async settle(moves, step) {
+    async moveShards(moves, step) {
       if (head.step + 1 === step && head.pendingRate !== undefined) await commitHead(head, options.compute);
-      // What is older than a step was of a generation that others have left behind.
-      if (head.step !== step) letGo(head);
+      // What is older was left behind by an earlier generation.
+      if (head.step !== step) dropShards(head);
       for (const { shard, giver } of moves) {
         const taken =
           head.wanted.includes(shard) && !head.held.has(shard) ? emptyShard(head, shard) : undefined;
@@ -170,9 +172,9 @@ export async function joinHeadGang(options: {
         if (taken) head.held.set(shard, taken);
       }
       head.step = step;
-      letGo(head, head.wanted);
+      dropShards(head, head.wanted);
     },
-    async whole() {
+    async gatherHead() {
       const length = classes * embedding;
       const whole = { weights: new Float32Array(length), momentum: new Float32Array(length) };
       const atHand = heldShards(members, 0);
@@ -188,7 +190,7 @@ export async function joinHeadGang(options: {
       return rank === 0 ? whole : undefined;
     },
     stats: () => exchanges.map((exchange) => exchange.stats()),
-    close,
+    leave,
   };
 }
 
@@ -199,7 +201,7 @@ const rowsOf = (length: number): Rows => ({
   momentum: new Float32Array(length),
 });
 
-/** Rounds of an exchange in which each member has one vector. */
+/** An exchange in which each member has one vector, of which it writes its own part. */
 function gather(exchange: Exchange, rank: number) {
   let next = 0;
   return {

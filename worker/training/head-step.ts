@@ -1,131 +1,140 @@
-// One training step's shard vectors when the head is sharded by class: the backbone runs forward, the members put their embeddings
-// together, every class shard computes its part, and the backbone runs backward from the summed gradient of its embeddings.
-// Decides the order of these; the backbone's two halves are backbone-step.ts', the arithmetic core/head/step.ts', the wire
-// head-gang.ts'. What follows (the sum of the vectors, the optimiser) is train.ts', as in any run.
+// The shard vectors of one training step when the head is sharded by class. Decides the order of the parts:
 //
-// A class shard that this member only keeps (core/head/holders.ts) has its gradient computed while the others' are under way.
+// 1. The backbone runs forward for the own shards, and the members gather all unit embeddings and labels.
+// 2. Every class shard computes maximum and sum of the exponents of its logits for each image, and the members gather these statistics.
+//    From all of them every member knows the softmax over all classes (core/head/step.ts has the equations).
+// 3. Every class shard computes the gradients of its classes, which stay where they are, and of the embeddings, which are summed over
+//    all class shards in the canonical tree.
+// 4. The backbone runs backward from that sum. What follows is the same as in any run: the sum of the shard vectors, the optimiser.
+//
+// A class shard that this member only keeps in reserve (core/head/holders.ts) is computed too, in the time in which the sum of step 3
+// is under way: its update has to be known here in case the member that owns it dies.
 
-import type { Clock } from '../../core/clock.ts';
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
+import type { Compute } from '../compute/client.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from '../compute/messages.ts';
-import { type BackboneContext, backboneGraph, createBackboneStep, type ShardData } from './backbone-step.ts';
+import { type BackboneUnit, backboneGraph, createBackboneStep } from './backbone-step.ts';
 import { type ClassShard, type Head, rangeOf, rowsInStep } from './head.ts';
 import type { HeadGang } from './head-gang.ts';
+import type { Unit } from './procedure.ts';
 
-export interface HeadStepContext extends BackboneContext {
-  readonly headGang: HeadGang;
-  readonly clock: Clock;
+export interface HeadStepContext {
+  readonly head: Head;
+  readonly headGang: Pick<HeadGang, 'gatherEmbeddings' | 'gatherStatistics' | 'slopesVector' | 'sumSlopes'>;
+  readonly compute: Compute;
 }
 
-export interface HeadStep extends ShardData {
-  readonly step: number;
-  readonly learningRate: number;
-  /** Under which all members contribute: weights and samples. */
-  readonly digest: string;
-}
+export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'contributionDigest'>;
 
-/** The vector of each own shard; when it resolves, the head's update is ready to be committed with the step. */
-export async function computeWithHead(context: HeadStepContext, at: HeadStep) {
-  const { head, headGang, shards, clock } = context;
+/**
+ * The vector of each own shard, and the seconds spent waiting for other members. When it resolves, the update of the class shards is
+ * ready to be committed with the step.
+ */
+export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) {
+  const { head, headGang } = context;
+  const { shards, clock } = unit;
+  const digest = unit.contributionDigest();
   let waited = 0;
-  const forOthers = async <T>(round: Promise<T>): Promise<T> => {
+  const waitFor = async <T>(gathered: Promise<T>): Promise<T> => {
     const from = clock.monotonic();
-    const result = await round;
+    const result = await gathered;
     waited += (clock.monotonic() - from) / 1000;
     return result;
   };
   head.pendingRate = undefined;
-  const backbone = createBackboneStep(context, at);
+  const backbone = createBackboneStep(context, unit);
   try {
-    const own = await backbone.forward();
-    const together = await forOthers(headGang.embeddings(own, at.digest));
-    const inputs = partInputs(head, at.step, {
-      unit: together.slice(0, head.batch * head.embedding),
-      labels: Int32Array.from(together.subarray(head.batch * head.embedding)),
+    const writeOwn = await backbone.forward();
+    const gathered = await waitFor(headGang.gatherEmbeddings(writeOwn, digest));
+    const inputs = shardInputs(head, unit.first, {
+      unit: gathered.slice(0, head.batch * head.embedding),
+      labels: Int32Array.from(gathered.subarray(head.batch * head.embedding)),
     });
-    const parts = await runStatistics(context, inputs);
-    const statistics = (await forOthers(headGang.statistics(parts, at.digest))).slice();
+    const writeStatistics = await runStatistics(context, shards, inputs);
+    const statistics = (await waitFor(headGang.gatherStatistics(writeStatistics, digest))).slice();
     const gradientsOf = (shard: number) => runGradients(context, shard, [...inputs.get(shard)!, statistics]);
-    const found = await Promise.all(
+    const losses = await Promise.all(
       shards.map(async (shard) => {
-        const { ofUnit, losses } = await gradientsOf(shard);
-        headGang.slopesOf(shard).set(ofUnit);
-        return losses;
+        const { ofUnit, losses: own } = await gradientsOf(shard);
+        headGang.slopesVector(shard).set(ofUnit);
+        return own;
       }),
     );
-    const summed = headGang.slopes(at.digest);
-    const kept = Promise.all(
+    const summed = headGang.sumSlopes(digest);
+    const inReserve = Promise.all(
       [...head.held.keys()].filter((shard) => !shards.includes(shard)).map(gradientsOf),
     );
-    const [slopes] = await Promise.all([forOthers(summed), kept]);
-    head.pendingRate = at.learningRate;
-    // Every class shard finds the same losses.
-    return { vectors: await backbone.backward(slopes, found[0]!), waited };
+    const [slopes] = await Promise.all([waitFor(summed), inReserve]);
+    head.pendingRate = unit.learningRate;
+    // Every class shard computes the same losses, because all start from the same statistics.
+    return { vectors: await backbone.backward(slopes, losses[0]!), waited };
   } finally {
-    backbone.release();
+    backbone.dispose();
   }
 }
 
-type PartInputs = readonly [unit: Float32Array, rows: Float32Array, places: Int32Array];
+type ShardInputs = readonly [unit: Float32Array, rows: Float32Array, places: Int32Array];
 
 /** What each class shard held here computes with. */
-function partInputs(
+function shardInputs(
   head: Head,
   step: number,
   { unit, labels }: { readonly unit: Float32Array; readonly labels: Int32Array },
-): Map<number, PartInputs> {
-  const inputs = new Map<number, PartInputs>();
+): Map<number, ShardInputs> {
+  const inputs = new Map<number, ShardInputs>();
   for (const [shard, own] of head.held) {
-    choose(head, { shard, own, labels, step });
+    chooseClasses(head, { shard, own, labels, step });
     inputs.set(shard, [unit, own.rows, placesOf(labels, own.range, own.chosen)]);
   }
   return inputs;
 }
 
-/** Own class shards' parts of the softmax; the result fills this member's part of the gather. */
+/** The own class shards' statistics. The result writes this member's part of the gather. */
 async function runStatistics(
-  { head, shards, compute }: HeadStepContext,
-  inputs: ReadonlyMap<number, PartInputs>,
-): Promise<(own: Float32Array) => void> {
-  const parts = await Promise.all(
+  { head, compute }: HeadStepContext,
+  shards: readonly number[],
+  inputs: ReadonlyMap<number, ShardInputs>,
+): Promise<(gathered: Float32Array) => void> {
+  const found = await Promise.all(
     shards.map(
-      async (shard) => (await compute.run(partGraph(head, 'head-statistics', shard), inputs.get(shard)!))[0]!,
+      async (shard) =>
+        (await compute.runGraph(shardGraph(head, 'head-statistics', shard), inputs.get(shard)!))[0]!,
     ),
   );
-  return (own) =>
-    shards.forEach((shard, i) => {
-      own.set(parts[i]!, shard * STATISTICS * head.batch);
+  return (gathered) =>
+    shards.forEach((shard, place) => {
+      gathered.set(found[place]!, shard * STATISTICS * head.batch);
     });
 }
 
-/** Gradients of a class shard: of its classes, which stay here, and of the embeddings. */
+/** Gradients of a class shard: of its classes, into its own memory, and of the embeddings. */
 async function runGradients(
   { head, compute }: HeadStepContext,
   shard: number,
-  inputs: readonly [...PartInputs, statistics: Float32Array],
+  inputs: readonly [...ShardInputs, statistics: Float32Array],
 ) {
-  const graph = partGraph(head, 'head-gradients', shard);
-  const [ofUnit, losses] = await compute.run(graph, inputs, head.held.get(shard)!.gradient);
+  const graph = shardGraph(head, 'head-gradients', shard);
+  const [ofUnit, losses] = await compute.runGraph(graph, inputs, head.held.get(shard)!.gradient);
   return { ofUnit: ofUnit!, losses: losses! };
 }
 
-/** All graphs that a run with a sharded head needs, whichever shards this worker will have; class shards have two sizes at most. */
+/** All graphs of a run with a sharded head, for whichever shards this worker may get; class shards have two sizes at most. */
 export function headGraphs(head: Head): (GraphSpec | TwoPartSpec)[] {
-  const parts = Array.from({ length: head.shards }, (_, shard) =>
-    (['head-statistics', 'head-gradients'] as const).map((kind) => partGraph(head, kind, shard)),
+  const all = Array.from({ length: head.shards }, (_, shard) =>
+    (['head-statistics', 'head-gradients'] as const).map((kind) => shardGraph(head, kind, shard)),
   ).flat();
-  const distinct = new Map(parts.map((graph) => [graphKey(graph), graph]));
+  const distinct = new Map(all.map((graph) => [graphKey(graph), graph]));
   return [backboneGraph(head.spec), ...distinct.values()];
 }
 
-function partGraph(head: Head, kind: 'head-statistics' | 'head-gradients', shard: number): GraphSpec {
+function shardGraph(head: Head, kind: 'head-statistics' | 'head-gradients', shard: number): GraphSpec {
   const { batch, shards, embedding, spec } = head;
   const classes = rowsInStep(head, rangeOf(head, shard));
   return { kind, batch, shards, embedding, classes, loss: spec.training.loss };
 }
 
-/** Which classes of a shard take part; puts their rows together. */
-function choose(
+/** Chooses the classes of a shard that take part in the step and copies their rows together. */
+function chooseClasses(
   head: Head,
   at: {
     readonly shard: number;

@@ -1,26 +1,29 @@
-// The class-sharded head of a run on this worker: the class shards it holds, their rows and momenta, and the update that waits
-// for its step to be committed. Decides how class shards begin, how they become a checkpoint's head.kernel and back; who holds
-// which is core/head/holders.ts', what a step computes with them head-step.ts', how they travel head-gang.ts'.
+// The class-sharded head of a run on this worker: the class shards that it holds, their weights and momenta by row, and the update that
+// waits until its step is committed. Decides how class shards are cut out of a checkpoint's `head.kernel` and put back into it, and when
+// an update takes effect.
+//
+// The update waits because a step can be given up between the gradients of the classes and the sum over the shards. `pendingRate` is set
+// when all gradients are there; `commitHead` applies them. A member that hears from the others that they have committed the step
+// can therefore commit it too, without computing anything again (core/head/holders.ts, `pending`).
 
 import { type ClassRange, classRange, sampledCount } from '../../core/head/classes.ts';
 import { putRows, takeRows } from '../../core/head/rows.ts';
-import type { Layout } from '../../core/nn/layout.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Compute } from '../compute/client.ts';
 
-/** Rows of one class shard; all in shared memory. */
+/** One class shard, a row for each class; all in shared memory. */
 export interface ClassShard {
   readonly range: ClassRange;
   /** [count, E] */
   readonly weights: Float32Array;
   /** [count, E] */
   readonly momentum: Float32Array;
-  /** Of the classes that take part in a step: [n, E]. The weights themselves when all do. */
+  /** [n, E], the weights of the classes that take part in the step; `weights` itself when all do. */
   readonly rows: Float32Array;
-  /** [n, E] */
+  /** [n, E], the gradient of those. */
   readonly gradient: Float32Array;
-  /** Places of the classes that take part, ascending. */
+  /** Places in the shard of the classes that take part, ascending. */
   chosen: Uint32Array;
 }
 
@@ -28,23 +31,25 @@ export interface Head {
   readonly spec: RunSpec;
   readonly classes: number;
   readonly embedding: number;
-  /** V. */
+  /** V: class shards, as many as the run has shards. */
   readonly shards: number;
-  /** B. */
+  /** B: images of a step. */
   readonly batch: number;
+  /** Class shards held here, by number. */
   readonly held: Map<number, ClassShard>;
-  /** Shards to be held in the generation that this worker is in. */
+  /** Class shards that this worker is to hold in its generation. */
   wanted: readonly number[];
-  /** Committed steps of what is held; -1 when it is nothing. */
+  /** Committed steps of the class shards held; -1 when none are. */
   step: number;
-  /** Rate of the update whose gradients are computed; undefined when there is none. */
+  /** Learning rate of the update whose gradients are computed and which is not committed; undefined when there is none. */
   pendingRate: number | undefined;
 }
 
-/** A whole head, as a checkpoint has it. */
+/** A whole head, as a checkpoint holds it. */
 export interface WholeHead {
-  /** [E, classes], as the layout has it. */
+  /** [E, classes] */
   readonly weights: Float32Array;
+  /** [E, classes] */
   readonly momentum: Float32Array;
 }
 
@@ -62,7 +67,7 @@ export function createHead(spec: RunSpec, classes: number): Head {
   };
 }
 
-/** n of a class shard. */
+/** Number n of classes of a shard that take part in a step. */
 export function rowsInStep(head: Head, range: ClassRange): number {
   const { negatives = 1 } = head.spec.training;
   return sampledCount({ count: range.count, batch: head.batch, negatives });
@@ -71,7 +76,7 @@ export function rowsInStep(head: Head, range: ClassRange): number {
 export const rangeOf = (head: Head, shard: number): ClassRange =>
   classRange(head.classes, head.shards, shard);
 
-/** A class shard with zeros. */
+/** A class shard of zeros. */
 export function emptyShard(head: Head, shard: number): ClassShard {
   const range = rangeOf(head, shard);
   const size = rowsInStep(head, range);
@@ -86,9 +91,9 @@ export function emptyShard(head: Head, shard: number): ClassShard {
   };
 }
 
-/** Holds what is wanted of a whole head. */
+/** Takes the wanted class shards out of a whole head. */
 export function holdFrom(head: Head, whole: WholeHead, step: number): void {
-  letGo(head);
+  dropShards(head);
   const { classes } = head;
   for (const shard of head.wanted) {
     const own = emptyShard(head, shard);
@@ -97,24 +102,6 @@ export function holdFrom(head: Head, whole: WholeHead, step: number): void {
     head.held.set(shard, own);
   }
   head.step = step;
-}
-
-/** The head in a checkpoint's vectors. */
-export function headOf(
-  layout: Layout,
-  { weights, momentum }: { weights: Float32Array; momentum: Float32Array },
-): WholeHead {
-  return {
-    weights: weights.subarray(layout.backboneCount),
-    momentum: momentum.subarray(layout.backboneCount),
-  };
-}
-
-function joined(backbone: Float32Array, head: Float32Array): Float32Array {
-  const whole = new Float32Array(backbone.length + head.length);
-  whole.set(backbone);
-  whole.set(head, backbone.length);
-  return whole;
 }
 
 /** Puts a shard's rows into a whole head. */
@@ -128,31 +115,7 @@ export function placeRows(
   putRows({ kernel: whole.momentum, rows: rows.momentum, classes, range });
 }
 
-/** A state as a checkpoint has it, from a member that holds all class shards. */
-export function wholeState<T extends { readonly weights: Float32Array; readonly momentum: Float32Array }>(
-  head: Head | undefined,
-  replica: T,
-): T {
-  if (head === undefined) return replica;
-  const length = head.classes * head.embedding;
-  const whole = { weights: new Float32Array(length), momentum: new Float32Array(length) };
-  for (const own of head.held.values()) placeRows(head, whole, own);
-  return withHead(replica, whole);
-}
-
-/** A backbone's state with its head. */
-export function withHead<T extends { readonly weights: Float32Array; readonly momentum: Float32Array }>(
-  replica: T,
-  whole: WholeHead,
-): T {
-  return {
-    ...replica,
-    weights: joined(replica.weights, whole.weights),
-    momentum: joined(replica.momentum, whole.momentum),
-  };
-}
-
-/** The step whose update is pending is committed. */
+/** Commits the step whose update is pending: applies it to all class shards held. */
 export async function commitHead(head: Head, compute: Compute): Promise<void> {
   const { optimizer } = head.spec.training;
   const learningRate = head.pendingRate;
@@ -176,8 +139,8 @@ export async function commitHead(head: Head, compute: Compute): Promise<void> {
   head.step = step + 1;
 }
 
-/** Forgets all shards but these. */
-export function letGo(head: Head, keep: readonly number[] = []): void {
+/** Frees all class shards but these. */
+export function dropShards(head: Head, keep: readonly number[] = []): void {
   for (const [shard, own] of head.held) {
     if (keep.includes(shard)) continue;
     head.held.delete(shard);

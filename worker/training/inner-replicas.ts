@@ -1,29 +1,32 @@
-// The replicas of a run with an outer optimiser, one for each shard that this worker trains: they outlive a generation, so that a
-// lost member costs its shards only.
+// The inner replicas of a run with `sync: outer`: one for each shard that this worker trains in the open round. Decides when one is begun
+// anew. A round is known by the step and the weights that it begins with, so a replica that was left in the middle of a round is taken up
+// again after a change of the gang, and one of a round that is over is not.
 
 import { type Layout, LOSS_COUNT } from '../../core/nn/layout.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, sgdVectors } from './replica.ts';
 
-/** The replica of one shard within a round. */
+/** The replica of one shard within a round; all vectors in shared memory. */
 interface InnerReplica {
-  /** Names the state with which its round began. */
+  /** Step and weights with which its round began, as `step/digest`; empty before its first round. */
   begunFrom: string;
-  /** Steps taken since. */
+  /** Steps taken in the round. */
   steps: number;
+  /** [P] */
   readonly weights: Float32Array;
-  /** Of the inner optimiser. */
+  /** [P], the inner optimiser's; zero at the beginning of each round. */
   readonly momentum: Float32Array;
+  /** [S] */
   readonly running: Float32Array;
-  /** Sums over the steps taken. */
+  /** [3], sums of the losses over the steps taken, in double precision. */
   readonly losses: Float64Array;
 }
 
-/** Kept from one generation to the next, by shard. */
+/** Inner replicas by shard. */
 export interface InnerReplicas {
-  /** A shard's replica in the round that begins with `replica`: as far as it got here, or at its beginning. */
+  /** The shard's replica in the round that begins with `replica`, as far as it was trained here. */
   of(shard: number, replica: Replica): InnerReplica;
-  /** Lets go of all others. */
+  /** Frees the replicas of all other shards. */
   keep(shards: readonly number[]): void;
 }
 
@@ -46,8 +49,9 @@ export function createInnerReplicas(layout: Layout): InnerReplicas {
       if (inner.begunFrom === beginning) return inner;
       inner.begunFrom = beginning;
       inner.steps = 0;
-      inner.weights.set(replica.weights);
-      inner.running.set(replica.running);
+      const { weights, running } = sgdVectors(replica);
+      inner.weights.set(weights);
+      inner.running.set(running);
       inner.momentum.fill(0);
       inner.losses.fill(0);
       return inner;

@@ -1,207 +1,125 @@
-// One round of a run with `sync: outer`: every own shard trains a replica of its own for the steps of the round, the gang
-// averages how far they got, all apply the outer step (core/optim/outer.ts). Decides what of a round outlives a generation: the
-// shards' replicas, so that losing a member costs the shards it had and nobody else's work. Where rounds end is
-// core/spec/schedule.ts'; nothing here knows how many workers there are, hence the result does not depend on it.
+// The procedure of a run with `sync: outer` (DiLoCo; Douillard et al., 2023, arXiv:2311.08105). In a round every own shard trains a replica
+// of its own, its inner replica, for the steps of the round. Then one sum averages how far the shards got, and every member applies the
+// same outer step to the replica that the round began with (core/optim/outer.ts).
+//
+// Nothing here depends on how many workers there are, hence neither does the result. Inner replicas outlive a generation: when a member
+// is lost, its shards train the open round again at whoever gets them, and all other shards go on where they are.
 
-import type { Clock } from '../../core/clock.ts';
-import { contributionDigest } from '../../core/data/loading/sample-ledger.ts';
-import { LOSS_COUNT } from '../../core/nn/layout.ts';
-import {
-  beginsStage,
-  epochOfStep,
-  learningRateAt,
-  roundEnd,
-  roundsBefore,
-  stageEndingAt,
-} from '../../core/spec/schedule.ts';
-import type { GraphSpec } from '../compute/messages.ts';
-import type { TrainContext } from './context.ts';
-import { createDataWait, type DataWait } from './data-wait.ts';
-import type { Replica } from './replica.ts';
-import { assertCounted, type Ledger } from './step-ledger.ts';
-import type { TeacherNetwork } from './teacher.ts';
+import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
+import type { TrainingSpec } from '../../core/spec/training.ts';
+import { createInnerReplicas, type InnerReplicas } from './inner-replicas.ts';
+import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
+import { sgdShape, sgdVectors } from './replica.ts';
+import { trainingGraph } from './training-graph.ts';
+import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 
-/** The loop's context (train.ts) without what only single steps need. */
-export interface RoundContext extends Omit<TrainContext, 'layout' | 'head' | 'headGang' | 'onStep'> {
-  readonly outer: { readonly learningRate: number; readonly momentum: number };
-  /** The training step of one shard. */
-  readonly graph: GraphSpec;
-}
+export type OuterSync = Extract<TrainingSpec['sync'], { readonly kind: 'outer' }>;
 
-/** Trains one round and applies it; the replica then stands at its end. */
-export async function trainRound(context: RoundContext) {
-  const { replica, schedule, clock, spec, signal, exchange } = context;
-  const first = replica.step;
-  const round: Round = {
-    first,
-    end: roundEnd(schedule, first),
-    learningRate: learningRateAt(spec.training, epochOfStep(schedule, first)),
-    samples: samplesOf(context.ledger),
-  };
-  const stage = stageEndingAt(schedule, first);
-  // The checkpoint is stored while the shards train: the replica does not change before the mean is there.
-  const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
-  const trained = await trainShards(context, round, stored);
-  await stored;
-  signal.throwIfAborted();
+export function createOuter(
+  { spec, network, classes, schedule, compute }: ProcedureOptions,
+  { learningRate, momentum }: OuterSync,
+  innerReplicas?: InnerReplicas,
+): Procedure {
+  const layout = layoutOf(network, { classes });
+  const graph = trainingGraph(spec, classes);
+  const inner = innerReplicas ?? createInnerReplicas(layout);
+  const perShard = schedule.batch / schedule.shards;
 
-  const reduceAt = clock.monotonic();
-  const mean = await exchange.reduce(roundsBefore(schedule, first), trained.vectors, {
-    digest: digestOf(replica, round),
-    fresh: beginsStage(schedule, first),
-  });
-  const allreduce = secondsSince(clock, reduceAt);
-  signal.throwIfAborted();
-
-  const applyAt = clock.monotonic();
-  const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
-  const { differenceNorm, digest } = await context.compute.applyOuter({
-    network: spec.network,
-    classes: context.classes,
-    outer: context.outer,
-    step: first,
-    weights: replica.weights,
-    momentum: replica.momentum,
-    running: replica.running,
-    mean,
-  });
-  replica.step = round.end;
-  replica.digest = digest;
-  context.inner.keep(context.shards);
-  return {
-    point: {
-      step: round.end,
-      epoch: (round.end * schedule.batch) / schedule.images,
-      loss: loss!,
-      lossArcface: lossArcface!,
-      lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
-      learningRate: round.learningRate,
-      gradientNorm: differenceNorm,
-      weightsDigest: digest,
-    },
-    times: {
-      ...trained.times,
-      allreduce,
-      optimizer: secondsSince(clock, applyAt),
-      vectorBytes: mean.byteLength,
-    },
-  };
-}
-
-interface Round {
-  /** Steps [first, end). */
-  readonly first: number;
-  readonly end: number;
-  /** Of the inner optimiser. */
-  readonly learningRate: number;
-  /** Tag and images of a step; shards ask at about the same time, and each step is computed once. */
-  readonly samples: (step: number) => ReturnType<Ledger['open']>;
-}
-
-async function trainShards(context: RoundContext, round: Round, stored: Promise<void>) {
-  const { clock, schedule } = context;
-  const stop = new AbortController();
-  const signal = AbortSignal.any([context.signal, stop.signal]);
-  const halt = (caught: unknown): never => {
-    stop.abort(caught);
-    throw caught;
-  };
-  stored.catch(halt).catch(() => undefined);
-  const startedAt = clock.monotonic();
-  const teacher = await context.teacher?.forEpoch(epochOfStep(schedule, round.first), signal);
-  const teacherSeconds = secondsSince(clock, startedAt);
-  // Nothing may go on training a replica that the next generation takes up, so all have stopped before this throws.
-  const wait = createDataWait(clock);
-  const ended = await Promise.allSettled(
-    context.shards.map((shard) =>
-      trainShard({ ...context, signal }, round, { shard, teacher, wait }).catch(halt),
-    ),
-  );
-  const vectors = new Map<number, Float32Array>();
-  let steps = 0;
-  ended.forEach((outcome, i) => {
-    if (outcome.status === 'rejected') throw outcome.reason;
-    vectors.set(context.shards[i]!, outcome.value.vector);
-    steps += outcome.value.steps;
-  });
-  return {
-    vectors,
-    times: {
-      data: wait.seconds(),
-      teacher: teacherSeconds,
-      compute: secondsSince(clock, startedAt) - teacherSeconds,
-      images: (steps * schedule.batch) / schedule.shards,
-    },
-  };
-}
-
-/** `steps`: how many were computed now, the others had been in an earlier generation. */
-async function trainShard(
-  context: RoundContext,
-  round: Round,
-  {
-    shard,
-    teacher,
-    wait,
-  }: { readonly shard: number; readonly teacher: TeacherNetwork | undefined; readonly wait: DataWait },
-) {
-  const { spec, classes, graph, compute, loader, schedule, replica, signal } = context;
-  const { training } = spec;
-  const inner = context.inner.of(shard, replica);
-  // Room for the gradients, until what is summed goes there.
-  const vector = context.exchange.vector(shard);
-  let steps = 0;
-  for (; round.first + inner.steps < round.end; steps++) {
-    signal.throwIfAborted();
-    const step = round.first + inner.steps;
-    const batch = await loader.batch({ schedule, seed: training.seed, flip: training.flip, step, shard });
-    wait.arrived();
-    assertCounted(round.samples(step).images[shard]!, batch.indices, { step, shard });
-    const embeddings = teacher && (await teacher.embed(batch.images));
-    const inputs = [inner.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
-    await compute.run(graph, inputs, vector);
+  /** One step of a shard's inner replica; `vector` is room for its gradient. */
+  const trainStep = async (unit: Unit, shard: number, vector: Float32Array) => {
+    const own = inner.of(shard, unit.replica);
+    const step = unit.first + own.steps;
+    const batch = await unit.readBatch(step, shard);
+    const embeddings = await unit.teacher?.embed(batch.images);
+    await compute.runGraph(
+      graph,
+      [own.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])],
+      vector,
+    );
     const losses = vector.slice(vector.length - LOSS_COUNT);
-    await compute.apply({
+    await compute.applyStep({
       network: spec.network,
       classes,
-      optimizer: training.optimizer,
-      learningRate: round.learningRate,
+      optimizer: spec.training.optimizer,
+      learningRate: unit.learningRate,
       step,
-      weights: inner.weights,
-      momentum: inner.momentum,
-      running: inner.running,
+      weights: own.weights,
+      momentum: own.momentum,
+      running: own.running,
       mean: vector,
     });
-    wait.computed();
-    for (let i = 0; i < LOSS_COUNT; i++) inner.losses[i]! += losses[i]!;
-    inner.steps += 1;
-    const slowest = Math.min(...context.shards.map((own) => context.inner.of(own, replica).steps));
-    context.onRoundStep(slowest);
-  }
-  await compute.difference({
-    from: { weights: replica.weights, running: replica.running },
-    to: { weights: inner.weights, running: inner.running },
-    losses: inner.losses,
-    steps: inner.steps,
-    into: vector,
-  });
-  return { vector, steps };
-}
+    unit.batchDone();
+    for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
+    own.steps += 1;
+    unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
+  };
 
-function samplesOf(ledger: Ledger): Round['samples'] {
-  const opened = new Map<number, ReturnType<Ledger['open']>>();
-  return (step) => {
-    const samples = opened.get(step) ?? ledger.open(step);
-    opened.set(step, samples);
-    return samples;
+  /** Trains a shard to the end of the round. `steps`: how many it took now; it may have taken others in an earlier generation. */
+  const contributeShard = async (unit: Unit, shard: number, signal: AbortSignal) => {
+    const { replica } = unit;
+    const own = inner.of(shard, replica);
+    const before = own.steps;
+    const vector = unit.exchange.vector(shard);
+    while (unit.first + own.steps < unit.end) {
+      signal.throwIfAborted();
+      await trainStep(unit, shard, vector);
+    }
+    const { weights, running } = sgdVectors(replica);
+    await compute.writeDifference({
+      from: { weights, running },
+      to: { weights: own.weights, running: own.running },
+      losses: own.losses,
+      steps: own.steps,
+      into: vector,
+    });
+    return { vector, steps: own.steps - before };
+  };
+
+  /**
+   * Resolves or rejects only when no shard is being trained any more, because the next generation takes the inner replicas up. Whatever
+   * ends one shard therefore stops the others and is thrown after they have stopped.
+   */
+  const contribute = async (unit: Unit): Promise<Contribution> => {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([unit.signal, stop.signal]);
+    const ended = await Promise.allSettled(
+      unit.shards.map((shard) =>
+        contributeShard(unit, shard, signal).catch((caught: unknown) => {
+          stop.abort(caught);
+          throw caught;
+        }),
+      ),
+    );
+    const vectors = new Map<number, Float32Array>();
+    let steps = 0;
+    ended.forEach((outcome, place) => {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      vectors.set(unit.shards[place]!, outcome.value.vector);
+      steps += outcome.value.steps;
+    });
+    return { vectors, waited: 0, images: steps * perShard };
+  };
+
+  const applyMean: Membership['applyMean'] = async (unit, mean) => {
+    const { differenceNorm, digest } = await compute.applyOuterStep({
+      network: spec.network,
+      classes,
+      outer: { learningRate, momentum },
+      step: unit.first,
+      ...sgdVectors(unit.replica),
+      mean,
+    });
+    inner.keep(unit.shards);
+    return { gradientNorm: differenceNorm, digest };
+  };
+
+  return {
+    ...wholeReplica,
+    replicaShape: sgdShape(layout),
+    stateShape: sgdShape(layout),
+    sumLength: layout.vectorCount,
+    graphs: [graph],
+    join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
+    dispose: () => inner.keep([]),
   };
 }
-
-/** Under what a member contributes: the weights with which the round begins and the samples of all its steps. */
-function digestOf(replica: Replica, { first, end, samples }: Round): string {
-  let digest = replica.digest;
-  for (let step = first; step < end; step++) digest = contributionDigest(digest, samples(step).tag);
-  return digest;
-}
-
-const secondsSince = (clock: Clock, at: number): number => (clock.monotonic() - at) / 1000;

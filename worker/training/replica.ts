@@ -1,52 +1,78 @@
-// The replica of a run: weights, momentum and running statistics in memory that the compute thread shares, and the number of
-// committed steps they belong to. Decides how a replica begins; training it is train.ts'.
+// The replica of a run on one worker: the vectors that every member of the gang holds alike, in memory that the compute thread shares,
+// and the number of committed steps that they belong to. Decides how a replica is made from a state and what a network trained by SGD
+// has for vectors.
 
-import type { State } from '../../core/allreduce/exchange.ts';
 import { digest64 } from '../../core/digest.ts';
-import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import type { Layout } from '../../core/nn/layout.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
+import {
+  SGD_STATE,
+  type StateShape,
+  type StateVectors,
+  vectorNamed,
+  WEIGHTS,
+} from '../../core/state-vectors.ts';
 
 export interface Replica {
   /** Committed steps. */
   step: number;
   /** digest64 of the weights, kept beside them because the optimiser's thread computes it anyway. */
   digest: string;
-  /** [P], backbone before head. */
+  /** In shared memory, and changed in place by the optimiser. */
+  readonly vectors: StateVectors;
+}
+
+/** A state and the committed steps that it belongs to. */
+export interface StateAtStep {
+  readonly step: number;
+  readonly vectors: StateVectors;
+}
+
+/** The replica with a state. Vectors that have shared memory to themselves are taken over, all others are copied. */
+export function replicaOf({ step, vectors }: StateAtStep): Replica {
+  const own = vectors.map(({ name, values }) => ({ name, values: inSharedMemory(values) }));
+  return { step, digest: digest64(vectorNamed(own, WEIGHTS)), vectors: own };
+}
+
+function inSharedMemory(values: Float32Array): Float32Array {
+  if (values.buffer instanceof SharedArrayBuffer && values.byteLength === values.buffer.byteLength)
+    return values;
+  const copy = sharedFloats(values.length);
+  copy.set(values);
+  return copy;
+}
+
+/** The vectors of a network that SGD trains, as the layout places its tensors in them. */
+export function sgdShape(layout: Layout): StateShape {
+  const { parameters, running, parameterCount, runningCount } = layout;
+  const shapes = [
+    { length: parameterCount, parts: parameters },
+    { length: parameterCount, parts: parameters },
+    { length: runningCount, parts: running },
+  ];
+  return SGD_STATE.map((name, place) => ({ name, ...shapes[place]! }));
+}
+
+/** The vectors of a network that SGD trains, by name. */
+export interface SgdVectors {
+  /** [P], the backbone before the head. */
   readonly weights: Float32Array;
-  /** [P]; with `sync: outer` the outer optimiser's. */
+  /** [P] */
   readonly momentum: Float32Array;
-  /** [S] */
+  /** [S], means and variances of batch normalisation. */
   readonly running: Float32Array;
 }
 
-/** A replica as the seed makes it, before the first step. */
-export function initialReplica(layout: Layout, seed: number): Replica {
-  const weights = sharedFloats(layout.parameterCount);
-  weights.set(initialWeights(layout, seed));
-  return replicaWith(layout, weights);
-}
+/** Those vectors of a replica or a checkpoint. */
+export const sgdVectors = ({ vectors }: { readonly vectors: StateVectors }): SgdVectors => ({
+  weights: vectorNamed(vectors, WEIGHTS),
+  momentum: vectorNamed(vectors, 'momentum'),
+  running: vectorNamed(vectors, 'running'),
+});
 
-/** Before the first step, from weights in shared memory, which become the replica's. */
-export function replicaWith(layout: Layout, weights: Float32Array): Replica {
-  const running = sharedFloats(layout.runningCount);
-  running.set(initialRunning(layout));
-  const momentum = sharedFloats(layout.parameterCount);
-  return { step: 0, digest: digest64(weights), weights, momentum, running };
-}
-
-/** A replica with another's state, in shared memory of its own. */
-export function replicaFrom(step: number, from: State): Replica {
-  const shared = (values: Float32Array) => {
-    const copy = sharedFloats(values.length);
-    copy.set(values);
-    return copy;
-  };
-  return {
-    step,
-    digest: digest64(from.weights),
-    weights: shared(from.weights),
-    momentum: shared(from.momentum),
-    running: shared(from.running),
-  };
-}
+/** As a state, in order. */
+export const sgdState = ({ weights, momentum, running }: SgdVectors): StateVectors => [
+  { name: WEIGHTS, values: weights },
+  { name: 'momentum', values: momentum },
+  { name: 'running', values: running },
+];

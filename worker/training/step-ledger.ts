@@ -2,7 +2,7 @@
 // Decides what is remembered (the stage in hand) and computes the rest again, since a member may have joined in the middle
 // of a stage; what a tag is made of is core/data/loading/sample-ledger.ts'.
 
-import { setImmediate as breathe } from 'node:timers/promises';
+import { setImmediate as otherWork } from 'node:timers/promises';
 import {
   emptyLedger,
   ledgerAfter,
@@ -16,9 +16,9 @@ import { stageEndingAt } from '../../core/spec/schedule.ts';
 
 export interface Ledger {
   /** The tag of a step, and the images that each of its shards must consist of. */
-  open(step: number): { readonly tag: string; readonly images: readonly Uint32Array[] };
+  samplesOf(step: number): { readonly tag: string; readonly images: readonly Uint32Array[] };
   /** The ledger after a stage. `before`: what is stored of the stage before it, if it is. */
-  after(stage: number, before: (stage: number) => Promise<string | undefined>): Promise<string>;
+  digestAfter(stage: number, before: (stage: number) => Promise<string | undefined>): Promise<string>;
 }
 
 /** Steps whose tags are computed at a stretch before other work gets its turn. */
@@ -30,7 +30,7 @@ export function createLedger(sampling: Sampling): Ledger {
   const known = new Map<number, string>();
   let opened: { step: number; tag: string; images: Uint32Array[] } | undefined;
 
-  const open = (step: number) => {
+  const samplesOf = (step: number) => {
     if (opened?.step === step) return opened;
     const images = stepImages(sampling, step);
     opened = { step, tag: stepTag(sampling, step, images), images };
@@ -48,14 +48,14 @@ export function createLedger(sampling: Sampling): Ledger {
     for (let step = first; step < end; step++) {
       const tag = tags.get(step) ?? stepTag(sampling, step, stepImages(sampling, step));
       all.push(tag);
-      if (!tags.has(step) && (step - first) % STRETCH === STRETCH - 1) await breathe();
+      if (!tags.has(step) && (step - first) % STRETCH === STRETCH - 1) await otherWork();
     }
     return all;
   }
 
   return {
-    open,
-    async after(stage, before) {
+    samplesOf,
+    async digestAfter(stage, before) {
       const done = known.get(stage);
       if (done !== undefined) return done;
       let at = stage;

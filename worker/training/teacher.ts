@@ -90,7 +90,7 @@ async function embed(
   batch: number,
   images: Uint8Array,
 ): Promise<Float32Array> {
-  const [embeddings] = await compute.run({ kind: 'embed', network: stored.network, batch }, [
+  const [embeddings] = await compute.runGraph({ kind: 'embed', network: stored.network, batch }, [
     stored.weights,
     stored.running,
     images,

@@ -1,12 +1,72 @@
-// The step loop of one run in one generation: batches, teacher embeddings, the compiled step of each own shard, the sum over
-// the gang, the optimiser. Decides the order in which these meet and where the loop may stop (before a step's result is
-// applied, never in it). Joining a gang and what happens after the last step are run.ts'.
+// The loop of one run in one generation: unit after unit (procedure.ts) until the last step is committed. Decides the order in which
+// boundary checkpoint, data, computation, sum and optimiser meet, and where the loop may stop.
+//
+// It stops between the parts of a unit and never in the optimiser: the replica is always the state after a whole number of units, and
+// the next generation goes on with it.
 
-import { stageEndingAt } from '../../core/spec/schedule.ts';
-import { secondsSince, type TrainContext, trainingGraph } from './context.ts';
-import { trainStep } from './every-step.ts';
-import { trainRound } from './outer.ts';
+import type { Exchange } from '../../core/allreduce/exchange.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { Loader } from '../../core/data/loading/loader.ts';
+import { contributionDigest } from '../../core/data/loading/sample-ledger.ts';
+import { LOSS_COUNT } from '../../core/nn/layout.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import {
+  beginsStage,
+  epochOfStep,
+  learningRateAt,
+  roundEnd,
+  roundsBefore,
+  type Schedule,
+  stageEndingAt,
+} from '../../core/spec/schedule.ts';
+import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { createDataWait, type DataWait } from './data-wait.ts';
+import type { Membership, Unit } from './procedure.ts';
 import { createRate } from './rate.ts';
+import type { Replica } from './replica.ts';
+import { assertCounted, type Ledger } from './step-ledger.ts';
+import type { TeacherFeed } from './teacher.ts';
+
+/** Seconds of one unit by what they went into, which overlap where work does, and what the unit consisted of. */
+export interface UnitTimes {
+  readonly total: number;
+  readonly data: number;
+  readonly teacher: number;
+  readonly compute: number;
+  readonly allreduce: number;
+  readonly optimizer: number;
+  /** Steps that were committed together. */
+  readonly steps: number;
+  /** Images computed here for them. */
+  readonly images: number;
+  /** Bytes of one shard's vector. */
+  readonly vectorBytes: number;
+}
+
+export interface TrainContext {
+  readonly spec: RunSpec;
+  readonly schedule: Schedule;
+  readonly replica: Replica;
+  /** What this worker does in the run's procedure in this generation. */
+  readonly membership: Membership;
+  /** Own shards, ascending. */
+  readonly shards: readonly number[];
+  readonly loader: Loader;
+  readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
+  readonly teacher: TeacherFeed | undefined;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /**
+   * Called when the replica stands at the end of a stage, before this member contributes to the next unit. The loop waits for it, so no
+   * member can pass a boundary whose checkpoint is not stored.
+   */
+  readonly onBoundary: (stage: number) => Promise<void>;
+  /** A unit is committed; the next one begins when this resolves. */
+  readonly onUnit: (point: StepPoint, times: UnitTimes) => void | Promise<void>;
+  /** So many steps of the open unit are trained by all own shards. Units of one step are not announced. */
+  readonly onProgress: (openSteps: number) => void;
+}
 
 /** Trains until the last step is committed, or throws the signal's reason. */
 export async function train(context: TrainContext): Promise<void> {
@@ -15,23 +75,130 @@ export async function train(context: TrainContext): Promise<void> {
   while (replica.step < schedule.stepsTotal) {
     signal.throwIfAborted();
     const startedAt = clock.monotonic();
-    const before = replica.step;
-    const outcome = await trainOn(context);
+    const { point, times } = await trainUnit(context);
     const total = secondsSince(clock, startedAt);
-    const steps = replica.step - before;
-    const imagesPerSecond = rate.add(schedule.batch * steps, total);
-    context.onStep(
-      { ...outcome.point, imagesPerSecond, atMs: clock.now() },
-      { ...outcome.times, total, steps },
-    );
+    const imagesPerSecond = rate.add(schedule.batch * times.steps, total);
+    await context.onUnit({ ...point, imagesPerSecond, atMs: clock.now() }, { ...times, total });
   }
   const last = stageEndingAt(schedule, replica.step);
   if (last > 0) await context.onBoundary(last);
 }
 
-/** From one sum over the gang to the next. */
-function trainOn(context: TrainContext) {
-  const { sync } = context.spec.training;
-  if (sync.kind === 'every-step') return trainStep(context);
-  return trainRound({ ...context, outer: sync, graph: trainingGraph(context.spec, context.classes) });
+/** Trains one unit; the replica then stands at its end. */
+export async function trainUnit(context: TrainContext) {
+  const { replica, schedule, clock, signal, membership } = context;
+  const stage = stageEndingAt(schedule, replica.step);
+  // The checkpoint is stored while the unit is computed: the replica does not change before the sum is there.
+  const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
+  const contributed = await contribute(context, stored);
+  const { unit, contribution } = contributed;
+  await stored;
+  signal.throwIfAborted();
+
+  const sumAt = clock.monotonic();
+  const mean = await context.exchange.reduce(roundsBefore(schedule, unit.first), contribution.vectors, {
+    digest: unit.contributionDigest(),
+    fresh: beginsStage(schedule, unit.first),
+  });
+  const allreduce = contribution.waited + secondsSince(clock, sumAt);
+  signal.throwIfAborted();
+
+  const applyAt = clock.monotonic();
+  const [loss, lossArcface, lossKd] = mean.subarray(mean.length - LOSS_COUNT);
+  const { gradientNorm, digest } = await membership.applyMean(unit, mean);
+  replica.step = unit.end;
+  replica.digest = digest;
+  return {
+    point: {
+      step: unit.end,
+      epoch: (unit.end * schedule.batch) / schedule.images,
+      loss: loss!,
+      lossArcface: lossArcface!,
+      lossKd: context.teacher === undefined ? Number.NaN : lossKd!,
+      learningRate: unit.learningRate,
+      gradientNorm,
+      weightsDigest: digest,
+    },
+    times: {
+      data: contributed.data,
+      teacher: contributed.teacher,
+      compute: contributed.compute,
+      allreduce,
+      optimizer: secondsSince(clock, applyAt),
+      steps: unit.end - unit.first,
+      images: contribution.images,
+      vectorBytes: mean.byteLength,
+    },
+  };
 }
+
+/** Waits for the teacher and lets the procedure compute; a checkpoint that cannot be stored ends both early. */
+async function contribute(context: TrainContext, stored: Promise<void>) {
+  const { schedule, clock } = context;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([context.signal, stop.signal]);
+  const failed = rejectionOf(stored);
+  failed.catch((caught: unknown) => stop.abort(caught));
+  const startedAt = clock.monotonic();
+  const teacher = await context.teacher?.forEpoch(epochOfStep(schedule, context.replica.step), signal);
+  const teacherSeconds = secondsSince(clock, startedAt);
+  const wait = createDataWait(clock);
+  const unit = openUnit(context, { teacher, wait, signal, failed });
+  const contribution = await context.membership.contribute(unit);
+  return {
+    unit,
+    contribution,
+    data: wait.seconds(),
+    teacher: teacherSeconds,
+    compute: secondsSince(clock, startedAt) - teacherSeconds - contribution.waited,
+  };
+}
+
+function openUnit(
+  context: TrainContext,
+  opened: Pick<Unit, 'teacher' | 'signal' | 'failed'> & { readonly wait: DataWait },
+): Unit {
+  const { spec, schedule, replica, loader, ledger } = context;
+  const { training } = spec;
+  const { wait, ...rest } = opened;
+  const first = replica.step;
+  const end = roundEnd(schedule, first);
+  const { digest } = replica;
+  /** Shards ask for a step at about the same time, and its samples are computed once. */
+  const samples = new Map<number, ReturnType<Ledger['samplesOf']>>();
+  const samplesOf = (step: number) => {
+    const found = samples.get(step) ?? ledger.samplesOf(step);
+    samples.set(step, found);
+    return found;
+  };
+  return {
+    ...rest,
+    first,
+    end,
+    learningRate: learningRateAt(training, epochOfStep(schedule, first)),
+    replica,
+    shards: context.shards,
+    exchange: context.exchange,
+    clock: context.clock,
+    async readBatch(step, shard) {
+      const batch = await loader.batch({ schedule, seed: training.seed, flip: training.flip, step, shard });
+      wait.arrived();
+      assertCounted(samplesOf(step).images[shard]!, batch.indices, { step, shard });
+      return batch;
+    },
+    batchDone: () => wait.computed(),
+    contributionDigest() {
+      let all = digest;
+      for (let step = first; step < end; step++) all = contributionDigest(all, samplesOf(step).tag);
+      return all;
+    },
+    onProgress: context.onProgress,
+  };
+}
+
+/** Never resolves; rejects when the promise does. */
+function rejectionOf(promise: Promise<void>): Promise<never> {
+  return new Promise((_, reject) => promise.catch(reject));
+}
+
+const secondsSince = (clock: Clock, at: number): number => (clock.monotonic() - at) / 1000;

@@ -137,7 +137,7 @@ async function embed(
   state: NetworkState,
   batch: Uint8Array,
 ): Promise<Float32Array> {
-  const outputs = await context.compute.run(
+  const outputs = await context.compute.runGraph(
     { kind: 'embed', network: context.network, batch: EVALUATION_BATCH },
     [state.weights, state.running, batch],
   );

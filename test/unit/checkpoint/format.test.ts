@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { type Checkpoint, decodeCheckpoint, encodeCheckpoint } from '../../../core/checkpoint/format.ts';
 import { digest64 } from '../../../core/digest.ts';
 import { FleetError } from '../../../core/errors.ts';
+import { type StateVectors, stateDigest, vectorNamed } from '../../../core/state-vectors.ts';
+
+const WEIGHTS = Float32Array.of(1, -0, 1e-45);
+const MOMENTUM = Float32Array.of(0.5, Number.NaN, Infinity);
+
+const stateOf = (values: Readonly<Record<string, Float32Array>> = {}): StateVectors =>
+  Object.entries({ weights: WEIGHTS, momentum: MOMENTUM, running: Float32Array.of(0, 1), ...values }).map(
+    ([name, own]) => ({ name, values: own }),
+  );
 
 const checkpoint = (): Checkpoint => ({
-  weights: Float32Array.of(1, -0, 1e-45),
-  momentum: Float32Array.of(0.5, Number.NaN, Infinity),
-  running: Float32Array.of(0, 1),
+  vectors: stateOf(),
   spec: { name: 'a', kind: 'teacher' },
   network: { kind: 'pocketnet', genotype: { normal: [] } },
   preprocessing: { mean: 127.5, scale: 1 / 128 },
@@ -20,8 +28,8 @@ const checkpoint = (): Checkpoint => ({
 test('a checkpoint survives the format bit for bit', () => {
   const { weightsDigest, ...read } = decodeCheckpoint(encodeCheckpoint(checkpoint()));
   assert.deepEqual(read, checkpoint());
-  assert.ok(Object.is(read.weights[1], -0));
-  assert.equal(weightsDigest, digest64(checkpoint().weights));
+  assert.ok(Object.is(vectorNamed(read.vectors, 'weights')[1], -0));
+  assert.equal(weightsDigest, digest64(WEIGHTS));
 });
 
 test('equal states give equal bytes, whatever the order of keys', () => {
@@ -30,8 +38,8 @@ test('equal states give equal bytes, whatever the order of keys', () => {
 });
 
 test('a state without batch normalisation has an empty running vector', () => {
-  const read = decodeCheckpoint(encodeCheckpoint({ ...checkpoint(), running: new Float32Array(0) }));
-  assert.equal(read.running.length, 0);
+  const state = { ...checkpoint(), vectors: stateOf({ running: new Float32Array(0) }) };
+  assert.equal(vectorNamed(decodeCheckpoint(encodeCheckpoint(state)).vectors, 'running').length, 0);
 });
 
 test('damage is dataLoss that says what is wrong', () => {
@@ -54,7 +62,40 @@ test('damage is dataLoss that says what is wrong', () => {
 
 test('momentum of another length than the weights is refused', () => {
   assert.throws(
-    () => encodeCheckpoint({ ...checkpoint(), momentum: new Float32Array(2) }),
+    () => encodeCheckpoint({ ...checkpoint(), vectors: stateOf({ momentum: new Float32Array(2) }) }),
     /3 weights have 2 momenta/,
   );
+});
+
+test('a checkpoint that was written before vectors had names is read, and written again to the same bytes', () => {
+  const bytes = readFileSync(new URL('../../fixtures/checkpoint/sgd-v1.safetensors', import.meta.url));
+  const { weightsDigest, ...read } = decodeCheckpoint(bytes);
+  assert.deepEqual(
+    read.vectors.map(({ name, values }) => [name, values.length]),
+    [
+      ['weights', 13],
+      ['momentum', 13],
+      ['running', 5],
+    ],
+  );
+  // What that release wrote into the metadata of this state.
+  assert.equal(weightsDigest, 'd9ca56a9fa2e3aa6');
+  assert.equal(stateDigest(read.vectors), '900736cb5e8c6086');
+  assert.deepEqual([read.step, read.epoch, read.stage, read.labelMap], [10, 1, 1, '0-9']);
+  assert.deepEqual(Buffer.from(encodeCheckpoint(read)), bytes);
+});
+
+test('a state of six vectors survives the format in its order, and one that lacks a vector is refused', () => {
+  const names = ['alphas', 'adam_first', 'adam_second'];
+  const more = names.map((name, i) => [name, Float32Array.of(i, i + 0.5)] as const);
+  const vectors = stateOf(Object.fromEntries(more));
+  const bytes = encodeCheckpoint({ ...checkpoint(), vectors });
+  const read = decodeCheckpoint(bytes);
+  assert.deepEqual(read.vectors, vectors);
+  assert.notEqual(stateDigest(read.vectors), stateDigest(vectors.slice(0, 3)));
+  const text = Buffer.from(bytes).toString('latin1').replace('"adam_first":', '"adam_fifth":');
+  assert.throws(() => decodeCheckpoint(Buffer.from(text, 'latin1')), {
+    code: 'dataLoss',
+    message: /tensor adam_first is missing/,
+  });
 });

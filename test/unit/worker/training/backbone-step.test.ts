@@ -13,7 +13,7 @@ import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { createCompute } from '../../../../worker/compute/client.ts';
 import { backboneGraph, createBackboneStep } from '../../../../worker/training/backbone-step.ts';
 import { createHead } from '../../../../worker/training/head.ts';
-import { initialReplica } from '../../../../worker/training/replica.ts';
+import { initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
 const spec = tinyRun(withTraining({ head: 'sharded' }));
@@ -21,11 +21,11 @@ const { shards: V, batch: B } = spec.training;
 const { embedding } = spec.network;
 const perShard = B / V;
 const layout = layoutOf(buildNetwork(spec.network));
-const { weights } = initialReplica(layout, 1);
+const replica = initialReplica(layout, 1);
 const compute = createCompute({ cacheDir: '' });
 after(() => compute.close());
-await compute.prepare(backboneGraph(spec));
-const level = compute.gauges();
+await compute.compileGraph(backboneGraph(spec));
+const level = compute.threadGauges();
 
 const batchOf = async (shard: number): Promise<Batch> => ({
   images: new Uint8Array(perShard * IMAGE_BYTES).map((_, i) => (i * (shard + 7919)) % 251),
@@ -38,14 +38,16 @@ const LOSSES = new Float32Array(B).map((_, i) => i);
 function stepOf(shards: readonly number[], read = batchOf) {
   const vectors = new Map(shards.map((shard) => [shard, sharedFloats(layout.vectorCount)]));
   const exchange = { vector: (shard: number) => vectors.get(shard)! };
-  const context = { spec, head: createHead(spec, 6), weights, shards, compute, exchange };
-  return createBackboneStep(context, { batchOf: read, teacherOf: undefined });
+  return createBackboneStep(
+    { head: createHead(spec, 6), compute },
+    { first: 0, replica, shards, exchange, teacher: undefined, readBatch: (_step, shard) => read(shard) },
+  );
 }
 
 /** The thread answers in the order it was asked, a release before this. */
 async function assertNothingKept(): Promise<void> {
-  await compute.prove();
-  assert.deepEqual(compute.gauges(), level);
+  await compute.proveDevice();
+  assert.deepEqual(compute.threadGauges(), level);
 }
 
 test('a shard gives the same embeddings, labels and vector whichever shards are beside it', async () => {
@@ -53,7 +55,7 @@ test('a shard gives the same embeddings, labels and vector whichever shards are 
   const gathered = new Float32Array(B * (embedding + 1));
   (await all.forward())(gathered);
   const vectors = await all.backward(SLOPES, LOSSES);
-  all.release();
+  all.dispose();
   assert.equal(new Set([...vectors.values()].map(digest64)).size, V, 'each shard has other images');
   for (const shard of [0, 3]) {
     const alone = stepOf([shard]);
@@ -75,7 +77,7 @@ test('a shard gives the same embeddings, labels and vector whichever shards are 
 test('a step that is broken off between its halves leaves nothing in the compute thread', async () => {
   const step = stepOf([0, 1]);
   await step.forward();
-  step.release();
+  step.dispose();
   await assert.rejects(step.backward(SLOPES, LOSSES), { code: 'cancelled' });
   await assertNothingKept();
 });
@@ -87,12 +89,12 @@ test('nor does one that is broken off while its batches arrive', async () => {
     return shard === 2 ? late.promise : batchOf(shard);
   });
   await assert.rejects(step.forward(), /the disk is gone/);
-  step.release();
-  const before = compute.queued();
+  step.dispose();
+  const before = compute.queuedJobs();
   late.resolve(await batchOf(2));
   await late.promise;
-  assert.equal(compute.queued(), before, 'nothing is begun any more');
+  assert.equal(compute.queuedJobs(), before, 'nothing is begun any more');
   // That of shard 0 was asked for; its release follows when it is there.
-  while (compute.queued() > 0) await compute.prove();
+  while (compute.queuedJobs() > 0) await compute.proveDevice();
   await assertNothingKept();
 });

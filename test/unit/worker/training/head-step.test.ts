@@ -14,9 +14,8 @@ import { normals } from '../../../../core/rng.ts';
 import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { createCompute } from '../../../../worker/compute/client.ts';
 import { createHead, holdFrom } from '../../../../worker/training/head.ts';
-import type { HeadGang } from '../../../../worker/training/head-gang.ts';
-import { computeWithHead, headGraphs } from '../../../../worker/training/head-step.ts';
-import { initialReplica } from '../../../../worker/training/replica.ts';
+import { computeWithHead, type HeadStepContext, headGraphs } from '../../../../worker/training/head-step.ts';
+import { initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
 const spec = tinyRun(withTraining({ head: 'sharded' }));
@@ -25,20 +24,20 @@ const { embedding } = spec.network;
 const CLASSES = 9;
 const shards = Array.from({ length: V }, (_, shard) => shard);
 const layout = layoutOf(buildNetwork(spec.network));
-const { weights } = initialReplica(layout, 1);
+const replica = initialReplica(layout, 1);
 const head = createHead(spec, CLASSES);
 head.wanted = shards;
 const kernel = Float32Array.from(normals(3, 'kernel', CLASSES * embedding), (value) => value / 100);
 holdFrom(head, { weights: kernel, momentum: new Float32Array(kernel.length) }, 0);
 const compute = createCompute({ cacheDir: '' });
 after(() => compute.close());
-for (const graph of headGraphs(head)) await compute.prepare(graph);
-const level = compute.gauges();
+for (const graph of headGraphs(head)) await compute.compileGraph(graph);
+const level = compute.threadGauges();
 
 type Round = 'embeddings' | 'statistics' | 'slopes';
 
 /** Broken off in a round, as by a new generation, or in none. */
-function gangOf(brokenIn?: Round): HeadGang {
+function gangOf(brokenIn?: Round): HeadStepContext['headGang'] {
   const slopes: Float32Array[] = shards.map(() => sharedFloats(B * embedding));
   const round = async (name: Round, values: () => Float32Array) => {
     if (name === brokenIn) throw new FleetError('aborted', `${name} was broken off`);
@@ -50,45 +49,33 @@ function gangOf(brokenIn?: Round): HeadGang {
       fill(all);
       return all;
     });
-  const unused = () => {
-    throw new Error('a step has no such round');
-  };
   return {
-    embeddings: gather('embeddings', B * (embedding + 1)),
-    statistics: gather('statistics', V * STATISTICS * B),
-    slopesOf: (shard) => slopes[shard]!,
-    slopes: () => round('slopes', () => slopes.reduce((sum, own) => sum.map((value, i) => value + own[i]!))),
-    standings: unused,
-    settle: unused,
-    whole: unused,
-    stats: () => [],
-    close: () => undefined,
+    gatherEmbeddings: gather('embeddings', B * (embedding + 1)),
+    gatherStatistics: gather('statistics', V * STATISTICS * B),
+    slopesVector: (shard) => slopes[shard]!,
+    sumSlopes: () =>
+      round('slopes', () => slopes.reduce((sum, own) => sum.map((value, i) => value + own[i]!))),
   };
 }
 
 function step(brokenIn?: Round) {
   const vectors = shards.map(() => sharedFloats(layout.vectorCount));
   return computeWithHead(
+    { head, headGang: gangOf(brokenIn), compute },
     {
-      spec,
-      head,
-      headGang: gangOf(brokenIn),
-      weights,
+      first: 0,
+      replica,
       shards,
-      compute,
       exchange: { vector: (shard) => vectors[shard]! },
+      teacher: undefined,
       clock: systemClock,
-    },
-    {
-      step: 0,
       learningRate: 0.1,
-      digest: '',
-      batchOf: async (shard) => ({
+      contributionDigest: () => '',
+      readBatch: async (_step, shard) => ({
         images: new Uint8Array((B / V) * IMAGE_BYTES).map((_, i) => (i * (shard + 7919)) % 251),
         labels: Int32Array.from({ length: B / V }, (_, i) => (shard + i) % CLASSES),
         indices: new Uint32Array(B / V),
       }),
-      teacherOf: undefined,
     },
   );
 }
@@ -98,8 +85,8 @@ const digestsOf = async (computed: ReturnType<typeof step>) =>
 
 /** The thread answers in the order it was asked, a release before this. */
 async function assertNothingKept(): Promise<void> {
-  await compute.prove();
-  assert.deepEqual(compute.gauges(), level);
+  await compute.proveDevice();
+  assert.deepEqual(compute.threadGauges(), level);
 }
 
 for (const round of ['embeddings', 'statistics', 'slopes'] as const)

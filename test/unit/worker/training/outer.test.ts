@@ -1,4 +1,4 @@
-// Claims about worker/training/outer.ts with the real compute thread, loader and ledger. The gang is a sum in this process, because what
+// Claims about worker/training/outer.ts and the loop around it with the real compute thread, loader and ledger. The gang is a sum in this process, because what
 // is looked at is who trains which shard when; the exchange between processes is test/integration/outer.test.ts'.
 
 import assert from 'node:assert/strict';
@@ -11,12 +11,13 @@ import { buildNetwork } from '../../../../core/nn/build.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { scheduleOf } from '../../../../core/spec/schedule.ts';
-import { createCompute } from '../../../../worker/compute/client.ts';
-import { trainingGraph } from '../../../../worker/training/context.ts';
+import { type Compute, createCompute } from '../../../../worker/compute/client.ts';
 import { createInnerReplicas, type InnerReplicas } from '../../../../worker/training/inner-replicas.ts';
-import { trainRound } from '../../../../worker/training/outer.ts';
-import { initialReplica, type Replica } from '../../../../worker/training/replica.ts';
+import { createOuter } from '../../../../worker/training/outer.ts';
+import type { Replica } from '../../../../worker/training/replica.ts';
 import { createLedger } from '../../../../worker/training/step-ledger.ts';
+import { type TrainContext, trainUnit } from '../../../../worker/training/train.ts';
+import { firstPlace, initialReplica } from '../../../support/replicas.ts';
 import { tinyRun, withTraining } from '../../../support/tiny-run.ts';
 
 // 48 images, 8 a step: rounds of 4 and 2 steps in each of two epochs.
@@ -25,7 +26,8 @@ assert.ok(spec.training.sync.kind === 'outer');
 const { sync, shards: V } = spec.training;
 const loader = await createLoader({ data: spec.data });
 const { classes, trainingImages } = loader.facts;
-const layout = layoutOf(buildNetwork(spec.network), { classes });
+const network = buildNetwork(spec.network);
+const layout = layoutOf(network, { classes });
 const schedule = scheduleOf(spec.training, trainingImages);
 const compute = createCompute({ cacheDir: '' });
 after(async () => {
@@ -66,39 +68,47 @@ function createSum() {
   };
 }
 
-const contextOf = (member: {
+const contextOf = async (member: {
   readonly shards: readonly number[];
   readonly sum: ReturnType<typeof createSum>;
   readonly replica?: Replica;
   readonly inner?: InnerReplicas;
   readonly signal?: AbortSignal;
-}) => ({
-  spec,
-  outer: sync,
-  classes,
-  graph: trainingGraph(spec, classes),
-  schedule,
-  replica: member.replica ?? initialReplica(layout, spec.training.seed),
-  inner: member.inner ?? createInnerReplicas(layout),
-  shards: member.shards,
-  compute,
-  loader,
-  exchange: member.sum,
-  teacher: undefined,
-  ledger: createLedger({ schedule, seed: spec.training.seed }),
-  clock: systemClock,
-  signal: member.signal ?? new AbortController().signal,
-  onBoundary: async () => undefined,
-  onRoundStep: () => undefined,
-});
+  readonly compute?: Compute;
+}): Promise<TrainContext & { readonly inner: InnerReplicas }> => {
+  const inner = member.inner ?? createInnerReplicas(layout);
+  const signal = member.signal ?? new AbortController().signal;
+  const procedure = createOuter(
+    { runId: 'run-1', spec, network, classes, schedule, compute: member.compute ?? compute },
+    sync,
+    inner,
+  );
+  return {
+    spec,
+    schedule,
+    replica: member.replica ?? initialReplica(layout, spec.training.seed),
+    membership: await procedure.join(firstPlace(signal)),
+    inner,
+    shards: member.shards,
+    loader,
+    exchange: member.sum,
+    teacher: undefined,
+    ledger: createLedger({ schedule, seed: spec.training.seed }),
+    clock: systemClock,
+    signal,
+    onBoundary: async () => undefined,
+    onUnit: () => undefined,
+    onProgress: () => undefined,
+  };
+};
 
 /** Trains to the end with a member for each part of the shards; returns digests after each round. */
 async function train(placement: readonly (readonly number[])[]): Promise<string[]> {
   const sum = createSum();
-  const members = placement.map((shards) => contextOf({ shards, sum }));
+  const members = await Promise.all(placement.map((shards) => contextOf({ shards, sum })));
   const digests: string[] = [];
   while (members[0]!.replica.step < schedule.stepsTotal) {
-    const ends = await Promise.all(members.map(trainRound));
+    const ends = await Promise.all(members.map(trainUnit));
     for (const { point } of ends) assert.equal(point.weightsDigest, ends[0]!.point.weightsDigest);
     digests.push(`${ends[0]!.point.step} ${ends[0]!.point.weightsDigest} ${ends[0]!.point.loss}`);
   }
@@ -126,12 +136,12 @@ test('every placement of the shards gives the same weights and losses after ever
 });
 
 test('a round that another generation interrupts goes on where its shards are, with the same result', async () => {
-  const undisturbed = contextOf({ shards: all, sum: createSum() });
-  const expected = await trainRound(undisturbed);
+  const undisturbed = await contextOf({ shards: all, sum: createSum() });
+  const expected = await trainUnit(undisturbed);
   const replica = initialReplica(layout, spec.training.seed);
   const inner = createInnerReplicas(layout);
   const generation = new AbortController();
-  const interrupted = contextOf({
+  const interrupted = await contextOf({
     shards: [0, 1],
     sum: createSum(),
     replica,
@@ -147,10 +157,12 @@ test('a round that another generation interrupts goes on where its shards are, w
       return loader.batch(request);
     },
   };
-  await assert.rejects(trainRound({ ...interrupted, loader: counting }), /generation 2 has begun/);
+  await assert.rejects(trainUnit({ ...interrupted, loader: counting }), /generation 2 has begun/);
   assert.equal(replica.step, 0);
   assert.equal(replica.digest, initialReplica(layout, spec.training.seed).digest);
-  const { point, times } = await trainRound(contextOf({ shards: all, sum: createSum(), replica, inner }));
+  const { point, times } = await trainUnit(
+    await contextOf({ shards: all, sum: createSum(), replica, inner }),
+  );
   assert.equal(point.weightsDigest, expected.point.weightsDigest);
   assert.equal(point.loss, expected.point.loss);
   // A round has 4 steps of 8 images, 2 a shard; two shards had taken at least one step each, and at most all but the last.
@@ -160,11 +172,11 @@ test('a round that another generation interrupts goes on where its shards are, w
 
 test('a round tells how far all shards of the member have got, step by step', async () => {
   const told: number[] = [];
-  const context = contextOf({ shards: all, sum: createSum() });
+  const context = await contextOf({ shards: all, sum: createSum() });
   const taken = () => Math.min(...all.map((shard) => context.inner.of(shard, context.replica).steps));
-  await trainRound({
+  await trainUnit({
     ...context,
-    onRoundStep: (steps) => {
+    onProgress: (steps) => {
       assert.equal(steps, taken());
       told.push(steps);
     },
@@ -196,22 +208,21 @@ test('a round waits for data whenever no shard has any, whichever it waits for, 
   };
   const passing = {
     ...compute,
-    apply: (...given: Parameters<typeof compute.apply>) => {
+    applyStep: (...given: Parameters<typeof compute.applyStep>) => {
       nowMs += 10;
-      return compute.apply(...given);
+      return compute.applyStep(...given);
     },
-    difference: (...given: Parameters<typeof compute.difference>) => {
+    writeDifference: (...given: Parameters<typeof compute.writeDifference>) => {
       firstDone.resolve();
-      return compute.difference(...given);
+      return compute.writeDifference(...given);
     },
   };
   const alone = {
-    ...contextOf({ shards: [0, 1], sum: createPair() }),
+    ...(await contextOf({ shards: [0, 1], sum: createPair(), compute: passing })),
     clock,
     loader: late,
-    compute: passing,
   };
-  const { times } = await trainRound(alone);
+  const { times } = await trainUnit(alone);
   assert.equal(times.data, 1);
 });
 
@@ -230,11 +241,11 @@ function createPair(): ReturnType<typeof createSum> {
 
 test('a round whose checkpoint cannot be stored stops before it is summed', async () => {
   const sum = createSum();
-  const context = contextOf({ shards: all, sum });
-  await trainRound(context);
-  await trainRound(context);
+  const context = await contextOf({ shards: all, sum });
+  await trainUnit(context);
+  await trainUnit(context);
   assert.equal(context.replica.step, 6);
   const lost = new FleetError('dataLoss', 'the store refuses');
-  await assert.rejects(trainRound({ ...context, onBoundary: () => Promise.reject(lost) }), lost);
+  await assert.rejects(trainUnit({ ...context, onBoundary: () => Promise.reject(lost) }), lost);
   assert.equal(context.replica.step, 6);
 });

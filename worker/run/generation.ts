@@ -1,0 +1,114 @@
+// One generation of a run on this worker, from joining the gang until the signal ends it: agree on the state, train, verify, keep the
+// state. Decides which member does what only one has to do (rank 0) and what is measured of the gang.
+
+import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
+import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { train } from '../training/train.ts';
+import { type FinishContext, finishRun, storeStage } from './finish.ts';
+import { agreeOnState, joinGang } from './gang.ts';
+import type { Phases } from './phases.ts';
+import { placeIn } from './place.ts';
+import type { Services } from './services.ts';
+import type { Session } from './session.ts';
+import { createSuspects, type Suspects } from './suspects.ts';
+import type { Telemetry } from './telemetry.ts';
+
+export interface GenerationContext {
+  readonly services: Services;
+  readonly session: Session;
+  readonly assign: Assign;
+  readonly phases: Phases;
+  readonly telemetry: Telemetry;
+  /** The exchange of this generation is open, and what its members complain of is in `suspects` from now on. */
+  readonly onOpened: (suspects: Suspects) => void;
+  readonly onLeft: () => void;
+  readonly signal: AbortSignal;
+}
+
+/** Ends when the signal does, or with a failure. */
+export async function workInGeneration(context: GenerationContext): Promise<void> {
+  const { services, session, assign, phases, telemetry, signal } = context;
+  const { runId, generation, members } = assign;
+  const place = placeIn(members, services.workerId);
+  if (!place) throw new Error(`assertion: ${services.workerId} is no member of what it was assigned`);
+  signal.throwIfAborted();
+  const { rank, shards } = place;
+  const { gradients, records } = await services.broker;
+  phases.enter({ kind: 'joining', generation, members: members.length });
+  const suspects = createSuspects(members);
+  const exchange = joinGang({
+    session,
+    assign,
+    rank,
+    plane: gradients,
+    onSuspects: (found) => suspects.update(runId, found),
+    signal,
+  });
+  const toLeave = [() => exchange.close()];
+  context.onOpened(suspects);
+  try {
+    const membership = await session.procedure.join({
+      runId,
+      generation,
+      rank,
+      members,
+      plane: gradients,
+      onSuspects: suspects.update,
+      log: services.log,
+      signal,
+    });
+    toLeave.unshift(() => membership.leave());
+    await agreeOnState({ services, session, membership, exchange, signal });
+    const replica = session.replica!;
+    const finish: FinishContext = { services, session, generation, signal };
+    telemetry.joined({ members: members.length, rank, records });
+    phases.enter({ kind: 'training', generation, step: replica.step });
+    await train({
+      ...session,
+      replica,
+      membership,
+      shards,
+      exchange,
+      clock: services.clock,
+      signal,
+      onBoundary: async (stage) => {
+        const vectors = await membership.gatherState(replica);
+        if (vectors !== undefined) await storeStage(finish, stage, vectors);
+      },
+      onProgress: (openRoundSteps) =>
+        telemetry.recordRound({ generation, rank, step: replica.step, openRoundSteps }),
+      onUnit: (point, times) =>
+        telemetry.recordUnit({
+          point,
+          times,
+          generation,
+          rank,
+          shards: shards.length,
+          schedule: session.schedule,
+          stats: totalOf([exchange.stats(), ...membership.exchangeStats()]),
+          records,
+        }),
+    });
+    if (rank === 0) {
+      phases.enter({ kind: 'evaluating' });
+      await finishRun(finish);
+    }
+    phases.enter({ kind: 'holding', step: replica.step });
+    // The exchange stays open, because a slower member may still ask for the last sum.
+    await aborted(signal);
+  } finally {
+    context.onLeft();
+    for (const leave of toLeave) leave();
+  }
+}
+
+function totalOf(all: readonly Readonly<ExchangeStats>[]): ExchangeStats {
+  const sum = (name: keyof ExchangeStats) => all.reduce((total, stats) => total + stats[name], 0);
+  return Object.fromEntries(STATS.map((name) => [name, sum(name)])) as ExchangeStats;
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

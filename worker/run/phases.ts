@@ -1,0 +1,39 @@
+// The phase that a run is in, with the effects of a change: one line in this worker's log and one in the run's own log.
+
+import {
+  entered,
+  type Phase,
+  type Standing,
+  sentenceOf,
+  standingIn,
+  storeAwaited,
+  teacherAwaited,
+} from './phase.ts';
+import type { Services } from './services.ts';
+
+export interface Phases {
+  current(): Phase;
+  enter(phase: Phase): void;
+  /** A wait for a teacher's stage begins, or is over. */
+  onTeacherWait(wait: Parameters<typeof teacherAwaited>[1]): void;
+  /** A wait for the store begins, with its reason, or is over. */
+  onStoreWait(reason: string | undefined): void;
+}
+
+export function createPhases(services: Pick<Services, 'log' | 'broker'>, runId: string): Phases {
+  let standing = standingIn({ kind: 'preparing' });
+  const change = (next: Standing) => {
+    const isNew = next.phase !== standing.phase;
+    standing = next;
+    if (!isNew) return;
+    const text = sentenceOf(next.phase);
+    services.log.info({ phase: next.phase.kind }, text);
+    void services.broker.then(({ records }) => records.publishLine({ runId, level: 'info', text }));
+  };
+  return {
+    current: () => standing.phase,
+    enter: (phase) => change(entered(standing, phase)),
+    onTeacherWait: (wait) => change(teacherAwaited(standing, wait)),
+    onStoreWait: (reason) => change(storeAwaited(standing, reason)),
+  };
+}
