@@ -8,8 +8,8 @@ import { closedCounter, closedHistogram } from '../core/metric-families.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
 import type { Event } from './model/events.ts';
+import { lookup, type PersistentMap, valuesOf } from './model/persistent-map.ts';
 import { type EndState, openRuns, type State, sweepOf } from './model/state.ts';
-import { lookup, type Table, valuesOf } from './model/table.ts';
 import type { Scheduling } from './scheduling/scheduler.ts';
 import type { StoreState } from './store/store-state.ts';
 
@@ -305,7 +305,7 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
 /** States that every thing can have; a state without things is 0, not absent, so that a panel shows a line from the start. */
 const STATES = ['running', 'done', 'failed', 'cancelled'];
 
-function byState(gauge: Gauge, things: Table<{ readonly state: string }>): void {
+function byState(gauge: Gauge, things: PersistentMap<{ readonly state: string }>): void {
   for (const state of STATES) gauge.set({ state }, 0);
   for (const thing of valuesOf(things)) gauge.inc({ state: thing.state });
 }

@@ -4,18 +4,18 @@
 import { formatTime } from '../../core/report/format.ts';
 import { printable } from '../../core/text/printable.ts';
 import type { LogLine, LogsRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { type Absence, persistently } from './absence.ts';
 import type { FleetClient } from './client.ts';
-import { type Patience, persistently } from './patience.ts';
 
 /** Lines in the order of their positions, each once. */
 export async function* logLines(
   client: FleetClient,
   request: Omit<LogsRequest, 'afterSequence'>,
-  patience: Patience,
+  absence: Absence,
 ): AsyncGenerator<LogLine> {
   let afterSequence = 0;
-  const open = () => client.follow((service) => service.logs, { ...request, afterSequence }, patience.signal);
-  for await (const line of persistently(open, patience)) {
+  const open = () => client.follow((service) => service.logs, { ...request, afterSequence }, absence.signal);
+  for await (const line of persistently(open, absence)) {
     // A coordinator of an older release sends no positions and begins with the first line again.
     if (line.sequence > 0 && line.sequence <= afterSequence) continue;
     afterSequence = Math.max(afterSequence, line.sequence);

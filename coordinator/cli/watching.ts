@@ -2,9 +2,9 @@
 // id or a name selects.
 
 import type { Snapshot, WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { persistently } from './absence.ts';
 import type { FleetClient } from './client.ts';
 import { findOne } from './context.ts';
-import { persistently } from './patience.ts';
 
 export type Selection =
   | { readonly kind: 'fleet' }

@@ -2,8 +2,8 @@
 // becomes of a run that loses a member; who joins is the scheduler's, which shards they hold is placement.ts'.
 
 import type { Decided } from '../model/events.ts';
+import { lookup } from '../model/persistent-map.ts';
 import { type Member, openRuns, type RunState, runOf, type State } from '../model/state.ts';
-import { lookup } from '../model/table.ts';
 import { placeShards } from '../scheduling/placement.ts';
 import { replacementsFor } from '../scheduling/scheduler.ts';
 import { type Draft, emit, send } from './draft.ts';

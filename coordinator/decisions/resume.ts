@@ -3,6 +3,7 @@
 // goes on from its newest checkpoint like one that has lost its gang, and so with the same bits.
 
 import { FleetError } from '../../core/errors.ts';
+import { lookup, valuesOf } from '../model/persistent-map.ts';
 import { allIds } from '../model/roll.ts';
 import {
   endingOf,
@@ -16,7 +17,6 @@ import {
   type TrialState,
   trialOf,
 } from '../model/state.ts';
-import { lookup, valuesOf } from '../model/table.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { runsOf } from './plan.ts';

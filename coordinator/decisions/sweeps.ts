@@ -1,8 +1,8 @@
 // What becomes of a sweep: which trial it proposes next, when it has all it asked for, and when failures of one cause end it.
 
+import { lookup } from '../model/persistent-map.ts';
 import { idAt } from '../model/roll.ts';
 import { endingOf, type State, type SweepState, sweepOf, type TrialState, trialOf } from '../model/state.ts';
-import { lookup } from '../model/table.ts';
 import { proposeRandom } from '../strategies/random.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { createAttempt, settleTrial } from './trials.ts';

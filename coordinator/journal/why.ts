@@ -3,9 +3,9 @@
 
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { Event } from '../model/events.ts';
+import { lookup } from '../model/persistent-map.ts';
 import { allIds } from '../model/roll.ts';
 import type { State } from '../model/state.ts';
-import { lookup } from '../model/table.ts';
 
 /** The ids whose events tell the story of this one. */
 export function concerned(state: State, id: string): ReadonlySet<string> {

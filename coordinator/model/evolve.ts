@@ -3,6 +3,7 @@
 
 import type { Event, EventOf } from './events.ts';
 import { named } from './find.ts';
+import { emptyMap, withEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
   bestTrialFirst,
@@ -20,7 +21,6 @@ import {
   type TrialState,
   trialOf,
 } from './state.ts';
-import { emptyTable, withEntry } from './table.ts';
 
 export function evolve(before: State, event: Event): State {
   const state: State = { ...before, events: before.events + 1 };
@@ -141,7 +141,7 @@ function sweepSubmitted(before: State, event: EventOf<'sweep.submitted'>): State
     allRunIds: emptyRoll,
     openTrialIds: [],
     nextDraw: 0,
-    seen: emptyTable(),
+    seen: emptyMap(),
     failuresInRow: NO_FAILURES,
   };
   const state =

@@ -2,8 +2,8 @@
 // that names work wherever ids do. Names are kept by the fold (state.names): finding costs the same however much has ended.
 
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
+import { lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import type { Namesakes, State } from './state.ts';
-import { lookup, type Table, withEntry } from './table.ts';
 
 export interface Found {
   readonly kind: Noun;
@@ -18,9 +18,9 @@ const NEWEST_MAX = 20;
 
 /** The names with one more thing that is called so. */
 export function named(
-  names: Table<Namesakes>,
+  names: PersistentMap<Namesakes>,
   thing: { readonly noun: Noun; readonly name: string; readonly id: string },
-): Table<Namesakes> {
+): PersistentMap<Namesakes> {
   const key = `${thing.noun} ${thing.name}`;
   const { count, newest } = lookup(names, key) ?? { count: 0, newest: [] };
   return withEntry(names, key, {
@@ -63,6 +63,6 @@ function byId(state: State, noun: Noun, id: string): Found | undefined {
     return trial && { kind: noun, id, name: '', state: trial.state };
   }
   const table = { plan: state.plans, sweep: state.sweeps, run: state.runs }[noun];
-  const thing = lookup(table as Table<{ readonly name: string; readonly state: string }>, id);
+  const thing = lookup(table as PersistentMap<{ readonly name: string; readonly state: string }>, id);
   return thing && { kind: noun, id, name: thing.name, state: thing.state };
 }

@@ -7,8 +7,8 @@ import type { Genotype } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { emptyMap, lookup, type PersistentMap, valuesOf } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
-import { emptyTable, lookup, type Table, valuesOf } from './table.ts';
 
 /** What is known of a data set after it was looked at; the schedule follows from it. */
 export interface DataFacts {
@@ -64,7 +64,7 @@ export interface SweepState extends Ending {
   /** Number of the next genotype to draw; draws that were skipped count. */
   readonly nextDraw: number;
   /** Canonical genotypes proposed so far -> trial id. */
-  readonly seen: Table<string>;
+  readonly seen: PersistentMap<string>;
   readonly bestTrialId?: string;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
   readonly failuresInRow: { readonly cause: string; readonly count: number };
@@ -194,13 +194,13 @@ export interface State {
   readonly epoch: number;
   /** Numbers that were given out and are in no table, since `journal truncate` took them out; in order. */
   readonly idGaps: Readonly<Record<Noun, readonly IdGap[]>>;
-  readonly plans: Table<PlanState>;
-  readonly sweeps: Table<SweepState>;
-  readonly trials: Table<TrialState>;
-  readonly runs: Table<RunState>;
+  readonly plans: PersistentMap<PlanState>;
+  readonly sweeps: PersistentMap<SweepState>;
+  readonly trials: PersistentMap<TrialState>;
+  readonly runs: PersistentMap<RunState>;
   readonly workers: ReadonlyMap<string, WorkerState>;
   /** Who is called what; by `noun name`, see find.ts. */
-  readonly names: Table<Namesakes>;
+  readonly names: PersistentMap<Namesakes>;
   /** What has not ended, oldest first: what a decision has to look at, however much has ended. */
   readonly openPlanIds: ReadonlySet<string>;
   readonly openSweepIds: ReadonlySet<string>;
@@ -211,12 +211,12 @@ export const initialState: State = {
   events: 0,
   epoch: 0,
   idGaps: { plan: [], sweep: [], trial: [], run: [] },
-  plans: emptyTable(),
-  sweeps: emptyTable(),
-  trials: emptyTable(),
-  runs: emptyTable(),
+  plans: emptyMap(),
+  sweeps: emptyMap(),
+  trials: emptyMap(),
+  runs: emptyMap(),
   workers: new Map(),
-  names: emptyTable(),
+  names: emptyMap(),
   openPlanIds: new Set(),
   openSweepIds: new Set(),
   openRunIds: new Set(),
@@ -251,7 +251,7 @@ export function idInPlace(state: State, noun: Noun, place: number): string {
 }
 
 /** Everything of a table in the order of creation. */
-export function inOrder<T extends { readonly id: string }>(table: Table<T>): T[] {
+export function inOrder<T extends { readonly id: string }>(table: PersistentMap<T>): T[] {
   const numbered = [...valuesOf(table)].map((value) => ({ value, number: numberOf(value.id) }));
   return numbered.sort((a, b) => a.number - b.number).map(({ value }) => value);
 }

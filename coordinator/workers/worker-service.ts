@@ -17,8 +17,8 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Command, FailureCause, Report } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
+import { lookup } from '../model/persistent-map.ts';
 import type { EvaluationState } from '../model/state.ts';
-import { lookup } from '../model/table.ts';
 import { helloOf } from './hello.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';

@@ -3,9 +3,9 @@
 import type { Clock } from '../clock.ts';
 import type { DataConnection } from '../net/data-connection.ts';
 import type { SharedMemory } from './kernels.ts';
+import type { HabitStore, Suspect } from './member-watch.ts';
 import type { Compression, Member } from './plan.ts';
 import type { ResidualStore } from './residuals.ts';
-import type { HabitStore, Suspect } from './watch.ts';
 import type { ExchangeStats, Faults, State } from './wire.ts';
 
 /** What a gang agrees on; plain data. */

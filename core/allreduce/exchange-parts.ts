@@ -13,6 +13,7 @@ import { createChannel } from './channel.ts';
 import { createEnding, type Ending } from './ending.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
 import { createListening, type Listening } from './exchange-time.ts';
+import { createHabitStore, createMemberWatch, type MemberWatch } from './member-watch.ts';
 import { createExchangeMemory, type ExchangeMemory } from './memory.ts';
 import type { Header } from './message.ts';
 import { createOwnVectors, type OwnVectors } from './own-vectors.ts';
@@ -23,7 +24,6 @@ import { createResidualStore, type ResidualStore } from './residuals.ts';
 import { destinationOf, placementOf } from './routing.ts';
 import { createSteps, type Steps } from './steps.ts';
 import { createSync, type Sync } from './sync.ts';
-import { createHabitStore, createWatch, type Watch } from './watch.ts';
 import { type ExchangeStats, type Place, STATS, type Wire } from './wire.ts';
 
 export interface Parts {
@@ -34,7 +34,7 @@ export interface Parts {
   readonly residuals: ResidualStore;
   /** Shards whose residual is in memory rather than in the store. */
   readonly residualsLive: ReadonlySet<number>;
-  readonly watch: Watch;
+  readonly watch: MemberWatch;
   readonly pace: Pace;
   readonly wire: Wire;
   readonly steps: Steps;
@@ -58,7 +58,7 @@ export function createParts(options: ExchangeOptions): Parts {
   const residuals = options.residuals ?? createResidualStore();
   const residualsLive = new Set<number>();
   const closing = new AbortController();
-  const watch = createWatch({
+  const watch = createMemberWatch({
     ranks,
     rank,
     store: options.habits ?? createHabitStore(),

@@ -24,9 +24,9 @@ import { checkVectors, fillVectors, vectorView } from './vectors.ts';
 import type { ExchangeStats } from './wire.ts';
 
 export type { ExchangeOptions, ExchangePlan } from './exchange-options.ts';
+export type { Suspect } from './member-watch.ts';
 export type { Compression, Member } from './plan.ts';
 export type { Synced } from './sync.ts';
-export type { Suspect } from './watch.ts';
 export type { ExchangeStats, Faults, State } from './wire.ts';
 
 export interface ReduceOptions {

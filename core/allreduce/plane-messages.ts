@@ -4,7 +4,7 @@
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
 import type { SharedMemory } from './kernels.ts';
-import type { Suspect } from './watch.ts';
+import type { Suspect } from './member-watch.ts';
 import type { State } from './wire.ts';
 
 /** Random losses and repetitions for tests of whole workers: probabilities of each message sent or received. */

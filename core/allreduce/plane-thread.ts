@@ -8,9 +8,9 @@ import { connectData, type DataConnection } from '../net/data-connection.ts';
 import { philox } from '../rng.ts';
 import { answerCalls } from '../thread-calls.ts';
 import { createExchange, type Exchange, type ReduceOptions } from './exchange.ts';
+import { createHabitStore, type HabitStore } from './member-watch.ts';
 import type { FromPlane, InjectedFaults, PlaneCalls, PlaneSettings, ToPlane } from './plane-messages.ts';
 import { createResidualStore, type ResidualStore } from './residuals.ts';
-import { createHabitStore, type HabitStore } from './watch.ts';
 import { type ExchangeStats, type Faults, STATS, type State } from './wire.ts';
 
 interface Hosted {

@@ -9,11 +9,11 @@ import type { BrokerAddress } from '../net/broker-address.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import { type CallThread, openThread } from '../thread-calls.ts';
 import type { Exchange, ExchangePlan } from './exchange.ts';
+import type { Suspect } from './member-watch.ts';
 import { createExchangeMemory } from './memory.ts';
 import { planOf } from './plan.ts';
 import type { FromPlane, InjectedFaults, PlaneCalls, PlaneSettings, ToPlane } from './plane-messages.ts';
 import { checkVectors, fillVectors, vectorView } from './vectors.ts';
-import type { Suspect } from './watch.ts';
 import { type ExchangeStats, STATS, type State } from './wire.ts';
 
 export type { InjectedFaults } from './plane-messages.ts';

@@ -9,9 +9,9 @@ import { printable } from '../text/printable.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
 import type { DataCache } from './inspection/data-cache.ts';
 import { skippedPlaces } from './inspection/skipped.ts';
-import { createPace, type Pace } from './pace.ts';
 import { openRecordSet } from './packs/record-set.ts';
 import type { RecordTable } from './packs/record-table.ts';
+import { createProgressPace, type ProgressPace } from './progress-pace.ts';
 import { admitSet } from './set-files.ts';
 
 export interface Split {
@@ -65,7 +65,7 @@ export interface Source {
 
 export interface OpenOptions {
   readonly cache?: DataCache;
-  readonly pace?: Pace;
+  readonly pace?: ProgressPace;
   /** Folders beneath which files may be read; absent: everywhere. */
   readonly roots?: Roots | undefined;
   /** Of a pack, when another thread has it already. */
@@ -209,7 +209,7 @@ export async function openSource(
         notes: folderNotes(folder),
         broken: [...folder.broken.keys()],
         nameOfClass: (label) => `identity folder ${folder.identity(label)}`,
-        contentKey: () => folder.contentKey(options.pace ?? createPace()),
+        contentKey: () => folder.contentKey(options.pace ?? createProgressPace()),
         close: async () => undefined,
       };
     }

@@ -9,7 +9,7 @@ import { FleetError, toFleetError } from '../errors.ts';
 import { ANYWHERE, type Roots } from '../system/file-access.ts';
 import { printable } from '../text/printable.ts';
 import { fileIdentityIfAny, startIdentity } from './inspection/set-identity.ts';
-import { createPace, type Pace } from './pace.ts';
+import { createProgressPace, type ProgressPace } from './progress-pace.ts';
 import { admitLink } from './set-files.ts';
 
 /** Files of one extension that are no images here. */
@@ -36,7 +36,7 @@ export interface FolderSet {
   /** Images beside the folders of identities, which belong to nobody. */
   readonly beside: readonly string[];
   /** 64 hex digits; equal as long as every file is where it was, with its size and time of change. */
-  contentKey(pace: Pace): Promise<string>;
+  contentKey(pace: ProgressPace): Promise<string>;
 }
 
 /** Names of what image.ts decodes, in any case of letters. */
@@ -50,7 +50,7 @@ const FORMATS = 'PGM, PPM, PNG, JPEG and WebP';
 /** `roots`: where links may lead; none: everywhere. */
 export async function openFolderSet(
   path: string,
-  pace: Pace = createPace(),
+  pace: ProgressPace = createProgressPace(),
   roots: Roots = ANYWHERE,
 ): Promise<FolderSet> {
   const found: Found = { names: [], labels: [], broken: new Map(), others: new Map() };

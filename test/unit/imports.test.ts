@@ -249,7 +249,7 @@ test('a wrong module is found, however it imports', () => {
     ]);
   equal(faultsOf('coordinator/cli/made-up.ts', "import { a } from '../api/page.ts';").length, 1);
   equal(faultsOf('coordinator/model/made-up.ts', "import { a } from '../scheduling/blame.ts';").length, 1);
-  equal(faultsOf('worker/run/made-up.ts', "import { a } from '../../test/support/fleet.ts';").length, 1);
+  equal(faultsOf('worker/run/made-up.ts', "import { a } from '../support/fleet.ts';").length, 1);
   deepEqual(faultsOf(leaf, "// import { a } from '../worker/main.ts';"), []);
 });
 

@@ -4,8 +4,8 @@
 
 import { createHash } from 'node:crypto';
 import { FleetError } from '../../../core/errors.ts';
+import { type Absence, persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
-import { type Patience, persist } from '../patience.ts';
 import { checkModelPlace, type ModelOutput, writeModel } from './model-output.ts';
 
 /** Which weights are asked for. */
@@ -21,11 +21,11 @@ export async function exportRun(
   client: FleetClient,
   request: ExportedRun,
   output: ModelOutput,
-  patience: Patience = {},
+  absence: Absence = {},
 ): Promise<{ file: string; format: string; bytes: number; digest: string }> {
   await checkModelPlace(output);
   const whole = { ...request, format: output.format };
-  const { bytes, digest } = await persist(() => transfer(client, whole, patience.signal), patience);
+  const { bytes, digest } = await persist(() => transfer(client, whole, absence.signal), absence);
   const file = await writeModel(bytes, output);
   return { file, format: output.format, bytes: bytes.length, digest };
 }

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { clip, formatCount } from '../../../core/report/format.ts';
 import type { ReplayPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { persistently } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import {
   type FleetOptions,
@@ -15,7 +16,6 @@ import {
   withFleet,
 } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
-import { persistently } from '../patience.ts';
 import { type Bisection, bisect } from '../proof/bisect.ts';
 import { type ProvedEpoch, proveLedger } from '../proof/ledger-proof.ts';
 import { wholeLedger } from '../proof/whole-ledger.ts';

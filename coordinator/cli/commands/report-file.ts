@@ -5,10 +5,10 @@ import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
 import { type ReportData, type RunReport, reportHtml } from '../../../core/report/plan-report.ts';
 import type { EvaluationReport, Run, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import { checkFilePlace, writeOutput } from '../output-file.ts';
 import { listAll } from '../pages.ts';
-import { persist } from '../patience.ts';
 import { say } from '../screen/output.ts';
 import { gatherResults } from '../screen/results.ts';
 

@@ -2,8 +2,8 @@
 // failed.
 
 import type { Snapshot, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
-import { persist } from '../patience.ts';
 import { listLimit } from '../screen/lists.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { createProgress } from '../screen/plan-progress.ts';

@@ -4,10 +4,10 @@
 import { systemClock } from '../../../core/clock.ts';
 import { toFleetError } from '../../../core/errors.ts';
 import { identityOf, isAlive, type ProcessIdentity, readChildren, writeChildren } from './fleet-file.ts';
-import { type ChildSpec, type Patience, type Supervised, supervise } from './supervise.ts';
+import { type ChildSpec, type StopTimes, type Supervised, supervise } from './supervise.ts';
 
-const WORKER_PATIENCE: Patience = { againMs: 1500, killMs: 6000 };
-const CONTROL_PATIENCE: Patience = { againMs: 3000, killMs: 8000 };
+const WORKER_STOP: StopTimes = { againMs: 1500, killMs: 6000 };
+const CONTROL_STOP: StopTimes = { againMs: 3000, killMs: 8000 };
 
 export interface Children {
   /** In the order of their start: broker, coordinator, workers. */
@@ -50,9 +50,9 @@ export function superviseChildren(dir: string, say: (text: string) => void): Chi
     },
     async stop() {
       const [broker, coordinator, ...workers] = all;
-      await Promise.all(workers.map((worker) => worker.stop(WORKER_PATIENCE)));
-      await coordinator?.stop(CONTROL_PATIENCE);
-      await broker?.stop(CONTROL_PATIENCE);
+      await Promise.all(workers.map((worker) => worker.stop(WORKER_STOP)));
+      await coordinator?.stop(CONTROL_STOP);
+      await broker?.stop(CONTROL_STOP);
     },
     kill() {
       for (const child of all) child.kill();

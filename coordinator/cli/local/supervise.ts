@@ -33,12 +33,12 @@ export interface Supervised {
   /** Why it died last, for a person; empty when it never did. */
   lastEnd(): string;
   /** SIGTERM, SIGTERM again (programs drain on the first), SIGKILL; resolves when the process is gone. */
-  stop(patience: Patience): Promise<void>;
+  stop(times: StopTimes): Promise<void>;
   /** SIGKILL at once, without waiting: the last resort when this process itself has to go. */
   kill(): void;
 }
 
-export interface Patience {
+export interface StopTimes {
   /** From the first SIGTERM to the second, milliseconds. */
   readonly againMs: number;
   /** From the first SIGTERM to SIGKILL, milliseconds. */
@@ -128,7 +128,7 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
       cancelStart?.();
       signal('SIGKILL');
     },
-    stop: async (patience) => {
+    stop: async (times) => {
       stopped = true;
       cancelStart?.();
       if (child === undefined) return;
@@ -136,8 +136,8 @@ export function supervise(spec: ChildSpec, tell: { changed(): void; say(text: st
         gone = resolve;
       });
       signal('SIGTERM');
-      const stopAgain = after(patience.againMs, () => signal('SIGTERM'));
-      const stopKill = after(patience.killMs, () => {
+      const stopAgain = after(times.againMs, () => signal('SIGTERM'));
+      const stopKill = after(times.killMs, () => {
         tell.say(`${spec.name} does not stop; killing process ${child?.pid}`);
         signal('SIGKILL');
       });

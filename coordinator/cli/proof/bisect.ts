@@ -4,8 +4,8 @@
 
 import { FleetError } from '../../../core/errors.ts';
 import type { Ledger, ReplayPoint, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
-import { persist } from '../patience.ts';
 import { type SpecDifference, specDifferences } from './spec-differences.ts';
 import { wholeLedger } from './whole-ledger.ts';
 
@@ -65,8 +65,8 @@ export async function bisect(
     `stage ${equalStages + 1} is the first whose checkpoints differ; computing its steps again for both`,
   );
   const pair = { a, b, stage: equalStages + 1 };
-  const patience = { signal: options.signal, say: options.onProgress };
-  return found(await persist(() => stepThrough(client, pair, options), patience));
+  const absence = { signal: options.signal, say: options.onProgress };
+  return found(await persist(() => stepThrough(client, pair, options), absence));
 }
 
 function countEqualStages(a: Ledger, b: Ledger): number {

@@ -2,7 +2,7 @@
 // terminal's line is overwritten in place, other streams get a new line every few seconds.
 
 import { systemClock } from '../../../core/clock.ts';
-import type { DataProgress } from '../../../core/data/pace.ts';
+import type { DataProgress } from '../../../core/data/progress-pace.ts';
 import { formatBytes } from '../../../core/report/format.ts';
 import { printable } from '../../../core/text/printable.ts';
 

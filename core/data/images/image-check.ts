@@ -7,7 +7,7 @@ import { printable } from '../../text/printable.ts';
 import type { Source } from '../dataset.ts';
 import type { DataCache } from '../inspection/data-cache.ts';
 import { identityKey } from '../inspection/set-identity.ts';
-import type { Pace } from '../pace.ts';
+import type { ProgressPace } from '../progress-pace.ts';
 import { SIDE } from './pixels.ts';
 
 export interface BadImage {
@@ -44,7 +44,7 @@ export async function checkImages(
     readonly all: boolean;
     readonly lanes: number;
     readonly cache: DataCache;
-    readonly pace: Pace;
+    readonly pace: ProgressPace;
     readonly decodedMax?: number | undefined;
   },
 ): Promise<ImageCheck> {
@@ -67,7 +67,7 @@ export async function checkImages(
 
 async function lookAt(
   source: Source,
-  { looked, lanes, pace }: { readonly looked: number; readonly lanes: number; readonly pace: Pace },
+  { looked, lanes, pace }: { readonly looked: number; readonly lanes: number; readonly pace: ProgressPace },
 ): Promise<ImageCheck> {
   // Not before there is an image to be looked at: what is in the cache needs no image library.
   const { checkImage, imageSize } = await import('./image.ts');

@@ -8,7 +8,7 @@ import type { DataSpec } from '../../spec/data.ts';
 import { readVerificationBin } from '../benchmarks/verification-bin.ts';
 import { openSource, type Source } from '../dataset.ts';
 import { type BadImage, checkImages } from '../images/image-check.ts';
-import type { Pace } from '../pace.ts';
+import type { ProgressPace } from '../progress-pace.ts';
 import type { DataCache } from './data-cache.ts';
 import { fileIdentity, identityKey } from './set-identity.ts';
 
@@ -25,7 +25,7 @@ export interface CheckReport {
 
 export async function checkPath(
   path: string,
-  options: { readonly cache: DataCache; readonly pace: Pace; readonly lanes: number },
+  options: { readonly cache: DataCache; readonly pace: ProgressPace; readonly lanes: number },
 ): Promise<CheckReport> {
   const kind = await kindOf(path);
   const { cache, pace, lanes } = options;
@@ -79,7 +79,7 @@ async function kindOf(path: string): Promise<CheckReport['kind']> {
 async function openAny(
   path: string,
   kind: 'recordio' | 'folder',
-  options: { readonly cache: DataCache; readonly pace: Pace },
+  options: { readonly cache: DataCache; readonly pace: ProgressPace },
 ): Promise<Source> {
   const base = { path, holdout: 2 };
   const open = (spec: DataSpec) => openSource(spec, { ...options, allowBroken: true });

@@ -5,7 +5,7 @@ import { type Code, toFleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { serveParent } from '../../system/child-process.ts';
 import type { Roots } from '../../system/file-access.ts';
-import { createPace, type DataProgress } from '../pace.ts';
+import { createProgressPace, type DataProgress } from '../progress-pace.ts';
 import { type CheckReport, checkPath } from './check-path.ts';
 import { createDataCache } from './data-cache.ts';
 import { type Inspection, inspectData } from './inspect.ts';
@@ -35,7 +35,7 @@ export type InspectMessage =
 
 const parent = serveParent<InspectJob>(({ request, cacheDir, lanes, roots }) => {
   const send = (message: InspectMessage) => parent.send(message);
-  const pace = createPace({ onProgress: (progress) => send({ kind: 'progress', progress }) });
+  const pace = createProgressPace({ onProgress: (progress) => send({ kind: 'progress', progress }) });
   const options = { cache: createDataCache(cacheDir), pace, lanes, roots };
   const work = request.kind === 'set' ? inspectData(request.data, options) : checkPath(request.path, options);
   work.then(

@@ -8,7 +8,7 @@ import type { Roots } from '../../system/file-access.ts';
 import { printable } from '../../text/printable.ts';
 import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from '../dataset.ts';
 import { checkImages, type ImageCheck } from '../images/image-check.ts';
-import { createPace, type Pace } from '../pace.ts';
+import { createProgressPace, type ProgressPace } from '../progress-pace.ts';
 import { type DataCache, noDataCache } from './data-cache.ts';
 import { type SkippedImages, skippedImages, skippedPlaces } from './skipped.ts';
 
@@ -35,7 +35,7 @@ export interface InspectOptions {
   readonly cache?: DataCache;
   /** Folders beneath which files may be read; absent: everywhere. */
   readonly roots?: Roots | undefined;
-  readonly pace?: Pace;
+  readonly pace?: ProgressPace;
   /** Images in hand at once; the library decodes in as many threads as its pool has. */
   readonly lanes?: number;
   /** Up to this many images are all decoded. */
@@ -55,7 +55,7 @@ export async function inspectData(spec: DataSpec, options: InspectOptions = {}):
       notes: [],
     };
   }
-  const { cache = noDataCache, pace = createPace(), lanes = 4, decodedMax } = options;
+  const { cache = noDataCache, pace = createProgressPace(), lanes = 4, decodedMax } = options;
   const source = await openSource(spec, { cache, pace, roots: options.roots, allowBroken: true });
   try {
     const skip = spec.onCorrupt === 'skip';

@@ -10,7 +10,7 @@ import { canonicalJson } from '../../spec/canonical-json.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { startChild } from '../../system/child-process.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
-import type { DataProgress } from '../pace.ts';
+import type { DataProgress } from '../progress-pace.ts';
 import type { CheckReport } from './check-path.ts';
 import { type Inspection, inspectData } from './inspect.ts';
 import type { InspectJob, InspectMessage, InspectRequest } from './inspect-process.ts';

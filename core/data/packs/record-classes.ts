@@ -3,7 +3,7 @@
 // order, and a sample of the images must carry the class that they imply. What they save is reading a file of many gigabytes for
 // its labels; an image that contradicts them is found when it is read (record-set.ts).
 
-import type { Pace } from '../pace.ts';
+import type { ProgressPace } from '../progress-pace.ts';
 import { labelPair, openWindow, plainLabel, RECORD_HEADER } from './record-window.ts';
 
 /** Identities of which the first and the last image are looked at. */
@@ -16,7 +16,7 @@ export async function labelsFromIdentities(options: {
   readonly firstKey: number;
   readonly imageOffsets: Float64Array;
   readonly identityOffsets: Float64Array;
-  readonly pace: Pace;
+  readonly pace: ProgressPace;
 }): Promise<Int32Array | undefined> {
   const { path, firstKey, imageOffsets, identityOffsets, pace } = options;
   const size = imageOffsets.length;

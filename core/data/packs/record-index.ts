@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { FleetError, toFleetError } from '../../errors.ts';
 import { excerpt } from '../../text/printable.ts';
-import { createPace, type Pace } from '../pace.ts';
+import { createProgressPace, type ProgressPace } from '../progress-pace.ts';
 
 /** Keys and byte offsets in the order of the lines. */
 export interface RecordIndex {
@@ -25,13 +25,16 @@ const LINE_BYTES_MAX = 4096;
 const [TAB, LF, CR, SPACE, ZERO, NINE] = [0x09, 0x0a, 0x0d, 0x20, 0x30, 0x39];
 
 /** SHA-256 of the index. */
-export async function digestOfIndex(path: string, pace: Pace): Promise<string> {
+export async function digestOfIndex(path: string, pace: ProgressPace): Promise<string> {
   const hash = createHash('sha256');
   await eachBlock(path, pace, (block) => void hash.update(block));
   return hash.digest('hex');
 }
 
-export async function readRecordIndex(path: string, pace: Pace = createPace()): Promise<RecordIndex> {
+export async function readRecordIndex(
+  path: string,
+  pace: ProgressPace = createProgressPace(),
+): Promise<RecordIndex> {
   const lines = await countLines(path, pace);
   let keys: Keys = new Uint32Array(lines);
   const offsets = new Float64Array(new SharedArrayBuffer(8 * lines));
@@ -72,7 +75,7 @@ export async function readRecordIndex(path: string, pace: Pace = createPace()): 
 }
 
 /** As many as line ends, and one for a last line without: what the arrays are made for. */
-async function countLines(path: string, pace: Pace): Promise<number> {
+async function countLines(path: string, pace: ProgressPace): Promise<number> {
   let lines = 1;
   await eachBlock(path, pace, (block) => {
     for (let at = block.indexOf(LF); at >= 0; at = block.indexOf(LF, at + 1)) lines += 1;
@@ -100,7 +103,7 @@ function isBlank(bytes: Buffer, from: number, end: number): boolean {
 }
 
 /** Synchronous reads: a file system that does not answer then holds up this thread alone, and not those that all threads of a process share. */
-async function eachBlock(path: string, pace: Pace, take: (block: Buffer) => void): Promise<void> {
+async function eachBlock(path: string, pace: ProgressPace, take: (block: Buffer) => void): Promise<void> {
   let handle: number;
   try {
     handle = openSync(path, 'r');

@@ -4,7 +4,7 @@
 
 import { FleetError } from '../../errors.ts';
 import { risingOrder } from '../ordering.ts';
-import type { Pace } from '../pace.ts';
+import type { ProgressPace } from '../progress-pace.ts';
 import { openWindow, plainLabel, RECORD_HEADER } from './record-window.ts';
 import type { RecordFile } from './recordio.ts';
 
@@ -31,7 +31,7 @@ const BROKEN_MAX = 10_000;
 export async function readRecordLabels(options: {
   readonly file: RecordFile;
   readonly offsets: Float64Array;
-  readonly pace: Pace;
+  readonly pace: ProgressPace;
   /** Makes the error for a record that can be read and has no class number. */
   readonly noClass: (index: number, label: number) => FleetError;
 }): Promise<RecordLabels> {

@@ -9,7 +9,7 @@ import { FleetError } from '../../errors.ts';
 import { type DataCache, noDataCache } from '../inspection/data-cache.ts';
 import { fileIdentity, fileIdentityIfAny, identityKey } from '../inspection/set-identity.ts';
 import { risingOrder } from '../ordering.ts';
-import { createPace, type Pace } from '../pace.ts';
+import { createProgressPace, type ProgressPace } from '../progress-pace.ts';
 import { labelsFromIdentities } from './record-classes.ts';
 import { digestOfIndex, type Keys, type RecordIndex, readRecordIndex } from './record-index.ts';
 import { type BrokenRecord, LABEL_MAX, readRecordLabels } from './record-labels.ts';
@@ -39,13 +39,13 @@ const FORMAT = 'records 1';
 
 export interface TableOptions {
   readonly cache?: DataCache;
-  readonly pace?: Pace;
+  readonly pace?: ProgressPace;
   /** Size of train.rec from which class ranges are used when they are there. */
   readonly rangesFromBytes?: number;
 }
 
 export async function readRecordTable(path: string, options: TableOptions = {}): Promise<RecordTable> {
-  const { cache = noDataCache, pace = createPace(), rangesFromBytes = RANGES_FROM_BYTES } = options;
+  const { cache = noDataCache, pace = createProgressPace(), rangesFromBytes = RANGES_FROM_BYTES } = options;
   for (const name of ['train.rec', 'train.idx'])
     if (!statSync(join(path, name), { throwIfNoEntry: false })?.isFile())
       throw wrongPack(
@@ -84,7 +84,7 @@ async function readTable(options: {
   readonly path: string;
   readonly file: RecordFile;
   readonly identity: string;
-  readonly pace: Pace;
+  readonly pace: ProgressPace;
   readonly rangesFromBytes: number;
 }): Promise<RecordTable> {
   const { path, file, identity, pace, rangesFromBytes } = options;

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createHabitStore, createMemberWatch, type Suspect } from '../../../core/allreduce/member-watch.ts';
 import {
   type Habits,
   NO_HABITS,
@@ -9,7 +10,6 @@ import {
   withAnswer,
   withStep,
 } from '../../../core/allreduce/patience.ts';
-import { createHabitStore, createWatch, type Suspect } from '../../../core/allreduce/watch.ts';
 
 const steps = (...ms: number[]): Habits => ms.reduce(withStep, NO_HABITS);
 const working = { silentMs: 0, asked: 0 };
@@ -62,7 +62,7 @@ function watchOfThree() {
   let now = 0;
   const told: (readonly Suspect[])[] = [];
   const store = createHabitStore();
-  const watch = createWatch({
+  const watch = createMemberWatch({
     ranks: 3,
     rank: 0,
     store,

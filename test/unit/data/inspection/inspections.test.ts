@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { createInspections, type InspectionLimits } from '../../../../core/data/inspection/inspections.ts';
-import type { DataProgress } from '../../../../core/data/pace.ts';
+import type { DataProgress } from '../../../../core/data/progress-pace.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { DataSpec } from '../../../../core/spec/data.ts';
 import { writeLargePack } from '../../../support/large-pack.ts';

@@ -23,7 +23,7 @@ export interface HabitStore {
 
 export const createHabitStore = (): HabitStore => ({ habits: NO_HABITS });
 
-export interface Watch {
+export interface MemberWatch {
   /** A message of `rank` came, whatever it carries. */
   noteMessage(rank: number): void;
   /** `rank` was asked something. */
@@ -38,14 +38,14 @@ export interface Watch {
   clearQuestions(): void;
 }
 
-export function createWatch(options: {
+export function createMemberWatch(options: {
   readonly ranks: number;
   readonly rank: number;
   readonly store: HabitStore;
   /** Milliseconds of listening. */
   readonly now: () => number;
   readonly onChange: (suspects: readonly Suspect[]) => void;
-}): Watch {
+}): MemberWatch {
   const { ranks, rank, store, now, onChange } = options;
   /** Questions since the last message of each member, and when the first of them was. */
   const asked = new Array<number>(ranks).fill(0);

@@ -14,16 +14,16 @@ export interface DataProgress {
   readonly unit: string;
 }
 
-export interface Pace {
+export interface ProgressPace {
   /** Shows progress when it is time; the event loop gets its turn then. Rejects when the work is no longer wanted. */
   step(progress: DataProgress): Promise<void> | undefined;
 }
 
 const EVERY_MS = 200;
 
-export function createPace(
+export function createProgressPace(
   options: { readonly onProgress?: (progress: DataProgress) => void; readonly signal?: AbortSignal } = {},
-): Pace {
+): ProgressPace {
   let last = systemClock.monotonic();
   return {
     step(progress) {

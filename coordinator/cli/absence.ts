@@ -6,7 +6,7 @@ import { systemClock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
 import { ASK_AGAIN, delayMs } from '../../core/retry.ts';
 
-export interface Patience {
+export interface Absence {
   readonly signal?: AbortSignal | undefined;
   /** Receives one sentence for each time that the coordinator goes away, and one when it is back. */
   say?(text: string): void;
@@ -25,9 +25,9 @@ const AWAY_MAX_MS = 300_000;
  */
 export async function* persistently<T>(
   open: () => AsyncIterable<T>,
-  patience: Patience = {},
+  absence: Absence = {},
 ): AsyncGenerator<T> {
-  const { signal, say, awayMaxMs = AWAY_MAX_MS } = patience;
+  const { signal, say, awayMaxMs = AWAY_MAX_MS } = absence;
   let awaySince: number | undefined;
   let failures = 0;
   const back = () => {
@@ -56,12 +56,12 @@ export async function* persistently<T>(
 }
 
 /** The same as `persistently` for a call with one answer. */
-export async function persist<T>(ask: () => Promise<T>, patience: Patience = {}): Promise<T> {
+export async function persist<T>(ask: () => Promise<T>, absence: Absence = {}): Promise<T> {
   async function* once() {
     yield await ask();
   }
-  for await (const answer of persistently(once, patience)) return answer;
-  patience.signal?.throwIfAborted();
+  for await (const answer of persistently(once, absence)) return answer;
+  absence.signal?.throwIfAborted();
   throw new Error('assertion: a question ended without an answer');
 }
 

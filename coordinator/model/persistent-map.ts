@@ -17,18 +17,18 @@ interface Branch<V> {
 }
 type Node<V> = Leaf<V> | Branch<V>;
 
-export interface Table<V> {
+export interface PersistentMap<V> {
   readonly size: number;
   readonly root: Node<V> | undefined;
 }
 
-export function emptyTable<V>(): Table<V> {
+export function emptyMap<V>(): PersistentMap<V> {
   return { size: 0, root: undefined };
 }
 
-export function lookup<V>(table: Table<V>, key: string): V | undefined {
+export function lookup<V>(map: PersistentMap<V>, key: string): V | undefined {
   const hash = hashOf(key);
-  let node = table.root;
+  let node = map.root;
   for (let level = 0; node !== undefined; level++) {
     if ('entries' in node) return node.entries.find(([k]) => k === key)?.[1];
     node = node.slots[slotOf(hash, level)];
@@ -36,18 +36,18 @@ export function lookup<V>(table: Table<V>, key: string): V | undefined {
   return undefined;
 }
 
-/** The table with `key` set to `value`; the one given stays as it is. */
-export function withEntry<V>(table: Table<V>, key: string, value: V): Table<V> {
-  const known = lookup(table, key) !== undefined;
+/** The map with `key` set to `value`; the one given stays as it is. */
+export function withEntry<V>(map: PersistentMap<V>, key: string, value: V): PersistentMap<V> {
+  const known = lookup(map, key) !== undefined;
   return {
-    size: known ? table.size : table.size + 1,
-    root: insert(table.root, { hash: hashOf(key), level: 0, key, value }),
+    size: known ? map.size : map.size + 1,
+    root: insert(map.root, { hash: hashOf(key), level: 0, key, value }),
   };
 }
 
 /** Every value, in no order that means anything. */
-export function* valuesOf<V>(table: Table<V>): Generator<V> {
-  if (table.root !== undefined) yield* walk(table.root);
+export function* valuesOf<V>(map: PersistentMap<V>): Generator<V> {
+  if (map.root !== undefined) yield* walk(map.root);
 }
 
 function* walk<V>(node: Node<V>): Generator<V> {
