@@ -1,6 +1,8 @@
 // How benchmarks say what they found: goals with their targets, as lines for people and with --json as the
 // last line for programs. Decides only the form.
 
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+
 export interface Goal {
   readonly name: string;
   readonly value: number;
@@ -31,23 +33,36 @@ export function tell(goals: readonly Goal[], rows: unknown, json: boolean): void
   if (json) say(JSON.stringify({ goals, rows }));
 }
 
+/** What the command line says, or the end of the program with what is known. */
+export function argumentsOf<T extends ParseArgsConfig>(config: T, known: string) {
+  try {
+    return parseArgs(config);
+  } catch (caught) {
+    return refuse(caught instanceof Error ? caught.message : String(caught), known);
+  }
+}
+
+/** Ends the program as one that was started with wrong arguments. */
+export function refuse(reason: string, known: string): never {
+  process.stderr.write(`${reason}; known: ${known}\n`);
+  process.exit(2);
+}
+
 /** `--json` and whole numbers such as `--kills=50`; anything else ends the program with what is known. */
 export function optionsOf<K extends string>(
   defaults: Readonly<Record<K, number>>,
 ): { json: boolean } & Record<K, number> {
-  const found: Record<string, number> = { ...defaults };
-  let json = false;
-  for (const argument of process.argv.slice(2)) {
-    const [, key, value] = /^--([a-z]+)=(\d+)$/.exec(argument) ?? [];
-    if (argument === '--json') json = true;
-    else if (key !== undefined && key in defaults) found[key] = Number(value);
-    else {
-      const known = Object.keys(defaults).map((name) => `--${name}=N`);
-      process.stderr.write(`unknown option ${argument}; known: --json ${known.join(' ')}\n`);
-      process.exit(2);
-    }
-  }
-  return { ...(found as Record<K, number>), json };
+  const names = Object.keys(defaults) as K[];
+  const known = ['--json', ...names.map((name) => `--${name}=N`)].join(' ');
+  const numbers = Object.fromEntries(names.map((name) => [name, { type: 'string' as const }]));
+  const { values } = argumentsOf({ options: { json: { type: 'boolean' }, ...numbers } }, known);
+  const given = values as Readonly<Record<string, string | boolean | undefined>>;
+  const found = names.map((name) => {
+    const text = given[name] ?? String(defaults[name]);
+    if (!/^\d+$/.test(String(text))) refuse(`--${name} is "${text}" and no whole number`, known);
+    return [name, Number(text)];
+  });
+  return { ...(Object.fromEntries(found) as Record<K, number>), json: given.json === true };
 }
 
 /** Middle value; of an even number the mean of the two in the middle. */

@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeLargePack } from '../test/support/large-pack.ts';
+import { argumentsOf } from './goals.ts';
 
 const IMAGES = 5_822_653;
 const CLASSES = 85_742;
@@ -39,7 +40,11 @@ function openingCost(dir: string, cache: string): Cost {
 }
 
 async function main(): Promise<void> {
-  const [named] = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+  const { values, positionals } = argumentsOf(
+    { options: { json: { type: 'boolean' } }, allowPositionals: true },
+    '--json and a folder',
+  );
+  const [named] = positionals;
   const dir = named ?? mkdtempSync(join(tmpdir(), 'pf-pack-'));
   const cache = mkdtempSync(join(tmpdir(), 'pf-pack-cache-'));
   try {
@@ -52,7 +57,7 @@ async function main(): Promise<void> {
       );
     line('first time', first, 10);
     line('again', again, 1);
-    if (process.argv.includes('--json')) console.log(JSON.stringify({ first, again }));
+    if (values.json) console.log(JSON.stringify({ first, again }));
   } finally {
     rmSync(cache, { recursive: true, force: true });
     if (named === undefined) rmSync(dir, { recursive: true, force: true });

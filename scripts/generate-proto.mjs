@@ -6,10 +6,11 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync,
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const committed = join(root, 'proto/gen');
-const check = process.argv.includes('--check');
+const { check } = parseArgs({ options: { check: { type: 'boolean' } } }).values;
 const work = mkdtempSync(join(tmpdir(), 'pocketfleet-proto-'));
 
 try {

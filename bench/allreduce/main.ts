@@ -11,7 +11,7 @@
 
 import { availableParallelism } from 'node:os';
 import { NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
-import { atLeast, type Goal, median, say, tell } from '../goals.ts';
+import { argumentsOf, atLeast, type Goal, median, refuse, say, tell } from '../goals.ts';
 import { type Broker, machineMs, startBroker } from './broker.ts';
 import { type Gang, startGang } from './gang.ts';
 import { MODES, type Mode } from './words.ts';
@@ -213,22 +213,29 @@ function goalsOf(rows: readonly Row[]): Goal[] {
  * garbage collector.
  */
 function options(): { readonly plan: Plan; readonly json: boolean; readonly gogc: string } {
-  const argv = process.argv.slice(2);
-  const unknown = argv.find((flag) => !/^--(json|quick|gogc=\d+|members=[248](,[248])*)$/.test(flag));
-  if (unknown !== undefined) {
-    process.stderr.write(`unknown option ${unknown}; known: --json --quick --members=2,4,8 --gogc=N\n`);
-    process.exit(2);
-  }
-  const given = (name: string): string | undefined =>
-    argv.find((flag) => flag.startsWith(name))?.slice(name.length);
-  const plan = argv.includes('--quick') ? QUICK : FULL;
-  const chosen = given('--members=')?.split(',').map(Number) ?? plan.members;
+  const known = '--json --quick --members=2,4,8 --gogc=N';
+  const { values } = argumentsOf(
+    {
+      options: {
+        json: { type: 'boolean', default: false },
+        quick: { type: 'boolean', default: false },
+        members: { type: 'string' },
+        gogc: { type: 'string', default: NATS_ENVIRONMENT.GOGC },
+      },
+    },
+    known,
+  );
+  if (!/^\d+$/.test(values.gogc)) refuse(`--gogc is "${values.gogc}" and no whole number`, known);
+  if (values.members !== undefined && !/^[248](,[248])*$/.test(values.members))
+    refuse(`--members is "${values.members}" and not some of 2,4,8`, known);
+  const plan = values.quick ? QUICK : FULL;
+  const chosen = values.members?.split(',').map(Number) ?? plan.members;
   const members = [2, 4, 8].filter((count) => chosen.includes(count));
   return {
     // A part of the numbers takes a part of the time.
     plan: { ...plan, members, totalMs: (plan.totalMs * members.length) / plan.members.length },
-    json: argv.includes('--json'),
-    gogc: given('--gogc=') ?? NATS_ENVIRONMENT.GOGC,
+    json: values.json,
+    gogc: values.gogc,
   };
 }
 
