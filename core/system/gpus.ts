@@ -64,6 +64,15 @@ export function usableDevices(gpus: readonly Gpu[], visible: string | undefined)
   return [...new Set(named)];
 }
 
+/**
+ * Whether CUDA_VISIBLE_DEVICES hides the devices of every machine: its first entry is empty, negative or `NoDevFiles`, so it is a wish
+ * to see none. A first entry that names no device of this machine alone hides all as well, but is a mistake there.
+ */
+export function hidesAll(visible: string | undefined): boolean {
+  const first = visible?.split(',')[0]?.trim();
+  return first !== undefined && /^(-.*|NoDevFiles)?$/.test(first);
+}
+
 /** A number of nvidia-smi's list, or the beginning of a UUID; CUDA's old form MIG-GPU-…/1/0 is taken as it is. */
 function namesDevice(entry: string, gpus: readonly Gpu[], all: readonly string[]): boolean {
   if (/^\d+$/.test(entry)) return Number(entry) < gpus.length;

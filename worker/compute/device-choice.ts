@@ -2,7 +2,7 @@
 // CUDA_VISIBLE_DEVICES leaves, and whether a person wants the CPU. A machine with a GPU never ends in a CPU worker unasked.
 
 import type { WorkerConfig } from '../../core/config.ts';
-import type { Gpu } from '../../core/system/gpus.ts';
+import { type Gpu, hidesAll } from '../../core/system/gpus.ts';
 
 export interface DeviceChoice {
   /** A GPU may be used: kernels are set to be deterministic. */
@@ -36,10 +36,4 @@ export function chooseDevice(parts: {
     return { gpu: true, required: `nvidia-smi lists ${names}`, environment };
   }
   return parts.driver ? { ...onCpu, gpu: true, environment } : { ...onCpu, environment: {} };
-}
-
-/** CUDA shows no device where the first entry names none. */
-function hidesAll(visible: string | undefined): boolean {
-  const first = visible?.split(',')[0]?.trim();
-  return first !== undefined && (first === '' || first.startsWith('-') || first === 'NoDevFiles');
 }

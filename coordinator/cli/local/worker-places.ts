@@ -2,7 +2,7 @@
 // one for each core. Decides the environment of each worker and the lines that report it. Pure.
 
 import { FleetError } from '../../../core/errors.ts';
-import { type Gpu, usableDevices } from '../../../core/system/gpus.ts';
+import { type Gpu, hidesAll, usableDevices } from '../../../core/system/gpus.ts';
 
 /** What a machine has, and what a person set for its workers. */
 export interface Host {
@@ -151,12 +151,6 @@ function chooseDevices(host: Host, flag: string | undefined): Choice {
       reason: `${instead}: set-up put TensorFlow's CPU build in place; \`export POCKETFLEET_TENSORFLOW=gpu\` and \`npm run setup\` put the CUDA build there`,
     };
   return { kind: 'gpu', devices: usable };
-}
-
-/** CUDA stops at the first entry that names no device, so these two show nothing. */
-function hidesAll(visible: string): boolean {
-  const [first = ''] = visible.split(',');
-  return ['', '-1'].includes(first.trim());
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { type Gpu, parseGpuList, usableDevices } from '../../../core/system/gpus.ts';
+import { type Gpu, hidesAll, parseGpuList, usableDevices } from '../../../core/system/gpus.ts';
 
 const LISTING = `GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5c89852c-d268-c3f3-1b07-005d5ae1dc3f)
 GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
@@ -47,6 +47,30 @@ test('CUDA_VISIBLE_DEVICES chooses by number, UUID, its beginning or MIG name, u
   ];
   for (const [visible, devices] of cases) assert.deepEqual(usableDevices(GPUS, visible), devices, visible);
   assert.deepEqual(usableDevices([], '0'), []);
+});
+
+test('what hides every device hides it on every machine, and what may name one somewhere does not', () => {
+  const cases: [string | undefined, boolean][] = [
+    [undefined, false],
+    ['', true],
+    [' ', true],
+    [',0', true],
+    ['-1', true],
+    ['-1,0', true],
+    [' -2 ', true],
+    ['NoDevFiles', true],
+    ['NoDevFiles,0', true],
+    ['0', false],
+    ['0,-1', false],
+    ['0,NoDevFiles', false],
+    ['7', false],
+    ['GPU-ffff', false],
+    ['MIG-ffff', false],
+  ];
+  for (const [visible, hidden] of cases) {
+    assert.equal(hidesAll(visible), hidden, visible);
+    if (hidden) assert.deepEqual(usableDevices(GPUS, visible), [], visible);
+  }
 });
 
 test('tests and what they start see no GPU', () => {
