@@ -1,13 +1,13 @@
-// The loops over float32 vectors that the all-reduce spends its arithmetic in, all in one memory that threads share. Decides which
-// of two equal implementations runs: WebAssembly with vectors (kernels/kernels.wat), or where the machine has none
-// the same in JavaScript (kernels/script.ts); order of additions is reduce.ts', layout of the memory memory.ts'.
+// The loops over float32 vectors that the all-reduce spends its arithmetic in, all in one memory that threads
+// share. Decides which of two equal implementations runs: WebAssembly with vectors (kernels/kernels.wat), or
+// the same in JavaScript (kernels/script.ts) where the machine has no vectors.
 
 import { FleetError } from '../errors.ts';
 import type { Kernels } from './kernels/kernels.ts';
 import { scriptKernels } from './kernels/script.ts';
 import { WASM } from './kernels/wasm.ts';
 
-/** What of WebAssembly is used here; Node's type definitions leave it to the DOM's. */
+/** The part of WebAssembly that is used here; Node's type definitions leave it to the DOM's. */
 declare const WebAssembly: {
   readonly Memory: new (size: { initial: number; maximum: number; shared: true }) => SharedMemory;
   readonly Module: new (bytes: Uint8Array) => object;
@@ -24,10 +24,10 @@ export interface SharedMemory {
 }
 
 const PAGE_BYTES = 65_536;
-
+/** Addresses have 32 bits, and the end of the last page must have one too. */
 const PAGES_MAX = 65_535;
 
-/** Zeros. */
+/** At least so many bytes, all zero. Throws `resourceExhausted` beyond 32-bit addresses. */
 export function createSharedMemory(bytes: number): SharedMemory {
   const pages = Math.max(1, Math.ceil(bytes / PAGE_BYTES));
   if (pages > PAGES_MAX)
@@ -40,7 +40,7 @@ export function createSharedMemory(bytes: number): SharedMemory {
 
 const bytes = Buffer.from(WASM, 'base64');
 
-/** Compiled once a thread; undefined where the machine has no vectors. */
+/** Compiled once in each thread; undefined where the machine has no vectors. */
 const module = WebAssembly.validate(bytes) ? new WebAssembly.Module(bytes) : undefined;
 
 /** `kind` chooses an implementation in tests. */

@@ -1,44 +1,65 @@
-// Where everything of one exchange lies in its shared memory: vectors, sum, what others contribute, what is published. Decides
-// sizes and addresses; who may write where and when is reduction.ts'. Every range is padded to whole blocks whose
-// padding is zero and stays zero, so that kernels have no ragged end.
+// Where everything of one exchange lies in its shared memory. Decides sizes and addresses. Every range is
+// padded to whole blocks whose padding is zero and stays zero, so that kernels have no ragged end.
+//
+//   vectors     one for each shard of this member: computed here, then overwritten by partial sums
+//   sum         own slices are added into it, the slices of others are read into it
+//   rooms       contributions of others that wait for the rest of their chunk
+//   published   own slices as they were published         with compression
+//   arriving    one encoded result while it is decoded    with compression
+//   encoded     own shards as they travel                 with compression
+//   residuals   two for each shard: open step and next    with int8
+//   zeros, scratch
+//
+// One memory for all steps and no allocation in any of them: a step of a large network moves tens of
+// megabytes, and garbage of that size costs more than the additions. The memory is shared, so that the main
+// thread computes into the vectors and reads the sum where the data thread works on them.
 
 import type { Kernels } from './kernels/kernels.ts';
 import { createKernels, createSharedMemory, type SharedMemory } from './kernels.ts';
 import { ALIGNMENT, type Node, ownedRange, type Plan, type Range } from './plan.ts';
 import type { Encoding } from './reduce.ts';
 
+/** Addresses are in bytes from the start of the memory. */
 export interface Layout {
+  /** Size of the whole. */
   readonly bytes: number;
-  /** One float32 vector a shard of this member, by its place among them; overwritten by partial sums. */
+  /** The float32 vector of a shard of this member, by its place among them; overwritten by partial sums. */
   vector(index: number): number;
   /** The result, float32. */
   readonly sum: number;
-  /** Room for one contribution of another member each: as many as may wait here for the others to their chunks. */
+  /**
+   * Rooms for one contribution of another member each, as many as may wait here for the rest of their chunks.
+   */
   readonly rooms: readonly number[];
-  /** Slices owned here as they were published. Only with compression. */
+  /** Own slices as they were published, by element of the vector. Only with compression. */
   published(offset: number): number;
   /** An encoded result of another while it is decoded. */
   readonly arriving: number;
-  /** A shard of this member as it travels, by its place. Only with compression. */
+  /** A shard of this member as it travels, by its place and by element. Only with compression. */
   encoded(index: number, offset: number): number;
-  /** What compression left of a shard: two copies, of the open step and of the next. Only with int8. */
+  /**
+   * What compression left of a shard, by its place: two copies that are the open step's and the next one's by
+   * turns. Only with int8.
+   */
   residual(index: number, copy: 0 | 1): number;
-  /** A block of zeros. */
+  /** One block of zeros. */
   readonly zeros: number;
-  /** Temporary of the largest chunk, by depth of the tree. */
+  /** A temporary as long as the largest chunk, by depth of the tree. */
   scratch(depth: number): number;
 }
 
-/** Elements with padding. */
+/** Elements with the padding to whole blocks. */
 export const padded = (count: number): number => Math.ceil(count / ALIGNMENT) * ALIGNMENT;
 
-/** Bytes that `count` elements take. On the wire float32 goes without padding, encoded blocks go whole. */
+/** Bytes that `count` elements take. Float32 travels without its padding, encoded blocks travel whole. */
 export function encodedBytes(encoding: Encoding, count: number): number {
   if (encoding === 'none') return count * 4;
   return encoding === 'bf16' ? padded(count) * 2 : (padded(count) / ALIGNMENT) * (ALIGNMENT + 4);
 }
 
-/** A sum of several shards travels as float32: encoding it again would make the bits depend on who holds what. */
+/**
+ * A sum of several shards travels as float32: rounding it again would make the bits depend on who holds what.
+ */
 export const encodingOf = (node: Node, plan: Pick<Plan, 'compression'>): Encoding =>
   node.size === 1 ? plan.compression : 'none';
 
@@ -67,7 +88,7 @@ function layoutOf(plan: Plan, rank: number): Layout {
   let bytes = 0;
   const area = (size: number): number => {
     const at = bytes;
-    // A cache line between areas keeps what two threads write apart.
+    // A cache line between areas: two threads that write to neighbouring areas do not write to one line.
     bytes += Math.ceil(size / 64) * 64 + 64;
     return at;
   };
@@ -104,12 +125,13 @@ export interface ExchangeMemory {
   readonly layout: Layout;
   readonly shared: SharedMemory;
   readonly kernels: Kernels;
-  /** View of so many bytes. */
+  /** A view of `length` bytes from an address on. */
   bytes(at: number, length: number): Uint8Array<SharedArrayBuffer>;
+  /** A view of `length` elements from an address on. */
   floats(at: number, length: number): Float32Array<SharedArrayBuffer>;
 }
 
-/** `shared`: memory that another thread has created for the same plan. */
+/** `shared`: memory that another thread has created for the same plan; else it is created here. */
 export function createExchangeMemory(
   plan: Plan,
   rank: number,

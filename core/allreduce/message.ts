@@ -1,19 +1,28 @@
-// The messages of a gang on the wire: a 64-byte little-endian header and, from offset 64 on, data. Decides the
-// bytes and what is well-formed; exchange.ts and sync.ts decide what a message means. The header is inside the payload
-// (not a NATS header) so that a receiver reads it first and then lets the data go where it belongs.
+// The messages of a gang on the wire: a 64-byte little-endian header and, from offset 64 on, data. Decides
+// the bytes and what is well-formed. docs/exchange.md describes each kind: who sends it when, and what the
+// receiver must do.
 //
-//  0 u32 magic        4 u8 version      5 u8 kind          6 u8 encoding      7 u8 zero          8 u32 generation
-// 12 u32 run hash    16 f64 step       24 u16 source      26 u16 ranks       28 u32 shard first 32 u32 shard count
-// 36 u32 chunk       40 u32 offset     44 u32 count       48 u32 digest high 52 u32 digest low  56 u32 data bytes   60 u32 zero
+//   offset  type  field              offset  type  field             offset  type  field
+//        0  u32   magic                  16  f64   step                  40  u32   offset
+//        4  u8    version                24  u16   source                44  u32   count
+//        5  u8    kind                   26  u16   ranks                 48  u32   digest, high half
+//        6  u8    encoding               28  u32   shard first           52  u32   digest, low half
+//        7  u8    zero                   32  u32   shard count           56  u32   data bytes
+//        8  u32   generation             36  u32   chunk                 60  u32   zero
+//       12  u32   run hash
+//
+// The header is inside the payload and not a header of NATS, so that a receiver reads it first and lets the
+// data go straight from the socket to where it belongs: no copy, and no garbage of the size of a chunk.
 
 import { FleetError } from '../errors.ts';
 import type { Encoding } from './reduce.ts';
 
 /**
- * contribution: a chunk of a node's sum, to the slice's owner. result: a finished chunk, from its owner to all.
- * missing: asks the receiver for contributions and results that did not arrive. hello: where a member stands.
- * ask-state, state: pieces of the state for a member that is behind. stop: the run cannot go on, with the reason. here: answers
- * missing when there is nothing to give yet.
+ * A kind's place is its number on the wire. contribution: a chunk of a node's sum, to the owner of the slice.
+ * result: a finished chunk, from its owner to all. missing: asks the receiver for contributions and results
+ * that did not arrive. hello: where the sender stands. ask-state, state: a request for pieces of a state or
+ * residual, and a piece. stop: the run cannot go on, with the reason. here: the sender is there and has
+ * nothing to give yet.
  */
 export const KINDS = [
   'contribution',
@@ -30,22 +39,33 @@ const ENCODINGS = ['none', 'bf16', 'int8'] as const satisfies readonly Encoding[
 
 export interface Header {
   readonly kind: Kind;
-  /** Of the data of a contribution or result. */
+  /** How the numbers of a contribution or result are encoded; none for all other kinds. */
   readonly encoding: Encoding;
   readonly generation: number;
+  /** hashOf the run's id. */
   readonly runHash: number;
-  /** -1: without state. */
+  /** Step that the message is about; a hello of a member without state has -1. */
   readonly step: number;
+  /** Rank of the sender. */
   readonly source: number;
+  /** Number of members of the generation. */
   readonly ranks: number;
-  /** Node of the canonical tree that a contribution sums; ask-state and state: what is asked for; 0, 0 otherwise. */
+  /**
+   * Node of the canonical tree that a contribution sums. In ask-state and state: (0, 0) for the state,
+   * (shard, 1) for a residual. (0, 0) in all other kinds.
+   */
   readonly shardFirst: number;
   readonly shardCount: number;
+  /** Chunk of the owner's slices; piece of a transfer, 0xffffffff for its contents; round of a hello. */
   readonly chunk: number;
-  /** Elements of the vector that the data covers. */
+  /** First element that the data covers, within the vector or within the part of a transfer. */
   readonly offset: number;
+  /** Number of elements that the data covers. */
   readonly count: number;
-  /** 16 hex digits: contribution and hello: the sender's weights at the start of the step. */
+  /**
+   * Digest of the sender's weights at the start of the step, 16 hex digits, in contribution, result and
+   * hello.
+   */
   readonly digest: string;
 }
 
@@ -77,7 +97,7 @@ export function encodeHeader(header: Header, dataBytes: number): Uint8Array {
   return bytes;
 }
 
-/** Throws `invalidArgument` that says what is wrong with the bytes; a peer's mistake, never an assertion. */
+/** Throws `invalidArgument` that names what is wrong with the bytes: a peer's mistake, never an assertion. */
 export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
   if (head.length < HEADER_BYTES)
     throw new FleetError('invalidArgument', `a message of ${head.length} bytes has no header`);
@@ -114,6 +134,7 @@ function hexAt(view: DataView, at: number): string {
   return view.getUint32(at, true).toString(16).padStart(8, '0');
 }
 
+/** Words of 32 bits, little-endian. */
 export function encodeWords(words: readonly number[]): Uint8Array {
   const data = new Uint8Array(words.length * 4);
   const view = new DataView(data.buffer);
@@ -143,7 +164,9 @@ export function bytesOf(vector: Float32Array): Uint8Array {
   return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
 }
 
-/** FNV-1a over UTF-16 units: tells runs apart whose subjects were mixed up. */
+/**
+ * FNV-1a over UTF-16 units, 32 bits: a message of another run is refused even when subjects were mixed up.
+ */
 export function hashOf(runId: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < runId.length; i++) hash = Math.imul(hash ^ runId.charCodeAt(i), 0x01000193);

@@ -1,19 +1,35 @@
-// Who adds what, and who owns which slice: arithmetic on (members, shards, elements, compression) alone, so that all members agree
-// without a message. Decides the canonical tree, each member's partial sums, the slices and their chunks; the additions
-// are reduce.ts', the memory is memory.ts', the wire is exchange.ts'.
+// Who adds what, and who owns which slice. Pure arithmetic on (members, shards, elements, compression), so
+// that all members agree on the plan without a message.
 //
-// The canonical tree over V shards: a node covers [first, first + size) with size a power of two that divides first, and
-// is the sum of its two halves; a half that lies beyond V does not exist. The sum of all shards is the root. A
-// member computes alone exactly the largest nodes that lie inside its shards.
+// The canonical tree over V shards: a node covers [first, first + size), with size a power of two that
+// divides first. It is the sum of its two halves, and a half that lies beyond V does not exist. The sum of
+// all shards is the root. With V = 6, of which A holds 0..2 and B holds 3..5:
 //
-// The vector is cut into slices that depend on V and its length alone, and each slice belongs to a shard: whoever holds the shard
-// adds the slice up. So shards that move take the work with them, a faster worker with more shards does more of it,
-// and what compression leaves of a slice (compression.ts) is part of one shard's state.
+//                 0..8
+//            ┌──────┴──────┐
+//          0..4           4..8          B's largest nodes: 3 and 4..6, which is all of 4..8 that exists
+//        ┌───┴───┐      ┌───┴───┐
+//      0..2     2..4   4..6     -       A's largest nodes: 0..2 and 2
+//      ┌┴┐      ┌┴┐    ┌┴┐
+//      0 1      2 3    4 5
+//
+// A member adds up alone exactly the largest nodes that lie inside its shards, and sends their sums.
+// Floating-point addition is not associative, so the tree fixes the order once for all placements: whoever
+// adds a node adds the same two halves. A ring, or a sum in the order of arrival, would send no more and give
+// other bits for every placement.
+//
+// The vector is cut into slices that depend on V and its length alone, and each slice belongs to a shard: the
+// member that holds the shard adds the slice up. So shards that move take that work with them, a faster
+// worker with more shards does more of it, and what int8 leaves of a published slice is part of one shard's
+// state, whoever holds it.
 
 import { FleetError } from '../errors.ts';
 import { BLOCK } from './kernels/kernels.ts';
 
-/** Shards [shardFirst, shardFirst + shardCount) of one member; members cover 0..V-1 in rank order without a gap. */
+/**
+ * One member and its shards [shardFirst, shardFirst + shardCount); members cover 0..V-1 in rank order without
+ * a gap.
+ */
 export interface Member {
   readonly workerId: string;
   readonly shardFirst: number;
@@ -38,38 +54,51 @@ export interface Chunk extends Range {
   readonly shard: number;
 }
 
-/** How the numbers of a run travel; see compression.ts. */
+/**
+ * How the numbers of a run travel: as float32, or rounded to bfloat16 or to 8-bit integers with a scale
+ * (own-vectors.ts).
+ */
 export type Compression = 'none' | 'bf16' | 'int8';
 
 export interface Plan {
+  /** V. */
   readonly shards: number;
+  /** Length of the vector. */
   readonly elements: number;
   readonly compression: Compression;
   readonly members: readonly Member[];
-  /** Nodes that each rank sends sums of, by rank, in shard order. */
+  /** By rank: the nodes whose sums the member sends, in shard order. */
   readonly nodes: readonly (readonly Node[])[];
-  /** Chunks of the slices that each rank owns, by rank, contiguous; a rank owns none when the vector is short. */
+  /**
+   * By rank: the chunks of the slices that the member owns, in order. With fewer slices than shards a member
+   * may own none.
+   */
   readonly chunks: readonly (readonly Chunk[])[];
-  /** Chunks that may be under way to one owner before it has published the first of them. */
+  /** Chunks that may be under way to one owner before it has published the first of them; at least 1. */
   readonly window: number;
 }
 
-/** Slices and chunks start at multiples of this, in elements, so that no kernel meets a ragged inside edge. */
+/**
+ * Slices and chunks start at multiples of this, in elements, so that only the end of the vector is ragged.
+ */
 export const ALIGNMENT = BLOCK;
 /** With the 64-byte header a message of float32 stays within 1 MiB, the broker's own default limit. */
 export const CHUNK_ELEMENTS_MAX = 1023 * ALIGNMENT;
-/** Of smaller numbers more go into a message; beyond this a chunk and its sum leave the processor's cache. */
+/** A message holds more of smaller numbers; beyond this a chunk and its sum leave the processor's cache. */
 const CHUNK_ELEMENTS_ENCODED_MAX = 2 * CHUNK_ELEMENTS_MAX;
-/** Smaller messages cost more in handling than they gain in overlap (measured); as float32, 512 KiB. */
+/** Smaller messages cost more in handling than they gain in overlap (measured). 512 KiB as float32. */
 const CHUNK_ELEMENTS_MIN = 512 * ALIGNMENT;
-/** A slice of less is not worth a message to each member and back; as float32, 64 KiB. */
+/** A smaller slice is not worth a message to each member and back. 64 KiB as float32. */
 const SLICE_ELEMENTS_MIN = 64 * ALIGNMENT;
-/** How much smaller numbers are on the wire. */
+/** How many times smaller numbers are on the wire than float32, without the scales of int8. */
 const RATIO: Readonly<Record<Compression, number>> = { none: 1, bf16: 2, int8: 4 };
-/** What may be pending at the broker for one member; its own default limit is 64 MB. */
+/**
+ * What may be pending at the broker for one member. The broker's own default limit is 64 MB, beyond which it
+ * drops the member.
+ */
 const PENDING_BYTES_MAX = 48 * 1024 * 1024;
 const WINDOW_MAX = 8;
-/** With fewer a member would wait for a result before each contribution. */
+/** With a smaller window a member would wait for a result before each contribution. */
 const WINDOW_MIN = 2;
 
 export function planOf(options: {
@@ -108,8 +137,9 @@ export function planOf(options: {
 }
 
 /**
- * For each element of a chunk, what may be under way at once to the member with most: a contribution of each node of the others, and
- * the result of one chunk of each other.
+ * Bytes that may be under way to one member, for each element of a chunk and each place in the window: a
+ * contribution of each node of the others, and the result of one chunk of each other. The member for which
+ * this is most counts.
  */
 function pendingBytes(nodes: readonly (readonly Node[])[], compression: Compression): number {
   const encoded = 4 / RATIO[compression];
@@ -118,7 +148,7 @@ function pendingBytes(nodes: readonly (readonly Node[])[], compression: Compress
   return Math.max(encoded, all - Math.min(...bytes)) + Math.max(1, nodes.length - 1) * encoded;
 }
 
-/** The largest nodes inside [first, end), in order. */
+/** The largest nodes inside [first, end), in order; unique, since any larger node would reach outside. */
 export function nodesInside(first: number, end: number): Node[] {
   const nodes: Node[] = [];
   for (let at = first; at < end; ) {
@@ -130,7 +160,10 @@ export function nodesInside(first: number, end: number): Node[] {
   return nodes;
 }
 
-/** Two shards in int8 are half of their sum in float32, two in bf16 are as much as it: only the former go one by one. */
+/**
+ * The nodes as they travel. A sum of several shards travels as float32. Two shards in int8 are half as many
+ * bytes as their sum, so they go one by one; two in bf16 are as many, and go as their sum.
+ */
 function travelling(nodes: readonly Node[], compression: Compression): Node[] {
   return nodes.flatMap((node) =>
     compression === 'int8' && node.size === 2
@@ -150,8 +183,9 @@ export function rootOf(shards: number): Node {
 }
 
 /**
- * Contiguous slices, all but the last of one aligned size, each with the shard it belongs to. One a shard, or fewer when they
- * would become too small to be worth a message each.
+ * Contiguous slices, all but the last of one aligned size, each with the shard that it belongs to: one for
+ * each shard, or one for every 2, 4, 8, ... shards when slices would become too small to be worth a message
+ * each.
  */
 export function slicesOf(elements: number, shards: number): readonly Chunk[] {
   let perSlice = 1;
@@ -165,7 +199,7 @@ export function slicesOf(elements: number, shards: number): readonly Chunk[] {
   });
 }
 
-/** Elements that one rank owns, from its first chunk to its last. */
+/** The elements that one rank owns, from its first chunk to its last. */
 export function ownedRange(chunks: readonly Chunk[]): Range {
   const first = chunks[0];
   const last = chunks.at(-1);
@@ -183,10 +217,11 @@ function chunksOf(
       count > 0 && shard >= member.shardFirst && shard < member.shardFirst + member.shardCount,
   );
   const total = own.reduce((sum, { count }) => sum + count, 0);
-  // In halves: one is added and published while the other is under way. More of them cost more than they gain (measured).
+  // A member's part goes in halves, so that one is added and published while the other is under way. More
+  // parts cost more than they gain (measured).
   const size = Math.min(most, Math.max(least, Math.ceil(total / 2)));
   return own.flatMap((slice) => {
-    // Equal parts: a short rest would cost a message like the others.
+    // The parts are equal, because a short rest would cost a message like the others.
     const parts = Math.ceil(slice.count / size);
     const part = Math.ceil(slice.count / parts / ALIGNMENT) * ALIGNMENT;
     const chunks: Chunk[] = [];

@@ -1,5 +1,5 @@
-// The calls and notes between the main thread and the data thread. Vectors, sums and counters are in shared memory and never in a
-// message, so a step costs two small ones.
+// The calls and notes between the main thread and the data thread. Vectors, sums and counters are in shared
+// memory and never in a message, so a step costs two small ones.
 
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
@@ -7,7 +7,10 @@ import type { SharedMemory } from './kernels.ts';
 import type { Suspect } from './member-watch.ts';
 import type { State } from './wire.ts';
 
-/** Random losses and repetitions for tests of whole workers: probabilities of each message sent or received. */
+/**
+ * Random losses and repetitions for tests of whole workers: a probability from 0 to 1 for each message sent
+ * or received.
+ */
 export interface InjectedFaults {
   readonly seed: number;
   readonly drop: number;
@@ -38,23 +41,23 @@ export type PlaneCalls = {
   };
 };
 
-/** What the data thread hears without answering. */
+/** What the data thread is sent without an answer. */
 export type ToPlane =
   | {
-      readonly kind: 'open';
+      readonly kind: 'open-exchange';
       readonly exchange: number;
       readonly plan: ExchangePlan;
       readonly memory: SharedMemory;
       /** As many float64 as STATS names. */
       readonly stats: SharedArrayBuffer;
     }
-  /** Follows `ask-state`; undefined: there is none to give. */
+  /** Follows `need-state`; undefined: there is no state to give. */
   | {
-      readonly kind: 'state';
+      readonly kind: 'give-state';
       readonly exchange: number;
       readonly state: State | undefined;
     }
-  | { readonly kind: 'close'; readonly exchange: number }
+  | { readonly kind: 'close-exchange'; readonly exchange: number }
   /** Nothing of the run is needed any more. */
   | { readonly kind: 'release-run'; readonly runId: string };
 
@@ -64,7 +67,7 @@ export type FromPlane =
   /** Members that do not do their part; see ExchangeOptions. */
   | { readonly kind: 'suspects'; readonly exchange: number; readonly suspects: readonly Suspect[] }
   /** A peer needs the state: a member that is behind has asked for it. */
-  | { readonly kind: 'ask-state'; readonly exchange: number }
+  | { readonly kind: 'need-state'; readonly exchange: number }
   | {
       readonly kind: 'log';
       readonly level: 'warn' | 'error';

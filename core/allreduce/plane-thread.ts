@@ -1,6 +1,6 @@
-// The data thread of a worker: the connection for gradients, and the exchanges of all its runs. Socket, sums and repair are here, so
-// that a busy main thread delays no peer. Decides what outlives an exchange: what compression has left of a run, and how fast its
-// peers were, until the run is forgotten.
+// The data thread of a worker: the connection for gradients, and the exchanges of all its runs. Socket, sums
+// and repair are here, so that a busy main thread delays no peer. Decides what outlives an exchange: what
+// compression has left of a run and how fast its peers were, until the run is released.
 
 import { workerData } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
@@ -15,7 +15,7 @@ import { type ExchangeStats, type Faults, STATS, type State } from './wire.ts';
 
 interface Hosted {
   readonly exchange: Exchange;
-  /** Of this member. */
+  /** The shards of this member. */
   readonly shards: readonly number[];
   /** Askers that wait for the main thread's state. */
   readonly waiting: ((state: State | undefined) => void)[];
@@ -42,18 +42,18 @@ const note = answerCalls<PlaneCalls, ToPlane, FromPlane>({
     sync: async ({ exchange, mine }) => hostedAt(exchange).exchange.sync(mine),
     reduce: async ({ exchange, step, options }) => reduce(exchange, step, options),
   },
-  onNote: take,
+  onNote: acceptNote,
 });
 
-function take(message: ToPlane): void {
+function acceptNote(message: ToPlane): void {
   switch (message.kind) {
-    case 'open':
+    case 'open-exchange':
       hosted.set(message.exchange, host(message));
       return;
-    case 'state':
+    case 'give-state':
       for (const resolve of hosted.get(message.exchange)?.waiting.splice(0) ?? []) resolve(message.state);
       return;
-    case 'close': {
+    case 'close-exchange': {
       const gone = hosted.get(message.exchange);
       hosted.delete(message.exchange);
       gone?.exchange.close();
@@ -66,7 +66,7 @@ function take(message: ToPlane): void {
   }
 }
 
-function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'open' }>): Hosted {
+function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'open-exchange' }>): Hosted {
   if (connection === undefined)
     throw new Error('assertion: an exchange is opened before the broker is reached');
   const waiting: Hosted['waiting'] = [];
@@ -91,7 +91,7 @@ function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'o
     provideState: async () => {
       const state = await new Promise<State | undefined>((resolve) => {
         waiting.push(resolve);
-        note({ kind: 'ask-state', exchange: id });
+        note({ kind: 'need-state', exchange: id });
       });
       if (state === undefined) throw new Error('the exchange is closed');
       return state;
@@ -109,13 +109,13 @@ function hostedAt(id: number): Hosted {
   return found;
 }
 
-/** The main thread has filled the vectors where they lie. */
+/** The main thread has filled the vectors in the memory of the exchange. */
 async function reduce(id: number, step: number, options: ReduceOptions): Promise<undefined> {
   const { exchange, shards } = hostedAt(id);
   await exchange.reduce(step, new Map(shards.map((shard) => [shard, exchange.vector(shard)])), options);
 }
 
-/** Counters that the main thread reads whenever it likes. */
+/** Counters that the main thread can read at any time. */
 function sharedStats(memory: SharedArrayBuffer): ExchangeStats {
   const values = new Float64Array(memory);
   const stats = {} as ExchangeStats;
@@ -131,7 +131,7 @@ function sharedStats(memory: SharedArrayBuffer): ExchangeStats {
   return stats;
 }
 
-/** The same messages in the same order meet the same fates. */
+/** Seeded faults: the same messages in the same order are lost or repeated again. */
 function randomFaults({ seed, drop, duplicate }: InjectedFaults): Faults {
   let count = 0;
   return () => {

@@ -1,6 +1,7 @@
-// The main thread's side of the data thread: exchanges that live there, used as if they lived here. Vectors are copied into
-// shared memory, or computed there (Exchange.vector), and sums are read from it; calls and answers are small messages.
-// Decides nothing of the protocol. If the thread dies, every open call is rejected and `died` says why.
+// The main thread's side of the data thread: exchanges that live there, used as if they lived here. Decides
+// nothing of the protocol. Vectors are copied into shared memory, or computed there (Exchange.vector), and
+// sums are read from it; calls and answers are small messages. When the thread ends, every open call is
+// rejected and `died` resolves with the reason.
 
 import { digest64 } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
@@ -37,7 +38,10 @@ export interface DataPlane {
   close(): Promise<void>;
 }
 
-/** Resolves when the broker has been reached for the first time; after that the plane comes back after any outage. */
+/**
+ * Resolves when the broker has been reached for the first time; from then on the plane comes back after any
+ * outage.
+ */
 export async function createDataPlane(
   options: BrokerAddress & {
     /** Shown by the broker, e.g. `worker-1 gradients`. */
@@ -66,7 +70,7 @@ export async function createDataPlane(
           log[note.level](note.fields, note.message);
           return;
         default:
-          exchanges.get(note.exchange)?.take(note);
+          exchanges.get(note.exchange)?.acceptNote(note);
       }
     },
   });
@@ -105,7 +109,7 @@ type ExchangeNote = Extract<FromPlane, { readonly exchange: number }>;
 
 interface Hosted {
   readonly exchange: Exchange;
-  take(note: ExchangeNote): void;
+  acceptNote(note: ExchangeNote): void;
 }
 
 function openExchange(
@@ -122,10 +126,11 @@ function openExchange(
   const counters = new SharedArrayBuffer(STATS.length * Float64Array.BYTES_PER_ELEMENT);
   const leaving = new AbortController();
 
-  thread.note({ kind: 'open', exchange: id, plan, memory: memory.shared, stats: counters });
+  thread.note({ kind: 'open-exchange', exchange: id, plan, memory: memory.shared, stats: counters });
 
-  function take(note: ExchangeNote): void {
-    if (note.kind === 'ask-state') thread.note({ kind: 'state', exchange: id, state: stateOrUndefined() });
+  function acceptNote(note: ExchangeNote): void {
+    if (note.kind === 'need-state')
+      thread.note({ kind: 'give-state', exchange: id, state: stateOrUndefined() });
     else onSuspects?.(note.suspects);
   }
 
@@ -143,7 +148,7 @@ function openExchange(
     if (leaving.signal.aborted) return;
     signal?.removeEventListener('abort', close);
     leaving.abort(new FleetError('cancelled', `generation ${generation} of run ${runId} was left`));
-    thread.note({ kind: 'close', exchange: id });
+    thread.note({ kind: 'close-exchange', exchange: id });
     onClosed();
     letGoOfShared(memory.shared.buffer.byteLength);
   }
@@ -156,7 +161,7 @@ function openExchange(
     async reduce(step, vectors, given = {}) {
       checkVectors(plan, vectors);
       fillVectors(memory, plan, vectors);
-      // Here, because the thread would have to ask for the weights.
+      // Computed on this side, because the data thread would have to ask for the weights.
       const digest = given.digest ?? digest64(provideState().weights);
       const ask = { exchange: id, step, options: { ...given, digest } };
       await thread.call('reduce', ask, { signal: leaving.signal });
@@ -165,7 +170,7 @@ function openExchange(
     stats: () => statsFrom(counters),
     close,
   };
-  return { exchange, take };
+  return { exchange, acceptNote };
 }
 
 function statsFrom(counters: SharedArrayBuffer): ExchangeStats {

@@ -1,12 +1,21 @@
-// The canonical sum: of nodes from their shards, and of the root from nodes. Decides the order of additions, which is the same
-// for every placement; plan.ts says who does which part of it, and kernels.ts does one addition. Works on one range of
-// the vectors at a time, because a chunk and its few temporaries stay in the processor's cache where whole vectors do not.
+// The canonical sum: of nodes from their shards, and of the root from nodes. Decides the order of additions,
+// which is the same for every placement.
+//
+// A node is the sum of its left half and its right half, and nothing else. sumInPlace builds the nodes inside
+// one member's shards from the leaves up, sumRoot builds the rest from the root down until it meets a node
+// that is known. Both add the same pairs, so where one ends and the other begins, which depends on the
+// placement, does not show in the bits. Addition itself is commutative to the bit in the kernels (every NaN
+// is stored as one), so the operands of a pair may be in either order; it is not associative, so pairs may
+// not be regrouped.
+//
+// The work is done on one range of the vectors at a time, because a chunk and its few temporaries stay in the
+// processor's cache where whole vectors do not.
 
 import { FleetError } from '../errors.ts';
 import type { Kernels } from './kernels/kernels.ts';
 import { type Compression, type Node, rootOf } from './plan.ts';
 
-/** How the numbers of a range lie in memory; `none`: as float32. */
+/** How the numbers of a range lie in memory and travel; `none`: as float32. */
 export type Encoding = Compression;
 
 /** A node and where its sum over the range lies. */
@@ -18,8 +27,12 @@ export interface Leaf {
 }
 
 /**
- * Sum of a node's shards, in place: what `addressOf` gives for its first shard becomes the sum, the others become partial sums
- * or stay. For a node all of whose shards exist.
+ * Adds up a node's shards in place and returns the address of the sum, which is that of the first shard; the
+ * other vectors become partial sums or stay as they are. All shards of the node exist. With `size` = 4, by
+ * stride:
+ *
+ *   1   v0 += v1     v2 += v3
+ *   2   v0 += v2
  */
 export function sumInPlace(options: {
   readonly kernels: Kernels;
@@ -38,7 +51,7 @@ export function sumInPlace(options: {
 
 export interface RootSum {
   readonly kernels: Kernels;
-  /** Cover each shard once; they stay as they are. */
+  /** Nodes that together cover each shard once; they stay as they are. */
   readonly leaves: readonly Leaf[];
   readonly shards: number;
   readonly count: number;
@@ -48,7 +61,7 @@ export interface RootSum {
   readonly scratch: (depth: number) => number;
 }
 
-/** Sum over all shards from nodes. */
+/** Adds up all shards from nodes. */
 export function sumRoot(sum: RootSum): void {
   const known = new Map(sum.leaves.map((leaf) => [keyOf(leaf.node), leaf]));
   const root = sumOf(rootOf(sum.shards), sum.into, 0, sum, known);
@@ -59,7 +72,7 @@ export function sumRoot(sum: RootSum): void {
 
 type Operand = Pick<Leaf, 'encoding' | 'at'>;
 
-/** Left half plus right half; the result lies at `into`, or where it was known already. */
+/** Left half plus right half. The result lies at `into`, or where it was known already. */
 function sumOf(
   node: Node,
   into: number,
@@ -80,7 +93,10 @@ function sumOf(
   return { encoding: 'none', at: into };
 }
 
-/** Addition is commutative to the bit (kernels.wat), so the encoded operand may be either. */
+/**
+ * The kernels take an encoded right operand; commutativity to the bit allows to swap. Two encoded ones: the
+ * left is decoded first.
+ */
 function addOperands(kernels: Kernels, into: number, left: Operand, right: Operand, count: number): void {
   if (right.encoding === 'none' && left.encoding !== 'none') {
     addOperands(kernels, into, right, left, count);
@@ -96,12 +112,12 @@ function addOperands(kernels: Kernels, into: number, left: Operand, right: Opera
   else kernels.addInt8(into, base, right.at, count);
 }
 
-/** As float32. */
+/** Writes what lies at `from` as float32 to `into`. */
 export function decode(kernels: Kernels, into: number, from: Operand, count: number): void {
   if (from.encoding === 'bf16') kernels.decodeBf16(into, from.at, count);
   else if (from.encoding === 'int8') kernels.decodeInt8(into, from.at, count);
   else kernels.copy(into, from.at, count * 4);
 }
 
-/** Nodes of one size have distinct firsts, and both are small. */
+/** Distinct for each node, since the logarithm of a size is below 1024. */
 const keyOf = (node: Node): number => node.first * 1024 + Math.log2(node.size);

@@ -1,11 +1,11 @@
-// The vectors of one member's shards, where they lie in the memory of its exchange: seen, filled and checked. Decides nothing;
-// used on both sides of the data thread.
+// The vectors of one member's shards, where they lie in the memory of its exchange: viewed, filled and
+// checked, on both sides of the data thread. Decides what a caller of `reduce` must give.
 
 import { FleetError } from '../errors.ts';
 import type { ExchangeMemory } from './memory.ts';
 import type { Member } from './plan.ts';
 
-/** Which shards this member holds, and how long their vectors are. */
+/** Which shards a member holds, and how long their vectors are. */
 interface Holding {
   readonly members: readonly Member[];
   readonly rank: number;
@@ -24,7 +24,7 @@ export function vectorView(
   return memory.floats(memory.layout.vector(shard - shardFirst), elements);
 }
 
-/** Copies what was not computed in place. */
+/** Copies the vectors that were not computed in place. */
 export function fillVectors(
   memory: ExchangeMemory,
   plan: Holding,

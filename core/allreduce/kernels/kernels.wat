@@ -1,16 +1,38 @@
-;; The loops of the all-reduce over one shared memory, in WebAssembly with 128-bit vectors. Decides only how single numbers
-;; are added, rounded and packed; which numbers, and in which order, is reduce.ts'. `npm run generate:kernels` assembles this
-;; file into wasm.ts; script.ts says the same in JavaScript, and a test compares the two bit for bit.
+;; The loops of the all-reduce over one shared memory, in WebAssembly with 128-bit vectors. Decides only how
+;; single numbers are added, rounded and packed. `npm run generate:kernels` assembles this file into wasm.ts.
+;; script.ts has the same loops in JavaScript, and a test compares the two bit for bit.
 ;;
-;; Every count is a number of elements and a multiple of 256 (plan.ts pads), every address a multiple of 4: no loop
-;; has a ragged end. A NaN is always stored as 0x7fc00000, because which operand's payload survives an operation is
-;; the processor's choice, and sums must be the same bits. Operations are those of IEEE 754 float32, never fused.
+;; What every function relies on:
+;;  * Every count is a number of elements and a multiple of 256, every address a multiple of 4. The callers pad, so no
+;;    loop has a ragged end, and 256 elements of int8 share one scale.
+;;  * Operations are those of IEEE 754 float32, each rounded once and never fused. A fused multiply-add would round
+;;    once where two operations round twice, and the bits would depend on the machine.
+;;  * A NaN is always stored as 0x7fc00000. Which operand's payload survives an operation is the processor's choice, and
+;;    sums must be the same bits everywhere. The test for it is x = x, which is false for a NaN alone.
+;;  * The memory is shared with another thread, but no range is written while that thread uses it, so plain loads and
+;;    stores suffice.
 ;;
-;; The int8 format of 256 elements is 260 bytes: a float32 scale, then 256 signed bytes q in -127..127; the image of an
-;; element is q * scale.
+;; Loops are unrolled by hand to 64 or 32 bytes: independent operations fill the processor's pipelines, and a
+;; loop's own arithmetic is shared by more elements.
+;;
+;; bfloat16 is the upper half of a float32: 8 bits of exponent, 7 of fraction. Rounding to the nearest, ties
+;; to even, is integer arithmetic on the bits: add 0x7fff and the lowest bit that stays, then drop the lower
+;; half. A carry into the exponent is right, also the one from the largest finite number to infinity.
+;;
+;; int8, for each block of 256 elements x, takes 260 bytes: a float32 scale, then 256 signed bytes q in
+;; -127..127.
+;;
+;;   top   = max |x|                   scale = top / 127
+;;   q     = round(x * (127 / top))    to the nearest integer, ties to even
+;;   image = q * scale                 what a receiver computes
+;;   r     = x - image                 what is left for the next step: |r| <= scale / 2, apart from roundings
+;;
+;; 127 / top is computed once and multiplied, because 256 divisions would cost more than all the rest. The
+;; product can differ from the quotient in its last bit, which moves an x on the border of two q to the other
+;; one; r takes that up.
 
 (module
-  ;; One page at least, 4 GiB at most: the real size is the creator's.
+  ;; One page at least, 4 GiB at most; whoever creates the memory decides its size.
   (import "env" "memory" (memory 1 65536 shared))
 
   ;; into[i] = left[i] + right[i]; `into` may be one of the two.
@@ -57,12 +79,14 @@
         (local.set $from (i32.add (local.get $from) (i32.const 32)))
         (br $next))))
 
-  ;; The bytes as they are; the two ranges do not overlap. A typed array's `set` on shared memory goes word by word.
+  ;; The bytes as they are; the two ranges do not overlap. A typed array's `set` on shared memory goes word by
+  ;; word.
   (func (export "copy") (param $into i32) (param $from i32) (param $bytes i32)
     (memory.copy (local.get $into) (local.get $from) (local.get $bytes)))
 
-  ;; The largest |bits| of the elements as an integer: from 0x7f800000 on something is infinite or not a number. Integer
-  ;; maxima, because f32x4.max costs several instructions in V8.
+  ;; The largest bits of the elements without their signs, as an integer. Bits of positive floats are ordered
+  ;; as the floats are, with infinity (0x7f800000) and NaNs above all numbers. Integer maxima, because
+  ;; f32x4.max has to order -0 and NaNs and costs several instructions in V8.
   (func $largest (export "largest") (param $from i32) (param $count i32) (result i32)
     (local $end i32) (local $mask v128) (local $a v128) (local $b v128)
     (local.set $mask (v128.const i32x4 0x7fffffff 0x7fffffff 0x7fffffff 0x7fffffff))
@@ -84,9 +108,9 @@
       (i8x16.shuffle 4 5 6 7 0 1 2 3 12 13 14 15 8 9 10 11 (local.get $a) (local.get $a))))
     (i32x4.extract_lane 0 (local.get $a)))
 
-  ;; float32 to bfloat16, two bytes an element; `to` does not overlap `from`. Rounded to the nearest, ties to even: the carry
-  ;; of a large finite number gives infinity, as it should; a NaN's would give anything, so it is replaced. V8 does not
-  ;; inline calls between functions of a module, hence the repetition here and below.
+  ;; float32 to bfloat16, two bytes an element; `to` does not overlap `from`. The carry of a NaN could give
+  ;; infinity or zero, so NaNs are replaced. V8 does not inline calls between functions of a module, hence the
+  ;; repetition here and below.
   (func (export "encodeBf16") (param $to i32) (param $from i32) (param $count i32)
     (local $end i32) (local $a v128) (local $b v128) (local $half v128) (local $one v128) (local $nan v128)
     (local.set $half (v128.const i32x4 0x7fff 0x7fff 0x7fff 0x7fff))
@@ -120,6 +144,7 @@
         (local.set $from (i32.add (local.get $from) (i32.const 32)))
         (br $next))))
 
+  ;; bfloat16 to float32, exact: the lower half of each element becomes zero.
   (func (export "decodeBf16") (param $into i32) (param $from i32) (param $count i32)
     (local $end i32) (local $x v128)
     (local.set $end (i32.add (local.get $into) (i32.shl (local.get $count) (i32.const 2))))
@@ -156,12 +181,19 @@
         (local.set $right (i32.add (local.get $right) (i32.const 16)))
         (br $next))))
 
-  ;; float32 to int8 in blocks of 256: of x[i] = from[i] + carried[i], in which `carried` is a vector like `from` when `stride` is 1024, or
-  ;; one block for all when it is 0. `residual[i]` becomes what the image leaves of x[i]; it may be `from` or `carried` itself. The scale is
-  ;; stored times `factor`, so that a receiver decodes the scaled image. A block of nothing but tiny numbers (below
-  ;; 2^-119 its scale or the inverse would not be a normal number) is all zeros and stays wholly in the residual. A block
-  ;; with an infinity or NaN decodes to NaN throughout, and leaves nothing. Adding 1.5 * 2^23 rounds to the nearest integer,
-  ;; ties to even, and leaves it in the lower bits; i32x4.trunc_sat would be several times slower in V8.
+  ;; float32 to int8 of x[i] = from[i] + carried[i]. `carried` is a vector like `from` when `stride` is 1024,
+  ;; or one block for all when it is 0. `residual[i]` becomes r of x[i]; it may be `from` or `carried` itself,
+  ;; because elements are read for the last time before their residuals are written. The scale is stored times
+  ;; `factor`, so that a receiver decodes the scaled image, while r stays that of the image without it.
+  ;;
+  ;; Two kinds of blocks have no scale. Where all numbers are below 2^-119, scale or inverse would leave the
+  ;; normal numbers: the image is all zeros, and the block stays wholly in the residual. A block with an
+  ;; infinity or NaN has the scale NaN, so it decodes to NaN throughout, and leaves nothing: a residual of it
+  ;; would poison later steps too.
+  ;;
+  ;; Rounding: x * (127 / top) lies within -127..127 up to a rounding. Adding 1.5 * 2^23 shifts it to where
+  ;; float32 has a spacing of 1, so the addition itself rounds to the nearest integer, ties to even, and
+  ;; leaves the integer in the lower bits. i32x4.trunc_sat would be several times slower in V8, and truncates.
   (func (export "encodeInt8")
     (param $to i32) (param $from i32) (param $carried i32) (param $stride i32) (param $residual i32) (param $factor f32)
     (param $count i32)
@@ -175,7 +207,7 @@
     (block $done
       (loop $block
         (br_if $done (i32.ge_u (local.get $from) (local.get $end)))
-        ;; The largest |x| of the block.
+        ;; top: the largest |x| of the block, as bits.
         (local.set $a (v128.const i32x4 0 0 0 0))
         (local.set $b (v128.const i32x4 0 0 0 0))
         (local.set $at (i32.const 0))
@@ -264,7 +296,7 @@
         (local.set $carried (i32.add (local.get $carried) (local.get $stride)))
         (br $block))))
 
-  ;; into[i] = image of from[i].
+  ;; into[i] = image of from[i]: q * scale.
   (func (export "decodeInt8") (param $into i32) (param $from i32) (param $count i32)
     (local $end i32) (local $stop i32) (local $nan v128) (local $s v128) (local $q v128) (local $a v128) (local $b v128)
     (local.set $nan (v128.const i32x4 0x7fc00000 0x7fc00000 0x7fc00000 0x7fc00000))

@@ -1,15 +1,38 @@
-// The same loops as kernels.wat in JavaScript: the reference that a test compares the assembled ones with bit for bit, and what
-// runs where WebAssembly has no vectors. What each does is said there; only single operations are rounded here
-// (Math.fround of a double result is the float32 result for one +, -, * or /: 53 bits are more than twice 24 and 2).
+// The same loops as kernels.wat in JavaScript: the reference that a test compares the assembled ones with bit
+// for bit, and what runs where WebAssembly has no vectors. kernels.wat defines what each loop does.
+//
+// JavaScript computes with doubles. Rounding a double result to float32 gives the float32 result for one +,
+// -, * or /, because 53 bits of fraction are more than twice 24 and 2 (Figueroa, "When is double rounding
+// innocuous?", 1995). So every single operation is rounded, by Math.fround or by the store into a
+// Float32Array, and never two at once.
 
 import type { Kernels } from './kernels.ts';
 
 const BLOCK = 256;
+/** A float32 scale and as many bytes as a block has elements. */
 const BLOCK_BYTES = 260;
 const INFINITE = 0x7f80_0000;
+/** Bits of 2^-119. */
 const TINY = 0x0400_0000;
-/** 1.5 * 2^23 */
+/** 1.5 * 2^23: from here on float32 has a spacing of 1. */
 const MAGIC = 12_582_912;
+const NAN_BITS = 0x7fc0_0000;
+
+/** The bfloat16 bits of a float32, rounded to the nearest, ties to even; one NaN for all. */
+export function bf16BitsOf(bits: number): number {
+  const isNan = (bits & 0x7fff_ffff) > INFINITE;
+  return isNan ? 0x7fc0 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
+}
+
+/**
+ * How a block of int8 is encoded, by the largest bits of its elements without their signs. keep: the image is
+ * zero, and the numbers stay in the residual. lose: the image is NaN, and nothing stays. scale: the numbers
+ * are scaled to -127..127.
+ */
+export function blockRuleOf(top: number): 'keep' | 'lose' | 'scale' {
+  if (top >= INFINITE) return 'lose';
+  return top < TINY ? 'keep' : 'scale';
+}
 
 export function scriptKernels(buffer: ArrayBufferLike): Kernels {
   const floats = new Float32Array(buffer);
@@ -24,9 +47,9 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     return toFloat[0]!;
   };
 
-  /** Not `floats[at] = value` alone: which NaN that stores is up to the engine. */
+  /** `floats[at] = value` alone would leave it to the engine which NaN is stored. */
   function store(at: number, value: number): void {
-    if (Number.isNaN(value)) words[at] = 0x7fc0_0000;
+    if (Number.isNaN(value)) words[at] = NAN_BITS;
     else floats[at] = value;
   }
 
@@ -36,17 +59,17 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     return top;
   }
 
-  /** Places in elements, except `to`. */
+  /** Places are in elements; `to` is in bytes. */
   function encodeBlock(to: number, from: number, carried: number, residual: number, factor: number): void {
     const x = new Float32Array(BLOCK);
     for (let i = 0; i < BLOCK; i++) x[i] = floats[from + i]! + floats[carried + i]!;
     const bits = new Uint32Array(x.buffer);
     const top = bits.reduce((most, word) => Math.max(most, word & 0x7fff_ffff), 0);
-    if (top < TINY || top >= INFINITE) {
-      const finite = top < INFINITE;
-      words[to >>> 2] = finite ? 0 : 0x7fc0_0000;
+    const rule = blockRuleOf(top);
+    if (rule !== 'scale') {
+      words[to >>> 2] = rule === 'keep' ? 0 : NAN_BITS;
       bytes.fill(0, to + 4, to + BLOCK_BYTES);
-      if (finite) words.set(bits, residual);
+      if (rule === 'keep') words.set(bits, residual);
       else words.fill(0, residual, residual + BLOCK);
       return;
     }
@@ -75,11 +98,7 @@ export function scriptKernels(buffer: ArrayBufferLike): Kernels {
     },
     largest,
     encodeBf16(to, from, count) {
-      for (let i = 0; i < count; i++) {
-        const bits = words[(from >>> 2) + i]!;
-        const notANumber = (bits & 0x7fff_ffff) > INFINITE;
-        halves[(to >>> 1) + i] = notANumber ? 0x7fc0 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
-      }
+      for (let i = 0; i < count; i++) halves[(to >>> 1) + i] = bf16BitsOf(words[(from >>> 2) + i]!);
     },
     decodeBf16(into, from, count) {
       for (let i = 0; i < count; i++) words[(into >>> 2) + i] = halves[(from >>> 1) + i]! << 16;

@@ -12,6 +12,7 @@ import {
   INFINITE_BITS,
   type Kernels,
 } from '../../../core/allreduce/kernels/kernels.ts';
+import { bf16BitsOf, blockRuleOf } from '../../../core/allreduce/kernels/script.ts';
 import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { assembledModule } from '../../support/kernels.ts';
@@ -292,4 +293,33 @@ test('a copy moves the bytes and no others', () => {
 
 test('more memory than 32-bit addresses reach is refused with what to do', () => {
   assert.throws(() => createSharedMemory(2 ** 32), /needs 4096 MiB .* fewer shards/);
+});
+
+test('bfloat16 is the nearer of the two neighbours, the even one of a tie, and what was exact stays', () => {
+  const floatOf = (bits: number): number => new Float32Array(Uint32Array.of(bits).buffer)[0]!;
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 0x7f7e_ffff }), fc.boolean(), (positive, negative) => {
+      const bits = (positive | (negative ? 0x8000_0000 : 0)) >>> 0;
+      const below = bits >>> 16;
+      const [lower, upper] = [floatOf((below << 16) >>> 0), floatOf(((below + 1) << 16) >>> 0)];
+      const value = floatOf(bits);
+      const [down, up] = [Math.abs(value - lower), Math.abs(upper - value)];
+      const nearest = down < up ? below : up < down ? below + 1 : below + (below & 1);
+      assert.equal(bf16BitsOf(bits), nearest);
+    }),
+  );
+  assert.equal(bf16BitsOf(0x7f7f_ffff), 0x7f80, 'beyond the largest is infinity');
+  assert.equal(bf16BitsOf(0x7f80_0001), 0x7fc0);
+  assert.equal(bf16BitsOf(0xffff_ffff), 0x7fc0);
+});
+
+test('a block of int8 has a scale unless all of it is tiny or some of it is not finite', () => {
+  assert.deepEqual([0, 0x03ff_ffff, 0x0400_0000, 0x7f7f_ffff, 0x7f80_0000, 0x7fff_ffff].map(blockRuleOf), [
+    'keep',
+    'keep',
+    'scale',
+    'scale',
+    'lose',
+    'lose',
+  ]);
 });
