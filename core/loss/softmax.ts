@@ -1,9 +1,13 @@
-// Softmax cross entropy with a gradient of its own: (softmax - target) / N in one go, instead of differentiating through
-// logarithm, sum and exponential.
+// Softmax cross entropy with its gradient (softmax - target) / N written out: one pass over the logits, where
+// differentiating through logarithm, sum and exponential makes several.
 
 import { type Tensor, type Tensor1D, type Tensor2D, tf } from '../tensor/tf.ts';
 
-/** logits [N, C], targets [N, C] with one 1 a row -> mean over the batch, scalar. Targets get no gradient. */
+/**
+ * logits [N, C], targets [N, C] with one 1 in each row -> mean over the batch, scalar. Targets get no
+ * gradient. The largest logit of a row is subtracted before exp, which changes no quotient and keeps exp from
+ * overflowing.
+ */
 export function softmaxCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
   const rows = logits.shape[0] ?? 1;
   const loss = tf.customGrad((...args: (Tensor | ((tensors: Tensor[]) => void))[]) => {

@@ -1,8 +1,11 @@
-// Vectors of unit length: what margin loss and distillation compare.
+// Vectors of unit length, which the margin loss and distillation compare.
 
 import { type Tensor, tf } from '../tensor/tf.ts';
 
-/** Squared length below which a vector counts as zero; keeps the gradient of a zero embedding from being NaN. */
+/**
+ * Least squared length. The square root has an infinite derivative at 0, and a zero embedding would get a
+ * gradient of NaN.
+ */
 const SQUARE_MIN = 1e-24;
 
 /** x divided by its Euclidean length along `axis`; a zero vector stays zero. */
@@ -10,7 +13,7 @@ export function unitAlong(x: Tensor, axis: number): Tensor {
   return tf.div(x, lengthAlong(x, axis));
 }
 
-/** Euclidean lengths along `axis`, which stays as a dimension of 1; never zero. */
+/** Euclidean lengths along `axis`, which stays as a dimension of 1; at least 1e-12. */
 export function lengthAlong(x: Tensor, axis: number): Tensor {
   return tf.sqrt(tf.maximum(tf.sum(tf.square(x), axis, true), SQUARE_MIN));
 }

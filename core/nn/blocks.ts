@@ -1,15 +1,20 @@
-// What the candidate ops of the search space consist of (reference facts 1.1-1.3): one function a kind, used by the discrete
-// networks and, without scale and shift in the batch norms, by the search network. Which op goes where is theirs.
+// The layers that each candidate op of the search space consists of (reference facts 1.1-1.3), one function a
+// kind. Discrete networks and the search network share them; the search network's batch norms have no scale
+// and shift, because its alphas scale each op already.
 
 import type { Op } from '../spec/network.ts';
 import type { LayerSink } from './network.ts';
 
 const POINTWISE = { kernel: 1, stride: 1, padding: 0 } as const;
 
+/** Where the layers of one op go. */
 export interface Part {
   readonly builder: LayerSink;
+  /** The part of the network that tables count the layers under. */
   readonly module: string;
+  /** Prefix of the layers' names. */
   readonly name: string;
+  /** Index of the layer that is read. */
   readonly input: number;
   /** Output channels. */
   readonly channels: number;
@@ -17,7 +22,10 @@ export interface Part {
   readonly affine: boolean;
 }
 
-/** The candidate op on one edge; an identity adds no layer. */
+/**
+ * Appends the candidate op of one edge and returns the index of its output; an identity adds no layer and
+ * returns its input.
+ */
 export function addOp(part: Part & { op: Op; stride: number }): number {
   const { builder, name, module, input, stride } = part;
   switch (part.op) {
@@ -43,7 +51,11 @@ export function addOp(part: Part & { op: Op; stride: number }): number {
   }
 }
 
-/** PReLU, depthwise, pointwise, BN; with kernel 1 it is also the cell's input layer. Nothing between the two convolutions. */
+/**
+ * PReLU, depthwise convolution, pointwise convolution, batch norm -> [H / stride, W / stride, channels].
+ * Nothing lies between the two convolutions, unlike in DARTS, where the pair comes twice. With kernel 1 it is
+ * also the input layer of a cell.
+ */
 export function addSeparable(part: Part & { kernel: number; stride: number }): number {
   const { builder, module, name, channels, kernel, stride } = part;
   const channelsIn = builder.shapeOf(part.input).channels;
@@ -70,7 +82,11 @@ export function addSeparable(part: Part & { kernel: number; stride: number }): n
   return builder.add({ name: `${name}.net.3`, module, inputs: [pointwise], operation: norm(part) });
 }
 
-/** Halves the map in two branches that see even and odd pixels; each makes half of the channels. */
+/**
+ * Factorised reduction: halves the map in two branches, one of the pixels in even rows and columns and one of
+ * those in odd ones (the map without its first row and column), each with half of the output channels -> [H /
+ * 2, W / 2, channels].
+ */
 export function addFactorizedReduce(part: Part): number {
   const { builder, module, name, channels } = part;
   const prelu = builder.add({

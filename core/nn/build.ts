@@ -1,5 +1,4 @@
-// From a network spec to its list of layers: picks the family. Specs are values that core/spec/document.ts has checked; presets by
-// name are resolved by whoever reads them.
+// From a checked network spec to its list of layers: chooses the family that builds it.
 
 import type { NetworkSpec } from '../spec/network.ts';
 import { buildIresnet } from './iresnet.ts';
@@ -7,6 +6,7 @@ import { buildMobilefacenet } from './mobilefacenet.ts';
 import type { Network } from './network.ts';
 import { buildPocketnet } from './pocketnet.ts';
 
+/** The layers of this network. */
 export function buildNetwork(spec: NetworkSpec): Network {
   switch (spec.kind) {
     case 'pocketnet':

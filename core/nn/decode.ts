@@ -1,24 +1,28 @@
-// Reads a genotype from the alphas of a search network: on each incoming edge of a node the best op except `none`, then the
-// two edges whose best op ranks highest, best first. Pure; making alphas is the search's.
+// Derives a genotype from the alphas of a search network (Liu, Simonyan and Yang, "DARTS", 2019, section
+// 2.4): on each incoming edge of a node the best op except `none`, then the two edges whose best op ranks
+// highest, best first.
 
 import { FleetError } from '../errors.ts';
 import { type Genotype, OPS, type Op } from '../spec/network.ts';
 import { type Cell, cellOf, type Edge, NODES } from './genotype.ts';
 
-/** One row of eight values (columns as in OPS) for each edge of each node: node i has i + 2 edges. */
+/** By node, then by edge: a row of eight values, columns as in OPS. Node i has i + 2 edges. */
 export type CellAlphas = readonly (readonly (readonly number[])[])[];
 
+/** Alphas of both kinds of cell. */
 export interface Alphas {
   readonly normal: CellAlphas;
   readonly reduce: CellAlphas;
 }
 
 /**
- * raw: PocketNet's rule, edges ranked by the alpha itself. softmax: DARTS' rule, by the op's weight on its edge; an edge
- * dominated by `none` then ranks low. The best op of an edge is the same either way, the edges kept often differ.
+ * How edges are ranked. raw: PocketNet's rule, by the alpha of the best op. softmax: DARTS' rule, by the op's
+ * share of its edge, so that an edge dominated by `none` ranks low. The best op of an edge is the same by
+ * both rules; the edges that are kept often differ.
  */
 export type RankingRule = 'raw' | 'softmax';
 
+/** The genotype that these alphas stand for. */
 export function decodeAlphas(alphas: Alphas, rule: RankingRule): Genotype {
   return {
     normal: decodeCell(alphas.normal, rule),
@@ -39,7 +43,7 @@ function decodeCell(cell: CellAlphas, rule: RankingRule): Cell {
         `alphas of node ${node} have ${rows.length} edges, ${node + 2} expected`,
       );
     const ranked = rows.map((row, input) => ({ input, ...bestOp(rule === 'raw' ? row : softmax(row)) }));
-    // Ties go to the lower input: the sort is stable. The reference leaves them unspecified.
+    // The sort is stable, so ties go to the lower input. The reference leaves them unspecified.
     ranked.sort((a, b) => b.value - a.value);
     const [first, second] = ranked;
     if (first === undefined || second === undefined)
@@ -67,7 +71,7 @@ function bestOp(values: readonly number[]): { op: Exclude<Op, 'none'>; value: nu
   return best;
 }
 
-/** Over all eight ops, `none` included: that is what makes the two rules differ. */
+/** Over all eight ops; that `none` is among them makes the two rules differ. */
 function softmax(row: readonly number[]): number[] {
   const max = Math.max(...row);
   const exponentials = row.map((value) => Math.exp(value - max));

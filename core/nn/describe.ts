@@ -1,18 +1,21 @@
-// Counts of a network, exact: parameters, floating point operations in the convention of the PocketNet authors, and
-// multiply-adds. Pure; constraints are checked with these before a candidate costs anything.
+// Exact counts of a network: parameters, floating point operations in the convention of the PocketNet
+// authors, and multiply-adds. They equal the published figures to the digit, and constraints of a search are
+// checked with them before a candidate is trained.
 //
-// The authors' convention (reference facts 3.3): convolution and linear layers 2 x multiply-adds, batch norm 2 an input
-// element, PReLU 1, pooling k*k an output element, sums and concatenations nothing. Other papers print multiply-adds
-// under the same heading: compare only after converting.
+// The authors' convention (reference facts 3.3): convolution and linear layers count 2 operations a
+// multiply-add, batch norm 2 an input element, PReLU 1 an input element, pooling k * k an output element,
+// sums and concatenations nothing. Other papers print multiply-adds under the same heading, so figures
+// compare only after conversion.
 
 import { type LayerGraph, type SearchLayer, type Shape, shapeText } from './network.ts';
 
+/** Costs of a network or a layer, for one image. */
 export interface Counts {
-  /** Frozen ones included, running statistics not. */
+  /** Number of parameters, frozen ones included, running statistics not. */
   readonly parameters: number;
-  /** Millions, authors' convention, one image. */
+  /** Millions of floating point operations in the authors' convention. */
   readonly mflops: number;
-  /** Of one image's forward pass; not in millions. */
+  /** Multiply-adds of the forward pass; not in millions. */
   readonly multiplyAdds: number;
 }
 
@@ -25,14 +28,16 @@ export interface Row extends Counts {
   readonly output: string;
 }
 
+/** All counts of a network. */
 export interface Description extends Counts {
-  /** Values of batch norm running statistics, which are not parameters. */
+  /** Number of running statistics, which are not parameters. */
   readonly runningValues: number;
   readonly rows: readonly Row[];
   /** Layers summed by module: stem, cells, head. `output` is that of the module's last layer. */
   readonly modules: readonly (Counts & { readonly module: string; readonly output: string })[];
 }
 
+/** Counts every layer of a network; the input layer is no row. */
 export function describe(network: LayerGraph): Description {
   const rows = network.layers.slice(1).map((layer) => rowOf(layer, inputShape(network, layer)));
   return {
@@ -43,7 +48,7 @@ export function describe(network: LayerGraph): Description {
   };
 }
 
-/** Trainable and frozen parameters of one layer. */
+/** Number of parameters of one layer, trainable and frozen. */
 export function parametersOf(layer: SearchLayer): number {
   const { channels } = layer.shape;
   switch (layer.kind) {
@@ -117,7 +122,7 @@ function modulesOf(rows: readonly Row[]): Description['modules'] {
   }));
 }
 
-/** Sums whole operations and divides once, so that the digits are those of the integer. */
+/** Sums integers and divides once at the end, so that the printed digits are those of the integer. */
 function total(rows: readonly Row[]): Counts {
   const sum = (value: (row: Row) => number): number => rows.reduce((all, row) => all + value(row), 0);
   return {

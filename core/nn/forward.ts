@@ -1,8 +1,10 @@
-// Runs a network on tensors, in training mode (batch statistics) or evaluation mode (running statistics): interprets the
-// list of layers with the operations of core/tensor. Differentiable in training mode; recorded by compiled steps and run
-// eagerly on other backends alike. What may be fused is fuse.ts', losses and gradients are step-function.ts'.
+// Runs a network on tensors, in training mode (batch statistics) or evaluation mode (running statistics):
+// interprets the list of layers in order, each by one operation of core/tensor/ops. Where a fusion is given,
+// several layers run as one operation, or a layer's work moves into the weights of another; results are equal
+// to rounding. Differentiable in training mode. Compiled steps record this function once, other backends run
+// it eagerly.
 //
-// Legend: N images, H x W map, C channels, E embedding. Maps are NHWC.
+// Legend: N images, H x W map, C channels, E embedding, A alphas. Maps are NHWC.
 
 import { OPS } from '../spec/network.ts';
 import {
@@ -27,23 +29,31 @@ import type { LayerGraph, Mixture, SearchLayer, Term } from './network.ts';
 /** PyTorch's default for every batch norm of the reference. */
 const BATCH_NORM_EPSILON = 1e-5;
 
+/** One pass of a network over a batch. */
 export interface ForwardOptions {
   readonly network: LayerGraph;
   readonly layout: Layout;
-  /** In the order of layout.parameters; a head's kernel at the end is ignored. */
+  /** In the order of layout.parameters; the kernel of a classifier head at the end is not read. */
   readonly parameters: readonly Tensor[];
-  /** Normalised, [N, 112, 112, 3]. */
+  /** Normalised to [-1, 1], [N, 112, 112, 3]. */
   readonly images: Tensor;
-  /** Running statistics in the order of layout.running make it evaluation mode; without them it is training mode. */
+  /**
+   * Running statistics in the order of layout.running. With them the pass is in evaluation mode, without them
+   * in training mode.
+   */
   readonly running?: readonly Tensor[];
-  /** [8 rows], the alphas of a search network's mixtures, edge by edge in the order of their rows; differentiable too. */
+  /**
+   * [A]: eight alphas for each edge of a search network, in the order of the mixtures' rows. Differentiable
+   * too.
+   */
   readonly alphas?: Tensor;
-  /** false runs every layer by itself; for tests and for tracing inner layers. */
+  /** false runs every layer by itself, so that each output exists; for tests and for tracing inner layers. */
   readonly fuse?: boolean;
 }
 
+/** What a pass gives. */
 export interface ForwardResult {
-  /** [N, E], raw: not of unit length. */
+  /** [N, E], raw: not of unit length. For a search network the logits [N, classes]. */
   readonly embedding: Tensor2D;
   /** Batch means and unbiased variances in the order of layout.running; empty in evaluation mode. */
   readonly statistics: readonly Tensor[];
@@ -51,6 +61,7 @@ export interface ForwardResult {
   readonly outputs: readonly (Tensor | undefined)[];
 }
 
+/** Runs the network on a batch. */
 export function forward(options: ForwardOptions): ForwardResult {
   const { network, layout, running } = options;
   const mode = running === undefined ? 'train' : 'eval';
@@ -65,6 +76,7 @@ export function forward(options: ForwardOptions): ForwardResult {
     statistics: [],
   };
   network.layers.forEach((layer, index) => {
+    // Layer 0 is the images; a layer whose output exists already ran together with an earlier one.
     if (index === 0 || fusion.absorbed.has(index) || pass.outputs[index] !== undefined) return;
     const same = fusion.sameAs.get(index);
     const output = same === undefined ? runLayer(pass, layer, index) : outputOf(pass, same);
@@ -85,12 +97,13 @@ interface Pass {
   readonly fusion: Fusion;
   readonly weights: ReadonlyMap<number, LayerTensors>;
   readonly running: ReadonlyMap<number, LayerTensors> | undefined;
-  /** [1] each: softmax of the alphas of an edge, edge after edge. */
+  /** A tensors [1]: softmax over the eight alphas of an edge, edge by edge. */
   readonly opWeights: readonly Tensor[];
   readonly outputs: (Tensor | undefined)[];
   readonly statistics: Tensor[];
 }
 
+/** Output of one layer, [N, H', W', C'] for maps; separable blocks and reductions stand at their batch norm. */
 function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
   const block = pass.fusion.separable.get(index);
   if (block !== undefined) return runSeparable(pass, block, index);
@@ -128,7 +141,9 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
   }
 }
 
-/** This PReLU and all others of the same map, whose outputs are then there before their turn. */
+/**
+ * Runs this PReLU and all others of the same map at once; the others' outputs exist before their turn comes.
+ */
 function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
   const together = pass.fusion.together.get(index) ?? [index];
   const outputs = prelus(
@@ -141,7 +156,10 @@ function runPrelus(pass: Pass, index: number, x: Tensor): Tensor {
   return outputOf(pass, index);
 }
 
-/** A batch norm together with the PReLU and the two convolutions before it. */
+/**
+ * Runs a batch norm together with the PReLU and the two convolutions before it: x [N, H, W, C] -> [N, H', W',
+ * O].
+ */
 function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
   const window = pass.network.layers[block.depthwise];
   if (window?.kind !== 'depthwise') throw new Error(`layer ${block.depthwise} is no depthwise convolution`);
@@ -154,7 +172,11 @@ function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
   return y;
 }
 
-/** A batch norm together with the factorised reduction before it: each channel is normalised by itself, so each branch can have its part. */
+/**
+ * Runs a batch norm together with the factorised reduction before it: x [N, H, W, C] -> [N, H / 2, W / 2, O].
+ * A batch norm normalises each channel by itself, so each branch can normalise its half of the channels
+ * before these are joined.
+ */
 function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor {
   const whole = normWeights(pass, norm);
   const [scales, offsets] = [tf.split(whole.scale, 2), tf.split(whole.offset, 2)];
@@ -175,7 +197,7 @@ function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor
   return joined('y');
 }
 
-/** What the first of a layer's inputs puts out. */
+/** Output of a layer's first input. */
 const inputOf = (pass: Pass, index: number): Tensor =>
   outputOf(pass, pass.network.layers[index]?.inputs[0] ?? -1);
 
@@ -185,7 +207,7 @@ const blockWeights = (pass: Pass, { prelu, depthwise, pointwise }: Separable) =>
   pointwise: weightOf(pass, pointwise, 'weight'),
 });
 
-/** Scale and offset of a batch norm, ones and zeros where it has none. */
+/** Scale and offset [C] of a batch norm; ones and zeros where it has none. */
 function normWeights(pass: Pass, norm: number): { scale: Tensor; offset: Tensor } {
   const channels = pass.network.layers[norm]?.shape.channels ?? 0;
   return {
@@ -194,7 +216,7 @@ function normWeights(pass: Pass, norm: number): { scale: Tensor; offset: Tensor 
   };
 }
 
-/** A convolution or linear layer with whatever was fused into it. */
+/** Runs a convolution or linear layer with everything that was fused into it. */
 function runWeighted(
   pass: Pass,
   layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' | 'linear' }>,
@@ -209,6 +231,10 @@ function runWeighted(
     : plus(groupedConv2d(x, kernel, layer.groups, stride, layer.padding), bias);
 }
 
+/**
+ * Kernel and bias of a layer with a depthwise scale and a batch norm multiplied in: norm(conv(d x, K)) =
+ * conv(x, K d scale) + shift, with d per input channel, scale and shift per output channel.
+ */
 function kernelOf(
   pass: Pass,
   layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' | 'linear' }>,
@@ -217,18 +243,22 @@ function kernelOf(
   let kernel = weightOf(pass, index, 'weight');
   let bias = layer.kind === 'linear' && layer.bias ? weightOf(pass, index, 'bias') : null;
   const scaling = pass.fusion.scaledBy.get(index);
-  // [1, 1, C, Co] times [1, 1, C, 1].
+  // [1, 1, C, O] times [1, 1, C, 1].
   if (scaling !== undefined) kernel = tf.mul(kernel, weightOf(pass, scaling, 'weight'));
   const norm = pass.fusion.normalisedBy.get(index);
   if (norm !== undefined) {
     const { scale, shift } = normAsAffine(pass, norm);
+    // A depthwise kernel [k, k, C, 1] has its output channels in the last but one axis, all others in the last.
     kernel = tf.mul(kernel, layer.kind === 'depthwise' ? tf.reshape(scale, [-1, 1]) : scale);
     bias = bias === null ? shift : tf.add(tf.mul(bias, scale), shift);
   }
   return { kernel, bias };
 }
 
-/** What a convolution reads and with which stride: a strided 1x1 reads a sampled map with stride 1, from an absorbed crop on. */
+/**
+ * The map that a convolution reads, and its stride. A strided 1x1 reads a sampled map with stride 1, and the
+ * sample begins where an absorbed crop would.
+ */
 function sourceOf(
   pass: Pass,
   layer: Extract<SearchLayer, { kind: 'conv' | 'depthwise' }>,
@@ -244,7 +274,10 @@ function sourceOf(
   return { x: sample(x, stride, crop === undefined ? 0 : 1), stride: 1 };
 }
 
-/** A summand of a mixture; a batch norm may have taken its weight on already. */
+/**
+ * A term of a mixture, x times its op weight; unchanged where the batch norm before has multiplied the weight
+ * in.
+ */
 function weighed(
   pass: Pass,
   layer: { readonly inputs: readonly number[] } & Mixture,
@@ -261,6 +294,7 @@ function opWeight(pass: Pass, { row, column }: Term): Tensor {
   return weight;
 }
 
+/** [A] alphas -> A tensors [1]: the softmax over the ops of each edge (DARTS, eq. 2). */
 function opWeights(alphas: Tensor): Tensor[] {
   const edges = tf.reshape(alphas, [-1, OPS.length]);
   return tf.split(tf.reshape(tf.softmax(edges), [-1]), alphas.size);
@@ -270,7 +304,7 @@ function plus(x: Tensor, bias: Tensor | null): Tensor {
   return bias === null ? x : tf.add(x, bias);
 }
 
-/** Evaluation-mode batch norm as scale and shift [C]. */
+/** A batch norm in evaluation mode as y = scale x + shift, both [C]. */
 function normAsAffine(pass: Pass, index: number): { scale: Tensor; shift: Tensor } {
   const { mean, variance } = runningOf(pass, index);
   const deviation = tf.sqrt(tf.add(variance, BATCH_NORM_EPSILON));
@@ -281,6 +315,7 @@ function normAsAffine(pass: Pass, index: number): { scale: Tensor; shift: Tensor
   return { scale, shift: bias === undefined ? tf.neg(shifted) : tf.sub(bias, shifted) };
 }
 
+/** Runs a batch norm that is part of no other operation; in training mode its statistics go to the result. */
 function runBatchNorm(pass: Pass, index: number, x: Tensor): Tensor {
   const { bias = null } = pass.weights.get(index) ?? {};
   const weight = scaleOf(pass, index);
@@ -293,7 +328,7 @@ function runBatchNorm(pass: Pass, index: number, x: Tensor): Tensor {
   return y;
 }
 
-/** Scale [C] of a batch norm: its own, or that of the mixture that reads it. */
+/** Scale [C] of a batch norm: its own, or the op weight of the mixture that reads it, or null. */
 function scaleOf(pass: Pass, index: number): Tensor | null {
   const term = pass.fusion.weighedBy.get(index);
   if (term === undefined) return pass.weights.get(index)?.weight ?? null;
@@ -321,6 +356,7 @@ function runningOf(pass: Pass, index: number): { mean: Tensor; variance: Tensor 
   return { mean, variance };
 }
 
+/** Tensors by layer and role. */
 function byLayer(slots: readonly Slot[], tensors: readonly Tensor[]): Map<number, LayerTensors> {
   const layers = new Map<number, LayerTensors>();
   slots.forEach((slot, i) => {

@@ -1,47 +1,72 @@
-// Which layers a network can do without: a depthwise 1x1 is a scale of each channel and goes into the kernel of the pointwise
-// convolution behind it; in evaluation a batch norm is a scale and a shift and goes into the convolution or linear layer
-// before it. Both are equal in exact arithmetic and save whole passes over a map (five of each 152 PReLU-sized ones
-// in PocketNet S). And which layers read the same map, so that their common work is done once: PReLUs run together, equal
-// pools are one. Pure: forward.ts executes what is decided here.
+// Decides which layers of a network need not run by themselves. Every layer that runs reads and writes whole
+// maps, and a step waits for memory, so each one saved counts. The forms, all equal in exact arithmetic:
+//
+// * A depthwise 1x1 is a factor of each channel, multiplied into the kernel of the pointwise convolution behind it.
+// * A batch norm in evaluation is a scale and a shift, which go into the convolution or linear layer before it.
+// * PReLU, depthwise, pointwise and batch norm in a row are one operation of our own in training; a factorised
+//   reduction is two.
+// * A mixture's op weight becomes the scale of the batch norm that it multiplies.
+// * PReLUs of one map run together, and equal pools of one map are one.
+//
+// A layer may only disappear into another where nothing else reads it, which the counts of consumers decide.
+// Pure: a fusion is data over indices of layers.
 
 import type { LayerGraph, SearchLayer, Term } from './network.ts';
 
+/** Indices of layers, by the index of the layer that does their work. */
 export interface Fusion {
-  /** Pointwise convolution -> the depthwise 1x1 whose scale its kernel takes on, with that one's stride and input. */
+  /**
+   * Pointwise convolution -> the depthwise 1x1 whose factors its kernel is multiplied with; stride and input
+   * are that one's too.
+   */
   readonly scaledBy: ReadonlyMap<number, number>;
-  /** Convolution or linear layer -> the batch norm that it takes on. */
+  /** Convolution or linear layer -> the batch norm that is multiplied into its kernel and bias. */
   readonly normalisedBy: ReadonlyMap<number, number>;
-  /** Strided depthwise 1x1 -> the crop before it: the first row and column it cuts off become where sampling starts. */
+  /**
+   * Strided depthwise 1x1 -> the crop before it: sampling begins at the row and column behind those that the
+   * crop cuts off.
+   */
   readonly croppedBy: ReadonlyMap<number, number>;
-  /** Batch norm without scale that only a mixture reads -> the weight it has there, which becomes its scale. */
+  /**
+   * Batch norm without scale that only a mixture reads -> its term there, whose op weight becomes the scale.
+   */
   readonly weighedBy: ReadonlyMap<number, Term>;
-  /** Batch norm -> the layers before it that run with it as one operation. */
+  /** Batch norm -> the three layers before it that run with it as one operation. */
   readonly separable: ReadonlyMap<number, Separable>;
-  /** Batch norm -> the layers of a factorised reduction before it, whose branches run as a separable block each. */
+  /**
+   * Batch norm -> the layers of a factorised reduction before it, whose branches run as a separable block
+   * each.
+   */
   readonly reductions: ReadonlyMap<number, Reduction>;
   /** First PReLU of a map that several read -> all of them, itself included. */
   readonly together: ReadonlyMap<number, readonly number[]>;
-  /** Pool -> an earlier one of the same map with the same window: a genotype may choose it on several edges. */
+  /**
+   * Pool -> an earlier pool of the same map with the same window; a genotype may choose one on several edges.
+   */
   readonly sameAs: ReadonlyMap<number, number>;
-  /** Layers that are not executed; an absorbed batch norm's output is its convolution's. */
+  /** Layers that are not executed by themselves; an absorbed batch norm's output is its convolution's. */
   readonly absorbed: ReadonlySet<number>;
 }
 
-/** PReLU, depthwise convolution and pointwise convolution, one after the other and read by nobody else. */
+/** PReLU, depthwise convolution and pointwise convolution, each read by the next one only. */
 export interface Separable {
   readonly prelu: number;
   readonly depthwise: number;
   readonly pointwise: number;
 }
 
-/** Two branches of a PReLU's even and odd pixels with half of the channels each, joined and read by nobody else. */
+/**
+ * Two branches of a PReLU's even and odd pixels with half of the channels each, whose concatenation one batch
+ * norm alone reads.
+ */
 export interface Reduction {
-  /** Both with the same PReLU. */
+  /** Even pixels, then odd ones; both branches name the same PReLU. */
   readonly branches: readonly [Separable, Separable];
   /** The layers in between: crop and concatenation. */
   readonly others: readonly number[];
 }
 
+/** Every layer runs by itself. */
 export const NO_FUSION: Fusion = {
   scaledBy: new Map(),
   normalisedBy: new Map(),
@@ -54,7 +79,10 @@ export const NO_FUSION: Fusion = {
   absorbed: new Set(),
 };
 
-/** `separables`: whether there is one operation for a whole separable block; then it is taken in training. */
+/**
+ * The fusion of a network. `separables`: whether an operation for whole separable blocks exists, which is
+ * then used in training.
+ */
 export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables = false): Fusion {
   const consumers = consumerCounts(network);
   const separable =
@@ -110,6 +138,7 @@ export function fusionOf(network: LayerGraph, mode: 'train' | 'eval', separables
   };
 }
 
+/** A 1x1 convolution of all pixels and channels: a matrix product. */
 const isPointwise = (layer: SearchLayer): boolean =>
   layer.kind === 'conv' &&
   layer.kernel === 1 &&
@@ -117,6 +146,10 @@ const isPointwise = (layer: SearchLayer): boolean =>
   layer.padding === 0 &&
   layer.groups === 1;
 
+/**
+ * Separable blocks by their batch norm. Padding must be less than the kernel, or the operation refuses the
+ * block.
+ */
 function separableBlocks(network: LayerGraph, consumers: readonly number[]): Map<number, Separable> {
   const found = new Map<number, Separable>();
   network.layers.forEach((norm, index) => {
@@ -136,14 +169,16 @@ function separableBlocks(network: LayerGraph, consumers: readonly number[]): Map
 }
 
 /**
- * Maps with an odd number of rows or columns, of which branches see different numbers of pixels, are left to the layers. So are search
- * networks, whose norms have no scale: they gain little, and a search step that stands within rounding of a pool's other winner would
- * fall on the other side of it than the reference does (seen in its fixture; other instruction sets do that with the layers too).
+ * Factorised reductions by their batch norm. Two kinds run layer by layer:
+ * - Maps with an odd number of rows or columns, whose branches see different numbers of pixels.
+ * - Search networks, recognised by norms without scale. They gain little, and a max pool whose winner is
+ *   decided by rounding would take the other one than the reference does (seen in the search fixture; other
+ *   instruction sets do that with the layers too).
  */
 function factorizedReductions(network: LayerGraph, consumers: readonly number[]): Map<number, Reduction> {
   const found = new Map<number, Reduction>();
   const { layers } = network;
-  /** The one input of a layer that nobody else reads. */
+  /** The only input of a layer, if it is of this kind and nothing else reads it. */
   const before = (index: number, kind: SearchLayer['kind']): number | undefined => {
     const [input = -1, ...more] = layers[index]?.inputs ?? [];
     return layers[input]?.kind === kind && consumers[input] === 1 && more.length === 0 ? input : undefined;
@@ -173,6 +208,7 @@ function factorizedReductions(network: LayerGraph, consumers: readonly number[])
   return found;
 }
 
+/** Groups of PReLUs that read one map, by their first. */
 function prelusTogether(network: LayerGraph, inBlock: ReadonlySet<number>): Map<number, number[]> {
   const byInput = new Map<number, number[]>();
   network.layers.forEach((layer, index) => {
@@ -183,6 +219,7 @@ function prelusTogether(network: LayerGraph, inBlock: ReadonlySet<number>): Map<
   return new Map([...byInput.values()].filter((all) => all.length > 1).map((all) => [all[0] as number, all]));
 }
 
+/** Pools that repeat an earlier one. */
 function equalPools(network: LayerGraph): Map<number, number> {
   const firsts = new Map<string, number>();
   const sameAs = new Map<number, number>();
@@ -197,7 +234,10 @@ function equalPools(network: LayerGraph): Map<number, number> {
   return sameAs;
 }
 
-/** A weight inside the batch norm costs nothing, where a product of its own is one pass over the map forward and two back. */
+/**
+ * Op weights that become scales. Inside the batch norm a factor costs nothing; as a product it is one pass
+ * forward and two back.
+ */
 function weighings(network: LayerGraph, consumers: readonly number[]): Map<number, Term> {
   const weighedBy = new Map<number, Term>();
   for (const layer of network.layers) {
@@ -212,6 +252,7 @@ function weighings(network: LayerGraph, consumers: readonly number[]): Map<numbe
   return weighedBy;
 }
 
+/** How many layers read each layer; the network's output counts as one more. */
 function consumerCounts(network: LayerGraph): number[] {
   const counts = network.layers.map(() => 0);
   for (const layer of network.layers)

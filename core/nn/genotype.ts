@@ -1,12 +1,12 @@
-// Genotypes: the two published ones, drawing them at random, and the canonical form that makes isomorphic cells one
-// candidate. Well-formedness is core/spec/document.ts', building a network from a genotype is pocketnet.ts', reading one from
-// alphas is decode.ts'.
+// Genotypes: the two published ones, drawing one at random, and the canonical form that makes isomorphic
+// cells one candidate.
 //
-// Two cells are isomorphic when one becomes the other by listing a node's two edges in another order (a sum) or by
-// numbering the nodes in another topological order (the cell's output concatenates all of them, and what reads it, a PReLU
-// and a 1x1 convolution, has one parameter a channel: its channels are merely permuted). The networks then compute the same
-// family of functions from identically distributed initial weights, so one trial stands for both. Inputs 0 and 1 are
-// different cells and are never exchanged.
+// Two cells are isomorphic when one becomes the other by listing a node's two edges in another order (their
+// sum is the same) or by numbering the nodes in another topological order. The cell's output concatenates all
+// nodes, and what reads it, a PReLU and a 1x1 convolution, has parameters for each channel, so its channels
+// are merely permuted. The networks then compute the same family of functions from identically distributed
+// initial weights, so one trial stands for both. Inputs 0 and 1 are outputs of different cells and are never
+// exchanged.
 
 import { uniforms } from '../rng.ts';
 import { type Genotype, OPS, type Op } from '../spec/network.ts';
@@ -101,12 +101,15 @@ export const GENOTYPES: Readonly<Record<'casia' | 'cifar10', Genotype>> = {
   },
 };
 
-/** The genotype a spec means. */
+/** The genotype of a spec, which gives it in full or by the name of a published one. */
 export function resolveGenotype(genotype: keyof typeof GENOTYPES | Genotype): Genotype {
   return typeof genotype === 'string' ? GENOTYPES[genotype] : genotype;
 }
 
-/** The smallest of all isomorphic genotypes in a fixed order; equal for two genotypes exactly when both their cells are isomorphic. */
+/**
+ * The representative of all isomorphic genotypes, the first in the order of their texts. Two genotypes have
+ * equal ones exactly when both their cells are isomorphic.
+ */
 export function canonicalGenotype(genotype: Genotype): Genotype {
   return {
     normal: canonicalCell(genotype.normal),
@@ -122,9 +125,12 @@ export function genotypeKey(genotype: Genotype): string {
   return `${cellText(normal)}|${cellText(reduce)}`;
 }
 
-/** Candidate number `number` of a random search: uniform over edges and over `ops`, canonical, the same for the same arguments. */
+/**
+ * Candidate `number` of a random search, in canonical form: uniform over edges and over `ops`, a function of
+ * its arguments alone.
+ */
 export function randomGenotype(ops: readonly Exclude<Op, 'none'>[], seed: number, number: number): Genotype {
-  // Per node: two draws pick a pair of inputs, two pick ops; two cells.
+  // Four draws a node, two for the pair of inputs and two for the ops, and two cells.
   const draws = uniforms(seed, `genotype/${number}`, 2 * NODES * 4);
   let next = 0;
   const below = (bound: number): number => Math.floor((draws[next++] ?? 0) * bound);
@@ -160,7 +166,10 @@ function canonicalCell(cell: Cell): Cell {
   return best?.cell ?? cell;
 }
 
-/** All 24 orders of four nodes; with so few, trying each is simpler to trust than a graph canonicaliser. */
+/**
+ * All 24 orders of four nodes. With so few, trying each is easier to trust than an algorithm for graph
+ * isomorphism.
+ */
 const TOPOLOGICAL_CANDIDATES: readonly (readonly number[])[] = permutations([0, 1, 2, 3]);
 
 function permutations(items: readonly number[]): number[][] {
@@ -170,7 +179,10 @@ function permutations(items: readonly number[]): number[][] {
   );
 }
 
-/** The cell with old node `order[i]` as node i and each node's edges sorted; undefined where a node would read a later one. */
+/**
+ * The cell whose node i is node `order[i]` of the given one, each node's edges sorted; undefined where a node
+ * would read a later one.
+ */
 function renumber(cell: Cell, order: readonly number[]): Cell | undefined {
   const input = (old: number): number => (old < 2 ? old : 2 + order.indexOf(old - 2));
   const nodes = order.map((old, node) => {

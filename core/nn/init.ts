@@ -1,15 +1,16 @@
-// Initial weights and running statistics of a run: a function of layout and seed alone. Each slot draws from a stream of its
-// own, named after it, so a layer's start does not depend on which other layers exist. Which distribution a slot has
-// is the layout's.
+// Initial weights and running statistics of a run, a function of layout and seed alone. Each slot draws from
+// a random stream of its own, named after the slot, so a layer's initial values do not depend on which other
+// layers exist.
 
 import { normals, uniforms } from '../rng.ts';
 import type { Layout, Slot } from './layout.ts';
 
+/** Initial parameters [P], each slot from its distribution. */
 export function initialWeights(layout: Layout, seed: number): Float32Array {
   return filled(layout.parameters, layout.parameterCount, seed);
 }
 
-/** Mean 0, variance 1. */
+/** Initial running statistics [S]: mean 0, variance 1. */
 export function initialRunning(layout: Layout): Float32Array {
   return filled(layout.running, layout.runningCount, 0);
 }

@@ -1,10 +1,11 @@
-// Lists the layers of the teacher, IResNet, for any number of blocks and any widths: 3x3 stem at stride 1, four residual
-// stages, a linear layer on the whole 7x7 map, batch norm with a fixed scale (reference facts 3.9; module names as there).
+// The layers of the teacher, IResNet, for any number of blocks and any widths: 3x3 stem at stride 1, four
+// residual stages that each halve the map, a linear layer on the whole 7x7 map, batch norm with a frozen
+// scale (reference facts 3.9, module names as there).
 
 import type { IresnetSpec } from '../spec/network.ts';
 import { type Builder, createBuilder, type Network } from './network.ts';
 
-/** Blocks of the four stages under the names people use. */
+/** Blocks of the four stages under their usual names. */
 export const IRESNET_BLOCKS = {
   'iresnet-18': [2, 2, 2, 2],
   'iresnet-34': [3, 4, 6, 3],
@@ -14,6 +15,7 @@ export const IRESNET_BLOCKS = {
 
 const AFFINE = { kind: 'batchNorm', affine: true, frozenScale: false } as const;
 
+/** The layers of an IResNet: 112x112 -> stages 56, 28, 14, 7 -> embedding. */
 export function buildIresnet(spec: IresnetSpec): Network {
   const builder = createBuilder();
   const add = (
@@ -44,7 +46,11 @@ export function buildIresnet(spec: IresnetSpec): Network {
   return { spec, layers: builder.layers, output, embedding: spec.embedding };
 }
 
-/** BN, conv, BN, PReLU, conv with the stage's stride, BN, plus the shortcut; no activation after the sum. */
+/**
+ * A residual block: batch norm, conv, batch norm, PReLU, conv with the stage's stride, batch norm, plus the
+ * shortcut. No activation follows the sum. The first block of a stage halves the map and projects its
+ * shortcut.
+ */
 function addBlock(
   builder: Builder,
   block: { module: string; input: number; channels: number; first: boolean },

@@ -1,26 +1,32 @@
-// The one order of a network's parameters and running statistics in flat vectors. Gradients, momentum, checkpoints and the
-// all-reduce share it: layers in network order, weight before bias, the classifier head last. Shapes in the vectors are
-// TensorFlow's; each slot also says how its values are laid out in the reference's PyTorch files.
+// The order of a network's parameters and running statistics in flat vectors. Gradients, momentum,
+// checkpoints and the all-reduce all use it: layers in network order, weight before bias, the classifier head
+// last. Shapes in the vectors are TensorFlow's; each slot also has the layout of its values in the
+// reference's PyTorch files.
+//
+// The order is a function of the list of layers, never of object keys or file order: tfjs optimizers match
+// momentum to gradients by position, and a checkpoint is read by position.
 //
 // Legend: E embedding, P parameters (backbone, then head), S running statistics.
 
 import type { LayerGraph, SearchLayer } from './network.ts';
 
-/** Distribution of a slot's first values; the choices are the reference's (facts 3.8, 3.9 and 4.2). */
+/** Distribution of a slot's initial values; the choices are the reference's (facts 3.8, 3.9 and 4.2). */
 export type Initial =
   | { readonly kind: 'constant'; readonly value: number }
   /** In [-bound, bound). */
   | { readonly kind: 'uniform'; readonly bound: number }
   | { readonly kind: 'normal'; readonly std: number };
 
+/** One tensor of a network in a flat vector. */
 export interface Slot {
   /** state_dict name, for example cells.0.dag.1.0.net.3.running_var; `head.kernel` is ours. */
   readonly name: string;
   /** Index of the layer in the network; -1 for the head. */
   readonly layer: number;
   readonly role: 'weight' | 'bias' | 'running_mean' | 'running_var' | 'head';
-  /** Place in the flat vector, in elements. */
+  /** First element in the flat vector. */
   readonly offset: number;
+  /** Number of elements. */
   readonly size: number;
   /** Shape in the flat vector: HWIO, HWC1 for depthwise, [in, out] for linear layers. */
   readonly shape: readonly number[];
@@ -28,30 +34,34 @@ export interface Slot {
   readonly torchShape: readonly number[];
   /** Axis i of torchShape is axis torchAxes[i] of shape. */
   readonly torchAxes: readonly number[];
-  /** What a run starts with. */
+  /** Distribution of its values at the start of a run. */
   readonly initial: Initial;
   /** A frozen slot has gradient zero and is not decayed. */
   readonly trainable: boolean;
 }
 
+/** The slots of a network and the lengths of its vectors. */
 export interface Layout {
+  /** Gapless, in the order of the flat vector. */
   readonly parameters: readonly Slot[];
   /** P. */
   readonly parameterCount: number;
-  /** Parameters before the head: what gradient clipping and exports are about. */
+  /** Parameters before the head. Gradient clipping and exports cover these. */
   readonly backboneCount: number;
+  /** Gapless: mean and variance of each batch norm in network order. */
   readonly running: readonly Slot[];
   /** S. */
   readonly runningCount: number;
-  /** Classes of the head; 0 without one. */
+  /** Classes of the head; 0 where the vectors hold none. */
   readonly classes: number;
-  /** Length of a shard's result: gradient, batch statistics, then the three losses. */
+  /** P + S + 3, the length of a shard's vector: gradient, batch statistics, losses. */
   readonly vectorCount: number;
 }
 
 /** Loss values at the end of a shard's vector: total, margin loss, weighted distillation term. */
 export const LOSS_COUNT = 3;
 
+/** The layout of a network, with the kernel of a head behind the backbone where `classes` is given. */
 export function layoutOf(network: LayerGraph, options: { classes?: number } = {}): Layout {
   const { classes = 0 } = options;
   const parameters = placed(network.layers.flatMap((layer, index) => parameterSlots(network, layer, index)));
@@ -116,7 +126,7 @@ function parameterSlots(network: LayerGraph, layer: SearchLayer, index: number):
     }
     case 'linear': {
       const from = layer.channelsIn;
-      // PyTorch's default, weight and bias alike.
+      // PyTorch's default for weight and bias.
       const initial: Initial = { kind: 'uniform', bound: 1 / Math.sqrt(from) };
       const weight = {
         ...own('weight', initial),
@@ -137,7 +147,10 @@ function parameterSlots(network: LayerGraph, layer: SearchLayer, index: number):
   }
 }
 
-/** Kaiming-uniform, but the teacher's convolutions are normal with one deviation for all. */
+/**
+ * Kaiming's uniform distribution (He et al., 2015); the teacher's convolutions are normal with one deviation
+ * for all.
+ */
 function convolutionInitial(network: LayerGraph, fanIn: number): Initial {
   return network.spec.kind === 'iresnet'
     ? { kind: 'normal', std: 0.1 }
@@ -157,7 +170,7 @@ function runningSlots(layer: SearchLayer, index: number): Unplaced[] {
   }));
 }
 
-/** One value a channel; the caller overrides the shape where there are more. */
+/** A slot of one value a channel; callers replace the shape where a parameter has more. */
 function channelSlot(options: {
   layer: SearchLayer;
   index: number;
@@ -177,7 +190,7 @@ function channelSlot(options: {
   };
 }
 
-/** The reference keeps the class matrix as [embedding, classes] too: a class is a column. */
+/** The class matrix [E, classes], a class being a column, as in the reference. */
 function headSlot(embedding: number, classes: number, offset: number): Slot {
   const shape = [embedding, classes];
   return {

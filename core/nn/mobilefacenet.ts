@@ -1,6 +1,6 @@
-// Lists the layers of MobileFaceNet (Chen et al., 2018, arXiv 1804.07573, table 1), the compact baseline: inverted residual
-// bottlenecks with PReLU and a linear global depthwise convolution. There is no checkpoint to be name-compatible with,
-// so layers are named after the rows of the table.
+// The layers of MobileFaceNet (Chen et al., 2018, arXiv 1804.07573, table 1), the compact baseline: inverted
+// residual bottlenecks with PReLU and a linear global depthwise convolution. No published checkpoint fixes
+// names, so layers are named after the rows of the table.
 
 import type { NetworkSpec } from '../spec/network.ts';
 import { type Builder, createBuilder, type Network } from './network.ts';
@@ -16,6 +16,7 @@ const BOTTLENECKS = [
   { expansion: 2, channels: 128, repeats: 2, stride: 1 },
 ] as const;
 
+/** The layers of a MobileFaceNet: 112x112 -> 56 -> 28 -> 14 -> 7 -> embedding. */
 export function buildMobilefacenet(spec: MobilefacenetSpec): Network {
   const builder = createBuilder();
   let last = addUnit(builder, {
@@ -69,7 +70,10 @@ export function buildMobilefacenet(spec: MobilefacenetSpec): Network {
   return { spec, layers: builder.layers, output, embedding: spec.embedding };
 }
 
-/** Expand, depthwise, project; the input is added where the shape allows it. */
+/**
+ * An inverted residual: expand, depthwise, project without activation; the input is added where the shapes
+ * are equal.
+ */
 function addBottleneck(
   builder: Builder,
   block: { module: string; input: number; expansion: number; channels: number; stride: number },
@@ -98,7 +102,7 @@ function addBottleneck(
   return builder.add({ name: module, module, inputs: [last, input], operation: { kind: 'add' } });
 }
 
-/** Convolution (depthwise when no channels are given), BN and, unless linear, PReLU. */
+/** Convolution (depthwise where no channels are given), batch norm and, unless linear, PReLU. */
 function addUnit(
   builder: Builder,
   unit: {

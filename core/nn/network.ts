@@ -1,36 +1,40 @@
-// What a network is: one plain list of layers in evaluation order, without any tensor library. Everything else about a
-// network follows from this list: parameter layout, counts, initial weights, file names (a layer's name is its module name
-// in the reference's state_dict) and the forward pass. build.ts makes the lists; this file says what may be in them and
+// What a network is: a plain list of layers in evaluation order, without any tensor library. Parameter
+// layout, counts, initial weights, names in files (a layer's name is its module name in the reference's
+// state_dict) and the forward pass all follow from this list. Decides which operations a list may hold and
 // how a layer's output shape follows from its inputs.
 
 import { FleetError } from '../errors.ts';
 import type { NetworkSpec } from '../spec/network.ts';
 
-/** Output of a layer for one image; a flattened one has height and width 1. */
+/** Output of a layer for one image; a flattened output has height and width 1. */
 export interface Shape {
   readonly height: number;
   readonly width: number;
   readonly channels: number;
 }
 
-/** Images are 112x112 RGB: the networks' 7x7 global convolution has no padding, so the size is not free. */
+/** Images are 112x112 RGB. The size is fixed because the networks' 7x7 global convolution has no padding. */
 export const IMAGE: Shape = { height: 112, width: 112, channels: 3 };
 
-/** Square windows; padding is symmetric, as in PyTorch, and never TensorFlow's "same". */
+/** A square window, in pixels. Padding is symmetric, as in PyTorch, and never TensorFlow's "same". */
 interface Window {
   readonly kernel: number;
   readonly stride: number;
   readonly padding: number;
 }
 
+/** What a layer computes. */
 export type Operation =
-  /** The normalised images; always layer 0 and only there. */
+  /** The normalised images: layer 0 and no other. */
   | { readonly kind: 'input' }
   /** Convolution without bias; groups > 1 splits input and output channels evenly. */
   | ({ readonly kind: 'conv'; readonly groups: number; readonly channelsIn: number } & Window)
   /** One filter a channel. */
   | ({ readonly kind: 'depthwise' } & Window)
-  /** eps 1e-5. Without `affine` there is no scale and shift; a frozen scale stays as initialised (the teacher's last one). */
+  /**
+   * Epsilon is 1e-5. Without `affine` it has no scale and shift; a frozen scale keeps its initial value (the
+   * teacher's last layer).
+   */
   | { readonly kind: 'batchNorm'; readonly affine: boolean; readonly frozenScale: boolean }
   /** One slope a channel. */
   | { readonly kind: 'prelu' }
@@ -41,21 +45,22 @@ export type Operation =
   /** Cuts off the first row and the first column (branch B of a factorised reduction). */
   | { readonly kind: 'crop' }
   | { readonly kind: 'add' }
-  /** On channels, in the order of the inputs. */
+  /** Along the channels, in the order of the inputs. */
   | { readonly kind: 'concat' }
   /** To a vector in channel, row, column order, whatever the memory layout of the map. */
   | { readonly kind: 'flatten' }
   | { readonly kind: 'linear'; readonly channelsIn: number; readonly bias: boolean };
 
-/** One summand of a mixture: which alpha weighs it, by row (an edge) and column (an op, as in OPS). */
+/** The alpha that weighs one input of a mixture: row (an edge) and column (an op, as in OPS). */
 export interface Term {
   readonly row: number;
   readonly column: number;
 }
 
 /**
- * What only a search network has: the sum of a node's candidate ops on all its edges, input i times the softmax, over the
- * eight ops of its edge, of the alpha that terms[i] names. A type of its own, so that nothing exports or deploys one.
+ * The mixture at a node of a search network (DARTS, eq. 2): the sum over all ops on all edges of input i
+ * times the softmax, over the eight ops of its edge, of the alpha that terms[i] names. It is no Operation, so
+ * that the types keep it out of exports and deployed networks.
  */
 export interface Mixture {
   readonly kind: 'mix';
@@ -64,10 +69,11 @@ export interface Mixture {
 
 export type SearchOperation = Operation | Mixture;
 
+/** A layer's name, inputs and output shape. */
 interface Place {
   /** Module name in the reference's state_dict where the layer has parameters; unique in the network. */
   readonly name: string;
-  /** The part of the network it is counted under in tables: stem, cells.3, layer2.0, tail. */
+  /** The part of the network that tables count it under: stem, cells.3, layer2.0, tail. */
   readonly module: string;
   /** Indices of earlier layers. */
   readonly inputs: readonly number[];
@@ -77,7 +83,7 @@ interface Place {
 export type Layer = Place & Operation;
 export type SearchLayer = Place & SearchOperation;
 
-/** What counts, layouts and the forward pass need to know: any network, a search network too. */
+/** Any network, a search network too: enough for counts, layouts and the forward pass. */
 export interface LayerGraph {
   readonly spec: { readonly kind: string };
   readonly layers: readonly SearchLayer[];
@@ -93,9 +99,12 @@ export interface Network extends LayerGraph {
   readonly layers: readonly Layer[];
 }
 
-/** Appends layers of the kinds O. */
+/** Takes layers of the kinds O, one after the other. */
 export interface LayerSink<O extends SearchOperation = Operation> {
-  /** Appends a layer and returns its index. `channels` is needed where an operation chooses them. */
+  /**
+   * Appends a layer and returns its index. `channels` is given for operations that choose their output
+   * channels.
+   */
   add(layer: {
     name: string;
     module: string;
@@ -119,7 +128,7 @@ export function createBuilder<O extends SearchOperation = Operation>(): Builder<
     shape: IMAGE,
     kind: 'input',
   };
-  // Every network begins with its input, whichever kinds may follow.
+  // The first layer is the input whatever kinds O has, which the type cannot express.
   const layers = [input as unknown as Place & O];
   const names = new Set(['input']);
   const shapeOf = (index: number): Shape => {
@@ -187,6 +196,7 @@ function outputShape(options: {
   }
 }
 
+/** Output length of a window over one side of a map. */
 function slide(name: string, size: number, { kernel, stride, padding }: Window): number {
   const out = Math.floor((size + 2 * padding - kernel) / stride) + 1;
   if (out < 1)

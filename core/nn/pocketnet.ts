@@ -1,18 +1,18 @@
-// Lists the layers of a discrete PocketNet for any genotype: stem, cells with their reductions, head. The structure and the
-// module names are those of the reference (reference facts 1.1-1.6), so weights move between the two by name.
-// core/spec/document.ts has checked the sizes; what an op consists of is blocks.ts', counts and tensors are others' work.
+// The layers of a discrete PocketNet for any genotype: stem, cells with their reductions, head. Structure and
+// module names are the reference's (facts 1.1-1.6), so that weights move between the two by name.
 
 import type { Genotype, PocketnetSpec } from '../spec/network.ts';
 import { addFactorizedReduce, addOp, addSeparable } from './blocks.ts';
 import { type Cell, resolveGenotype } from './genotype.ts';
 import { type Builder, createBuilder, type LayerSink, type Network } from './network.ts';
 
-/** Stem channels are this times C; the search network has 3. */
+/** The stem has this many times C channels; the search network's has 3 times. */
 const STEM_MULTIPLIER = 4;
 
 const POINTWISE = { kernel: 1, stride: 1, padding: 0 } as const;
 const AFFINE = { kind: 'batchNorm', affine: true, frozenScale: false } as const;
 
+/** The layers of a PocketNet: 112x112 -> stem 56 -> reductions 28, 14, 7 -> embedding. */
 export function buildPocketnet(spec: PocketnetSpec): Network {
   const genotype = resolveGenotype(spec.genotype);
   const builder = createBuilder();
@@ -29,11 +29,15 @@ export function buildPocketnet(spec: PocketnetSpec): Network {
   return { spec: { ...spec, genotype }, layers: builder.layers, output, embedding: spec.embedding };
 }
 
-/** At a third, two thirds and, unlike DARTS, the last cell, which is what brings 56 pixels to the head's 7. */
+/**
+ * Whether a cell is a reduction: at one third, at two thirds and, unlike in DARTS, at the end. The third one
+ * brings 56 pixels to the 7 that the head's global convolution needs.
+ */
 export function isReduction(index: number, layers: number): boolean {
   return index === Math.floor(layers / 3) || index === Math.floor((2 * layers) / 3) || index === layers - 1;
 }
 
+/** A 3x3 convolution at stride 2 and a batch norm: [112, 112, 3] -> [56, 56, channels]. */
 export function addStem(builder: LayerSink, channels: number): number {
   const conv = builder.add({
     name: 'stem.0',
@@ -45,6 +49,10 @@ export function addStem(builder: LayerSink, channels: number): number {
   return builder.add({ name: 'stem.1', module: 'stem', inputs: [conv], operation: AFFINE });
 }
 
+/**
+ * Appends one cell: two input layers, four nodes of two edges each, and the concatenation of the nodes -> [H,
+ * W, 4 channels].
+ */
 function addCell(
   builder: Builder,
   cell: {
@@ -82,8 +90,9 @@ function addCell(
 }
 
 /**
- * 1x1 to the head's width, a 7x7 global depthwise convolution, 1x1 to the embedding; no activation at the end. The search
- * network's 7x7 has groups of several channels.
+ * Appends the head: 1x1 to the head's width, a 7x7 global depthwise convolution, 1x1 to the embedding,
+ * without an activation at the end. With `groups`, for the search network, the 7x7 is a grouped convolution
+ * instead.
  */
 export function addHead(
   builder: LayerSink,

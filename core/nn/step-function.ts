@@ -1,7 +1,8 @@
-// The functions of a network that workers compile: the training step of one shard, from flat weights and a batch to
-// one flat vector, that step around a head that is elsewhere, and embeddings in evaluation mode. Plain functions of
-// tensors, so that a compiled graph and an eager backend run the same thing. Summing shards is the all-reduce's, applying the
-// result core/optim's.
+// The functions of a network that workers compile: the training step of one shard, from flat weights and a
+// batch to one flat vector; that step in two parts around a head that is computed elsewhere; and embeddings
+// in evaluation mode. Plain functions of tensors, so that a compiled graph and an eager backend run the same
+// code. Batch norm sees one shard alone (ghost batch norm), so a shard's vector does not depend on which
+// worker computes it.
 //
 // Legend: b images of one shard, P parameters, S running statistics, E embedding.
 
@@ -15,35 +16,41 @@ import { forward } from './forward.ts';
 import type { Layout } from './layout.ts';
 import { IMAGE, type Network } from './network.ts';
 
+/** One input of a function, fed as a plain array. */
 export interface FunctionInput {
   readonly name: string;
   readonly dtype: 'float32' | 'int32' | 'uint8';
   readonly shape: number[];
 }
 
-/** What compileGraph takes, but for the key. */
+/** A function of tensors with its inputs, ready to be recorded. */
 export interface TensorFunction {
   readonly inputs: FunctionInput[];
   readonly build: (inputs: Tensor[]) => Tensor[];
 }
 
-/** What compileTwoPart takes, but for the key. */
+/** A function whose later inputs are known only after its first outputs. */
 export interface TwoPartFunction extends TensorFunction {
   readonly first: FirstPart;
 }
 
 /**
- * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, E] (raw embeddings).
- * Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and unbiased variances, then
- * total loss, margin loss and weighted distillation term. Frozen parameters have gradient zero.
+ * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, E] (raw
+ * embeddings). Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and
+ * unbiased variances, then total loss, margin loss and weighted distillation term. Frozen parameters have
+ * gradient zero.
  */
 export function trainingFunction(options: {
   network: Network;
-  /** With the head's classes. */
+  /** With the head's classes: its kernel [E, classes] is the last parameter. */
   layout: Layout;
+  /** b, at least 1. */
   batch: number;
   loss: Margin;
-  /** Present for a student; 0 still takes teacher embeddings. */
+  /**
+   * Weight of the distillation term; present for a student. With 0 the function still takes teacher
+   * embeddings.
+   */
   distillationWeight?: number;
   fuse?: boolean;
 }): TensorFunction {
@@ -87,14 +94,15 @@ export function trainingFunction(options: {
 }
 
 /**
- * The step around a head that is elsewhere, in two parts. First inputs: weights [P], images [b, 112, 112, 3]; first output: unit
- * embeddings [b E]. Then slopes [b, E] (the gradient of the mean loss over the b images for those), margin [1] (that loss) and, for a
- * student, teacher [b, E]; second output: one vector as that of trainingFunction. The forward pass is one for both; what
- * becomes of it between them is core/tensor/graph/two-part.ts'.
+ * The training step without its head, in two parts. First inputs: weights [P], images [b, 112, 112, 3]; first
+ * output: unit embeddings [b E]. Later inputs: slopes [b, E], the gradient of the mean loss over the b images
+ * for those embeddings; margin [1], that loss; and for a student teacher [b, E]. Second output: a vector as
+ * that of trainingFunction, [P + S + 3]. Both parts share one forward pass, which is kept between them or
+ * computed again.
  */
 export function backboneFunction(options: {
   network: Network;
-  /** Without a head. */
+  /** Without a head: P counts the backbone alone. */
   layout: Layout;
   batch: number;
   distillationWeight?: number;
@@ -126,7 +134,8 @@ export function backboneFunction(options: {
             ...(fuse === undefined ? {} : { fuse }),
           });
           const unit = unitAlong(embedding, 1);
-          // Linear in the embeddings, with the head's gradient as its own.
+          // The gradient of sum(unit slopes) for `unit` is `slopes`, so differentiating it continues the
+          // head's backward pass.
           const linear = tf.sum(tf.mul(unit, slopes as Tensor));
           const marginLoss = tf.reshape(margin as Tensor, []);
           if (distillationWeight === undefined) {
@@ -149,7 +158,10 @@ export function backboneFunction(options: {
   };
 }
 
-/** Inputs: weights [P], running [S], images [b, 112, 112, 3]. Output: embeddings [b, E], raw, from running statistics. */
+/**
+ * Inputs: weights [P], running [S], images [b, 112, 112, 3]. Output: embeddings [b, E], raw, from running
+ * statistics.
+ */
 export function embeddingFunction(options: {
   network: Network;
   layout: Layout;
@@ -178,9 +190,10 @@ export function embeddingFunction(options: {
 }
 
 /**
- * Bytes to [-1, 1], in the reference's order of operations. The divisor looks like a value, which a byte can never change: a
- * division by a constant would become a product with its rounded reciprocal in a compiled graph, and inputs that are one
- * rounding off move max-pool winners (search network of the fixtures: weight gradients off by 2.4e-4 in place of 1.1e-6).
+ * Bytes to [-1, 1], (x / 255 - 0.5) / 0.5, in the reference's order of operations. The divisor is max(first
+ * pixel, 255), a computed value that is always 255: TensorFlow turns a division by a constant into a product
+ * with its rounded reciprocal, and inputs that are one rounding off change which pixel wins a max pool
+ * (search network of the fixtures: weight gradients off by 2.4e-4 instead of 1.1e-6).
  */
 export function normaliseImages(images: Tensor): Tensor {
   const pixels = tf.cast(images, 'float32');
@@ -194,8 +207,9 @@ export function normaliseImages(images: Tensor): Tensor {
 }
 
 /**
- * Gradients of a scalar for some tensors, zeros where `trainable` is false, beside tensors that `run` wants to have kept.
- * Those must be kept by hand, and freed by the caller: tfjs frees whatever a differentiated function does not return.
+ * Gradients of a scalar for some tensors, zeros where `trainable` is false, and the tensors that `run`
+ * returns in `keep`. tfjs frees whatever a differentiated function does not return, so those are kept by
+ * tf.keep, and the caller disposes them.
  */
 export function gradientsOf(options: {
   tensors: readonly Tensor[];
@@ -209,7 +223,7 @@ export function gradientsOf(options: {
     const { loss, keep } = run(
       tensors.map((tensor, i) => (trainable[i] ? (varied[next++] as Tensor) : tensor)),
     );
-    // A copy, because one tensor may be kept twice and disposing the first would free the second.
+    // Clones, because a tensor may be listed twice, and disposing it once would free the second.
     for (const tensor of keep) kept.push(tf.keep(tf.clone(tensor)));
     return loss.asScalar();
   });

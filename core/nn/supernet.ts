@@ -1,9 +1,10 @@
-// Lists the layers of the search network: all candidate ops on all edges, mixed by alphas, then a classifier. Structure and
-// names are the reference's (facts 1.5-1.7); it differs from the discrete network in the stem (3 C channels), batch norms
-// without scale and shift inside cells, groups in the head's 7x7 and a linear layer at the end. Also says how the alphas
-// lie in their flat vector. Running it is forward.ts', training it core/search's, reading a genotype decode.ts'.
+// The layers of the search network: all candidate ops on all edges, mixed by alphas, then a classifier; and
+// the order of the alphas in their flat vector. Structure and names are the reference's (facts 1.5-1.7). It
+// differs from the discrete network in four places: the stem has 3 C channels, batch norms inside cells have
+// no scale and shift, the head's 7x7 has groups, and a linear layer ends it.
 //
-// Legend: A alphas, one row of eight (columns as in OPS) for each edge: nodes of the normal cell, then of the reduction cell.
+// Legend: A alphas, one row of eight (columns as in OPS) for each edge: edges of the normal cell node by
+// node, then of the reduction cell.
 
 import { FleetError } from '../errors.ts';
 import { normals } from '../rng.ts';
@@ -30,24 +31,28 @@ export interface SupernetSpec {
   readonly classes: number;
 }
 
-/** Its result is the logits [N, classes], not the embedding before them. */
+/** A search network. Its result is the logits [N, classes], not the embedding before them. */
 export interface Supernet extends LayerGraph {
   readonly spec: SupernetSpec;
 }
 
-/** Stem channels are this times C; the discrete networks have 4. */
+/** The stem has this many times C channels; the discrete networks' have 4 times. */
 const STEM_MULTIPLIER = 3;
 /** Fixed in the reference. */
 const EMBEDDING = 128;
 const HEAD_GROUPS = 128;
-/** Standard deviation of the first alphas. */
+/**
+ * Standard deviation of the initial alphas, as in the reference: nearly equal, so that no op has an advantage
+ * by chance.
+ */
 const ALPHA_DEVIATION = 0.001;
 
 /** Edges of one cell: 2 + 3 + 4 + 5. */
 export const CELL_EDGES = Array.from({ length: NODES }, (_, node) => node + 2).reduce((a, b) => a + b, 0);
-/** A = 224. */
+/** A = 2 cells x 14 edges x 8 ops = 224. */
 export const ALPHA_COUNT = 2 * CELL_EDGES * OPS.length;
 
+/** The layers of a search network. */
 export function buildSupernet(spec: SupernetSpec): Supernet {
   checkSpec(spec);
   const builder = createBuilder<SearchOperation>();
@@ -108,7 +113,10 @@ function addSearchCell(cell: SearchCell): number {
   return builder.add({ name: module, module, inputs: states.slice(2), operation: { kind: 'concat' } });
 }
 
-/** One layer sums all ops of all edges; `none` adds nothing, but has its share in the softmax. */
+/**
+ * Appends all ops on all edges of a node and their mixture. `none` adds no layer, but has its share in the
+ * softmax of its edge.
+ */
 function addNode(cell: SearchCell, node: number, states: readonly number[]): number {
   const { builder, module, channels, reduction } = cell;
   const inputs: number[] = [];
@@ -134,17 +142,17 @@ function addNode(cell: SearchCell, node: number, states: readonly number[]): num
   return builder.add({ name: `${module}.dag.${node}`, module, inputs, operation: { kind: 'mix', terms } });
 }
 
-/** Rows of nodes before: 2 + 3 + ... */
+/** Row of the alphas of an edge: the nodes before have 2 + 3 + ... = node (node + 3) / 2 edges. */
 function alphaRow(reduction: boolean, node: number, from: number): number {
   return (reduction ? CELL_EDGES : 0) + (node * (node + 3)) / 2 + from;
 }
 
-/** The flat alphas [A] of a run's first step. */
+/** The flat alphas [A] at the start of a run. */
 export function initialAlphas(seed: number): Float32Array {
   return Float32Array.from(normals(seed, 'alphas', ALPHA_COUNT), (value) => value * ALPHA_DEVIATION);
 }
 
-/** Flat alphas by cell, node, edge and op, as decoding takes them. */
+/** Flat alphas [A] by cell, node, edge and op, as decodeAlphas takes them. */
 export function alphasOf(flat: Float32Array): Alphas {
   if (flat.length !== ALPHA_COUNT)
     throw new FleetError('invalidArgument', `${flat.length} alphas, ${ALPHA_COUNT} expected`);

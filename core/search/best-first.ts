@@ -1,9 +1,13 @@
-// The order "best first" of networks that were trained and verified. The winner of a sweep, the winner of a plan and every
-// list and table take this one order, so that the network that goes on is the one that every table shows on top.
+// The order "best first" of networks that were trained and verified. The winner of a sweep, the winner of a
+// plan and every list and table take this one order, so that the network that goes on is the one that every
+// table shows on top.
 
 /** What the order looks at: a trial of a sweep, or a trained run. */
 export interface Ranked {
-  /** Verification accuracy, 0 to 1; undefined or not finite where there is no result (it failed, or has not ended). */
+  /**
+   * Verification accuracy, 0 to 1; undefined or not finite where there is no result (it failed, or has not
+   * ended).
+   */
   readonly objective?: number | undefined;
   readonly parameters: number;
   /** Place in the order of creation, unique among those compared. */
@@ -11,8 +15,9 @@ export interface Ranked {
 }
 
 /**
- * Negative when `a` is the better one: higher objective, then fewer parameters, because a phone has to hold them, then the
- * earlier one, so that the order is total. Those without a result come last, in the order of creation.
+ * Negative when `a` is the better one: higher objective, then fewer parameters, because a phone has to hold
+ * them, then the earlier one, so that the order is total. Those without a result come last, in the order of
+ * creation.
  */
 export function bestFirst(a: Ranked, b: Ranked): number {
   const [scoreA, scoreB] = [scoreOf(a), scoreOf(b)];

@@ -1,9 +1,21 @@
-// One step of differentiable search on flat vectors (Liu, Simonyan and Yang, "DARTS", 2019, eq. 5-8; reference facts 2.2):
-// which passes are made, what is done with their gradients, in which order weights and alphas move. Plain loops, double
-// arithmetic, one rounding at each store. How a pass is computed, and where, is the caller's: compiled graphs are
-// search-function.ts'.
+// One step of differentiable architecture search on flat vectors (Liu, Simonyan and Yang, "DARTS:
+// Differentiable Architecture Search", 2019; reference facts 2.2): which passes are made, what is done with
+// their gradients, and in which order weights and alphas move.
 //
-// Legend: P weights w, A alphas, S running statistics; xi the weights' learning rate.
+// The problem is bilevel (eq. 3-4): minimise L_val(w*(a), a) over the alphas a, with w*(a) the weights that
+// minimise L_train(w, a). w* is approximated by one step of training, w' = w - xi grad_w L_train(w, a), and
+// the gradient for a is then (eq. 7)
+//     grad_a L_val(w', a) - xi grad2_aw L_train(w, a) d,   with d = grad_w' L_val(w', a).
+// The matrix-vector product in the second term would need second derivatives; a central difference replaces
+// it (eq. 8):
+//     (grad_a L_train(w+, a) - grad_a L_train(w-, a)) / (2 r),   w+- = w +- r d,   r = 0.01 / ||d||.
+// So this gradient takes four passes: L_train at w, L_val at w', L_train at w+ and at w-. First order sets xi
+// = 0 and takes one.
+//
+// Loops are plain, arithmetic is double, and each store rounds once, so a step's bits follow from the passes'
+// results alone.
+//
+// Legend: P weights w, A alphas a, S running statistics; xi the weights' learning rate.
 
 import { type Layout, LOSS_COUNT } from '../nn/layout.ts';
 import { type AdamOptions, type AdamState, applyAdam } from '../optim/adam.ts';
@@ -11,29 +23,34 @@ import { applyStep, type OptimizerOptions, updateRunning } from '../optim/sgd.ts
 import type { Wanted } from './search-function.ts';
 
 /**
- * reference: weights move first, and the gradient of the training loss for the alphas, which the published code leaves behind,
- * is added to the alphas' gradient. noleak: the same order without it. darts: alphas move first, as in DARTS itself.
+ * The order of moves. darts: alphas move first, as in the paper. reference: weights move first, as in the
+ * published PocketNet code, and the training loss' gradient for the alphas, which that code leaves in its
+ * buffers, is added to theirs. noleak: weights move first, without that addition.
  */
 export type Variant = 'reference' | 'noleak' | 'darts';
 
-/** first: the alphas' gradient at the weights as they are. second: at the weights one virtual step further. */
+/**
+ * first: the alphas' gradient at the present weights. second: at the weights one virtual step further, by the
+ * equations above.
+ */
 export type Order = 'first' | 'second';
 
+/** How one step is made. */
 export interface SearchStepOptions {
   readonly variant: Variant;
   readonly order: Order;
-  /** Of the weights; xi of the virtual step too. */
+  /** xi: learning rate of the weights and of the virtual step. */
   readonly learningRate: number;
   readonly optimizer: OptimizerOptions;
   readonly adam: AdamOptions;
   /**
-   * Where weights move first, their pass repeats the first one of a second-order step: same weights, alphas and batch. Its
-   * numbers are used twice, unless this is true; for tests and measurements.
+   * Where weights move first, their pass would repeat the first one of a second-order step, with the same
+   * weights, alphas and batch. Its result is used twice, unless this is true; for tests and measurements.
    */
   readonly repeatPass?: boolean;
 }
 
-/** All that a search carries from step to step; the vectors are changed in place. */
+/** What a search carries from step to step. The vectors are changed in place. */
 export interface SearchState {
   readonly weights: Float32Array;
   readonly momentum: Float32Array;
@@ -50,10 +67,12 @@ export interface PassRequest {
   readonly alphas: Float32Array;
 }
 
-/** Answers with the mean over the whole batch of what searchFunction puts out. */
+/** Computes a pass: the mean over the whole batch of searchFunction's vectors. */
 export type RunPass = (request: PassRequest) => Float32Array | Promise<Float32Array>;
 
+/** What a step computed, for records and tests. */
 export interface SearchStep {
+  /** Forward and backward passes made. */
   readonly passes: number;
   /** Of the pass that moved the weights. */
   readonly trainingLoss: number;
@@ -61,23 +80,24 @@ export interface SearchStep {
   readonly validationLoss: number;
   /** L2 norm of the weights' gradient before clipping. */
   readonly gradientNorm: number;
-  /** d_alpha: the alphas' gradient of the validation loss. */
+  /** grad_a L_val: the validation loss' gradient for the alphas, [A]. */
   readonly validationGradient: Float32Array;
-  /** ||d_w||, the norm of the validation loss' gradient for the virtual weights; second order only. */
+  /** ||d||, the norm of the validation loss' gradient for the virtual weights; second order only. */
   readonly validationNorm?: number;
-  /** Finite-difference product of the mixed second derivative with d_w; second order only. */
+  /** The central difference for grad2_aw L_train d, [A]; second order only. */
   readonly hessian?: Float32Array;
-  /** d_alpha - xi hessian, or d_alpha in first order. */
+  /** validationGradient - xi hessian, or validationGradient in first order, [A]. */
   readonly unrolled: Float32Array;
-  /** The training loss' gradient for the alphas, from the pass that moved the weights. */
+  /** The training loss' gradient for the alphas, from the pass that moved the weights, [A]. */
   readonly leak: Float32Array;
-  /** What Adam was given. */
+  /** The gradient that Adam applied, [A]. */
   readonly applied: Float32Array;
 }
 
-/** Radius of the finite difference is this over ||d_w||. */
+/** r ||d||: the numerator of the difference's radius, 0.01 in the paper and in the reference. */
 const DIFFERENCE_RADIUS = 0.01;
 
+/** Makes one step: moves weights, alphas, running statistics and both optimisers' states. */
 export async function searchStep(options: {
   layout: Layout;
   state: SearchState;
@@ -106,7 +126,7 @@ export async function searchStep(options: {
   };
 }
 
-/** A step of the warm-up: the weights move, the alphas stay. */
+/** Makes one step of the warm-up: the weights move and the alphas stay. */
 export async function warmUpStep(options: {
   layout: Layout;
   state: SearchState;
@@ -129,14 +149,15 @@ type AlphaGradients = Pick<
   'validationLoss' | 'validationGradient' | 'validationNorm' | 'hessian' | 'unrolled'
 >;
 
-interface Upper {
+/** The upper level's result. */
+interface UpperLevel {
   readonly alphas: AlphaGradients;
-  /** The training pass that was made on the way, at the state's own weights and alphas. */
+  /** The training pass that the upper level made at the state's own weights and alphas. */
   readonly training?: Float32Array;
 }
 
-/** One pass; it is the network itself that runs, so its running statistics move. */
-async function firstOrder({ state, pass }: Context): Promise<Upper> {
+/** One pass. The published code runs the network itself here, so its running statistics move. */
+async function firstOrder({ state, pass }: Context): Promise<UpperLevel> {
   const vector = await pass({ ...state, half: 'alphas', wanted: 'alphas' });
   const gradient = vector.slice(0, state.alphas.length);
   updateRunning(state.running, vector, gradient.length);
@@ -144,14 +165,15 @@ async function firstOrder({ state, pass }: Context): Promise<Upper> {
   return { alphas: { validationLoss, validationGradient: gradient, unrolled: gradient } };
 }
 
-/** Four passes: training, validation at the virtual weights, and training at the weights moved to both sides. */
-async function secondOrder(context: Context): Promise<Upper> {
+/** Four passes: L_train at w, L_val at w', L_train at w+ and w-. */
+async function secondOrder(context: Context): Promise<UpperLevel> {
   const { layout, state, step, pass } = context;
   const { weights, alphas, running } = state;
   const training = await trainingPass(context);
   updateRunning(running, training, layout.parameterCount + alphas.length);
   const virtual = virtualWeights(context, training);
-  // On a copy of the network in the published code: these statistics go nowhere.
+  // The published code makes this pass on a copy of the network, so its running statistics are lost, and so
+  // are they here.
   const upper = await pass({ half: 'alphas', wanted: 'weights-and-alphas', weights: virtual, alphas });
   const direction = upper.subarray(0, layout.parameterCount);
   const validationNorm = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
@@ -186,16 +208,23 @@ function trainingPass({ state, pass }: Context): Float32Array | Promise<Float32A
   return pass({ ...state, half: 'weights', wanted: 'weights-and-alphas' });
 }
 
-/** w - xi (momentum v + gradient + decay w), without clipping, v being the momentum buffer. */
+/**
+ * w' = w - xi (momentum v + gradient + decay w), v being the momentum buffer; without clipping, as in the
+ * reference.
+ */
 function virtualWeights({ state, step }: Context, training: Float32Array): Float32Array {
   const { momentum, weightDecay } = step.optimizer;
   return state.weights.map((weight, i) => {
-    const slope = momentum * state.momentum[i]! + training[i]! + weightDecay * weight;
-    return weight - step.learningRate * slope;
+    const update = momentum * state.momentum[i]! + training[i]! + weightDecay * weight;
+    return weight - step.learningRate * update;
   });
 }
 
-/** Clips, decays, moves; running statistics too. */
+/**
+ * Moves weights, momentum and running statistics by one SGD step with clipping and decay. The vector of a
+ * pass has alphas' gradients between weights' gradients and statistics; SGD takes a shard's vector, which has
+ * none and ends with three losses.
+ */
 function moveWeights({ layout, state, step }: Context, training: Float32Array) {
   const { parameterCount: weights } = layout;
   const loss = training.at(-1) ?? Number.NaN;
@@ -210,6 +239,7 @@ function moveAlphas({ state, step }: Context, gradient: Float32Array): void {
   state.adam = applyAdam({ values: state.alphas, gradient, state: state.adam, adam: step.adam });
 }
 
+/** The alphas' gradients [A] of a pass over weights and alphas. */
 function alphaPart({ parameterCount, runningCount }: Layout, vector: Float32Array): Float32Array {
   return vector.subarray(parameterCount, vector.length - runningCount - 1);
 }
@@ -219,6 +249,7 @@ function combine(a: Float32Array, factor: number, b: Float32Array): Float32Array
   return a.map((value, i) => value + factor * b[i]!);
 }
 
+/** The pass with a counter. */
 function countPasses(pass: RunPass): { pass: RunPass; count(): number } {
   let count = 0;
   return {

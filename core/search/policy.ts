@@ -1,27 +1,35 @@
-// Two options against searches that end in skip connections only (reference facts 2.3: after epoch 2 the normal cell is mostly
-// skips): the weights train alone for some epochs first ("Progressive DARTS"), and the search stops once the decoded normal
-// cell has more skips than allowed ("DARTS+"). Pure; the steps themselves are darts.ts'.
+// Two rules against searches that collapse to skip connections (reference facts 2.3: after epoch 2 the normal
+// cell is mostly skips). Weights train alone for some epochs first (Chen et al., "Progressive DARTS", 2019),
+// and the search stops once the decoded normal cell has more skips than allowed (Liang et al., "DARTS+",
+// 2019).
 
 import type { Genotype } from '../spec/network.ts';
 
+/** Both rules of a search. */
 export interface SearchPolicy {
-  /** Epochs at the start in which only weights move; 0 for none. */
+  /** Number of epochs at the start in which only weights move. */
   readonly warmUpEpochs: number;
-  /** Most skip connections of the decoded normal cell, of its eight edges; without it nothing stops early. */
+  /**
+   * Most skip connections among the eight edges of the decoded normal cell; without it the search never stops
+   * early.
+   */
   readonly skipsMax?: number;
 }
 
-/** What moves in a 0-based epoch. */
+/** warm-up: only weights move in this 0-based epoch. search: alphas too. */
 export function phaseOf(policy: SearchPolicy, epoch: number): 'warm-up' | 'search' {
   return epoch < policy.warmUpEpochs ? 'warm-up' : 'search';
 }
 
-/** Skip connections of the normal cell. */
+/** Number of skip connections in the normal cell. */
 export function skipConnections(genotype: Genotype): number {
   return genotype.normal.flat().filter(([op]) => op === 'skip_connect').length;
 }
 
-/** Whether the search ends after this 0-based epoch, and why. During warm-up the alphas are chance and say nothing. */
+/**
+ * Whether the search ends after this 0-based epoch, and why. Never during warm-up, when the alphas are still
+ * their random initial values.
+ */
 export function stopAfter(
   policy: SearchPolicy,
   epoch: number,

@@ -1,6 +1,5 @@
-// The functions of a search network that workers compile: loss and gradients for weights and alphas, or for alphas alone,
-// from flat vectors and a batch to one flat vector; and logits in evaluation mode. The arithmetic between the passes of a
-// search step is darts.ts'.
+// The functions of a search network that workers compile: loss and gradients for weights and alphas, or for
+// alphas alone, from flat vectors and a batch to one flat vector; and logits in evaluation mode.
 //
 // Legend: b images, P weights, A alphas, S running statistics, K classes.
 
@@ -18,6 +17,7 @@ import { ALPHA_COUNT, type Supernet } from '../nn/supernet.ts';
 import { concatFlat, splitFlat } from '../tensor/flat.ts';
 import type { Tensor } from '../tensor/tf.ts';
 
+/** A search network for batches of b images. */
 interface FunctionOptions {
   readonly network: Supernet;
   readonly layout: Layout;
@@ -25,12 +25,16 @@ interface FunctionOptions {
   readonly fuse?: boolean;
 }
 
-/** What is differentiated; finite differences need the alphas' gradient only, which saves every filter gradient. */
+/**
+ * What is differentiated. Finite differences need the alphas' gradient only, and without weights' gradients
+ * no filter gradient is made.
+ */
 export type Wanted = 'weights-and-alphas' | 'alphas';
 
 /**
- * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b]. Output: one vector, [P + A + S + 1] or, for alphas
- * alone, [A + S + 1]: gradients of the mean cross entropy, batch means and unbiased variances, the loss.
+ * Inputs: weights [P], alphas [A], images [b, 112, 112, 3], labels [b]. Output: one vector, [P + A + S + 1]
+ * or, for alphas alone, [A + S + 1]: gradients of the mean cross entropy, batch means and unbiased variances,
+ * the loss.
  */
 export function searchFunction(options: FunctionOptions & { readonly wanted: Wanted }): TensorFunction {
   const { network, layout, batch, wanted } = options;
@@ -66,7 +70,10 @@ export function searchFunction(options: FunctionOptions & { readonly wanted: Wan
   };
 }
 
-/** Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3]. Output: logits [b, K] in evaluation mode. */
+/**
+ * Inputs: weights [P], alphas [A], running [S], images [b, 112, 112, 3]. Output: logits [b, K] in evaluation
+ * mode.
+ */
 export function searchLogitsFunction(options: FunctionOptions): TensorFunction {
   const { layout, batch } = options;
   return {

@@ -1,33 +1,40 @@
-// The IJB 1:1 protocol: faces become templates (features weighted by detector score, averaged within a media, summed over
-// media, brought to unit length), pairs of templates are scored by their product, and the true accept rate is read off the
-// full ROC where the false accept rate is nearest a target (reference facts 5.3). Takes features; who computes them does
-// not matter here. Memory: one sum a template and one a media that is not complete, and one number a pair.
+// The IJB 1:1 protocol on features (reference facts 5.3). Faces become templates: features are weighted by
+// detector score, averaged within a medium (an image or a video), summed over media and brought to unit
+// length. Pairs of templates are scored by their inner product, and the true accept rate (TAR) is read off
+// the full ROC where the false accept rate (FAR) is nearest a target.
+//
+// Sums are double, because a video adds up hundreds of faces. Memory is one sum a template, one sum a medium
+// whose faces have not all come, and one number a pair, so IJB-C with 15 million pairs fits.
 
 import { FleetError } from '../errors.ts';
 
 /** The rates that papers print; tables of compact models show 1e-4. */
 export const IJB_FARS = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1] as const;
 
+/** Features of all templates. */
 export interface Templates {
-  /** Row of each template id in the features. */
+  /** Template id -> its row in the features. */
   readonly rows: ReadonlyMap<number, number>;
   /** Unit features [templates, size]. */
   readonly features: Float64Array;
   readonly size: number;
 }
 
+/** Takes the features of faces in any order. */
 export interface TemplateBuilder {
-  /** The raw feature of a face: image and mirror image added, not normalised. */
+  /** Adds the raw feature of a face: the sum of image and mirror image, not normalised. */
   add(face: { template: number; media: number; score: number }, feature: ArrayLike<number>): void;
-  /** Throws while faces are missing. */
+  /** The templates; throws while faces are missing. */
   finish(): Templates;
 }
 
-/** How many faces each media of each template has; lets a media's sum go as soon as it is complete. */
+/** Numbers of faces, from which a medium's sum is known to be complete and can be freed. */
 export interface Memberships {
+  /** Template id -> media id -> number of faces. */
   readonly counts: Map<number, Map<number, number>>;
 }
 
+/** Counts the faces of a protocol's list. */
 export async function countMemberships(
   batches: AsyncIterable<readonly (readonly [template: number, media: number])[]>,
 ): Promise<Memberships> {
@@ -41,10 +48,11 @@ export async function countMemberships(
   return { counts };
 }
 
+/** A builder for the templates of these faces, with features of `size` numbers. */
 export function createTemplates({ counts }: Memberships, size: number): TemplateBuilder {
   const rows = new Map([...counts.keys()].map((template, row) => [template, row] as const));
   const features = new Float64Array(rows.size * size);
-  // Sum and missing faces of each media that has begun.
+  // Sum and number of missing faces of each medium of which a face has come.
   const open = new Map<string, { sum: Float64Array; left: number; total: number }>();
   let missing = [...counts.values()].reduce((sum, media) => sum + total(media.values()), 0);
   return {
@@ -74,12 +82,13 @@ export function createTemplates({ counts }: Memberships, size: number): Template
   };
 }
 
+/** Scores of all pairs, each list in falling order. */
 export interface Scores {
-  /** Falling. */
   readonly genuine: Float64Array;
   readonly impostor: Float64Array;
 }
 
+/** Scores pairs of templates, -1..1 each. */
 export async function scorePairs(
   templates: Templates,
   batches: AsyncIterable<readonly { a: number; b: number; same: boolean }[]>,
@@ -103,17 +112,21 @@ export async function scorePairs(
   return { genuine: genuine.falling(), impostor: impostor.falling() };
 }
 
+/** A point of the ROC. */
 export interface RatePoint {
-  /** The rate asked for. */
+  /** The FAR that was asked for, 0..1. */
   readonly target: number;
-  /** The nearest that there is. */
+  /** FAR of the nearest point of the curve. */
   readonly far: number;
   readonly tar: number;
-  /** Pairs with at least this score are accepted; infinite where none is. */
+  /** Pairs with at least this score are accepted; infinite where no pair is. */
   readonly threshold: number;
 }
 
-/** For each target the point of the full ROC whose FAR is nearest; of equally near ones that with the largest TAR. */
+/**
+ * For each target the point of the full ROC whose FAR is nearest; of equally near ones that with the largest
+ * TAR. The threshold falls through all distinct scores once, so the curve is never stored.
+ */
 export function tarNearestFar(
   { genuine, impostor }: Scores,
   targets: readonly number[] = IJB_FARS,
@@ -143,7 +156,7 @@ export function tarNearestFar(
   return best;
 }
 
-/** Numbers without a known count; doubles its memory as it grows. */
+/** A list of unknown length, whose array doubles when it is full. */
 function createList(): { push(value: number): void; falling(): Float64Array } {
   let values = new Float64Array(1024);
   let length = 0;
@@ -163,7 +176,8 @@ function createList(): { push(value: number): void; falling(): Float64Array } {
 
 function toUnit(feature: Float64Array): void {
   const norm = Math.sqrt(feature.reduce((sum, x) => sum + x * x, 0));
-  // A zero feature has no direction; leaving it scores 0 with everything instead of NaN.
+  // A zero feature has no direction. Left at zero it scores 0 with every other, where a division would give
+  // NaN.
   if (norm > 0) for (let i = 0; i < feature.length; i++) feature[i]! /= norm;
 }
 

@@ -1,26 +1,35 @@
-// Ten-fold pair accuracy as PocketNet and LFW measure it, and true accepts at a target false accept rate (VAL) by the same
-// folds. Decides folds, thresholds and ties (reference 5.1; the rule for VAL where the original cannot run is ours). Takes
-// distances; how they come from embeddings is roc.ts'.
+// Ten-fold pair accuracy as LFW defines it (Huang et al., 2007) and PocketNet measures it, and the true
+// accept rate at a target false accept rate (VAL) on the same folds. Decides folds, thresholds and ties
+// (reference facts 5.1). A threshold is chosen on nine folds and judged on the tenth, so no pair is judged by
+// a threshold that it helped to choose.
+//
+// Where the original cannot run, for VAL at a target that no threshold reaches, the rule is ours: the
+// threshold is 0 and accepts nothing.
 
-/** Squared distances of pairs of unit embeddings (0..4), and whether each pair shows one person. */
+/**
+ * Squared distances of pairs of unit embeddings, 0..4, and whether each pair shows one person; in the order
+ * of the pairs.
+ */
 export interface LabelledDistances {
   readonly distances: ArrayLike<number>;
   readonly same: readonly boolean[];
 }
 
+/** Accuracy over folds. */
 export interface FoldResult {
   /** Accuracy on each fold at the threshold that was best on all others. */
   readonly accuracies: number[];
   readonly thresholds: number[];
-  /** Of each pair: whether the threshold of its fold judges it rightly. */
+  /** For each pair, whether the threshold of its fold judges it rightly. */
   readonly right: readonly boolean[];
   readonly mean: number;
   /** Population standard deviation over folds. */
   readonly std: number;
 }
 
+/** TAR and FAR over folds, 0..1. */
 export interface FoldRates {
-  /** True and false accept rates on each fold at the threshold of the others. */
+  /** On each fold, at the threshold chosen on the others. */
   readonly tar: number[];
   readonly far: number[];
   readonly thresholds: number[];
@@ -39,11 +48,15 @@ export function foldRanges(n: number, folds: number): (readonly [number, number]
   });
 }
 
-/** Thresholds 0, 0.01 .. 3.99; the first with the best accuracy on nine folds is applied to the tenth; same if distance < threshold. */
+/**
+ * Accuracy over folds. The thresholds are 0, 0.01 .. 3.99, and a pair counts as one person if its distance is
+ * below the threshold. The first threshold with the best accuracy on the other folds is applied to each fold.
+ */
 export function kfoldAccuracy(pairs: LabelledDistances, folds = 10): FoldResult {
   const thresholds = Array.from({ length: 400 }, (_, i) => i * 0.01);
   const ranges = foldRanges(pairs.same.length, folds);
-  // correct [folds][thresholds]: pairs judged rightly.
+  // correct [folds][thresholds]: number of pairs judged rightly. The other folds' is the total less the own,
+  // so each is counted once.
   const correct = ranges.map(([from, to]) =>
     thresholds.map((threshold) => countCorrect(pairs, from, to, threshold)),
   );
@@ -63,8 +76,9 @@ export function kfoldAccuracy(pairs: LabelledDistances, folds = 10): FoldResult 
 }
 
 /**
- * TAR at a target FAR, fold by fold: on nine folds FAR is taken at 0, 0.001 .. 3.999 and the threshold is interpolated
- * linearly after the last one that does not exceed the target; 0 when the target is never reached.
+ * TAR at a target FAR over folds. On the other folds FAR is taken at thresholds 0, 0.001 .. 3.999, and the
+ * threshold is interpolated linearly between the last one whose FAR does not exceed the target and the next;
+ * it is 0 where the target is never reached.
  */
 export function kfoldTarAtFar(pairs: LabelledDistances, target: number, folds = 10): FoldRates {
   const step = 0.001;

@@ -1,43 +1,54 @@
-// The MegaFace protocol on features: probes of people among distractors. Identification: each image of a person is put into
-// a gallery with all distractors, the person's other images look for it, and rank r is reached when fewer than r distractors
-// are as near. Verification: all pairs of a person's images against all probe-distractor pairs, TAR at a FAR. Also the
-// refinement by noise lists (reference facts 5.4). Distractors come as a stream and are not kept.
+// The MegaFace protocol on features (Kemelmacher-Shlizerman et al., 2016; reference facts 5.4): probes of
+// known people among distractors.
+// - Identification: each image of a person joins all distractors in a gallery, the person's other images
+//   search for it, and rank r is reached when fewer than r distractors are as near.
+// - Verification: all pairs of a person's images against all pairs of a probe and a distractor; TAR at a FAR.
+// - Refinement: probes and distractors on the noise lists are replaced or marked.
 //
-// Nearness is the negative squared distance, as the devkit's; with unit features it orders like the product, but the mark
-// of a noisy distractor (a 100 in an extra dimension) moves it away only in distance.
+// Distractors come as a stream of a million features and are not kept: a probe needs only its nearest few,
+// and a FAR only the nearest of all pairs.
+//
+// Nearness is the negative squared distance, as in the development kit. For unit features it orders like the
+// inner product, but the mark of a noisy distractor, a 100 in an extra dimension, makes it far only by
+// distance.
 
 import { FleetError } from '../errors.ts';
 import { uniforms } from '../rng.ts';
 
+/** The probes, and how many distractors follow. */
 export interface MegafaceOptions {
-  /** Features of the probes [probes, size], unit length unless marked. */
+  /** Features of the probes [probes, size], of unit length unless marked. */
   readonly probes: Float32Array;
   readonly size: number;
   /** The person of each probe. */
   readonly people: readonly string[];
-  /** How many distractors will come; fixes how many impostor scores must be remembered for the largest FAR. */
+  /** Number of distractors that will come; from it follows how many impostor scores the largest FAR needs. */
   readonly distractors: number;
   readonly ranks?: readonly number[];
   readonly fars?: readonly number[];
 }
 
+/** One evaluation that takes distractors piece by piece. */
 export interface Megaface {
-  /** Features [count, size] of some distractors. */
+  /** Compares all probes with more distractors, features [count, size]. */
   addDistractors(features: Float32Array): void;
-  /** Throws unless all distractors have come. */
+  /** The result; throws unless all distractors have come. */
   finish(): MegafaceResult;
 }
 
+/** Rates 0..1. */
 export interface MegafaceResult {
   readonly identification: readonly { readonly rank: number; readonly rate: number }[];
-  /** The largest TAR with at most this FAR. */
+  /** The largest TAR whose FAR is at most this one. */
   readonly verification: readonly { readonly far: number; readonly tar: number }[];
-  /** Ordered pairs of a person's images, and unordered ones. */
+  /** Ordered pairs of a person's images: one searches for the other. */
   readonly searches: number;
+  /** Unordered pairs of a person's images. */
   readonly genuinePairs: number;
   readonly impostorPairs: number;
 }
 
+/** Begins an evaluation of these probes. */
 export function createMegaface(options: MegafaceOptions): Megaface {
   const { probes, size, people, distractors, ranks = [1, 10], fars = [1e-6, 1e-5, 1e-4] } = options;
   const count = people.length;
@@ -78,6 +89,7 @@ export function createMegaface(options: MegafaceOptions): Megaface {
   };
 }
 
+/** Two probes of one person, by index. */
 interface GenuinePair {
   readonly a: number;
   readonly b: number;
@@ -98,7 +110,10 @@ function genuineScores({ probes, size, people }: MegafaceOptions): GenuinePair[]
   return pairs;
 }
 
-/** Each pair is two searches, one from either side. A distractor that is equally near goes first. */
+/**
+ * Share of searches that reach a rank. Each pair is two searches, one from either side; an equally near
+ * distractor counts as nearer.
+ */
 function rateAtRank(genuine: readonly GenuinePair[], nearest: readonly Top[], rank: number): number {
   const worstAllowed = nearest.map((top) => top.falling()[rank - 1] ?? Number.NEGATIVE_INFINITY);
   const found = genuine.reduce(
@@ -108,19 +123,25 @@ function rateAtRank(genuine: readonly GenuinePair[], nearest: readonly Top[], ra
   return found / (2 * genuine.length);
 }
 
-/** With `accepted` impostors allowed, whatever is nearer than the next one is accepted. */
+/**
+ * TAR with `accepted` impostors accepted: every genuine pair nearer than the first impostor that is refused.
+ */
 function tarAt(genuine: readonly GenuinePair[], impostors: Float64Array, accepted: number): number {
   const next = impostors[accepted] ?? Number.NEGATIVE_INFINITY;
   return genuine.filter(({ score }) => score > next).length / genuine.length;
 }
 
+/** The largest of many numbers. */
 interface Top {
   add(score: number): void;
-  /** The largest scores, falling; at most the number asked for. */
+  /** The largest numbers in falling order, at most as many as wanted. */
   falling(): Float64Array;
 }
 
-/** Keeps the `size` largest of many numbers: collects twice as many, then sorts and drops the lower half. */
+/**
+ * Keeps the `size` largest of many numbers: collects up to twice as many, then sorts and drops the lower
+ * half, so one sort pays for many.
+ */
 function createTop(size: number): Top {
   const kept = new Float64Array(2 * size);
   let length = 0;
@@ -153,10 +174,13 @@ function nearness(a: Float32Array, atA: number, b: Float32Array, atB: number, si
   return -sum;
 }
 
-/** What the extra dimension of a noisy distractor holds. */
+/**
+ * Value of a noisy distractor in the extra dimension, as in the development kit: farther than any unit
+ * feature, whose distance is 2.
+ */
 const NOISE_MARK = 100;
 
-/** A feature with the dimension that marks noisy distractors. */
+/** The feature with one more dimension, which marks it if it is noisy. */
 export function marked(feature: ArrayLike<number>, noisy: boolean): Float32Array {
   const longer = new Float32Array(feature.length + 1);
   longer.set(feature);
@@ -165,8 +189,8 @@ export function marked(feature: ArrayLike<number>, noisy: boolean): Float32Array
 }
 
 /**
- * Probes with the noisy ones replaced: by the mean of the person's clean probes plus uniform noise of +-0.001, at unit length.
- * `features` [probes, size]; the result is a copy. A person without a clean probe keeps what there is.
+ * A copy of the probes [probes, size] in which each noisy one is the mean of the person's clean probes plus
+ * uniform noise of +-0.001, at unit length. The probes of a person without a clean one stay as they are.
  */
 export function replaceNoisyProbes(options: {
   readonly features: Float32Array;

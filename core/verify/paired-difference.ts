@@ -1,22 +1,29 @@
-// Whether two networks that judged the same pairs differ in accuracy, or only by the choice of people: the difference and
-// its 95 % interval. Decides the statistics; the judgements come from kfold.ts.
+// The difference in accuracy of two networks that judged the same pairs, with its 95 % interval: whether they
+// differ, or only seem to by the choice of people.
 //
-// Pairs are not independent of each other: one person takes part in many. So people are what is left out, not pairs: the
-// standard error is the delete-one jackknife over people, which is consistent for statistics of pairs (J. N. Arvesen,
-// "Jackknifing U-statistics", Annals of Mathematical Statistics 40, 1969) and on average too large, never too small (B. Efron
-// and C. Stein, "The jackknife estimate of variance", Annals of Statistics 9, 1981). It needs no seed.
+// Pairs are not independent of each other, because a person takes part in many; an interval over pairs would
+// be too narrow. So the standard error is the delete-one jackknife over people. With D the difference and D_p
+// the difference without person p of n,
+//     se^2 = (n - 1) / n * sum over p of (D_p - mean D_p)^2.
+// It is consistent for statistics of pairs (J. N. Arvesen, "Jackknifing U-statistics", Annals of Mathematical
+// Statistics 40, 1969) and on average too large, never too small (B. Efron and C. Stein, "The jackknife
+// estimate of variance", Annals of Statistics 9, 1981). Unlike a bootstrap it needs no seed.
 
 import { FleetError } from '../errors.ts';
 
-/** What one network made of each pair, in the order of the pairs. */
+/** One network's judgement of each pair, in the order of the pairs. */
 export interface JudgedPairs {
-  /** Label of the person on the first and on the second image of each pair; the same number for a genuine pair. */
+  /**
+   * Label of the person on the first and on the second image of each pair; the same number for a genuine
+   * pair.
+   */
   readonly personA: ArrayLike<number>;
   readonly personB: ArrayLike<number>;
   /** Whether the pair was judged rightly, by the threshold of its fold. */
   readonly right: ArrayLike<boolean>;
 }
 
+/** The difference and its interval. */
 export interface PairedDifference {
   /** Accuracy of the first network minus that of the second, -1..1. */
   readonly difference: number;
@@ -27,10 +34,13 @@ export interface PairedDifference {
   readonly people: number;
 }
 
-/** Fewer say nothing about people in general. */
+/** Least number of people: fewer show nothing about people in general. */
 const PEOPLE_MIN = 5;
 
-/** Genuine pairs and impostor pairs weigh as they do among the pairs. Throws `invalidArgument` for different pairs or too few people. */
+/**
+ * Compares two networks. Every pair weighs the same, so genuine and impostor pairs weigh by their numbers.
+ * Throws `invalidArgument` for different pairs or fewer than five people.
+ */
 export function pairedDifference(first: JudgedPairs, second: JudgedPairs): PairedDifference {
   assertSamePairs(first, second);
   const { personA, personB } = first;
@@ -44,7 +54,7 @@ export function pairedDifference(first: JudgedPairs, second: JudgedPairs): Paire
       'invalidArgument',
       `${n} people are too few to compare two networks on; hold out at least ${PEOPLE_MIN}`,
     );
-  // Sums over all pairs, and over those with each person, so that leaving a person out is a subtraction.
+  // Sums over all pairs and over the pairs of each person: leaving a person out is then a subtraction.
   const gainOf = new Float64Array(n);
   const countOf = new Float64Array(n);
   let gain = 0;
@@ -75,7 +85,8 @@ function assertSamePairs(first: JudgedPairs, second: JudgedPairs): void {
 }
 
 /**
- * The 97.5 % quantile of Student's t, degrees of freedom >= 4; within 0.01 of the tables (Abramowitz and Stegun 26.7.5).
+ * The 97.5 % quantile of Student's t, degrees of freedom >= 4; within 0.01 of the tables (Abramowitz and
+ * Stegun 26.7.5).
  */
 export function studentQuantile975(degrees: number): number {
   const z = 1.959963984540054;

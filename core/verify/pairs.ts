@@ -1,10 +1,11 @@
-// Which held-out images are compared: half genuine, half impostor pairs, drawn from labels and a seed alone, so that every
-// network of a fleet is measured on the same pairs. Decides the draw and its order over the folds, and refuses a number that
-// the images do not allow; comparing is roc.ts'.
+// Which held-out images are compared: half genuine, half impostor pairs, drawn from labels and a seed alone,
+// so that every network of a fleet is measured on the same pairs. Decides the draw and its order over the
+// folds, and refuses a number of pairs that the images do not allow.
 
 import { FleetError } from '../errors.ts';
 import { randomStream } from '../rng.ts';
 
+/** Two images that are compared. */
 export interface Pair {
   /** Indices of two images of the split, a < b. */
   readonly a: number;
@@ -12,14 +13,14 @@ export interface Pair {
   readonly same: boolean;
 }
 
-/** How many images each identity has. */
+/** Number of images of each identity. */
 export function identitySizes(labels: ArrayLike<number>): number[] {
   const counts = new Map<number, number>();
   for (let i = 0; i < labels.length; i++) counts.set(labels[i]!, (counts.get(labels[i]!) ?? 0) + 1);
   return [...counts.values()];
 }
 
-/** How many different pairs of each sort identities of these sizes allow. */
+/** Number of different pairs of each sort that identities of these sizes allow. */
 export function pairsPossible(sizes: readonly number[]): { genuine: number; impostor: number } {
   const images = imagesOf(sizes);
   let genuine = 0;
@@ -29,10 +30,13 @@ export function pairsPossible(sizes: readonly number[]): { genuine: number; impo
 
 const imagesOf = (sizes: readonly number[]): number => sizes.reduce((sum, n) => sum + n, 0);
 
-/** Ten folds of as many genuine as impostor pairs each; the least number of pairs, and what every number is a multiple of. */
+/** Every number of pairs is a multiple of this: one genuine and one impostor pair in each of ten folds. */
 const PAIRS_STEP = 20;
 
-/** Throws when fewer than `pairs` / 2 different pairs of either sort exist. */
+/**
+ * Throws where fewer than `pairs` / 2 different pairs of either sort exist; the message has the largest
+ * number that is possible.
+ */
 export function assertPairsPossible(sizes: readonly number[], pairs: number): void {
   const possible = pairsPossible(sizes);
   const most = Math.floor((2 * Math.min(possible.genuine, possible.impostor)) / PAIRS_STEP) * PAIRS_STEP;
@@ -50,9 +54,10 @@ export function assertPairsPossible(sizes: readonly number[], pairs: number): vo
 }
 
 /**
- * `pairs` different pairs, half of them genuine, alternating, so that each contiguous fold has as many of one sort as of the
- * other when it is even. Genuine pairs are drawn with every identity in turn, so that one with many images does not crowd
- * out the others. `pairs` is a multiple of 20.
+ * Draws `pairs` different pairs, a multiple of 20, half of them genuine. Genuine and impostor pairs
+ * alternate, so that each contiguous fold of even length has equally many. Genuine pairs are drawn from every
+ * identity in turn; drawn from all genuine pairs, an identity with many images would take most of them,
+ * because their number grows with the square.
  */
 export function verificationPairs(
   labels: ArrayLike<number>,
@@ -81,11 +86,15 @@ function genuinePairs(labels: ArrayLike<number>, count: number, seed: number): P
       const pair = queue[round];
       if (pair && out.length < count) out.push(pair);
     }
-  // In rounds, an identity would sit at a fixed stride; shuffled, folds differ by chance alone.
+  // Drawn in turn, an identity would stand at a fixed stride and could miss a fold; shuffled, folds differ by
+  // chance alone.
   return shuffled(out, randomStream({ seed, purpose: 'genuine-order' }));
 }
 
-/** Up to `count` different pairs of one identity's images, in random order. */
+/**
+ * Up to `count` different pairs of one identity's images, in random order: from the list of all pairs where
+ * that is short or not much longer than what is drawn, else by rejection.
+ */
 function drawWithin(images: readonly number[], count: number, seed: number, label: number): Pair[] {
   const stream = randomStream({ seed, purpose: 'genuine', at: [label, 0] });
   const all = (images.length * (images.length - 1)) / 2;
@@ -105,7 +114,8 @@ function drawWithin(images: readonly number[], count: number, seed: number, labe
 function impostorPairs(labels: ArrayLike<number>, count: number, seed: number): Pair[] {
   const stream = randomStream({ seed, purpose: 'impostor' });
   if (labels.length <= 200) {
-    // Few images: rejection could run long when nearly all pairs are asked for, and listing them is cheap.
+    // With few images nearly all pairs may be wanted, where rejection would draw the last ones for long, and
+    // listing them is cheap.
     const pairs: Pair[] = [];
     for (let a = 0; a < labels.length; a++)
       for (let b = a + 1; b < labels.length; b++)
@@ -119,6 +129,9 @@ function impostorPairs(labels: ArrayLike<number>, count: number, seed: number): 
   });
 }
 
+/**
+ * Draws until `count` different pairs have come; the caller makes sure that there are several times as many.
+ */
 function drawDifferent(
   count: number,
   same: boolean,
@@ -137,7 +150,7 @@ function drawDifferent(
   return out;
 }
 
-/** Fisher and Yates. */
+/** Shuffles in place (Fisher and Yates). */
 function shuffled<T>(items: T[], stream: { integer(bound: number): number }): T[] {
   for (let i = items.length - 1; i > 0; i--) {
     const j = stream.integer(i + 1);

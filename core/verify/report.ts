@@ -1,5 +1,6 @@
-// What a verification of a model file reports, by kind of benchmark, and how the numbers of a pair set follow from its
-// embeddings. The same shapes travel from the process that computes to the command line and into the JSON file.
+// What a verification of a model file reports, by kind of benchmark, and how the numbers of a pair set follow
+// from its embeddings. The process that computes, the command line and the JSON file all use these shapes.
+// Rates and accuracies are 0..1.
 
 import type { VerificationBin } from '../data/benchmarks/verification-bin.ts';
 import type { RatePoint } from './ijb.ts';
@@ -7,6 +8,7 @@ import { kfoldAccuracy, kfoldTarAtFar, type LabelledDistances } from './kfold.ts
 import type { MegafaceResult } from './megaface.ts';
 import { areaUnder, equalErrorRate, type Roc, rocOf, squaredDistance, tarAtMost, unitSums } from './roc.ts';
 
+/** The report of one benchmark. */
 export type SetReport = PairReport | IjbReport | MegafaceReport;
 
 /** A `.bin` set: LFW, CFP-FP, AgeDB-30 and others. */
@@ -20,16 +22,23 @@ export interface PairReport extends Roc {
   readonly accuracyStd: number;
   /** Mean of the folds' thresholds on the squared distance of unit embeddings. */
   readonly threshold: number;
-  /** By folds, the threshold interpolated on the other nine; null where a fold lacks a sort of pairs. */
+  /**
+   * TPR at this FPR over folds, each by the threshold interpolated on the other nine; null where a fold lacks
+   * a sort of pairs.
+   */
   readonly tprAtFpr: { readonly fpr: number; readonly tpr: number | null; readonly std: number | null };
-  /** The largest TAR on all pairs with at most this FAR. */
+  /** On all pairs, the largest TAR whose FAR is at most this one. */
   readonly tarAtFar: readonly { readonly far: number; readonly tar: number }[];
   readonly eer: number;
   readonly auc: number;
-  /** Mean norm of the raw embeddings of images and mirror images; random-level accuracy with a huge one means a wrong network. */
+  /**
+   * Mean norm of the raw embeddings of images and mirror images. A huge one with accuracy at chance shows a
+   * wrong network.
+   */
   readonly xnorm: number;
 }
 
+/** An IJB-B or IJB-C 1:1 verification. */
 export interface IjbReport extends Roc {
   readonly kind: 'ijb';
   readonly name: string;
@@ -41,21 +50,22 @@ export interface IjbReport extends Roc {
   readonly tarAtFar: readonly RatePoint[];
 }
 
+/** A MegaFace evaluation. */
 export interface MegafaceReport {
   readonly kind: 'megaface';
   readonly name: string;
   readonly probes: number;
   readonly distractors: number;
   readonly result: MegafaceResult;
-  /** With the noise lists of the folder; undefined where it has none. */
+  /** The result with the noise lists of the folder; undefined where it has none. */
   readonly refined: MegafaceResult | undefined;
 }
 
-/** The false positive rate of the reference's own log lines. */
+/** The false positive rate that the reference logs. */
 const FOLD_FPR = 1e-3;
 const FARS = [1e-2, 1e-3, 1e-4] as const;
 
-/** Images 2i and 2i+1 are pair i. Embeddings are raw, [images, size]. */
+/** The report of a pair set. Images 2i and 2i + 1 are pair i; embeddings are raw, [images, size]. */
 export function pairReport(options: {
   readonly name: string;
   readonly embeddings: Float32Array;
@@ -87,7 +97,7 @@ export function pairReport(options: {
   };
 }
 
-/** A curve without the points that lie on a straight line between their neighbours: the same curve in fewer. */
+/** The curve without points inside horizontal and vertical lines: the same curve in fewer points. */
 function corners({ fpr, tpr }: Roc): Roc {
   const kept = fpr.flatMap((_, i) => {
     const inside =

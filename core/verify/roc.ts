@@ -1,24 +1,29 @@
-// From embeddings of held-out images to the numbers of a verification: distances, the ROC over every distinct distance, TAR
-// at FAR, EER, AUC, and the whole report. Decides the conventions (golden fixtures, `protocol`); folds are kfold.ts', which pairs
-// are compared is pairs.ts', and who computes the embeddings does not matter here.
+// From embeddings of held-out images to the numbers of a verification: distances, the receiver operating
+// characteristic (ROC) over every distinct distance, the true accept rate (TAR) at a false accept rate (FAR),
+// the equal error rate (EER) and the area under the curve (AUC). Decides the conventions; golden fixtures
+// (`protocol`) hold figures of the reference for them. Arithmetic is double.
 
 import { FleetError } from '../errors.ts';
 import { kfoldAccuracy, type LabelledDistances } from './kfold.ts';
 import type { Pair } from './pairs.ts';
 
-/** Points of the curve in rising order, from (0,0) to (1,1): accept every distance <= t for each distinct t. */
+/**
+ * Points of the curve in rising order, from (0, 0) to (1, 1): for each distinct distance t, all pairs with
+ * distance <= t are accepted.
+ */
 export interface Roc {
   readonly fpr: number[];
   readonly tpr: number[];
 }
 
+/** The result of verifying pairs; rates 0..1. */
 export interface Verification {
   /** Mean accuracy over folds, and its population standard deviation. */
   readonly accuracy: number;
   readonly accuracyStd: number;
-  /** Of each pair: whether it was judged rightly by the threshold of its fold; `accuracy` counts these. */
+  /** For each pair, whether the threshold of its fold judges it rightly. */
   readonly right: readonly boolean[];
-  /** Mean of the folds' thresholds: where an example counts as the same person. */
+  /** Mean of the folds' thresholds on the squared distance. */
   readonly threshold: number;
   readonly auc: number;
   readonly eer: number;
@@ -31,15 +36,15 @@ export interface Verification {
 }
 
 /**
- * Verifies pairs by the PocketNet protocol: the raw embeddings of an image and of its mirror image are added, brought to unit
- * length, and compared by squared distance. `embeddings` are one flat array [images, size], as are the mirrored ones.
+ * Verifies pairs by the PocketNet protocol: the raw embeddings of an image and of its mirror image are added,
+ * brought to unit length and compared by squared distance. Both arrays are flat, [images, size].
  */
 export function evaluatePairs(options: {
   embeddings: Float32Array;
   flippedEmbeddings: Float32Array;
   pairs: readonly Pair[];
   folds?: number;
-  /** Numbers an embedding; needed because a flat array does not tell. */
+  /** Length of an embedding, which a flat array does not contain. */
   embeddingSize: number;
 }): Verification {
   const { pairs, folds = 10, embeddingSize } = options;
@@ -61,7 +66,7 @@ export function evaluatePairs(options: {
   };
 }
 
-/** Unit-length sums of raw embeddings and their mirrored twins, in double precision; [images, size]. */
+/** Sums of raw embeddings and those of the mirror images, at unit length, in double; [images, size]. */
 export function unitSums(raw: ArrayLike<number>, mirrored: ArrayLike<number>, size: number): Float64Array {
   if (raw.length !== mirrored.length || raw.length % size !== 0)
     throw new FleetError(
@@ -77,19 +82,22 @@ export function unitSums(raw: ArrayLike<number>, mirrored: ArrayLike<number>, si
     }
     if (!Number.isFinite(square))
       throw new FleetError('outOfRange', `the embedding of image ${row / size} is not finite`);
-    // A zero embedding has no direction; leaving it at zero puts it at distance 1 from everything instead of NaN.
+    // A zero embedding has no direction. Left at zero it is at distance 1 from every other, where a division
+    // would give NaN.
     const scale = square === 0 ? 0 : 1 / Math.sqrt(square);
     for (let i = row; i < row + size; i++) units[i]! *= scale;
   }
   return units;
 }
 
+/** Squared Euclidean distance of rows a and b, 0..4 for unit rows. */
 export function squaredDistance(units: Float64Array, a: number, b: number, size: number): number {
   let sum = 0;
   for (let i = 0; i < size; i++) sum += (units[a * size + i]! - units[b * size + i]!) ** 2;
   return sum;
 }
 
+/** The curve over every distinct distance. */
 export function rocOf(pairs: LabelledDistances): Roc {
   const order = Array.from(pairs.same, (_, i) => i).sort((a, b) => pairs.distances[a]! - pairs.distances[b]!);
   const genuine = pairs.same.filter(Boolean).length;
@@ -114,11 +122,14 @@ export function rocOf(pairs: LabelledDistances): Roc {
   return { fpr, tpr };
 }
 
-/** The point whose FPR is nearest the target (IJB style); on ties the larger FPR, and then the larger TPR. */
+/**
+ * The point whose FPR is nearest the target, as IJB reads it; of equally near ones that with the larger FPR,
+ * then the larger TPR.
+ */
 export function tarNearest(roc: Roc, target: number): { tar: number; far: number } {
   let best = 0;
   roc.fpr.forEach((far, i) => {
-    // Points rise in both rates, so "at least as near" takes the larger of equals.
+    // Points rise in both rates, so <= takes the last of equally near ones.
     if (Math.abs(far - target) <= Math.abs(roc.fpr[best]! - target)) best = i;
   });
   return { tar: roc.tpr[best]!, far: roc.fpr[best]! };
@@ -130,7 +141,7 @@ export function tarAtMost(roc: Roc, target: number): { tar: number; far: number 
   return { tar: roc.tpr[last]!, far: roc.fpr[last]! };
 }
 
-/** FPR where FPR = 1 - TPR, linear between points. */
+/** The FPR at which FPR = 1 - TPR, interpolated linearly between points. */
 export function equalErrorRate(roc: Roc): number {
   for (let i = 1; i < roc.fpr.length; i++) {
     const after = roc.fpr[i]! - (1 - roc.tpr[i]!);
@@ -142,7 +153,7 @@ export function equalErrorRate(roc: Roc): number {
   return 1;
 }
 
-/** Trapezoids over the curve. */
+/** Area under the curve, by trapezoids. */
 export function areaUnder(roc: Roc): number {
   let area = 0;
   for (let i = 1; i < roc.fpr.length; i++)
