@@ -1,6 +1,5 @@
-// Compiled graphs: a function of tensors, recorded once, loaded as one TensorFlow graph and then run with plain arrays,
-// without JavaScript for each operation. A graph belongs to the thread that compiled it. Where it comes from is obtain.ts',
-// how a session is fed loaded.ts', functions whose inputs are not all known at first are two-part.ts'.
+// Compiled graphs: a function of tensors is recorded once, loaded as one TensorFlow graph and then run with
+// plain arrays, without JavaScript for each operation. A graph belongs to the thread that compiled it.
 
 import type { GraphInput } from '../recording/record.ts';
 import { type CompileOptions, obtainGraph } from './obtain.ts';
@@ -21,12 +20,16 @@ export type { GraphInput } from '../recording/record.ts';
 export type { CompileOptions } from './obtain.ts';
 export type { GraphArray } from './session.ts';
 
+/** A graph that is ready to run. */
 export interface CompiledGraph {
-  /** Runs the graph on this thread, until it is done. One array for each input, in order; the outputs are copies. */
+  /**
+   * Runs the graph on this thread and returns when it is done. Takes one array an input, in order; the
+   * outputs are copies.
+   */
   run(inputs: readonly GraphArray[]): Float32Array[];
-  /** Operations in the graph, constants and inputs included. */
+  /** Number of operations in the graph, constants and inputs included. */
   readonly nodes: number;
-  /** SHA-256 of the GraphDef; equal digests compute the same on the same device class. */
+  /** SHA-256 of the GraphDef. Graphs of equal digests compute the same bits on one device class. */
   readonly digest: string;
   readonly inputs: readonly GraphInput[];
   readonly outputShapes: readonly (readonly number[])[];

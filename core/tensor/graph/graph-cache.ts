@@ -1,6 +1,7 @@
-// Saved graphs on disk by content, so that a restarted worker or a second one on the machine skips recording. An entry is
-// written aside and renamed into place, and carries the digest of its bytes: a torn or altered one counts as absent and
-// is replaced. The number of entries is bounded. What the key must contain is obtain.ts' to know.
+// Saved graphs on disk, so that a restarted worker, or a second one on the machine, skips recording. Several
+// processes use the folder at once without locks. An entry is a folder that is written under a temporary name
+// and renamed into place, and it carries the digest of its bytes: a torn or altered entry counts as absent
+// and is replaced. The number of entries is bounded.
 
 import {
   existsSync,
@@ -22,7 +23,7 @@ import type { SavedGraph } from './saved-model.ts';
 const MODEL = 'saved_model.pb';
 const FACTS = 'graph.json';
 
-/** A search makes a graph for each candidate, 0.1 to 0.4 MB; beyond this many the oldest go. */
+/** Most entries. A search stores a graph for each candidate, 0.1 to 0.4 MB each; the oldest are discarded. */
 const ENTRIES_MAX = 256;
 
 const factsSchema = z.strictObject({
@@ -35,51 +36,55 @@ const factsSchema = z.strictObject({
   kept: z.strictObject({ names: z.array(z.string()), bytes: z.int() }).optional(),
 });
 
-/** What is known of a stored graph without parsing it. */
+/** Facts of a stored graph, read without parsing it. */
 export type GraphFacts = Omit<z.infer<typeof factsSchema>, 'file'>;
 
+/** A graph on disk. */
 export interface StoredGraph {
   /** A SavedModel folder. */
   readonly folder: string;
   readonly facts: GraphFacts;
 }
 
-/** Where the entry of this name lies. */
+/** Folder of the entry of this name. */
 export function entryFolder(cacheDir: string, name: string): string {
   return join(cacheDir, 'compiled', name);
 }
 
-/** The entry, or null when there is none that is whole. */
+/** The entry, or null where none is whole. */
 export function readEntry(folder: string): StoredGraph | null {
   try {
     const { file, ...facts } = factsSchema.parse(JSON.parse(readFileSync(join(folder, FACTS), 'utf8')));
     return sha256Hex(readFileSync(join(folder, MODEL))) === file ? { folder, facts } : null;
   } catch {
-    // Absent, torn or foreign: in each case the graph is recorded again and the entry replaced.
+    // Absent, torn or of another form: in each case the graph is recorded again and the entry replaced.
     return null;
   }
 }
 
-/** Stores the graph; where another process was faster and its entry is whole, that one stays. */
+/**
+ * Stores the graph, unless another process has stored a whole entry of this name in the meantime; returns the
+ * one that stays.
+ */
 export function writeEntry(cacheDir: string, name: string, graph: SavedGraph): StoredGraph {
   const folder = entryFolder(cacheDir, name);
   try {
     makeFolder(join(cacheDir, 'compiled'));
-    const aside = mkdtempSync(join(cacheDir, 'compiled', '.new-'));
+    const written = mkdtempSync(join(cacheDir, 'compiled', '.new-'));
     try {
-      const facts = writeFolder(aside, graph);
-      const stored = moveInto(aside, folder) ?? { folder, facts };
+      const facts = writeFolder(written, graph);
+      const stored = moveInto(written, folder) ?? { folder, facts };
       discardOldest(join(cacheDir, 'compiled'));
       return stored;
     } finally {
-      rmSync(aside, { recursive: true, force: true });
+      rmSync(written, { recursive: true, force: true });
     }
   } catch (caught) {
     throw toFleetError(caught, `storing the compiled graph in ${folder}`);
   }
 }
 
-/** Writes a SavedModel folder with the facts beside it. */
+/** Writes a SavedModel folder with its facts and returns these. */
 export function writeFolder(folder: string, graph: SavedGraph): GraphFacts {
   const { digest, nodes, outputShapes, kept } = graph;
   const facts = {
@@ -93,25 +98,27 @@ export function writeFolder(folder: string, graph: SavedGraph): GraphFacts {
   return facts;
 }
 
-/** Renames `aside` to `folder`; gives the entry that already stood there if that one is whole. */
-function moveInto(aside: string, folder: string): StoredGraph | null {
+/** Renames `written` to `folder`, or returns the whole entry that is there already. */
+function moveInto(written: string, folder: string): StoredGraph | null {
   for (;;) {
     const present = readEntry(folder);
     if (present !== null) return present;
-    // A directory cannot be renamed over a full one: a broken entry steps aside first.
+    // A folder cannot be renamed over one that is not empty, so a broken entry is removed first.
     if (existsSync(folder)) discardEntry(folder);
     try {
-      renameSync(aside, folder);
+      renameSync(written, folder);
       return null;
     } catch (caught) {
-      // Another process renamed its own here in between; look again.
+      // Another process renamed its own entry to this name in between; the next turn reads that one.
       const { code } = caught as { code?: string };
       if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw caught;
     }
   }
 }
 
-/** A process that still wants an entry that goes here finds it absent and records it again. */
+/**
+ * Discards the oldest entries above the bound. A process that needs one of them afterwards records it again.
+ */
 function discardOldest(compiled: string): void {
   const names = readdirSync(compiled).filter((name) => !name.includes('.'));
   if (names.length <= ENTRIES_MAX) return;
@@ -123,14 +130,17 @@ function discardOldest(compiled: string): void {
   for (const { folder } of aged.slice(0, aged.length - ENTRIES_MAX)) discardEntry(folder);
 }
 
-/** Takes an entry away, in one rename, so that nobody reads half of it. */
+/**
+ * Removes an entry: renamed first, in one step, so that no reader finds half of it. An absent entry is no
+ * error.
+ */
 export function discardEntry(folder: string): void {
-  const grave = mkdtempSync(`${folder}.old-`);
+  const removed = mkdtempSync(`${folder}.old-`);
   try {
-    renameSync(folder, join(grave, 'entry'));
+    renameSync(folder, join(removed, 'entry'));
   } catch (caught) {
     if ((caught as { code?: string }).code !== 'ENOENT') throw toFleetError(caught, `discarding ${folder}`);
   } finally {
-    rmSync(grave, { recursive: true, force: true });
+    rmSync(removed, { recursive: true, force: true });
   }
 }

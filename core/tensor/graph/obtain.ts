@@ -1,5 +1,9 @@
-// Where a loaded graph comes from: its stored form, or a recording made now. Decides when a stored graph may be used in place of
-// recording; the store is graph-cache.ts', what is loaded how is compiled.ts' and two-part.ts'.
+// Where a graph comes from: the cache on disk, or a recording made now. Decides when a stored graph may be
+// used in place of recording. The name of a stored graph is the digest of everything that decides its
+// content: the description of what it computes, the inputs, the form, the library and device kind, the digest
+// of our own kernels, and all of this program's code in core. A name that leaves something out would return a
+// wrong graph without an error, so it errs by leaving too much in: a changed comment records anew, in a
+// second.
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,19 +25,23 @@ import {
 } from './graph-cache.ts';
 import type { SavedGraph } from './saved-model.ts';
 
+/** A function to compile. */
 export interface CompileOptions extends RecordOptions {
-  /** Names what `build` computes, completely: two functions with equal keys and inputs are taken for the same. */
+  /**
+   * Complete description of what `build` computes: two functions with equal keys and inputs are taken for the
+   * same.
+   */
   readonly key: string;
-  /** Folder for compiled graphs that outlive the process; without it nothing is kept. */
+  /** Folder in which graphs outlive the process; without it none are stored. */
   readonly cacheDir?: string;
 }
 
-/** What is made of a recording. */
+/** How a recording becomes something that runs. */
 export interface Form<T> {
-  /** All that it depends on beside the recording, as part of the stored graph's name. */
+  /** Everything that the form depends on beside the recording; part of the stored graph's name. */
   readonly name: string;
   save(recording: Recording): SavedGraph;
-  /** `recorded`: false when a stored graph made recording unnecessary. */
+  /** Loads a graph from its folder; `recorded` is false where a stored graph made recording unnecessary. */
   load(stored: StoredGraph, recorded: boolean): T;
 }
 
@@ -48,7 +56,8 @@ export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
     try {
       return form.load(stored, false);
     } catch {
-      // Its digest is right and yet the library refuses it: written by other code under the same name. Record anew.
+      // The bytes are whole and the library still refuses them, so other code wrote them under this name. The
+      // graph is recorded anew.
       withoutCache(() => discardEntry(stored.folder));
     }
   }
@@ -57,7 +66,10 @@ export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
   return written === undefined ? loadOnce(graph, form) : form.load(written, true);
 }
 
-/** A cache may be deleted at any time, and a disk may be full or read-only: what cannot be kept is used all the same. */
+/**
+ * Uses the cache, and only warns when that fails: it may be deleted at any time, and a disk may be full or
+ * read-only.
+ */
 function withoutCache<T>(use: () => T): T | undefined {
   try {
     return use();
@@ -67,6 +79,7 @@ function withoutCache<T>(use: () => T): T | undefined {
   }
 }
 
+/** The stored graph's name, 64 hexadecimal digits. */
 function nameOf({ key, inputs }: CompileOptions, form: string): string {
   return sha256Hex(
     canonicalJson({
@@ -81,6 +94,7 @@ function nameOf({ key, inputs }: CompileOptions, form: string): string {
   );
 }
 
+/** Loads a graph that is not stored, through a temporary folder. */
 function loadOnce<T>(graph: SavedGraph, form: Form<T>): T {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-graph-'));
   try {
@@ -93,8 +107,9 @@ function loadOnce<T>(graph: SavedGraph, form: Form<T>): T {
 let codeDigestKnown: string | undefined;
 
 /**
- * Digest of this program's own code in core: a stored graph of other code is never used, whoever changed what a network,
- * a loss or a kernel computes. All of core, because nobody would remember to raise a version; it reads in milliseconds.
+ * Digest of this program's code in core, so that a graph recorded by other code is never used. All of core: a
+ * list of the files that decide a graph, or a version number, would one day lack a change. It is read in
+ * milliseconds, once a process.
  */
 function codeDigest(): string {
   codeDigestKnown ??= digestFolder(join(PROGRAMS, 'core'));

@@ -1,5 +1,7 @@
-// A recording as a TensorFlow graph in SavedModel form: declared inputs become Placeholders, outputs Identities, what no
-// output needs is left out. Decides names and what may be a constant; where the bytes are kept is graph-cache.ts'.
+// A recording as a TensorFlow graph in SavedModel form. Declared inputs become Placeholders in0, in1, ...,
+// outputs Identities out0, out1, ..., and nodes that no output needs are left out. Decides names and what may
+// be a constant. Equal recordings give equal bytes, because the digest of the graph is part of a run's device
+// class.
 
 import { createHash } from 'node:crypto';
 import {
@@ -14,42 +16,48 @@ import { liveNodes } from '../recording/consumers.ts';
 import type { Constant, Edge, RecordedNode, Recording } from '../recording/record.ts';
 import { type Binding, nativeBackend, type OpAttribute } from '../tf.ts';
 
-/** Constants that say how a vector is split: one number for each parameter of a network, and never data. */
+/** Whether an input is the sizes of a SplitV: one number for each parameter of a network, and never data. */
 const isStructure = (op: string, position: number) => op === 'SplitV' && position === 1;
 
 /**
- * A constant with more values than this was captured by accident: data or weights that belong among the inputs. Shapes,
- * axes and pooling corrections stay far below; one value repeated counts as one.
+ * Most values of a constant. A longer one was captured by accident: data or weights that belong among the
+ * inputs. Shapes, axes and pooling corrections stay far below; one value repeated counts as one.
  */
 const CONSTANT_VALUES_MAX = 512;
 
-/** GraphDef dialect: that of TensorFlow 2.9, which tfjs-node's operations are from. */
+/** Version of the GraphDef's dialect: that of TensorFlow 2.9, from which tfjs-node's operations are. */
 const PRODUCER = 1087;
 
+/** Oldest library that may read the graph; as TensorFlow writes it into SavedModels. */
 const MIN_CONSUMER = 12;
 
+/** A graph, not yet on disk. */
 export interface SavedGraph {
   /** Contents of saved_model.pb. */
   readonly bytes: Uint8Array;
-  /** SHA-256 of the GraphDef: part of a run's device class. */
+  /** SHA-256 of the GraphDef; part of a run's device class. */
   readonly digest: string;
+  /** Number of operations, constants and inputs included. */
   readonly nodes: number;
   readonly outputShapes: readonly (readonly number[])[];
-  /** Of a graph that runs in two parts (two-part.ts): what the first keeps for the second. */
+  /** Results that the first part keeps for the second, in a graph that runs in two parts. */
   readonly kept?: KeptTensors;
 }
 
+/** Results of the first part that the second reads. */
 export interface KeptTensors {
-  /** As a session is fed and asked for them: `node:output`. */
+  /** The session's names, `node:output`. */
   readonly names: readonly string[];
   readonly bytes: number;
 }
 
+/** Node of declared input `index`. */
 export const inputName = (index: number) => `in${index}`;
 
+/** Node of output `index`. */
 export const outputName = (index: number) => `out${index}`;
 
-/** Makes the graph of a recording. */
+/** The graph of a recording; throws where it captured a large constant. */
 export function saveGraph(recording: Recording): SavedGraph {
   const { nodes, outputs } = recording;
   const live = liveNodes(recording);
@@ -101,10 +109,11 @@ function nameOf(nodes: readonly RecordedNode[], index: number): string {
   return node.kind === 'input' ? inputName(node.input) : `n${index}`;
 }
 
-/** How a session names this result. */
+/** The session's name of this result. */
 export const sessionName = (nodes: readonly RecordedNode[], { node, output }: Edge): string =>
   `${nameOf(nodes, node)}:${output}`;
 
+/** A GraphDef's name of this result, where `:0` is left out. */
 function edgeName(nodes: readonly RecordedNode[], { node, output }: Edge): string {
   const name = nameOf(nodes, node);
   return output === 0 ? name : `${name}:${output}`;
@@ -142,6 +151,10 @@ const type = (dtype: number): AttrValue => ({ value: { $case: 'type', value: dty
 
 const shapeProto = (shape: readonly number[]) => ({ dim: shape.map((size) => ({ size })) });
 
+/**
+ * A constant as a TensorProto; values that are all equal are stored once, by TensorFlow's rule for short
+ * value lists.
+ */
 function tensorProto({ dtype, shape, values }: Constant) {
   const uniform = values.length > 1 && isUniform(values);
   const one = uniform ? [values[0]!] : [];

@@ -1,5 +1,6 @@
-// A graph in TensorFlow's session, and the tensors that it is fed and gives, by their numbers in the library: whoever has a number
-// must delete it. Decides which arrays may be fed; what a graph computes and when its tensors go is compiled.ts' and two-part.ts'.
+// A graph in TensorFlow's session, and the tensors that it is fed and returns, by their numbers in the
+// library. The code that gets a number owns the tensor and must delete it. Decides which arrays may be fed:
+// the library reads a fed array by the declared shape and checks nothing.
 
 import { FleetError, toFleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
@@ -10,13 +11,18 @@ import { inputName, outputName } from './saved-model.ts';
 /** Values of one input or output, row by row; the memory may be shared between threads. */
 export type GraphArray = Float32Array | Int32Array | Uint8Array;
 
+/** A graph in a session of its own. */
 export interface LoadedGraph {
-  /** Runs on this thread, until it is done; `feeds` and `fetches` are names of the session, `fed` the tensors for the former. */
+  /**
+   * Runs on this thread and returns when it is done: the tensors of `fetches`, which the caller owns. `feeds`
+   * and `fetches` are the session's names (`node:output`), `fed` the tensors for `feeds`.
+   */
   run(feeds: readonly string[], fed: readonly number[], fetches: readonly string[]): number[];
   /** Frees the graph; a second call does nothing. */
   dispose(): void;
 }
 
+/** Loads a SavedModel folder, which may be deleted afterwards. */
 export function loadGraph(folder: string): LoadedGraph {
   const { binding } = nativeBackend();
   let model: number;
@@ -42,14 +48,15 @@ export function loadGraph(folder: string): LoadedGraph {
   };
 }
 
-/** How a session names its inputs; `from`: number of the first of them. */
+/** The session's names of declared inputs; `from` is the number of the first of them. */
 export const inputNames = (inputs: readonly GraphInput[], from = 0): string[] =>
   inputs.map((_, index) => `${inputName(from + index)}:0`);
 
+/** The session's names of the first `count` outputs. */
 export const outputNames = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `${outputName(index)}:0`);
 
-/** Runs `use` with a list of tensors and deletes those that are on it in the end. */
+/** Runs `use` with a list of tensors and deletes those that are on it at the end, also when `use` throws. */
 export function deletingTensors<T>(use: (held: number[]) => T): T {
   const held: number[] = [];
   try {
@@ -59,12 +66,13 @@ export function deletingTensors<T>(use: (held: number[]) => T): T {
   }
 }
 
+/** Deletes tensors of the library. */
 export function deleteTensors(ids: readonly number[]): void {
   const { binding } = nativeBackend();
   for (const id of ids) binding.deleteTensor(id);
 }
 
-/** Tensors that share the arrays' memory; they go on the list. */
+/** Tensors that share the arrays' memory, one an input; each is also put on the list `held`. */
 export function feedArrays(
   inputs: readonly GraphInput[],
   arrays: readonly GraphArray[],
@@ -78,7 +86,7 @@ export function feedArrays(
   });
 }
 
-/** Copies of what outputs hold. */
+/** Copies of the values of outputs. */
 export function readOutputs(ids: readonly number[]): Float32Array[] {
   const { binding } = nativeBackend();
   return ids.map((id) => binding.tensorDataSync(id) as Float32Array);
@@ -86,6 +94,7 @@ export function readOutputs(ids: readonly number[]): Float32Array[] {
 
 const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array } as const;
 
+/** Refuses inputs of equal names. */
 export function checkInputs(inputs: readonly GraphInput[]): void {
   const names = new Set(inputs.map((input) => input.name));
   if (names.size !== inputs.length)
@@ -95,7 +104,10 @@ export function checkInputs(inputs: readonly GraphInput[]): void {
     );
 }
 
-/** A wrong array would be read beyond its end or end the process inside the library. */
+/**
+ * Refuses arrays of another number, type or length than declared: the library would read beyond their end or
+ * abort the process.
+ */
 export function checkArrays(inputs: readonly GraphInput[], arrays: readonly GraphArray[]): void {
   if (arrays.length !== inputs.length)
     throw new FleetError(

@@ -1,7 +1,11 @@
-// A function of tensors whose last inputs are known only after its first outputs have been used elsewhere, recorded as one graph and
-// run in two parts. Between them what the second part reads of the first is kept as tensors of the library, without a
-// copy, or is computed again: the bits are the same. Decides how a part is fed and when tensors go; what is kept is cut.ts', for
-// which computations the memory suffices the caller's.
+// A function of tensors whose last inputs are known only after its first outputs have been used elsewhere:
+// recorded as one graph and run in two parts. What the second part reads of the first is kept in between as
+// tensors of the library, without a copy, or computed again. The bits are the same: both are runs of one
+// graph, and a kept tensor has the bits that the same operation would compute again. A shard of S-128 with 8
+// images keeps 296 MB and takes 245 ms; computed again, it takes 314 ms (docs/performance.md).
+//
+// Every tensor here is a number in the library and must be deleted exactly once: by the part that fed or
+// fetched it, or, if it is kept, when its computation is finished, released, or its graph disposed.
 
 import { FleetError } from '../../errors.ts';
 import { cutOf, type FirstPart } from '../passes/cut.ts';
@@ -24,32 +28,46 @@ import {
 
 export type { FirstPart } from '../passes/cut.ts';
 
+/** A function to compile, and how much of it is the first part. */
 export interface TwoPartOptions extends CompileOptions {
   readonly first: FirstPart;
 }
 
+/**
+ * A graph that is ready to run in two parts. Computations may be begun in any number and finished in any
+ * order.
+ */
 export interface TwoPartGraph {
-  /** Runs the first part; the arrays must not change before the second. `keep`: not to compute it again; see keptBytes. */
+  /**
+   * Runs the first part. The arrays must not change before the second part has run. With `keep` what the
+   * second part reads is kept, where keptBytes says that it can be.
+   */
   begin(inputs: readonly GraphArray[], keep: boolean): Begun;
-  /** What one computation keeps between its parts; undefined where it is always computed again. */
+  /**
+   * Bytes that one computation keeps between its parts; undefined where the first part is always computed
+   * again.
+   */
   readonly keptBytes: number | undefined;
-  /** Computations that are begun and neither finished nor released. */
+  /** Number of computations that are begun and neither finished nor released. */
   begun(): number;
   readonly nodes: number;
   readonly digest: string;
   readonly recorded: boolean;
-  /** Frees the graph and what is kept of computations that are not finished; a second call does nothing. */
+  /** Frees the graph and everything that open computations keep; a second call does nothing. */
   dispose(): void;
 }
 
 /** A computation after its first part. */
 export interface Begun {
   readonly outputs: Float32Array[];
-  /** What it keeps, until it is finished or released. */
+  /** What it keeps until it is finished or released. */
   readonly kept: { readonly tensors: number; readonly bytes: number };
-  /** Runs the second part, with the inputs that were not known. Whether it succeeds or not, the computation is over. */
+  /**
+   * Runs the second part with the remaining inputs. The computation is over afterwards, whether this succeeds
+   * or throws.
+   */
   finish(inputs: readonly GraphArray[]): Float32Array[];
-  /** Frees what is kept, for a computation that will not be finished. */
+  /** Frees what is kept, where the computation will not be finished; a second call does nothing. */
   release(): void;
 }
 
@@ -69,9 +87,9 @@ export function compileTwoPart(options: TwoPartOptions): TwoPartGraph {
 }
 
 /**
- * Whether both ways give the same bits and keeping is the faster. On a GPU every fed tensor passes through the host's memory. Where
- * TensorFlow's graph optimiser runs, it sees less of the graph in each part than in both and may round in another way;
- * either belongs to the device class.
+ * Whether keeping is faster than computing again and gives the same bits. On a GPU it is slower, because
+ * every fed tensor passes through the host's memory. Where TensorFlow's graph optimiser runs, bits may
+ * differ: it sees less of the graph in each part than in both together and may choose other kernels.
  */
 const keepsSafely = (): boolean =>
   !nativeBackend().binding.isUsingGpuDevice() && addonFacts().graphs === 'as-recorded';
@@ -90,7 +108,7 @@ function load(
   const outputs = { first: names.slice(0, first.outputs), second: names.slice(first.outputs) };
   const feeds = { first: inputNames(known), all: inputNames(inputs) };
   const keptBytes = keepsSafely() ? kept.bytes : undefined;
-  /** What is kept of each computation that is begun. */
+  /** The kept tensors of each open computation; the array's identity is the computation. */
   const open = new Set<readonly number[]>();
 
   const runFirst = (arrays: readonly GraphArray[], also: readonly string[]) =>

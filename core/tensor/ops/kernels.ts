@@ -120,7 +120,7 @@ export function runKernel(
   inputs: Inputs | readonly Tensor[],
   attributes: Record<string, unknown> = {},
 ): Tensor[] {
-  // tfjs saves all inputs only of a kernel that is given a list, which its types do not say.
+  // tfjs saves all inputs only of a kernel that is given a list, which its types do not express.
   const given = (Array.isArray(inputs) ? [...inputs] : { ...inputs }) as Parameters<RunKernel>[1];
   const result = tf.engine().runKernel(name, given, attributes as Parameters<RunKernel>[2]);
   return (Array.isArray(result) ? result : [result]) as Tensor[];

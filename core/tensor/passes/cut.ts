@@ -1,35 +1,43 @@
-// Where a recorded function is cut when not all of its inputs are known at first: which results of the first
-// part the second reads. Pure, from a recording; how the parts run is two-part.ts'.
+// Where a recorded function is cut in two when not all of its inputs are known at first: which results of the
+// first part the second one reads. The first part is what its outputs need and nothing else; every other
+// operation belongs to the second part, even if it could be computed earlier. So nothing is kept that the
+// first part would not compute anyway. Pure, from a recording.
 
 import { FleetError } from '../../errors.ts';
 import { DT } from '../ops/kernels.ts';
 import { neededFor } from '../recording/consumers.ts';
 import type { Edge, Recording } from '../recording/record.ts';
 
-/** The first part: so many inputs are known, and so many outputs are wanted, in their order. */
+/**
+ * The first part of a function: how many of the inputs are known and how many of the outputs are computed,
+ * both from the first on.
+ */
 export interface FirstPart {
   readonly inputs: number;
   readonly outputs: number;
 }
 
+/** What a computation keeps between its parts. */
 export interface Cut {
-  /** Results of the first part's operations, each once, in order. */
+  /** Results of the first part that the second reads, each once, in the order of nodes. */
   readonly kept: readonly Edge[];
+  /** Their size. */
   readonly bytes: number;
 }
 
 /**
- * Operations that the second part does again when it needs what they give, from what they read, which is then
- * kept instead. Shapes and parts are views or cheap copies of something that is mostly kept anyway, above all
- * the parts of the weights. A max pool is done again because of its gradient: TensorFlow takes the fast
- * kernel for that only where it sees the pool itself beside it, and the other one breaks ties between equal
- * values in another way (seen with S-128: other bits, and no less time).
+ * Operations of the first part that the second computes again if it needs their results; what they read is
+ * kept instead. A Reshape is a view and the parts of a SplitV are cheap copies of something that is mostly
+ * kept anyway, above all the weights. A max pool is computed again because of its gradient: TensorFlow takes
+ * oneDNN's kernel for MaxPoolGrad only where the pool itself is in the same run. The other kernel breaks ties
+ * between equal values in another way (seen with S-128: other bits, and no less time).
  */
-const AGAIN = new Set(['Reshape', 'SplitV', 'MaxPool']);
+const COMPUTED_AGAIN = new Set(['Reshape', 'SplitV', 'MaxPool']);
 
 /**
- * What no output of the first part needs belongs to the second, whenever it could be computed: so nothing is
- * kept that the first part did not have to make.
+ * The cut of a recording: walks back from the outputs of the second part and stops at the results that the
+ * first part has computed. Throws where an output of the first part needs an input that is known only in the
+ * second.
  */
 export function cutOf(recording: Recording, first: FirstPart): Cut {
   const { nodes, outputs } = recording;
@@ -40,9 +48,9 @@ export function cutOf(recording: Recording, first: FirstPart): Cut {
   const open = outputs.slice(first.outputs);
   for (let edge = open.pop(); edge !== undefined; edge = open.pop()) {
     const node = nodes[edge.node]!;
-    // Inputs and constants are there in both parts.
+    // Inputs are fed to both parts and constants are in the graph.
     if (node.kind !== 'operation') continue;
-    if (before.has(edge.node) && !AGAIN.has(node.op)) kept.set(`${edge.node}:${edge.output}`, edge);
+    if (before.has(edge.node) && !COMPUTED_AGAIN.has(node.op)) kept.set(`${edge.node}:${edge.output}`, edge);
     else if (!seen.has(edge.node)) {
       seen.add(edge.node);
       open.push(...node.inputs);

@@ -50,7 +50,7 @@ export function foldSums(recording: Recording): Recording {
       earlier.node === later.node
     )
       return;
-    // Another consumer of the term wants it without the summand. And a sum that broadcasts is more than one
+    // Another consumer of the term needs it without the summand. And a sum that broadcasts is more than one
     // addition a value.
     const key = edgeKey(later);
     if (consumerCounts.get(key) !== 1 || !sameShape(nodes, earlier, later)) return;

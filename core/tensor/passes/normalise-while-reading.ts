@@ -7,7 +7,7 @@
 // a time, and 96 to 98 % of the floats that these networks normalise (docs/performance.md).
 //
 // Pure, from recording to recording, and only between our own blocks. The bits stay: every value of y is
-// computed by the same operations from the same values. Nobody reads y before the first reader wrote it,
+// computed by the same operations from the same values. No operation reads y before the first reader wrote it,
 // because all others take it from that one's outputs.
 //
 // Legend: z is a map before its norm, y after it, [N, H, W, O]; the norm is [2, O], factors and offsets.
@@ -48,7 +48,7 @@ export function normaliseWhileReading(recording: Recording): Recording {
   for (const [reader, norms] of pending)
     for (const [index, { maker, term }] of norms.entries()) {
       leaving.add(maker);
-      // A pending term is read by nobody but this sum, so it needs no place in `normalised`.
+      // A pending term has no other consumer than this sum, so it needs no place in `normalised`.
       if (term?.pending) leaving.add(term.map.node);
       const before = recording.nodes[reader]!.outputs.length;
       normalised.set(maker, { node: reader, output: before + index });

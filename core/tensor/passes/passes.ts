@@ -4,10 +4,11 @@
 //
 // The order matters, because each pass looks for forms that an earlier one leaves:
 // 1. foldSums, while a node of a cell is still one sum of two blocks;
-// 2. splitMaps, which removes a split only where a block's gradient makes what is split: not while that is
-// still a sum;
-// 3. sumWhileWriting, which names the part of a dx that a norm's dy is, and refuses a dx with more than one
-// summand;
+// 2. splitMaps, which removes a split only where a block's gradient makes what is split, which a sum in
+// between
+//    would hide;
+// 3. sumWhileWriting, which names the part of a dx that a norm's dy is, and refuses a dx with several
+// summands;
 // 4. normaliseWhileReading last, because it gives an output of a block another shape, which no other pass
 // expects.
 

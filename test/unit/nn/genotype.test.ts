@@ -33,7 +33,10 @@ const genotypes: fc.Arbitrary<Genotype> = fc
   .tuple(cells, cells)
   .map(([normal, reduce]) => ({ normal, normal_concat: [2, 3, 4, 5], reduce, reduce_concat: [2, 3, 4, 5] }));
 
-/** The cell with its nodes renumbered by `rank` where that keeps every edge pointing back, and all edge pairs swapped. */
+/**
+ * The cell with its nodes renumbered by `rank` where that keeps every edge pointing back, and all edge pairs
+ * swapped.
+ */
 function shuffled(cell: Cell, order: readonly number[]): Cell {
   const place = (input: number) => (input < 2 ? input : 2 + order.indexOf(input - 2));
   const moved = cellOf((index) => {

@@ -91,7 +91,7 @@ for (const spec of SPECS) {
 
   test(`${spec.kind}: folded kernels give the embeddings of the layers one by one`, () => {
     const { network, layout, weights, running } = setup(spec);
-    // Statistics that are neither 0 nor 1, so that a forgotten one shows.
+    // Statistics that are neither 0 nor 1, so that a missing one changes the result.
     for (let i = 0; i < running.length; i++) running[i] = (running[i] ?? 0) * 1.5 + 0.1;
     const run = (fuse: boolean) =>
       compiled(`${spec.kind}/embed/${fuse}`, embeddingFunction({ network, layout, batch: BATCH, fuse }), [
@@ -161,7 +161,7 @@ test('an eager step leaves no tensor behind and agrees with the compiled one', (
     eager = new Float32Array(vector?.dataSync() ?? []);
   });
   assert.equal(tf.memory().numTensors, before);
-  // Two images a batch norm make rounding large; gradients differ far less than any mistake would make them.
+  // Two images a batch norm make rounding large; any mistake would make gradients differ far more.
   assert.ok(distance(compiled('eager', step, [weights, images, labels]), eager) < 1e-3);
 });
 

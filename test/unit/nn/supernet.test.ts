@@ -1,5 +1,5 @@
-// The search network's counts against the published ones, and the order of its alphas. Its numbers are checked against a
-// fixture in test/golden.
+// The search network's counts against the published ones, and the order of its alphas. Its numbers are
+// checked against a fixture in test/golden.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

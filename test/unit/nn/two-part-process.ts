@@ -1,5 +1,6 @@
-// The backbone's two parts for several networks in a process of their own, kept and computed again, with the kernels and threads
-// that the environment says. Tells SHA-256 of what came out as one JSON array on stdout.
+// Runs the backbone's two parts for several networks, kept and computed again, with the kernels and threads
+// that the environment sets, and prints the SHA-256 of the results as one JSON array. A process of its own,
+// because both are read when TensorFlow is loaded.
 
 import { sha256Hex } from '../../../core/digest.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
@@ -12,7 +13,7 @@ import { compileTwoPart, type TwoPartGraph } from '../../../core/tensor/graph/tw
 import { hasOwnKernels, nativeBackend } from '../../../core/tensor/tf.ts';
 import { OWN_CELLS } from '../../support/genotypes.ts';
 
-/** Between them all layers that there are. */
+/** Together they have every kind of layer. */
 const NETWORKS = [
   { kind: 'pocketnet', channels: 4, layers: 6, embedding: 8, genotype: 'casia' },
   { kind: 'pocketnet', channels: 2, layers: 6, embedding: 4, genotype: OWN_CELLS },
@@ -25,10 +26,10 @@ export interface TwoPartResult {
   readonly name: string;
   readonly ownKernels: boolean;
   readonly keptBytes: number | undefined;
-  /** Unit embeddings and vector; of the two ways. */
+  /** SHA-256 of unit embeddings and vector, with the forward pass kept and computed again. */
   readonly kept: readonly string[];
   readonly again: readonly string[];
-  /** Left over. */
+  /** Tensors in the library after the graph was disposed. */
   readonly tensors: number;
 }
 

@@ -1,5 +1,5 @@
-// The bits of a backbone's step do not depend on whether a worker had the memory to keep its forward pass: all kinds of networks,
-// with and without a teacher, our own kernels and the library's, one thread and two.
+// The bits of a backbone's step do not depend on whether a worker had the memory to keep its forward pass:
+// all kinds of networks, with and without a teacher, our own kernels and the library's, one thread and two.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -30,7 +30,7 @@ for (const [name, environment] of [
   test(`with ${name} a forward pass that is kept gives the bits of one that is computed again`, async () => {
     const results = await resultsWith(environment);
     assert.equal(results.length, 8);
-    // Two of the same bits could come from a part that ignores what it is given.
+    // Equal bits could also come from a part that ignores its inputs.
     assert.equal(new Set(results.map(({ kept }) => kept[1])).size, results.length);
     for (const { name: network, ownKernels, keptBytes, kept, again, tensors } of results) {
       assert.equal(ownKernels, hasOwnKernels() && !('POCKETFLEET_KERNELS' in environment), network);

@@ -1,4 +1,5 @@
-// One order of "best first": the sweep's winner, the leaderboard, the tables and the plan's winner agree, ties included.
+// One order of "best first": the sweep's winner, the leaderboard, the tables and the plan's winner agree,
+// ties included.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,5 @@
-// The arithmetic of a search step on a problem that can be worked out by hand: weights and alphas of a quadratic loss, with
-// passes answered by formulas instead of a network.
+// The arithmetic of a search step on a problem that can be worked out by hand: weights and alphas of a
+// quadratic loss, with passes answered by formulas instead of a network.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -37,7 +37,10 @@ const layout: Layout = {
   vectorCount: 1 + 1 + 3,
 };
 
-/** Training loss a w^2 / 2, so d/dw = a w and d/da = w^2 / 2; validation loss (w - 1)^2 / 2 + 3 a; batch statistic 1. */
+/**
+ * Training loss a w^2 / 2, so d/dw = a w and d/da = w^2 / 2; validation loss (w - 1)^2 / 2 + 3 a; batch
+ * statistic 1.
+ */
 const pass: RunPass = ({ half, wanted, weights, alphas }) => {
   const [w, a] = [weights[0]!, alphas[0]!];
   const [dw, da, loss] =
@@ -67,7 +70,8 @@ const close = (actual: number | undefined, expected: number, tolerance: number) 
 test('second order: the alphas get the validation gradient less xi times the mixed derivative times d_w', async () => {
   const state = fresh();
   const step = await searchStep({ layout, state, step: options, pass });
-  // w' = 2 - 0.1 * 0.5 * 2 = 1.9, d_w = 0.9; mixed derivative of a w^2 / 2 is w = 2: hessian 1.8, unrolled 3 - 0.18.
+  // w' = 2 - 0.1 * 0.5 * 2 = 1.9, d_w = 0.9; mixed derivative of a w^2 / 2 is w = 2: hessian 1.8, unrolled 3
+  // - 0.18.
   close(step.validationNorm, 0.9, 1e-6);
   close(step.hessian?.[0], 1.8, 1e-3);
   close(step.unrolled[0], 2.82, 1e-4);

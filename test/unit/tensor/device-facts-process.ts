@@ -1,5 +1,5 @@
-// Prints what the addon tells of the devices, one line for each environment of the argument; a process of its own, since the
-// loader looks at LD_LIBRARY_PATH when a process starts.
+// Prints what the addon returns of the devices, one line for each environment of the argument. A process of
+// its own, because the loader reads LD_LIBRARY_PATH when a process starts.
 
 import { deviceFacts } from '../../../core/tensor/device-facts.ts';
 

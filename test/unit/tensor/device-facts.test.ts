@@ -1,4 +1,5 @@
-// What CUDA's libraries tell of the devices, through the addon: with stub libraries, since no test machine needs a GPU.
+// What CUDA's libraries report of the devices, through the addon: with stub libraries, so that no test
+// machine needs a GPU.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -15,7 +16,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 
 const DOOR = fileURLToPath(new URL('./device-facts-process.ts', import.meta.url));
 
-/** What a process answers that finds these libraries, once for each environment. */
+/** Output of a process that finds these libraries, once for each environment. */
 async function facts(
   libraries: Parameters<typeof stubCuda>[1],
   environments: readonly Record<string, string>[],

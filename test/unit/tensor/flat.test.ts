@@ -1,4 +1,4 @@
-// Flat vectors: taken apart and put together again in order, and refused when the slots do not fit.
+// Flat vectors are split and joined in order, and refused where the slots do not fit.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,6 +1,6 @@
-// Runs separable blocks of many shapes, forward and backward, against the composed operations and prints, as JSON, the largest
-// relative error of any output or gradient and a digest of all bits. A process of its own, because threads and instruction set
-// are read when TensorFlow is loaded.
+// Runs separable blocks of many shapes, forward and backward, against the composed operations and prints, as
+// JSON, the largest relative error of any output or gradient and a digest of all bits. A process of its own,
+// because threads and instruction set are read when TensorFlow is loaded.
 
 import { createHash } from 'node:crypto';
 import {
@@ -28,7 +28,8 @@ interface Case {
   readonly padding: number;
 }
 
-// Whole vectors and not, one pixel wide and several chunks long, windows that do and do not cover the map.
+// Channels that fill vectors and that do not, maps one pixel wide and several chunks long, windows that cover
+// the map and that do not.
 const CASES: Case[] = [
   { map: [2, 9, 7, 16], out: 16, kernel: 3, stride: 1, padding: 1 },
   { map: [3, 8, 8, 16], out: 32, kernel: 5, stride: 2, padding: 2 },
@@ -45,7 +46,7 @@ const CASES: Case[] = [
   { map: [2, 28, 28, 16], out: 16, kernel: 3, stride: 1, padding: 1 },
   { map: [5, 2, 1, 4], out: 4, kernel: 3, stride: 1, padding: 1 },
   { map: [2, 13, 13, 12], out: 9, kernel: 9, stride: 3, padding: 4 },
-  // So large that what comes out goes past the caches.
+  // So large that results are stored past the caches.
   { map: [2, 32, 32, 8], out: 512, kernel: 1, stride: 1, padding: 0 },
 ];
 
@@ -55,7 +56,7 @@ const hash = createHash('sha256');
 function weightsOf({ map, out, kernel }: Case, seed: number): SeparableWeights {
   const channels = map[3];
   return {
-    // Below 0 and above 1 too.
+    // Some slopes are below 0 and some above 1.
     slope: tf.mul(tensorOf([channels], seed), 1.5),
     depthwise: tensorOf([kernel, kernel, channels, 1], seed + 1),
     pointwise: tensorOf([1, 1, channels, out], seed + 2),

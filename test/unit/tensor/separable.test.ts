@@ -1,5 +1,5 @@
-// The separable block as one operation of our own: equal to its parts with every instruction set, the same bits with any number of
-// threads.
+// The separable block as one operation of our own: equal to its composed parts with every instruction set,
+// and the same bits with any number of threads.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -29,7 +29,8 @@ for (const level of ['ALL', 'AVX2', 'SSE41'])
   test(`a separable block equals its parts, forward and backward, with instructions up to ${level}`, async () => {
     const { own, cases } = await inProcess({ ONEDNN_MAX_CPU_ISA: level });
     assert.ok(own);
-    // The longest sum has some 2,000 terms of either sign; sequential float sums of such are off by sqrt(2,000) 2^-24 = 3e-6.
+    // The longest sum has some 2,000 terms of either sign; sequential float sums of such are off by
+    // sqrt(2,000) 2^-24 = 3e-6.
     for (const { title, error } of cases) assert.ok(error < 5e-6, `${title}: off by ${error}`);
   });
 
@@ -37,14 +38,14 @@ test('the bits of a separable block do not depend on the number of threads', asy
   const [one, three] = await Promise.all(
     ['1', '3'].map((threads) => inProcess({ TF_NUM_INTRAOP_THREADS: threads })),
   );
-  // The composed operations are not hashed: theirs do.
+  // The composed operations are not hashed, because their bits depend on the number of threads.
   assert.equal(three!.bits, one!.bits);
 });
 
 test("the library's operations, which other devices and other addons use, pass the tests of all operations", async () => {
   const tests = fileURLToPath(new URL('./ops/ops.test.ts', import.meta.url));
   const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), '--test', tests], {
-    // A test that runs tests must not look like one of theirs.
+    // With NODE_TEST_CONTEXT the inner test run would report to this one in a binary form.
     env: { ...process.env, ...ONE_THREAD, POCKETFLEET_KERNELS: 'library', NODE_TEST_CONTEXT: undefined },
   });
   assert.match(stdout, /^# fail 0$/m);

@@ -1,5 +1,5 @@
-// Compiles and runs the small step, in this process and then in a worker thread of it, and tells the SHA-256 of what came
-// out as one JSON array on stdout. The cache folder is the first argument.
+// Compiles and runs the small step, in this process and then in a worker thread of it, and prints the SHA-256
+// of both results as one JSON array. The cache folder is the first argument.
 
 import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';

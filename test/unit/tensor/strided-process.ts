@@ -1,5 +1,5 @@
-// Runs a strided 1x1 convolution with its gradients as a compiled graph many times and prints `done`: in a process of its
-// own, because the fault it looks for ends the process. Arguments: channels in, channels out.
+// Runs a strided 1x1 convolution with its gradients as a compiled graph many times and prints `done`: in a
+// process of its own, because the fault it looks for ends the process. Arguments: channels in, channels out.
 
 import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
 import { conv2d, depthwiseConv2d } from '../../../core/tensor/ops/ops.ts';

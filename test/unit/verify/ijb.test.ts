@@ -24,8 +24,8 @@ async function* batches<T>(...all: T[][]): AsyncGenerator<readonly T[]> {
 }
 
 test('a template is the unit sum over media of the mean over faces, weighted by detector score', async () => {
-  // Template 7, media 1: (2,0)*0.5 and (0,4)*0.25 -> mean (0.5, 0.5); media 2: (1,1)*1 -> (1, 1). Sum (1.5, 1.5).
-  // Template 8, media 1: (3,-4)*0.2 -> (0.6, -0.8).
+  // Template 7, media 1: (2,0)*0.5 and (0,4)*0.25 -> mean (0.5, 0.5); media 2: (1,1)*1 -> (1, 1). Sum (1.5,
+  // 1.5). Template 8, media 1: (3,-4)*0.2 -> (0.6, -0.8).
   const memberships = await countMemberships(
     batches([
       [7, 1],

@@ -40,7 +40,8 @@ test('folds are contiguous, cover every pair once, and the first ones are larger
 });
 
 test('a distance equal to the threshold counts as different people', () => {
-  // 20 pairs, all at exactly 1; the only rule that judges the genuine half rightly accepts beyond 1, from threshold 1.01.
+  // 20 pairs, all at exactly 1; the only rule that judges the genuine half rightly accepts beyond 1, from
+  // threshold 1.01.
   const same = Array.from({ length: 20 }, (_, i) => i % 2 === 0);
   const result = kfoldAccuracy({ distances: same.map((s) => (s ? 1 : 3)), same });
   assert.equal(result.mean, 1);
@@ -48,7 +49,8 @@ test('a distance equal to the threshold counts as different people', () => {
 });
 
 test('the best threshold is looked for on the other folds only', () => {
-  // Fold 0 is upside down: genuine pairs far, impostors near. The other nine agree, so fold 0 is judged wholly wrongly.
+  // Fold 0 is upside down: genuine pairs far, impostors near. The other nine agree, so fold 0 is judged
+  // wholly wrongly.
   const same = Array.from({ length: 100 }, (_, i) => i % 2 === 0);
   const distances = same.map((s, i) => ((i < 10 ? !s : s) ? 0.5 : 2));
   const result = kfoldAccuracy({ distances, same });
@@ -82,7 +84,8 @@ test('the area is the share of (genuine, impostor) pairs in the right order', ()
 });
 
 test('pairs are verified on the unit sum of an embedding and its mirror', () => {
-  // Images 0 and 1 point the same way once the mirrors are added; 2 points at a right angle, squared distance 2.
+  // Images 0 and 1 point the same way once the mirrors are added; 2 points at a right angle, squared distance
+  // 2.
   const embeddings = Float32Array.from([1, 1, 4, 0, 0, 2]);
   const flippedEmbeddings = Float32Array.from([1, -1, -1, 0, 0, 3]);
   const pairs = Array.from({ length: 20 }, (_, i) =>

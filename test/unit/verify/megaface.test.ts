@@ -19,16 +19,17 @@ const folder = await mkdtemp(join(tmpdir(), 'pocketfleet-megaface-'));
 after(() => rm(folder, { recursive: true }));
 
 test('one search counts by the distractors that are as near', () => {
-  // On a line: person a at 0 and 2, person b at 10 and 11, distractors at 1, 5 and 30.
-  // Searches: 0 for 2: distance 2, distractor 1 is nearer (1) -> rank 2; 2 for 0: distractor at 1 is nearer -> rank 2.
-  // 10 for 11 and back: distance 1, nearest distractor 5 and 6 away -> rank 1 both. Rank 1: 2 of 4; rank 2: all.
+  // On a line: person a at 0 and 2, person b at 10 and 11, distractors at 1, 5 and 30. Searches: 0 for 2:
+  // distance 2, distractor 1 is nearer (1) -> rank 2; 2 for 0: distractor at 1 is nearer -> rank 2. 10 for 11
+  // and back: distance 1, nearest distractor 5 and 6 away -> rank 1 both. Rank 1: 2 of 4; rank 2: all.
   const megaface = createMegaface({
     probes: Float32Array.of(0, 2, 10, 11),
     size: 1,
     people: ['a', 'a', 'b', 'b'],
     distractors: 3,
     ranks: [1, 2],
-    // 12 impostor pairs, squared distances 1 (twice), 9, 25 (twice), 36, ...: one accepted is within 1, so nothing with two at 1.
+    // 12 impostor pairs, squared distances 1 (twice), 9, 25 (twice), 36, ...: one accepted is within 1, so
+    // nothing with two at 1.
     fars: [1 / 12, 2 / 12, 1],
   });
   megaface.addDistractors(Float32Array.of(1, 5));

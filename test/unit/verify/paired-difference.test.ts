@@ -24,7 +24,7 @@ function byRemoval(first: JudgedPairs, second: JudgedPairs) {
   return { difference: difference(all), error: Math.sqrt(((people.length - 1) / people.length) * square) };
 }
 
-/** Two networks of accuracies `at` and `at + gain` whose mistakes hang on the people as well as on chance. */
+/** Two networks of accuracies `at` and `at + gain` whose mistakes depend on the people as well as on chance. */
 function experiment(seed: number, options: { people: number; at: number; gain: number }) {
   const stream = randomStream({ seed, purpose: 'paired-difference-test' });
   const labels = Array.from({ length: options.people * 10 }, (_, i) => Math.floor(i / 10));

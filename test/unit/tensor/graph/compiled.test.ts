@@ -1,5 +1,5 @@
-// Recorded graphs: the same numbers as the eager function, the same bits wherever they run, nothing leaked, nothing
-// captured by accident, and a cache that is never worse than none.
+// Recorded graphs: the same numbers as the eager function, the same bits wherever they run, nothing leaked,
+// nothing captured by accident, and a cache that is never worse than none.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

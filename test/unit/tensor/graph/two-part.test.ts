@@ -1,5 +1,5 @@
-// A function in two parts: the numbers of the function in one, kept or computed again; what is kept, and that nothing outlives
-// its computation. That both ways give the same bits for networks is test/unit/nn/two-part-step.test.ts'.
+// A function in two parts gives the numbers of the function in one, kept or computed again; what is kept, and
+// that nothing outlives its computation.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -18,7 +18,10 @@ const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 const MAP = [2, 4, 4, 3];
-/** A scale and an offset in one vector, a map, and a late factor; the first output is a pooled map's sum over images. */
+/**
+ * A scale and an offset in one vector, a map, and a late factor; the first output is a pooled map's sum over
+ * images.
+ */
 const FUNCTION = {
   key: 'two-part',
   inputs: [

@@ -1,4 +1,4 @@
-// Convolutions whose native kernels are known to do harm: they must never get there.
+// Convolutions whose native kernels corrupt memory: they must be computed in another way.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

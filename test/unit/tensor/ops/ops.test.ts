@@ -1,5 +1,5 @@
-// The native kernels against the composed operations, values and gradients, and the composed ones against numbers
-// computed by hand and finite differences.
+// The native kernels against the composed operations, values and gradients, and the composed ones against
+// numbers computed by hand and finite differences.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,5 +1,6 @@
-// The passes over a recording: sums folded into the operation that makes a term, maps in parts, sums taken while a gradient is
-// written, norms applied by the first reader. Each test compares a run of the changed recording with a run without the pass.
+// The passes over a recording: sums folded into the operation that makes a term, maps in parts, sums taken
+// while a gradient is written, norms applied by the first reader. Each test compares a run of the changed
+// recording with a run without the pass.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -50,7 +51,10 @@ function run(recording: Recording, arrays: readonly Float32Array[]): Float32Arra
 const WINDOW = { stride: 1, padding: 1, epsilon: 1e-5 };
 const MAP = [2, 6, 6, 8];
 
-/** Two blocks that read one map, their sum, and one more block of it: each kind of sum that a cell has, both ways. */
+/**
+ * Two blocks that read one map, their sum, and one more block of it: each kind of sum that a cell has, both
+ * ways.
+ */
 function cell(inputs: Tensor[]): Tensor[] {
   const block = (x: Tensor, pointwise: Tensor) =>
     separable(
@@ -87,7 +91,10 @@ const CHAIN_INPUTS = [
   { name: 'weighting', dtype: 'float32' as const, shape: CHAIN_MAP },
 ];
 
-/** Two nodes, each the sum of two blocks, the second made from the first, and a block that reads both; gradients of everything. */
+/**
+ * Two nodes, each the sum of two blocks, the second made from the first, and a block that reads both;
+ * gradients of everything.
+ */
 function chain(inputs: Tensor[]): Tensor[] {
   const block = (x: Tensor, pointwise: Tensor, kernel: number) => {
     const [channels, out] = [x.shape[3]!, pointwise.shape[3]!];
@@ -141,8 +148,8 @@ test('sums of maps are folded into the operations that make their terms, and the
 const NODE = [2, 6, 6, 8];
 
 /**
- * Four nodes side by side, as a cell's are: two blocks read them, a PReLU in front of a convolution, and the samples of a reduction; the
- * gradient of each node is a part of theirs.
+ * Four nodes side by side, as a cell's are: two blocks read them, a PReLU in front of a convolution, and the
+ * samples of a reduction; the gradient of each node is a part of theirs.
  */
 function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
   const loss = (first: Tensor, second: Tensor, weights: Tensor, slopes: Tensor) => {
@@ -210,7 +217,8 @@ test('the operation that writes a dy takes the sums of the norm behind it, equal
     const asking = folded.nodes.filter(
       (node, index) => live.has(index) && node.kind === 'operation' && numberOf(node, 'S') === 1,
     );
-    // There are five blocks: two for each node, and one that reads both nodes. Only the dy of that one is written by no block.
+    // There are five blocks: two for each node, and one that reads both nodes. Only the dy of that one is
+    // written by no block.
     assert.equal(asking.length, 4);
 
     const arrays = CHAIN_INPUTS.map(({ shape }, index) => numbers(elements(shape), index + 1));
@@ -250,8 +258,9 @@ test('the gradient of samples is written in parts, with what is to be added', ()
 });
 
 /**
- * Every kind of map whose norm is left to its reader: alone, with a summand that is normalised or itself before its norm, as one part
- * of several; readers with windows, without, and with strides that leave rows out; channels that fill vectors or do not.
+ * Every kind of map whose norm is left to its reader: alone, with a summand that is normalised or itself
+ * before its norm, as one part of several; readers with windows, without, and with strides that leave rows
+ * out; channels that fill vectors or do not.
  */
 const pendingMaps = (channels: number, height: number, width: number) => {
   const inputs = [
