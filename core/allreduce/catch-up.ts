@@ -27,6 +27,7 @@ export interface CatchUp {
 export function createCatchUp(options: {
   readonly wire: Wire;
   readonly standings: Standings;
+  readonly stateNames: readonly string[];
   readonly residuals: () => readonly Residual[];
   readonly needed: readonly number[];
   readonly onResidual: (shard: number, values: Float32Array | undefined) => void;
@@ -36,7 +37,11 @@ export function createCatchUp(options: {
 
   async function fetchState(step: number): Promise<State> {
     const [rank, { digest: announced }] = giverOfState(standings, step);
-    const state = stateOf(await fetchFrom(rank, step, { kind: 'state' }), wire.nameOf(rank));
+    const state = stateOf(
+      options.stateNames,
+      await fetchFrom(rank, step, { kind: 'state' }),
+      wire.nameOf(rank),
+    );
     const digest = digest64(state.weights);
     if (digest === announced) return state;
     const error = new FleetError(
@@ -80,8 +85,7 @@ export function createCatchUp(options: {
   };
 }
 
-function stateOf([weights, momentum, running]: Vectors, giver: string): State {
-  if (weights === undefined || momentum === undefined || running === undefined)
-    throw new FleetError('dataLoss', `${giver} gave less than a state`);
-  return { weights, momentum, running };
+function stateOf(names: readonly string[], vectors: Vectors, giver: string): State {
+  if (vectors.length < names.length) throw new FleetError('dataLoss', `${giver} gave less than a state`);
+  return Object.fromEntries(names.map((name, place) => [name, vectors[place]!])) as unknown as State;
 }

@@ -23,6 +23,8 @@ export interface ExchangePlan {
   readonly compression?: Compression;
   /** Every element of the sum is multiplied by it; 1/V, a power of two, makes the sum a mean. Default: 1. */
   readonly factor?: number;
+  /** Names of the vectors of a state, in the order in which they are sent. Default: those of SGD. */
+  readonly stateNames?: readonly string[];
   /**
    * Quiet time after which missing messages are asked for; about four round trips and some scheduling,
    * milliseconds.

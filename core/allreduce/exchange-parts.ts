@@ -9,6 +9,7 @@
 //   listening (ticks) ──► sync, the open reduction: repeat and ask ──► watch: who is suspect
 
 import { FleetError, toFleetError } from '../errors.ts';
+import { SGD_STATE } from '../state-vectors.ts';
 import { createChannel } from './channel.ts';
 import { createEnding, type Ending } from './ending.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
@@ -101,6 +102,7 @@ export function createParts(options: ExchangeOptions): Parts {
   const sync = createSync({
     wire,
     provideState: options.provideState,
+    stateNames: options.stateNames ?? SGD_STATE,
     residuals: () => residuals.all(),
     needed: plan.compression === 'int8' ? shardsOf(plan, rank) : [],
     onResidual(shard, values) {

@@ -136,8 +136,7 @@ function openExchange(
 
   function stateOrUndefined(): State | undefined {
     try {
-      const { weights, momentum, running } = provideState();
-      return { weights, momentum, running };
+      return provideState();
     } catch (caught) {
       log.error({ runId, generation }, `no state for a peer that asks: ${toFleetError(caught).message}`);
       return undefined;

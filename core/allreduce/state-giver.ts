@@ -13,6 +13,7 @@ import type { State } from './wire.ts';
 export function createStateGiver(
   options: {
     readonly provideState: () => State | Promise<State>;
+    readonly stateNames: readonly string[];
     readonly residuals: () => readonly Residual[];
     readonly holds: (step: number) => boolean;
   },
@@ -25,8 +26,12 @@ export function createStateGiver(
   const wrapped = new WeakMap<Float32Array, Vectors>();
 
   async function stateVectors(): Promise<Vectors> {
-    const { weights, momentum, running } = await options.provideState();
-    return [weights, momentum, running];
+    const state = await options.provideState();
+    return options.stateNames.map((name) => {
+      const values = state[name];
+      if (values === undefined) throw new Error(`assertion: the replica has no vector ${name}`);
+      return values;
+    });
   }
 
   function residualVectors({ values }: Residual): Vectors {

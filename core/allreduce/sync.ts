@@ -60,6 +60,8 @@ export interface Sync {
 export interface SyncOptions {
   readonly wire: Wire;
   readonly provideState: () => State | Promise<State>;
+  /** The vectors of a state, in the order in which they are sent. */
+  readonly stateNames: readonly string[];
   /** What this member has of shards, from earlier generations and steps. */
   readonly residuals: () => readonly Residual[];
   /** Shards whose residuals it needs; none without int8. */

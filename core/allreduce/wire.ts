@@ -5,11 +5,13 @@
 import type { FleetError } from '../errors.ts';
 import type { Header, Kind } from './message.ts';
 
-/** Everything a replica has: what a member that is behind needs to go on. */
+/**
+ * Everything a replica has, as what a member that is behind needs to go on: the vectors that the plan names
+ * (`stateNames`). Members compare the digest of the weights.
+ */
 export interface State {
   readonly weights: Float32Array;
-  readonly momentum: Float32Array;
-  readonly running: Float32Array;
+  readonly [name: string]: Float32Array;
 }
 
 /** Counters since the exchange was created; each only grows. */

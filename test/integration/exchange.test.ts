@@ -252,10 +252,29 @@ test('members without or behind in state get it from the lowest rank that is ahe
     for (const { step, state } of replicas) {
       assert.equal(step, 7);
       assert.deepEqual(Object.values(state).map(digest64), Object.values(ahead).map(digest64));
-      assert.ok(Object.is(state.running[1], -0));
+      assert.ok(Object.is(state.running![1], -0));
     }
     await Promise.all(replicas.map((replica, rank) => train(replica, membersOf(counts)[rank]!, 9)));
     assertWeights(replicas, expectedSum(8, 8, elements));
+  });
+});
+
+test('a state of six vectors arrives whole, in the order and under the names that the plan gives', async () => {
+  const elements = 2_000;
+  const stateNames = ['weights', 'momentum', 'running', 'alphas', 'adam_first', 'adam_second'];
+  const ahead = {
+    ...zeroState(elements),
+    weights: shardVector(1, 1, elements),
+    ...Object.fromEntries(stateNames.slice(3).map((name, i) => [name, shardVector(1, 2 + i, 7 + i)])),
+  };
+  const starts = [
+    { step: 4, state: ahead },
+    { step: -1, state: zeroState(0) },
+  ];
+  await gang({ counts: [1, 1], elements, starts, stateNames }, async (replicas) => {
+    await Promise.all(replicas.map(synchronise));
+    assert.deepEqual(replicas[1]!.state, ahead);
+    assert.deepEqual(Object.keys(replicas[1]!.state), stateNames);
   });
 });
 

@@ -98,6 +98,8 @@ export interface GangOptions {
   readonly generation?: number;
   readonly faults?: (rank: number) => Faults;
   readonly stallMs?: number;
+  /** Of a state that has other vectors than SGD's. */
+  readonly stateNames?: readonly string[];
   readonly onSuspects?: (rank: number, suspects: readonly Suspect[]) => void;
   /** How often a member cannot give its state before it can. */
   readonly stateFailures?: number;
@@ -123,6 +125,7 @@ export async function join(options: GangOptions, rank: number, runId: string): P
     shards: counts.reduce((sum, count) => sum + count, 0),
     elements,
     compression,
+    ...(options.stateNames && { stateNames: options.stateNames }),
     // A gang that loses much on purpose asks soon, or the test takes long.
     stallMs: options.stallMs ?? (faults === undefined ? 100 : 40),
   };

@@ -5,9 +5,10 @@ import type { Exchange, State, Suspect } from '../../core/allreduce/exchange.ts'
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import { WITHOUT_STATE } from '../../core/allreduce/sync.ts';
 import { beginsStage, roundsBefore, stepsBeforeRound } from '../../core/spec/schedule.ts';
+import { namesOf, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Membership } from '../training/procedure.ts';
-import { type Replica, replicaOf, sgdState, sgdVectors } from '../training/replica.ts';
+import { type Replica, replicaOf } from '../training/replica.ts';
 import type { Services } from './services.ts';
 import { loadReplica, type Session } from './session.ts';
 
@@ -35,15 +36,22 @@ export function joinGang(options: {
   });
 }
 
-/** What the run's exchange sums: the mean over the shards. Their number is a power of two, so the division is exact. */
+/**
+ * What the run's exchange sums and gives: the mean over the shards, whose number is a power of two, so that the division is exact; and
+ * the vectors of a replica.
+ */
 export function sumOf({ schedule, spec, procedure }: Session) {
   const { shards } = schedule;
   const { compression } = spec.training;
-  return { shards, elements: procedure.sumLength, compression, factor: 1 / shards };
+  const stateNames = namesOf(procedure.replicaShape);
+  return { shards, elements: procedure.sumLength, compression, factor: 1 / shards, stateNames };
 }
 
 /** A replica as the exchange gives it to a member that is behind. */
-export const exchangedState = (replica: Replica): State => sgdVectors(replica);
+export function exchangedState({ vectors }: Replica): State {
+  const byName = Object.fromEntries(vectors.map(({ name, values }) => [name, values]));
+  return { ...byName, weights: vectorNamed(vectors, WEIGHTS) };
+}
 
 /**
  * Agrees with the gang on the step at which all go on. Afterwards the session has the replica of that step, and this member holds what
@@ -85,7 +93,8 @@ async function agreedReplica(options: Parameters<typeof agreeOnState>[0]): Promi
       );
     if (state !== undefined) {
       services.log.info({ run: session.runId, step }, `took the state of step ${step} from a peer`);
-      return replicaOf({ step, vectors: sgdState(state) });
+      const vectors = session.procedure.replicaShape.map(({ name }) => ({ name, values: state[name]! }));
+      return replicaOf({ step, vectors });
     }
     if (step >= 0 && replica !== undefined) return replica;
     session.replica ??= await loadReplica(services, session, signal);
