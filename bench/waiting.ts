@@ -1,7 +1,7 @@
 // `npm run bench:waiting`: how much of a step sending gradients before the step is done could hide. Two
 // workers of one thread train one run, with one and two shards each: the share of a step that a worker is in
 // the exchange (for slower peers too), and the share of the processors that nobody uses, which is all that
-// work done earlier could take. What follows is docs/exchange.md's.
+// work done earlier could take.
 
 import { cpus } from 'node:os';
 import { unary } from '../core/net/grpc-client.ts';
