@@ -25,6 +25,7 @@ export async function acquireLock(path, say, work = 'set-up') {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   const release = () => {
+    process.off('exit', release);
     if (read(path)?.text === me) rmSync(path, { force: true });
   };
   process.once('exit', release);

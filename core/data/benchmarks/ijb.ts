@@ -79,27 +79,32 @@ export async function openIjb(folder: string): Promise<IjbSet | undefined> {
 /** Both files list the faces in one order; a line that disagrees would mix up people silently, so it is refused. */
 async function* faces(memberships: string, landmarks: string): AsyncGenerator<IjbFace> {
   const others = rows(landmarks, 12);
-  for await (const [name = '', template, media] of rows(memberships, 3)) {
+  try {
+    for await (const [name = '', template, media] of rows(memberships, 3)) {
+      const { value } = await others.next();
+      if (value === undefined || value[0] !== name)
+        throw new FleetError(
+          'invalidArgument',
+          `${landmarks} has ${value?.[0] ?? 'no more lines'} where ${memberships} has ${name}; they list faces in one order`,
+        );
+      const numbers = value.slice(1).map((field) => numberOf(field, landmarks));
+      yield {
+        name,
+        template: numberOf(template, memberships),
+        media: numberOf(media, memberships),
+        points: [0, 1, 2, 3, 4].map(
+          (i): PointXY => [numbers[2 * i]!, numbers[2 * i + 1]!],
+        ) as unknown as FivePoints,
+        score: numbers[10]!,
+      };
+    }
     const { value } = await others.next();
-    if (value === undefined || value[0] !== name)
-      throw new FleetError(
-        'invalidArgument',
-        `${landmarks} has ${value?.[0] ?? 'no more lines'} where ${memberships} has ${name}; they list faces in one order`,
-      );
-    const numbers = value.slice(1).map((field) => numberOf(field, landmarks));
-    yield {
-      name,
-      template: numberOf(template, memberships),
-      media: numberOf(media, memberships),
-      points: [0, 1, 2, 3, 4].map(
-        (i): PointXY => [numbers[2 * i]!, numbers[2 * i + 1]!],
-      ) as unknown as FivePoints,
-      score: numbers[10]!,
-    };
+    if (value !== undefined)
+      throw new FleetError('invalidArgument', `${landmarks} has ${value[0]}, which ${memberships} has not`);
+  } finally {
+    // Whoever refuses a line of one file leaves the other in the middle.
+    await others.return(undefined);
   }
-  const { value } = await others.next();
-  if (value !== undefined)
-    throw new FleetError('invalidArgument', `${landmarks} has ${value[0]}, which ${memberships} has not`);
 }
 
 async function* rows(path: string, count: number): AsyncGenerator<string[], undefined> {
