@@ -1,10 +1,11 @@
-// A page that names a file which was moved leads a reader nowhere: every path and npm script that the pages for people name
-// has to be there.
+// What the pages for people name has to be there: a path that was moved leads a reader nowhere, and a command that no page has is
+// never found.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative } from 'node:path';
 import test from 'node:test';
+import { createProgram } from '../../coordinator/cli/program.ts';
 import { PACKAGE_ROOT as root } from '../../core/system/places.ts';
 
 const FOLDERS =
@@ -66,6 +67,21 @@ test('a path, a name and a link that lead nowhere are found', () => {
   ]);
   assert.deepEqual(
     missingIn('docs/fleet.md', 'core/errors.ts, `decide.ts`, [data](data.md), test/*/x, npm run check'),
+    [],
+  );
+});
+
+test('docs/commands.md has every command', async () => {
+  const page = readFileSync(join(root, 'docs/commands.md'), 'utf8');
+  const program = await createProgram();
+  const names = program.commands.flatMap((command) =>
+    command.commands.length === 0
+      ? [command.name()]
+      : command.commands.map((part) => `${command.name()} ${part.name()}`),
+  );
+  assert.ok(names.length > 20, names.join(', '));
+  assert.deepEqual(
+    names.filter((name) => !new RegExp(`\`(?:[^\`|]* )?${name}[ \`]`).test(page)),
     [],
   );
 });
