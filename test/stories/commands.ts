@@ -181,7 +181,7 @@ function finish(fleet: Fleet, line: Line): void {
   const [runId, ...rest] = line.words;
   const run = runOf(memory(fleet), runId!);
   const accuracy = Number(options.get('accuracy') ?? 0.7);
-  const said: Report = {
+  const content: Report = {
     kind: 'finished',
     runId: run.id,
     generation: Number(options.get('generation') ?? run.generation),
@@ -189,13 +189,13 @@ function finish(fleet: Fleet, line: Line): void {
     weightsDigest: `weights-of-${run.id}`,
     evaluation: { accuracy, accuracyStd: 0.01, auc: 0.8, eer: 0.3, tarAtFar: 0.1, pairs: 600 },
   };
-  report(fleet, listener(fleet), sender(fleet, run.id, rest), said, killOf(line));
+  report(fleet, listener(fleet), sender(fleet, run.id, rest), content, killOf(line));
 }
 
 /** `fail run-1 numeric [from w2] : message`; `place` after the cause makes it a fault of the worker's disk or mount. */
 function fail(fleet: Fleet, { words: [runId, cause, ...rest], text }: Line): void {
   const run = runOf(memory(fleet), runId!);
-  const said: Report = {
+  const content: Report = {
     kind: 'failed',
     runId: run.id,
     generation: run.generation,
@@ -204,7 +204,7 @@ function fail(fleet: Fleet, { words: [runId, cause, ...rest], text }: Line): voi
     message: text,
     step: fleet.steps.get(run.id) ?? 0,
   };
-  report(fleet, listener(fleet), sender(fleet, run.id, rest), said);
+  report(fleet, listener(fleet), sender(fleet, run.id, rest), content);
 }
 
 function printState(fleet: Fleet): void {
@@ -214,7 +214,7 @@ function printState(fleet: Fleet): void {
       ({ workerId, shardFirst, shardCount }) => `${workerId} [${shardFirst}..${shardFirst + shardCount - 1}]`,
     );
     const stages = run.checkpoints.map(({ stage }) => stage).join(', ');
-    fleet.said.push(
+    fleet.output.push(
       `${run.id} ${run.spec.name} ${run.state}, generation ${run.generation}` +
         `${gang.length > 0 ? `, ${gang.join(', ')}` : ''}${stages === '' ? '' : `, checkpoints ${stages}`}`,
     );
@@ -223,9 +223,9 @@ function printState(fleet: Fleet): void {
     const ended = inOrder<{ id: string; state: string }>(state[noun]).filter(({ state: now }) =>
       ['done', 'failed', 'cancelled'].includes(now),
     );
-    if (ended.length > 0) fleet.said.push(ended.map(({ id, state: now }) => `${id} ${now}`).join(', '));
+    if (ended.length > 0) fleet.output.push(ended.map(({ id, state: now }) => `${id} ${now}`).join(', '));
   }
-  for (const worker of state.workers.values()) fleet.said.push(`${worker.id} ${worker.state}`);
+  for (const worker of state.workers.values()) fleet.output.push(`${worker.id} ${worker.state}`);
 }
 
 function parse(source: string): Line {

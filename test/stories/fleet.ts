@@ -1,6 +1,6 @@
 // A fleet for stories: coordinators around the real core and the real links, a journal in memory, workers that do
 // only what a story has them do, and a clock that moves only when a story moves it. Each input adds lines to
-// `said`: the events that were decided, as sentences, then the commands that left. Two rules of the real journal
+// `output`: the events that were decided, as sentences, then the commands that left. Two rules of the real journal
 // are repeated here, because stories are about them: an append names the message that it expects to be the last,
 // and effects leave after the append.
 
@@ -22,6 +22,7 @@ const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGrac
 /** Between two looks at the clock. */
 const TICK_MS = 200;
 
+/** A worker as a story has it: a process, its stream, and what it holds in memory. */
 export interface StoryWorker {
   readonly id: string;
   /** Of its process: the first is 1. */
@@ -40,6 +41,7 @@ export interface StoryWorker {
   sequence: number;
 }
 
+/** One process that decides: what it has read, and who is on a stream to it. */
 export interface Coordinator {
   readonly name: string;
   readonly links: Links;
@@ -50,7 +52,9 @@ export interface Coordinator {
   waiting: ReturnType<typeof schedule>['waiting'];
 }
 
+/** Everything that a story has. */
 export interface Fleet {
+  /** The fake clock, milliseconds from the beginning of the story. */
   nowMs: number;
   /** One element for each message of the journal. */
   readonly journal: (readonly Event[])[];
@@ -61,7 +65,7 @@ export interface Fleet {
   /** Images a second, by worker. */
   readonly speeds: Map<string, number>;
   /** What the story prints below its current line. */
-  readonly said: string[];
+  readonly output: string[];
   /** State of the coordinator that led last. */
   lastState: State;
 }
@@ -69,6 +73,7 @@ export interface Fleet {
 /** A point at which the coordinator is killed while it performs a decision. */
 export type Kill = { readonly afterEvents: number } | { readonly beforeEffects: true };
 
+/** A fleet without coordinator, workers or journal. */
 export function createFleet(): Fleet {
   return {
     nowMs: 0,
@@ -77,7 +82,7 @@ export function createFleet(): Fleet {
     workers: new Map(),
     steps: new Map(),
     speeds: new Map(),
-    said: [],
+    output: [],
     lastState: initialState,
   };
 }
@@ -115,7 +120,7 @@ export function decide(fleet: Fleet, coordinator: Coordinator, input: Input, kil
     decision = step(coordinator.state, input, observedBy(fleet, coordinator));
   } catch (caught) {
     if (!(caught instanceof FleetError)) throw caught;
-    fleet.said.push(`refused (${caught.code}): ${caught.message}`);
+    fleet.output.push(`refused (${caught.code}): ${caught.message}`);
     return;
   }
   const stored =
@@ -123,9 +128,9 @@ export function decide(fleet: Fleet, coordinator: Coordinator, input: Input, kil
       ? decision.events.slice(0, kill.afterEvents)
       : decision.events;
   if (stored.length > 0 && !append(fleet, coordinator, stored)) return;
-  fleet.said.push(...stored.map(sentenceOf));
+  fleet.output.push(...stored.map(sentenceOf));
   if (kill !== undefined) {
-    fleet.said.push(
+    fleet.output.push(
       `the coordinator is killed: of ${decision.events.length} events ${stored.length} are stored, and no effect has left`,
     );
     killCoordinator(fleet, coordinator.name);
@@ -143,13 +148,14 @@ export function passTime(fleet: Fleet, ms: number): void {
   for (const endMs = fleet.nowMs + ms; fleet.nowMs < endMs; ) {
     fleet.nowMs = Math.min(endMs, fleet.nowMs + TICK_MS);
     for (const coordinator of fleet.coordinators.values()) {
-      const before = fleet.said.length;
+      const before = fleet.output.length;
       for (const worker of fleet.workers.values())
         if (worker.stream !== undefined && !worker.silent) coordinator.links.seen(worker.id, worker.stream);
       for (const verdict of coordinator.links.judge())
         decide(fleet, coordinator, { kind: 'lost', ...verdict });
       decide(fleet, coordinator, { kind: 'tick' });
-      if (fleet.said.length > before) fleet.said.splice(before, 0, `at ${(fleet.nowMs / 1000).toFixed(1)} s`);
+      if (fleet.output.length > before)
+        fleet.output.splice(before, 0, `at ${(fleet.nowMs / 1000).toFixed(1)} s`);
     }
   }
 }
@@ -190,15 +196,15 @@ export function report(
   fleet: Fleet,
   coordinator: Coordinator | undefined,
   id: string,
-  said: Report,
+  content: Report,
   kill?: Kill,
 ): void {
   const worker = fleet.workers.get(id)!;
   worker.sequence += 1;
-  worker.unacknowledged.set(worker.sequence, said);
+  worker.unacknowledged.set(worker.sequence, content);
   if (coordinator === undefined || worker.stream === undefined)
-    fleet.said.push(`${id} keeps report ${worker.sequence} until it is acknowledged`);
-  else deliver(fleet, coordinator, worker, worker.sequence, said, kill);
+    fleet.output.push(`${id} keeps report ${worker.sequence} until it is acknowledged`);
+  else deliver(fleet, coordinator, worker, worker.sequence, content, kill);
 }
 
 function deliver(
@@ -206,12 +212,12 @@ function deliver(
   coordinator: Coordinator,
   worker: StoryWorker,
   sequence: number,
-  said: Report,
+  content: Report,
   kill?: Kill,
 ): void {
-  if (said.kind === 'draining') coordinator.links.draining(worker.id);
+  if (content.kind === 'draining') coordinator.links.draining(worker.id);
   const incarnation = String(worker.incarnation);
-  const input: Input = { kind: 'reported', workerId: worker.id, incarnation, sequence, report: said };
+  const input: Input = { kind: 'reported', workerId: worker.id, incarnation, sequence, report: content };
   decide(fleet, coordinator, input, kill);
 }
 
@@ -228,7 +234,7 @@ function observedBy(fleet: Fleet, coordinator: Coordinator): Observed {
 function append(fleet: Fleet, coordinator: Coordinator, events: readonly Event[]): boolean {
   const last = fleet.journal.length;
   if (coordinator.sequence !== last) {
-    fleet.said.push(
+    fleet.output.push(
       `${coordinator.name} cannot append what it decided (${events.map(({ kind }) => kind).join(', ')}): ` +
         `it expects message ${coordinator.sequence} to be the last, and message ${last} is; it exits`,
     );
@@ -246,7 +252,7 @@ function perform(fleet: Fleet, coordinator: Coordinator, effect: Effect): void {
     return;
   }
   const arrived = coordinator.links.send(effect.workerId, effect.command);
-  fleet.said.push(`  ${effect.workerId} <- ${commandText(effect.command)}${arrived ? '' : ' (away)'}`);
+  fleet.output.push(`  ${effect.workerId} <- ${commandText(effect.command)}${arrived ? '' : ' (away)'}`);
 }
 
 function receive(worker: StoryWorker, command: Command): void {
@@ -277,13 +283,13 @@ function printAnswer(fleet: Fleet, { answer }: Decision): void {
   if (answer === undefined) return;
   const ids =
     answer.kind === 'submitted' ? [...answer.planIds, ...answer.sweepIds, ...answer.runIds] : answer.ids;
-  fleet.said.push(`answer: ${answer.kind} ${ids.join(', ')}`);
+  fleet.output.push(`answer: ${answer.kind} ${ids.join(', ')}`);
 }
 
 /** Only what is new, so that a story does not repeat itself. */
 function printWaiting(fleet: Fleet, coordinator: Coordinator): void {
   const { waiting } = schedule(coordinator.state, observedBy(fleet, coordinator));
   for (const [runId, { reason }] of waiting)
-    if (coordinator.waiting.get(runId)?.reason !== reason) fleet.said.push(`  ${runId} is ${reason}`);
+    if (coordinator.waiting.get(runId)?.reason !== reason) fleet.output.push(`  ${runId} is ${reason}`);
   coordinator.waiting = waiting;
 }

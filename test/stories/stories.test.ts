@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import test from 'node:test';
-import { retold } from './story.ts';
+import { replayed } from './story.ts';
 
 const folder = new URL('./', import.meta.url);
 const stories = readdirSync(folder).filter((name) => name.endsWith('.txt'));
@@ -16,7 +16,7 @@ for (const name of stories)
   test(`the story ${name} is what happens`, () => {
     const file = new URL(name, folder);
     const text = readFileSync(file, 'utf8');
-    const now = retold(text);
+    const now = replayed(text);
     if (process.env.UPDATE_STORIES !== undefined) writeFileSync(file, now);
     else
       assert.equal(

@@ -11,21 +11,21 @@ const COLUMNS = 110;
 const INDENT = '      ';
 
 /** The same story with what its inputs lead to now. */
-export function retold(text: string): string {
+export function replayed(text: string): string {
   const fleet = createFleet();
   const blocks = text.trim().split(/\n{2,}/);
-  return `${blocks.map((block) => retoldBlock(block)).join('\n\n')}\n`;
+  return `${blocks.map((block) => blockWithOutput(block)).join('\n\n')}\n`;
 
-  function retoldBlock(block: string): string {
+  function blockWithOutput(block: string): string {
     const lines = block.split('\n');
     const end = lines.indexOf(RULE);
-    const told = (end < 0 ? lines : lines.slice(0, end)).map((line) => line.trimEnd());
-    const inputs = told.filter((line) => line !== '' && !line.startsWith('#'));
-    if (inputs.length === 0) return told.join('\n');
-    fleet.said.length = 0;
+    const given = (end < 0 ? lines : lines.slice(0, end)).map((line) => line.trimEnd());
+    const inputs = given.filter((line) => line !== '' && !line.startsWith('#'));
+    if (inputs.length === 0) return given.join('\n');
+    fleet.output.length = 0;
     for (const input of inputs) perform(fleet, input);
-    const said = fleet.said.length > 0 ? fleet.said : ['nothing follows'];
-    return [...told, RULE, ...said.flatMap(wrapped)].join('\n');
+    const output = fleet.output.length > 0 ? fleet.output : ['nothing follows'];
+    return [...given, RULE, ...output.flatMap(wrapped)].join('\n');
   }
 }
 
