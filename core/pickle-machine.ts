@@ -1,7 +1,12 @@
-// Runs a Python pickle as the program it is, on a machine that knows only the opcodes which build plain data. What a reader
-// allows beyond that (globals, calls, dictionaries) is its dialect, which performs every call itself: nothing that a file
-// names is ever looked up or executed, and anything else is an error that names the opcode or the global. Dialects:
-// data/pickle.ts for verification sets, model/torch-pickle.ts for PyTorch's state files.
+// A restricted machine for Python's pickles. A pickle is a program: opcodes push values on a stack, put them
+// together and may call anything that Python can import. This machine knows the opcodes that build plain data
+// and no import. What a reader allows beyond that (names of globals, calls, dictionaries) is its dialect,
+// which performs every call itself, so nothing that a file names is looked up or executed; any other opcode
+// or global is an error with its name.
+//
+// Bounds follow from the bytes: every opcode consumes at least one, and a length that a file claims is
+// compared with what is left before anything is made for it. Shared and cyclic values come from the memo;
+// whoever walks the result must expect both.
 
 import { FleetError } from './errors.ts';
 
@@ -12,7 +17,7 @@ export interface Machine {
   at: number;
   readonly stack: unknown[];
   readonly memo: Map<number, unknown>;
-  /** What errors call the source. */
+  /** The source's name in errors. */
   readonly name: string;
   readonly dialect: Dialect;
 }
@@ -22,11 +27,11 @@ export type Perform = (machine: Machine) => void;
 export interface Dialect {
   /** Opcodes beyond those that every pickle of data needs. */
   readonly opcodes: Readonly<Record<number, Perform>>;
-  /** What a named global stands for; undefined refuses it. */
+  /** The value that stands for a global, `module name`; undefined refuses it. */
   readonly global: (name: string) => unknown;
-  /** The result of a call; undefined refuses it. */
+  /** The result of calling one of those values; undefined refuses it. */
   readonly call: (machine: Machine, callee: unknown, args: readonly unknown[]) => unknown;
-  /** Gives an object its state; false refuses. */
+  /** Gives an object its state and returns true, or false to refuse it. */
   readonly build: (machine: Machine, target: unknown, state: unknown) => boolean;
 }
 
@@ -113,7 +118,7 @@ const OPCODES: Readonly<Record<number, Perform>> = {
   103: (m) => recall(m, integer(m, line(m))), // GET
 };
 
-/** Opcodes that a reader of foreign pickles is likely to meet, named for the message. */
+/** Opcodes that are refused and that foreign pickles are likely to have, by name for the message. */
 const NAMES: Readonly<Record<number, string>> = {
   105: 'INST',
   111: 'OBJ',
@@ -168,7 +173,7 @@ function build(machine: Machine): void {
     throw refused(machine, 'BUILD of something that takes no state here; refused');
 }
 
-/** Two's complement, little-endian; beyond 2^53 as bigint, for nothing here counts that far. */
+/** Two's complement, little-endian. Beyond 2^53 it is a bigint, which no reader takes for a count. */
 function longOf(bytes: Buffer): number | bigint {
   if (bytes.length === 0) return 0;
   const digits = Buffer.from(bytes).reverse().toString('hex');
@@ -188,7 +193,7 @@ function integer(machine: Machine, text: string): number {
   return value;
 }
 
-/** Any number of digits; beyond 2^53 as bigint, as in binary. */
+/** A whole number of any length in text; beyond 2^53 a bigint, as in binary. */
 function longLine(machine: Machine): number | bigint {
   const text = line(machine).replace(/L$/, '');
   if (!/^-?\d{1,400}$/.test(text)) throw noNumber(machine, text);
@@ -227,14 +232,14 @@ function quoted(machine: Machine, text: string): Buffer {
   return Buffer.from(plain, 'latin1');
 }
 
-/** What stands for itself after a backslash, or keeps it. */
+/** The character that an escape stands for; one without meaning keeps its backslash. */
 function unescaped(after: string): string {
   if (after.length === 3 && after[0] === 'x') return String.fromCharCode(Number.parseInt(after.slice(1), 16));
   if (/^[0-7]/.test(after)) return String.fromCharCode(Number.parseInt(after, 8) & 255);
   return ESCAPES[after] ?? (`'"\\`.includes(after) ? after : `\\${after}`);
 }
 
-/** Text in Python's raw-unicode-escape: Latin-1, and backslash u or U for all else. */
+/** Text in Python's raw-unicode-escape: Latin-1, with backslash u or U for every other character. */
 function rawUnicode(machine: Machine, text: string): string {
   return text.replace(/\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})/g, (_, short?: string, long?: string) => {
     const code = Number.parseInt(short ?? long ?? '', 16);
@@ -272,7 +277,10 @@ export function top(machine: Machine): unknown {
   return machine.stack.at(-1);
 }
 
-/** Details of the error for a pickle that goes on beyond the bytes given: whoever has more may try again with more. */
+/**
+ * Key in the details of the error for a pickle that goes on beyond the bytes given: a caller that has more
+ * bytes tries again.
+ */
 export const ENDS_EARLY = 'endsEarly';
 
 function take(machine: Machine, length: number): Buffer {

@@ -1,9 +1,11 @@
-// Calls to one worker thread: numbered questions with one answer each, and notes without answer in both directions. Decides how an
-// answer finds its caller, how a failure crosses (structured cloning keeps no error class, so code, sentence and details travel as
-// data), and that the end of the thread rejects every open call, because nobody else would.
+// Calls to one worker thread: numbered questions with one answer each, and notes without answer in both
+// directions. Decides how an answer finds its caller, how a failure crosses (structured cloning keeps no
+// error class, so code, sentence and details travel as data), and that the end of the thread rejects every
+// open call, because nobody else would.
 //
-// Both sides post what they are given and nothing around it is copied: memory that is shared stays shared, and a side that hands
-// buffers over names them as `transfer`. The order of messages is the port's, so a note that is sent before a call arrives before it.
+// Both sides post what they are given and nothing around it is copied: memory that is shared stays shared,
+// and a side that hands buffers over names them as `transfer`. The order of messages is the port's, so a note
+// that is sent before a call arrives before it.
 
 import { parentPort, type ResourceLimits, type Worker } from 'node:worker_threads';
 import { systemClock } from './clock.ts';
@@ -17,8 +19,9 @@ export type Calls = Readonly<Record<string, { readonly ask: unknown; readonly an
 /** One thread as a caller sees it. `ToNote`: messages to the thread that want no answer. */
 export interface CallThread<C extends Calls, ToNote = never, Beside = never> {
   /**
-   * Calls may overlap; the thread answers in whatever order it likes. Rejected with the thread's own FleetError, with the
-   * reason of the thread's end, or with the signal's reason: then the thread goes on, and its answer is dropped.
+   * Calls may overlap; the thread answers in whatever order it likes. Rejected with the thread's own
+   * FleetError, with the reason of the thread's end, or with the signal's reason: then the thread goes on,
+   * and its answer is dropped.
    */
   call<K extends keyof C & string>(
     kind: K,
@@ -35,7 +38,10 @@ export interface CallThread<C extends Calls, ToNote = never, Beside = never> {
   ended(): FleetError | undefined;
   /** Resolves when the thread's module is loaded and answers; never, where it ends before. */
   readonly ready: Promise<void>;
-  /** Resolves with the reason when the thread ended without being asked to. `details.exitCode`: it ended by itself, with this code. */
+  /**
+   * Resolves with the reason when the thread ended without being asked to. `details.exitCode`: it ended by
+   * itself, with this code.
+   */
   readonly died: Promise<FleetError>;
   /** Ends the thread; open calls are rejected as cancelled. */
   close(): Promise<void>;
@@ -147,7 +153,10 @@ export function openThread<C extends Calls, ToNote = never, FromNote = never, Be
   };
 }
 
-/** The call stays in the table until the thread has answered, as it counts among those that keep the thread busy. */
+/**
+ * The call stays in the table until the thread has answered, as it counts among those that keep the thread
+ * busy.
+ */
 function followSignal(signal: AbortSignal, { promise, reject }: Deferred<unknown>): void {
   const onAbort = () => reject(signal.reason);
   const forget = () => signal.removeEventListener('abort', onAbort);
@@ -157,7 +166,10 @@ function followSignal(signal: AbortSignal, { promise, reject }: Deferred<unknown
 
 /** What a thread does with the calls and notes that reach it. */
 export interface Answering<C extends Calls, ToNote = never, Beside = never> {
-  /** By kind. What a function throws or rejects with fails its call; a foreign error counts as a mistake in the program. */
+  /**
+   * By kind. What a function throws or rejects with fails its call; a foreign error counts as a mistake in
+   * the program.
+   */
   readonly answers: {
     readonly [K in keyof C]: (
       ask: C[K]['ask'],
@@ -173,7 +185,10 @@ export interface Answering<C extends Calls, ToNote = never, Beside = never> {
   readonly beside?: (busyMs: number) => Beside;
 }
 
-/** The thread's side: takes calls as they come, and returns the way to send notes. Called once, when the module is loaded. */
+/**
+ * The thread's side: takes calls as they come, and returns the way to send notes. Called once, when the
+ * module is loaded.
+ */
 export function answerCalls<C extends Calls, ToNote = never, FromNote = never, Beside = never>(
   answering: Answering<C, ToNote, Beside>,
 ): (note: FromNote) => void {

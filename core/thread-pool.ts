@@ -1,6 +1,6 @@
-// Work whose size a stranger chooses, in threads with limits: it may not block the event loop, fill the memory of the process or
-// outlive its caller. Decides how many calls run and wait at once, when one has used up its memory or its time, and that its thread
-// is ended then, so that the next call finds a fresh one.
+// Work whose size a stranger chooses, in threads with limits: it may not block the event loop, fill the
+// memory of the process or outlive its caller. Decides how many calls run and wait at once, when one has used
+// up its memory or its time, and that its thread is ended then, so that the next call finds a fresh one.
 
 import { after } from './clock.ts';
 import { FleetError } from './errors.ts';
@@ -17,14 +17,20 @@ export interface ThreadPoolOptions {
   readonly waitingMax: number;
   /** JavaScript heap of a thread, MiB; buffers of pixels and files are outside of it. */
   readonly memoryMiB: number;
-  /** Milliseconds of one call, counted from when a thread takes it; absent: without an end, for work that reports progress. */
+  /**
+   * Milliseconds of one call, counted from when a thread takes it; absent: without an end, for work that
+   * reports progress.
+   */
   readonly deadlineMs?: number;
   /** A thread without work is kept this long for the next call, milliseconds. */
   readonly idleMs?: number;
 }
 
 export interface ThreadPool<Input, Output, Progress = never> {
-  /** Rejected with the thread's own FleetError, with a limit's sentence, or as `cancelled` when the signal is aborted. */
+  /**
+   * Rejected with the thread's own FleetError, with a limit's sentence, or as `cancelled` when the signal is
+   * aborted.
+   */
   call(
     input: Input,
     options?: { readonly signal?: AbortSignal; readonly onProgress?: (progress: Progress) => void },

@@ -1,6 +1,5 @@
-// A data set, whatever it is made of: images with labels in two splits, training and held out. Decides which identities are
-// held out (the last `holdout` in their order) and refuses a set with too few; where images come from is folder.ts', record-set.ts'
-// and synthetic/'s, whether every image is sound is inspect.ts'.
+// A data set, whatever it is made of: images with labels in two splits, training and held out. Decides which
+// identities are held out (the last `holdout` in their order) and refuses a set with too few.
 
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataSpec } from '../spec/data.ts';
@@ -20,7 +19,7 @@ export interface Split {
   label(index: number): number;
   /** Writes 112 x 112 RGB bytes. */
   read(index: number, into: Uint8Array): Promise<void>;
-  /** What a person would look for: a file, a record's key, or the numbers of a synthetic image. */
+  /** Where a person finds it: a file, a record's key, or the numbers of a synthetic image. */
   nameOf(index: number): string;
 }
 
@@ -30,7 +29,7 @@ export interface Dataset {
   /** Identities of the training split. */
   readonly classes: number;
   readonly heldOutIdentities: number;
-  /** Labels of the set in the order of its classes, where they are other numbers (numbering.ts). */
+  /** Labels of the set in the order of its classes, as ranges; undefined where a label is its class. */
   readonly labelMap: string | undefined;
   /** What a person should know of the set, as sentences. */
   readonly notes: readonly string[];
@@ -43,7 +42,7 @@ export interface Dataset {
 export interface Source {
   readonly size: number;
   readonly classes: number;
-  /** -1 for a record that is broken. */
+  /** 0..classes-1; -1 for a record that is broken. */
   label(index: number): number;
   /** Whether labels rise with the index, so that identities lie one after the other. */
   readonly rises: boolean;
@@ -51,7 +50,7 @@ export interface Source {
   readonly table?: RecordTable;
   /** What a person should know of the set, as sentences. */
   readonly notes?: readonly string[];
-  /** Images that are known to be unreadable before anybody reads them. */
+  /** Places of images that opening the set has already found unreadable. */
   readonly broken?: readonly number[];
   read(index: number, into: Uint8Array): Promise<void>;
   nameOf(index: number): string;
@@ -68,7 +67,7 @@ export interface OpenOptions {
   readonly pace?: ProgressPace;
   /** Folders beneath which files may be read; absent: everywhere. */
   readonly roots?: Roots | undefined;
-  /** Of a pack, when another thread has it already. */
+  /** The table of a pack, when another thread has made it. */
   readonly table?: RecordTable | undefined;
 }
 
@@ -175,7 +174,10 @@ function splitOf(source: Source, places: Places, firstLabel: number): Split {
   };
 }
 
-/** `allowBroken`: records that cannot be read are images that cannot be read, and do not refuse the whole pack. */
+/**
+ * `allowBroken`: records that cannot be read are images that cannot be read, and do not refuse the whole
+ * pack.
+ */
 export async function openSource(
   spec: DataSpec,
   options: OpenOptions & { readonly allowBroken?: boolean } = {},
@@ -251,11 +253,11 @@ function stored(encoded: (index: number) => Promise<Uint8Array>, nameOf: (index:
     nameOf,
     async read(index: number, into: Uint8Array) {
       try {
-        // The image library is loaded with the first image: whoever asks for labels alone does without.
+        // The image library is loaded with the first image, because many callers need labels alone.
         const { readImage } = await import('./images/image.ts');
         await readImage(await encoded(index), into);
       } catch (caught) {
-        // Whoever reads a file names it already.
+        // Errors of reading the file name it already.
         const error = toFleetError(caught);
         throw error.message.startsWith('data.path:')
           ? error

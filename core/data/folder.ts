@@ -1,6 +1,6 @@
-// An image folder: one folder an identity, images within. Decides what is an identity, what is an image, and their order
-// (natural: s2 before s10), on which labels and the held-out identities depend; counts what it passes over, so that nobody misses
-// images without a word. Bytes become pixels in image.ts.
+// An image folder: one folder for each identity, with images in it. Decides what is an identity, what is an
+// image, and the order of both (natural: s2 before s10), because labels and held-out identities depend on it.
+// Counts what is passed over, so that no image is missing without a word.
 
 import { existsSync, type Stats } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -31,23 +31,25 @@ export interface FolderSet {
   read(index: number): Promise<Buffer>;
   /** Images by name that cannot be read, each with what is wrong. */
   readonly broken: ReadonlyMap<number, string>;
-  /** What lies in the folders of identities and is no image, by extension. */
+  /** Files in the folders of identities that are no images, by extension. */
   readonly passedOver: readonly PassedOver[];
-  /** Images beside the folders of identities, which belong to nobody. */
+  /** Images beside the folders of identities, which have no identity. */
   readonly beside: readonly string[];
   /** 64 hex digits; equal as long as every file is where it was, with its size and time of change. */
   contentKey(pace: ProgressPace): Promise<string>;
 }
 
-/** Names of what image.ts decodes, in any case of letters. */
+/** Extensions of the formats that are decoded, in lower case; a file's own may be in any. */
 const EXTENSIONS: ReadonlySet<string> = new Set([
   ...['.pgm', '.ppm', '.pnm', '.png', '.webp'],
   ...['.jpg', '.jpeg', '.jpe', '.jfif', '.jif', '.pjpeg', '.pjp'],
 ]);
 const FORMATS = 'PGM, PPM, PNG, JPEG and WebP';
 
-/** Names that begin with a dot are passed over without being counted. */
-/** `roots`: where links may lead; none: everywhere. */
+/**
+ * Names that begin with a dot are passed over without being counted. `roots`: folders beneath which links may
+ * lead; without them everywhere.
+ */
 export async function openFolderSet(
   path: string,
   pace: ProgressPace = createProgressPace(),
@@ -145,7 +147,7 @@ async function addImages(
   }
 }
 
-/** In the place of an extension. */
+/** Stands in the place of an extension for a folder. */
 const FOLDER = 'folder';
 
 const isImageName = (name: string): boolean => EXTENSIONS.has(extname(name).toLowerCase());
@@ -158,7 +160,7 @@ function count(others: Found['others'], extension: string, example: string): voi
 
 type Kind = Pick<Stats, 'isDirectory' | 'isFile'>;
 
-/** A pipe or a device would be waited for without end. */
+/** Reading a pipe or a device could wait without end. */
 async function whyUnreadable(
   path: string,
   entry: Kind & { isSymbolicLink(): boolean },
@@ -172,7 +174,7 @@ async function whyUnreadable(
 
 const NOT_UTF8 = 'its name is not UTF-8; rename it';
 
-/** A name that is not UTF-8 arrives with U+FFFD in it, under which nothing is found. */
+/** A name that is not UTF-8 arrives with U+FFFD in it, and no file has that name. */
 const isUtf8Name = (path: string): boolean => !path.includes('\ufffd') || existsSync(path);
 
 /** What a link leads to, or what is wrong with it. */
@@ -206,7 +208,7 @@ async function entriesOf(path: string) {
   return entries.filter((entry) => !entry.name.startsWith('.'));
 }
 
-/** What was passed over and what belongs to nobody, as sentences. */
+/** What was passed over and which images have no identity, as sentences. */
 export function folderNotes({ passedOver, beside }: Pick<FolderSet, 'passedOver' | 'beside'>): string[] {
   const notes: string[] = [];
   const total = passedOver.reduce((sum, { count }) => sum + count, 0);
@@ -231,7 +233,10 @@ function sortsText(sorts: readonly PassedOver[]): string {
   return (texts.length > 8 ? [...texts.slice(0, 8), `${texts.length - 8} more sorts`] : texts).join(', ');
 }
 
-/** Numbers within names compare by value, all else by code unit: the same on every machine, whatever its locale. */
+/**
+ * Numbers within names compare by value, all else by code unit: the same on every machine, whatever its
+ * locale.
+ */
 export function naturalOrder(a: string, b: string): number {
   const partsA = a.match(/\d+|\D+/g) ?? [];
   const partsB = b.match(/\d+|\D+/g) ?? [];

@@ -1,7 +1,11 @@
-// The order of millions of numbers, without a comparator: each number and its place are the two halves of one 64-bit integer,
-// which the engine sorts natively. 12 bytes a number while it works, and nothing at all for numbers that rise already.
+// The order of millions of numbers, without a comparator: each number and its place are the two halves of one
+// 64-bit integer, and the engine sorts such integers natively. It takes 12 bytes for each number while it
+// works, and nothing for numbers that rise already.
 
-/** Places of `values` (whole numbers from 0 to 2^53) so that the values rise; equal ones keep their order. undefined: they rise already. */
+/**
+ * Places of `values` (whole numbers from 0 to 2^53) so that the values rise; equal ones keep their order.
+ * undefined: they rise already.
+ */
 export function risingOrder(values: Uint32Array | Float64Array): Uint32Array | undefined {
   let rises = true;
   let high = false;

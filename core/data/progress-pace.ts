@@ -1,10 +1,10 @@
-// How long work over a data set shows where it is and gives way. Decides how often: once in so many milliseconds, however
-// short or long a piece is, so that a tight loop may ask after each piece.
+// How often long work over a data set reports progress and gives the event loop its turn. Decides it by time
+// alone, however short or long a piece of work is, so that a tight loop may ask after each piece.
 
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { systemClock } from '../clock.ts';
 
-/** Where a piece of work is. */
+/** How far a piece of work is. */
 export interface DataProgress {
   /** What is done, for a person: "reading labels". */
   readonly doing: string;
@@ -15,7 +15,10 @@ export interface DataProgress {
 }
 
 export interface ProgressPace {
-  /** Shows progress when it is time; the event loop gets its turn then. Rejects when the work is no longer wanted. */
+  /**
+   * Shows progress when it is time; the event loop gets its turn then. Rejects when the work is no longer
+   * wanted.
+   */
   step(progress: DataProgress): Promise<void> | undefined;
 }
 

@@ -1,5 +1,5 @@
-// Which files of a data set may be opened: those beneath the roots, with links resolved, and regular ones. A set may lie in a folder
-// that others write to, and a link in it leads where its maker wants.
+// Which files of a data set may be opened: regular files beneath the roots, after links are resolved. A set
+// may lie in a folder that others can write to, and a link in it may lead anywhere.
 
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,10 @@ import { admittedPath, assertRegular, type Roots } from '../system/file-access.t
 
 const WHAT = 'data.path';
 
-/** Refuses a set whose folder, or a file of whose pack, lies elsewhere. Links within a folder of images are folder.ts' to follow. */
+/**
+ * Refuses a set that lies outside the roots with its folder or with a file of its pack. Links inside a folder
+ * of images are admitted one by one.
+ */
 export async function admitSet(data: Exclude<DataSpec, { kind: 'synthetic' }>, roots: Roots): Promise<void> {
   await guarded(() => admittedPath(data.path, { roots, what: WHAT }));
   if (data.kind !== 'recordio') return;
@@ -28,7 +31,7 @@ async function admitFile(path: string, roots: Roots): Promise<void> {
   await assertRegular(await admittedPath(path, { roots, what: WHAT }), WHAT);
 }
 
-/** What is not there, and what is broken, is told where the set is read, in the words of its kind. */
+/** A file that is missing or broken passes here; reading the set refuses it with the words of its kind. */
 async function guarded(admit: () => Promise<unknown>): Promise<void> {
   try {
     await admit();

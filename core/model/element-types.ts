@@ -1,5 +1,5 @@
-// Element types that model files hold, and how each becomes float32, the one type that networks here compute with. Wider
-// types are rounded to nearest; files are little-endian.
+// Element types that model files hold, and how each becomes float32, the one type that networks here compute
+// with. Wider types are rounded to nearest; files are little-endian.
 
 import { FleetError } from '../errors.ts';
 
@@ -34,7 +34,10 @@ export const elementBytes = (type: ElementType): number => ELEMENTS[type].bytes;
 export const elementCount = (shape: readonly number[]): number =>
   shape.reduce((product, size) => product * size, 1);
 
-/** A strided view of some elements, row by row. Offset and strides in elements of `bytes`, whose memory the result may share. */
+/**
+ * A strided view of some elements, row by row. Offset and strides in elements of `bytes`, whose memory the
+ * result may share.
+ */
 export function gather(options: {
   readonly bytes: Uint8Array;
   readonly type: ElementType;
@@ -64,7 +67,9 @@ export function gather(options: {
   return values;
 }
 
-/** Whether the bytes are already what is wanted: nearly all of every file, so it is worth not touching them. */
+/**
+ * Whether the bytes need no change; that holds for nearly all of every file, so it saves a pass over them.
+ */
 function isPlain(options: Parameters<typeof gather>[0]): boolean {
   const { bytes, type, shape, strides, offset } = options;
   return (

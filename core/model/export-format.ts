@@ -1,5 +1,5 @@
-// The formats a trained network can leave in, by the names that users and the wire give them. Decides which bytes are the
-// answer; each format's content is export.ts', onnx.ts' and tfjs.ts'. Pure, and without TensorFlow: the coordinator uses it.
+// The formats in which a trained network can leave, by the names that users and the wire give them. Decides
+// which bytes answer a request. Pure, and without TensorFlow, because the coordinator uses it.
 
 import { zipSync } from 'fflate';
 import { FleetError } from '../errors.ts';
@@ -9,7 +9,10 @@ import type { TrainedNetwork } from './inference.ts';
 import { exportOnnx } from './onnx.ts';
 import { exportTfjs } from './tfjs.ts';
 
-/** safetensors: reference names; onnx: normalised planes in; onnx-uint8: bytes in; tfjs: a folder, sent as a zip of its files. */
+/**
+ * safetensors: reference names; onnx: normalised planes in; onnx-uint8: bytes in; tfjs: a folder, sent as a
+ * zip of its files.
+ */
 export const EXPORT_FORMATS = ['safetensors', 'onnx', 'onnx-uint8', 'tfjs'] as const;
 export type ExportFormat = (typeof EXPORT_FORMATS)[number];
 
@@ -43,7 +46,9 @@ export function exportModel(
   }
 }
 
-/** Stored, not deflated: weights do not compress. With a fixed date, so that equal networks are equal files. */
+/**
+ * Stored, not deflated: weights do not compress. With a fixed date, so that equal networks are equal files.
+ */
 function zipped(model: Parameters<typeof exportTfjs>[0]): Uint8Array {
   const files = exportTfjs(model).map(({ name, bytes }) => [name, bytes] as const);
   return zipSync(Object.fromEntries(files), { level: 0, mtime: new Date(1980, 0, 1) });

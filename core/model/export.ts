@@ -1,6 +1,6 @@
-// A trained network as a safetensors file and back, under the names and in the layouts of the reference's state_dict, so
-// that PyTorch code of the reference loads it and its weights come here. The head is not part of a model: an embedding
-// network is what a phone gets. Pure; where files lie is the callers'.
+// A trained network as a safetensors file and back, under the names and in the layouts of the reference's
+// state_dict, so that PyTorch code of the reference loads it and its weights come here. Decides that the head
+// is no part of a model: a phone gets an embedding network. Pure.
 
 import { FleetError } from '../errors.ts';
 import { buildNetwork } from '../nn/build.ts';
@@ -49,7 +49,7 @@ export interface ImportedModel {
   readonly file: SafetensorsFile;
 }
 
-/** Reads a file that names its network, as exported here; foreign files need a spec from the user and `importState`. */
+/** Reads a file that names its network, as exported here. */
 export function readModel(bytes: Uint8Array, where: string): ImportedModel {
   const file = readSafetensors(bytes, where);
   const text = file.metadata[NETWORK_KEY];
@@ -66,8 +66,9 @@ export function readModel(bytes: Uint8Array, where: string): ImportedModel {
 }
 
 /**
- * Flat weights and running statistics from tensors with state_dict names under `prefix`. Every slot must be there in its shape
- * (the head too, when the layout has one); num_batches_tracked and other surplus tensors are ignored.
+ * Flat weights and running statistics from tensors with state_dict names under `prefix`. Every slot must be
+ * there in its shape (the head too, when the layout has one); num_batches_tracked and other surplus tensors
+ * are ignored.
  */
 export function importState(options: {
   layout: Layout;

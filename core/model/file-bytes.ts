@@ -1,9 +1,13 @@
-// Reads ranges of a model file. Decides that a range is whole or refused: a file that ends within it is damaged.
+// Reads ranges of a model file. Decides that a range is whole or refused: a file that ends within it is
+// damaged.
 
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
 
-/** Exactly `length` bytes from `position` on, in memory of their own, aligned for any element. `where` names the file in errors. */
+/**
+ * Exactly `length` bytes from `position` on, in memory of their own, aligned for any element. `where` names
+ * the file in errors.
+ */
 export async function readAt(
   file: FileHandle,
   position: number,

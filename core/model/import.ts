@@ -1,5 +1,5 @@
-// A model file becomes a network with its weights: opens the file, has it recognised, and reads one tensor after the other
-// into the flat vectors. Foreign files are in the reference's state_dict names; what was exported here is too.
+// A model file becomes a network with its weights: the file is opened, its network recognised, and one tensor
+// after the other read into the flat vectors. Decides which metadata goes on with the model.
 
 import { FleetError } from '../errors.ts';
 import { type Layout, layoutOf, type Slot } from '../nn/layout.ts';

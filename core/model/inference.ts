@@ -1,6 +1,10 @@
-// A trained network as the steps that a runtime executes for inference, with their constants: batch norms folded into the
-// convolution or linear layer before them, 1x1 depthwise convolutions into the pointwise one behind (as fuse.ts decides).
-// Folding is in double precision and rounded once. Pure: onnx.ts and tfjs.ts write these steps in their formats.
+// A trained network as the steps that a runtime executes for inference, with their constants. Decides what is
+// folded: a batch norm into the convolution or linear layer before it, and a 1x1 depthwise convolution into
+// the pointwise one behind it.
+//
+// With y = W x + b and batch norm g (y - m) / sqrt(v + e) + o, the folded layer has weights W s and bias (b -
+// m) s + o, where s = g / sqrt(v + e) for each output channel. Folding is in double precision and rounded
+// once. Pure; no step depends on the format that it is written in.
 
 import { type Fusion, fusionOf } from '../nn/fuse.ts';
 import type { Layout, Slot } from '../nn/layout.ts';
@@ -52,7 +56,10 @@ export type Step = {
   | { readonly kind: 'flatten' }
 );
 
-/** A kernel in both layouts that formats want: [height, width, in, out] and [out, in, height, width], or [in, out] and [out, in]. */
+/**
+ * A kernel in both layouts that formats want: [height, width, in, out] and [out, in, height, width], or [in,
+ * out] and [out, in].
+ */
 export interface Constant {
   readonly data: Float32Array;
   readonly shape: readonly number[];

@@ -1,6 +1,6 @@
-// Writes a trained network as an ONNX file (opset 17) for inference. Input `input` [N, 3, 112, 112] float32, normalised by
-// the caller, or bytes [N, 112, 112, 3] that the graph normalises itself; output `embedding` [N, E], raw. Which layers are
-// folded is inference.ts'. Pure: built from the description and the weights, without TensorFlow.
+// Writes a trained network as an ONNX file (opset 17) for inference. Input `input` [N, 3, 112, 112] float32,
+// normalised by the caller, or bytes [N, 112, 112, 3] that the graph normalises itself; output `embedding`
+// [N, E], raw. Pure: the file is made from the description and the weights, without TensorFlow.
 
 import {
   ModelProto,
@@ -36,7 +36,7 @@ export function exportOnnx(
     for (const layer of step.outputs) values.set(layer, output);
   }
   const last = nameOf(values, network.output);
-  // A map of one pixel or a vector already: flattening is right for both.
+  // The map has one pixel, or is a vector already; flattening is right for both.
   graph.node('Flatten', 'embedding', [last], [integer('axis', 1)]);
   const metadata = graphMetadata(network.spec, input === 'bytes' ? 'bytes' : 'planes', model.metadata);
   return ModelProto.encode({

@@ -1,6 +1,6 @@
-// How pixels become a network's input, as checkpoints and exported files state it. Every exported file carries its network
-// (genotype included) and a sentence with all that its user has to do, because a model without them gives random-level
-// accuracy in the next person's hands. A checkpoint carries the same facts as fields.
+// How pixels become a network's input, as checkpoints and exported files state it. Every exported file
+// carries its network (genotype included) and a sentence with all that its user has to do, because without
+// them the next person gets random-level accuracy from it. A checkpoint carries the same facts as fields.
 
 import { canonicalJson } from '../spec/canonical-json.ts';
 import type { NetworkSpec } from '../spec/network.ts';
@@ -13,7 +13,10 @@ const CHANNELS = 'RGB';
 const SCALE = '(x / 255 - 0.5) / 0.5';
 const ALIGNED = `a face aligned by five points to ${SIDE}x${SIDE} (left eye 38.2946,51.6963; right eye 73.5318,51.5014; nose 56.0252,71.7366; mouth 41.5493,92.3655 and 70.7299,92.2041), ${CHANNELS}`;
 
-/** The facts as the header of a checkpoint has them. Whether images are mirrored differs from step to step of a run. */
+/**
+ * The facts as the header of a checkpoint has them. Whether images are mirrored differs from step to step of
+ * a run.
+ */
 export const CHECKPOINT_PREPROCESSING = {
   side: SIDE,
   channels: CHANNELS,

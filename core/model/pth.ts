@@ -1,6 +1,7 @@
-// PyTorch's files of tensors (torch.save): the zip format, and the one before 1.6. Finds the tensors by running the file's
-// pickle on the restricted machine, and says where their bytes lie; nothing that a file names is executed, and a file that
-// wants more than tensors in dictionaries is refused with the name of what it wants.
+// PyTorch's files of tensors (torch.save): the zip format, and the one before 1.6. Finds the tensors by
+// running the file's pickle on a restricted machine, and decides where their bytes lie. Nothing that a file
+// names is executed, and a file that holds more than tensors in dictionaries is refused with the name of what
+// it holds.
 
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
@@ -70,7 +71,10 @@ export function isLegacyPth(start: Uint8Array): boolean {
   );
 }
 
-/** Pickles in a row: magic number, version, facts about the writer, the object, storage keys; then the storages. */
+/**
+ * Pickles in a row: magic number, version, facts about the writer, the object, storage keys; then the
+ * storages.
+ */
 export async function openLegacyPth(file: FileHandle, where: string): Promise<Tensors> {
   const { value, keys, end } = await legacyPickles(file, where);
   const storages = new Map<string, Storage>();
@@ -80,7 +84,7 @@ export async function openLegacyPth(file: FileHandle, where: string): Promise<Te
   for (const key of keys) {
     const storage = storages.get(key);
     const length = Number(new DataView((await readAt(file, at, 8, where)).buffer).getBigInt64(0, true));
-    // A storage of another part of the file (an optimiser's) has a type that nobody here knows, hence a size.
+    // A storage of another part of the file (an optimiser's) has an unknown type, hence an unknown size.
     if (storage === undefined || storage.length !== length)
       throw new FleetError(
         'dataLoss',
@@ -98,7 +102,7 @@ export async function openLegacyPth(file: FileHandle, where: string): Promise<Te
   });
 }
 
-/** Nobody says how long the pickles are, so more of the file is read until they end within it. */
+/** The length of the pickles stands nowhere, so more of the file is read until they end within it. */
 async function legacyPickles(
   file: FileHandle,
   where: string,
@@ -143,7 +147,10 @@ function stateTensor(view: TensorView, readElements: ReadElements): StateTensor 
   };
 }
 
-/** Keys under which training scripts put the state dict beside epoch and optimiser; the first that is there is taken. */
+/**
+ * Keys under which training scripts put the state dict beside epoch and optimiser; the first that is there is
+ * taken.
+ */
 const NESTED = [
   'state_dict',
   'model_state_dict',
@@ -163,10 +170,13 @@ const NESTED = [
   'model_ema',
   'ema',
 ];
-/** What else holds tensors: state of optimisers, classifier heads, random generators. */
+/** Keys of other things that hold tensors: state of optimisers, classifier heads, random generators. */
 const BESIDE =
   /optim|sched|scaler|loss|metric|softmax|head|(^|_)fc($|_)|classifier|criterion|rng|random|amp/i;
-/** Dictionaries within each other, as scripts have them. A pickle can make such as contain each other. */
+/**
+ * Depth of dictionaries within each other that scripts have; a pickle can also make dictionaries that contain
+ * each other.
+ */
 const DEPTH_MAX = 3;
 
 interface StateDict {

@@ -1,7 +1,8 @@
-// Which network a set of named tensors is, from their names and shapes. Sizes always follow from the shapes. A PocketNet's
-// cells do not: the tensors tell an edge's operation, but not which input it reads, and maximum and average pooling have the
-// same tensors; so the published genotypes are tried, and any other must be given by the file's metadata or by the user.
-// What fits is decided for every tensor: the first that does not is named.
+// Which network a set of named tensors is, from their names and shapes. Sizes always follow from the shapes.
+// The cells of a PocketNet do not: the tensors show the operation of an edge, but not which input it reads,
+// and maximum and average pooling have the same tensors. So the published genotypes are tried, and any other
+// must be given by the file's metadata or by the user. Every tensor is compared: the first that does not fit
+// is named.
 
 import { FleetError } from '../errors.ts';
 import { buildNetwork } from '../nn/build.ts';
@@ -14,7 +15,7 @@ import { checkShape, sentences } from '../text/shape.ts';
 
 export interface Recognised {
   readonly network: Network;
-  /** How it was recognised, and what of that the tensors cannot prove; a sentence for a person. */
+  /** How it was recognised, and which part of that the tensors cannot prove; a sentence for a person. */
   readonly reason: string;
 }
 
@@ -23,9 +24,9 @@ export interface Recognition {
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   /** A safetensors file's; may name the network or its genotype. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** What the user says about the network; goes before metadata. */
+  /** The network as the user gives it; it goes before metadata. */
   readonly hint?: NetworkHint | undefined;
-  /** What errors call the file. */
+  /** The file's name in errors. */
   readonly where: string;
 }
 
@@ -52,7 +53,10 @@ export function recognise(recognition: Recognition): Recognised {
   return { network, reason: found.reason };
 }
 
-/** Throws for the first parameter or running statistic without its tensor, then for the first tensor without a use. */
+/**
+ * Throws for the first parameter or running statistic without its tensor, then for the first tensor without a
+ * use.
+ */
 function checkFit(network: Network, shapes: ReadonlyMap<string, readonly number[]>, where: string): void {
   const layout = layoutOf(network);
   const slots = byLayer([...layout.parameters, ...layout.running]);
@@ -70,12 +74,15 @@ function checkFit(network: Network, shapes: ReadonlyMap<string, readonly number[
       throw misfit(where, `tensor ${name} [${shapes.get(name)}] has no place in ${kind}`);
 }
 
-/** In the order of the network, so that the first misfit is where the two part. */
+/** In the order of the network, so that the first misfit is where file and network begin to differ. */
 function byLayer(slots: readonly Slot[]): Slot[] {
   return [...slots].sort((a, b) => a.layer - b.layer);
 }
 
-/** Metadata key `network` as this project's exports write it; other programs may use the key for something else. */
+/**
+ * Metadata key `network` as this project's exports write it; other programs may use the key for something
+ * else.
+ */
 function specInMetadata({ metadata = {} }: Recognition): NetworkSpec | undefined {
   const value = jsonOf(metadata.network);
   const parsed = networkSchema.safeParse(value);
@@ -87,7 +94,7 @@ interface Found {
   readonly reason: string;
 }
 
-/** A family of networks, told by the names of its modules. */
+/** A family of networks, recognised by the names of its modules. */
 interface Family {
   readonly name: string;
   readonly names: RegExp;
@@ -126,7 +133,9 @@ const FAMILIES: readonly Family[] = [
   },
 ];
 
-/** The family to which most names belong, so that a file which lacks a tensor is told by that tensor. */
+/**
+ * The family to which most names belong, so that the refusal of a file that lacks a tensor names that tensor.
+ */
 function fromTensors(recognition: Recognition): Found {
   const { shapes, where } = recognition;
   const names = [...shapes.keys()];
@@ -171,7 +180,10 @@ function pocketnet(recognition: Recognition): Found {
   return { spec: { ...sizes, genotype }, reason };
 }
 
-/** Tensors that may be missing of a published network before it is taken for one with other cells: no operation has so few. */
+/**
+ * Missing tensors up to which a file is still taken for a published network; every operation has more, so it
+ * has the same cells.
+ */
 const MISSING_MAX = 2;
 
 /** Whether all tensors belong to a network, and only a tensor or two of it are not there. */
@@ -214,7 +226,10 @@ function genotypeOf(
   );
 }
 
-/** What the tensors of a genotype show, in one line: operations of each edge of the normal and of the reduction cell. */
+/**
+ * What the tensors of a genotype show, in one line: operations of each edge of the normal and of the
+ * reduction cell.
+ */
 function traces(genotype: Genotype): string {
   const cell = (nodes: Cell, reduction: boolean) =>
     nodes.map((edges) => edges.map(([op, from]) => trace(op, reduction && from < 2)).join('+')).join(', ');

@@ -1,7 +1,8 @@
-// The safetensors format: 8 bytes little-endian header length, a JSON header, raw little-endian data. Reads and writes whole
-// files in memory; what the tensors mean is the callers'. Nothing in such a file is ever executed.
+// The safetensors format: 8 bytes of little-endian header length, a JSON header, raw little-endian data.
+// Reads and writes whole files in memory; nothing in such a file is ever executed.
 //
-// Written files put wide elements first and pad the header with spaces to a multiple of 8, so that every tensor lies aligned.
+// Written files put wide elements first and pad the header with spaces to a multiple of 8, so that every
+// tensor is aligned.
 
 import { FleetError } from '../errors.ts';
 
@@ -27,7 +28,9 @@ export interface SafetensorsFile {
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** More than any header here, and small enough that a garbled length cannot exhaust memory. */
+/**
+ * Bytes of a header: more than any has here, and small enough that a garbled length cannot exhaust memory.
+ */
 const HEADER_BYTES_MAX = 100_000_000;
 
 /** Entries keep their order within an element width. Metadata values are strings, as the format demands. */
@@ -74,7 +77,7 @@ export function readSafetensors(bytes: Uint8Array, where = 'the safetensors file
   return { tensors, metadata };
 }
 
-/** The header of a file whose first bytes (length and header at least) are given; state-file.ts reads no more than that. */
+/** The header of a file, of which at least length and header are given. */
 export function readHeader(
   bytes: Uint8Array,
   where: string,

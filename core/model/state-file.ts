@@ -1,6 +1,6 @@
-// A file of named tensors, opened without reading them: safetensors or PyTorch's .pth, told apart by content. Each tensor is
-// read when asked for, as float32 in row order, so that importing needs one tensor's memory beside the result. What the
-// names mean is recognise.ts', how a .pth is laid out pth.ts'.
+// A file of named tensors, opened without reading them: safetensors or PyTorch's .pth, distinguished by
+// content. Each tensor is read when it is asked for, as float32 in row order, so that importing needs the
+// memory of one tensor beside the result.
 
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
@@ -19,7 +19,7 @@ import { readHeader } from './safetensors.ts';
 import { unwrapped } from './tensor-names.ts';
 
 export interface StateFile {
-  /** What errors call it. */
+  /** Its name in errors. */
   readonly where: string;
   readonly format: 'safetensors' | 'PyTorch';
   /** In the file's order. */
@@ -49,7 +49,7 @@ export async function isStateFile(path: string): Promise<boolean> {
     await file.read(start, 0, start.length, 0);
     return formatOf(start) !== undefined;
   } catch {
-    // A folder.
+    // A folder can be opened and not read.
     return false;
   } finally {
     await file.close();

@@ -1,10 +1,12 @@
-// The names of a state dict without what training scripts put around a network: DataParallel, torch.compile and FSDP add
-// components to every name, and a network that is a part of another has that part's name before its own. Decides what is
-// taken off; what is left are the network's own names.
+// The names of a state dict without what training scripts put around a network: DataParallel, torch.compile
+// and FSDP add components to every name, and a network that is a part of another has that part's name before
+// its own. Decides what is taken off, so that the network's own names are left.
 
 /** Components that PyTorch itself adds, wherever a module was wrapped. */
 const WRAPPERS = new Set(['_orig_mod', '_fsdp_wrapped_module', '_checkpoint_wrapped_module']);
-/** A part of a training module that is the network; what stands beside it (a head, a loss) is no part of it. */
+/**
+ * A part of a training module that is the network; what stands beside it (a head, a loss) is no part of it.
+ */
 const BACKBONE = 'backbone';
 /** With fewer names a common beginning may well be a layer's own. */
 const NAMES_MIN = 5;

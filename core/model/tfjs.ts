@@ -1,7 +1,7 @@
-// Writes a trained network in TensorFlow.js' graph-model format: model.json and weight shards, for tf.loadGraphModel. Input
-// `input` [N, 112, 112, 3] float32 normalised by the caller, output `embedding` [N, E] raw. Only operations and paddings that
-// every TensorFlow.js backend has (no explicit padding in a convolution). Folding is inference.ts'. Pure: the graph is
-// JSON from the description and the weights, without TensorFlow.
+// Writes a trained network in TensorFlow.js' graph-model format: model.json and weight shards, for
+// tf.loadGraphModel. Input `input` [N, 112, 112, 3] float32 normalised by the caller, output `embedding` [N,
+// E], raw. Only operations and paddings that every TensorFlow.js backend has (no explicit padding in a
+// convolution). Pure: the graph is JSON from the description and the weights, without TensorFlow.
 
 import { FleetError } from '../errors.ts';
 import { canonicalJson } from '../spec/canonical-json.ts';
@@ -11,7 +11,10 @@ import { graphMetadata } from './preprocessing.ts';
 /** Small enough to be cached by browsers, as TensorFlow's own converter cuts them. */
 const SHARD_BYTES = 4 * 1024 * 1024;
 
-/** Most negative float32: what a maximum never picks. Infinity would become NaN where a backend multiplies masks. */
+/**
+ * The most negative float32, which a maximum never picks. Infinity would become NaN where a backend
+ * multiplies by masks.
+ */
 const LOWEST = -3.4028234663852886e38;
 
 export interface ModelFile {
@@ -193,8 +196,9 @@ interface Window {
 }
 
 /**
- * TensorFlow pads symmetrically only by "SAME" at stride 1 (and its pools then ignore the padding, as PyTorch's do); at
- * stride 2 that would pad right and bottom alone, so the map is padded by a node of its own.
+ * TensorFlow pads symmetrically only by "SAME" at stride 1 (and its pools then ignore the padding, as
+ * PyTorch's do); at stride 2 that would pad right and bottom alone, so the map is padded by a node of its
+ * own.
  */
 function padded(
   graph: Graph,
@@ -256,7 +260,9 @@ function addFlatten(graph: Graph, step: StepOf<'flatten'>, input: string): strin
   return graph.node('Reshape', name, [planes, shape], { ...FLOATS, Tshape: INT });
 }
 
-/** model.json with the graph and the list of weights, and the weights one after the other, cut into shards. */
+/**
+ * model.json with the graph and the list of weights, and the weights one after the other, cut into shards.
+ */
 function filesOf(graph: Graph, head: Record<string, unknown>): ModelFile[] {
   const total = graph.weights.reduce((sum, { data }) => sum + data.byteLength, 0);
   const all = new Uint8Array(total);

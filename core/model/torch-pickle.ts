@@ -1,7 +1,7 @@
-// The pickles of PyTorch's state files: dictionaries of tensors, and numbers and text beside them. Of all globals a file may
-// name only OrderedDict, the tensor constructor and the storage types are known, and they are performed here as plain
-// descriptions: a tensor comes out as a view (offset, shape, strides) of a numbered storage. Where the storages' bytes
-// lie and how they become floats is pth.ts' and element-types.ts'.
+// The pickles of PyTorch's state files: dictionaries of tensors, and numbers and text beside them. Of all
+// globals that a file may name only OrderedDict, the tensor constructor and the storage types are known, and
+// they are performed here as plain descriptions: a tensor comes out as a view (offset, shape, strides) of a
+// numbered storage.
 
 import { type Dialect, line, type Machine, pop, popToMark, refused, top } from '../pickle-machine.ts';
 import { type ElementType, elementCount } from './element-types.ts';
@@ -40,7 +40,9 @@ const STORAGES: Readonly<Record<string, ElementType>> = {
   'torch BoolStorage': 'BOOL',
 };
 
-/** Strides of 0 make any number of elements from one; no layer has this many. */
+/**
+ * Elements of a tensor, far above those of any layer; a stride of 0 makes any number of elements from one.
+ */
 const ELEMENTS_MAX = 2 ** 31;
 
 const ORDERED_DICT = 'collections OrderedDict';
@@ -71,7 +73,7 @@ export const TORCH: Dialect = {
     if (REBUILD_PARAMETER.test(callee.name) && isTensorView(args[0])) return args[0];
     throw refused(machine, `REDUCE calls ${callee.name.replace(' ', '.')}; refused`);
   },
-  // A module's state dict carries its versions as an attribute; nothing here needs them.
+  // A module's state dict carries version numbers as an attribute, which are passed over.
   build: (_machine, target) => target instanceof Map,
 };
 

@@ -1,9 +1,11 @@
-// Members of a zip file on disk, read one by one and in part, so that a file larger than memory is no problem: PyTorch stores its
-// members uncompressed, and a tensor is then a range of the file. Decides which zip files are sound, and how much a compressed member
-// (of a file that somebody packed anew) may cost: it is inflated as a stream, of which only the range asked for is kept.
+// Members of a zip file on disk, read one by one and in part, so that a file larger than memory is no
+// problem: PyTorch stores its members uncompressed, and a tensor is then a range of the file. Decides which
+// zip files are sound, and how much a compressed member (of a file that somebody packed anew) may cost: it is
+// inflated as a stream, of which only the range asked for is kept.
 //
-// yauzl reads the directory, in all its forms (64-bit sizes, names in UTF-8), and refuses names that leave the archive. What it
-// leaves to its caller is decided here: two members of one name, encryption, and sizes that no honest file has.
+// yauzl reads the directory, in all its forms (64-bit sizes, names in UTF-8), and refuses names that leave
+// the archive. What it leaves to its caller is decided here: two members of one name, encryption, and sizes
+// that no honest file has.
 
 import type { FileHandle } from 'node:fs/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
@@ -47,7 +49,7 @@ export async function readZip(file: FileHandle, where: string): Promise<Map<stri
 async function openDirectory(file: FileHandle, where: string): Promise<ZipFile> {
   let zip: ZipFile;
   try {
-    // The handle stays its owner's to close.
+    // The caller closes the handle.
     zip = await fromFdPromise(file.fd, { autoClose: false, strictFileNames: true });
   } catch (caught) {
     throw damaged(
@@ -61,7 +63,10 @@ async function openDirectory(file: FileHandle, where: string): Promise<ZipFile> 
   return zip;
 }
 
-/** What is wrong with a member by its directory entry alone, as the rest of a sentence that begins with its name. */
+/**
+ * What is wrong with a member by its directory entry alone, as the rest of a sentence that begins with its
+ * name.
+ */
 function refusalOf(entry: Entry, fileBytes: number): string | undefined {
   const { compressionMethod: method, compressedSize, uncompressedSize: size } = entry;
   if (entry.isEncrypted()) return 'is encrypted';
@@ -104,7 +109,10 @@ function memberOf(place: Place): ZipMember {
   };
 }
 
-/** Inflates up to byte `to` and keeps what lies from `from` on: memory for the range, and time for what is before it. */
+/**
+ * Inflates up to byte `to` and keeps what lies from `from` on: memory for the range, and time for what is
+ * before it.
+ */
 async function inflated({ zip, entry, where }: Place, from: number, to: number): Promise<Uint8Array> {
   const { fileName: name, uncompressedSize: size } = entry;
   if (size > INFLATED_BYTES_MAX)
@@ -112,7 +120,8 @@ async function inflated({ zip, entry, where }: Place, from: number, to: number):
   const bytes = new Uint8Array(to - from);
   let at = 0;
   try {
-    // The stream fails as soon as it has given more bytes than the directory promised, and at its end when it has given fewer.
+    // The stream fails as soon as it has given more bytes than the directory promised, and at its end when it
+    // has given fewer.
     for await (const chunk of await zip.openReadStreamPromise(entry)) {
       const part = (chunk as Buffer).subarray(Math.max(0, from - at), Math.max(0, to - at));
       bytes.set(part, Math.max(0, at - from));

@@ -1,5 +1,6 @@
-// Which GPUs a machine has, from `nvidia-smi -L`, and which of them a process may use, from CUDA_VISIBLE_DEVICES. Decides how both
-// are read; who uses which GPU is decided by whoever starts workers. Loads nothing of CUDA.
+// Which GPUs a machine has, from `nvidia-smi -L`, and which of them a process may use, from
+// CUDA_VISIBLE_DEVICES. Decides how both are read; who uses which GPU is decided by whoever starts workers.
+// Loads nothing of CUDA.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -50,9 +51,10 @@ export function parseGpuList(text: string): Gpu[] {
 }
 
 /**
- * The devices that one may compute on, each as a value of CUDA_VISIBLE_DEVICES that shows this device alone. `visible` is the
- * variable as it is set, undefined where it is not: CUDA takes its entries up to the first that names no device, so an empty one
- * and `-1` hide everything ("CUDA C++ Programming Guide", environment variables).
+ * The devices that one may compute on, each as a value of CUDA_VISIBLE_DEVICES that shows this device alone.
+ * `visible` is the variable as it is set, undefined where it is not: CUDA takes its entries up to the first
+ * that names no device, so an empty one and `-1` hide everything ("CUDA C++ Programming Guide", environment
+ * variables).
  */
 export function usableDevices(gpus: readonly Gpu[], visible: string | undefined): string[] {
   const all = gpus.flatMap(({ uuid, parts }) => (parts.length > 0 ? parts : [uuid]));
@@ -60,20 +62,24 @@ export function usableDevices(gpus: readonly Gpu[], visible: string | undefined)
   const entries = visible.split(',').map((entry) => entry.trim());
   const unknown = entries.findIndex((entry) => !namesDevice(entry, gpus, all));
   const named = unknown < 0 ? entries : entries.slice(0, unknown);
-  // CUDA refuses a device that is named twice; two workers that were meant to share it are asked for by their number.
+  // CUDA refuses a device that is named twice; two workers that were meant to share it are asked for by their
+  // number.
   return [...new Set(named)];
 }
 
 /**
- * Whether CUDA_VISIBLE_DEVICES hides the devices of every machine: its first entry is empty, negative or `NoDevFiles`, so it is a wish
- * to see none. A first entry that names no device of this machine alone hides all as well, but is a mistake there.
+ * Whether CUDA_VISIBLE_DEVICES hides the devices of every machine: its first entry is empty, negative or
+ * `NoDevFiles`, so it is a wish to see none. A first entry that names no device of this machine alone hides
+ * all as well, but is a mistake there.
  */
 export function hidesAll(visible: string | undefined): boolean {
   const first = visible?.split(',')[0]?.trim();
   return first !== undefined && /^(-.*|NoDevFiles)?$/.test(first);
 }
 
-/** A number of nvidia-smi's list, or the beginning of a UUID; CUDA's old form MIG-GPU-…/1/0 is taken as it is. */
+/**
+ * A number of nvidia-smi's list, or the beginning of a UUID; CUDA's old form MIG-GPU-…/1/0 is taken as it is.
+ */
 function namesDevice(entry: string, gpus: readonly Gpu[], all: readonly string[]): boolean {
   if (/^\d+$/.test(entry)) return Number(entry) < gpus.length;
   if (entry.startsWith('MIG-GPU-')) return gpus.length > 0;

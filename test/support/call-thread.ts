@@ -1,4 +1,5 @@
-// A thread for the tests of thread calls: answers at once or later, refuses, notes and ends, as it is asked to.
+// A thread for the tests of thread calls: answers at once or later, refuses, notes and ends, as it is asked
+// to.
 
 import { FleetError } from '../../core/errors.ts';
 import { answerCalls } from '../../core/thread-calls.ts';

@@ -1,6 +1,6 @@
-// The layout of IJB-B and IJB-C as InsightFace distributes them: `loose_crop/` with images, and in `meta/` three text files
-// (faces with template and media, pairs of templates with their truth, landmarks with detector scores). Decides what a
-// well-formed one is and reads it as a stream; the protocol is verify/ijb.ts', alignment align.ts'.
+// The layout of IJB-B and IJB-C as InsightFace distributes them: `loose_crop/` with images, and in `meta/`
+// three text files (faces with template and media, pairs of templates with their truth, landmarks with
+// detector scores). Decides what a well-formed one is, and reads it as a stream.
 
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -76,7 +76,10 @@ export async function openIjb(folder: string): Promise<IjbSet | undefined> {
   };
 }
 
-/** Both files list the faces in one order; a line that disagrees would mix up people silently, so it is refused. */
+/**
+ * Both files list the faces in one order; a line that disagrees would mix up people silently, so it is
+ * refused.
+ */
 async function* faces(memberships: string, landmarks: string): AsyncGenerator<IjbFace> {
   const others = rows(landmarks, 12);
   try {

@@ -1,5 +1,5 @@
-// An image that the list of a benchmark names. Decides that a list leads nowhere but into its own folder of images, and how large
-// an encoded image may be.
+// An image that the list of a benchmark names. Decides that a list leads only into its own folder of images,
+// and how large an encoded image may be.
 
 import { join, resolve, sep } from 'node:path';
 import { FleetError } from '../../errors.ts';

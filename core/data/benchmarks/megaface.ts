@@ -1,5 +1,5 @@
-// MegaFace's files: features in the devkit's binary form (four little-endian int32, then float32), the devkit's lists of
-// images, and lists of noisy images. Decides what a well-formed one is; what features mean is verify/megaface.ts'.
+// MegaFace's files: features in the devkit's binary form (four little-endian int32, then float32), the
+// devkit's lists of images, and lists of noisy images. Decides what a well-formed one is.
 
 import { readdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -15,7 +15,7 @@ const FLOAT_BYTES = 4;
 const FLOAT_CODE = 5;
 
 const FEATURE_BYTES_MAX = 1 << 20;
-/** The lists of a million distractors have 60 MB. */
+/** Bytes of a list; those of a million distractors have 60 MB. */
 const LIST_BYTES_MAX = 512 << 20;
 
 /** The name that the devkit expects beside an image. */
@@ -73,7 +73,10 @@ export interface ListedImage {
   readonly person: string;
 }
 
-/** The devkit's JSON: {"id": [...], "path": [...]}; or one path a line, whose first folder is the person. */
+/**
+ * The devkit's JSON, {"id": [...], "path": [...]}, or one path on each line, whose first folder is the
+ * person.
+ */
 export async function readImageList(path: string): Promise<ListedImage[]> {
   if (!path.endsWith('.json')) return textList(path);
   const bytes = await readRegular(path, { roots: ANYWHERE, what: 'list', bytesMax: LIST_BYTES_MAX });
@@ -81,7 +84,7 @@ export async function readImageList(path: string): Promise<ListedImage[]> {
   return paths.map((image, i) => ({ path: image, person: id?.[i] ?? personOf(image) }));
 }
 
-/** Names of noisy images, one a line, `#` before remarks; with or without folder and extension. */
+/** Names of noisy images, one on each line, with or without folder and extension; remarks follow a `#`. */
 export async function readNoiseList(path: string): Promise<(image: string) => boolean> {
   const names = new Set<string>();
   for await (const lines of lineBatches(path))
@@ -117,7 +120,10 @@ function parsedList(text: string, where: string): { id: string[] | undefined; pa
 const personOf = (image: string): string => image.split('/')[0]!;
 const withoutExtension = (image: string): string => image.replace(/\.[A-Za-z]{2,5}$/, '');
 
-/** The folder as InsightFace's test suite has it: images aligned already, text lists, and lists of noisy images. */
+/**
+ * The folder as InsightFace's test suite has it: images aligned already, text lists, and lists of noisy
+ * images.
+ */
 export interface MegafaceSet {
   readonly probes: readonly ListedImage[];
   readonly distractors: number;

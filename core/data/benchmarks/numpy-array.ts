@@ -1,5 +1,6 @@
-// The elements of a numpy array or scalar from its bytes (numpy's array interface: kind, size, byte order). Decides which types are
-// known: truth values, integers, floats, bytes of fixed length, and objects, which the pickle itself holds.
+// The elements of a numpy array or scalar from its bytes (numpy's array interface: kind, size, byte order).
+// Decides which types are known: truth values, integers, floats, bytes of fixed length, and objects, whose
+// values are in the pickle.
 
 import { type Machine, refused } from '../../pickle-machine.ts';
 

@@ -1,11 +1,14 @@
-// The pickles of verification sets, as any Python writes them: tuples, lists, bytes in all their forms, numbers, truth values, and
-// numpy's scalars and arrays. Decides which globals stand for what (bytes and text of Python, constructors of numpy); all of them
-// are performed here, and nothing is looked up. The machine is core/pickle-machine.ts', what the data must look like verification-bin.ts'.
+// The pickles of verification sets, as any Python writes them: tuples, lists, bytes in all their forms,
+// numbers, truth values, and numpy's scalars and arrays. Decides which globals stand for what (bytes and text
+// of Python, constructors of numpy); all of them are performed here, and nothing is looked up.
 
 import { type Dialect, type Machine, refused, runPickle } from '../../pickle-machine.ts';
 import { type ArrayType, arrayType, type Elements, elementsOf } from './numpy-array.ts';
 
-/** What a pickle may build here. Arrays of bytes come out as bytes, other arrays as lists, scalars of numpy as what they hold. */
+/**
+ * What a pickle may build here. Arrays of bytes come out as bytes, other arrays as lists, scalars of numpy as
+ * their value.
+ */
 export type PickleValue = null | boolean | number | bigint | string | Uint8Array | readonly PickleValue[];
 
 type Global = { readonly kind: 'global'; readonly name: string };
@@ -14,13 +17,16 @@ type Unfilled = { readonly kind: 'ndarray'; value: unknown };
 type Dtype = { readonly kind: 'dtype'; type: ArrayType };
 type Special = Global | Unfilled | Dtype;
 
-/** `name` is what an error calls the source. */
+/** `name`: the source's name in errors. */
 export function readPickle(bytes: Uint8Array, name: string): PickleValue {
   const { machine, value } = runPickle(bytes, { name, dialect: PYTHON });
   return asData(machine, value, new Map());
 }
 
-/** numpy 2 moved its internals to numpy._core, and Python 3 its own to builtins and copyreg: the things are the same. */
+/**
+ * One name for both places of a global: numpy 2 has moved its internals to numpy._core, and Python 3 to
+ * builtins and copyreg.
+ */
 const GLOBALS: ReadonlySet<string> = new Set([
   'numpy.core.multiarray _reconstruct',
   'numpy.core.multiarray scalar',
@@ -60,7 +66,7 @@ const PYTHON: Dialect = {
           shape: args[2],
           fortran: textOf(args[3]) === 'F',
         });
-      // Before protocol 3 there is no opcode for bytes: they are text that is encoded again.
+      // Protocols before 3 have no opcode for bytes: a call encodes text again.
       case '_codecs encode':
       case 'builtins bytes':
       case 'builtins bytearray':
@@ -117,13 +123,16 @@ function typeOf(machine: Machine, dtype: unknown): ArrayType {
 }
 
 function scalar(machine: Machine, type: ArrayType, data: unknown): unknown {
-  // A scalar of objects is the object.
+  // A scalar of type object has no bytes; it is the object itself.
   if (type.kind === 'O') return data;
   const { values, bytes } = elementsOf(machine, { type, data: dataOf(machine, data), count: 1 });
   return bytes ?? values![0]!;
 }
 
-/** What numpy writes as an array's data: bytes, or in Python 2 read by Python 3 the same as text. */
+/**
+ * An array's data as numpy writes it: bytes, or the same as text where Python 3 has read and written Python
+ * 2's.
+ */
 function dataOf(machine: Machine, data: unknown): Uint8Array {
   if (data instanceof Uint8Array) return data;
   if (typeof data === 'string' && isLatin1(data)) return Buffer.from(data, 'latin1');
@@ -148,7 +157,7 @@ function arrayValue(
     return nested(array.data, sizes);
   }
   const elements: Elements = elementsOf(machine, { type, data: dataOf(machine, array.data), count });
-  // An encoded image, whatever its shape: OpenCV has made columns of them, and rows.
+  // An encoded image, whatever its shape: versions of OpenCV make it a column or a row.
   if (elements.bytes !== undefined) return elements.bytes;
   return nested(elements.values!, sizes);
 }
@@ -171,8 +180,9 @@ const textOf = (item: unknown): string =>
   item instanceof Uint8Array ? Buffer.from(item).toString('latin1') : String(item);
 
 /**
- * `done` maps each list to its data, or to null while it is being walked: a memo can make a list contain itself, and one
- * that names a list twice at each of forty levels would otherwise unfold into more values than any memory holds.
+ * `done` maps each list to its data, or to null while it is being walked: a memo can make a list contain
+ * itself, and one that names a list twice at each of forty levels would otherwise unfold into more values
+ * than any memory holds.
  */
 function asData(machine: Machine, item: unknown, done: Map<unknown, PickleValue>): PickleValue {
   if (isKind(item, 'ndarray')) {

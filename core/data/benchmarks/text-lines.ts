@@ -1,11 +1,14 @@
-// Lines of a text file as they are read, in batches: metadata of benchmarks has up to sixteen million lines, and neither the
-// text nor a promise for each line has to be held. What a line means is the caller's.
+// Lines of a text file in batches, while it is read: metadata of benchmarks has up to sixteen million lines,
+// and neither the text nor a promise for each line has to be held. Decides where a line ends and how long one
+// may be.
 
 import { FleetError, toFleetError } from '../../errors.ts';
 import { ANYWHERE, openRegular } from '../../system/file-access.ts';
 import { excerpt } from '../../text/printable.ts';
 
-/** Far more than a line of any benchmark; a file without line ends is none. */
+/**
+ * Characters of a line; far more than any benchmark has, so that a file without line ends is refused early.
+ */
 const LINE_CHARS_MAX = 1 << 20;
 
 /** Batches of lines without their ends; empty lines are passed over. */

@@ -1,6 +1,5 @@
-// Verification sets in the `.bin` form (LFW, CFP-FP, AgeDB-30 and others): encoded images and truth values in a pickle,
-// images 2i and 2i+1 being pair i. Decides what a well-formed set is; the pickle is read by pickle.ts, the images are
-// decoded by image.ts when the caller wants pixels.
+// Verification sets in the `.bin` form (LFW, CFP-FP, AgeDB-30 and others): a pickle of encoded images and
+// truth values, with images 2i and 2i+1 as pair i. Decides what a well-formed set is; images stay encoded.
 
 import { FleetError } from '../../errors.ts';
 import { ANYWHERE, type Roots, readRegular } from '../../system/file-access.ts';
@@ -25,7 +24,7 @@ export async function readVerificationBin(
   return parseVerificationBin(bytes, path);
 }
 
-/** `name` is what an error calls the source. */
+/** `name`: the source's name in errors. */
 export function parseVerificationBin(bytes: Uint8Array, name: string): VerificationBin {
   const value = readPickle(bytes, name);
   const wrong = (what: string) => new FleetError('invalidArgument', `verification set ${name}: ${what}`);

@@ -1,6 +1,7 @@
-// Aligns a face by its landmarks to the 112 x 112 square that the networks are trained on: the similarity transform (rotation,
-// one scale, shift) that brings five points nearest to the template in the sense of least squares, then a bilinear warp with
-// a black border (reference facts 5.2). A pack that was cropped otherwise gives 72 to 93 % on LFW; this is why.
+// Aligns a face by its landmarks to the 112 x 112 square that the networks are trained on: the similarity
+// transform (rotation, one scale, shift) that brings five points nearest to the template in the sense of
+// least squares, then a bilinear warp with a black border (reference facts 5.2). Images that are cropped
+// otherwise give 72 to 93 % on LFW, hence this transform exactly.
 
 import { FleetError } from '../../errors.ts';
 import { type Pixels, SIDE } from './pixels.ts';
@@ -41,8 +42,10 @@ export function fiveOf68(points: readonly PointXY[]): FivePoints {
 }
 
 /**
- * The similarity that minimises the squared distances to the target points. The problem is linear in (a, b, tx, ty); with
- * both sets centred its solution is one division.
+ * The similarity that minimises the squared distances to the target points. The problem is linear in (a, b,
+ * tx, ty). With p and q the points minus their centres, a = sum(p . q) / sum(p . p) and b = sum(p x q) /
+ * sum(p . p), and the shift brings one centre to the other. A reflection cannot come out of this form, as it
+ * could from a general least-squares map.
  */
 export function similarityBetween(from: readonly PointXY[], to: readonly PointXY[]): Similarity {
   if (from.length !== to.length || from.length < 2)

@@ -1,6 +1,7 @@
-// Whether the images of a set can be decoded. Decides which are looked at (all, or an even sample of a large set), how many at once,
-// and how many pixels may be in memory at once: a file of 200 kB may hold 67 million of them. Collects what is wrong instead of
-// ending at the first, so that a person repairs a set once.
+// Whether the images of a set can be decoded. Decides which are looked at (all, or an even sample of a large
+// set), how many at once, and how many pixels may be in memory at once, because a file of 200 kB may hold 67
+// million of them. Collects what is wrong instead of ending at the first fault, so that a person repairs a
+// set once.
 
 import { FleetError, toFleetError } from '../../errors.ts';
 import { printable } from '../../text/printable.ts';
@@ -23,15 +24,18 @@ export interface ImageCheck {
   readonly images: number;
   /** How many were looked at. */
   readonly looked: number;
-  /** Rising. */
+  /** In rising order of place. */
   readonly bad: readonly BadImage[];
   /** Of those looked at, how many have another size than 112 x 112 and are scaled and cut. */
   readonly resized: number;
 }
 
-/** Up to this many images are all decoded; of a larger set as many headers are read, evenly spread, and one image in ten of those is decoded. */
+/**
+ * Up to this many images are all decoded. Of a larger set as many headers are read, evenly spread, and one
+ * image in ten of those is decoded.
+ */
 const DECODED_MAX = 20_000;
-/** A set with more is another set than was meant, and no list of it helps. */
+/** Corrupt images; a set with more is not the set that was meant, and a list of them would not help. */
 const BAD_MAX = 100_000;
 /** Pixels that are decoded at once; a larger image is decoded alone. */
 const PIXELS_AT_ONCE = 1 << 23;
@@ -69,14 +73,14 @@ async function lookAt(
   source: Source,
   { looked, lanes, pace }: { readonly looked: number; readonly lanes: number; readonly pace: ProgressPace },
 ): Promise<ImageCheck> {
-  // Not before there is an image to be looked at: what is in the cache needs no image library.
+  // Loaded only when there is an image to look at, because a result from the cache needs no image library.
   const { checkImage, imageSize } = await import('./image.ts');
   const total = source.size;
   const all = looked === total;
   const bad = new Map<number, BadImage>();
   const note = (index: number, caught: unknown) => {
     const error = toFleetError(caught);
-    // A disk that fails or a file that may not be read is no property of the image.
+    // Only these are faults of the image; a failing disk or a file without permission is not.
     if (error.code !== 'invalidArgument') throw named(source, index, error);
     bad.set(index, { index, name: source.nameOf(index), reason: error.message });
     if (bad.size > BAD_MAX)
@@ -115,7 +119,10 @@ function named(source: Source, index: number, error: FleetError): FleetError {
     : toFleetError(error, `data.path: image ${printable(source.nameOf(index))}`);
 }
 
-/** Lets work through as long as its weights together stay below the limit; the heaviest goes alone. First come, first served. */
+/**
+ * Limits work in hand by its weights together; work heavier than the limit is alone. First come, first
+ * served.
+ */
 function createGate(limit: number) {
   let inside = 0;
   const waiting: { weight: number; enter(): void }[] = [];

@@ -1,17 +1,20 @@
-// From the bytes of an encoded image to pixels: PGM and PPM by pnm.ts, PNG, JPEG and WebP by sharp. Decides what counts as
-// corrupt: an image that ends early or cannot be decoded as its header promises; bytes after a JPEG's end are not
-// (golden records carry some). Scaling is pixels.ts', naming the file in the error is the caller's.
+// From the bytes of an encoded image to pixels: PGM, PPM, PNG, JPEG and WebP. Decides what counts as corrupt:
+// an image that ends early, or that cannot be decoded as its header promises. Bytes after the end of a JPEG
+// are not a fault, since published packs have such images.
 
 import sharp from 'sharp';
 import { FleetError } from '../../errors.ts';
 import { fitSquare, type Pixels } from './pixels.ts';
 import { decodePnm, isPnm, pnmSize } from './pnm.ts';
 
-// An image is decoded once and kept by the loader; the library's own cache would keep it a second time.
+// Decoded images are kept by the loader; the library's own cache would keep them a second time.
 sharp.cache(false);
 sharp.concurrency(1);
 
-/** First bytes of JPEG, PNG and WebP (RIFF); the library would also read SVG, PDF and more, which have no place here. */
+/**
+ * First bytes of JPEG, PNG and WebP (RIFF); the library would also read SVG, PDF and more, which have no
+ * place here.
+ */
 const SIGNATURES: readonly (readonly number[])[] = [
   [0xff, 0xd8, 0xff],
   [0x89, 0x50, 0x4e, 0x47],
@@ -30,7 +33,8 @@ export async function decodeImage(bytes: Uint8Array): Promise<Pixels> {
   if (isPnm(bytes)) return decodePnm(bytes);
   assertKnown(bytes);
   return guarded(bytes, async () => {
-    // At `error`, a JPEG with damaged Huffman codes would come out as grey blocks and teach the network nonsense.
+    // At `error`, a JPEG with damaged Huffman codes would come out as grey blocks and teach the network
+    // nonsense.
     const { data, info } = await sharp(bytes, { failOn: 'warning', limitInputPixels: PIXELS_MAX })
       .autoOrient()
       .toColourspace('srgb')
@@ -60,7 +64,10 @@ export async function imageSize(
 /** Above this many pixels an image is checked row by row, and not by holding all of it. */
 const WHOLE_MAX = 1 << 22;
 
-/** Whether an image of that size can be decoded: refuses what decodeImage would refuse, within the memory of a few rows where the format allows it. */
+/**
+ * Whether an image of that size can be decoded: refuses what decodeImage would refuse, within the memory of a
+ * few rows where the format allows it.
+ */
 export async function checkImage(
   bytes: Uint8Array,
   { width, height }: { readonly width: number; readonly height: number },
@@ -69,7 +76,8 @@ export async function checkImage(
     await decodeImage(bytes);
     return;
   }
-  // The last row alone: a decoder that reads from top to bottom passes through all others on its way there.
+  // Only the last row is kept, and a decoder that reads from top to bottom passes through all others on its
+  // way to it.
   await guarded(bytes, () =>
     sharp(bytes, { failOn: 'warning', limitInputPixels: PIXELS_MAX, sequentialRead: true })
       .extract({ left: 0, top: height - 1, width: 1, height: 1 })
@@ -111,14 +119,17 @@ async function guarded<T>(bytes: Uint8Array, work: () => Promise<T>): Promise<T>
   }
 }
 
-/** In words of our own: the library's name its parts, and differ from one look at the same bytes to the next. */
+/**
+ * A fixed sentence, because the library's message names its parts and differs from one look at the same bytes
+ * to the next.
+ */
 function whyCorrupt(bytes: Uint8Array, message: string): string {
   if (endsEarly(bytes) || /premature end/i.test(message)) return 'it ends early';
   if (/header|unsupported image format/i.test(message)) return 'its header cannot be read';
   return 'its pixels cannot be decoded';
 }
 
-/** Formats that tell where they end: PNG by its last chunk, WebP by its size, JPEG by a marker. */
+/** All three formats mark their end: PNG by its last chunk, WebP by its size, JPEG by a marker. */
 function endsEarly(bytes: Uint8Array): boolean {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (bytes[0] === 0x89) return !buffer.includes('IEND');

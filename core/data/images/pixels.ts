@@ -1,6 +1,7 @@
-// The one form of an image here: 112 x 112 RGB bytes, row by row. Decides how another size becomes that (shorter side to
-// 112, centre crop) and how one is mirrored. Own arithmetic instead of an image library's, whose vector code may round differently
-// on another machine, and a run's bits would follow. Decoding is image.ts'.
+// The one form of an image here: 112 x 112 RGB bytes, row by row. Decides how an image of another size
+// becomes that (shorter side to 112, centre crop) and how one is mirrored. The arithmetic is not an image
+// library's, because vector code may round differently on another machine, and the bits of a run would depend
+// on it.
 
 /** Side of every image, in pixels; faces are aligned to this square (reference 5.2). */
 export const SIDE = 112;
@@ -14,7 +15,10 @@ export interface Pixels {
   readonly rgb: Uint8Array;
 }
 
-/** Scales the shorter side to 112 and keeps the centre, with a triangle filter that widens when it shrinks, so that detail is averaged and not skipped. */
+/**
+ * Scales the shorter side to 112 and keeps the centre. The triangle filter widens when it shrinks, so that
+ * detail is averaged and not skipped.
+ */
 export function fitSquare(pixels: Pixels, into: Uint8Array): void {
   const { width, height, rgb } = pixels;
   if (width === SIDE && height === SIDE) {

@@ -1,5 +1,5 @@
-// Portable grey and colour maps (PGM and PPM, text and binary), which the image library does not read. Decides what is
-// well-formed; anything else is an error that says where the file departs.
+// Portable grey and colour maps (PGM and PPM, text and binary), which the image library does not read.
+// Decides what is well-formed; anything else is an error that names where the file departs from the format.
 
 import { FleetError } from '../../errors.ts';
 import type { Pixels } from './pixels.ts';

@@ -1,5 +1,5 @@
-// A contact sheet: some identities, a row each, as one PNG, so that a person can see what a network is shown. Decides which images
-// stand where; drawing or reading them is the data set's.
+// A contact sheet: some identities, a row for each, as one PNG, so that a person can see what a network is
+// shown. Decides which images stand where.
 
 import { FleetError } from '../../errors.ts';
 import type { Dataset } from '../dataset.ts';

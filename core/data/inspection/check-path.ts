@@ -1,5 +1,5 @@
-// Every image of whatever lies at a path: a pack, a folder of people, or a verification set. Decides which of them it is, and puts
-// together what a person is told of it; how an image is judged is image-check.ts'.
+// A look at every image of whatever lies at a path: a pack, a folder of people, or a verification set.
+// Decides which of them it is, and what the report of it contains.
 
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
@@ -19,7 +19,7 @@ export interface CheckReport {
   /** Identities, or for a verification set pairs. */
   readonly classes: number;
   readonly bad: readonly BadImage[];
-  /** What is no fault of an image, as sentences. */
+  /** Facts that are not about one image, as sentences. */
   readonly notes: readonly string[];
 }
 
@@ -48,7 +48,7 @@ export async function checkPath(
   }
 }
 
-/** A path that was named alone belongs to no field of a spec. */
+/** Takes the field of a spec out of an error, because a path named alone is in no spec. */
 async function withoutField<T>(open: () => Promise<T>): Promise<T> {
   try {
     return await open();

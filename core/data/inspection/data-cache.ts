@@ -1,7 +1,10 @@
-// What was found out about data sets, on disk: the coordinator, its later selves and every worker of the machine read it instead of the
-// data. Decides the form of an entry (a head of JSON, then arrays, then SHA-256 of all of it) and how many bytes are kept. An entry
-// is named by what it was made of, so that no entry is ever wrong, only missing: one that is damaged, cut or of another
-// format counts as missing, and a folder that cannot be written costs time and nothing else.
+// What was found out about data sets, on disk: the coordinator, also after a restart, and every worker of the
+// machine read it instead of the data. Decides the form of an entry (a head of JSON, then arrays, then
+// SHA-256 of all of it) and how many bytes are kept.
+//
+// The name of an entry follows from what it was made of, so an entry is never wrong, only missing: one that
+// is damaged, cut or of another format counts as missing, and a folder that cannot be written costs time and
+// nothing else.
 
 import { createHash } from 'node:crypto';
 import {
@@ -39,7 +42,7 @@ const MAGIC = Buffer.from('pocketfleet data 1\n');
 const DIGEST_BYTES = 32;
 /** Seven sets of the size of MS1MV2. */
 const BYTES_MAX = 512 * 2 ** 20;
-/** Whoever writes an entry needs seconds; what is left of one that died is older. */
+/** Age of an unfinished entry, milliseconds, from which its writer is dead: writing takes seconds. */
 const ABANDONED_MS = 3_600_000;
 
 /** `dir` is made when something is to be kept in it. */
@@ -132,7 +135,10 @@ function readEntry(path: string): CacheEntry | undefined {
   }
 }
 
-/** Drops what was not used for longest when there is too much, and what a writer that died has left. */
+/**
+ * Drops the least recently used entries when there are too many bytes, and unfinished ones of writers that
+ * died.
+ */
 function prune(dir: string, keep: string): void {
   const entries = readdirSync(dir)
     .filter((name) => /^[0-9a-f]{64}\.(data|[0-9a-f-]{36}\.part)$/.test(name))

@@ -1,5 +1,5 @@
-// The process that looks at data sets, one after the other. It has the memory, the threads and the file system calls that this takes
-// to itself; what is asked of it and when it is ended is inspections.ts'.
+// The process that looks at data sets, one after the other. It has memory, threads and file system calls of
+// its own, so that a look can exhaust or hang them without harm to the program that asked for it.
 
 import { type Code, toFleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';

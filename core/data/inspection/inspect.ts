@@ -1,6 +1,6 @@
-// Looks at a data set before anything is spent on it: what it holds, and whether it can be trained on and verified with.
-// Decides what is said of images that are corrupt (refused by name, or left out with `onCorrupt: skip`); which are looked at is
-// image-check.ts', what makes a set malformed is decided where it is read. Loads no TensorFlow.
+// A look at a data set before anything is spent on it: what it holds, and whether it can be trained on and
+// verified with. Decides what happens to images that are corrupt: the set is refused with their names, or
+// with `onCorrupt: skip` they are left out. Loads no TensorFlow.
 
 import { FleetError } from '../../errors.ts';
 import { type DataSpec, SKIPPED_TEXT_MAX } from '../../spec/data.ts';
@@ -23,11 +23,11 @@ export interface DataFacts {
 /** A data set as far as documents are checked against it. */
 export interface Inspection {
   readonly facts: DataFacts;
-  /** Images of each held-out identity, from which verification/pairs.ts knows how many pairs there are. */
+  /** Images of each held-out identity; the number of pairs for verification follows from them. */
   readonly heldOutSizes: readonly number[];
   /** Images that the run leaves out; they go into its data spec. */
   readonly skipped?: SkippedImages;
-  /** What a person should know and nobody is refused for, as sentences. */
+  /** Facts that a person should know and that refuse nothing, as sentences. */
   readonly notes: readonly string[];
 }
 

@@ -1,5 +1,6 @@
-// The processes that look at data sets, each at one after the other. Decides when one is started, kept for the next look and ended: a
-// look is ended by ending its process, because a file system call that hangs in the kernel can be ended by nothing else.
+// The processes that look at data sets, each at one after the other. Decides when one is started, kept for
+// the next look and ended: a look is ended by ending its process, because a file system call that hangs in
+// the kernel can be ended by nothing else.
 
 import type { ChildProcess } from 'node:child_process';
 import { after } from '../../clock.ts';

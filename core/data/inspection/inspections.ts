@@ -1,5 +1,5 @@
-// All looks at data sets of one program. Decides that the same set is looked at once however many ask for it, and that a look is given
-// up when nobody waits for it any more or when it has made no progress for long.
+// All looks at data sets of one program. Decides that the same set is looked at once however many ask for it,
+// and that a look is given up when nobody waits for it any more or when it has made no progress for long.
 
 import { availableParallelism } from 'node:os';
 import { after, every, systemClock } from '../../clock.ts';
@@ -15,7 +15,10 @@ import { createInspectionProcesses, type LookEnd } from './inspection-processes.
 import { decideLooks, type LookLimits } from './look-order.ts';
 
 export interface Inspections {
-  /** What submit needs to know of a set. Rejected as cancelled when the signal is aborted; the look goes on for others who wait. */
+  /**
+   * What submit needs to know of a set. Rejected as cancelled when the signal is aborted; the look goes on
+   * for other callers.
+   */
   set(data: DataSpec, waiter?: Waiter): Promise<Inspection>;
   /** Every image of what lies at a path. */
   path(path: string, waiter?: Waiter): Promise<CheckReport>;
@@ -31,7 +34,10 @@ export interface Waiter {
 export interface InspectionLimits extends LookLimits {
   /** Looks in hand or waiting; one more is refused. */
   readonly openMax: number;
-  /** A look that nobody waits for goes on this long, so that whoever asks again after a deadline joins it, milliseconds. */
+  /**
+   * A look without callers goes on this long, milliseconds, so that a caller who asks again after a deadline
+   * joins it.
+   */
   readonly lingerMs: number;
   /** A process without work is kept this long for the next look, milliseconds. */
   readonly keptMs: number;
@@ -53,13 +59,16 @@ interface Look {
   /** Ends its process; undefined while it waits for its turn. */
   end: (() => void) | undefined;
   progressMs: number | undefined;
-  /** Ends it, when nobody waits for it. */
+  /** Keeps a look without callers from being given up; undefined while it has callers. */
   stopLingering: (() => void) | undefined;
 }
 
 type Result = { readonly value: unknown } | { readonly error: FleetError };
 
-/** `lanes`: images in hand at once in each look; `roots`: folders beneath which files may be read, none: everywhere. */
+/**
+ * `lanes`: images in hand at once in each look; `roots`: folders beneath which files may be read, none:
+ * everywhere.
+ */
 export function createInspections(options: {
   readonly cacheDir: string;
   readonly lanes?: number;

@@ -1,6 +1,6 @@
-// Which looks at data sets begin and which are given up. Decides that from how long ago each made progress: one that stands still, as
-// on a file system that is away, takes no place from others after a while, and is given up after a long one. There is no deadline: a
-// large set takes the time that it takes. Pure.
+// Which looks at data sets begin and which are given up. Decides that from how long ago each made progress:
+// one that stands still, as on a file system that is away, takes no place from others after a while, and is
+// given up after a long one. There is no deadline: a large set takes the time that it takes. Pure.
 
 export interface LookLimits {
   /** Looks that make progress at once; each takes up to 200 MB. */
@@ -16,7 +16,10 @@ export interface LookProgress {
   readonly progressMs: number | undefined;
 }
 
-/** `looks`: oldest first. `standing`: to be given up; `starting`: to begin now, with the places that are free without those. */
+/**
+ * `looks`: oldest first. `standing`: to be given up; `starting`: to begin now, with the places that are free
+ * without those.
+ */
 export function decideLooks<L extends LookProgress>(
   looks: readonly L[],
   now: number,

@@ -1,5 +1,6 @@
-// What makes a data set on disk the same as one that was looked at before: of each file its size, its time of change and its
-// place on the disk, and of an index the digest too. Decides what goes into the name of a cache entry (data-cache.ts).
+// What makes a data set on disk the same as one that was looked at before: of each file its size, its time of
+// change and its place on the disk, and of an index the digest too. Decides what goes into the name of a
+// cache entry (data-cache.ts).
 
 import { createHash } from 'node:crypto';
 import { lstatSync, statSync } from 'node:fs';
@@ -10,7 +11,7 @@ export function fileIdentity(path: string): string {
   return `${size} ${mtimeNs} ${ino}`;
 }
 
-/** As fileIdentity, of what may not be there. */
+/** As fileIdentity, for a file that may be missing. */
 export function fileIdentityIfAny(path: string): string {
   return lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'none' : fileIdentity(path);
 }
@@ -22,7 +23,7 @@ export function identityKey(parts: readonly string[]): string {
   return identity.key();
 }
 
-/** As identityKey, for parts that are too many to be held. */
+/** As identityKey, for more parts than memory should hold at once. */
 export function startIdentity(): { add(part: string): void; key(): string } {
   const hash = createHash('sha256');
   return {

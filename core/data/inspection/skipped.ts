@@ -1,6 +1,7 @@
-// Images of a set that a run leaves out, because they were corrupt when it was submitted (`data.onCorrupt: skip`). Decides how the
-// list travels: as a part of the run's data, so that its result follows from its spec as ever, whoever trains it. A list is
-// its differences, seven bits a byte, in base64: two or three characters an image.
+// Images of a set that a run leaves out, because they were corrupt when it was submitted (`data.onCorrupt:
+// skip`). Decides how the list travels: as a part of the run's data, so that its result follows from its
+// spec, whoever trains it. A list is the differences of its places, seven bits to a byte, in base64: two or
+// three characters for each image.
 
 import { sha256Hex } from '../../digest.ts';
 import { FleetError } from '../../errors.ts';

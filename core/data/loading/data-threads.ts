@@ -1,6 +1,6 @@
-// The threads that make pixels, and the queue before them. Decides the order of work: one job a thread at a time, since a second one
-// would share its memory and finish neither sooner, and jobs that somebody waits for before those begun ahead. When a thread ends,
-// all that is open fails with its reason.
+// The threads that make pixels, and the queue before them. Decides the order of work: one job a thread at a
+// time, since a second one would share its memory and finish neither sooner, and jobs that somebody waits for
+// before those begun ahead. When a thread ends, all that is open fails with its reason.
 
 import { createDeferred } from '../../deferred.ts';
 import { FleetError } from '../../errors.ts';

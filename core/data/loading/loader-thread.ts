@@ -1,5 +1,5 @@
-// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. Decides which decoded images it
-// keeps: all until a bound, because a small set comes round every epoch.
+// The thread that makes batches: reads or draws images, mirrors them, and hands the buffers over. Decides
+// which decoded images it keeps: all until a bound, because a small set comes round every epoch.
 
 import { workerData } from 'node:worker_threads';
 import pLimit from 'p-limit';
@@ -23,7 +23,10 @@ export interface LoaderThreadData {
   readonly roots: Roots;
 }
 
-/** Pixels of a split's images. Filled until the bound and then left alone: with a new permutation each epoch, replacing the least recently used would hit less often. */
+/**
+ * Pixels of a split's images. It fills up to the bound and then stays: with a new permutation in each epoch,
+ * replacing the least recently used would hit less often.
+ */
 type ReadCached = (index: number) => Promise<Uint8Array>;
 
 function cached(split: Split, budget: { left: number }): ReadCached {
@@ -92,14 +95,18 @@ async function readHeldOut(
   return images;
 }
 
-/** Four at once: decoding waits for the disk and for the image library's threads. Order of completion does not matter. */
+/**
+ * Four at once: decoding waits for the disk and for the image library's threads. Order of completion does not
+ * matter.
+ */
 async function together(count: number, work: (i: number) => Promise<void>): Promise<void> {
   await pLimit(4).map(Array(count).keys(), work);
 }
 
 const opened = open(workerData as LoaderThreadData);
 
-// Each call fails with it; without a call it must not end the thread.
+// A failure to open fails each call; before the first call it must not end the thread as an unhandled
+// rejection.
 opened.catch(() => undefined);
 
 answerCalls<DataCalls>({

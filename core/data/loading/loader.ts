@@ -1,5 +1,5 @@
-// Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun unasked: the next step of
-// every shard that is asked for, within a bound of bytes.
+// Batches of pixels, made ahead of the step that needs them in threads of their own. Decides what is begun
+// unasked: the next step of every shard that is asked for, within a bound of bytes.
 
 import { LRUCache } from 'lru-cache';
 import type { DataSpec } from '../../spec/data.ts';
@@ -11,7 +11,7 @@ import type { Batch, BatchRequest } from './loader-messages.ts';
 
 export interface Loader {
   readonly facts: DataFacts;
-  /** Labels of the set in the order of its classes, where they were renumbered (numbering.ts). */
+  /** Labels of the set in the order of its classes, as ranges; undefined where a label is its class. */
   readonly labelMap: string | undefined;
   batch(request: BatchRequest): Promise<Batch>;
   /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
@@ -21,8 +21,11 @@ export interface Loader {
   close(): Promise<void>;
 }
 
-/** `threads`: default 1; `aheadBytes`: batches begun or finished that nobody asked for yet; `cacheBytes`: decoded images kept by all threads together;
- * `cacheDir`: folder of what was found out about data sets; `roots`: folders beneath which files may be read, none: everywhere. */
+/**
+ * `threads`: default 1. `aheadBytes`: bound of the batches that are begun or finished before they are asked
+ * for. `cacheBytes`: bound of the decoded images that all threads keep together. `cacheDir`: folder of what
+ * was found out about data sets. `roots`: folders beneath which files may be read; without them everywhere.
+ */
 export async function createLoader(options: {
   data: DataSpec;
   threads?: number;
@@ -72,8 +75,9 @@ interface Ahead {
 }
 
 function createAhead(pool: DataThreads, bytesMax: number): Ahead {
-  // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they would take the place of
-  // useful ones for ever. Nothing is read here before it is taken, so the least recently used is the oldest.
+  // A run that ended or lost a shard leaves batches that nobody will fetch; the oldest make room, or they
+  // would take the place of useful ones for ever. Nothing is read here before it is taken, so the least
+  // recently used is the oldest.
   const begun = new LRUCache<string, Begun>({
     maxSize: bytesMax,
     dispose: (batch, _key, reason) => {
@@ -85,7 +89,8 @@ function createAhead(pool: DataThreads, bytesMax: number): Ahead {
       const key = keyOf(request);
       const size = (request.schedule.batch / request.schedule.shards) * IMAGE_BYTES;
       if (request.step >= request.schedule.stepsTotal || size > bytesMax || begun.has(key)) return;
-      // Its failure is that of whoever asks for the batch; without anybody it ends nothing.
+      // A failure rejects the promise of whoever takes the batch; if it is never taken, the failure has no
+      // effect.
       begun.set(key, pool.begin(request), { size });
     },
     take(request) {

@@ -1,10 +1,12 @@
-// Which samples were counted, as digests: one for each step, chained over a run's stages. Decides what the proof "each image
-// of each epoch in exactly one committed step" consists of; workers keep it while they train, checkpoints and the journal
-// carry it, and whoever holds the spec and the size of the data set computes it again (`pocketfleet ledger verify`).
+// Which samples were counted, as digests: one for each step, chained over a run's stages. Decides what the
+// proof "each image of each epoch in exactly one committed step" consists of; workers keep it while they
+// train, checkpoints and the journal carry it, and whoever holds the spec and the size of the data set
+// computes it again (`pocketfleet ledger verify`).
 //
-// How a step's tag gets into a committed step: every member computes the tag of all B samples, compares what its own loader
-// really delivered with it, and contributes under a digest of (weights, tag). Contributions under different digests are not
-// summed but stop the run, so no sum exists whose shards were not agreed on down to the last sample.
+// How a step's tag gets into a committed step: every member computes the tag of all B samples, compares what
+// its own loader really delivered with it, and contributes under a digest of (weights, tag). Contributions
+// under different digests are not summed but stop the run, so no sum exists whose shards were not agreed on
+// down to the last sample.
 
 import { digest64, sha256Hex } from '../../digest.ts';
 import { type Schedule, stepsAtStage } from '../../spec/schedule.ts';
@@ -37,7 +39,9 @@ export function stepTag({ schedule }: Sampling, step: number, images: readonly U
   return digestOfWords(words);
 }
 
-/** Under what a member contributes: its weights at the start of the step and the samples that it counts in it. */
+/**
+ * Under what a member contributes: its weights at the start of the step and the samples that it counts in it.
+ */
 export function contributionDigest(weightsDigest: string, tag: string): string {
   const half = (hex: string, at: number) => Number.parseInt(hex.slice(at, at + 8), 16);
   return digestOfWords(
@@ -67,7 +71,7 @@ export function stageSteps(
   };
 }
 
-/** The digest reads bits only: no word is ever taken for a number. */
+/** The digest reads the bits alone, so it does not matter that some words are no numbers as float32. */
 function digestOfWords(words: Uint32Array): string {
   return digest64(new Float32Array(words.buffer, words.byteOffset, words.length));
 }

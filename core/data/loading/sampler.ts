@@ -1,6 +1,5 @@
-// Which images a shard of a step takes, and which of them are mirrored. Decides that from counters alone, so that every
-// worker computes the same samples for any (step, shard) without state. Where epochs begin and end is schedule.ts'; reading
-// the pixels is the loader's.
+// Which images a shard of a step takes, and which of them are mirrored. Decides that from counters alone, so
+// that every worker computes the same samples for any (step, shard) without state.
 
 import { FleetError } from '../../errors.ts';
 import { flipBit, permutationAt } from '../../rng.ts';

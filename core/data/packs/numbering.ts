@@ -1,6 +1,6 @@
-// From the labels of a pack to classes 0..C-1. Decides what `data.labels` means: `strict` takes only labels that are classes
-// already and refuses others with what was found, `renumber` numbers the labels that occur in rising order. The map from
-// class to label is kept with a trained head, since it is the only way back (labelRanges).
+// From the labels of a pack to classes 0..C-1. Decides what `data.labels` means: `strict` takes only labels
+// that are classes already and refuses others with what was found; `renumber` numbers the labels that occur,
+// in rising order. The map from class to label is kept with a trained head, since it is the only way back.
 
 import type { FleetError } from '../../errors.ts';
 
@@ -12,7 +12,10 @@ export interface Numbering {
   readonly classOf: Int32Array | undefined;
 }
 
-/** `labels`: -1 has none. `stated`: classes that the pack itself says it has. `wrong` makes the error of a sentence, `nameOf` names an image. */
+/**
+ * `labels`: -1 has none. `stated`: classes that the pack itself says it has. `wrong` makes the error of a
+ * sentence, `nameOf` names an image.
+ */
 export function numberingOf(options: {
   readonly labels: Int32Array;
   readonly stated: number | undefined;
@@ -51,7 +54,10 @@ export function numberingOf(options: {
   return { classes: count, classOf: undefined };
 }
 
-/** Labels in the order of their classes, as ranges: "1-7, 9". With `most` only so many ranges, and how many more there are. */
+/**
+ * Labels in the order of their classes, as ranges: "1-7, 9". With `most` only so many ranges, and how many
+ * more there are.
+ */
 export function labelRanges(classOf: Int32Array, most = Number.POSITIVE_INFINITY): string {
   const ranges: string[] = [];
   let more = 0;

@@ -1,7 +1,8 @@
-// The class ranges that InsightFace's packs carry (reference 6.4): behind the images one record an identity, whose two labels are
-// the first key of its images and the key after the last. Decides whether they can be believed: they must cover all images in
-// order, and a sample of the images must carry the class that they imply. What they save is reading a file of many gigabytes for
-// its labels; an image that contradicts them is found when it is read (record-set.ts).
+// The class ranges that InsightFace's packs carry (reference 6.4): behind the images is one record for each
+// identity, whose two labels are the first key of its images and the key after the last. Decides whether they
+// can be used in place of the labels: they must cover all images in order, and a sample of the images must
+// carry the class that they imply. They save reading a file of many gigabytes for its labels; an image that
+// contradicts them is found when it is read.
 
 import type { ProgressPace } from '../progress-pace.ts';
 import { labelPair, openWindow, plainLabel, RECORD_HEADER } from './record-window.ts';
@@ -9,7 +10,10 @@ import { labelPair, openWindow, plainLabel, RECORD_HEADER } from './record-windo
 /** Identities of which the first and the last image are looked at. */
 const SAMPLED = 2048;
 
-/** `images`: keys first..first+images-1, one after the other. `identities`: offsets of the records behind them, by key. */
+/**
+ * `images`: keys first..first+images-1, one after the other. `identities`: offsets of the records behind
+ * them, by key.
+ */
 export async function labelsFromIdentities(options: {
   /** Of the record file. */
   readonly path: string;

@@ -1,6 +1,6 @@
-// The `.idx` beside a record file (reference 6.1): keys and offsets. Decides what a line is, and keeps 12 bytes a line: the
-// file is read in blocks and never as text, since an index of millions of lines would be as many strings. Its digest is a part of
-// the pack's identity (set-identity.ts).
+// The `.idx` beside a record file (reference 6.1): keys and offsets. Decides what a line is, and keeps 12
+// bytes for each: the file is read in blocks and never as text, since millions of lines would be as many
+// strings.
 
 import { createHash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
@@ -15,10 +15,10 @@ export interface RecordIndex {
   readonly offsets: Float64Array;
 }
 
-/** Keys are counted from 0 or 1 by all that write packs; larger ones than 32 bits hold are kept too. */
+/** Every known writer counts keys from 0 or 1; keys that do not fit 32 bits are kept as doubles. */
 export type Keys = Uint32Array | Float64Array;
 
-/** Enough to see that a file is of another kind; what it holds is nobody's business. */
+/** Characters of a bad line that an error quotes: enough to see that the file is of another kind. */
 const EXCERPT = 8;
 const BLOCK = 1 << 20;
 const LINE_BYTES_MAX = 4096;
@@ -65,7 +65,8 @@ export async function readRecordIndex(
       take(bytes, from, end);
       from = end + 1;
     }
-    // Two numbers take 50 bytes: what is longer without an end is no line, and refused before it fills memory.
+    // Two numbers take 50 bytes: what is longer without an end is no line, and refused before it fills
+    // memory.
     if (bytes.length - from > LINE_BYTES_MAX) take(bytes, from, bytes.length);
     rest = Buffer.from(bytes.subarray(from));
   });
@@ -74,7 +75,9 @@ export async function readRecordIndex(
   return { keys: keys.subarray(0, count), offsets: offsets.subarray(0, count) };
 }
 
-/** As many as line ends, and one for a last line without: what the arrays are made for. */
+/**
+ * Lines, counted by their ends and one more for a last line without an end; the arrays are made for so many.
+ */
 async function countLines(path: string, pace: ProgressPace): Promise<number> {
   let lines = 1;
   await eachBlock(path, pace, (block) => {
@@ -102,7 +105,10 @@ function isBlank(bytes: Buffer, from: number, end: number): boolean {
   return true;
 }
 
-/** Synchronous reads: a file system that does not answer then holds up this thread alone, and not those that all threads of a process share. */
+/**
+ * Reads are synchronous: a file system that does not answer then holds up this thread alone, and not the pool
+ * that all threads of a process share.
+ */
 async function eachBlock(path: string, pace: ProgressPace, take: (block: Buffer) => void): Promise<void> {
   let handle: number;
   try {

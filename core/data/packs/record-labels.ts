@@ -1,6 +1,7 @@
-// The label of every record of a pack that may have millions of them (reference 6.3). Decides how they are read: in the order of
-// the file in large blocks, out of which the headers are picked, or by their own headers alone where records are large. A record
-// that cannot be read is noted and not thrown: whether a pack may have such is the caller's to say.
+// The label of every record of a pack that may have millions of them (reference 6.3). Decides how they are
+// read: in the order of the file in large blocks, out of which the headers are picked, or each header by a
+// read of its own where records are large. A record that cannot be read is noted and not thrown, because only
+// the caller knows whether a pack may have such.
 
 import { FleetError } from '../../errors.ts';
 import { risingOrder } from '../ordering.ts';
@@ -21,11 +22,14 @@ export interface RecordLabels {
   readonly broken: readonly BrokenRecord[];
 }
 
-/** Records further apart than this are read by their headers: their images are not worth passing through memory. */
+/**
+ * Bytes between records from which each header is read by itself; the images between them would take longer
+ * to read.
+ */
 const FAR_APART = 128 << 10;
-/** What a float32 counts exactly. */
+/** Largest whole number up to which a float32 counts exactly. */
 export const LABEL_MAX = 2 ** 24;
-/** More broken records than this are no bad place on a disk, but another file. */
+/** Broken records; more of them mean another file and not a bad place on a disk. */
 const BROKEN_MAX = 10_000;
 
 export async function readRecordLabels(options: {
@@ -78,7 +82,7 @@ async function oddLabel(file: RecordFile, offset: number): Promise<number | { re
     if (!header.hasImage) return { reason: 'has no image' };
     return label;
   } catch (caught) {
-    // A disk that fails is no property of the record.
+    // A failing disk is not a fault of the record.
     if (!(caught instanceof FleetError) || caught.code !== 'invalidArgument') throw caught;
     return { reason: `does not lead to a record (${caught.message})` };
   }

@@ -1,6 +1,6 @@
-// An InsightFace or im2rec pack as a set of labelled images: the class of each, and its bytes on request. Decides how a table
-// (record-table.ts) and the numbering of its labels (numbering.ts) become that, and refuses a record that is not what the table says;
-// which classes are held out is dataset.ts'.
+// An InsightFace or im2rec pack as a set of labelled images: the class of each, and its bytes on request.
+// Decides how the table of its records and the numbering of its labels become that, and refuses a record that
+// differs from the table.
 
 import { join } from 'node:path';
 import { FleetError } from '../../errors.ts';
@@ -23,7 +23,9 @@ export interface RecordSet {
   close(): Promise<void>;
 }
 
-/** Images in key order, read from `path`/train.rec and train.idx. `table`: known already, from another thread. */
+/**
+ * Images in key order, read from `path`/train.rec and train.idx. `table`: known already, from another thread.
+ */
 export async function openRecordSet(
   path: string,
   options: TableOptions & {
@@ -48,7 +50,7 @@ export async function openRecordSet(
     stated: table.stated,
     mode: options.labels ?? 'strict',
     nameOf: (index) => `key ${key(index)}`,
-    // A class may lack images because its records are broken: that is to be mended first.
+    // A class may lack images because its records are broken, so the broken records are reported first.
     wrong: (what) => (broken === undefined ? wrongPack(path, what) : brokenPack()),
   });
   const file = await openRecordFile(join(path, 'train.rec'));

@@ -1,7 +1,7 @@
-// What a pack (`train.rec`, `train.idx`, perhaps `property`) consists of: which keys are images, where they lie, and their labels
-// as stored (reference 6.4). Decides that, and refuses an index that does not belong to its records; what the labels mean is
-// numbering.ts'. Reading it takes the time of reading the file once, so it is kept in the cache by the files' identity; 20 bytes an
-// image at most, in memory that the threads of a process share.
+// What a pack (`train.rec`, `train.idx`, perhaps `property`) consists of: which keys are images, where they
+// lie, and their labels as stored (reference 6.4). Decides that, and refuses an index that does not belong to
+// its records. Making the table takes the time of reading the file once, so it is kept in the cache under the
+// files' identity; it has at most 20 bytes for each image, in memory that the threads of a process share.
 
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -34,7 +34,7 @@ export interface RecordTable {
 
 /** Below this size every label is read, which takes a second. */
 const RANGES_FROM_BYTES = 2 ** 30;
-/** Of the table as it is kept; another form gets another number. */
+/** Names the form of a kept table; a table of another form gets another number. */
 const FORMAT = 'records 1';
 
 export interface TableOptions {
@@ -118,7 +118,7 @@ async function readTable(options: {
         `key ${keys[index]} has label ${label}, which is not a class number (a whole number from 0 to ${LABEL_MAX})`,
       ),
   });
-  // A bad place on a disk breaks a few records; where most are broken, the index speaks of another file.
+  // A bad place on a disk breaks a few records; where most are broken, the index belongs to another file.
   if (broken.length > labels.length / 2)
     throw wrongPack(
       path,
@@ -151,7 +151,10 @@ function inOrder(index: RecordIndex, order: Uint32Array): RecordIndex {
   return { keys, offsets };
 }
 
-/** The header record at key 0, when there is one, says which keys are images; without it all are. Places in the sorted index. */
+/**
+ * The header record at key 0, when there is one, names the keys of the images; without it all are images.
+ * Places in the sorted index.
+ */
 async function imageRange(
   path: string,
   file: RecordFile,
@@ -163,11 +166,11 @@ async function imageRange(
     if (!(caught instanceof FleetError) || caught.code !== 'invalidArgument') throw caught;
     return undefined;
   });
-  // A first record that cannot be read is an image like others, and found broken with them.
+  // A first record that cannot be read counts as an image, and is found broken with the others.
   if (header === undefined || header.headerFlag === 0 || header.hasImage) return all;
   const end = header.labels[0]!;
-  // A float32 label counts exactly up to 2^24; beyond, the header may be off by one and the index is the better witness:
-  // identity records have no image and are left out by that.
+  // A float32 label counts exactly up to 2^24. Beyond that the header may be off by one, so the index
+  // decides: records of identities have no image and are left out by that.
   const last = end < 2 ** 24 ? end : end + 1;
   let to = 1;
   while (to < keys.length && keys[to]! < last) to += 1;

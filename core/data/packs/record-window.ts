@@ -1,6 +1,6 @@
-// A part of a record file in memory that moves on with what is asked for: headers of millions of records are picked out of blocks,
-// without a system call or a promise each. Decides what is read at once; what a header means in the usual case is here too, all others
-// are recordio.ts'.
+// A block of a record file in memory, moved on as records are asked for: headers of millions of records are
+// picked out of blocks, without a system call or a promise for each. Decides what is read at once, and reads
+// headers in their usual form (one chunk, one scalar label); it leaves every other form to a full reader.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { toFleetError } from '../../errors.ts';
@@ -14,7 +14,10 @@ const BLOCK = 1 << 20;
 
 export interface RecordWindow {
   readonly block: Buffer;
-  /** Where in the block the record at `offset` begins; -1: the file ends within its header. `length`: bytes to read when it is not there. */
+  /**
+   * Place in the block where the record at `offset` begins; -1: the file ends within its header. `length`:
+   * bytes to read when it is not in the block.
+   */
   hold(offset: number, length?: number): number;
   close(): void;
 }
@@ -45,7 +48,10 @@ export function openWindow(path: string): RecordWindow {
   };
 }
 
-/** Label of the usual record: one chunk, one scalar label, an image. Undefined: it is another record, or part of one. `left`: bytes of the file from it on. */
+/**
+ * Label of a record in its usual form: one chunk, one scalar label, an image. Undefined: it has another form,
+ * or is part of a record. `left`: bytes of the file from its begin on.
+ */
 export function plainLabel(block: Buffer, at: number, left: number): number | undefined {
   const length = lengthOf(block, at);
   return length > IR_HEADER && CHUNK_HEADER + length <= left && block.readUInt32LE(at + CHUNK_HEADER) === 0

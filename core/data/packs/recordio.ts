@@ -1,6 +1,6 @@
-// RecordIO, byte by byte (reference 6.1 to 6.3): chunks to records, records to labels and image bytes. Decides what is
-// well-formed; a file is read in place, one record at a time, so memory follows the largest record and not the file. What the
-// records mean together (header record, classes) is record-set.ts'.
+// RecordIO, byte by byte (reference 6.1 to 6.3): chunks to records, records to labels and image bytes.
+// Decides what is well-formed. A file is read in place, one record at a time, so memory follows the largest
+// record and not the file.
 
 import type { FileHandle } from 'node:fs/promises';
 import { open } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// What is seen where the head is not: background, shoulders, neck, ears, and the hair beside and above the head. Decides their
-// outlines in the plane of the image, in half face heights from the middle of the face; the head itself is shade.ts'.
+// What is seen where the head is not: background, shoulders, neck, ears, and the hair beside and above the
+// head. Decides their outlines in the plane of the image, in half face heights from the middle of the face.
 
 import { smooth } from './canvas.ts';
 import { type Colour, scaled } from './colour.ts';
@@ -126,7 +126,7 @@ function hairOf(person: Identity, scene: Scene): { behind: Backdrop; beside: Bac
       return;
     }
     if (hair.volume === 0 || y > 0.1) return;
-    // Outside by more than the curls reach.
+    // Places further out than the curls reach are not hair.
     if (Math.abs(x) > head.width + hair.volume + 0.15 || y < -1.3) return;
     const ragged = 0.05 * hair.curl * grain(x * 9, y * 9);
     const r =

@@ -1,4 +1,5 @@
-// What the lens and the sensor do to a lit scene: a hand before it, blur, exposure, colour, noise, and the bytes. Decides their order.
+// What lens and sensor do to a lit scene: a hand before it, blur, exposure, colour, noise, and the bytes.
+// Decides their order.
 
 import { randomStream } from '../../rng.ts';
 import { SIDE } from '../images/pixels.ts';
@@ -97,8 +98,9 @@ function expose(light: Float32Array, scene: Scene, into: Uint8Array): void {
     const r = 255 * Math.sqrt(light[at]! * red);
     const g = 255 * Math.sqrt(light[at + 1]! * camera.gain);
     const b = 255 * Math.sqrt(light[at + 2]! * blue);
-    // Noise walks a table of normal numbers by a stride of the image's own (Lehmer's multiplicative walk over odd numbers): a draw of
-    // the counter generator for each sample would take longer than the drawing. Sensors err together more than apart.
+    // Noise walks a table of normal numbers by a stride of the image's own (Lehmer's multiplicative walk over
+    // odd numbers): a draw of the counter generator for each sample would take longer than the drawing.
+    // Sensors err together more than apart.
     walk = Math.imul(walk, 0x915f77f5) >>> 0;
     const place = walk >>> 20;
     const base = black + toGrey * (0.3 * r + 0.59 * g + 0.11 * b) + camera.noise * NORMALS[place]!;

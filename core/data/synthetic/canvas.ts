@@ -1,5 +1,5 @@
-// The flattened front of a head: albedo and height over x, y in -1.1..1.1 half face heights, painted feature by feature before it is
-// lit. Decides resolution and how paint covers paint; what is painted where is paint.ts'.
+// The flattened front of a head: albedo and height over x, y in -1.1..1.1 half face heights, painted feature
+// by feature before it is lit. Decides the resolution, and how one layer of paint covers another.
 
 import type { Colour } from './colour.ts';
 

@@ -1,5 +1,5 @@
-// Colours of people: skin, hair, eyes, lips, cloth, as linear light (square of the displayed value, so that going back is one square
-// root). Decides the palettes; who has which colour is identity.ts', and light on it is shade.ts'.
+// Colours of people: skin, hair, eyes, lips, cloth, as linear light (the square of the displayed value, so
+// that the way back is one square root). Decides the palettes.
 
 /** Linear red, green, blue, 0..1. */
 export type Colour = readonly [number, number, number];

@@ -1,5 +1,5 @@
-// Smooth noise from one fixed table: mottled skin, strands, backgrounds. Decides the table, which is the same for everybody; places and
-// scales are the callers'.
+// Smooth noise from one fixed table, for mottled skin, strands of hair and backgrounds. Decides the table,
+// which is the same for every person and image.
 
 import { uniforms } from '../../rng.ts';
 
@@ -29,6 +29,9 @@ const MOTTLES = Float32Array.from({ length: FIELD * FIELD }, (_, i) => {
   return 1 + 0.05 * grain(x * 0.11, y * 0.11) + 0.04 * grain(x * 0.45 + 9, y * 0.45);
 });
 
-/** Brightness about 1 of mottled skin at a texel; `shift` 0..63 moves the pattern, so that people differ. Computed once for all. */
+/**
+ * Brightness about 1 of mottled skin at a texel; `shift` 0..63 moves the pattern, so that people differ.
+ * Computed once for all.
+ */
 export const mottle = (column: number, row: number, shift: number): number =>
   MOTTLES[(row + shift) * FIELD + column + shift]!;

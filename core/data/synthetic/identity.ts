@@ -1,7 +1,8 @@
-// What makes a synthetic person that person: geometry and colours that all their images share. Decides the population (which
-// measure varies how much); drawing is paint.ts' and shade.ts', what differs from image to image is scene.ts'.
+// What makes a synthetic person that person: geometry and colours that all their images share. Decides the
+// population: which measure varies, and how much.
 //
-// Lengths are in half face heights: 1 from the middle of the face to the chin. x to the right of the image, y down.
+// Lengths are in half face heights: 1 from the middle of the face to the chin. x runs to the right of the
+// image, y down.
 
 import { type RandomStream, randomStream } from '../../rng.ts';
 import { type Colour, hairColour, IRISES, mix, shown, skinColour } from './colour.ts';
@@ -85,7 +86,7 @@ export interface Identity {
 
 export function drawIdentity(seed: number, identity: number): Identity {
   const stream = randomStream({ seed, purpose: 'face-identity', at: [identity, 0] });
-  /** Normal, cut at two deviations: nobody's eyes may leave the face. */
+  /** A normal draw, cut at two deviations, because eyes must stay within the face. */
   const around = (mean: number, deviation: number) =>
     mean + deviation * Math.max(-2, Math.min(2, stream.normal()));
   const tone = stream.uniform() ** 1.1;
@@ -180,7 +181,7 @@ function drawSkin(stream: RandomStream, tone: number, age: number): Identity['sk
   };
 }
 
-/** Dark skin seldom comes with light hair; 0 black .. 1 light blond. */
+/** 0 black .. 1 light blond; light hair is rare with dark skin. */
 function drawHairShade(stream: RandomStream, tone: number): number {
   const light = stream.uniform();
   return tone > 0.5 ? light * 0.25 : light ** 1.2;

@@ -1,4 +1,5 @@
-// Paints eyes and brows on the flattened head. Decides their shape from the person's measures and the expression of the image.
+// Paints eyes and brows on the flattened head. Decides their shape from the person's measures and the
+// expression of the image.
 
 import {
   around,

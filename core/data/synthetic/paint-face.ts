@@ -1,5 +1,5 @@
-// Paints skin, nose, mouth and beard on the flattened head. Decides how a person's measures and the image's expression become albedo and
-// height; eyes are paint-eyes.ts', hair and what covers the face paint-hair.ts'.
+// Paints skin, nose, mouth and beard on the flattened head. Decides how a person's measures and the image's
+// expression become albedo and height.
 
 import { around, bell, type Canvas, darken, eachTexel, paint, raise, smooth, TEXELS } from './canvas.ts';
 import { mix, scaled, shown } from './colour.ts';

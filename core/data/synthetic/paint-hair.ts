@@ -1,5 +1,5 @@
-// Paints the hair over the forehead, and what may cover a face: glasses, a mask, a hat. Decides hairlines, fringes and the outlines of
-// those things; hair beside and behind the head is shade.ts', for it lies off the face.
+// Paints the hair over the forehead, and what may cover a face: glasses, a mask, a hat. Decides hairlines,
+// fringes and the outlines of those things.
 
 import {
   around,
@@ -42,7 +42,10 @@ export function paintHair(canvas: Canvas, person: Identity): void {
   });
 }
 
-/** 0..1 by column and y: above the hairline, which falls to the temples and, where there is a fringe, away from the parting. */
+/**
+ * 0..1 by column and y: above the hairline, which falls to the temples and, where there is a fringe, away
+ * from the parting.
+ */
 function hairCover({ hair, head }: Identity): (column: number, y: number) => number {
   const lines = new Float64Array(TEXELS);
   const sides = new Float64Array(TEXELS);

@@ -1,5 +1,5 @@
-// Draws image `image` of synthetic person `identity`: 112 x 112 RGB bytes that depend on (seed, identity, image, difficulty) alone.
-// Decides the order of painting; each part is in a file of its own beside this one.
+// Draws image `image` of synthetic person `identity`: 112 x 112 RGB bytes that depend on (seed, identity,
+// image, difficulty) alone. Decides the order of painting; each part is in a file of its own beside this one.
 
 import { SIDE } from '../images/pixels.ts';
 import { develop } from './camera.ts';

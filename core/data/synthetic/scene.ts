@@ -1,5 +1,5 @@
-// What differs between two images of one synthetic person: pose, light, expression, what covers the face, and the camera. Decides how
-// widely each varies; `difficulty` 0..1 scales all of it. Drawing is paint.ts', shade.ts' and camera.ts'.
+// What differs between two images of one synthetic person: pose, light, expression, what covers the face, and
+// the camera. Decides how widely each varies; `difficulty` 0..1 scales all of it.
 
 import { type RandomStream, randomStream } from '../../rng.ts';
 import { type Colour, shown } from './colour.ts';

@@ -1,6 +1,7 @@
-// Lights the painted head and puts it before its background: an ellipsoid that narrows towards the chin, met by one parallel ray a pixel
-// in closed form, with the canvas as its skin and the canvas's heights as relief (shifted by the view, and felt by the light). Decides
-// geometry and lighting; what is painted is paint-*.ts', what the lens does afterwards camera.ts'.
+// Lights the painted head and puts it before its background. The head is an ellipsoid that narrows towards
+// the chin; one parallel ray for each pixel meets it in closed form. The canvas is its skin, and the heights
+// of the canvas are relief, which shifts with the view and turns the surface towards or away from the light.
+// Decides geometry and lighting.
 
 import { SIDE } from '../images/pixels.ts';
 import { backdropOf } from './backdrop.ts';
@@ -41,7 +42,10 @@ interface Head {
   readonly viewer: readonly [number, number, number];
   /** Half axes across, down, deep. */
   readonly axes: readonly [number, number, number];
-  /** Width left at y = -1.5 .. 1.5, in steps of 1/64: a power for each pixel would cost as much as all its lighting. */
+  /**
+   * Width left at y = -1.5 .. 1.5, in steps of 1/64: a power for each pixel would cost as much as all its
+   * lighting.
+   */
   readonly widths: Float64Array;
   readonly pitchShift: number;
   /** Where the last ray met the head, in its frame. */
@@ -72,7 +76,10 @@ function widthAt(taper: number, square: number, y: number): number {
   return y <= -0.1 ? 1 : 1 - taper * Math.min(1.2, (y + 0.1) / 1.1) ** square;
 }
 
-/** Meets the ray through (x, y) with the head; returns how much of the pixel is covered, and leaves the place in `hit`. */
+/**
+ * Meets the ray through (x, y) with the head; returns how much of the pixel is covered, and leaves the place
+ * in `hit`.
+ */
 function meet(head: Head, x: number, y: number): number {
   const step = Math.max(0, Math.min(192, Math.round((y + head.pitchShift + 1.5) * 64)));
   const narrowed = x / head.widths[step]!;
@@ -143,7 +150,7 @@ function lit(canvas: Canvas, head: Head, light: Lighting, into: Float32Array): v
   ny *= length;
   nz *= length;
   const [lx, ly, lz] = light.direction;
-  // Light creeps round edges through skin: begin the fall-off a little behind the terminator.
+  // Light scatters through skin round edges, so the fall-off begins a little behind the terminator.
   const diffuse = Math.max(0, (nx * lx + ny * ly + nz * lz + 0.15) / 1.15);
   const [hx, hy, hz] = light.half;
   const shine = Math.max(0, nx * hx + ny * hy + nz * hz);
