@@ -1,14 +1,23 @@
-// Who is on a stream now and what was last heard: the volatile half of membership. Decides nothing about losses: it keeps
-// the facts that membership.ts judges, asks it at each tick, and passes on its verdicts. Commands to a worker that is
-// away are dropped, because its next hello says what it holds and is answered with the difference.
+// Who is on a stream now and when each was last heard of: the volatile half of membership. Keeps the facts, and the streams that
+// commands are sent on; the judgements on these facts are membership.ts. A command to a worker that is away is dropped and not
+// kept, because the worker's next hello lists what it holds and is answered with the difference.
 
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Command, DeviceDetails, WorkerHello } from '../decisions/inputs.ts';
 import type { State } from '../model/state.ts';
-import { lossOf, type Presence, type PresenceLimits } from './membership.ts';
+import {
+  attachedNow,
+  excused,
+  goneAtMs,
+  type Known,
+  lossOf,
+  type Presence,
+  type PresenceLimits,
+  refusalOf,
+} from './membership.ts';
 
-/** The stream as this file sees it: worker-service.ts turns commands into messages. */
+/** The stream of one process, in domain types. */
 export interface Stream {
   send(command: Command | RequestCommand): void;
   /** Ends the stream with a reason; the worker dials again if it lives. */
@@ -46,27 +55,36 @@ export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
 export interface Links {
   /** Workers on a stream now. */
   readonly connected: ReadonlySet<string>;
-  /** After the replay: these workers are expected back, and have the grace of a start to come. */
+  /** After the journal was read: these workers are expected back, and have the grace of a start to come. */
   expect(workers: State['workers']): void;
-  /** The journal was read again: every worker has to dial anew and say what it holds; these are expected back. */
+  /** The journal was read again: every worker has to dial anew and report what it holds; these are expected back. */
   restart(workers: State['workers']): void;
+  /** When the worker was last heard of, milliseconds since the epoch. */
   lastSeenMs(workerId: string): number | undefined;
   /** Of the process that is on a stream, or was last; undefined before it dialled this coordinator. */
   deviceOf(workerId: string): DeviceDetails | undefined;
-  /** The refusal when another living process has this id. */
+  /** Why this process may not attach: another living process has its id. */
   refusalOf(hello: WorkerHello): string | undefined;
-  /** Gives the time at which an earlier process of this worker was last there, if there was one. */
+  /**
+   * Takes a stream. Returns when an earlier process of this worker was last there, milliseconds since the epoch, if this
+   * coordinator has seen one.
+   */
   attach(hello: WorkerHello, stream: Stream): number | undefined;
   /** The stream has ended; ignored when a newer one took its place. */
   detach(workerId: string, stream: Stream): void;
+  /** Something came on this stream; false when a newer one took its place, and what came counts nothing. */
   seen(workerId: string, stream: Stream): boolean;
+  /** The worker reported that it drains. */
   draining(workerId: string): void;
+  /** Sends a command, or drops it and returns false when the worker is away: its next hello is answered with the difference. */
   send(workerId: string, command: Command | RequestCommand): boolean;
+  /** Ends the stream of this process and lets go of it; ignored when another process has come since. */
   disconnect(workerId: string, incarnation: string, reason: string): void;
-  /** The process that hung up is gone from the broker too; ignored when it dialled again. */
+  /** The process whose stream ended is gone from the broker too; ignored when it dialled again. */
   absent(workerId: string, incarnation: string): void;
+  /** The listener is called whenever a stream has ended, from whichever side. */
   onDetach(listener: (workerId: string, incarnation: string) => void): void;
-  /** Judges everybody; the verdicts become inputs. */
+  /** Judges everybody: who is lost, why, and when it was last there (milliseconds since the epoch). */
   judge(): { workerId: string; incarnation: string; reason: string; goneAtMs?: number }[];
   close(): void;
 }
@@ -85,27 +103,31 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   const listeners: Parameters<Links['onDetach']>[0][] = [];
   let judgedAtMs = clock.monotonic();
 
-  /** On the wall clock: the end of its stream, or what was last heard. */
-  function goneAtMs({ presence }: Link): number {
-    return clock.now() - (clock.monotonic() - (presence.detachedAtMs ?? presence.lastSeenMs));
+  /** A time of the monotonic clock on the wall clock. */
+  const onWallClock = (ms: number): number => clock.now() - (clock.monotonic() - ms);
+
+  const knownOf = (workerId: string): Known | undefined => {
+    const link = links.get(workerId);
+    return link && { ...link, isAttached: link.stream !== undefined };
+  };
+
+  function change(link: Link, by: Partial<Presence>): void {
+    link.presence = { ...link.presence, ...by };
   }
 
   function leave(workerId: string, link: Link): void {
     link.stream = undefined;
-    link.presence = { ...link.presence, detachedAtMs: clock.monotonic() };
+    change(link, { detachedAtMs: clock.monotonic() });
     connected.delete(workerId);
     for (const listener of listeners) listener(workerId, link.incarnation);
   }
 
   function expect(workers: State['workers']): void {
-    for (const worker of workers.values()) {
-      if (worker.state === 'lost' || links.has(worker.id)) continue;
-      const presence = {
-        lastSeenMs: clock.monotonic(),
-        draining: worker.state === 'draining',
-        awaited: true,
-      };
-      links.set(worker.id, { incarnation: worker.incarnation, stream: undefined, presence });
+    const lastSeenMs = clock.monotonic();
+    for (const { id, state, incarnation } of workers.values()) {
+      if (state === 'lost' || links.has(id)) continue;
+      const presence = { lastSeenMs, draining: state === 'draining', awaited: true };
+      links.set(id, { incarnation, stream: undefined, presence });
     }
   }
 
@@ -123,34 +145,18 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     },
     lastSeenMs(workerId) {
       const link = links.get(workerId);
-      return link && clock.now() - (clock.monotonic() - link.presence.lastSeenMs);
+      return link && onWallClock(link.presence.lastSeenMs);
     },
     deviceOf: (workerId) => links.get(workerId)?.device,
-    refusalOf(hello) {
-      const link = links.get(hello.workerId);
-      if (link?.stream === undefined || link.incarnation === hello.incarnation) return undefined;
-      const silentMs = clock.monotonic() - link.presence.lastSeenMs;
-      return silentMs < 2 * limits.heartbeatIntervalMs
-        ? `worker id ${hello.workerId} is in use by another living process; give each worker an id of its own`
-        : undefined;
-    },
-    attach(hello, stream) {
-      const before = links.get(hello.workerId);
-      before?.stream?.end('a newer stream of this worker took its place');
-      links.set(hello.workerId, {
-        incarnation: hello.incarnation,
-        device: hello.device,
-        stream,
-        presence: {
-          lastSeenMs: clock.monotonic(),
-          draining: before?.incarnation === hello.incarnation && before.presence.draining,
-          awaited: false,
-        },
-      });
-      connected.add(hello.workerId);
-      log.info({ worker: hello.workerId, leases: hello.leases.length }, 'worker attached');
-      const isAnother = before !== undefined && before.incarnation !== hello.incarnation;
-      return isAnother && !before.presence.awaited ? goneAtMs(before) : undefined;
+    refusalOf: (hello) => refusalOf(hello, knownOf(hello.workerId), clock.monotonic(), limits),
+    attach({ workerId, incarnation, device, leases }, stream) {
+      const before = knownOf(workerId);
+      links.get(workerId)?.stream?.end('a newer stream of this worker took its place');
+      const { presence, predecessorGoneAtMs } = attachedNow(incarnation, before, clock.monotonic());
+      links.set(workerId, { incarnation, device, stream, presence });
+      connected.add(workerId);
+      log.info({ worker: workerId, leases: leases.length }, 'worker attached');
+      return predecessorGoneAtMs === undefined ? undefined : onWallClock(predecessorGoneAtMs);
     },
     detach(workerId, stream) {
       const link = links.get(workerId);
@@ -161,12 +167,12 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     seen(workerId, stream) {
       const link = links.get(workerId);
       if (link?.stream !== stream) return false;
-      link.presence = { ...link.presence, lastSeenMs: clock.monotonic() };
+      change(link, { lastSeenMs: clock.monotonic() });
       return true;
     },
     draining(workerId) {
       const link = links.get(workerId);
-      if (link) link.presence = { ...link.presence, draining: true };
+      if (link !== undefined) change(link, { draining: true });
     },
     send(workerId, command) {
       const stream = links.get(workerId)?.stream;
@@ -175,7 +181,6 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     },
     disconnect(workerId, incarnation, reason) {
       const link = links.get(workerId);
-      // After a restart of the worker the link is already the new process'.
       if (link === undefined || link.incarnation !== incarnation) return;
       const { stream } = link;
       if (stream !== undefined) leave(workerId, link);
@@ -184,24 +189,20 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     },
     absent(workerId, incarnation) {
       const link = links.get(workerId);
-      if (link === undefined || link.incarnation !== incarnation || link.stream !== undefined) return;
-      link.presence = { ...link.presence, absent: true };
+      if (link?.incarnation === incarnation && link.stream === undefined) change(link, { absent: true });
     },
-    onDetach(listener) {
-      listeners.push(listener);
-    },
+    onDetach: (listener) => void listeners.push(listener),
     judge() {
       const now = clock.monotonic();
       const deafMs = now - judgedAtMs - limits.heartbeatIntervalMs;
       judgedAtMs = now;
-      // This process itself did not run for a while: what was sent meanwhile is still in its sockets.
-      if (deafMs > 0) for (const link of links.values()) shiftPresence(link, deafMs, now);
-      return [...links].flatMap(([workerId, link]) => {
-        const reason = lossOf(link.presence, now, limits);
+      if (deafMs > 0) for (const link of links.values()) change(link, excused(link.presence, deafMs, now));
+      return [...links].flatMap(([workerId, { incarnation, presence }]) => {
+        const reason = lossOf(presence, now, limits);
         if (reason === undefined) return [];
-        const verdict = { workerId, incarnation: link.incarnation, reason };
+        const lost = { workerId, incarnation, reason };
         // One that was only awaited has not been seen by this coordinator.
-        return [link.presence.awaited ? verdict : { ...verdict, goneAtMs: goneAtMs(link) }];
+        return [presence.awaited ? lost : { ...lost, goneAtMs: onWallClock(goneAtMs(presence)) }];
       });
     },
     close() {
@@ -209,14 +210,5 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       links.clear();
       connected.clear();
     },
-  };
-}
-
-function shiftPresence(link: Link, deafMs: number, now: number): void {
-  const { lastSeenMs, detachedAtMs } = link.presence;
-  link.presence = {
-    ...link.presence,
-    lastSeenMs: Math.min(now, lastSeenMs + deafMs),
-    ...(detachedAtMs === undefined ? {} : { detachedAtMs: Math.min(now, detachedAtMs + deafMs) }),
   };
 }
