@@ -1,4 +1,9 @@
-// The beat at which time passes for the core: losses are judged, postponed elastic changes made, and the lead is checked.
+// The beat at which time passes for the core. Decides how often workers are judged, that one whose stream
+// ended is judged as soon as a verdict can be due, that nobody is suspected while the broker is away, and how
+// often the lead is checked.
+//
+// A verdict does not wait for the next beat, because a gang stands still until it is given: it is due
+// REDIAL_GRACE_MS after a stream has ended, or at once when the broker no longer knows the process either.
 
 import { after, type Clock, every } from '../core/clock.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
@@ -12,10 +17,10 @@ import type { Requests } from './workers/requests.ts';
 import type { SuspicionBoard } from './workers/suspicion.ts';
 import { createVerdicts } from './workers/verdicts.ts';
 
-/** How often time is let pass: losses are judged, postponed elastic changes made. */
+/** Between two beats, milliseconds: losses are judged and postponed elastic changes made. */
 const TICK_MS = 200;
 
-/** How often a coordinator that may have nothing to append asks whether it still leads. */
+/** Between two checks of the lead, milliseconds: a coordinator that has nothing to append would not notice that it lost it. */
 const LEAD_CHECK_MS = 1_000;
 
 export function startTicking(options: {
@@ -35,7 +40,7 @@ export function startTicking(options: {
     verdicts.submitNew(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
     verdicts.submitNew(pods()?.judge(driver.state.workers.values()) ?? []);
   };
-  // Of many that hang up in one turn all are judged together.
+  // Many streams can end in one turn of the event loop; one judgement is about all of them.
   let soon: NodeJS.Immediate | undefined;
   const judgeSoon = () => {
     soon ??= setImmediate(() => {
@@ -43,7 +48,7 @@ export function startTicking(options: {
       judge();
     });
   };
-  /** While the broker is away nobody hears anybody, and nobody is to blame. */
+  /** While the broker is away all members of all gangs are silent, and none of them is to blame. */
   const judgeSuspects = () => {
     if (!broker.connected || driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
@@ -56,7 +61,7 @@ export function startTicking(options: {
     judgeSuspects();
     driver.submit({ kind: 'tick' }).catch(() => undefined);
   });
-  // The verdict about one that hung up is due at a known time; its gang stands still until then.
+  /** Timers of verdicts that are due. */
   const dues = new Set<() => void>();
   links.onDetach((workerId, incarnation) => {
     const stopDue = after(REDIAL_GRACE_MS + 1, () => {

@@ -1,13 +1,15 @@
-// The text of a document as it took effect: what was submitted, with overrides and resolved paths in their places and a comment at
-// each. Decides only how it reads; which values took effect is submission.ts'. Comments and order of the text stay.
+// The text of a document as it took effect: what was submitted, with overrides and resolved paths in their
+// places and a comment at each of them. Decides how that text reads: comments and order of the submitted text
+// stay, and where the text shares one value between several places (aliases, merge keys) the values are
+// written out.
 
 import { isDeepStrictEqual } from 'node:util';
 import { type Document, isNode, parseAllDocuments, stringify } from 'yaml';
 
-/** A value that is not the text's own. */
+/** A value that took effect and does not stand in the text. */
 export interface Replaced {
   readonly path: readonly string[];
-  /** Behind the value, e.g. `override`. */
+  /** Comment behind the value, e.g. `override`. */
   readonly why: string;
 }
 
@@ -45,12 +47,12 @@ function replace(document: Document, effective: unknown, { path, why }: Replaced
   document.setIn(keys, node);
 }
 
-/** What stood there, where it is one value. */
+/** What stood there before, for the comment; empty where that is not one value. */
 function wasText(before: unknown): string {
   if (before === undefined) return '; the text has none';
   if (isNode(before)) return '';
   return `; the text has ${JSON.stringify(before)}`;
 }
 
-/** Without the difference between absent and undefined, which YAML does not know. */
+/** Makes absent and undefined equal, because YAML has no undefined. */
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value ?? null)) as unknown;

@@ -1,11 +1,12 @@
-// A look at data sets as messages of a stream. Decides only that a slow reader gets the newest state and not all that were.
+// The progress of a look at data sets, as messages of a stream. Decides that a reader who is slower than the
+// look gets the newest state, and not every state that there was.
 
 import type { Inspection } from '../../core/data/inspection/inspect.ts';
 import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { InspectionProgress } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
-/** Runs `check` and yields where its inspections are; ends with it, and fails as it fails. */
+/** Runs `check` and yields how far its inspections are. Ends when `check` ends, and fails with its error. */
 export async function* inspectionProgress(
   inspections: Inspections,
   signal: AbortSignal,

@@ -1,5 +1,5 @@
-// The lists of FleetService, page by page: which items are on a page, in which order, and how many there are in all. Reading a page
-// costs as much as the page has, however long the list is; where it ends is page.ts', what an item shows views.ts'.
+// The lists of FleetService, page by page: which items are on a page, in which order, and how many there are
+// in all. Reading a page costs as much as the page holds, however long the list is.
 
 import {
   Checkpoint,
@@ -106,7 +106,10 @@ export function listCheckpoints(state: State, request: ListCheckpointsRequest): 
   return { checkpoints: page.items, nextPageToken: page.nextPageToken, total: all.length };
 }
 
-/** A page begins after the trial that the one before ended with, wherever that stands by now: no trial's objective changes. */
+/**
+ * A page begins after the trial that the page before ended with. That trial may stand in another place by now, but its own
+ * objective does not change, so that no trial is shown twice and none is left out.
+ */
 export function leaderboard({ state }: ViewContext, request: LeaderboardRequest): LeaderboardResponse {
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
   const all = Array.from({ length: trialIds.size }, (_, i) => trialOf(state, idAt(trialIds, i + 1)));
@@ -124,7 +127,7 @@ export function leaderboard({ state }: ViewContext, request: LeaderboardRequest)
   return { trials: page.items, nextPageToken: page.nextPageToken, total: done.length };
 }
 
-/** The runs of a plan, of a sweep, of both, or all. */
+/** The runs that a request means: those of a plan, of a sweep, of both, or all. */
 function runsMeant(
   state: State,
   request: Pick<ListRunsRequest, 'planId' | 'sweepId'>,

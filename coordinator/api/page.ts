@@ -1,9 +1,10 @@
-// One page of a list: how many items it takes and where the next begins. Decides that no page gets near the 4 MiB that a gRPC client
-// takes by default, that a token belongs to one list and one order, and nothing about what is listed.
+// One page of a list: how many items it takes and where the next page begins. Decides that no page gets near
+// the 4 MiB that a gRPC client takes by default, and that a token belongs to one list in one order: with any
+// other it is refused instead of giving a wrong page.
 
 import { FleetError } from '../../core/errors.ts';
 
-/** What every paged request may say; the names are the wire's. */
+/** The fields of every paged request, under their names on the wire. */
 export interface PageRequest {
   readonly pageSize?: number | undefined;
   readonly pageToken?: string | undefined;
@@ -13,15 +14,16 @@ export interface Page<T> {
   /** Key of the last item of the page before; undefined on the first. */
   readonly after: string | undefined;
   readonly items: T[];
-  /** Adds an item, or answers false: the page is full and the item belongs to the next. */
+  /** Adds an item, or returns false: the page is full, and the item belongs to the next page. */
   take(key: string, item: T): boolean;
   /** Empty unless the page was full. */
   readonly nextPageToken: string;
 }
 
+/** Items of a page when the request names no number, and at most. */
 const SIZE_DEFAULT = 1_000;
 const SIZE_MAX = 10_000;
-/** Of the encoded items. One item has 1 MiB at most (views.ts), so that a page stays well below 4 MiB. */
+/** Bytes of a page's encoded items. One item has 1 MiB at most, as views.ts clips it, so that a page stays well below 4 MiB. */
 const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 
 export function openPage<T>(options: {
@@ -74,7 +76,7 @@ function afterOf(list: string, token: string): string | undefined {
     const parsed = JSON.parse(Buffer.from(token, 'base64url').toString('utf8')) as unknown;
     if (Array.isArray(parsed) && parsed[0] === list && typeof parsed[1] === 'string') return parsed[1];
   } catch {
-    // What cannot be read was not made here, which is what the refusal says.
+    // What cannot be read was not made here; the refusal below is right for it too.
   }
   throw new FleetError(
     'invalidArgument',
@@ -82,7 +84,7 @@ function afterOf(list: string, token: string): string | undefined {
   );
 }
 
-/** Bytes of a message within another, with its tag and length. */
+/** The number of bytes that a message takes within another one, with its tag and length. */
 export function bytesOf<T>(type: { encode(message: T): { finish(): Uint8Array } }): (item: T) => number {
   return (item) => type.encode(item).finish().length + TAG_BYTES;
 }

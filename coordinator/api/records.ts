@@ -1,5 +1,6 @@
-// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides order and that each step
-// is told once; what was written is the workers'. Never in the way of decisions: it has no state and writes nothing.
+// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides their
+// order, that each step appears once, and which checkpoints may be exported. It keeps no state and writes
+// nothing, so that reading is never in the way of decisions.
 
 import { createHash } from 'node:crypto';
 import { decodeCheckpoint } from '../../core/checkpoint/format.ts';
@@ -30,7 +31,7 @@ import {
 import type { RunState } from '../model/state.ts';
 
 export interface Records {
-  /** In step order, each step once. */
+  /** The step points of a run in step order, each step once. */
   history(runId: string): Promise<StepPoint[]>;
   logs(options: {
     runId: string;
@@ -40,8 +41,9 @@ export interface Records {
     afterSequence: number;
     signal: AbortSignal;
   }): AsyncGenerator<LogLine>;
+  /** Throws `notFound` while the run has not been verified. */
   evaluation(run: RunState): Promise<EvaluationReport>;
-  /** In chunks; stage 0 is the newest. Safetensors unless another format is named. */
+  /** The model file in chunks, the last with its digest. Stage 0 is the newest; safetensors unless another format is named. */
   exported(
     run: RunState,
     stage: number,
@@ -53,7 +55,7 @@ export interface Records {
   ): AsyncGenerator<ExportChunk>;
 }
 
-/** Bytes of one message of an export; the measured best for gRPC streams. */
+/** Bytes of one message of an export; measured as the fastest for gRPC streams. */
 const CHUNK_BYTES = 256 * 1024;
 
 export function createRecords(options: {
@@ -109,7 +111,7 @@ interface Stored {
   readonly data: Uint8Array;
 }
 
-/** The message, or a sentence about bytes that are none: a record beside the work that nothing depends on. */
+/** The message, or a sentence where the bytes are none: nothing depends on such a record, so that it must not stop a reader. */
 function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T | string {
   try {
     return type.decode(stored.data);
@@ -118,7 +120,7 @@ function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T |
   }
 }
 
-/** What a subject holds from the first to the newest, and with `follow` what is to come. */
+/** What a subject holds from the first to the newest message, and with `follow` what comes after. */
 async function* messages(
   connection: NatsConnection,
   source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },

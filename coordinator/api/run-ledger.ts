@@ -1,5 +1,6 @@
-// What the journal says of a run's committed steps, collected for whoever proves it. Decides nothing and checks nothing: the
-// proof is made from this and the spec by the one who doubts (cli/ledger-proof.ts).
+// The record of a run's committed steps as the journal has it, collected page by page for whoever proves it.
+// Checks nothing: a proof is worth something because the one who doubts makes it, from this record and the
+// spec, without trusting the coordinator.
 
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';

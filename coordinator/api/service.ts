@@ -1,5 +1,6 @@
-// FleetService: what people and scripts call. Turns requests into inputs and the state into messages; decides nothing that
-// lasts. Every failure is a FleetError and leaves as its gRPC status with its own sentence.
+// FleetService: what people and scripts call. Turns requests into inputs of the core, and the state into
+// messages; decides nothing that lasts. Every failure is a FleetError, and leaves as its gRPC status with its
+// own sentence.
 
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Clock } from '../../core/clock.ts';
@@ -72,11 +73,11 @@ export interface ServiceParts {
   readonly store: () => StoreView;
   readonly observe: () => Observed;
   readonly clock: Clock;
-  /** A text was refused or taken. */
+  /** Called when a text was taken or refused. */
   readonly onSubmission: (outcome: 'ok' | 'refused') => void;
 }
 
-/** A verification that was not given a deadline by its caller; a worker may have to finish a kernel first. */
+/** Deadline of a verification whose caller gave none, milliseconds; a worker may have to finish a kernel first. */
 const VERIFY_MS_MAX = 600_000;
 
 export function createFleetService(parts: ServiceParts): FleetServiceServer {
@@ -207,7 +208,7 @@ async function submit(
   request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
   signal: AbortSignal,
 ) {
-  // A person hears at once what would be refused after the data was looked at.
+  // Looking at the data can take minutes: what would be refused after that is refused before it.
   const { refusal } = parts.driver;
   if (refusal !== undefined && !request.dryRun) throw refusal;
   const found = new Set<string>();
@@ -257,7 +258,7 @@ async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyRespons
     if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
       return answer();
   }
-  // What waits has no event of its own while it does; its reason now belongs to the story.
+  // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the same.
   for (const [runId, { reason }] of contextOf(parts).waiting) {
     const text = clipped(`${runId} is ${reason}`);
     const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };

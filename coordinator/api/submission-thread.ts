@@ -1,4 +1,4 @@
-// The thread that reads submitted texts; what is right is submission.ts'.
+// The thread in which submitted texts are read.
 
 import { answerPool } from '../../core/thread-pool.ts';
 import { readSubmission, type Submission } from './submission.ts';

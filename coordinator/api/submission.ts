@@ -1,6 +1,7 @@
-// A submitted text as documents of the right shape whose networks can be built: all that can be found out about it without the
-// fleet and without its data. Decides every such refusal and words it as `field.path: reason`, with the line or the override that
-// the value came from. It runs in a thread (submission-thread.ts), because its cost is a stranger's choice.
+// A submitted text as documents of the right shape whose networks can be built: all that can be found out
+// about it without the fleet and without its data. Decides every such refusal and words it as `field.path:
+// reason`, with the line or the override that the value came from. It runs in a thread, because its cost is a
+// stranger's choice.
 
 import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -23,18 +24,18 @@ export interface Located {
   readonly spec: DocumentSpec;
   /** `document 2: ` where a text has several; otherwise empty. */
   readonly where: string;
-  /** Where the values of its fields came from, by dotted path, as it stands behind a sentence. */
+  /** By dotted path: where a field's value came from, worded so that it can stand behind a sentence. */
   readonly origins: Readonly<Record<string, string>>;
-  /** Of a plan: its text as it took effect. */
+  /** The text of a plan as it took effect; empty for other documents. */
   readonly text: string;
 }
 
 const OVERRIDES_MAX = 256;
 const OVERRIDE_PATH_MAX = 512;
-/** Fields whose origin later checks may name; longer documents name their mapping instead. */
+/** Fields whose origin is kept for later checks; in longer documents those name the enclosing mapping instead. */
 const ORIGINS_MAX = 1000;
 
-/** What is too large is refused before it is copied to a thread or parsed: the text, with all overrides. */
+/** Refuses a text that is too large, its overrides included, before it is copied to a thread or parsed. */
 export function assertBounded({ yaml, overrides }: Submission): void {
   const entries = Object.entries(overrides);
   if (entries.length > OVERRIDES_MAX)
@@ -81,7 +82,7 @@ export function readSubmission(submission: Submission): Located[] {
       const spec = withAbsolutePath({ spec: result.data, where, origins }, submission.baseDir);
       const text = spec.kind === 'plan' ? textOf(submission.yaml, i, { value, spec, overrides }) : '';
       located.push({ spec, where, origins, text });
-    } else problems.push(...sentences(result.problems, (problem) => told(problem, where, origin)));
+    } else problems.push(...sentences(result.problems, (problem) => worded(problem, where, origin)));
   }
   if (problems.length > 0) throw new FleetError('invalidArgument', some(problems), { details: { problems } });
   for (const document of located) checkNetworks(document);
@@ -104,7 +105,7 @@ export function refusal(
   });
 }
 
-/** Texts of many documents have many problems. */
+/** The first problems of a list; a text of many documents can have thousands. */
 function some(problems: readonly string[]): string {
   const SHOWN = 20;
   const rest = problems.length - SHOWN;
@@ -113,17 +114,17 @@ function some(problems: readonly string[]): string {
 
 type Origin = (path: readonly PropertyKey[], ofKey?: boolean) => string;
 
-function told(problem: Problem, where: string, origin: Origin): string {
+function worded(problem: Problem, where: string, origin: Origin): string {
   return `${where}${pathText(problem.path)}: ${problem.text}${origin(problem.path, problem.ofKey)}`;
 }
 
-/** What an override gave: all beneath `path`. */
+/** An override and the place that it gave a value to: all beneath `path` is the override's. */
 interface Giver {
   readonly path: string;
   readonly override: string;
 }
 
-/** The first key on the way to `path` that the text does not have, which is the override's too; else the path itself. */
+/** The first key on the way to `path` that the text does not have, because the override makes it too; else the path itself. */
 function givenBy(path: string, value: unknown): string {
   const keys = path.split('.');
   let at = value;
@@ -135,7 +136,7 @@ function givenBy(path: string, value: unknown): string {
   return path;
 }
 
-/** A value that an override gave has no line. */
+/** The origin of a value: the override that gave it, or the line where it stands. */
 function originText(
   path: readonly PropertyKey[],
   givers: readonly Giver[],
@@ -146,7 +147,7 @@ function originText(
   return giver === undefined ? placeText(place) : ` (override ${giver.override})`;
 }
 
-/** By dotted path; the document itself is ''. */
+/** The origins of a document's values by dotted path; the path of the document itself is ''. */
 function originsOf(value: unknown, origin: Origin): Record<string, string> {
   const origins: Record<string, string> = Object.create(null);
   const open: { readonly path: readonly string[]; readonly value: unknown }[] = [{ path: [], value }];
@@ -159,7 +160,7 @@ function originsOf(value: unknown, origin: Origin): Record<string, string> {
   return origins;
 }
 
-/** Overrides name what they replaced; a path is given as it was resolved. */
+/** A plan's text as it took effect: with a comment at each override, and with the data's path as it was resolved. */
 function textOf(
   yaml: string,
   index: number,
@@ -188,7 +189,7 @@ function withAbsolutePath(document: Omit<Located, 'text'>, baseDir: string): Doc
   return { ...spec, data: { ...data, path: resolve(baseDir, data.path) } };
 }
 
-/** Every network of a document by its field; a search's space is tried with a published genotype. */
+/** Every network of a document by its field. The space of a search is represented by a published genotype. */
 function networksOf(spec: DocumentSpec): (readonly [string, NetworkSpec])[] {
   if (spec.kind === 'plan') {
     const students = spec.students.flatMap(({ network }, i) =>
@@ -217,7 +218,7 @@ function checkNetworks(document: Located): void {
     }
   }
   if (spec.kind !== 'plan') return;
-  // The schema of a run says the same; a plan's runs become runs only later, when it is too late to refuse.
+  // The schema of a run refuses this too, but the runs of a plan become runs only later, when it is too late to refuse.
   const runs = [
     ...(spec.teacher ? [['teacher', spec.teacher] as const] : []),
     ...spec.students.map((student, i) => [`students.${i}`, student] as const),

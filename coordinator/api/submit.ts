@@ -1,6 +1,6 @@
-// From a YAML text to documents that may be journalled: well-formed (submission.ts), with a teacher that exists and with data
-// behind them. Decides what only the fleet and the data can refuse. Nothing takes effect here; a document that passes is the
-// input of step(). Where data lies and whether its images are readable is core/data/inspection/inspect.ts'.
+// From a YAML text to documents that may be journalled: well-formed, with a teacher that exists and with data
+// behind them. Decides what only the fleet and the data can refuse. Nothing takes effect here: a document
+// that passes is an input of the core.
 
 import type { Inspection } from '../../core/data/inspection/inspect.ts';
 import { toFleetError } from '../../core/errors.ts';
@@ -17,7 +17,7 @@ import type { DataFacts, State } from '../model/state.ts';
 import { type Located, refusal, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 
-/** Every document of the text, checked, or a FleetError that names each field that is wrong. `inspect` looks at a data set. */
+/** Every document of the text, checked, or a FleetError that names each field that is wrong. */
 export async function checkSubmission(
   submission: Submission,
   state: () => State,
@@ -45,10 +45,10 @@ export async function checkSubmission(
   return documents;
 }
 
-/** Looks at a data set (core/data/inspection/inspections.ts). */
+/** Looks at a data set: its facts, or a FleetError that says what is wrong with it. */
 export type Inspect = (data: DataSpec) => Promise<Inspection>;
 
-/** Which images are left out is a part of the data from now on: the result of a run follows from its spec. */
+/** Adds the images that are left out to the spec's data, since the result of a run has to follow from its spec alone. */
 function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec {
   return skipped === undefined || spec.data.kind === 'synthetic'
     ? spec
@@ -96,7 +96,7 @@ function trainingsOf(
   ];
 }
 
-/** What only the data can refuse. */
+/** Refuses what does not fit the data. */
 function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
   for (const { path, training, pairs } of trainingsOf(document.spec)) {
     // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/spec/schedule.ts).
@@ -112,7 +112,7 @@ function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection
   }
 }
 
-/** A check that names its field in its details, and begins with it. */
+/** Runs a check whose error begins with the name of its field, and gives that error its place in the document. */
 function against(document: Located, path: string, check: () => void): void {
   try {
     check();
@@ -123,7 +123,7 @@ function against(document: Located, path: string, check: () => void): void {
   }
 }
 
-/** Codes that say nothing of the data: the same text may be taken another time. */
+/** Codes that are not about the data: the same text may be taken another time. */
 const PASSED_ON: ReadonlySet<string> = new Set([
   'cancelled',
   'resourceExhausted',
@@ -139,7 +139,7 @@ async function inspected(document: Located, inspect: Inspect): Promise<Inspectio
   } catch (caught) {
     const { code, message, details } = toFleetError(caught);
     if (PASSED_ON.has(code)) throw caught;
-    // It begins with its field where one is known.
+    // The message begins with its field where one is known.
     const field = /^data(\.[a-zA-Z]+)*(?=: )/.exec(message)?.[0] ?? 'data';
     const text = message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
     throw refusal(document, field, text, { cause: caught, details });

@@ -1,5 +1,5 @@
-// The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees where the state
-// has no answer yet (NaN, 0, empty), and how long a text may be, and nothing else.
+// The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees
+// where the state has no answer yet (NaN, 0, empty), and how long a text may be.
 
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
@@ -45,7 +45,7 @@ export interface ViewContext {
   readonly store: StoreView;
 }
 
-/** A context of this state; what few views need is computed when first asked for, once. */
+/** A context of this state. What only few views need is computed when it is first read, and once. */
 export function viewContext(parts: {
   readonly state: State;
   readonly progress: ProgressBoard;
@@ -83,9 +83,9 @@ function heldRuns(state: State): Map<string, RunState[]> {
   return held;
 }
 
-/** Of a sentence or a word; what a worker reports as a reason is as long as its message. */
+/** Of a sentence or a word: a reason that a worker reports can be as long as its message. */
 const TEXT_BYTES_MAX = 16 * 1024;
-/** Of a whole document. With all its other texts one item stays below 1 MiB, which page.ts counts on. */
+/** Of a whole document. With all its other texts one item stays below 1 MiB, which the bound of a page (page.ts) relies on. */
 const DOCUMENT_BYTES_MAX = 512 * 1024;
 
 /** The text, or its beginning and how much is left out. */
@@ -113,15 +113,15 @@ export function storeView({ state, halted }: StoreView): Store {
   return { state: kind, ...facts, halted };
 }
 
-/** Why a run waits for the broker's store; undefined when it does not. */
+/** The sentence about a run that waits for the broker's store; undefined when it does not wait for it. */
 function storeReasonOf(context: ViewContext, run: RunState): string | undefined {
   const { state, halted, blocksDecisions } = context.store;
   if (run.state === 'queued' && halted !== '') return halted;
   if (run.state === 'queued' && blocksDecisions && state.kind !== 'ok')
     return `waits for the store: ${state.reason}`;
-  const said = run.state === 'running' ? context.progress.storeWaitOf(run) : undefined;
-  if (said === undefined) return undefined;
-  return `waits for the store: ${state.kind === 'ok' ? said : state.reason}`;
+  const reported = run.state === 'running' ? context.progress.storeWaitOf(run) : undefined;
+  if (reported === undefined) return undefined;
+  return `waits for the store: ${state.kind === 'ok' ? reported : state.reason}`;
 }
 
 export function planView(plan: PlanState): Plan {
@@ -181,7 +181,7 @@ export function runView(context: ViewContext, run: RunState): Run {
   const step = run.finalStep ?? Math.max(point?.step ?? 0, run.checkpoints.at(-1)?.step ?? 0);
   const running = run.state === 'running';
   const rate = running ? (point?.imagesPerSecond ?? 0) : 0;
-  // Of a point that a checkpoint has overtaken it says nothing.
+  // The open steps are those after the point; they mean nothing once a checkpoint has overtaken it.
   const openRoundSteps = running && point?.step === step ? (newest?.openRoundSteps ?? 0) : 0;
   const waits = running && (newest?.waitingForStage ?? 0) > 0;
   const storeReason = storeReasonOf(context, run);
@@ -252,7 +252,7 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
   };
 }
 
-/** A gang's rate is shared out by shards: that is how its images are. */
+/** A worker's part of its gang's rate: that of its shards, because images are shared out by shards. */
 function shareOfRate(context: ViewContext, run: RunState, workerId: string): number {
   const rate = context.progress.of(run.id)?.point.imagesPerSecond ?? 0;
   const shards = run.gang.find((member) => member.workerId === workerId)?.shardCount ?? 0;

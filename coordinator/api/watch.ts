@@ -1,6 +1,7 @@
-// Snapshots for watchers: what is selected now, then again when it changed, at a bounded rate. Decides what belongs to a
-// selection, what of a large one is shown (all that has not ended and the newest of what has, within the size of a message), and
-// when nothing selected is left to end. A snapshot costs as much as it shows, however long the fleet's past is.
+// Snapshots for watchers: what is selected now, then again when it changed, at a bounded rate. Decides what
+// belongs to a selection, what of a large one is shown (all that has not ended and the newest of what has,
+// within the size of a message), and when nothing selected is left to end. A snapshot costs as much as it
+// shows, however long the fleet's past is.
 
 import { systemClock } from '../../core/clock.ts';
 import {
@@ -29,11 +30,11 @@ import {
 import { bytesOf } from './page.ts';
 import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 
-/** Things that have ended, of each noun, in a snapshot. */
+/** How many things of each noun that have ended a snapshot shows at most. */
 const ENDED_MAX = 200;
 const RATE_HZ_DEFAULT = 4;
 const RATE_HZ_MAX = 20;
-/** Shares of a message, bytes; together well below the 4 MiB that a client takes by default. */
+/** Bytes that each list of a snapshot may have; together well below the 4 MiB that a client takes by default. */
 const BYTES_MAX = {
   plans: 512 << 10,
   sweeps: 512 << 10,
@@ -42,7 +43,7 @@ const BYTES_MAX = {
   workers: 512 << 10,
 };
 
-/** Ids of one noun, those first that are shown first, and how many belong to the selection in all. */
+/** Ids of one noun in the order in which they find room, and how many belong to the selection in all. */
 interface Chosen {
   readonly ids: readonly string[];
   readonly total: number;
@@ -56,7 +57,7 @@ export interface Selection {
   readonly finished: boolean;
 }
 
-/** What a request means now; refused when it names something that does not exist. */
+/** What a request means now. Throws when it names something that does not exist. */
 function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>): Selection {
   if (request.planId !== '') return selectPlan(state, idOf(state, 'plan', request.planId));
   if (request.sweepId !== '') return selectSweep(state, idOf(state, 'sweep', request.sweepId));
@@ -112,7 +113,7 @@ const all = (ids: readonly string[]): Chosen => ({ ids, total: ids.length });
 
 const places = (roll: Roll) => ({ size: roll.size, at: (place: number) => idAt(roll, place) });
 
-/** What must be there, then the newest of the list, newest first. */
+/** First what has to be shown, then the newest of the list, newest first. */
 function choose(
   first: Iterable<string>,
   list: { readonly size: number; readonly at: (place: number) => string },
@@ -175,7 +176,7 @@ function snapshotOf(
   };
 }
 
-/** As many of the chosen as fit, in the order in which they are chosen, shown in the order of creation. */
+/** As many of the chosen as fit, taken in the order of choice and shown in the order of creation. */
 function fitting<T extends { readonly id: string }>(
   chosen: Chosen,
   how: {
@@ -209,7 +210,7 @@ export async function* watch(options: {
   const rateHz = request.rateHz > 0 ? Math.min(RATE_HZ_MAX, request.rateHz) : RATE_HZ_DEFAULT;
   let wake: (() => void) | undefined;
   let changed = true;
-  const forget = options.onChange(() => {
+  const unfollow = options.onChange(() => {
     changed = true;
     wake?.();
   });
@@ -235,12 +236,15 @@ export async function* watch(options: {
       wake = undefined;
     }
   } finally {
-    forget();
+    unfollow();
     signal.removeEventListener('abort', gone);
   }
 }
 
-/** Whether two snapshots show the same: everything but when they were taken, when workers were heard, and what a store holds. */
+/**
+ * Two snapshots show the same when these texts are equal: everything but the time of the snapshot, the time of the workers' last
+ * reports, and how many bytes the store holds, which all change by themselves.
+ */
 function contentOf(snapshot: Snapshot): string {
   const store = snapshot.store && { ...snapshot.store, usedBytes: 0 };
   const workers = snapshot.workers.map((worker) => ({ ...worker, lastSeenMs: 0 }));

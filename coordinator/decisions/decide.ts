@@ -1,6 +1,9 @@
-// The core: (state, input, now) -> events, the state they lead to, and effects. Pure: it reads no clock, sends nothing and
-// keeps nothing. The driver appends the events to the journal and performs the effects only after that. An input that is
-// refused throws a FleetError and leaves no trace.
+// The core: (state, input, what is observed) -> events, the state they lead to, effects, and the answer for a
+// caller. Pure: it reads no clock, sends nothing and keeps nothing. Effects may leave only once the events
+// are on disk. An input that is refused throws a FleetError and leaves no trace.
+//
+// Decides what each kind of input does by itself; what follows from that is the same whatever the input was,
+// and is settled after it.
 
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
@@ -18,6 +21,7 @@ import { settle } from './settle.ts';
 import { cancelSweep } from './sweeps.ts';
 
 export interface Decision {
+  /** The state with the events. */
   readonly state: State;
   readonly events: readonly Event[];
   readonly effects: readonly Effect[];
@@ -36,7 +40,7 @@ export function step(state: State, input: Input, context: Observed): Decision {
   };
 }
 
-/** An answer is made after everything that follows has been decided, hence a function. */
+/** Returns a function where there is a caller: its answer is made after all that follows has been decided. */
 function decide(draft: Draft, input: Input): (() => Answer) | undefined {
   switch (input.kind) {
     case 'started':
@@ -52,7 +56,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       attach(draft, input.hello, input.goneAtMs);
       return undefined;
     case 'reported':
-      report(draft, input.workerId, input.report);
+      takeReport(draft, input.workerId, input.report);
       if (input.sequence > 0) send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
       return undefined;
     case 'lost':
@@ -118,7 +122,7 @@ function createRun(
   return runId;
 }
 
-/** The run that a student may name as its teacher, by id or by a name that one run has; or the refusal. */
+/** The run that a student names as its teacher, by id or by a name that only one run has. Throws why it cannot be one. */
 export function usableTeacher(state: State, named: string): RunState {
   const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
   const { found, total } = find(state, named, ['run']);
@@ -153,7 +157,7 @@ function cancel(draft: Draft, input: { id: string; reason: string }): () => Answ
     else if (lookup(trials, id)) emit(draft, { kind: 'trial.ended', trialId: id, state, reason });
     else endRun(draft, runOf(draft.state, id), { kind: 'run.cancelled', runId: id, reason }, reason);
   }
-  // What belongs to it is ended by settle(), as it would be had the coordinator been killed right here.
+  // What belongs to it is ended by settle(), the same as after a coordinator that was killed right here.
   return () => ({ kind: 'cancelled', ids: draft.events.flatMap(cancelledBy) });
 }
 
@@ -186,23 +190,23 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
   reconcileLeases(draft, hello.workerId, leases);
 }
 
-function report(draft: Draft, workerId: string, said: Report): void {
-  switch (said.kind) {
+function takeReport(draft: Draft, workerId: string, report: Report): void {
+  switch (report.kind) {
     case 'checkpointStored': {
-      const run = lookup(draft.state.runs, said.runId);
-      // From any generation: what is stored is stored, and equal stages hold equal bytes.
-      if (run === undefined || run.checkpoints.some(({ stage }) => stage === said.stage)) return;
-      emit(draft, { ...said, kind: 'run.checkpointed', workerId });
+      const run = lookup(draft.state.runs, report.runId);
+      // A report of an old generation counts too: what is stored is stored, and equal stages hold equal bytes.
+      if (run === undefined || run.checkpoints.some(({ stage }) => stage === report.stage)) return;
+      emit(draft, { ...report, kind: 'run.checkpointed', workerId });
       return;
     }
     case 'finished': {
-      const run = currentRun(draft.state, workerId, said);
-      if (run) endRun(draft, run, { ...said, kind: 'run.finished', workerId }, 'finished');
+      const run = currentRun(draft.state, workerId, report);
+      if (run) endRun(draft, run, { ...report, kind: 'run.finished', workerId }, 'finished');
       return;
     }
     case 'failed': {
-      const run = currentRun(draft.state, workerId, said);
-      if (run) failRun(draft, run, { ...said, workerId });
+      const run = currentRun(draft.state, workerId, report);
+      if (run) failRun(draft, run, { ...report, workerId });
       return;
     }
     case 'draining':
@@ -213,7 +217,7 @@ function report(draft: Draft, workerId: string, said: Report): void {
   }
 }
 
-/** It gets nothing new, and what it holds goes on without it. */
+/** The worker gets nothing new, and what it holds goes on without it. */
 function drainWorker(draft: Draft, workerId: string, reason: string): void {
   if (draft.state.workers.get(workerId)?.state !== 'attached') return;
   emit(draft, { kind: 'worker.draining', workerId, reason });
@@ -221,16 +225,16 @@ function drainWorker(draft: Draft, workerId: string, reason: string): void {
     leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
 }
 
-/** The run a report is about, if it still is this worker's in this generation; otherwise the report is old and void. */
+/** The run that a report is about, if this worker holds it in this generation; otherwise the report is old and void. */
 function currentRun(
   state: State,
   workerId: string,
-  said: { runId: string; generation: number },
+  report: { runId: string; generation: number },
 ): RunState | undefined {
-  const run = lookup(state.runs, said.runId);
+  const run = lookup(state.runs, report.runId);
   const current =
     run?.state === 'running' &&
-    run.generation === said.generation &&
+    run.generation === report.generation &&
     run.gang.some((member) => member.workerId === workerId);
   return current ? run : undefined;
 }

@@ -1,5 +1,6 @@
-// Changes of gangs and what members are told of them. Decides generations (each change is a new, larger one) and what
-// becomes of a run that loses a member; who joins is the scheduler's, which shards they hold is placement.ts'.
+// Changes of gangs, and the commands that members get for them. Decides generations (each change is a new,
+// larger one, so that messages of the old gang can be told from those of the new) and what becomes of a run
+// that loses a member.
 
 import type { Decided } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
@@ -9,15 +10,16 @@ import { replacementsFor } from '../scheduling/scheduler.ts';
 import { type Draft, emit, send } from './draft.ts';
 import type { Command, LeaseClaim } from './inputs.ts';
 
-/** Gives a run these members in rank order, or with none puts it back into the queue. Who is dropped is released. */
+/** Gives a run these members in rank order, or with none puts it back into the queue. Members that are dropped are released. */
 export function setGang(
   draft: Draft,
   run: RunState,
   change: {
     workerIds: readonly string[];
     reason: string;
+    /** A worker that is lost: there is nobody to release. */
     gone?: string;
-    /** Shards of each, where that has been decided. */
+    /** The shards of each member, where they have been decided. */
     members?: readonly Member[];
   },
 ): void {
@@ -42,8 +44,8 @@ export function setGang(
 }
 
 /**
- * The run goes on without this worker: with those that stay and others in its place, or later if nobody stays. `workers.min` is
- * what a run starts with; fewer that stay still go on, because their memory is ahead of every checkpoint.
+ * Lets a run go on without this worker: with those that stay and others in its place, or later if nobody stays. `workers.min` is
+ * what a run starts with; fewer than that go on when they stay, because their memory is ahead of every checkpoint.
  */
 export function leaveGang(
   draft: Draft,
@@ -79,7 +81,10 @@ export function runsHeldBy(state: State, workerId: string): RunState[] {
   return openRuns(state).filter((run) => run.gang.some((member) => member.workerId === workerId));
 }
 
-/** What a worker that says what it holds must hear: what it should hold and does not, and what it holds and should not. */
+/**
+ * Sends a worker that reports what it holds the difference to what it should hold: a release for each run that it holds and
+ * should not, an assignment for each that it should hold and does not, or holds in an old generation.
+ */
 export function reconcileLeases(draft: Draft, workerId: string, claims: readonly LeaseClaim[]): void {
   const held = runsHeldBy(draft.state, workerId);
   for (const claim of claims) {

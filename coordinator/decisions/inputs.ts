@@ -1,12 +1,12 @@
-// What the core is told and what it asks for, in domain types: the inputs and effects of step(). Wire messages become
-// these in worker-service.ts and service.ts, and nothing further inside knows them.
+// The inputs, effects and answers of the core, in domain types. Wire messages become these at the edge, and
+// nothing further inside knows the wire.
 
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { DataFacts, EvaluationState, Member } from '../model/state.ts';
 
-/** A document that submit.ts has found well-formed, buildable and with data behind it. */
+/** A document that was found well-formed, buildable and with data behind it. */
 export type CheckedDocument =
   | { readonly kind: 'plan'; readonly spec: PlanSpec; readonly yaml: string; readonly facts: DataFacts }
   | { readonly kind: 'sweep'; readonly spec: SweepSpec; readonly facts: DataFacts }
@@ -17,28 +17,32 @@ export type CheckedDocument =
       readonly facts: DataFacts;
     };
 
+/** A run that a worker holds, as it reports it when it attaches. */
 export interface LeaseClaim {
   readonly runId: string;
   readonly generation: number;
 }
 
+/** What is known of a device beside its class. It is shown, and nothing is decided by it. */
 export interface DeviceDetails {
   readonly name: string;
-  /** Of the device itself: a GPU's memory, or the host's for a CPU. */
+  /** Bytes of the device itself: a GPU's memory, or the host's for a CPU. */
   readonly memoryBytes: number;
   readonly gpu?: {
     readonly uuid: string;
     readonly computeCapability: string;
     readonly multiprocessors: number;
-    /** Versions; empty where nobody tells. */
+    /** Versions; empty where they are not known. */
     readonly driver: string;
     readonly cudnn: string;
     readonly cublas: string;
   };
 }
 
+/** A process of a worker that attaches. */
 export interface WorkerHello {
   readonly workerId: string;
+  /** Random at each start of the process. */
   readonly incarnation: string;
   readonly version: string;
   readonly host: string;
@@ -46,8 +50,8 @@ export interface WorkerHello {
   readonly deviceKind: string;
   readonly deviceName: string;
   readonly deviceClass: string;
-  /** What else is known of the device; it is shown, and nothing is decided by it. */
   readonly device?: DeviceDetails;
+  /** Runs that may be in this worker at once. */
   readonly slots: number;
   readonly leases: readonly LeaseClaim[];
   readonly metricsEndpoint: string;
@@ -55,9 +59,10 @@ export interface WorkerHello {
   readonly podUid: string;
 }
 
+/** Why a member cannot go on, as it reports it: only `numeric` and `user` are the run's own fault for certain. */
 export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
 
-/** A report that is acknowledged and may change the state; progress and heartbeats never come this far. */
+/** A report that is acknowledged and may change the state. Progress and heartbeats are volatile and are no inputs. */
 export type Report =
   | {
       readonly kind: 'checkpointStored';
@@ -83,15 +88,16 @@ export type Report =
       readonly runId: string;
       readonly generation: number;
       readonly cause: FailureCause;
-      /** A file, device or mount of the worker failed: it can last, and another worker may be free of it. */
+      /** A file, device or mount of the worker failed: that can last, and another worker may not have it. */
       readonly ofPlace?: boolean;
       readonly message: string;
       readonly step: number;
     }
   | { readonly kind: 'draining' }
-  /** Nothing follows from it; it only wants its acknowledgement. */
+  /** Nothing follows from it except its acknowledgement. */
   | { readonly kind: 'released' };
 
+/** What the core decides about: what somebody asks for, what a worker reports, and what was found out about one. */
 export type Input =
   | { readonly kind: 'started'; readonly version: string }
   | { readonly kind: 'submit'; readonly documents: readonly CheckedDocument[] }
@@ -118,7 +124,7 @@ export type Input =
       /** When it was last there, if this coordinator has seen it. */
       readonly goneAtMs?: number;
     }
-  /** Its pod is being taken away: the process may still run, but not for long. */
+  /** The pod of a worker is being taken away: the process may still run, but not for long. */
   | {
       readonly kind: 'leaving';
       readonly workerId: string;
@@ -128,6 +134,7 @@ export type Input =
   /** Time has passed. */
   | { readonly kind: 'tick' };
 
+/** What a worker is sent as part of a decision. */
 export type Command =
   | { readonly kind: 'welcome' }
   | { readonly kind: 'acknowledge'; readonly sequence: number }
@@ -150,10 +157,10 @@ export type Command =
 /** Performed after the events of the same decision are on disk. */
 export type Effect =
   | { readonly kind: 'send'; readonly workerId: string; readonly command: Command }
-  /** Closes the stream of a worker that counts as lost; if it lives it dials again and is told what it may keep. */
+  /** Closes the stream of a worker that counts as lost; if it lives it dials again and gets what it may keep. */
   | { readonly kind: 'disconnect'; readonly workerId: string; readonly incarnation: string };
 
-/** What a caller of submit or cancel gets. */
+/** What a caller of submit, cancel or resume gets: the ids of what was made or changed. */
 export type Answer =
   | {
       readonly kind: 'submitted';

@@ -1,5 +1,7 @@
-// What becomes of runs when a worker is lost or says that it cannot go on. Decides what is charged to whom and when a run has
-// had its tries; whether a loss speaks against a run is blame.ts', who goes on with it gangs.ts'.
+// What becomes of runs when a worker is lost or reports that it cannot go on. Decides what is charged to
+// whom, when a run has had its tries, and for how long a run is kept from a worker that failed it. Failures
+// of a place (a disk, a mount) are charged to nobody and only make the pauses longer, since they can last and
+// are not the run's; losses are charged to a run only when they speak against it.
 
 import { type Backoff, delayMs } from '../../core/retry.ts';
 import type { EventOf } from '../model/events.ts';
@@ -11,14 +13,14 @@ import type { Report } from './inputs.ts';
 
 /** Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place do not count. */
 const INFRASTRUCTURE_FAILURES_MAX = 10;
-/** Memory is mostly a matter of the spec: fewer tries. */
+/** As above for a worker that ran out of memory: that is mostly a matter of the spec, hence fewer tries. */
 const MEMORY_FAILURES_MAX = 3;
 /** How long a run is kept from the worker that failed it. The journal replays decisions, so no chance may enter here or below. */
 const AVOID: Backoff = { firstMs: 1_000, maxMs: 30_000, jitter: 0 };
-/** A disk that is full or a mount that is away stays so for a while: each failure there doubles the pause, up to this. */
+/** The same after a failure of the worker's place: a full disk stays full for a while, hence the longer pauses. */
 const AVOID_PLACE: Backoff = { firstMs: 1_000, maxMs: 300_000, jitter: 0 };
 
-/** The worker is gone; a verdict about an earlier process of it is void. */
+/** Takes a worker for lost. A verdict about an earlier process of it is void. */
 export function loseWorker(
   draft: Draft,
   loss: {
@@ -43,6 +45,7 @@ export function loseWorker(
   }
 }
 
+/** Ends a run that probably kills whatever holds it. */
 function endCrasher(
   draft: Draft,
   run: RunState,
@@ -65,9 +68,9 @@ function endCrasher(
 export function failRun(
   draft: Draft,
   run: RunState,
-  said: Extract<Report, { kind: 'failed' }> & { workerId: string },
+  report: Extract<Report, { kind: 'failed' }> & { workerId: string },
 ): void {
-  const { cause, message, workerId, ofPlace = false } = said;
+  const { cause, message, workerId, ofPlace = false } = report;
   const failures = run.infrastructureFailures + 1;
   const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
   const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
@@ -79,7 +82,7 @@ export function failRun(
       cause,
       reason,
       workerId,
-      step: said.step,
+      step: report.step,
     };
     endRun(draft, run, event, reason);
     return;
@@ -99,7 +102,7 @@ export function failRun(
   });
 }
 
-/** How long a run is kept from a worker whose disk or mount has failed it, once more. */
+/** How long a run is kept from a worker whose disk or mount has failed it once more, milliseconds. */
 function placePauseMs(run: RunState, workerId: string): number {
   const before = run.avoided.find((one) => one.workerId === workerId)?.failures ?? 0;
   return delayMs(AVOID_PLACE, before + 1);

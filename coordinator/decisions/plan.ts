@@ -1,6 +1,7 @@
-// How a plan gets on: what it starts next and when it has ended. Pure: a plan and the state go in, what to do next comes
-// out, one thing at a time, so that a coordinator that was killed between two of them goes on with the second. A search
-// comes first; then its winner is known and the teacher and all students start together; then the export is chosen.
+// What a plan does next. Pure: a plan and the state go in, one step comes out, and nothing is remembered
+// between two steps, so that a coordinator that was killed between them goes on with the second. A search
+// comes first; then its winner is known, and the teacher and all students start together; then the run to
+// export is chosen.
 
 import { candidateNetwork } from '../../core/nn/space.ts';
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
@@ -19,6 +20,7 @@ import {
   trialOf,
 } from '../model/state.ts';
 
+/** What a plan does next: wait, start its search, start a run, or end. */
 export type PlanStep =
   | { readonly kind: 'wait' }
   | { readonly kind: 'search'; readonly spec: SweepSpec }
@@ -50,7 +52,7 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   return ending(state, plan);
 }
 
-/** The search or a run has failed, or was cancelled by itself: the plan cannot keep what it promised. */
+/** Why a plan fails: its search or one of its runs has failed or was cancelled, so that the plan cannot be fulfilled. */
 function failureOf(state: State, plan: PlanState): string | undefined {
   if (plan.sweepId !== undefined) {
     const sweep = sweepOf(state, plan.sweepId);
@@ -63,12 +65,14 @@ function failureOf(state: State, plan: PlanState): string | undefined {
   return undefined;
 }
 
+/** The plan's own runs, the teacher first: those of its search are its trials'. */
 export function runsOf(state: State, plan: PlanState): RunState[] {
   const ids =
     plan.teacherRunId === undefined ? plan.studentRunIds : [plan.teacherRunId, ...plan.studentRunIds];
   return ids.map((id) => runOf(state, id));
 }
 
+/** The end of a plan all of whose runs are started: the best student is exported. */
 function ending(state: State, plan: PlanState): PlanStep {
   const runs = runsOf(state, plan);
   if (runs.some((run) => run.state !== 'done')) return { kind: 'wait' };
@@ -116,7 +120,7 @@ function winnerOf(state: State, plan: PlanState): { network: NetworkSpec; reason
   };
 }
 
-/** Names have 63 characters; the parent's is cut, not the part that tells the children apart. */
+/** The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells children apart. */
 export function childName(parent: string, child: string): string {
   return `${parent.slice(0, 62 - child.length)}-${child}`;
 }

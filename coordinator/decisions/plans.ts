@@ -1,10 +1,13 @@
-// What becomes of a plan: it performs the next step that plan.ts derives, or ends.
+// Performing what a plan does next, until it has to wait or has ended. Each step becomes one event, and the
+// next step is derived from the state with that event: several steps may follow within one decision, and none
+// is skipped.
 
 import { costsOf } from '../../core/nn/space.ts';
 import { planOf } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { nextOfPlan } from './plan.ts';
 
+/** Performs the steps of an open plan that are possible now. */
 export function settlePlan(draft: Draft, planId: string): void {
   for (;;) {
     const plan = planOf(draft.state, planId);

@@ -1,6 +1,11 @@
-// What goes on when a person asks for something that failed or was cancelled to be continued, and what cannot. Decides which parents,
-// runs and students come along, so that nothing that is resumed ends again in the same moment for what was decided before. A run
-// goes on from its newest checkpoint like one that has lost its gang, and so with the same bits.
+// Continuing something that failed or was cancelled, because a person asks for it. Decides what can be
+// continued, and which parents, runs and students come along, so that nothing that is resumed ends again in
+// the same moment for a reason that was there before. A run goes on from its newest checkpoint like one that
+// has lost its gang, and so with the same bits.
+//
+// The rules: a thing whose parent has ended badly is resumed through that parent; what is done is never
+// undone; a run whose numbers ceased to be finite is refused, because spec and seed determine every bit and
+// it would fail in the same step again.
 
 import { FleetError } from '../../core/errors.ts';
 import { lookup, valuesOf } from '../model/persistent-map.ts';
@@ -21,6 +26,7 @@ import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { runsOf } from './plan.ts';
 
+/** Resumes a plan, sweep, trial or run with what belongs to it. Throws when it cannot go on, and then nothing has changed. */
 export function resume(
   draft: Draft,
   request: { readonly id: string; readonly reason: string },
@@ -41,6 +47,7 @@ export function resume(
   return () => ({ kind: 'resumed', ids: [...resumed] });
 }
 
+/** A resumption under way. */
 interface Going {
   readonly draft: Draft;
   readonly reason: string;
@@ -76,7 +83,7 @@ function resumePlan(go: Going, plan: PlanState): void {
   for (const run of runs) resumeRun(go, run);
 }
 
-/** Trials that can go on do; those whose numbers ceased to be finite have had their result. */
+/** Resumes a sweep with those of its trials that can go on; one whose numbers ceased to be finite has had its result. */
 function resumeSweep(go: Going, sweep: SweepState): void {
   assertEndedBadly(sweep);
   const { state } = go.draft;

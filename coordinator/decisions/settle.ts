@@ -1,6 +1,9 @@
-// What follows by itself once something has changed: ends that spread to children, trials that end with their runs, sweeps
-// that propose, plans that go on, and free workers that get work. Runs until nothing more follows, so a coordinator that
-// was killed between two decisions finds its place again from the state alone.
+// What follows by itself once something has changed: ends spread to children, trials end with their runs,
+// sweeps propose, plans go on, and free workers get work. It looks at the state alone and not at what has
+// changed, and repeats until nothing more follows. So it does not matter which input came before, and a
+// coordinator that was killed between two decisions finds its place again.
+//
+// Placing runs comes after everything else and once: it changes nothing that the rest depends on.
 
 import {
   endingOf,
@@ -21,6 +24,7 @@ import { endRun, setGang } from './gangs.ts';
 import { settlePlan } from './plans.ts';
 import { cancelSweep, settleSweep } from './sweeps.ts';
 
+/** Decides everything that follows from the draft's state now. */
 export function settle(draft: Draft): void {
   for (let before = -1; before !== draft.events.length; ) {
     before = draft.events.length;
@@ -41,7 +45,7 @@ function balance(draft: Draft, run: RunState): void {
     setGang(draft, run, { ...better, workerIds: better.members.map((member) => member.workerId) });
 }
 
-/** Nothing goes on below a thing that has ended, and no student without its teacher. */
+/** Ends what may not go on: children of a thing that has ended, and students of a teacher that ended without success. */
 function endOrphans(draft: Draft): void {
   for (const id of draft.state.openSweepIds) {
     const plan = endedParent(draft.state, sweepOf(draft.state, id));
@@ -55,6 +59,7 @@ function endOrphans(draft: Draft): void {
   }
 }
 
+/** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */
 function endedParent(
   state: State,
   child: { readonly planId?: string; readonly sweepId?: string; readonly trialId?: string },

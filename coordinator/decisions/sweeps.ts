@@ -1,4 +1,10 @@
-// What becomes of a sweep: which trial it proposes next, when it has all it asked for, and when failures of one cause end it.
+// What becomes of a sweep: which trial it proposes next, when it has all that it asked for, and when failures
+// of one cause end it.
+//
+// A sweep keeps as many trials open as its parallelism allows. Each proposal is one numbered draw of the
+// strategy, so that the candidates of a sweep do not depend on when workers were free. A cause that fails
+// trial after trial is not the candidates' (a mount that is away, a spec that no candidate survives): the
+// sweep ends with that cause instead of spending all its trials on it, and can be resumed.
 
 import { lookup } from '../model/persistent-map.ts';
 import { idAt } from '../model/roll.ts';
@@ -7,13 +13,14 @@ import { proposeRandom } from '../strategies/random.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { createAttempt, settleTrial } from './trials.ts';
 
-/** Trials first: once the sweep has ended nobody looks at them again. */
+/** Cancels a sweep, its open trials first: what belongs to a sweep that has ended is not looked at again. */
 export function cancelSweep(draft: Draft, sweepId: string, reason: string): void {
   for (const trialId of sweepOf(draft.state, sweepId).openTrialIds)
     emit(draft, { kind: 'trial.ended', trialId, state: 'cancelled', reason });
   emit(draft, { kind: 'sweep.ended', sweepId, state: 'cancelled', reason });
 }
 
+/** Settles an open sweep: its trials, then whether failures stop it, then new proposals, then its end. */
 export function settleSweep(draft: Draft, before: SweepState): void {
   for (const id of before.openTrialIds) settleTrial(draft, trialOf(draft.state, id));
   if (stopsFailing(draft, sweepOf(draft.state, before.id))) return;
@@ -39,14 +46,14 @@ export function settleSweep(draft: Draft, before: SweepState): void {
   });
 }
 
-/** Journals of releases that had no such bound have sweeps without it. */
+/** Failures of one cause in a row that end a sweep whose spec has no bound of its own: earlier releases wrote such specs. */
 const FAILURES_IN_ROW_MAX = 5;
 
-/** One cause that fails trial after trial is not the candidates': the sweep ends with it, instead of all its trials. */
+/** Ends a sweep whose trials fail one after the other for one cause. Returns whether it did. */
 function stopsFailing(draft: Draft, sweep: SweepState): boolean {
   const { cause, count } = sweep.failuresInRow;
   const countMax = (sweep.spec.failuresInRowMax as number | undefined) ?? FAILURES_IN_ROW_MAX;
-  // With nothing left to try it ends as ever, with what it has.
+  // With nothing left to try the sweep ends as any other, with the best trial that it has.
   if (count < countMax || (sweep.trialsProposed >= sweep.trialsTotal && sweep.openTrialIds.length === 0))
     return false;
   const untried = sweep.trialsTotal - sweep.trialsProposed;
@@ -63,7 +70,7 @@ function stopsFailing(draft: Draft, sweep: SweepState): boolean {
   return true;
 }
 
-/** How the newest trial of this kind ended. */
+/** How the newest trial that is meant ended, for the reason of the sweep's end. */
 function lastFailure(
   state: State,
   sweep: SweepState,
@@ -76,6 +83,7 @@ function lastFailure(
   return sweep.reason;
 }
 
+/** Proposes trials until as many are open as may be, all are proposed, or the space has no more. */
 function propose(draft: Draft, sweepId: string): void {
   for (;;) {
     const sweep = sweepOf(draft.state, sweepId);
@@ -97,6 +105,7 @@ function propose(draft: Draft, sweepId: string): void {
   }
 }
 
+/** Trials that may be open at once: as the spec says, or as many as there are workers. */
 function parallelismOf(draft: Draft, sweep: SweepState): number {
   if (sweep.spec.parallelism > 0) return sweep.spec.parallelism;
   const attached = [...draft.state.workers.values()].filter((worker) => worker.state === 'attached');

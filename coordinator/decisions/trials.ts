@@ -1,4 +1,8 @@
-// What becomes of a trial: another attempt after a failure that was its own, its result, or its end.
+// What becomes of a trial: its first attempt, another attempt after a failure, its result, or its end.
+//
+// A run is determined by its spec and seed, so another attempt needs another seed, or it would fail in the
+// same step again. No attempt is spent on what a seed cannot change: an error of the spec (`user`), and a run
+// that crashes its process (`crash`), which has had several workers already.
 
 import { candidateNetwork } from '../../core/nn/space.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -6,7 +10,7 @@ import { endingOf, runOf, sweepOf, type TrialState } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { childName } from './plan.ts';
 
-/** A trial ends with its newest run, or tries again. */
+/** Settles an open trial: it ends as its newest run did, or makes another attempt. */
 export function settleTrial(draft: Draft, trial: TrialState): void {
   const runId = trial.runIds.at(-1);
   if (runId === undefined) {
@@ -32,13 +36,13 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   if (run.state !== 'failed') return;
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
   const attempts = trial.runIds.length;
-  // A crash has had its tries: another seed computes the same kernels.
+  // A crash has had its tries: another seed runs the same kernels.
   if (run.failureCause === 'user' || run.failureCause === 'crash' || attempts >= attemptsMax)
     end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
   else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
 }
 
-/** A run is determined by its spec and seed: another try needs another seed, or it would fail in the same step again. */
+/** Creates the run of the next attempt, with the seed that follows that of the attempt before. */
 export function createAttempt(draft: Draft, trial: TrialState, reason: string): void {
   const sweep = sweepOf(draft.state, trial.sweepId);
   const { training, verification } = sweep.spec.evaluation;
