@@ -111,8 +111,8 @@ function observeFleet({ config, log, clock }: Options) {
   const progress = createProgressBoard();
   const { heartbeatIntervalMs } = config;
   const suspicion = createSuspicionBoard({ now: clock.monotonic, heartbeatIntervalMs });
-  links.onDetach(progress.forgetWorker);
-  links.onDetach(suspicion.forget);
+  links.onDetach(progress.removeWorker);
+  links.onDetach(suspicion.removeWorker);
   const observe = (): Observed => ({
     now: clock.now(),
     connected: suspicion.placeable(links.connected),

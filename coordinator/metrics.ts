@@ -1,6 +1,6 @@
-// The coordinator's metrics: one registry and the names of the metric catalogue.
-// Counters follow the events as they happen; gauges read the state when they are scraped. Labels are few: no run and no
-// trial is a label here, a worker may be one.
+// The coordinator's metrics: one registry, and the names and labels of the metric catalogue. Counters follow
+// the events as they happen; gauges read the state when they are scraped. Labels have few values: no run and
+// no trial is a label here, a worker may be one.
 
 import { status } from '@grpc/grpc-js';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -23,7 +23,7 @@ export interface Metrics {
   reconnected(): void;
 }
 
-/** What gauges look at when they are scraped. */
+/** What the gauges read when they are scraped. */
 export interface Gauged {
   readonly state: State;
   /** What each queued run waits for. */
@@ -215,7 +215,7 @@ function callObserver(registry: Registry): CallObserver {
     started: (call) => started.inc(labels(call)),
     handled(call) {
       handled.inc({ ...labels(call), grpc_code: statusName(call.code) });
-      // A stream's length says how long somebody looked, not how long the server took.
+      // The length of a stream is how long a caller watched, not how long the server took.
       if (call.type === 'unary') seconds.observe(labels(call), call.seconds);
     },
   };
@@ -302,7 +302,7 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
   );
 }
 
-/** States that every thing can have; a state without things is 0, not absent, so that a panel shows a line from the start. */
+/** States that every thing can have. A state without things is 0 and not absent, so that a panel shows a line from the start. */
 const STATES = ['running', 'done', 'failed', 'cancelled'];
 
 function byState(gauge: Gauge, things: PersistentMap<{ readonly state: string }>): void {

@@ -1,5 +1,6 @@
-// What a message of the journal must look like before it is believed: one shape for each kind of event. Decides which bytes
-// are ours; what an event means is evolve.ts'. Fields that are not named here pass through, since later releases add some.
+// What a message of the journal must look like: one shape for each kind of event. Decides which bytes are
+// taken for events. Fields that are not named here pass through, since later releases add some; a kind that
+// is not named here is refused, since to fold a journal without it would give another state.
 
 import { z } from 'zod';
 import type { Event } from '../model/events.ts';
@@ -80,8 +81,9 @@ const schemas = new Map(
 
 /** One message of the stream: everything decided since the last acknowledgement. */
 export interface Group {
-  /** Of the coordinator that wrote it, new at each start; with `group` it tells an own append whose answer was lost. */
+  /** The coordinator that wrote it, a new id at each start. With `group` an own append whose answer was lost is recognised. */
   readonly writer: string;
+  /** Counts the groups of one writer from 1. */
   readonly group: number;
   readonly events: readonly Event[];
 }
@@ -92,7 +94,7 @@ const groupSchema = z.looseObject({
   events: z.array(z.looseObject({ kind: text })),
 });
 
-/** The group that these bytes are, or a phrase that says why they are none. */
+/** The group that these bytes are, or why they are none, as a phrase that goes on after "the message". */
 export function parseGroup(bytes: Uint8Array): Group | string {
   let value: unknown;
   try {

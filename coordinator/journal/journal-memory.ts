@@ -1,6 +1,7 @@
-// What is remembered beside the journal, so that one that has vanished is never taken for a new fleet: in a KV bucket, how
-// far it reached when a coordinator last took the lead. Decides whether a stream that is absent, empty or shorter than that
-// is a loss; checkpoints, history or logs without any journal are one too.
+// What is remembered beside the journal, in a bucket of its own: how far it reached when a coordinator last
+// took the lead. Decides whether a stream that is absent, empty or shorter than that is a loss, so that a
+// journal that has vanished is never taken for a new fleet. Checkpoints, history or log lines without any
+// journal are a loss too.
 
 import { z } from 'zod';
 import { toFleetError } from '../../core/errors.ts';
@@ -19,9 +20,9 @@ import { damageAt } from './journal-reader.ts';
 export interface JournalMemory {
   /** Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost something. */
   check(lastSequence: number | undefined): Promise<void>;
-  /** The journal reaches to here. */
+  /** Remembers that the journal reaches to this sequence. */
   remember(sequence: number): Promise<void>;
-  /** 0 when nothing is remembered. */
+  /** The sequence that is remembered; 0 when none is. */
   recall(): Promise<number>;
 }
 
@@ -36,7 +37,7 @@ export function createJournalMemory(connection: NatsConnection): JournalMemory {
     try {
       return schema.parse(entry.json()).sequence;
     } catch {
-      // Damaged by somebody; there was a journal, whatever its length.
+      // Somebody has damaged the entry; that there is one shows that there was a journal.
       return 1;
     }
   }
@@ -63,6 +64,7 @@ export function createJournalMemory(connection: NatsConnection): JournalMemory {
   };
 }
 
+/** Streams that only a fleet with a past has filled, and what they hold in words. */
 const TRACES: readonly (readonly [string, string])[] = [
   [MANIFEST_STREAM, 'manifests of checkpoints'],
   [HISTORY_STREAM, 'step points'],

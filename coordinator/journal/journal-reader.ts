@@ -1,5 +1,6 @@
-// Reads the journal's stream and believes nothing: each sequence from 1 must be there, and be a group of ours, unless a mark
-// of `journal truncate` took it out. Decides what damage is and how it is told; what to do about it is the caller's.
+// Reads the journal's stream and checks every message: each sequence from 1 must be there and be a group of
+// ours, unless a mark of `journal truncate` took it out. Decides what damage is, and the sentence about it; a
+// reader gets everything up to the damage first.
 
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import {
@@ -20,12 +21,13 @@ export interface Cut {
   readonly mark: number;
 }
 
+/** A group that counts, and where it stands. */
 export interface ReadGroup {
   readonly sequence: number;
   readonly events: readonly Event[];
 }
 
-/** What to do about a journal that cannot be read up to its end. */
+/** The error of a journal that cannot be read up to its end; `after`: the sequence up to which it can be kept. */
 export function damageAt(sequence: number, what: string, after = sequence - 1): FleetError {
   return new FleetError(
     'dataLoss',
@@ -34,7 +36,7 @@ export function damageAt(sequence: number, what: string, after = sequence - 1): 
   );
 }
 
-/** Undefined when the stream does not exist. */
+/** The journal's stream as the broker describes it; undefined when there is none. */
 export async function journalInfo(connection: NatsConnection): Promise<StreamInfo | undefined> {
   const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
   try {
@@ -55,7 +57,7 @@ export async function* readGroups(connection: NatsConnection): AsyncGenerator<Re
   const last = info.state.last_seq;
   const cuts = await cutsOf(connection, info);
   let expected = 1;
-  /** Passes what is cut out; throws when anything else lies between here and `to`. */
+  /** Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way. */
   const advance = (to: number) => {
     while (expected < to) {
       const cut = cuts.find(({ after, mark }) => after < expected && expected < mark);
@@ -84,7 +86,7 @@ function missing(from: number, to: number, last: number): FleetError {
   return damageAt(from, `${which} missing${all}`);
 }
 
-/** A mark is told by its subject and must say so itself. */
+/** The group of a message. A mark is published on a subject of its own, and both must agree that it is one. */
 function groupOf(message: StoredMessage): Group | string {
   const group = parseGroup(message.data);
   if (typeof group === 'string') return group;
@@ -94,7 +96,7 @@ function groupOf(message: StoredMessage): Group | string {
     : 'has its mark in a wrong place';
 }
 
-/** A later mark takes out earlier ones that lie in its part. */
+/** What all marks of the stream take out. A mark that lies in the part of a later one counts no more. */
 async function cutsOf(connection: NatsConnection, info: StreamInfo): Promise<Cut[]> {
   const marks = info.state.subjects?.[JOURNAL_MARK_SUBJECT] ?? 0;
   if (marks === 0) return [];
@@ -121,6 +123,7 @@ async function nextMark(manager: JetStreamManager, seq: number) {
   }
 }
 
+/** A message of the stream as it is, whether or not it is one of ours. */
 export interface StoredMessage {
   readonly sequence: number;
   readonly subject: string;
@@ -128,7 +131,7 @@ export interface StoredMessage {
   readonly data: Uint8Array;
 }
 
-/** What the stream holds from `from` on, whatever it is, up to its end when asked. */
+/** Every message of the stream from sequence `from` up to what was its end when this began. */
 export async function* storedMessages(
   connection: NatsConnection,
   info: StreamInfo,
@@ -151,7 +154,7 @@ export async function* storedMessages(
         const { seq: sequence, subject, data } = message;
         yield { sequence, subject, atMs: message.info.timestampNanos / 1e6, data };
       }
-      // What was pending can vanish while it is read; the reader finds out which.
+      // Messages that were pending can vanish while they are read; the caller notices which are missing.
       if (got === 0 && (await consumer.info()).num_pending === 0) return;
       if (got === 0)
         throw new FleetError('unavailable', `the broker sends nothing of the journal's ${pending} messages`);
@@ -162,7 +165,7 @@ export async function* storedMessages(
   }
 }
 
-/** All marks that count, for a report. */
+/** The cuts that count, for a report. */
 export async function journalCuts(connection: NatsConnection): Promise<Cut[]> {
   const info = await journalInfo(connection);
   return info === undefined ? [] : cutsOf(connection, info);

@@ -1,7 +1,10 @@
-// Looks at the whole journal and cuts it off: behind `pocketfleet journal`. Decides what may be cut and what the mark must
-// carry. Nothing is deleted: a mark, appended in one message at a sequence that the caller has seen, takes out what lies
-// between. A crash leaves the journal as it was or as it was to be, a coordinator that runs is fenced like by any other
-// append, and the stream may forbid deletion. (A stream that is made anew and filled again is empty when that is cut off.)
+// Looks at the whole journal and cuts it off: behind `pocketfleet journal`. Decides what may be cut off, and
+// what the mark must carry.
+//
+// Nothing is deleted: a mark, appended in one message at a sequence that the caller has seen, takes out what
+// lies between. So a crash leaves the journal as it was or as it was to be, a coordinator that runs is fenced
+// like by any other append, and the stream may forbid deletion. (A stream that is made anew and filled again
+// is empty when that is cut off.)
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -29,9 +32,11 @@ import {
 } from './journal-reader.ts';
 import { foldedAt } from './opening.ts';
 
+/** What a look at the whole journal has found. */
 export interface JournalHealth {
+  /** Where the stream ends; 0 when it is empty or absent. */
   readonly lastSequence: number;
-  /** Events up to the damage, or all. */
+  /** The number of events up to the damage, or of all. */
   readonly events: number;
   /** Empty when the journal is whole. */
   readonly damage: string;
@@ -42,9 +47,12 @@ export interface JournalHealth {
 
 export interface JournalRepair {
   check(): Promise<JournalHealth>;
-  /** What is stored after a sequence, as it is. */
+  /** Every stored message after a sequence, as it is: a copy of what is about to be cut off. */
   messagesAfter(after: number): AsyncGenerator<StoredMessage>;
-  /** Resolves with the sequence of the mark. */
+  /**
+   * Cuts off what comes after sequence `after`. `lastSequence`: where the journal ended when the caller looked; refused when it
+   * was written to since. Resolves with the sequence of the mark.
+   */
   truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number>;
 }
 
@@ -138,12 +146,12 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
   };
 }
 
-/** Numbers that are passed over when messages are missing: more than one decision gives out. */
+/** Numbers of ids that are passed over when messages are missing: more than one decision can have given out. */
 const IDS_UNSEEN = 1_000;
 
 /**
- * The highest number of each noun in anything that is stored, also where it cannot be read as a whole: an id that was
- * forgotten must not be given to another run, or that would go on from the checkpoints of the first.
+ * The highest number of each noun in anything that is stored, also in messages that cannot be read as a whole. An id that is cut
+ * off must not be given to another run, because that would go on from the checkpoints of the first.
  */
 async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, number>> {
   const highest: Record<Noun, number> = { plan: 0, sweep: 0, trial: 0, run: 0 };
@@ -171,12 +179,12 @@ async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, num
   }
   const bucket = await openBucket(connection, MANIFEST_BUCKET);
   for await (const key of await bucket.keys()) see(key);
-  // Nobody knows what the missing messages gave out.
+  // What the missing messages gave out is not known.
   if (found < reached) for (const noun of Object.keys(highest) as Noun[]) highest[noun] += IDS_UNSEEN;
   return highest;
 }
 
-/** Ids stand in quotes; what a person wrote in a text does not count, unless it looks exactly like one. */
+/** Passes on each id that stands in quotes. A word of a person's text counts only when it looks exactly like an id. */
 function seeIds(data: Uint8Array, see: (text: string) => void): void {
   const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
   for (const [quoted] of text.matchAll(/"(?:plan|sweep|trial|run)-\d{1,9}"/g)) see(quoted);

@@ -1,5 +1,5 @@
-// The journal as sentences: what each event decided and for what reason. Pure; used by `why`, and by the log of the
-// coordinator. Decides which events concern a thing: those that name it, and for a plan, sweep or trial those of its children.
+// The journal as sentences: what each event decided, and for what reason. Pure. Decides which events are
+// about a thing: those that name it, and for a plan, sweep or trial those of its children too.
 
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { Event } from '../model/events.ts';
@@ -7,7 +7,7 @@ import { lookup } from '../model/persistent-map.ts';
 import { allIds } from '../model/roll.ts';
 import type { State } from '../model/state.ts';
 
-/** The ids whose events tell the story of this one. */
+/** The ids whose events belong to the story of this one: its own and those of its children. */
 export function concerned(state: State, id: string): ReadonlySet<string> {
   const ids = new Set([id]);
   const plan = lookup(state.plans, id);
@@ -20,14 +20,15 @@ export function concerned(state: State, id: string): ReadonlySet<string> {
   return ids;
 }
 
+/** Whether an event names one of these ids as what it is about. */
 export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
   return idsOf(event).some((id) => id !== undefined && ids.has(id));
 }
 
 /**
  * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over the kinds, so
- * that a new kind cannot be forgotten here: `why` would be silent about it. Two ids are left out on purpose: the winner of a
- * plan is not what the end of the plan is about, and a student's creation is not part of its teacher's story.
+ * that a new kind cannot be left out by mistake: `why` would not show it. Two ids are left out on purpose: the end of a plan is
+ * not about its winner, and the creation of a student is not about its teacher.
  */
 export function idsOf(event: Event): readonly (string | undefined)[] {
   switch (event.kind) {
@@ -68,13 +69,14 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
   }
 }
 
-/** Images that `data.onCorrupt: skip` has left out. */
+/** The part of a sentence about images that `data.onCorrupt: skip` has left out; empty when there are none. */
 function leftOut(data: DataSpec): string {
   return data.kind === 'synthetic' || data.skipped === undefined
     ? ''
     : `; ${data.skipped.count} corrupt images are left out (digest ${data.skipped.digest.slice(0, 16)})`;
 }
 
+/** What an event decided, as one sentence for the log and for `why`. */
 export function sentenceOf(event: Event): string {
   switch (event.kind) {
     case 'coordinator.started':

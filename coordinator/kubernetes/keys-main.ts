@@ -1,5 +1,5 @@
-// The process that makes the keys of a fleet in a cluster, once: config, make, end. It ends with 0 when every key is there,
-// with 1 and one sentence when that is not possible.
+// The process that makes the keys of a fleet in a cluster, once: config, make, end. It ends with 0 when every
+// key is there, with 1 and one sentence when that is not possible.
 
 import { systemClock } from '../../core/clock.ts';
 import { keysConfigSchema, loadConfig } from '../../core/config.ts';

@@ -15,13 +15,14 @@ import { FleetError } from '../../core/errors.ts';
 import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { randomHex, randomId } from '../../core/rng.ts';
 
+/** Which keys were made, and which were there. */
 export interface KeysOutcome {
   readonly made: readonly string[];
   readonly kept: readonly string[];
 }
 
 const TOKEN_BYTES = 32;
-/** An attempt that takes longer has met a server that took the connection and says nothing, milliseconds. */
+/** An attempt that takes longer has met a server that took the connection and does not answer, milliseconds. */
 const ATTEMPT_MS = 15_000;
 
 /** Makes the keys of the secret that are not there. Tries again for `waitMs` while the API server does not answer. */

@@ -1,5 +1,5 @@
-// Where the Kubernetes API is and who asks it: KUBECONFIG, else the service account of the pod. Decides what counts as no
-// configuration at all; what is asked is up to pods.ts and keys.ts.
+// Where the Kubernetes API is, and as whom it is asked: KUBECONFIG, else the service account of the pod.
+// Decides what counts as no configuration at all.
 
 import { KubeConfig } from '@kubernetes/client-node';
 import { FleetError } from '../../core/errors.ts';

@@ -1,6 +1,7 @@
-// What Kubernetes says of the workers' pods: an evicted, deleted or failed pod takes its worker out of its gangs at once,
-// before any heartbeat is missed. Decides what a pod's state means for its worker and keeps the watch alive; which worker a
-// pod is comes from the worker's own hello, what follows from a verdict is step.ts'.
+// The pods of the workers as Kubernetes sees them: a worker whose pod is evicted, deleted or failed leaves
+// its gangs at once, before any heartbeat is missed. Decides what a pod's state means for its worker, and
+// keeps the watch over the pods alive. Which worker a pod is follows from the uid that the worker reports
+// when it attaches, and not from the pod's name, which its successor has too.
 
 import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
@@ -11,14 +12,14 @@ import type { WorkerState } from '../model/state.ts';
 import type { Verdict } from '../workers/verdicts.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
 
-/** `leaving`: processes of it still may run, and are told to end; `gone`: none does. */
+/** `leaving`: its processes may still run, and are being ended; `gone`: none runs. */
 export interface PodVerdict {
   readonly kind: 'leaving' | 'gone';
   readonly reason: string;
 }
 
 export interface PodWatch {
-  /** What these workers' pods say, as inputs of the core. */
+  /** What the state of their pods means for these workers, as inputs of the core. */
   judge(workers: Iterable<WorkerState>): Verdict[];
   close(): Promise<void>;
 }
@@ -26,7 +27,7 @@ export interface PodWatch {
 /** Verdicts kept: of more pods than this the oldest are forgotten. */
 const VERDICTS_MAX = 10_000;
 
-/** What a pod's own state says, or undefined while nothing is wrong with it. */
+/** What a pod's state means, or undefined while nothing is wrong with it. */
 export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
   const { phase, reason, message } = status ?? {};
   if (phase === 'Failed' || phase === 'Succeeded')
@@ -45,8 +46,8 @@ export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
 }
 
 /**
- * What follows for workers from the verdicts on pods, by metadata.uid. A worker is the pod that it said it runs in, whatever
- * pod bears the name now.
+ * What follows for workers from the verdicts on pods, by metadata.uid. A worker belongs to the pod whose uid it reported, whatever
+ * pod has that name now.
  */
 export function inputsFrom(
   verdicts: Pick<ReadonlyMap<string, PodVerdict>, 'get'>,
@@ -72,7 +73,7 @@ export function watchPods(options: {
   readonly namespace: string;
   readonly clock: Clock;
   readonly log: Logger;
-  /** There may be something new to judge. */
+  /** Called when there may be something new to judge. */
   readonly onChange: () => void;
 }): PodWatch {
   const { selector, clock, log, onChange } = options;

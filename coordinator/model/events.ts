@@ -1,5 +1,6 @@
-// The journal's events: every decision that has ever taken effect, with its reason. Written once, read for ever, so a kind
-// is never given another meaning; a field is only added, and optional. What an event does to the state is evolve.ts'.
+// The events of the journal: every decision that has ever taken effect, with its reason. They are written
+// once and read for ever, so a kind is never given another meaning, and a field is only added, as an optional
+// one.
 
 import type { Costs } from '../../core/nn/space.ts';
 import type { Genotype } from '../../core/spec/network.ts';
@@ -8,13 +9,14 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Blame, DataFacts, EndState, EvaluationState, Member, Noun } from './state.ts';
 
+/** `atMs`: when it was decided, milliseconds since the epoch. */
 export type Event = { readonly atMs: number } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
   | {
-      /** `journal truncate`: what came after message `after` counts no more. */
+      /** By `journal truncate`: what came after message `after` counts no more. */
       readonly kind: 'journal.truncated';
       readonly after: number;
-      /** The highest number of each noun that was ever given out: ids that were forgotten are not given out again. */
+      /** The highest number of each noun that was ever given out: ids that were cut off are not given out again. */
       readonly ids: Readonly<Record<Noun, number>>;
       readonly reason: string;
     }
@@ -22,7 +24,7 @@ export type Event = { readonly atMs: number } & (
       readonly kind: 'plan.submitted';
       readonly planId: string;
       readonly spec: PlanSpec;
-      /** As it took effect, overrides in their places. */
+      /** The submitted text as it took effect, with overrides in their places. */
       readonly yaml: string;
       readonly facts: DataFacts;
     }
@@ -84,7 +86,7 @@ export type Event = { readonly atMs: number } & (
       readonly sweepId?: string;
       readonly trialId?: string;
       readonly teacherRunId?: string;
-      /** Part that a plan's run plays in it. */
+      /** What a run is to its plan. */
       readonly role?: 'teacher' | 'student';
     }
   | {
@@ -102,7 +104,7 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
   | {
-      /** A worker said that it could not go on, through no fault of the run. */
+      /** A worker reported that it could not go on, through no fault of the run. */
       readonly kind: 'run.troubled';
       readonly runId: string;
       readonly workerId: string;
@@ -152,7 +154,7 @@ export type Event = { readonly atMs: number } & (
     }
   | { readonly kind: 'run.cancelled'; readonly runId: string; readonly reason: string }
   | {
-      /** What had failed or was cancelled goes on; one of the ids. */
+      /** Something that had failed or was cancelled goes on: exactly one of the ids is there. */
       readonly kind: 'work.resumed';
       readonly planId?: string;
       readonly sweepId?: string;
@@ -184,6 +186,7 @@ export type Event = { readonly atMs: number } & (
     }
 );
 
+/** The events of one kind. */
 export type EventOf<K extends Event['kind']> = Extract<Event, { kind: K }>;
-/** An event before it has its time: what a decision writes down. */
+/** An event before it has its time, as a decision makes it. */
 export type Decided = Event extends infer E ? (E extends { atMs: number } ? Omit<E, 'atMs'> : never) : never;

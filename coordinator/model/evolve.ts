@@ -1,5 +1,7 @@
-// The fold: state x event -> state. Decides nothing, judges nothing, knows no clock: whatever is in the journal has
-// happened. The same journal always gives the same state, and each event costs about the same however much came before.
+// The fold: (state, event) -> state. It decides and judges nothing and reads no clock: whatever is in the
+// journal has happened, and an event carries everything that its effect depends on. So the same journal
+// always gives the same state, whatever release reads it. Each event costs about the same, however much came
+// before it.
 
 import type { Event, EventOf } from './events.ts';
 import { named } from './find.ts';
@@ -22,6 +24,7 @@ import {
   trialOf,
 } from './state.ts';
 
+/** The state after one more event; the one given stays as it is. */
 export function evolve(before: State, event: Event): State {
   const state: State = { ...before, events: before.events + 1 };
   switch (event.kind) {
@@ -90,7 +93,7 @@ export function evolve(before: State, event: Event): State {
   }
 }
 
-/** Numbers of ids only grow: stored checkpoints of a forgotten run-7 must not become those of another run-7. */
+/** Numbers of ids only grow: the stored checkpoints of a run-7 that was cut off must not become those of another run-7. */
 function truncated(state: State, { ids }: EventOf<'journal.truncated'>): State {
   const gaps = (noun: Noun): readonly IdGap[] => {
     const after = state[`${noun}s`].size;
@@ -200,6 +203,7 @@ function trialEnded(before: State, event: EventOf<'trial.ended'>): State {
 
 const NO_FAILURES = { cause: '', count: 0 };
 
+/** The count of failures for one cause in a row, after this trial. A cancelled trial says nothing about causes. */
 function failuresAfter(state: State, { failuresInRow }: SweepState, trial: TrialState) {
   if (trial.state === 'cancelled') return failuresInRow;
   if (trial.state === 'done') return NO_FAILURES;
@@ -208,7 +212,7 @@ function failuresAfter(state: State, { failuresInRow }: SweepState, trial: Trial
   return { cause, count: failuresInRow.cause === cause ? failuresInRow.count + 1 : 1 };
 }
 
-/** As it was before it ended, to be continued: what has been counted and stored stays. */
+/** Makes a thing what it was before it ended, to be continued: what has been counted and stored stays. */
 function workResumed(before: State, event: EventOf<'work.resumed'>): State {
   const { planId, sweepId, trialId, runId, reason, atMs } = event;
   let state = before;
@@ -315,7 +319,7 @@ function runAssigned(before: State, event: EventOf<'run.assigned'>): State {
   return withTrial(state, run.trialId, { state: 'running', reason: event.reason });
 }
 
-/** Of a large fleet the latest are remembered; whoever is forgotten is just tried again sooner. */
+/** Workers that a run remembers to be kept from: in a large fleet the latest; the others are only tried again sooner. */
 const AVOIDED_MAX = 64;
 
 function runTroubled(state: State, event: EventOf<'run.troubled'>): State {
@@ -370,7 +374,7 @@ function ended<S extends string>(event: { state: S; reason: string; atMs: number
   return { state: event.state, reason: event.reason, endedAtMs: event.atMs };
 }
 
-/** A field that is there only when it has a value; absent and undefined are different things in the state. */
+/** A field that is there only when it has a value: in the state absent and undefined are different things. */
 function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
   return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
 }

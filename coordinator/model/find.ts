@@ -1,19 +1,21 @@
-// What a person's word for a thing means: an id, or a name where one alone has it. Pure; every call that takes an id asks here, so
-// that names work wherever ids do. Names are kept by the fold (state.names): finding costs the same however much has ended.
+// What a person's word for a thing means: an id, or a name where one thing alone has it. Pure. Every call
+// that takes an id resolves it here, so that names work wherever ids do. The fold keeps the names
+// (state.names), so that finding costs the same however much has ended.
 
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
 import { lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import type { Namesakes, State } from './state.ts';
 
+/** A thing that a word means. */
 export interface Found {
   readonly kind: Noun;
   readonly id: string;
-  /** Empty where there are ids alone. */
+  /** Empty for nouns that have ids alone. */
   readonly name: string;
   readonly state: string;
 }
 
-/** Of one noun with the same name; more are counted and not listed. */
+/** Things of one noun with the same name that are listed; more are only counted. */
 const NEWEST_MAX = 20;
 
 /** The names with one more thing that is called so. */

@@ -1,5 +1,6 @@
-// A list of ids that only grows, persistent as the tables are: the runs of a sweep, in the order in which they came. One more copies
-// one short chunk, however many there are, and reading in any place is one look, which is what pages are made of.
+// A list of ids that only grows and is persistent as the tables are: the runs of a sweep, in the order in
+// which they came. Adding one copies one short chunk, however many there are, and reading at any place is one
+// look-up, which is what pages are made of. An array would be copied as a whole for each event of a fold.
 
 export interface Roll {
   readonly size: number;
@@ -13,6 +14,7 @@ const CHUNK = 128;
 
 export const emptyRoll: Roll = { size: 0, chunks: [], newest: [] };
 
+/** The list with one more id at its end; the one given stays as it is. */
 export function appended({ size, chunks, newest }: Roll, id: string): Roll {
   const longer = [...newest, id];
   return longer.length < CHUNK
@@ -28,7 +30,7 @@ export function idAt({ size, chunks, newest }: Roll, place: number): string {
   return id;
 }
 
-/** All of it, oldest first. */
+/** Every id, oldest first. */
 export function* allIds({ chunks, newest }: Roll): Generator<string> {
   for (const chunk of chunks) yield* chunk;
   yield* newest;

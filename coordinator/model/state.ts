@@ -1,5 +1,6 @@
-// What the coordinator knows for good: plain readonly data, a fold over the journal and nothing else. Who is connected and
-// how far a step is are volatile and live in the driver. Ids are `noun-number`, given in order and never reused.
+// What the coordinator knows for good: plain readonly data, a fold over the journal and nothing else.
+// Whatever is volatile (who is connected, how far a step is) is no part of it. Ids are `noun-number`, given
+// out in order and never again.
 
 import type { Costs } from '../../core/nn/space.ts';
 import { bestFirst, type Ranked } from '../../core/search/best-first.ts';
@@ -20,6 +21,7 @@ export interface DataFacts {
 
 export type EndState = 'done' | 'failed' | 'cancelled';
 
+/** What every thing has that begins and ends. Times are milliseconds since the epoch. */
 interface Ending {
   /** What it does now, or why it ended; a sentence for a person. */
   readonly reason: string;
@@ -32,6 +34,7 @@ export interface PlanState extends Ending {
   readonly name: string;
   readonly state: 'running' | EndState;
   readonly spec: PlanSpec;
+  /** The submitted text as it took effect. */
   readonly yaml: string;
   readonly facts: DataFacts;
   readonly sweepId?: string;
@@ -40,6 +43,7 @@ export interface PlanState extends Ending {
   readonly studentRunIds: readonly string[];
   /** All its runs, those of its search too, in the order of creation. */
   readonly allRunIds: Roll;
+  /** The run to export, once the plan is done. */
   readonly winnerRunId?: string;
 }
 
@@ -55,16 +59,17 @@ export interface SweepState extends Ending {
   readonly trialsProposed: number;
   readonly trialsDone: number;
   readonly trialsFailed: number;
-  /** Trial number n in place n. */
+  /** Trial number n stands at place n. */
   readonly trialIds: Roll;
   /** Every attempt of every trial, in the order of creation. */
   readonly allRunIds: Roll;
   /** Trials that have not ended. */
   readonly openTrialIds: readonly string[];
-  /** Number of the next genotype to draw; draws that were skipped count. */
+  /** Number of the next genotype to draw; draws that were passed over count too. */
   readonly nextDraw: number;
   /** Canonical genotypes proposed so far -> trial id. */
   readonly seen: PersistentMap<string>;
+  /** The first in the order of core/search/best-first.ts, once a trial is done. */
   readonly bestTrialId?: string;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
   readonly failuresInRow: { readonly cause: string; readonly count: number };
@@ -93,14 +98,19 @@ export interface Member {
   readonly shardCount: number;
 }
 
+/** A checkpoint that is stored. */
 export interface CheckpointState {
+  /** From 1; the run's epochs at its end. */
   readonly stage: number;
+  /** Committed steps that it contains. */
   readonly step: number;
   readonly bytes: number;
+  /** SHA-256 of its bytes, hex. */
   readonly digest: string;
   readonly storedAtMs: number;
 }
 
+/** The verification of a trained network; rates and accuracies are 0 to 1. */
 export interface EvaluationState {
   readonly accuracy: number;
   readonly accuracyStd: number;
@@ -116,9 +126,9 @@ export interface EvaluationState {
 export interface Avoided {
   readonly workerId: string;
   readonly untilMs: number;
-  /** In a row: since it last stored a checkpoint of the run together with others, or alone. */
+  /** Failures since the run last stored a checkpoint while this worker was in its gang. */
   readonly failures: number;
-  /** Of the last one. */
+  /** The reason of the last failure. */
   readonly reason: string;
 }
 
@@ -138,15 +148,15 @@ export interface RunState extends Ending {
   readonly generation: number;
   /** In rank order; empty while queued and after the end. */
   readonly gang: readonly Member[];
-  /** Recorded with the first gang; an exact run takes no worker of another class. */
+  /** That of the first gang; an exact run takes no worker of another class. */
   readonly deviceClass?: string;
   /** When the gang last changed; elastic changes keep a distance from it. */
   readonly changedAtMs: number;
   /** Since when it has been waiting for workers. */
   readonly queuedAtMs: number;
-  /** Failures that its worker reported as infrastructure since the last checkpoint; bounded, charged to nobody. */
+  /** Failures since the last checkpoint that a worker reported as infrastructure. Their number is bounded; they are charged to nobody. */
   readonly infrastructureFailures: number;
-  /** Workers lost over it since it last got further; see blame.ts. */
+  /** Workers that were lost over it since it last got further. */
   readonly blame: Blame;
   /** Workers that could not go on with it, the latest last. */
   readonly avoided: readonly Avoided[];
@@ -160,6 +170,7 @@ export interface RunState extends Ending {
   readonly evaluation?: EvaluationState;
 }
 
+/** A worker that has ever attached, as its newest process reported itself. */
 export interface WorkerState {
   readonly id: string;
   /** Random at each start of the process. */
@@ -181,7 +192,7 @@ export interface WorkerState {
 /** Nouns whose ids are `noun-number`. */
 export type Noun = 'plan' | 'sweep' | 'trial' | 'run';
 
-/** From the place after `after` on, numbers are places plus `skipped`. */
+/** Ids that are in no table: beyond place `after` the number of an id is its place plus `skipped`. */
 export interface IdGap {
   readonly after: number;
   readonly skipped: number;
@@ -192,16 +203,16 @@ export interface State {
   readonly events: number;
   /** Times that a coordinator took the lead. */
   readonly epoch: number;
-  /** Numbers that were given out and are in no table, since `journal truncate` took them out; in order. */
+  /** Numbers that were given out and are in no table because `journal truncate` cut them off; in order. */
   readonly idGaps: Readonly<Record<Noun, readonly IdGap[]>>;
   readonly plans: PersistentMap<PlanState>;
   readonly sweeps: PersistentMap<SweepState>;
   readonly trials: PersistentMap<TrialState>;
   readonly runs: PersistentMap<RunState>;
   readonly workers: ReadonlyMap<string, WorkerState>;
-  /** Who is called what; by `noun name`, see find.ts. */
+  /** Things by their names; the key is `noun name`. */
   readonly names: PersistentMap<Namesakes>;
-  /** What has not ended, oldest first: what a decision has to look at, however much has ended. */
+  /** Ids of what has not ended, oldest first: a decision looks at these alone, so that its cost does not grow with the past. */
   readonly openPlanIds: ReadonlySet<string>;
   readonly openSweepIds: ReadonlySet<string>;
   readonly openRunIds: ReadonlySet<string>;
@@ -227,14 +238,17 @@ export function runOf(state: State, id: string): RunState {
   return existing(lookup(state.runs, id), id);
 }
 
+/** As runOf, for trials. */
 export function trialOf(state: State, id: string): TrialState {
   return existing(lookup(state.trials, id), id);
 }
 
+/** As runOf, for sweeps. */
 export function sweepOf(state: State, id: string): SweepState {
   return existing(lookup(state.sweeps, id), id);
 }
 
+/** As runOf, for plans. */
 export function planOf(state: State, id: string): PlanState {
   return existing(lookup(state.plans, id), id);
 }
@@ -244,7 +258,7 @@ function existing<T>(value: T | undefined, id: string): T {
   return value;
 }
 
-/** The id that stands in this place, from 1, among all of its noun in the order of creation; also the next one's. */
+/** The id at this place (from 1) among all of its noun in the order of creation. The place after the last gives the next id. */
 export function idInPlace(state: State, noun: Noun, place: number): string {
   const gap = state.idGaps[noun].findLast(({ after }) => after < place);
   return `${noun}-${place + (gap?.skipped ?? 0)}`;
@@ -277,10 +291,12 @@ function rankOf({ objective, costs, number }: TrialState): Ranked {
   return { objective, parameters: costs.parameters, number };
 }
 
+/** Whether a thing is done, failed or cancelled. */
 export function hasEnded(thing: { readonly state: string }): boolean {
   return thing.state === 'done' || thing.state === 'failed' || thing.state === 'cancelled';
 }
 
+/** Every run that has not ended, oldest first. */
 export function openRuns(state: State): RunState[] {
   return [...state.openRunIds].map((id) => runOf(state, id));
 }
@@ -296,6 +312,10 @@ export function endingOf(thing: {
   return `${thing.id} ${verb}: ${thing.reason}`;
 }
 
+/**
+ * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then it works, and
+ * workers are lost for other reasons.
+ */
 export interface Blame {
   /** Losses of workers that held this run and no other, since it last got further. */
   readonly losses: number;
@@ -305,10 +325,13 @@ export interface Blame {
   readonly step: number;
 }
 
+/** Nothing speaks against the run. */
 export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
 
-/** Things of one noun with the same name: how many there are, and the ids of the newest, newest first. */
+/** Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the state stays bounded. */
 export interface Namesakes {
+  /** All of them. */
   readonly count: number;
+  /** Ids, newest first. */
   readonly newest: readonly string[];
 }

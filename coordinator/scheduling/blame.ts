@@ -1,12 +1,14 @@
-// Whether a run kills the workers that hold it: a native crash takes its whole process along and cannot say which run it
-// was. Decides when a loss speaks against a run, when a suspect is kept alone, and when it has to end, so that a run which
-// crashes wherever it goes cannot take a fleet down for ever. Pure; the ending itself is losses.ts'.
+// Whether a run kills the workers that hold it: a native crash takes its whole process along, and nothing is
+// left to report which run it was. Decides when a loss speaks against a run, when a suspect is kept alone,
+// and when it has to end, so that a run that crashes wherever it goes cannot take a fleet down for ever.
+// Pure.
 //
 // A loss speaks against a run unless one of these explains it better:
+//
 // - the run got further since the last loss: then it works, and workers are lost for other reasons;
 // - the worker was gone before this gang was formed: several workers lost in one outage are one incident;
-// - the worker held other runs: it may have been any of them. After ISOLATE_AFTER such losses without progress the run is
-//   placed alone, so that the next loss is its own or it is cleared by getting further.
+// - the worker held other runs: it may have been any of them. After ISOLATE_AFTER such losses without
+//   progress the run is placed alone, so that the next loss is its own or it is cleared by getting further.
 
 import type { Observed } from '../model/observed.ts';
 import type { Blame, RunState } from '../model/state.ts';
@@ -14,9 +16,10 @@ import type { Blame, RunState } from '../model/state.ts';
 /** Workers that a run may take down by itself without getting further. */
 const LOSSES_MAX = 5;
 
+/** Losses without progress after which a run shares no worker. */
 const ISOLATE_AFTER = 2;
 
-/** Committed steps that are known of a run. */
+/** Committed steps that are known of a run: as last reported, or as stored. */
 function knownStep(run: RunState, observed: Observed): number {
   return Math.max(observed.stepOf?.(run.id) ?? 0, run.checkpoints.at(-1)?.step ?? 0);
 }
@@ -54,11 +57,12 @@ export function blameFor(
   return { blame, reason };
 }
 
+/** The run has taken down as many workers as it may. */
 export function isConvicted(blame: Blame): boolean {
   return blame.losses >= LOSSES_MAX;
 }
 
-/** It shares no worker with other runs until it has got further. */
+/** The run may be what kills its workers: it shares none with other runs until it has got further. */
 export function isSuspect(run: RunState, observed: Observed): boolean {
   return run.blame.losses + run.blame.shared >= ISOLATE_AFTER && knownStep(run, observed) <= run.blame.step;
 }

@@ -1,19 +1,21 @@
-// Which shards each member of a gang holds, and when that is worth changing. Decides sizes only, in rank order: proportional
-// to what each member computes, as well as whole shards allow. Results do not depend on it (DESIGN 5: any range of shards is
-// a sum of whole subtrees of the canonical tree), speed does. Who is a member is the scheduler's decision.
+// Which shards each member of a gang holds, and when that is worth changing. Decides sizes only, in rank
+// order: proportional to what each member computes, as well as whole shards allow. The result of a run does
+// not depend on it, because any range of shards is a sum of whole subtrees of the canonical tree (DESIGN 5);
+// its speed does.
 
 import type { Observed } from '../model/observed.ts';
 import type { Member, RunState } from '../model/state.ts';
 
-/** A step takes as long as its slowest member; a change costs the gang a synchronisation, so it has to gain this factor. */
+/** Factor by which a step has to become faster: a change costs the gang a synchronisation. */
 const GAIN_MIN = 1.2;
-/** A measured speed needs some seconds to settle after a change; and what goes back and forth gains nothing. */
+/** Between two changes of a gang, milliseconds: a measured speed needs some seconds to settle after a change. */
 export const REBALANCE_INTERVAL_MS = 10_000;
 
 /**
- * Shares the shards out so that the slowest member is as early done as possible: everybody gets one, and each further shard
- * goes to whoever is then done first (of equals the lower rank), which is optimal for whole shards. A speed that is not
- * known counts as the mean of the known ones. `shards` is not below the number of members.
+ * Shares the shards out so that the slowest member is done as early as possible. Each member gets one shard, and each further shard
+ * goes to the member that is done first with it (of equals the lower rank). That is optimal: the makespan of equal, indivisible
+ * jobs on machines of different speeds is minimal when each job goes where it ends earliest. A speed that is not known counts
+ * as the mean of the known ones. `shards` is not below the number of members.
  */
 export function placeShards(
   workerIds: readonly string[],

@@ -1,11 +1,15 @@
-// How a run that finds too few free workers gets them: from gangs that can spare members. Decides whose members are taken and
-// in which order; nothing is taken unless all that is needed can be. Who is placed when is scheduler.ts'.
+// How a run that finds too few free workers gets them from gangs that can spare members. Decides whose
+// members are taken, and in which order. Nothing is taken unless all that is needed can be: a gang that was
+// shrunk for nobody has lost a synchronisation for nothing.
 
 import type { RunState, WorkerState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { isFree, mayChange, type Roster, setGang } from './roster.ts';
 
-/** Frees workers for a run by shrinking gangs that can spare members, or sending home students of a teacher. All or nothing. */
+/**
+ * Frees workers for a run by shrinking gangs that can spare members, or by sending back to the queue the students of a teacher that
+ * is to be placed. All or nothing. `have`: workers that are free; `fit`: all that the run could use.
+ */
 export function reclaim(
   roster: Roster,
   run: RunState,
@@ -37,7 +41,7 @@ export function reclaim(
   return true;
 }
 
-/** Whole workers for a suspect: those of which everybody else can be sent away, such as its own students who wait for it. */
+/** Frees whole workers for a suspect: those whose other runs can all give them up, such as its own students that wait for it. */
 function reclaimWhole(roster: Roster, run: RunState, have: number, fit: readonly WorkerState[]): boolean {
   const taken = new Map<string, number>();
   const gained: { victim: RunState; worker: WorkerState }[] = [];
@@ -80,10 +84,11 @@ function victimsOf(roster: Roster, run: RunState): RunState[] {
     );
 }
 
+/** How many members a gang can give to this run now. */
 function sparable(roster: Roster, run: RunState, victim: RunState): number {
   const size = roster.gangs.get(victim.id)?.length ?? 0;
   if (size === 0) return 0;
-  // Without its teacher a student only holds the place that the teacher needs.
+  // A student that waits for this teacher only holds the place that its teacher needs.
   if (victim.teacherRunId === run.id && size <= victim.spec.workers.min) return size;
   if (victim.spec.priority > run.spec.priority || !mayChange(roster, victim)) return 0;
   return size - victim.spec.workers.min;

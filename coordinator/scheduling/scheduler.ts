@@ -1,10 +1,12 @@
-// Who trains what: which queued runs start on which workers, which running gangs grow into idle workers, which give
-// workers back. Pure: a state and who is connected go in, placements with their reasons come out. Gangs are placed whole
-// or not at all, so half-placed gangs cannot block each other. Shard sizes are placement.ts', generations step.ts'.
+// Who trains what: which queued runs start on which workers, which running gangs grow into idle workers,
+// which give workers back. Pure: a state and what is observed go in, placements with their reasons come out.
+// Gangs are placed whole or not at all, so that half-placed gangs cannot block each other.
 //
-// Order is priority, then age. Every startable run first gets its minimum; what is left makes gangs larger, one worker a
-// round, so that no gang takes all. A run that finds too few workers takes surplus members of elastic gangs of its
-// priority or below, and a teacher may take all of its own students, who would wait for it for ever.
+// The order is priority, then age. Every run that can start first gets its minimum; what is left makes gangs
+// larger, one worker a round, so that no gang takes all. A run that finds too few workers takes surplus
+// members of elastic gangs of its priority or below, and a teacher may take all of its own students, which
+// would wait for it for ever. A large run that could be placed on this fleet is overtaken by smaller ones for
+// OVERTAKE_MS at most: then workers that become free are kept for it.
 
 import { isDeterministic } from '../../core/system/device-class.ts';
 import type { Observed } from '../model/observed.ts';
@@ -36,6 +38,7 @@ import {
 /** A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones. */
 const OVERTAKE_MS = 30_000;
 
+/** A gang that changes. */
 export interface Placement {
   readonly runId: string;
   /** New gang in rank order; empty: back to the queue. */
@@ -44,6 +47,7 @@ export interface Placement {
 }
 
 export interface Scheduling {
+  /** Gangs that lose workers come first, so that a worker is released before it is given to another run. */
   readonly placements: readonly Placement[];
   /** By run id: what each run that stays queued waits for. */
   readonly waiting: ReadonlyMap<string, Wait>;
@@ -63,6 +67,7 @@ export function replacementsFor(
   return chooseClass(roster, run, free).map((worker) => worker.id);
 }
 
+/** Places what can be placed now. */
 export function schedule(state: State, context: Observed): Scheduling {
   const roster = rosterOf(state, context);
   const queued = roster.runs.filter((run) => run.state === 'queued').sort(byUrgency);
@@ -104,7 +109,7 @@ function placeMinimum(roster: Roster, run: RunState, blocked: RunState[]): void 
   roster.waiting.set(run.id, shortage(roster, run, chosen.length));
 }
 
-/** A student's teacher must have begun, or have left checkpoints to learn from. */
+/** Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a checkpoint. */
 function notStartable(state: State, run: RunState): string | undefined {
   if (run.teacherRunId === undefined) return undefined;
   const teacher = runOf(state, run.teacherRunId);
@@ -113,7 +118,7 @@ function notStartable(state: State, run: RunState): string | undefined {
     : `queued: its teacher ${teacher.id} has not started`;
 }
 
-/** Kept for a larger run that has been overtaken long enough. */
+/** The worker is kept for another run that has been overtaken long enough. */
 function isReserved(
   roster: Roster,
   worker: WorkerState,
@@ -167,7 +172,7 @@ function growByOne(roster: Roster, run: RunState, blocked: readonly RunState[]):
   return true;
 }
 
-/** What changed, those that lose workers first, so that a worker is released before it is given to another. */
+/** The gangs that have changed, those that lose workers first. */
 function placementsOf(roster: Roster): Placement[] {
   const changed = roster.runs.flatMap((run): (Placement & { shrinks: boolean })[] => {
     const reason = roster.reasons.get(run.id);
@@ -208,7 +213,7 @@ function shortage(roster: Roster, run: RunState, free: number): Wait {
   };
 }
 
-/** Whom the run is kept from and what went wrong there; it is tried again after a pause that grows. */
+/** Which workers the run is kept from for a while, and what went wrong there last. */
 function avoidedText(avoided: readonly Avoided[]): string {
   const times = (one: Avoided) => (one.failures > 1 ? ` ${one.failures} times` : '');
   const who = avoided.map((one) => `${one.workerId}${times(one)}`).join(', ');

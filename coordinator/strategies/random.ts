@@ -1,6 +1,6 @@
-// Random search: which candidate comes next. Draws are numbered, so that the same sweep proposes the same candidates in the
-// same order wherever and whenever it runs. Isomorphic cells count once and constraints are checked here, before a
-// candidate costs anything. When trials start and what becomes of them is step.ts'.
+// Random search: which candidate comes next. Draws are numbered, so that a sweep proposes the same candidates
+// in the same order wherever and whenever it runs. Isomorphic cells count once, and constraints are checked
+// before a candidate costs anything.
 
 import { randomGenotype } from '../../core/nn/genotype.ts';
 import { type Costs, candidateNetwork, costsOf } from '../../core/nn/space.ts';
@@ -11,11 +11,14 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 /** Draws that one proposal may pass over; with more, the space or its constraints have too few candidates left. */
 const DRAWS_MAX = 500;
 
+/** A candidate that is new and within the constraints. */
 export interface Candidate {
   readonly genotype: Genotype;
   readonly genotypeJson: string;
   readonly costs: Costs;
+  /** The draw with which the next proposal begins. */
   readonly nextDraw: number;
+  /** Draws that were passed over on the way, with the reason of each. */
   readonly skipped: readonly { readonly draw: number; readonly reason: string }[];
 }
 
@@ -23,7 +26,7 @@ export interface Candidate {
 export function proposeRandom(options: {
   spec: SweepSpec;
   nextDraw: number;
-  /** Trial that has this canonical genotype already. */
+  /** The trial that has this canonical genotype already, if there is one. */
   trialWith: (genotypeJson: string) => string | undefined;
 }): Candidate | { readonly exhausted: string } {
   const { spec } = options;
@@ -48,6 +51,7 @@ export function proposeRandom(options: {
   };
 }
 
+/** Which constraint the costs break, in words; undefined when they break none. */
 function violation(constraints: SweepSpec['constraints'], costs: Costs): string | undefined {
   const { parametersMax, mflopsMax } = constraints;
   if (parametersMax !== undefined && costs.parameters > parametersMax)

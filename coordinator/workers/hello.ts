@@ -1,5 +1,5 @@
-// The first report of a worker: who dials. Decides what a well-formed one is; each of its texts becomes a subject, a label or a
-// cell of a table, so each has a form and a length. Whether the worker may attach is links.ts'.
+// The first report of a worker: which process dials. Decides what a well-formed one is: each of its texts
+// becomes a subject, a label or a cell of a table, so each has a form and a length.
 
 import { z } from 'zod';
 import { shaped } from '../../core/text/shape.ts';
@@ -43,7 +43,7 @@ const helloSchema = z.object({
   podUid: line(64),
 });
 
-/** Throws invalidArgument with every field that is wrong. */
+/** The hello in domain types. Throws `invalidArgument` with every field that is wrong. */
 export function helloOf(hello: Hello): WorkerHello {
   const { device, ...rest } = shaped(helloSchema, hello, 'hello');
   const { kind, name, deviceClass, memoryBytes, gpu } = device;

@@ -1,33 +1,36 @@
-// How far and how fast runs are: the newest step point of each, and what each worker computes for it, as workers report it a
-// few times a second. Volatile by design: after a restart of the coordinator it is there again within a second.
+// How far and how fast runs are: the newest step point of each, and what each worker computes for it, as
+// workers report it a few times a second. Decides which reports are old. Volatile by design: after a restart
+// of the coordinator all of it is there again within a second.
 
 import { LRUCache } from 'lru-cache';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from '../model/state.ts';
 
+/** The newest report about a run. */
 export interface Progress {
   readonly generation: number;
   readonly point: StepPoint;
-  /** Teacher's stage that a student waits for; 0: it does not wait. */
+  /** The stage of its teacher that a student waits for; 0: it does not wait. */
   readonly waitingForStage: number;
-  /** Steps of a round that is not summed yet. */
+  /** Steps since the last sum of a round of local steps; 0 where each step is summed. */
   readonly openRoundSteps: number;
 }
 
 export interface ProgressBoard {
   of(runId: string): Progress | undefined;
-  /** Takes a report about the current generation; others are old. */
+  /** Takes a report. Returns false, and drops it, when it is old: of another generation, of no member, or of an earlier step. */
   report(run: RunState, workerId: string, progress: Progress): boolean;
-  /** What a worker computes for the runs it holds, images a second. Runs that it does not name are not its any more. */
+  /** Takes what a worker computes for each run that it holds, images a second; runs that are not named are no longer its. */
   measured(workerId: string, speeds: ReadonlyMap<string, number>): void;
   speedOf(runId: string, workerId: string): number | undefined;
-  /** Which of a worker's runs wait for the broker's store, and why; true when that has changed. */
+  /** Takes which of a worker's runs wait for the broker's store, and why. Returns whether that has changed. */
   waiting(workerId: string, reasons: ReadonlyMap<string, string>): boolean;
-  /** Why a run waits for the store, as a member of its gang says. */
+  /** Why a run waits for the store, as a member of its gang reports it. */
   storeWaitOf(run: RunState): string | undefined;
   /** Some run waits for the store. */
   readonly anyStoreWait: boolean;
-  forgetWorker(workerId: string): void;
+  /** Drops what a worker reported of itself; the points of its runs stay. */
+  removeWorker(workerId: string): void;
 }
 
 /** Runs whose last point is kept; the loss of a run that ended long ago is in its history. */
@@ -44,7 +47,7 @@ export function createProgressBoard(): ProgressBoard {
       const rank = run.gang.findIndex((member) => member.workerId === workerId);
       if (run.state !== 'running' || run.generation !== progress.generation || rank < 0) return false;
       const before = newest.peek(run.id);
-      // Members are at most a step apart; what one says later about an earlier step is older news.
+      // Members are at most a step apart: a report about an earlier step is older, although it comes later.
       const older =
         before !== undefined &&
         before.generation === progress.generation &&
@@ -66,7 +69,7 @@ export function createProgressBoard(): ProgressBoard {
     get anyStoreWait() {
       return waits.size > 0;
     },
-    forgetWorker(workerId) {
+    removeWorker(workerId) {
       speeds.delete(workerId);
       waits.delete(workerId);
     },

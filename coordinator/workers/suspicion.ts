@@ -1,17 +1,20 @@
-// What members say of each other: who of a gang is waited for in vain although it still reports here. Decides whom the gang goes
-// on without, and how long such a worker gets no new place; limits of time are the members' own, which follow from the steps
-// and answers they saw (core/allreduce/patience.ts). Volatile: after a start it is there again with the next heartbeats.
+// Complaints of members about each other: which member of a gang is waited for in vain although it still
+// reports to the coordinator. Decides which worker the gang goes on without, and for how long that worker
+// gets no new place. How long is too long is the members' own judgement (core/allreduce/patience.ts), which
+// follows from the steps and answers that they saw. Volatile: after a start everything is there again with
+// the next heartbeats.
 //
-// A broken link makes both of its ends complain. Believed is a complaint only about whoever most members complain of, and only from
-// a member that has fewer complaints against itself: of two that complain of each other neither is. A member whose own link to
-// the broker is dead knows it before it would complain.
+// A broken link makes both of its ends complain, so a complaint counts only under two conditions: it is about
+// the member that most members complain of, and it comes from a member that fewer complain of. Of two members
+// that complain of each other neither is taken for lost. A member whose own link to the broker is dead
+// notices that before it would complain.
 
 import type { RunState } from '../model/state.ts';
 
-/** What matters of a run here. */
+/** The part of a run that matters here. */
 type Gang = Pick<RunState, 'id' | 'generation' | 'gang'>;
 
-/** What one member says of one run, as of its last heartbeat. */
+/** What one member reports of one run, as of its last heartbeat. */
 export interface Testimony {
   readonly runId: string;
   readonly generation: number;
@@ -20,21 +23,27 @@ export interface Testimony {
   readonly suspects: readonly Complaint[];
 }
 
+/** One member complains of another. */
 export interface Complaint {
+  /** The member that is complained of. */
   readonly workerId: string;
+  /** `silent`: it does not answer; `idle`: it answers and contributes nothing. */
   readonly kind: 'silent' | 'idle';
+  /** For how long, milliseconds. */
   readonly ms: number;
+  /** How long was acceptable by what the complaining member saw before, milliseconds. */
   readonly limitMs: number;
 }
 
+/** A worker that its gang goes on without. */
 export interface Conviction {
   readonly workerId: string;
   readonly reason: string;
-  /** Since when it has done nothing. */
+  /** For how long it has done nothing, milliseconds. */
   readonly ms: number;
 }
 
-/** Newest testimonies by worker; those of workers that were not heard lately left out, except as accused. */
+/** The newest testimonies by worker. One that is not recent makes no complaint count, but shows that its worker had joined. */
 export type Testimonies = ReadonlyMap<
   string,
   { readonly recent: boolean; readonly said: readonly Testimony[] }
@@ -44,7 +53,7 @@ export type Testimonies = ReadonlyMap<
 export function convictionsOf(
   runs: readonly Gang[],
   testimonies: Testimonies,
-  /** It has something in hand that is no run. */
+  /** The worker has something in hand that is no run. */
   isOccupied: (workerId: string) => boolean = () => false,
 ): Conviction[] {
   const convicted = new Map<string, Conviction & { readonly kind: Complaint['kind'] }>();
@@ -56,7 +65,7 @@ export function convictionsOf(
       if (convicted.get(workerId)?.kind === 'silent') continue;
       convicted.set(workerId, { workerId, kind, ms, reason: reasonOf(run, complaint, by) });
     }
-  // A worker computes for one run at a time: who lets one wait may only be busy with another.
+  // A worker computes for one run at a time: one that is idle for a gang may be busy with another run.
   const isBusy = (workerId: string): boolean =>
     isOccupied(workerId) ||
     runs.some(
@@ -65,6 +74,7 @@ export function convictionsOf(
   return [...convicted.values()].filter(({ kind, workerId }) => kind === 'silent' || !isBusy(workerId));
 }
 
+/** The complaints within one gang that count, at most one against each member, with the member that makes it. */
 function chargesOf(
   run: Gang,
   testimonies: Testimonies,
@@ -86,11 +96,11 @@ function chargesOf(
   return members
     .filter((id) => against(id) === most && saidBy(id)?.inExchange === true)
     .flatMap((id) => {
-      const believed = complaints.filter(
+      const counting = complaints.filter(
         ({ by, complaint }) => complaint.workerId === id && against(by) < most,
       );
-      // Silence says more than idleness.
-      const worst = believed.find(({ complaint }) => complaint.kind === 'silent') ?? believed[0];
+      // Silence is the graver charge: a member that is only idle may be busy with another run.
+      const worst = counting.find(({ complaint }) => complaint.kind === 'silent') ?? counting[0];
       return worst === undefined ? [] : [worst];
     });
 }
@@ -102,18 +112,19 @@ function reasonOf(run: Gang, { kind, ms, limitMs }: Complaint, by: string): stri
 }
 
 export interface SuspicionBoard {
-  /** A heartbeat. */
+  /** Takes what a worker reports with a heartbeat. */
   heard(workerId: string, said: readonly Testimony[]): void;
-  forget(workerId: string): void;
-  /** Whom to take for lost now. Each is told once, and gets no place for a while. */
+  /** Drops what a worker reported: its stream has ended. */
+  removeWorker(workerId: string): void;
+  /** Which workers to take for lost now. Each is returned once, and gets no place for a while. */
   judge(runs: readonly Gang[], isOccupied?: (workerId: string) => boolean): Conviction[];
-  /** Of these workers those that may get a place. */
+  /** Those of these workers that may get a place. */
   placeable(connected: ReadonlySet<string>): ReadonlySet<string>;
 }
 
-/** A complaint counts for so many heartbeats after it was said. */
+/** A testimony counts for so many heartbeats after it came. */
 const RECENT_HEARTBEATS = 2;
-/** A worker is kept out for as long as it held its gang up, twice as long each time it does so again soon. */
+/** A worker is kept out for as long as it held its gang up, and twice as long each time it does so again soon; at most this, milliseconds. */
 const KEPT_OUT_MS_MAX = 300_000;
 /** Convictions further apart than so many times the last pause have nothing to do with each other. */
 const PAUSES_APART = 10;
@@ -127,8 +138,8 @@ export function createSuspicionBoard(options: {
   const keptOut = new Map<string, { readonly untilMs: number; readonly pauseMs: number }>();
 
   /**
-   * Who has only just joined may still be complained of in what others said before it came: it counts as there when whatever is still
-   * believed was said a heartbeat after it was.
+   * What was heard, with those that have joined only just counted as not there yet: complaints that are still recent may have been
+   * made before they came. A member counts as there once every testimony that counts was made a heartbeat after it joined.
    */
   function settled({ said, joinedAt }: Heard): readonly Testimony[] {
     const since = now() - (RECENT_HEARTBEATS + 1) * heartbeatIntervalMs;
@@ -155,7 +166,7 @@ export function createSuspicionBoard(options: {
       }
       heardOf.set(workerId, { atMs: now(), said, joinedAt });
     },
-    forget: (workerId) => void heardOf.delete(workerId),
+    removeWorker: (workerId) => void heardOf.delete(workerId),
     judge(runs, isOccupied) {
       const quiet = [...heardOf.values()].every(({ said }) =>
         said.every(({ suspects }) => suspects.length === 0),
@@ -186,10 +197,11 @@ export function createSuspicionBoard(options: {
   };
 }
 
+/** What a worker reported with its last heartbeat. Times are on the monotonic clock, milliseconds. */
 interface Heard {
   readonly atMs: number;
   readonly said: readonly Testimony[];
-  /** When it was first heard to be in an exchange. */
+  /** By exchange: when the worker was first reported to be in it. */
   readonly joinedAt: ReadonlyMap<string, number>;
 }
 

@@ -1,5 +1,6 @@
-// The Attach stream: wire messages to domain types and back. The first report says who dials; later ones are passed to
-// whom they concern. Decides nothing but whether a message is well-formed: a worker that sends nonsense is cut off.
+// The stream of a worker: wire messages to domain types and back. The first report names the process that
+// dials; later ones go where they are taken. Decides whether a message is well-formed: a worker that sends
+// anything else is cut off, and so is one that does not read.
 
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -43,9 +44,9 @@ interface Parts {
 
 type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;
 
-/** Of a worker's own words about a wait. */
+/** Characters of a worker's own sentence about a wait that are kept. */
 const STORE_WAIT_CHARS_MAX = 500;
-/** Bytes that may wait for a worker that does not read; it is cut off then and told everything again when it dials. */
+/** Bytes that may wait for a worker that does not read. It is cut off then, and gets all that it needs when it dials again. */
 const PENDING_BYTES_MAX = 32 << 20;
 
 export function createWorkerService(parts: Parts): WorkerServiceServer {
@@ -101,7 +102,7 @@ function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string
   // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
   if (refusal !== undefined) throw new FleetError('unavailable', refusal);
   const goneAtMs = parts.links.attach(hello, stream);
-  tell(
+  submitReport(
     parts,
     parts.driver.submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }),
     stream,
@@ -153,7 +154,7 @@ function take(
         sequence,
         report: reportOf(kind),
       } as const;
-      tell(parts, parts.driver.submit(input), stream);
+      submitReport(parts, parts.driver.submit(input), stream);
     }
   }
 }
@@ -188,10 +189,10 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
 }
 
 /**
- * Nobody waits for the answer: what follows reaches the worker as commands. What cannot be taken now ends the stream with
- * that reason: the worker dials again and repeats it, where it would wait for ever otherwise.
+ * Submits what a worker reported. Nobody waits for the answer: what follows reaches the worker as commands. A report that cannot be
+ * taken now ends the stream with the reason, so that the worker dials again and repeats it; it would wait for ever otherwise.
  */
-function tell(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
+function submitReport(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
   submitted.catch((caught) => {
     const error = toFleetError(caught);
     if (parts.driver.halted === undefined) parts.log.warn({ error: error.message }, 'a report was not taken');
@@ -254,7 +255,7 @@ function causeOf(text: string): FailureCause {
   throw new FleetError('invalidArgument', `failed.cause: unknown cause ${foundText(text)}`);
 }
 
-/** NaN does not survive JSON: what was not measured is absent in the state. */
+/** The evaluation as the state has it: what was not measured is absent, because NaN does not survive JSON. */
 function evaluationOf(evaluation: Evaluation): EvaluationState {
   const { accuracyUntrained, ...measured } = evaluation;
   return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
