@@ -44,10 +44,14 @@ test('the bits of a separable block do not depend on the number of threads', asy
 
 test("the library's operations, which other devices and other addons use, pass the tests of all operations", async () => {
   const tests = fileURLToPath(new URL('./ops/ops.test.ts', import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), '--test', tests], {
-    // With NODE_TEST_CONTEXT the inner test run would report to this one in a binary form.
-    env: { ...process.env, ...ONE_THREAD, POCKETFLEET_KERNELS: 'library', NODE_TEST_CONTEXT: undefined },
-  });
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [...loaderArguments(), '--test', '--test-reporter=tap', tests],
+    {
+      // With NODE_TEST_CONTEXT the inner test run would report to this one in a binary form.
+      env: { ...process.env, ...ONE_THREAD, POCKETFLEET_KERNELS: 'library', NODE_TEST_CONTEXT: undefined },
+    },
+  );
   assert.match(stdout, /^# fail 0$/m);
   assert.match(stdout, /^# pass [1-9]/m);
   assert.equal((await inProcess({ POCKETFLEET_KERNELS: 'library' })).own, false);
