@@ -1,5 +1,6 @@
-// Where the broker is and how a program shows who it is: one description for both kinds of connection, nats.ts' and
-// data-connection.ts'. Decides how an address is read and which file a certificate or credential comes from; using it is theirs.
+// Where the broker is and how a program proves its identity there: one description for both kinds of connection, the
+// official client's and the lean one for gradients. Decides how an address is read, which combinations of
+// credentials are refused, and which file each certificate or credential comes from.
 
 import { readFileSync } from 'node:fs';
 import {
@@ -10,17 +11,17 @@ import {
 } from '@nats-io/transport-node';
 import { FleetError } from '../errors.ts';
 
-/** Plain data: it may be sent to a thread. */
+/** Plain data, so that it can be sent to a thread. */
 export interface BrokerAddress {
   /** `nats://host:port`, or `tls://` for an encrypted connection; several servers of one cluster with commas between. */
   readonly url: string;
-  /** Empty: none. */
+  /** Empty or absent: no token is sent. */
   readonly token?: string;
   readonly user?: string;
   readonly password?: string;
   /** File of a user's JWT and seed, as `nsc` writes it. */
   readonly credentialsFile?: string;
-  /** PEM file of the authorities that may have signed the broker's certificate; without it those that Node knows. */
+  /** PEM file of the authorities that may sign the broker's certificate; without it those that Node has. */
   readonly caFile?: string;
 }
 
@@ -32,7 +33,7 @@ export interface Server {
 
 const DEFAULT_PORT = 4222;
 
-/** Throws `invalidArgument` that shows the part which is no address, without what may be a password. */
+/** The servers of an address. Throws `invalidArgument` with the part that is no address, without a password in it. */
 export function serversOf(url: string): readonly Server[] {
   return url.split(',').map((part) => {
     const text = part.trim();
@@ -55,7 +56,7 @@ export function serversOf(url: string): readonly Server[] {
   });
 }
 
-/** Options of an encrypted connection; undefined when no server asks for one. */
+/** Options of an encrypted connection; undefined when the address names no `tls://` server. */
 export function tlsOf(address: BrokerAddress): { readonly ca?: string } | undefined {
   const encrypted = serversOf(address.url).filter(({ tls }) => tls).length;
   if (encrypted === 0) {

@@ -1,5 +1,5 @@
-// Whether a connection to the broker is up, as a call for each change. The client reports it as a stream of status messages that ends
-// only with the connection; what is begun here can be ended before.
+// Whether a connection to the broker is up, as a call for each change. The client reports it as a stream of
+// status messages that ends only with the connection; this module makes it something that can be ended before.
 
 import type { QueuedIterator, Status } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';

@@ -1,7 +1,10 @@
-// A lean connection to the broker for gradients: core NATS' publish and subscribe over one socket, with data read straight
-// into the receiver's memory and written straight from the sender's. Decides that the connection is made again after any
-// outage and what it remembers (subscriptions) and does not (messages): gradients have a repair of their own
-// (core/allreduce). The official client (nats.ts) costs this path two to three times the processor time.
+// A lean connection to the broker for gradients: publish and subscribe of core NATS over one socket. Data is read
+// from the socket into the receiver's memory and written from the sender's, without a copy between.
+//
+// Decides what outlives an outage. The connection is made again after any outage, and its subscriptions come back
+// with it. Messages do not: a message sent meanwhile is lost, because the exchange of gradients repairs losses by
+// itself and would have no use for a late copy. The alternative was the official client, which costs this path two to three
+// times the processor time.
 
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
@@ -18,11 +21,11 @@ export interface DataConnectionOptions extends BrokerAddress {
   readonly waitMs?: number;
   readonly clock?: Clock;
   readonly signal?: AbortSignal;
-  /** The broker has gone, with the reason, or is back. */
+  /** Called when the connection has ended, with the reason, and when it is there again. */
   readonly onStatus?: (up: boolean, reason: string) => void;
 }
 
-/** What a subscription does with its messages; see FrameSink. */
+/** What a subscription does with its messages; its methods are those of `FrameSink` in frame-reader.ts. */
 export interface Receiver {
   begin(head: Uint8Array, dataBytes: number): Uint8Array | 'own' | 'skip';
   message(head: Uint8Array, data: Uint8Array): void;
@@ -30,18 +33,18 @@ export interface Receiver {
 
 export interface DataConnection {
   /**
-   * Sends a message of `head` and then `data`; false: the broker is away, and the message is lost. `head` may be used again at
-   * once; `data` is read until it is written, and whoever changes it before must not care what arrives.
+   * Sends a message of `head` and then `data`. False: the broker is away and the message is lost. `head` may be
+   * changed at once; `data` is read until the socket has written it, so a change before that may be sent.
    */
   publish(subject: string, head: Uint8Array, data?: Uint8Array): boolean;
   subscribe(subject: string, receiver: Receiver): { unsubscribe(): void };
   isClosed(): boolean;
-  /** The broker is there and answered just now: who is not heard is not to be blamed on this link. */
+  /** Whether the broker answered a ping within PONG_MS_MAX: while it did, a silent peer is not this link's fault. */
   isUp(): boolean;
   close(): void;
 }
 
-/** Pings go out much more often. */
+/** How old the newest answer to a ping may be while the link counts as up, milliseconds. */
 const PONG_MS_MAX = 3 * PING_MS;
 
 /** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, until closed. */
@@ -84,7 +87,7 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
     });
   }
 
-  /** Every failure may pass, whatever it says: the connection has been good before. */
+  /** No failure is final here, whatever its code: the same address and credentials were good before. */
   async function redial(): Promise<void> {
     const again = async () => {
       await dial();

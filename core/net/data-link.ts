@@ -1,5 +1,9 @@
-// One socket to a NATS server, from dialling to its end: greeting, encryption, identity, proof of life, writing. Decides when a
-// link is good and when it is dead; making a new one and knowing subscriptions is data-connection.ts'.
+// One socket to a NATS server, from dialling to its end: greeting, encryption, identity, pings, writing. Decides
+// when a link is ready and when it counts as dead.
+//
+// The order of the handshake is the server's: it sends INFO in the clear, then the socket is encrypted if the
+// address says so, then CONNECT carries the identity, and the PONG to the PING behind it shows that the server has
+// accepted both. An error before that PONG is the reason why no link came to be.
 
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -16,13 +20,14 @@ export interface LinkOptions {
   readonly noEcho: boolean;
   readonly begin: FrameSink['begin'];
   readonly message: FrameSink['message'];
-  /** The server answered a ping. */
+  /** Called for each answer to a ping. */
   readonly onPong: () => void;
 }
 
 export interface Link {
+  /** The largest message that the server takes, bytes. */
   readonly maxPayload: number;
-  /** A line of the protocol, and what a message has after it; the data is read where it lies. */
+  /** Sends a line of the protocol and, for a message, its head and data; `data` is read from where it lies. */
   send(line: string, head?: Uint8Array, data?: Uint8Array): void;
   /** Resolves with the reason when the socket has ended, whoever ended it. */
   readonly ended: Promise<FleetError>;
@@ -31,13 +36,16 @@ export interface Link {
 }
 
 const HANDSHAKE_MS = 5_000;
-/** A hung broker, or a cable that carries nothing, is noticed in seconds: a member whose peers fall silent must know whose link it is. */
+/**
+ * Milliseconds between pings. A hung broker, or a cable that carries nothing, shows within PINGS_UNANSWERED_MAX of
+ * them: a member whose peers fall silent has to find out soon whether its own link is the cause.
+ */
 export const PING_MS = 500;
 const PINGS_UNANSWERED_MAX = 8;
 const CLOSE_MS = 1_000;
 const LINE_END = Buffer.from('\r\n');
 
-/** Resolves when the server has accepted who this is. */
+/** Resolves when the server has accepted the identity. */
 export async function openLink(options: LinkOptions): Promise<Link> {
   const { server } = options;
   let unanswered = 0;
@@ -53,7 +61,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const ended = new Promise<FleetError>((resolve) => {
     finish = resolve;
   });
-  /** Before the handshake is over nothing is said but the handshake. */
+  /** Until the handshake is over, nothing but the handshake is written. */
   let outbox: Outbox = { send: (line) => socket.write(line) };
   const reader = createFrameReader({
     line(text) {
@@ -68,7 +76,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
     begin: options.begin,
     message: options.message,
   });
-  /** The socket ends by an error, by its peer or by us: the first reason counts. */
+  /** A socket ends by an error, by its peer or by this side; the first reason is the one that is kept. */
   const watch = (watched: Socket) => {
     watched.setNoDelay(true);
     watched.on('error', (caught) => finish(toFleetError(caught)));
@@ -111,7 +119,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       ended,
       send: outbox.send,
       close() {
-        // After what is still to be flushed.
+        // The next turn comes after the flush of what this turn has sent.
         process.nextTick(() => socket.end());
         // A hung broker would never answer the end.
         after(CLOSE_MS, () => socket.destroy(), { holdsProcess: false });
@@ -125,7 +133,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   }
 }
 
-/** Reads straight into the memory that the reader names. */
+/** Opens a socket that reads into the memory that the reader names. */
 function openDirect(server: Server, reader: FrameReader, receive: Receive): Socket {
   return connectTcp({
     host: server.host,
@@ -137,7 +145,7 @@ function openDirect(server: Server, reader: FrameReader, receive: Receive): Sock
   });
 }
 
-/** The greeting comes in the clear; an encrypted socket gives data in memory of its own in any case. */
+/** Opens a socket for the greeting in the clear. Once encrypted, a socket gives data in memory of its own anyway. */
 function openForGreeting(server: Server, reader: FrameReader, receive: Receive): Socket {
   return connectTcp({ host: server.host, port: server.port }).on('data', (bytes) =>
     receive(() => reader.feed(bytes)),
@@ -146,14 +154,14 @@ function openForGreeting(server: Server, reader: FrameReader, receive: Receive):
 
 type Receive = (work: () => void) => boolean;
 
-/** What a receiver throws must not leave through the socket's callback, where nobody could catch it. */
-function guarded(tell: (caught: unknown) => void, end: () => void): Receive {
+/** An error of a receiver must not leave through the socket's callback, where nothing could catch it. */
+function guarded(report: (caught: unknown) => void, end: () => void): Receive {
   return (work) => {
     try {
       work();
       return true;
     } catch (caught) {
-      tell(caught);
+      report(caught);
       end();
       return false;
     }
@@ -170,7 +178,7 @@ async function secured(
   const secure = connectTls({
     socket: plain,
     ...tls,
-    // A certificate for an IP address names it as such; as a server name it would be refused.
+    // A certificate names an IP address in another field than a server name, so the two are checked differently.
     ...(/^[\d.]+$|:/.test(server.host) ? { host: server.host } : { servername: server.host }),
   });
   watch(secure);
@@ -183,6 +191,7 @@ async function secured(
   return secure;
 }
 
+/** The wanted value, or the reason for the socket's end as an error if that comes first. */
 async function orEnd<T>(wanted: Promise<T>, ended: Promise<FleetError>): Promise<T> {
   return Promise.race([
     wanted,
@@ -196,10 +205,13 @@ interface Outbox {
   send(line: string, head?: Uint8Array, data?: Uint8Array): void;
 }
 
-/** Everything that is said in one turn of the event loop goes in one writev, data from where it lies. */
+/**
+ * Writes what one turn of the event loop sends by one call of the system (writev), data from where it lies. A
+ * message's line end is held back and written in front of the next line, which saves a buffer for each message.
+ */
 function createOutbox(socket: Socket): Outbox {
   let corked = false;
-  /** The line end after the last message is still to come: it goes with what follows. */
+  /** Whether the line end after the last message is still to be written. */
   let open = false;
 
   function flush(): void {
@@ -262,7 +274,10 @@ function connectOf(options: LinkOptions, info: Info): Record<string, unknown> {
   };
 }
 
-/** Most errors end the link anyway; one about permissions for a subject does not, but no exchange can work with it. */
+/**
+ * Makes an error of the server's line. The server itself ends the link after most of them; after one about
+ * permissions for a subject it does not, but no exchange can work without its subjects.
+ */
 function errorOf(line: string, { name, server }: LinkOptions): FleetError {
   const said = line.slice('-ERR '.length).replace(/^'(.*)'$/, '$1');
   if (/authorization violation|authentication/i.test(said))

@@ -1,34 +1,41 @@
-// What a NATS server says, cut into lines and messages, without a copy of what matters: the bytes after a message's head go
-// where the receiver wants them, if need be straight from the system's socket. Decides framing only; what a line or a
-// message means is data-connection.ts' and its receivers'. Protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
+// Cuts the bytes of a NATS server into lines and messages, without a copy of the data. Decides framing only.
+// Protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
+//
+// Gradients arrive as large messages, and copying them would cost more than everything else here. So the
+// receiver sees the first HEAD_BYTES of a message, which say what it is, and names the memory for the rest. From
+// then on `target` hands that memory to the socket, and the system writes into it. Only what arrives in one read
+// together with a line lands in the scratch buffer and is copied: SCRATCH_BYTES at most for each message.
+//
+// A message passes through the modes line, head, data (or skip), end; `done` counts the bytes of the current mode.
 
 import { FleetError } from '../errors.ts';
 
-/** Bytes of a message that the receiver sees before it says where the rest shall go. */
+/** Bytes of a message that the receiver sees before it names memory for the rest. */
 export const HEAD_BYTES = 64;
 
 export interface FrameSink {
-  /** Anything that is no message: INFO, PING, PONG, +OK, -ERR, without its line end. */
+  /** Receives every line that is no message (INFO, PING, PONG, +OK, -ERR), without its line end. */
   line(text: string): void;
   /**
-   * A message has begun. `head` holds its first HEAD_BYTES, or all of a shorter one, until `message` returns. The answer is
-   * memory for exactly the `dataBytes` that follow, 'own' for new memory, or 'skip': the message is not wanted.
+   * Called when the head of a message is complete. `head` holds its first HEAD_BYTES, or all of a shorter message,
+   * until `message` returns. Returns memory for exactly the `dataBytes` that follow, 'own' for new memory, or 'skip'
+   * for a message that is not wanted.
    */
   begin(subscription: number, head: Uint8Array, dataBytes: number): Uint8Array | 'own' | 'skip';
-  /** The message is complete; not called for a skipped one. */
+  /** Called when a message is complete, unless it is skipped. */
   message(subscription: number, head: Uint8Array, data: Uint8Array): void;
 }
 
 export interface FrameReader {
-  /** Where the next bytes of the socket shall be read to. */
+  /** The memory for the next bytes of the socket. */
   target(): Uint8Array;
-  /** So many bytes were read to the last target. */
+  /** Takes `bytes` that were read into the last target. */
   filled(bytes: number): void;
-  /** The same for bytes that came in memory of their own, as an encrypted socket gives them. */
+  /** Takes bytes in memory of their own, as an encrypted socket gives them. */
   feed(bytes: Uint8Array): void;
 }
 
-/** Larger: fewer reads between data; smaller: less data that is read along with a line and must be copied. */
+/** A larger scratch buffer needs fewer reads between messages; a smaller one copies less data that came with a line. */
 const SCRATCH_BYTES = 2_048;
 const LINE_BYTES_MAX = 65_536;
 const NEWLINE = 10;
@@ -40,12 +47,12 @@ export function createFrameReader(sink: FrameSink): FrameReader {
   const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   const head = new Uint8Array(HEAD_BYTES);
   let mode: Mode = 'line';
-  /** Beginning of a line whose end has not arrived. */
+  /** The beginning of a line whose end has not arrived, latin1. */
   let partial = '';
   let subscription = 0;
   let headBytes = 0;
   let dataBytes = 0;
-  /** Bytes of the current mode that are here. */
+  /** Bytes of the current mode that have arrived. */
   let done = 0;
   let data: Uint8Array = EMPTY;
   /** Whether the last target was `data` itself. */
@@ -55,7 +62,7 @@ export function createFrameReader(sink: FrameSink): FrameReader {
     for (let at = 0; at < bytes.length; ) at = take(bytes, at);
   }
 
-  /** Takes what belongs together from `at` on; returns where it ended. */
+  /** Takes the bytes of the current mode from `at` on; returns the offset behind them. */
   function take(bytes: Uint8Array, at: number): number {
     switch (mode) {
       case 'line':
@@ -102,7 +109,7 @@ export function createFrameReader(sink: FrameSink): FrameReader {
     return end + 1;
   }
 
-  /** `MSG subject sid [reply] bytes`; a subject has no space. */
+  /** Parses `MSG subject sid [reply] bytes`. A subject contains no space. */
   function beginMessage(line: string): void {
     const subjectEnd = line.indexOf(' ', 4);
     const sidEnd = line.indexOf(' ', subjectEnd + 1);

@@ -5,10 +5,13 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { InterceptingCall, type Interceptor, type Metadata } from '@grpc/grpc-js';
 import { FleetError } from '../errors.ts';
 
-/** Everybody may call it: a kubelet has no token. */
+/** Paths of the methods that need no token. */
 export const HEALTH_PREFIX = '/grpc.health.v1.Health/';
 
-/** Adds `authorization: Bearer TOKEN` to each call of a client; an interceptor, since grpc-js refuses call credentials without TLS. */
+/**
+ * Adds `authorization: Bearer TOKEN` to each call of a client. It is an interceptor because grpc-js refuses call
+ * credentials on a channel without TLS.
+ */
 export function bearerInterceptor(token: string): Interceptor {
   return (options, nextCall) =>
     new InterceptingCall(nextCall(options), {
@@ -41,7 +44,7 @@ export function isAuthentic(token: string, metadata: Metadata): boolean {
   return given !== undefined && equalInConstantTime(given.toString(), `Bearer ${token}`);
 }
 
-/** Compares digests, so that neither the length nor the first differing byte shows in the time taken. */
+/** Compares digests: the time taken depends neither on the length nor on the first byte that differs. */
 function equalInConstantTime(a: string, b: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));

@@ -1,5 +1,6 @@
 // The client side of gRPC: channels with a token and keep-alive, unary calls as promises with a deadline, server
-// streams as async iterables. Decides nothing about what is called; every failure comes out as a FleetError.
+// streams as async iterables. Decides how long a channel waits for a silent peer, whether it goes through a proxy,
+// and that every failure is a FleetError.
 
 import {
   type CallOptions,
@@ -18,14 +19,14 @@ import { proxyWanted } from '../config.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
 
-/** Re-dials within a second, and notices a peer that vanished without closing its connection. */
+/** Dials again within a second, and pings, so that a peer which vanished without closing its connection shows. */
 const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
   'grpc.keepalive_permit_without_calls': 1,
   'grpc.initial_reconnect_backoff_ms': 100,
   'grpc.max_reconnect_backoff_ms': 1_000,
-  // Clients of one endpoint in one process must not share a connection: closing one would be felt by the other.
+  // Clients of one endpoint in one process do not share a connection: closing one must not disturb the other.
   'grpc.use_local_subchannel_pool': 1,
 };
 
@@ -36,10 +37,10 @@ export interface Endpoint {
   readonly token: string;
 }
 
-/** The side that people and scripts use. Close it with `close()`. */
+/** A client of the service for people and scripts. The caller ends it with `close()`. */
 export const createFleetClient = (to: Endpoint): FleetServiceClient => create(FleetServiceClient, to);
 
-/** The side that workers use. Close it with `close()`. */
+/** A client of the service for workers. The caller ends it with `close()`. */
 export const createWorkerClient = (to: Endpoint): WorkerServiceClient => create(WorkerServiceClient, to);
 
 function create<T>(
@@ -58,7 +59,7 @@ export function usesProxy(endpoint: string): boolean {
   return proxyWanted() && !isLoopback(endpoint);
 }
 
-/** What runs on this machine is never reached through another. */
+/** Whether the endpoint is on this machine, which no proxy can reach. */
 function isLoopback(endpoint: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\]):\d+$/i.test(endpoint);
 }
@@ -70,7 +71,7 @@ type UnaryMethod<Request, Response> = (
   callback: (error: ServiceError | null, response: Response) => void,
 ) => ClientUnaryCall;
 
-/** One call, one answer: `await unary(client, client.submit, request)`. The deadline counts from now. */
+/** One call with one answer: `await unary(client, client.submit, request)`. `deadlineMs` counts from now. */
 export function unary<Request, Response>(
   client: object,
   method: UnaryMethod<Request, Response>,
@@ -96,7 +97,7 @@ export function unary<Request, Response>(
   });
 }
 
-/** Messages of a server stream; leaving the loop, or the signal, cancels the call. */
+/** The messages of a server stream. Leaving the loop, or the signal, cancels the call. */
 export async function* streamed<T>(call: ClientReadableStream<T>, signal?: AbortSignal): AsyncGenerator<T> {
   const cancel = () => call.cancel();
   if (signal?.aborted) call.cancel();
@@ -108,7 +109,7 @@ export async function* streamed<T>(call: ClientReadableStream<T>, signal?: Abort
   } finally {
     signal?.removeEventListener('abort', cancel);
     call.cancel();
-    // A cancelled call still reports its end as an error; with nobody listening that would end the process.
+    // A cancelled call reports its end as an error event, which without a listener would end the process.
     call.on('error', () => undefined);
   }
 }

@@ -1,16 +1,17 @@
-// How a server that stops ends the calls it still has: with UNAVAILABLE, which every client takes as "try again". Without it
-// a call is cut off, which gRPC reports as CANCELLED, and a client cannot tell that from its own wish to stop.
+// How a server that stops ends the calls that are open: with UNAVAILABLE, which every client takes as "try again".
+// Without it a call is cut off, which gRPC reports as CANCELLED, and a client cannot distinguish that from a cancel
+// of its own.
 
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { FleetError } from '../errors.ts';
 import { toStatus } from './grpc-status.ts';
 
 export interface Drain {
-  /** Every call passes it; a call that begins after `endStreams` is refused as the open ones were. */
+  /** Belongs in front of every call. A call that begins after `endStreams` ends like the open ones. */
   readonly interceptor: ServerInterceptor;
-  /** Ends the calls that would go on for ever: those that stream. */
+  /** Ends the calls that stream, which may have no end of their own. */
   endStreams(): void;
-  /** Ends the others too. */
+  /** Ends all other calls too. */
   endAll(): void;
 }
 
@@ -19,6 +20,7 @@ interface OpenCall {
   end(): void;
 }
 
+/** `reason`: the sentence that each caller receives. */
 export function createDrain(reason: string): Drain {
   const open = new Set<OpenCall>();
   let draining = false;
@@ -33,23 +35,23 @@ export function createDrain(reason: string): Drain {
         streams: method.requestStream || method.responseStream,
         end: () => intercepting.sendStatus(toStatus(new FleetError('unavailable', reason))),
       };
-      const forget = () => {
+      const remove = () => {
         ended = true;
         open.delete(call);
       };
       const intercepting = new ServerInterceptingCall(nextCall, {
         start: (next) => {
           open.add(call);
-          next({ onCancel: forget });
+          next({ onCancel: remove });
           if (draining) call.end();
         },
-        // The handler may still write until it hears of the end.
+        // The handler may write until it has noticed the end; such messages are dropped.
         sendMessage: (message, next) => {
           if (!ended) next(message);
         },
         sendStatus: (status, next) => {
           if (ended) return;
-          forget();
+          remove();
           next(status);
         },
       });

@@ -1,17 +1,22 @@
-// Handlers of gRPC methods as plain async functions: an answer or an error of the family, a stream that waits for a slow reader and
-// ends when its reader has gone.
+// Handlers of gRPC methods as plain functions: `unary` for one answer, `streaming` for an async iterable of messages.
+// Decides what each handler is spared: requests beyond the bounds of the wire are refused before it sees them, what
+// it throws becomes a status, and a stream goes at its reader's pace and ends when the reader has gone.
 
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { assertRequestBounded } from '../text/wire-text.ts';
 import { toStatus } from './grpc-status.ts';
 import { writeAll } from './grpc-stream.ts';
 
+/**
+ * A handler of one request and one answer. `onFailure` is called for every request that fails, whether `handle` threw
+ * or the request was refused.
+ */
 export function unary<Request, Response>(
   handle: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
   onFailure?: () => void,
 ) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    // An async wrapper, so that what is thrown at once and what is rejected later leave by the same door.
+    // In an async function an error that is thrown at once and one that is thrown later take the same way out.
     (async () => {
       assertRequestBounded(call.request);
       return handle(call.request, call);
@@ -25,7 +30,7 @@ export function unary<Request, Response>(
   };
 }
 
-/** Aborted when the caller has gone or its deadline has passed. */
+/** A signal that is aborted when the caller has gone or its deadline has passed. */
 export function goneSignal(call: {
   readonly cancelled: boolean;
   on(event: 'cancelled', listener: () => void): unknown;
@@ -36,6 +41,10 @@ export function goneSignal(call: {
   return gone.signal;
 }
 
+/**
+ * A handler of one request and a stream of messages. `signal` is aborted when the reader has gone; then `handle` ends
+ * and nothing is reported, since nobody is there to read it.
+ */
 export function streaming<Request, Response>(
   handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
 ) {

@@ -1,6 +1,6 @@
-// What callers of a gRPC server may take of it before they have shown a token. Decides how long a connection may take to begin,
-// how many there may be, how many calls one may have open, and how many health streams the callers without a token have between
-// them; a caller with the token is only bound by its connection's calls.
+// What callers of a gRPC server may take of it before they have shown a token. Decides how long a connection may
+// take to begin, how many connections there may be, how many calls one may have open, and how many health streams
+// all callers without a token may have together. A caller with the token is bound by its connection's calls alone.
 
 import { createServer, type Socket, type Server as SocketServer } from 'node:net';
 import { type ConnectionInjector, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
@@ -10,7 +10,7 @@ import { HEALTH_PREFIX, isAuthentic } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
 
 export interface GrpcLimits {
-  /** How long a connection may take to say that it speaks HTTP/2, and a call without a token to send its request, milliseconds. */
+  /** How long a connection may take to send the preface of HTTP/2, and a call without a token its request, milliseconds. */
   readonly handshakeMs: number;
   /** Connections at once; a worker has one, a command one. */
   readonly connectionsMax: number;
@@ -20,6 +20,7 @@ export interface GrpcLimits {
   readonly anonymousWatchesMax: number;
 }
 
+/** What both programs use; tests make them smaller. */
 export const GRPC_LIMITS: GrpcLimits = {
   handshakeMs: 5_000,
   connectionsMax: 8_192,
@@ -27,7 +28,7 @@ export const GRPC_LIMITS: GrpcLimits = {
   anonymousWatchesMax: 128,
 };
 
-/** RFC 9113, 3.4: what a client sends first. */
+/** The first bytes of a client of HTTP/2 (RFC 9113, 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
 export interface Gate {
@@ -37,17 +38,18 @@ export interface Gate {
 }
 
 /**
- * A server of sockets that hands each to gRPC once it has said that it speaks HTTP/2. One that is silent or says something else
- * costs a socket and a timer until its time is over; what follows is up to gRPC's own pings.
+ * A server of sockets that hands each one to gRPC when the preface of HTTP/2 has arrived. A connection that is silent
+ * costs a socket and a timer until its time is over; one with other bytes ends at once. Later silence is noticed by
+ * the pings of gRPC.
  */
 export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Gate {
   const waiting = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     waiting.add(socket);
     const ignore = () => undefined;
-    const forgive = whenOverdue(limits.handshakeMs, () => socket.destroy());
+    const stopWaiting = whenOverdue(limits.handshakeMs, () => socket.destroy());
     const end = () => {
-      forgive();
+      stopWaiting();
       waiting.delete(socket);
     };
     let begun = Buffer.alloc(0);
@@ -76,8 +78,8 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
 }
 
 /**
- * Calls `action` after `ms` unless the result is called before. A process that was busy for that long reads first what has
- * arrived meanwhile, so that nobody pays for its lateness.
+ * Calls `action` after `ms` unless the returned function is called before. A process that was busy for that long
+ * first reads what has arrived meanwhile: its own delay must not be counted against the caller.
  */
 function whenOverdue(ms: number, action: () => void): () => void {
   let immediate: NodeJS.Immediate | undefined;
@@ -90,7 +92,10 @@ function whenOverdue(ms: number, action: () => void): () => void {
   };
 }
 
-/** Bounds what the health service, which everybody may call, costs: streams, calls that never ask, and names that nobody has. */
+/**
+ * Bounds what the health service costs, which anybody may call: streams, calls whose request never comes, and names
+ * that no service has.
+ */
 export function boundingHealth(options: {
   readonly token: string;
   readonly limits: GrpcLimits;
@@ -102,9 +107,9 @@ export function boundingHealth(options: {
     if (!method.path.startsWith(HEALTH_PREFIX)) return new ServerInterceptingCall(call);
     const isWatch = method.path === `${HEALTH_PREFIX}Watch`;
     let counted = false;
-    let forgive: () => void = () => undefined;
+    let stopWaiting: () => void = () => undefined;
     const end = () => {
-      forgive();
+      stopWaiting();
       if (counted) watches -= 1;
       counted = false;
     };
@@ -114,7 +119,7 @@ export function boundingHealth(options: {
         next({
           onReceiveMetadata(metadata, nextMetadata) {
             if (token !== '' && isAuthentic(token, metadata)) return nextMetadata(metadata);
-            forgive = whenOverdue(limits.handshakeMs, () =>
+            stopWaiting = whenOverdue(limits.handshakeMs, () =>
               refuse(new FleetError('deadlineExceeded', 'the call was begun and its request did not come')),
             );
             if (!isWatch) return nextMetadata(metadata);
@@ -130,8 +135,8 @@ export function boundingHealth(options: {
             nextMetadata(metadata);
           },
           onReceiveMessage(message: { readonly service: string }, nextMessage) {
-            forgive();
-            // The library keeps every name that was ever watched.
+            stopWaiting();
+            // The library keeps an entry for every name that was ever watched.
             nextMessage(isWatch && !isKnown(message.service) ? { ...message, service: UNKNOWN } : message);
           },
           onCancel: end,

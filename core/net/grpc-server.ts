@@ -1,5 +1,6 @@
-// A gRPC server with what every one of ours has: the token check, limits, an observer of calls for metrics, the health service
-// and reflection. Leaves the services themselves to whoever adds them, and the metrics' names to the observer.
+// A gRPC server with everything but its services: the token check, limits, an observer of calls for metrics, the
+// health service and reflection. Decides in which order a call passes them. The observer comes first, so that it
+// counts refused calls too; then the token, then the drain, then the bounds of the health service.
 
 import { join } from 'node:path';
 import {
@@ -27,13 +28,16 @@ import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc
 import { toStatus } from './grpc-status.ts';
 import { listenOn } from './listening.ts';
 
-/** What the metrics see of a call; the type is one of gRPC's four. */
+/** Receives the calls of a server, for metrics. */
 export interface CallObserver {
-  /** A method that the server has; said of each when it starts. */
+  /** Called for each method of the server when it starts, so that a counter can begin at 0. */
   offered?(call: CallLabels): void;
   started(call: CallLabels): void;
+  /** Called once for each started call. `code`: its status; `seconds`: from its start to its status or its cancel. */
   handled(call: CallLabels & { readonly code: number; readonly seconds: number }): void;
 }
+
+/** Which method a call is of, as the metrics of gRPC label it. */
 export interface CallLabels {
   readonly type: 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
   readonly service: string;
@@ -41,17 +45,17 @@ export interface CallLabels {
 }
 
 export interface GrpcServer {
-  /** host:port that it listens on, with the port that was taken when 0 was asked for. */
+  /** host:port where it listens; the port is the one that was taken when 0 was asked for. */
   readonly endpoint: string;
-  /** The answer for a name of `healthOf`. */
+  /** Sets the health of a name of `healthOf`. */
   setHealth(name: string, serving: boolean): void;
-  /** The answer for the server as a whole, the empty name, and for each of its services by its full name. */
+  /** Sets the health of the server as a whole (the empty name) and of each of its services by its full name. */
   setReady(serving: boolean): void;
   /** Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try again. */
   close(graceMs: number): Promise<void>;
 }
 
-/** A connection that says nothing for this long is asked whether it is there; a vanished machine is noticed by that. */
+/** A silent connection is pinged, so that a machine which vanished is noticed. */
 const KEEPALIVE = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,
@@ -59,6 +63,7 @@ const KEEPALIVE = {
   'grpc.max_receive_message_length': 16 << 20,
 };
 
+/** Starts the server; it listens and answers when the promise resolves, with every health NOT_SERVING. */
 export async function startGrpcServer(options: {
   listen: string;
   token: string;
@@ -118,7 +123,7 @@ export async function startGrpcServer(options: {
   };
 }
 
-/** For the last statuses to reach callers that read. */
+/** Milliseconds for the last statuses to reach callers that read. */
 const FLUSH_MS = 250;
 
 /**
@@ -147,7 +152,7 @@ function shutDown(
   });
 }
 
-/** What the library of reflection adds to a server. */
+/** The methods that the library of reflection adds to a server. */
 const REFLECTION = ['v1', 'v1alpha'].map(
   (version): CallLabels => ({
     type: 'bidi_stream',
@@ -159,12 +164,12 @@ const REFLECTION = ['v1', 'v1alpha'].map(
 const callsOf = ({ definition }: { definition: ServiceDefinition }): CallLabels[] =>
   Object.values(definition).map(labelsOf);
 
-/** Full names of services, as a path of a method begins. */
+/** The full names of a definition's services: the first part of each method's path. */
 function namesOf(definition: ServiceDefinition): string[] {
   return [...new Set(Object.values(definition).map(({ path }) => path.split('/')[1]!))];
 }
 
-/** The proto files of the repository are what reflection serves, the contract itself with its comments' names, and the health service's. */
+/** Serves the proto files of the repository and that of the health service. */
 async function reflection(): Promise<ReflectionService> {
   const root = join(PROGRAMS, 'proto');
   const description = await load(
@@ -174,7 +179,7 @@ async function reflection(): Promise<ReflectionService> {
   return new ReflectionService(description);
 }
 
-/** Answers UNAUTHENTICATED before a handler sees anything of the call. */
+/** Ends a call without the token with UNAUTHENTICATED, before a handler sees anything of it. */
 function authenticating(token: string): ServerInterceptor {
   return (method, call) =>
     new ServerInterceptingCall(call, {
@@ -190,6 +195,7 @@ function authenticating(token: string): ServerInterceptor {
     });
 }
 
+/** Reports each call once, whether it ends by a status or by a cancel of its caller. */
 function observing(observer: CallObserver): ServerInterceptor {
   return (method, call) => {
     const labels = labelsOf(method);

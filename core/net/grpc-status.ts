@@ -1,5 +1,5 @@
-// The one table that ties error codes to gRPC status, used both ways: what a server answers when a handler failed, and
-// what a client makes of a failed call. Decides nothing about retries; that follows from the code.
+// The one table between error codes and gRPC status, used both ways: the status of a server when a handler failed,
+// and the error of a client when a call failed. Decides what of an error crosses the wire, and how much of it.
 
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { CODES, FleetError, toFleetError } from '../errors.ts';
@@ -7,11 +7,11 @@ import { CODES, FleetError, toFleetError } from '../errors.ts';
 /** Metadata entry that carries an error's `details` as JSON, so that a program on the other side gets data, not text. */
 const DETAILS_KEY = 'pocketfleet-details-bin';
 
-/** Both travel as headers, of which HTTP/2 takes 16 KiB by default; a longer list would replace the sentence by a broken call. */
+/** Both travel as headers, of which HTTP/2 takes 16 KiB by default: longer ones would break the call and lose the sentence. */
 const MESSAGE_CHARS_MAX = 4000;
 const DETAILS_CHARS_MAX = 4000;
 
-/** The status that a server sends for a failure; anything caught is brought into the error family first. */
+/** The status that a server sends for a failure. Anything that was caught becomes a FleetError first. */
 export function toStatus(caught: unknown): Partial<StatusObject> & { code: number; details: string } {
   const error = toFleetError(caught);
   const metadata = new Metadata();
@@ -23,7 +23,7 @@ export function toStatus(caught: unknown): Partial<StatusObject> & { code: numbe
   return { code: CODES[error.code], details: message, metadata };
 }
 
-/** What a client caught, in the family, with the server's own sentence and without grpc-js' "3 INVALID_ARGUMENT:" before it. */
+/** The error of a failed call as a FleetError: with the server's sentence, without the "3 INVALID_ARGUMENT:" of grpc-js. */
 export function fromServiceError(caught: unknown, doing?: string): FleetError {
   if (!isServiceError(caught)) return toFleetError(caught, doing);
   const { code } = toFleetError(caught);
@@ -49,12 +49,12 @@ function detailsOf(metadata: Metadata | undefined): Record<string, unknown> {
     const parsed: unknown = JSON.parse(value.toString());
     return typeof parsed === 'object' && parsed !== null ? (parsed as Record<string, unknown>) : {};
   } catch {
-    // Another server may use the same key for something else; its text still reaches the person.
+    // Another server may use the key for something else. The sentence of the error is there without it.
     return {};
   }
 }
 
-/** Name of a status number as the metrics label `grpc_code` wants it: OK, NotFound, InvalidArgument. */
+/** The name of a status number in the form of the metrics label `grpc_code`: OK, NotFound, InvalidArgument. */
 export function statusName(code: number): string {
   const name = status[code] ?? 'UNKNOWN';
   if (name === 'OK') return 'OK';

@@ -1,4 +1,4 @@
-// Writing to a gRPC stream without filling memory: waits for the peer when it is slow, stops when it has gone.
+// Writing to a gRPC stream without filling memory: the writer waits for a slow reader and stops when it has gone.
 
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
@@ -8,7 +8,7 @@ interface ServerStream extends Writable {
   readonly cancelled: boolean;
 }
 
-/** Writes each message as the peer takes them; resolves when all are out, throws `cancelled` when the peer has gone. */
+/** Writes each message as the reader takes them. Resolves when all are written; throws `cancelled` when the reader has gone. */
 export async function writeAll<T>(stream: ServerStream, messages: AsyncIterable<T>): Promise<void> {
   const gone = new AbortController();
   const onCancel = () => gone.abort();

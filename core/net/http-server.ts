@@ -1,5 +1,5 @@
-// The HTTP server of a program's metrics and probes. Decides how an answer looks and how long a caller may take to ask;
-// what is measured, and what healthy and ready mean, comes from the program.
+// The HTTP server of a program's metrics and probes. Decides how an answer looks, how long a caller may take to send
+// its request, and how many callers there may be. Registry and probes come from the program.
 
 import { createServer } from 'node:http';
 import type { Registry } from 'prom-client';
@@ -7,12 +7,12 @@ import { toFleetError } from '../errors.ts';
 import { listenOn } from './listening.ts';
 
 export interface MetricsServer {
-  /** host:port really listened on. */
+  /** host:port where it listens; the port is the one that was taken when 0 was asked for. */
   readonly endpoint: string;
   close(): Promise<void>;
 }
 
-/** What a probe finds: nothing when all is well, else the reason as a sentence. */
+/** Returns undefined when all is well, else the reason as a sentence. */
 export type Probe = () => string | undefined;
 
 export interface MetricsServerLimits {
@@ -23,7 +23,7 @@ export interface MetricsServerLimits {
 
 const LIMITS: MetricsServerLimits = { requestMs: 5_000, connectionsMax: 512 };
 
-/** GET /metrics, and a path for each probe: 200 `ok`, or 503 and the reason. */
+/** Serves GET /metrics, and a path for each probe: 200 `ok`, or 503 with the reason. */
 export async function serveMetrics(options: {
   readonly listen: string;
   readonly registry: Registry;

@@ -1,11 +1,11 @@
-// How our servers listen: one address, and a sentence when that is not possible. Decides what `[::]` means (every address of
-// the machine, IPv4 too) and what takes its place on a machine whose kernel has no IPv6.
+// How a server listens: at one address, or with a sentence why that is not possible. Decides what `[::]` means (every
+// address of the machine, IPv4 too) and what takes its place on a machine whose kernel has no IPv6.
 
 import type { Server } from 'node:net';
 import { FleetError } from '../errors.ts';
 import { formatHostPort, type HostPort, parseHostPort } from '../text/host-port.ts';
 
-/** Listens and returns host:port with the port that was taken when 0 was asked for. */
+/** Listens and returns host:port; the port is the one that was taken when 0 was asked for. */
 export async function listenOn(server: Server, listen: string): Promise<string> {
   const asked = parseHostPort(listen);
   let at: HostPort = asked;
@@ -23,7 +23,7 @@ export async function listenOn(server: Server, listen: string): Promise<string> 
   });
 }
 
-/** Every address of a machine without IPv6 is every IPv4 address. */
+/** What is tried instead of every address when the kernel has no IPv6: every IPv4 address. Undefined: nothing. */
 export function withoutIpv6(at: HostPort, code: string | undefined): HostPort | undefined {
   return at.host === '::' && code === 'EAFNOSUPPORT' ? { host: '0.0.0.0', port: at.port } : undefined;
 }

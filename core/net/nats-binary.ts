@@ -1,5 +1,5 @@
-// Which nats-server program to start, and with what configuration. Decides by version (2.12 or newer, for what JetStream
-// does there); leaves starting and watching it to the caller, and installing it to scripts/setup.mjs.
+// Which nats-server program is started, and with what configuration. Decides by version: 2.12 or newer, for what its
+// JetStream does.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { FleetError } from '../errors.ts';
 
 const OLDEST = [2, 12] as const;
 
-/** Path of a nats-server: the one named by POCKETFLEET_NATS_SERVER, else the one set-up put in the cache, else PATH's. */
+/** Path of a nats-server: the one that POCKETFLEET_NATS_SERVER names, else the newest in the cache, else the first on PATH. */
 export function findNatsServer(env?: NodeJS.ProcessEnv): string {
   const { natsServer, path } = programSearch(env);
   if (natsServer !== undefined) {
@@ -32,20 +32,24 @@ export function findNatsServer(env?: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Each large message makes garbage as large as itself, and little else lives. Collected at five times of what lives instead of
- * twice, a gigabyte of int8 gradients costs the broker a third less processor time, and at seventeen times a tenth less
- * again (bench/allreduce). Beyond the limit, which is no failure, garbage is collected as often as need be. The chart says the same.
+ * Settings of Go's garbage collector for the broker. Each large message leaves garbage of its own size, and little
+ * else is alive. With collections at five times the live memory instead of twice, a gigabyte of int8 gradients costs
+ * the broker a third less processor time, and at seventeen times another tenth less (bench/allreduce). GOMEMLIMIT is
+ * no failure: beyond it garbage is collected as often as needed. The chart has the same values.
  */
 export const NATS_ENVIRONMENT = { GOGC: '1600', GOMEMLIMIT: '512MiB' } as const;
 
-/** What the broker of one machine is told: loopback only unless said otherwise, every journal append on disk before its ack. */
+/**
+ * The configuration of a broker for one machine. It listens on loopback unless `host` names something else, and every
+ * append is on disk before it is acknowledged.
+ */
 export function natsServerConfig(options: {
   readonly host?: string;
   readonly port: number;
   readonly token?: string;
   /** Folder of JetStream's files; without it the server keeps no streams. */
   readonly storeDir?: string;
-  /** Bytes that its streams may have together; without it the server takes three quarters of what is free when it starts. */
+  /** Bytes that its streams may take together; without it the server takes three quarters of what is free when it starts. */
   readonly storeBytesMax?: number;
   readonly serverName: string;
 }): string {
@@ -77,12 +81,12 @@ function newestCached(folder: string): string | undefined {
   return found[0] === undefined ? undefined : join(folder, found[0].name, 'nats-server');
 }
 
-/** Undefined when the program cannot be run or says no version. */
+/** Undefined when the program cannot be run or prints no version. */
 function versionOf(program: string): Version | undefined {
   try {
     return parseVersion(execFileSync(program, ['--version'], { encoding: 'utf8', timeout: 5000 }));
   } catch {
-    // Not a program, not for this machine, or hung: in each case it is not the one we look for.
+    // It is no program, not for this machine, or it hangs: in each case it is not usable.
     return undefined;
   }
 }

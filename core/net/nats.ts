@@ -1,6 +1,8 @@
-// The door to the broker: how a program connects, and which streams and buckets must exist. Decides connection options,
-// limits and retention; names are subjects.ts', and what travels is the callers'. Coordinator and workers may
-// all ensure the streams at once: creating a stream with the configuration it has is no error for the server.
+// The door to the broker: how a program connects, and which streams and buckets must exist. Decides connection
+// options, retention, and which properties of a stream that exists are brought up to date.
+//
+// Coordinator and workers may all ensure the streams at once: for the server it is no error to create a stream with
+// the configuration that it has.
 
 import {
   DiscardPolicy,
@@ -35,9 +37,9 @@ import {
 export type { NatsConnection } from '@nats-io/transport-node';
 
 export interface ConnectOptions extends BrokerAddress {
-  /** Shown by the broker, e.g. `worker-1 data`. */
+  /** The name that the broker shows for the connection, e.g. `worker-1 data`. */
   readonly name: string;
-  /** true: the connection never receives what it published itself. Gradient exchanges save a delivery by it. */
+  /** true: the connection never receives what it published itself, which saves a delivery. */
   readonly noEcho?: boolean;
   /** How long the first connection may take while the broker starts, milliseconds. */
   readonly waitMs?: number;
@@ -96,7 +98,7 @@ function connectFailure(
   return new FleetError('unavailable', `no broker answers at ${url}: ${message}`, { cause: caught });
 }
 
-/** The official client wraps what the socket said. */
+/** The innermost cause: the official client wraps the error of the socket. */
 function rootOf(caught: unknown): unknown {
   return caught instanceof Error && caught.cause !== undefined ? rootOf(caught.cause) : caught;
 }
@@ -107,8 +109,8 @@ const DAY_NS = 86_400 * SECOND_NS;
 type StreamPlan = Partial<StreamConfig> & { readonly name: string };
 
 /**
- * Byte limits are store-limits.ts', applied to streams that exist. Nothing is deleted or purged by a mistyped command: a
- * chunk is freed by storing an empty one in its place.
+ * What all streams have. A mistyped command can delete or purge nothing; a chunk is freed by an empty one that is
+ * stored in its place. Limits in bytes are applied later, to streams that exist.
  */
 const common = {
   retention: RetentionPolicy.Limits,
@@ -186,7 +188,7 @@ export async function ensureStreams(
     for (const { name, description } of BUCKETS) {
       const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
       await kv.create(name, { ...common, description });
-      // The bucket's own deletions are marks, which stay possible.
+      // A key is deleted by a mark, which stays possible.
       const { config } = await manager.streams.info(`KV_${name}`);
       if (!config.deny_delete) await manager.streams.update(`KV_${name}`, { deny_delete: true });
     }
@@ -214,17 +216,17 @@ export async function ensureJournal(connection: NatsConnection): Promise<void> {
   await ensureStream(await streamManager(connection), JOURNAL);
 }
 
-/** Asked for before it is made: a server that has no room left refuses to make also what it has. */
+/** Looks before it creates: a server without room refuses to create even a stream that it has. */
 async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Promise<void> {
   let info: StreamInfo;
   try {
     info = await manager.streams.info(stream.name);
   } catch (caught) {
     if (!isStreamMissing(caught)) throw caught;
-    // One that another program has just made is no error when it is the same.
+    // Another program may create the same stream at the same time, which is no error.
     info = await manager.streams.add(stream);
   }
-  // Made by another version or by an administrator: replicas, limits and age are theirs to choose, subjects and protection are not.
+  // Another version or an administrator may have created it: replicas, limits and age stay, subjects and protection are set.
   const { config } = info;
   const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
   if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;

@@ -1,6 +1,6 @@
-// Whether a process is still at the broker: it answers there under its own name, and the broker itself says at once when
-// nobody of that name is connected. A second witness beside a stream that ended: a cable may break one connection, a
-// death ends all. Decides how often the broker is asked; what follows from the answer is the coordinator's.
+// Whether a process is still connected to the broker. A process answers requests under a subject of its own, and the
+// broker itself reports at once when no such subscriber exists. This is second evidence beside a stream that ended:
+// a broken cable may end one connection, the end of a process ends all of them. Decides how often the broker is asked.
 
 import { NoRespondersError, RequestError } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';
@@ -11,7 +11,7 @@ export interface Named {
   readonly incarnation: string;
 }
 
-/** Answers for this process for as long as the connection lives. */
+/** Answers requests about this process for as long as the connection exists. */
 export function answerPresence(connection: NatsConnection, name: Named): void {
   connection.subscribe(presenceSubject(name.workerId, name.incarnation), {
     callback: (error, message) => {
@@ -20,11 +20,11 @@ export function answerPresence(connection: NatsConnection, name: Named): void {
   });
 }
 
-/** A broker sees the end of a connection within milliseconds, but a question may overtake that. */
+/** A broker notices the end of a connection within milliseconds, but a request may overtake that. */
 const ASK_MS = 50;
 const ASKS_MAX = 5;
 
-/** true: the broker says that it is not connected. false: it answered, or the broker cannot say. */
+/** True: the broker reports that no such process is connected. False: the process answered, or the broker did not. */
 export async function isAbsent(connection: NatsConnection, name: Named): Promise<boolean> {
   for (let asked = 0; asked < ASKS_MAX; asked++) {
     try {

@@ -1,15 +1,16 @@
-// How much of JetStream each stream may take, so that the journal always keeps its room. Decides the shares (pure), finds
-// the limit that account and server have, and applies the shares to streams that exist; which streams there are is nats.ts'.
+// How much of JetStream each stream may take, so that the journal always keeps its room. Decides the shares, finds
+// the limit that account and server have, and applies the shares to streams that exist.
 //
-// A server does not name its limit (max_file_store) to an account without one of its own, but it refuses to reserve more
-// than it has. The limit is therefore found by asking for reservations: about fifteen requests at a start.
+// A server does not report its limit (max_file_store) to an account without a limit of its own, but it refuses to
+// reserve more than it has. So the limit is found by asking for reservations: a search over the powers of two, then
+// over the bits below, about fifteen requests at each start.
 
 import { toFleetError } from '../errors.ts';
 import { type JetStreamManager, streamManager } from './jetstream.ts';
 import type { NatsConnection } from './nats.ts';
 import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './subjects.ts';
 
-/** Streams that grow with the work; the journal and what belongs to it has no limit of its own and uses the rest. */
+/** Streams that grow with the work. The journal and the fleet's bucket have no limit of their own and use the rest. */
 export const LIMITED_STREAMS = [ARTEFACT_STREAM, MANIFEST_STREAM, HISTORY_STREAM, LOG_STREAM] as const;
 export type LimitedStream = (typeof LIMITED_STREAMS)[number];
 export type StoreShares = Readonly<Record<LimitedStream, number>>;
@@ -17,14 +18,17 @@ export type StoreShares = Readonly<Record<LimitedStream, number>>;
 const RESERVE_SHARE = 0.1;
 const RESERVE_BYTES_MAX = 2 * 2 ** 30;
 
-/** Bytes kept for the journal when nothing else is configured: a tenth of the limit, at most 2 GiB (some 400,000 trials). */
+/**
+ * Bytes kept for the journal: `configured` when it is above 0, else a tenth of the limit and at most 2 GiB, which is
+ * room for some 400,000 trials.
+ */
 export function reserveOf(limitBytes: number, configured = 0): number {
   const wanted = configured > 0 ? configured : Math.min(RESERVE_BYTES_MAX, limitBytes * RESERVE_SHARE);
-  // Half of the store is left to checkpoints in any case: a fleet that can store none does no work.
+  // At least half of the store is left to checkpoints: without one a fleet does no work.
   return Math.floor(Math.min(wanted, limitBytes / 2));
 }
 
-/** What each stream may take of a limit. History and logs drop their oldest records; checkpoints get most. */
+/** Bytes that each stream may take of a limit. History and logs drop their oldest records; checkpoints get most. */
 export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares {
   const rest = Math.max(0, Math.floor(limitBytes - reserveBytes));
   const part = (share: number) => Math.max(1, Math.floor(rest * share));
@@ -38,8 +42,9 @@ export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares 
 }
 
 /**
- * The bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0; undefined
- * when nobody knows. Leaves ARTEFACT_STREAM with a limit of no meaning: shares are applied afterwards.
+ * Bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0; undefined
+ * when there is no limit to be found. The search leaves ARTEFACT_STREAM with an arbitrary limit, so `applyShares`
+ * has to follow.
  */
 export async function findStoreLimit(
   connection: NatsConnection,
@@ -52,7 +57,7 @@ export async function findStoreLimit(
   return found ?? (known.length === 0 ? undefined : Math.min(...known));
 }
 
-/** Bits of precision: the result is at most 1/64 below the true limit. */
+/** Bits below the highest that are searched: the result is at most 1/64 below the true limit. */
 const PRECISION_BITS = 6;
 const LIMIT_BITS_MAX = 50;
 const LIMIT_BITS_MIN = 20;
@@ -92,8 +97,9 @@ async function largestReservation(
 }
 
 /**
- * Sets each stream's `max_bytes`; what is already right costs one look. Falling limits come first: rising ones need their
- * room. What history and logs hold already is not dropped for a smaller share: checkpoints get less instead.
+ * Sets each stream's `max_bytes`; a stream whose limit is right costs one request. Limits that fall are set first,
+ * because those that rise need the room. History and logs keep the records that they have: where those exceed the
+ * share, checkpoints get less instead.
  */
 export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
   const manager = await streamManager(connection);

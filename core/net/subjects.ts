@@ -1,46 +1,46 @@
-// Every NATS name in one place: subjects, streams, buckets. Decides names only; who publishes what is said beside each.
+// Every NATS name in one place: subjects, streams and buckets, each with what it carries and who writes it.
 
 import { token } from '../text/wire-text.ts';
 
-/** Journal of the coordinator: appended by the leader with the expected last sequence; never trimmed without a snapshot. */
+/** The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever removed. */
 export const JOURNAL_STREAM = 'PF_JOURNAL';
 export const JOURNAL_SUBJECT = 'pf.journal';
-/** Marks of `journal truncate`, in the same stream and sequence: which messages before them count no more. */
+/** Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no longer count. */
 export const JOURNAL_MARK_SUBJECT = 'pf.journal.truncated';
 
-/** KV bucket of what the fleet itself must remember beside its journal: that there is one, and how long it was. */
+/** KV bucket with facts about the journal that must outlive it: that there is one, and how far it reached. */
 export const FLEET_BUCKET = 'pf-fleet';
 export const JOURNAL_KEY = 'journal';
 
-/** Artefact chunks (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
+/** Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
 export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
 export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
   `pf.artefact.${tokenOrAll('digest', digest)}.${chunk}`;
 
-/** KV bucket of manifests: what exists, its digest and size. A key appears only when every chunk is stored. */
+/** KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is stored. */
 export const MANIFEST_BUCKET = 'pf-manifests';
-/** The stream behind that bucket, as NATS names it. */
+/** The stream behind that bucket under the name that NATS gives it. */
 export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
 export const checkpointKey = (runId: string, stage: number): string =>
   `checkpoint.${token('run_id', runId)}.${stage}`;
 export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
 
-/** Step points of a run, by rank 0, with message id `run/step` so that a repeated step is stored once. */
+/** Step points of a run, written by rank 0 with message id `run/step`, so that a repeated step is stored once. */
 export const HISTORY_STREAM = 'PF_HISTORY';
 export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
 
-/** Log lines, by every worker. */
+/** Log lines, written by every worker. */
 export const LOG_STREAM = 'PF_LOGS';
 export const logSubject = (runId: string, workerId: string): string =>
   `pf.logs.${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`;
 
-/** Gradient exchange of one generation (core NATS): to one rank, and from an owner to all. */
+/** Gradient exchange of one generation, over core NATS: messages to one rank, and from the owner of a slice to all. */
 export const rankSubject = (runId: string, generation: number, rank: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.r.${rank}`;
 export const gangSubject = (runId: string, generation: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.all`;
 
-/** Answered by the worker process itself, so that the broker can say whether it is still there. */
+/** Answered by the worker process itself; without a subscriber the broker reports at once that there is none. */
 export const presenceSubject = (workerId: string, incarnation: string): string =>
   `pf.presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`;
 
