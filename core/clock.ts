@@ -1,5 +1,6 @@
-// The one door to time. What decides by time takes a `Clock`, so that a test can put one of its own in its place. The functions
-// below it are timers of this process that bound a socket, a thread or a child: real things, for which there is no other time.
+// The one door to time. What decides by time takes a `Clock`, so that a test can put one of its own in its
+// place. The functions below it are timers of this process that bound a socket, a thread or a child: real
+// things, for which there is no other time.
 
 export interface Clock {
   /** Milliseconds since the epoch. */

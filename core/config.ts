@@ -1,5 +1,6 @@
-// What each program can be told, as one strict schema a program: flags over environment over file, merged once, checked
-// once, frozen. The only reader of process.env. Secrets are marked so that the effective config can be logged.
+// The settings of each program, as one strict schema a program: flags over environment over file, merged
+// once, checked once, frozen. The only reader of `process.env`. Secrets are marked, so that the effective
+// config can be logged.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -15,12 +16,12 @@ import { WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
 import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
-/** Where to listen: port 0 takes a free one. */
+/** An address to listen at; port 0 takes a free one. */
 const listenAddress = z.string().superRefine((text, context) => {
   const refusal = refusalOfAddress(text, 0);
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
 });
-/** Where somebody else listens. */
+/** An address where another program listens. */
 const address = z.string().superRefine((text, context) => {
   const refusal = refusalOfAddress(text, 1);
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
@@ -48,7 +49,7 @@ const brokerFields = {
     ),
 };
 
-/** Where files that a spec or a request names may lie. */
+/** The folders of files that a spec or a request names. */
 const dataFields = {
   dataRoots: z
     .string()
@@ -234,7 +235,7 @@ export const keysConfigSchema = z.strictObject({
   logLevel,
 });
 
-/** Folders beneath which data sets and verification sets may lie; none: everywhere. */
+/** Folders beneath which data sets and verification sets may lie; an empty list allows every folder. */
 export function dataRoots(config: { readonly dataRoots: string }): string[] {
   return config.dataRoots.split(delimiter).filter((folder) => folder !== '');
 }
@@ -245,7 +246,10 @@ export const camelToFlag = (key: string): string => key.replace(/[A-Z]/g, (c) =>
 export const camelToEnv = (key: string): string =>
   `POCKETFLEET_${key.replace(/[A-Z]/g, (c) => `_${c}`).toUpperCase()}`;
 
-/** Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value` or `--flag=value`, in rising order of precedence. */
+/**
+ * Reads `--config FILE` (YAML), POCKETFLEET_* and `--flag value` or `--flag=value`, in rising order of
+ * precedence.
+ */
 export function loadConfig<S extends z.ZodObject>(
   schema: S,
   argv: readonly string[],
@@ -271,7 +275,9 @@ export function loadConfig<S extends z.ZodObject>(
   throw new FleetError('invalidArgument', `configuration: ${sentences(parsed.problems, told).join('\n')}`);
 }
 
-/** What the flags of a program give, by the setting's key; of a flag that is given twice the last one counts. */
+/**
+ * What the flags of a program give, by the setting's key; of a flag that is given twice the last one counts.
+ */
 function flagsOf(
   argv: readonly string[],
   keys: readonly string[],
@@ -300,8 +306,8 @@ function flagsOf(
 }
 
 /**
- * The words of a command line as flags and values. Not strict, because the refusals of `parseArgs` name neither the flags that
- * there are nor the one that was meant.
+ * The words of a command line as flags and values. Not strict, because the refusals of `parseArgs` name
+ * neither the flags that there are nor the one that was meant.
  */
 export function flagTokens(argv: readonly string[], keys: readonly string[]) {
   const taken = { type: 'string' } as const;
@@ -328,7 +334,7 @@ function near(flag: string, keys: readonly string[]): string {
   return meant === undefined ? '' : `; did you mean ${meant}?`;
 }
 
-/** No more than a configuration can have: /dev/zero never ends. */
+/** More bytes than a configuration file has: /dev/zero never ends. */
 function textOf(file: string): string {
   const opened = openSync(file, 'r');
   try {
@@ -347,7 +353,7 @@ function textOf(file: string): string {
   }
 }
 
-/** The mapping of a configuration file; each setting once. */
+/** The mapping of a configuration file, in which each setting occurs once. */
 function configFile(file: string): {
   readonly value: Readonly<Record<string, unknown>>;
   placeOf(problem: Problem): string;
@@ -371,7 +377,7 @@ function configFile(file: string): {
 
 const isSecret = (key: string): boolean => /token|secret|password/i.test(key);
 
-/** The config as it may be logged. */
+/** The config in the form for the log, without secrets. */
 export function redacted(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(config).map(([k, v]) => [k, isSecret(k) && v !== '' ? '[set]' : v]),
@@ -379,8 +385,9 @@ export function redacted(config: Readonly<Record<string, unknown>>): Record<stri
 }
 
 /**
- * Where downloads and compiled things are kept between clones and runs; deleting it costs time, never results. A relative
- * XDG_CACHE_HOME is not valid (XDG base directory specification), since it would be another folder for each program.
+ * The folder of downloads and compiled things, which clones and runs share. Deleting it costs time, never
+ * results. A relative XDG_CACHE_HOME is not valid (XDG base directory specification), since it would be
+ * another folder for each program.
  */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   const named = env.XDG_CACHE_HOME ?? '';
@@ -407,7 +414,10 @@ export function childEnvironment(
   return { ...env, ...replaced };
 }
 
-/** POCKETFLEET_TENSORFLOW: which library a person had set-up install; empty where it decided by the machine. */
+/**
+ * POCKETFLEET_TENSORFLOW: the library that a person chose for set-up; empty where set-up chose by the
+ * machine.
+ */
 export const tensorflowChosen = (env: NodeJS.ProcessEnv = process.env): string =>
   env.POCKETFLEET_TENSORFLOW ?? '';
 
@@ -416,7 +426,7 @@ export function cudaVisibleDevices(env: NodeJS.ProcessEnv = process.env): string
   return env.CUDA_VISIBLE_DEVICES;
 }
 
-/** Those of the named variables that are set and not empty; what they mean the caller knows. */
+/** The named variables that are set and not empty. */
 export function environmentValues(
   names: readonly string[],
   env: NodeJS.ProcessEnv = process.env,
@@ -424,13 +434,16 @@ export function environmentValues(
   return Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])));
 }
 
-/** `POCKETFLEET_KERNELS=library` leaves our own operations (core/tensor/native) unused, to see whether one of them is to blame. */
+/**
+ * `POCKETFLEET_KERNELS=library` leaves the operations of core/tensor/native unused, to find out whether one
+ * of them is at fault.
+ */
 export const ownKernelsWanted = (env: NodeJS.ProcessEnv = process.env): boolean =>
   env.POCKETFLEET_KERNELS !== 'library';
 
 /**
- * Whether gRPC may go through the proxy of the environment. Only when asked: the variables are there for package managers, and
- * a proxy would read the token of each call.
+ * Whether gRPC may go through the proxy of the environment. It does so only on request: the variables are
+ * usually set for package managers, and a proxy would read the token of each call.
  */
 export function proxyWanted(env: NodeJS.ProcessEnv = process.env): boolean {
   const choice = env.POCKETFLEET_PROXY ?? '';
@@ -442,13 +455,16 @@ export function proxyWanted(env: NodeJS.ProcessEnv = process.env): boolean {
   );
 }
 
-/** Whether a terminal is to get plain lines: it understands no escapes, a machine reads it, or its user asked for that. */
+/** Whether a terminal gets plain lines: it has no escapes, a machine reads it, or its user asked for that. */
 export function plainOutputWanted(env: NodeJS.ProcessEnv = process.env): boolean {
   const isSet = (value: string | undefined) => value !== undefined && !['', '0', 'false'].includes(value);
   return ['', 'dumb'].includes(env.TERM ?? '') || isSet(env.NO_COLOR) || isSet(env.CI);
 }
 
-/** Sets what native libraries read when they are loaded later on: `process.env` of the main thread is the C environment too. */
+/**
+ * Sets variables that native libraries read when they are loaded later: `process.env` of the main thread is
+ * the C environment too.
+ */
 export function setNativeEnvironment(variables: Readonly<Record<string, string>>): void {
   Object.assign(process.env, variables);
 }

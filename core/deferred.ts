@@ -1,5 +1,5 @@
-// A promise with its ends outside, for results that arrive by message. Decides one thing: a rejection that nobody waits
-// for is not an unhandled one, because whoever gave up waiting has said so already.
+// A promise with its ends outside, for results that arrive by message. Decides that a rejection which nobody
+// waits for does not count as unhandled: the caller that stopped waiting has reported its own reason.
 
 export interface Deferred<T> {
   readonly promise: Promise<T>;

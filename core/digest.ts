@@ -1,10 +1,11 @@
-// Digests: a fast 64-bit one that tells replicas apart each step, and SHA-256 that names stored bytes. Decides how bytes
-// become a name; leaves to callers what a difference means.
+// Digests: a fast 64-bit one by which replicas are compared in each step, and SHA-256, which names stored
+// bytes. Decides how bytes become a name.
 //
-// The 64-bit digest reads the data as 32-bit words. Each word enters two different 32-bit hashes (rounds in the manner of
-// xxHash32: multiply, add, rotate, multiply; two sets of constants), so that 64 bits of state depend on it; even and
-// odd words have a pair of their own, because that lets the processor work on two words at once. The finish mixes the
-// length and the other stripe in and spreads every bit. It has no key: it finds accidents, not forgeries.
+// The 64-bit digest reads the data as 32-bit words. Each word enters two different 32-bit hashes (rounds in
+// the manner of xxHash32: multiply, add, rotate, multiply; two sets of constants), so that 64 bits of state
+// depend on it; even and odd words have a pair of their own, because that lets the processor work on two
+// words at once. The finish mixes the length and the other stripe in and spreads every bit. It has no key: it
+// finds accidents, not forgeries.
 
 import { createHash } from 'node:crypto';
 

@@ -1,9 +1,9 @@
-// The one error family. Decides which failures are worth another try and how they map to gRPC status codes;
-// leaves to callers what to do about them. Nobody matches on message text.
+// The one error family. Decides which failures are worth another attempt, how foreign errors become members
+// of the family, and which gRPC status each code has. No code matches on message text.
 
 import { systemErrorText } from './system/errno.ts';
 
-/** Closed list, with gRPC's meanings (https://grpc.io/docs/guides/status-codes). */
+/** The closed list of codes, with the meanings of gRPC (https://grpc.io/docs/guides/status-codes). */
 export const CODES = {
   cancelled: 1,
   invalidArgument: 3,
@@ -31,10 +31,10 @@ const RETRYABLE: ReadonlySet<Code> = new Set([
   'unavailable',
 ]);
 
-/** Whether the same request may succeed later, unchanged. */
+/** The codes after which the same request may succeed later, unchanged. */
 export const isRetryable = (code: Code): boolean => RETRYABLE.has(code);
 
-/** Node and foreign error codes, mapped once. */
+/** The codes of Node and of libraries, mapped in one place. */
 const FOREIGN: Readonly<Record<string, Code>> = {
   ENOENT: 'notFound',
   ENOTDIR: 'notFound',
@@ -59,7 +59,7 @@ const FOREIGN: Readonly<Record<string, Code>> = {
   ETIMEDOUT: 'deadlineExceeded',
   EADDRINUSE: 'failedPrecondition',
   EADDRNOTAVAIL: 'failedPrecondition',
-  // The path names something that cannot be used so; another path, or another thing there, is the way on.
+  // The path leads to something of another kind, which only another path or another content mends.
   EISDIR: 'failedPrecondition',
   ENOTEMPTY: 'failedPrecondition',
   ELOOP: 'failedPrecondition',
@@ -74,7 +74,7 @@ const FOREIGN: Readonly<Record<string, Code>> = {
   EMFILE: 'resourceExhausted',
   ENFILE: 'resourceExhausted',
   ENOMEM: 'resourceExhausted',
-  // A certificate does not become good by trying again.
+  // A certificate stays invalid however often it is tried.
   SELF_SIGNED_CERT_IN_CHAIN: 'failedPrecondition',
   DEPTH_ZERO_SELF_SIGNED_CERT: 'failedPrecondition',
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'failedPrecondition',
@@ -89,7 +89,10 @@ const FOREIGN: Readonly<Record<string, Code>> = {
   TIMEOUT: 'deadlineExceeded',
 };
 
-/** Error codes of JetStream's API, https://github.com/nats-io/nats-server/blob/main/server/errors.json; other codes follow from the HTTP-like status. */
+/**
+ * Error codes of JetStream's API, https://github.com/nats-io/nats-server/blob/main/server/errors.json; other
+ * codes follow from the HTTP-like status.
+ */
 const JETSTREAM: Readonly<Record<number, Code>> = {
   // The account's, the server's or the stream's limit is reached, or the disk refused the write.
   10002: 'resourceExhausted',
@@ -98,7 +101,7 @@ const JETSTREAM: Readonly<Record<number, Code>> = {
   10047: 'resourceExhausted',
   10077: 'resourceExhausted',
   10120: 'resourceExhausted',
-  // A stream or consumer that is not there may be created by the coordinator in the next moment.
+  // The coordinator may create a missing stream or consumer a moment later.
   10014: 'unavailable',
   10059: 'unavailable',
   10037: 'notFound',
@@ -107,7 +110,7 @@ const JETSTREAM: Readonly<Record<number, Code>> = {
   10164: 'aborted',
 };
 
-/** Errors of the NATS client that carry no code; its classes are told by name. */
+/** Errors of the NATS client that carry no code, by the names of their classes. */
 const NATS_NAMES: Readonly<Record<string, Code>> = {
   NoRespondersError: 'unavailable',
   RequestError: 'unavailable',
@@ -123,7 +126,7 @@ const NATS_NAMES: Readonly<Record<string, Code>> = {
 
 export class FleetError extends Error {
   readonly code: Code;
-  /** What a program may want to know, as data. */
+  /** Facts of the failure for programs, as data that can be cloned. */
   readonly details: Readonly<Record<string, unknown>>;
 
   constructor(
@@ -137,13 +140,16 @@ export class FleetError extends Error {
     this.details = options.details ?? {};
   }
 
-  /** Follows from the code, so callers never guess. */
+  /** Whether the same request may succeed later; it follows from the code. */
   get retryable(): boolean {
     return isRetryable(this.code);
   }
 }
 
-/** Brings anything caught into the family; gRPC, NATS and Node errors keep their meaning, all others are `internal`. */
+/**
+ * Makes a member of the family of anything that was caught. Errors of gRPC, NATS and Node keep their meaning;
+ * all others are `internal`.
+ */
 export function toFleetError(caught: unknown, doing?: string): FleetError {
   if (caught instanceof FleetError) {
     if (doing === undefined) return caught;
@@ -161,10 +167,10 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
   });
 }
 
-/** The operating system's name for what went wrong (`ENOSPC`), of this error or of what caused it. */
+/** The operating system's code (`ENOSPC`) of this error or of one of its causes. */
 export function errnoOf(error: unknown): string | undefined {
   for (let at = error; typeof at === 'object' && at !== null; at = (at as { cause?: unknown }).cause) {
-    // In details it survives threads and wires, which the cause does not.
+    // Details cross threads and wires; the cause does not.
     const known = at instanceof FleetError ? at.details.errno : ownErrno(at);
     if (typeof known === 'string') return known;
   }
@@ -191,7 +197,7 @@ function codeOf(caught: unknown): Code {
   return 'internal';
 }
 
-/** 4xx: the server has understood and refused; 408 and 5xx: it is not ready. */
+/** Code of an HTTP-like status. 4xx: the server has understood and refused; 408 and 5xx: it is not ready. */
 function codeOfJetStreamStatus(status: number): Code {
   if (status === 404) return 'notFound';
   return status === 408 || status >= 500 ? 'unavailable' : 'failedPrecondition';

@@ -1,11 +1,11 @@
-// The logger: pino, JSON lines on stderr (stdout of the CLI is data). Log changes of state once, with the reason. A line that
-// cannot be written never ends the program.
+// The logger: JSON lines on stderr by pino; stdout is for data. Decides that a line which cannot be written
+// never ends the program, and how many bytes of lines are kept for later.
 
 import { destination, pino } from 'pino';
 
 export type { Logger } from 'pino';
 
-/** Lines kept for a full disk that may have room again; more are dropped, bytes. */
+/** Bytes of lines that are kept while a disk is full and may have room again; more are dropped. */
 const KEPT_BYTES_MAX = 1 << 20;
 
 export function createLogger(options: {

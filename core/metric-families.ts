@@ -1,5 +1,5 @@
-// Counters and histograms whose labels have a known set of values: every series of one is there from the start, as 0. A series
-// that appears with its first event is born at 1, and Prometheus sees no increase in it. Decides nothing about names or values.
+// Counters and histograms whose labels have a closed set of values. Decides that every series exists from the
+// start, at 0: a series that appears with its first event begins at 1, in which Prometheus sees no increase.
 
 import { Counter, Histogram, type Registry } from 'prom-client';
 
@@ -9,7 +9,7 @@ export type LabelValues = Readonly<Record<string, readonly string[]>>;
 /** One value for each label. */
 export type LabelsOf<V extends LabelValues> = { readonly [L in keyof V]: V[L][number] };
 
-/** Takes only labels that it was made with, so that none is forgotten. */
+/** Accepts only the labels that it was made with, so that every series is known from the start. */
 export type ClosedCounter<V extends LabelValues> = Omit<Counter<keyof V & string>, 'inc'> & {
   inc(labels: LabelsOf<V>, by?: number): void;
 };

@@ -1,8 +1,9 @@
-// Stored protobuf messages read back: bytes that are none become one sentence of the error family instead of the library's.
+// Reads stored protobuf messages. Bytes that are none become an error of the family with one sentence,
+// instead of the library's error.
 
 import { FleetError } from './errors.ts';
 
-/** The message, or `dataLoss` that names what is damaged. */
+/** The message. Throws `dataLoss` with a sentence in which `what` names the damaged thing. */
 export function decodeOrLost<T>(type: { decode(bytes: Uint8Array): T }, bytes: Uint8Array, what: string): T {
   try {
     return type.decode(bytes);

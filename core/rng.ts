@@ -1,9 +1,10 @@
-// The one door to chance. Two kinds: draws that a seed decides, which enter results, and values that no seed decides, which never
-// do (tokens, ids, jitter). Decides how seeds and purposes become keys and counters.
+// The one door to chance. There are two kinds: draws that follow from a seed, which enter results, and values
+// that follow from no seed, which never do (tokens, ids, jitter). Decides how seeds and purposes become keys
+// and counters.
 //
-// Seeded draws are Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as
-// 1, 2, 3", SC 2011). A draw is a pure function of (key, counter): any worker can compute any draw at any time, and nothing
-// depends on how many were drawn before.
+// Seeded draws are Philox4x32-10, a counter-based generator (Salmon, Moraes, Dror, Shaw: "Parallel random
+// numbers: as easy as 1, 2, 3", SC 2011). A draw is a pure function of (key, counter): any worker can compute
+// any draw at any time, and nothing depends on how many were drawn before.
 
 import { randomBytes, randomUUID } from 'node:crypto';
 
@@ -14,8 +15,8 @@ export const randomId = (): string => randomUUID();
 export const randomHex = (bytes: number): string => randomBytes(bytes).toString('hex');
 
 /**
- * A number in [0, 1) that no seed decides, for what must differ between processes and never enters a result: who waits how long
- * before trying again.
+ * A number in [0, 1) that follows from no seed, for what must differ between processes and never enters a
+ * result, such as the wait before another attempt.
  */
 export const systemChance = (): number => Math.random();
 
@@ -30,7 +31,10 @@ const WEYL_A = 0x9e3779b9;
 const WEYL_B = 0xbb67ae85;
 const ROUNDS = 10;
 
-/** Ten rounds of Philox4x32: four uniform 32-bit words for a key and a counter. Writes into `into` when given, for hot loops. */
+/**
+ * Ten rounds of Philox4x32: four uniform 32-bit words for a key and a counter, written into `into`, which hot
+ * loops reuse.
+ */
 export function philox(key: Key, counter: Counter, into: Uint32Array = new Uint32Array(4)): Uint32Array {
   let [c0, c1, c2, c3] = counter as [number, number, number, number];
   let [k0, k1] = key as [number, number];
@@ -53,7 +57,10 @@ export function philox(key: Key, counter: Counter, into: Uint32Array = new Uint3
   return into;
 }
 
-/** Upper 32 bits of the 64-bit product of two unsigned words, from 16-bit halves: a BigInt costs fifty times as much. */
+/**
+ * Upper 32 bits of the 64-bit product of two unsigned words, from 16-bit halves: a BigInt costs fifty times
+ * as much.
+ */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff;
   const aHigh = a >>> 16;
@@ -64,7 +71,7 @@ function multiplyHigh(a: number, b: number): number {
   return (aHigh * bHigh + (middle >>> 16) + (carry >>> 16)) | 0;
 }
 
-/** FNV-1a over the UTF-16 units of a purpose, from a chosen basis: names the independent streams of one seed. */
+/** FNV-1a over the UTF-16 units of a purpose, from a chosen basis: it separates the streams of one seed. */
 function hashName(name: string, basis: number): number {
   let hash = basis;
   for (let i = 0; i < name.length; i++) hash = Math.imul(hash ^ name.charCodeAt(i), 0x01000193);
@@ -77,7 +84,10 @@ const BASIS_B = 0x2f0b4c47;
 /** A double in [0, 1) with 53 random bits, from two words. */
 const toUnit = (high: number, low: number): number => ((high >>> 5) * 0x4000000 + (low >>> 6)) / 2 ** 53;
 
-/** `count` numbers in [0, 1) of the stream that (seed, name) names; a longer request begins with the shorter one's numbers. */
+/**
+ * `count` numbers in [0, 1) of the stream that (seed, name) names; a longer request begins with the shorter
+ * one's numbers.
+ */
 export function uniforms(seed: number, stream: string, count: number): Float64Array {
   const key: Key = [seed >>> 0, hashName(stream, BASIS_A)];
   const third = hashName(stream, BASIS_B);
@@ -92,9 +102,9 @@ export function uniforms(seed: number, stream: string, count: number): Float64Ar
 }
 
 /**
- * `count` standard normal numbers of the stream (seed, name), by Marsaglia's polar method. Box-Muller is shorter, but its sine
- * and cosine come from a different library in Node 22 than in Node 20, and weights must start with the same bits in both;
- * square root is exact and the logarithm is fdlibm's in both.
+ * `count` standard normal numbers of the stream (seed, name), by Marsaglia's polar method. Box-Muller is
+ * shorter, but its sine and cosine come from a different library in Node 22 than in Node 20, and weights must
+ * start with the same bits in both; square root is exact and the logarithm is fdlibm's in both.
  */
 export function normals(seed: number, stream: string, count: number): Float64Array {
   const key: Key = [seed >>> 0, hashName(stream, BASIS_A)];
@@ -121,12 +131,18 @@ function polarPair(key: Key, pair: number, third: number, words: Uint32Array): r
   }
 }
 
-/** `count` integers in 0..bound-1 of the stream (seed, name); the bias, bound / 2^53, is below anything observable. */
+/**
+ * `count` integers in 0..bound-1 of the stream (seed, name); the bias, bound / 2^53, is below anything
+ * observable.
+ */
 export function integers(seed: number, stream: string, count: number, bound: number): Float64Array {
   return uniforms(seed, stream, count).map((u) => Math.floor(u * bound));
 }
 
-/** A cursor over one keyed stream, for code that draws a number of values in a fixed order within one function. */
+/**
+ * A cursor over one keyed stream, for code that draws a number of values in a fixed order within one
+ * function.
+ */
 export interface RandomStream {
   /** In [low, high); [0, 1) by default. */
   uniform(low?: number, high?: number): number;
@@ -136,7 +152,10 @@ export interface RandomStream {
   chance(probability: number): boolean;
 }
 
-/** The stream of (seed, purpose, at): `at` are up to two integers below 2^32, such as an identity and an image. */
+/**
+ * The stream of (seed, purpose, at): `at` are up to two integers below 2^32, such as an identity and an
+ * image.
+ */
 export function randomStream(options: {
   seed: number;
   purpose: string;
@@ -175,10 +194,12 @@ const PERMUTATION_STREAM = hashName('permutation', BASIS_A);
 const PERMUTATION_ROUNDS = 8;
 
 /**
- * Where `index` goes in the permutation of 0..size-1 that (seed, epoch) names, without materialising it. A Feistel network
- * over the rectangle a x b that just holds `size` (a = ceil(sqrt(size))), its two coordinates moved in turn by a keyed function
- * of the other; results beyond `size` are sent through again (cycle walking: Black and Rogaway 2002), which stays a
- * bijection and is rarely needed, for fewer than a of a*b places are beyond.
+ * The place of `index` in the permutation of 0..size-1 that (seed, epoch) names, computed without a list of
+ * all places, which would take memory and time for each image of each epoch. It is a Feistel network over the
+ * smallest rectangle a x b with a = ceil(sqrt(size)) that holds `size` places: each round moves one
+ * coordinate by a keyed function of the other, which is a bijection whatever the function. A result beyond
+ * `size` is sent through again (cycle walking: Black and Rogaway, 2002). That keeps the bijection and is
+ * rare, because fewer than a of the a*b places lie beyond.
  */
 export function permutationAt(options: { seed: number; epoch: number; size: number; index: number }): number {
   const { size } = options;
@@ -219,7 +240,9 @@ export function flipBit(at: {
 
 const NEGATIVES_STREAM = hashName('negatives', BASIS_A);
 
-/** A 32-bit word for each class of a class shard, drawn for (step, shard): what negative classes are chosen by. */
+/**
+ * A 32-bit word for each class of a class shard, drawn for (step, shard); negative classes are chosen by it.
+ */
 export function negativeDraws(at: { seed: number; step: number; shard: number; count: number }): Uint32Array {
   const key: Key = [at.seed >>> 0, NEGATIVES_STREAM];
   const draws = new Uint32Array(Math.ceil(at.count / 4) * 4);

@@ -1,6 +1,6 @@
-// Where the broker is and how a program proves its identity there: one description for both kinds of connection, the
-// official client's and the lean one for gradients. Decides how an address is read, which combinations of
-// credentials are refused, and which file each certificate or credential comes from.
+// Where the broker is and how a program proves its identity there: one description for both kinds of
+// connection, the official client's and the lean one for gradients. Decides how an address is read, which
+// combinations of credentials are refused, and which file each certificate or credential comes from.
 
 import { readFileSync } from 'node:fs';
 import {
@@ -13,7 +13,10 @@ import { FleetError } from '../errors.ts';
 
 /** Plain data, so that it can be sent to a thread. */
 export interface BrokerAddress {
-  /** `nats://host:port`, or `tls://` for an encrypted connection; several servers of one cluster with commas between. */
+  /**
+   * `nats://host:port`, or `tls://` for an encrypted connection; several servers of one cluster with commas
+   * between.
+   */
   readonly url: string;
   /** Empty or absent: no token is sent. */
   readonly token?: string;
@@ -33,7 +36,10 @@ export interface Server {
 
 const DEFAULT_PORT = 4222;
 
-/** The servers of an address. Throws `invalidArgument` with the part that is no address, without a password in it. */
+/**
+ * The servers of an address. Throws `invalidArgument` with the part that is no address, without a password in
+ * it.
+ */
 export function serversOf(url: string): readonly Server[] {
   return url.split(',').map((part) => {
     const text = part.trim();

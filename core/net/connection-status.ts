@@ -14,7 +14,8 @@ export function followConnection(
     for await (const { type } of statuses)
       if (type === 'disconnect' || type === 'reconnect') onChange(type === 'reconnect');
   })();
-  // `return()` of the iterator would wait for one more status; `stop` also takes the stream off the client's list of listeners.
+  // `return()` of the iterator would wait for one more status; `stop` also takes the stream off the client's
+  // list of listeners.
   return () => {
     if (isStoppable(statuses)) statuses.stop();
   };

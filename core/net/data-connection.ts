@@ -1,10 +1,10 @@
-// A lean connection to the broker for gradients: publish and subscribe of core NATS over one socket. Data is read
-// from the socket into the receiver's memory and written from the sender's, without a copy between.
+// A lean connection to the broker for gradients: publish and subscribe of core NATS over one socket. Data is
+// read from the socket into the receiver's memory and written from the sender's, without a copy between.
 //
-// Decides what outlives an outage. The connection is made again after any outage, and its subscriptions come back
-// with it. Messages do not: a message sent meanwhile is lost, because the exchange of gradients repairs losses by
-// itself and would have no use for a late copy. The alternative was the official client, which costs this path two to three
-// times the processor time.
+// Decides what outlives an outage. The connection is made again after any outage, and its subscriptions come
+// back with it. Messages do not: a message sent meanwhile is lost, because the exchange of gradients repairs
+// losses by itself and would have no use for a late copy. The alternative was the official client, which
+// costs this path two to three times the processor time.
 
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
@@ -39,7 +39,10 @@ export interface DataConnection {
   publish(subject: string, head: Uint8Array, data?: Uint8Array): boolean;
   subscribe(subject: string, receiver: Receiver): { unsubscribe(): void };
   isClosed(): boolean;
-  /** Whether the broker answered a ping within PONG_MS_MAX: while it did, a silent peer is not this link's fault. */
+  /**
+   * Whether the broker answered a ping within PONG_MS_MAX: while it did, a silent peer is not this link's
+   * fault.
+   */
   isUp(): boolean;
   close(): void;
 }
@@ -47,7 +50,10 @@ export interface DataConnection {
 /** How old the newest answer to a ping may be while the link counts as up, milliseconds. */
 const PONG_MS_MAX = 3 * PING_MS;
 
-/** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, until closed. */
+/**
+ * Connects, waiting for a broker that is still starting; once connected it comes back after any outage, until
+ * closed.
+ */
 export async function connectData(options: DataConnectionOptions): Promise<DataConnection> {
   const clock = options.clock ?? systemClock;
   const servers = serversOf(options.url);

@@ -1,9 +1,9 @@
-// One socket to a NATS server, from dialling to its end: greeting, encryption, identity, pings, writing. Decides
-// when a link is ready and when it counts as dead.
+// One socket to a NATS server, from dialling to its end: greeting, encryption, identity, pings, writing.
+// Decides when a link is ready and when it counts as dead.
 //
 // The order of the handshake is the server's: it sends INFO in the clear, then the socket is encrypted if the
-// address says so, then CONNECT carries the identity, and the PONG to the PING behind it shows that the server has
-// accepted both. An error before that PONG is the reason why no link came to be.
+// address says so, then CONNECT carries the identity, and the PONG to the PING behind it shows that the
+// server has accepted both. An error before that PONG is the reason why no link came to be.
 
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
@@ -37,8 +37,9 @@ export interface Link {
 
 const HANDSHAKE_MS = 5_000;
 /**
- * Milliseconds between pings. A hung broker, or a cable that carries nothing, shows within PINGS_UNANSWERED_MAX of
- * them: a member whose peers fall silent has to find out soon whether its own link is the cause.
+ * Milliseconds between pings. A hung broker, or a cable that carries nothing, shows within
+ * PINGS_UNANSWERED_MAX of them: a member whose peers fall silent has to find out soon whether its own link is
+ * the cause.
  */
 export const PING_MS = 500;
 const PINGS_UNANSWERED_MAX = 8;
@@ -145,7 +146,10 @@ function openDirect(server: Server, reader: FrameReader, receive: Receive): Sock
   });
 }
 
-/** Opens a socket for the greeting in the clear. Once encrypted, a socket gives data in memory of its own anyway. */
+/**
+ * Opens a socket for the greeting in the clear. Once encrypted, a socket gives data in memory of its own
+ * anyway.
+ */
 function openForGreeting(server: Server, reader: FrameReader, receive: Receive): Socket {
   return connectTcp({ host: server.host, port: server.port }).on('data', (bytes) =>
     receive(() => reader.feed(bytes)),
@@ -178,7 +182,8 @@ async function secured(
   const secure = connectTls({
     socket: plain,
     ...tls,
-    // A certificate names an IP address in another field than a server name, so the two are checked differently.
+    // A certificate names an IP address in another field than a server name, so the two are checked
+    // differently.
     ...(/^[\d.]+$|:/.test(server.host) ? { host: server.host } : { servername: server.host }),
   });
   watch(secure);

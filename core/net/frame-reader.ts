@@ -2,11 +2,13 @@
 // Protocol: https://docs.nats.io/reference/reference-protocols/nats-protocol
 //
 // Gradients arrive as large messages, and copying them would cost more than everything else here. So the
-// receiver sees the first HEAD_BYTES of a message, which say what it is, and names the memory for the rest. From
-// then on `target` hands that memory to the socket, and the system writes into it. Only what arrives in one read
-// together with a line lands in the scratch buffer and is copied: SCRATCH_BYTES at most for each message.
+// receiver sees the first HEAD_BYTES of a message, which say what it is, and names the memory for the rest.
+// From then on `target` hands that memory to the socket, and the system writes into it. Only what arrives in
+// one read together with a line lands in the scratch buffer and is copied: SCRATCH_BYTES at most for each
+// message.
 //
-// A message passes through the modes line, head, data (or skip), end; `done` counts the bytes of the current mode.
+// A message passes through the modes line, head, data (or skip), end; `done` counts the bytes of the current
+// mode.
 
 import { FleetError } from '../errors.ts';
 
@@ -17,9 +19,9 @@ export interface FrameSink {
   /** Receives every line that is no message (INFO, PING, PONG, +OK, -ERR), without its line end. */
   line(text: string): void;
   /**
-   * Called when the head of a message is complete. `head` holds its first HEAD_BYTES, or all of a shorter message,
-   * until `message` returns. Returns memory for exactly the `dataBytes` that follow, 'own' for new memory, or 'skip'
-   * for a message that is not wanted.
+   * Called when the head of a message is complete. `head` holds its first HEAD_BYTES, or all of a shorter
+   * message, until `message` returns. Returns memory for exactly the `dataBytes` that follow, 'own' for new
+   * memory, or 'skip' for a message that is not wanted.
    */
   begin(subscription: number, head: Uint8Array, dataBytes: number): Uint8Array | 'own' | 'skip';
   /** Called when a message is complete, unless it is skipped. */
@@ -35,7 +37,10 @@ export interface FrameReader {
   feed(bytes: Uint8Array): void;
 }
 
-/** A larger scratch buffer needs fewer reads between messages; a smaller one copies less data that came with a line. */
+/**
+ * A larger scratch buffer needs fewer reads between messages; a smaller one copies less data that came with a
+ * line.
+ */
 const SCRATCH_BYTES = 2_048;
 const LINE_BYTES_MAX = 65_536;
 const NEWLINE = 10;

@@ -1,5 +1,6 @@
-// Bearer tokens on gRPC: the client puts one into every call's metadata, the server refuses calls without it. Health
-// checks are exempt, because a kubelet's probe cannot send metadata. An empty token switches authentication off.
+// Bearer tokens on gRPC: the client puts one into every call's metadata, the server refuses calls without it.
+// Health checks are exempt, because a kubelet's probe cannot send metadata. An empty token switches
+// authentication off.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { InterceptingCall, type Interceptor, type Metadata } from '@grpc/grpc-js';
@@ -9,8 +10,8 @@ import { FleetError } from '../errors.ts';
 export const HEALTH_PREFIX = '/grpc.health.v1.Health/';
 
 /**
- * Adds `authorization: Bearer TOKEN` to each call of a client. It is an interceptor because grpc-js refuses call
- * credentials on a channel without TLS.
+ * Adds `authorization: Bearer TOKEN` to each call of a client. It is an interceptor because grpc-js refuses
+ * call credentials on a channel without TLS.
  */
 export function bearerInterceptor(token: string): Interceptor {
   return (options, nextCall) =>

@@ -1,6 +1,6 @@
-// The client side of gRPC: channels with a token and keep-alive, unary calls as promises with a deadline, server
-// streams as async iterables. Decides how long a channel waits for a silent peer, whether it goes through a proxy,
-// and that every failure is a FleetError.
+// The client side of gRPC: channels with a token and keep-alive, unary calls as promises with a deadline,
+// server streams as async iterables. Decides how long a channel waits for a silent peer, whether it goes
+// through a proxy, and that every failure is a FleetError.
 
 import {
   type CallOptions,
@@ -19,7 +19,9 @@ import { proxyWanted } from '../config.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
 
-/** Dials again within a second, and pings, so that a peer which vanished without closing its connection shows. */
+/**
+ * Dials again within a second, and pings, so that a peer which vanished without closing its connection shows.
+ */
 const CHANNEL_OPTIONS = {
   'grpc.keepalive_time_ms': 10_000,
   'grpc.keepalive_timeout_ms': 5_000,

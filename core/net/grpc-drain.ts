@@ -1,6 +1,6 @@
-// How a server that stops ends the calls that are open: with UNAVAILABLE, which every client takes as "try again".
-// Without it a call is cut off, which gRPC reports as CANCELLED, and a client cannot distinguish that from a cancel
-// of its own.
+// How a server that stops ends the calls that are open: with UNAVAILABLE, which every client takes as "try
+// again". Without it a call is cut off, which gRPC reports as CANCELLED, and a client cannot distinguish that
+// from a cancel of its own.
 
 import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { FleetError } from '../errors.ts';

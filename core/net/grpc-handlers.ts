@@ -1,6 +1,7 @@
-// Handlers of gRPC methods as plain functions: `unary` for one answer, `streaming` for an async iterable of messages.
-// Decides what each handler is spared: requests beyond the bounds of the wire are refused before it sees them, what
-// it throws becomes a status, and a stream goes at its reader's pace and ends when the reader has gone.
+// Handlers of gRPC methods as plain functions: `unary` for one answer, `streaming` for an async iterable of
+// messages. Decides what each handler is spared: requests beyond the bounds of the wire are refused before it
+// sees them, what it throws becomes a status, and a stream goes at its reader's pace and ends when the reader
+// has gone.
 
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import { assertRequestBounded } from '../text/wire-text.ts';
@@ -8,8 +9,8 @@ import { toStatus } from './grpc-status.ts';
 import { writeAll } from './grpc-stream.ts';
 
 /**
- * A handler of one request and one answer. `onFailure` is called for every request that fails, whether `handle` threw
- * or the request was refused.
+ * A handler of one request and one answer. `onFailure` is called for every request that fails, whether
+ * `handle` threw or the request was refused.
  */
 export function unary<Request, Response>(
   handle: (request: Request, call: ServerUnaryCall<Request, Response>) => Response | Promise<Response>,
@@ -42,8 +43,8 @@ export function goneSignal(call: {
 }
 
 /**
- * A handler of one request and a stream of messages. `signal` is aborted when the reader has gone; then `handle` ends
- * and nothing is reported, since nobody is there to read it.
+ * A handler of one request and a stream of messages. `signal` is aborted when the reader has gone; then
+ * `handle` ends and nothing is reported, since nobody is there to read it.
  */
 export function streaming<Request, Response>(
   handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,

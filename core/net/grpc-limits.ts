@@ -1,6 +1,7 @@
-// What callers of a gRPC server may take of it before they have shown a token. Decides how long a connection may
-// take to begin, how many connections there may be, how many calls one may have open, and how many health streams
-// all callers without a token may have together. A caller with the token is bound by its connection's calls alone.
+// What callers of a gRPC server may take of it before they have shown a token. Decides how long a connection
+// may take to begin, how many connections there may be, how many calls one may have open, and how many health
+// streams all callers without a token may have together. A caller with the token is bound by its connection's
+// calls alone.
 
 import { createServer, type Socket, type Server as SocketServer } from 'node:net';
 import { type ConnectionInjector, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
@@ -10,7 +11,10 @@ import { HEALTH_PREFIX, isAuthentic } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
 
 export interface GrpcLimits {
-  /** How long a connection may take to send the preface of HTTP/2, and a call without a token its request, milliseconds. */
+  /**
+   * How long a connection may take to send the preface of HTTP/2, and a call without a token its request,
+   * milliseconds.
+   */
   readonly handshakeMs: number;
   /** Connections at once; a worker has one, a command one. */
   readonly connectionsMax: number;
@@ -38,9 +42,9 @@ export interface Gate {
 }
 
 /**
- * A server of sockets that hands each one to gRPC when the preface of HTTP/2 has arrived. A connection that is silent
- * costs a socket and a timer until its time is over; one with other bytes ends at once. Later silence is noticed by
- * the pings of gRPC.
+ * A server of sockets that hands each one to gRPC when the preface of HTTP/2 has arrived. A connection that
+ * is silent costs a socket and a timer until its time is over; one with other bytes ends at once. Later
+ * silence is noticed by the pings of gRPC.
  */
 export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Gate {
   const waiting = new Set<Socket>();
@@ -78,8 +82,8 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
 }
 
 /**
- * Calls `action` after `ms` unless the returned function is called before. A process that was busy for that long
- * first reads what has arrived meanwhile: its own delay must not be counted against the caller.
+ * Calls `action` after `ms` unless the returned function is called before. A process that was busy for that
+ * long first reads what has arrived meanwhile: its own delay must not be counted against the caller.
  */
 function whenOverdue(ms: number, action: () => void): () => void {
   let immediate: NodeJS.Immediate | undefined;
@@ -93,8 +97,8 @@ function whenOverdue(ms: number, action: () => void): () => void {
 }
 
 /**
- * Bounds what the health service costs, which anybody may call: streams, calls whose request never comes, and names
- * that no service has.
+ * Bounds what the health service costs, which anybody may call: streams, calls whose request never comes, and
+ * names that no service has.
  */
 export function boundingHealth(options: {
   readonly token: string;

@@ -1,6 +1,6 @@
-// A gRPC server with everything but its services: the token check, limits, an observer of calls for metrics, the
-// health service and reflection. Decides in which order a call passes them. The observer comes first, so that it
-// counts refused calls too; then the token, then the drain, then the bounds of the health service.
+// A gRPC server with everything but its services: the token check, limits, an observer of calls for metrics,
+// the health service and reflection. Decides in which order a call passes them. The observer comes first, so
+// that it counts refused calls too; then the token, then the drain, then the bounds of the health service.
 
 import { join } from 'node:path';
 import {
@@ -33,7 +33,10 @@ export interface CallObserver {
   /** Called for each method of the server when it starts, so that a counter can begin at 0. */
   offered?(call: CallLabels): void;
   started(call: CallLabels): void;
-  /** Called once for each started call. `code`: its status; `seconds`: from its start to its status or its cancel. */
+  /**
+   * Called once for each started call. `code`: its status; `seconds`: from its start to its status or its
+   * cancel.
+   */
   handled(call: CallLabels & { readonly code: number; readonly seconds: number }): void;
 }
 
@@ -51,7 +54,10 @@ export interface GrpcServer {
   setHealth(name: string, serving: boolean): void;
   /** Sets the health of the server as a whole (the empty name) and of each of its services by its full name. */
   setReady(serving: boolean): void;
-  /** Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try again. */
+  /**
+   * Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try
+   * again.
+   */
   close(graceMs: number): Promise<void>;
 }
 
@@ -127,8 +133,8 @@ export async function startGrpcServer(options: {
 const FLUSH_MS = 250;
 
 /**
- * `closed`: that the last connection has ended. On Node 24 the library says that it has shut down while calls are still open, since
- * that Node closes the sessions of a server itself; so both have to hold.
+ * `closed`: that the last connection has ended. On Node 24 the library says that it has shut down while calls
+ * are still open, since that Node closes the sessions of a server itself; so both have to hold.
  */
 function shutDown(
   server: Server,

@@ -1,13 +1,20 @@
-// The one table between error codes and gRPC status, used both ways: the status of a server when a handler failed,
-// and the error of a client when a call failed. Decides what of an error crosses the wire, and how much of it.
+// The one table between error codes and gRPC status, used both ways: the status of a server when a handler
+// failed, and the error of a client when a call failed. Decides what of an error crosses the wire, and how
+// much of it.
 
 import { Metadata, type ServiceError, type StatusObject, status } from '@grpc/grpc-js';
 import { CODES, FleetError, toFleetError } from '../errors.ts';
 
-/** Metadata entry that carries an error's `details` as JSON, so that a program on the other side gets data, not text. */
+/**
+ * Metadata entry that carries an error's `details` as JSON, so that a program on the other side gets data,
+ * not text.
+ */
 const DETAILS_KEY = 'pocketfleet-details-bin';
 
-/** Both travel as headers, of which HTTP/2 takes 16 KiB by default: longer ones would break the call and lose the sentence. */
+/**
+ * Both travel as headers, of which HTTP/2 takes 16 KiB by default: longer ones would break the call and lose
+ * the sentence.
+ */
 const MESSAGE_CHARS_MAX = 4000;
 const DETAILS_CHARS_MAX = 4000;
 
@@ -23,7 +30,10 @@ export function toStatus(caught: unknown): Partial<StatusObject> & { code: numbe
   return { code: CODES[error.code], details: message, metadata };
 }
 
-/** The error of a failed call as a FleetError: with the server's sentence, without the "3 INVALID_ARGUMENT:" of grpc-js. */
+/**
+ * The error of a failed call as a FleetError: with the server's sentence, without the "3 INVALID_ARGUMENT:"
+ * of grpc-js.
+ */
 export function fromServiceError(caught: unknown, doing?: string): FleetError {
   if (!isServiceError(caught)) return toFleetError(caught, doing);
   const { code } = toFleetError(caught);

@@ -1,4 +1,5 @@
-// Writing to a gRPC stream without filling memory: the writer waits for a slow reader and stops when it has gone.
+// Writing to a gRPC stream without filling memory: the writer waits for a slow reader and stops when it has
+// gone.
 
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
@@ -8,7 +9,10 @@ interface ServerStream extends Writable {
   readonly cancelled: boolean;
 }
 
-/** Writes each message as the reader takes them. Resolves when all are written; throws `cancelled` when the reader has gone. */
+/**
+ * Writes each message as the reader takes them. Resolves when all are written; throws `cancelled` when the
+ * reader has gone.
+ */
 export async function writeAll<T>(stream: ServerStream, messages: AsyncIterable<T>): Promise<void> {
   const gone = new AbortController();
   const onCancel = () => gone.abort();

@@ -1,5 +1,5 @@
-// The HTTP server of a program's metrics and probes. Decides how an answer looks, how long a caller may take to send
-// its request, and how many callers there may be. Registry and probes come from the program.
+// The HTTP server of a program's metrics and probes. Decides how an answer looks, how long a caller may take
+// to send its request, and how many callers there may be. Registry and probes come from the program.
 
 import { createServer } from 'node:http';
 import type { Registry } from 'prom-client';

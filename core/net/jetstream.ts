@@ -1,5 +1,5 @@
-// The door to JetStream: what the rest of the tree uses of it is named here. Decides how long a request may take, what an absent
-// stream and a refusal look like, and nothing about what is stored.
+// The door to JetStream: what the rest of the tree uses of it is named here. Decides how long a request may
+// take, what an absent stream and a refusal look like, and nothing about what is stored.
 
 import {
   DeliverPolicy,
@@ -15,7 +15,10 @@ import type { NatsConnection } from '@nats-io/transport-node';
 export type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 export type { KvEntry } from '@nats-io/kv';
 
-/** Publishes to streams and reads them; a request takes 5 s at most where `timeoutMs` does not give another bound. */
+/**
+ * Publishes to streams and reads them; a request takes 5 s at most where `timeoutMs` does not give another
+ * bound.
+ */
 export function streamClient(
   connection: NatsConnection,
   options: { readonly timeoutMs?: number } = {},
@@ -26,8 +29,9 @@ export function streamClient(
 }
 
 /**
- * Looks at streams and changes them. Without options one request asks first whether the account has JetStream; with a bound of
- * its own the caller is one that asks again and again, for which that request would be one too many.
+ * Looks at streams and changes them. Without options one request asks first whether the account has
+ * JetStream; with a bound of its own the caller is one that asks again and again, for which that request
+ * would be one too many.
  */
 export function streamManager(
   connection: NatsConnection,
@@ -39,8 +43,9 @@ export function streamManager(
 }
 
 /**
- * A key-value bucket that exists. `direct`: any server of a cluster may answer a read, which can be older than the newest write;
- * false: the leader of the bucket's stream answers; absent: as the bucket is configured.
+ * A key-value bucket that exists. `direct`: any server of a cluster may answer a read, which can be older
+ * than the newest write; false: the leader of the bucket's stream answers; absent: as the bucket is
+ * configured.
  */
 export function openBucket(
   through: NatsConnection | JetStreamClient,
@@ -62,7 +67,10 @@ export function isStreamMissing(caught: unknown): boolean {
   return (caught as { code?: unknown }).code === STREAM_NOT_FOUND;
 }
 
-/** Whether the server understood a request and refused it. Status 408 and those from 500 on mean that it is not ready. */
+/**
+ * Whether the server understood a request and refused it. Status 408 and those from 500 on mean that it is
+ * not ready.
+ */
 export function isRefusal(caught: unknown): boolean {
   return caught instanceof JetStreamApiError && caught.status < 500 && caught.status !== 408;
 }

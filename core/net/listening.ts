@@ -1,5 +1,6 @@
-// How a server listens: at one address, or with a sentence why that is not possible. Decides what `[::]` means (every
-// address of the machine, IPv4 too) and what takes its place on a machine whose kernel has no IPv6.
+// How a server listens: at one address, or with a sentence why that is not possible. Decides what `[::]`
+// means (every address of the machine, IPv4 too) and what takes its place on a machine whose kernel has no
+// IPv6.
 
 import type { Server } from 'node:net';
 import { FleetError } from '../errors.ts';
@@ -23,7 +24,9 @@ export async function listenOn(server: Server, listen: string): Promise<string> 
   });
 }
 
-/** What is tried instead of every address when the kernel has no IPv6: every IPv4 address. Undefined: nothing. */
+/**
+ * What is tried instead of every address when the kernel has no IPv6: every IPv4 address. Undefined: nothing.
+ */
 export function withoutIpv6(at: HostPort, code: string | undefined): HostPort | undefined {
   return at.host === '::' && code === 'EAFNOSUPPORT' ? { host: '0.0.0.0', port: at.port } : undefined;
 }

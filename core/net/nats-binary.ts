@@ -1,5 +1,5 @@
-// Which nats-server program is started, and with what configuration. Decides by version: 2.12 or newer, for what its
-// JetStream does.
+// Which nats-server program is started, and with what configuration. Decides by version: 2.12 or newer, for
+// what its JetStream does.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
@@ -9,7 +9,10 @@ import { FleetError } from '../errors.ts';
 
 const OLDEST = [2, 12] as const;
 
-/** Path of a nats-server: the one that POCKETFLEET_NATS_SERVER names, else the newest in the cache, else the first on PATH. */
+/**
+ * Path of a nats-server: the one that POCKETFLEET_NATS_SERVER names, else the newest in the cache, else the
+ * first on PATH.
+ */
 export function findNatsServer(env?: NodeJS.ProcessEnv): string {
   const { natsServer, path } = programSearch(env);
   if (natsServer !== undefined) {
@@ -32,16 +35,17 @@ export function findNatsServer(env?: NodeJS.ProcessEnv): string {
 }
 
 /**
- * Settings of Go's garbage collector for the broker. Each large message leaves garbage of its own size, and little
- * else is alive. With collections at five times the live memory instead of twice, a gigabyte of int8 gradients costs
- * the broker a third less processor time, and at seventeen times another tenth less (bench/allreduce). GOMEMLIMIT is
- * no failure: beyond it garbage is collected as often as needed. The chart has the same values.
+ * Settings of Go's garbage collector for the broker. Each large message leaves garbage of its own size, and
+ * little else is alive. With collections at five times the live memory instead of twice, a gigabyte of int8
+ * gradients costs the broker a third less processor time, and at seventeen times another tenth less
+ * (bench/allreduce). GOMEMLIMIT is no failure: beyond it garbage is collected as often as needed. The chart
+ * has the same values.
  */
 export const NATS_ENVIRONMENT = { GOGC: '1600', GOMEMLIMIT: '512MiB' } as const;
 
 /**
- * The configuration of a broker for one machine. It listens on loopback unless `host` names something else, and every
- * append is on disk before it is acknowledged.
+ * The configuration of a broker for one machine. It listens on loopback unless `host` names something else,
+ * and every append is on disk before it is acknowledged.
  */
 export function natsServerConfig(options: {
   readonly host?: string;
@@ -49,7 +53,10 @@ export function natsServerConfig(options: {
   readonly token?: string;
   /** Folder of JetStream's files; without it the server keeps no streams. */
   readonly storeDir?: string;
-  /** Bytes that its streams may take together; without it the server takes three quarters of what is free when it starts. */
+  /**
+   * Bytes that its streams may take together; without it the server takes three quarters of what is free when
+   * it starts.
+   */
   readonly storeBytesMax?: number;
   readonly serverName: string;
 }): string {

@@ -1,8 +1,8 @@
 // The door to the broker: how a program connects, and which streams and buckets must exist. Decides connection
 // options, retention, and which properties of a stream that exists are brought up to date.
 //
-// Coordinator and workers may all ensure the streams at once: for the server it is no error to create a stream with
-// the configuration that it has.
+// Coordinator and workers may all ensure the streams at once: for the server it is no error to create a
+// stream with the configuration that it has.
 
 import {
   DiscardPolicy,
@@ -47,7 +47,10 @@ export interface ConnectOptions extends BrokerAddress {
   readonly signal?: AbortSignal;
 }
 
-/** Connects, waiting for a broker that is still starting; once connected it comes back after any outage, for ever. */
+/**
+ * Connects, waiting for a broker that is still starting; once connected it comes back after any outage, for
+ * ever.
+ */
 export async function connectNats(options: ConnectOptions): Promise<NatsConnection> {
   const servers = serversOf(options.url).map(
     ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`,
@@ -109,8 +112,8 @@ const DAY_NS = 86_400 * SECOND_NS;
 type StreamPlan = Partial<StreamConfig> & { readonly name: string };
 
 /**
- * What all streams have. A mistyped command can delete or purge nothing; a chunk is freed by an empty one that is
- * stored in its place. Limits in bytes are applied later, to streams that exist.
+ * What all streams have. A mistyped command can delete or purge nothing; a chunk is freed by an empty one
+ * that is stored in its place. Limits in bytes are applied later, to streams that exist.
  */
 const common = {
   retention: RetentionPolicy.Limits,
@@ -165,8 +168,9 @@ const BUCKETS = [
 ];
 
 /**
- * Creates what does not exist and leaves what does; waits for a JetStream that is still starting. The error is
- * `failedPrecondition` when the broker refuses, `resourceExhausted` when it has no room, `unavailable` when it does not answer.
+ * Creates what does not exist and leaves what does; waits for a JetStream that is still starting. The error
+ * is `failedPrecondition` when the broker refuses, `resourceExhausted` when it has no room, `unavailable`
+ * when it does not answer.
  */
 export async function ensureStreams(
   connection: NatsConnection,
@@ -175,7 +179,7 @@ export async function ensureStreams(
     readonly waitMs?: number;
     /** Copies of each new stream in a NATS cluster; streams that exist keep theirs. */
     readonly replicas?: number;
-    /** false: the journal is left to a caller that knows whether there must be one already. */
+    /** false: the journal's stream is not created, because the caller first finds out whether it is lost. */
     readonly journal?: boolean;
   } = {},
 ): Promise<void> {
@@ -226,7 +230,8 @@ async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Prom
     // Another program may create the same stream at the same time, which is no error.
     info = await manager.streams.add(stream);
   }
-  // Another version or an administrator may have created it: replicas, limits and age stay, subjects and protection are set.
+  // Another version or an administrator may have created it: replicas, limits and age stay, subjects and
+  // protection are set.
   const { config } = info;
   const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
   if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;

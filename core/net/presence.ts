@@ -1,6 +1,7 @@
-// Whether a process is still connected to the broker. A process answers requests under a subject of its own, and the
-// broker itself reports at once when no such subscriber exists. This is second evidence beside a stream that ended:
-// a broken cable may end one connection, the end of a process ends all of them. Decides how often the broker is asked.
+// Whether a process is still connected to the broker. A process answers requests under a subject of its own,
+// and the broker itself reports at once when no such subscriber exists. This is second evidence beside a
+// stream that ended: a broken cable may end one connection, the end of a process ends all of them. Decides
+// how often the broker is asked.
 
 import { NoRespondersError, RequestError } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';
@@ -24,7 +25,10 @@ export function answerPresence(connection: NatsConnection, name: Named): void {
 const ASK_MS = 50;
 const ASKS_MAX = 5;
 
-/** True: the broker reports that no such process is connected. False: the process answered, or the broker did not. */
+/**
+ * True: the broker reports that no such process is connected. False: the process answered, or the broker did
+ * not.
+ */
 export async function isAbsent(connection: NatsConnection, name: Named): Promise<boolean> {
   for (let asked = 0; asked < ASKS_MAX; asked++) {
     try {

@@ -1,16 +1,19 @@
-// How much of JetStream each stream may take, so that the journal always keeps its room. Decides the shares, finds
-// the limit that account and server have, and applies the shares to streams that exist.
+// How much of JetStream each stream may take, so that the journal always keeps its room. Decides the shares,
+// finds the limit that account and server have, and applies the shares to streams that exist.
 //
-// A server does not report its limit (max_file_store) to an account without a limit of its own, but it refuses to
-// reserve more than it has. So the limit is found by asking for reservations: a search over the powers of two, then
-// over the bits below, about fifteen requests at each start.
+// A server does not report its limit (max_file_store) to an account without a limit of its own, but it
+// refuses to reserve more than it has. So the limit is found by asking for reservations: a search over the
+// powers of two, then over the bits below, about fifteen requests at each start.
 
 import { toFleetError } from '../errors.ts';
 import { type JetStreamManager, streamManager } from './jetstream.ts';
 import type { NatsConnection } from './nats.ts';
 import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './subjects.ts';
 
-/** Streams that grow with the work. The journal and the fleet's bucket have no limit of their own and use the rest. */
+/**
+ * Streams that grow with the work. The journal and the fleet's bucket have no limit of their own and use the
+ * rest.
+ */
 export const LIMITED_STREAMS = [ARTEFACT_STREAM, MANIFEST_STREAM, HISTORY_STREAM, LOG_STREAM] as const;
 export type LimitedStream = (typeof LIMITED_STREAMS)[number];
 export type StoreShares = Readonly<Record<LimitedStream, number>>;
@@ -19,8 +22,8 @@ const RESERVE_SHARE = 0.1;
 const RESERVE_BYTES_MAX = 2 * 2 ** 30;
 
 /**
- * Bytes kept for the journal: `configured` when it is above 0, else a tenth of the limit and at most 2 GiB, which is
- * room for some 400,000 trials.
+ * Bytes kept for the journal: `configured` when it is above 0, else a tenth of the limit and at most 2 GiB,
+ * which is room for some 400,000 trials.
  */
 export function reserveOf(limitBytes: number, configured = 0): number {
   const wanted = configured > 0 ? configured : Math.min(RESERVE_BYTES_MAX, limitBytes * RESERVE_SHARE);
@@ -28,7 +31,10 @@ export function reserveOf(limitBytes: number, configured = 0): number {
   return Math.floor(Math.min(wanted, limitBytes / 2));
 }
 
-/** Bytes that each stream may take of a limit. History and logs drop their oldest records; checkpoints get most. */
+/**
+ * Bytes that each stream may take of a limit. History and logs drop their oldest records; checkpoints get
+ * most.
+ */
 export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares {
   const rest = Math.max(0, Math.floor(limitBytes - reserveBytes));
   const part = (share: number) => Math.max(1, Math.floor(rest * share));
@@ -42,9 +48,9 @@ export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares 
 }
 
 /**
- * Bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0; undefined
- * when there is no limit to be found. The search leaves ARTEFACT_STREAM with an arbitrary limit, so `applyShares`
- * has to follow.
+ * Bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0;
+ * undefined when there is no limit to be found. The search leaves ARTEFACT_STREAM with an arbitrary limit, so
+ * `applyShares` has to follow.
  */
 export async function findStoreLimit(
   connection: NatsConnection,
@@ -97,9 +103,9 @@ async function largestReservation(
 }
 
 /**
- * Sets each stream's `max_bytes`; a stream whose limit is right costs one request. Limits that fall are set first,
- * because those that rise need the room. History and logs keep the records that they have: where those exceed the
- * share, checkpoints get less instead.
+ * Sets each stream's `max_bytes`; a stream whose limit is right costs one request. Limits that fall are set
+ * first, because those that rise need the room. History and logs keep the records that they have: where those
+ * exceed the share, checkpoints get less instead.
  */
 export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
   const manager = await streamManager(connection);

@@ -2,10 +2,16 @@
 
 import { token } from '../text/wire-text.ts';
 
-/** The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever removed. */
+/**
+ * The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever
+ * removed.
+ */
 export const JOURNAL_STREAM = 'PF_JOURNAL';
 export const JOURNAL_SUBJECT = 'pf.journal';
-/** Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no longer count. */
+/**
+ * Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no
+ * longer count.
+ */
 export const JOURNAL_MARK_SUBJECT = 'pf.journal.truncated';
 
 /** KV bucket with facts about the journal that must outlive it: that there is one, and how far it reached. */
@@ -17,7 +23,10 @@ export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
 export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
   `pf.artefact.${tokenOrAll('digest', digest)}.${chunk}`;
 
-/** KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is stored. */
+/**
+ * KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is
+ * stored.
+ */
 export const MANIFEST_BUCKET = 'pf-manifests';
 /** The stream behind that bucket under the name that NATS gives it. */
 export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
@@ -25,7 +34,9 @@ export const checkpointKey = (runId: string, stage: number): string =>
   `checkpoint.${token('run_id', runId)}.${stage}`;
 export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
 
-/** Step points of a run, written by rank 0 with message id `run/step`, so that a repeated step is stored once. */
+/**
+ * Step points of a run, written by rank 0 with message id `run/step`, so that a repeated step is stored once.
+ */
 export const HISTORY_STREAM = 'PF_HISTORY';
 export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
 
@@ -34,13 +45,18 @@ export const LOG_STREAM = 'PF_LOGS';
 export const logSubject = (runId: string, workerId: string): string =>
   `pf.logs.${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`;
 
-/** Gradient exchange of one generation, over core NATS: messages to one rank, and from the owner of a slice to all. */
+/**
+ * Gradient exchange of one generation, over core NATS: messages to one rank, and from the owner of a slice to
+ * all.
+ */
 export const rankSubject = (runId: string, generation: number, rank: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.r.${rank}`;
 export const gangSubject = (runId: string, generation: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.all`;
 
-/** Answered by the worker process itself; without a subscriber the broker reports at once that there is none. */
+/**
+ * Answered by the worker process itself; without a subscriber the broker reports at once that there is none.
+ */
 export const presenceSubject = (workerId: string, incarnation: string): string =>
   `pf.presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`;
 

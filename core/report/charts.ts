@@ -1,5 +1,6 @@
-// Charts as SVG text, without a DOM: scales and paths from d3, colours as CSS classes so that light and dark follow the
-// reader's setting. Each chart is a function of plain numbers; what is charted is report-html.ts' business.
+// Charts as SVG text, without a DOM: scales and paths from d3, colours as CSS classes, so that light and dark
+// follow the reader's setting. Each chart is a function of plain numbers. Decides axes, ticks, and how close
+// labels may stand.
 
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { curveLinear, curveStepAfter, line } from 'd3-shape';
@@ -15,7 +16,7 @@ export interface Series {
 }
 
 export interface ChartOptions {
-  /** Said by screen readers, and by the browser when the chart is pointed at. */
+  /** Read by screen readers, and shown by the browser when the pointer rests on the chart. */
   readonly title: string;
   readonly xLabel: string;
   readonly yLabel: string;
@@ -23,14 +24,14 @@ export interface ChartOptions {
 
 type Scale = ((value: number) => number) & { ticks(count?: number): number[] };
 
-/** Two charts side by side on the page, drawn at about their natural size. */
+/** Size of a chart that stands beside another on the page, which shows both at about this size. */
 const WIDTH = 500;
 const HEIGHT = 300;
 const MARGIN = { left: 66, right: 24, top: 12, bottom: 44 };
-/** A chart with the page's whole width for itself. */
+/** Width of a chart that takes the page's whole width. */
 const WIDE = 1000;
 const COLOURS = 8;
-/** Patterns of the style sheet; 0 is a whole line. */
+/** Number of dash patterns in the style sheet; pattern 0 is a solid line. */
 const DASHES = 4;
 
 /** `&`, `<` and quotes made harmless: names come from users' files. */
@@ -38,7 +39,7 @@ export function escapeText(text: string): string {
   return printableLines(text).replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-/** Lines over a common axis; with `smooth`, the points faintly and their moving mean on top. */
+/** Lines over a common axis. With `smooth` the points are drawn faintly and their moving mean on top. */
 export function lineChart(
   series: readonly Series[],
   options: ChartOptions & { readonly smooth?: boolean; readonly steps?: boolean; readonly unit?: boolean },
@@ -65,7 +66,7 @@ export function lineChart(
   return frame(options, x, y, diagonal + drawn.join('')) + legend(series);
 }
 
-/** The distance of the ticks says how many digits tell them apart. */
+/** Formats a tick with as many digits as the distance of the ticks needs. */
 export type FormatTick = (value: number, step: number) => string;
 
 export interface Dot {
@@ -87,7 +88,7 @@ export function scatterChart(
   const drawn = dots.map(
     (dot) =>
       `<g class="dot ${dot.chosen ? 'c1 chosen' : 'c0'}"><circle cx="${fix(x(dot.x))}" cy="${fix(y(dot.y))}" r="${dot.chosen ? 8 : 5.5}"><title>${escapeText(dot.tip)}</title></circle>` +
-      // Names that lie over each other cannot be read.
+      // Names of many dots would overlap: then only the chosen one has its name.
       (dots.length <= LABELLED_MAX || dot.chosen
         ? `<text x="${fix(x(dot.x) + 11)}" y="${fix(y(dot.y) + 4)}">${escapeText(dot.label)}</text></g>`
         : '</g>'),
@@ -106,7 +107,7 @@ export interface Span {
   readonly tip: string;
 }
 
-/** Who worked when: one row for each span. */
+/** Which run took which time: one row for each span. */
 export function spanChart(spans: readonly Span[], options: { readonly title: string }): string {
   const left = 190;
   const end = Math.max(1, ...spans.map((span) => span.to));
@@ -127,12 +128,12 @@ export interface Bar {
   readonly label: string;
   readonly colour: number;
   readonly value: number;
-  /** What the value is to be compared with; NaN draws no mark. */
+  /** The value that this one is compared with; NaN draws no mark. */
   readonly mark: number;
   readonly tip: string;
 }
 
-/** Shares from one half, which is guessing, to one. */
+/** Bars of shares on an axis from one half, which is guessing, to one. */
 export function barChart(bars: readonly Bar[], options: { readonly title: string }): string {
   const left = 140;
   const x = scaleLinear([0.5, 1], [left, WIDTH - MARGIN.right]).clamp(true);
@@ -179,7 +180,7 @@ function rowChart(chart: {
   return svg(chart.width, bottom + 24, chart.title, ticks.join('') + chart.rows.join(''));
 }
 
-/** Classes of a series' line: its colour, and a pattern of dashes for eyes that do not tell the colours apart. */
+/** Classes of a series' line: its colour, and a dash pattern for readers who cannot distinguish the colours. */
 function strokeOf({ colour }: Series): string {
   return `c${colour % COLOURS} d${colour % DASHES}`;
 }
@@ -242,7 +243,9 @@ function extent(values: readonly number[]): Point {
   return [finite.reduce((a, b) => Math.min(a, b)), finite.reduce((a, b) => Math.max(a, b))];
 }
 
-/** A twentieth of room on both sides; a domain of one value gets some width, or everything would sit on the axis. */
+/**
+ * Adds a twentieth on both sides. A domain of one value gets some width, or everything would lie on the axis.
+ */
 function padded([low, high]: Point): Point {
   const room = high > low ? (high - low) * 0.06 : Math.abs(high) * 0.05 || 1;
   const lower = low - room;
@@ -253,7 +256,7 @@ function isFinitePoint(point: Point): boolean {
   return Number.isFinite(point[0]) && Number.isFinite(point[1]);
 }
 
-/** Mean over a centred window of a fifteenth of the points. */
+/** The mean over a centred window of a fifteenth of the points. */
 function movingMean(points: readonly Point[]): Point[] {
   const finite = points.filter(isFinitePoint);
   const reach = Math.floor(finite.length / 30);

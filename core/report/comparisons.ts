@@ -1,5 +1,6 @@
-// Which trained networks of a plan are compared, and what may be said about each two: a difference of accuracies means
-// something only beside its interval. Decides the pairs and the sentences; the statistics are core/verify/paired-difference.ts.
+// Which trained networks of a plan are compared, and the sentence about each two. A difference of accuracies
+// means something only beside its interval, so a sentence names a better one only where the interval excludes
+// zero.
 
 import type { EvaluationReport, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { toFleetError } from '../errors.ts';
@@ -14,13 +15,14 @@ export interface Comparison {
   readonly sentence: string;
 }
 
-/** Said below every list of comparisons. */
+/** The sentence below every list of comparisons. */
 export const COMPARISON_NOTE =
   'The intervals are over people: how these trained networks would differ on others. Another seed of training moves each of them, too.';
 
 /**
- * The exported student (or the most accurate one) against each other student, and each teacher against the students that
- * learnt from it. Runs without a verification, or whose report does not say what was made of each pair, are left out.
+ * Compares the exported student (or the most accurate one) with each other student, and each teacher with the
+ * students that learnt from it. Runs without a verification, and runs whose report has no decision for each
+ * pair, are left out.
  */
 export function comparisonsOf(
   runs: readonly Run[],
@@ -59,7 +61,10 @@ function compare(first: Run, second: Run, judged: ReadonlyMap<string, JudgedPair
   }
 }
 
-/** "a is better than b: +4.1 points (95 % interval +1.2 to +7.0; 3,000 pairs of 60 people)"; no verdict where zero is inside. */
+/**
+ * "a is better than b: +4.1 points (95 % interval +1.2 to +7.0; 3,000 pairs of 60 people)"; no verdict where
+ * zero is inside.
+ */
 export function sentenceOf(first: string, second: string, found: PairedDifference): string {
   const { difference, low, high, pairs, people } = found;
   const numbers = `${points(difference)} points (95 % interval ${points(low)} to ${points(high)}; ${pairs.toLocaleString('en-US')} pairs of ${people} people)`;
@@ -78,7 +83,7 @@ function mostAccurate(runs: readonly Run[]): Run | undefined {
   return ranked.sort((a, b) => bestFirst(a.rank, b.rank))[0]?.run;
 }
 
-/** Undefined for a report that has none, or one whose parts do not fit each other. */
+/** The decisions of a report; undefined where it has none, or where its parts do not fit each other. */
 function judgedPairsOf(report: EvaluationReport | undefined): JudgedPairs | undefined {
   const judged = report?.judged;
   if (judged === undefined) return undefined;

@@ -1,4 +1,5 @@
-// Numbers, times and sizes as people read them; a dash for what is not known. The same forms in tables, bars and reports.
+// Numbers, times and sizes as people read them, in one form for tables, bars and reports; a dash where
+// nothing is known.
 
 import stringWidth from 'string-width';
 
@@ -13,7 +14,7 @@ export function formatCount(value: number): string {
   return Number.isFinite(value) ? grouped.format(Math.round(value)) : UNKNOWN;
 }
 
-/** "480/2,000"; within a round of outer steps also what is not committed yet: "480+37/2,000". */
+/** "480/2,000"; within a round of outer steps with the steps that are not committed: "480+37/2,000". */
 export function formatSteps(run: {
   readonly step: number;
   readonly openRoundSteps: number;
@@ -49,7 +50,10 @@ export function formatTime(ms: number, withDate = false): string {
   return withDate ? `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())} ${time}` : time;
 }
 
-/** Columns that a text takes on a terminal: two for a wide character, none for a combining one or an escape sequence. */
+/**
+ * Columns that a text takes on a terminal: two for a wide character, none for a combining one or an escape
+ * sequence.
+ */
 export function displayWidth(text: string): number {
   return isPlain(text) ? text.length : stringWidth(text);
 }
@@ -72,7 +76,7 @@ export function clip(text: string, width: number): string {
 
 const graphemes = new Intl.Segmenter('en', { granularity: 'grapheme' });
 
-/** Printable Latin text and our own dash and ellipsis, one column a character: measured without a library. */
+/** Printable Latin text, dash and ellipsis: one column a character, measured without the library. */
 const isPlain = (text: string): boolean => /^[ -~\u00a1-\u00ac\u00ae-\u00ff–…]*$/.test(text);
 
 const pad = (value: number): string => String(value).padStart(2, '0');

@@ -1,12 +1,13 @@
-// The report's gallery of verification pairs: two pictures, how far apart their embeddings are, and whether that was
-// judged rightly.
+// The report's gallery of verification pairs: two pictures, the distance of their embeddings, and whether the
+// decision was right.
 
 import type { PairExample } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { escapeText } from './charts.ts';
 import { formatNumber } from './format.ts';
 
 export function examplePairs(name: string, examples: readonly PairExample[]): string {
-  // Distances of 0 to 4 are possible, but a network uses a part of that; the bars use their whole length.
+  // Distances reach from 0 to 4, but a network uses a part of that range, so the bars are scaled to the
+  // largest one.
   const full = examples.reduce((most, pair) => Math.max(most, pair.distance, pair.threshold), 1e-9) * 1.05;
   return `<h2>Example pairs</h2>
 <p class="soft">As ${escapeText(name)} sees them. The bar is the squared distance of the two embeddings, the upright line the threshold: to its left means “same person”.</p>

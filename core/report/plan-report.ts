@@ -1,5 +1,5 @@
-// The report of a plan as one HTML page: a pure function of what report-file.ts gathered. Decides what a reader sees first
-// (how good, how small, how long) and what follows; loads nothing and runs no script.
+// The report of a plan as one HTML page: a pure function of `ReportData`. Decides what a reader sees first
+// (how good, how small, how long) and what follows. The page loads nothing and runs no script.
 
 import type {
   Checkpoint,
@@ -63,7 +63,10 @@ ${[header(data), candidates(data), training(data), verification(data), pairs(dat
 `;
 }
 
-/** Rows of a table or of the timeline; with thousands of candidates the page would be half a kilometre tall. */
+/**
+ * Rows of a table or of the timeline at most: with thousands of candidates nobody would reach the end of the
+ * page.
+ */
 const ROWS_MAX = 100;
 
 const leftOut = (all: number, which: string): string =>
@@ -160,7 +163,7 @@ function training({ runs }: ReportData): string {
 <div class="two"><div class="card"${scrollable('ArcFace loss')}><h3>ArcFace loss</h3>${arcface}</div>${distilled.length > 0 ? `<div class="card"${scrollable('Distillation loss')}><h3>Distillation loss</h3>${kd}</div>` : ''}</div>`;
 }
 
-/** Epochs trained at a step; from the run's own totals, since a step may straddle two epochs. */
+/** Epochs trained at a step, from the run's own totals, since a step may straddle two epochs. */
 function epochsAt(run: Run, point: StepPoint): number {
   const epochs = epochsOf(run);
   return run.stepsTotal > 0 && epochs > 0 ? (point.step / run.stepsTotal) * epochs : point.epoch;
@@ -227,7 +230,7 @@ ${differences(runs, plan)}
 <div class="two">${series.length > 0 ? `<div class="card"${scrollable('ROC')}><h3>ROC</h3>${roc}</div>` : ''}<div class="card"${scrollable('Accuracy')}><h3>Accuracy, and before training</h3>${accuracyBars(verified)}<p class="soft">Bars begin at one half, which is guessing; upright marks are the untrained networks.</p></div></div>`;
 }
 
-/** What may be said about each two of them; nothing where their reports do not allow it. */
+/** The sentences about each two networks; nothing where their reports do not allow a comparison. */
 function differences(runs: readonly RunReport[], plan: Plan): string {
   const evaluations = new Map(
     runs.flatMap(({ run, evaluation }) => (evaluation === undefined ? [] : [[run.id, evaluation] as const])),
@@ -242,7 +245,10 @@ function differences(runs: readonly RunReport[], plan: Plan): string {
   return `<div class="card"><h3>Differences</h3><ul>${items.join('')}</ul><p class="soft">${escapeText(COMPARISON_NOTE)}</p></div>`;
 }
 
-/** Attributes of a box that may be wider than the screen: reached by the keyboard, and named for screen readers. */
+/**
+ * Attributes of a box that may be wider than the screen: the keyboard can scroll it, and screen readers name
+ * it.
+ */
 function scrollable(name: string): string {
   return ` tabindex="0" role="region" aria-label="${escapeText(name)}"`;
 }
@@ -291,7 +297,7 @@ function source({ plan }: ReportData): string {
   return `<h2>The plan</h2><div class="card"><details><summary>The text that took effect</summary><pre${scrollable('Text of the plan')}>${escapeText(plan.yaml)}</pre></details></div>`;
 }
 
-/** Text that is HTML already. */
+/** Text that is HTML, which is not escaped again. */
 interface Raw {
   readonly html: string;
 }

@@ -1,5 +1,6 @@
-// What a progress display shows, as a pure function of a snapshot: one item for each sweep and each run that is not a
-// sweep's, with how much is done, how fast, and how long it will take. Drawing is progress.ts'.
+// What a progress display shows, as a pure function of a snapshot: one item for each sweep and for each run
+// outside of a sweep, with how much is done, how fast it goes, and how long it will take. Decides from when
+// an estimate is shown.
 
 import type { Run, Snapshot, Sweep } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { clip, formatCount, formatNumber, formatPercent, formatSeconds, formatSteps } from './format.ts';
@@ -8,9 +9,9 @@ export interface ProgressItem {
   /** Id of the sweep or run. */
   readonly key: string;
   readonly label: string;
-  /** 0..1. */
+  /** The part that is done, 0 to 1. */
   readonly fraction: number;
-  /** Rate, remaining time, loss; or why it stands still. */
+  /** Rate, remaining time and loss, or the reason why it waits. */
   readonly note: string;
   readonly ended: boolean;
 }
@@ -31,7 +32,7 @@ export function hasEnded(state: string): boolean {
   return state === 'done' || state === 'failed' || state === 'cancelled';
 }
 
-/** A running trial counts by its steps, so that the bar moves before the first trial is done. */
+/** Counts a running trial by its steps, so that the bar moves before the first trial is done. */
 function sweepItem(sweep: Sweep, snapshot: Snapshot): ProgressItem {
   const ended = hasEnded(sweep.state);
   const active = snapshot.runs.filter((run) => run.sweepId === sweep.id && !hasEnded(run.state));
@@ -49,7 +50,7 @@ function sweepItem(sweep: Sweep, snapshot: Snapshot): ProgressItem {
     return { key: sweep.id, label, fraction: sweep.state === 'done' ? 1 : fraction, note, ended };
   }
   const elapsed = (snapshot.atMs - sweep.createdAtMs) / 1000;
-  // Below 2 % the estimate says more about start-up than about the work.
+  // Below 2 % an estimate depends more on start-up than on the work.
   const left = fraction > 0.02 ? `, ${formatSeconds((elapsed * (1 - fraction)) / fraction)} left` : '';
   const rate = active.reduce((sum, run) => sum + finite(run.imagesPerSecond), 0);
   return {

@@ -1,5 +1,6 @@
-// ROC curves as an SVG document: true over false positive rate, the latter by its logarithm, because benchmarks are compared
-// where false positives are rare. A pure function of numbers; the colours follow the reader's light or dark setting.
+// ROC curves as an SVG document: the true over the false positive rate, the latter on a logarithmic axis,
+// because benchmarks are compared where false positives are rare. A pure function of numbers; the colours
+// follow the reader's light or dark setting.
 
 import { scaleLinear, scaleLog } from 'd3-scale';
 import { curveStepAfter, line } from 'd3-shape';
@@ -14,7 +15,7 @@ export interface Curve {
 const WIDTH = 720;
 const HEIGHT = 480;
 const MARGIN = { left: 68, right: 24, top: 20, bottom: 56 };
-/** Readable on white and on dark grey. */
+/** Colours that are readable on white and on dark grey. */
 const COLOURS = ['#2f6fde', '#d9652b', '#1f9d76', '#8a4fd0', '#c2397a', '#8a7415', '#2a91ad', '#6b7686'];
 
 export function rocSvg(curves: readonly Curve[]): string {
@@ -43,7 +44,10 @@ ${curves.map((curve, i) => legendRow(curve, i, curves.length)).join('\n')}
 `;
 }
 
-/** A power of ten below the smallest rate that is not zero, and 1e-3 at most so that a tiny set has an axis too. */
+/**
+ * Left end of the axis: a power of ten below the smallest rate above 0, and at most 1e-3, so that a tiny set
+ * has an axis.
+ */
 function smallestRate(curves: readonly Curve[]): number {
   const rates = curves.flatMap((curve) => curve.fpr.filter((fpr) => fpr > 0));
   const smallest = rates.reduce((a, b) => Math.min(a, b), 1e-3);
@@ -68,7 +72,7 @@ function axes(x: (value: number) => number, y: (value: number) => number, smalle
 <text text-anchor="middle" transform="translate(18,${(MARGIN.top + bottom) / 2}) rotate(-90)">true positive rate</text>`;
 }
 
-/** In the lower right corner, where curves of a network that learned anything are not. */
+/** The legend in the lower right corner, which the curve of a network that learned anything does not reach. */
 function legendRow(curve: Curve, index: number, count: number): string {
   const y = HEIGHT - MARGIN.bottom - 16 - 18 * (count - 1 - index);
   const x = WIDTH - MARGIN.right - 12;

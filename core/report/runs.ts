@@ -1,4 +1,5 @@
-// What tables and reports show of a run in words: how long it took, from whom it learned, and the cells of its network in short.
+// A run in words for tables and reports: how long it took, which teacher it learned from, and the cells of
+// its network in short form.
 
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
@@ -6,12 +7,15 @@ export function secondsOf(run: Run): number {
   return run.endedAtMs > 0 && run.startedAtMs > 0 ? (run.endedAtMs - run.startedAtMs) / 1000 : Number.NaN;
 }
 
-/** How a run learnt: a student with a teacher is distilled. */
+/** The kind of a run, and "distilled" for a student with a teacher. */
 export function learning(run: Run): string {
   return run.teacherRunId === '' ? run.kind : `${run.kind}, distilled`;
 }
 
-/** The eight operations of the normal cell, short: "dw3 dw1 · dw3 dw5 · …"; empty for a text that is no genotype. */
+/**
+ * The eight operations of the normal cell in short form: "dw3 dw1 · dw3 dw5 · …"; empty for a text that is no
+ * genotype.
+ */
 export function cellText(genotypeJson: string): string {
   try {
     const { normal } = JSON.parse(genotypeJson) as { normal: [[string, number], [string, number]][] };

@@ -1,4 +1,4 @@
-// The report's style sheet. One set of variables for light and one for dark; nothing is loaded from anywhere.
+// The report's style sheet: one set of variables for light, one for dark. It loads nothing.
 
 export const REPORT_STYLE = `
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #ffffff; --ink: #1c2430; --soft: #5b6675; --rule: #e2e6ec;

@@ -1,6 +1,6 @@
-// JSON in one form, so that equal values are equal texts and have equal digests.
+// JSON in one form: equal values are equal texts and have equal digests.
 
-/** JSON with sorted keys: equal specs are equal texts. */
+/** JSON with sorted keys and no spaces. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (value !== null && typeof value === 'object') {

@@ -12,8 +12,8 @@ export const name = z
   );
 
 /**
- * How many workers a run may have at once, without any change of its result. It starts with `min` or more; one that loses
- * members later goes on with those that are left, and grows again up to `max`.
+ * How many workers a run may have at once; its result does not depend on the number. A run starts with `min`
+ * or more. One that loses members later goes on with the others, and grows again up to `max`.
  */
 export const workers = z
   .strictObject({ min: z.int().min(1).default(1), max: z.int().min(1).default(1) })

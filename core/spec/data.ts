@@ -1,4 +1,5 @@
-// What a data set may be: faces that are drawn, a folder of people, or a record pack. Decides what is well-formed, not whether it is there.
+// What a data set may be: faces that are drawn, a folder of people, or a record pack. Decides what is
+// well-formed, not whether it exists.
 
 import { z } from 'zod';
 import { seed } from './common.ts';
@@ -11,7 +12,8 @@ export const SKIPPED_TEXT_MAX = 32_768;
 
 const holdout = z.int().min(2).describe('identities kept out of training, for verification');
 
-// Without a default in the schema: a run's spec is a part of its bytes, and one of before these fields must stay what it was.
+// These fields have no default in the schema: a spec's canonical text is a part of a run's identity, and the
+// text of a spec from before these fields must stay what it was.
 const storedFields = {
   onCorrupt: z
     .enum(['fail', 'skip'])

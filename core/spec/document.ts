@@ -1,6 +1,6 @@
-// What a user may ask for: plans, sweeps and runs as strict schemas with every default and unit. Decides what is
-// well-formed on its own; whether the data exists and fits is data/inspect.ts', whether an architecture is buildable
-// and within constraints is nn's. The validated values travel as canonical JSON and name a run's result completely.
+// What a user may submit: plans, sweeps and runs as strict schemas with every default and unit. Decides what is
+// well-formed by itself, without a look at data and without building a network. The validated values travel as
+// canonical JSON and name a run's result completely.
 
 import { z } from 'zod';
 import { planSchema } from './plan.ts';

@@ -1,10 +1,13 @@
-// What a network may be: a PocketNet of any genotype, an IResNet or a MobileFaceNet. Decides what is well-formed; sizes that would
-// take the memory of a machine are refused here.
+// What a network may be: a PocketNet of any genotype, an IResNet or a MobileFaceNet. Decides what is
+// well-formed, and refuses sizes that would take the memory of a machine.
 
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
 
-/** The eight candidate operations in the column order of every alpha matrix (PocketNet search space); `none` cannot be chosen. */
+/**
+ * The eight candidate operations in the column order of every alpha matrix (PocketNet search space); `none`
+ * cannot be chosen.
+ */
 export const OPS = [
   'max_pool_3x3',
   'avg_pool_3x3',
@@ -47,7 +50,10 @@ const cell = z
     });
   });
 
-/** Two edges for each of four nodes, for normal and reduction cells; edge = [op, input], inputs 0 and 1 are cells k-2 and k-1. */
+/**
+ * Two edges for each of four nodes, for normal and for reduction cells. An edge is [op, input]; inputs 0 and
+ * 1 are the cells k-2 and k-1, higher ones are the nodes of the same cell.
+ */
 export const genotypeSchema = z.strictObject({
   normal: cell,
   normal_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
@@ -61,16 +67,19 @@ export const evenChannels = z.int().min(2).max(512).multipleOf(2);
 
 export const embedding = z.int().min(2).max(1024);
 
-/** Far beyond any network that was published; more is a slip, and building it would take the machine's memory. */
+/**
+ * Far beyond any published network: a larger number is a slip, and building it would take the machine's
+ * memory.
+ */
 const blocks = z.int().min(1).max(1000);
 
 const width = z.int().min(1).max(8192);
 
 export const pocketnetSchema = z.strictObject({
   kind: z.literal('pocketnet'),
-  /** Working channels C of the first cells; doubles at each reduction; a cell outputs 4C. */
+  /** Working channels C of the first cells. C doubles at each reduction, and a cell has 4C output channels. */
   channels: evenChannels.default(16),
-  /** Cells L; below 4 two of the three reductions would coincide. */
+  /** Number of cells L. Below 4 two of the three reductions would coincide. */
   layers: z.int().min(4).max(64).default(18),
   embedding: embedding.default(128),
   /** The cells, or a published genotype by name. */
@@ -79,9 +88,12 @@ export const pocketnetSchema = z.strictObject({
 
 const iresnetSchema = z.strictObject({
   kind: z.literal('iresnet'),
-  /** Residual blocks of the four stages; IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3. */
+  /**
+   * Residual blocks of each of the four stages: IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100
+   * 3,13,30,3.
+   */
   blocks: z.tuple([blocks, blocks, blocks, blocks]),
-  /** Channels of the four stages. */
+  /** Channels of each of the four stages. */
   widths: z.tuple([width, width, width, width]).default([64, 128, 256, 512]),
   /** Channels of the first convolution; the original has 64. */
   stem: width.default(64),

@@ -1,4 +1,5 @@
-// A plan: an optional search, an optional teacher, students, and what is exported in the end. Decides whether its parts fit together.
+// A plan: an optional search, an optional teacher, students, and what is exported at the end. Decides whether
+// its parts fit together.
 
 import { z } from 'zod';
 import { name, workers } from './common.ts';
@@ -25,20 +26,23 @@ export const planSchema = z
     teacher: planRun
       .extend({
         network: networkSchema,
-        /** with-students: when the search has ended, so that students follow its first checkpoints live; at-once: beside the search. */
+        /**
+         * with-students: it starts when the search has ended, so that students follow its first checkpoints
+         * live; at-once: beside the search.
+         */
         start: z.enum(['with-students', 'at-once']).default('with-students'),
       })
       .optional(),
     students: z
       .array(
         planRun.extend({
-          /** A network, or `best`: the search's winner. */
+          /** A network, or `best` for the search's winner. */
           network: z.union([z.literal('best'), networkSchema]),
           distillation: distillationSchema.omit({ teacher: true }).optional(),
         }),
       )
       .default([]),
-    /** Which student is exported when all are done. */
+    /** The student that is exported when all are done. */
     export: z
       .strictObject({
         choose: z.literal('most-accurate').default('most-accurate'),

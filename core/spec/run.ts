@@ -1,4 +1,5 @@
-// One training job: what it trains, on what, how, and for a student from whom it learns. The spec and its seed name the result completely.
+// One training job: its network, its data, its training, and for a student its teacher. The spec and its seed
+// name the result completely.
 
 import { z } from 'zod';
 import { name, workers } from './common.ts';
@@ -17,7 +18,7 @@ export const distillationSchema = z.strictObject({
 
 export type DistillationSpec = z.infer<typeof distillationSchema>;
 
-/** One training job, complete: with its seed it names its result. `distillation.teacher` is a run id here. */
+/** A complete training job. `distillation.teacher` is a run id here. */
 export const runSchema = z
   .strictObject({
     kind: z.enum(['teacher', 'student', 'candidate']),

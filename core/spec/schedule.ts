@@ -1,9 +1,11 @@
-// When things happen in a run: which global positions a step covers, where epochs and stages end, the learning rate.
-// Pure arithmetic on the spec and the number of training images; both programs use it, so they cannot disagree.
+// When things happen in a run: which global positions a step covers, where epochs and stages end, the
+// learning rate. Pure arithmetic on the spec and the number of training images. Both programs use it, so they
+// cannot disagree.
 //
-// Positions: step s covers global positions s*B .. (s+1)*B-1; position p belongs to epoch floor(p/N) and is that epoch's
-// permutation at p mod N. Steps may straddle two epochs, so every image of every epoch is counted in exactly one step and
-// none is dropped or repeated to fill a batch. The last step may run into the epoch after the last.
+// Positions: step s covers global positions s*B .. (s+1)*B-1; position p belongs to epoch floor(p/N) and is
+// that epoch's permutation at p mod N. Steps may straddle two epochs, so every image of every epoch is
+// counted in exactly one step and none is dropped or repeated to fill a batch. The last step may run into the
+// epoch after the last.
 
 import type { TrainingSpec } from './training.ts';
 
@@ -16,7 +18,10 @@ export interface Schedule {
   readonly shards: number;
   readonly epochs: number;
   readonly stepsTotal: number;
-  /** Steps from one sum over the gang to the next: 1, or what `sync: outer` says. The last round of a stage has what is left of it. */
+  /**
+   * Steps from one sum over the gang to the next: 1, or `every` of `sync: outer`. The last round of a stage
+   * may be shorter.
+   */
   readonly roundSteps: number;
 }
 
@@ -31,40 +36,51 @@ export function scheduleOf(training: TrainingSpec, images: number): Schedule {
   };
 }
 
-/** 0-based epoch of a step's first image; the learning rate and the teacher's stage follow from it. Below `epochs`. */
+/**
+ * 0-based epoch of a step's first image; the learning rate and the teacher's stage follow from it. Below
+ * `epochs`.
+ */
 export function epochOfStep(schedule: Schedule, step: number): number {
   return Math.min(schedule.epochs - 1, Math.floor((step * schedule.batch) / schedule.images));
 }
 
-/** Steps committed when stage k (1-based: k epochs) is complete; the checkpoint of stage k is the state after that many steps. */
+/**
+ * Steps committed when stage k (1-based: k epochs) is complete; the checkpoint of stage k is the state after
+ * that many steps.
+ */
 export function stepsAtStage(schedule: Schedule, stage: number): number {
   return Math.min(schedule.stepsTotal, Math.ceil((stage * schedule.images) / schedule.batch));
 }
 
 /**
- * The stage whose checkpoint is the state after `steps` committed steps, or 0. With N < B several stages would end together
- * (the highest is given); submit refuses such a run, so that every stage has a checkpoint.
+ * The stage whose checkpoint is the state after `steps` committed steps; 0 where there is none. With N < B
+ * several stages would end together, of which this is the highest; submit refuses such a run, so every stage
+ * has a checkpoint.
  */
 export function stageEndingAt(schedule: Schedule, steps: number): number {
   const stage = Math.min(schedule.epochs, Math.floor((steps * schedule.batch) / schedule.images));
   return stage >= 1 && stepsAtStage(schedule, stage) === steps ? stage : 0;
 }
 
-/** Whether a step follows the first state or a checkpoint: what a checkpoint does not hold begins anew with it. */
+/**
+ * Whether a step follows the first state or a checkpoint. State that a checkpoint does not hold begins anew
+ * with it.
+ */
 export function beginsStage(schedule: Schedule, step: number): boolean {
   return step === 0 || stageEndingAt(schedule, step) > 0;
 }
 
 /**
- * Steps committed when the round is over that begins after `steps`. A round ends with its stage at the latest, because a checkpoint
- * is a state between rounds; so all its steps have one epoch, one learning rate and one stage of a teacher.
+ * Committed steps at the end of the round that begins after `steps`. A round ends with its stage at the
+ * latest, because a checkpoint is a state between rounds. So all steps of a round have one epoch, one
+ * learning rate and one teacher stage.
  */
 export function roundEnd(schedule: Schedule, steps: number): number {
   const stage = epochOfStep(schedule, steps) + 1;
   return Math.min(steps + schedule.roundSteps, stepsAtStage(schedule, stage));
 }
 
-/** Rounds before a step at which one begins; the exchange counts rounds. Without `sync: outer` they are the steps. */
+/** Rounds before a step at which a round begins. Without `sync: outer` a round is a step. */
 export function roundsBefore(schedule: Schedule, steps: number): number {
   if (schedule.roundSteps === 1) return steps;
   let rounds = 0;
@@ -102,7 +118,10 @@ export function learningRateAt(training: TrainingSpec, epoch: number): number {
   return training.optimizer.learningRate * training.optimizer.gamma ** passed;
 }
 
-/** Teacher stage that a student needs in `epoch`; a student that trains longer than its teacher stays with the last one. */
+/**
+ * Teacher stage that a student needs in `epoch`; a student that trains longer than its teacher stays with the
+ * last one.
+ */
 export function teacherStageFor(options: {
   schedule: 'multi-step' | 'single-step';
   epoch: number;

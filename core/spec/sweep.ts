@@ -1,4 +1,4 @@
-// A search: which candidates there are, how they are drawn, what each may cost, and how each is evaluated.
+// A search: which candidates exist, how they are drawn, what each may cost, and how each is evaluated.
 
 import { z } from 'zod';
 import { name, seed } from './common.ts';
@@ -8,7 +8,7 @@ import { trainingSchema, verificationSchema } from './training.ts';
 
 const constraintsSchema = z.strictObject({
   parametersMax: z.number().positive().optional(),
-  /** In the PocketNet authors' convention: about twice the multiply-adds. */
+  /** FLOPs in the convention of the PocketNet authors: about twice the multiply-adds. */
   mflopsMax: z.number().positive().optional(),
 });
 
@@ -20,7 +20,7 @@ export const sweepSchema = z.strictObject({
     channels: evenChannels.default(16),
     layers: z.int().min(4).max(64).default(18),
     embedding: embedding.default(128),
-    /** Ops a candidate may use. */
+    /** The operations that a candidate may use. */
     ops: z
       .array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]]))
       .min(1)
@@ -42,9 +42,12 @@ export const sweepSchema = z.strictObject({
   /** Trials at once; 0: one for each worker. */
   parallelism: z.int().min(0).default(0),
   priority: z.int().min(0).max(100).default(50),
-  /** Tries of one trial after failures that were its own. */
+  /** Attempts of one trial, counted by failures of its own. */
   attemptsMax: z.int().min(1).max(10).default(2),
-  /** So many trials that fail one after the other for one cause, without a success in between, end the sweep with that cause. */
+  /**
+   * Trials that fail in a row for one cause, without a success between, before the sweep ends with that
+   * cause.
+   */
   failuresInRowMax: z.int().min(1).max(1_000_000).default(5),
 });
 

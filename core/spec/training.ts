@@ -1,5 +1,5 @@
-// How a network is trained and verified: optimiser, when shards are summed, where the classifier head is, and how gradients travel.
-// Decides which combinations are possible.
+// How a network is trained and verified: optimiser, when shards are summed, where the classifier head is, and
+// how gradients travel. Decides which combinations are possible.
 
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
@@ -8,7 +8,7 @@ import { seed } from './common.ts';
 export const optimizerSchema = z.strictObject({
   learningRate: z.number().positive().max(10).default(0.1),
   momentum: z.number().min(0).lt(1).default(0.9),
-  /** L2, added to the gradient of every parameter before momentum. */
+  /** L2 penalty, added to the gradient of every parameter before momentum. */
   weightDecay: z.number().min(0).max(1).default(5e-4),
   /** Largest global L2 norm of the backbone's mean gradient; the head is not clipped. */
   clipNorm: z.number().positive().default(5),
@@ -24,10 +24,11 @@ const syncSchema = z.discriminatedUnion(
     /** After each step: the gradients. All V shards together are one optimiser step of B images. */
     z.strictObject({ kind: z.literal('every-step') }),
     /**
-     * DiLoCo (arXiv:2311.08105), for gangs whose members are far apart: each shard takes `every` steps of its own with B/V
-     * images each, `optimizer` and its own batch statistics, then the shards' changes are averaged and applied by an outer SGD
-     * with Nesterov momentum. A replica of the method is a shard, so that the result is the same for any number of workers.
-     * Inner momentum begins at zero in each round; rounds end with their epoch, whose last one may be shorter.
+     * DiLoCo (arXiv:2311.08105), for gangs whose members are far apart: each shard takes `every` steps of its
+     * own with B/V images each, `optimizer` and its own batch statistics, then the shards' changes are
+     * averaged and applied by an outer SGD with Nesterov momentum. A replica of the method is a shard, so
+     * that the result is the same for any number of workers. Inner momentum begins at zero in each round;
+     * rounds end with their epoch, whose last one may be shorter.
      */
     z.strictObject({
       kind: z.literal('outer'),
@@ -50,7 +51,9 @@ export const trainingSchema = z
     epochs: z.int().min(1).max(10_000),
     /** Global batch B; every optimiser step uses B images. */
     batch: z.int().min(1),
-    /** V: fixed slices of the batch; a power of two; what a result depends on instead of the number of workers. */
+    /**
+     * V, a power of two: fixed slices of the batch. A result depends on it and not on the number of workers.
+     */
     shards: z.int().min(1).max(256).default(8),
     seed: seed.default(1),
     flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
@@ -62,8 +65,9 @@ export const trainingSchema = z
       })
       .prefault({}),
     /**
-     * Where the classifier head is. graph: in every worker's step; right while its classes are few. sharded: its classes are cut into
-     * V parts that belong to the shards; embeddings travel in place of the head's gradient, and a part is kept by two workers.
+     * Where the classifier head is. graph: in every worker's step, which is right while its classes are few.
+     * sharded: its classes are cut into V parts that belong to the shards; embeddings travel in place of the
+     * head's gradient, and two workers keep each part.
      */
     head: z
       .enum(['graph', 'sharded'], {
@@ -71,8 +75,9 @@ export const trainingSchema = z
       })
       .default('graph'),
     /**
-     * Of a sharded head: the share of each part's classes that takes part in a step, the batch's own always among them; the others
-     * are drawn anew in each step. Classes that do not take part stay as they are, without decay or momentum. Default: all.
+     * For a sharded head: the share of each part's classes that takes part in a step, (0, 1]. The classes of
+     * the batch are always among them, the others are drawn anew in each step. Classes that do not take part
+     * keep their weights, without decay or momentum. Default: all take part.
      */
     negatives: z
       .number()
@@ -82,16 +87,17 @@ export const trainingSchema = z
     optimizer: optimizerSchema.prefault({}),
     sync: syncSchema.prefault({ kind: 'every-step' }),
     /**
-     * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum are rounded to 8
-     * bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what rounding leaves of a shard is added to the
-     * same shard in the next step (error feedback), until the next checkpoint begins anew. All three give equal weights on
-     * all workers at all times. With none and bf16 the result is the same for any number of workers, however they come, go and
-     * die. With int8 it is the same for any placement of the shards, also when they move between workers that stay or to new
-     * ones; a worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint. That
-     * begins again at zero, which is logged, and the result then depends on when it was.
+     * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum
+     * are rounded to 8 bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what
+     * rounding leaves of a shard is added to the same shard in the next step (error feedback), until the next
+     * checkpoint begins anew. All three give equal weights on all workers at all times. With none and bf16
+     * the result is the same for any number of workers, however they come, go and die. With int8 it is the
+     * same for any placement of the shards, also when they move between workers that stay or to new ones; a
+     * worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint.
+     * That begins again at zero, which is logged, and the result then depends on when it was.
      */
     compression: z.enum(['none', 'bf16', 'int8']).default('none'),
-    /** false: workers of any device class may join, and the bits promise is given up. */
+    /** false: workers of any device class may join, and equal bits are not promised. */
     exact: z.boolean().default(true),
   })
   .superRefine((training, context) => {
@@ -131,7 +137,7 @@ export const trainingSchema = z
 export type TrainingSpec = z.infer<typeof trainingSchema>;
 
 export const verificationSchema = z.strictObject({
-  /** Pairs drawn from the held-out identities, half of them genuine; at most what the images allow. */
+  /** Pairs drawn from the held-out identities, half of them genuine; fewer where the images allow no more. */
   pairs: z.int().min(20).max(200_000).multipleOf(20).default(600),
   folds: z.literal(10).default(10),
   seed: seed.default(1),

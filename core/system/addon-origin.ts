@@ -1,14 +1,17 @@
-// What set-up wrote beside the TensorFlow addon that it put in place (deps/origin.json). Decides how that file is read; loads
-// nothing of TensorFlow, so that the coordinator's command line may ask too.
+// The note that set-up leaves beside the TensorFlow addon (deps/origin.json): where the addon comes from.
+// Decides how that file is read. It loads nothing of TensorFlow, so that the command line can use it too.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 export interface AddonOrigin {
-  /** Which libtensorflow set-up put in place; null where somebody else did. */
+  /** The libtensorflow that set-up put in place; null where set-up did not. */
   readonly variant: 'cpu' | 'gpu' | null;
-  /** Digest of our own kernels' sources and of the compiler that made them; null where the addon has none. */
+  /**
+   * Digest of the sources of core/tensor/native and of the compiler; null where the addon has none of these
+   * kernels.
+   */
   readonly kernels: string | null;
 }
 

@@ -1,13 +1,16 @@
-// Starts a file of this repository as a child process that is talked to by messages. Decides its memory, and that it ends with its
-// parent; what the messages mean is the caller's. A child, and not a thread, is for work that may hang in the kernel: neither such a
-// thread nor the process around it can be ended by anything but SIGKILL.
+// Starts a file of this repository as a child process that exchanges messages with its parent. Decides its
+// memory, and that it ends with its parent. A child instead of a thread is for work that may hang in the
+// kernel: nothing can end a thread that hangs there, and the process around it ends by SIGKILL alone.
 
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { childEnvironment } from '../config.ts';
 import { loaderArguments } from './script-arguments.ts';
 
-/** `file`: the module beside the caller's, as `new URL('./name.ts', import.meta.url)`; a build makes `.js` of it. */
+/**
+ * `file`: the module beside the caller's, as `new URL('./name.ts', import.meta.url)`; a build makes `.js` of
+ * it.
+ */
 export function startChild(
   file: URL,
   options: { readonly heapMiB: number; readonly environment?: Readonly<Record<string, string>> },
@@ -24,12 +27,12 @@ export function startChild(
   });
 }
 
-/** In the child: takes each message, and ends with the parent. */
+/** Used in the child: `take` receives each message, and the process ends with its parent. */
 export function serveParent<Request>(take: (request: Request) => void): { send(message: object): void } {
   if (process.send === undefined) throw new Error('assertion: this module runs as a child process');
   process.on('message', take);
   process.on('disconnect', () => process.exit(0));
-  // A terminal sends Ctrl-C to all its processes; when this one ends is its parent's to decide.
+  // A terminal sends Ctrl-C to all its processes; the parent decides when this one ends.
   process.on('SIGINT', () => undefined);
   return {
     send: (message) => {

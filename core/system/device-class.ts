@@ -1,8 +1,8 @@
-// What a device class says of itself. Classes are compared whole; this one question is asked of a single class.
+// What follows from the text of one device class. Two classes are otherwise compared as whole texts.
 
 /**
- * Whether equal steps give equal bits on a device of this class. A CPU always does; a GPU when TensorFlow was set to be
- * deterministic before it was loaded, which its class says.
+ * Whether equal steps give equal bits on a device of this class. On a CPU they always do; on a GPU they do when
+ * TensorFlow was set to be deterministic before it was loaded, which is a part of the class.
  */
 export function isDeterministic(deviceClass: string): boolean {
   const [kind, ...parts] = deviceClass.split('/');

@@ -1,7 +1,6 @@
-// What the operating system's error codes mean, in words of ours for a person. Decides wording only; which failures are worth
-// another try is errors.ts'.
+// What the operating system's error codes mean, in words for a person. Decides wording only.
 
-/** By code; each has its place in the error family, too. */
+/** Words by code. Each of these codes has its place in the error family too, which a test checks. */
 export const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or folder',
   ENOTDIR: 'a part of the path is a file and no folder',
@@ -41,7 +40,7 @@ export const WORDS: Readonly<Record<string, string>> = {
   ERR_FS_FILE_TOO_LARGE: 'it is too large to be read at once',
 };
 
-/** What a system error means, with its code and what it was about; undefined for every other failure. */
+/** A sentence for a system error, with its code and its path; undefined for every other failure. */
 export function systemErrorText(caught: unknown, doing = ''): string | undefined {
   if (!(caught instanceof Error)) return undefined;
   const { code, path } = caught as NodeJS.ErrnoException;

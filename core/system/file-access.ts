@@ -1,6 +1,7 @@
-// The door to files whose paths a spec or a request names. Decides which may be read: regular files and folders beneath the
-// configured roots, links resolved; and how: up to a size, and no longer than somebody waits. What lies outside of the roots is
-// refused in the same words whether it exists or not.
+// The door to files whose paths a spec or a request names. Decides which may be read (regular files and
+// folders beneath the configured roots, links resolved) and how much (up to a size, and while the caller
+// waits). A path outside of the roots is refused in the same words whether it exists or not, so that nobody
+// learns what is there.
 
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, realpath, stat, statfs } from 'node:fs/promises';
@@ -8,15 +9,15 @@ import { dirname, resolve, sep } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
 import { foundText } from '../text/printable.ts';
 
-/** Folders beneath which files may be read, absolute; none: everywhere. */
+/** Absolute paths of the folders beneath which files may be read; an empty list allows every folder. */
 export type Roots = readonly string[];
 
-/** Everywhere: commands that read their own user's files, and an `up` without `--data-root`. */
+/** No limit, for commands that read their own user's files and for an `up` without `--data-root`. */
 export const ANYWHERE: Roots = [];
 
 export interface ReadOptions {
   readonly roots: Roots;
-  /** What it is, for sentences: "verification set". */
+  /** The noun for the file in sentences: "verification set". */
   readonly what: string;
   readonly bytesMax: number;
   readonly signal?: AbortSignal | undefined;
@@ -33,14 +34,14 @@ export async function admittedPath(
       throw toFleetError(caught, what);
     });
   const real = await Promise.all(roots.map((root) => realpath(root).catch(() => resolve(root))));
-  // By its text first: nothing outside is touched, so nothing about it can be learnt.
+  // The text is judged first: nothing outside is touched, so nothing about it can be learnt.
   if (![...roots.map((root) => resolve(root)), ...real].some((root) => isBeneath(absolute, root)))
     throw outside(what, path, roots);
   let found: string;
   try {
     found = await realpath(absolute);
   } catch (caught) {
-    // A link that leads nowhere is not told from one that leads outside.
+    // A link that leads nowhere is refused like one that leads outside.
     if (await leadsElsewhere(absolute, real)) throw outside(what, path, roots);
     throw toFleetError(caught, what);
   }
@@ -55,7 +56,7 @@ export async function openRegular(
 ): Promise<{ readonly file: FileHandle; readonly bytes: number }> {
   const real = await admittedPath(path, options);
   await assertRegular(real, options.what);
-  // Not to be blocked by a pipe, and not to follow a link, that took the file's place since.
+  // A pipe or a link may have taken the file's place since: neither may block the reader or be followed.
   const file = await open(real, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW).catch(
     (caught: unknown) => {
       throw toFleetError(caught, options.what);
@@ -113,7 +114,7 @@ function isBeneath(path: string, root: string): boolean {
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep);
 }
 
-/** True when a part of the path, or what it leads to, lies outside of the roots or cannot be followed. */
+/** Whether a part of the path, or what it leads to, lies outside of the roots or cannot be followed. */
 async function leadsElsewhere(path: string, roots: Roots): Promise<boolean> {
   // The longest part that can be followed decides; where the next part is a link, it leads elsewhere.
   for (let at = path; ; at = dirname(at)) {

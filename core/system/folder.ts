@@ -1,17 +1,21 @@
-// Folders that a program makes for its data, logs, cache and results, and what is said when one cannot be made or written to.
-// Node's recursive mkdir is not used: on a file system that takes no folders (/proc) it never returns, and no signal ends it.
+// Folders that a program makes for its data, logs, cache and results, and the sentence when one cannot be
+// made or written to. Node's recursive mkdir is not used: on a file system that takes no folders (/proc) it
+// never returns, and no signal ends it.
 
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { type Code, FleetError } from '../errors.ts';
 
-/** Makes a folder and those above it, unless they are there; the topmost that was made. Refuses with one sentence. */
+/**
+ * Makes a folder and those above it where they are missing, and returns the topmost that it made. Throws one
+ * sentence.
+ */
 export function makeFolder(
   path: string,
   options: {
     /** Permissions of the folders that are made. */
     readonly mode?: number;
-    /** What a person may do, e.g. `choose another --dir`. */
+    /** Advice at the end of the sentence, e.g. `choose another --dir`. */
     readonly remedy?: string;
   } = {},
 ): string | undefined {
@@ -50,11 +54,11 @@ function isFolder(path: string): boolean {
 
 interface Failure {
   readonly code: Code;
-  /** What holds, for a person. */
+  /** What is the case, as a part of a sentence. */
   readonly reason: string;
 }
 
-/** By Node's codes of errors of the file system. */
+/** By the codes of Node's errors of the file system. */
 const FAILURES: Readonly<Record<string, Failure>> = {
   EROFS: { code: 'permissionDenied', reason: 'its file system is read-only' },
   EACCES: { code: 'permissionDenied', reason: 'this user may not write there' },
@@ -76,7 +80,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   ELOOP: { code: 'failedPrecondition', reason: 'its symbolic links lead in a circle' },
   EIO: { code: 'unavailable', reason: 'its disk answers with an input/output error' },
   ESTALE: { code: 'unavailable', reason: 'its network file system has lost it (stale handle)' },
-  // Node's own, for a path with a zero byte.
+  // Node throws it for a path with a zero byte.
   ERR_INVALID_ARG_VALUE: {
     code: 'invalidArgument',
     reason: 'the path has a character that no path may have',

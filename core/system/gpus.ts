@@ -1,6 +1,5 @@
 // Which GPUs a machine has, from `nvidia-smi -L`, and which of them a process may use, from
-// CUDA_VISIBLE_DEVICES. Decides how both are read; who uses which GPU is decided by whoever starts workers.
-// Loads nothing of CUDA.
+// CUDA_VISIBLE_DEVICES. Decides how both are read. It loads nothing of CUDA.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -11,14 +10,14 @@ export interface Gpu {
   readonly name: string;
   /** `GPU-…`. */
   readonly uuid: string;
-  /** `MIG-…` of its parts, where it is partitioned; then only these can be computed on. */
+  /** `MIG-…` of each part of a partitioned GPU, on which only its parts can compute; empty for a whole one. */
   readonly parts: readonly string[];
 }
 
 /** A driver that does not answer must not hold up every start. */
 const ANSWER_MS_MAX = 20_000;
 
-/** The machine's GPUs; none where there is no driver, or it does not answer. */
+/** The machine's GPUs; an empty list where there is no driver or it does not answer. */
 export function listGpus(): Gpu[] {
   try {
     const text = execFileSync('nvidia-smi', ['-L'], {
@@ -32,7 +31,7 @@ export function listGpus(): Gpu[] {
   }
 }
 
-/** Whether an NVIDIA driver is there, also where nvidia-smi is not: a container may have the device alone. */
+/** Whether an NVIDIA driver is there. A container may have the device without nvidia-smi. */
 export const hasCudaDriver = (): boolean => existsSync('/dev/nvidiactl');
 
 /**
@@ -51,9 +50,9 @@ export function parseGpuList(text: string): Gpu[] {
 }
 
 /**
- * The devices that one may compute on, each as a value of CUDA_VISIBLE_DEVICES that shows this device alone.
- * `visible` is the variable as it is set, undefined where it is not: CUDA takes its entries up to the first
- * that names no device, so an empty one and `-1` hide everything ("CUDA C++ Programming Guide", environment
+ * The devices that can be used, each as a value of CUDA_VISIBLE_DEVICES that shows this device alone.
+ * `visible` is the variable as it is set, undefined where it is not. CUDA takes its entries up to the first
+ * that names no device, so an empty text and `-1` hide everything ("CUDA C++ Programming Guide", environment
  * variables).
  */
 export function usableDevices(gpus: readonly Gpu[], visible: string | undefined): string[] {
@@ -62,8 +61,7 @@ export function usableDevices(gpus: readonly Gpu[], visible: string | undefined)
   const entries = visible.split(',').map((entry) => entry.trim());
   const unknown = entries.findIndex((entry) => !namesDevice(entry, gpus, all));
   const named = unknown < 0 ? entries : entries.slice(0, unknown);
-  // CUDA refuses a device that is named twice; two workers that were meant to share it are asked for by their
-  // number.
+  // CUDA refuses a device that is named twice, so a repeated entry counts once.
   return [...new Set(named)];
 }
 
@@ -78,7 +76,8 @@ export function hidesAll(visible: string | undefined): boolean {
 }
 
 /**
- * A number of nvidia-smi's list, or the beginning of a UUID; CUDA's old form MIG-GPU-…/1/0 is taken as it is.
+ * Finds a device by its number in nvidia-smi's list or by the beginning of its UUID. CUDA's old form
+ * MIG-GPU-…/1/0 stays as it is.
  */
 function namesDevice(entry: string, gpus: readonly Gpu[], all: readonly string[]): boolean {
   if (/^\d+$/.test(entry)) return Number(entry) < gpus.length;

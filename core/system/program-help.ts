@@ -1,11 +1,11 @@
-// What a program answers to --help and --version instead of starting: its settings come from the schema that checks them, so
-// that help and behaviour cannot differ.
+// What a program prints for --help and --version instead of starting. The list of settings is made from the
+// schema that checks them, so that help and behaviour cannot differ.
 
 import { z } from 'zod';
 import { camelToEnv, camelToFlag, flagTokens } from '../config.ts';
 import { packageVersion } from './version.ts';
 
-/** The text to print, or undefined where the program is to start. */
+/** The text to print; undefined where the program has to start. */
 export function programAnswer(
   argv: readonly string[],
   about: { readonly program: string; readonly schema: z.ZodObject },
@@ -38,7 +38,7 @@ type Property = Exclude<NonNullable<z.core.JSONSchema.BaseSchema['properties']>[
 
 function boundsText({ enum: choices, minimum, maximum }: Property): string {
   if (choices !== undefined) return `one of ${choices.join(', ')}`;
-  // Whole numbers without a limit of their own have that of exact numbers.
+  // A whole number without a limit in the schema has that of exact integers, which help does not print.
   const limit = (value: number | undefined) =>
     value === undefined || Math.abs(value) >= Number.MAX_SAFE_INTEGER ? undefined : value;
   const [least, most] = [limit(minimum), limit(maximum)];

@@ -1,11 +1,11 @@
-// What becomes of a program when nobody reads what it writes: a pipe whose reader has ended, a terminal that was closed, a
-// full disk under a log file. Losing a listener never ends work, so failures to write talk are passed over; what becomes of
-// lost data is the command line's decision.
+// What becomes of a program when nobody reads what it writes: the reader of a pipe has ended, a terminal was
+// closed, the disk under a log file is full. Decides that work goes on: a failed write of messages is no
+// reason to end it.
 
 import { closeSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
-/** To be called once, before a program writes anything; it holds for what libraries write to stderr as well. */
+/** Called once, before a program writes anything. It covers what libraries write to stderr as well. */
 export function outliveListeners(): void {
   process.stderr.on('error', () => undefined);
   const terminals = [0, 1, 2].filter((descriptor) => isatty(descriptor));
@@ -15,8 +15,9 @@ export function outliveListeners(): void {
 }
 
 /**
- * At its end Node restores the settings of each terminal that it was started at, and aborts when such a terminal has gone
- * since; it passes over descriptors that lead elsewhere by then. The lowest free descriptor is the one that open() takes.
+ * Points the descriptor of a closed terminal to /dev/null. At its end Node restores the settings of each
+ * terminal that it was started at, aborts when one has gone since, and skips descriptors that lead elsewhere
+ * by then. `open` takes the lowest free descriptor, so closing one and opening /dev/null replaces it.
  */
 function replaceByNothing(descriptor: number): void {
   closeSync(descriptor);

@@ -1,10 +1,11 @@
-// Which signals ask a program to stop. SIGINT and SIGTERM always do. SIGHUP says that a terminal was closed: it stops a
-// program that was started at that terminal, and none that was started without one. Node resets the ignored SIGHUP that
-// `nohup` leaves, but `nohup` also takes the terminal away from all three standard streams, and that can be seen.
+// Which signals stop a program. SIGINT and SIGTERM always do. SIGHUP means that a terminal was closed: it
+// stops a program that was started at that terminal, and none that was started without one. Node resets the
+// ignored SIGHUP that `nohup` leaves; but `nohup` also takes the terminal away from all three standard
+// streams, and that is visible.
 
 import { isatty } from 'node:tty';
 
-/** Calls `listener` for each request to stop; the result gives the signals back. */
+/** Calls `listener` for each signal that stops; the returned function ends that. */
 export function onStopSignals(listener: (signal: NodeJS.Signals) => void): () => void {
   const signals: readonly NodeJS.Signals[] = hasTerminal()
     ? ['SIGINT', 'SIGTERM', 'SIGHUP']
@@ -16,14 +17,14 @@ export function onStopSignals(listener: (signal: NodeJS.Signals) => void): () =>
   };
 }
 
-/** A program that was started without a terminal goes on after SIGHUP; others keep what they do about it. */
+/** Lets a program that was started without a terminal go on after SIGHUP; others keep their handling of it. */
 export function outliveHangup(): void {
   if (!hasTerminal() && !process.listeners('SIGHUP').includes(goOn)) process.on('SIGHUP', goOn);
 }
 
 function goOn(): void {}
 
-/** To be asked at the start: a terminal that has gone looks like any other file. */
+/** Evaluated at the start: later, a terminal that has gone looks like any other file. */
 function hasTerminal(): boolean {
   return [0, 1, 2].some((descriptor) => isatty(descriptor));
 }

@@ -1,4 +1,4 @@
-// The version of this package. Every program and the command give the same one.
+// The version of this package, from package.json: the same one for every program and the command.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

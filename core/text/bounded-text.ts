@@ -1,5 +1,5 @@
-// Texts that a person hands over as a file or through a pipe. Decides how much is read, so that /dev/zero ends with a sentence, and
-// that a text is UTF-8.
+// Texts that a person gives as a file or through a pipe. Decides how much is read, so that /dev/zero ends
+// with a sentence, and that a text is UTF-8.
 
 import { createReadStream } from 'node:fs';
 import { FleetError, toFleetError } from '../errors.ts';

@@ -1,5 +1,6 @@
-// `host:port` as people write it: the one place where it is read and written. Decides what is an address, and what to say of
-// a text that is none; an IPv6 address is in brackets in the text and without them inside.
+// `host:port` as people write it: the one place where it is read and written. Decides what is an address, and
+// which sentence refuses a text that is none. An IPv6 address is in brackets in the text and without them
+// inside.
 
 import { isIPv6 } from 'node:net';
 import { FleetError, toFleetError } from '../errors.ts';
@@ -11,10 +12,13 @@ export interface HostPort {
 }
 
 const PORT_MAX = 65_535;
-/** A name has at most 253 characters (RFC 1035, 2.3.4, as text); a longer text is no address and is not repeated in a message. */
+/**
+ * A name has at most 253 characters (RFC 1035, 2.3.4, as text); a longer text is no address and is not
+ * repeated in a message.
+ */
 const TEXT_MAX = 300;
 
-/** Throws `invalidArgument` that says what the text is and what to write. Port 0 is read; whether it makes sense the caller knows. */
+/** The address. Throws `invalidArgument` with what is wrong and what to write. Port 0 is allowed. */
 export function parseHostPort(text: string): HostPort {
   if (text.length > TEXT_MAX)
     throw new FleetError(
@@ -52,12 +56,12 @@ function refusal(text: string, reason: string): FleetError {
   return new FleetError('invalidArgument', `${JSON.stringify(text)} is not host:port (${reason})`);
 }
 
-/** The text of an address, as `parseHostPort` reads it. */
+/** The text of an address, in the form that `parseHostPort` reads. */
 export function formatHostPort({ host, port }: HostPort): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** Why a text is no address with a port of at least `portMin`; undefined for one that is. */
+/** The reason why a text is no address with a port of at least `portMin`; undefined for one that is. */
 export function refusalOfAddress(text: string, portMin: 0 | 1): string | undefined {
   try {
     if (parseHostPort(text).port >= portMin) return undefined;

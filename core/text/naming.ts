@@ -1,5 +1,6 @@
-// What a person's word for a thing of the fleet may mean, and the refusals: nothing has it, a thing of another kind has it, or several
-// things have it as their name. Coordinator and command line choose by the same rule and refuse in the same words.
+// Which thing of the fleet a person's word names, and the refusals: nothing has the word, a thing of another
+// kind has it, or several things have it as their name. Coordinator and command line choose by this rule and
+// refuse in these words.
 
 import { FleetError } from '../errors.ts';
 
@@ -12,8 +13,10 @@ export interface Meanings<T> {
   readonly total: number;
 }
 
-/** The one thing that is meant; `notFound` when there is none, `invalidArgument` with the ids when the name does not tell. `others` are
- * of kinds that are not asked for and have the word: they explain a refusal. */
+/**
+ * The one thing that is meant. Throws `notFound` when there is none, and `invalidArgument` with the ids when
+ * several have the name. `others` are things of other kinds that have the word; they explain a refusal.
+ */
 export function onlyOne<T extends { readonly id: string }>(
   { found, total }: Meanings<T>,
   word: string,
@@ -50,10 +53,10 @@ function whereToLook(nouns: readonly Noun[]): string {
     : `the commands ${listed(lists, 'and')} list what there is`;
 }
 
-/** Longer words are cut: they come from outside and go into a sentence. */
+/** Longer words are cut, because they come from outside and become a part of a sentence. */
 const WORD_MAX = 80;
 
-/** A name as it is; in quotes where something else was given. */
+/** A name as it is; any other text in quotes. */
 function shown(word: string): string {
   const cut = word.length > WORD_MAX ? `${word.slice(0, WORD_MAX)}…` : word;
   return /^[\w.-]+$/.test(cut) ? cut : JSON.stringify(cut);

@@ -1,9 +1,12 @@
-// The word that a person most likely meant: the one of a list with the fewest letters changed. Decides how far a word may be
-// off and still be proposed.
+// The word that a person most likely meant: the one of a list with the fewest letters changed. Decides how
+// far a word may be off and still be proposed.
 
-/** The nearest of `words`, or undefined where none is near: one change in three letters of the longer word at most. */
+/**
+ * The nearest of `words`, or undefined where none is near: one change in three letters of the longer word at
+ * most.
+ */
 export function nearest(word: string, words: Iterable<string>): string | undefined {
-  // Nobody mistypes a word into a page; the comparison takes the product of both lengths.
+  // A long text is no mistyped word, and the comparison costs the product of both lengths.
   if (word.length > LENGTH_MAX) return undefined;
   let best: string | undefined;
   let fewest = Number.POSITIVE_INFINITY;

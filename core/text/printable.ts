@@ -1,10 +1,11 @@
-// Text of strangers made safe to show: what a terminal, a log reader or a browser would obey instead of print becomes visible as an
-// escape, so that a line stays a line and no text changes the look or the order of what is around it. Decides which characters
-// those are. Whoever shows text calls it; stored and sent text keeps its characters.
+// Makes text of strangers safe to show. Characters that a terminal, a log reader or a browser would act on
+// instead of printing them become visible escapes, so that a line stays a line and no text changes the look
+// or the order of what is around it. Decides which characters those are. Only shown text is changed; stored
+// and sent text keeps its characters.
 
 /**
- * C0 and C1 controls and DEL, line and paragraph separators, bidirectional controls (they reorder what follows), zero-width and
- * other invisible format characters, tags and lone surrogates.
+ * C0 and C1 controls and DEL, line and paragraph separators, bidirectional controls (they reorder what
+ * follows), zero-width and other invisible format characters, tags and lone surrogates.
  */
 const UNSEEN =
   /[\p{Cc}\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}]|\p{Cs}/gu;
@@ -14,18 +15,20 @@ export function printable(text: string): string {
   return text.replace(UNSEEN, escapeOf);
 }
 
-/** As printable, but line ends stay: for text of our own with a stranger's parts in it, which have been made printable before. */
+/** Like `printable`, but line ends stay: for lines of a program whose foreign parts are printable already. */
 export function printableLines(text: string): string {
   return text.replace(UNSEEN, (found) => (found === '\n' ? found : escapeOf(found)));
 }
 
-/** At most `most` characters of a line, the rest replaced by an ellipsis: enough to recognise a text, never all of a file. */
+/**
+ * The first `most` characters of a line and an ellipsis: enough to recognise a text, and never a whole file.
+ */
 export function excerpt(text: string, most = 80): string {
   const start = text.slice(0, most + 1);
   return printable(start.length > most ? `${start.slice(0, most - 1)}…` : start);
 }
 
-/** A value as it may stand in a sentence: texts in quotes, shortened; lists and mappings by their size. */
+/** A value in the form for a sentence: texts shortened and in quotes, lists and mappings by their size. */
 export function foundText(value: unknown): string {
   switch (typeof value) {
     case 'string':
@@ -48,6 +51,6 @@ const hexEscape = (unit: number): string => `\\u${unit.toString(16).padStart(4, 
 
 function escapeOf(found: string): string {
   if (SHORT[found] !== undefined) return SHORT[found];
-  // By code units, so that within JSON an escape means what it stands for.
+  // Code units instead of code points: then an escape within JSON has the meaning of JSON.
   return Array.from({ length: found.length }, (_, i) => hexEscape(found.charCodeAt(i))).join('');
 }

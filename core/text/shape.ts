@@ -1,6 +1,7 @@
-// Whether a value has the shape of a schema, and what is wrong with it as sentences for a person: the field, what was expected,
-// what was found, and the nearest name. Decides wording only; zod's own words are never shown. Of a union's alternatives the one
-// that is wrong deepest inside is the one that the writer most likely meant.
+// Whether a value has the shape of a schema, and what is wrong with it as sentences for a person: the field,
+// what was expected, what was found, and the nearest name. Decides wording; zod's own messages are never
+// shown. Where no alternative of a union fits, the writer most likely meant the one whose first fault lies
+// deepest inside.
 
 import type { z } from 'zod';
 import { FleetError } from '../errors.ts';
@@ -8,11 +9,11 @@ import { nearest } from './nearest.ts';
 import { excerpt, foundText } from './printable.ts';
 
 export interface Problem {
-  /** Where it is; for a missing field, the field. */
+  /** The path of the faulty value, or of the missing field. */
   readonly path: readonly PropertyKey[];
-  /** The key itself is wrong, and not what it holds. */
+  /** True where the key is wrong and not its value. */
   readonly ofKey: boolean;
-  /** Without the path. */
+  /** What is wrong, without the path. */
   readonly text: string;
 }
 
@@ -20,10 +21,10 @@ export type Shaped<T> =
   | { readonly ok: true; readonly data: T }
   | { readonly ok: false; readonly problems: readonly Problem[] };
 
-/** Problems that are told at once; whoever mends these sees the next ones. */
+/** Problems in one message; the next ones are shown when these are mended. */
 const PROBLEMS_MAX = 20;
 
-/** Checks a value; `hidden` paths hold secrets, whose values are never shown. */
+/** Checks a value. `hidden` are paths of secrets, whose values are never shown. */
 export function checkShape<S extends z.ZodType>(
   schema: S,
   value: unknown,
@@ -36,7 +37,8 @@ export function checkShape<S extends z.ZodType>(
       if (issue.code === 'unrecognized_keys' && issue.inst)
         known.set(issue.keys, shapeOf(issue.inst as z.core.$ZodType));
       if (issue.code === 'invalid_type' && issue.path && isWhole(issue.inst)) whole.add(issue.path);
-      // Words are found below, where the whole path is known; an empty message marks those that the schema does not give itself.
+      // An empty message marks the problems without words of the schema's own: those are worded below, where
+      // the whole path is known.
       return '';
     },
   });
@@ -52,7 +54,7 @@ export function sentence({ path, text }: Problem): string {
   return `${pathText(path)}: ${text}`;
 }
 
-/** All problems as one text, a line each; `told` may add to a sentence where its value came from. */
+/** All problems as one text, a line each. `told` may add to a sentence the origin of its value. */
 export function sentences(
   problems: readonly Problem[],
   told: (problem: Problem) => string = sentence,
@@ -62,7 +64,7 @@ export function sentences(
   return rest > 0 ? [...shown, `and ${rest} more`] : shown;
 }
 
-/** The value in its shape; otherwise a FleetError `doing: field: what is wrong; ...`. */
+/** The value in its shape; throws a FleetError `doing: field: what is wrong; ...` where it has another. */
 export function shaped<S extends z.ZodType>(
   schema: S,
   value: unknown,
@@ -85,7 +87,7 @@ type Known = WeakMap<readonly string[], Shape>;
 
 interface Context {
   readonly root: unknown;
-  /** The fields that exist beside unknown keys, by the issue's list of keys. */
+  /** The existing fields beside unknown keys, by the list of keys of an issue. */
   readonly known: Known;
   /** Paths of issues of whole numbers, which zod calls numbers as long as the value is none. */
   readonly whole: WeakSet<Path>;
@@ -112,7 +114,7 @@ function problemsOf(issue: Issue, parent: Path, context: Context): Problem[] {
   return [{ path, ofKey: false, text: `expected ${expected}, found ${found(value, path, context)}${hint}` }];
 }
 
-/** A sentence that the schema gives itself; what was found is added unless it is in it already. */
+/** A sentence of the schema's own, with the found value unless the sentence contains it. */
 function own(message: string, value: unknown, path: Path, context: Context): string {
   if (value === undefined || (typeof value === 'object' && value !== null)) return message;
   if (context.hidden(path) || message.split(/[\s";,:]+/).includes(String(value))) return message;
@@ -134,7 +136,8 @@ function unionProblems(
   const deep = (issues: readonly Issue[]) => Math.max(...issues.map((inner) => inner.path.length));
   const deepest = Math.max(...issue.errors.map(deep));
   const meant = issue.errors.find((issues) => deep(issues) === deepest) ?? [];
-  // A mapping where a name or a mapping may stand is meant as the mapping, even when the fault lies at its top.
+  // Where a name or a mapping is allowed and a mapping was given, the mapping is meant, even when its top is
+  // at fault.
   const mapping = issue.errors.find((issues) => issues.some((inner) => inner.code === 'invalid_union'));
   if (deepest > 0 || mapping !== undefined || issue.errors.some((issues) => issues.some(isCustom)))
     if (typeof value === 'object' && value !== null)
@@ -154,7 +157,7 @@ function unionProblems(
 
 const isCustom = (issue: Issue): boolean => issue.code === 'custom';
 
-/** No alternative has this `kind`, or the value is no mapping that could have one. */
+/** The problem of a value whose `kind` no alternative has, or that is no mapping. */
 function kindProblem(
   issue: Extract<Issue, { code: 'invalid_union' }>,
   path: Path,
@@ -163,7 +166,7 @@ function kindProblem(
   const value = valueAt(context.root, path);
   const key =
     'discriminator' in issue && typeof issue.discriminator === 'string' ? issue.discriminator : 'kind';
-  // zod reports the field itself, or what holds it.
+  // zod reports either the field or the mapping around it.
   const field = path.at(-1) === key ? path : [...path, key];
   const holder = path.at(-1) === key ? valueAt(context.root, path.slice(0, -1)) : value;
   const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
@@ -187,7 +190,7 @@ function kindProblem(
 
 const listed = (words: readonly string[]): string => (words.length > 0 ? ` (${words.join(', ')})` : '');
 
-/** What `submit` takes: the union of a document's kinds is found by nested unions, which do not list them. */
+/** The kinds that a union of unions accepts, which zod does not list. */
 const DOCUMENT_KINDS: readonly string[] = ['plan', 'sweep', 'teacher', 'student', 'candidate'];
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -204,7 +207,7 @@ const TYPES: Readonly<Record<string, string>> = {
   null: 'nothing',
 };
 
-/** What would have been right, as it stands after "expected". */
+/** The words after "expected". */
 function expectation(issue: Issue): string {
   if (issue.message !== '') return issue.message;
   switch (issue.code) {
@@ -253,7 +256,7 @@ function valueHint(value: unknown, values: readonly unknown[]): string {
   return near === undefined ? '' : `; did you mean ${near}?`;
 }
 
-/** Fields that a message lists where no near one is known. */
+/** Fields that a message lists where no name is near. */
 const LISTED_MAX = 16;
 
 function keyHint(key: string, fields: Shape): string {
@@ -267,7 +270,7 @@ function keyHint(key: string, fields: Shape): string {
   return `; known here: ${shown}${names.length > LISTED_MAX ? ', …' : ''}`;
 }
 
-/** How deep a key is looked for that stands one or a few levels too high. */
+/** Levels below its place at which a misplaced key is looked for. */
 const NESTING_MAX = 3;
 
 function pathTo(key: string, fields: Shape, depth: number): string | undefined {
@@ -281,7 +284,7 @@ function pathTo(key: string, fields: Shape, depth: number): string | undefined {
   return undefined;
 }
 
-/** The fields of an object schema, through what wraps it; of a union of objects, those of all. */
+/** The fields of an object schema, whatever wraps it; for a union of objects, the fields of all of them. */
 function shapeOf(schema: z.core.$ZodType): Shape {
   const { def } = (schema as z.core.$ZodTypes)._zod;
   switch (def.type) {

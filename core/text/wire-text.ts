@@ -1,18 +1,22 @@
-// Texts that come over the wire from whoever speaks the protocol. Decides which of them may become a part of a subject, a label, a
-// key or a file name, and how long all others may be: one refusal here is cheaper than a broker that cuts the connection.
+// Texts that arrive over the wire, from any client of the protocol. Decides which of them may become a part
+// of a subject, a label, a key or a file name, and how long all others may be. One refusal here is cheaper
+// than a broker that ends the connection.
 
 import { FleetError } from '../errors.ts';
 import { excerpt, foundText } from './printable.ts';
 
-/** The id of a worker: a part of subjects, a metrics label, the name of a log file. */
+/** The form of a worker's id, which is a part of subjects, a metrics label and the name of a log file. */
 export const WORKER_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
 export const WORKER_ID_WORDS =
   'lower-case letters, digits and -, at most 63, starting with a letter or digit';
 
-/** What may stand between two dots of a subject: ids of every noun, digests, incarnations. */
+/** The form of a part between two dots of a subject: ids of every noun, digests, incarnations. */
 const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;
 
-/** The text itself, when it may stand in a subject or key; otherwise invalidArgument with the name of the field. */
+/**
+ * The text, where it may be a part of a subject or key; throws `invalidArgument` with the name of the field
+ * otherwise.
+ */
 export function token(field: string, text: string): string {
   if (TOKEN.test(text)) return text;
   throw new FleetError(
@@ -22,16 +26,19 @@ export function token(field: string, text: string): string {
   );
 }
 
-/** Characters of a text that a person writes or reads: a reason, a name to look for, the message of a failure. */
+/** Characters that a text for people may have: a reason, a name to look for, the message of a failure. */
 const TEXT_CHARS_MAX = 4000;
 /** The longest path that Linux takes. */
 const PATH_CHARS_MAX = 4096;
 /** Fields that are paths, by their names in the protocol. */
 const PATHS: ReadonlySet<string> = new Set(['setPath', 'baseDir']);
-/** Fields of a submission, which is bounded as a whole where it is read. */
+/** Fields of a submission, whose reader bounds it as a whole. */
 const WHOLE: ReadonlySet<string> = new Set(['yaml', 'overrides']);
 
-/** Refuses a request that has a text beyond its limit, whatever the field: ids and names are looked up, reasons are kept. */
+/**
+ * Throws for a request with a text beyond its limit, in any field: ids and names are looked up, reasons are
+ * stored.
+ */
 export function assertRequestBounded(request: unknown): void {
   for (const [field, value] of Object.entries(request as object)) {
     if (WHOLE.has(field)) continue;
@@ -47,12 +54,12 @@ export function assertRequestBounded(request: unknown): void {
   }
 }
 
-/** A message of another process, cut to what may be journalled and shown. */
+/** A message of another process, cut to the length that is journalled and shown. */
 export function boundedText(text: string): string {
   return text.length <= TEXT_CHARS_MAX ? text : `${text.slice(0, TEXT_CHARS_MAX)}…`;
 }
 
-/** A field's name as the .proto files write it. */
+/** A field's name in the form of the .proto files. */
 function snake(field: string): string {
   return excerpt(field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
 }

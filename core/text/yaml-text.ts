@@ -1,6 +1,7 @@
-// YAML as plain values, with the line and column of each: documents that people write and flags that hold YAML. Decides what is
-// readable (syntax, depth, keys) and words it; whether the values make sense is shape.ts'. A text may come from a stranger, so
-// its cost is bounded by its size: depth is checked before anything recurses, and keys are compared by a set.
+// YAML as plain values, with the line and column of each: documents that people write, and flags that hold
+// YAML. Decides what is readable (syntax, depth, keys) and in which words it is refused. A text may come from
+// a stranger, so its cost is bounded by its size: depth is checked before anything recurses, and keys are
+// compared by a set.
 
 import {
   Composer,
@@ -21,7 +22,10 @@ import { excerpt, foundText } from './printable.ts';
 
 export interface YamlDocument {
   readonly value: unknown;
-  /** Where a path's value stands, or its key; of a path that is not there, the nearest mapping around it. */
+  /**
+   * The place of a path's value or of its key; for a path that is not there, that of the nearest mapping
+   * around it.
+   */
   placeOf(path: readonly PropertyKey[], ofKey?: boolean): Place | undefined;
 }
 
@@ -31,9 +35,12 @@ export interface Place {
   readonly column: number;
 }
 
-/** The journal keeps a submitted text in one message; real plans have a few kilobytes. Overrides count. */
+/**
+ * Limit of a submitted text with its overrides, which the journal keeps in one message; real plans have a few
+ * kilobytes.
+ */
 export const TEXT_BYTES_MAX = 256 * 1024;
-/** A plan with its genotypes written out has 10. */
+/** Levels of nesting; a plan with its genotypes written out has 10. */
 const DEPTH_MAX = 64;
 /** Each alias searches the whole document for its anchor. */
 const ALIASES_MAX = 256;
@@ -78,7 +85,7 @@ function composed(text: string, lines: LineCounter): Document.Parsed[] {
   const tokens = [];
   for (const lexeme of new Lexer().lex(text)) {
     for (const token of parser.next(lexeme)) tokens.push(token);
-    // The stack holds what is open: the document and the collections in it.
+    // The stack holds the document and the collections that are open.
     if (parser.stack.length > DEPTH_MAX + 2)
       throw notYaml('', `lists and mappings are nested more than ${DEPTH_MAX} deep`, {
         text,
@@ -87,12 +94,12 @@ function composed(text: string, lines: LineCounter): Document.Parsed[] {
       });
   }
   for (const token of parser.end()) tokens.push(token);
-  // Its own search for equal keys compares each with each.
+  // The library's own search for equal keys compares each with each, which is quadratic.
   const composer = new Composer({ uniqueKeys: false, logLevel: 'error' });
   return [...composer.compose(tokens, true, text.length)];
 }
 
-/** Keys are texts or numbers, each once in its mapping; tags that nobody defined have no meaning here. */
+/** Refuses keys that are neither text nor number, keys that occur twice in a mapping, and unknown tags. */
 function checkNodes(
   document: Document.Parsed,
   refuse: (offset: number, problem: string) => FleetError,
@@ -165,13 +172,16 @@ function rangeOf(node: unknown): number | undefined {
   return (node as Node | null | undefined)?.range?.[0];
 }
 
-/** Of several errors at one place the missing bracket is the cause, and the indentation after it is not. */
+/**
+ * Chooses one of several errors at one place: a missing bracket is the cause of the wrong indentation after
+ * it.
+ */
 function firstOf(errors: readonly YAMLParseError[]): YAMLParseError | undefined {
   const [first] = errors;
   return errors.find(({ code, pos }) => code === 'MISSING_CHAR' && pos[0] === first?.pos[0]) ?? first;
 }
 
-/** What the parser found, in our own words; its codes are a closed list. */
+/** The parser's error in words for a person; its codes are a closed list. */
 function wordsOf(error: YAMLParseError): string {
   switch (error.code) {
     case 'TAB_AS_INDENT':
@@ -211,7 +221,7 @@ function notYaml(
   if (line === 0) return new FleetError('invalidArgument', `${label}not YAML: ${problem}`);
   const start = at.lines.lineStarts[line - 1] ?? 0;
   const whole = at.text.slice(start, start + LINE_MAX).split(/\r?\n/, 1)[0] ?? '';
-  // A mark far to the right of a long line would be lost; the part around it is shown then.
+  // Of a long line only the part around the mark is shown, or the mark would be out of sight.
   const from = Math.max(0, col - 1 - EXCERPT_BEFORE);
   const before = excerpt(whole.slice(from, col - 1), EXCERPT_BEFORE + 1);
   const shown = before + excerpt(whole.slice(col - 1), EXCERPT_AFTER);

@@ -1,6 +1,6 @@
-// A real Kubernetes API server with its etcd, for one test: loopback, a store of its own, RBAC on, no kubelet, scheduler or
-// controllers, so that objects change only by what the test does. Both programs must be on PATH; they are too large to fetch
-// for every `npm test`.
+// A real Kubernetes API server with its etcd, for one test: loopback, a store of its own, RBAC on, no
+// kubelet, scheduler or controllers, so that objects change only by what the test does. Both programs must be
+// on PATH; they are too large to fetch for every `npm test`.
 
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,10 @@ export interface TestApiServer {
   readonly admin: KubeConfig;
   /** Its configuration file. */
   readonly adminFile: string;
-  /** A configuration file for the bearer of a token, as in a pod with a service account; at another port nobody answers. */
+  /**
+   * A configuration file for the bearer of a token, as in a pod with a service account; at another port
+   * nobody answers.
+   */
   kubeConfigFile(name: string, token: string, namespace: string, at?: number): string;
   /** The server dies, its store does not. */
   kill(): Promise<void>;

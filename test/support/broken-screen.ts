@@ -1,4 +1,4 @@
-// A program that draws on the whole of its terminal and then fails as no program of ours should: with an error that nobody catches.
+// A program that draws on the whole of its terminal and then fails with an error that nothing catches.
 
 import { openScreen } from '../../coordinator/cli/screen/screen.ts';
 

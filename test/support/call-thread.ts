@@ -1,5 +1,4 @@
-// A thread for the tests of thread calls: answers at once or later, refuses, notes and ends, as it is asked
-// to.
+// A thread for tests of thread calls: on request it answers at once or later, refuses, sends notes, or ends.
 
 import { FleetError } from '../../core/errors.ts';
 import { answerCalls } from '../../core/thread-calls.ts';
@@ -47,7 +46,7 @@ const note = answerCalls<TestCalls, TestNote, string, number>({
   },
   onNote: (what) => {
     if (what === 'throw') throw new Error('a note that cannot be taken');
-    // Backwards: whoever asked last is answered first.
+    // In reverse order: the last call is answered first.
     for (const resolve of waiting.splice(0).reverse()) resolve();
   },
   transfer: (answer) => (answer instanceof Uint8Array ? [answer.buffer as ArrayBuffer] : []),

@@ -1,4 +1,4 @@
-// The `pocketfleet` command as a user runs it: a process of its own, with what it wrote and its exit code.
+// The `pocketfleet` command as a user runs it: a process of its own, with its output and its exit code.
 
 import { spawn } from 'node:child_process';
 import { scriptArguments } from '../../core/system/script-arguments.ts';

@@ -1,5 +1,5 @@
-// A coordinator in the process of the test, on a real nats-server: for claims about what it does, not about how its process
-// lives and dies. Ports are free ones of the loopback interface, authentication is off.
+// A coordinator in the process of the test, on a real nats-server: for claims about its behaviour that do not
+// depend on its process. Ports are free ones of the loopback interface, and authentication is off.
 
 import { startCoordinator } from '../../coordinator/coordinator.ts';
 import { systemClock } from '../../core/clock.ts';

@@ -1,5 +1,5 @@
-// Libraries of a CUDA driver without a GPU (test/fixtures/cuda/stub.c), for programs that are started with LD_LIBRARY_PATH.
-// They answer questions about devices; TensorFlow cannot compute with them.
+// Libraries of a CUDA driver without a GPU (test/fixtures/cuda/stub.c), for programs that are started with
+// LD_LIBRARY_PATH. They answer questions about devices; TensorFlow cannot compute with them.
 
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, mkdirSync } from 'node:fs';
@@ -13,7 +13,9 @@ export const CUDA_LIBRARIES = [
   'libcublas.so.12',
 ] as const;
 
-/** Makes the folder with the named libraries and returns the environment by which a program finds them there. */
+/**
+ * Makes the folder with the named libraries and returns the environment by which a program finds them there.
+ */
 export function stubCuda(
   folder: string,
   libraries: readonly (typeof CUDA_LIBRARIES)[number][] = CUDA_LIBRARIES,

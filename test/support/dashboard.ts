@@ -1,5 +1,5 @@
-// What a Grafana dashboard asks Prometheus: its queries, parsed by Prometheus' own grammar, and the metric names in
-// them; and what a scrape answers. Decides nothing about which names there should be.
+// The queries of a Grafana dashboard, parsed by the grammar of Prometheus, with the metric names in them; and
+// the metric names in the answer to a scrape.
 
 import { parser } from '@prometheus-io/lezer-promql';
 

@@ -1,4 +1,5 @@
-// Exported networks loaded by the runtimes that they are for: ONNX Runtime, and TensorFlow.js' own loader. Embeddings [N, E].
+// Exported networks loaded by the runtimes that they are for: ONNX Runtime, and TensorFlow.js' own loader.
+// Embeddings [N, E].
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type Tensor as TfTensor, tf } from '../../core/tensor/tf.ts';

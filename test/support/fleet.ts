@@ -1,5 +1,6 @@
-// A whole fleet for one test: nats-server, coordinator and workers as real processes on loopback, and a client of the
-// coordinator. The test kills, stops and starts members at will; `stop` ends everything and proves that nothing is left.
+// A whole fleet for one test: nats-server, coordinator and workers as real processes on loopback, and a
+// client of the coordinator. The test kills, stops and starts members at will; `stop` ends everything and
+// proves that nothing is left.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -52,7 +53,10 @@ export interface TestFleet {
   run(id: string): Promise<Run>;
   /** Resolves with the first snapshot that satisfies the condition; survives restarts of the coordinator. */
   until(condition: (snapshot: Snapshot) => boolean, what: string, deadlineMs?: number): Promise<Snapshot>;
-  /** The run when it has ended: done, with all its steps and a digest; any other end fails the test with its reason. */
+  /**
+   * The run when it has ended: done, with all its steps and a digest; any other end fails the test with its
+   * reason.
+   */
   finished(id: string, deadlineMs?: number): Promise<Run>;
   /** The last lines of every program, for a failure that has to be understood. */
   tails(lines?: number): string;
@@ -194,7 +198,8 @@ export async function startFleet(options: {
           }
         } catch (caught) {
           failure = caught;
-          // The coordinator is away; the test that killed it starts it again, and the deadline bounds our patience.
+          // The coordinator is away; the test that killed it starts it again, and the deadline bounds our
+          // patience.
           await new Promise((resolve) => setTimeout(resolve, 50));
         }
       }

@@ -1,5 +1,6 @@
-// A gang of replicas for tests of the exchange: members in this process, each with a connection or a plane of its own, whose
-// weights after a step are that step's sum, so that states and sums check each other. Decides contents and oracles.
+// A gang of replicas for tests of the exchange: members in this process, each with a connection or a plane of
+// its own, whose weights after a step are that step's sum, so that states and sums check each other. Decides
+// contents and oracles.
 
 import assert from 'node:assert/strict';
 import {

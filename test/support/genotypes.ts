@@ -1,4 +1,5 @@
-// Cells that no paper published: every op, with strided skips, so that both branches of a factorised reduction occur as an op too.
+// Cells that no paper published: every op, with strided skips, so that both branches of a factorised
+// reduction occur as an op too.
 
 import { type Genotype, genotypeSchema } from '../../core/spec/network.ts';
 

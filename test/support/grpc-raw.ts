@@ -1,4 +1,5 @@
-// Calls as a stranger makes them: from the proto files of grpc.health.v1 and of reflection, without our client code.
+// Calls as a foreign client makes them: from the proto files of grpc.health.v1 and of reflection, without the
+// client of this tree.
 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';

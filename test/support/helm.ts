@@ -1,4 +1,4 @@
-// The chart as tests see it: rendered by a real helm into objects. Decides nothing about what they must be.
+// The chart as tests read it: rendered by a real helm into objects.
 
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ export interface KubernetesObject {
   readonly [field: string]: any;
 }
 
-/** Runs helm; rejects with what it said. */
+/** Runs helm; rejects with its output. */
 export async function helm(...argv: readonly string[]): Promise<string> {
   const program = await helmProgram();
   try {

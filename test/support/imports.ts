@@ -1,6 +1,6 @@
-// The imports of the tree, read from its text. Decides what counts as an import: static ones, those of types, dynamic ones, `require`, and
-// the start of a thread or process by `new URL('./name.ts', ...)`. Every check is a pure function of texts, so that a test can add a
-// wrong module and see that it is found.
+// The imports of the tree, read from its text. Decides what counts as an import: static ones, those of types,
+// dynamic ones, `require`, and the start of a thread or process by `new URL('./name.ts', ...)`. Every check
+// is a pure function of texts, so that a test can add a wrong module and see that it is found.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
@@ -12,7 +12,10 @@ export type Texts = ReadonlyMap<string, string>;
 export interface Import {
   /** Path of a module of the tree, or the name of a package. */
   readonly to: string;
-  /** `type`: gone when compiled. `load`: runs in the same thread. `start`: runs in a thread or process of its own. */
+  /**
+   * `type`: gone when compiled. `load`: runs in the same thread. `start`: runs in a thread or process of its
+   * own.
+   */
   readonly kind: 'type' | 'load' | 'start';
 }
 
@@ -64,7 +67,10 @@ export function importsOf(texts: Texts): Imports {
   );
 }
 
-/** The first way from a module to an import that `isWanted`, each module of it in order; undefined when there is none. */
+/**
+ * The first way from a module to an import that `isWanted`, each module of it in order; undefined when there
+ * is none.
+ */
 export function wayTo(
   imports: Imports,
   from: string,
@@ -85,8 +91,9 @@ export function wayTo(
 }
 
 /**
- * One way around from each module that lies on a circle, imports of every kind counted. Modules that import none of those left, or
- * that none of those left imports, lie on no circle: taking them away again and again leaves little to search.
+ * One way around from each module that lies on a circle, imports of every kind counted. Modules that import
+ * none of those left, or that none of those left imports, lie on no circle: taking them away again and again
+ * leaves little to search.
  */
 export function circlesOf(imports: Imports): readonly (readonly string[])[] {
   const left = new Map([...imports].map(([file, list]) => [file, list.map(({ to }) => to)]));

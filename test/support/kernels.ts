@@ -1,5 +1,5 @@
-// Assembles core/allreduce/kernels/kernels.wat into what wasm.ts beside it must say. `npm run generate:kernels` writes it and a
-// test says when it is stale; the programs themselves only read wasm.ts.
+// Assembles core/allreduce/kernels/kernels.wat into the text of core/allreduce/kernels/wasm.ts.
+// `npm run generate:kernels` writes that file, a test compares it, and the programs only read it.
 
 import { readFileSync } from 'node:fs';
 import wabt from 'wabt';
@@ -10,7 +10,7 @@ const SOURCE = new URL('../../core/allreduce/kernels/kernels.wat', import.meta.u
 export async function assembledModule(): Promise<string> {
   const tools = await wabt();
   const source = readFileSync(SOURCE, 'utf8');
-  // Not validated here: the package's own validation knows no shared memory. Loading the module does it.
+  // The package's validation has no shared memory, so the module is validated when it is loaded.
   const parsed = tools.parseWat('kernels.wat', source, { simd: true, bulk_memory: true, threads: true });
   try {
     const { buffer } = parsed.toBinary({ write_debug_names: false });

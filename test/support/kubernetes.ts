@@ -1,6 +1,7 @@
-// Checks objects against the types of the Kubernetes API (1.34), strictly: an unknown field is an error, as is a wrong
-// type or a missing field. The types are those that the official client generates from the API's OpenAPI description;
-// which fields must be there is only in its declarations, which are read too. Decides nothing about good practice.
+// Checks objects against the types of the Kubernetes API (1.34), strictly: an unknown field is an error, as
+// is a wrong type or a missing field. The types are those that the official client generates from the API's
+// OpenAPI description. Only the client's declarations contain which fields are required, so they are read
+// too.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +16,7 @@ interface Attribute {
 const models = client as unknown as Record<string, { attributeTypeMap?: readonly Attribute[] } | undefined>;
 const declarations = new URL('./gen/models/', import.meta.resolve('@kubernetes/client-node'));
 
-// The API server checks these words; OpenAPI only says that they are strings.
+// The API server checks these words; in OpenAPI they are plain strings.
 const WORDS: Readonly<Record<string, readonly string[]>> = {
   'V1StatefulSetSpec.podManagementPolicy': ['OrderedReady', 'Parallel'],
   'V1DeploymentStrategy.type': ['Recreate', 'RollingUpdate'],

@@ -1,5 +1,6 @@
-// Writes a RecordIO pack in InsightFace's layout with as many images as wanted, each a PNG of one pixel: header record, images,
-// one record an identity with the range of its keys, `property`. In blocks, so that millions of records take no memory.
+// Writes a RecordIO pack in InsightFace's layout with as many images as wanted, each a PNG of one pixel:
+// header record, images, one record an identity with the range of its keys, `property`. In blocks, so that
+// millions of records take no memory.
 
 import { closeSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

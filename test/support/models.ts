@@ -1,5 +1,5 @@
-// Networks with weights for tests of model files: repeatable weights and running statistics in which every value matters,
-// images, and embeddings as the compiled evaluation graph gives them.
+// Networks with weights for tests of model files: repeatable weights and running statistics in which every
+// value matters, images, and embeddings as the compiled evaluation graph gives them.
 
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialWeights } from '../../core/nn/init.ts';
@@ -34,7 +34,10 @@ export function testModel(spec: NetworkSpec, seed = 1): TestModel {
   return { network, layout, weights, running };
 }
 
-/** Bytes of images [count, 112, 112, 3] with structure of several sizes, so that no two pixels agree by accident. */
+/**
+ * Bytes of images [count, 112, 112, 3] with structure of several sizes, so that no two pixels agree by
+ * accident.
+ */
 export function testImages(count: number, seed = 5): Uint8Array {
   const noise = numbers(count * 112 * 112 * 3, seed);
   return Uint8Array.from(noise, (value, i) => {

@@ -1,12 +1,15 @@
-// Loses and repeats messages of the gradient exchange on their way to the broker, for a proxy in front of it. Reads just enough
-// of the NATS protocol to know where a publication begins and ends; which ones are hit is decided by who arms it.
+// Loses and repeats messages of the gradient exchange on their way to the broker, for a proxy in front of it.
+// Reads as much of the NATS protocol as shows where a publication begins and ends; the test chooses which
+// ones are hit.
 
 import type { Filter } from './tcp-proxy.ts';
 
 export type MessageFault = 'drop' | 'duplicate';
 
 export interface NatsFaults {
-  /** The next publication of the exchange that passes on any connection gets this fault; resolves when it has. */
+  /**
+   * The next publication of the exchange that passes on any connection gets this fault; resolves when it has.
+   */
   arm(fault: MessageFault): Promise<void>;
   /** Faults that have happened. */
   readonly done: Readonly<Record<MessageFault, number>>;

@@ -1,5 +1,5 @@
-// A real nats-server for one test: loopback, a free port, a store of its own, every write on disk before its ack.
-// Decides nothing about streams or subjects; the test kills and restarts it at will, on the same port and store.
+// A real nats-server for one test: loopback, a free port, a store of its own, every write on disk before it is
+// acknowledged. It can be killed and started again on the same port and store.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -66,7 +66,8 @@ export async function startNats(
       await start();
       break;
     } catch (cause) {
-      // Another test may have taken the port between our look and the server's bind; anything else repeats and shows.
+      // Another test may have taken the port between our look and the server's bind; anything else repeats
+      // and shows.
       if (attempt === 3) throw cause;
     }
   }

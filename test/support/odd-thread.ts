@@ -1,4 +1,4 @@
-// A thread for the tests of thread calls: answers, refuses, fills its memory, spins or ends, as it is asked to.
+// A thread for tests of the thread pool: on request it answers, refuses, fills its memory, spins, or ends.
 
 import { FleetError } from '../../core/errors.ts';
 import { answerPool } from '../../core/thread-pool.ts';

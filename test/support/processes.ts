@@ -1,5 +1,5 @@
-// Child processes of tests: starts them, waits for what they say or for their end, and proves that nothing is left.
-// Leaves to each test what it runs; the last resort at exit kills by process id, never by name.
+// Child processes of tests: starts them, waits for output or for their end, and proves that nothing is left.
+// At the end of the test process the last resort kills by process id, never by name.
 
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -16,7 +16,10 @@ export interface Program {
   untilOutput(pattern: RegExp, deadlineMs?: number): Promise<RegExpExecArray>;
   /** Resolves when the process has ended. */
   readonly ended: Promise<Ending>;
-  /** Sends a signal; a signal that ends processes is followed by waiting for the end (SIGKILL after the deadline). */
+  /**
+   * Sends a signal; a signal that ends processes is followed by waiting for the end (SIGKILL after the
+   * deadline).
+   */
   stop(signal?: NodeJS.Signals, deadlineMs?: number): Promise<Ending>;
 }
 
@@ -130,7 +133,9 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Waits for a condition with a deadline; the condition is asked again a few milliseconds after each refusal. */
+/**
+ * Waits for a condition with a deadline; the condition is asked again a few milliseconds after each refusal.
+ */
 export async function until<T>(
   what: string,
   condition: () => T | undefined | false | Promise<T | undefined | false>,
@@ -145,7 +150,10 @@ export async function until<T>(
   }
 }
 
-/** SIGSTOP waits until the program stands still, SIGCONT returns at once; any other waits for the end, and kills after `deadlineMs`. */
+/**
+ * SIGSTOP waits until the program stands still, SIGCONT returns at once; any other waits for the end, and
+ * kills after `deadlineMs`.
+ */
 export async function deliver(
   program: Program,
   signal: NodeJS.Signals,
@@ -158,8 +166,8 @@ export async function deliver(
 }
 
 /**
- * Stops a program without ending it; resolves when every thread of it stands still. The signal alone only asks for that: a
- * thread that runs on another core may yet read its socket and answer.
+ * Stops a program without ending it; resolves when every thread of it stands still. The signal alone only
+ * asks for that: a thread that runs on another core may yet read its socket and answer.
  */
 async function freeze({ child, pid }: Program): Promise<void> {
   child.kill('SIGSTOP');
@@ -196,7 +204,10 @@ export function isListening(port: number): Promise<boolean> {
   });
 }
 
-/** Fails when one of the processes still runs or one of the ports is still served shortly after the end of a test. */
+/**
+ * Fails when one of the processes still runs or one of the ports is still served shortly after the end of a
+ * test.
+ */
 export async function assertNothingLeft(pids: readonly number[], ports: readonly number[]): Promise<void> {
   const left = async (): Promise<string[]> => [
     ...pids.filter(isRunning).map((pid) => `process ${pid}`),

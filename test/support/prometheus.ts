@@ -1,5 +1,5 @@
-// A real Prometheus with the repository's own scrape configuration, for one test: loopback, a store of its own, every
-// second a scrape. The caller says where the targets are and asks what was scraped.
+// A real Prometheus with the repository's own scrape configuration, for one test: loopback, a store of its
+// own, one scrape each second. The caller gives the targets and reads the result.
 
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

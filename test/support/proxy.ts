@@ -1,5 +1,5 @@
-// A proxy as companies have them, as far as a test of who uses it needs one: it takes connections on loopback, keeps their
-// first bytes and answers none. The variables that lead programs to it are those that libraries look at.
+// A proxy for tests of which calls use one: it takes connections on loopback, keeps their first bytes and
+// answers none. The variables that lead programs to it are those that libraries read.
 
 import { createServer, type Socket } from 'node:net';
 

@@ -1,5 +1,5 @@
-// The README's sample of the demo: where it lies, which plan it was made from, and what two runs of the demo must have in
-// common. Used by the script that makes the sample and by the tests that say when it is stale.
+// The README's sample of the demo: where it lies, which plan it was made from, and what two runs of the demo
+// must have in common.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -39,8 +39,8 @@ export const isProgress = (line: string): boolean =>
   /^(search|teacher|student) \S+ +\d+ % |^\d+ of \d+ workers attached$/.test(line);
 
 /**
- * A line without what differs between two plans of the same shape: numbers, cells, verdicts, widths of columns. Lines of
- * progress come and go with the speed of a machine and have none.
+ * A line without what differs between two plans of the same shape: numbers, cells, verdicts, widths of
+ * columns. Lines of progress come and go with the speed of a machine and have none.
  */
 export function skeletonOf(line: string): string | undefined {
   if (isProgress(line) || line.trim() === '') return undefined;

@@ -1,5 +1,6 @@
-// Writes RecordIO packs for tests, as the formats' own tools do: the counterpart of core/data/packs/recordio.ts, kept apart from it so
-// that a reader's mistake is not repeated in what it reads.
+// Writes RecordIO packs for tests, as the formats' own tools do: the counterpart of
+// core/data/packs/recordio.ts, kept apart from it so that a reader's mistake is not repeated in what it
+// reads.
 
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +37,10 @@ export function imagePayload(labels: readonly number[], id: number, image: Uint8
   return Buffer.concat([head, image]);
 }
 
-/** Writes train.rec and train.idx (and `property`) into an existing folder; returns each record's offset by key. */
+/**
+ * Writes train.rec and train.idx (and `property`) into an existing folder; returns each record's offset by
+ * key.
+ */
 export function writePack(
   dir: string,
   records: readonly { key: number; labels: readonly number[]; image: Uint8Array }[],

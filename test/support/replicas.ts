@@ -1,4 +1,5 @@
-// Replicas and places in a gang for tests of worker/training: the state that a seed gives, and a member without a data plane.
+// Replicas and places in a gang for tests of worker/training: the state that a seed gives, and a member
+// without a data plane.
 
 import { createDeferred } from '../../core/deferred.ts';
 import { createLogger } from '../../core/log.ts';

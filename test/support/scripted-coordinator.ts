@@ -1,5 +1,6 @@
-// A coordinator played by a test: a real gRPC server with the worker service, which says exactly what the test tells it to
-// and keeps what workers report. Acknowledges by itself unless told not to; decides nothing else.
+// A coordinator played by a test: a real gRPC server with the worker service, which sends exactly the
+// commands that the test gives it and keeps the reports of workers. It acknowledges reports by itself unless
+// that is switched off.
 
 import { type ServerDuplexStream, status } from '@grpc/grpc-js';
 import { type GrpcServer, startGrpcServer } from '../../core/net/grpc-server.ts';

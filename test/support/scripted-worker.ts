@@ -1,5 +1,6 @@
-// A worker without TensorFlow: real gRPC, scripted training. It takes what it is assigned, makes progress, stores
-// checkpoints in word only, finishes, and dials again with its leases when the stream breaks. It computes nothing.
+// A worker without TensorFlow: real gRPC, scripted training. It takes what it is assigned, makes progress,
+// stores checkpoints in word only, finishes, and dials again with its leases when the stream breaks. It
+// computes nothing.
 
 import { randomUUID } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
@@ -37,7 +38,7 @@ export function startScriptedWorker(options: {
   slots?: number;
   deviceClass?: string;
   podUid?: string;
-  /** What it says of every run it holds: why it waits for the store. */
+  /** The reason, reported for every run that it holds, why it waits for the store. */
   storeWait?: string;
   onVerify?: (requestId: string) => NonNullable<WorkerReport['kind']> | undefined;
 }): ScriptedWorker {

@@ -1,5 +1,5 @@
-// A wire that a test can damage: a TCP proxy on loopback in front of a real server. Decides what becomes of connections and
-// bytes when it is told to; what the bytes mean is the filter's (nats-faults.ts), when anything happens the test's.
+// A wire that a test can damage: a TCP proxy on loopback in front of a real server. On request it cuts
+// connections, stops them, or passes bytes through a filter.
 
 import { createServer, connect as dial, type Socket } from 'node:net';
 

@@ -1,5 +1,5 @@
-// What tests of tensors share: repeatable numbers, comparison, counting of leaks, and one small training step with every
-// kind of operation in it, which graphs are tested with.
+// What tests of tensors share: repeatable numbers, comparison, counting of leaks, and one small training step
+// with every kind of operation in it, which graphs are tested with.
 
 import assert from 'node:assert/strict';
 import { concatFlat, splitFlat } from '../../core/tensor/flat.ts';
@@ -76,7 +76,10 @@ const PARAMETERS = SLOTS.reduce((sum, slot) => sum + slot.size, 0);
 const BATCH = 4;
 const SIZE = 16;
 
-/** Weights, byte images and labels in; gradients, batch statistics of the first norm and the loss out, as one vector. */
+/**
+ * Weights, byte images and labels in; gradients, batch statistics of the first norm and the loss out, as one
+ * vector.
+ */
 export const smallStep = {
   inputs: [
     { name: 'weights', dtype: 'float32', shape: [PARAMETERS] },

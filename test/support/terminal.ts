@@ -1,5 +1,5 @@
-// The `pocketfleet` command on a terminal of its own, made by Python's pty module. What it draws is read as the bytes that a
-// terminal would get; what a person types goes in, Ctrl-C included.
+// The `pocketfleet` command on a terminal of its own, made by Python's pty module. Its drawing is read as the
+// bytes that a terminal receives; what a person types is written to it, Ctrl-C included.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';

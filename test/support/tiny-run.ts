@@ -1,5 +1,5 @@
-// Run specs that train in seconds on one thread, for tests of workers: two training identities more than held out, a small
-// network, four shards. Decides sizes only.
+// Run specs that train in seconds on one thread, for tests of workers: two training identities more than are
+// held out, a small network, four shards.
 
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';

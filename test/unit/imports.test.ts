@@ -1,5 +1,6 @@
-// Who may import whom, and where each outside thing has its door. The tables below are the rule; a module that breaks it is named
-// with the way that it took. What a table allows and nobody needs any more is a fault too, so that the tables stay true.
+// Who may import whom, and where each outside thing has its door. The tables below are the rule; a module
+// that breaks it is named with the way that it took. What a table allows and nobody needs any more is a fault
+// too, so that the tables stay true.
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,10 +14,16 @@ import {
   wayTo,
 } from '../support/imports.ts';
 
-/** A room is a folder, or one file with a row of its own. Every room may import these three, and they one another. */
+/**
+ * A room is a folder, or one file with a row of its own. Every room may import these three, and they one
+ * another.
+ */
 const LEAVES = 'core core/text core/system';
 
-/** What each room may import beside itself and the leaves; rows from below to above, so that an arrow points upwards here. */
+/**
+ * What each room may import beside itself and the leaves; rows from below to above, so that an arrow points
+ * upwards here.
+ */
 const ROOMS: Readonly<Record<string, string>> = {
   // What both programs stand on.
   core: '',
@@ -43,7 +50,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/allreduce': 'core/allreduce/kernels core/net',
   'core/head': 'core/allreduce core/loss core/nn core/optim core/tensor',
 
-  // The coordinator: what is known, what is decided, what makes it last, and the three sides that talk to the outside.
+  // The coordinator: what is known, what is decided, what makes it last, and the three sides that talk to the
+  // outside.
   'coordinator/model': 'core/nn core/search core/spec',
   'coordinator/strategies': 'core/nn core/spec',
   'coordinator/scheduling': 'coordinator/model',
@@ -114,7 +122,10 @@ const DOORS: Readonly<Record<string, Door>> = {
   },
 };
 
-/** Programs that run without TensorFlow, with every thread and process that they start by a module beside them. */
+/**
+ * Programs that run without TensorFlow, with every thread and process that they start by a module beside
+ * them.
+ */
 const LIGHT = [
   'coordinator/main.ts',
   'coordinator/cli/main.ts',

@@ -1,5 +1,6 @@
-// A comment that names a module names one that is there. Names go stale when files move, and a stale name is a false statement that
-// no compiler sees. In code a name is the path from the root, or a neighbour's; in a contract or a native source, the end of a path.
+// A comment that names a module names one that is there. Names go stale when files move, and a stale name is
+// a false statement that no compiler sees. In code a name is the path from the root, or a neighbour's; in a
+// contract or a native source, the end of a path.
 
 import { deepEqual, ok } from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
