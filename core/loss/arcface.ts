@@ -40,10 +40,10 @@ export function arcfaceLogits(
 ): Tensor {
   // The product is divided by the classes' lengths, instead of the kernel beforehand: one rounding less in
   // each cosine, and near 1 the margin's derivative and the scale multiply a rounding by hundreds.
-  const products = tf.div(matMul(unit, kernel), lengthAlong(kernel, 0));
+  const products = tf.div(matMul(unit, kernel), lengthAlong(kernel, 0)); // [N, E] [E, C] / [1, C] -> [N, C]
   const cosines = tf.clipByValue(products, -COSINE_MAX, COSINE_MAX);
   const target = tf.sum(tf.mul(cosines, targets), 1, true); // [N, 1]
-  const withMargin = addMargin(target, margin);
+  const withMargin = addMargin(target, margin); // [N, 1]
   // Products with 0 and 1 are exact; cosines + targets (withMargin - target) would round both sides.
   const mixed = tf.add(tf.mul(cosines, tf.sub(1, targets)), tf.mul(withMargin, targets));
   return tf.mul(mixed, scale);

@@ -12,9 +12,9 @@ export function softmaxCrossEntropy(logits: Tensor, targets: Tensor): Tensor {
   const rows = logits.shape[0] ?? 1;
   const loss = tf.customGrad((...args: (Tensor | ((tensors: Tensor[]) => void))[]) => {
     const [x, save] = args as [Tensor, (tensors: Tensor[]) => void];
-    const shifted = tf.sub(x, tf.max(x, 1, true));
+    const shifted = tf.sub(x, tf.max(x, 1, true)); // [N, C] - [N, 1]
     const exponentials = tf.exp(shifted);
-    const sums = tf.sum(exponentials, 1, true);
+    const sums = tf.sum(exponentials, 1, true); // [N, 1]
     const logLikelihood = tf.mul(targets, tf.sub(shifted, tf.log(sums)));
     const value = tf.neg(tf.div(tf.sum(logLikelihood), rows));
     save([tf.div(exponentials, sums), targets]);

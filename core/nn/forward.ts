@@ -129,13 +129,13 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'avgPool':
       return avgPool(x, layer.kernel, layer.stride, layer.padding);
     case 'crop':
-      return tf.slice(x as Tensor4D, [0, 1, 1, 0]);
+      return tf.slice(x as Tensor4D, [0, 1, 1, 0]); // [N, H, W, C] -> [N, H - 1, W - 1, C]
     case 'add':
       return inputs.reduce((sum, input) => tf.add(sum, input));
     case 'mix':
       return tf.addN(layer.terms.map((term, i) => weighed(pass, layer, inputs[i] as Tensor, term, i)));
     case 'concat':
-      return tf.concat(inputs, 3);
+      return tf.concat(inputs, 3); // [N, H, W, Ci] each -> [N, H, W, sum of Ci]
     case 'flatten':
       return flattenChw(x);
   }
@@ -179,8 +179,8 @@ function runSeparable(pass: Pass, block: Separable, norm: number): Tensor {
  */
 function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor {
   const whole = normWeights(pass, norm);
-  const [scales, offsets] = [tf.split(whole.scale, 2), tf.split(whole.offset, 2)];
-  const samples = evenAndOdd(inputOf(pass, branches[0].prelu));
+  const [scales, offsets] = [tf.split(whole.scale, 2), tf.split(whole.offset, 2)]; // [O] -> two [O / 2]
+  const samples = evenAndOdd(inputOf(pass, branches[0].prelu)); // two [N, H / 2, W / 2, C]
   const parts = branches.map((block, i) =>
     separable(
       samples[i]!,
@@ -194,7 +194,7 @@ function runReduction(pass: Pass, { branches }: Reduction, norm: number): Tensor
       -1,
     );
   pass.statistics.push(joined('mean'), joined('variance'));
-  return joined('y');
+  return joined('y'); // two [N, H / 2, W / 2, O / 2] -> [N, H / 2, W / 2, O]
 }
 
 /** Output of a layer's first input. */
@@ -296,7 +296,7 @@ function opWeight(pass: Pass, { row, column }: Term): Tensor {
 
 /** [A] alphas -> A tensors [1]: the softmax over the ops of each edge (DARTS, eq. 2). */
 function opWeights(alphas: Tensor): Tensor[] {
-  const edges = tf.reshape(alphas, [-1, OPS.length]);
+  const edges = tf.reshape(alphas, [-1, OPS.length]); // [A] -> [A / 8, 8]
   return tf.split(tf.reshape(tf.softmax(edges), [-1]), alphas.size);
 }
 

@@ -156,7 +156,7 @@ const asMatrix = (x: Tensor) => tf.reshape(x, [-1, x.shape.at(-1)!]);
 
 function pointwise(x: Tensor, kernel: Tensor): Tensor {
   return tf.tidy(() => {
-    const y = product(asMatrix(x), asMatrix(kernel), false, false);
+    const y = product(asMatrix(x), asMatrix(kernel), false, false); // [N H W, Ci] [Ci, Co]
     return tf.reshape(y, x.shape.with(3, kernel.shape[3]!));
   });
 }

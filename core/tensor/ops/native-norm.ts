@@ -100,13 +100,13 @@ function pairwiseBatchNorm({ x, scale, offset, epsilon }: NormInputs): Tensor[] 
     const groups = groupsOf(rows, channels);
     const columns = groups * channels;
     const wide = fusedBatchNorm({
-      x: tf.reshape(x, [rows / groups, 1, 1, columns]),
+      x: tf.reshape(x, [rows / groups, 1, 1, columns]), // [M, C] -> [M / k, k C]
       scale: tf.ones([columns]),
       offset: tf.zeros([columns]),
       epsilon,
     });
     const [means, variances] = [wide[3]!, wide[4]!].map((values) => tf.reshape(values, [groups, channels]));
-    const mean = tf.mean(means!, 0);
+    const mean = tf.mean(means!, 0); // [k, C] -> [C]
     const variance = tf.mean(tf.add(variances!, elementwise('SquaredDifference', means!, mean)), 0);
     const y = normalise({ x, scale, offset, mean, variance, epsilon });
     const unbiased = tf.mul(variance, rows / Math.max(1, rows - 1));

@@ -168,7 +168,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
 /** [N, H, W, C] -> [N, C H W] in PyTorch's order, channels slowest. */
 export function flattenChw(x: Tensor): Tensor {
   const [images, height, width, channels] = x.shape as [number, number, number, number];
-  const ordered = height * width === 1 ? x : tf.transpose(x, [0, 3, 1, 2]);
+  const ordered = height * width === 1 ? x : tf.transpose(x, [0, 3, 1, 2]); // [N, C, H, W]
   return tf.reshape(ordered, [images, channels * height * width]);
 }
 

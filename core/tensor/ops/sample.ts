@@ -23,9 +23,9 @@ export function sample(x: Tensor, stride: number, offset: number): Tensor {
           [0, 0],
         ]);
   const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)];
-  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]);
+  const blocks = tf.reshape(whole, [images, rows, stride, columns, stride * channels]); // [N, H/s, s, W/s, s C]
   const chosen = tf.slice(blocks, [0, 0, offset, 0, offset * channels], [images, rows, 1, columns, channels]);
-  return tf.reshape(chosen, [images, rows, columns, channels]);
+  return tf.reshape(chosen, [images, rows, columns, channels]); // [N, H/s, 1, W/s, C] -> [N, H/s, W/s, C]
 }
 
 const BOTH = 'FleetSamples';
