@@ -162,7 +162,7 @@ function checkVersions(): void {
 function checkSameBits(): void {
   const cases = [
     ['test/unit/nn/two-part-process.ts'],
-    ['test/unit/tensor/separable-process.ts'],
+    ['test/unit/tensor/ops/separable-process.ts'],
     ['test/gpu/device-process.ts'],
   ];
   for (const argv of cases) {

@@ -1,6 +1,6 @@
 // Our own kernels with exact-size buffers and a scratch full of NaN, for thousands of shapes, built with
 // AddressSanitizer: nothing is read or written outside, and nothing depends on what the scratch held before.
-// Numbers are compared in test/unit/tensor/separable.test.ts. Prints the number of shapes, or the first that
+// Numbers are compared in test/unit/tensor/ops/native-separable.test.ts. Prints the number of shapes, or the first that
 // fails and exits 1.
 
 #include <cmath>

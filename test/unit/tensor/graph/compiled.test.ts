@@ -22,7 +22,7 @@ import {
   smallStep,
   tensorOf,
 } from '../../../support/tensors.ts';
-import type { StepResult } from '../step-process.ts';
+import type { StepResult } from './step-process.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-test-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -52,7 +52,7 @@ const compileOfVector = (build: (x: Tensor) => Tensor): CompiledGraph =>
     build: ([x]) => [build(x!)],
   });
 
-const SCRIPT = fileURLToPath(new URL('../step-process.ts', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('./step-process.ts', import.meta.url));
 
 async function stepInProcess(cacheDir: string): Promise<StepResult[]> {
   const { stdout } = await promisify(execFile)(process.execPath, [...loaderArguments(), SCRIPT, cacheDir], {

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { loaderArguments } from '../../../../core/system/script-arguments.ts';
 import { ONE_THREAD } from '../../../support/tensors.ts';
 
-const SCRIPT = fileURLToPath(new URL('../strided-process.ts', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('./strided-process.ts', import.meta.url));
 
 for (const [from, to] of [
   [8, 4],

@@ -8,10 +8,10 @@ import {
   composedConv2d,
   composedDepthwiseConv2d,
   composedPrelu,
-} from '../../../core/tensor/ops/composed.ts';
-import { type SeparableWeights, separable } from '../../../core/tensor/ops/ops.ts';
-import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../core/tensor/tf.ts';
-import { relativeError, tensorOf } from '../../support/tensors.ts';
+} from '../../../../core/tensor/ops/composed.ts';
+import { type SeparableWeights, separable } from '../../../../core/tensor/ops/ops.ts';
+import { hasOwnKernels, type Scalar, type Tensor, tf } from '../../../../core/tensor/tf.ts';
+import { relativeError, tensorOf } from '../../../support/tensors.ts';
 
 export interface SeparableResult {
   readonly own: boolean;

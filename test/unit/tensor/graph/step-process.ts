@@ -3,10 +3,10 @@
 
 import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { sha256Hex } from '../../../core/digest.ts';
-import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
-import { startThread } from '../../../core/thread.ts';
-import { smallStep } from '../../support/tensors.ts';
+import { sha256Hex } from '../../../../core/digest.ts';
+import { compileGraph } from '../../../../core/tensor/graph/compiled.ts';
+import { startThread } from '../../../../core/thread.ts';
+import { smallStep } from '../../../support/tensors.ts';
 
 export interface StepResult {
   readonly sha256: string;

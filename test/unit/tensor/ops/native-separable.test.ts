@@ -6,10 +6,10 @@ import { execFile } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { loaderArguments } from '../../../core/system/script-arguments.ts';
-import { batchNormTrain, separable } from '../../../core/tensor/ops/ops.ts';
-import { hasOwnKernels, tf } from '../../../core/tensor/tf.ts';
-import { leavingNoTensors, numbers, ONE_THREAD } from '../../support/tensors.ts';
+import { loaderArguments } from '../../../../core/system/script-arguments.ts';
+import { batchNormTrain, separable } from '../../../../core/tensor/ops/ops.ts';
+import { hasOwnKernels, tf } from '../../../../core/tensor/tf.ts';
+import { leavingNoTensors, numbers, ONE_THREAD } from '../../../support/tensors.ts';
 import type { SeparableResult } from './separable-process.ts';
 
 const SCRIPT = fileURLToPath(new URL('./separable-process.ts', import.meta.url));
@@ -43,7 +43,7 @@ test('the bits of a separable block do not depend on the number of threads', asy
 });
 
 test("the library's operations, which other devices and other addons use, pass the tests of all operations", async () => {
-  const tests = fileURLToPath(new URL('./ops/ops.test.ts', import.meta.url));
+  const tests = fileURLToPath(new URL('./ops.test.ts', import.meta.url));
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [...loaderArguments(), '--test', '--test-reporter=tap', tests],

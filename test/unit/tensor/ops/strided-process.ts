@@ -1,10 +1,10 @@
 // Runs a strided 1x1 convolution with its gradients as a compiled graph many times and prints `done`: in a
 // process of its own, because the fault it looks for ends the process. Arguments: channels in, channels out.
 
-import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
-import { conv2d, depthwiseConv2d } from '../../../core/tensor/ops/ops.ts';
-import { type Scalar, tf } from '../../../core/tensor/tf.ts';
-import { numbers } from '../../support/tensors.ts';
+import { compileGraph } from '../../../../core/tensor/graph/compiled.ts';
+import { conv2d, depthwiseConv2d } from '../../../../core/tensor/ops/ops.ts';
+import { type Scalar, tf } from '../../../../core/tensor/tf.ts';
+import { numbers } from '../../../support/tensors.ts';
 
 /** The fault showed within 40 runs. */
 const RUNS = 120;
