@@ -44,6 +44,8 @@ export interface FrameReader {
 const SCRATCH_BYTES = 2_048;
 const LINE_BYTES_MAX = 65_536;
 const NEWLINE = 10;
+/** `\r\n` behind a message. */
+const LINE_END_BYTES = 2;
 const EMPTY = new Uint8Array(0);
 
 type Mode = 'line' | 'head' | 'data' | 'skip' | 'end';
@@ -69,35 +71,20 @@ export function createFrameReader(sink: FrameSink): FrameReader {
 
   /** Takes the bytes of the current mode from `at` on; returns the offset behind them. */
   function take(bytes: Uint8Array, at: number): number {
-    switch (mode) {
-      case 'line':
-        return takeLine(bytes, at);
-      case 'head': {
-        const end = Math.min(bytes.length, at + headBytes - done);
-        head.set(bytes.subarray(at, end), done);
-        done += end - at;
-        if (done === headBytes) begin();
-        return end;
-      }
-      case 'data': {
-        const end = Math.min(bytes.length, at + dataBytes - done);
-        data.set(bytes.subarray(at, end), done);
-        advance(end - at);
-        return end;
-      }
-      case 'skip': {
-        const end = Math.min(bytes.length, at + dataBytes - done);
-        done += end - at;
-        if (done === dataBytes) enter('end');
-        return end;
-      }
-      case 'end': {
-        const end = Math.min(bytes.length, at + 2 - done);
-        done += end - at;
-        if (done === 2) enter('line');
-        return end;
-      }
+    if (mode === 'line') return takeLine(bytes, at);
+    const wanted = mode === 'head' ? headBytes : mode === 'end' ? LINE_END_BYTES : dataBytes;
+    const end = Math.min(bytes.length, at + wanted - done);
+    if (mode === 'data') {
+      data.set(bytes.subarray(at, end), done);
+      advance(end - at);
+      return end;
     }
+    if (mode === 'head') head.set(bytes.subarray(at, end), done);
+    done += end - at;
+    if (done < wanted) return end;
+    if (mode === 'head') begin();
+    else enter(mode === 'skip' ? 'end' : 'line');
+    return end;
   }
 
   function takeLine(bytes: Uint8Array, at: number): number {
@@ -114,16 +101,11 @@ export function createFrameReader(sink: FrameSink): FrameReader {
     return end + 1;
   }
 
-  /** Parses `MSG subject sid [reply] bytes`. A subject contains no space. */
   function beginMessage(line: string): void {
-    const subjectEnd = line.indexOf(' ', 4);
-    const sidEnd = line.indexOf(' ', subjectEnd + 1);
-    subscription = Number(line.slice(subjectEnd + 1, sidEnd));
-    const bytes = Number(line.slice(line.lastIndexOf(' ') + 1));
-    if (sidEnd < 0 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
-      throw new FleetError('dataLoss', `the broker sent ${JSON.stringify(line.slice(0, 100))}`);
-    headBytes = Math.min(HEAD_BYTES, bytes);
-    dataBytes = bytes - headBytes;
+    const message = parseMessageLine(line);
+    subscription = message.subscription;
+    headBytes = Math.min(HEAD_BYTES, message.bytes);
+    dataBytes = message.bytes - headBytes;
     enter('head');
     if (headBytes === 0) begin();
   }
@@ -166,4 +148,15 @@ export function createFrameReader(sink: FrameSink): FrameReader {
     },
     feed,
   };
+}
+
+/** Parses `MSG subject sid [reply] bytes`. A subject contains no space. */
+function parseMessageLine(line: string): { readonly subscription: number; readonly bytes: number } {
+  const subjectEnd = line.indexOf(' ', 4);
+  const sidEnd = line.indexOf(' ', subjectEnd + 1);
+  const subscription = Number(line.slice(subjectEnd + 1, sidEnd));
+  const bytes = Number(line.slice(line.lastIndexOf(' ') + 1));
+  if (sidEnd < 0 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
+    throw new FleetError('dataLoss', `the broker sent ${JSON.stringify(line.slice(0, 100))}`);
+  return { subscription, bytes };
 }

@@ -1,6 +1,7 @@
-// Compressed exchanges: what they promise (spec.ts, training.compression) against a dumb reference that knows nothing of members,
-// nodes or messages. With bf16 and int8 the bits follow from the shards alone, however they are placed and move; with int8
-// what rounding left of a shard moves along, and is lost only with a worker that leaves or dies.
+// Compressed exchanges: what they promise (`training.compression` in core/spec/training.ts) against a dumb
+// reference without members, nodes or messages. With bf16 and int8 the bits follow from the shards alone,
+// however they are placed and move; with int8 what rounding left of a shard moves along, and is lost only
+// with a worker that leaves or dies.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -85,8 +86,8 @@ const imageOf = (values: Float32Array, compression: 'bf16' | 'int8'): Image =>
   compression === 'bf16' ? imageBf16(values) : imageInt8(values);
 
 /**
- * The definition: each shard with what was left of it, rounded except in its own slice; the tree over all shards; the sum rounded, what
- * that leaves being the slice's shard's.
+ * The definition: each shard with what was left of it, rounded except in its own slice; the tree over all
+ * shards; the sum rounded, what that leaves being the slice's shard's.
  */
 function createReference(shards: number, elements: number, compression: 'bf16' | 'int8') {
   const left = Array.from({ length: shards }, () => new Float32Array(elements));

@@ -6,7 +6,7 @@ import wabt from 'wabt';
 
 const SOURCE = new URL('../../core/allreduce/kernels/kernels.wat', import.meta.url);
 
-/** The whole text of wasm.ts. */
+/** The whole text of core/allreduce/kernels/wasm.ts. */
 export async function assembledModule(): Promise<string> {
   const tools = await wabt();
   const source = readFileSync(SOURCE, 'utf8');
