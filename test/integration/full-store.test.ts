@@ -118,6 +118,8 @@ test('full to the last byte, the journal too: reads are served, also after a sta
   const worker = startScriptedWorker({ endpoint: next.endpoint, token: '', id: 'w', trainingImages: 64 });
   await nats.restart({ storeBytesMax: 8 * LIMIT });
   await next.until((now) => now.runs[1]?.state === 'done', 'the run goes on and ends', 20_000);
+  // Facts go on with the first append that finds room; calls once the next look at the store has seen it.
+  await next.until((now) => now.store?.state === 'ok', 'there is room');
   assert.deepEqual(await next.submit(runText('taken')), ['run-3']);
   assert.equal(next.failure(), undefined);
   worker.close();
