@@ -2,6 +2,7 @@
 // place. The functions below it are timers of this process that bound a socket, a thread or a child: real
 // things, for which there is no other time.
 
+/** Time as decisions see it. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
@@ -11,6 +12,7 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** The time of this machine. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),

@@ -81,6 +81,7 @@ export function brokerAddress(
   };
 }
 
+/** Settings of the coordinator. */
 export const coordinatorConfigSchema = z.strictObject({
   fleet: z
     .string()
@@ -150,8 +151,10 @@ export const coordinatorConfigSchema = z.strictObject({
   ...dataFields,
   logLevel,
 });
+/** The checked settings of the coordinator. */
 export type CoordinatorConfig = Readonly<z.infer<typeof coordinatorConfigSchema>>;
 
+/** Settings of a worker. */
 export const workerConfigSchema = z.strictObject({
   id: z
     .string()
@@ -213,8 +216,10 @@ export const workerConfigSchema = z.strictObject({
   ...dataFields,
   logLevel,
 });
+/** The checked settings of a worker. */
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
 
+/** Settings of the program that makes the keys of a fleet in a cluster. */
 export const keysConfigSchema = z.strictObject({
   keySecret: z.string().min(1).describe('name of the Kubernetes secret that holds the keys'),
   keyNames: z

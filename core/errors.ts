@@ -22,6 +22,7 @@ export const CODES = {
   unauthenticated: 16,
 } as const;
 
+/** One of these codes. */
 export type Code = keyof typeof CODES;
 
 const RETRYABLE: ReadonlySet<Code> = new Set([
@@ -124,6 +125,7 @@ const NATS_NAMES: Readonly<Record<string, Code>> = {
   AuthorizationError: 'unauthenticated',
 };
 
+/** An error of the family: a code for programs, a message for a person, details as data, and the cause. */
 export class FleetError extends Error {
   readonly code: Code;
   /** Facts of the failure for programs, as data that can be cloned. */

@@ -8,6 +8,7 @@ export type { Logger } from 'pino';
 /** Bytes of lines that are kept while a disk is full and may have room again; more are dropped. */
 const KEPT_BYTES_MAX = 1 << 20;
 
+/** A logger whose lines carry the program's name and the given fields. */
 export function createLogger(options: {
   program: string;
   level: string;

@@ -14,6 +14,7 @@ export type ClosedCounter<V extends LabelValues> = Omit<Counter<keyof V & string
   inc(labels: LabelsOf<V>, by?: number): void;
 };
 
+/** A histogram that accepts only the labels that it was made with. */
 export type ClosedHistogram<V extends LabelValues> = Omit<
   Histogram<keyof V & string>,
   'observe' | 'startTimer'

@@ -28,6 +28,7 @@ export interface BrokerAddress {
   readonly caFile?: string;
 }
 
+/** One server of the broker: where it is, and whether the connection to it is encrypted. */
 export interface Server {
   readonly host: string;
   readonly port: number;

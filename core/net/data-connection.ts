@@ -12,6 +12,7 @@ import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
 import { type Link, openLink, PING_MS } from './data-link.ts';
 
+/** Where to connect, under which name, and how long to wait for the first connection. */
 export interface DataConnectionOptions extends BrokerAddress {
   /** Shown by the broker, e.g. `worker-1 gradients`. */
   readonly name: string;
@@ -31,10 +32,11 @@ export interface Receiver {
   message(head: Uint8Array, data: Uint8Array): void;
 }
 
+/** A connection that comes back by itself after each outage, until it is closed. */
 export interface DataConnection {
   /**
-   * Sends a message of `head` and then `data`. False: the broker is away and the message is lost. `head` may be
-   * changed at once; `data` is read until the socket has written it, so a change before that may be sent.
+   * Sends a message of `head` and then `data`. False: the broker is away and the message is lost. `head` may
+   * be changed at once; `data` is read until the socket has written it, so a change before that may be sent.
    */
   publish(subject: string, head: Uint8Array, data?: Uint8Array): boolean;
   subscribe(subject: string, receiver: Receiver): { unsubscribe(): void };

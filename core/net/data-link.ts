@@ -12,6 +12,7 @@ import { FleetError, toFleetError } from '../errors.ts';
 import type { Authenticator, Server } from './broker-address.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
 
+/** The server, the identity, and the receiver of what arrives. */
 export interface LinkOptions {
   readonly server: Server;
   readonly tls: { readonly ca?: string } | undefined;
@@ -24,10 +25,13 @@ export interface LinkOptions {
   readonly onPong: () => void;
 }
 
+/** A socket after its handshake. */
 export interface Link {
   /** The largest message that the server takes, bytes. */
   readonly maxPayload: number;
-  /** Sends a line of the protocol and, for a message, its head and data; `data` is read from where it lies. */
+  /**
+   * Sends a line of the protocol and, for a message, its head and data; `data` is read from where it lies.
+   */
   send(line: string, head?: Uint8Array, data?: Uint8Array): void;
   /** Resolves with the reason when the socket has ended, whoever ended it. */
   readonly ended: Promise<FleetError>;
@@ -212,7 +216,8 @@ interface Outbox {
 
 /**
  * Writes what one turn of the event loop sends by one call of the system (writev), data from where it lies. A
- * message's line end is held back and written in front of the next line, which saves a buffer for each message.
+ * message's line end is held back and written in front of the next line, which saves a buffer for each
+ * message.
  */
 function createOutbox(socket: Socket): Outbox {
   let corked = false;

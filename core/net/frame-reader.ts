@@ -15,6 +15,7 @@ import { FleetError } from '../errors.ts';
 /** Bytes of a message that the receiver sees before it names memory for the rest. */
 export const HEAD_BYTES = 64;
 
+/** Receives lines and messages, in the order of their arrival. */
 export interface FrameSink {
   /** Receives every line that is no message (INFO, PING, PONG, +OK, -ERR), without its line end. */
   line(text: string): void;
@@ -28,6 +29,7 @@ export interface FrameSink {
   message(subscription: number, head: Uint8Array, data: Uint8Array): void;
 }
 
+/** Takes the bytes of one socket, in order. */
 export interface FrameReader {
   /** The memory for the next bytes of the socket. */
   target(): Uint8Array;
@@ -50,6 +52,7 @@ const EMPTY = new Uint8Array(0);
 
 type Mode = 'line' | 'head' | 'data' | 'skip' | 'end';
 
+/** A reader at the beginning of a stream. It throws `dataLoss` for bytes that are no NATS protocol. */
 export function createFrameReader(sink: FrameSink): FrameReader {
   const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
   const head = new Uint8Array(HEAD_BYTES);

@@ -32,6 +32,7 @@ const CHANNEL_OPTIONS = {
   'grpc.use_local_subchannel_pool': 1,
 };
 
+/** A server and the token for it. */
 export interface Endpoint {
   /** host:port */
   readonly endpoint: string;

@@ -6,6 +6,7 @@ import { ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { FleetError } from '../errors.ts';
 import { toStatus } from './grpc-status.ts';
 
+/** The open calls of one server. */
 export interface Drain {
   /** Belongs in front of every call. A call that begins after `endStreams` ends like the open ones. */
   readonly interceptor: ServerInterceptor;

@@ -10,6 +10,7 @@ import { FleetError } from '../errors.ts';
 import { HEALTH_PREFIX, isAuthentic } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
 
+/** Bounds on what callers may take of one server. */
 export interface GrpcLimits {
   /**
    * How long a connection may take to send the preface of HTTP/2, and a call without a token its request,
@@ -35,6 +36,7 @@ export const GRPC_LIMITS: GrpcLimits = {
 /** The first bytes of a client of HTTP/2 (RFC 9113, 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
+/** The listening socket in front of a gRPC server. */
 export interface Gate {
   readonly server: SocketServer;
   /** Drops the connections that have not begun. */

@@ -47,12 +47,15 @@ export interface CallLabels {
   readonly method: string;
 }
 
+/** A server that listens. */
 export interface GrpcServer {
   /** host:port where it listens; the port is the one that was taken when 0 was asked for. */
   readonly endpoint: string;
   /** Sets the health of a name of `healthOf`. */
   setHealth(name: string, serving: boolean): void;
-  /** Sets the health of the server as a whole (the empty name) and of each of its services by its full name. */
+  /**
+   * Sets the health of the server as a whole (the empty name) and of each of its services by its full name.
+   */
   setReady(serving: boolean): void;
   /**
    * Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try

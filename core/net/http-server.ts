@@ -6,6 +6,7 @@ import type { Registry } from 'prom-client';
 import { toFleetError } from '../errors.ts';
 import { listenOn } from './listening.ts';
 
+/** A server that listens. */
 export interface MetricsServer {
   /** host:port where it listens; the port is the one that was taken when 0 was asked for. */
   readonly endpoint: string;
@@ -15,6 +16,7 @@ export interface MetricsServer {
 /** Returns undefined when all is well, else the reason as a sentence. */
 export type Probe = () => string | undefined;
 
+/** Bounds on what callers may take of the server. */
 export interface MetricsServerLimits {
   /** How long a connection may take to send a request, milliseconds. */
   readonly requestMs: number;

@@ -1,5 +1,5 @@
-// The door to the broker: how a program connects, and which streams and buckets must exist. Decides connection
-// options, retention, and which properties of a stream that exists are brought up to date.
+// The door to the broker: how a program connects, and which streams and buckets must exist. Decides
+// connection options, retention, and which properties of a stream that exists are brought up to date.
 //
 // Coordinator and workers may all ensure the streams at once: for the server it is no error to create a
 // stream with the configuration that it has.
@@ -36,6 +36,7 @@ import {
 
 export type { NatsConnection } from '@nats-io/transport-node';
 
+/** Where to connect, under which name, and how long to wait for the first connection. */
 export interface ConnectOptions extends BrokerAddress {
   /** The name that the broker shows for the connection, e.g. `worker-1 data`. */
   readonly name: string;

@@ -7,6 +7,7 @@ import { NoRespondersError, RequestError } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';
 import { presenceSubject } from './subjects.ts';
 
+/** One process of a worker: a new process has a new incarnation. */
 export interface Named {
   readonly workerId: string;
   readonly incarnation: string;

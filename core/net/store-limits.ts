@@ -15,7 +15,9 @@ import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './
  * rest.
  */
 export const LIMITED_STREAMS = [ARTEFACT_STREAM, MANIFEST_STREAM, HISTORY_STREAM, LOG_STREAM] as const;
+/** The name of a stream with a limit. */
 export type LimitedStream = (typeof LIMITED_STREAMS)[number];
+/** Bytes that each of these streams may take. */
 export type StoreShares = Readonly<Record<LimitedStream, number>>;
 
 const RESERVE_SHARE = 0.1;

@@ -7,6 +7,7 @@ import { token } from '../text/wire-text.ts';
  * removed.
  */
 export const JOURNAL_STREAM = 'PF_JOURNAL';
+/** The groups of events, in the journal's stream. */
 export const JOURNAL_SUBJECT = 'pf.journal';
 /**
  * Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no
@@ -16,10 +17,14 @@ export const JOURNAL_MARK_SUBJECT = 'pf.journal.truncated';
 
 /** KV bucket with facts about the journal that must outlive it: that there is one, and how far it reached. */
 export const FLEET_BUCKET = 'pf-fleet';
+/** The key in that bucket: how far the journal reached. */
 export const JOURNAL_KEY = 'journal';
 
-/** Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest. */
+/**
+ * Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest.
+ */
 export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
+/** The subject of one chunk; `*` stands for every digest or chunk. */
 export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
   `pf.artefact.${tokenOrAll('digest', digest)}.${chunk}`;
 
@@ -30,18 +35,22 @@ export const artefactChunkSubject = (digest: string, chunk: number | '*'): strin
 export const MANIFEST_BUCKET = 'pf-manifests';
 /** The stream behind that bucket under the name that NATS gives it. */
 export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
+/** The key of a stage's checkpoint. */
 export const checkpointKey = (runId: string, stage: number): string =>
   `checkpoint.${token('run_id', runId)}.${stage}`;
+/** The key of a run's evaluation report. */
 export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
 
 /**
  * Step points of a run, written by rank 0 with message id `run/step`, so that a repeated step is stored once.
  */
 export const HISTORY_STREAM = 'PF_HISTORY';
+/** The step points of a run, or of every run for `*`. */
 export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
 
 /** Log lines, written by every worker. */
 export const LOG_STREAM = 'PF_LOGS';
+/** The lines of a worker about a run; `*` stands for every run or worker. */
 export const logSubject = (runId: string, workerId: string): string =>
   `pf.logs.${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`;
 
@@ -51,6 +60,7 @@ export const logSubject = (runId: string, workerId: string): string =>
  */
 export const rankSubject = (runId: string, generation: number, rank: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.r.${rank}`;
+/** Messages from the owner of a slice to every member of a generation. */
 export const gangSubject = (runId: string, generation: number): string =>
   `pf.ar.${token('run_id', runId)}.${generation}.all`;
 

@@ -6,8 +6,10 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { curveLinear, curveStepAfter, line } from 'd3-shape';
 import { printableLines } from '../text/printable.ts';
 
+/** A point in the units of the two axes. */
 export type Point = readonly [x: number, y: number];
 
+/** One line of a chart. */
 export interface Series {
   readonly name: string;
   /** Index of the series colour, 0..7. */
@@ -15,6 +17,7 @@ export interface Series {
   readonly points: readonly Point[];
 }
 
+/** Title, axes and size of a chart. */
 export interface ChartOptions {
   /** Read by screen readers, and shown by the browser when the pointer rests on the chart. */
   readonly title: string;
@@ -69,6 +72,7 @@ export function lineChart(
 /** Formats a tick with as many digits as the distance of the ticks needs. */
 export type FormatTick = (value: number, step: number) => string;
 
+/** One dot of a scatter chart. */
 export interface Dot {
   readonly x: number;
   readonly y: number;
@@ -79,6 +83,7 @@ export interface Dot {
 
 const LABELLED_MAX = 40;
 
+/** Dots over two axes, with the chosen one larger. */
 export function scatterChart(
   dots: readonly Dot[],
   options: ChartOptions & { readonly formatY?: FormatTick },
@@ -96,6 +101,7 @@ export function scatterChart(
   return frame(options, x, y, drawn.join(''), options.formatY);
 }
 
+/** One row of the timeline. */
 export interface Span {
   readonly label: string;
   readonly colour: number;
@@ -124,6 +130,7 @@ export function spanChart(spans: readonly Span[], options: { readonly title: str
   return rowChart({ width: WIDE, x, rows, title: options.title, format: (tick) => `${formatTick(tick)} s` });
 }
 
+/** One bar, with the value that it is compared with. */
 export interface Bar {
   readonly label: string;
   readonly colour: number;
@@ -180,7 +187,9 @@ function rowChart(chart: {
   return svg(chart.width, bottom + 24, chart.title, ticks.join('') + chart.rows.join(''));
 }
 
-/** Classes of a series' line: its colour, and a dash pattern for readers who cannot distinguish the colours. */
+/**
+ * Classes of a series' line: its colour, and a dash pattern for readers who cannot distinguish the colours.
+ */
 function strokeOf({ colour }: Series): string {
   return `c${colour % COLOURS} d${colour % DASHES}`;
 }

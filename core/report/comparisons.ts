@@ -7,6 +7,7 @@ import { toFleetError } from '../errors.ts';
 import { bestFirst, rankedRun } from '../search/best-first.ts';
 import { type JudgedPairs, type PairedDifference, pairedDifference } from '../verify/paired-difference.ts';
 
+/** Two networks and the sentence about their difference. */
 export interface Comparison {
   readonly first: Run;
   readonly second: Run;

@@ -3,6 +3,7 @@
 
 import stringWidth from 'string-width';
 
+/** Stands for every number that is not known. */
 export const UNKNOWN = '–';
 
 export { formatBytes } from '../text/bytes-text.ts';
@@ -29,6 +30,7 @@ export function formatPercent(fraction: number, digits = 1): string {
   return Number.isFinite(fraction) ? `${(fraction * 100).toFixed(digits)} %` : UNKNOWN;
 }
 
+/** A number with a fixed number of digits behind the point. */
 export function formatNumber(value: number, digits = 2): string {
   return Number.isFinite(value) ? value.toFixed(digits) : UNKNOWN;
 }

@@ -5,6 +5,7 @@ import type { PairExample } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { escapeText } from './charts.ts';
 import { formatNumber } from './format.ts';
 
+/** The gallery as HTML. `name`: the network whose decisions are shown. */
 export function examplePairs(name: string, examples: readonly PairExample[]): string {
   // Distances reach from 0 to 4, but a network uses a part of that range, so the bars are scaled to the
   // largest one.

@@ -26,6 +26,7 @@ import { examplePairs } from './pairs.ts';
 import { cellText, learning, secondsOf } from './runs.ts';
 import { REPORT_STYLE } from './style.ts';
 
+/** One run with all that the report shows of it. */
 export interface RunReport {
   readonly run: Run;
   readonly history: readonly StepPoint[];
@@ -34,6 +35,7 @@ export interface RunReport {
   readonly checkpoints: readonly Checkpoint[];
 }
 
+/** Everything that the page shows. */
 export interface ReportData {
   readonly plan: Plan;
   readonly sweep: Sweep | undefined;
@@ -44,6 +46,7 @@ export interface ReportData {
   readonly generatedAtMs: number;
 }
 
+/** The whole page. */
 export function reportHtml(data: ReportData): string {
   const title = `Pocketfleet: ${data.plan.name}`;
   return `<!doctype html>

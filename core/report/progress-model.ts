@@ -5,6 +5,7 @@
 import type { Run, Snapshot, Sweep } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { clip, formatCount, formatNumber, formatPercent, formatSeconds, formatSteps } from './format.ts';
 
+/** One sweep or run of the display. */
 export interface ProgressItem {
   /** Id of the sweep or run. */
   readonly key: string;
@@ -16,6 +17,7 @@ export interface ProgressItem {
   readonly ended: boolean;
 }
 
+/** The items of a snapshot: its sweeps, then its runs outside of sweeps. */
 export function progressItems(snapshot: Snapshot): ProgressItem[] {
   const sweeps = snapshot.sweeps.map((sweep) => sweepItem(sweep, snapshot));
   const runs = snapshot.runs.filter((run) => run.sweepId === '').map((run) => runItem(run, snapshot.runs));
@@ -28,6 +30,7 @@ export function isFinished(snapshot: Snapshot): boolean {
   return all.length > 0 && all.every((one) => hasEnded(one.state));
 }
 
+/** Whether a sweep or run in this state will change no more. */
 export function hasEnded(state: string): boolean {
   return state === 'done' || state === 'failed' || state === 'cancelled';
 }

@@ -6,6 +6,7 @@ import { scaleLinear, scaleLog } from 'd3-scale';
 import { curveStepAfter, line } from 'd3-shape';
 import { escapeText } from './charts.ts';
 
+/** One network's curve. */
 export interface Curve {
   readonly name: string;
   readonly fpr: readonly number[];
@@ -18,6 +19,7 @@ const MARGIN = { left: 68, right: 24, top: 20, bottom: 56 };
 /** Colours that are readable on white and on dark grey. */
 const COLOURS = ['#2f6fde', '#d9652b', '#1f9d76', '#8a4fd0', '#c2397a', '#8a7415', '#2a91ad', '#6b7686'];
 
+/** The document with all curves and a legend. */
 export function rocSvg(curves: readonly Curve[]): string {
   const smallest = smallestRate(curves);
   const x = scaleLog([smallest, 1], [MARGIN.left, WIDTH - MARGIN.right]);
@@ -72,7 +74,9 @@ function axes(x: (value: number) => number, y: (value: number) => number, smalle
 <text text-anchor="middle" transform="translate(18,${(MARGIN.top + bottom) / 2}) rotate(-90)">true positive rate</text>`;
 }
 
-/** The legend in the lower right corner, which the curve of a network that learned anything does not reach. */
+/**
+ * The legend in the lower right corner, which the curve of a network that learned anything does not reach.
+ */
 function legendRow(curve: Curve, index: number, count: number): string {
   const y = HEIGHT - MARGIN.bottom - 16 - 18 * (count - 1 - index);
   const x = WIDTH - MARGIN.right - 12;

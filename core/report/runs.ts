@@ -3,6 +3,7 @@
 
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
+/** Seconds from the start of a run to its end; NaN for a run that has not ended. */
 export function secondsOf(run: Run): number {
   return run.endedAtMs > 0 && run.startedAtMs > 0 ? (run.endedAtMs - run.startedAtMs) / 1000 : Number.NaN;
 }

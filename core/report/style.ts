@@ -1,5 +1,6 @@
 // The report's style sheet: one set of variables for light, one for dark. It loads nothing.
 
+/** CSS, for a `style` element of the page. */
 export const REPORT_STYLE = `
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #ffffff; --ink: #1c2430; --soft: #5b6675; --rule: #e2e6ec;
   --good: #1a7f4b; --bad: #c0392b; --c0: #2f6fde; --c1: #d9652b; --c2: #1f9d76; --c3: #8a4fd0; --c4: #c2397a; --c5: #8a7415; --c6: #2a91ad; --c7: #6b7686; }

@@ -2,8 +2,10 @@
 
 import { z } from 'zod';
 
+/** A seed: 32 bits. */
 export const seed = z.int().min(0).max(0xffff_ffff);
 
+/** A name that a person gives to a sweep, a run or a plan. */
 export const name = z
   .string()
   .regex(

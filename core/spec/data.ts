@@ -31,6 +31,7 @@ const storedFields = {
     .describe('with onCorrupt: skip, the images that are left out; filled in at submit'),
 };
 
+/** A data set of one of three kinds. */
 export const dataSchema = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('synthetic'),
@@ -61,4 +62,5 @@ export const dataSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 
+/** A checked data set. */
 export type DataSpec = z.infer<typeof dataSchema>;

@@ -19,6 +19,7 @@ export const OPS = [
   'none',
 ] as const;
 
+/** The name of one candidate operation. */
 export type Op = (typeof OPS)[number];
 
 const edge = z.tuple([
@@ -61,10 +62,13 @@ export const genotypeSchema = z.strictObject({
   reduce_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
 });
 
+/** The checked cells of a PocketNet. */
 export type Genotype = z.infer<typeof genotypeSchema>;
 
+/** A number of channels that halves without a rest. */
 export const evenChannels = z.int().min(2).max(512).multipleOf(2);
 
+/** Width E of the embedding. */
 export const embedding = z.int().min(2).max(1024);
 
 /**
@@ -75,9 +79,12 @@ const blocks = z.int().min(1).max(1000);
 
 const width = z.int().min(1).max(8192);
 
+/** A PocketNet: a chain of cells, two of whose kinds a genotype describes. */
 export const pocketnetSchema = z.strictObject({
   kind: z.literal('pocketnet'),
-  /** Working channels C of the first cells. C doubles at each reduction, and a cell has 4C output channels. */
+  /**
+   * Working channels C of the first cells. C doubles at each reduction, and a cell has 4C output channels.
+   */
   channels: evenChannels.default(16),
   /** Number of cells L. Below 4 two of the three reductions would coincide. */
   layers: z.int().min(4).max(64).default(18),
@@ -105,14 +112,18 @@ const mobilefacenetSchema = z.strictObject({
   embedding: embedding.default(128),
 });
 
+/** A network of one of three families. */
 export const networkSchema = z.discriminatedUnion('kind', [
   pocketnetSchema,
   iresnetSchema,
   mobilefacenetSchema,
 ]);
 
+/** A checked network. */
 export type NetworkSpec = z.infer<typeof networkSchema>;
 
+/** A checked PocketNet. */
 export type PocketnetSpec = z.infer<typeof pocketnetSchema>;
 
+/** A checked IResNet. */
 export type IresnetSpec = z.infer<typeof iresnetSchema>;

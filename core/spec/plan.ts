@@ -17,6 +17,7 @@ const planRun = z.strictObject({
   priority: z.int().min(0).max(100).default(50),
 });
 
+/** A plan, whose parts refer to each other by name. */
 export const planSchema = z
   .strictObject({
     kind: z.literal('plan'),
@@ -91,4 +92,5 @@ export const planSchema = z
       context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
   });
 
+/** A checked plan. */
 export type PlanSpec = z.infer<typeof planSchema>;

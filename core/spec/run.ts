@@ -7,6 +7,7 @@ import { dataSchema } from './data.ts';
 import { networkSchema } from './network.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
+/** How a student learns from a teacher. */
 export const distillationSchema = z.strictObject({
   /** Name of the teacher run of the same document, or id of a run of the fleet. */
   teacher: z.string().min(1).max(200),
@@ -16,6 +17,7 @@ export const distillationSchema = z.strictObject({
   weight: z.number().min(0).max(1e6).default(100),
 });
 
+/** A checked distillation. */
 export type DistillationSpec = z.infer<typeof distillationSchema>;
 
 /** A complete training job. `distillation.teacher` is a run id here. */
@@ -46,4 +48,5 @@ export const runSchema = z
       });
   });
 
+/** A checked run. */
 export type RunSpec = z.infer<typeof runSchema>;

@@ -9,6 +9,7 @@
 
 import type { TrainingSpec } from './training.ts';
 
+/** The numbers of a run that everything here follows from. */
 export interface Schedule {
   /** N: training images. */
   readonly images: number;
@@ -25,6 +26,7 @@ export interface Schedule {
   readonly roundSteps: number;
 }
 
+/** The schedule of a training over a set of `images` training images. */
 export function scheduleOf(training: TrainingSpec, images: number): Schedule {
   return {
     images,

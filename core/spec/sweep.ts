@@ -12,6 +12,7 @@ const constraintsSchema = z.strictObject({
   mflopsMax: z.number().positive().optional(),
 });
 
+/** A sweep: space, strategy, constraints, and the training that every candidate gets. */
 export const sweepSchema = z.strictObject({
   kind: z.literal('sweep'),
   name,
@@ -51,4 +52,5 @@ export const sweepSchema = z.strictObject({
   failuresInRowMax: z.int().min(1).max(1_000_000).default(5),
 });
 
+/** A checked sweep. */
 export type SweepSpec = z.infer<typeof sweepSchema>;

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
 import { seed } from './common.ts';
 
+/** SGD with momentum and a rate that falls at milestones. */
 export const optimizerSchema = z.strictObject({
   learningRate: z.number().positive().max(10).default(0.1),
   momentum: z.number().min(0).lt(1).default(0.9),
@@ -46,6 +47,7 @@ const syncSchema = z.discriminatedUnion(
   },
 );
 
+/** How one network is trained. */
 export const trainingSchema = z
   .strictObject({
     epochs: z.int().min(1).max(10_000),
@@ -134,8 +136,10 @@ export const trainingSchema = z
       });
   });
 
+/** A checked training. */
 export type TrainingSpec = z.infer<typeof trainingSchema>;
 
+/** How a trained network is verified. */
 export const verificationSchema = z.strictObject({
   /** Pairs drawn from the held-out identities, half of them genuine; fewer where the images allow no more. */
   pairs: z.int().min(20).max(200_000).multipleOf(20).default(600),

@@ -5,6 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
+/** Where the addon comes from. */
 export interface AddonOrigin {
   /** The libtensorflow that set-up put in place; null where set-up did not. */
   readonly variant: 'cpu' | 'gpu' | null;
@@ -15,6 +16,7 @@ export interface AddonOrigin {
   readonly kernels: string | null;
 }
 
+/** The note of set-up; all fields are null where there is none. */
 export function readAddonOrigin(): AddonOrigin {
   const folder = dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs-node-gpu/package.json'));
   const file = join(folder, 'deps/origin.json');

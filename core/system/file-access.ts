@@ -15,6 +15,7 @@ export type Roots = readonly string[];
 /** No limit, for commands that read their own user's files and for an `up` without `--data-root`. */
 export const ANYWHERE: Roots = [];
 
+/** How a file is read, and how sentences name it. */
 export interface ReadOptions {
   readonly roots: Roots;
   /** The noun for the file in sentences: "verification set". */

@@ -5,6 +5,7 @@
 import { isIPv6 } from 'node:net';
 import { FleetError, toFleetError } from '../errors.ts';
 
+/** An address in its two parts. */
 export interface HostPort {
   /** A name or an address; an IPv6 address without brackets. */
   readonly host: string;

@@ -4,7 +4,9 @@
 
 import { FleetError } from '../errors.ts';
 
+/** The kinds of things that a word can name, in the order in which they are searched. */
 export const NOUNS = ['plan', 'sweep', 'trial', 'run', 'worker'] as const;
+/** One of these kinds. */
 export type Noun = (typeof NOUNS)[number];
 
 /** Things that a word may mean: some of them, and how many there are. */

@@ -8,6 +8,7 @@ import { FleetError } from '../errors.ts';
 import { nearest } from './nearest.ts';
 import { excerpt, foundText } from './printable.ts';
 
+/** One thing that is wrong with a value. */
 export interface Problem {
   /** The path of the faulty value, or of the missing field. */
   readonly path: readonly PropertyKey[];
@@ -17,6 +18,7 @@ export interface Problem {
   readonly text: string;
 }
 
+/** A value in its shape, or what is wrong with it. */
 export type Shaped<T> =
   | { readonly ok: true; readonly data: T }
   | { readonly ok: false; readonly problems: readonly Problem[] };
@@ -76,6 +78,7 @@ export function shaped<S extends z.ZodType>(
   throw new FleetError(code, `${doing}: ${sentences(result.problems).join('; ')}`);
 }
 
+/** A path as people write it, `search.space.ops.2`; the whole value is the `document`. */
 export function pathText(path: Path): string {
   return path.length === 0 ? 'document' : excerpt(path.map(String).join('.'), 200);
 }

@@ -7,6 +7,7 @@ import { excerpt, foundText } from './printable.ts';
 
 /** The form of a worker's id, which is a part of subjects, a metrics label and the name of a log file. */
 export const WORKER_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
+/** The form of a worker's id in words, for refusals. */
 export const WORKER_ID_WORDS =
   'lower-case letters, digits and -, at most 63, starting with a letter or digit';
 

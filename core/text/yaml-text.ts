@@ -20,6 +20,7 @@ import {
 import { FleetError } from '../errors.ts';
 import { excerpt, foundText } from './printable.ts';
 
+/** One document: its value, and where each part of it stands in the text. */
 export interface YamlDocument {
   readonly value: unknown;
   /**
