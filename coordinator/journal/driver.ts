@@ -8,6 +8,7 @@
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { Answer, Effect, Input } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
@@ -60,9 +61,6 @@ interface Waiting {
   readonly resolve: (answer: Answer | undefined) => void;
   readonly reject: (error: FleetError) => void;
 }
-
-/** Between two tries of a group that a full store refused, milliseconds. */
-const APPEND_AGAIN_MS = 1_000;
 
 /** Starts at once; the journal is read in the background, again and again until that succeeds. */
 export function createDriver(options: {
@@ -204,7 +202,7 @@ export function createDriver(options: {
       if (!full) throw error;
       queue.unshift(...outcome.again);
       notify();
-      await clock.sleep(APPEND_AGAIN_MS, closing.signal);
+      await clock.sleep(delayMs(WAIT_FOR_ROOM, 1), closing.signal);
       return;
     } finally {
       inAppend = [];

@@ -5,15 +5,13 @@
 import type { Clock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import { initialState, type State } from '../model/state.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
-
-/** Between two looks at a journal that cannot be read, milliseconds. */
-const LOOK_AGAIN_MS = 1_000;
 
 export interface Opening {
   readonly journal: Pick<Journal, 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
@@ -56,7 +54,7 @@ export async function openJournalState(opening: Opening): Promise<State | undefi
         seen = await journal.fingerprint().catch(() => undefined);
       }
     }
-    await clock.sleep(LOOK_AGAIN_MS, signal).catch(() => undefined);
+    await clock.sleep(delayMs(WAIT_FOR_ROOM, 1), signal).catch(() => undefined);
   }
   return undefined;
 }

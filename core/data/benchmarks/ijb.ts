@@ -105,7 +105,7 @@ async function* faces(memberships: string, landmarks: string): AsyncGenerator<Ij
     if (value !== undefined)
       throw new FleetError('invalidArgument', `${landmarks} has ${value[0]}, which ${memberships} has not`);
   } finally {
-    // Whoever refuses a line of one file leaves the other in the middle.
+    // A refused line of one file leaves the other file open in the middle.
     await others.return(undefined);
   }
 }

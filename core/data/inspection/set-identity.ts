@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, statSync } from 'node:fs';
 
-/** Of one file; a link is followed. Throws what the file system says. */
+/** Of one file; a link is followed. Throws the file system's error. */
 export function fileIdentity(path: string): string {
   const { size, mtimeNs, ino } = statSync(path, { bigint: true });
   return `${size} ${mtimeNs} ${ino}`;

@@ -28,7 +28,7 @@ export function skippedImages(places: readonly number[]): SkippedImages | undefi
   return { count: places.length, digest: digestOf(Uint32Array.from(places)), list };
 }
 
-/** Places in rising order; refuses a list that is not what its digest says. */
+/** Places in rising order; refuses a list that differs from its digest. */
 export function skippedPlaces(skipped: SkippedImages | undefined): Uint32Array {
   if (skipped === undefined) return new Uint32Array(0);
   const places: number[] = [];

@@ -16,7 +16,7 @@ export interface DataThreads {
   start(count: number, table: RecordTable | undefined): void;
   /** Rejected when the job fails, and as cancelled after close. */
   ask<K extends keyof DataCalls>(kind: K, what: DataCalls[K]['ask']): Promise<DataCalls[K]['answer']>;
-  /** A batch that nobody waits for yet. */
+  /** Begins a batch ahead of the step that will ask for it. */
   begin(request: BatchRequest): Begun;
   close(): Promise<void>;
 }
