@@ -20,7 +20,10 @@ import { createVerdicts } from './workers/verdicts.ts';
 /** Between two beats, milliseconds: losses are judged and postponed elastic changes made. */
 const TICK_MS = 200;
 
-/** Between two checks of the lead, milliseconds: a coordinator that has nothing to append would not notice that it lost it. */
+/**
+ * Between two checks of the lead, milliseconds: a coordinator that has nothing to append would not notice
+ * that it lost it.
+ */
 const LEAD_CHECK_MS = 1_000;
 
 export function startTicking(options: {

@@ -1,5 +1,5 @@
-// Whether the broker is there, and since when. Without it nothing can be decided: the coordinator is not ready, nobody is blamed
-// for silence, and the store is not looked at.
+// Whether the broker is there, and since when. Without it nothing can be decided: the coordinator is not
+// ready, nobody is blamed for silence, and the store is not looked at.
 
 import type { Clock } from '../core/clock.ts';
 import type { Logger } from '../core/log.ts';

@@ -1,6 +1,6 @@
-// One coordinator, put together by hand. Decides only what is wired to what, and the order in which parts are opened and, in reverse,
-// closed: no call is taken before the journal was read, and no worker is judged before it can dial. The process around it is
-// main.ts; tests start several in one process.
+// One coordinator, put together by hand. Decides only what is wired to what, and the order in which parts are
+// opened and, in reverse, closed: no call is taken before the journal was read, and no worker is judged
+// before it can dial. The process around it is main.ts; tests start several in one process.
 
 import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
@@ -122,7 +122,10 @@ function observeFleet({ config, log, clock }: Options) {
   return { links, progress, suspicion, observe };
 }
 
-/** What decides and keeps: journal, driver, and the watches over the broker and its store. The journal is read from here on. */
+/**
+ * What decides and keeps: journal, driver, and the watches over the broker and its store. The journal is read
+ * from here on.
+ */
 function startCore(options: Options, parts: Pick<Parts, 'connection' | 'fleet'>, releases: Releases) {
   const { config, log, clock, version } = options;
   const { connection, fleet } = parts;
@@ -286,7 +289,10 @@ function perform(links: Links, effect: Effect): void {
   else links.disconnect(effect.workerId, effect.incarnation, 'this worker was declared lost');
 }
 
-/** Logs every decision once, with its reason. Checkpoints are many: they are counted by metrics and logged at `debug`. */
+/**
+ * Logs every decision once, with its reason. Checkpoints are many: they are counted by metrics and logged at
+ * `debug`.
+ */
 function logEvent(log: Logger, event: Event): void {
   const level = event.kind === 'run.checkpointed' ? 'debug' : 'info';
   log[level]({ event: event.kind }, sentenceOf(event));
@@ -310,8 +316,8 @@ function gaugedOf(
 }
 
 /**
- * Only in a cluster, where `podSelector` names the pods of the workers. The client is loaded here and not above, because loading
- * it takes longer than all the rest.
+ * Only in a cluster, where `podSelector` names the pods of the workers. The client is loaded here and not
+ * above, because loading it takes longer than all the rest.
  */
 async function followPods(
   options: Options & { readonly onChange: () => void },

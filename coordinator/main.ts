@@ -1,5 +1,5 @@
-// The coordinator's process: config, log, start, wait, stop. SIGTERM and SIGINT stop it within a second; a second one ends
-// it at once. It ends with 1 when it cannot go on, so that its supervisor starts it again.
+// The coordinator's process: config, log, start, wait, stop. SIGTERM and SIGINT stop it within a second; a
+// second one ends it at once. It ends with 1 when it cannot go on, so that its supervisor starts it again.
 
 import { systemClock } from '../core/clock.ts';
 import { coordinatorConfigSchema, loadConfig, redacted } from '../core/config.ts';

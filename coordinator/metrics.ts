@@ -302,7 +302,10 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
   );
 }
 
-/** States that every thing can have. A state without things is 0 and not absent, so that a panel shows a line from the start. */
+/**
+ * States that every thing can have. A state without things is 0 and not absent, so that a panel shows a line
+ * from the start.
+ */
 const STATES = ['running', 'done', 'failed', 'cancelled'];
 
 function byState(gauge: Gauge, things: PersistentMap<{ readonly state: string }>): void {

@@ -28,7 +28,8 @@ export function effectiveText(
   const document = documents[index];
   if (document === undefined) return stringify(effective);
   for (const one of replaced) replace(document, effective, one);
-  // Aliases and merge keys can make one value of the text several of the document: then its values are written out.
+  // Aliases and merge keys can make one value of the text several of the document: then its values are
+  // written out.
   if (isDeepStrictEqual(plain(document.toJS()), plain(effective))) return document.toString({ lineWidth: 0 });
   const names = replaced.map(({ path, why }) => `# ${path.join('.')}: ${why}\n`).join('');
   return names + stringify(effective, { lineWidth: 0 });

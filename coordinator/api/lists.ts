@@ -107,8 +107,8 @@ export function listCheckpoints(state: State, request: ListCheckpointsRequest): 
 }
 
 /**
- * A page begins after the trial that the page before ended with. That trial may stand in another place by now, but its own
- * objective does not change, so that no trial is shown twice and none is left out.
+ * A page begins after the trial that the page before ended with. That trial may stand in another place by
+ * now, but its own objective does not change, so that no trial is shown twice and none is left out.
  */
 export function leaderboard({ state }: ViewContext, request: LeaderboardRequest): LeaderboardResponse {
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));

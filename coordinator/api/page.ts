@@ -23,7 +23,10 @@ export interface Page<T> {
 /** Items of a page when the request names no number, and at most. */
 const SIZE_DEFAULT = 1_000;
 const SIZE_MAX = 10_000;
-/** Bytes of a page's encoded items. One item has 1 MiB at most, as views.ts clips it, so that a page stays well below 4 MiB. */
+/**
+ * Bytes of a page's encoded items. One item has 1 MiB at most, because a view clips its texts, so that a page
+ * stays well below 4 MiB.
+ */
 const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 
 export function openPage<T>(options: {

@@ -43,7 +43,10 @@ export interface Records {
   }): AsyncGenerator<LogLine>;
   /** Throws `notFound` while the run has not been verified. */
   evaluation(run: RunState): Promise<EvaluationReport>;
-  /** The model file in chunks, the last with its digest. Stage 0 is the newest; safetensors unless another format is named. */
+  /**
+   * The model file in chunks, the last with its digest. Stage 0 is the newest; safetensors unless another
+   * format is named.
+   */
   exported(
     run: RunState,
     stage: number,
@@ -111,7 +114,10 @@ interface Stored {
   readonly data: Uint8Array;
 }
 
-/** The message, or a sentence where the bytes are none: nothing depends on such a record, so that it must not stop a reader. */
+/**
+ * The message, or a sentence where the bytes are none: nothing depends on such a record, so that it must not
+ * stop a reader.
+ */
 function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T | string {
   try {
     return type.decode(stored.data);

@@ -8,7 +8,10 @@ import type { Journal } from '../journal/journal.ts';
 import type { RunState } from '../model/state.ts';
 import { bytesOf, openPage } from './page.ts';
 
-/** Read from the journal itself and not from the state, so that each event is there as often as it was written. */
+/**
+ * Read from the journal itself and not from the state, so that each event is there as often as it was
+ * written.
+ */
 export async function ledgerOf(
   journal: Pick<Journal, 'read'>,
   run: RunState,

@@ -77,7 +77,10 @@ export interface ServiceParts {
   readonly onSubmission: (outcome: 'ok' | 'refused') => void;
 }
 
-/** Deadline of a verification whose caller gave none, milliseconds; a worker may have to finish a kernel first. */
+/**
+ * Deadline of a verification whose caller gave none, milliseconds; a worker may have to finish a kernel
+ * first.
+ */
 const VERIFY_MS_MAX = 600_000;
 
 export function createFleetService(parts: ServiceParts): FleetServiceServer {
@@ -258,7 +261,8 @@ async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyRespons
     if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
       return answer();
   }
-  // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the same.
+  // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the
+  // same.
   for (const [runId, { reason }] of contextOf(parts).waiting) {
     const text = clipped(`${runId} is ${reason}`);
     const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };

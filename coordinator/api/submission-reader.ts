@@ -1,5 +1,5 @@
-// Reads submitted texts in threads, off the event loop: what a text costs is a stranger's choice. Decides how long one reading may
-// take, how much memory it may use, and how many there are at once.
+// Reads submitted texts in threads, off the event loop: what a text costs is a stranger's choice. Decides how
+// long one reading may take, how much memory it may use, and how many there are at once.
 
 import { createThreadPool } from '../../core/thread-pool.ts';
 import { assertBounded, type Located, type Submission } from './submission.ts';
@@ -10,7 +10,10 @@ export interface SubmissionReader {
   close(): Promise<void>;
 }
 
-/** Bounds of one reading. The slowest texts within the size limit that were tried took 1.5 s of a processor and 200 MiB. */
+/**
+ * Bounds of one reading. The slowest texts within the size limit that were tried took 1.5 s of a processor
+ * and 200 MiB.
+ */
 const DEADLINE_MS = 20_000;
 const MEMORY_MIB = 512;
 

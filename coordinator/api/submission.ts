@@ -32,7 +32,9 @@ export interface Located {
 
 const OVERRIDES_MAX = 256;
 const OVERRIDE_PATH_MAX = 512;
-/** Fields whose origin is kept for later checks; in longer documents those name the enclosing mapping instead. */
+/**
+ * Fields whose origin is kept for later checks; in longer documents those name the enclosing mapping instead.
+ */
 const ORIGINS_MAX = 1000;
 
 /** Refuses a text that is too large, its overrides included, before it is copied to a thread or parsed. */
@@ -124,7 +126,10 @@ interface Giver {
   readonly override: string;
 }
 
-/** The first key on the way to `path` that the text does not have, because the override makes it too; else the path itself. */
+/**
+ * The first key on the way to `path` that the text does not have, because the override makes it too; else the
+ * path itself.
+ */
 function givenBy(path: string, value: unknown): string {
   const keys = path.split('.');
   let at = value;
@@ -160,7 +165,10 @@ function originsOf(value: unknown, origin: Origin): Record<string, string> {
   return origins;
 }
 
-/** A plan's text as it took effect: with a comment at each override, and with the data's path as it was resolved. */
+/**
+ * A plan's text as it took effect: with a comment at each override, and with the data's path as it was
+ * resolved.
+ */
 function textOf(
   yaml: string,
   index: number,
@@ -218,7 +226,8 @@ function checkNetworks(document: Located): void {
     }
   }
   if (spec.kind !== 'plan') return;
-  // The schema of a run refuses this too, but the runs of a plan become runs only later, when it is too late to refuse.
+  // The schema of a run refuses this too, but the runs of a plan become runs only later, when it is too late
+  // to refuse.
   const runs = [
     ...(spec.teacher ? [['teacher', spec.teacher] as const] : []),
     ...spec.students.map((student, i) => [`students.${i}`, student] as const),

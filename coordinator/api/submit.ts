@@ -48,14 +48,20 @@ export async function checkSubmission(
 /** Looks at a data set: its facts, or a FleetError that says what is wrong with it. */
 export type Inspect = (data: DataSpec) => Promise<Inspection>;
 
-/** Adds the images that are left out to the spec's data, since the result of a run has to follow from its spec alone. */
+/**
+ * Adds the images that are left out to the spec's data, since the result of a run has to follow from its spec
+ * alone.
+ */
 function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec {
   return skipped === undefined || spec.data.kind === 'synthetic'
     ? spec
     : { ...spec, data: { ...spec.data, skipped } };
 }
 
-/** A run's teacher is a teacher of the same text by name, or a run of the fleet by id, and embeds into the same space. */
+/**
+ * A run's teacher is a teacher of the same text by name, or a run of the fleet by id, and embeds into the
+ * same space.
+ */
 function checkTeacher(document: Located, all: readonly Located[], state: State): void {
   const { spec, where } = document;
   if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
@@ -99,7 +105,8 @@ function trainingsOf(
 /** Refuses what does not fit the data. */
 function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
   for (const { path, training, pairs } of trainingsOf(document.spec)) {
-    // Several epochs would end within one step then, and only the last of them would leave a checkpoint (core/spec/schedule.ts).
+    // Several epochs would end within one step then, and only the last of them would leave a checkpoint
+    // (core/spec/schedule.ts).
     if (training.batch > facts.trainingImages)
       throw refusal(
         document,
@@ -112,7 +119,9 @@ function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection
   }
 }
 
-/** Runs a check whose error begins with the name of its field, and gives that error its place in the document. */
+/**
+ * Runs a check whose error begins with the name of its field, and gives that error its place in the document.
+ */
 function against(document: Located, path: string, check: () => void): void {
   try {
     check();

@@ -85,7 +85,10 @@ function heldRuns(state: State): Map<string, RunState[]> {
 
 /** Of a sentence or a word: a reason that a worker reports can be as long as its message. */
 const TEXT_BYTES_MAX = 16 * 1024;
-/** Of a whole document. With all its other texts one item stays below 1 MiB, which the bound of a page (page.ts) relies on. */
+/**
+ * Of a whole document. With all its other texts one item stays below 1 MiB, which the bound of a page relies
+ * on.
+ */
 const DOCUMENT_BYTES_MAX = 512 * 1024;
 
 /** The text, or its beginning and how much is left out. */

@@ -34,7 +34,9 @@ import { planView, runView, storeView, sweepView, trialView, type ViewContext, w
 const ENDED_MAX = 200;
 const RATE_HZ_DEFAULT = 4;
 const RATE_HZ_MAX = 20;
-/** Bytes that each list of a snapshot may have; together well below the 4 MiB that a client takes by default. */
+/**
+ * Bytes that each list of a snapshot may have; together well below the 4 MiB that a client takes by default.
+ */
 const BYTES_MAX = {
   plans: 512 << 10,
   sweeps: 512 << 10,
@@ -242,8 +244,8 @@ export async function* watch(options: {
 }
 
 /**
- * Two snapshots show the same when these texts are equal: everything but the time of the snapshot, the time of the workers' last
- * reports, and how many bytes the store holds, which all change by themselves.
+ * Two snapshots show the same when these texts are equal: everything but the time of the snapshot, the time
+ * of the workers' last reports, and how many bytes the store holds, which all change by themselves.
  */
 function contentOf(snapshot: Snapshot): string {
   const store = snapshot.store && { ...snapshot.store, usedBytes: 0 };

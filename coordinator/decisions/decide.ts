@@ -122,7 +122,10 @@ function createRun(
   return runId;
 }
 
-/** The run that a student names as its teacher, by id or by a name that only one run has. Throws why it cannot be one. */
+/**
+ * The run that a student names as its teacher, by id or by a name that only one run has. Throws why it cannot
+ * be one.
+ */
 export function usableTeacher(state: State, named: string): RunState {
   const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
   const { found, total } = find(state, named, ['run']);
@@ -194,7 +197,8 @@ function takeReport(draft: Draft, workerId: string, report: Report): void {
   switch (report.kind) {
     case 'checkpointStored': {
       const run = lookup(draft.state.runs, report.runId);
-      // A report of an old generation counts too: what is stored is stored, and equal stages hold equal bytes.
+      // A report of an old generation counts too: what is stored is stored, and equal stages hold equal
+      // bytes.
       if (run === undefined || run.checkpoints.some(({ stage }) => stage === report.stage)) return;
       emit(draft, { ...report, kind: 'run.checkpointed', workerId });
       return;
@@ -225,7 +229,10 @@ function drainWorker(draft: Draft, workerId: string, reason: string): void {
     leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
 }
 
-/** The run that a report is about, if this worker holds it in this generation; otherwise the report is old and void. */
+/**
+ * The run that a report is about, if this worker holds it in this generation; otherwise the report is old and
+ * void.
+ */
 function currentRun(
   state: State,
   workerId: string,

@@ -10,7 +10,10 @@ import { replacementsFor } from '../scheduling/scheduler.ts';
 import { type Draft, emit, send } from './draft.ts';
 import type { Command, LeaseClaim } from './inputs.ts';
 
-/** Gives a run these members in rank order, or with none puts it back into the queue. Members that are dropped are released. */
+/**
+ * Gives a run these members in rank order, or with none puts it back into the queue. Members that are dropped
+ * are released.
+ */
 export function setGang(
   draft: Draft,
   run: RunState,
@@ -44,8 +47,9 @@ export function setGang(
 }
 
 /**
- * Lets a run go on without this worker: with those that stay and others in its place, or later if nobody stays. `workers.min` is
- * what a run starts with; fewer than that go on when they stay, because their memory is ahead of every checkpoint.
+ * Lets a run go on without this worker: with those that stay and others in its place, or later if nobody
+ * stays. `workers.min` is what a run starts with; fewer than that go on when they stay, because their memory
+ * is ahead of every checkpoint.
  */
 export function leaveGang(
   draft: Draft,
@@ -82,8 +86,9 @@ export function runsHeldBy(state: State, workerId: string): RunState[] {
 }
 
 /**
- * Sends a worker that reports what it holds the difference to what it should hold: a release for each run that it holds and
- * should not, an assignment for each that it should hold and does not, or holds in an old generation.
+ * Sends a worker that reports what it holds the difference to what it should hold: a release for each run
+ * that it holds and should not, an assignment for each that it should hold and does not, or holds in an old
+ * generation.
  */
 export function reconcileLeases(draft: Draft, workerId: string, claims: readonly LeaseClaim[]): void {
   const held = runsHeldBy(draft.state, workerId);

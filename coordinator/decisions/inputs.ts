@@ -59,10 +59,15 @@ export interface WorkerHello {
   readonly podUid: string;
 }
 
-/** Why a member cannot go on, as it reports it: only `numeric` and `user` are the run's own fault for certain. */
+/**
+ * Why a member cannot go on, as it reports it: only `numeric` and `user` are the run's own fault for certain.
+ */
 export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
 
-/** A report that is acknowledged and may change the state. Progress and heartbeats are volatile and are no inputs. */
+/**
+ * A report that is acknowledged and may change the state. Progress and heartbeats are volatile and are no
+ * inputs.
+ */
 export type Report =
   | {
       readonly kind: 'checkpointStored';
@@ -97,7 +102,10 @@ export type Report =
   /** Nothing follows from it except its acknowledgement. */
   | { readonly kind: 'released' };
 
-/** What the core decides about: what somebody asks for, what a worker reports, and what was found out about one. */
+/**
+ * What the core decides about: what somebody asks for, what a worker reports, and what was found out about
+ * one.
+ */
 export type Input =
   | { readonly kind: 'started'; readonly version: string }
   | { readonly kind: 'submit'; readonly documents: readonly CheckedDocument[] }
@@ -157,7 +165,9 @@ export type Command =
 /** Performed after the events of the same decision are on disk. */
 export type Effect =
   | { readonly kind: 'send'; readonly workerId: string; readonly command: Command }
-  /** Closes the stream of a worker that counts as lost; if it lives it dials again and gets what it may keep. */
+  /**
+   * Closes the stream of a worker that counts as lost; if it lives it dials again and gets what it may keep.
+   */
   | { readonly kind: 'disconnect'; readonly workerId: string; readonly incarnation: string };
 
 /** What a caller of submit, cancel or resume gets: the ids of what was made or changed. */

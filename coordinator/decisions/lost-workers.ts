@@ -11,13 +11,22 @@ import { type Draft, emit } from './draft.ts';
 import { endRun, leaveGang, runsHeldBy } from './gangs.ts';
 import type { Report } from './inputs.ts';
 
-/** Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place do not count. */
+/**
+ * Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place
+ * do not count.
+ */
 const INFRASTRUCTURE_FAILURES_MAX = 10;
 /** As above for a worker that ran out of memory: that is mostly a matter of the spec, hence fewer tries. */
 const MEMORY_FAILURES_MAX = 3;
-/** How long a run is kept from the worker that failed it. The journal replays decisions, so no chance may enter here or below. */
+/**
+ * How long a run is kept from the worker that failed it. The journal replays decisions, so no chance may
+ * enter here or below.
+ */
 const AVOID: Backoff = { firstMs: 1_000, maxMs: 30_000, jitter: 0 };
-/** The same after a failure of the worker's place: a full disk stays full for a while, hence the longer pauses. */
+/**
+ * The same after a failure of the worker's place: a full disk stays full for a while, hence the longer
+ * pauses.
+ */
 const AVOID_PLACE: Backoff = { firstMs: 1_000, maxMs: 300_000, jitter: 0 };
 
 /** Takes a worker for lost. A verdict about an earlier process of it is void. */

@@ -52,7 +52,10 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   return ending(state, plan);
 }
 
-/** Why a plan fails: its search or one of its runs has failed or was cancelled, so that the plan cannot be fulfilled. */
+/**
+ * Why a plan fails: its search or one of its runs has failed or was cancelled, so that the plan cannot be
+ * fulfilled.
+ */
 function failureOf(state: State, plan: PlanState): string | undefined {
   if (plan.sweepId !== undefined) {
     const sweep = sweepOf(state, plan.sweepId);
@@ -120,7 +123,10 @@ function winnerOf(state: State, plan: PlanState): { network: NetworkSpec; reason
   };
 }
 
-/** The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells children apart. */
+/**
+ * The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells
+ * children apart.
+ */
 export function childName(parent: string, child: string): string {
   return `${parent.slice(0, 62 - child.length)}-${child}`;
 }

@@ -26,7 +26,10 @@ import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { runsOf } from './plan.ts';
 
-/** Resumes a plan, sweep, trial or run with what belongs to it. Throws when it cannot go on, and then nothing has changed. */
+/**
+ * Resumes a plan, sweep, trial or run with what belongs to it. Throws when it cannot go on, and then nothing
+ * has changed.
+ */
 export function resume(
   draft: Draft,
   request: { readonly id: string; readonly reason: string },
@@ -62,7 +65,10 @@ function assertEndedBadly(thing: { readonly id: string; readonly state: string }
   if (!hasEnded(thing)) throw refuse(`${thing.id} is ${thing.state}: there is nothing to resume`);
 }
 
-/** A run by itself, or with the whole that it belongs to: a plan or sweep goes on with all of its parts or ends again. */
+/**
+ * A run by itself, or with the whole that it belongs to: a plan or sweep goes on with all of its parts or
+ * ends again.
+ */
 function resumeRunOf(go: Going, run: RunState): void {
   const { state } = go.draft;
   if (run.trialId !== undefined) resumeTrial(go, trialOf(state, run.trialId));
@@ -83,7 +89,10 @@ function resumePlan(go: Going, plan: PlanState): void {
   for (const run of runs) resumeRun(go, run);
 }
 
-/** Resumes a sweep with those of its trials that can go on; one whose numbers ceased to be finite has had its result. */
+/**
+ * Resumes a sweep with those of its trials that can go on; one whose numbers ceased to be finite has had its
+ * result.
+ */
 function resumeSweep(go: Going, sweep: SweepState): void {
   assertEndedBadly(sweep);
   const { state } = go.draft;
@@ -143,7 +152,10 @@ function resumeRun(go: Going, run: RunState): void {
       resumeRun(go, student);
 }
 
-/** Spec and seed determine every bit: from its checkpoint it would come to the same step with the same numbers. */
+/**
+ * Spec and seed determine every bit: from its checkpoint it would come to the same step with the same
+ * numbers.
+ */
 function assertNotNumeric(run: RunState): void {
   if (run.failureCause === 'numeric')
     throw refuse(

@@ -45,7 +45,10 @@ function balance(draft: Draft, run: RunState): void {
     setGang(draft, run, { ...better, workerIds: better.members.map((member) => member.workerId) });
 }
 
-/** Ends what may not go on: children of a thing that has ended, and students of a teacher that ended without success. */
+/**
+ * Ends what may not go on: children of a thing that has ended, and students of a teacher that ended without
+ * success.
+ */
 function endOrphans(draft: Draft): void {
   for (const id of draft.state.openSweepIds) {
     const plan = endedParent(draft.state, sweepOf(draft.state, id));

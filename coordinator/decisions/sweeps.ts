@@ -46,7 +46,10 @@ export function settleSweep(draft: Draft, before: SweepState): void {
   });
 }
 
-/** Failures of one cause in a row that end a sweep whose spec has no bound of its own: earlier releases wrote such specs. */
+/**
+ * Failures of one cause in a row that end a sweep whose spec has no bound of its own: earlier releases wrote
+ * such specs.
+ */
 const FAILURES_IN_ROW_MAX = 5;
 
 /** Ends a sweep whose trials fail one after the other for one cause. Returns whether it did. */

@@ -1,6 +1,7 @@
-// What becomes of inputs while something keeps the coordinator from deciding: a journal that is being read or is damaged, a store
-// that is full, a lead that is lost. Pure. The rule behind all of it: a call has somebody who waits for its answer and can ask
-// again, so it is refused at once with the reason; everything else is a fact that nobody will repeat, so it waits.
+// What becomes of inputs while something keeps the coordinator from deciding: a journal that is being read or
+// is damaged, a store that is full, a lead that is lost. Pure. The rule behind all of it: a call has somebody
+// who waits for its answer and can ask again, so it is refused at once with the reason; everything else is a
+// fact that nobody will repeat, so it waits.
 
 import { FleetError } from '../../core/errors.ts';
 import { type Decision, step } from '../decisions/decide.ts';
@@ -37,7 +38,8 @@ export function admissionOf(input: Input, standing: Standing): Admission {
   const { stopped, halted, refusal, isTroubled, isWorking, queued } = standing;
   const refuse = (error: FleetError): Admission => ({ kind: 'refuse', error });
   if (stopped !== undefined) return refuse(stopped);
-  // A repair takes a person: a fact that waited for it would be stale. Whoever reported it repeats it when it dials again.
+  // A repair takes a person: a fact that waited for it would be stale. Whoever reported it repeats it when it
+  // dials again.
   if (halted?.code === 'dataLoss') return refuse(halted);
   if (halted !== undefined && isCall(input)) return refuse(halted);
   if (refusal !== undefined && isRefusedByStore(input, isTroubled)) return refuse(refusal);
@@ -68,8 +70,8 @@ export function isCall(input: Input): boolean {
 }
 
 /**
- * What a full store refuses: new work always, because it would fill the store further; the other calls only once the journal's
- * reserve is used up as well, so that a person can still cancel what fills the store.
+ * What a full store refuses: new work always, because it would fill the store further; the other calls only
+ * once the journal's reserve is used up as well, so that a person can still cancel what fills the store.
  */
 export function isRefusedByStore(input: Input, isTroubled: boolean): boolean {
   return input.kind === 'submit' || (isCall(input) && isTroubled);
@@ -82,8 +84,8 @@ export interface Decided<W> {
 }
 
 /**
- * Decides inputs one after the other, each upon the state that the one before leads to. A refused input leaves no trace in the
- * state; any other error is a mistake of this program and is thrown.
+ * Decides inputs one after the other, each upon the state that the one before leads to. A refused input
+ * leaves no trace in the state; any other error is a mistake of this program and is thrown.
  */
 export function decideAll<W extends { readonly input: Input }>(
   before: State,
@@ -111,9 +113,9 @@ export function decideAll<W extends { readonly input: Input }>(
 }
 
 /**
- * What follows for inputs whose group could not be appended. A full store has stored nothing of it: calls are refused, facts
- * wait for room in their old order, and a tick is forgotten because the next one comes by itself. With every other error the
- * state is not ours to continue, so that all are refused.
+ * What follows for inputs whose group could not be appended. A full store has stored nothing of it: calls are
+ * refused, facts wait for room in their old order, and a tick is forgotten because the next one comes by
+ * itself. With every other error the state is not ours to continue, so that all are refused.
  */
 export function afterFailedAppend<W extends { readonly input: Input }>(
   error: FleetError,
@@ -127,12 +129,14 @@ export function afterFailedAppend<W extends { readonly input: Input }>(
 }
 
 /**
- * What an error of the journal means, whoever met it. A damaged journal can be repaired, and one that was cut off or is away can
- * be read again: `again`. Everything else, above all a lead that is lost, ends this coordinator: `stop`.
+ * What an error of the journal means, whoever met it. A damaged journal can be repaired, and one that was cut
+ * off or is away can be read again: `again`. Everything else, above all a lead that is lost, ends this
+ * coordinator: `stop`.
  */
 export function consequenceOf(error: FleetError, during: 'reading' | 'writing'): 'again' | 'stop' {
   if (error.code === 'dataLoss') return 'again';
-  // Writing repeats by itself whatever may pass; what it throws is final, except that the journal was cut off by its repair.
+  // Writing repeats by itself whatever may pass; what it throws is final, except that the journal was cut off
+  // by its repair.
   const mayPass = during === 'reading' ? error.retryable : error.code === 'cancelled';
   return mayPass ? 'again' : 'stop';
 }

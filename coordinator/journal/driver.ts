@@ -1,9 +1,10 @@
-// The thin part around the pure core: inputs wait in a queue, all that wait are decided together, their events are appended as one
-// group, and only then do effects leave and callers get their answers. One append for all that wait is what makes durability
-// cheap: it costs one disk sync a group, not one an event.
+// The thin part around the pure core: inputs wait in a queue, all that wait are decided together, their
+// events are appended as one group, and only then do effects leave and callers get their answers. One append
+// for all that wait is what makes durability cheap: it costs one disk sync a group, not one an event.
 //
-// It decides nothing about runs. It is in one of four states: it reads the journal; it leads; it is halted, because the
-// journal is damaged or was cut off, and reads again until that succeeds; or it has stopped for good, because the lead is lost.
+// It decides nothing about runs. It is in one of four states: it reads the journal; it leads; it is halted,
+// because the journal is damaged or was cut off, and reads again until that succeeds; or it has stopped for
+// good, because the lead is lost.
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -26,7 +27,9 @@ import type { Journal } from './journal.ts';
 import { openJournalState } from './opening.ts';
 
 export interface Driver {
-  /** The state with everything that is on disk and can be read; throws `unavailable` before anything was read. */
+  /**
+   * The state with everything that is on disk and can be read; throws `unavailable` before anything was read.
+   */
   readonly state: State;
   /** Why nothing is decided now; undefined while this coordinator leads. */
   readonly halted: FleetError | undefined;
@@ -39,8 +42,8 @@ export interface Driver {
   /** Why a `submit` would be refused now. */
   readonly refusal: FleetError | undefined;
   /**
-   * With an error: no `submit` is taken, and while the journal cannot be written no other call either; those that wait are
-   * rejected with it too. Undefined: calls are taken again.
+   * With an error: no `submit` is taken, and while the journal cannot be written no other call either; those
+   * that wait are rejected with it too. Undefined: calls are taken again.
    */
   refuse(error: FleetError | undefined): void;
   /** The listener is called after each group and each volatile change. Returns the end of that. */

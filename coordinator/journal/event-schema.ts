@@ -81,7 +81,10 @@ const schemas = new Map(
 
 /** One message of the stream: everything decided since the last acknowledgement. */
 export interface Group {
-  /** The coordinator that wrote it, a new id at each start. With `group` an own append whose answer was lost is recognised. */
+  /**
+   * The coordinator that wrote it, a new id at each start. With `group` an own append whose answer was lost
+   * is recognised.
+   */
   readonly writer: string;
   /** Counts the groups of one writer from 1. */
   readonly group: number;

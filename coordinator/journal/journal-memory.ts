@@ -18,7 +18,10 @@ import {
 import { damageAt } from './journal-reader.ts';
 
 export interface JournalMemory {
-  /** Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost something. */
+  /**
+   * Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost
+   * something.
+   */
   check(lastSequence: number | undefined): Promise<void>;
   /** Remembers that the journal reaches to this sequence. */
   remember(sequence: number): Promise<void>;

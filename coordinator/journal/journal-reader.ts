@@ -27,7 +27,9 @@ export interface ReadGroup {
   readonly events: readonly Event[];
 }
 
-/** The error of a journal that cannot be read up to its end; `after`: the sequence up to which it can be kept. */
+/**
+ * The error of a journal that cannot be read up to its end; `after`: the sequence up to which it can be kept.
+ */
 export function damageAt(sequence: number, what: string, after = sequence - 1): FleetError {
   return new FleetError(
     'dataLoss',
@@ -50,14 +52,19 @@ export async function journalInfo(connection: NatsConnection): Promise<StreamInf
 const REQUEST_MS = 5_000;
 const MESSAGES_AT_ONCE = 500;
 
-/** Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not ours. */
+/**
+ * Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not
+ * ours.
+ */
 export async function* readGroups(connection: NatsConnection): AsyncGenerator<ReadGroup> {
   const info = await journalInfo(connection);
   if (info === undefined || info.state.last_seq === 0) return;
   const last = info.state.last_seq;
   const cuts = await cutsOf(connection, info);
   let expected = 1;
-  /** Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way. */
+  /**
+   * Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way.
+   */
   const advance = (to: number) => {
     while (expected < to) {
       const cut = cuts.find(({ after, mark }) => after < expected && expected < mark);
@@ -86,7 +93,9 @@ function missing(from: number, to: number, last: number): FleetError {
   return damageAt(from, `${which} missing${all}`);
 }
 
-/** The group of a message. A mark is published on a subject of its own, and both must agree that it is one. */
+/**
+ * The group of a message. A mark is published on a subject of its own, and both must agree that it is one.
+ */
 function groupOf(message: StoredMessage): Group | string {
   const group = parseGroup(message.data);
   if (typeof group === 'string') return group;

@@ -50,8 +50,8 @@ export interface JournalRepair {
   /** Every stored message after a sequence, as it is: a copy of what is about to be cut off. */
   messagesAfter(after: number): AsyncGenerator<StoredMessage>;
   /**
-   * Cuts off what comes after sequence `after`. `lastSequence`: where the journal ended when the caller looked; refused when it
-   * was written to since. Resolves with the sequence of the mark.
+   * Cuts off what comes after sequence `after`. `lastSequence`: where the journal ended when the caller
+   * looked; refused when it was written to since. Resolves with the sequence of the mark.
    */
   truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number>;
 }
@@ -146,12 +146,15 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
   };
 }
 
-/** Numbers of ids that are passed over when messages are missing: more than one decision can have given out. */
+/**
+ * Numbers of ids that are passed over when messages are missing: more than one decision can have given out.
+ */
 const IDS_UNSEEN = 1_000;
 
 /**
- * The highest number of each noun in anything that is stored, also in messages that cannot be read as a whole. An id that is cut
- * off must not be given to another run, because that would go on from the checkpoints of the first.
+ * The highest number of each noun in anything that is stored, also in messages that cannot be read as a
+ * whole. An id that is cut off must not be given to another run, because that would go on from the
+ * checkpoints of the first.
  */
 async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, number>> {
   const highest: Record<Noun, number> = { plan: 0, sweep: 0, trial: 0, run: 0 };
@@ -184,7 +187,10 @@ async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, num
   return highest;
 }
 
-/** Passes on each id that stands in quotes. A word of a person's text counts only when it looks exactly like an id. */
+/**
+ * Passes on each id that stands in quotes. A word of a person's text counts only when it looks exactly like
+ * an id.
+ */
 function seeIds(data: Uint8Array, see: (text: string) => void): void {
   const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
   for (const [quoted] of text.matchAll(/"(?:plan|sweep|trial|run)-\d{1,9}"/g)) see(quoted);

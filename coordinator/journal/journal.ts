@@ -1,6 +1,7 @@
-// The journal on JetStream: what has been appended here has happened. Decides how events are grouped into messages, how long an append
-// is tried again, and who may write: each append names the sequence that it expects to be the last, so that of two coordinators
-// only one can go on. That number is the fence; no lease and no clock decides who leads.
+// The journal on JetStream: what has been appended here has happened. Decides how events are grouped into
+// messages, how long an append is tried again, and who may write: each append names the sequence that it
+// expects to be the last, so that of two coordinators only one can go on. That number is the fence; no lease
+// and no clock decides who leads.
 
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -23,17 +24,19 @@ export interface Journal {
   /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
   prepare(): Promise<void>;
   /**
-   * Every event so far, oldest first; afterwards appends are possible. Throws `dataLoss` at the first message that is not
-   * ours, and when the journal ends before the end that is remembered.
+   * Every event so far, oldest first; afterwards appends are possible. Throws `dataLoss` at the first message
+   * that is not ours, and when the journal ends before the end that is remembered.
    */
   replay(): AsyncGenerator<Event>;
   /**
-   * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full and nothing was
-   * stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`: something else has.
-   * `cancelled`: `truncate` has; the journal must be read again.
+   * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full
+   * and nothing was stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`:
+   * something else has. `cancelled`: `truncate` has; the journal must be read again.
    */
   append(events: readonly Event[]): Promise<void>;
-  /** Throws what an append would throw: a coordinator that has nothing to append would not notice otherwise. */
+  /**
+   * Throws what an append would throw: a coordinator that has nothing to append would not notice otherwise.
+   */
   confirmLead(): Promise<void>;
   /** Remembers beside the journal how far it reaches. */
   remember(): Promise<void>;
@@ -51,9 +54,15 @@ export interface Journal {
 const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
 /** Bytes a message may have; far below the broker's limit of 1 MiB, and above it only for one huge event. */
 const GROUP_BYTES_MAX = 256 * 1024;
-/** A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append is recognised. */
+/**
+ * A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append
+ * is recognised.
+ */
 const APPEND_TIMEOUT_MS = 2_000;
-/** Looks in a row that must find no stream before it counts as gone: a cluster that has just started may not know it yet. */
+/**
+ * Looks in a row that must find no stream before it counts as gone: a cluster that has just started may not
+ * know it yet.
+ */
 const GONE_LOOKS = 4;
 
 export function openJournal(options: {
@@ -210,7 +219,10 @@ function isWrongSequence(caught: unknown): boolean {
   return WRONG_LAST_SEQUENCE.has((caught as { code?: unknown } | null)?.code);
 }
 
-/** Cuts a long list at GROUP_BYTES_MAX; a decision is cut only when it alone is larger, and settle() finds its place again. */
+/**
+ * Cuts a long list at GROUP_BYTES_MAX; a decision is cut only when it alone is larger, and settle() finds its
+ * place again.
+ */
 function partition(events: readonly Event[]): Event[][] {
   const parts: Event[][] = [];
   let bytes = GROUP_BYTES_MAX;

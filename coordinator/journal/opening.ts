@@ -1,6 +1,7 @@
-// Reading the journal from its first event to the state that decisions begin with. Decides when a journal that cannot be read is
-// looked at again: one that is away every second, a damaged one when something about it has changed, because reading
-// 100,000 events each second to find the same damage would keep a processor busy.
+// Reading the journal from its first event to the state that decisions begin with. Decides when a journal
+// that cannot be read is looked at again: one that is away every second, a damaged one when something about
+// it has changed, because reading 100,000 events each second to find the same damage would keep a processor
+// busy.
 
 import type { Clock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
@@ -27,8 +28,8 @@ export interface Opening {
 }
 
 /**
- * Reads until the journal is whole, and resolves with its state; undefined when the signal was aborted first. Rejects with an
- * error that no further reading would change.
+ * Reads until the journal is whole, and resolves with its state; undefined when the signal was aborted first.
+ * Rejects with an error that no further reading would change.
  */
 export async function openJournalState(opening: Opening): Promise<State | undefined> {
   const { journal, clock, log, signal, onTrouble } = opening;
@@ -69,7 +70,10 @@ async function fold({ journal, clock, log, prepare }: Opening, folding: { state:
   log.info({ events: folding.state.events, sequence: journal.sequence, ms }, 'journal replayed');
 }
 
-/** The state after one more event; an event that does not fit what came before is damage of the message at `sequence`. */
+/**
+ * The state after one more event; an event that does not fit what came before is damage of the message at
+ * `sequence`.
+ */
 export function foldedAt(sequence: number, before: State, event: Event): State {
   try {
     return evolve(before, event);

@@ -1,7 +1,7 @@
-// What stands in the journal where this coordinator's next message should stand, and what follows from it. Pure. An append names the
-// sequence that it expects to be the last; when the broker refuses it, the message after that sequence says why. It may be our own:
-// the broker stored it, its answer was lost, and we have repeated ourselves. Otherwise somebody else has written, or something of
-// the journal is gone.
+// What stands in the journal where this coordinator's next message should stand, and what follows from it.
+// Pure. An append names the sequence that it expects to be the last; when the broker refuses it, the message
+// after that sequence says why. It may be our own: the broker stored it, its answer was lost, and we have
+// repeated ourselves. Otherwise somebody else has written, or something of the journal is gone.
 
 import { FleetError } from '../../core/errors.ts';
 import { JOURNAL_STREAM } from '../../core/net/subjects.ts';
@@ -16,9 +16,9 @@ export function isOwnGroup(bytes: Uint8Array | undefined, own: Pick<Group, 'writ
 }
 
 /**
- * The error that follows when the journal does not end where this coordinator left it: `dataLoss` when messages are gone or
- * something foreign was published, `cancelled` when it was cut off by `journal truncate` and has to be read again, `aborted`
- * when another coordinator leads now.
+ * The error that follows when the journal does not end where this coordinator left it: `dataLoss` when
+ * messages are gone or something foreign was published, `cancelled` when it was cut off by `journal truncate`
+ * and has to be read again, `aborted` when another coordinator leads now.
  */
 export function otherWriterError(found: {
   /** Of the newest message that this coordinator has read or written. */

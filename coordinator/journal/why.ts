@@ -26,9 +26,10 @@ export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
 }
 
 /**
- * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over the kinds, so
- * that a new kind cannot be left out by mistake: `why` would not show it. Two ids are left out on purpose: the end of a plan is
- * not about its winner, and the creation of a student is not about its teacher.
+ * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over
+ * the kinds, so that a new kind cannot be left out by mistake: `why` would not show it. Two ids are left out
+ * on purpose: the end of a plan is not about its winner, and the creation of a student is not about its
+ * teacher.
  */
 export function idsOf(event: Event): readonly (string | undefined)[] {
   switch (event.kind) {
@@ -69,7 +70,9 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
   }
 }
 
-/** The part of a sentence about images that `data.onCorrupt: skip` has left out; empty when there are none. */
+/**
+ * The part of a sentence about images that `data.onCorrupt: skip` has left out; empty when there are none.
+ */
 function leftOut(data: DataSpec): string {
   return data.kind === 'synthetic' || data.skipped === undefined
     ? ''

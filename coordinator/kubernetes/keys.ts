@@ -1,6 +1,7 @@
-// The secret that the programs of a fleet share in a cluster: the token of the coordinator's callers and that of the broker.
-// Decides what is missing and makes that alone, from the system's random source; a value that is there is never replaced,
-// whoever wrote it and whenever. Needs the rights to get, create and patch this one secret.
+// The secret that the programs of a fleet share in a cluster: the token of the coordinator's callers and that
+// of the broker. Decides what is missing and makes that alone, from the system's random source; a value that
+// is there is never replaced, whoever wrote it and whenever. Needs the rights to get, create and patch this
+// one secret.
 
 import {
   ApiException,
@@ -22,10 +23,15 @@ export interface KeysOutcome {
 }
 
 const TOKEN_BYTES = 32;
-/** An attempt that takes longer has met a server that took the connection and does not answer, milliseconds. */
+/**
+ * An attempt that takes longer has met a server that took the connection and does not answer, milliseconds.
+ */
 const ATTEMPT_MS = 15_000;
 
-/** Makes the keys of the secret that are not there. Tries again for `waitMs` while the API server does not answer. */
+/**
+ * Makes the keys of the secret that are not there. Tries again for `waitMs` while the API server does not
+ * answer.
+ */
 export async function ensureKeys(options: {
   readonly config: KubeConfig;
   readonly namespace: string;
@@ -74,8 +80,8 @@ async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
   const found = await read(api, wanted);
   const missing = missingKeys(found, wanted);
   if (missing.length > 0) {
-    // An apply without force, by a manager that nobody else is, conflicts with every value that is there: of two that do this
-    // at once the second one is refused, reads again and finds the keys of the first one.
+    // An apply without force, by a manager that nobody else is, conflicts with every value that is there: of
+    // two that do this at once the second one is refused, reads again and finds the keys of the first one.
     await api.patchNamespacedSecret(
       {
         name: secret,
@@ -104,7 +110,10 @@ async function read(api: CoreV1Api, { namespace, secret }: Wanted): Promise<V1Se
   }
 }
 
-/** Keys that the secret lacks. An empty value is not replaced and not accepted: a fleet with it would ask for no token. */
+/**
+ * Keys that the secret lacks. An empty value is not replaced and not accepted: a fleet with it would ask for
+ * no token.
+ */
 export function missingKeys(found: V1Secret | undefined, { namespace, secret, keys }: Wanted): string[] {
   const empty = keys.filter((key) => found?.data?.[key] === '');
   if (empty.length > 0)

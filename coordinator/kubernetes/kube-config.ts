@@ -13,7 +13,8 @@ export function kubernetesConfig(sentence: string): KubeConfig {
   } catch (caught) {
     failure = caught;
   }
-  // Where it finds nothing the library falls back to an unencrypted server on this machine, which nobody means.
+  // Where it finds nothing the library falls back to an unencrypted server on this machine, which nobody
+  // means.
   const server = config.getCurrentCluster()?.server ?? '';
   if (failure === undefined && server !== '' && server !== 'http://localhost:8080') return config;
   throw new FleetError('failedPrecondition', sentence, { cause: failure });

@@ -46,8 +46,8 @@ export function verdictOf({ metadata, status }: V1Pod): PodVerdict | undefined {
 }
 
 /**
- * What follows for workers from the verdicts on pods, by metadata.uid. A worker belongs to the pod whose uid it reported, whatever
- * pod has that name now.
+ * What follows for workers from the verdicts on pods, by metadata.uid. A worker belongs to the pod whose uid
+ * it reported, whatever pod has that name now.
  */
 export function inputsFrom(
   verdicts: Pick<ReadonlyMap<string, PodVerdict>, 'get'>,
@@ -64,8 +64,8 @@ export function inputsFrom(
 }
 
 /**
- * Follows the pods with these labels. Throws FleetError `failedPrecondition` when there is no Kubernetes configuration
- * (KUBECONFIG, or that of a pod).
+ * Follows the pods with these labels. Throws FleetError `failedPrecondition` when there is no Kubernetes
+ * configuration (KUBECONFIG, or that of a pod).
  */
 export function watchPods(options: {
   readonly selector: string;

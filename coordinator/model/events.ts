@@ -16,7 +16,10 @@ export type Event = { readonly atMs: number } & (
       /** By `journal truncate`: what came after message `after` counts no more. */
       readonly kind: 'journal.truncated';
       readonly after: number;
-      /** The highest number of each noun that was ever given out: ids that were cut off are not given out again. */
+      /**
+       * The highest number of each noun that was ever given out: ids that were cut off are not given out
+       * again.
+       */
       readonly ids: Readonly<Record<Noun, number>>;
       readonly reason: string;
     }

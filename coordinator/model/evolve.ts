@@ -93,7 +93,10 @@ export function evolve(before: State, event: Event): State {
   }
 }
 
-/** Numbers of ids only grow: the stored checkpoints of a run-7 that was cut off must not become those of another run-7. */
+/**
+ * Numbers of ids only grow: the stored checkpoints of a run-7 that was cut off must not become those of
+ * another run-7.
+ */
 function truncated(state: State, { ids }: EventOf<'journal.truncated'>): State {
   const gaps = (noun: Noun): readonly IdGap[] => {
     const after = state[`${noun}s`].size;
@@ -203,7 +206,10 @@ function trialEnded(before: State, event: EventOf<'trial.ended'>): State {
 
 const NO_FAILURES = { cause: '', count: 0 };
 
-/** The count of failures for one cause in a row, after this trial. A cancelled trial says nothing about causes. */
+/**
+ * The count of failures for one cause in a row, after this trial. A cancelled trial says nothing about
+ * causes.
+ */
 function failuresAfter(state: State, { failuresInRow }: SweepState, trial: TrialState) {
   if (trial.state === 'cancelled') return failuresInRow;
   if (trial.state === 'done') return NO_FAILURES;
@@ -319,7 +325,10 @@ function runAssigned(before: State, event: EventOf<'run.assigned'>): State {
   return withTrial(state, run.trialId, { state: 'running', reason: event.reason });
 }
 
-/** Workers that a run remembers to be kept from: in a large fleet the latest; the others are only tried again sooner. */
+/**
+ * Workers that a run remembers to be kept from: in a large fleet the latest; the others are only tried again
+ * sooner.
+ */
 const AVOIDED_MAX = 64;
 
 function runTroubled(state: State, event: EventOf<'run.troubled'>): State {

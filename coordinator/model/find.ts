@@ -31,7 +31,9 @@ export function named(
   });
 }
 
-/** The one thing of these nouns that has the id, otherwise all that have the name, newest first within a noun. */
+/**
+ * The one thing of these nouns that has the id, otherwise all that have the name, newest first within a noun.
+ */
 export function find(state: State, idOrName: string, nouns: readonly Noun[] = NOUNS): Meanings<Found> {
   for (const noun of nouns) {
     const thing = byId(state, noun, idOrName);

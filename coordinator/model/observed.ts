@@ -7,8 +7,14 @@ export interface Observed {
   readonly now: number;
   /** Workers that are on a stream now; others get no new work. */
   readonly connected: ReadonlySet<string>;
-  /** Committed steps of a run as last reported; undefined when nobody has reported since this coordinator started. */
+  /**
+   * Committed steps of a run as last reported; undefined when nobody has reported since this coordinator
+   * started.
+   */
   readonly stepOf?: (runId: string) => number | undefined;
-  /** Images a second that a worker computes for a run, without the time that it waits for others; undefined before it was measured. */
+  /**
+   * Images a second that a worker computes for a run, without the time that it waits for others; undefined
+   * before it was measured.
+   */
   readonly speedOf?: (runId: string, workerId: string) => number | undefined;
 }

@@ -154,7 +154,10 @@ export interface RunState extends Ending {
   readonly changedAtMs: number;
   /** Since when it has been waiting for workers. */
   readonly queuedAtMs: number;
-  /** Failures since the last checkpoint that a worker reported as infrastructure. Their number is bounded; they are charged to nobody. */
+  /**
+   * Failures since the last checkpoint that a worker reported as infrastructure. Their number is bounded;
+   * they are charged to nobody.
+   */
   readonly infrastructureFailures: number;
   /** Workers that were lost over it since it last got further. */
   readonly blame: Blame;
@@ -212,7 +215,10 @@ export interface State {
   readonly workers: ReadonlyMap<string, WorkerState>;
   /** Things by their names; the key is `noun name`. */
   readonly names: PersistentMap<Namesakes>;
-  /** Ids of what has not ended, oldest first: a decision looks at these alone, so that its cost does not grow with the past. */
+  /**
+   * Ids of what has not ended, oldest first: a decision looks at these alone, so that its cost does not grow
+   * with the past.
+   */
   readonly openPlanIds: ReadonlySet<string>;
   readonly openSweepIds: ReadonlySet<string>;
   readonly openRunIds: ReadonlySet<string>;
@@ -258,7 +264,10 @@ function existing<T>(value: T | undefined, id: string): T {
   return value;
 }
 
-/** The id at this place (from 1) among all of its noun in the order of creation. The place after the last gives the next id. */
+/**
+ * The id at this place (from 1) among all of its noun in the order of creation. The place after the last
+ * gives the next id.
+ */
 export function idInPlace(state: State, noun: Noun, place: number): string {
   const gap = state.idGaps[noun].findLast(({ after }) => after < place);
   return `${noun}-${place + (gap?.skipped ?? 0)}`;
@@ -313,8 +322,8 @@ export function endingOf(thing: {
 }
 
 /**
- * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then it works, and
- * workers are lost for other reasons.
+ * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then
+ * it works, and workers are lost for other reasons.
  */
 export interface Blame {
   /** Losses of workers that held this run and no other, since it last got further. */
@@ -328,7 +337,10 @@ export interface Blame {
 /** Nothing speaks against the run. */
 export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
 
-/** Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the state stays bounded. */
+/**
+ * Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the
+ * state stays bounded.
+ */
 export interface Namesakes {
   /** All of them. */
   readonly count: number;

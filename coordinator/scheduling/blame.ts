@@ -24,7 +24,9 @@ function knownStep(run: RunState, observed: Observed): number {
   return Math.max(observed.stepOf?.(run.id) ?? 0, run.checkpoints.at(-1)?.step ?? 0);
 }
 
-/** What the loss of a worker means for a run that it held, with the reason; undefined when it means nothing. */
+/**
+ * What the loss of a worker means for a run that it held, with the reason; undefined when it means nothing.
+ */
 export function blameFor(
   run: RunState,
   loss: {

@@ -8,14 +8,17 @@ import type { Member, RunState } from '../model/state.ts';
 
 /** Factor by which a step has to become faster: a change costs the gang a synchronisation. */
 const GAIN_MIN = 1.2;
-/** Between two changes of a gang, milliseconds: a measured speed needs some seconds to settle after a change. */
+/**
+ * Between two changes of a gang, milliseconds: a measured speed needs some seconds to settle after a change.
+ */
 export const REBALANCE_INTERVAL_MS = 10_000;
 
 /**
- * Shares the shards out so that the slowest member is done as early as possible. Each member gets one shard, and each further shard
- * goes to the member that is done first with it (of equals the lower rank). That is optimal: the makespan of equal, indivisible
- * jobs on machines of different speeds is minimal when each job goes where it ends earliest. A speed that is not known counts
- * as the mean of the known ones. `shards` is not below the number of members.
+ * Shares the shards out so that the slowest member is done as early as possible. Each member gets one shard,
+ * and each further shard goes to the member that is done first with it (of equals the lower rank). That is
+ * optimal: the makespan of equal, indivisible jobs on machines of different speeds is minimal when each job
+ * goes where it ends earliest. A speed that is not known counts as the mean of the known ones. `shards` is
+ * not below the number of members.
  */
 export function placeShards(
   workerIds: readonly string[],
@@ -41,7 +44,10 @@ export function placeShards(
   });
 }
 
-/** The placement that a running gang should change to now, with the reason; undefined while that is not worth it. */
+/**
+ * The placement that a running gang should change to now, with the reason; undefined while that is not worth
+ * it.
+ */
 export function rebalanced(
   run: RunState,
   observed: Observed,

@@ -7,8 +7,9 @@ import { isSuspect } from './blame.ts';
 import { isFree, mayChange, type Roster, setGang } from './roster.ts';
 
 /**
- * Frees workers for a run by shrinking gangs that can spare members, or by sending back to the queue the students of a teacher that
- * is to be placed. All or nothing. `have`: workers that are free; `fit`: all that the run could use.
+ * Frees workers for a run by shrinking gangs that can spare members, or by sending back to the queue the
+ * students of a teacher that is to be placed. All or nothing. `have`: workers that are free; `fit`: all that
+ * the run could use.
  */
 export function reclaim(
   roster: Roster,
@@ -41,7 +42,10 @@ export function reclaim(
   return true;
 }
 
-/** Frees whole workers for a suspect: those whose other runs can all give them up, such as its own students that wait for it. */
+/**
+ * Frees whole workers for a suspect: those whose other runs can all give them up, such as its own students
+ * that wait for it.
+ */
 function reclaimWhole(roster: Roster, run: RunState, have: number, fit: readonly WorkerState[]): boolean {
   const taken = new Map<string, number>();
   const gained: { victim: RunState; worker: WorkerState }[] = [];

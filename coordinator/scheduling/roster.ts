@@ -18,8 +18,9 @@ import { isSuspect } from './blame.ts';
 export const CHANGE_INTERVAL_MS = 1_000;
 
 /**
- * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a sentence with numbers
- * for a person. Neither is journalled: it is derived from the state again whenever somebody asks.
+ * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a
+ * sentence with numbers for a person. Neither is journalled: it is derived from the state again whenever
+ * somebody asks.
  */
 export interface Wait {
   readonly kind: 'teacher_not_started' | 'model_mismatch' | 'insufficient_workers';
@@ -43,7 +44,10 @@ export interface Roster extends Observed {
   readonly reasons: Map<string, string>;
   /** What each run that stays queued waits for. */
   readonly waiting: Map<string, Wait>;
-  /** Running runs that could spare members, or that are students of a teacher that waits: reclaim() looks at these alone. */
+  /**
+   * Running runs that could spare members, or that are students of a teacher that waits: reclaim() looks at
+   * these alone.
+   */
   readonly victims: readonly RunState[];
 }
 
@@ -83,7 +87,10 @@ export function rosterOf(state: State, context: Observed): Roster {
   };
 }
 
-/** Live workers that the run can use, whether free or not: of its device class, and not those that failed it just now. */
+/**
+ * Live workers that the run can use, whether free or not: of its device class, and not those that failed it
+ * just now.
+ */
 export function fitting(roster: Roster, run: RunState): WorkerState[] {
   return roster.live.filter((worker) => isOfClass(run, worker) && !isAvoided(roster, run, worker));
 }
@@ -123,7 +130,10 @@ export function chooseClass(roster: Roster, run: RunState, workers: readonly Wor
   return largestClass(run, workers).sort((a, b) => load(a) - load(b) || (a.id < b.id ? -1 : 1));
 }
 
-/** Workers of the device class that has most of them; all of them when the run's class is known or does not matter. */
+/**
+ * Workers of the device class that has most of them; all of them when the run's class is known or does not
+ * matter.
+ */
 function largestClass(run: RunState, workers: readonly WorkerState[]): WorkerState[] {
   if (!run.spec.training.exact || run.deviceClass !== undefined) return [...workers];
   const classes = new Map<string, WorkerState[]>();
@@ -132,7 +142,10 @@ function largestClass(run: RunState, workers: readonly WorkerState[]): WorkerSta
   return [...classes.values()].sort((a, b) => b.length - a.length)[0] ?? [];
 }
 
-/** Not too soon after its last change, nor while one of its members is away and may be about to be lost or to come back. */
+/**
+ * Not too soon after its last change, nor while one of its members is away and may be about to be lost or to
+ * come back.
+ */
 export function mayChange(roster: Roster, run: RunState): boolean {
   if (run.state === 'queued') return true;
   return roster.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, roster.connected);

@@ -35,7 +35,9 @@ import {
   type Wait,
 } from './roster.ts';
 
-/** A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones. */
+/**
+ * A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones.
+ */
 const OVERTAKE_MS = 30_000;
 
 /** A gang that changes. */
@@ -53,7 +55,10 @@ export interface Scheduling {
   readonly waiting: ReadonlyMap<string, Wait>;
 }
 
-/** Workers that could take the places of lost members now, so that those who stay keep what they have in memory. */
+/**
+ * Workers that could take the places of lost members now, so that those who stay keep what they have in
+ * memory.
+ */
 export function replacementsFor(
   state: State,
   context: Observed,
@@ -109,7 +114,10 @@ function placeMinimum(roster: Roster, run: RunState, blocked: RunState[]): void 
   roster.waiting.set(run.id, shortage(roster, run, chosen.length));
 }
 
-/** Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a checkpoint. */
+/**
+ * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
+ * checkpoint.
+ */
 function notStartable(state: State, run: RunState): string | undefined {
   if (run.teacherRunId === undefined) return undefined;
   const teacher = runOf(state, run.teacherRunId);

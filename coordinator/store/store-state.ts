@@ -1,5 +1,6 @@
-// Whether the broker's store takes what is written, as a judgement with its numbers. Pure: facts that were seen go in, a state and
-// its sentence come out. The same sentence is shown by `watch`, given as the reason of what waits, and sent to whoever submits.
+// Whether the broker's store takes what is written, as a judgement with its numbers. Pure: facts that were
+// seen go in, a state and its sentence come out. The same sentence is shown by `watch`, given as the reason
+// of what waits, and sent to whoever submits.
 
 import { formatBytes } from '../../core/text/bytes-text.ts';
 
@@ -19,9 +20,14 @@ export interface StoreFacts {
   readonly place: string;
   /** Free on the disk of that folder, where it can be looked at. */
   readonly diskFreeBytes: number | undefined;
-  /** The store's own words when it refused the last write that was tried; undefined when it took it, or none was tried. */
+  /**
+   * The store's own words when it refused the last write that was tried; undefined when it took it, or none
+   * was tried.
+   */
   readonly refused: string | undefined;
-  /** How long the broker, connected, has not confirmed a write, milliseconds; 0: it confirmed the last one. */
+  /**
+   * How long the broker, connected, has not confirmed a write, milliseconds; 0: it confirmed the last one.
+   */
   readonly silentMs: number;
 }
 
@@ -62,8 +68,9 @@ function isShort({ bytes, bytesMax, needsBytes }: StoreFacts['streams'][number])
 }
 
 /**
- * The streams as they count at this look, and those that are short of room now. A stream that is short at one look alone does not
- * count: a coordinator that starts measures the limit by the part of the checkpoints, which looks too small for a moment.
+ * The streams as they count at this look, and those that are short of room now. A stream that is short at one
+ * look alone does not count: a coordinator that starts measures the limit by the part of the checkpoints,
+ * which looks too small for a moment.
  */
 export function shortTwice(
   sizes: StoreFacts['streams'],
@@ -77,8 +84,9 @@ export function shortTwice(
 }
 
 /**
- * Whether a write is tried to find out. While all is well and known it is not, since each try costs the disk a sync. A limit that
- * is not known may be passed already: a broker reports that only when something is written.
+ * Whether a write is tried to find out. While all is well and known it is not, since each try costs the disk
+ * a sync. A limit that is not known may be passed already: a broker reports that only when something is
+ * written.
  */
 export function mustTryWrite(at: {
   /** An append to the journal is being tried again. */
@@ -91,7 +99,10 @@ export function mustTryWrite(at: {
   return at.isTroubled || at.anyWait || at.limitBytes === 0 || at.kind !== 'ok';
 }
 
-/** How long the store has been silent: since the older of two open writes, but not longer than the broker is connected. */
+/**
+ * How long the store has been silent: since the older of two open writes, but not longer than the broker is
+ * connected.
+ */
 export function silenceMs(open: {
   readonly connectedMs: number;
   /** How long tries to write have found no answer; 0: none is open. */

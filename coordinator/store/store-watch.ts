@@ -1,6 +1,7 @@
-// Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and whether each stream has
-// its share of the limit. Decides when the limit is looked for again: after each connection, because a broker that was started
-// again may have another one. What the facts mean is judged in store-state.ts, without this loop.
+// Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and
+// whether each stream has its share of the limit. Decides when the limit is looked for again: after each
+// connection, because a broker that was started again may have another one. What the facts mean is judged in
+// store-state.ts, without this loop.
 
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../core/clock.ts';
@@ -105,7 +106,10 @@ export function watchStore(options: {
     return silenceMs({ connectedMs: now - broker.sinceMs, probingMs, appendingMs });
   }
 
-  /** Writes a few bytes where the journal's memory is and where checkpoints are. Resolves with the words of a refusal. */
+  /**
+   * Writes a few bytes where the journal's memory is and where checkpoints are. Resolves with the words of a
+   * refusal.
+   */
   async function tryWrite(): Promise<string | undefined> {
     const client = streamClient(connection, { timeoutMs: REQUEST_MS });
     try {
@@ -188,7 +192,10 @@ export function watchStore(options: {
   };
 }
 
-/** Undefined for a journal that is missing or not made yet, which is judged where the journal is read; any other stream must be there. */
+/**
+ * Undefined for a journal that is missing or not made yet, which is judged where the journal is read; any
+ * other stream must be there.
+ */
 async function infoOf(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {
     return await manager.streams.info(name);

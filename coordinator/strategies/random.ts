@@ -8,7 +8,10 @@ import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { Genotype } from '../../core/spec/network.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 
-/** Draws that one proposal may pass over; with more, the space or its constraints have too few candidates left. */
+/**
+ * Draws that one proposal may pass over; with more, the space or its constraints have too few candidates
+ * left.
+ */
 const DRAWS_MAX = 500;
 
 /** A candidate that is new and within the constraints. */

@@ -1,6 +1,7 @@
-// Who is on a stream now and when each was last heard of: the volatile half of membership. Keeps the facts, and the streams that
-// commands are sent on; the judgements on these facts are membership.ts. A command to a worker that is away is dropped and not
-// kept, because the worker's next hello lists what it holds and is answered with the difference.
+// Who is on a stream now and when each was last heard of: the volatile half of membership. Keeps the facts,
+// and the streams that commands are sent on; the judgements on these facts are pure and lie in membership.ts.
+// A command to a worker that is away is dropped and not kept, because the worker's next hello lists what it
+// holds and is answered with the difference.
 
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
@@ -49,7 +50,9 @@ export interface ForgetCommand {
   readonly kind: 'forget';
   readonly requestId: string;
 }
-/** No decision of the core: what somebody waits for now (requests.ts), and nothing that lasts follows from. */
+/**
+ * No decision of the core: what somebody waits for now (requests.ts), and nothing that lasts follows from.
+ */
 export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
 
 export interface Links {
@@ -57,7 +60,10 @@ export interface Links {
   readonly connected: ReadonlySet<string>;
   /** After the journal was read: these workers are expected back, and have the grace of a start to come. */
   expect(workers: State['workers']): void;
-  /** The journal was read again: every worker has to dial anew and report what it holds; these are expected back. */
+  /**
+   * The journal was read again: every worker has to dial anew and report what it holds; these are expected
+   * back.
+   */
   restart(workers: State['workers']): void;
   /** When the worker was last heard of, milliseconds since the epoch. */
   lastSeenMs(workerId: string): number | undefined;
@@ -66,8 +72,8 @@ export interface Links {
   /** Why this process may not attach: another living process has its id. */
   refusalOf(hello: WorkerHello): string | undefined;
   /**
-   * Takes a stream. Returns when an earlier process of this worker was last there, milliseconds since the epoch, if this
-   * coordinator has seen one.
+   * Takes a stream. Returns when an earlier process of this worker was last there, milliseconds since the
+   * epoch, if this coordinator has seen one.
    */
   attach(hello: WorkerHello, stream: Stream): number | undefined;
   /** The stream has ended; ignored when a newer one took its place. */
@@ -76,7 +82,10 @@ export interface Links {
   seen(workerId: string, stream: Stream): boolean;
   /** The worker reported that it drains. */
   draining(workerId: string): void;
-  /** Sends a command, or drops it and returns false when the worker is away: its next hello is answered with the difference. */
+  /**
+   * Sends a command, or drops it and returns false when the worker is away: its next hello is answered with
+   * the difference.
+   */
   send(workerId: string, command: Command | RequestCommand): boolean;
   /** Ends the stream of this process and lets go of it; ignored when another process has come since. */
   disconnect(workerId: string, incarnation: string, reason: string): void;

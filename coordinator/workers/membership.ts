@@ -1,9 +1,10 @@
 // Whether a worker is still there: a judgement on when it was last heard of, with its reason. Pure.
 //
-// A worker is lost when its process is known to have gone (its stream ended, and it is gone from the broker as well or did not
-// dial again), or when both the time and the missed-report budget are spent. Two things are excused, because they are about this
-// process and not about the worker: after a start of the coordinator everybody has longer, since it was the coordinator that
-// was deaf; and time in which this process did not run does not count as anybody's silence.
+// A worker is lost when its process is known to have gone (its stream ended, and it is gone from the broker
+// as well or did not dial again), or when both the time and the missed-report budget are spent. Two things
+// are excused, because they are about this process and not about the worker: after a start of the coordinator
+// everybody has longer, since it was the coordinator that was deaf; and time in which this process did not
+// run does not count as anybody's silence.
 //
 // All times here are milliseconds on the monotonic clock, unless a comment says otherwise.
 
@@ -39,8 +40,8 @@ export interface PresenceLimits {
 }
 
 /**
- * How long a worker whose stream ended may take to dial again while the coordinator is up; a re-dial takes 0.1 s. One that is gone
- * from the broker too is not waited for, because its gang stands still meanwhile.
+ * How long a worker whose stream ended may take to dial again while the coordinator is up; a re-dial takes
+ * 0.1 s. One that is gone from the broker too is not waited for, because its gang stands still meanwhile.
  */
 export const REDIAL_GRACE_MS = 1_000;
 
@@ -67,7 +68,10 @@ export function lossOf(presence: Presence, now: number, limits: PresenceLimits):
     : undefined;
 }
 
-/** Why a process may not take this worker id now, or undefined when it may: two living processes must not share an id. */
+/**
+ * Why a process may not take this worker id now, or undefined when it may: two living processes must not
+ * share an id.
+ */
 export function refusalOf(
   hello: { readonly workerId: string; readonly incarnation: string },
   before: Known | undefined,
@@ -76,7 +80,8 @@ export function refusalOf(
 ): string | undefined {
   if (before === undefined || !before.isAttached || before.incarnation === hello.incarnation)
     return undefined;
-  // One that was heard of lately is alive. One that was not may have died without its stream's end having been noticed.
+  // One that was heard of lately is alive. One that was not may have died without its stream's end having
+  // been noticed.
   const silentMs = now - before.presence.lastSeenMs;
   return silentMs < 2 * limits.heartbeatIntervalMs
     ? `worker id ${hello.workerId} is in use by another living process; give each worker an id of its own`
@@ -84,8 +89,9 @@ export function refusalOf(
 }
 
 /**
- * A process that attaches now. `predecessorGoneAtMs`: when an earlier process of this worker was last there; undefined when
- * there was none, or none that this coordinator has seen. A process that dials again keeps that it drains.
+ * A process that attaches now. `predecessorGoneAtMs`: when an earlier process of this worker was last there;
+ * undefined when there was none, or none that this coordinator has seen. A process that dials again keeps
+ * that it drains.
  */
 export function attachedNow(
   incarnation: string,
@@ -107,8 +113,8 @@ export function goneAtMs({ detachedAtMs, lastSeenMs }: Presence): number {
 }
 
 /**
- * The presence without the time for which this process did not run: what a worker sent meanwhile is still in the sockets.
- * `deafMs`: how long that was.
+ * The presence without the time for which this process did not run: what a worker sent meanwhile is still in
+ * the sockets. `deafMs`: how long that was.
  */
 export function excused(presence: Presence, deafMs: number, now: number): Presence {
   const { lastSeenMs, detachedAtMs } = presence;

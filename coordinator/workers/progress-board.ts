@@ -18,12 +18,20 @@ export interface Progress {
 
 export interface ProgressBoard {
   of(runId: string): Progress | undefined;
-  /** Takes a report. Returns false, and drops it, when it is old: of another generation, of no member, or of an earlier step. */
+  /**
+   * Takes a report. Returns false, and drops it, when it is old: of another generation, of no member, or of
+   * an earlier step.
+   */
   report(run: RunState, workerId: string, progress: Progress): boolean;
-  /** Takes what a worker computes for each run that it holds, images a second; runs that are not named are no longer its. */
+  /**
+   * Takes what a worker computes for each run that it holds, images a second; runs that are not named are no
+   * longer its.
+   */
   measured(workerId: string, speeds: ReadonlyMap<string, number>): void;
   speedOf(runId: string, workerId: string): number | undefined;
-  /** Takes which of a worker's runs wait for the broker's store, and why. Returns whether that has changed. */
+  /**
+   * Takes which of a worker's runs wait for the broker's store, and why. Returns whether that has changed.
+   */
   waiting(workerId: string, reasons: ReadonlyMap<string, string>): boolean;
   /** Why a run waits for the store, as a member of its gang reports it. */
   storeWaitOf(run: RunState): string | undefined;

@@ -1,6 +1,7 @@
-// Replays on request: a worker computes steps of a run once more, and the caller compares. Decides which workers may do that (those
-// of the device class that computed the run, because others give other bits), which stages can be replayed, and where the next
-// worker goes on when one is lost: at the last finished stage, so that the caller gets each step once.
+// Replays on request: a worker computes steps of a run once more, and the caller compares. Decides which
+// workers may do that (those of the device class that computed the run, because others give other bits),
+// which stages can be replayed, and where the next worker goes on when one is lost: at the last finished
+// stage, so that the caller gets each step once.
 
 import { FleetError } from '../../core/errors.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
@@ -10,7 +11,10 @@ import { type RunState, runOf, type State, type WorkerState } from '../model/sta
 import type { Requests } from './requests.ts';
 
 export interface Replayer {
-  /** Points in the order of steps, as they are computed. Refused with `failedPrecondition` where a replay would prove nothing. */
+  /**
+   * Points in the order of steps, as they are computed. Refused with `failedPrecondition` where a replay
+   * would prove nothing.
+   */
   replay(
     run: RunState,
     request: Omit<ReplayRequest, 'runId'>,

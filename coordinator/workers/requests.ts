@@ -1,10 +1,11 @@
-// Requests that somebody waits for and a worker answers: which worker is asked, that another one is asked when it is lost, and when
-// a request is given up. Nothing of it lasts: a coordinator that starts again knows no request, and the caller asks once more.
+// Requests that somebody waits for and a worker answers: which worker is asked, that another one is asked
+// when it is lost, and when a request is given up. Nothing of it lasts: a coordinator that starts again knows
+// no request, and the caller asks once more.
 //
-// A request has three possible ends. The worker ends it, with a result or with its own refusal; then that is the answer. The
-// worker is lost; then the next one is asked, up to WORKERS_MAX, because a request that takes down every worker it meets would
-// take down the fleet. The caller leaves or its deadline passes; then the worker is asked to stop, or it would go on computing
-// for nobody.
+// A request has three possible ends. The worker ends it, with a result or with its own refusal; then that is
+// the answer. The worker is lost; then the next one is asked, up to WORKERS_MAX, because a request that takes
+// down every worker it meets would take down the fleet. The caller leaves or its deadline passes; then the
+// worker is asked to stop, or it would go on computing for nobody.
 
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -22,7 +23,10 @@ export interface Requests {
 }
 
 export interface RequestKind<Item> {
-  /** What the worker answers, as it comes; ends when the worker ends the request, and fails as described above. */
+  /**
+   * What the worker answers, as it comes; ends when the worker ends the request, and fails as described
+   * above.
+   */
   ask(request: WorkerRequest): AsyncGenerator<Item>;
   /** Takes a part of a worker's answer; a part of a request that nobody waits for any more is dropped. */
   answered(requestId: string, part: AnswerPart<Item>): void;
@@ -30,11 +34,14 @@ export interface RequestKind<Item> {
 
 export interface WorkerRequest {
   /**
-   * Picks the worker to ask, or throws the reason why none will do. `free`: attached, connected and not yet asked, least
-   * loaded first. `lost`: those that were asked and lost.
+   * Picks the worker to ask, or throws the reason why none will do. `free`: attached, connected and not yet
+   * asked, least loaded first. `lost`: those that were asked and lost.
    */
   readonly choose: (free: readonly WorkerState[], lost: readonly string[]) => WorkerState;
-  /** The command to send. It is made anew for each worker, so that the next one can go on where the last one got to. */
+  /**
+   * The command to send. It is made anew for each worker, so that the next one can go on where the last one
+   * got to.
+   */
   readonly command: () => RequestBody;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
@@ -163,8 +170,9 @@ export function createRequests(options: {
 }
 
 /**
- * Workers that can be asked now, least loaded first: attached, with a stream, and not among those that were lost. The load of
- * a worker is what it has in hand, requests and runs alike, since it computes for one of them at a time.
+ * Workers that can be asked now, least loaded first: attached, with a stream, and not among those that were
+ * lost. The load of a worker is what it has in hand, requests and runs alike, since it computes for one of
+ * them at a time.
  */
 export function freeWorkers(
   state: State,
@@ -203,7 +211,10 @@ async function* itemsOf<Item>(waiting: Pending<Item>): AsyncGenerator<Item> {
   }
 }
 
-/** A signal that is aborted with a FleetError when the caller has gone or the deadline passes; `stop` ends the wait for both. */
+/**
+ * A signal that is aborted with a FleetError when the caller has gone or the deadline passes; `stop` ends the
+ * wait for both.
+ */
 function leavingOf(
   { signal, deadline }: WorkerRequest,
   clock: Pick<Clock, 'sleep'>,

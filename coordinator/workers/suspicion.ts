@@ -43,7 +43,10 @@ export interface Conviction {
   readonly ms: number;
 }
 
-/** The newest testimonies by worker. One that is not recent makes no complaint count, but shows that its worker had joined. */
+/**
+ * The newest testimonies by worker. One that is not recent makes no complaint count, but shows that its
+ * worker had joined.
+ */
 export type Testimonies = ReadonlyMap<
   string,
   { readonly recent: boolean; readonly said: readonly Testimony[] }
@@ -74,7 +77,9 @@ export function convictionsOf(
   return [...convicted.values()].filter(({ kind, workerId }) => kind === 'silent' || !isBusy(workerId));
 }
 
-/** The complaints within one gang that count, at most one against each member, with the member that makes it. */
+/**
+ * The complaints within one gang that count, at most one against each member, with the member that makes it.
+ */
 function chargesOf(
   run: Gang,
   testimonies: Testimonies,
@@ -124,7 +129,10 @@ export interface SuspicionBoard {
 
 /** A testimony counts for so many heartbeats after it came. */
 const RECENT_HEARTBEATS = 2;
-/** A worker is kept out for as long as it held its gang up, and twice as long each time it does so again soon; at most this, milliseconds. */
+/**
+ * A worker is kept out for as long as it held its gang up, and twice as long each time it does so again soon;
+ * at most this, milliseconds.
+ */
 const KEPT_OUT_MS_MAX = 300_000;
 /** Convictions further apart than so many times the last pause have nothing to do with each other. */
 const PAUSES_APART = 10;
@@ -138,8 +146,9 @@ export function createSuspicionBoard(options: {
   const keptOut = new Map<string, { readonly untilMs: number; readonly pauseMs: number }>();
 
   /**
-   * What was heard, with those that have joined only just counted as not there yet: complaints that are still recent may have been
-   * made before they came. A member counts as there once every testimony that counts was made a heartbeat after it joined.
+   * What was heard, with those that have joined only just counted as not there yet: complaints that are still
+   * recent may have been made before they came. A member counts as there once every testimony that counts was
+   * made a heartbeat after it joined.
    */
   function settled({ said, joinedAt }: Heard): readonly Testimony[] {
     const since = now() - (RECENT_HEARTBEATS + 1) * heartbeatIntervalMs;

@@ -1,6 +1,6 @@
-// Verdicts on workers on their way to the journal. Decides that a verdict which is under way is not submitted again: every worker
-// whose stream ends is a reason to judge all of them, so that a thousand that leave at once, or a few while the journal waits
-// for room, would queue the same verdicts many times over.
+// Verdicts on workers on their way to the journal. Decides that a verdict which is under way is not submitted
+// again: every worker whose stream ends is a reason to judge all of them, so that a thousand that leave at
+// once, or a few while the journal waits for room, would queue the same verdicts many times over.
 
 import type { Input } from '../decisions/inputs.ts';
 
@@ -8,7 +8,9 @@ import type { Input } from '../decisions/inputs.ts';
 export type Verdict = Extract<Input, { kind: 'lost' | 'leaving' }>;
 
 export interface Verdicts {
-  /** Submits each verdict that is not under way yet; one that was refused is submitted when it is found again. */
+  /**
+   * Submits each verdict that is not under way yet; one that was refused is submitted when it is found again.
+   */
   submitNew(verdicts: Iterable<Verdict>): void;
 }
 

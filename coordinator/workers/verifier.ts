@@ -1,5 +1,5 @@
-// Verification on request: a checkpoint is compared with a verification set by one worker, which answers with one report. Decides
-// that any worker will do, since accuracies do not depend on the last bit as replays do.
+// Verification on request: a checkpoint is compared with a verification set by one worker, which answers with
+// one report. Decides that any worker will do, since accuracies do not depend on the last bit as replays do.
 
 import { FleetError } from '../../core/errors.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -15,7 +15,10 @@ export interface VerifyRequest {
 }
 
 export interface Verifier {
-  /** The report, or a FleetError: `unavailable` without a worker, `deadlineExceeded`, `cancelled`, or the worker's refusal. */
+  /**
+   * The report, or a FleetError: `unavailable` without a worker, `deadlineExceeded`, `cancelled`, or the
+   * worker's refusal.
+   */
   verify(request: VerifyRequest, deadlineMs: number, signal: AbortSignal): Promise<EvaluationReport>;
   /** Takes the worker's answer; one that nobody waits for any more is dropped. */
   answered(requestId: string, result: { report?: EvaluationReport | undefined; error: string }): void;

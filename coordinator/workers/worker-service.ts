@@ -46,7 +46,10 @@ type Call = ServerDuplexStream<WorkerReport, WorkerCommand>;
 
 /** Characters of a worker's own sentence about a wait that are kept. */
 const STORE_WAIT_CHARS_MAX = 500;
-/** Bytes that may wait for a worker that does not read. It is cut off then, and gets all that it needs when it dials again. */
+/**
+ * Bytes that may wait for a worker that does not read. It is cut off then, and gets all that it needs when it
+ * dials again.
+ */
 const PENDING_BYTES_MAX = 32 << 20;
 
 export function createWorkerService(parts: Parts): WorkerServiceServer {
@@ -189,8 +192,9 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
 }
 
 /**
- * Submits what a worker reported. Nobody waits for the answer: what follows reaches the worker as commands. A report that cannot be
- * taken now ends the stream with the reason, so that the worker dials again and repeats it; it would wait for ever otherwise.
+ * Submits what a worker reported. Nobody waits for the answer: what follows reaches the worker as commands. A
+ * report that cannot be taken now ends the stream with the reason, so that the worker dials again and repeats
+ * it; it would wait for ever otherwise.
  */
 function submitReport(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
   submitted.catch((caught) => {

@@ -1,10 +1,13 @@
 // Whether a connection to the broker is up, as a call for each change. The client reports it as a stream of
-// status messages that ends only with the connection; this module makes it something that can be ended before.
+// status messages that ends only with the connection; this module makes it something that can be ended
+// before.
 
 import type { QueuedIterator, Status } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';
 
-/** Calls `onChange` when the connection is lost and when it is back, until the returned function is called. */
+/**
+ * Calls `onChange` when the connection is lost and when it is back, until the returned function is called.
+ */
 export function followConnection(
   connection: Pick<NatsConnection, 'status'>,
   onChange: (isUp: boolean) => void,

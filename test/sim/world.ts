@@ -1,6 +1,7 @@
-// A whole fleet in one thread under a fake clock: the real core, the real links, simulated workers and a network with seeded
-// delays. Workers die, come back and drain at seeded times; the coordinator is killed between any two of its messages.
-// Only the training is simulated: a gang advances while every member holds the newest generation.
+// A whole fleet in one thread under a fake clock: the real core, the real links, simulated workers and a
+// network with seeded delays. Workers die, come back and drain at seeded times; the coordinator is killed
+// between any two of its messages. Only the training is simulated: a gang advances while every member holds
+// the newest generation.
 
 import { pino } from 'pino';
 import { type Decision, step } from '../../coordinator/decisions/decide.ts';
@@ -145,7 +146,10 @@ export function createWorld(seed: number): World {
     },
   };
 
-  /** The speed that a worker reports: each measurement is right within a third, and reports are smoothed as real ones are. */
+  /**
+   * The speed that a worker reports: each measurement is right within a third, and reports are smoothed as
+   * real ones are.
+   */
   function measuredSpeed(workerId: string): number | undefined {
     const worker = world.workers.get(workerId);
     return worker?.stream === undefined ? undefined : measured.get(workerId);
@@ -288,7 +292,10 @@ export function createWorld(seed: number): World {
 
 export const FACTS = { trainingImages: IMAGES, classes: 8, heldOutImages: 20, heldOutIdentities: 4 };
 
-/** The fake clock, and what happens when on it. Actions of equal times run in the order in which they were planned. */
+/**
+ * The fake clock, and what happens when on it. Actions of equal times run in the order in which they were
+ * planned.
+ */
 function createTimeline(seed: number) {
   let now = 1_000_000;
   const queue: { ms: number; action: () => void }[] = [];
@@ -329,7 +336,9 @@ function stepMs(members: readonly Member[], speedOf: (workerId: string) => numbe
   return Math.max(1, ...members.map((member) => STEP_MS * members.length * share(member)));
 }
 
-/** What rank 0 reports when `steps` are committed: a checkpoint at the end of a stage, and the end of the run. */
+/**
+ * What rank 0 reports when `steps` are committed: a checkpoint at the end of a stage, and the end of the run.
+ */
 function reportsAt(steps: number, runId: string, { spec, generation }: Held): Report[] {
   const schedule = scheduleOf(spec.training, IMAGES);
   const reports: Report[] = [];
@@ -356,7 +365,9 @@ function hash(text: string): number {
   return value;
 }
 
-/** Seeded chance for faults; not the generator of the product, so that neither can hide a fault of the other. */
+/**
+ * Seeded chance for faults; not the generator of the product, so that neither can hide a fault of the other.
+ */
 function mulberry(seed: number): () => number {
   let a = seed >>> 0;
   return () => {

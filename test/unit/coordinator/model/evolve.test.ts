@@ -39,6 +39,7 @@ test('a journal of 100,000 events is replayed within seconds, each event costing
   assert.equal(done.trialsDone, 20_000);
   // The first of the trials with the highest objective (999 of 1000).
   assert.equal(done.bestTrialId, 'trial-999');
-  // About 1 s when measured (CPU time, since other programs run beside a test); a fold that copies tables takes minutes.
+  // About 1 s when measured (CPU time, since other programs run beside a test); a fold that copies tables
+  // takes minutes.
   assert.ok(seconds < 10, `${seconds} s`);
 });

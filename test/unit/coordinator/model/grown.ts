@@ -1,5 +1,6 @@
-// A fleet with a long past, folded from the events that would have made it: a sweep of many trials, and beside it a plan with runs
-// of its own. Nothing is trained; the services of the coordinator answer from it over real gRPC.
+// A fleet with a long past, folded from the events that would have made it: a sweep of many trials, and
+// beside it a plan with runs of its own. Nothing is trained; the services of the coordinator answer from it
+// over real gRPC.
 
 import { createFleetService, type ServiceParts } from '../../../../coordinator/api/service.ts';
 import type { Decided, Event } from '../../../../coordinator/model/events.ts';
@@ -19,7 +20,10 @@ export interface Grown {
   readonly state: State;
 }
 
-/** `trials` of sweep-1, all done; `cancelled` runs of nobody; 40 plans, the first with a failed teacher, the last run of all. */
+/**
+ * `trials` of sweep-1, all done; `cancelled` runs of nobody; 40 plans, the first with a failed teacher, the
+ * last run of all.
+ */
 export function grow(options: {
   readonly trials: number;
   readonly cancelled: number;

@@ -1,4 +1,5 @@
-// What somebody waits for and a worker answers: who is asked, who after that, and when nobody computes for nobody.
+// What somebody waits for and a worker answers: who is asked, who after that, and when nobody computes for
+// nobody.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +15,9 @@ import { LIMITS } from '../../../sim/world.ts';
 const SENTENCES = { lost: (id: string) => `${id} was lost`, tooSlow: 'the caller reads too slowly' };
 const verify = { kind: 'verify', runId: 'run-1', stage: 1, specJson: '{}', setPath: '' } as const;
 
-/** Workers on real links; `sent` holds what each was sent, `lose` ends a stream, `pass` lets a deadline pass. */
+/**
+ * Workers on real links; `sent` holds what each was sent, `lose` ends a stream, `pass` lets a deadline pass.
+ */
 function fleet(...ids: string[]) {
   let state: State = initialState;
   const links = createLinks({ clock: systemClock, log: pino({ level: 'silent' }), limits: LIMITS });
