@@ -201,6 +201,18 @@ test('a room imports what its row allows, and each row allows what is imported',
   );
 });
 
+test('no rooms import each other, but for those of the command line', () => {
+  const order = ['proto/gen', ...Object.keys(ROOMS)];
+  const isCli = (room: string) => room.startsWith('coordinator/cli');
+  const downwards = Object.entries(ROOMS).flatMap(([from, row]) =>
+    row
+      .split(' ')
+      .filter((to) => to !== '' && order.indexOf(to) > order.indexOf(from) && !(isCli(from) && isCli(to)))
+      .map((to) => `${from} > ${to}`),
+  );
+  deepEqual(downwards, []);
+});
+
 test('each outside thing has one door, and each exception is needed', () => {
   deepEqual(wrongUsers(texts, imports), []);
   for (const [thing, door] of Object.entries(DOORS)) {
