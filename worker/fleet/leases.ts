@@ -1,13 +1,13 @@
-// Judgements about commands from the coordinator, as pure functions of what the worker holds: which Assign starts, moves
-// or changes nothing, which Release ends something. Generations only grow, so an old one is refused and never interpreted.
+// Which commands of the coordinator count, as pure functions of the generation that a worker holds. Generations of a run only grow, so a
+// command about an older one is late and is ignored.
 
 import type { Member } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
-/** What a command does, with the reason that the log shows. */
+/** What a command does, with the reason for the log. */
 export type Judgement<Verb extends string> = { readonly verb: Verb; readonly reason: string };
 
 export function judgeAssign(options: {
-  /** Generation held for this run, if any. */
+  /** The generation of this run that the worker holds; undefined when it does not hold the run. */
   readonly held: number | undefined;
   readonly generation: number;
   readonly members: readonly Member[];
@@ -24,7 +24,7 @@ export function judgeAssign(options: {
   return { verb: 'move', reason: `generation ${generation} replaces ${held}` };
 }
 
-/** `confirm`: nothing is held, but the coordinator waits to hear that. */
+/** `confirm`: nothing is held, and the coordinator waits for a report of that. */
 export function judgeRelease(options: {
   readonly held: number | undefined;
   readonly generation: number;

@@ -94,20 +94,11 @@ export function holdRun(services: Services, first: Assign): HeldRun {
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */
   const fail = async (assign: Assign, error: FleetError) => {
-    const { cause, ofPlace } = failureOf(error);
     const step = committed();
-    own.log.error(
-      { cause, ofPlace, code: error.code, details: error.details, stack: error.stack },
-      error.message,
-    );
-    if (cause === 'numeric') services.metrics.nonfinite.inc({ run: runId });
     const failed = session;
     session = undefined;
     phases.enter({ kind: 'failed', reason: error.message });
-    services.report({
-      $case: 'failed',
-      value: { runId, generation: assign.generation, cause, ofPlace, message: error.message, step },
-    });
+    reportFailure(own, { runId, generation: assign.generation, step, error });
     await failed?.close();
   };
 
@@ -136,4 +127,21 @@ export function holdRun(services: Services, first: Assign): HeldRun {
     release: (reason) => life.abort(new FleetError('cancelled', reason)),
     ended: live(),
   };
+}
+
+function reportFailure(
+  { log, metrics, report }: Services,
+  failed: {
+    readonly runId: string;
+    readonly generation: number;
+    readonly step: number;
+    readonly error: FleetError;
+  },
+): void {
+  const { runId, generation, step, error } = failed;
+  const { code, details, stack, message } = error;
+  const { cause, ofPlace } = failureOf(error);
+  log.error({ cause, ofPlace, code, details, stack }, message);
+  if (cause === 'numeric') metrics.nonfinite.inc({ run: runId });
+  report({ $case: 'failed', value: { runId, generation, cause, ofPlace, message, step } });
 }

@@ -7,6 +7,7 @@
 
 import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
+import type { GraphSpec } from '../compute/messages.ts';
 import { createInnerReplicas, type InnerReplicas } from './inner-replicas.ts';
 import type { Contribution, Membership, Procedure, ProcedureOptions, Unit } from './procedure.ts';
 import { sgdShape, sgdVectors } from './replica.ts';
@@ -16,64 +17,17 @@ import { wholeReplica, wholeReplicaMember } from './whole-replica.ts';
 export type OuterSync = Extract<TrainingSpec['sync'], { readonly kind: 'outer' }>;
 
 export function createOuter(
-  { spec, network, classes, schedule, compute }: ProcedureOptions,
-  { learningRate, momentum }: OuterSync,
+  options: ProcedureOptions,
+  sync: OuterSync,
   innerReplicas?: InnerReplicas,
 ): Procedure {
+  const { spec, network, classes, schedule, compute } = options;
   const layout = layoutOf(network, { classes });
   const graph = trainingGraph(spec, classes);
   const inner = innerReplicas ?? createInnerReplicas(layout);
+  const context: RoundContext = { ...options, graph, inner };
   const perShard = schedule.batch / schedule.shards;
-
-  /** One step of a shard's inner replica; `vector` is room for its gradient. */
-  const trainStep = async (unit: Unit, shard: number, vector: Float32Array) => {
-    const own = inner.of(shard, unit.replica);
-    const step = unit.first + own.steps;
-    const batch = await unit.readBatch(step, shard);
-    const embeddings = await unit.teacher?.embed(batch.images);
-    await compute.runGraph(
-      graph,
-      [own.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])],
-      vector,
-    );
-    const losses = vector.slice(vector.length - LOSS_COUNT);
-    await compute.applyStep({
-      network: spec.network,
-      classes,
-      optimizer: spec.training.optimizer,
-      learningRate: unit.learningRate,
-      step,
-      weights: own.weights,
-      momentum: own.momentum,
-      running: own.running,
-      mean: vector,
-    });
-    unit.batchDone();
-    for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
-    own.steps += 1;
-    unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
-  };
-
-  /** Trains a shard to the end of the round. `steps`: how many it took now; it may have taken others in an earlier generation. */
-  const contributeShard = async (unit: Unit, shard: number, signal: AbortSignal) => {
-    const { replica } = unit;
-    const own = inner.of(shard, replica);
-    const before = own.steps;
-    const vector = unit.exchange.vector(shard);
-    while (unit.first + own.steps < unit.end) {
-      signal.throwIfAborted();
-      await trainStep(unit, shard, vector);
-    }
-    const { weights, running } = sgdVectors(replica);
-    await compute.writeDifference({
-      from: { weights, running },
-      to: { weights: own.weights, running: own.running },
-      losses: own.losses,
-      steps: own.steps,
-      into: vector,
-    });
-    return { vector, steps: own.steps - before };
-  };
+  const { learningRate, momentum } = sync;
 
   /**
    * Resolves or rejects only when no shard is being trained any more, because the next generation takes the inner replicas up. Whatever
@@ -84,7 +38,7 @@ export function createOuter(
     const signal = AbortSignal.any([unit.signal, stop.signal]);
     const ended = await Promise.allSettled(
       unit.shards.map((shard) =>
-        contributeShard(unit, shard, signal).catch((caught: unknown) => {
+        contributeShard(context, { ...unit, signal }, shard).catch((caught: unknown) => {
           stop.abort(caught);
           throw caught;
         }),
@@ -122,4 +76,65 @@ export function createOuter(
     join: async (place) => ({ ...wholeReplicaMember(place), contribute, applyMean }),
     dispose: () => inner.keep([]),
   };
+}
+
+interface RoundContext extends ProcedureOptions {
+  /** The training step of one shard. */
+  readonly graph: GraphSpec;
+  readonly inner: InnerReplicas;
+}
+
+/**
+ * Trains a shard to the end of the round and writes what it contributes. `steps`: how many it took now; it may have taken others in an
+ * earlier generation.
+ */
+async function contributeShard(context: RoundContext, unit: Unit, shard: number) {
+  const { replica } = unit;
+  const own = context.inner.of(shard, replica);
+  const before = own.steps;
+  // Room for the gradients, until the contribution goes there.
+  const vector = unit.exchange.vector(shard);
+  while (unit.first + own.steps < unit.end) {
+    unit.signal.throwIfAborted();
+    await trainStep(context, unit, { shard, vector });
+  }
+  const { weights, running } = sgdVectors(replica);
+  await context.compute.writeDifference({
+    from: { weights, running },
+    to: { weights: own.weights, running: own.running },
+    losses: own.losses,
+    steps: own.steps,
+    into: vector,
+  });
+  return { vector, steps: own.steps - before };
+}
+
+/** The next step of a shard's inner replica. */
+async function trainStep(
+  { spec, classes, compute, graph, inner }: RoundContext,
+  unit: Unit,
+  { shard, vector }: { readonly shard: number; readonly vector: Float32Array },
+): Promise<void> {
+  const own = inner.of(shard, unit.replica);
+  const step = unit.first + own.steps;
+  const batch = await unit.readBatch(step, shard);
+  const embeddings = await unit.teacher?.embed(batch.images);
+  const inputs = [own.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
+  await compute.runGraph(graph, inputs, vector);
+  const losses = vector.slice(vector.length - LOSS_COUNT);
+  await compute.applyStep({
+    network: spec.network,
+    classes,
+    optimizer: spec.training.optimizer,
+    learningRate: unit.learningRate,
+    step,
+    weights: own.weights,
+    momentum: own.momentum,
+    running: own.running,
+    mean: vector,
+  });
+  unit.batchDone();
+  for (let i = 0; i < LOSS_COUNT; i++) own.losses[i]! += losses[i]!;
+  own.steps += 1;
+  unit.onProgress(Math.min(...unit.shards.map((other) => inner.of(other, unit.replica).steps)));
 }
