@@ -1,6 +1,7 @@
-// `npm run bench:digests`: one run of each kind on a fleet of two workers, and the digests of what came out. A change that is not to
-// change any result runs this before and after it, on one machine, and compares the two outputs; seeds and data are fixed here.
-// The program has no goals of its own, because digests belong to a device class (docs/determinism.md).
+// `npm run bench:digests`: one run of each kind on a fleet of two workers, and the digests of what came out.
+// A change that is not to change any result runs this before and after it, on one machine, and compares the
+// two outputs; seeds and data are fixed here. The program has no goals of its own, because digests belong to
+// a device class (docs/determinism.md).
 
 import { unary } from '../core/net/grpc-client.ts';
 import { startFleet, type TestFleet } from '../test/support/fleet.ts';

@@ -1,9 +1,11 @@
-// The state of a run as named vectors in a fixed order. The order decides how a state is digested, how it is stored in a checkpoint and
-// how it is sent to a member that is behind, so one list (`StateShape`) defines it and everything else follows that list.
+// The state of a run as named vectors in a fixed order. The order decides how a state is digested, how it is
+// stored in a checkpoint and how it is sent to a member that is behind, so one list (`StateShape`) defines it
+// and everything else follows that list.
 //
-// Nothing here knows how many vectors there are or what an optimiser does with them. A run that SGD trains has the three of `SGD_STATE`;
-// a search that also trains its architecture has six. Two rules hold for every state: the first vector is `weights`, whose digest the
-// members of a gang compare in each step, and all values are float32.
+// Nothing here knows how many vectors there are or what an optimiser does with them. A run that SGD trains
+// has the three of `SGD_STATE`; a search that also trains its architecture has six. Two rules hold for every
+// state: the first vector is `weights`, whose digest the members of a gang compare in each step, and all
+// values are float32.
 
 import { digest64Of } from './digest.ts';
 import { FleetError } from './errors.ts';
@@ -41,7 +43,10 @@ export type StateVectors = readonly NamedVector[];
 /** Name of the first vector of every state. */
 export const WEIGHTS = 'weights';
 
-/** The vectors of a run that SGD trains, in order. Checkpoints name their vectors only where these are not all. */
+/**
+ * The vectors of a run that SGD trains, in order. Checkpoints name their vectors only where these are not
+ * all.
+ */
 export const SGD_STATE: readonly string[] = [WEIGHTS, 'momentum', 'running'];
 
 /** The values of the vector of that name; a state without it is a mistake of the caller. */
@@ -66,8 +71,8 @@ export const namesOf = (state: readonly { readonly name: string }[]): string[] =
 export const stateDigest = (vectors: StateVectors): string => digest64Of(vectors.map(({ values }) => values));
 
 /**
- * The first vector of `shape` that a state does not have in that place and length, with the number of values that the state has for it;
- * undefined when the state is of that shape.
+ * The first vector of `shape` that a state does not have in that place and length, with the number of values
+ * that the state has for it; undefined when the state is of that shape.
  */
 export function firstMisfit(
   shape: StateShape,

@@ -1,5 +1,5 @@
-// The worker program: config, log, compute thread, device proof, metrics, agent, wait, stop. Wires by hand and decides only
-// the order of starting and stopping: the first SIGTERM or SIGINT drains, the second exits at once.
+// The worker program. Decides the order of starting (config, libraries, compute thread, proof of the device,
+// metrics, broker, agent) and of stopping: the first SIGTERM or SIGINT drains, the second exits at once.
 
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
@@ -33,17 +33,18 @@ import { outliveListeners } from '../core/system/standard-streams.ts';
 import { onStopSignals } from '../core/system/stop-signals.ts';
 import { packageVersion } from '../core/system/version.ts';
 import { printableLines } from '../core/text/printable.ts';
-import { createCompute } from './compute/client.ts';
+import { type Compute, createCompute } from './compute/client.ts';
 import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './compute/device.ts';
 import { chooseDevice } from './compute/device-choice.ts';
 import { reasonForNoGpu } from './compute/missing-gpu.ts';
-import { type Agent, createAgent } from './fleet/agent.ts';
+import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createCheckpoints } from './run/checkpoints.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
 import { createRecords } from './run/history.ts';
 import type { Broker } from './run/services.ts';
 
+/** Records that wait for the broker get so long to arrive when the worker stops, milliseconds. */
 const FLUSH_MS = 2000;
 
 async function main(): Promise<void> {
@@ -54,17 +55,7 @@ async function main(): Promise<void> {
     return;
   }
   const config = loadConfig(workerConfigSchema, argv);
-  // Before anything loads TensorFlow or starts the thread that will: the libraries read these when they are loaded.
-  const choice = chooseDevice({
-    wanted: config.device,
-    gpus: config.device === 'cpu' ? [] : listGpus(),
-    visible: cudaVisibleDevices(),
-    driver: hasCudaDriver(),
-    cpuLibraryChosen: tensorflowChosen() === 'cpu',
-    memoryShare: config.gpuMemoryShare,
-  });
-  const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
-  setNativeEnvironment({ ...nativeEnvironment(config.threads, kernels), ...choice.environment });
+  const { choice, kernels } = prepareLibraries(config);
   const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
   log.info(redacted(config), 'starting');
   const version = packageVersion();
@@ -81,7 +72,6 @@ async function main(): Promise<void> {
   releases.push(() => compute.close());
   let agent: Agent | undefined;
   const brokerLink = { up: false };
-  const incarnation = randomId();
   const metrics = createMetrics({
     version,
     queuedJobs: compute.queuedJobs,
@@ -119,44 +109,60 @@ async function main(): Promise<void> {
   });
   releases.push(() => server.close());
 
-  const broker = createDeferred<Broker>();
-  const connecting = new AbortController();
-  let dialled = false;
-  const connectOnce = (url: string) => {
-    if (dialled) return;
-    dialled = true;
-    void connectBroker({ url, config, log, metrics, brokerLink, signal: connecting.signal }).then(
-      (reached) => {
-        brokerLink.up = true;
-        broker.resolve(reached.broker);
-        releases.push(() => reached.close());
-      },
-      (caught: unknown) => {
-        if (connecting.signal.aborted) return;
-        log.fatal(`broker: ${toFleetError(caught).message}`);
-        process.exit(1);
-      },
-    );
+  const dial = createBrokerDial({ config, log, metrics, brokerLink }, releases);
+  if (config.natsUrl !== '') dial.connectOnce(config.natsUrl);
+  const identity: Identity = {
+    workerId: config.id,
+    incarnation: randomId(),
+    version,
+    host: hostname(),
+    pid: process.pid,
+    device,
+    slots: config.slots,
+    metricsEndpoint: server.endpoint,
+    podUid: config.podUid,
   };
-  releases.push(() => connecting.abort());
-  if (config.natsUrl !== '') connectOnce(config.natsUrl);
+  void dial.broker.then(({ control }) => answerPresence(control, identity));
+  agent = startAgent({ config, log, metrics, compute, dial, identity, cacheDir });
+  releases.push(() => agent?.close());
+  stopOnSignals({ agent, log, metrics, stop });
+}
 
-  const workerId = config.id;
-  void broker.promise.then(({ control }) => answerPresence(control, { workerId, incarnation }));
-  agent = createAgent({
+/**
+ * Chooses the device and sets the environment of the native libraries. This comes before anything loads
+ * TensorFlow or starts the thread that will, because the libraries read these variables once, when they are
+ * loaded.
+ */
+function prepareLibraries(config: WorkerConfig) {
+  const choice = chooseDevice({
+    wanted: config.device,
+    gpus: config.device === 'cpu' ? [] : listGpus(),
+    visible: cudaVisibleDevices(),
+    driver: hasCudaDriver(),
+    cpuLibraryChosen: tensorflowChosen() === 'cpu',
+    memoryShare: config.gpuMemoryShare,
+  });
+  const kernels = kernelSettings(environmentValues(KERNEL_VARIABLES), choice.gpu);
+  setNativeEnvironment({ ...nativeEnvironment(config.threads, kernels), ...choice.environment });
+  return { choice, kernels };
+}
+
+function startAgent(parts: {
+  readonly config: WorkerConfig;
+  readonly log: Logger;
+  readonly metrics: WorkerMetrics;
+  readonly compute: Compute;
+  readonly dial: BrokerDial;
+  readonly identity: Identity;
+  readonly cacheDir: string;
+}): Agent {
+  const { config, log, metrics, compute, dial, identity, cacheDir } = parts;
+  const { device, workerId } = identity;
+  const roots = dataRoots(config);
+  return createAgent({
     endpoint: config.coordinator,
     token: config.token,
-    identity: {
-      workerId,
-      incarnation,
-      version,
-      host: hostname(),
-      pid: process.pid,
-      device,
-      slots: config.slots,
-      metricsEndpoint: server.endpoint,
-      podUid: config.podUid,
-    },
+    identity,
     services: ({ report, reportLatest }) => ({
       workerId,
       deviceClass: device.deviceClass,
@@ -166,17 +172,17 @@ async function main(): Promise<void> {
       datasets: createDatasets({
         threads: config.dataThreads || usualDataThreads(device.kind, availableParallelism()),
         cacheDir: join(cacheDir, 'data'),
-        roots: dataRoots(config),
+        roots,
       }),
-      roots: dataRoots(config),
+      roots,
       metrics,
-      broker: broker.promise,
+      broker: dial.broker,
       report,
       reportLatest,
     }),
     onWelcome: (welcome) => {
       log.info({ fleet: welcome.fleet }, `attached to fleet ${welcome.fleet}`);
-      connectOnce(welcome.natsUrl);
+      dial.connectOnce(welcome.natsUrl);
     },
     onAttach: () => metrics.coordinatorReconnects.inc(),
     onRefused(reason) {
@@ -184,11 +190,48 @@ async function main(): Promise<void> {
       process.exit(1);
     },
   });
-  releases.push(() => agent?.close());
-  stopOnSignals({ agent, log, metrics, stop });
 }
 
-/** Two connections: what a run stores must not queue behind what it sums. */
+interface BrokerDial {
+  /** Resolves once the broker has been reached for the first time. */
+  readonly broker: Promise<Broker>;
+  /**
+   * Connects to the first address that is given, from the configuration or from the coordinator's welcome.
+   */
+  connectOnce(url: string): void;
+}
+
+/** Adds to `releases` what ends the dialling and the connections. */
+function createBrokerDial(
+  parts: Pick<Parameters<typeof connectBroker>[0], 'config' | 'log' | 'metrics' | 'brokerLink'>,
+  releases: (() => unknown)[],
+): BrokerDial {
+  const broker = createDeferred<Broker>();
+  const connecting = new AbortController();
+  releases.push(() => connecting.abort());
+  let dialled = false;
+  return {
+    broker: broker.promise,
+    connectOnce(url) {
+      if (dialled) return;
+      dialled = true;
+      void connectBroker({ ...parts, url, signal: connecting.signal }).then(
+        (reached) => {
+          parts.brokerLink.up = true;
+          broker.resolve(reached.broker);
+          releases.push(() => reached.close());
+        },
+        (caught: unknown) => {
+          if (connecting.signal.aborted) return;
+          parts.log.fatal(`broker: ${toFleetError(caught).message}`);
+          process.exit(1);
+        },
+      );
+    },
+  };
+}
+
+/** Opens two connections, so that what a run stores does not queue behind what it sums. */
 async function connectBroker(options: {
   readonly url: string;
   readonly config: WorkerConfig;

@@ -1,6 +1,5 @@
-// Metrics of a worker. Decides names, labels and buckets (one place, so that
-// dashboards and tests can be checked against it); who measures what is said beside each use. A run is a label only while
-// the worker holds it.
+// Metrics of a worker. Decides names, labels and buckets, in one place, so that dashboards and tests can be
+// checked against it. A run is a label only while the worker holds it.
 
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import {
@@ -153,7 +152,7 @@ export function createMetrics(sources: MetricsSources) {
       values: { component: ['worker'] },
       registry,
     }),
-    /** The series of a run that begins, as 0; they go with `forgetRun`. */
+    /** The series of a run that begins, as 0; they go with `endRun`. */
     beginRun(runId: string) {
       for (const metric of Object.values(perRun)) {
         if (metric instanceof Histogram) metric.zero({ run: runId });
@@ -163,7 +162,7 @@ export function createMetrics(sources: MetricsSources) {
       }
     },
     /** Takes a released run out of all series, so that labels stay few. */
-    forgetRun(runId: string) {
+    endRun(runId: string) {
       for (const metric of Object.values(perRun)) removeRun(metric, runId);
     },
   };

@@ -1,10 +1,11 @@
-// What a checkpoint is: everything needed to continue a run bit-identically after a committed step, as one safetensors file. Its tensors
-// are the vectors of the run's state under their names; everything else is metadata. This file decides the names of the metadata and
-// when a file is complete.
+// What a checkpoint is: everything needed to continue a run bit-identically after a committed step, as one
+// safetensors file. Its tensors are the vectors of the run's state under their names; everything else is
+// metadata. This file decides the names of the metadata and when a file is complete.
 //
-// Equal states give equal bytes, because a checkpoint is stored once under its run and stage by whichever member comes first: the file
-// holds neither a time nor the name of its writer. The metadata therefore name the vectors only where they are not those of SGD_STATE,
-// and a file that a release without named vectors wrote is read and written again to the same bytes.
+// Equal states give equal bytes, because a checkpoint is stored once under its run and stage by whichever
+// member comes first: the file holds neither a time nor the name of its writer. The metadata therefore name
+// the vectors only where they are not those of SGD_STATE, and a file that a release without named vectors
+// wrote is read and written again to the same bytes.
 
 import { z } from 'zod';
 import { digest64 } from '../digest.ts';
@@ -40,7 +41,10 @@ export interface Checkpoint {
   readonly deviceClass: string;
   /** Which samples the committed steps counted (core/data/loading/sample-ledger.ts), 64 hex digits. */
   readonly ledgerDigest?: string;
-  /** Labels of the data set in the order of the head's classes, as ranges, where they were renumbered (data/numbering.ts). */
+  /**
+   * Labels of the data set in the order of the head's classes, as ranges, where they were renumbered
+   * (data/numbering.ts).
+   */
   readonly labelMap?: string;
 }
 
@@ -88,12 +92,16 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     new Map(
       vectors.map(({ name, values }) => [name, { dtype: 'F32', shape: [values.length], data: values }]),
     ),
-    // The labels can be some hundred thousand ranges. They are in the file alone, because a manifest has no room for them.
+    // The labels can be some hundred thousand ranges. They are in the file alone, because a manifest has no
+    // room for them.
     { ...checkpointMetadata(checkpoint), ...(labelMap === undefined ? {} : { labels: labelMap }) },
   );
 }
 
-/** The metadata without labels. A manifest repeats them, so that a list of checkpoints can be made without reading tensors. */
+/**
+ * The metadata without labels. A manifest repeats them, so that a list of checkpoints can be made without
+ * reading tensors.
+ */
 export function checkpointMetadata(checkpoint: Checkpoint): Record<string, string> {
   return {
     format: FORMAT,

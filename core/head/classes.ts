@@ -1,12 +1,16 @@
-// Which classes a class shard has, and which of them take part in a step. The classes are cut into V contiguous shards, one for each
-// logical shard of the run, so that they move with it. Decides ranges and the sample of negative classes (partial FC: An et
-// al., 2022, arXiv:2203.15565): all classes of the batch, then a random choice of the others that depends on (seed, step,
-// shard) alone. What is computed with them is step.ts'.
+// Which classes a class shard has, and which of them take part in a step. The classes are cut into V
+// contiguous shards, one for each logical shard of the run, so that they move with it. Decides ranges and the
+// sample of negative classes (partial FC: An et al., 2022, arXiv:2203.15565): all classes of the batch, then
+// a random choice of the others that depends on (seed, step, shard) alone, so that whoever holds the shard
+// draws the same.
 
 import { FleetError } from '../errors.ts';
 import { negativeDraws } from '../rng.ts';
 
-/** More classes than a run with a sharded head can have: labels travel as float32. With 29 bits of a draw a key is an exact double. */
+/**
+ * More classes than a run with a sharded head can have, because labels travel as float32. With 29 bits of a
+ * draw a key is an exact double.
+ */
 const PLACES = 2 ** 24;
 
 /** Classes [first, first + count). */
@@ -15,14 +19,14 @@ export interface ClassRange {
   readonly count: number;
 }
 
-/** What a class shard's part in a step is compiled for. */
+/** The shape for which a class shard's part in a step is compiled. */
 export interface HeadShape {
-  /** B. */
+  /** B: images of a step. */
   readonly batch: number;
-  /** V. */
+  /** V: class shards. */
   readonly shards: number;
   readonly embedding: number;
-  /** n: classes that take part. */
+  /** n: classes of the shard that take part in a step. */
   readonly classes: number;
   readonly loss: { readonly scale: number; readonly margin: number };
 }
@@ -30,7 +34,9 @@ export interface HeadShape {
 /** Statistics of a class shard for each image: maximum, sum of exponents, and the target's logit or 0. */
 export const STATISTICS = 3;
 
-/** Refuses what cannot be cut; the sentence begins with the field. */
+/**
+ * Throws when the classes cannot be cut into so many shards; the message begins with the field of the spec.
+ */
 export function assertClassesDivide(classes: number, shards: number): void {
   const refuse = (what: string): never => {
     throw new FleetError('invalidArgument', `training.head: ${what}; use head: graph`, {
@@ -45,15 +51,15 @@ export function assertClassesDivide(classes: number, shards: number): void {
     );
 }
 
-/** Sizes differ by at most one. */
+/** Classes of a shard; sizes of shards differ by at most one. */
 export function classRange(classes: number, shards: number, shard: number): ClassRange {
   const first = Math.floor((shard * classes) / shards);
   return { first, count: Math.floor(((shard + 1) * classes) / shards) - first };
 }
 
 /**
- * Classes of a shard that take part in each step: the fraction, but never fewer than could be the batch's own. The number is the
- * same in all steps, because a compiled graph has one shape.
+ * Classes of a shard that take part in each step: the fraction, but never fewer than could be the batch's
+ * own. The number is the same in all steps, because a compiled graph has one shape.
  */
 export function sampledCount(options: {
   readonly count: number;
@@ -81,7 +87,8 @@ export function sampleClasses(options: {
   if (size === range.count) return Uint32Array.from({ length: size }, (_, i) => i);
   const chosen = new Set<number>();
   for (const label of labels) if (isIn(range, label)) chosen.add(label - range.first);
-  // Each class draws a number; the lowest are in. The place in the low bits tells apart those that draw the same.
+  // Each class draws a number; the lowest are in. The place in the low bits tells apart those that draw the
+  // same.
   const draws = negativeDraws({ seed, step, shard, count: range.count });
   const keys = Float64Array.from(draws, (word, place) => (word >>> 3) * PLACES + place).sort();
   for (const key of keys) {

@@ -1,16 +1,24 @@
-// Which member holds which class shards, and how they get there when the gang changes. A class shard is computed with by whoever
-// has the logical shard of the same number, and kept up to date by one more member, so that no single death loses any. Pure:
-// all members derive the same moves from what all have said of themselves; the rows themselves travel through worker/training/head-gang.ts.
+// Which member holds which class shards, and how they get there when the gang changes. A class shard is
+// computed with by whoever has the logical shard of the same number, and kept up to date by one more member,
+// so that no single death loses any. Everything here is pure: all members derive the same moves from the same
+// standings.
+//
+// The second holder is the member before the owner in the order of ranks. With n members every member then
+// holds two parts of n, the least with which one death is survived; a death of two neighbours at once loses
+// the part of the second one.
 
 import type { Member } from '../allreduce/plan.ts';
 
-/** What a member says of itself when a generation begins. */
+/** What a member has when a generation begins. */
 export interface Standing {
   /** Committed steps of its replica of the backbone; -1 without one. */
   readonly replica: number;
   /** Committed steps of its class shards; -1 without any. */
   readonly step: number;
-  /** The next step's update of them is computed, and only whether that step was committed is open. */
+  /**
+   * Whether the next step's update of them is computed, so that it can be applied once that step is known to
+   * be committed.
+   */
   readonly pending: boolean;
   readonly shards: readonly number[];
 }
@@ -21,7 +29,7 @@ export interface Move {
   readonly giver: number;
 }
 
-/** Own shards and those of the next member: whoever dies, its class shards live with the member before it. */
+/** Shards of a member: its own, and those of the next member in reserve. */
 export function heldShards(members: readonly Member[], rank: number): number[] {
   const own = shardsOf(members[rank]!);
   return members.length === 1 ? own : [...own, ...shardsOf(members[(rank + 1) % members.length]!)];
@@ -31,12 +39,15 @@ export function shardsOf({ shardFirst, shardCount }: Member): number[] {
   return Array.from({ length: shardCount }, (_, i) => shardFirst + i);
 }
 
-/** Whether the member has a shard as it is after `step` steps, or can bring it there itself. */
+/**
+ * Whether a member has a shard as it is after `step` steps, or can bring it there by applying a pending
+ * update.
+ */
 export function canGive({ step: own, pending, shards }: Standing, shard: number, step: number): boolean {
   return shards.includes(shard) && (own === step || (pending && own + 1 === step));
 }
 
-/** What has to move so that all can go on at `step`; `lost`: shards that nobody has any more. */
+/** What has to move so that all can go on at `step`. `lost`: shards that no member has at that step. */
 export function planMoves(options: {
   readonly members: readonly Member[];
   readonly standings: readonly Standing[];
@@ -56,13 +67,16 @@ export function planMoves(options: {
   return { moves, lost };
 }
 
-/** Values of a standing on the wire, for V shards. */
+/** Number of values of a standing on the wire, for V shards. */
 export const standingLength = (shards: number): number => FLAGS_AT + shards;
 
 const HALF = 2 ** 16;
 const FLAGS_AT = 5;
 
-/** As numbers that float32 holds exactly. */
+/**
+ * Writes a standing as numbers that float32 holds exactly: steps in two halves of 16 bits, raised by one so
+ * that -1 is 0.
+ */
 export function encodeStanding({ replica, step, pending, shards }: Standing, into: Float32Array): void {
   into.set([...halves(replica + 1), ...halves(step + 1), pending ? 1 : 0]);
   for (const shard of shards) into[FLAGS_AT + shard] = 1;

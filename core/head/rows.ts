@@ -1,8 +1,9 @@
-// The weights of class shards: one row a class, so that classes are contiguous, where the layout's head.kernel has one column a
-// class. Decides the conversion and the update of rows; the arithmetic is that of core/optim/sgd.ts, and like the head
-// there, rows are not clipped.
+// The weights of class shards: one row a class, so that classes are contiguous, where the layout's
+// head.kernel has one column a class. Decides the conversion and the update of rows; the arithmetic is that
+// of core/optim/sgd.ts, and like the head there, rows are not clipped.
 //
-// No row ever holds -0: rows travel between members as sums with zeros, which turn -0 into 0, and bits must not tell who has moved.
+// No row ever holds -0: rows travel between members as sums with zeros, which turn -0 into 0, and bits must
+// not tell who has moved.
 
 import { FleetError } from '../errors.ts';
 import type { OptimizerOptions } from '../optim/sgd.ts';
@@ -51,7 +52,9 @@ export interface RowsUpdate {
   readonly step: number;
 }
 
-/** One SGD step of the rows that took part; a gradient that is not finite throws before anything is changed. */
+/**
+ * One SGD step of the rows that took part; a gradient that is not finite throws before anything is changed.
+ */
 export function updateRows(update: RowsUpdate): void {
   const { weights, momentum, chosen, gradient, scale, learningRate: rate } = update;
   const { momentum: inertia, weightDecay: decay } = update.optimizer;

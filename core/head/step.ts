@@ -1,12 +1,14 @@
-// The two functions of a class shard's part in a step, which workers compile: statistics of its logits, from those of all
-// shards the gradients of its classes and of the embeddings, nothing else. Decides the arithmetic of ArcFace when no shard sees
-// all classes; it is that of loss/arcface.ts, only the softmax is put together from parts. Who computes which shard, and how
-// statistics and gradients travel, is the worker's.
+// The two functions of a class shard's part in a step, which workers compile: statistics of its logits, from
+// those of all shards the gradients of its classes and of the embeddings, nothing else. Decides the
+// arithmetic of ArcFace when no shard sees all classes: that of core/loss/arcface.ts, with a softmax that is
+// put together from parts.
 //
-// The softmax needs a maximum and a sum over all classes. Shard k gives its own maximum m_k and S_k = sum of exp(z - m_k); all V
-// pairs are then known to everybody, m = max m_k and S = sum of S_k exp(m_k - m), in one graph and hence in one order.
+// The softmax needs a maximum and a sum over all classes. Shard k gives its own maximum m_k and S_k = sum of
+// exp(z - m_k); all V pairs are then known to everybody, m = max m_k and S = sum of S_k exp(m_k - m), in one
+// graph and hence in one order.
 //
-// Legend: B images of the batch, b of one shard, E embedding, n classes of the shard that take part, V shards.
+// Legend: B images of the batch, b of one shard, E embedding, n classes of the shard that take part, V
+// shards.
 
 import { arcfaceLogits, type Margin } from '../loss/arcface.ts';
 import { oneHot } from '../loss/softmax.ts';
@@ -30,8 +32,9 @@ export function headStatistics(shape: HeadShape): TensorFunction {
 }
 
 /**
- * Inputs: as above and statistics [V, 3 B] of all shards. Outputs: gradient [n, E] of the sum over all images of loss / b, its
- * gradient for the unit embeddings [B, E] as far as it comes from these classes, and the losses [B].
+ * Inputs: as above and statistics [V, 3 B] of all shards. Outputs: gradient [n, E] of the sum over all images
+ * of loss / b, its gradient for the unit embeddings [B, E] as far as it comes from these classes, and the
+ * losses [B].
  */
 export function headGradients(shape: HeadShape): TensorFunction {
   const { batch, shards, classes, loss } = shape;

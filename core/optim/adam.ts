@@ -1,6 +1,6 @@
-// Adam as the alphas of a search are trained with it (Kingma and Ba, 2015, algorithm 1; reference facts 2.1): L2 decay is
-// added to the gradient, as in PyTorch, and not to the step. Plain loops in a fixed order, double arithmetic, one rounding
-// to float32 at each store, so that every worker gets the same bits. Which gradient goes in is core/search's.
+// Adam as the alphas of a search are trained with it (Kingma and Ba, 2015, algorithm 1; reference facts 2.1):
+// L2 decay is added to the gradient, as in PyTorch, and not to the step. Plain loops in a fixed order, double
+// arithmetic, one rounding to float32 at each store, so that every worker gets the same bits.
 
 import { FleetError } from '../errors.ts';
 
@@ -34,7 +34,10 @@ export function createAdam(count: number): AdamState {
   return { first: new Float32Array(count), second: new Float32Array(count), steps: 0 };
 }
 
-/** Updates `values` and both moments in place; the state that counts the step is returned. A gradient that is not finite throws first. */
+/**
+ * Updates `values` and both moments in place; the state that counts the step is returned. A gradient that is
+ * not finite throws first.
+ */
 export function applyAdam(options: {
   values: Float32Array;
   gradient: Float32Array;

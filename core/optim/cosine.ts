@@ -1,6 +1,5 @@
-// The learning rate of a search's weights: half a cosine from the first rate down to the last, constant within an epoch
-// (Loshchilov and Hutter, 2017, eq. 5, without restarts; reference facts 2.1). Pure; the stepwise schedule of training runs is
-// core/spec/schedule.ts'.
+// The learning rate of a search's weights: half a cosine from the first rate down to the last, constant
+// within an epoch (Loshchilov and Hutter, 2017, eq. 5, without restarts; reference facts 2.1).
 
 /** Rate in a 0-based epoch; `last` would be reached in the epoch after the last one. */
 export function cosineRate(options: {

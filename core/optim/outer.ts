@@ -1,14 +1,17 @@
-// The outer optimiser of `sync: outer` (DiLoCo, Douillard et al. 2023, arXiv:2311.08105, algorithm 1): what a shard
-// contributes after its own steps of a round, and the Nesterov step that every member makes of the mean. Plain loops in a fixed
-// order, double arithmetic, one rounding to float32 at each store, as in sgd.ts, so that replicas stay bit-identical.
+// The outer optimiser of `sync: outer` (DiLoCo, Douillard et al. 2023, arXiv:2311.08105, algorithm 1): what a
+// shard contributes after its own steps of a round, and the Nesterov step that every member makes of the
+// mean. Plain loops in a fixed order, double arithmetic, one rounding to float32 at each store, as in sgd.ts,
+// so that replicas stay bit-identical.
 //
-// What travels is global minus local and not the local weights: it is small, so that a rounding of the wire (bf16, int8) costs
-// little, and where a weight has moved by less than a factor of two the difference is exact in float32 (Sterbenz).
+// What travels is global minus local and not the local weights: it is small, so that a rounding of the wire
+// (bf16, int8) costs little, and where a weight has moved by less than a factor of two the difference is
+// exact in float32 (Sterbenz).
 //
-// Two choices of ours. Inner momentum begins at zero in each round (SlowMo, arXiv:1910.00643, calls it reset): carried on, it
-// would have to be summed too, twice the bytes, or be kept for each shard and travel with it; so the state between two rounds is
-// weights, running statistics and one momentum, the outer one. Measured, 480 steps of a small IResNet with two shards: averaged
-// and carried on it learnt less in rounds of 5 steps (training loss 11.2 instead of 6.4) and no more in rounds of 20 (9.2 and
+// Two choices of ours. Inner momentum begins at zero in each round (SlowMo, arXiv:1910.00643, calls it
+// reset): carried on, it would have to be summed too, twice the bytes, or be kept for each shard and travel
+// with it; so the state between two rounds is weights, running statistics and one momentum, the outer one.
+// Measured, 480 steps of a small IResNet with two shards: averaged and carried on it learnt less in rounds of
+// 5 steps (training loss 11.2 instead of 6.4) and no more in rounds of 20 (9.2 and
 // 8.4); with a sum after every step the loss was 3.6. And the means and variances of batch normalisation, which DiLoCo's language
 // models do not have, are averaged without momentum or rate: they are measurements, no parameters.
 
@@ -29,8 +32,8 @@ interface Vectors {
 }
 
 /**
- * Writes what a shard contributes to a round into `into` [P + S + 3]: how far its weights and running statistics are from those
- * with which the round began, and the means of its losses.
+ * Writes what a shard contributes to a round into `into` [P + S + 3]: how far its weights and running
+ * statistics are from those with which the round began, and the means of its losses.
  */
 export function writeDifference(options: {
   readonly from: Vectors;
@@ -49,8 +52,9 @@ export function writeDifference(options: {
 }
 
 /**
- * Updates weights [P], outer momentum [P] and running [S] in place from the mean of what the shards contributed. A value that is
- * not finite throws before anything is changed and names the tensor. Returns the L2 norm of the backbone's mean difference.
+ * Updates weights [P], outer momentum [P] and running [S] in place from the mean of what the shards
+ * contributed. A value that is not finite throws before anything is changed and names the tensor. Returns the
+ * L2 norm of the backbone's mean difference.
  */
 export function applyOuterStep(options: {
   readonly layout: Layout;

@@ -1,6 +1,6 @@
-// One optimiser update from the mean over all shards: momentum SGD as the reference does it (facts 4.1). Every member of a
-// gang applies the same bytes with this code, so replicas stay bit-identical: plain loops in a fixed order, double
-// arithmetic, one rounding to float32 at each store. Rates and schedules are core/spec/schedule.ts'.
+// One optimiser update from the mean over all shards: momentum SGD as the reference does it (facts 4.1).
+// Every member of a gang applies the same bytes with this code, so replicas stay bit-identical: plain loops
+// in a fixed order, double arithmetic, one rounding to float32 at each store.
 
 import { FleetError } from '../errors.ts';
 import type { Layout, LOSS_COUNT, Slot } from '../nn/layout.ts';
@@ -29,8 +29,8 @@ const CLIP_EPSILON = 1e-6;
 const RUNNING_SHARE = 0.1;
 
 /**
- * Updates weights [P], momentum [P] and running [S] in place. `mean` is [P + S + 3], already divided by the number of shards.
- * A value that is not finite throws before anything is changed and names the tensor.
+ * Updates weights [P], momentum [P] and running [S] in place. `mean` is [P + S + 3], already divided by the
+ * number of shards. A value that is not finite throws before anything is changed and names the tensor.
  */
 export function applyStep(options: {
   layout: Layout;
@@ -95,7 +95,10 @@ function updateRange(range: {
   }
 }
 
-/** New = 0.9 old + 0.1 batch, from the batch statistics that begin at `offset`; for passes that change nothing else. */
+/**
+ * New = 0.9 old + 0.1 batch, from the batch statistics that begin at `offset`; for passes that change nothing
+ * else.
+ */
 export function updateRunning(running: Float32Array, mean: Float32Array, offset: number): void {
   for (let i = 0; i < running.length; i++)
     running[i] = (1 - RUNNING_SHARE) * running[i]! + RUNNING_SHARE * mean[offset + i]!;

@@ -149,7 +149,7 @@ test('a run of a worker has all its series when it begins, and none when it is g
     for (const outcome of ['ok', 'error'] as const) metrics.checkpointDuration.observe({ op, outcome }, 1);
   }
   assert.deepEqual(await seriesOf(metrics.registry), before);
-  metrics.forgetRun('run-1');
+  metrics.endRun('run-1');
   assert.deepEqual(await seriesOf(metrics.registry), without);
 });
 

@@ -1,5 +1,5 @@
-// The computations of the compute thread that are between their two parts, by number. Decides that each is finished or released
-// once; what may be kept of them is keeping.ts', how a part runs core/tensor/graph/two-part.ts'.
+// The computations of the compute thread that are between their two parts, by number. Decides that each is
+// finished or released once, and counts what they keep, whether they are in the table or about to finish.
 
 import { FleetError } from '../../core/errors.ts';
 import type { Begun } from '../../core/tensor/graph/two-part.ts';

@@ -1,6 +1,7 @@
-// The main thread's side of the compute thread: one job after another in the order they were asked for, answers as promises. Decides
-// as which kind of job the metrics count a call. When the thread dies, every open job is rejected and `died` has the reason; the
-// process must end then, since whatever killed a native kernel cannot be trusted to have left the memory alone.
+// The main thread's side of the compute thread: one job after another in the order in which they were asked
+// for, answers as promises. Decides as which kind of job the metrics count a call. When the thread dies,
+// every open job is rejected and `died` has the reason; the process must end then, since whatever killed a
+// native kernel cannot be trusted to have left the memory alone.
 
 import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
@@ -29,15 +30,22 @@ export interface Compute {
   runGraph(graph: GraphSpec, inputs: Arrays, into?: Float32Array): Promise<readonly Float32Array[]>;
   /** Runs the first part of a graph that has two; the arrays must not change before the second part. */
   startTwoPart(graph: TwoPartSpec, inputs: Arrays): Promise<TwoPartRun>;
-  /** One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights. */
+  /**
+   * One optimiser step in place; all arrays must be in shared memory. `digest`: digest64 of the new weights.
+   */
   applyStep(apply: ApplyRequest): Promise<{ readonly gradientNorm: number; readonly digest: string }>;
   /** Writes the weights with which a run begins into shared memory. */
   writeInitialWeights(initial: InitialRequest): Promise<void>;
-  /** One optimiser step of the rows of a class shard, in place; weights and momentum must be in shared memory. */
+  /**
+   * One optimiser step of the rows of a class shard, in place; weights and momentum must be in shared memory.
+   */
   updateRows(update: RowsUpdate): Promise<void>;
   /** Writes what a shard contributes to a round; all arrays must be in shared memory. */
   writeDifference(difference: DifferenceRequest): Promise<void>;
-  /** The outer step at the end of a round, in place. `differenceNorm`: L2 norm of the backbone's mean difference. */
+  /**
+   * The outer step at the end of a round, in place. `differenceNorm`: L2 norm of the backbone's mean
+   * difference.
+   */
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
   /** Number of jobs that were asked for and are not answered. */
   queuedJobs(): number;
@@ -48,7 +56,10 @@ export interface Compute {
   close(): Promise<void>;
 }
 
-/** A computation after its first part. Its holder completes or discards it, because the thread may keep many megabytes for it. */
+/**
+ * A computation after its first part. Its holder completes or discards it, because the thread may keep many
+ * megabytes for it.
+ */
 export interface TwoPartRun {
   readonly outputs: readonly Float32Array[];
   /** Runs the second part. `into`: shared memory for the first output; the answer has the other outputs. */

@@ -1,15 +1,16 @@
-// What a worker is to compute on, decided before TensorFlow is loaded: from its setting, the GPUs that the machine lists, those that
-// CUDA_VISIBLE_DEVICES leaves, and whether a person wants the CPU. A machine with a GPU never ends in a CPU worker unasked.
+// What a worker computes on. Decides it before TensorFlow is loaded, from the worker's setting, the GPUs that
+// the machine lists, those that CUDA_VISIBLE_DEVICES leaves, and the library that a person chose. On a
+// machine with a GPU nobody gets a CPU worker without asking for it.
 
 import type { WorkerConfig } from '../../core/config.ts';
 import { type Gpu, hidesAll } from '../../core/system/gpus.ts';
 
 export interface DeviceChoice {
-  /** A GPU may be used: kernels are set to be deterministic. */
+  /** Whether a GPU may be used; its kernels are then set to be deterministic. */
   readonly gpu: boolean;
-  /** Why a worker without a GPU has to end; undefined where a CPU will do. */
+  /** Why a worker without a GPU has to end; undefined where it may compute on the CPU. */
   readonly required: string | undefined;
-  /** Variables that are set before the library is loaded. */
+  /** Variables to be set before the library is loaded. */
   readonly environment: Readonly<Record<string, string>>;
 }
 
@@ -18,9 +19,11 @@ export function chooseDevice(parts: {
   readonly gpus: readonly Gpu[];
   /** CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   readonly visible: string | undefined;
-  /** A driver's device file is there, also where no nvidia-smi lists its GPUs. */
+  /** Whether a driver's device file is there, even where no nvidia-smi lists its GPUs. */
   readonly driver: boolean;
-  /** POCKETFLEET_TENSORFLOW=cpu: the person who set this machine up chose the CPU's library, and means it here too. */
+  /**
+   * Whether POCKETFLEET_TENSORFLOW=cpu is set: the person who set this machine up chose the CPU's library.
+   */
   readonly cpuLibraryChosen: boolean;
   readonly memoryShare: number;
 }): DeviceChoice {

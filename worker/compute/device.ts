@@ -1,13 +1,17 @@
-// What this worker computes on, as one string that results depend on: device kind, instruction set, caches, threads,
-// TensorFlow version, and what a person set for its kernels. Decides the string only (docs/determinism.md has what was
-// measured); that a run takes workers of one class alone is the coordinator's business.
+// The device class of a worker: everything that decides the bits of its results, as one string. It names
+// device kind, instruction set, caches, threads, TensorFlow version, and what a person set for the kernels.
+// Workers of one class compute the same bits; docs/determinism.md has the measurements from which the parts
+// of the string follow.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { arch, totalmem } from 'node:os';
 import type { Device } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { DeviceProof } from './messages.ts';
 
-/** Variables of the native libraries that change what a kernel computes; what is set of them belongs to the class. */
+/**
+ * Variables of the native libraries that change what a kernel computes; those that are set are part of the
+ * class.
+ */
 const CPU_VARIABLES = [
   'TF_ENABLE_ONEDNN_OPTS',
   'ONEDNN_MAX_CPU_ISA',
@@ -19,7 +23,7 @@ const CPU_VARIABLES = [
   'TF_SET_ONEDNN_FPMATH_MODE',
 ] as const;
 const COMMON_VARIABLES = ['TF_XLA_FLAGS', 'XLA_FLAGS', 'TF_DETERMINISTIC_OPS'] as const;
-/** Read by libtensorflow's GPU build, cuDNN and cuBLAS; a CPU computes the same whatever they are. */
+/** Variables that libtensorflow's GPU build, cuDNN and cuBLAS read; they change nothing on a CPU. */
 const GPU_VARIABLES = [
   'NVIDIA_TF32_OVERRIDE',
   'TF_CUDNN_DETERMINISTIC',
@@ -32,14 +36,15 @@ const GPU_VARIABLES = [
 ] as const;
 export const KERNEL_VARIABLES = [...CPU_VARIABLES, ...COMMON_VARIABLES, ...GPU_VARIABLES] as const;
 
-/** Values of KERNEL_VARIABLES; one that is absent is not set. */
+/** Values of those variables of KERNEL_VARIABLES that are set. */
 export type KernelSettings = Readonly<Record<string, string>>;
 
 /**
- * What a GPU worker sets unless a person did: without the first, gradients of depthwise convolutions and of biases are added in the
- * order in which threads arrive (TensorFlow's own list of deterministic operations, TF_DETERMINISTIC_OPS); TF32 rounds products to
- * 10 bits; a choice of algorithms by their speed is another one each time; cuBLAS promises equal results for a fixed workspace alone
- * (cuBLAS documentation, "Results reproducibility").
+ * What a GPU worker sets unless a person did: without the first, gradients of depthwise convolutions and of
+ * biases are added in the order in which threads arrive (TensorFlow's own list of deterministic operations,
+ * TF_DETERMINISTIC_OPS); TF32 rounds products to 10 bits; a choice of algorithms by their speed is another
+ * one each time; cuBLAS promises equal results for a fixed workspace alone (cuBLAS documentation, "Results
+ * reproducibility").
  */
 const GPU_DEFAULTS: KernelSettings = {
   TF_DETERMINISTIC_OPS: '1',
@@ -48,14 +53,18 @@ const GPU_DEFAULTS: KernelSettings = {
   CUBLAS_WORKSPACE_CONFIG: ':4096:8',
 };
 
-/** The settings that a worker computes under: a person's own, and on a GPU the defaults that make it deterministic. */
+/**
+ * The settings that a worker computes under: a person's own, and on a GPU the defaults that make it
+ * deterministic.
+ */
 export function kernelSettings(set: KernelSettings, gpu: boolean): KernelSettings {
   return gpu ? { ...GPU_DEFAULTS, ...set } : set;
 }
 
 /**
- * Variables that TensorFlow, its thread pools and CUDA's libraries read when they are loaded; set before the compute thread starts.
- * oneDNN is switched on unless a person switched it off: left alone, the library decides by the processor.
+ * Variables that TensorFlow, its thread pools and CUDA's libraries read when they are loaded; set before the
+ * compute thread starts. oneDNN is switched on unless a person switched it off: left alone, the library
+ * decides by the processor.
  */
 export function nativeEnvironment(threads: number, settings: KernelSettings = {}): Record<string, string> {
   return {
@@ -64,9 +73,11 @@ export function nativeEnvironment(threads: number, settings: KernelSettings = {}
     TF_NUM_INTEROP_THREADS: String(threads),
     OMP_NUM_THREADS: String(threads),
     TF_ENABLE_ONEDNN_OPTS: settings.TF_ENABLE_ONEDNN_OPTS ?? '1',
-    // 4 to 7 % less processor time a step, the same bits and as much memory: it keeps what the system's allocator gives back.
+    // 4 to 7 % less processor time a step, the same bits and as much memory: it keeps what the system's
+    // allocator gives back.
     TF_CPU_ALLOCATOR_USE_BFC: '1',
-    // The default build of libtensorflow announces its instruction set at each start; results do not depend on this.
+    // The default build of libtensorflow announces its instruction set at each start; results do not depend
+    // on this.
     TF_CPP_MIN_LOG_LEVEL: '2',
   };
 }
@@ -101,10 +112,10 @@ export function describeDevice(proof: DeviceProof, threads: number, settings: Ke
 }
 
 /**
- * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1/kernels=1f2e3d4c`, or for a GPU, where the host's threads, caches and
- * instructions do not touch the result,
+ * e.g. `cpu/avx512/32K+1M+32M/threads=1/tf=2.21.0/onednn=1/kernels=1f2e3d4c`, or for a GPU, where the host's
+ * threads, caches and instructions do not touch the result,
  * `cuda/NVIDIA-H200/sm_90/sms=132/driver=570.86.15/cudnn=9.28.0/cublas=12.9.3/tf=2.21.0/tf32=0/deterministic=1`.
- * What else is set for the kernels follows, name by name.
+ * All else that is set for the kernels follows, name by name.
  */
 export function deviceClass(parts: {
   readonly kind: string;
@@ -138,7 +149,9 @@ function cpuClass(parts: ClassParts): string[] {
   ];
 }
 
-/** What CUDA does not tell is `?`: such a GPU is of no class with one that tells. */
+/**
+ * A part that CUDA does not report is `?`, so that such a GPU is in no class with one for which it is known.
+ */
 function gpuClass({ kind, gpu, tensorflowVersion, settings }: ClassParts): string[] {
   const { NVIDIA_TF32_OVERRIDE: tf32 = 'library', TF_DETERMINISTIC_OPS: deterministic, ...others } = settings;
   // A part of a GPU has fewer multiprocessors than the whole one, which is in the class already.
@@ -165,7 +178,7 @@ function gpuClass({ kind, gpu, tensorflowVersion, settings }: ClassParts): strin
   ];
 }
 
-/** As TensorFlow reads its switches. */
+/** Whether TensorFlow takes the value for `on`. */
 const isOn = (value: string | undefined): boolean => value === '1' || value?.toLowerCase() === 'true';
 
 function named(names: readonly string[], settings: KernelSettings): string[] {
@@ -183,7 +196,7 @@ export function instructionSet(architecture: string, flags: ReadonlySet<string>)
   return 'sse4';
 }
 
-/** Empty where the system has no such list; the class then says the least that every x64 machine has. */
+/** Empty where the system has no such list; the class then names what every x64 machine has. */
 function cpuFlags(): ReadonlySet<string> {
   try {
     const line = readFileSync('/proc/cpuinfo', 'utf8').match(/^flags\s*:(.*)$/m);
@@ -193,7 +206,9 @@ function cpuFlags(): ReadonlySet<string> {
   }
 }
 
-/** Of the first core, level by level, e.g. 32K+1M+32M; `caches=?` where the system does not tell. */
+/**
+ * Cache sizes of the first core by level, e.g. 32K+1M+32M; `caches=?` where the system does not report them.
+ */
 function cacheSizes(): string {
   const folder = '/sys/devices/system/cpu/cpu0/cache';
   const read = (index: string, file: string) => readFileSync(`${folder}/${index}/${file}`, 'utf8').trim();
@@ -210,7 +225,7 @@ function cacheSizes(): string {
   return 'caches=?';
 }
 
-/** 32768K is 32M. */
+/** A size as short as it can be exactly: 32768K is 32M. */
 function shortSize(size: string): string {
   const [, count] = /^(\d+)K$/.exec(size) ?? [];
   return count !== undefined && Number(count) % 1024 === 0 ? `${Number(count) / 1024}M` : size;

@@ -1,5 +1,5 @@
-// Compiled graphs of the compute thread, kept by content and bounded in number: the least recently used one is freed.
-// Decides which graph belongs to a specification; how a graph is recorded and run is core/tensor's.
+// Compiled graphs of the compute thread, by content. Decides which graph belongs to a specification and which
+// graphs are kept: a bounded number, of which the least recently used is freed first.
 
 import { headGradients, headStatistics } from '../../core/head/step.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
@@ -15,7 +15,10 @@ import { type CompiledGraph, compileGraph } from '../../core/tensor/graph/compil
 import { compileTwoPart, type TwoPartGraph } from '../../core/tensor/graph/two-part.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from './messages.ts';
 
-/** A worker with four slots needs at most six graphs a run: its step (with a sharded head four), its evaluation and its teacher's. */
+/**
+ * A worker with four slots needs at most six graphs a run: its step (with a sharded head four), its
+ * evaluation and its teacher's.
+ */
 const GRAPHS_MAX = 24;
 /** Of those that run in two parts a run has one at most. */
 const TWO_PART_MAX = 8;
@@ -54,7 +57,8 @@ function createRecent<G extends { dispose(): void }>(options: {
   return {
     get(key: string, compile: () => G): G {
       const found = kept.get(key) ?? compile();
-      // A Map keeps the order of insertion: putting the used one last makes the first the least recently used.
+      // A Map keeps the order of insertion: putting the used one last makes the first the least recently
+      // used.
       kept.delete(key);
       kept.set(key, found);
       for (const [other, graph] of kept) {

@@ -1,4 +1,5 @@
-// Jobs of the compute thread as the metrics name them: a run of a graph is what the graph is for.
+// Kinds of jobs of the compute thread, as the metrics name them. A run of a graph has the kind of what the
+// graph is for.
 
 export const JOB_KINDS = [
   'prove',

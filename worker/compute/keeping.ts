@@ -1,5 +1,6 @@
-// For which computations the compute thread keeps what their first part made until the second (core/tensor/graph/two-part.ts). Both ways
-// give the same bits, so that this may depend on what the machine has free at the moment; keeping saves a fifth of the time.
+// For which computations the compute thread keeps what their first part made until the second
+// (core/tensor/graph/two-part.ts). Both ways give the same bits, so that this may depend on what the machine
+// has free at the moment; keeping saves a fifth of the time.
 
 import { cpus, freemem } from 'node:os';
 
@@ -12,14 +13,14 @@ export interface FreeMemory {
 }
 
 /**
- * So many times what one computation keeps must be free in this process's own limit: once for itself, once for another that is computed
- * again and holds as much while it runs, and once for what a second part needs beside it (S-128, 8 images: 296 MB are kept
- * and 80 MB are needed beside) and for everything else.
+ * This process's own limit must leave so many times what one computation keeps: once for itself, once for
+ * another that is computed again and holds as much while it runs, and once for what a second part needs
+ * beside it (S-128, 8 images: 296 MB are kept and 80 MB are needed beside) and for everything else.
  */
 const OWN_SHARE = 3;
 /**
- * And on the machine so many times for each of its cores: each may have a worker that decides at the same moment, and then keeps
- * it once and runs once.
+ * The machine must leave so many times that for each of its cores: each core may have a worker that decides
+ * at the same moment, and each such worker keeps one computation and runs another.
  */
 const CORE_SHARE = 2;
 
@@ -28,7 +29,7 @@ export interface Keeping {
   mayKeep(bytes: number): boolean;
   keeps(bytes: number): void;
   frees(bytes: number): void;
-  /** Kept now. */
+  /** Bytes that are kept now. */
   bytes(): number;
 }
 
@@ -37,8 +38,8 @@ export function createKeeping(free: () => FreeMemory = freeMemory, cores = cpus(
   let keptMax = 0;
   return {
     mayKeep(bytes) {
-      // What was kept before is still with TensorFlow, which gives nothing back to the system (worker/compute/device.ts), and is not among
-      // what is free.
+      // What was kept before is still with TensorFlow, which gives nothing back to the system
+      // (worker/compute/device.ts), and is not among what is free.
       if (kept + bytes <= keptMax) return true;
       const { machine, own } = free();
       return bytes * OWN_SHARE <= own && bytes * CORE_SHARE * cores <= machine;
@@ -54,7 +55,10 @@ export function createKeeping(free: () => FreeMemory = freeMemory, cores = cpus(
   };
 }
 
-/** Of a container's memory not what is free counts: files that were read stay in it until something else needs the place. */
+/**
+ * In a container the free memory does not count: files that were read stay in it until something else needs
+ * the place.
+ */
 function freeMemory(): FreeMemory {
   const limit = process.constrainedMemory();
   return {

@@ -1,6 +1,6 @@
-// The calls of the compute thread: what goes with each, and what it answers. Arrays backed by a SharedArrayBuffer are shared and not
-// copied: weights, momentum and running statistics live in such memory for the whole life of a run, and only the thread that works
-// on a job touches them meanwhile.
+// The calls of the compute thread: what goes with each, and what it answers. Arrays backed by a
+// SharedArrayBuffer are shared and not copied: weights, momentum and running statistics live in such memory
+// for the whole life of a run, and only the thread that works on a job touches them meanwhile.
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
@@ -9,23 +9,29 @@ import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import type { CudaDevice } from '../../core/tensor/device-facts.ts';
 
-/** A compiled graph by content: runs that agree in all of it share the compiled thing. */
+/** A compiled graph by content: runs that agree in all of it share one. */
 export type GraphSpec =
   | {
       readonly kind: 'train';
       readonly network: NetworkSpec;
       readonly classes: number;
       readonly loss: TrainingSpec['loss'];
-      /** Images a shard, B/V. */
+      /** Images of one shard in a step: B/V. */
       readonly batch: number;
-      /** Weight of the distillation term; undefined for a run without a teacher, whose graph has no such input. */
+      /**
+       * Weight of the distillation term; undefined for a run without a teacher, whose graph has no such
+       * input.
+       */
       readonly distillationWeight: number | undefined;
     }
   | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
   /** A class shard's part (core/head/step.ts). */
   | ({ readonly kind: 'head-statistics' | 'head-gradients' } & HeadShape);
 
-/** One that runs in two parts: the backbone of a run whose head is sharded by class (core/nn/step-function.ts). */
+/**
+ * A graph that runs in two parts: the backbone of a run whose head is sharded by class
+ * (core/nn/step-function.ts).
+ */
 export interface TwoPartSpec {
   readonly kind: 'backbone';
   readonly network: NetworkSpec;
@@ -41,7 +47,7 @@ export interface ApplyRequest {
   readonly classes: number;
   readonly optimizer: TrainingSpec['optimizer'];
   readonly learningRate: number;
-  /** The step being applied; named by the error when something is not finite. */
+  /** The step that is applied; an error about a value that is not finite names it. */
   readonly step: number;
   readonly weights: Float32Array;
   readonly momentum: Float32Array;
@@ -76,10 +82,10 @@ export interface OuterRequest {
   readonly network: NetworkSpec;
   readonly classes: number;
   readonly outer: { readonly learningRate: number; readonly momentum: number };
-  /** First step of the round; named by the error when something is not finite. */
+  /** First step of the round; an error about a value that is not finite names it. */
   readonly step: number;
   readonly weights: Float32Array;
-  /** The outer momentum. */
+  /** [P], the outer optimiser's. */
   readonly momentum: Float32Array;
   readonly running: Float32Array;
   /** Mean over the shards, [P + S + 3]. */
@@ -120,7 +126,9 @@ export type ComputeCalls = {
     };
     readonly answer: readonly Float32Array[];
   };
-  /** The number of what will not be finished. One that means nothing is no error: the part may have failed. */
+  /**
+   * The number of what will not be finished. One that means nothing is no error: the part may have failed.
+   */
   readonly release: { readonly ask: number; readonly answer: undefined };
   readonly apply: { readonly ask: ApplyRequest; readonly answer: Applied };
   readonly 'update-rows': { readonly ask: RowsUpdate; readonly answer: undefined };
@@ -154,7 +162,10 @@ export interface DeviceProof {
   readonly gpu: CudaDevice | undefined;
 }
 
-/** Levels of the thread's memory, sent with each answer for the metrics; what begun computations keep is in them. */
+/**
+ * Levels of the thread's memory, sent with each answer for the metrics; what begun computations keep is in
+ * them.
+ */
 export interface ThreadGauges {
   readonly tensors: number;
   readonly bytes: number;

@@ -1,5 +1,5 @@
-// Why TensorFlow uses no GPU, in its own words: it says so below the level at which a worker lets it speak, so a second process
-// repeats the proof with all of its messages, and those that tell are quoted.
+// The reason why TensorFlow uses no GPU, in its own words. The library logs it at a level that workers switch
+// off, so a second process repeats the proof with all messages on. Decides which of them are quoted.
 
 import { spawn } from 'node:child_process';
 import { childEnvironment } from '../../core/config.ts';
@@ -7,25 +7,25 @@ import { readAddonOrigin } from '../../core/system/addon-origin.ts';
 import { scriptArguments } from '../../core/system/script-arguments.ts';
 
 const PROOF = new URL('./prove-process.ts', import.meta.url);
-/** Loading CUDA's libraries takes seconds; a driver that hangs must not hold the answer up for ever. */
+/** Loading CUDA's libraries takes seconds; a driver that hangs must not delay the answer for ever. */
 const PROOF_MS_MAX = 120_000;
-/** More would bury the first, which is the cause. */
+/** At most so many messages are quoted: more would bury the first, which is the cause. */
 const QUOTED_MAX = 4;
 const OUTPUT_BYTES_MAX = 1 << 20;
 
-/** One or more sentences of the library; a sentence of ours where it says nothing. */
+/** One or more sentences of the library, or a sentence of ours where it logs nothing. */
 export async function reasonForNoGpu(): Promise<string> {
   if (readAddonOrigin().variant === 'cpu')
     return "TensorFlow's CPU build is installed; `npm run setup` without POCKETFLEET_TENSORFLOW=cpu, on a machine with a driver, brings the GPU build";
   const { text, reason } = await repeatedProof();
-  const quoted = tellingLines(text);
+  const quoted = relevantLines(text);
   const all = [...quoted, ...(reason === undefined || reason === '' ? [] : [reason])];
   return all.length > 0 ? all.join('; ') : 'TensorFlow registers no GPU and gives no reason';
 }
 
-/** Of what the library logs: what could not be loaded or initialised, without time and place, each once. */
-export function tellingLines(text: string): string[] {
-  const telling = text
+/** The lines that name what could not be loaded or initialised, without time and place, each once. */
+export function relevantLines(text: string): string[] {
+  const relevant = text
     .split('\n')
     .filter((line) =>
       /could not load|cannot dlopen|skipping registering|failed call to cuInit|could not retrieve|no CUDA-capable|cuda error|not compiled|ignoring visible gpu/i.test(
@@ -33,7 +33,7 @@ export function tellingLines(text: string): string[] {
       ),
     )
     .map((line) => line.replace(/^.*?\.(cc|h):\d+\]\s*/, '').trim());
-  return [...new Set(telling)].slice(0, QUOTED_MAX);
+  return [...new Set(relevant)].slice(0, QUOTED_MAX);
 }
 
 function repeatedProof(): Promise<{ text: string; reason: string | undefined }> {

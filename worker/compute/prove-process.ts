@@ -1,4 +1,5 @@
-// The device proof in a process of its own, for missing-gpu.ts: what TensorFlow logs meanwhile is the answer, and CUDA's reason.
+// The device proof in a process of its own. What TensorFlow logs meanwhile, and the reason that CUDA gives,
+// are its output.
 
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { proveDevice } from './prove.ts';

@@ -1,5 +1,5 @@
-// Device proof: core/tensor runs a kernel with a known result and reads where it ran; here the words of the protocol are
-// put on it, and CUDA is asked which GPU that is. Asking the library what it was built for would not show that kernels run there.
+// The proof of the device: a kernel with a known result is run, the library names where it ran, and CUDA
+// names which GPU that is. To ask the library what it was built for would not show that kernels run there.
 
 import { deviceFacts } from '../../core/tensor/device-facts.ts';
 import { addonFacts, deviceInfo } from '../../core/tensor/tf.ts';

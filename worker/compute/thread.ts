@@ -1,5 +1,6 @@
-// The compute thread: the only place of a worker where TensorFlow is loaded. Takes one job at a time in the order of
-// arrival, compiles graphs on demand and keeps them. It knows nothing of runs, gangs or the network around it.
+// The compute thread, the only place of a worker where TensorFlow is loaded. Takes one job at a time in the
+// order of arrival; graphs are compiled when they are first needed. Nothing here depends on runs, gangs or
+// the network.
 
 import { workerData } from 'node:worker_threads';
 import { LRUCache } from 'lru-cache';
@@ -28,7 +29,7 @@ import type {
 } from './messages.ts';
 import { proveDevice } from './prove.ts';
 
-/** Layouts are cheap, but a search brings a new network each minute. */
+/** So many layouts are kept; they are cheap, but a search brings a new network each minute. */
 const LAYOUTS_MAX = 32;
 
 const { cacheDir } = workerData as { cacheDir: string };
@@ -76,7 +77,7 @@ function gauges(): ThreadGauges {
   return { tensors: numTensors + kept.tensors, bytes: numBytes + kept.bytes, graphs: graphs.size() };
 }
 
-/** The first output goes into shared memory, if there is any for it. */
+/** Puts the first output into shared memory, if there is any for it, and returns the others. */
 function placed(outputs: Float32Array[], into: Float32Array | undefined): Float32Array[] {
   if (into === undefined) return outputs;
   const [first, ...others] = outputs;
@@ -124,7 +125,7 @@ function outputsOf(answer: ComputeCalls[keyof ComputeCalls]['answer']): readonly
   return Array.isArray(answer) ? answer : [];
 }
 
-/** Results that own their memory move to the main thread; a view into something larger is copied instead. */
+/** Memory that moves to the main thread with a result; a view into something larger is copied instead. */
 function transferable(outputs: readonly Float32Array[]): ArrayBuffer[] {
   const buffers = new Set<ArrayBuffer>();
   for (const output of outputs) {
@@ -134,7 +135,10 @@ function transferable(outputs: readonly Float32Array[]): ArrayBuffer[] {
   return [...buffers];
 }
 
-/** TensorFlow tells an exhausted allocator only by its status name in the text; this is the one place that reads it. */
+/**
+ * TensorFlow reports an exhausted allocator only by a status name in the text; this is the one place that
+ * reads that text.
+ */
 function withMemoryCode(error: FleetError): FleetError {
   const exhausted =
     error.code === 'internal' && /RESOURCE_EXHAUSTED|OOM when allocating/i.test(error.message);

@@ -1,5 +1,5 @@
-// The worker as the coordinator sees it: one identity, the runs that it holds, the commands that it carries out. Decides which run a command
-// is for and when a draining worker may leave.
+// The worker as the coordinator sees it: one identity, the runs that it holds, the commands that it carries
+// out. Decides which run a command is for and when a draining worker may leave.
 
 import { type FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Device, Release, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -26,7 +26,10 @@ export interface Identity {
 export interface Agent {
   attached(): boolean;
   heldRuns(): number;
-  /** Asks the coordinator to give its runs to others; resolves when it holds none and all its reports are acknowledged. */
+  /**
+   * Asks the coordinator to give its runs to others; resolves when it holds none and all its reports are
+   * acknowledged.
+   */
   drain(): Promise<void>;
   /** Ends what it holds and reports nothing: the coordinator will find this worker lost. */
   close(): Promise<void>;
@@ -57,7 +60,8 @@ export function createAgent(options: AgentOptions): Agent {
 
   const leases = () => [...runs.values()].map((run) => run.lease());
 
-  // The services report through the link, and the link's commands need the services, so the link is named before it is opened.
+  // The services report through the link, and the link's commands need the services, so the link is named
+  // before it is opened.
   const services = options.services({
     report: (kind) => opened.report(kind),
     reportLatest: (kind) => opened.reportLatest(kind),
@@ -158,7 +162,10 @@ export function createAgent(options: AgentOptions): Agent {
   };
 }
 
-/** A run handles every failure of its work. What gets past that is a mistake in this program, and going on would hide it. */
+/**
+ * A run handles every failure of its work. What gets past that is a mistake in this program, and going on
+ * would hide it.
+ */
 function crash(error: FleetError): void {
   setImmediate(() => {
     throw error;

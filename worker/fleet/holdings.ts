@@ -1,8 +1,10 @@
-// What a worker has of each run, and what a command does to it, purely. Decides which assignment starts a run, which moves it to another
-// generation and which has to wait, and whether a run that is over begins again.
+// What a worker has of each run, and what a command does to it, purely. Decides which assignment starts a
+// run, which moves it to another generation and which has to wait, and whether a run that is over begins
+// again.
 //
-// A worker that was taken for lost gets a release and a new assignment of the same run one after the other. The run is then still being
-// left, and the new assignment waits until nothing of it is left here; otherwise two lives of one run would share its exchange names.
+// A worker that was taken for lost gets a release and a new assignment of the same run one after the other.
+// The run is then still being left, and the new assignment waits until nothing of it is left here; otherwise
+// two lives of one run would share its exchange names.
 
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type Judgement, judgeAssign, judgeRelease } from './leases.ts';

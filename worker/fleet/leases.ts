@@ -1,5 +1,5 @@
-// Which commands of the coordinator count, as pure functions of the generation that a worker holds. Generations of a run only grow, so a
-// command about an older one is late and is ignored.
+// Which commands of the coordinator count, as pure functions of the generation that a worker holds.
+// Generations of a run only grow, so a command about an older one is late and is ignored.
 
 import type { Member } from '../../proto/gen/pocketfleet/v1/worker.ts';
 

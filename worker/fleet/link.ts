@@ -1,6 +1,6 @@
-// The Attach stream to the coordinator: opened for the worker's whole life and again whenever it ends, with a bounded backoff, for
-// ever unless a coordinator refuses what this worker says. Decides when to dial, sends hello first, then everything not acknowledged,
-// then heartbeats; what commands mean is agent.ts'. Work in hand never notices that the stream is gone.
+// The Attach stream to the coordinator. Decides when it is dialled again (whenever it ends, with a bounded
+// backoff, for ever unless a coordinator refuses this worker) and what is sent in which order: the hello,
+// then everything that is not acknowledged, then heartbeats. Work in hand goes on while there is no stream.
 
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { type Clock, every } from '../../core/clock.ts';
@@ -25,12 +25,14 @@ export type Command = Exclude<
 >;
 
 export interface Link {
-  /** A report that must arrive: numbered, kept and repeated until acknowledged. */
+  /** Sends a report that must arrive: it is numbered, kept and repeated until it is acknowledged. */
   report(kind: ReportKind): void;
-  /** A report of which only the newest counts: dropped while there is no stream, or a slow one. */
+  /**
+   * Sends a report of which only the newest counts: it is dropped while there is no stream, or a slow one.
+   */
   reportLatest(kind: ReportKind): void;
   attached(): boolean;
-  /** Reports not acknowledged yet. */
+  /** Number of reports that are not acknowledged. */
   unacknowledged(): number;
   /** Ends the stream and stops dialling. */
   close(): Promise<void>;
@@ -46,7 +48,9 @@ export interface LinkOptions {
   readonly onWelcome: (welcome: Welcome) => void;
   readonly onCommand: (command: Command) => void;
   readonly onAttach?: () => void;
-  /** The coordinator does not understand this worker; the same would be said to every later stream. */
+  /**
+   * The coordinator does not understand this worker, and would refuse every later stream for the same reason.
+   */
   readonly onRefused: (reason: FleetError) => void;
 }
 
@@ -77,7 +81,7 @@ export function openLink(options: LinkOptions): Link {
     }
   };
 
-  /** One stream, from dialling to its end; resolves with the reason of the end. */
+  /** Opens one stream and resolves with the reason of its end. */
   const attachOnce = (): Promise<FleetError> =>
     new Promise((resolve) => {
       const own = client.attach();
@@ -87,7 +91,7 @@ export function openLink(options: LinkOptions): Link {
         stopHeartbeats?.();
         stopping.signal.removeEventListener('abort', onStop);
         if (stream === own) stream = undefined;
-        // A cancelled call still reports its end as an error; it has been dealt with.
+        // A cancelled call still reports its end as an error, which has been handled.
         own.on('error', () => undefined);
         own.cancel();
         resolve(reason);
@@ -112,17 +116,17 @@ export function openLink(options: LinkOptions): Link {
 
   const keepAttached = async () => {
     let failures = 0;
-    let told = '';
+    let logged = '';
     while (!stopping.signal.aborted) {
       const reason = await attachOnce();
       if (stopping.signal.aborted) return;
       if (reason.code === 'invalidArgument') return options.onRefused(reason);
       failures = welcomed ? 1 : failures + 1;
-      if (welcomed) told = '';
+      if (welcomed) logged = '';
       // One line per change of the reason: an absent coordinator is dialled twice a second for hours.
-      if (told !== reason.code)
+      if (logged !== reason.code)
         log.warn({ code: reason.code }, `no stream to the coordinator: ${reason.message}`);
-      told = reason.code;
+      logged = reason.code;
       await clock.sleep(delayMs(ATTACH, failures), stopping.signal).catch(() => undefined);
     }
   };

@@ -1,14 +1,14 @@
-// Reports that must not get lost: numbered, kept until the coordinator acknowledges them, sent again on each new stream.
-// Decides numbering and what is still open; sending is link.ts'. The queue is bounded by what runs can produce: a few
-// reports a run, so a long absence of the coordinator costs bytes, not memory.
+// Reports that must not get lost: they are numbered and kept until the coordinator acknowledges them. Decides
+// the numbers and which reports are open. The queue needs no bound of its own: a run makes a few reports, so
+// a long absence of the coordinator costs little memory.
 
 import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { ReportKind } from '../run/services.ts';
 
 export interface ReportQueue {
-  /** Sequence of the next report; counts up from 1 within one incarnation. */
+  /** Number of the next report, from 1 within one incarnation of the worker. */
   readonly next: number;
-  /** Not acknowledged yet, oldest first. */
+  /** Reports that are not acknowledged, oldest first. */
   readonly open: readonly WorkerReport[];
 }
 
@@ -22,7 +22,10 @@ export function enqueue(
   return { queue: { next: queue.next + 1, open: [...queue.open, report] }, report };
 }
 
-/** Covers this one report: what needs the journal is acknowledged later than what does not, whatever their order. */
+/**
+ * Removes one report and none before it: a report that needs the journal is acknowledged later than one that
+ * does not.
+ */
 export function acknowledge(queue: ReportQueue, sequence: number): ReportQueue {
   return { next: queue.next, open: queue.open.filter((report) => report.sequence !== sequence) };
 }

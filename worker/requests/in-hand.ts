@@ -1,5 +1,5 @@
-// Requests that this worker is answering: verifications and replays. Decides that each can be given up alone, and all together when the
-// worker stops.
+// Requests that this worker is answering: verifications and replays. Decides that each can be given up alone,
+// and all together when the worker stops.
 
 import { FleetError } from '../../core/errors.ts';
 

@@ -1,6 +1,6 @@
-// Answers a Replay command: the steps between two checkpoints of a run are computed again by this worker alone, with the code that trained
-// the run, and compared with what is stored. Decides what is compared and what a point of the answer contains. A failure is part of
-// the answer.
+// Answers a Replay command: the steps between two checkpoints of a run are computed again by this worker
+// alone, with the code that trained the run, and compared with what is stored. Decides what is compared and
+// what a point of the answer contains. A failure is part of the answer.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
 import { digest64 } from '../../core/digest.ts';
@@ -53,7 +53,8 @@ async function replay(
   onPoint: (point: ReplayPoint) => void,
 ): Promise<void> {
   const { runId, fromStage, toStage, deviceClass } = request;
-  // First of all: bits are only promised within a class, so a difference found on another one would say nothing.
+  // Bits are equal within a device class only, so a difference that is found on another class would prove
+  // nothing.
   if (deviceClass !== services.deviceClass)
     throw new FleetError(
       'failedPrecondition',

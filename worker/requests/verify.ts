@@ -1,5 +1,5 @@
-// Answers a Verify command: one checkpoint of a run, on the run's held-out identities or on the pairs of a `.bin` set.
-// Decides which images are compared; the arithmetic is evaluate.ts' and core/verify's. A failure is part of the answer.
+// Answers a Verify command: one checkpoint of a run, on the run's held-out identities or on the pairs of a
+// `.bin` set. Decides which images are compared. A failure is part of the answer.
 
 import { readVerificationBin } from '../../core/data/benchmarks/verification-bin.ts';
 import { readImage } from '../../core/data/images/image.ts';

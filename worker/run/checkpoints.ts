@@ -1,6 +1,6 @@
-// Checkpoints and evaluation reports of runs as the worker sees them: the newest of a run, a teacher's at a stage (waiting
-// for it if need be), storing one that is missing. Decides that a broker which is away is waited for without end, and which
-// loaded teachers are kept for other students; bytes and chunks are core/checkpoint's.
+// Checkpoints and evaluation reports of runs, as a worker uses them: the newest of a run, a teacher's at a
+// stage that may still have to be stored, one that is to be stored unless it is. Decides that a store which
+// is full or away is waited for without end, and which loaded teachers are kept for other students.
 
 import { LRUCache } from 'lru-cache';
 import {
@@ -31,20 +31,29 @@ export interface Checkpoints {
   /** The checkpoint with the highest stage; undefined before the first. */
   newest(runId: string, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
   newestStage(runId: string, signal: AbortSignal): Promise<number | undefined>;
-  /** The checkpoint of a stage, verified; `notFound` when there is none. */
+  /** The checkpoint of a stage, its digests verified; `notFound` when there is none. */
   load(runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
   find(runId: string, stage: number, signal: AbortSignal): Promise<Manifest | undefined>;
-  /** Stores one whose manifest is missing; the one that exists is as good, since equal runs give equal bytes. */
+  /**
+   * Stores a checkpoint unless its manifest exists: the stored one is as good, since equal runs give equal
+   * bytes.
+   */
   save(runId: string, checkpoint: Checkpoint, signal: AbortSignal): Promise<Manifest>;
-  /** The network at a stage, as soon as it is stored; loaded once for all students of this worker. */
+  /** The network at a stage, as soon as that is stored; it is loaded once for all students of this worker. */
   network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
   findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
   saveEvaluation(runId: string, report: EvaluationReport, signal: AbortSignal): Promise<void>;
-  /** Called when a run begins to wait for the store, with the reason, and when it goes on; the result ends that. */
+  /**
+   * `listener` is called with the reason when a run begins to wait for the store, and with undefined when it
+   * goes on. Returns what ends that.
+   */
   onWait(runId: string, listener: (reason: string | undefined) => void): () => void;
 }
 
-/** Networks kept after loading: two students an hour apart in their schedules still share. */
+/**
+ * So many loaded networks are kept, so that students that are some stages apart in their schedules still
+ * share them.
+ */
 const NETWORKS_MAX = 4;
 
 export function createCheckpoints(options: {
@@ -57,7 +66,7 @@ export function createCheckpoints(options: {
   const networks = new LRUCache<string, Promise<StoredNetwork>>({ max: NETWORKS_MAX });
   const waits = createWaits(options.log);
   const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
-    insist({ ...options, doing, signal, work, tell: (trouble) => waits.tell(runId, trouble) });
+    untilStored({ ...options, doing, signal, work, onTrouble: waits.of(runId) });
   const timed = <T>(op: 'save' | 'load', work: () => Promise<T>, bytesOf: (result: T) => number) =>
     measured(metrics, options.clock, op, work, bytesOf);
 
@@ -70,7 +79,7 @@ export function createCheckpoints(options: {
     return decodeCheckpoint(bytes);
   };
   const newestStage = async (runId: string): Promise<number | undefined> => {
-    // Keys that name no stage are somebody else's.
+    // A key that names no stage belongs to another kind of artefact.
     const stages = (await store.listManifests(checkpointKeys(runId))).map(stageOf).filter(Number.isInteger);
     return stages.length === 0 ? undefined : Math.max(...stages);
   };
@@ -147,11 +156,14 @@ export function createCheckpoints(options: {
   };
 }
 
-/** Runs that wait for the store, each with its reason: told to the run's phase at once, to the coordinator with the heartbeats. */
+/**
+ * Runs that wait for the store, each with its reason. A listener is called at each change; only changes are
+ * logged.
+ */
 function createWaits(log: Logger) {
   const reasons = new Map<string, string>();
   const listeners = new Map<string, (reason: string | undefined) => void>();
-  const tell = (runId: string, trouble: FleetError | undefined): void => {
+  const update = (runId: string, trouble: FleetError | undefined): void => {
     const before = reasons.get(runId);
     if (trouble === undefined) {
       if (!reasons.delete(runId)) return;
@@ -164,8 +176,8 @@ function createWaits(log: Logger) {
     listeners.get(runId)?.(trouble?.message);
   };
   return {
-    tell,
-    of: (runId: string) => (trouble: FleetError | undefined) => tell(runId, trouble),
+    /** Takes the trouble of a run with the store, and undefined when there is none any more. */
+    of: (runId: string) => (trouble: FleetError | undefined) => update(runId, trouble),
     follow(runId: string, listener: (reason: string | undefined) => void) {
       listeners.set(runId, listener);
       return () => {
@@ -176,15 +188,18 @@ function createWaits(log: Logger) {
   };
 }
 
-/** Repeats while the store is full or away, for ever: it is no fault of the run. Anything else is the caller's to judge. */
-async function insist<T>(options: {
+/**
+ * Repeats work while the store is full or away, for ever, because that is no fault of the run. All other
+ * failures are thrown.
+ */
+async function untilStored<T>(options: {
   readonly doing: string;
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly work: () => Promise<T>;
-  readonly tell: (trouble: FleetError | undefined) => void;
+  readonly onTrouble: (trouble: FleetError | undefined) => void;
 }): Promise<T> {
-  const { doing, signal, clock, work, tell } = options;
+  const { doing, signal, clock, work, onTrouble } = options;
   try {
     return await retrying(work, {
       backoff: WAIT_FOR_ROOM,
@@ -194,10 +209,10 @@ async function insist<T>(options: {
         const error = toFleetError(caught, doing);
         return signal.aborted || !error.retryable ? error : undefined;
       },
-      onFailure: (caught) => tell(toFleetError(caught, doing)),
+      onFailure: (caught) => onTrouble(toFleetError(caught, doing)),
     });
   } finally {
-    tell(undefined);
+    onTrouble(undefined);
   }
 }
 

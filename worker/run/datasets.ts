@@ -1,5 +1,5 @@
-// Open data sets of a worker, shared by the runs that use the same data and closed with the last of them. Decides how long one
-// stays open and how many threads decode for it; reading and decoding is core/data/loading/loader.ts'.
+// Open data sets of a worker. Decides how long one stays open (runs that use the same data share it, and the
+// last of them closes it) and how many threads decode for it.
 
 import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
@@ -7,7 +7,7 @@ import type { DataSpec } from '../../core/spec/data.ts';
 import type { Roots } from '../../core/system/file-access.ts';
 
 export interface Datasets {
-  /** Opens or joins; every success must be released once. */
+  /** Opens a data set, or joins those that have it open. Each result must be released once. */
   acquire(data: DataSpec): Promise<{ readonly loader: Loader; release(): Promise<void> }>;
 }
 
@@ -17,8 +17,9 @@ interface Open {
 }
 
 /**
- * Decoding threads of each open data set where a person chose none. A CPU worker has one core, and drawing a face takes a tenth of
- * what its training step takes; a GPU waits for images: one thread decodes some 1,270 JPEGs a second.
+ * Number of decoding threads of an open data set when the configuration names none. A CPU worker has one
+ * core, and drawing a face takes a tenth of what its training step takes; a GPU waits for images: one thread
+ * decodes some 1,270 JPEGs a second.
  */
 export function usualDataThreads(deviceKind: string, cores: number): number {
   return deviceKind === 'cpu' ? 1 : Math.min(8, cores);
@@ -26,7 +27,7 @@ export function usualDataThreads(deviceKind: string, cores: number): number {
 
 export function createDatasets(options: {
   readonly threads: number;
-  /** Folder of what was found out about data sets. */
+  /** Folder for what inspections of data sets have found. */
   readonly cacheDir: string;
   /** Folders beneath which files may be read; none: everywhere. */
   readonly roots: Roots;

@@ -1,17 +1,19 @@
-// What a failure of a run means to the coordinator. Decides the cause by error code and by what the operating system said; trouble
-// with the broker or the coordinator never gets here, since those calls are repeated until they work.
+// What a failure of a run means to the coordinator. Decides the cause from the error's code and from the
+// operating system's error number. Trouble with the broker or the coordinator never gets here, since those
+// calls are repeated until they work.
 //
-// Data and spec were checked when the run was submitted. A file that is not there, may not be read or cannot be written is therefore
-// a fault of a place: of this machine, of a mount, of a disk. Another machine, or this one later, may go on.
+// Data and spec were checked when the run was submitted. A file that is not there, may not be read or cannot
+// be written is therefore a fault of a place: of this machine, of a mount, of a disk. Another machine, or
+// this one later, may go on.
 
 import { errnoOf, FleetError } from '../../core/errors.ts';
 
-/** The words of RunFailed.cause. */
+/** Values of RunFailed.cause. */
 export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
 
 export interface Failure {
   readonly cause: FailureCause;
-  /** What failed is a file, device or mount as this worker sees it, and not the run. */
+  /** Whether what failed is a file, device or mount of this machine and not the run. */
   readonly ofPlace: boolean;
 }
 
@@ -23,7 +25,7 @@ export function failureOf(error: FleetError): Failure {
   return { cause: causeOfCode(error), ofPlace: false };
 }
 
-/** The failure of something that was in order when the run was submitted, so that it is this place that lacks it. */
+/** Marks the failure of something that was in order when the run was submitted as a fault of this place. */
 export function ofThisPlace(error: FleetError, doing: string): FleetError {
   return new FleetError(error.code, `${doing}: ${error.message}`, {
     cause: error,

@@ -1,5 +1,6 @@
-// What rank 0 does at boundaries and at the end of a run: stores checkpoints that are missing, verifies the trained network,
-// reports both. Decides nothing about when; each part finds what an earlier rank 0 has already done and does not repeat it.
+// What rank 0 does at the boundaries and the end of a run: it stores checkpoints that are missing, verifies
+// the trained network, and reports both. Each part first looks for what an earlier rank 0 has done and does
+// not repeat it.
 
 import type { Manifest } from '../../core/checkpoint/store.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
@@ -24,7 +25,10 @@ export interface FinishContext {
   readonly signal: AbortSignal;
 }
 
-/** Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. `vectors`: the whole state. */
+/**
+ * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. `vectors`: the whole
+ * state.
+ */
 export async function storeStage(
   context: FinishContext,
   stage: number,
@@ -54,7 +58,7 @@ export async function storeStage(
     },
     signal,
   );
-  // Whoever was rank 0 before may have died with reports that the coordinator, away itself, never had.
+  // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
     if (stored !== undefined) reportStored(context, earlier, stored);
@@ -63,7 +67,7 @@ export async function storeStage(
   session.reportedStage = stage;
 }
 
-/** As stored: another rank 0 may have done it. The coordinator takes each stage once. */
+/** Reports what is stored, which another rank 0 may have written. The coordinator counts each stage once. */
 function reportStored(
   { services, session, generation }: FinishContext,
   stage: number,
@@ -86,7 +90,7 @@ function reportStored(
   });
 }
 
-/** Verifies and reports the end; the last stage is stored by now. */
+/** Verifies the trained network and reports the end; the last stage is stored by now. */
 export async function finishRun(context: FinishContext): Promise<EvaluationReport> {
   const { services, session, generation, signal } = context;
   const { replica, runId } = session;
@@ -141,7 +145,7 @@ function evaluateSession(context: FinishContext, trained: NetworkState): Promise
   });
 }
 
-/** The run's own protocol: pairs of its held-out identities. */
+/** Verifies on pairs of the run's held-out identities, as its spec asks. */
 export async function evaluateHeldOut(options: {
   readonly services: Services;
   readonly spec: RunSpec;

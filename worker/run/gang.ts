@@ -1,5 +1,6 @@
-// Joining a generation: the run's exchange with the other members and the agreement on the step from which all go on. Decides where a
-// replica comes from: from a peer if any has one, else from the newest checkpoint, else from the seed.
+// Joining a generation: the run's exchange with the other members and the agreement on the step from which
+// all go on. Decides where a replica comes from: from a peer if any has one, else from the newest checkpoint,
+// else from the seed.
 
 import type { Exchange, State, Suspect } from '../../core/allreduce/exchange.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
@@ -37,8 +38,8 @@ export function joinGang(options: {
 }
 
 /**
- * What the run's exchange sums and gives: the mean over the shards, whose number is a power of two, so that the division is exact; and
- * the vectors of a replica.
+ * What the run's exchange sums and gives: the mean over the shards, whose number is a power of two, so that
+ * the division is exact; and the vectors of a replica.
  */
 export function sumOf({ schedule, spec, procedure }: Session) {
   const { shards } = schedule;
@@ -54,8 +55,8 @@ export function exchangedState({ vectors }: Replica): State {
 }
 
 /**
- * Agrees with the gang on the step at which all go on. Afterwards the session has the replica of that step, and this member holds what
- * the procedure divides among the members.
+ * Agrees with the gang on the step at which all go on. Afterwards the session has the replica of that step,
+ * and this member holds what the procedure divides among the members.
  */
 export async function agreeOnState(options: {
   readonly services: Services;

@@ -1,5 +1,6 @@
-// One generation of a run on this worker, from joining the gang until the signal ends it: agree on the state, train, verify, keep the
-// state. Decides which member does what only one has to do (rank 0) and what is measured of the gang.
+// One generation of a run on this worker, from joining the gang until the signal ends it: agree on the state,
+// train, verify, keep the state. Decides which member does what only one has to do (rank 0) and what is
+// measured of the gang.
 
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -19,7 +20,9 @@ export interface GenerationContext {
   readonly assign: Assign;
   readonly phases: Phases;
   readonly telemetry: Telemetry;
-  /** The exchange of this generation is open, and what its members complain of is in `suspects` from now on. */
+  /**
+   * The exchange of this generation is open, and what its members complain of is in `suspects` from now on.
+   */
   readonly onOpened: (suspects: Suspects) => void;
   readonly onLeft: () => void;
   readonly signal: AbortSignal;

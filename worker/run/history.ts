@@ -1,5 +1,6 @@
-// The records of a run that people read later: step points, of which rank 0 publishes each once by its message id, and log lines. Decides
-// what happens to them while the broker is away: they wait in a bounded buffer that drops the oldest, and no step waits for them.
+// The records of a run that people read later: step points, of which rank 0 publishes each once by its
+// message id, and log lines. Decides what happens to them while the broker is away: they wait in a bounded
+// buffer that drops the oldest, and no step waits for them.
 
 import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
@@ -32,7 +33,10 @@ interface Record {
   readonly messageId: string;
 }
 
-/** Steps from one published point to the next: 1 in a short run, so many that a long one has about two thousand points. */
+/**
+ * Steps from one published point to the next: 1 in a short run, so many that a long one has about two
+ * thousand points.
+ */
 export function historyStride(stepsTotal: number): number {
   return Math.max(1, Math.ceil(stepsTotal / 2000));
 }

@@ -1,4 +1,5 @@
-// The phases of a run on this worker. Decides which phase follows when a wait begins or ends, and the sentence that people read of each.
+// The phases of a run on this worker. Decides which phase follows when a wait begins or ends, and the
+// sentence that people read of each.
 
 export type Phase =
   /** Opens the data, builds the network, compiles its step. */
@@ -48,7 +49,10 @@ export const standingIn = (phase: Phase): Standing => ({ phase, interrupted: und
 /** A new phase. What a wait for the store interrupted stays known, because that wait may go on beside it. */
 export const entered = ({ interrupted }: Standing, phase: Phase): Standing => ({ phase, interrupted });
 
-/** A wait for a teacher's stage has begun, or is over when `stage` is undefined. The training that it held up then goes on. */
+/**
+ * A wait for a teacher's stage has begun, or is over when `stage` is undefined. The training that it held up
+ * then goes on.
+ */
 export function teacherAwaited(
   standing: Standing,
   wait: {
@@ -67,8 +71,8 @@ export function teacherAwaited(
 }
 
 /**
- * A wait for the store has begun, or is over when `reason` is undefined. The phase before it comes back, unless the run has entered
- * another one meanwhile: a generation may end while its checkpoint waits.
+ * A wait for the store has begun, or is over when `reason` is undefined. The phase before it comes back,
+ * unless the run has entered another one meanwhile: a generation may end while its checkpoint waits.
  */
 export function storeAwaited({ phase, interrupted }: Standing, reason: string | undefined): Standing {
   if (reason !== undefined) return { phase: { kind: 'storing', reason }, interrupted: interrupted ?? phase };

@@ -1,4 +1,5 @@
-// The phase that a run is in, with the effects of a change: one line in this worker's log and one in the run's own log.
+// The phase that a run is in, with the effects of a change: one line in this worker's log and one in the
+// run's own log.
 
 import {
   entered,

@@ -1,8 +1,8 @@
-// Where this worker stands in the gang of an assignment.
+// The place of this worker in the gang of an assignment.
 
 import type { Member } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
-/** This worker's place in a gang; undefined when it has none. */
+/** Rank and shards of a worker; undefined when it is no member. */
 export function placeIn(
   members: readonly Member[],
   workerId: string,

@@ -1,8 +1,9 @@
-// One run's life on this worker, from its first assignment until it is released. Decides what a new generation, a release or a failure does
-// to the work in hand.
+// One run's life on this worker, from its first assignment until it is released. Decides what a new
+// generation, a release or a failure does to the work in hand.
 //
-// Whatever ends a generation only aborts its signal. The work then stops where it waits and never in the middle of an optimiser step,
-// so the replica is always the state after a whole number of steps and goes on in the next generation.
+// Whatever ends a generation only aborts its signal. The work then stops where it waits and never in the
+// middle of an optimiser step, so the replica is always the state after a whole number of steps and goes on
+// in the next generation.
 
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';

@@ -1,5 +1,5 @@
-// What every run on a worker may use, as one object. Decides only how it is cut: the broker is a part of its own, because a worker may
-// learn its address from the coordinator, long after it has started.
+// What every run on a worker may use, as one object. Decides only how it is cut: the broker is a part of its
+// own, because a worker may learn its address from the coordinator, long after it has started.
 
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';

@@ -1,6 +1,6 @@
-// What a run needs on this worker whichever gang it is in: its data, network, schedule and procedure and, once known, its replica. Decides
-// how these are opened and where the state comes from when no member of the gang has one. A session outlives generations and is closed
-// when the run is released or has failed.
+// What a run needs on this worker whichever gang it is in: its data, network, schedule and procedure and,
+// once known, its replica. Decides how these are opened and where the state comes from when no member of the
+// gang has one. A session outlives generations and is closed when the run is released or has failed.
 
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -83,7 +83,10 @@ export async function openSession(options: {
   }
 }
 
-/** A data set that was in order at submit and is not here fails because of this place: a mount is empty, a folder is away. */
+/**
+ * A data set that was in order at submit and is not here fails because of this place: a mount is empty, a
+ * folder is away.
+ */
 async function acquireData(services: Services, spec: RunSpec) {
   try {
     return await services.datasets.acquire(spec.data);
@@ -118,7 +121,8 @@ export async function firstReplica(
   { network, classes, procedure, spec }: Session,
 ): Promise<Replica> {
   const vectors = procedure.stateShape.map(({ name, length }) => ({ name, values: sharedFloats(length) }));
-  // In the compute thread: many classes take seconds, in which the main thread has to go on sending heartbeats.
+  // In the compute thread: many classes take seconds, in which the main thread has to go on sending
+  // heartbeats.
   await compute.writeInitialWeights({
     network: spec.network,
     classes,

@@ -1,5 +1,6 @@
-// The members that this worker reports as suspects in one generation. Decides what is reported of a member when several exchanges of the run
-// see it differently: a run with a sharded head has five, and a member that does nothing holds up whichever of them the others wait in.
+// The members that this worker reports as suspects in one generation. Decides what is reported of a member
+// when several exchanges of the run see it differently: a run with a sharded head has five, and a member that
+// does nothing holds up whichever of them the others wait in.
 
 import type { Suspect as Seen } from '../../core/allreduce/exchange.ts';
 import type { Suspect } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -7,7 +8,10 @@ import type { Suspect } from '../../proto/gen/pocketfleet/v1/worker.ts';
 export interface Suspects {
   /** The suspects of one exchange, in place of those that it had before. */
   update(exchange: string, suspects: readonly Seen[]): void;
-  /** For the coordinator, each member once. Silence counts more than idleness, and of two alike the longer one counts. */
+  /**
+   * For the coordinator, each member once. Silence counts more than idleness, and of two alike the longer one
+   * counts.
+   */
   all(): Suspect[];
 }
 

@@ -1,5 +1,5 @@
-// What people see of a run's steps: metrics, progress reports, points of the history, waits for a teacher. Decides which member publishes
-// what and how often. Nothing here is awaited by a step.
+// What people see of a run's steps: metrics, progress reports, points of the history, waits for a teacher.
+// Decides which member publishes what and how often. Nothing here is awaited by a step.
 
 import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
 import { every } from '../../core/clock.ts';
@@ -31,11 +31,20 @@ export interface Telemetry {
     readonly step: number;
     readonly openRoundSteps: number;
   }): void;
-  /** A generation begins. Its rank 0 publishes the last point again, because the one before it may have died before it did so. */
+  /**
+   * A generation begins. Its rank 0 publishes the last point again, because the one before it may have died
+   * before it did so.
+   */
   joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
-  /** Reports a wait for a teacher's stage now and each second, until it is over (`stage` undefined). `step`: committed steps. */
+  /**
+   * Reports a wait for a teacher's stage now and each second, until it is over (`stage` undefined). `step`:
+   * committed steps.
+   */
   recordWait(stage: number | undefined, generation: number, step: number): void;
-  /** Images a second that this worker computes for the run, without its waits for others; undefined before the first steps. */
+  /**
+   * Images a second that this worker computes for the run, without its waits for others; undefined before the
+   * first steps.
+   */
   speed(): number | undefined;
   close(): void;
 }
@@ -133,7 +142,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     speed: () => speed,
     close() {
       stopRepeating?.();
-      metrics.forgetRun(runId);
+      metrics.endRun(runId);
     },
   };
 }

@@ -1,6 +1,6 @@
-// The backbone's part of a step whose head is sharded by class, for the own shards: forward to the unit embeddings, and backward once the
-// gradients of those are known. Decides which shard's numbers go where, and that the compute thread keeps nothing of a step that is
-// given up.
+// The backbone's part of a step whose head is sharded by class, for the own shards: forward to the unit
+// embeddings, and backward once the gradients of those are known. Decides which shard's numbers go where, and
+// that the compute thread keeps nothing of a step that is given up.
 
 import type { Batch } from '../../core/data/loading/loader-messages.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -15,9 +15,15 @@ import { sgdVectors } from './replica.ts';
 export type BackboneUnit = Pick<Unit, 'first' | 'replica' | 'shards' | 'exchange' | 'teacher' | 'readBatch'>;
 
 export interface BackboneStep {
-  /** Reads the batches and runs the backbone forward. The result writes this member's part of the gather: embeddings and labels. */
+  /**
+   * Reads the batches and runs the backbone forward. The result writes this member's part of the gather:
+   * embeddings and labels.
+   */
   forward(): Promise<(gathered: Float32Array) => void>;
-  /** The vector of each own shard. `slopes`: gradients of all embeddings, [B, E]; `losses`: of all images, [B]. */
+  /**
+   * The vector of each own shard. `slopes`: gradients of all embeddings, [B, E]; `losses`: of all images,
+   * [B].
+   */
   backward(slopes: Float32Array, losses: Float32Array): Promise<Map<number, Float32Array>>;
   /** Frees what the compute thread keeps of the step, now or when it arrives. The step is over. */
   dispose(): void;

@@ -1,9 +1,10 @@
-// How class shards get from the members that have them to those that need them: after a change of the gang, and to rank 0 for a checkpoint.
-// Decides the pieces in which a shard travels and when it has arrived.
+// How class shards get from the members that have them to those that need them: after a change of the gang,
+// and to rank 0 for a checkpoint. Decides the pieces in which a shard travels and when it has arrived.
 //
-// A shard is gathered like everything else of the head: the giver writes a piece of its rows, all others write zeros, and who needs it
-// keeps the sum. All members take part in every move, in the same order, because that is what an exchange offers; moves are rare. A digest
-// follows each vector, since a shard that arrives wrong would otherwise show only as a worse network.
+// A shard is gathered like everything else of the head: the giver writes a piece of its rows, all others
+// write zeros, and who needs it keeps the sum. All members take part in every move, in the same order,
+// because that is what an exchange offers; moves are rare. A digest follows each vector, since a shard that
+// arrives wrong would otherwise show only as a worse network.
 
 import type { Member } from '../../core/allreduce/exchange.ts';
 import { NO_DIGEST } from '../../core/allreduce/message.ts';
@@ -34,7 +35,10 @@ import {
 export interface ClassShardMoves {
   /** What all members hold, by rank. `replica`: committed steps of this member's backbone, -1 without one. */
   standings(replica: number): Promise<readonly Standing[]>;
-  /** Moves class shards, after which each member holds what it should at `step`; all members call it with the same arguments. */
+  /**
+   * Moves class shards, after which each member holds what it should at `step`; all members call it with the
+   * same arguments.
+   */
   moveShards(moves: readonly Move[], step: number): Promise<void>;
   /** The whole head, at rank 0 and undefined elsewhere; all members call it at the same step. */
   gatherHead(): Promise<WholeHead | undefined>;
@@ -45,7 +49,9 @@ const PIECE_LENGTH_MAX = 2 ** 18;
 /** A 64-bit digest travels as so many 16-bit numbers, each of which float32 holds exactly. */
 const DIGEST_LENGTH = 4;
 
-/** Length of a piece, in values: room for the standings of all members, and for a whole shard if it is small. */
+/**
+ * Length of a piece, in values: room for the standings of all members, and for a whole shard if it is small.
+ */
 export function pieceLength(head: Head, members: number): number {
   const { classes, shards, embedding } = head;
   const largestShard = Math.ceil(classes / shards) * embedding * 2 + DIGEST_LENGTH;
@@ -66,7 +72,9 @@ export function createClassShardMoves(
   const inventory = standingLength(head.shards);
   const length = pieceLength(head, members.length);
 
-  /** Sends one shard's rows from the member that has it to all; `into` takes them here, if they are needed. */
+  /**
+   * Sends one shard's rows from the member that has it to all; `into` takes them here, if they are needed.
+   */
   async function move(shard: number, giver: number, into: Rows | undefined): Promise<void> {
     const size = rangeOf(head, shard).count * head.embedding;
     const given = giver === rank ? head.held.get(shard)! : undefined;

@@ -1,19 +1,19 @@
-// How long a step waits for data: the time in which batches are outstanding and none is there to be computed. Batches of
-// several shards are asked for at once, in one step or in the steps of their own rounds, so one that comes late costs nothing while
-// another is being computed.
+// How long a unit waits for data: the time in which batches are outstanding and none is there to be computed.
+// Batches of several shards are outstanding at once, so one that comes late costs nothing while another is
+// being computed.
 
 import type { Clock } from '../../core/clock.ts';
 
 export interface DataWait {
-  /** A batch is there and its computation begins, or queues behind another. */
+  /** A batch has arrived; its computation begins or queues behind another. */
   arrived(): void;
-  /** A batch is done with. */
+  /** The computation with a batch is over. */
   computed(): void;
-  /** So far, without a wait that has not ended. */
+  /** Seconds waited so far, without a wait that goes on. */
   seconds(): number;
 }
 
-/** Waits from now on. */
+/** The first wait begins now. */
 export function createDataWait(clock: Pick<Clock, 'monotonic'>): DataWait {
   let computing = 0;
   let idleSince = clock.monotonic();

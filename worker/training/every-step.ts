@@ -1,5 +1,5 @@
-// The procedure of a run whose shards are summed after each step: each own shard's gradient is computed from the replica, and the
-// optimiser applies the mean.
+// The procedure of a run whose shards are summed after each step: each own shard's gradient is computed from
+// the replica, and the optimiser applies the mean.
 
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { Contribution, Procedure, ProcedureOptions, Unit } from './procedure.ts';

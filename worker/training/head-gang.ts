@@ -1,8 +1,9 @@
-// What the members of a generation exchange for a class-sharded head beside the backbone's gradients: embeddings and labels, statistics,
-// gradients of the embeddings, and class shards that move. Decides which exchange carries what.
+// What the members of a generation exchange for a class-sharded head beside the backbone's gradients:
+// embeddings and labels, statistics, gradients of the embeddings, and class shards that move. Decides which
+// exchange carries what.
 //
-// There is an exchange for each of the four, because each has vectors of another length. Three of them gather (gather.ts). Only the
-// gradients of the embeddings are real sums, over the V shards in the canonical tree.
+// There is an exchange for each of the four, because each has vectors of another length. Three of them gather
+// (gather.ts). Only the gradients of the embeddings are real sums, over the V shards in the canonical tree.
 
 import type { Exchange, ExchangeStats, Member, Suspect } from '../../core/allreduce/exchange.ts';
 import { NO_DIGEST } from '../../core/allreduce/message.ts';
@@ -15,7 +16,10 @@ import { createGather } from './gather.ts';
 import type { Head } from './head.ts';
 
 export interface HeadGang extends ClassShardMoves {
-  /** [B E] unit embeddings, then [B] labels; valid until the next call. `fill` writes the part of the own shards. */
+  /**
+   * [B E] unit embeddings, then [B] labels; valid until the next call. `fill` writes the part of the own
+   * shards.
+   */
   gatherEmbeddings(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;
   /** [V, 3 B]; valid until the next call. `fill` writes the part of the own class shards. */
   gatherStatistics(fill: (own: Float32Array) => void, digest: string): Promise<Float32Array>;

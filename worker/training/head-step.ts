@@ -1,14 +1,15 @@
 // The shard vectors of one training step when the head is sharded by class. Decides the order of the parts:
 //
 // 1. The backbone runs forward for the own shards, and the members gather all unit embeddings and labels.
-// 2. Every class shard computes maximum and sum of the exponents of its logits for each image, and the members gather these statistics.
-//    From all of them every member knows the softmax over all classes (core/head/step.ts has the equations).
-// 3. Every class shard computes the gradients of its classes, which stay where they are, and of the embeddings, which are summed over
-//    all class shards in the canonical tree.
-// 4. The backbone runs backward from that sum. What follows is the same as in any run: the sum of the shard vectors, the optimiser.
+// 2. Every class shard computes maximum and sum of the exponents of its logits for each image, and the members
+//    gather these statistics. From all of them follows the softmax over all classes (core/head/step.ts).
+// 3. Every class shard computes the gradients of its classes, which stay where they are, and of the
+//    embeddings, which are summed over all class shards in the canonical tree.
+// 4. The backbone runs backward from that sum. What follows is the same as in any run: the sum of the shard
+//    vectors, the optimiser.
 //
-// A class shard that this member only keeps in reserve (core/head/holders.ts) is computed too, in the time in which the sum of step 3
-// is under way: its update has to be known here in case the member that owns it dies.
+// A class shard that this member only keeps in reserve (core/head/holders.ts) is computed too, in the time in
+// which the sum of step 3 is under way: its update has to be known here in case the member that owns it dies.
 
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
 import type { Compute } from '../compute/client.ts';
@@ -27,8 +28,8 @@ export interface HeadStepContext {
 export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'contributionDigest'>;
 
 /**
- * The vector of each own shard, and the seconds spent waiting for other members. When it resolves, the update of the class shards is
- * ready to be committed with the step.
+ * The vector of each own shard, and the seconds spent waiting for other members. When it resolves, the update
+ * of the class shards is ready to be committed with the step.
  */
 export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) {
   const { head, headGang } = context;
@@ -118,7 +119,10 @@ async function runGradients(
   return { ofUnit: ofUnit!, losses: losses! };
 }
 
-/** All graphs of a run with a sharded head, for whichever shards this worker may get; class shards have two sizes at most. */
+/**
+ * All graphs of a run with a sharded head, for whichever shards this worker may get; class shards have two
+ * sizes at most.
+ */
 export function headGraphs(head: Head): (GraphSpec | TwoPartSpec)[] {
   const all = Array.from({ length: head.shards }, (_, shard) =>
     (['head-statistics', 'head-gradients'] as const).map((kind) => shardGraph(head, kind, shard)),

@@ -1,10 +1,11 @@
-// The class-sharded head of a run on this worker: the class shards that it holds, their weights and momenta by row, and the update that
-// waits until its step is committed. Decides how class shards are cut out of a checkpoint's `head.kernel` and put back into it, and when
-// an update takes effect.
+// The class-sharded head of a run on this worker: the class shards that it holds, their weights and momenta
+// by row, and the update that waits until its step is committed. Decides how class shards are cut out of a
+// checkpoint's `head.kernel` and put back into it, and when an update takes effect.
 //
-// The update waits because a step can be given up between the gradients of the classes and the sum over the shards. `pendingRate` is set
-// when all gradients are there; `commitHead` applies them. A member that hears from the others that they have committed the step
-// can therefore commit it too, without computing anything again (core/head/holders.ts, `pending`).
+// The update waits because a step can be given up between the gradients of the classes and the sum over the
+// shards. `pendingRate` is set when all gradients are there; `commitHead` applies them. A member that hears
+// from the others that they have committed the step can therefore commit it too, without computing anything
+// again (core/head/holders.ts, `pending`).
 
 import { type ClassRange, classRange, sampledCount } from '../../core/head/classes.ts';
 import { putRows, takeRows } from '../../core/head/rows.ts';
@@ -41,7 +42,10 @@ export interface Head {
   wanted: readonly number[];
   /** Committed steps of the class shards held; -1 when none are. */
   step: number;
-  /** Learning rate of the update whose gradients are computed and which is not committed; undefined when there is none. */
+  /**
+   * Learning rate of the update whose gradients are computed and which is not committed; undefined when there
+   * is none.
+   */
   pendingRate: number | undefined;
 }
 

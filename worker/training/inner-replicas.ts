@@ -1,6 +1,7 @@
-// The inner replicas of a run with `sync: outer`: one for each shard that this worker trains in the open round. Decides when one is begun
-// anew. A round is known by the step and the weights that it begins with, so a replica that was left in the middle of a round is taken up
-// again after a change of the gang, and one of a round that is over is not.
+// The inner replicas of a run with `sync: outer`: one for each shard that this worker trains in the open
+// round. Decides when one is begun anew. A round is known by the step and the weights that it begins with, so
+// a replica that was left in the middle of a round is taken up again after a change of the gang, and one of a
+// round that is over is not.
 
 import { type Layout, LOSS_COUNT } from '../../core/nn/layout.ts';
 import { letGoOfShared, sharedFloats } from '../../core/shared-memory.ts';

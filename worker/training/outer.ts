@@ -1,9 +1,11 @@
-// The procedure of a run with `sync: outer` (DiLoCo; Douillard et al., 2023, arXiv:2311.08105). In a round every own shard trains a replica
-// of its own, its inner replica, for the steps of the round. Then one sum averages how far the shards got, and every member applies the
-// same outer step to the replica that the round began with (core/optim/outer.ts).
+// The procedure of a run with `sync: outer` (DiLoCo; Douillard et al., 2023, arXiv:2311.08105). In a round
+// every own shard trains a replica of its own, its inner replica, for the steps of the round. Then one sum
+// averages how far the shards got, and every member applies the same outer step to the replica that the round
+// began with (core/optim/outer.ts).
 //
-// Nothing here depends on how many workers there are, hence neither does the result. Inner replicas outlive a generation: when a member
-// is lost, its shards train the open round again at whoever gets them, and all other shards go on where they are.
+// Nothing here depends on how many workers there are, hence neither does the result. Inner replicas outlive a
+// generation: when a member is lost, its shards train the open round again at whoever gets them, and all
+// other shards go on where they are.
 
 import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
@@ -30,8 +32,9 @@ export function createOuter(
   const { learningRate, momentum } = sync;
 
   /**
-   * Resolves or rejects only when no shard is being trained any more, because the next generation takes the inner replicas up. Whatever
-   * ends one shard therefore stops the others and is thrown after they have stopped.
+   * Resolves or rejects only when no shard is being trained any more, because the next generation takes the
+   * inner replicas up. Whatever ends one shard therefore stops the others and is thrown after they have
+   * stopped.
    */
   const contribute = async (unit: Unit): Promise<Contribution> => {
     const stop = new AbortController();
@@ -85,8 +88,8 @@ interface RoundContext extends ProcedureOptions {
 }
 
 /**
- * Trains a shard to the end of the round and writes what it contributes. `steps`: how many it took now; it may have taken others in an
- * earlier generation.
+ * Trains a shard to the end of the round and writes what it contributes. `steps`: how many it took now; it
+ * may have taken others in an earlier generation.
  */
 async function contributeShard(context: RoundContext, unit: Unit, shard: number) {
   const { replica } = unit;

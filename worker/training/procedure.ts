@@ -1,14 +1,17 @@
-// What one kind of run does differently from another: its procedure. This file fixes the questions that the training loop, the gang and
-// the checkpoints ask; `choose-procedure.ts` is the one place that answers which procedure a run has.
+// What one kind of run does differently from another: its procedure. This file fixes the questions that the
+// training loop, the gang and the checkpoints ask; `choose-procedure.ts` is the one place that answers which
+// procedure a run has.
 //
-// A *unit* is what lies between two sums over the gang: one step, or one round of several steps. The loop (train.ts) is the same for all:
-// open a unit, let the procedure compute what the own shards contribute, sum it over all shards, let the procedure apply the mean. How
-// many steps a unit commits follows from the schedule (core/spec/schedule.ts, `roundEnd`) and not from the procedure, because the
-// coordinator counts the same units.
+// A *unit* is what lies between two sums over the gang: one step, or one round of several steps. The loop
+// (train.ts) is the same for all: open a unit, let the procedure compute what the own shards contribute, sum
+// it over all shards, let the procedure apply the mean. How many steps a unit commits follows from the
+// schedule (core/spec/schedule.ts, `roundEnd`) and not from the procedure, because the coordinator counts the
+// same units.
 //
-// A procedure has two lives. `Procedure` is what one worker keeps of a run for as long as it holds the run, whichever gang it is in.
-// `Membership` is its part in one generation of the gang. A change of the gang ends the membership and begins another; what has to
-// outlive that change (replicas of an open round, class shards) belongs to the procedure.
+// A procedure has two lives. `Procedure` is what one worker keeps of a run for as long as it holds the run,
+// whichever gang it is in. `Membership` is its part in one generation of the gang. A change of the gang ends
+// the membership and begins another; what has to outlive that change (replicas of an open round, class
+// shards) belongs to the procedure.
 
 import type { Exchange, ExchangeStats, Member, Suspect } from '../../core/allreduce/exchange.ts';
 import type { DataPlane } from '../../core/allreduce/plane.ts';
@@ -47,8 +50,8 @@ export interface Procedure {
   /** Names of the exchanges that a membership opens beside the run's own. */
   readonly exchangeNames: readonly string[];
   /**
-   * Takes over a whole state, as the seed or a checkpoint gives it. Returns the replica and keeps what the replica does not have. Called
-   * within a membership, because what is kept depends on this worker's shards.
+   * Takes over a whole state, as the seed or a checkpoint gives it. Returns the replica and keeps what the
+   * replica does not have. Called within a membership, because what is kept depends on this worker's shards.
    */
   adopt(state: StateAtStep): Replica;
   /** Takes this worker's place in a generation. */
@@ -74,17 +77,24 @@ export interface GangPlace {
 
 export interface Membership {
   /**
-   * First part of the agreement in a new generation. `step`: committed steps of this member's replica, -1 without one. Returns
-   * `drop` when all members have to give their replicas up and go back to the newest checkpoint.
+   * First part of the agreement in a new generation. `step`: committed steps of this member's replica, -1
+   * without one. Returns `drop` when all members have to give their replicas up and go back to the newest
+   * checkpoint.
    */
   compareHoldings(step: number): Promise<'keep' | 'drop'>;
-  /** Last part of the agreement: all members have the replica of one step, and what they have divided is moved to where it belongs. */
+  /**
+   * Last part of the agreement: all members have the replica of one step, and what they have divided is moved
+   * to where it belongs.
+   */
   settleHoldings(replica: Replica): Promise<void>;
   /** Computes what the own shards contribute to the sum of a unit. */
   contribute(unit: Unit): Promise<Contribution>;
   /** Changes the replica's vectors, and what is kept, by the mean over all shards. */
   applyMean(unit: Unit, mean: Float32Array): Promise<Applied>;
-  /** The whole state for a checkpoint, at rank 0 and undefined elsewhere. All members call it at the same step. */
+  /**
+   * The whole state for a checkpoint, at rank 0 and undefined elsewhere. All members call it at the same
+   * step.
+   */
   gatherState(replica: Replica): Promise<StateVectors | undefined>;
   /** Counters of the exchanges of the procedure's own. */
   exchangeStats(): readonly Readonly<ExchangeStats>[];
@@ -107,13 +117,18 @@ export interface Unit {
   readonly clock: Clock;
   /** Aborted when the generation ends, or `failed` does. */
   readonly signal: AbortSignal;
-  /** Never resolves. Rejects when the checkpoint that precedes these steps cannot be stored, after which nothing may be summed. */
+  /**
+   * Never resolves. Rejects when the checkpoint that precedes these steps cannot be stored, after which
+   * nothing may be summed.
+   */
   readonly failed: Promise<never>;
   /** The batch of an own shard in one of the steps: what the ledger counts, or an error. */
   readBatch(step: number, shard: number): Promise<Batch>;
   /** Ends the computation with a batch, so that time without any is measured. */
   batchDone(): void;
-  /** Under what a member contributes: the weights at `first` and the samples of all steps, as 16 hex digits. */
+  /**
+   * Under what a member contributes: the weights at `first` and the samples of all steps, as 16 hex digits.
+   */
   contributionDigest(): string;
   /** So many of the steps are trained by all own shards; for people who watch. */
   onProgress(steps: number): void;

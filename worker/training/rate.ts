@@ -1,11 +1,13 @@
-// How far a run is, told to the coordinator a few times a second at most. Decides when a report is due and how the rate is
-// smoothed; only rank 0 reports, and only the newest report counts.
+// The pace of progress reports: when one is due, a few times a second at most, and how the rate of images in
+// it is smoothed.
 
 import type { Clock } from '../../core/clock.ts';
 
 export const PROGRESS_INTERVAL_MS = 250;
 
-/** Says yes at most once an interval; `force` resets the pause. */
+/**
+ * Returns a function that is true at most once an interval; `force` makes it true and begins a new interval.
+ */
 export function createThrottle(clock: Clock, intervalMs: number): (force?: boolean) => boolean {
   let next = Number.NEGATIVE_INFINITY;
   return (force = false) => {
@@ -16,11 +18,11 @@ export function createThrottle(clock: Clock, intervalMs: number): (force?: boole
   };
 }
 
-/** Images a second over the last few seconds: steps are weighted by their age with this time constant. */
+/** Time constant of the smoothing: the weight of a step falls to 1/e when it is so many seconds old. */
 const RATE_WINDOW_SECONDS = 5;
 
 export interface Rate {
-  /** Takes one step of `images` images that took `seconds`; returns the smoothed rate. */
+  /** Adds a step of `images` images in `seconds`; returns the smoothed rate, images a second. */
   add(images: number, seconds: number): number;
 }
 

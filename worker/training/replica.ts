@@ -1,6 +1,6 @@
-// The replica of a run on one worker: the vectors that every member of the gang holds alike, in memory that the compute thread shares,
-// and the number of committed steps that they belong to. Decides how a replica is made from a state and what a network trained by SGD
-// has for vectors.
+// The replica of a run on one worker: the vectors that every member of the gang holds alike, in memory that
+// the compute thread shares, and the number of committed steps that they belong to. Decides how a replica is
+// made from a state and what a network trained by SGD has for vectors.
 
 import { digest64 } from '../../core/digest.ts';
 import type { Layout } from '../../core/nn/layout.ts';
@@ -28,7 +28,10 @@ export interface StateAtStep {
   readonly vectors: StateVectors;
 }
 
-/** The replica with a state. Vectors that have shared memory to themselves are taken over, all others are copied. */
+/**
+ * The replica with a state. Vectors that have shared memory to themselves are taken over, all others are
+ * copied.
+ */
 export function replicaOf({ step, vectors }: StateAtStep): Replica {
   const own = vectors.map(({ name, values }) => ({ name, values: inSharedMemory(values) }));
   return { step, digest: digest64(vectorNamed(own, WEIGHTS)), vectors: own };

@@ -1,10 +1,11 @@
-// The procedure of a run with `training.head: sharded`: a step as in every-step.ts, but the classifier head is no part of the replica.
-// Decides what of a whole state each member holds and how the members come to hold it: the backbone is replicated, the head's classes
-// are cut into shards that the members divide among themselves.
+// The procedure of a run with `training.head: sharded`: a step as in every-step.ts, but the classifier head
+// is no part of the replica. Decides what of a whole state each member holds and how the members come to hold
+// it: the backbone is replicated, the head's classes are cut into shards that the members divide among
+// themselves.
 //
-// A class shard is held by two members (core/head/holders.ts), so one death loses nothing. When both holders die at once, their class
-// shards of the open step exist nowhere. Then all members drop their replicas and go back to the newest checkpoint: the steps since are
-// computed again, to the same bits.
+// A class shard is held by two members (core/head/holders.ts), so one death loses nothing. When both holders
+// die at once, their class shards of the open step exist nowhere. Then all members drop their replicas and go
+// back to the newest checkpoint: the steps since are computed again, to the same bits.
 
 import { FleetError } from '../../core/errors.ts';
 import { planMoves } from '../../core/head/holders.ts';

@@ -1,6 +1,7 @@
-// The sample ledger of a run on this worker: the tag of the step in hand, and what the committed steps of a stage add up to.
-// Decides what is remembered (the stage in hand) and computes the rest again, since a member may have joined in the middle
-// of a stage; what a tag is made of is core/data/loading/sample-ledger.ts'.
+// The sample ledger of a run on this worker: the tag of a step, and the digest of all steps of a stage
+// (core/data/loading/sample-ledger.ts has the definitions). Decides what is kept: the tags of the open stage.
+// All others are computed again when they are needed, since a member may have joined in the middle of a
+// stage.
 
 import { setImmediate as otherWork } from 'node:timers/promises';
 import {
@@ -17,15 +18,18 @@ import { stageEndingAt } from '../../core/spec/schedule.ts';
 export interface Ledger {
   /** The tag of a step, and the images that each of its shards must consist of. */
   samplesOf(step: number): { readonly tag: string; readonly images: readonly Uint32Array[] };
-  /** The ledger after a stage. `before`: what is stored of the stage before it, if it is. */
+  /**
+   * The ledger's digest after a stage. `before`: the stored digest of an earlier stage, undefined when it is
+   * not stored.
+   */
   digestAfter(stage: number, before: (stage: number) => Promise<string | undefined>): Promise<string>;
 }
 
-/** Steps whose tags are computed at a stretch before other work gets its turn. */
+/** Number of tags that are computed before other work gets its turn. */
 const STRETCH = 16;
 
 export function createLedger(sampling: Sampling): Ledger {
-  /** Tags by step, of the newest stages only. */
+  /** Tags by step, of the open stage and the one before it. */
   const tags = new Map<number, string>();
   const known = new Map<number, string>();
   let opened: { step: number; tag: string; images: Uint32Array[] } | undefined;
@@ -35,7 +39,8 @@ export function createLedger(sampling: Sampling): Ledger {
     const images = stepImages(sampling, step);
     opened = { step, tag: stepTag(sampling, step, images), images };
     const ended = stageEndingAt(sampling.schedule, step);
-    // The stage that just ended may be asked for while the next one begins; what is older is stored.
+    // The digest of the stage that has just ended may be needed while the next one begins. Older ones are
+    // stored.
     if (ended > 0)
       for (const old of tags.keys()) if (old < stageSteps(sampling.schedule, ended).first) tags.delete(old);
     tags.set(step, opened.tag);
@@ -71,7 +76,10 @@ export function createLedger(sampling: Sampling): Ledger {
   };
 }
 
-/** What the loader delivered for a shard is what the step counts, or the run must not go on here. */
+/**
+ * Throws when the loader delivered other samples for a shard than the step counts: the run must not go on
+ * here.
+ */
 export function assertCounted(
   expected: Uint32Array,
   delivered: Uint32Array,

@@ -1,6 +1,6 @@
-// What a student learns from: the teacher's network at the stage that the student's epoch needs. Decides when to wait and
-// what to fetch ahead; which stage an epoch needs is core/spec/schedule.ts', whether a teacher that never comes fails its
-// students is the coordinator's. A wait is back-pressure: it has no deadline and is told to whoever watches.
+// The teacher's network at the stage that a student's epoch needs. Decides when the student waits and which
+// stage is loaded ahead. A wait is back-pressure: it has no deadline, because the teacher may be queued, and
+// it is reported as long as it lasts.
 
 import { FleetError } from '../../core/errors.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
@@ -28,14 +28,17 @@ export interface TeacherOptions {
   readonly schedule: DistillationSpec['schedule'];
   /** Images of one shard. */
   readonly batch: number;
-  /** Embedding size of the student; distillation compares the two directly. */
+  /**
+   * Embedding size of the student, to which the teacher's must be equal: distillation compares the two
+   * directly.
+   */
   readonly embedding: number;
   readonly compute: Compute;
   /** Resolves when the stage is stored and loaded, however long that takes. */
   readonly load: (stage: number, signal: AbortSignal) => Promise<StoredNetwork>;
-  /** Whether the stage is stored already: tells a load, which is short, from a wait. */
+  /** Whether the stage is stored. A load of a stored stage is short and is not reported as a wait. */
   readonly exists: (stage: number) => Promise<boolean>;
-  /** The stage that is waited for, and undefined when the wait is over. */
+  /** Called with the stage that the student waits for, and with undefined when the wait is over. */
   readonly onWaiting: (stage: number | undefined) => void;
 }
 
@@ -56,7 +59,8 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
         };
       });
     loading.set(stage, begun);
-    // A stage fetched ahead may fail before anybody needs it; the next need tries again and tells.
+    // A stage that is loaded ahead may fail before it is needed; then the next need loads it again and
+    // reports the failure.
     begun.catch(() => {
       if (loading.get(stage) === begun) loading.delete(stage);
     });
@@ -107,7 +111,7 @@ function assertComparable(stored: StoredNetwork, options: TeacherOptions): void 
     );
 }
 
-/** Whether a promise has resolved by now; lets what is due run first. */
+/** Whether a promise has resolved by now, after everything that is due has run. */
 function isReady(promise: Promise<unknown>): Promise<boolean> {
   return Promise.race([
     promise.then(() => true),
@@ -115,7 +119,7 @@ function isReady(promise: Promise<unknown>): Promise<boolean> {
   ]);
 }
 
-/** The result, or the signal's reason if that comes first; the work itself goes on for whoever asks next. */
+/** The result, or the signal's reason if that comes first. The work itself goes on for the next caller. */
 function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   if (signal.aborted) return Promise.reject(signal.reason);
   return new Promise((resolve, reject) => {

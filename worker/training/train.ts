@@ -1,8 +1,9 @@
-// The loop of one run in one generation: unit after unit (procedure.ts) until the last step is committed. Decides the order in which
-// boundary checkpoint, data, computation, sum and optimiser meet, and where the loop may stop.
+// The loop of one run in one generation: unit after unit (procedure.ts) until the last step is committed.
+// Decides the order in which boundary checkpoint, data, computation, sum and optimiser meet, and where the
+// loop may stop.
 //
-// It stops between the parts of a unit and never in the optimiser: the replica is always the state after a whole number of units, and
-// the next generation goes on with it.
+// It stops between the parts of a unit and never in the optimiser: the replica is always the state after a
+// whole number of units, and the next generation goes on with it.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -27,7 +28,9 @@ import type { Replica } from './replica.ts';
 import { assertCounted, type Ledger } from './step-ledger.ts';
 import type { TeacherFeed } from './teacher.ts';
 
-/** Seconds of one unit by what they went into, which overlap where work does, and what the unit consisted of. */
+/**
+ * Seconds of one unit by what they went into, which overlap where work does, and what the unit consisted of.
+ */
 export interface UnitTimes {
   readonly total: number;
   readonly data: number;
@@ -58,8 +61,8 @@ export interface TrainContext {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /**
-   * Called when the replica stands at the end of a stage, before this member contributes to the next unit. The loop waits for it, so no
-   * member can pass a boundary whose checkpoint is not stored.
+   * Called when the replica stands at the end of a stage, before this member contributes to the next unit.
+   * The loop waits for it, so no member can pass a boundary whose checkpoint is not stored.
    */
   readonly onBoundary: (stage: number) => Promise<void>;
   /** A unit is committed; the next one begins when this resolves. */
@@ -132,7 +135,9 @@ export async function trainUnit(context: TrainContext) {
   };
 }
 
-/** Waits for the teacher and lets the procedure compute; a checkpoint that cannot be stored ends both early. */
+/**
+ * Waits for the teacher and lets the procedure compute; a checkpoint that cannot be stored ends both early.
+ */
 async function contribute(context: TrainContext, stored: Promise<void>) {
   const { schedule, clock } = context;
   const stop = new AbortController();

@@ -1,5 +1,6 @@
-// What procedures have in common whose replica is the whole state: nothing is divided among the members, so a change of the gang moves
-// nothing, a checkpoint is the replica as it is, and the run's own exchange is the only one.
+// What procedures have in common whose replica is the whole state: nothing is divided among the members, so a
+// change of the gang moves nothing, a checkpoint is the replica as it is, and the run's own exchange is the
+// only one.
 
 import type { GangPlace, Membership, Procedure } from './procedure.ts';
 import { replicaOf } from './replica.ts';

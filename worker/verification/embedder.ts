@@ -1,6 +1,5 @@
-// Embeds images with a model file's network in this process: the compiled evaluation graph, always with the same batch, on
-// images and their mirror images. Reads the next batch while it computes. Which images, and what follows from the embeddings,
-// is verify-sets.ts'.
+// Embeds images with the network of a model file in this process. The compiled evaluation graph always gets
+// batches of one size, of images and of their mirror images; the next batch is read while one is computed.
 
 import { join } from 'node:path';
 import { cacheFolder } from '../../core/config.ts';
@@ -49,7 +48,8 @@ export function createEmbedder(model: ImportedModel): Embedder {
         const images = await next!;
         const after = from + EMBEDDING_BATCH;
         next = after < count ? readBatch(after, count, read) : undefined;
-        // A failure to read the next batch is thrown when its turn comes; until then it must not count as unhandled.
+        // A failure to read the next batch is thrown when its turn comes; until then it must not count as
+        // unhandled.
         next?.catch(() => undefined);
         const filled = Math.min(EMBEDDING_BATCH, count - from);
         yield {

@@ -1,6 +1,6 @@
-// Verification of a network on images it was never trained on: embeddings of each image and its mirror image through the
-// compiled evaluation graph, then the pair protocol of core/verify, then a few example pairs for a person to look at.
-// Decides batching and which examples are shown; which pairs exist and what accuracy means is core/verify's.
+// Verification of a network on images it was never trained on: embeddings of each image and its mirror image
+// through the compiled evaluation graph, then the pair protocol of core/verify, then a few example pairs for
+// a person to look at. Decides the batches and which examples are shown.
 
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -12,7 +12,10 @@ import type { EvaluationReport, JudgedPairs, PairExample } from '../../proto/gen
 import type { Compute } from '../compute/client.ts';
 import { mirrored, pngOf } from './images.ts';
 
-/** Images a run of the evaluation graph. Fixed, because the choice of kernels (and so the last bits) may depend on it. */
+/**
+ * Images a run of the evaluation graph. Fixed, because the choice of kernels (and so the last bits) may
+ * depend on it.
+ */
 const EVALUATION_BATCH = 16;
 /** Examples of each of four sorts: same and different people, judged wrongly and rightly. */
 const EXAMPLES_EACH = 2;
@@ -37,7 +40,7 @@ export interface EvaluationContext {
   readonly network: NetworkSpec;
   readonly images: LabelledImages;
   readonly pairs: readonly Pair[];
-  /** Label of the person on each image; undefined for sets that do not say. */
+  /** Label of the person on each image; undefined for sets without labels. */
   readonly people: ArrayLike<number> | undefined;
   readonly folds: RunSpec['verification']['folds'];
   readonly signal: AbortSignal;
@@ -126,7 +129,10 @@ async function verifyAll(
   );
 }
 
-/** A promise that is awaited later or, after another failure, never: its own failure must not end the process. */
+/**
+ * For a promise that is awaited later or, after another failure, never: its own failure must not end the
+ * process.
+ */
 function ignoringLater<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
@@ -146,7 +152,10 @@ async function embed(
   return embeddings;
 }
 
-/** The graph has one batch size, so the last batch is filled up with black images whose embeddings are dropped. */
+/**
+ * The graph has one batch size, so the last batch is filled up with black images whose embeddings are
+ * dropped.
+ */
 function fullBatch(images: Uint8Array): Uint8Array {
   if (images.length === EVALUATION_BATCH * IMAGE_BYTES) return images;
   const full = new Uint8Array(EVALUATION_BATCH * IMAGE_BYTES);
@@ -160,7 +169,10 @@ export interface ChosenExample {
   readonly right: boolean;
 }
 
-/** The hardest wrong and the hardest right pairs of both sorts: those nearest to the far side of the threshold. */
+/**
+ * The hardest wrong and the hardest right pairs of both sorts: those nearest to the far side of the
+ * threshold.
+ */
 export function chooseExamples(
   pairs: readonly Pair[],
   verification: Pick<Verification, 'distances' | 'threshold'>,

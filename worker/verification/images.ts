@@ -1,5 +1,4 @@
-// Small things done to pixels on the way through an evaluation: mirror images of a batch and PNG files. Decides nothing;
-// what an image is here is core/data/images/pixels.ts'.
+// Mirror images of a batch and PNG files, for evaluations. Decides nothing.
 
 import sharp from 'sharp';
 import { IMAGE_BYTES, mirror, SIDE } from '../../core/data/images/pixels.ts';

@@ -1,6 +1,6 @@
-// A process that verifies one model file on benchmarks and ends: the command line starts it, because the command line itself
-// never loads TensorFlow. Takes a request as JSON on stdin; answers with one JSON line on stdout, progress on stderr. Whose
-// numbers these are is verify-sets.ts'.
+// A process that verifies one model file on benchmarks and ends: the command line starts it, because the
+// command line itself never loads TensorFlow. Decides the form of the request (JSON on stdin) and of the
+// answer (one JSON line on stdout, progress on stderr).
 
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';

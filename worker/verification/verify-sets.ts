@@ -1,5 +1,5 @@
-// Verifies an embedder on benchmarks: a `.bin` of pairs, an IJB-B or IJB-C folder, a MegaFace folder. Decides which a path is
-// and in which order its images are embedded; the protocols are core/verify's, the layouts core/data's.
+// Verifies an embedder on benchmarks: a `.bin` of pairs, an IJB-B or IJB-C folder, a MegaFace folder. Decides
+// which of them a path is and in which order its images are embedded.
 
 import { stat } from 'node:fs/promises';
 import { type IjbFace, type IjbSet, openIjb } from '../../core/data/benchmarks/ijb.ts';

@@ -1,4 +1,5 @@
-// Decisions of the artefact store: chunks, what is kept under a key, what a failure means, how often a key is looked for.
+// Decisions of the artefact store: chunks, what is kept under a key, what a failure means, how often a key is
+// looked for.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -27,7 +27,7 @@ test('a run that was released is in no series any more, and others stay', async 
     metrics.phase.inc({ run, phase: 'data' }, 1);
     metrics.loss.set({ run }, 2);
   }
-  metrics.forgetRun('run-1');
+  metrics.endRun('run-1');
   const text = await metrics.registry.metrics();
   assert.doesNotMatch(text, /run-1/);
   assert.match(text, /pocketfleet_train_step_duration_seconds_count\{run="run-2"\} 1/);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chooseDevice } from '../../../../worker/compute/device-choice.ts';
-import { tellingLines } from '../../../../worker/compute/missing-gpu.ts';
+import { relevantLines } from '../../../../worker/compute/missing-gpu.ts';
 
 const GPU = { name: 'NVIDIA H200', uuid: 'GPU-1', parts: [] };
 const parts: Parameters<typeof chooseDevice>[0] = {
@@ -61,7 +61,7 @@ W0000 00:00:1795885572.128511   23242 gpu_device.cc:2342] Cannot dlopen some GPU
 Skipping registering GPU devices...
 Skipping registering GPU devices...
 `;
-  assert.deepEqual(tellingLines(log), [
+  assert.deepEqual(relevantLines(log), [
     "Could not load dynamic library 'libcusolver.so.11'; dlerror: libcusolver.so.11: cannot open shared object file",
     'Cannot dlopen some GPU libraries.',
     'Skipping registering GPU devices...',

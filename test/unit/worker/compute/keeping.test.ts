@@ -1,4 +1,5 @@
-// For which computations the compute thread keeps maps: within its own limit, within the machine's memory, and as many as before.
+// For which computations the compute thread keeps maps: within its own limit, within the machine's memory,
+// and as many as before.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,5 @@
-// Claims about what a worker does with assignments and releases of one run, in the orders in which they can arrive.
+// Claims about what a worker does with assignments and releases of one run, in the orders in which they can
+// arrive.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

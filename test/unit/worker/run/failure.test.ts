@@ -72,7 +72,8 @@ test('a file, disk or mount that fails on a worker is infrastructure of its plac
     const place = { cause: 'infrastructure', ofPlace: true };
     const found = toFleetError(error, 'reading the image');
     assert.deepEqual(failureOf(found), place, text);
-    // From a thread the code and the details arrive, and no cause; some errors have the system's as their cause alone.
+    // From a thread the code and the details arrive, and no cause; some errors have the system's as their
+    // cause alone.
     const { code, message, details } = found;
     assert.deepEqual(failureOf(new FleetError(code, message, { details: { ...details } })), place, text);
     assert.deepEqual(

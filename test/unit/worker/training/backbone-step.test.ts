@@ -1,5 +1,5 @@
-// The backbone's two halves of a step with a real compute thread: each shard's numbers go where they belong, and a step that is
-// broken off leaves nothing in the thread, wherever it stood.
+// The backbone's two halves of a step with a real compute thread: each shard's numbers go where they belong,
+// and a step that is broken off leaves nothing in the thread, wherever it stood.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';

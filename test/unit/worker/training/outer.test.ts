@@ -1,5 +1,6 @@
-// Claims about worker/training/outer.ts and the loop around it with the real compute thread, loader and ledger. The gang is a sum in this process, because what
-// is looked at is who trains which shard when; the exchange between processes is test/integration/outer.test.ts'.
+// Claims about worker/training/outer.ts and the loop around it with the real compute thread, loader and
+// ledger. The gang is a sum in this process, because what is looked at is who trains which shard when; the
+// exchange between processes is test/integration/outer.test.ts'.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -37,7 +38,9 @@ after(async () => {
 
 type Vectors = ReadonlyMap<number, Float32Array>;
 
-/** Adds up what members contribute, the left half of the shards before the right one; answers when all have. */
+/**
+ * Adds up what members contribute, the left half of the shards before the right one; answers when all have.
+ */
 function createSum() {
   const given = new Map<number, Float32Array>();
   const digests = new Set<string>();
@@ -165,7 +168,8 @@ test('a round that another generation interrupts goes on where its shards are, w
   );
   assert.equal(point.weightsDigest, expected.point.weightsDigest);
   assert.equal(point.loss, expected.point.loss);
-  // A round has 4 steps of 8 images, 2 a shard; two shards had taken at least one step each, and at most all but the last.
+  // A round has 4 steps of 8 images, 2 a shard; two shards had taken at least one step each, and at most all
+  // but the last.
   assert.ok(times.images >= 32 - 16 && times.images <= 32 - 4, `${times.images} images were computed again`);
   assert.equal(expected.times.images, 32);
 });
@@ -196,7 +200,8 @@ test('a round waits for data whenever no shard has any, whichever it waits for, 
   const firstDone = createDeferred<void>();
   const late = {
     ...loader,
-    // The second shard has its first batch 1000 ms after the first one is through its round; while the first computes time passes too.
+    // The second shard has its first batch 1000 ms after the first one is through its round; while the first
+    // computes time passes too.
     batch: async (request: Parameters<typeof loader.batch>[0]) => {
       const batch = await loader.batch(request);
       if (request.shard === 1 && request.step === 0) {
