@@ -37,6 +37,13 @@ export interface Dialect {
 
 const MARK = { kind: 'mark' } as const;
 
+/**
+ * Opcodes of one pickle. Each may make a value of some 200 bytes from one byte, so the size of a file does
+ * not bound the memory that its pickle takes. A tensor takes some 35 opcodes, an image in a verification set
+ * three.
+ */
+const OPCODES_MAX = 2 ** 21;
+
 /** One pickle from byte `at` on. `end` is the byte after it: PyTorch's old files hold several in a row. */
 export function runPickle(
   bytes: Uint8Array,
@@ -50,7 +57,9 @@ export function runPickle(
     name: options.name,
     dialect: options.dialect,
   };
-  for (;;) {
+  for (let performed = 0; ; performed++) {
+    if (performed === OPCODES_MAX)
+      throw refused(machine, `more than ${OPCODES_MAX} opcodes, which no file of tensors or images needs`);
     const offset = machine.at;
     const opcode = take(machine, 1)[0]!;
     if (opcode === 0x2e) return { machine, value: pop(machine), end: machine.at };

@@ -10,7 +10,9 @@ export interface Gpu {
   readonly name: string;
   /** `GPU-…`. */
   readonly uuid: string;
-  /** `MIG-…` of each part of a partitioned GPU, on which only its parts can compute; empty for a whole one. */
+  /**
+   * `MIG-…` of each part of a partitioned GPU, on which only its parts can compute; empty for a whole one.
+   */
   readonly parts: readonly string[];
 }
 

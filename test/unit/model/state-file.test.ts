@@ -171,6 +171,14 @@ test('dictionaries that contain each other are refused', async () => {
   await assert.rejects(openStateFile(path), /holds no tensors; its keys are state_dict/);
 });
 
+test('a pickle of more opcodes than any model needs is refused before its values fill the memory', async () => {
+  const path = join(folder, 'long.pth');
+  // PROTO 2, then NONE without end: one byte for each value.
+  const pickle = Buffer.concat([Buffer.of(0x80, 2), Buffer.alloc(2 ** 22, 0x4e)]);
+  await writeFile(path, zipSync({ 'long/data.pkl': pickle }, { level: 6 }));
+  await assert.rejects(openStateFile(path), /long\.pth: pickle: more than 2097152 opcodes/);
+});
+
 test('a pickle that makes a tensor reach beyond its storage is refused', async () => {
   const bytes = await readFile(`${FIXTURES}odd-protocol2.pth`);
   // The sizes (2, 3, 4) of `contiguous`: BININT1 2, 3, 4, TUPLE3.
