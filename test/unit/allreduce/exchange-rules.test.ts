@@ -193,7 +193,7 @@ test('a member is asked for what it lacks in the chunks that the window lets it 
   const own = [
     { index: 0, published: true, here: [true, true, true] },
     { index: 1, published: false, here: [true, false, false] },
-    { index: 2, published: true, here: [true, true, true] },
+    { index: 2, published: true, here: [false, false, false] },
     { index: 3, published: false, here: [false, false, false] },
   ];
   const from = (rank: number, window: number) =>
