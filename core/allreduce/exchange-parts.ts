@@ -157,7 +157,7 @@ function routeMessage({ wire, ending, sync, steps }: Parts, header: Header, data
   const { kind, step, source } = header;
   const reduction = steps.reductionOf(step);
   const hasEnded = ending.failure() !== undefined;
-  switch (destinationOf(kind, { hasEnded, isStepKnown: reduction !== undefined })) {
+  switch (destinationOf(kind, hasEnded, reduction !== undefined)) {
     case 'ending':
       ending.acceptStop(header, data);
       return;

@@ -5,12 +5,13 @@
 // this run, because a step takes 20 ms with a small network on a GPU and a minute with a large one on a
 // processor, and any constant would be wrong for one of them.
 //
-//   silent  The member was asked ASKS_MIN times in a row, nothing at all came from it, and that for more than ANSWER_FACTOR
-//           times the slowest answer lately. A member's data thread answers also while it computes, so silence is a process
-//           that stands still or a link that carries nothing.
-//   idle    The member answers, its part of the open step has not come, it was asked for that part ASKS_MIN times, and all
-//           that for more than STEP_FACTOR times the slowest step lately. No member counts as idle in the first step of a
-//           stage, which may wait for a teacher or a checkpoint, nor in the first of a gang, which compiles.
+//   silent  The member was asked ASKS_MIN times in a row, nothing at all came from it, and that for more than
+//           ANSWER_FACTOR times the slowest answer lately. A member's data thread answers also while it
+//           computes, so silence is a process that stands still or a link that carries nothing.
+//   idle    The member answers, its part of the open step has not come, it was asked for that part ASKS_MIN
+//           times, and all that for more than STEP_FACTOR times the slowest step lately. No member counts as
+//           idle in the first step of a stage, which may wait for a teacher or a checkpoint, nor in the first of
+//           a gang, which compiles.
 
 /** What was observed lately in one run; newest last, milliseconds. */
 export interface Habits {

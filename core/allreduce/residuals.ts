@@ -7,7 +7,7 @@
 // changes the bits of every later step. So a residual is named by (shard, step at which it is added), and a
 // member keeps at most two of a shard:
 //
-//   open   what the steps before left; it is added in the open step s, and needed again if s is not completed by anybody
+//   open   what the steps before left; it is added in the open step s, and needed again if nobody completes s
 //   next   what s left; it counts if s turns out complete elsewhere, and the next generation goes on at s + 1
 //
 // `next` is whole only when this member has given all that the others need for s; before that the others

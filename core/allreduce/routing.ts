@@ -19,17 +19,16 @@ export type Destination =
   | 'answer-here'
   | 'nothing';
 
+/** For each message, hence three values and no object. */
 export function destinationOf(
   kind: Kind,
-  member: {
-    /** The exchange has ended here, with whatever reason. */
-    readonly hasEnded: boolean;
-    /** This member works on the message's step. */
-    readonly isStepKnown: boolean;
-  },
+  /** The exchange has ended here, with whatever reason. */
+  hasEnded: boolean,
+  /** This member works on the message's step. */
+  isStepKnown: boolean,
 ): Destination {
   if (kind === 'stop') return 'ending';
-  if (member.hasEnded) return 'repeat-stop';
+  if (hasEnded) return 'repeat-stop';
   switch (kind) {
     case 'hello':
     case 'ask-state':
@@ -39,10 +38,10 @@ export function destinationOf(
     case 'here':
       return 'nothing';
     case 'missing':
-      return member.isStepKnown ? 'reduction' : 'answer-here';
+      return isStepKnown ? 'reduction' : 'answer-here';
     case 'contribution':
     case 'result':
-      return member.isStepKnown ? 'reduction' : 'nothing';
+      return isStepKnown ? 'reduction' : 'nothing';
   }
 }
 

@@ -17,9 +17,11 @@
 // go on at once and contribute to step T while others still agree.
 //
 // Invariants:
-//  * Within a round a member announces one step. It can pass the open step only with every member's contribution, hence after every
-//    member has agreed and fetched what it needed; so a state that was announced is there until nobody needs it (`holds`).
-//  * A hello is answered as long as the exchange exists, also after this member's own sync: the answer may have been lost.
+//  * Within a round a member announces one step. It can pass the open step only with every member's
+//    contribution, hence after every member has agreed and fetched what it needed; so a state that was announced
+//    is there until nobody needs it (`holds`).
+//  * A hello is answered as long as the exchange exists, also after this member's own sync: an earlier answer may
+//    have been lost.
 
 import { createDeferred, type Deferred } from '../deferred.ts';
 import { FleetError } from '../errors.ts';

@@ -3,10 +3,12 @@
 //
 // Two ways of waiting:
 //
-//   within a deadline    every read, and a put without `onWait`. A refusal, a full store and an error of our own are answers, so
-//                        they are final at once. Silence is tried again until the deadline, and then it is `unavailable`.
-//   without end          a put with `onWait`. A full store is only a matter of time as well: a checkpoint that was trained is worth
-//                        the wait, and what is stored already stays stored, so each chunk waits for itself.
+//   within a deadline    every read, and a put without `onWait`. A refusal, a full store and an error of our own
+//                        are answers, so they are final at once. Silence is tried again until the deadline, and
+//                        then it is `unavailable`.
+//   without end          a put with `onWait`. A full store is a matter of time here: a checkpoint that was trained
+//                        is worth the wait, and what is stored already stays stored, so each chunk waits for
+//                        itself.
 
 import type { Clock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';

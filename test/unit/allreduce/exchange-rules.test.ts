@@ -41,9 +41,9 @@ const header = (fields: Partial<Header>): Header => ({
 });
 
 test('a message goes to the part that its kind is for, and is answered or dropped when its step is not known', () => {
-  const known = KINDS.map((kind) => destinationOf(kind, { hasEnded: false, isStepKnown: true }));
-  const unknown = KINDS.map((kind) => destinationOf(kind, { hasEnded: false, isStepKnown: false }));
-  const ended = KINDS.map((kind) => destinationOf(kind, { hasEnded: true, isStepKnown: true }));
+  const known = KINDS.map((kind) => destinationOf(kind, false, true));
+  const unknown = KINDS.map((kind) => destinationOf(kind, false, false));
+  const ended = KINDS.map((kind) => destinationOf(kind, true, true));
   assert.deepEqual(Object.fromEntries(KINDS.map((kind, i) => [kind, [known[i], unknown[i], ended[i]]])), {
     contribution: ['reduction', 'nothing', 'repeat-stop'],
     result: ['reduction', 'nothing', 'repeat-stop'],
