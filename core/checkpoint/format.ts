@@ -43,7 +43,7 @@ export interface Checkpoint {
   readonly ledgerDigest?: string;
   /**
    * Labels of the data set in the order of the head's classes, as ranges, where they were renumbered
-   * (data/numbering.ts).
+   * (core/data/packs/numbering.ts).
    */
   readonly labelMap?: string;
 }

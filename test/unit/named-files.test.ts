@@ -57,10 +57,7 @@ test('every module that a comment names is there', () => {
   const missing = files
     .filter((file) => CODE.test(file) || OTHERS.test(file))
     .flatMap((file) => missingIn(file, readFileSync(join(PACKAGE_ROOT, file), 'utf8')));
-  deepEqual(
-    missing.filter((found) => !OPEN.has(found.replace(/:\d+ /, ' '))),
-    [],
-  );
+  deepEqual(missing, []);
 });
 
 test('a stale name is found in a comment, and not in code', () => {
@@ -77,11 +74,3 @@ test('a stale name is found in a comment, and not in code', () => {
     'proto/made-up.proto:1 net/gone.ts',
   ]);
 });
-
-/** Stale names that are known; none may be added. */
-const OPEN: ReadonlySet<string> = new Set([
-  'core/checkpoint/format.ts data/numbering.ts',
-  'core/head/step.ts loss/arcface.ts',
-  'worker/fleet/agent.ts run.ts',
-  'worker/requests/verify.ts evaluate.ts',
-]);
