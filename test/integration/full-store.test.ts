@@ -50,6 +50,7 @@ test('full of checkpoints: shown, submit refused at once, cancel works, and with
     ...options,
     storeWait: 'storing chunk 3 of checkpoint.run-1.1: no room',
   });
+  t.after(() => worker.close());
   worker.setRunning(false);
   await coordinator.submit(runText('waits'));
   await coordinator.until(
@@ -116,6 +117,7 @@ test('full to the last byte, the journal too: reads are served, also after a sta
   const health = await unary(next.client, next.client.getStore, {});
   assert.equal(health.state, 'full');
   const worker = startScriptedWorker({ endpoint: next.endpoint, token: '', id: 'w', trainingImages: 64 });
+  t.after(() => worker.close());
   await nats.restart({ storeBytesMax: 8 * LIMIT });
   await next.until((now) => now.runs[1]?.state === 'done', 'the run goes on and ends', 20_000);
   // Facts go on with the first append that finds room; calls once the next look at the store has seen it.
