@@ -7,6 +7,7 @@
 // good, because the lead is lost.
 
 import type { Clock } from '../../core/clock.ts';
+import { createDeferred } from '../../core/deferred.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
@@ -23,6 +24,7 @@ import {
   isCall,
   isRefusedByStore,
 } from './admission.ts';
+import { createInbox, type Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
 import { openJournalState } from './opening.ts';
 
@@ -59,12 +61,6 @@ export interface Driver {
   close(): Promise<void>;
 }
 
-interface Waiting {
-  readonly input: Input;
-  readonly resolve: (answer: Answer | undefined) => void;
-  readonly reject: (error: FleetError) => void;
-}
-
 /** Starts at once; the journal is read in the background, again and again until that succeeds. */
 export function createDriver(options: {
   journal: Journal;
@@ -82,7 +78,7 @@ export function createDriver(options: {
 }): Driver {
   const { journal, clock, log } = options;
   let state: State | undefined;
-  let queue: Waiting[] = [];
+  const inbox = createInbox();
   let refusal: FleetError | undefined;
   const listeners = new Set<() => void>();
   const closing = new AbortController();
@@ -93,14 +89,8 @@ export function createDriver(options: {
   let claimed = false;
   let opened = false;
   let halted: FleetError | undefined = new FleetError('unavailable', 'the journal is being read');
-  let begin: () => void;
-  const begun = new Promise<void>((resolve) => {
-    begin = resolve;
-  });
-  let fail: (error: FleetError) => void;
-  const failed = new Promise<FleetError>((resolve) => {
-    fail = resolve;
-  });
+  const begun = createDeferred<void>();
+  const failed = createDeferred<FleetError>();
 
   const known = (): State => {
     if (state === undefined) throw halted ?? new FleetError('unavailable', 'the journal is being read');
@@ -111,15 +101,9 @@ export function createDriver(options: {
     for (const listener of listeners) listener();
   }
 
-  function rejectAll(error: FleetError): void {
-    const waiting = queue;
-    queue = [];
-    for (const { reject } of waiting) reject(error);
-  }
-
   function stop(error: FleetError): void {
     stopped ??= error;
-    rejectAll(error);
+    inbox.reject(error);
   }
 
   function failWriting(error: FleetError): void {
@@ -127,14 +111,14 @@ export function createDriver(options: {
     if (consequenceOf(error, 'writing') === 'again') halt(error);
     else {
       stop(error);
-      fail(error);
+      failed.resolve(error);
     }
   }
 
   function halt(error: FleetError): void {
     halted = error.code === 'dataLoss' ? error : new FleetError('unavailable', error.message);
     log.error({ code: error.code, sequence: journal.sequence }, error.message);
-    rejectAll(halted);
+    inbox.reject(halted);
     notify();
     void open();
   }
@@ -148,17 +132,17 @@ export function createDriver(options: {
           // A state that was whole shows more than the part of it that can still be read.
           state ??= readable;
           halted = error;
-          if (error.code === 'dataLoss') rejectAll(error);
+          if (error.code === 'dataLoss') inbox.reject(error);
           notify();
-          begin();
+          begun.resolve();
         },
       });
       if (read !== undefined) enter(read);
     } catch (caught) {
       const error = toFleetError(caught);
       stop(error);
-      begin();
-      fail(error);
+      begun.resolve();
+      failed.resolve(error);
     }
   }
 
@@ -177,18 +161,16 @@ export function createDriver(options: {
       },
       reject: () => undefined,
     };
-    queue.unshift(claim);
+    inbox.putFirst([claim]);
     working ??= work();
-    begin();
+    begun.resolve();
     notify();
   }
 
   /** Decides everything that waits, appends once, then performs the effects and answers the callers. */
   async function turn(): Promise<void> {
     const before = known();
-    const taken = queue;
-    queue = [];
-    const { state: after, decided, refused } = decideAll(before, taken, options.observe);
+    const { state: after, decided, refused } = decideAll(before, inbox.takeAll(), options.observe);
     for (const { waiting, error } of refused) waiting.reject(error);
     const events = decided.flatMap(({ decision }) => decision.events);
     try {
@@ -203,7 +185,7 @@ export function createDriver(options: {
       );
       for (const { reject } of outcome.refused) reject(full ? (refusal ?? error) : error);
       if (!full) throw error;
-      queue.unshift(...outcome.again);
+      inbox.putFirst(outcome.again);
       notify();
       await clock.sleep(delayMs(WAIT_FOR_ROOM, 1), closing.signal);
       return;
@@ -211,7 +193,7 @@ export function createDriver(options: {
       inAppend = [];
     }
     state = after;
-    observe(events, before);
+    showEach(events, before);
     for (const { waiting, decision } of decided) {
       for (const effect of decision.effects) options.perform(effect);
       waiting.resolve(decision.answer);
@@ -219,7 +201,7 @@ export function createDriver(options: {
     if (events.length > 0) notify();
   }
 
-  function observe(events: readonly Event[], before: State): void {
+  function showEach(events: readonly Event[], before: State): void {
     let at = before;
     for (const event of events) {
       const next = evolve(at, event);
@@ -232,7 +214,7 @@ export function createDriver(options: {
     // One microtask turn before each group, so that inputs that arrive together are journalled together.
     await Promise.resolve();
     try {
-      while (queue.length > 0 && stopped === undefined && halted === undefined) await turn();
+      while (inbox.size > 0 && stopped === undefined && halted === undefined) await turn();
     } catch (caught) {
       if (!closing.signal.aborted) failWriting(toFleetError(caught));
     } finally {
@@ -257,14 +239,13 @@ export function createDriver(options: {
     submit(input) {
       const isTroubled = journal.trouble !== undefined;
       const isWorking = working !== undefined;
-      const standing = { stopped, halted, refusal, isTroubled, isWorking, queued: queue.length };
+      const standing = { stopped, halted, refusal, isTroubled, isWorking, queued: inbox.size };
       const admission = admissionOf(input, standing);
       if (admission.kind === 'refuse') return Promise.reject(admission.error);
       if (admission.kind === 'drop') return Promise.resolve(undefined);
-      return new Promise((resolve, reject) => {
-        queue.push({ input, resolve, reject });
-        if (halted === undefined) working ??= work();
-      });
+      const answer = inbox.put(input);
+      if (halted === undefined) working ??= work();
+      return answer;
     },
     get refusal() {
       return halted ?? refusal;
@@ -273,9 +254,7 @@ export function createDriver(options: {
       refusal = error;
       if (error === undefined) return;
       const isTroubled = journal.trouble !== undefined;
-      const isRefused = ({ input }: Waiting) => isRefusedByStore(input, isTroubled);
-      for (const { reject } of queue.filter(isRefused)) reject(error);
-      queue = queue.filter((waiting) => !isRefused(waiting));
+      inbox.reject(error, (input) => isRefusedByStore(input, isTroubled));
       if (!isTroubled) return;
       const open = `${error.message}; what was asked may have been taken: look before it is asked again`;
       for (const { reject } of inAppend) reject(new FleetError(error.code, open, { cause: error }));
@@ -296,8 +275,8 @@ export function createDriver(options: {
         if (halted === undefined) failWriting(error);
       }
     },
-    begun,
-    failed,
+    begun: begun.promise,
+    failed: failed.promise,
     async close() {
       closing.abort(new FleetError('cancelled', 'the coordinator is stopping'));
       journal.close();

@@ -1,0 +1,52 @@
+// The inputs that wait for their decision, each with its caller. Keeps their order: whatever is put back, because it could not be
+// appended, is decided before what came after it.
+
+import type { FleetError } from '../../core/errors.ts';
+import type { Answer, Input } from '../decisions/inputs.ts';
+
+/** An input and its caller. */
+export interface Waiting {
+  readonly input: Input;
+  /** What follows from the input is on disk. */
+  readonly resolve: (answer: Answer | undefined) => void;
+  /** The input is refused, or what follows from it cannot be stored. */
+  readonly reject: (error: FleetError) => void;
+}
+
+export interface Inbox {
+  readonly size: number;
+  /** Puts an input behind the others; resolves or rejects once it was decided. */
+  put(input: Input): Promise<Answer | undefined>;
+  /** Puts these before the others, in their order. */
+  putFirst(waiting: readonly Waiting[]): void;
+  /** Takes all out, oldest first. */
+  takeAll(): readonly Waiting[];
+  /** Takes out those that are meant, all unless a choice is given, and rejects them. */
+  reject(error: FleetError, isMeant?: (input: Input) => boolean): void;
+}
+
+export function createInbox(): Inbox {
+  let all: Waiting[] = [];
+  return {
+    get size() {
+      return all.length;
+    },
+    put: (input) =>
+      new Promise((resolve, reject) => {
+        all.push({ input, resolve, reject });
+      }),
+    putFirst(waiting) {
+      all = [...waiting, ...all];
+    },
+    takeAll() {
+      const taken = all;
+      all = [];
+      return taken;
+    },
+    reject(error, isMeant = () => true) {
+      const meant = all.filter(({ input }) => isMeant(input));
+      all = all.filter(({ input }) => !isMeant(input));
+      for (const { reject } of meant) reject(error);
+    },
+  };
+}
