@@ -102,12 +102,8 @@ export function createThreadPool<Input, Output, Progress = never>(
       thread.stopTimer = after(options.deadlineMs, () => end(thread, tooLong(options)));
   };
   const start = () => {
-    const calls = openThread<PoolCalls>({
-      file: options.file,
-      name: options.work,
-      resourceLimits: { maxOldGenerationSizeMb: options.memoryMiB, maxYoungGenerationSizeMb: 32 },
-    });
-    const thread: Thread = { calls, ready: false, current: undefined, stopTimer: undefined };
+    const thread = openPoolThread(options);
+    const { calls } = thread;
     threads.add(thread);
     void calls.ready.then(() => {
       thread.ready = true;
@@ -124,14 +120,14 @@ export function createThreadPool<Input, Output, Progress = never>(
   const feed = () => {
     for (const thread of threads)
       if (thread.ready && thread.current === undefined && waiting.length > 0) give(thread);
-    const starting = [...threads].filter((thread) => !thread.ready).length;
-    for (let i = starting; i < waiting.length && threads.size < options.threads; i++) start();
+    for (let missing = threadsMissing(threads, waiting.length, options.threads); missing > 0; missing--)
+      start();
   };
 
   return {
     call(input, { signal, onProgress } = {}) {
       return new Promise<Output>((resolve, reject) => {
-        if (closed) return reject(new FleetError('cancelled', `${options.work}: the program is stopping`));
+        if (closed) return reject(stopping(options));
         if (signal?.aborted) return reject(callerGone(options));
         if (waiting.length >= options.waitingMax + idleOf(threads, options.threads))
           return reject(tooMany(options));
@@ -159,7 +155,7 @@ export function createThreadPool<Input, Output, Progress = never>(
     },
     async close() {
       closed = true;
-      const error = new FleetError('cancelled', `${options.work}: the program is stopping`);
+      const error = stopping(options);
       for (const open of waiting.splice(0)) open.settle({ error });
       for (const thread of threads) end(thread, error);
       await Promise.all(ending);
@@ -172,6 +168,21 @@ export function answerPool<Input, Progress = never>(
   work: (input: Input, progress: (progress: Progress) => void) => unknown,
 ): void {
   answerCalls<{ work: { ask: Input; answer: unknown } }>({ answers: { work } });
+}
+
+function openPoolThread({ file, work, memoryMiB }: ThreadPoolOptions): Thread {
+  const resourceLimits = { maxOldGenerationSizeMb: memoryMiB, maxYoungGenerationSizeMb: 32 };
+  const calls = openThread<PoolCalls>({ file, name: work, resourceLimits });
+  return { calls, ready: false, current: undefined, stopTimer: undefined };
+}
+
+/**
+ * Threads to start: one for each call that waits, less those that are starting already, within the most that
+ * there may be.
+ */
+function threadsMissing(threads: ReadonlySet<Thread>, waiting: number, most: number): number {
+  const starting = [...threads].filter(({ ready }) => !ready).length;
+  return Math.min(waiting - starting, most - threads.size);
 }
 
 /** Calls that need not wait: threads that are idle or not started yet. */
@@ -201,6 +212,10 @@ function tooMany({ work, threads, waitingMax }: ThreadPoolOptions): FleetError {
     'resourceExhausted',
     `${work}: ${threads} calls are in hand and ${waitingMax} wait, the limit; try again later`,
   );
+}
+
+function stopping({ work }: ThreadPoolOptions): FleetError {
+  return new FleetError('cancelled', `${work}: the program is stopping`);
 }
 
 function callerGone({ work }: ThreadPoolOptions): FleetError {

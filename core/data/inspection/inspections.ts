@@ -129,21 +129,8 @@ export function createInspections(options: {
       if (closed || signal?.aborted) return reject(gone());
       const key = canonicalJson(request);
       const known = looks.get(key);
-      if (known === undefined && looks.size >= limits.openMax)
-        return reject(
-          new FleetError(
-            'resourceExhausted',
-            `${subject(request)}: ${looks.size} data sets are being looked at, the limit; try again later`,
-          ),
-        );
-      const look: Look = known ?? {
-        key,
-        request,
-        waiters: new Set(),
-        end: undefined,
-        progressMs: undefined,
-        stopLingering: undefined,
-      };
+      if (known === undefined && looks.size >= limits.openMax) return reject(tooMany(request, looks.size));
+      const look = known ?? newLook(key, request);
       look.stopLingering?.();
       looks.set(key, look);
       const entry = {
@@ -194,6 +181,15 @@ function resultOf(request: InspectRequest, end: LookEnd): Result {
   }
 }
 
+const newLook = (key: string, request: InspectRequest): Look => ({
+  key,
+  request,
+  waiters: new Set(),
+  end: undefined,
+  progressMs: undefined,
+  stopLingering: undefined,
+});
+
 const subject = (request: InspectRequest): string =>
   request.kind === 'path'
     ? request.path
@@ -203,5 +199,12 @@ function standsStill(request: InspectRequest, ms: number): FleetError {
   return new FleetError(
     'unavailable',
     `${subject(request)}: nothing was read for ${Math.round(ms / 1000)} s; does its file system answer?`,
+  );
+}
+
+function tooMany(request: InspectRequest, open: number): FleetError {
+  return new FleetError(
+    'resourceExhausted',
+    `${subject(request)}: ${open} data sets are being looked at, the limit; try again later`,
   );
 }
