@@ -26,6 +26,7 @@ const TICK_MS = 200;
  */
 const LEAD_CHECK_MS = 1_000;
 
+/** Starts the beat. `judge`: judges all workers soon, before the next beat; `stop`: ends every timer. */
 export function startTicking(options: {
   driver: Driver;
   links: Links;

@@ -6,6 +6,7 @@ import type { Logger } from '../core/log.ts';
 import { followConnection } from '../core/net/connection-status.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 
+/** The broker as of now; both fields change while it is watched. */
 export interface BrokerWatch {
   readonly connected: boolean;
   /** When the present connection began, on the monotonic clock, milliseconds. */

@@ -41,6 +41,7 @@ import { createSuspicionBoard } from './workers/suspicion.ts';
 import { createVerifier } from './workers/verifier.ts';
 import { createWorkerService } from './workers/worker-service.ts';
 
+/** A coordinator that takes calls. */
 export interface Coordinator {
   readonly endpoint: string;
   readonly metricsEndpoint: string;
@@ -71,6 +72,10 @@ interface Parts {
   readonly services: ReturnType<typeof createServices>;
 }
 
+/**
+ * Starts a coordinator; resolves once it takes calls. When a part cannot be opened those before it are closed
+ * again.
+ */
 export async function startCoordinator(options: Options): Promise<Coordinator> {
   /** What has to be closed, in the order in which it was opened. */
   const releases: Releases = [];

@@ -13,6 +13,7 @@ import { type EndState, openRuns, type State, sweepOf } from './model/state.ts';
 import type { Scheduling } from './scheduling/scheduler.ts';
 import type { StoreState } from './store/store-state.ts';
 
+/** What the rest of the coordinator reports to be counted. */
 export interface Metrics {
   readonly registry: Registry;
   readonly calls: CallObserver;
@@ -38,6 +39,7 @@ const rpcBuckets = Array.from({ length: 11 }, (_, i) => 0.001 * 2.5 ** i);
 /** One second to one day. */
 const longBuckets = [1, 2, 5, 15, 60, 180, 600, 1800, 3600, 10_800, 21_600, 43_200, 86_400];
 
+/** A registry of its own, so that several coordinators in one process do not share counts. */
 export function createMetrics(options: { version: string; gauged: () => Gauged | undefined }): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });

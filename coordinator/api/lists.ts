@@ -48,6 +48,7 @@ import {
 
 const LEADERBOARD_DEFAULT = 20;
 
+/** Plans in the order of creation. */
 export function listPlans({ state }: ViewContext, request: ListPlansRequest): ListPlansResponse {
   const { items, ...rest } = inPlaces({
     ...{ list: 'plans', request, total: state.plans.size, bytesOf: bytesOf(Plan) },
@@ -56,6 +57,7 @@ export function listPlans({ state }: ViewContext, request: ListPlansRequest): Li
   return { plans: items, ...rest };
 }
 
+/** Sweeps in the order of creation. */
 export function listSweeps(context: ViewContext, request: ListSweepsRequest): ListSweepsResponse {
   const { state } = context;
   const { items, ...rest } = inPlaces({
@@ -65,6 +67,7 @@ export function listSweeps(context: ViewContext, request: ListSweepsRequest): Li
   return { sweeps: items, ...rest };
 }
 
+/** The trials of a sweep by number. */
 export function listTrials({ state }: ViewContext, request: ListTrialsRequest): ListTrialsResponse {
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
   const { items, ...rest } = inPlaces({
@@ -74,6 +77,7 @@ export function listTrials({ state }: ViewContext, request: ListTrialsRequest): 
   return { trials: items, ...rest };
 }
 
+/** The runs of a plan, of a sweep or of the fleet in the order of creation. */
 export function listRuns(context: ViewContext, request: ListRunsRequest): ListRunsResponse {
   const { state } = context;
   const { list, total, idAt: at } = runsMeant(state, request);
@@ -84,6 +88,7 @@ export function listRuns(context: ViewContext, request: ListRunsRequest): ListRu
   return { runs: items, ...rest };
 }
 
+/** Workers in the order of their ids, numbers in them read as numbers. */
 export function listWorkers(context: ViewContext, request: ListWorkersRequest): ListWorkersResponse {
   const { workers } = context.state;
   const page = openPage({ list: 'workers', request, bytesOf: bytesOf(Worker) });
@@ -95,6 +100,7 @@ export function listWorkers(context: ViewContext, request: ListWorkersRequest): 
   return { workers: page.items, nextPageToken: page.nextPageToken, total: workers.size };
 }
 
+/** The checkpoints of a run by stage. */
 export function listCheckpoints(state: State, request: ListCheckpointsRequest): ListCheckpointsResponse {
   const id = idOf(state, 'run', request.runId);
   const all = checkpointViews(state, id);

@@ -10,6 +10,7 @@ export interface PageRequest {
   readonly pageToken?: string | undefined;
 }
 
+/** A page that is being filled. */
 export interface Page<T> {
   /** Key of the last item of the page before; undefined on the first. */
   readonly after: string | undefined;
@@ -29,6 +30,9 @@ const SIZE_MAX = 10_000;
  */
 const PAGE_BYTES_MAX = 2 * 1024 * 1024;
 
+/**
+ * Begins a page after the item that the token of the page before names. Throws on a token of another list.
+ */
 export function openPage<T>(options: {
   /** Names the list with everything that selects from it; a token of another list is refused. */
   readonly list: string;

@@ -30,6 +30,7 @@ import {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from '../model/state.ts';
 
+/** What workers have written, as a reader gets it. */
 export interface Records {
   /** The step points of a run in step order, each step once. */
   history(runId: string): Promise<StepPoint[]>;
@@ -61,6 +62,7 @@ export interface Records {
 /** Bytes of one message of an export; measured as the fastest for gRPC streams. */
 const CHUNK_BYTES = 256 * 1024;
 
+/** Reads from this connection; checkpoints and evaluations come from the artefact store. */
 export function createRecords(options: {
   connection: NatsConnection;
   store: ArtefactStore;

@@ -59,6 +59,7 @@ import {
 } from './views.ts';
 import { watch } from './watch.ts';
 
+/** What the service calls on. */
 export interface ServiceParts {
   readonly driver: Driver;
   readonly journal: Journal;
@@ -83,6 +84,7 @@ export interface ServiceParts {
  */
 const VERIFY_MS_MAX = 600_000;
 
+/** One handler for each call of FleetService. */
 export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const { driver, records } = parts;
   const context = () => contextOf(parts);

@@ -4,6 +4,7 @@
 import { createThreadPool } from '../../core/thread-pool.ts';
 import { assertBounded, type Located, type Submission } from './submission.ts';
 
+/** Reads texts, several at a time. */
 export interface SubmissionReader {
   /** Documents of the right shape, or a FleetError with every refusal; ended when the signal is aborted. */
   read(submission: Submission, signal?: AbortSignal): Promise<Located[]>;
@@ -17,6 +18,7 @@ export interface SubmissionReader {
 const DEADLINE_MS = 20_000;
 const MEMORY_MIB = 512;
 
+/** Starts no thread before the first text; the caller closes it. */
 export function createSubmissionReader(): SubmissionReader {
   const calls = createThreadPool<Submission, Located[]>({
     file: new URL('./submission-thread.ts', import.meta.url),

@@ -13,6 +13,7 @@ import { checkShape, type Problem, pathText, sentences } from '../../core/text/s
 import { type Place, placeText, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';
 import { effectiveText, type Replaced } from './effective-text.ts';
 
+/** A text as it was submitted. */
 export interface Submission {
   readonly yaml: string;
   /** Absolute folder that relative data paths start from; empty when the text has none. */
@@ -20,6 +21,7 @@ export interface Submission {
   readonly overrides: Readonly<Record<string, string>>;
 }
 
+/** A document of a text, with where it and its values came from. */
 export interface Located {
   readonly spec: DocumentSpec;
   /** `document 2: ` where a text has several; otherwise empty. */

@@ -103,6 +103,7 @@ export function clipped(text: string, bytesMax: number = TEXT_BYTES_MAX): string
   return `${kept}… (${bytes.length - bytesMax} more bytes)`;
 }
 
+/** What is shown of the broker's store. */
 export interface StoreView {
   readonly state: StoreState;
   /** Why this coordinator does not lead; empty while it does. */
@@ -111,6 +112,7 @@ export interface StoreView {
   readonly blocksDecisions: boolean;
 }
 
+/** The store's state, and why nothing is decided. */
 export function storeView({ state, halted }: StoreView): Store {
   const { kind, ...facts } = state;
   return { state: kind, ...facts, halted };
@@ -127,6 +129,7 @@ function storeReasonOf(context: ViewContext, run: RunState): string | undefined 
   return `waits for the store: ${state.kind === 'ok' ? reported : state.reason}`;
 }
 
+/** A plan; its runs are the teacher and the students, not those of its search. */
 export function planView(plan: PlanState): Plan {
   return {
     id: plan.id,
@@ -142,6 +145,7 @@ export function planView(plan: PlanState): Plan {
   };
 }
 
+/** A sweep with its best trial so far. */
 export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
   return {
@@ -161,6 +165,7 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
   };
 }
 
+/** A trial with its newest run. */
 export function trialView(trial: TrialState): Trial {
   return {
     id: trial.id,
@@ -176,6 +181,7 @@ export function trialView(trial: TrialState): Trial {
   };
 }
 
+/** A run: what the journal has of it, and how far it is by the newest report. */
 export function runView(context: ViewContext, run: RunState): Run {
   const { spec, facts } = run;
   const schedule = scheduleOf(spec.training, facts.trainingImages);
@@ -233,6 +239,7 @@ function evaluationView(evaluation: EvaluationState): Evaluation {
   return { ...evaluation, accuracyUntrained: evaluation.accuracyUntrained ?? Number.NaN };
 }
 
+/** A worker with what it holds and its part of the rate. */
 export function workerView(context: ViewContext, worker: WorkerState): Worker {
   const held = context.heldBy(worker.id);
   const device = context.deviceOf(worker.id);
@@ -262,6 +269,7 @@ function shareOfRate(context: ViewContext, run: RunState, workerId: string): num
   return (rate * shards) / run.spec.training.shards;
 }
 
+/** The checkpoints of a run by stage. */
 export function checkpointViews(state: State, runId: string): Checkpoint[] {
   return runOf(state, runId).checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
 }

@@ -51,6 +51,7 @@ interface Chosen {
   readonly total: number;
 }
 
+/** What a watcher has selected, as of one state. */
 export interface Selection {
   readonly plans: Chosen;
   readonly sweeps: Chosen;

@@ -20,6 +20,7 @@ import { resume } from './resume.ts';
 import { settle } from './settle.ts';
 import { cancelSweep } from './sweeps.ts';
 
+/** What follows from an input. */
 export interface Decision {
   /** The state with the events. */
   readonly state: State;
@@ -28,6 +29,7 @@ export interface Decision {
   readonly answer?: Answer;
 }
 
+/** Decides one input, and everything that follows from it. */
 export function step(state: State, input: Input, context: Observed): Decision {
   const draft: Draft = { state, context, events: [], effects: [] };
   const answer = decide(draft, input);

@@ -8,6 +8,7 @@ import type { Observed } from '../model/observed.ts';
 import { idInPlace, type Noun, type State } from '../model/state.ts';
 import type { Command, Effect } from './inputs.ts';
 
+/** The decision so far. */
 export interface Draft {
   /** With the events decided so far; replaced by each of them. */
   state: State;

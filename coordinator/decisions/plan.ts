@@ -33,6 +33,7 @@ export type PlanStep =
   | { readonly kind: 'fail'; readonly reason: string }
   | { readonly kind: 'done'; readonly reason: string; readonly winnerRunId?: string };
 
+/** The next step of an open plan. */
 export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   const { spec } = plan;
   const failure = failureOf(state, plan);

@@ -13,13 +13,6 @@ import { proposeRandom } from '../strategies/random.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { createAttempt, settleTrial } from './trials.ts';
 
-/** Cancels a sweep, its open trials first: what belongs to a sweep that has ended is not looked at again. */
-export function cancelSweep(draft: Draft, sweepId: string, reason: string): void {
-  for (const trialId of sweepOf(draft.state, sweepId).openTrialIds)
-    emit(draft, { kind: 'trial.ended', trialId, state: 'cancelled', reason });
-  emit(draft, { kind: 'sweep.ended', sweepId, state: 'cancelled', reason });
-}
-
 /** Settles an open sweep: its trials, then whether failures stop it, then new proposals, then its end. */
 export function settleSweep(draft: Draft, before: SweepState): void {
   for (const id of before.openTrialIds) settleTrial(draft, trialOf(draft.state, id));
@@ -44,6 +37,13 @@ export function settleSweep(draft: Draft, before: SweepState): void {
     state: 'done',
     reason: `${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objective ?? 0).toFixed(4)}`,
   });
+}
+
+/** Cancels a sweep, its open trials first: what belongs to a sweep that has ended is not looked at again. */
+export function cancelSweep(draft: Draft, sweepId: string, reason: string): void {
+  for (const trialId of sweepOf(draft.state, sweepId).openTrialIds)
+    emit(draft, { kind: 'trial.ended', trialId, state: 'cancelled', reason });
+  emit(draft, { kind: 'sweep.ended', sweepId, state: 'cancelled', reason });
 }
 
 /**

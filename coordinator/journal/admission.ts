@@ -34,6 +34,7 @@ export type Admission =
 /** Inputs that may wait; beyond it the caller has to come back. */
 const QUEUE_MAX = 100_000;
 
+/** What becomes of an input that comes now. */
 export function admissionOf(input: Input, standing: Standing): Admission {
   const { stopped, halted, refusal, isTroubled, isWorking, queued } = standing;
   const refuse = (error: FleetError): Admission => ({ kind: 'refuse', error });

@@ -28,6 +28,7 @@ import { createInbox, type Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
 import { openJournalState } from './opening.ts';
 
+/** The coordinator as one thing that takes inputs and has a state. */
 export interface Driver {
   /**
    * The state with everything that is on disk and can be read; throws `unavailable` before anything was read.

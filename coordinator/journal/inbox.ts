@@ -1,5 +1,5 @@
-// The inputs that wait for their decision, each with its caller. Keeps their order: whatever is put back, because it could not be
-// appended, is decided before what came after it.
+// The inputs that wait for their decision, each with its caller. Keeps their order: whatever is put back,
+// because it could not be appended, is decided before what came after it.
 
 import type { FleetError } from '../../core/errors.ts';
 import type { Answer, Input } from '../decisions/inputs.ts';
@@ -13,6 +13,7 @@ export interface Waiting {
   readonly reject: (error: FleetError) => void;
 }
 
+/** Inputs in the order in which they will be decided. */
 export interface Inbox {
   readonly size: number;
   /** Puts an input behind the others; resolves or rejects once it was decided. */
@@ -25,6 +26,7 @@ export interface Inbox {
   reject(error: FleetError, isMeant?: (input: Input) => boolean): void;
 }
 
+/** An inbox without inputs. */
 export function createInbox(): Inbox {
   let all: Waiting[] = [];
   return {

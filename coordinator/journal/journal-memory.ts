@@ -17,6 +17,7 @@ import {
 } from '../../core/net/subjects.ts';
 import { damageAt } from './journal-reader.ts';
 
+/** The length that the journal is known to have reached. */
 export interface JournalMemory {
   /**
    * Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost
@@ -31,6 +32,7 @@ export interface JournalMemory {
 
 const schema = z.looseObject({ sequence: z.int().min(0) });
 
+/** Keeps it in the fleet's bucket, which must exist. */
 export function createJournalMemory(connection: NatsConnection): JournalMemory {
   const bucket = () => openBucket(connection, FLEET_BUCKET, { direct: false });
 

@@ -45,6 +45,7 @@ export interface JournalHealth {
   readonly cuts: readonly Cut[];
 }
 
+/** Looking at the journal and cutting it off. */
 export interface JournalRepair {
   check(): Promise<JournalHealth>;
   /** Every stored message after a sequence, as it is: a copy of what is about to be cut off. */
@@ -56,6 +57,7 @@ export interface JournalRepair {
   truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number>;
 }
 
+/** Works on the stream itself, beside a coordinator that reads or appends. */
 export function createJournalRepair(options: { connection: NatsConnection; clock: Clock }): JournalRepair {
   const { connection, clock } = options;
   const memory = createJournalMemory(connection);

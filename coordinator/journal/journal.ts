@@ -16,6 +16,7 @@ import { createJournalMemory } from './journal-memory.ts';
 import { journalInfo, readGroups } from './journal-reader.ts';
 import { isOwnGroup, otherWriterError } from './other-writer.ts';
 
+/** The journal as its one writer sees it. */
 export interface Journal {
   /** Sequence of the newest message that this journal has read or written. */
   readonly sequence: number;
@@ -65,6 +66,7 @@ const APPEND_TIMEOUT_MS = 2_000;
  */
 const GONE_LOOKS = 4;
 
+/** Opens the journal of this connection; nothing is read before `replay`. */
 export function openJournal(options: {
   connection: NatsConnection;
   clock?: Clock;

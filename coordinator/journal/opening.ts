@@ -14,6 +14,7 @@ import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
 
+/** What the reading needs, and who is shown its trouble. */
 export interface Opening {
   readonly journal: Pick<Journal, 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
   readonly clock: Clock;

@@ -18,6 +18,7 @@ export interface PodVerdict {
   readonly reason: string;
 }
 
+/** The pods as they were last seen. */
 export interface PodWatch {
   /** What the state of their pods means for these workers, as inputs of the core. */
   judge(workers: Iterable<WorkerState>): Verdict[];

@@ -2,6 +2,7 @@
 // volatile, so it is read once for each decision and never journalled; what a decision makes of it is
 // journalled, with its reason.
 
+/** The volatile facts of one decision. */
 export interface Observed {
   /** Milliseconds since the epoch. */
   readonly now: number;

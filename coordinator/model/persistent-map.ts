@@ -21,15 +21,18 @@ interface Branch<V> {
 }
 type Node<V> = Leaf<V> | Branch<V>;
 
+/** A map that never changes; an update gives another one. */
 export interface PersistentMap<V> {
   readonly size: number;
   readonly root: Node<V> | undefined;
 }
 
+/** A map without entries. */
 export function emptyMap<V>(): PersistentMap<V> {
   return { size: 0, root: undefined };
 }
 
+/** The value of a key, or undefined. */
 export function lookup<V>(map: PersistentMap<V>, key: string): V | undefined {
   const hash = hashOf(key);
   let node = map.root;

@@ -2,6 +2,7 @@
 // which they came. Adding one copies one short chunk, however many there are, and reading at any place is one
 // look-up, which is what pages are made of. An array would be copied as a whole for each event of a fold.
 
+/** A list that never changes; adding an id gives another one. */
 export interface Roll {
   readonly size: number;
   /** Full chunks of CHUNK ids each, oldest first. */
@@ -12,6 +13,7 @@ export interface Roll {
 
 const CHUNK = 128;
 
+/** A list without ids. */
 export const emptyRoll: Roll = { size: 0, chunks: [], newest: [] };
 
 /** The list with one more id at its end; the one given stays as it is. */

@@ -19,6 +19,7 @@ export interface DataFacts {
   readonly heldOutIdentities: number;
 }
 
+/** How a thing can end. */
 export type EndState = 'done' | 'failed' | 'cancelled';
 
 /** What every thing has that begins and ends. Times are milliseconds since the epoch. */
@@ -29,6 +30,7 @@ interface Ending {
   readonly endedAtMs?: number;
 }
 
+/** A plan, and how far it is. */
 export interface PlanState extends Ending {
   readonly id: string;
   readonly name: string;
@@ -47,6 +49,7 @@ export interface PlanState extends Ending {
   readonly winnerRunId?: string;
 }
 
+/** A search, and what it has tried. */
 export interface SweepState extends Ending {
   readonly id: string;
   readonly name: string;
@@ -75,6 +78,7 @@ export interface SweepState extends Ending {
   readonly failuresInRow: { readonly cause: string; readonly count: number };
 }
 
+/** A candidate of a sweep, and its attempts. */
 export interface TrialState extends Ending {
   readonly id: string;
   readonly sweepId: string;
@@ -132,6 +136,23 @@ export interface Avoided {
   readonly reason: string;
 }
 
+/**
+ * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then
+ * it works, and workers are lost for other reasons.
+ */
+export interface Blame {
+  /** Losses of workers that held this run and no other, since it last got further. */
+  readonly losses: number;
+  /** Losses of workers that held other runs beside it, since it last got further. */
+  readonly shared: number;
+  /** Committed steps when the count began: the run is cleared when it gets beyond. */
+  readonly step: number;
+}
+
+/** Nothing speaks against the run. */
+export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
+
+/** A run, who trains it, and what it has stored. */
 export interface RunState extends Ending {
   readonly id: string;
   readonly name: string;
@@ -201,6 +222,18 @@ export interface IdGap {
   readonly skipped: number;
 }
 
+/**
+ * Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the
+ * state stays bounded.
+ */
+export interface Namesakes {
+  /** All of them. */
+  readonly count: number;
+  /** Ids, newest first. */
+  readonly newest: readonly string[];
+}
+
+/** Everything that the journal says. */
 export interface State {
   /** Events applied so far. */
   readonly events: number;
@@ -224,6 +257,7 @@ export interface State {
   readonly openRunIds: ReadonlySet<string>;
 }
 
+/** The state before the first event. */
 export const initialState: State = {
   events: 0,
   epoch: 0,
@@ -319,31 +353,4 @@ export function endingOf(thing: {
   const verb =
     thing.state === 'done' ? 'is done' : thing.state === 'failed' ? 'failed' : `was ${thing.state}`;
   return `${thing.id} ${verb}: ${thing.reason}`;
-}
-
-/**
- * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then
- * it works, and workers are lost for other reasons.
- */
-export interface Blame {
-  /** Losses of workers that held this run and no other, since it last got further. */
-  readonly losses: number;
-  /** Losses of workers that held other runs beside it, since it last got further. */
-  readonly shared: number;
-  /** Committed steps when the count began: the run is cleared when it gets beyond. */
-  readonly step: number;
-}
-
-/** Nothing speaks against the run. */
-export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
-
-/**
- * Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the
- * state stays bounded.
- */
-export interface Namesakes {
-  /** All of them. */
-  readonly count: number;
-  /** Ids, newest first. */
-  readonly newest: readonly string[];
 }

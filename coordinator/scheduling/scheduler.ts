@@ -48,6 +48,7 @@ export interface Placement {
   readonly reason: string;
 }
 
+/** What changes now, and what waits. */
 export interface Scheduling {
   /** Gangs that lose workers come first, so that a worker is released before it is given to another run. */
   readonly placements: readonly Placement[];

@@ -31,6 +31,7 @@ export interface StoreFacts {
   readonly silentMs: number;
 }
 
+/** The judgement on the store. */
 export interface StoreState {
   readonly kind: 'ok' | 'full' | 'silent';
   /** Empty when ok. */
@@ -47,6 +48,10 @@ const DISK_FREE_BYTES_MIN = 1 << 20;
 /** A loaded disk may be slow, but not for this long without any confirmation. */
 const SILENT_MS = 4_000;
 
+/**
+ * The state of the store by these facts. `before`: the last judgement, whose begin counts on while nothing
+ * changes.
+ */
 export function judgeStore(facts: StoreFacts, before: StoreState | undefined, nowMs: number): StoreState {
   const usedBytes = facts.streams.reduce((sum, { bytes }) => sum + bytes, 0);
   const { kind, why } = verdictOf(facts);

@@ -41,6 +41,7 @@ import {
   silenceMs,
 } from './store-state.ts';
 
+/** The looks at the store. */
 export interface StoreWatch {
   /** As of the last look. */
   readonly state: StoreState;
@@ -59,6 +60,7 @@ const MANIFEST_BYTES = 2 * 1024;
 /** Streams whose oldest records make room by themselves. */
 const DROPS_OLDEST: ReadonlySet<string> = new Set([HISTORY_STREAM, LOG_STREAM]);
 
+/** Starts to look, at once and then each second while the broker is there. */
 export function watchStore(options: {
   readonly connection: NatsConnection;
   readonly journal: Pick<Journal, 'trouble' | 'clearTrouble'>;

@@ -46,6 +46,7 @@ interface ReplayCommand {
   readonly teacherStages: number;
   readonly deviceClass: string;
 }
+/** Nobody waits for the answer any more: the worker stops what it does for it. */
 export interface ForgetCommand {
   readonly kind: 'forget';
   readonly requestId: string;
@@ -55,6 +56,7 @@ export interface ForgetCommand {
  */
 export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
 
+/** The streams of all workers, and when each was last heard of. */
 export interface Links {
   /** Workers on a stream now. */
   readonly connected: ReadonlySet<string>;
@@ -105,6 +107,7 @@ interface Link {
   presence: Presence;
 }
 
+/** Links without workers. */
 export function createLinks(options: { clock: Clock; log: Logger; limits: PresenceLimits }): Links {
   const { clock, log, limits } = options;
   const links = new Map<string, Link>();

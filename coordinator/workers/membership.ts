@@ -30,6 +30,7 @@ export interface Known {
   readonly presence: Presence;
 }
 
+/** How long a silence may be, milliseconds. */
 export interface PresenceLimits {
   /** How often a worker reports. */
   readonly heartbeatIntervalMs: number;

@@ -16,6 +16,7 @@ export interface Progress {
   readonly openRoundSteps: number;
 }
 
+/** The newest reports of all runs and workers. */
 export interface ProgressBoard {
   of(runId: string): Progress | undefined;
   /**
@@ -44,6 +45,7 @@ export interface ProgressBoard {
 /** Runs whose last point is kept; the loss of a run that ended long ago is in its history. */
 const RUNS_MAX = 2_000;
 
+/** A board without reports. */
 export function createProgressBoard(): ProgressBoard {
   const newest = new LRUCache<string, Progress>({ max: RUNS_MAX });
   /** By worker, then by run. */

@@ -10,6 +10,7 @@ import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/
 import { type RunState, runOf, type State, type WorkerState } from '../model/state.ts';
 import type { Requests } from './requests.ts';
 
+/** Replays for callers of the service. */
 export interface Replayer {
   /**
    * Points in the order of steps, as they are computed. Refused with `failedPrecondition` where a replay
@@ -27,6 +28,7 @@ export interface Replayer {
   ): void;
 }
 
+/** Replays go through these requests. */
 export function createReplayer(options: {
   readonly requests: Requests;
   readonly state: () => State;

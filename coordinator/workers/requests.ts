@@ -22,6 +22,7 @@ export interface Requests {
   occupies(workerId: string): boolean;
 }
 
+/** The requests of one kind. */
 export interface RequestKind<Item> {
   /**
    * What the worker answers, as it comes; ends when the worker ends the request, and fails as described
@@ -32,6 +33,7 @@ export interface RequestKind<Item> {
   answered(requestId: string, part: AnswerPart<Item>): void;
 }
 
+/** One request, until a worker has ended it. */
 export interface WorkerRequest {
   /**
    * Picks the worker to ask, or throws the reason why none will do. `free`: attached, connected and not yet
@@ -55,6 +57,7 @@ export interface WorkerRequest {
 export type RequestBody = WithoutId<Exclude<RequestCommand, ForgetCommand>>;
 type WithoutId<C> = C extends { readonly requestId: string } ? Omit<C, 'requestId'> : never;
 
+/** A part of a worker's answer; an answer of one message is one part. */
 export interface AnswerPart<Item> {
   readonly items: readonly Item[];
   /** Nothing more comes. */
@@ -86,6 +89,7 @@ interface Pending<Item> {
   wake: () => void;
 }
 
+/** No requests are open at first. */
 export function createRequests(options: {
   readonly links: Pick<Links, 'connected' | 'onDetach' | 'send'>;
   readonly state: () => State;

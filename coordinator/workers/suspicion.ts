@@ -116,6 +116,7 @@ function reasonOf(run: Gang, { kind, ms, limitMs }: Complaint, by: string): stri
   return `it ${what} for ${seconds(ms)} in ${run.id}, as ${by} sees it; by how slow ${limit} lately, ${seconds(limitMs)} were enough`;
 }
 
+/** What all members report of each other, and who is kept out. */
 export interface SuspicionBoard {
   /** Takes what a worker reports with a heartbeat. */
   heard(workerId: string, said: readonly Testimony[]): void;
@@ -137,6 +138,7 @@ const KEPT_OUT_MS_MAX = 300_000;
 /** Convictions further apart than so many times the last pause have nothing to do with each other. */
 const PAUSES_APART = 10;
 
+/** A board without testimonies. */
 export function createSuspicionBoard(options: {
   readonly now: () => number;
   readonly heartbeatIntervalMs: number;

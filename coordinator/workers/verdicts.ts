@@ -7,6 +7,7 @@ import type { Input } from '../decisions/inputs.ts';
 /** What was found out about a worker: by its silence, by the complaints of its gang, or by its pod. */
 export type Verdict = Extract<Input, { kind: 'lost' | 'leaving' }>;
 
+/** The verdicts that are under way. */
 export interface Verdicts {
   /**
    * Submits each verdict that is not under way yet; one that was refused is submitted when it is found again.
@@ -14,6 +15,7 @@ export interface Verdicts {
   submitNew(verdicts: Iterable<Verdict>): void;
 }
 
+/** Submits verdicts with this function, each once at a time. */
 export function createVerdicts(submit: (verdict: Verdict) => Promise<unknown>): Verdicts {
   const underWay = new Set<string>();
   return {

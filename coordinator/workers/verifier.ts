@@ -5,6 +5,7 @@ import { FleetError } from '../../core/errors.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Requests } from './requests.ts';
 
+/** What is verified, and on what. */
 export interface VerifyRequest {
   readonly runId: string;
   /** Of a checkpoint that is stored. */
@@ -14,6 +15,7 @@ export interface VerifyRequest {
   readonly setPath: string;
 }
 
+/** Verifications for callers of the service. */
 export interface Verifier {
   /**
    * The report, or a FleetError: `unavailable` without a worker, `deadlineExceeded`, `cancelled`, or the
@@ -24,6 +26,7 @@ export interface Verifier {
   answered(requestId: string, result: { report?: EvaluationReport | undefined; error: string }): void;
 }
 
+/** Verifications go through these requests. */
 export function createVerifier(requests: Requests): Verifier {
   const verifications = requests.kind<EvaluationReport>({
     lost: (workerId) => `${workerId} was lost`,

@@ -52,6 +52,7 @@ const STORE_WAIT_CHARS_MAX = 500;
  */
 const PENDING_BYTES_MAX = 32 << 20;
 
+/** The one call of WorkerService. */
 export function createWorkerService(parts: Parts): WorkerServiceServer {
   return { attach: (call: Call) => serve(parts, call) };
 }
