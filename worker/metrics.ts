@@ -35,77 +35,10 @@ export interface MetricsSources {
 export function createMetrics(sources: MetricsSources) {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
-  const registers = [registry];
-  const run = ['run'] as const;
-  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
-    new Counter<L>({ name, help, labelNames: [...labelNames], registers });
-  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
-    new Gauge<L>({ name, help, labelNames: [...labelNames], registers });
-  const histogram = <L extends string>(
-    name: string,
-    help: string,
-    labelNames: readonly L[],
-    buckets: number[],
-  ) => new Histogram<L>({ name, help, labelNames: [...labelNames], buckets, registers });
-  /** Values of the labels of a run's family besides the run. */
-  const families = new Map<object, LabelValues>();
-  /** By run and by labels whose values are known. */
-  const runCounter = <const V extends LabelValues>(name: string, help: string, values: V) => {
-    const family = counter<string>(name, help, ['run', ...Object.keys(values)]);
-    families.set(family, values);
-    return family as unknown as ClosedCounter<V & { readonly run: readonly string[] }>;
-  };
-  collected(registers, sources);
-
-  const perRun = {
-    steps: counter('pocketfleet_train_steps_total', 'Optimiser steps.', run),
-    samples: counter('pocketfleet_train_samples_total', 'Images consumed by this worker.', run),
-    stepDuration: histogram('pocketfleet_train_step_duration_seconds', 'Whole step.', run, STEP_BUCKETS),
-    phase: runCounter('pocketfleet_train_phase_seconds_total', 'Time in each phase of a step.', {
-      phase: STEP_PHASES,
-    }),
-    globalStep: gauge('pocketfleet_train_global_step', 'Committed steps.', run),
-    epoch: gauge('pocketfleet_train_epoch', 'Epoch, fractional.', run),
-    loss: gauge('pocketfleet_train_loss', 'Loss of the last step.', run),
-    learningRate: gauge('pocketfleet_train_learning_rate', 'Learning rate.', run),
-    gradientNorm: gauge('pocketfleet_train_gradient_norm', 'Global gradient norm before clipping.', run),
-    nonfinite: counter('pocketfleet_train_nonfinite_total', 'Losses or gradients that were not finite.', run),
-    dataWait: counter('pocketfleet_data_wait_seconds_total', 'Time steps waited for data.', run),
-    teacherWait: counter(
-      'pocketfleet_distillation_wait_seconds_total',
-      'Time steps waited for a teacher checkpoint.',
-      run,
-    ),
-    allreduceDuration: histogram(
-      'pocketfleet_allreduce_duration_seconds',
-      'One all-reduce round, waiting for peers included.',
-      run,
-      ALLREDUCE_BUCKETS,
-    ),
-    allreduceRounds: runCounter('pocketfleet_allreduce_rounds_total', 'Rounds by outcome.', {
-      outcome: ['ok'],
-    }),
-    allreduceBytes: runCounter('pocketfleet_allreduce_bytes_total', 'Bytes on the wire.', {
-      direction: ['sent', 'received'],
-    }),
-    allreduceTensorBytes: counter(
-      'pocketfleet_allreduce_tensor_bytes_total',
-      'Gradient bytes reduced, before the wire.',
-      run,
-    ),
-    allreduceRetransmits: counter(
-      'pocketfleet_allreduce_retransmits_total',
-      'Chunks asked for or sent again.',
-      run,
-    ),
-    worldSize: gauge('pocketfleet_allreduce_world_size', 'Workers in the gang.', run),
-    reformations: counter('pocketfleet_allreduce_reformations_total', 'Generations joined.', run),
-    checkpointLast: gauge(
-      'pocketfleet_checkpoint_last_success_timestamp_seconds',
-      'Last checkpoint stored by this worker.',
-      run,
-    ),
-  };
+  const makers = createMakers(registry);
+  const { counter, histogram, labels } = makers;
+  collected([registry], sources);
+  const perRun = runFamilies(makers);
   return {
     registry,
     ...perRun,
@@ -157,14 +90,91 @@ export function createMetrics(sources: MetricsSources) {
       for (const metric of Object.values(perRun)) {
         if (metric instanceof Histogram) metric.zero({ run: runId });
         if (!(metric instanceof Counter)) continue;
-        for (const labels of labelSets(families.get(metric) ?? {}))
-          (metric as Counter<string>).inc({ run: runId, ...labels }, 0);
+        for (const values of labelSets(labels.get(metric) ?? {}))
+          (metric as Counter<string>).inc({ run: runId, ...values }, 0);
       }
     },
     /** Takes a released run out of all series, so that labels stay few. */
     endRun(runId: string) {
       for (const metric of Object.values(perRun)) removeRun(metric, runId);
     },
+  };
+}
+
+/** Makes families of one registry, and keeps which label values a run's counters have. */
+function createMakers(registry: Registry) {
+  const registers = [registry];
+  /** Values of the labels of a run's counter besides the run. */
+  const labels = new Map<object, LabelValues>();
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter<L>({ name, help, labelNames: [...labelNames], registers });
+  return {
+    labels,
+    counter,
+    gauge: <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+      new Gauge<L>({ name, help, labelNames: [...labelNames], registers }),
+    histogram: <L extends string>(name: string, help: string, labelNames: readonly L[], buckets: number[]) =>
+      new Histogram<L>({ name, help, labelNames: [...labelNames], buckets, registers }),
+    /** By run and by labels whose values are known. */
+    runCounter: <const V extends LabelValues>(name: string, help: string, values: V) => {
+      const family = counter<string>(name, help, ['run', ...Object.keys(values)]);
+      labels.set(family, values);
+      return family as unknown as ClosedCounter<V & { readonly run: readonly string[] }>;
+    },
+  };
+}
+
+/** Families with a series for each run that the worker holds. */
+function runFamilies({ counter, gauge, histogram, runCounter }: ReturnType<typeof createMakers>) {
+  const run = ['run'] as const;
+  return {
+    steps: counter('pocketfleet_train_steps_total', 'Optimiser steps.', run),
+    samples: counter('pocketfleet_train_samples_total', 'Images consumed by this worker.', run),
+    stepDuration: histogram('pocketfleet_train_step_duration_seconds', 'Whole step.', run, STEP_BUCKETS),
+    phase: runCounter('pocketfleet_train_phase_seconds_total', 'Time in each phase of a step.', {
+      phase: STEP_PHASES,
+    }),
+    globalStep: gauge('pocketfleet_train_global_step', 'Committed steps.', run),
+    epoch: gauge('pocketfleet_train_epoch', 'Epoch, fractional.', run),
+    loss: gauge('pocketfleet_train_loss', 'Loss of the last step.', run),
+    learningRate: gauge('pocketfleet_train_learning_rate', 'Learning rate.', run),
+    gradientNorm: gauge('pocketfleet_train_gradient_norm', 'Global gradient norm before clipping.', run),
+    nonfinite: counter('pocketfleet_train_nonfinite_total', 'Losses or gradients that were not finite.', run),
+    dataWait: counter('pocketfleet_data_wait_seconds_total', 'Time steps waited for data.', run),
+    teacherWait: counter(
+      'pocketfleet_distillation_wait_seconds_total',
+      'Time steps waited for a teacher checkpoint.',
+      run,
+    ),
+    allreduceDuration: histogram(
+      'pocketfleet_allreduce_duration_seconds',
+      'One all-reduce round, waiting for peers included.',
+      run,
+      ALLREDUCE_BUCKETS,
+    ),
+    allreduceRounds: runCounter('pocketfleet_allreduce_rounds_total', 'Rounds by outcome.', {
+      outcome: ['ok'],
+    }),
+    allreduceBytes: runCounter('pocketfleet_allreduce_bytes_total', 'Bytes on the wire.', {
+      direction: ['sent', 'received'],
+    }),
+    allreduceTensorBytes: counter(
+      'pocketfleet_allreduce_tensor_bytes_total',
+      'Gradient bytes reduced, before the wire.',
+      run,
+    ),
+    allreduceRetransmits: counter(
+      'pocketfleet_allreduce_retransmits_total',
+      'Chunks asked for or sent again.',
+      run,
+    ),
+    worldSize: gauge('pocketfleet_allreduce_world_size', 'Workers in the gang.', run),
+    reformations: counter('pocketfleet_allreduce_reformations_total', 'Generations joined.', run),
+    checkpointLast: gauge(
+      'pocketfleet_checkpoint_last_success_timestamp_seconds',
+      'Last checkpoint stored by this worker.',
+      run,
+    ),
   };
 }
 

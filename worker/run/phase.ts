@@ -79,3 +79,7 @@ export function storeAwaited({ phase, interrupted }: Standing, reason: string | 
   if (interrupted === undefined) return { phase, interrupted };
   return standingIn(phase.kind === 'storing' ? interrupted : phase);
 }
+
+/** Why the run waits for the store; undefined when it does not. */
+export const reasonOfWait = (phase: Phase): string | undefined =>
+  phase.kind === 'storing' ? phase.reason : undefined;

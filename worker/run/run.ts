@@ -9,6 +9,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { failureOf } from './failure.ts';
 import { aborted, workInGeneration } from './generation.ts';
+import { reasonOfWait } from './phase.ts';
 import { createPhases } from './phases.ts';
 import type { Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
@@ -94,30 +95,26 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   };
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */
-  const fail = async (assign: Assign, error: FleetError) => {
-    const step = committed();
-    const failed = session;
+  const fail = async ({ generation }: Assign, error: FleetError) => {
+    const [step, failed] = [committed(), session];
     session = undefined;
     phases.enter({ kind: 'failed', reason: error.message });
-    reportFailure(own, { runId, generation: assign.generation, step, error });
+    reportFailure(own, { runId, generation, step, error });
     await failed?.close();
   };
 
   return {
     runId,
     generation: () => current.generation,
-    lease() {
-      const phase = phases.current();
-      return {
-        runId,
-        generation: current.generation,
-        step: committed(),
-        imagesPerSecond: telemetry.speed(),
-        inExchange: suspects !== undefined,
-        suspects: suspects?.all() ?? [],
-        waitsForStore: phase.kind === 'storing' ? phase.reason : undefined,
-      };
-    },
+    lease: () => ({
+      runId,
+      generation: current.generation,
+      step: committed(),
+      imagesPerSecond: telemetry.speed(),
+      inExchange: suspects !== undefined,
+      suspects: suspects?.all() ?? [],
+      waitsForStore: reasonOfWait(phases.current()),
+    }),
     assign(assign) {
       suspects = undefined;
       current = assign;

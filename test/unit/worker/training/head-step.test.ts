@@ -1,6 +1,5 @@
 // A step with a class-sharded head that is broken off in one of its rounds, with the real compute thread. The
-// gang is one member in this process, because what is looked at is what the member leaves behind; rounds
-// between members are test/integration/sharded-head.test.ts'.
+// gang is one member in this process, because these claims are about what a member leaves behind.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';

@@ -1,6 +1,5 @@
 // Claims about worker/training/outer.ts and the loop around it with the real compute thread, loader and
-// ledger. The gang is a sum in this process, because what is looked at is who trains which shard when; the
-// exchange between processes is test/integration/outer.test.ts'.
+// ledger. The gang is a sum in this process, because these claims are about who trains which shard when.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
