@@ -1,7 +1,7 @@
 // Which classes a class shard has, and which of them take part in a step. The classes are cut into V
 // contiguous shards, one for each logical shard of the run, so that they move with it. Decides ranges and the
 // sample of negative classes (partial FC: An et al., 2022, arXiv:2203.15565): all classes of the batch, then
-// a random choice of the others that depends on (seed, step, shard) alone, so that whoever holds the shard
+// a random choice of the others that depends on (seed, step, shard) alone, so that every holder of the shard
 // draws the same.
 
 import { FleetError } from '../errors.ts';

@@ -1,7 +1,7 @@
 // Which member holds which class shards, and how they get there when the gang changes. A class shard is
-// computed with by whoever has the logical shard of the same number, and kept up to date by one more member,
-// so that no single death loses any. Everything here is pure: all members derive the same moves from the same
-// standings.
+// computed with by the member that has the logical shard of the same number, and kept up to date by one more
+// member, so that no single death loses any. Everything here is pure: all members derive the same moves from
+// the same standings.
 //
 // The second holder is the member before the owner in the order of ranks. With n members every member then
 // holds two parts of n, the least with which one death is survived; a death of two neighbours at once loses

@@ -4,8 +4,8 @@
 // began with (core/optim/outer.ts).
 //
 // Nothing here depends on how many workers there are, hence neither does the result. Inner replicas outlive a
-// generation: when a member is lost, its shards train the open round again at whoever gets them, and all
-// other shards go on where they are.
+// generation: when a member is lost, its shards train the open round again at the member that gets them, and
+// all other shards go on where they are.
 
 import { LOSS_COUNT, layoutOf } from '../../core/nn/layout.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';

@@ -253,3 +253,19 @@ test('a round whose checkpoint cannot be stored stops before it is summed', asyn
   await assert.rejects(trainUnit({ ...context, onBoundary: () => Promise.reject(lost) }), lost);
   assert.equal(context.replica.step, 6);
 });
+
+test('a checkpoint that cannot be stored also ends the wait for a teacher', async () => {
+  const context = await contextOf({
+    shards: all,
+    sum: createSum(),
+    replica: { ...initialReplica(layout, spec.training.seed), step: 6 },
+  });
+  const teacher = {
+    forEpoch: (_epoch: number, signal: AbortSignal) =>
+      new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+    close: () => undefined,
+  };
+  const lost = new FleetError('dataLoss', 'the store refuses');
+  await assert.rejects(trainUnit({ ...context, teacher, onBoundary: () => Promise.reject(lost) }), lost);
+  assert.equal(context.replica.step, 6);
+});
