@@ -1,4 +1,4 @@
-// How benchmarks say what they found: goals with their targets, as lines for people and with --json as the
+// The results of benchmarks: goals with their targets, as lines for people and with --json as the
 // last line for programs. Decides only the form.
 
 import { type ParseArgsConfig, parseArgs } from 'node:util';
@@ -33,7 +33,7 @@ export function tell(goals: readonly Goal[], rows: unknown, json: boolean): void
   if (json) say(JSON.stringify({ goals, rows }));
 }
 
-/** What the command line says, or the end of the program with what is known. */
+/** The values of the command line. An unknown option ends the program with the list of those that exist. */
 export function argumentsOf<T extends ParseArgsConfig>(config: T, known: string) {
   try {
     return parseArgs(config);
@@ -48,7 +48,9 @@ export function refuse(reason: string, known: string): never {
   process.exit(2);
 }
 
-/** `--json` and whole numbers such as `--kills=50`; anything else ends the program with what is known. */
+/**
+ * `--json` and whole numbers such as `--kills=50`; anything else ends the program with the list of options.
+ */
 export function optionsOf<K extends string>(
   defaults: Readonly<Record<K, number>>,
 ): { json: boolean } & Record<K, number> {

@@ -1,8 +1,8 @@
 // `npm run bench:head`: what a head of many classes puts on the broker in each step, and what it costs: in
 // every worker's graph, sharded by class, and sharded with a sample of the negative classes; 2 and 4 workers
-// as processes, a real broker. Bytes are the exchanges' own counters, as every worker tells them to
-// Prometheus: what it sent and what it received, all workers together, between two of its own steps. The
-// backbone is small, so that the head is what is seen.
+// as processes, a real broker. Bytes are the exchanges' own counters, as every worker exports them to
+// Prometheus: sent and received bytes of all workers together, between two steps. The backbone is small, so
+// that the head dominates.
 
 import { unary } from '../core/net/grpc-client.ts';
 import type { Run, Snapshot } from '../proto/gen/pocketfleet/v1/fleet.ts';
@@ -50,9 +50,9 @@ workers: { min: ${workers}, max: ${workers} }
 interface Row {
   readonly members: number;
   readonly head: string;
-  /** Of one step, all members together. */
+  /** Sum over all members in one step. */
   readonly megabytes: number;
-  /** Of one step, all members together. */
+  /** Sum over all members in one step. */
   readonly cpuMs: number;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The `pocketfleet` command: sees to it that the compiled programs are those of the sources, and hands over to coordinator/cli.
-// Decides nothing else.
+// The `pocketfleet` command: sees to it that the compiled programs are those of the sources, and hands over
+// to coordinator/cli. Decides nothing else.
 
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -25,7 +25,8 @@ try {
   process.exit(1);
 }
 
-// TensorFlow reads this when a process starts, so it must be in the environment of those that the command starts.
+// TensorFlow reads this when a process starts, so it must be in the environment of those that the command
+// starts.
 process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
 // The command line then looks as if the program had been started directly.
 process.argv[1] = fileURLToPath(main);

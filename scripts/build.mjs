@@ -1,5 +1,5 @@
-// Compiles what has changed since the last build into `dist`; set-up, tests and the command do the same by themselves. Decides
-// only what is printed.
+// Compiles what has changed since the last build into `dist`; set-up, tests and the command do the same by
+// themselves. Decides only what is printed.
 
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';

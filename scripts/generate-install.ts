@@ -1,5 +1,5 @@
-// Writes deploy/install.yaml, which is what the chart renders with its default values and the namespace, for people who use
-// `kubectl apply`. A test says when it is stale.
+// Writes deploy/install.yaml, which is what the chart renders with its default values and the namespace, for
+// people who use `kubectl apply`. A test fails when it is stale.
 
 import { renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

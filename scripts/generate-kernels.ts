@@ -1,4 +1,4 @@
-// Writes core/allreduce/kernels/wasm.ts, which is kernels.wat assembled. A test says when it is stale.
+// Writes core/allreduce/kernels/wasm.ts, which is kernels.wat assembled. A test fails when it is stale.
 
 import { renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,4 @@
-// Writes proto/gen from the .proto files, or with --check says whether it is what they give. Generates into a folder of
+// Writes proto/gen from the .proto files, or with --check compares the two. Generates into a folder of
 // its own first, so that an interrupted or failing generation leaves proto/gen as it was.
 
 import { execFileSync } from 'node:child_process';
@@ -29,7 +29,7 @@ try {
     process.stdout.write(`proto/gen: ${stale.length} files changed\n`);
   }
 } catch (caught) {
-  // buf has said on stderr what is wrong, with file and line.
+  // buf has reported file and line on stderr.
   if (caught.status === undefined) throw caught;
   process.exitCode = 1;
 } finally {

@@ -1,5 +1,5 @@
-// Makes the README's sample of the demo by running the demo: what a person sees, from start to end, with one picture of its
-// progress. Takes as long as the demo does. A test says when the sample is stale.
+// Makes the README's sample of the demo by running the demo: what a person sees, from start to end, with one
+// picture of its progress. Takes as long as the demo does. A test fails when the sample is stale.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -49,7 +49,10 @@ function sampleOf(lines: readonly string[], folder: string): string[] {
   );
 }
 
-/** A line from the middle of the search, then the lines of the teacher and its students when all of them are under way. */
+/**
+ * A line from the middle of the search, then the lines of the teacher and its students when all of them are
+ * under way.
+ */
 function picture(progress: readonly string[]): string[] {
   const search = progress.filter((line) => /^search .*candidates, .*left, best/.test(line));
   const underWay = (line: string) => /step [1-9]\d*\/.*left/.test(line);

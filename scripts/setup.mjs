@@ -1,6 +1,6 @@
-// Set-up: makes a fresh clone runnable, and takes a moment when it already is. Plain Node, no dependency, since it
-// installs them. Decides which steps are missing; each step is in scripts/setup/ and leaves either its whole result or
-// nothing, so that set-up may be interrupted and run again.
+// Set-up: makes a fresh clone runnable, and takes a moment when it already is. Plain Node, no dependency,
+// since it installs them. Decides which steps are missing; each step is in scripts/setup/ and leaves either
+// its whole result or nothing, so that set-up may be interrupted and run again.
 
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
@@ -52,11 +52,11 @@ async function setUp() {
   process.stdout.write(`Setting up (downloads are kept in ${cache})\n`);
   const release = await acquireLock(join(cache, 'setup.lock'), (line) => process.stdout.write(`${line}\n`));
   try {
-    // Whoever held the lock before us may have done it all.
+    // The former owner of the lock may have done everything.
     if (stampHolds()) return;
     removeLeftovers(cache);
     const planOf = (variant) => tensorflow.tensorflowPlan({ root, cache, pins, variant });
-    // A binding that somebody else put there is left alone, so what ours would need of the driver is nothing to it.
+    // A binding that set-up did not install is kept, so the driver need not meet the conditions of ours.
     const { variant, note } = (await foreignLoads(planOf('cpu')))
       ? { variant: 'cpu' }
       : await chooseVariant();
@@ -77,7 +77,7 @@ async function setUp() {
   process.stdout.write(`Set-up took ${((performance.now() - start) / 1000).toFixed(1)} s\n`);
 }
 
-/** Says nothing where the compiled programs are those of the sources. */
+/** Prints nothing where the compiled programs are those of the sources. */
 async function compile() {
   const start = performance.now();
   const files = await build(root, { thorough: true, say: (line) => process.stdout.write(`${line}\n`) });
@@ -85,7 +85,10 @@ async function compile() {
   if (files > 0) process.stdout.write(`${`${seconds} s`.padStart(7)}  ${files} files compiled\n`);
 }
 
-/** Everything that is missing on the machine is said at once, before minutes are spent, and only if it is needed. */
+/**
+ * Reports everything that is missing on the machine at once, before minutes are spent, and only if it is
+ * needed.
+ */
 async function checkPrograms(plan, broker) {
   const needed = [];
   const packages = !packagesMatch(root);
@@ -119,7 +122,10 @@ async function foreignLoads(plan) {
   return (await tensorflow.loadBinding(plan)).version !== undefined;
 }
 
-/** The version of a binding that need not be replaced: ours for this plan, or one that somebody else put there. */
+/**
+ * The version of a binding that need not be replaced: ours for this plan, or one that somebody else put
+ * there.
+ */
 async function usableVersion(plan) {
   if (tensorflow.bindingOrigin(plan) === 'other') return undefined;
   return (await tensorflow.loadBinding(plan)).version;

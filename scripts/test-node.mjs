@@ -1,5 +1,6 @@
-// npm run test:node [-- PICK...]: runs some test files on every release line of Node that package.json names. The programs come
-// from npm's packages of Node and stay in the cache. Arguments pick files as those of scripts/test.mjs do.
+// npm run test:node [-- PICK...]: runs some test files on every release line of Node that package.json names.
+// The programs come from npm's packages of Node and stay in the cache. Arguments pick files as those of
+// scripts/test.mjs do.
 
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';

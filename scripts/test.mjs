@@ -1,6 +1,6 @@
-// Runs the tests: types, lint and generated code first, then every test file, compiled, in a process of its own, small parts
-// before whole systems, two at a time because the machines they must pass on have two cores. Arguments pick files by a part of
-// their path (`npm test -- allreduce`) and leave the checks out; what a test proves is its own affair.
+// Runs the tests: types, lint and generated code first, then every test file, compiled, in a process of its
+// own, small parts before whole systems, two at a time because the machines they must pass on have two cores.
+// Arguments pick files by a part of their path (`npm test -- allreduce`) and leave the checks out.
 
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
@@ -16,9 +16,10 @@ const start = performance.now();
 
 // No test needs longer; one that hangs is ended and named instead of holding the rest up for ever.
 const FILE_TIMEOUT_MS = 300_000;
-/** Files named at the end, so that whoever makes the tests slower sees where. */
+/** Number of the slowest files that are named at the end. */
 const SLOWEST = 12;
-// Whole systems of several processes come last; each waits for the wire or a disk for a good part of its time, so two share two cores.
+// Whole systems of several processes come last. Each spends much of its time waiting for a wire or a disk, so
+// two share two cores.
 const HEAVY = /^test\/(integration|fault)\//;
 // Minutes in one file: begun first in their group, or one core would wait for them at its end.
 const LONG = /^test\/(golden|fault|integration\/sharded-head)/;
@@ -105,7 +106,10 @@ function compiled(file) {
   return join(root, 'dist', file.replace(/\.ts$/, '.js'));
 }
 
-/** Lines and columns of a compiled file are those of its source, so the names are all that differs in what is reported. */
+/**
+ * Lines and columns of a compiled file are those of its source, so the names are all that differs in what is
+ * reported.
+ */
 function nameSources({ data }) {
   for (const key of ['file', 'message'])
     if (typeof data[key] === 'string') data[key] = sourceNames(data[key]);
@@ -118,7 +122,7 @@ function sourceNames(text) {
   return text.replaceAll(/\bdist\/((?:core|coordinator|worker|proto|test)\/[\w./-]+)\.js\b/g, '$1.ts');
 }
 
-/** Of the tests of a file; its loading is not counted. */
+/** Seconds of the tests of a file, without the time that the file takes to load. */
 function addSeconds(secondsOf, { type, data }) {
   if ((type !== 'test:pass' && type !== 'test:fail') || data.nesting !== 0 || data.file === undefined) return;
   const file = relative(root, data.file);

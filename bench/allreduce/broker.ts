@@ -14,7 +14,7 @@ import { cpuSeconds, TICKS_PER_SECOND } from '../processor-time.ts';
 export interface Broker {
   readonly url: string;
   readonly token: string;
-  /** Milliseconds so far; undefined where the system does not tell. */
+  /** Milliseconds so far; undefined where the system does not report it. */
   cpuMs(): number | undefined;
   stop(): Promise<void>;
 }

@@ -1,10 +1,10 @@
-// The member processes of one measurement as main.ts sees them: tells all the same thing at once and waits
+// The member processes of one measurement: sends the same message to all at once and waits
 // for all.
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Broker } from './broker.ts';
-import type { Command, Mode, Ran, Report } from './words.ts';
+import type { Command, Mode, Ran, Report } from './messages.ts';
 
 export interface Gang {
   readonly ranks: number;

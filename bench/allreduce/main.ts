@@ -14,7 +14,7 @@ import { NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
 import { argumentsOf, atLeast, type Goal, median, refuse, say, tell } from '../goals.ts';
 import { type Broker, machineMs, startBroker } from './broker.ts';
 import { type Gang, startGang } from './gang.ts';
-import { MODES, type Mode } from './words.ts';
+import { MODES, type Mode } from './messages.ts';
 
 interface Row {
   readonly members: number;
@@ -110,7 +110,7 @@ async function measure(setting: {
   const rounds = new Map<Mode, Round[]>(MODES.map((mode) => [mode, []]));
   const iterations = new Map<Mode, number>();
   for (const mode of MODES) {
-    // The first finds pages and compiles code; the second tells how many fit in a round, which the third runs
+    // The first finds pages and compiles code; the second shows how many fit in a round, which the third runs
     // unmeasured.
     await round(gang, mode, 1, broker);
     const { wallMs } = await round(gang, mode, 2, broker);

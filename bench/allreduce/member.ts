@@ -1,13 +1,13 @@
 // One member of the gangs that main.ts measures, a process of its own: joins the ring and the exchange, runs
-// what it is told and says how long it took. Decides nothing.
+// what the main process requests, and reports how long it took.
 
 import type { Compression, Exchange } from '../../core/allreduce/exchange.ts';
 import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
+import type { Command, Mode, Report } from './messages.ts';
 import { receiveRaw, sendRaw } from './raw.ts';
 import { createRing, openRingPort, type Ring, type Sockets } from './ring.ts';
-import type { Command, Mode, Report } from './words.ts';
 
 const MIB = 1024 * 1024;
 const log = createLogger({ program: 'bench', level: 'warn' });

@@ -6,7 +6,7 @@ import { connect, createServer } from 'node:net';
 
 const WRITE_BYTES = 256 * 1024;
 
-/** Listens for one connection and tells how long its bytes took, from the first to the last. */
+/** Listens for one connection and reports how long its bytes took, from the first to the last. */
 export async function receiveRaw(told: (seconds: number) => void): Promise<number> {
   const server = createServer((socket) => {
     server.close();

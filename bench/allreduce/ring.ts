@@ -41,14 +41,14 @@ export async function openRingPort(): Promise<RingPort> {
   const server = createServer({ pauseOnConnect: true, noDelay: true });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  // Waited for from the start: the neighbour may dial before this member is told to join.
+  // The connection is awaited from the start: the neighbour may dial before this member receives `join`.
   const accepted = once(server, 'connection') as Promise<[Socket]>;
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the ring has no port');
   return {
     port: address.port,
     async join({ rank, ranks, next }) {
-      // The dialling side reads: only it can say where to. So data flows from the accepting to the dialling
+      // The dialling side reads, because only it can choose where to connect. So data flows from the accepting to the dialling
       // member.
       const nothing = new Uint8Array(1);
       const sockets: Sockets = {

@@ -24,7 +24,7 @@ export interface Program {
   readonly environment: NodeJS.ProcessEnv;
 }
 
-/** Starts the process and waits for its first answer, with which it says that it is there. */
+/** Starts the process and waits for its first answer, which reports that it is ready. */
 export async function startMember(program: Program): Promise<Member> {
   const child = spawn(program.file, program.arguments, {
     stdio: ['pipe', 'pipe', 'pipe'],
@@ -65,7 +65,7 @@ function answersOf(child: ChildProcess, name: string) {
   };
   child.on('error', (error) => fail(`did not start, ${error.message}`));
   child.on('close', (code) => fail(`ended with exit code ${code}`));
-  // Writing to a process that has just ended fails too; its end says why.
+  // Writing to a process that has just ended fails too; the reason comes with its end.
   child.stdin!.on('error', () => {});
   return (command: string) =>
     new Promise<Readonly<Record<string, unknown>>>((resolve, reject) => {

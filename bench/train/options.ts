@@ -1,4 +1,5 @@
-// What the benchmarks of this folder can be told; anything else ends them with what is known.
+// The options of the benchmarks in this folder. An unknown option ends a benchmark with the list of those
+// that exist.
 
 import { parseArgs } from 'node:util';
 import { toFleetError } from '../../core/errors.ts';

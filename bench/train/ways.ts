@@ -32,7 +32,7 @@ interface Way {
   readonly maker: Maker;
   readonly threads: number;
   readonly members: readonly Member[];
-  /** Last word of a command to a process that knows several forms. */
+  /** Last argument of a command to a process that has several forms. */
   readonly form: string;
 }
 

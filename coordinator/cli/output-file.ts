@@ -179,7 +179,7 @@ const WRITING = 'it cannot be written';
 const FOLDER_RULE = 'it must be a new or an empty folder';
 
 function placeError(caught: unknown, path: string, folderRule = 'another path is needed'): FleetError {
-  // The folder above it could not be made, and that was said.
+  // The folder above it could not be made, which has been reported.
   if (caught instanceof FleetError) return caught;
   const code = (caught as { code?: unknown } | null)?.code;
   const refuse = (what: string) =>

@@ -17,7 +17,8 @@ export function unary<Request, Response>(
   onFailure?: () => void,
 ) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    // In an async function an error that is thrown at once and one that is thrown later take the same way out.
+    // In an async function an error that is thrown at once and one that is thrown later take the same way
+    // out.
     (async () => {
       assertRequestBounded(call.request);
       return handle(call.request, call);

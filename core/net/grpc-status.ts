@@ -64,7 +64,9 @@ function detailsOf(metadata: Metadata | undefined): Record<string, unknown> {
   }
 }
 
-/** The name of a status number in the form of the metrics label `grpc_code`: OK, NotFound, InvalidArgument. */
+/**
+ * The name of a status number in the form of the metrics label `grpc_code`: OK, NotFound, InvalidArgument.
+ */
 export function statusName(code: number): string {
   const name = status[code] ?? 'UNKNOWN';
   if (name === 'OK') return 'OK';

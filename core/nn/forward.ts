@@ -103,7 +103,9 @@ interface Pass {
   readonly statistics: Tensor[];
 }
 
-/** Output of one layer, [N, H', W', C'] for maps; separable blocks and reductions stand at their batch norm. */
+/**
+ * Output of one layer, [N, H', W', C'] for maps; separable blocks and reductions stand at their batch norm.
+ */
 function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
   const block = pass.fusion.separable.get(index);
   if (block !== undefined) return runSeparable(pass, block, index);
@@ -248,7 +250,8 @@ function kernelOf(
   const norm = pass.fusion.normalisedBy.get(index);
   if (norm !== undefined) {
     const { scale, shift } = normAsAffine(pass, norm);
-    // A depthwise kernel [k, k, C, 1] has its output channels in the last but one axis, all others in the last.
+    // A depthwise kernel [k, k, C, 1] has its output channels in the last but one axis, all others in the
+    // last.
     kernel = tf.mul(kernel, layer.kind === 'depthwise' ? tf.reshape(scale, [-1, 1]) : scale);
     bias = bias === null ? shift : tf.add(tf.mul(bias, scale), shift);
   }

@@ -11,8 +11,8 @@
 // reset): carried on, it would have to be summed too, twice the bytes, or be kept for each shard and travel
 // with it; so the state between two rounds is weights, running statistics and one momentum, the outer one.
 // Measured, 480 steps of a small IResNet with two shards: averaged and carried on it learnt less in rounds of
-// 5 steps (training loss 11.2 instead of 6.4) and no more in rounds of 20 (9.2 and
-// 8.4); with a sum after every step the loss was 3.6. And the means and variances of batch normalisation, which DiLoCo's language
+// 5 steps (training loss 11.2 instead of 6.4) and no more in rounds of 20 (9.2 and 8.4); with a sum after
+// every step the loss was 3.6. And the means and variances of batch normalisation, which DiLoCo's language
 // models do not have, are averaged without momentum or rate: they are measurements, no parameters.
 
 import { FleetError } from '../errors.ts';

@@ -17,7 +17,9 @@ export function onStopSignals(listener: (signal: NodeJS.Signals) => void): () =>
   };
 }
 
-/** Lets a program that was started without a terminal go on after SIGHUP; others keep their handling of it. */
+/**
+ * Lets a program that was started without a terminal go on after SIGHUP; others keep their handling of it.
+ */
 export function outliveHangup(): void {
   if (!hasTerminal() && !process.listeners('SIGHUP').includes(goOn)) process.on('SIGHUP', goOn);
 }

@@ -1,5 +1,6 @@
-// Makes JavaScript of one TypeScript file. Types become blanks and `.ts` in the names of modules becomes `.js`, so each line and
-// column of the result is that of the source: a stack trace fits both, and no source map is needed at run time.
+// Makes JavaScript of one TypeScript file. Types become blanks and `.ts` in the names of modules becomes
+// `.js`, so each line and column of the result is that of the source: a stack trace fits both, and no source
+// map is needed at run time.
 
 import { transformSync } from '@swc/wasm-typescript';
 import { init, parse } from 'es-module-lexer';
@@ -32,7 +33,10 @@ function moduleName(code, { specifier, start, end }) {
   return code.lastIndexOf('.ts', end) < start ? -1 : code.lastIndexOf('.ts', end);
 }
 
-/** The same in `new URL('./name.ts', import.meta.url)`, which is how threads and programs of this tree are named. */
+/**
+ * The same in `new URL('./name.ts', import.meta.url)`, which is how threads and programs of this tree are
+ * named.
+ */
 function urlName(code, at) {
   const match = /new URL\(\s*(['"`])[^'"`:\n]*(\.ts\1,\s*)$/.exec(code.slice(Math.max(0, at - 400), at));
   return match === null ? -1 : at - match[2].length;

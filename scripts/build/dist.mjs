@@ -1,7 +1,7 @@
-// Keeps `dist` equal to the sources. A program that starts compares the states of all sources with those of the last build, which
-// takes milliseconds, and compiles what has changed: old code never runs. One process builds at a time, each file appears at once
-// or not at all, and the record of a build is removed before the first change and written after the last, so that whoever finds a
-// build that was interrupted repeats it.
+// Keeps `dist` equal to the sources. A program that starts compares the states of all sources with those of
+// the last build, which takes milliseconds, and compiles what has changed: old code never runs. One process
+// builds at a time, each file appears at once or not at all, and the record of a build is removed before the
+// first change and written after the last, so that whoever finds a build that was interrupted repeats it.
 
 import { createHash, randomUUID } from 'node:crypto';
 import {
@@ -24,8 +24,8 @@ export { BuildError };
 const RECORD = '.build.json';
 
 /**
- * Brings `dist` up to date and returns how many files were compiled. `thorough` also looks whether every file of the last build
- * is still there.
+ * Brings `dist` up to date and returns how many files were compiled. `thorough` also looks whether every file
+ * of the last build is still there.
  */
 export async function build(root, { thorough = false, say = () => {} } = {}) {
   if (isCurrent(root, thorough)) return 0;
@@ -35,7 +35,7 @@ export async function build(root, { thorough = false, say = () => {} } = {}) {
     mkdirSync(dist, { recursive: true });
     const { acquireLock } = await import('../setup/lock.mjs');
     release = await acquireLock(join(dist, '.lock'), say, 'build');
-    // Whoever held the lock before may have done it all.
+    // The former owner of the lock may have done everything.
     return isCurrent(root, thorough) ? 0 : await bringUpToDate(root, dist);
   } catch (caught) {
     if (!['EACCES', 'EROFS', 'EPERM', 'ENOSPC', 'EDQUOT'].includes(caught.code)) throw caught;
@@ -65,7 +65,7 @@ function isCurrent(root, thorough) {
   );
 }
 
-/** Whether every source has the text that was compiled, whatever its time says. */
+/** Whether every source has the text that was compiled, whatever its time of change is. */
 function holdsSameTexts(root) {
   const tree = readTree(root);
   const record = readRecord(root);
@@ -85,7 +85,10 @@ function readRecord(root) {
   }
 }
 
-/** States are taken before files are read: a file that is written meanwhile has another state at the next start. */
+/**
+ * States are taken before files are read: a file that is written meanwhile has another state at the next
+ * start.
+ */
 async function bringUpToDate(root, dist) {
   const tree = readTree(root);
   const last = readRecord(root);
@@ -115,7 +118,10 @@ async function bringUpToDate(root, dist) {
 
 const digestOf = (text) => createHash('sha256').update(text).digest('hex').slice(0, 32);
 
-/** Loaded only when there is something to compile; a package of it may be newer in the lock file than on the disk. */
+/**
+ * Loaded only when there is something to compile; a package of it may be newer in the lock file than on the
+ * disk.
+ */
 async function loadCompiler() {
   try {
     return (await import('./compile.mjs')).compile;
@@ -133,8 +139,8 @@ async function loadCompiler() {
 const outputOf = (dist, path) => join(dist, path.replace(/\.ts$/, '.js'));
 
 /**
- * Removes what this build does not consist of, links first of all: what is written must never follow a link of an older build into
- * the sources.
+ * Removes everything that is no part of this build, links first: a write must never follow a link of an older
+ * build into the sources.
  */
 function removeOthers(dist, { sources, links }) {
   const files = new Set([...sources.keys()].map((path) => path.replace(/\.ts$/, '.js')));

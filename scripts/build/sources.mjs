@@ -1,5 +1,6 @@
-// What a build of the tree consists of: each TypeScript file as a JavaScript file in the same place of `dist`, and links to all
-// else, so that a module finds the files beside it under the same relative paths. Decides the list from names and file states alone.
+// What a build of the tree consists of: each TypeScript file as a JavaScript file in the same place of
+// `dist`, and links to all else, so that a module finds the files beside it under the same relative paths.
+// Decides the list from names and file states alone.
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,8 +17,8 @@ const COMPILER = [
 ];
 
 /**
- * `sources`: path of each TypeScript file with the state of the file. `links`: paths of what is linked; a folder without
- * TypeScript is one link. `compiler`: state of all that compiles. Undefined where core's
+ * `sources`: path of each TypeScript file with the state of the file. `links`: paths of what is linked; a
+ * folder without TypeScript is one link. `compiler`: state of all that compiles. Undefined where core's
  * sources are not there: an image holds the compiled programs alone, and its first stages a few folders.
  */
 export function readTree(root) {
@@ -54,7 +55,10 @@ function readFolder(root, folder, found) {
   return holds;
 }
 
-/** Changes with each write to a file: its time of change in fractions of milliseconds, and its size. Empty where none is. */
+/**
+ * Changes with each write to a file: its time of change in fractions of milliseconds, and its size. Empty
+ * where none is.
+ */
 function stateOf(path) {
   const stats = statSync(path, { throwIfNoEntry: false });
   return stats === undefined ? '' : `${stats.mtimeMs} ${stats.size}`;

@@ -1,5 +1,6 @@
-// The addon that binds Node to libtensorflow: compiled from the package's own source with a few additions of ours. One source
-// serves both libraries; what differs between a process on a GPU and one on the CPU is decided when the addon runs.
+// The addon that binds Node to libtensorflow: compiled from the package's own source with a few additions of
+// ours. One source serves both libraries; what differs between a process on a GPU and one on the CPU is
+// decided when the addon runs.
 
 import { createHash } from 'node:crypto';
 import {
@@ -23,15 +24,16 @@ import { cacheHome, compilerVersion, nodeHeaders, npmCommand, run } from './prog
 import { SetupError } from './report.mjs';
 import { temporary } from './wheels.mjs';
 
-/** Our own operations lie in the folder itself; what else the addon is given of ours in a folder beneath it. */
+/** Folder of our own operations. Other sources of ours for the addon lie in a folder beneath it. */
 const SOURCES = 'core/tensor/native';
 /** Where they lie in the addon's source. */
 const OWN = 'binding/fleet';
 
 /**
- * The addon has no way to configure a session. On the CPU TensorFlow's graph optimiser takes most of the time of a recorded
- * step's first run and changes next to nothing in it (docs/performance.md), so a process without a GPU switches it off: the
- * bytes are a ConfigProto with graph_options.rewrite_options.disable_meta_optimizer. On a GPU it chooses layouts, and stays.
+ * The addon has no way to configure a session. On the CPU TensorFlow's graph optimiser takes most of the time
+ * of a recorded step's first run and changes next to nothing in it (docs/performance.md), so a process
+ * without a GPU switches it off: the bytes are a ConfigProto with
+ * graph_options.rewrite_options.disable_meta_optimizer. On a GPU it chooses layouts, and stays.
  */
 const SESSION = {
   file: 'binding/tfjs_backend.cc',
@@ -50,7 +52,10 @@ const SESSION = {
 `,
 };
 
-/** Left alone, the library takes nearly all of a GPU's memory in the first process; workers that share one take equal parts. */
+/**
+ * By default the library takes nearly all of a GPU's memory in the first process. Workers that share a GPU
+ * take equal parts instead.
+ */
 const MEMORY_SHARE = [
   {
     file: 'binding/tfjs_backend.cc',
@@ -121,8 +126,9 @@ static napi_value GetTensorDevice(napi_env env, napi_callback_info info) {
 ];
 
 /**
- * The addon lets go of what a session was fed only when the run succeeds: each failed second stage (core/tensor/graph/two-part.ts)
- * would cost the process all that its first kept, until it ends. Here what was fed goes with the call, however that ends.
+ * The addon frees what a session was fed only when the run succeeds: each failed second part
+ * (core/tensor/graph/two-part.ts) would cost the process all that its first kept, until it ends. Here what
+ * was fed goes with the call, however that ends.
  */
 const FED = [
   {
@@ -178,7 +184,7 @@ export function addonSources(root) {
     .map((path) => ({ name: path.slice(folder.length + 1), text: readFileSync(path, 'utf8') }));
 }
 
-/** Those of our own operations, on which their bits depend. */
+/** The files of our own operations, on which their bits depend. */
 const kernelsAmong = (sources) => sources.filter(({ name }) => !name.includes('/'));
 
 /** Short digests of what is added to the addon besides our own operations, and of these. */
@@ -192,7 +198,7 @@ export function addonDigests(root) {
 const digestOf = (sources, ...more) =>
   shortDigest(...sources.map(({ name, text }) => `${name}\0${text}\0`), ...more);
 
-/** Of texts one after the other; long enough to tell what set-up keeps apart. */
+/** Digest of several texts one after the other, long enough to distinguish what set-up keeps. */
 export function shortDigest(...texts) {
   const hash = createHash('sha256');
   for (const text of texts) hash.update(text);
@@ -200,8 +206,9 @@ export function shortDigest(...texts) {
 }
 
 /**
- * Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. The build's tools split paths at
- * spaces and at much else, so all paths that they are given lie in that folder; links lead from there to where things are.
+ * Compiles in a folder of its own, so that an interrupted build leaves nothing in node_modules. The build's
+ * tools split paths at spaces and at much else, so all paths that they are given lie in that folder; links
+ * lead from there to where things are.
  */
 export async function buildAddon(plan) {
   const work = plainFolder(plan.cache);
@@ -242,14 +249,17 @@ export async function buildAddon(plan) {
   }
 }
 
-/** Where node-gyp keeps what it downloads, when nobody says otherwise. */
+/** Where node-gyp keeps its downloads by default. */
 function downloadedHeaders() {
   const folder = process.env.npm_config_devdir || join(cacheHome(), 'node-gyp');
   mkdirSync(folder, { recursive: true });
   return resolve(folder);
 }
 
-/** A new folder whose path the build's tools leave whole: in the cache, or where temporary files go when the cache's path is not such a one. */
+/**
+ * A new folder whose path the build's tools leave whole: in the cache, or where temporary files go when the
+ * cache's path is not such a one.
+ */
 function plainFolder(cache) {
   mkdirSync(cache, { recursive: true });
   for (const folder of [cache, tmpdir(), '/tmp', '/var/tmp', '/dev/shm']) {
@@ -271,7 +281,9 @@ function isWritable(folder) {
   }
 }
 
-/** They are files of the addon like its own; the operations among them register themselves when it is loaded. */
+/**
+ * They are files of the addon like its own; the operations among them register themselves when it is loaded.
+ */
 function addSources(work, sources) {
   for (const { name, text } of sources) {
     const path = join(work, OWN, name);

@@ -1,5 +1,5 @@
-// The nats-server program: the person's own (POCKETFLEET_NATS_SERVER, or PATH) when it is recent enough, else a pinned
-// one in the cache, where core/net/nats-binary.ts finds it.
+// The nats-server program: the person's own (POCKETFLEET_NATS_SERVER, or PATH) when it is recent enough, else
+// a pinned one in the cache, where core/net/nats-binary.ts finds it.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync } from 'node:fs';

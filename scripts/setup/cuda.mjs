@@ -1,6 +1,6 @@
-// CUDA's libraries beside libtensorflow: whether each is found by the loader's rules, and a link for one that is not. The
-// library that opens them is libtensorflow_framework.so.2, whose list of folders (DT_RUNPATH) forgets cusolver in 2.21: TensorFlow
-// then skips every GPU, below the level at which it is heard.
+// CUDA's libraries beside libtensorflow: whether each is found by the loader's rules, and a link for one that
+// is not. The library that opens them is libtensorflow_framework.so.2, whose list of folders (DT_RUNPATH)
+// lacks cusolver in 2.21: TensorFlow then skips every GPU, with a message below the level that is shown.
 
 import { existsSync, readdirSync, statSync, symlinkSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
@@ -25,8 +25,9 @@ const OF_DRIVER = /^lib(cuda|nvidia-ml)\.so\./;
 const OF_CUDA = /^lib(cu|nv)/;
 
 /**
- * Puts a relative link to each library that lies in nvidia/ and is not found into a folder of the tree that is searched: beside the
- * first of its own needs that is found. There it is as deep as at home, so that it finds the others through its own `$ORIGIN/../../…`.
+ * Puts a relative link to each library that lies in nvidia/ and is not found into a folder of the tree that
+ * is searched: beside the first of its own needs that is found. There it is as deep as at home, so that it
+ * finds the others through its own `$ORIGIN/../../…`.
  */
 export function linkCudaLibraries(deps) {
   const opener = join(deps, OPENER);
@@ -43,7 +44,9 @@ export function linkCudaLibraries(deps) {
   }
 }
 
-/** Throws with the name of each library that the loader would not find, be it opened or needed by one that is. */
+/**
+ * Throws with the name of each library that the loader would not find, be it opened or needed by one that is.
+ */
 export function checkCudaLibraries(deps) {
   const lost = lostLibraries(deps);
   if (lost.length === 0) return;

@@ -1,19 +1,21 @@
-// Which libtensorflow this machine is given, before anything is downloaded: the one for CUDA where nvidia-smi lists GPUs that it
-// can use with the driver that is there. A GPU that cannot be used for a reason that a person can mend ends set-up with that
-// reason; a machine without a usable GPU gets the CPU's, and a note when it seems to have one.
+// Which libtensorflow this machine gets, decided before anything is downloaded: the one for CUDA where
+// nvidia-smi lists GPUs that it can use with the driver that is there. A GPU that cannot be used for a reason
+// that a person can mend ends set-up with that reason; a machine without a usable GPU gets the CPU's, and a
+// note when it seems to have one.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { run, which } from './programs.mjs';
 import { SetupError } from './report.mjs';
 
-/** nvidia-smi takes seconds on a machine of eight GPUs that nobody uses, since it wakes each. */
+/** Milliseconds. nvidia-smi takes seconds on a machine of eight idle GPUs, because it wakes each. */
 const DEADLINE_MS = 60_000;
 
 /**
- * The pinned libtensorflow has machine code for compute capabilities 6.0, 7.0, 8.0, 8.9 and in part 9.0. Its element-wise kernels
- * are there for 9.0 as PTX 8.5 alone, which drivers before 555 do not know; for 10.0 and later everything is compiled from PTX.
- * Capabilities are written as in `sm_89`; the driver is its major version.
+ * The pinned libtensorflow has machine code for compute capabilities 6.0, 7.0, 8.0, 8.9 and in part 9.0. Its
+ * element-wise kernels are there for 9.0 as PTX 8.5 alone, which drivers before 555 do not accept; for 10.0
+ * and later everything is compiled from PTX. Capabilities are written as in `sm_89`; the driver is its major
+ * version.
  */
 const OLDEST_CAPABILITY = 60;
 const DRIVERS = [
@@ -22,7 +24,10 @@ const DRIVERS = [
   { from: OLDEST_CAPABILITY, driver: 525 },
 ];
 
-/** nvidia-smi's exit code for a GPU whose board has lost its serial number or the like; it answers all the same, and the GPU computes. */
+/**
+ * nvidia-smi's exit code for a GPU with a corrupted info ROM, such as a lost serial number; it still answers,
+ * and the GPU computes.
+ */
 const CORRUPTED_INFOROM = 14;
 
 const CPU = 'use the CPU with `export POCKETFLEET_TENSORFLOW=cpu`';
@@ -39,7 +44,10 @@ const REMEDIES = [
   [/libnvidia-ml/i, `install the driver's libraries (${CONTAINER})`],
 ];
 
-/** The variant, `cpu` or `gpu`, and a note for a person where the choice may surprise; POCKETFLEET_TENSORFLOW=cpu|gpu decides first. */
+/**
+ * The variant, `cpu` or `gpu`, and a note for a person where the choice may surprise;
+ * POCKETFLEET_TENSORFLOW=cpu|gpu decides first.
+ */
 export async function chooseVariant({
   chosen = process.env.POCKETFLEET_TENSORFLOW,
   kernelDriver = existsSync('/proc/driver/nvidia/version'),
@@ -80,9 +88,9 @@ const cpuVariant = (reason) => ({
 });
 
 /**
- * What the driver and compute capability of each GPU mean: a `refusal` when a driver is too old, else whether one of the GPUs is
- * `usable`, and a `note` of those that are not or of what could not be checked. A GPU has `name`, `driver` and `capability` as
- * nvidia-smi writes them; undefined is what it does not tell.
+ * What the driver and compute capability of each GPU mean: a `refusal` when a driver is too old, else whether
+ * one of the GPUs is `usable`, and a `note` of those that are not or of what could not be checked. A GPU has
+ * `name`, `driver` and `capability` as nvidia-smi writes them; undefined where it reports none.
  */
 export function judge(gpus) {
   const read = gpus.map(({ name, driver, capability }) => ({
@@ -122,7 +130,7 @@ export function judge(gpus) {
   return { usable: rest.length > 0, ...(notes.length === 0 ? {} : { note: notes.join('; ') }) };
 }
 
-/** The oldest driver for a capability; of one that is not told the least is asked. */
+/** The oldest driver that supports a capability; an unknown capability needs the least. */
 const driverFor = (sm = OLDEST_CAPABILITY) => DRIVERS.find(({ from }) => sm >= from).driver;
 
 function enoughFor(major) {
@@ -130,7 +138,7 @@ function enoughFor(major) {
   return above.from === 90 ? 'sm_89' : `sm_${above.from - 10}`;
 }
 
-/** `9.0` is 90; anything else, such as `[N/A]`, is not told. */
+/** `9.0` becomes 90; anything else, such as `[N/A]`, is unknown. */
 function smOf(capability) {
   const match = /^(\d+)\.(\d)$/.exec(capability ?? '');
   return match === null ? undefined : Number(match[1]) * 10 + Number(match[2]);
@@ -138,7 +146,7 @@ function smOf(capability) {
 
 const labelled = ({ name, sm }) => (sm === undefined ? name : `${name} (sm_${sm})`);
 
-/** Each once, with its number when there are several. */
+/** Each text once, with its count when there are several. */
 function list(labels) {
   const counts = new Map();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
@@ -149,7 +157,7 @@ function list(labels) {
 async function readGpus(names, deadlineMs) {
   const query = (fields) => ask([`--query-gpu=${fields}`, '--format=csv,noheader'], deadlineMs);
   let answer = await query('driver_version,compute_cap');
-  // Drivers before 510 do not know the second field, and refuse both.
+  // Drivers before 510 lack the second field and refuse both.
   if (!answer.good && !answer.hung) answer = await query('driver_version');
   if (!answer.good) throw new SetupError(failureSentence(answer));
   const rows = answer.output
@@ -184,7 +192,10 @@ function failureSentence({ words }) {
 
 const lastLine = (text) => text.trim().split('\n').at(-1)?.trim() || undefined;
 
-/** Runs nvidia-smi; `words` is a sentence of what went wrong. One that hangs in the driver cannot even be killed, and is left. */
+/**
+ * Runs nvidia-smi; `words` is a sentence of what went wrong. One that hangs in the driver cannot even be
+ * killed, and is left.
+ */
 function ask(argv, deadlineMs) {
   return new Promise((resolve) => {
     const child = spawn('nvidia-smi', argv, { stdio: ['ignore', 'pipe', 'pipe'] });

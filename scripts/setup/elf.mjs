@@ -1,6 +1,7 @@
-// What a shared library says of the libraries that it needs and where the loader looks for them: the dynamic section of 64-bit
-// little-endian ELF, which every platform with a pinned libtensorflow has. Follows the rules of ld.so(8) for DT_RUNPATH and
-// DT_RPATH; LD_LIBRARY_PATH and the loader's own folders are the machine's, and are left to it.
+// Reads which libraries a shared library needs and where the loader looks for them: the dynamic section of
+// 64-bit little-endian ELF, which every platform with a pinned libtensorflow has. Follows the rules of
+// ld.so(8) for DT_RUNPATH and DT_RPATH; LD_LIBRARY_PATH and the loader's own folders are the machine's, and
+// are left to it.
 
 import { closeSync, existsSync, openSync, readSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -16,14 +17,23 @@ const DT_SONAME = 14n;
 const DT_RPATH = 15n;
 const DT_RUNPATH = 29n;
 
-/** Longer than any real dynamic section, and than any name or list of folders; what a damaged file claims beyond it is not read. */
+/**
+ * Longer than any real dynamic section, and than any name or list of folders; what a damaged file claims
+ * beyond it is not read.
+ */
 const PART_BYTES_MAX = 1 << 20;
 const TEXT_BYTES_MAX = 1 << 16;
 
-/** The loader's other words, `$LIB` and `$PLATFORM`, are the machine's own; folders that need them are left out. */
+/**
+ * The loader's other words, `$LIB` and `$PLATFORM`, are the machine's own; folders that need them are left
+ * out.
+ */
 const ORIGIN = /\$ORIGIN\b|\$\{ORIGIN\}/g;
 
-/** Names as they are written in the file: `needed`, `soname`, and the folders of `runpath` and `rpath`, `$ORIGIN` unexpanded. */
+/**
+ * Names as they are written in the file: `needed`, `soname`, and the folders of `runpath` and `rpath`,
+ * `$ORIGIN` unexpanded.
+ */
 export function readDynamic(path) {
   const file = openSync(path, 'r');
   try {
@@ -50,8 +60,9 @@ export function readDynamic(path) {
 }
 
 /**
- * Folders in which the loader looks first for what the library at `path` opens or needs. DT_RPATH counts only without a
- * DT_RUNPATH. `$ORIGIN` is the folder of the path by which the library is opened: the loader follows no symbolic link for it.
+ * Folders in which the loader looks first for what the library at `path` opens or needs. DT_RPATH counts only
+ * without a DT_RUNPATH. `$ORIGIN` is the folder of the path by which the library is opened: the loader
+ * follows no symbolic link for it.
  */
 export function searchFolders(path, { runpath, rpath } = readDynamic(path)) {
   const folders = (runpath.length > 0 ? runpath : rpath)
@@ -61,7 +72,10 @@ export function searchFolders(path, { runpath, rpath } = readDynamic(path)) {
   return [...new Set(folders)];
 }
 
-/** Where the loader finds a library of this name for the one at `path`, through that one's own folders; undefined when nowhere. */
+/**
+ * Where the loader finds a library of this name for the one at `path`, through that one's own folders;
+ * undefined when nowhere.
+ */
 export function findThrough(path, name, dynamic) {
   // Not `join`, which drops `folder/..` where the system first follows a folder that is a link.
   return searchFolders(path, dynamic)
@@ -99,7 +113,10 @@ function readEntries(section) {
   return entries;
 }
 
-/** The dynamic section speaks of addresses in memory; the segment that is loaded there says where that is in the file. */
+/**
+ * The place in the file of an address in memory: the dynamic section has addresses, and the loaded segments
+ * map them to the file.
+ */
 function fileOffset(segments, address, path) {
   const segment = segments.find(
     ({ type, address: start, size }) =>

@@ -1,5 +1,5 @@
-// The folder of the cache, made before anything is put there. Node's recursive mkdir is not used: on a file system that takes
-// no folders (/proc) it never returns, and no signal ends it.
+// The folder of the cache, made before anything is put there. Node's recursive mkdir is not used: on a file
+// system that takes no folders (/proc) it never returns, and no signal ends it.
 
 import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';

@@ -1,5 +1,6 @@
-// One set-up or build at a time for each folder. The lock is a file that names its owner; an owner whose process is gone
-// (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps are safe to repeat anyway.
+// One set-up or build at a time for each folder. The lock is a file that names its owner; an owner whose
+// process is gone (killed, machine restarted) loses it. Leaves what is protected to the caller, and the steps
+// are safe to repeat anyway.
 
 import { randomUUID } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +8,10 @@ import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { makeCacheFolder } from './folder.mjs';
 
-/** Waits for the lock, says once for whom, and returns the function that gives it back. `work` is what it protects. */
+/**
+ * Waits for the lock, reports its owner once, and returns the function that releases it. `work` is what it
+ * protects.
+ */
 export async function acquireLock(path, say, work = 'set-up') {
   makeCacheFolder(dirname(path));
   const me = identity();
@@ -80,9 +84,9 @@ function isGone({ value }) {
 }
 
 /**
- * Removes the lock of a dead owner. Several may see it at once, and the first of them may have a fresh lock there by the time the
- * last one acts; so whoever removes it holds a lock on just that removal, named by the dead owner's id, and looks again. A remover
- * that dies is itself a dead owner.
+ * Removes the lock of a dead owner. Several may see it at once, and the first of them may have a fresh lock
+ * there by the time the last one acts; so whoever removes it holds a lock on just that removal, named by the
+ * dead owner's id, and looks again. A remover that dies is itself a dead owner.
  */
 function dropStale(path, owner) {
   const removal = `${path}.stale-${owner.value.id}`;
@@ -98,7 +102,10 @@ function dropStale(path, owner) {
   }
 }
 
-/** Start time of a process in clock ticks, which tells it from a later one with the same id; undefined off Linux or when it is gone. */
+/**
+ * Start time of a process in clock ticks, which distinguishes it from a later one with the same id; undefined
+ * off Linux, or when it is gone.
+ */
 function startOf(pid) {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,4 +1,5 @@
-// The npm packages of the lock file. Decides whether node_modules holds them; `npm ci` decides how they get there.
+// The npm packages of the lock file. Decides whether node_modules holds them; `npm ci` decides how they get
+// there.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -29,8 +30,8 @@ export async function installPackages(root) {
     await run(command, [...first, 'ci', ...options], { cwd: root });
   } catch (caught) {
     if (!(caught instanceof SetupError) || !/code EUSAGE/.test(caught.message)) throw caught;
-    // A lock file written against a registry mirror that lacks other platforms' optional packages is incomplete in
-    // npm ci's eyes; npm install takes the same locked versions from it and leaves the file as it is.
+    // A lock file written against a registry mirror that lacks other platforms' optional packages is
+    // incomplete for npm ci; npm install takes the same locked versions from it and leaves the file as it is.
     await run(command, [...first, 'install', '--no-save', ...options], { cwd: root });
   }
 }

@@ -1,4 +1,5 @@
-// Programs of the machine that set-up needs: where they are, how they are run, and how a person gets a missing one.
+// Programs of the machine that set-up needs: where they are, how they are run, and how a person gets a
+// missing one.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { accessSync, constants, existsSync } from 'node:fs';
@@ -22,7 +23,10 @@ const WHY = {
   npm: 'installs the packages of the lock file',
 };
 
-/** Where programs keep what they can fetch again; a relative XDG_CACHE_HOME is not valid (XDG base directory specification). */
+/**
+ * Where programs keep what they can fetch again; a relative XDG_CACHE_HOME is not valid (XDG base directory
+ * specification).
+ */
 export function cacheHome() {
   const named = process.env.XDG_CACHE_HOME ?? '';
   return isAbsolute(named) ? named : join(homedir(), '.cache');
@@ -68,13 +72,16 @@ export function npmCommand() {
   return started !== undefined && /npm-cli\.[cm]?js$/.test(started) ? [process.execPath, started] : ['npm'];
 }
 
-/** The first line that the C++ compiler of the addon's build says of itself. */
+/** The first line of the version text of the C++ compiler that builds the addon. */
 export async function compilerVersion() {
   const said = await run(process.env.CXX || 'g++', ['--version']);
   return said.split('\n')[0];
 }
 
-/** Headers that come with this Node, so that the build of the addon need not download them; undefined when there are none. */
+/**
+ * Headers that come with this Node, so that the build of the addon need not download them; undefined when
+ * there are none.
+ */
 export function nodeHeaders() {
   const prefix = dirname(dirname(process.execPath));
   return [prefix, '/usr'].find((folder) => existsSync(join(folder, 'include/node/node_api.h')));

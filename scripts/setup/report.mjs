@@ -1,9 +1,9 @@
-// How set-up talks: one line a step with its time, one sentence a failure. Decides nothing about what is done.
+// The output of set-up: one line for each step with its time, one sentence for a failure.
 
 /** A failure that a person can act on; anything else is a defect of set-up and shows its stack. */
 export class SetupError extends Error {}
 
-/** Runs one step; says what it does before (on a terminal) and how long it took after. */
+/** Runs one step. Prints its name before (on a terminal) and its time afterwards. */
 export async function step(title, work) {
   const start = performance.now();
   const terminal = process.stdout.isTTY === true;

@@ -1,6 +1,7 @@
-// libtensorflow under @tensorflow/tfjs-node-gpu, without the vendor's download: the libraries come from TensorFlow's own
-// wheel, the addon is compiled against them, both are kept in the cache and linked into the package. A binding that
-// somebody else put there and that loads (the vendor's install script, a CUDA machine set up by hand) is left alone.
+// libtensorflow under @tensorflow/tfjs-node-gpu, without the vendor's download: the libraries come from
+// TensorFlow's own wheel, the addon is compiled against them, both are kept in the cache and linked into the
+// package. A binding that somebody else put there and that loads (the vendor's install script, a CUDA machine
+// set up by hand) is left alone.
 
 import {
   copyFileSync,
@@ -33,7 +34,7 @@ const HEADERS = [
   'xla/tsl/c/tsl_status.h',
 ];
 
-/** Everything set-up has to know about one variant: where its parts are kept, and which package they go to. */
+/** The facts of one variant: where its parts are kept, and into which package they go. */
 export function tensorflowPlan({ root, cache, pins, variant }) {
   const platform = `${process.platform}-${process.arch}`;
   const folder = join(root, 'node_modules/@tensorflow/tfjs-node-gpu');
@@ -62,7 +63,10 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
     origin: join(folder, 'deps/origin.json'),
     libraries: join(cache, `libtensorflow-${name}`),
     addon,
-    /** Beside the addon: the digest of its kernels' sources and of the compiler that made them, which rounds in its own way. */
+    /**
+     * Beside the addon: the digest of its kernels' sources and of the compiler that made them, which rounds
+     * in its own way.
+     */
     facts: join(dirname(addon), 'kernels.json'),
     identity: built,
   };
@@ -71,7 +75,10 @@ export function tensorflowPlan({ root, cache, pins, variant }) {
 export const needsLibraries = (plan) => !existsSync(plan.libraries);
 export const needsBuild = (plan) => !existsSync(plan.addon);
 
-/** The TensorFlow version of the binding that is in the package now, when it loads with all that it opens, else the reason why not. */
+/**
+ * The TensorFlow version of the binding that is in the package now, when it loads with all that it opens,
+ * else the reason why not.
+ */
 export async function loadBinding(plan) {
   if (!existsSync(plan.binding)) return { reason: `${plan.binding} is missing` };
   const deps = dirname(plan.origin);
@@ -105,7 +112,8 @@ export async function fetchLibraries(plan) {
     ...Object.fromEntries(HEADERS.map((name) => [`tensorflow/include/${name}`, `include/${name}`])),
   };
   await unpackWheels({
-    // The CUDA wheels unpack to nvidia/, which the libraries look for beside their own folder ($ORIGIN/../nvidia).
+    // The CUDA wheels unpack to nvidia/, which the libraries look for beside their own folder
+    // ($ORIGIN/../nvidia).
     wheels: [
       { pin: plan.pin, members },
       ...plan.cuda.map((pin) => ({ pin, members: { 'nvidia/': 'nvidia/' } })),
@@ -153,7 +161,10 @@ export function bindingFiles(plan) {
   return [plan.binding, ...ours.filter((path) => existsSync(path))];
 }
 
-/** A hard link costs no space and survives a cleared cache; where the cache is another file system, a symbolic link does. */
+/**
+ * A hard link costs no space and survives a cleared cache; where the cache is another file system, a symbolic
+ * link does.
+ */
 function share(from, to) {
   try {
     linkSync(from, to);

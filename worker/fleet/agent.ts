@@ -54,8 +54,8 @@ export function createAgent(options: AgentOptions): Agent {
   const requests = createRequestsInHand(closing.signal);
   let draining = false;
 
-  // The services report through the link, and the link's commands need the services, so the link is named before
-  // it is opened.
+  // The services report through the link, and the link's commands need the services, so the link is named
+  // before it is opened.
   const services = options.services({
     report: (kind) => opened.report(kind),
     reportLatest: (kind) => opened.reportLatest(kind),

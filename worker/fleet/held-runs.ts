@@ -1,5 +1,5 @@
-// The runs that a worker holds, each from its first assignment until nothing of it is left. Carries out what holdings.ts decides of
-// assignments and releases, and reports the end of each run.
+// The runs that a worker holds, each from its first assignment until nothing of it is left. Carries out what
+// holdings.ts decides of assignments and releases, and reports the end of each run.
 
 import { type FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease, Release } from '../../proto/gen/pocketfleet/v1/worker.ts';

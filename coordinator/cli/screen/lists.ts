@@ -1,28 +1,29 @@
-// Lists as commands print them: how many rows a terminal gets without a word of the user's, and what is said of the others.
+// Lists as commands print them. Decides how many rows a terminal shows by default, and how the others are
+// mentioned.
 
 import { formatCount } from '../../../core/report/format.ts';
 import { print, printJson, say } from './output.ts';
 import { type Column, table } from './table.ts';
 
-/** What a person said about the length of a list. */
+/** The options of a command about the length of its list. */
 export interface ListFlags {
   readonly json?: boolean | undefined;
   readonly all?: boolean | undefined;
   readonly limit?: number | undefined;
 }
 
-/** Rows that a terminal shows of a list without a word of the user's; more would push away what was there. */
+/** Rows of a list that a terminal shows by default; more would scroll the former content away. */
 const TERMINAL_ROWS = 50;
 
-/** How many of the newest rows are shown: all to a script or a file. */
+/** How many of the newest rows are shown. Scripts and files get all. */
 export function listLimit(flags: ListFlags, isTerminal: boolean): number {
   if (flags.limit !== undefined) return flags.limit;
   return flags.all || flags.json || !isTerminal ? Number.POSITIVE_INFINITY : TERMINAL_ROWS;
 }
 
 /**
- * A list, oldest first, as a table or as JSON when a script asked for it. An empty table is said on stderr, and so is what
- * was left out. `items` may be the newest alone.
+ * Prints a list, oldest first, as a table, or as JSON with `--json`. Stderr reports an empty list and rows
+ * that were left out. `items` may be the newest alone.
  */
 export function printList<Row>(
   { items: rows, total }: { readonly items: readonly Row[]; readonly total: number },

@@ -9,7 +9,9 @@ export const DT = { float32: 1, int32: 3, uint8: 4, bool: 10 } as const;
 export type Attributes = Readonly<Record<string, unknown>>;
 export type Inputs = Readonly<Record<string, Tensor>>;
 
-/** Attributes with explicit types: from a JavaScript number alone the addon cannot tell an int from a float. */
+/**
+ * Attributes with explicit types: from a JavaScript number alone the addon cannot tell an int from a float.
+ */
 export const attr = {
   type: (name: string, value: number): OpAttribute => ({ name, type: binding().TF_ATTR_TYPE, value }),
   int: (name: string, value: number | readonly number[]): OpAttribute => ({

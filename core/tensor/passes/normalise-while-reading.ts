@@ -7,8 +7,8 @@
 // a time, and 96 to 98 % of the floats that these networks normalise (docs/performance.md).
 //
 // Pure, from recording to recording, and only between our own blocks. The bits stay: every value of y is
-// computed by the same operations from the same values. No operation reads y before the first reader wrote it,
-// because all others take it from that one's outputs.
+// computed by the same operations from the same values. No operation reads y before the first reader wrote
+// it, because all others take it from that one's outputs.
 //
 // Legend: z is a map before its norm, y after it, [N, H, W, O]; the norm is [2, O], factors and offsets.
 

@@ -4,9 +4,9 @@
 // whole map (one read, one write), and these are the largest maps of a network: 16 images of S-128 took 483
 // ms a step with the copies and 454 without (docs/performance.md).
 //
-// Only our own operations take maps in parts, and only a map that no other operation needs as a whole is split.
-// Pure, from recording to recording. The bits stay: each value is computed from the same values as before and
-// only stored elsewhere.
+// Only our own operations take maps in parts, and only a map that no other operation needs as a whole is
+// split. Pure, from recording to recording. The bits stay: each value is computed from the same values as
+// before and only stored elsewhere.
 //
 // Legend: a map is [N, H, W, C]; in parts it is `parts` tensors [N, H, W, C / parts].
 

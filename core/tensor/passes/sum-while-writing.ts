@@ -41,7 +41,9 @@ interface SumRequest {
   readonly mean: Edge;
 }
 
-/** The recording in which block gradients give the sums that other block gradients would take by themselves. */
+/**
+ * The recording in which block gradients give the sums that other block gradients would take by themselves.
+ */
 export function sumWhileWriting(recording: Recording): Recording {
   const live = liveNodes(recording);
   /** Writer of a dx -> what it is asked for, in the order of its new outputs. */

@@ -128,7 +128,9 @@ export function record(options: RecordOptions): Recording {
   }
 }
 
-/** A recorded tensor has no values, so one that outlives its recording would fail wherever it is used next. */
+/**
+ * A recorded tensor has no values, so one that outlives its recording would fail wherever it is used next.
+ */
 function refuseKept(count: number): void {
   if (count > 0)
     throw new FleetError(
@@ -155,7 +157,9 @@ function createRecorder(real: Binding, audit: boolean) {
    * network recompute much of its forward pass, and tfjs would keep both.
    */
   const known = new Map<string, number>();
-  /** The result behind each recorded tensor, and the values behind each constant that is alive, by tfjs' id. */
+  /**
+   * The result behind each recorded tensor, and the values behind each constant that is alive, by tfjs' id.
+   */
   const edges = new Map<number, Edge>();
   const constants = new Map<number, Constant>();
   let nextId = FIRST_RECORDED_ID;

@@ -1,4 +1,4 @@
-// What main.ts and its members say to each other. Decides the words only.
+// The messages between the main process of the benchmark and its members.
 
 import type { Compression } from '../../core/allreduce/exchange.ts';
 
