@@ -5,7 +5,7 @@
 
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { createKernels, createSharedMemory } from '../../core/allreduce/kernels.ts';
+import { createKernels, createSharedMemory } from '../../core/allreduce/kernels/create-kernels.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 /** Elements come in whole blocks of the kernels. */

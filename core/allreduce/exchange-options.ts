@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.ts';
 import type { DataConnection } from '../net/data-connection.ts';
-import type { SharedMemory } from './kernels.ts';
+import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { HabitStore, Suspect } from './member-watch.ts';
 import type { Compression, Member } from './plan.ts';
 import type { ResidualStore } from './residuals.ts';

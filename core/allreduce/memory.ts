@@ -14,8 +14,8 @@
 // megabytes, and garbage of that size costs more than the additions. The memory is shared, so that the main
 // thread computes into the vectors and reads the sum where the data thread works on them.
 
+import { createKernels, createSharedMemory, type SharedMemory } from './kernels/create-kernels.ts';
 import type { Kernels } from './kernels/kernels.ts';
-import { createKernels, createSharedMemory, type SharedMemory } from './kernels.ts';
 import { ALIGNMENT, type Node, ownedRange, type Plan, type Range } from './plan.ts';
 import type { Encoding } from './reduce.ts';
 

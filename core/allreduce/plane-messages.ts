@@ -3,7 +3,7 @@
 
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
-import type { SharedMemory } from './kernels.ts';
+import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { Suspect } from './member-watch.ts';
 import type { State } from './wire.ts';
 

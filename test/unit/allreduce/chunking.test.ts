@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
+import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels/create-kernels.ts';
 import { type Compression, type Member, planOf } from '../../../core/allreduce/plan.ts';
 import { type Leaf, sumInPlace, sumRoot } from '../../../core/allreduce/reduce.ts';
 import { philox } from '../../../core/rng.ts';

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
+import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels/create-kernels.ts';
 import {
   type Compression,
   type Member,

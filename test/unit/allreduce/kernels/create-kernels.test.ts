@@ -5,17 +5,17 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { createKernels, createSharedMemory } from '../../../../core/allreduce/kernels/create-kernels.ts';
 import {
   BLOCK,
   CARRIED_ALL,
   CARRIED_ONE,
   INFINITE_BITS,
   type Kernels,
-} from '../../../core/allreduce/kernels/kernels.ts';
-import { bf16BitsOf, blockRuleOf } from '../../../core/allreduce/kernels/script.ts';
-import { createKernels, createSharedMemory } from '../../../core/allreduce/kernels.ts';
-import { PACKAGE_ROOT } from '../../../core/system/places.ts';
-import { assembledModule } from '../../support/kernels.ts';
+} from '../../../../core/allreduce/kernels/kernels.ts';
+import { bf16BitsOf, blockRuleOf } from '../../../../core/allreduce/kernels/script.ts';
+import { PACKAGE_ROOT } from '../../../../core/system/places.ts';
+import { assembledModule } from '../../../support/kernels.ts';
 
 /** Regions of one memory, far enough apart for `COUNT` elements each. */
 const COUNT = 3 * BLOCK;

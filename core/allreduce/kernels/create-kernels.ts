@@ -1,11 +1,11 @@
 // The loops over float32 vectors that the all-reduce spends its arithmetic in, all in one memory that threads
-// share. Decides which of two equal implementations runs: WebAssembly with vectors (kernels/kernels.wat), or
-// the same in JavaScript (kernels/script.ts) where the machine has no vectors.
+// share. Decides which of two equal implementations runs: WebAssembly with vectors (kernels.wat), or
+// the same in JavaScript (script.ts) where the machine has no vectors.
 
-import { FleetError } from '../errors.ts';
-import type { Kernels } from './kernels/kernels.ts';
-import { scriptKernels } from './kernels/script.ts';
-import { WASM } from './kernels/wasm.ts';
+import { FleetError } from '../../errors.ts';
+import type { Kernels } from './kernels.ts';
+import { scriptKernels } from './script.ts';
+import { WASM } from './wasm.ts';
 
 /** The part of WebAssembly that is used here; Node's type definitions leave it to the DOM's. */
 declare const WebAssembly: {
