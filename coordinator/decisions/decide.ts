@@ -8,7 +8,7 @@
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
-import { find } from '../model/find.ts';
+import { find, workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { hasEnded, type RunState, runOf, type State } from '../model/state.ts';
@@ -151,10 +151,8 @@ export function usableTeacher(state: State, named: string): RunState {
 function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {
   const { id } = input;
   const reason = input.reason === '' ? 'by request' : input.reason;
-  const { plans, sweeps, trials, runs } = draft.state;
-  const thing = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
-  if (thing === undefined)
-    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  const { plans, sweeps, trials } = draft.state;
+  const thing = workWithId(draft.state, id);
   if (!hasEnded(thing)) {
     const state = 'cancelled';
     if (lookup(plans, id)) emit(draft, { kind: 'plan.ended', planId: id, state, reason });

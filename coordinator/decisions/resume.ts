@@ -8,6 +8,7 @@
 // it would fail in the same step again.
 
 import { FleetError } from '../../core/errors.ts';
+import { workWithId } from '../model/find.ts';
 import { lookup, valuesOf } from '../model/persistent-map.ts';
 import { allIds } from '../model/roll.ts';
 import {
@@ -36,10 +37,8 @@ export function resume(
 ): () => Answer {
   const { id } = request;
   const reason = request.reason === '' ? 'by request' : request.reason;
-  const { plans, sweeps, trials, runs } = draft.state;
-  const thing = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
-  if (thing === undefined)
-    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  const { plans, sweeps, trials } = draft.state;
+  const thing = workWithId(draft.state, id);
   assertEndedBadly(thing);
   const resumed = new Set<string>();
   const go = { draft, reason, resumed };

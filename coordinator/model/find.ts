@@ -2,9 +2,10 @@
 // that takes an id resolves it here, so that names work wherever ids do. The fold keeps the names
 // (state.names), so that finding costs the same however much has ended.
 
+import { FleetError } from '../../core/errors.ts';
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
 import { lookup, type PersistentMap, withEntry } from './persistent-map.ts';
-import type { Namesakes, State } from './state.ts';
+import type { Namesakes, PlanState, RunState, State, SweepState, TrialState } from './state.ts';
 
 /** A thing that a word means. */
 export interface Found {
@@ -50,6 +51,17 @@ export function find(state: State, idOrName: string, nouns: readonly Noun[] = NO
 export function theOne(state: State, idOrName: string, nouns: readonly Noun[]): Found {
   const meant = find(state, idOrName, nouns);
   return onlyOne(meant, idOrName, nouns, meant.total === 0 ? find(state, idOrName).found : []);
+}
+
+/**
+ * The work with this id, which a request names to end it or to go on with it; refuses an id that names none.
+ */
+export function workWithId(state: State, id: string): PlanState | SweepState | TrialState | RunState {
+  const { plans, sweeps, trials, runs } = state;
+  const work = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
+  if (work === undefined)
+    throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
+  return work;
 }
 
 /** The id of the one thing of this noun that is meant. */
