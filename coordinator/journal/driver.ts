@@ -26,6 +26,7 @@ import {
 } from './admission.ts';
 import { createInbox, type Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
+import { confirmLeadFor, isSeenOutside } from './lead-confirmation.ts';
 import { openJournalState } from './opening.ts';
 
 /** The coordinator as one thing that takes inputs and has a state. */
@@ -172,12 +173,14 @@ export function createDriver(options: {
   async function turn(): Promise<void> {
     const before = known();
     const { state: after, decided, refused } = decideAll(before, inbox.takeAll(), options.observe);
-    for (const { waiting, error } of refused) waiting.reject(error);
     const events = decided.flatMap(({ decision }) => decision.events);
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events);
+      else if (refused.length > 0 || decided.some(isSeenOutside))
+        await confirmLeadFor({ journal, clock, signal: closing.signal });
     } catch (caught) {
+      for (const { waiting, error } of refused) waiting.reject(error);
       const error = toFleetError(caught);
       const full = error.code === 'resourceExhausted';
       const outcome = afterFailedAppend(
@@ -194,6 +197,7 @@ export function createDriver(options: {
       inAppend = [];
     }
     state = after;
+    for (const { waiting, error } of refused) waiting.reject(error);
     showEach(events, before);
     for (const { waiting, decision } of decided) {
       for (const effect of decision.effects) options.perform(effect);

@@ -4,6 +4,7 @@
 // holds and is answered with the difference.
 
 import type { Clock } from '../../core/clock.ts';
+import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Command, DeviceDetails, WorkerHello } from '../decisions/inputs.ts';
 import type { State } from '../model/state.ts';
@@ -22,7 +23,7 @@ import {
 export interface Stream {
   send(command: Command | RequestCommand): void;
   /** Ends the stream with a reason; the worker dials again if it lives. */
-  end(reason: string): void;
+  end(reason: FleetError): void;
 }
 
 interface VerifyCommand {
@@ -150,7 +151,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       for (const [workerId, link] of links) {
         const { stream } = link;
         if (stream !== undefined) leave(workerId, link);
-        stream?.end('the journal was read again');
+        stream?.end(unavailable('the journal was read again'));
       }
       links.clear();
       expect(workers);
@@ -163,7 +164,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     refusalOf: (hello) => refusalOf(hello, knownOf(hello.workerId), clock.monotonic(), limits),
     attach({ workerId, incarnation, device, leases }, stream) {
       const before = knownOf(workerId);
-      links.get(workerId)?.stream?.end('a newer stream of this worker took its place');
+      links.get(workerId)?.stream?.end(unavailable('a newer stream of this worker took its place'));
       const { presence, predecessorGoneAtMs } = attachedNow(incarnation, before, clock.monotonic());
       links.set(workerId, { incarnation, device, stream, presence });
       connected.add(workerId);
@@ -196,7 +197,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       if (link === undefined || link.incarnation !== incarnation) return;
       const { stream } = link;
       if (stream !== undefined) leave(workerId, link);
-      stream?.end(reason);
+      stream?.end(unavailable(reason));
       links.delete(workerId);
     },
     absent(workerId, incarnation) {
@@ -218,9 +219,11 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       });
     },
     close() {
-      for (const link of links.values()) link.stream?.end('the coordinator is stopping');
+      for (const link of links.values()) link.stream?.end(unavailable('the coordinator is stopping'));
       links.clear();
       connected.clear();
     },
   };
 }
+
+const unavailable = (reason: string): FleetError => new FleetError('unavailable', reason);

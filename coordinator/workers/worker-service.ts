@@ -16,7 +16,7 @@ import type {
   WorkerReport,
   WorkerServiceServer,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { Command, FailureCause, Report } from '../decisions/inputs.ts';
+import type { Command, FailureCause, Input, Report } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { EvaluationState } from '../model/state.ts';
@@ -88,12 +88,13 @@ function streamOf(parts: Parts, call: Call): Stream {
     send(command) {
       if (!open || call.cancelled) return;
       call.write(toMessage(command, parts.welcome));
-      if (call.writableLength > PENDING_BYTES_MAX) this.end('does not read its commands');
+      if (call.writableLength > PENDING_BYTES_MAX)
+        this.end(new FleetError('unavailable', 'does not read its commands'));
     },
     end(reason) {
       if (!open) return;
       open = false;
-      call.emit('error', toStatus(new FleetError('unavailable', reason)));
+      call.emit('error', toStatus(reason));
     },
   };
 }
@@ -106,11 +107,7 @@ function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string
   // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
   if (refusal !== undefined) throw new FleetError('unavailable', refusal);
   const goneAtMs = parts.links.attach(hello, stream);
-  submitReport(
-    parts,
-    parts.driver.submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }),
-    stream,
-  );
+  submitOrCut(parts, { kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }, stream);
   return { id: hello.workerId, incarnation: hello.incarnation };
 }
 
@@ -143,23 +140,15 @@ function take(
         ...kind.value,
         error: boundedText(kind.value.error),
       });
-      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
       return;
     case 'replayResult':
       parts.replayer.answered(kind.value.requestId, kind.value);
-      parts.links.send(worker.id, { kind: 'acknowledge', sequence });
+      submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
       return;
-    default: {
+    default:
       if (kind.$case === 'draining') parts.links.draining(worker.id);
-      const input = {
-        kind: 'reported',
-        workerId: worker.id,
-        incarnation: worker.incarnation,
-        sequence,
-        report: reportOf(kind),
-      } as const;
-      submitReport(parts, parts.driver.submit(input), stream);
-    }
+      submitReport(parts, { worker, sequence, report: reportOf(kind), stream });
   }
 }
 
@@ -192,16 +181,31 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
   };
 }
 
+interface Reported {
+  readonly worker: { readonly id: string; readonly incarnation: string };
+  readonly sequence: number;
+  readonly report: Report;
+  readonly stream: Stream;
+}
+
+function submitReport(parts: Parts, { worker, sequence, report, stream }: Reported): void {
+  const from = { workerId: worker.id, incarnation: worker.incarnation };
+  submitOrCut(parts, { kind: 'reported', ...from, sequence, report }, stream);
+}
+
 /**
- * Submits what a worker reported. Nobody waits for the answer: what follows reaches the worker as commands. A
- * report that cannot be taken now ends the stream with the reason, so that the worker dials again and repeats
- * it; it would wait for ever otherwise.
+ * Submits what came from a worker. Nobody waits for the answer: what follows reaches the worker as commands.
+ * Whatever is not taken ends the stream with the reason, so that the worker dials again and repeats it; it
+ * would wait for ever otherwise.
  */
-function submitReport(parts: Parts, submitted: Promise<unknown>, stream: Stream): void {
-  submitted.catch((caught) => {
+function submitOrCut(parts: Parts, input: Input, stream: Stream): void {
+  parts.driver.submit(input).catch((caught) => {
     const error = toFleetError(caught);
-    if (parts.driver.halted === undefined) parts.log.warn({ error: error.message }, 'a report was not taken');
-    if (error.retryable || error.code === 'dataLoss') stream.end(error.message);
+    if (parts.driver.halted === undefined)
+      parts.log.warn({ error: error.message }, `what a worker sent (${input.kind}) was not taken`);
+    // A worker that reads `invalidArgument` ends its process, which is right for what it sent by itself alone.
+    const isOurs = error.code === 'invalidArgument';
+    stream.end(isOurs ? new FleetError('internal', error.message, { cause: error }) : error);
   });
 }
 
