@@ -4,8 +4,9 @@
 // journal events), so nothing waits for a reader.
 
 import { connectNats } from '../core/net/nats.ts';
+import { pointsIn } from '../core/net/record-batch.ts';
 import { historySubject, JOURNAL_SUBJECT } from '../core/net/subjects.ts';
-import { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
+import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../test/support/fleet.ts';
 import { until } from '../test/support/processes.ts';
 import { atMost, median, optionsOf, say, tell } from './goals.ts';
@@ -49,7 +50,7 @@ const gangs: Assigned[] = [];
 let runId = '';
 connection.subscribe(historySubject('*'), {
   callback: (_error, message) => {
-    if (message.subject === historySubject(runId)) points.push(StepPoint.decode(message.data));
+    if (message.subject === historySubject(runId)) points.push(...pointsIn(message.data));
   },
 });
 connection.subscribe(JOURNAL_SUBJECT, {

@@ -1,6 +1,6 @@
-// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides their
-// order, that each step appears once, and which checkpoints may be exported. It keeps no state and writes
-// nothing, so that reading is never in the way of decisions.
+// Reads what workers left in JetStream: step points, log lines, evaluations, checkpoints. Decides which
+// checkpoints may be exported. It keeps no state and writes nothing, so that reading is never in the way of
+// decisions.
 
 import { createHash } from 'node:crypto';
 import { decodeCheckpoint } from '../../core/checkpoint/format.ts';
@@ -8,40 +8,18 @@ import type { ArtefactStore } from '../../core/checkpoint/store.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { type ExportFormat, exportModel } from '../../core/model/export-format.ts';
-import { deliverFrom, streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
-import {
-  checkpointKey,
-  evaluationKey,
-  HISTORY_STREAM,
-  historySubject,
-  LOG_STREAM,
-  logSubject,
-} from '../../core/net/subjects.ts';
+import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
 import { vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
-import {
-  EvaluationReport,
-  type ExportChunk,
-  LogLine,
-  StepPoint,
-} from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { EvaluationReport, type ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from '../model/state.ts';
+import { createRecordReader, type RecordReader } from './record-reader.ts';
 
 /** What workers have written, as a reader gets it. */
-export interface Records {
-  /** The step points of a run in step order, each step once. */
-  history(runId: string): Promise<StepPoint[]>;
-  logs(options: {
-    runId: string;
-    workerId: string;
-    follow: boolean;
-    /** Only lines after this position; 0: all. */
-    afterSequence: number;
-    signal: AbortSignal;
-  }): AsyncGenerator<LogLine>;
+export interface Records extends RecordReader {
   /** Throws `notFound` while the run has not been verified. */
   evaluation(run: RunState): Promise<EvaluationReport>;
   /**
@@ -70,27 +48,7 @@ export function createRecords(options: {
 }): Records {
   const { connection, store, log } = options;
   return {
-    async history(runId) {
-      const points = new Map<number, StepPoint>();
-      const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
-      for await (const stored of messages(connection, source)) {
-        const point = decoded(StepPoint, stored);
-        if (typeof point === 'string') log.warn({ run: runId }, `${point}; it is passed over`);
-        else points.set(point.step, point);
-      }
-      return [...points.values()].sort((a, b) => a.step - b.step);
-    },
-    async *logs({ runId, workerId, follow, afterSequence, signal }) {
-      const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
-      const source = { stream: LOG_STREAM, subject, follow, afterSequence, signal };
-      for await (const stored of messages(connection, source)) {
-        const { sequence, atMs } = stored;
-        const line = decoded(LogLine, stored);
-        yield typeof line === 'string'
-          ? { atMs, workerId, runId, level: 'warn', text: line, sequence }
-          : { ...line, sequence };
-      }
-    },
+    ...createRecordReader({ connection, log }),
     async evaluation(run) {
       try {
         const { bytes } = await store.getArtefact(evaluationKey(run.id));
@@ -107,56 +65,6 @@ export function createRecords(options: {
     exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>
       exported(store, run, stage, { format, evenFailed }),
   };
-}
-
-interface Stored {
-  readonly stream: string;
-  readonly sequence: number;
-  readonly atMs: number;
-  readonly data: Uint8Array;
-}
-
-/**
- * The message, or a sentence where the bytes are none: nothing depends on such a record, so that it must not
- * stop a reader.
- */
-function decoded<T>(type: { decode(bytes: Uint8Array): T }, stored: Stored): T | string {
-  try {
-    return type.decode(stored.data);
-  } catch {
-    return `message ${stored.sequence} of ${stored.stream} is not ours: ${stored.data.length} bytes that cannot be read`;
-  }
-}
-
-/** What a subject holds from the first to the newest message, and with `follow` what comes after. */
-async function* messages(
-  connection: NatsConnection,
-  source: { stream: string; subject: string; follow: boolean; afterSequence?: number; signal?: AbortSignal },
-): AsyncGenerator<Stored> {
-  const { stream, subject, follow, afterSequence = 0, signal } = source;
-  const consumer = await streamClient(connection).consumers.get(stream, {
-    filter_subjects: subject,
-    ...(afterSequence > 0 ? deliverFrom(afterSequence + 1) : {}),
-  });
-  const stop = () => incoming?.stop();
-  let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;
-  try {
-    const { num_pending: pending } = await consumer.info();
-    if (pending === 0 && !follow) return;
-    incoming = await consumer.consume({ max_messages: 500 });
-    signal?.addEventListener('abort', stop, { once: true });
-    if (signal?.aborted) return;
-    for await (const message of incoming) {
-      const { seq: sequence, data } = message;
-      yield { stream, sequence, atMs: message.info.timestampNanos / 1e6, data };
-      if (!follow && message.info.pending === 0) return;
-    }
-  } finally {
-    signal?.removeEventListener('abort', stop);
-    incoming?.stop();
-    // An ordered consumer would stay at the broker until it is noticed to be idle.
-    await consumer.delete().catch(() => false);
-  }
 }
 
 async function* exported(

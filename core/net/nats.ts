@@ -147,10 +147,12 @@ const STREAMS: readonly StreamPlan[] = [
     name: HISTORY_STREAM,
     subjects: [historySubject('*')],
     description: 'step points of runs',
-    // A new rank 0 repeats steps that its predecessor stored; they carry the same message ids.
+    // A batch that is sent again carries the same message id.
     duplicate_window: 600 * SECOND_NS,
     discard: DiscardPolicy.Old,
-    max_msgs_per_subject: 1_000_000,
+    // A message has at least one point, and a run has some two thousand of them (worker/run/history.ts): the
+    // limit leaves room for batches of one point and for those that members of later generations repeat.
+    max_msgs_per_subject: 100_000,
   },
   {
     ...common,
@@ -158,6 +160,7 @@ const STREAMS: readonly StreamPlan[] = [
     subjects: [logSubject('*', '*')],
     description: 'log lines of workers',
     discard: DiscardPolicy.Old,
+    // A message has at least one line: the newest 10,000 lines of a worker about a run stay, or more.
     max_msgs_per_subject: 10_000,
     max_age: 14 * DAY_NS,
   },

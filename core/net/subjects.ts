@@ -42,13 +42,14 @@ export const checkpointKey = (runId: string, stage: number): string =>
 export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
 
 /**
- * Step points of a run, written by rank 0 with message id `run/step`, so that a repeated step is stored once.
+ * Step points of a run in batches (record-batch.ts), written by rank 0, the newest again by every member of a
+ * new generation; readers drop what is there twice.
  */
 export const HISTORY_STREAM = 'PF_HISTORY';
 /** The step points of a run, or of every run for `*`. */
 export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
 
-/** Log lines, written by every worker. */
+/** Log lines in batches (record-batch.ts), written by every worker. */
 export const LOG_STREAM = 'PF_LOGS';
 /** The lines of a worker about a run; `*` stands for every run or worker. */
 export const logSubject = (runId: string, workerId: string): string =>

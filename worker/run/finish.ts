@@ -25,9 +25,12 @@ export interface FinishContext {
   readonly signal: AbortSignal;
 }
 
+/** A checkpoint waits so long at most for the points of its steps, milliseconds. */
+const POINTS_WAIT_MS = 5000;
+
 /**
  * Stores the checkpoint of `stage`, at whose end the replica stands, and reports it. `vectors`: the whole
- * state.
+ * state. The points of the steps are stored before it, because who goes on from it does not make them again.
  */
 export async function storeStage(
   context: FinishContext,
@@ -39,7 +42,12 @@ export async function storeStage(
   if (replica?.step !== stepsAtStage(schedule, stage))
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
   const { step } = replica;
-  const { checkpoints } = await services.broker;
+  const { checkpoints, records } = await services.broker;
+  if (!(await records.flush(POINTS_WAIT_MS, signal)) && !signal.aborted)
+    services.log.warn(
+      { run: runId, stage },
+      'the broker has not taken the newest points of the history yet; the checkpoint is stored without them',
+    );
   const storedLedger = async (earlier: number) =>
     (await checkpoints.find(runId, earlier, signal))?.metadata.ledger_digest;
   const manifest = await checkpoints.save(

@@ -1,37 +1,32 @@
-// The records of a run that people read later: step points, of which rank 0 publishes each once by its
-// message id, and log lines. Decides what happens to them while the broker is away: they wait in a bounded
-// buffer that drops the oldest, and no step waits for them.
+// The records of a run that people read later: step points, of which rank 0 publishes each once, and log
+// lines. Decides what a record contains and where it goes. No step waits for one.
 
 import type { Clock } from '../../core/clock.ts';
-import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { historySubject, logSubject } from '../../core/net/subjects.ts';
-import { ASK_AGAIN, retrying } from '../../core/retry.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
 import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { createRecordQueue } from './record-queue.ts';
 
-/** So many records wait for the broker at most; a fast small run makes them in about ten minutes. */
-const WAITING_MAX = 20_000;
 /** Token in the subject of lines that belong to no run. */
 const NO_RUN = '-';
+/** Bytes of the largest message that a broker takes which did not say its limit. */
+const MESSAGE_BYTES = 2 ** 20;
 
 export interface Records {
-  /** Adds a point to a run's history; publishing it again changes nothing. */
+  /** Adds a point to a run's history; a step that is published again appears once all the same. */
   publishPoint(runId: string, point: StepPoint): void;
   publishLine(line: { readonly runId: string; readonly level: LogLevel; readonly text: string }): void;
-  /** Resolves when the broker has all records so far, or after `graceMs` milliseconds. */
-  flush(graceMs: number): Promise<void>;
+  /**
+   * Resolves with true when the broker has all records so far; with false after `graceMs` milliseconds or
+   * when the signal is aborted.
+   */
+  flush(graceMs: number, signal?: AbortSignal): Promise<boolean>;
   close(): void;
 }
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
-
-interface Record {
-  readonly subject: string;
-  readonly bytes: Uint8Array;
-  readonly messageId: string;
-}
 
 /**
  * Steps from one published point to the next: 1 in a short run, so many that a long one has about two
@@ -47,70 +42,33 @@ export function createRecords(options: {
   readonly clock: Clock;
   readonly log: Logger;
 }): Records {
-  const { connection, clock, log } = options;
+  const { connection, workerId, clock, log } = options;
   const client = streamClient(connection, { timeoutMs: 5000 });
-  const stopping = new AbortController();
-  const waiting: Record[] = [];
-  let sending: Promise<void> | undefined;
+  const queue = createRecordQueue({
+    publish: (subject, message, messageId) => client.publish(subject, message, { msgID: messageId }),
+    isClosed: () => connection.isClosed(),
+    messageBytesMax: () => connection.info?.max_payload ?? MESSAGE_BYTES,
+    clock,
+    log,
+  });
   let lineNumber = 0;
   const startedAt = clock.now();
 
-  const sendWaiting = async () => {
-    while (waiting.length > 0 && !stopping.signal.aborted) {
-      const record = waiting[0]!;
-      await client.publish(record.subject, record.bytes, { msgID: record.messageId });
-      // While it was under way, a full buffer may have dropped it.
-      if (waiting[0] === record) waiting.shift();
-    }
-  };
-  const sendAll = () =>
-    retrying(sendWaiting, {
-      backoff: ASK_AGAIN,
-      clock,
-      signal: stopping.signal,
-      finalError: (caught) =>
-        stopping.signal.aborted || connection.isClosed() ? toFleetError(caught) : undefined,
-      onFailure: (caught) =>
-        log.debug(
-          { code: toFleetError(caught).code, waiting: waiting.length },
-          'history waits for the broker',
-        ),
-    }).catch(() => undefined);
-  const add = (record: Record) => {
-    waiting.push(record);
-    if (waiting.length > WAITING_MAX) waiting.shift();
-    sending ??= sendAll().finally(() => {
-      sending = undefined;
-    });
-  };
-
   return {
-    publishPoint(runId, point) {
-      const bytes = StepPoint.encode(point).finish();
-      add({ subject: historySubject(runId), bytes, messageId: `${runId}/${point.step}` });
-    },
+    publishPoint: (runId, point) =>
+      queue.add(historySubject(runId), {
+        key: String(point.step),
+        bytes: StepPoint.encode(point).finish(),
+      }),
     publishLine({ runId, level, text }) {
-      const { workerId } = options;
-      const bytes = LogLine.encode({
-        atMs: clock.now(),
-        workerId,
-        runId,
-        level,
-        text: boundedText(text),
-        sequence: 0,
-      }).finish();
+      const line = { atMs: clock.now(), workerId, runId, level, text: boundedText(text), sequence: 0 };
       lineNumber += 1;
-      add({
-        subject: logSubject(runId === '' ? NO_RUN : runId, workerId),
-        bytes,
-        messageId: `${workerId}/${startedAt}/${lineNumber}`,
+      queue.add(logSubject(runId === '' ? NO_RUN : runId, workerId), {
+        key: `${startedAt}/${lineNumber}`,
+        bytes: LogLine.encode(line).finish(),
       });
     },
-    async flush(graceMs) {
-      const until = clock.monotonic() + graceMs;
-      while (sending && clock.monotonic() < until)
-        await Promise.race([sending, clock.sleep(Math.max(1, until - clock.monotonic()))]);
-    },
-    close: () => stopping.abort(),
+    flush: queue.flush,
+    close: queue.close,
   };
 }

@@ -32,10 +32,10 @@ export interface Telemetry {
     readonly openRoundSteps: number;
   }): void;
   /**
-   * A generation begins. Its rank 0 publishes the last point again, because the one before it may have died
-   * before it did so.
+   * A generation begins. Every member publishes the newest points again, because the rank 0 before may have
+   * died before it did so, and only those that were with it know them.
    */
-  joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
+  joined(event: { readonly members: number; readonly records: Records }): void;
   /**
    * Reports a wait for a teacher's stage now and each second, until it is over (`stage` undefined). `step`:
    * committed steps.
@@ -52,6 +52,11 @@ export interface Telemetry {
 /** So many steps of a process are not timed: caches are cold, and graphs have never run. */
 const STEPS_BEFORE_SPEED = 5;
 const WAIT_REPEAT_MS = 1000;
+/**
+ * Points of so many milliseconds before the newest are kept for the next generation. A rank 0 took part in
+ * the newest step, so that it was alive then and had sent what is older.
+ */
+const RECENT_MS = 30_000;
 
 export function createTelemetry(services: Services, runId: string): Telemetry {
   const { metrics, clock } = services;
@@ -59,6 +64,8 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
   const run = { run: runId };
   metrics.beginRun(runId);
   let last: StepPoint | undefined;
+  /** Points that belong to the history, oldest first. */
+  let recent: { readonly point: StepPoint; readonly at: number }[] = [];
   let seen: Partial<ExchangeStats> = {};
   let stopRepeating: (() => void) | undefined;
   let waitingSince = 0;
@@ -77,6 +84,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       value: { runId, generation, point, waitingForStage, openRoundSteps },
     });
 
+  const keepRecent = (point: StepPoint) => {
+    const at = clock.monotonic();
+    recent.push({ point, at });
+    if (recent[0]!.at < at - RECENT_MS) recent = recent.filter((known) => known.at >= at - RECENT_MS);
+  };
   const measureStep = (point: StepPoint, times: UnitTimes) => {
     metrics.steps.inc(run, times.steps);
     metrics.samples.inc(run, times.images);
@@ -108,11 +120,12 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       if (stepsSeen >= STEPS_BEFORE_SPEED) speed = ownRate.add(times.images, times.compute);
       stepsSeen += times.steps;
       measureWire(stats, times.vectorBytes * shards);
-      if (rank !== 0) return;
       const ends = point.step === schedule.stepsTotal;
       const stride = historyStride(schedule.stepsTotal);
-      if (ends || Math.floor(point.step / stride) > Math.floor(from / stride))
-        records.publishPoint(runId, point);
+      const isKept = ends || Math.floor(point.step / stride) > Math.floor(from / stride);
+      if (isKept) keepRecent(point);
+      if (rank !== 0) return;
+      if (isKept) records.publishPoint(runId, point);
       if (due(ends)) reportProgress(point, generation, 0);
     },
     recordRound({ generation, rank, step, openRoundSteps }) {
@@ -120,11 +133,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       const known = last?.step === step ? last : undefined;
       reportProgress(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
     },
-    joined({ members, rank, records }) {
+    joined({ members, records }) {
       seen = {};
       metrics.worldSize.set(run, members);
       metrics.reformations.inc(run);
-      if (rank === 0 && last) records.publishPoint(runId, last);
+      for (const { point } of recent) records.publishPoint(runId, point);
     },
     recordWait(stage, generation, step) {
       const point = last ?? pointBeforeSteps(step, clock.now());

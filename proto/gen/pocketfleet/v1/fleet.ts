@@ -468,8 +468,16 @@ export interface LogLine {
   /** debug | info | warn | error */
   level: string;
   text: string;
-  /** Position in the fleet's log: it grows with each line of any run or worker and never repeats. Set by the coordinator. */
+  /** Position in the fleet's log: it grows with each line of any run or worker, never repeats and has gaps. Set by the coordinator. */
   sequence: number;
+}
+
+/**
+ * The message that a worker stores in the broker's stream of log lines; no call carries it. The number of its field is none of a
+ * LogLine's, so that a message of an earlier release, one LogLine, reads as a batch without lines.
+ */
+export interface LogLineBatch {
+  lines: LogLine[];
 }
 
 export interface HistoryRequest {
@@ -489,6 +497,11 @@ export interface StepPoint {
   atMs: number;
   /** Digest of the weights after the step: 64 bits, hex. */
   weightsDigest?: string | undefined;
+}
+
+/** The message that a worker stores in the broker's stream of step points, as LogLineBatch is for lines. */
+export interface StepPointBatch {
+  points: StepPoint[];
 }
 
 export interface CancelRequest {
@@ -7406,6 +7419,73 @@ export const LogLine: MessageFns<LogLine> = {
   },
 };
 
+function createBaseLogLineBatch(): LogLineBatch {
+  return { lines: [] };
+}
+
+export const LogLineBatch: MessageFns<LogLineBatch> = {
+  encode(message: LogLineBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.lines) {
+      LogLine.encode(v!, writer.uint32(802).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LogLineBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLogLineBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 100: {
+            if (tag !== 802) {
+              break;
+            }
+
+            message.lines.push(LogLine.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LogLineBatch {
+    return { lines: globalThis.Array.isArray(object?.lines) ? object.lines.map((e: any) => LogLine.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: LogLineBatch): unknown {
+    const obj: any = {};
+    if (message.lines?.length) {
+      obj.lines = message.lines.map((e) => LogLine.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LogLineBatch>): LogLineBatch {
+    return LogLineBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LogLineBatch>): LogLineBatch {
+    const message = createBaseLogLineBatch();
+    message.lines = object.lines?.map((e) => LogLine.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseHistoryRequest(): HistoryRequest {
   return { runId: "" };
 }
@@ -7727,6 +7807,75 @@ export const StepPoint: MessageFns<StepPoint> = {
     message.imagesPerSecond = object.imagesPerSecond ?? 0;
     message.atMs = object.atMs ?? 0;
     message.weightsDigest = object.weightsDigest ?? undefined;
+    return message;
+  },
+};
+
+function createBaseStepPointBatch(): StepPointBatch {
+  return { points: [] };
+}
+
+export const StepPointBatch: MessageFns<StepPointBatch> = {
+  encode(message: StepPointBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.points) {
+      StepPoint.encode(v!, writer.uint32(802).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepPointBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepPointBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 100: {
+            if (tag !== 802) {
+              break;
+            }
+
+            message.points.push(StepPoint.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StepPointBatch {
+    return {
+      points: globalThis.Array.isArray(object?.points) ? object.points.map((e: any) => StepPoint.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: StepPointBatch): unknown {
+    const obj: any = {};
+    if (message.points?.length) {
+      obj.points = message.points.map((e) => StepPoint.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StepPointBatch>): StepPointBatch {
+    return StepPointBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StepPointBatch>): StepPointBatch {
+    const message = createBaseStepPointBatch();
+    message.points = object.points?.map((e) => StepPoint.fromPartial(e)) || [];
     return message;
   },
 };
