@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildNetwork } from '../../core/nn/build.ts';
-import { randomGenotype } from '../../core/nn/genotype.ts';
+import { randomGenotype } from '../../core/nn/random-genotype.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { IRESNET_BLOCKS } from '../../core/nn/iresnet.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';

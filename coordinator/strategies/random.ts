@@ -2,8 +2,10 @@
 // in the same order wherever and whenever it runs. Isomorphic cells count once, and constraints are checked
 // before a candidate costs anything.
 
-import { randomGenotype } from '../../core/nn/genotype.ts';
-import { type Costs, candidateNetwork, costsOf } from '../../core/nn/space.ts';
+import { cellCosts } from '../../core/nn/cell-costs.ts';
+import { codeOf } from '../../core/nn/genotype-code.ts';
+import { randomGenotype } from '../../core/nn/random-genotype.ts';
+import type { Costs } from '../../core/nn/space.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { Genotype } from '../../core/spec/network.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -43,7 +45,7 @@ export function proposeRandom(options: {
       skipped.push({ draw, reason: `isomorphic to ${twin}` });
       continue;
     }
-    const costs = costsOf(candidateNetwork(spec, genotype));
+    const costs = cellCosts(spec.space).of(codeOf(genotype));
     const broken = violation(spec.constraints, costs);
     if (broken === undefined) return { genotype, genotypeJson, costs, nextDraw: draw + 1, skipped };
     skipped.push({ draw, reason: broken });
