@@ -5,11 +5,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildNetwork } from '../../core/nn/build.ts';
-import { randomGenotype } from '../../core/nn/random-genotype.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { IRESNET_BLOCKS } from '../../core/nn/iresnet.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { IMAGE, type Network } from '../../core/nn/network.ts';
+import { randomGenotype } from '../../core/nn/random-genotype.ts';
 import { uniforms } from '../../core/rng.ts';
 import { type NetworkSpec, OPS, type Op } from '../../core/spec/network.ts';
 

@@ -53,7 +53,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   // The coordinator: what is known, what is decided, what makes it last, and the three sides that talk to the
   // outside.
   'coordinator/model': 'core/nn core/search core/spec',
-  'coordinator/strategies': 'core/nn core/spec',
+  'coordinator/strategies': 'core/nn core/search core/spec',
   'coordinator/scheduling': 'coordinator/model',
   'coordinator/decisions':
     'coordinator/model coordinator/scheduling coordinator/strategies core/nn core/search core/spec',
