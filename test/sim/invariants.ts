@@ -1,10 +1,13 @@
-// What must hold after every event of any scenario, whatever happened. Throws with the event that broke it.
+// What must hold in any scenario, whatever happened: after every event that is stored, and at every tick of a
+// leader. Throws with what broke it.
 
 import assert from 'node:assert/strict';
 import { runsHeldBy } from '../../coordinator/decisions/gangs.ts';
 import type { Event } from '../../coordinator/model/events.ts';
-import { runOf, type State } from '../../coordinator/model/state.ts';
+import type { Observed } from '../../coordinator/model/observed.ts';
+import { openRuns, type RunState, runOf, type State, sweepOf } from '../../coordinator/model/state.ts';
 
+/** Throws when an event does not fit the state before it, or breaks a bound in the state after it. */
 export function checkEvent(event: Event, before: State, after: State): void {
   if (event.kind === 'run.finished')
     assert.equal(runOf(before, event.runId).state, 'running', 'finished twice');
@@ -35,4 +38,80 @@ export function checkEvent(event: Event, before: State, after: State): void {
     assert.ok(runsHeldBy(after, workerId).length <= worker.slots, `${workerId} has more runs than slots`);
     if (run.spec.training.exact) assert.equal(worker.deviceClass, run.deviceClass, 'device classes mixed');
   }
+}
+
+/** Looks in a row, a tick apart, at which a run that fits is found waiting: one tick, and the way of an append. */
+const IDLE_LOOKS_MAX = 3;
+/** As in the scheduler: a run that has waited for as long may keep workers to itself. */
+const OVERTAKE_MS = 30_000;
+
+/** Finds workers that stay idle beside work that they could take. */
+export interface IdleWatch {
+  /** Called once a tick with what the leader knows; throws with the run and the workers. */
+  look(state: State, observed: Observed): void;
+  /** There is no leader, or it cannot append: nothing can be placed. */
+  forget(): void;
+}
+
+/** A watch that has seen nothing yet. */
+export function createIdleWatch(): IdleWatch {
+  let looks = new Map<string, number>();
+  return {
+    look(state, observed) {
+      const before = looks;
+      looks = new Map();
+      for (const [work, workers] of idleBeside(state, observed)) {
+        const count = (before.get(work) ?? 0) + 1;
+        assert.ok(count <= IDLE_LOOKS_MAX, `${work} waits beside idle ${workers.join(', ')}`);
+        looks.set(work, count);
+      }
+    },
+    forget() {
+      looks = new Map();
+    },
+  };
+}
+
+/**
+ * Work that could be given out now and was not, with the workers that could take it: by the plain meaning of
+ * slots, classes and bounds, not by the scheduler. A run that may have killed others is left out, and
+ * everything while a large run may keep workers to itself.
+ */
+function idleBeside(state: State, observed: Observed): [string, readonly string[]][] {
+  const runs = openRuns(state);
+  const isSuspect = (run: RunState) => run.blame.losses > 0 || run.blame.shared > 0;
+  const queued = runs.filter((run) => run.state === 'queued');
+  if (queued.some((run) => run.spec.workers.min > 1 && observed.now - run.queuedAtMs > OVERTAKE_MS))
+    return [];
+  const held = new Map<string, number>();
+  for (const run of runs)
+    for (const { workerId } of run.gang)
+      held.set(workerId, (held.get(workerId) ?? 0) + (isSuspect(run) ? Number.POSITIVE_INFINITY : 1));
+  const free = [...state.workers.values()].filter(
+    ({ id, state: is, slots }) =>
+      is === 'attached' && observed.connected.has(id) && (held.get(id) ?? 0) < slots,
+  );
+  const idle: [string, readonly string[]][] = [];
+  for (const run of queued) {
+    if (isSuspect(run)) continue;
+    if (run.teacherRunId !== undefined && runOf(state, run.teacherRunId).state === 'queued') continue;
+    const usable = free.filter(
+      ({ id, deviceClass }) =>
+        (run.deviceClass === undefined || run.deviceClass === deviceClass) &&
+        !run.avoided.some(({ workerId, untilMs }) => workerId === id && untilMs > observed.now),
+    );
+    for (const deviceClass of new Set(usable.map((worker) => worker.deviceClass))) {
+      const ids = usable.filter((worker) => worker.deviceClass === deviceClass).map(({ id }) => id);
+      if (ids.length >= run.spec.workers.min) idle.push([run.id, ids]);
+    }
+  }
+  if (free.length === 0 || queued.length > 0) return idle;
+  for (const id of state.openSweepIds) {
+    const { spec, openTrialIds, trialsProposed, trialsTotal } = sweepOf(state, id);
+    const attached = [...state.workers.values()].filter((worker) => worker.state === 'attached').length;
+    const parallelism = spec.parallelism > 0 ? spec.parallelism : attached;
+    if (trialsProposed < trialsTotal && openTrialIds.length < parallelism)
+      idle.push([`a trial of ${id}`, free.map((worker) => worker.id)]);
+  }
+  return idle;
 }

@@ -1,379 +1,300 @@
-// A whole fleet in one thread under a fake clock: the real core, the real links, simulated workers and a
-// network with seeded delays. Workers die, come back and drain at seeded times; the coordinator is killed
-// between any two of its messages. Only the training is simulated: a gang advances while every member holds
-// the newest generation.
+// A simulated fleet: real coordinators upon a fake clock and an in-memory broker, with workers that only
+// pretend to train. Workers, coordinators and appends fail at seeded times; supervisors start again what has
+// died. What is true is what the witness at the broker has seen.
 
-import { pino } from 'pino';
-import { type Decision, step } from '../../coordinator/decisions/decide.ts';
-import type { Command, Effect, Input, Report, WorkerHello } from '../../coordinator/decisions/inputs.ts';
+import type { Answer, Input } from '../../coordinator/decisions/inputs.ts';
 import type { Event } from '../../coordinator/model/events.ts';
-import { evolve } from '../../coordinator/model/evolve.ts';
-import { initialState, type Member, runOf, type State } from '../../coordinator/model/state.ts';
-import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
-import type { Clock } from '../../core/clock.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
-import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { type AppendFate, type Broker, createBroker } from './broker.ts';
+import { type CallEnd, type CallListener, openCall } from './call.ts';
+import { chanceOf } from './chance.ts';
+import { type Limits, type SimCoordinator, startCoordinator, TICK_MS } from './coordinator.ts';
+import { createHost } from './host.ts';
+import { createIdleWatch } from './invariants.ts';
+import { createTimeline } from './timeline.ts';
+import { createWitness, type Witness } from './witness.ts';
+import { IMAGES, type SimWorker, type Surroundings, startWorker } from './worker.ts';
 
-export const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
+export const LIMITS: Limits = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
 
-/** A run that a worker holds, as it was assigned. */
-interface Held {
-  readonly generation: number;
-  readonly spec: RunSpec;
-  readonly members: readonly Member[];
-}
+/** Of the data set of every spec. */
+export const FACTS = { trainingImages: IMAGES, classes: 8, heldOutImages: 20, heldOutIdentities: 4 };
 
-export interface SimWorker {
-  readonly id: string;
-  /** Counts the starts of its process. */
-  incarnation: number;
-  alive: boolean;
-  readonly slots: number;
-  readonly deviceClass: string;
-  stream: Stream | undefined;
-  readonly held: Map<string, Held>;
-  /** Reports by sequence that are repeated at each dial until they are acknowledged. */
-  readonly unacknowledged: Map<number, Report>;
-  /** Of the newest report. */
-  sequence: number;
-  draining: boolean;
-  /** Relative to others; a step of a gang takes as long as its slowest member. */
-  speed: number;
-}
+/** Turns of the event loop after which a coordinator that still computes is stuck. */
+const TURNS_MAX = 100_000;
+/** How long a peer that stands still keeps its connections, milliseconds: keep-alive pings end them. */
+const KEEPALIVE_MS = 15_000;
+const FOUND_AGAIN_MS = 100;
 
+/** Everything that a scenario has. */
 export interface World {
-  readonly events: Event[];
-  readonly workers: Map<string, SimWorker>;
-  readonly random: () => number;
-  state: State;
+  /** As they were stored. Empty without `keepEvents`. */
+  readonly events: readonly Event[];
+  readonly witness: Witness;
+  readonly broker: Broker;
+  readonly workers: ReadonlyMap<string, SimWorker>;
+  readonly chance: () => number;
+  /** Those that live, in the order of their places. */
+  readonly coordinators: readonly SimCoordinator[];
+  /** The one that leads, if one does. */
+  readonly leader: SimCoordinator | undefined;
   now(): number;
-  /** Runs `action` at a time; the order of equal times is that of the calls. */
-  at(ms: number, action: () => void): void;
-  submit(input: Input): Decision;
+  /** Runs `action` `ms` from now. */
+  later(ms: number, action: () => void): void;
+  /** Gives an input to the leader and lets time pass until it was taken; asks again while there is none. */
+  call(input: Input): Promise<Answer | undefined>;
+  /** As `call`, without asking again: rejects when there is no leader, or it dies over it. */
+  callOnce(input: Input): Promise<Answer | undefined>;
   addWorker(id: string, options?: { slots?: number; deviceClass?: string; speed?: number }): void;
-  /** The process is gone at once; it starts again after `downMs` unless that is undefined. */
-  kill(id: string, downMs?: number): void;
-  drain(id: string): void;
-  /** Everything that was not yet sent is lost; a new one folds the journal. */
-  restartCoordinator(downMs: number): void;
+  /** kill -9 of the process in this place; its supervisor starts another one after `downMs`. */
+  killCoordinator(place: number, downMs: number): void;
+  /** SIGSTOP, and SIGCONT after a while. */
+  stopCoordinator(place: number, ms: number): void;
+  /** Nothing passes between the process in this place and the broker for a while. */
+  cutCoordinator(place: number, ms: number): void;
   /** Lets time pass until `done` holds; throws after `limitMs` of fake time. */
-  runUntil(done: () => boolean, limitMs: number): void;
-  /** Called after each event, with the state before and after it. */
-  onEvent: (event: Event, before: State, after: State) => void;
+  runUntil(done: () => boolean, limitMs: number): Promise<void>;
+  /** Called with each event when it is stored. */
+  onEvent: (event: Event) => void;
+  /** As `Broker.fate`; how long a process that it kills stays away is drawn. */
+  fate: (process: string, part: number) => AppendFate;
 }
 
-/** Milliseconds that a gang of equal workers needs for a step, whatever its size. */
-const STEP_MS = 40;
-const TICK_MS = 200;
-/** How much one measurement weighs in a smoothed speed: a tick's part of five seconds. */
-const SMOOTHING = TICK_MS / 5_000;
-/** A run of this name takes down each process that begins to compute it. */
-export const POISON = 'poison';
-const IMAGES = 64;
+/** Starts the coordinators; the first reads the journal when time passes. */
+export function createWorld(options: {
+  readonly seed: number;
+  readonly coordinators?: number;
+  readonly limits?: Partial<Limits>;
+  readonly stepMs?: number;
+  /** Events that a message of the journal may have. */
+  readonly groupEventsMax?: number;
+  readonly keepEvents?: boolean;
+}): World {
+  const { seed, groupEventsMax = 40, keepEvents = true } = options;
+  const limits = { ...LIMITS, ...options.limits };
+  const timeline = createTimeline(`seed ${seed}`);
+  const chance = chanceOf(seed);
+  const noise = chanceOf(seed + 1);
+  const broker = createBroker();
+  const places: (SimCoordinator | undefined)[] = [];
+  const workers = new Map<string, SimWorker>();
+  const stored = new Map<string, number>();
+  const events: Event[] = [];
+  /** Streams to each process, so that they end with it. */
+  const streams = new Map<SimCoordinator, Set<() => void>>();
+  let starts = 0;
+  let stirred = false;
 
-export function createWorld(seed: number): World {
-  const { clock, at, runUntil } = createTimeline(seed);
-  const { now } = clock;
-  const random = mulberry(seed);
-  const noise = mulberry(seed + 1);
-  const log = pino({ level: 'silent' });
-  const progress = new Map<string, number>();
-  const measured = new Map<string, number>();
-  let links = createLinks({ clock, log, limits: LIMITS });
-  /** Counts the coordinators; what an older one still had to do is void. */
-  let life = 0;
-  let up = true;
-
-  const world: World = {
-    events: [],
-    workers: new Map(),
-    random,
-    state: initialState,
-    now,
-    onEvent: () => undefined,
-    at,
-    runUntil,
-    submit,
-    addWorker(id, options = {}) {
-      const worker: SimWorker = {
-        id,
-        incarnation: 1,
-        alive: true,
-        slots: options.slots ?? 2,
-        deviceClass: options.deviceClass ?? 'cpu',
-        stream: undefined,
-        held: new Map(),
-        unacknowledged: new Map(),
-        sequence: 0,
-        draining: false,
-        speed: options.speed ?? 1,
-      };
-      world.workers.set(id, worker);
-      dial(worker);
-    },
-    kill(id, downMs) {
-      const worker = world.workers.get(id)!;
-      if (!worker.alive) return;
-      worker.alive = false;
-      hangUp(worker);
-      worker.held.clear();
-      worker.unacknowledged.clear();
-      if (downMs === undefined) return;
-      world.at(now() + downMs, () => {
-        Object.assign(worker, { alive: true, draining: false });
-        worker.incarnation += 1;
-        dial(worker);
-      });
-    },
-    drain(id) {
-      const worker = world.workers.get(id)!;
-      if (!worker.alive || worker.draining) return;
-      worker.draining = true;
-      send(worker, { kind: 'draining' });
-    },
-    restartCoordinator(downMs) {
-      life += 1;
-      up = false;
-      for (const worker of world.workers.values()) worker.stream = undefined;
-      world.at(now() + downMs, () => {
-        up = true;
-        world.state = world.events.reduce(evolve, initialState);
-        links = createLinks({ clock, log, limits: LIMITS });
-        submit({ kind: 'started', version: 'sim' });
-        links.expect(world.state.workers);
-        for (const worker of world.workers.values()) if (worker.alive) dial(worker);
-      });
-    },
+  const witness = createWitness((event) => {
+    if (keepEvents) events.push(event);
+    const runId = endedRun(event);
+    if (runId !== undefined) stored.delete(runId);
+    world.onEvent(event);
+  });
+  broker.onStored = witness.stored;
+  broker.fate = (process, part) => {
+    const fate = world.fate(process, part);
+    if (fate === 'killed before' || fate === 'killed after') {
+      const place = places.findIndex((coordinator) => coordinator?.host.name === process);
+      const downMs = 100 + 3_000 * chance();
+      timeline.later(fate === 'killed before' ? 0 : 1, () => buried(place, process, downMs));
+    }
+    return fate;
   };
 
-  /**
-   * The speed that a worker reports: each measurement is right within a third, and reports are smoothed as
-   * real ones are.
-   */
-  function measuredSpeed(workerId: string): number | undefined {
-    const worker = world.workers.get(workerId);
-    return worker?.stream === undefined ? undefined : measured.get(workerId);
-  }
+  const around: Surroundings = {
+    ...{ timeline, chance: noise, workers, stored, heartbeatIntervalMs: limits.heartbeatIntervalMs },
+    stepMs: options.stepMs ?? 40,
+    dial,
+  };
 
-  function measure(worker: SimWorker): void {
-    const sample = worker.speed * (0.7 + 0.6 * noise());
-    const before = measured.get(worker.id);
-    measured.set(worker.id, before === undefined ? worker.speed : before + (sample - before) * SMOOTHING);
-  }
+  const world: World = {
+    ...{ events, witness, broker, workers, chance },
+    get coordinators() {
+      return places.filter((one) => one !== undefined);
+    },
+    get leader() {
+      return world.coordinators.find(({ host, driver }) => host.alive && !host.stopped && driver.leads);
+    },
+    now: timeline.now,
+    later: (ms, action) => void timeline.later(ms, action),
+    async call(input) {
+      for (;;) {
+        const outcome = await ask(input);
+        if (!('error' in outcome)) return outcome.answer;
+        if (!outcome.error.retryable) throw outcome.error;
+        await pass(FOUND_AGAIN_MS);
+      }
+    },
+    async callOnce(input) {
+      const outcome = await ask(input);
+      if ('error' in outcome) throw outcome.error;
+      return outcome.answer;
+    },
+    addWorker(id, { slots = 2, deviceClass = 'cpu', speed = 1 } = {}) {
+      workers.set(id, startWorker({ id, slots, deviceClass, speed }, around));
+    },
+    killCoordinator(place, downMs) {
+      const name = places[place]?.host.name;
+      if (name !== undefined) buried(place, name, downMs);
+    },
+    stopCoordinator(place, ms) {
+      const coordinator = places[place];
+      if (coordinator === undefined || coordinator.host.stopped) return;
+      coordinator.host.stop();
+      timeline.later(KEEPALIVE_MS, () => {
+        if (coordinator.host.stopped) endStreams(coordinator);
+      });
+      timeline.later(ms, () => {
+        coordinator.host.goOn();
+        stirred = true;
+      });
+    },
+    cutCoordinator(place, ms) {
+      const host = places[place]?.host;
+      if (host === undefined) return;
+      host.cut = true;
+      timeline.later(ms, () => {
+        host.cut = false;
+      });
+    },
+    runUntil: (done, limitMs) => timeline.runUntil(done, limitMs, settle),
+    onEvent: () => undefined,
+    fate: () => 'stored',
+  };
 
-  function delay(): number {
-    return 1 + Math.floor(random() * 15);
-  }
-
-  function submit(input: Input): Decision {
-    const decision = step(world.state, input, {
-      now: now(),
-      connected: links.connected,
-      stepOf: (runId) => progress.get(runId),
-      speedOf: (_, workerId) => measuredSpeed(workerId),
+  function enter(place: number): void {
+    const host = createHost(`c${place}.${++starts}`, timeline);
+    const coordinator = startCoordinator({
+      ...{ host, broker, limits, groupEventsMax },
+      stirred: () => {
+        stirred = true;
+      },
+      onFailed: () => buried(place, host.name, 500),
     });
-    for (const event of decision.events) {
-      const before = world.state;
-      world.state = evolve(world.state, event);
-      world.events.push(event);
-      world.onEvent(event, before, world.state);
-    }
-    // A disk sync lies between a decision and its effects, and a kill may fall into it.
-    const mine = life;
-    world.at(now() + 2, () => {
-      if (life === mine) for (const effect of decision.effects) perform(links, effect);
-    });
-    return decision;
+    places[place] = coordinator;
+    streams.set(coordinator, new Set());
   }
 
-  function dial(worker: SimWorker): void {
-    const { incarnation } = worker;
-    world.at(now() + 50 + delay(), () => {
-      if (!worker.alive || worker.incarnation !== incarnation || worker.stream !== undefined) return;
-      if (!up) return dial(worker);
-      const stream: Stream = {
-        send: (command) => world.at(now() + delay(), () => receive(worker, stream, command as Command)),
-        end: () => {
-          if (worker.stream !== stream) return;
-          worker.stream = undefined;
-          if (worker.alive) dial(worker);
+  /** The process in this place is dead, and another one starts after `downMs`. */
+  function buried(place: number, name: string, downMs: number): void {
+    const coordinator = places[place];
+    if (coordinator?.host.name !== name) return;
+    coordinator.host.kill();
+    places[place] = undefined;
+    endStreams(coordinator);
+    streams.delete(coordinator);
+    timeline.later(downMs, () => enter(place));
+  }
+
+  function endStreams(coordinator: SimCoordinator): void {
+    for (const end of [...(streams.get(coordinator) ?? [])]) end();
+  }
+
+  const delay = () => 1 + Math.floor(15 * noise());
+
+  function dial(attempt: number, listener: CallListener): CallEnd | undefined {
+    const living = places.filter((one) => one?.host.alive);
+    const coordinator = living[attempt % Math.max(1, living.length)];
+    if (coordinator === undefined) return undefined;
+    const ends = streams.get(coordinator)!;
+    const over = () => ends.delete(lost);
+    const end = openCall(
+      { timeline, host: coordinator.host, delay, attach: coordinator.attach },
+      {
+        received: listener.received,
+        ended() {
+          over();
+          listener.ended();
         },
-      };
-      worker.stream = stream;
-      const hello = helloOf(worker);
-      const goneAtMs = links.attach(hello, stream);
-      submit({ kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) });
-      for (const [sequence, report] of worker.unacknowledged) deliver(worker, sequence, report);
-    });
-  }
-
-  function hangUp(worker: SimWorker): void {
-    const { stream } = worker;
-    worker.stream = undefined;
-    if (stream && up) links.detach(worker.id, stream);
-  }
-
-  function send(worker: SimWorker, report: Report): void {
-    worker.sequence += 1;
-    worker.unacknowledged.set(worker.sequence, report);
-    deliver(worker, worker.sequence, report);
-  }
-
-  function deliver(worker: SimWorker, sequence: number, report: Report): void {
-    const { stream } = worker;
-    const mine = life;
-    const incarnation = String(worker.incarnation);
-    world.at(now() + delay(), () => {
-      if (stream === undefined || worker.stream !== stream || life !== mine || !up) return;
-      links.seen(worker.id, stream);
-      if (report.kind === 'draining') links.draining(worker.id);
-      submit({ kind: 'reported', workerId: worker.id, incarnation, sequence, report });
-    });
-  }
-
-  function receive(worker: SimWorker, stream: Stream, command: Command): void {
-    if (worker.stream !== stream || !worker.alive) return;
-    if (command.kind === 'acknowledge') worker.unacknowledged.delete(command.sequence);
-    if (command.kind === 'release') worker.held.delete(command.runId);
-    if (command.kind === 'assign') {
-      const { runId, generation, spec, members } = command;
-      const old = worker.held.get(runId);
-      if (old && old.generation >= generation) return;
-      worker.held.set(runId, { generation, spec, members });
-      if (spec.name === POISON) world.at(now() + 300, () => crash(worker, runId));
-      else if (members[0]!.workerId === worker.id) train(worker, runId, generation);
+      },
+    );
+    const hangUp = () => {
+      over();
+      end.hangUp();
+    };
+    /** The coordinator's side is gone without a word. */
+    function lost(): void {
+      hangUp();
+      timeline.later(delay(), listener.ended);
     }
+    ends.add(lost);
+    return { send: end.send, hangUp };
   }
 
-  /** A kernel that crashes takes its process along, and the supervisor starts it again. */
-  function crash(worker: SimWorker, runId: string): void {
-    if (worker.held.has(runId)) world.kill(worker.id, 1_500);
+  /** Lets every coordinator do what it can do before time passes again. */
+  function settle(): Promise<void> | undefined {
+    return stirred || places.some((one) => one?.computes || one?.driver.known === undefined)
+      ? settled()
+      : undefined;
   }
 
-  /** Rank 0 advances the run and reports for its gang. */
-  function train(worker: SimWorker, runId: string, generation: number): void {
-    const { incarnation } = worker;
-    const members = worker.held.get(runId)?.members ?? [];
-    world.at(now() + stepMs(members, (id) => world.workers.get(id)?.speed ?? 1), () => {
-      const held = worker.held.get(runId);
-      if (!worker.alive || worker.incarnation !== incarnation || held?.generation !== generation) return;
-      const complete = held.members.every(
-        ({ workerId }) => world.workers.get(workerId)?.held.get(runId)?.generation === generation,
-      );
-      if (complete && advance(worker, runId, held)) return;
-      train(worker, runId, generation);
-    });
-  }
-
-  /** One more step of a run; true when it was the last. */
-  function advance(worker: SimWorker, runId: string, held: Held): boolean {
-    const schedule = scheduleOf(held.spec.training, IMAGES);
-    const known = world.state.runs.size > 0 ? runOf(world.state, runId).checkpoints.at(-1) : undefined;
-    const steps = Math.max(progress.get(runId) ?? 0, known?.step ?? 0) + 1;
-    progress.set(runId, Math.min(steps, schedule.stepsTotal));
-    for (const report of reportsAt(steps, runId, held)) send(worker, report);
-    return steps >= schedule.stepsTotal;
-  }
-
-  function tick(): void {
-    for (const worker of world.workers.values()) measure(worker);
-    if (up) {
-      for (const worker of world.workers.values()) if (worker.stream) links.seen(worker.id, worker.stream);
-      for (const lost of links.judge()) submit({ kind: 'lost', ...lost });
-      submit({ kind: 'tick' });
+  async function settled(): Promise<void> {
+    for (let turn = 0; turn < TURNS_MAX; turn++) {
+      stirred = false;
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (!places.some((one) => one?.computes)) return;
     }
-    world.at(now() + TICK_MS, tick);
+    throw new Error(`a coordinator computes without an end (seed ${seed})`);
   }
 
-  submit({ kind: 'started', version: 'sim' });
-  world.at(now(), tick);
+  async function pass(ms: number): Promise<void> {
+    const end = timeline.now() + ms;
+    let over = false;
+    timeline.later(ms, () => {
+      over = true;
+    });
+    await timeline.runUntil(() => over && timeline.now() >= end, ms + 1, settle);
+  }
+
+  /** One try of a call. A coordinator that dies over it counts as one that does not answer. */
+  async function ask(
+    input: Input,
+  ): Promise<{ answer: Answer | undefined } | { error: FleetError; answer?: undefined }> {
+    const { leader } = world;
+    if (leader === undefined) return { error: new FleetError('unavailable', 'nobody leads') };
+    let outcome: Awaited<ReturnType<typeof ask>> | undefined;
+    leader.submit(input).then(
+      (answer) => {
+        outcome = { answer };
+      },
+      (caught) => {
+        outcome = { error: toFleetError(caught) };
+      },
+    );
+    while (outcome === undefined && leader.host.alive) await pass(1);
+    return outcome ?? { error: new FleetError('unavailable', 'the leader died over it') };
+  }
+
+  const idle = createIdleWatch();
+  function look(): void {
+    const { leader } = world;
+    if (leader === undefined || leader.host.cut || leader.isTroubled) idle.forget();
+    else idle.look(leader.driver.state, leader.observe());
+    timeline.later(TICK_MS, look);
+  }
+  timeline.later(TICK_MS, look);
+
+  for (let place = 0; place < (options.coordinators ?? 1); place++) enter(place);
   return world;
 }
 
-export const FACTS = { trainingImages: IMAGES, classes: 8, heldOutImages: 20, heldOutIdentities: 4 };
-
-/**
- * The fake clock, and what happens when on it. Actions of equal times run in the order in which they were
- * planned.
- */
-function createTimeline(seed: number) {
-  let now = 1_000_000;
-  const queue: { ms: number; action: () => void }[] = [];
-  const clock: Clock = { now: () => now, monotonic: () => now, sleep: () => Promise.resolve() };
-  return {
-    clock,
-    at(ms: number, action: () => void): void {
-      // Nearly everything happens soon: looking for the place from the end of a sorted list is short enough.
-      let place = queue.length;
-      while (place > 0 && queue[place - 1]!.ms > ms) place -= 1;
-      queue.splice(place, 0, { ms, action });
-    },
-    runUntil(done: () => boolean, limitMs: number): void {
-      const end = now + limitMs;
-      while (!done()) {
-        const next = queue.shift();
-        if (next === undefined || next.ms > end)
-          throw new Error(`nothing was done after ${limitMs} ms of fake time (seed ${seed})`);
-        now = Math.max(now, next.ms);
-        next.action();
-      }
-    },
-  };
+/** Whether every sweep, plan and run that was begun has ended. */
+export function allEnded({ witness: { state } }: World): boolean {
+  return (
+    state.runs.size > 0 &&
+    state.openRunIds.size === 0 &&
+    state.openSweepIds.size === 0 &&
+    state.openPlanIds.size === 0
+  );
 }
 
-function helloOf({ id, incarnation, deviceClass, slots, held }: SimWorker): WorkerHello {
-  const leases = [...held].map(([runId, { generation }]) => ({ runId, generation }));
-  return {
-    ...{ workerId: id, incarnation: String(incarnation), version: 'sim', host: 'sim', pid: incarnation },
-    ...{ deviceKind: 'cpu', deviceName: 'cpu', deviceClass, slots, leases, metricsEndpoint: '', podUid: '' },
-  };
-}
-
-/** How long a step of a gang takes: as long as its slowest member needs for its shards. */
-function stepMs(members: readonly Member[], speedOf: (workerId: string) => number): number {
-  const shards = members.reduce((sum, { shardCount }) => sum + shardCount, 0);
-  const share = ({ workerId, shardCount }: Member) => shardCount / speedOf(workerId) / shards;
-  return Math.max(1, ...members.map((member) => STEP_MS * members.length * share(member)));
-}
-
-/**
- * What rank 0 reports when `steps` are committed: a checkpoint at the end of a stage, and the end of the run.
- */
-function reportsAt(steps: number, runId: string, { spec, generation }: Held): Report[] {
-  const schedule = scheduleOf(spec.training, IMAGES);
-  const reports: Report[] = [];
-  for (let stage = 1; stage <= spec.training.epochs; stage++)
-    if (stepsAtStage(schedule, stage) === steps)
-      reports.push({
-        kind: 'checkpointStored',
-        ...{ runId, stage, step: steps, bytes: 1, digest: `${runId}.${stage}` },
-      });
-  if (steps < schedule.stepsTotal) return reports;
-  const accuracy = 0.5 + (hash(`${runId}${spec.name}`) % 1000) / 2500;
-  const evaluation = { accuracy, accuracyStd: 0, auc: 0.5, eer: 0.5, tarAtFar: 0, pairs: 20 };
-  return [...reports, { kind: 'finished', runId, generation, step: steps, weightsDigest: runId, evaluation }];
-}
-
-function perform(links: Links, effect: Effect): void {
-  if (effect.kind === 'send') links.send(effect.workerId, effect.command);
-  else links.disconnect(effect.workerId, effect.incarnation, 'lost');
-}
-
-function hash(text: string): number {
-  let value = 7;
-  for (let i = 0; i < text.length; i++) value = (Math.imul(value, 31) + text.charCodeAt(i)) >>> 0;
-  return value;
-}
-
-/**
- * Seeded chance for faults; not the generator of the product, so that neither can hide a fault of the other.
- */
-function mulberry(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-  };
+function endedRun(event: Event): string | undefined {
+  switch (event.kind) {
+    case 'run.finished':
+    case 'run.failed':
+    case 'run.cancelled':
+      return event.runId;
+  }
+  return undefined;
 }

@@ -1,0 +1,123 @@
+// The journal as a simulated coordinator has it: the interface of coordinator/journal/journal.ts over the
+// broker of the simulation. Requests and answers take time, in which the process can die, stand still or be
+// cut off; a decision is cut into several messages when it is longer than a few events.
+
+import type { Journal } from '../../coordinator/journal/journal.ts';
+import type { Event } from '../../coordinator/model/events.ts';
+import { FleetError } from '../../core/errors.ts';
+import type { Broker, StoredGroup } from './broker.ts';
+import type { Host } from './host.ts';
+
+/** From a request to its answer, milliseconds: a disk sync lies in it. */
+const ANSWER_MS = 2;
+/** How long a request waits for an answer that was lost. */
+const TIMEOUT_MS = 2_000;
+const AGAIN_MS = 250;
+
+interface Parts {
+  readonly broker: Broker;
+  readonly host: Host;
+  /** Events that a message may have. */
+  readonly groupEventsMax: number;
+}
+
+/** A journal that has read nothing yet. */
+export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Journal {
+  const closing = new AbortController();
+  const { clock } = host;
+  let sequence = 0;
+  let group = 0;
+  let appending = false;
+  let trouble: Journal['trouble'];
+
+  /** What the broker answers. Rejects after the timeout while the process is cut off. */
+  const ask = <T>(answer: () => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const cut = host.cut;
+      host.wait(cut ? TIMEOUT_MS : ANSWER_MS, () => {
+        if (cut || host.cut) reject(new FleetError('unavailable', 'the broker does not answer'));
+        else resolve(answer());
+      });
+    });
+
+  async function appendPart(events: readonly Event[], part: number): Promise<void> {
+    const message: StoredGroup = { writer: host.name, group: ++group, events };
+    for (;;) {
+      const fate = broker.fate(host.name, part);
+      if (fate === 'killed before') host.kill();
+      try {
+        const outcome = await ask(() => (fate === 'full' ? 'full' : broker.append(sequence, message)));
+        if (fate === 'killed after') host.kill();
+        if (!host.alive) return await new Promise<never>(() => undefined);
+        if (fate === 'answer lost') {
+          await clock.sleep(TIMEOUT_MS, closing.signal);
+          throw new FleetError('deadlineExceeded', 'no answer to an append');
+        }
+        if (outcome === 'full') throw new FleetError('resourceExhausted', 'the store is full');
+        if (!outcome && !isOurs(broker.read(sequence + 1), message)) throw otherWriter();
+        sequence += 1;
+        trouble = undefined;
+        return;
+      } catch (caught) {
+        const error = caught as FleetError;
+        if (error.code === 'aborted' || closing.signal.aborted) throw error;
+        trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
+        if (error.code === 'resourceExhausted' && part === 0) throw error;
+        await clock.sleep(AGAIN_MS, closing.signal);
+      }
+    }
+  }
+
+  function otherWriter(): FleetError {
+    return new FleetError('aborted', `another coordinator has written message ${sequence + 1}`);
+  }
+
+  async function* events(onGroup: (sequence: number) => void): AsyncGenerator<Event> {
+    const last = await ask(() => broker.lastSequence);
+    for (let at = 1; at <= last; at++) {
+      onGroup(at);
+      yield* broker.read(at)!.events;
+    }
+  }
+
+  return {
+    get sequence() {
+      return sequence;
+    },
+    get trouble() {
+      return trouble;
+    },
+    prepare: () => ask(() => undefined),
+    replay: () =>
+      events((at) => {
+        sequence = at;
+      }),
+    async append(all) {
+      appending = true;
+      try {
+        for (let from = 0, part = 0; from < all.length; from += groupEventsMax, part++)
+          await appendPart(all.slice(from, from + groupEventsMax), part);
+      } finally {
+        appending = false;
+      }
+    },
+    async confirmLead() {
+      if (appending) return;
+      const before = group;
+      const last = await ask(() => broker.lastSequence);
+      if (appending || group !== before || last === sequence) return;
+      throw otherWriter();
+    },
+    remember: () => ask(() => undefined),
+    read: () => events(() => undefined),
+    fingerprint: () => ask(() => String(broker.lastSequence)),
+    clearTrouble() {
+      if (!appending) trouble = undefined;
+    },
+    close: () => closing.abort(new FleetError('cancelled', 'the journal is closed')),
+  };
+}
+
+function isOurs(stored: StoredGroup | undefined, message: StoredGroup): boolean {
+  return stored?.writer === message.writer && stored.group === message.group;
+}

@@ -1,0 +1,72 @@
+// What an onlooker at the broker sees: every message in the order in which it was stored. It keeps the books
+// on what happened to each run and trial with nothing of the product's own fold, and beside that the fold of
+// the journal, which is the true state of the fleet whatever any coordinator believes.
+
+import assert from 'node:assert/strict';
+import type { Event } from '../../coordinator/model/events.ts';
+import { evolve } from '../../coordinator/model/evolve.ts';
+import { initialState, type State } from '../../coordinator/model/state.ts';
+import { checkEvent } from './invariants.ts';
+
+/** The books. */
+export interface Witness {
+  /** The fold of everything that is stored. */
+  readonly state: State;
+  /** Runs and trials that have begun and not ended. */
+  readonly open: ReadonlySet<string>;
+  /** Ends so far, by the kind of the event: `run.finished`, `run.failed`, `trial.ended done`, ... */
+  readonly ends: ReadonlyMap<string, number>;
+  readonly stored: (events: readonly Event[]) => void;
+}
+
+/** Books without an entry. `onEnd` hears of each run that has ended. */
+export function createWitness(onEvent: (event: Event) => void): Witness {
+  const open = new Set<string>();
+  const ends = new Map<string, number>();
+  let state = initialState;
+
+  const begin = (id: string) => {
+    assert.ok(!open.has(id), `${id} begins twice`);
+    open.add(id);
+  };
+  /** A thing that was resumed begins again, so what ends must have been open. */
+  const end = (id: string, how: string) => {
+    assert.ok(open.delete(id), `${id} ends twice: ${how}`);
+    ends.set(how, (ends.get(how) ?? 0) + 1);
+  };
+
+  function enter(event: Event): void {
+    switch (event.kind) {
+      case 'trial.proposed':
+        begin(event.trialId);
+        return;
+      case 'run.created':
+        begin(event.runId);
+        return;
+      case 'trial.ended':
+        end(event.trialId, `trial.ended ${event.state}`);
+        return;
+      case 'run.finished':
+      case 'run.failed':
+      case 'run.cancelled':
+        end(event.runId, event.kind);
+    }
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    open,
+    ends,
+    stored(events) {
+      for (const event of events) {
+        const before = state;
+        state = evolve(state, event);
+        enter(event);
+        checkEvent(event, before, state);
+        onEvent(event);
+      }
+    },
+  };
+}

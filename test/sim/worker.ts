@@ -1,0 +1,276 @@
+// A worker of the simulation: a small state machine that speaks the protocol's reports and commands. Only the
+// training is simulated: a gang advances while every member holds the newest generation, and a checkpoint
+// that was stored is there for whoever goes on.
+
+import type { RunSpec } from '../../core/spec/run.ts';
+import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
+import type { Assign, Member, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { CallEnd, CallListener } from './call.ts';
+import { numberOfText } from './chance.ts';
+import type { Timeline } from './timeline.ts';
+
+type ReportKind = NonNullable<WorkerReport['kind']>;
+
+/** A run that a worker holds, as it was assigned. */
+interface Held {
+  readonly assign: Assign;
+  readonly spec: RunSpec;
+  /** Committed steps that this member has. */
+  step: number;
+}
+
+/** One worker: its processes come and go, its name stays. */
+export interface SimWorker {
+  readonly id: string;
+  readonly alive: boolean;
+  readonly held: ReadonlyMap<string, Held>;
+  /** Reports that nobody has acknowledged. */
+  readonly unacknowledged: number;
+  /** Relative to others; a step of a gang takes as long as its slowest member needs. */
+  speed: number;
+  /** The process is gone at once; it starts again after `downMs` unless that is undefined. */
+  kill(downMs?: number): void;
+  /** It has got SIGTERM: it gives its runs back, and goes on until it is killed. */
+  drain(): void;
+}
+
+/** What workers share: each other, and the store of checkpoints. */
+export interface Surroundings {
+  readonly timeline: Timeline;
+  readonly chance: () => number;
+  readonly workers: ReadonlyMap<string, SimWorker>;
+  /** Steps of the newest checkpoint of each open run. */
+  readonly stored: Map<string, number>;
+  /** Opens a stream to a coordinator, the one that leads if the worker can find it; undefined: there is none. */
+  readonly dial: (attempt: number, listener: CallListener) => CallEnd | undefined;
+  readonly heartbeatIntervalMs: number;
+  /** Milliseconds that a gang of equal workers needs for a step. */
+  readonly stepMs: number;
+}
+
+/** A run of this name takes down each process that begins to compute it. */
+export const POISON = 'poison';
+/** Images of each data set. */
+export const IMAGES = 64;
+const REDIAL_MS = 50;
+/** How much one measurement weighs in a smoothed speed. */
+const SMOOTHING = 0.04;
+/** A stream on which nothing has come for as long, milliseconds: the peer is gone. */
+const WELCOME_MS = 3_000;
+
+/** Starts a worker; it dials at once. */
+export function startWorker(
+  options: { id: string; slots: number; deviceClass: string; speed: number },
+  around: Surroundings,
+): SimWorker {
+  const { timeline, chance, workers, stored } = around;
+  const { id } = options;
+  let incarnation = 1;
+  let alive = true;
+  let draining = false;
+  let stream: CallEnd | undefined;
+  let welcomed = false;
+  let attempt = 0;
+  let sequence = 0;
+  let measured = options.speed;
+  const held = new Map<string, Held>();
+  const unacknowledged = new Map<number, ReportKind>();
+
+  const worker: SimWorker = {
+    id,
+    get alive() {
+      return alive;
+    },
+    held,
+    get unacknowledged() {
+      return unacknowledged.size;
+    },
+    speed: options.speed,
+    kill(downMs) {
+      if (!alive) return;
+      alive = false;
+      stream?.hangUp();
+      stream = undefined;
+      held.clear();
+      unacknowledged.clear();
+      if (downMs !== undefined) timeline.later(downMs, start);
+    },
+    drain() {
+      if (!alive || draining) return;
+      draining = true;
+      report({ $case: 'draining', value: {} });
+    },
+  };
+
+  /** Runs something later, unless the process that planned it is gone by then. */
+  function later(ms: number, action: () => void): void {
+    const mine = incarnation;
+    timeline.later(ms, () => {
+      if (alive && incarnation === mine) action();
+    });
+  }
+
+  function start(): void {
+    alive = true;
+    draining = false;
+    incarnation += 1;
+    sequence = 0;
+    dial();
+  }
+
+  function dial(): void {
+    later(REDIAL_MS + Math.floor(50 * chance()), () => {
+      if (stream !== undefined) return;
+      welcomed = false;
+      const mine = around.dial(attempt++, {
+        received: (command) => {
+          if (stream === mine) receive(command);
+        },
+        ended() {
+          if (stream !== mine) return;
+          stream = undefined;
+          if (alive) dial();
+        },
+      });
+      stream = mine;
+      if (mine === undefined) return dial();
+      mine.send({ sequence: 0, kind: { $case: 'hello', value: hello() } });
+      later(WELCOME_MS, () => {
+        if (stream !== mine || welcomed) return;
+        mine.hangUp();
+        stream = undefined;
+        dial();
+      });
+    });
+  }
+
+  function hello() {
+    return {
+      ...{ workerId: id, incarnation: String(incarnation), version: 'sim', host: 'sim', pid: incarnation },
+      device: {
+        ...{ kind: 'cpu', name: 'cpu', deviceClass: options.deviceClass, tensorflowVersion: '' },
+        ...{ threads: 1, memoryBytes: 0, gpu: undefined },
+      },
+      ...{ slots: options.slots, leases: leases(), metricsEndpoint: '', podUid: '' },
+    };
+  }
+
+  function leases() {
+    return [...held.values()].map(({ assign: { runId, generation }, step }) => ({
+      ...{ runId, generation, step, inExchange: true, suspects: [] },
+      imagesPerSecond: measured,
+    }));
+  }
+
+  /** A report that is repeated on each stream until it is acknowledged. */
+  function report(kind: ReportKind): void {
+    sequence += 1;
+    unacknowledged.set(sequence, kind);
+    if (welcomed) stream?.send({ sequence, kind });
+  }
+
+  function receive({ kind }: WorkerCommand): void {
+    switch (kind?.$case) {
+      case 'welcome':
+        welcomed = true;
+        for (const [number, open] of unacknowledged) stream?.send({ sequence: number, kind: open });
+        beat(stream);
+        return;
+      case 'acknowledge':
+        unacknowledged.delete(kind.value.sequence);
+        return;
+      case 'release':
+        held.delete(kind.value.runId);
+        return;
+      case 'assign':
+        take(kind.value);
+    }
+  }
+
+  /** Speeds are right within a third, and reports are smoothed as real ones are. */
+  function beat(mine: CallEnd | undefined): void {
+    if (stream !== mine) return;
+    measured += (worker.speed * (0.7 + 0.6 * chance()) - measured) * SMOOTHING;
+    mine?.send({ sequence: 0, kind: { $case: 'heartbeat', value: { leases: leases() } } });
+    for (const { assign, step } of held.values())
+      if (assign.members[0]?.workerId === id && step > 0) mine?.send(progressOf(assign, step));
+    later(around.heartbeatIntervalMs, () => beat(mine));
+  }
+
+  function take(assign: Assign): void {
+    const { runId, generation, members } = assign;
+    const old = held.get(runId);
+    if (old !== undefined && old.assign.generation >= generation) return;
+    const spec = JSON.parse(assign.specJson) as RunSpec;
+    held.set(runId, { assign, spec, step: old?.step ?? 0 });
+    if (spec.name === POISON) later(300, () => held.has(runId) && worker.kill(1_500));
+    else if (members[0]!.workerId === id) train(runId, generation);
+  }
+
+  /** Rank 0 advances the run and reports for its gang. */
+  function train(runId: string, generation: number): void {
+    const members = held.get(runId)?.assign.members ?? [];
+    later(stepMs(members, (other) => workers.get(other)?.speed ?? 1) * around.stepMs, () => {
+      const mine = held.get(runId);
+      if (mine?.assign.generation !== generation) return;
+      const gang = members.map(({ workerId }) => workers.get(workerId)?.held.get(runId));
+      const complete = gang.every((member) => member?.assign.generation === generation);
+      if (complete && advance(runId, mine, gang as Held[])) return;
+      train(runId, generation);
+    });
+  }
+
+  /** One more step of a run; true when it was the last. */
+  function advance(runId: string, mine: Held, gang: readonly Held[]): boolean {
+    const schedule = scheduleOf(mine.spec.training, IMAGES);
+    const newest = Math.max(stored.get(runId) ?? 0, ...gang.map(({ step }) => step));
+    const step = Math.min(newest + 1, schedule.stepsTotal);
+    for (const member of gang) member.step = step;
+    const { generation } = mine.assign;
+    for (let stage = 1; stage <= mine.spec.training.epochs; stage++) {
+      if (stepsAtStage(schedule, stage) !== step) continue;
+      stored.set(runId, step);
+      const digest = `${runId}-${stage}`;
+      report({ $case: 'checkpointStored', value: { runId, generation, stage, step, bytes: 1, digest } });
+    }
+    if (step < schedule.stepsTotal) return false;
+    const evaluation = evaluationOf(`${runId}${mine.spec.name}`);
+    report({
+      $case: 'finished',
+      value: { runId, generation, step, weightsDigest: runId, evaluation },
+    });
+    return true;
+  }
+
+  dial();
+  return worker;
+}
+
+/** Of a step of a gang, in steps of a gang of equal workers: as long as its slowest member needs. */
+function stepMs(members: readonly Member[], speedOf: (workerId: string) => number): number {
+  const shards = members.reduce((sum, { shardCount }) => sum + shardCount, 0);
+  const share = ({ workerId, shardCount }: Member) => shardCount / speedOf(workerId) / shards;
+  return Math.max(0.025, ...members.map((member) => members.length * share(member)));
+}
+
+function evaluationOf(text: string) {
+  const accuracy = 0.5 + (numberOfText(text) % 1000) / 2500;
+  return {
+    ...{ accuracy, accuracyStd: 0, auc: 0.5, eer: 0.5, tarAtFar: 0, pairs: 20 },
+    accuracyUntrained: Number.NaN,
+  };
+}
+
+function progressOf({ runId, generation }: Assign, step: number): WorkerReport {
+  const point = {
+    ...{ step, epoch: 0, loss: 1, lossArcface: 1, lossKd: Number.NaN, learningRate: 0.1, gradientNorm: 1 },
+    ...{ imagesPerSecond: 1, atMs: 0 },
+  };
+  return {
+    sequence: 0,
+    kind: {
+      $case: 'progress',
+      value: { runId, generation, point, waitingForStage: 0, openRoundSteps: 0 },
+    },
+  };
+}
