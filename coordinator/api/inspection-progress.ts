@@ -1,7 +1,7 @@
 // The progress of a look at data sets, as messages of a stream. Decides that a reader who is slower than the
 // look gets the newest state, and not every state that there was.
 
-import type { Inspection } from '../../core/data/inspection/inspect.ts';
+import type { Inspection } from '../../core/data/inspection/inspection.ts';
 import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { InspectionProgress } from '../../proto/gen/pocketfleet/v1/fleet.ts';

@@ -2,7 +2,7 @@
 // behind them. Decides what only the fleet and the data can refuse. Nothing takes effect here: a document
 // that passes is an input of the core.
 
-import type { Inspection } from '../../core/data/inspection/inspect.ts';
+import type { Inspection } from '../../core/data/inspection/inspection.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
@@ -40,7 +40,8 @@ export async function checkSubmission(
     const known = inspections.get(key) ?? (await inspected(document, inspect));
     inspections.set(key, known);
     checkAgainstData(document, known);
-    documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, known.facts));
+    const facts = { ...known.facts, digest: known.digest };
+    documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
   }
   return documents;
 }

@@ -17,6 +17,8 @@ export interface DataFacts {
   readonly classes: number;
   readonly heldOutImages: number;
   readonly heldOutIdentities: number;
+  /** SHA-256 of what the set consists of, wherever it lies; absent in journals of earlier releases. */
+  readonly digest?: string;
 }
 
 /** How a thing can end. */

@@ -1,15 +1,20 @@
 // A data set, whatever it is made of: images with labels in two splits, training and held out. Decides which
 // identities are held out (the last `holdout` in their order) and refuses a set with too few.
 
+import { existsSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataSpec } from '../spec/data.ts';
 import { ANYWHERE, type Roots } from '../system/file-access.ts';
 import { printable } from '../text/printable.ts';
 import { folderNotes, openFolderSet } from './folder.ts';
+import { classesLeft } from './holdout.ts';
+import { digestOfFiles } from './inspection/content-digest.ts';
 import type { DataCache } from './inspection/data-cache.ts';
+import { identityKey } from './inspection/set-identity.ts';
 import { skippedPlaces } from './inspection/skipped.ts';
 import { openRecordSet } from './packs/record-set.ts';
-import type { RecordTable } from './packs/record-table.ts';
+import { PACK_FILES, packIdentity, type RecordTable } from './packs/record-table.ts';
 import { createProgressPace, type ProgressPace } from './progress-pace.ts';
 import { admitSet } from './set-files.ts';
 
@@ -59,6 +64,11 @@ export interface Source {
   encoded?(index: number): Promise<Uint8Array>;
   /** Equal for a set that has not changed; undefined where nothing is stored. */
   contentKey?(): Promise<string>;
+  /**
+   * SHA-256 of all names, sizes and bytes, equal wherever the set lies; undefined where nothing is stored.
+   * `lanes`: files in hand at once.
+   */
+  contentDigest?(lanes: number): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -84,14 +94,7 @@ export async function openDataset(spec: DataSpec, options: OpenOptions = {}): Pr
 
 /** `skipped`: places in rising order that are in neither split. */
 export function splitSource(source: Source, holdout: number, skipped: ArrayLike<number>): Dataset {
-  // Training a classifier needs two classes.
-  if (source.classes < holdout + 2)
-    throw new FleetError(
-      'invalidArgument',
-      `data.holdout: ${source.classes} identities, of which ${holdout} are to be held out, leave ${Math.max(0, source.classes - holdout)} for training; at least 2 are needed`,
-      { details: { field: 'data.holdout' } },
-    );
-  const classes = source.classes - holdout;
+  const classes = classesLeft(source.classes, holdout);
   const { training, heldOut } = placesOf(source, classes, skipped);
   return {
     training: splitOf(source, training, 0),
@@ -201,7 +204,8 @@ export async function openSource(
       };
     }
     case 'folder': {
-      const folder = await openFolderSet(spec.path, options.pace, options.roots);
+      const pace = options.pace ?? createProgressPace();
+      const folder = await openFolderSet(spec.path, pace, options.roots);
       return {
         ...stored(folder.read, folder.path),
         size: folder.size,
@@ -211,7 +215,19 @@ export async function openSource(
         notes: folderNotes(folder),
         broken: [...folder.broken.keys()],
         nameOfClass: (label) => `identity folder ${folder.identity(label)}`,
-        contentKey: () => folder.contentKey(options.pace ?? createProgressPace()),
+        contentKey: () => folder.contentKey(pace),
+        contentDigest: (lanes) =>
+          digestOfFiles({
+            kind: 'folder',
+            count: folder.size,
+            fileAt: (index) => ({
+              name: relative(spec.path, folder.path(index)),
+              path: folder.path(index),
+              isReadable: !folder.broken.has(index),
+            }),
+            lanes,
+            pace,
+          }),
         close: async () => undefined,
       };
     }
@@ -230,7 +246,22 @@ export async function openSource(
         table: set.table,
         broken: set.table.broken.map(({ index }) => index),
         nameOfClass: (label) => `class ${label} of ${spec.path}`,
-        contentKey: async () => set.table.identity,
+        contentKey: async () => identityKey([set.table.identity, packIdentity(spec.path)]),
+        async contentDigest(lanes) {
+          const names = PACK_FILES.filter((name) => existsSync(join(spec.path, name)));
+          return digestOfFiles({
+            kind: 'recordio',
+            count: names.length,
+            fileAt: (index) => ({
+              name: names[index]!,
+              path: join(spec.path, names[index]!),
+              isReadable: true,
+            }),
+            totalBytes: names.reduce((sum, name) => sum + statSync(join(spec.path, name)).size, 0),
+            lanes,
+            pace: options.pace ?? createProgressPace(),
+          });
+        },
         close: set.close,
       };
     }

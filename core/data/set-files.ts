@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { FleetError } from '../errors.ts';
 import type { DataSpec } from '../spec/data.ts';
 import { admittedPath, assertRegular, type Roots } from '../system/file-access.ts';
+import { PACK_FILES } from './packs/record-table.ts';
 
 const WHAT = 'data.path';
 
@@ -16,7 +17,7 @@ const WHAT = 'data.path';
 export async function admitSet(data: Exclude<DataSpec, { kind: 'synthetic' }>, roots: Roots): Promise<void> {
   await guarded(() => admittedPath(data.path, { roots, what: WHAT }));
   if (data.kind !== 'recordio') return;
-  for (const name of ['train.rec', 'train.idx', 'property']) {
+  for (const name of PACK_FILES) {
     const path = join(data.path, name);
     if ((await lstat(path).catch(() => undefined)) !== undefined) await guarded(() => admitFile(path, roots));
   }

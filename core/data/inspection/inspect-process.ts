@@ -8,7 +8,8 @@ import type { Roots } from '../../system/file-access.ts';
 import { createProgressPace, type DataProgress } from '../progress-pace.ts';
 import { type CheckReport, checkPath } from './check-path.ts';
 import { createDataCache } from './data-cache.ts';
-import { type Inspection, inspectData } from './inspect.ts';
+import { inspectData } from './inspect.ts';
+import type { Inspection } from './inspection.ts';
 
 /** What is looked at: a set as a spec names it, or all images of whatever lies at a path. */
 export type InspectRequest =

@@ -6,30 +6,13 @@ import { FleetError } from '../../errors.ts';
 import { type DataSpec, SKIPPED_TEXT_MAX } from '../../spec/data.ts';
 import type { Roots } from '../../system/file-access.ts';
 import { printable } from '../../text/printable.ts';
-import { type Dataset, openDataset, openSource, type Source, type Split, splitSource } from '../dataset.ts';
+import { type Dataset, openSource, type Source, type Split, splitSource } from '../dataset.ts';
 import { checkImages, type ImageCheck } from '../images/image-check.ts';
 import { createProgressPace, type ProgressPace } from '../progress-pace.ts';
 import { type DataCache, noDataCache } from './data-cache.ts';
+import { type DataFacts, type Inspection, inspectDrawn } from './inspection.ts';
+import { identityKey } from './set-identity.ts';
 import { type SkippedImages, skippedImages, skippedPlaces } from './skipped.ts';
-
-export interface DataFacts {
-  readonly trainingImages: number;
-  /** Identities of the training split: columns of the classifier head. */
-  readonly classes: number;
-  readonly heldOutImages: number;
-  readonly heldOutIdentities: number;
-}
-
-/** A data set as far as documents are checked against it. */
-export interface Inspection {
-  readonly facts: DataFacts;
-  /** Images of each held-out identity; the number of pairs for verification follows from them. */
-  readonly heldOutSizes: readonly number[];
-  /** Images that the run leaves out; they go into its data spec. */
-  readonly skipped?: SkippedImages;
-  /** Facts that a person should know and that refuse nothing, as sentences. */
-  readonly notes: readonly string[];
-}
 
 export interface InspectOptions {
   readonly cache?: DataCache;
@@ -47,14 +30,7 @@ const NAMED_MAX = 20;
 
 /** Throws a FleetError that names the field or file when the set cannot be used. */
 export async function inspectData(spec: DataSpec, options: InspectOptions = {}): Promise<Inspection> {
-  if (spec.kind === 'synthetic') {
-    const dataset = await openDataset(spec);
-    return {
-      facts: factsOf(dataset),
-      heldOutSizes: Array.from({ length: spec.holdout }, () => spec.images),
-      notes: [],
-    };
-  }
+  if (spec.kind === 'synthetic') return inspectDrawn(spec);
   const { cache = noDataCache, pace = createProgressPace(), lanes = 4, decodedMax } = options;
   const source = await openSource(spec, { cache, pace, roots: options.roots, allowBroken: true });
   try {
@@ -65,6 +41,7 @@ export async function inspectData(spec: DataSpec, options: InspectOptions = {}):
     const dataset = splitSource(source, spec.holdout, skippedPlaces(skipped));
     return {
       facts: factsOf(dataset),
+      digest: await keptDigest(source, { lanes, cache }),
       heldOutSizes: sizesOf(dataset),
       ...(skipped === undefined ? {} : { skipped }),
       notes: notesOf(source, check),
@@ -72,6 +49,24 @@ export async function inspectData(spec: DataSpec, options: InspectOptions = {}):
   } finally {
     await source.close();
   }
+}
+
+const DIGEST_FORMAT = 'digest 1';
+
+/** Reads every byte of the set once, and again only when a file of it has changed. */
+async function keptDigest(
+  source: Source,
+  { lanes, cache }: { readonly lanes: number; readonly cache: DataCache },
+): Promise<string> {
+  const content = await source.contentKey!();
+  const key = identityKey([DIGEST_FORMAT, content]);
+  const known = cache.read(key)?.head as { digest?: string } | undefined;
+  if (known?.digest !== undefined) return known.digest;
+  const digest = await source.contentDigest!(lanes);
+  if ((await source.contentKey!()) !== content)
+    throw new FleetError('aborted', 'data.path: the files changed while they were read; try again');
+  cache.write(key, { digest }, []);
+  return digest;
 }
 
 export function factsOf(dataset: Dataset): DataFacts {

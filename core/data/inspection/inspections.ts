@@ -2,15 +2,17 @@
 // and that a look is given up when nobody waits for it any more or when it has made no progress for long.
 
 import { availableParallelism } from 'node:os';
-import { after, every, systemClock } from '../../clock.ts';
+import { every, systemClock } from '../../clock.ts';
+import { createDeferred, type Deferred } from '../../deferred.ts';
 import { FleetError } from '../../errors.ts';
+import { createSharedWork, type Waiter } from '../../shared-work.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import type { DataProgress } from '../progress-pace.ts';
 import type { CheckReport } from './check-path.ts';
-import { type Inspection, inspectData } from './inspect.ts';
 import type { InspectRequest } from './inspect-process.ts';
+import { type Inspection, inspectDrawn } from './inspection.ts';
 import { createInspectionProcesses, type LookEnd } from './inspection-processes.ts';
 import { decideLooks, type LookLimits } from './look-order.ts';
 
@@ -19,16 +21,11 @@ export interface Inspections {
    * What submit needs to know of a set. Rejected as cancelled when the signal is aborted; the look goes on
    * for other callers.
    */
-  set(data: DataSpec, waiter?: Waiter): Promise<Inspection>;
+  set(data: DataSpec, waiter?: Waiter<DataProgress>): Promise<Inspection>;
   /** Every image of what lies at a path. */
-  path(path: string, waiter?: Waiter): Promise<CheckReport>;
+  path(path: string, waiter?: Waiter<DataProgress>): Promise<CheckReport>;
   /** Ends what is in hand. */
   close(): Promise<void>;
-}
-
-export interface Waiter {
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: DataProgress) => void) | undefined;
 }
 
 export interface InspectionLimits extends LookLimits {
@@ -53,17 +50,13 @@ const LIMITS: InspectionLimits = {
 };
 
 interface Look {
-  readonly key: string;
   readonly request: InspectRequest;
-  readonly waiters: Set<{ readonly waiter: Waiter; settle(result: Result): void }>;
+  readonly onProgress: (progress: DataProgress) => void;
+  readonly result: Deferred<unknown>;
   /** Ends its process; undefined while it waits for its turn. */
   end: (() => void) | undefined;
   progressMs: number | undefined;
-  /** Keeps a look without callers from being given up; undefined while it has callers. */
-  stopLingering: (() => void) | undefined;
 }
-
-type Result = { readonly value: unknown } | { readonly error: FleetError };
 
 /**
  * `lanes`: images in hand at once in each look; `roots`: folders beneath which files may be read, none:
@@ -78,20 +71,18 @@ export function createInspections(options: {
   const limits = { ...LIMITS, ...options.limits };
   const lanes = options.lanes ?? Math.max(1, Math.min(8, Math.floor(availableParallelism() / 2)));
   const processes = createInspectionProcesses({ lanes, keptMs: limits.keptMs });
-  const looks = new Map<string, Look>();
+  const looks = new Set<Look>();
+  const shared = createSharedWork<unknown, DataProgress>(limits);
   let stopTimer: (() => void) | undefined;
-  let closed = false;
 
-  const settle = (look: Look, result: Result) => {
-    if (looks.get(look.key) !== look) return;
-    looks.delete(look.key);
-    look.stopLingering?.();
-    for (const waiter of look.waiters) waiter.settle(result);
+  const settle = (look: Look, end: (result: Deferred<unknown>) => void) => {
+    if (!looks.delete(look)) return;
+    end(look.result);
     next();
   };
-  const giveUp = (look: Look, error: FleetError) => {
+  const giveUp = (look: Look, error: unknown) => {
     look.end?.();
-    settle(look, { error });
+    settle(look, (result) => result.reject(error));
   };
   const start = (look: Look) => {
     look.progressMs = systemClock.monotonic();
@@ -104,15 +95,19 @@ export function createInspections(options: {
     const begun = processes.start(job, {
       progress(progress) {
         look.progressMs = systemClock.monotonic();
-        for (const { waiter } of look.waiters) waiter.onProgress?.(progress);
+        look.onProgress(progress);
       },
-      end: (end) => settle(look, resultOf(look.request, end)),
+      end: (end) =>
+        settle(look, (result) => {
+          if (end.kind === 'inspected') result.resolve(end.result);
+          else result.reject(failureOf(look.request, end));
+        }),
     });
     look.end = begun.end;
   };
   /** Starts what may start, and gives up what stands still; then what waited behind it is decided anew. */
   const next = () => {
-    const { standing, starting } = decideLooks([...looks.values()], systemClock.monotonic(), limits);
+    const { standing, starting } = decideLooks([...looks], systemClock.monotonic(), limits);
     for (const look of standing) giveUp(look, standsStill(look.request, limits.givenUpAfterMs));
     if (standing.length === 0) for (const look of starting) start(look);
     if (looks.size > 0) stopTimer ??= every(Math.min(250, limits.idleAfterMs), next);
@@ -121,74 +116,41 @@ export function createInspections(options: {
       stopTimer = undefined;
     }
   };
-
-  const ask = <T>(request: InspectRequest, waiter: Waiter): Promise<T> =>
-    new Promise<T>((resolve, reject) => {
-      const { signal } = waiter;
-      const gone = () => new FleetError('cancelled', `${subject(request)}: nobody waits for it any more`);
-      if (closed || signal?.aborted) return reject(gone());
-      const key = canonicalJson(request);
-      const known = looks.get(key);
-      if (known === undefined && looks.size >= limits.openMax) return reject(tooMany(request, looks.size));
-      const look = known ?? newLook(key, request);
-      look.stopLingering?.();
-      looks.set(key, look);
-      const entry = {
-        waiter,
-        settle(result: Result) {
-          look.waiters.delete(entry);
-          signal?.removeEventListener('abort', leave);
-          if ('error' in result) reject(result.error);
-          else resolve(result.value as T);
-        },
-      };
-      const leave = () => {
-        entry.settle({ error: gone() });
-        if (look.waiters.size === 0) look.stopLingering = after(limits.lingerMs, () => giveUp(look, gone()));
-      };
-      signal?.addEventListener('abort', leave, { once: true });
-      look.waiters.add(entry);
-      next();
-    });
+  const ask = async <T>(request: InspectRequest, waiter: Waiter<DataProgress>): Promise<T> => {
+    const key = canonicalJson(request);
+    if (!shared.has(key) && shared.size >= limits.openMax) throw tooMany(request, shared.size);
+    return shared.join(key, waiter, {
+      gone: () => new FleetError('cancelled', `${subject(request)}: nobody waits for it any more`),
+      begin(onProgress, signal) {
+        const result = createDeferred<unknown>();
+        const look: Look = { request, onProgress, result, end: undefined, progressMs: undefined };
+        signal.addEventListener('abort', () => giveUp(look, signal.reason), { once: true });
+        looks.add(look);
+        next();
+        return result.promise;
+      },
+    }) as Promise<T>;
+  };
 
   return {
     // All that there is to know of drawn faces is in the spec.
-    set: (data, waiter = {}) =>
-      data.kind === 'synthetic' ? inspectData(data) : ask({ kind: 'set', data }, waiter),
+    set: async (data, waiter = {}) =>
+      data.kind === 'synthetic' ? inspectDrawn(data) : ask({ kind: 'set', data }, waiter),
     path: (path, waiter = {}) => ask({ kind: 'path', path }, waiter),
     async close() {
-      closed = true;
-      for (const look of looks.values())
-        giveUp(look, new FleetError('cancelled', `${subject(look.request)}: the program is stopping`));
+      shared.close(new FleetError('cancelled', 'the program is stopping'));
       await processes.close();
     },
   };
 }
 
-function resultOf(request: InspectRequest, end: LookEnd): Result {
-  switch (end.kind) {
-    case 'inspected':
-      return { value: end.result };
-    case 'failed':
-      return { error: new FleetError(end.code, end.message, { details: { ...end.details } }) };
-    case 'ended':
-      return {
-        error: new FleetError(
-          'internal',
-          `${subject(request)}: the process that looks at it ended with ${end.how}; it may have run out of memory`,
-        ),
-      };
-  }
+function failureOf(request: InspectRequest, end: Exclude<LookEnd, { kind: 'inspected' }>): FleetError {
+  if (end.kind === 'failed') return new FleetError(end.code, end.message, { details: { ...end.details } });
+  return new FleetError(
+    'internal',
+    `${subject(request)}: the process that looks at it ended with ${end.how}; it may have run out of memory`,
+  );
 }
-
-const newLook = (key: string, request: InspectRequest): Look => ({
-  key,
-  request,
-  waiters: new Set(),
-  end: undefined,
-  progressMs: undefined,
-  stopLingering: undefined,
-});
 
 const subject = (request: InspectRequest): string =>
   request.kind === 'path'

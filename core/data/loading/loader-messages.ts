@@ -1,7 +1,7 @@
 // The calls of a data thread: what goes with each, and what it answers.
 
 import type { Schedule } from '../../spec/schedule.ts';
-import type { DataFacts } from '../inspection/inspect.ts';
+import type { DataFacts } from '../inspection/inspection.ts';
 import type { RecordTable } from '../packs/record-table.ts';
 
 export interface BatchRequest {

@@ -5,7 +5,7 @@ import { LRUCache } from 'lru-cache';
 import type { DataSpec } from '../../spec/data.ts';
 import { ANYWHERE, type Roots } from '../../system/file-access.ts';
 import { IMAGE_BYTES } from '../images/pixels.ts';
-import type { DataFacts } from '../inspection/inspect.ts';
+import type { DataFacts } from '../inspection/inspection.ts';
 import { type Begun, type DataThreads, startDataThreads } from './data-threads.ts';
 import type { Batch, BatchRequest } from './loader-messages.ts';
 

@@ -32,6 +32,9 @@ export interface RecordTable {
   readonly labelsFrom: 'records' | 'identities';
 }
 
+/** The files of a pack; `property` may be missing. */
+export const PACK_FILES = ['train.rec', 'train.idx', 'property'] as const;
+
 /** Below this size every label is read, which takes a second. */
 const RANGES_FROM_BYTES = 2 ** 30;
 /** Names the form of a kept table; a table of another form gets another number. */
@@ -52,7 +55,7 @@ export async function readRecordTable(path: string, options: TableOptions = {}):
         path,
         `there is no ${name}${name === 'train.idx' ? "; MXNet's tools/rec2idx.py makes it from train.rec" : ''}`,
       );
-  const before = statsOf(path);
+  const before = packIdentity(path);
   const digest = await digestOfIndex(join(path, 'train.idx'), pace);
   const identity = identityKey([FORMAT, before, digest]);
   const known = fromEntry(identity, cache.read(identity));
@@ -60,7 +63,7 @@ export async function readRecordTable(path: string, options: TableOptions = {}):
   const file = await openRecordFile(join(path, 'train.rec'));
   try {
     const table = await readTable({ path, file, identity, pace, rangesFromBytes });
-    if (statsOf(path) !== before)
+    if (packIdentity(path) !== before)
       throw new FleetError(
         'aborted',
         `data.path: records ${path}: the files changed while they were read; try again`,
@@ -72,7 +75,8 @@ export async function readRecordTable(path: string, options: TableOptions = {}):
   }
 }
 
-function statsOf(path: string): string {
+/** Sizes, times of change and places of the files of a pack, as they are now. */
+export function packIdentity(path: string): string {
   return [
     fileIdentity(join(path, 'train.rec')),
     fileIdentity(join(path, 'train.idx')),

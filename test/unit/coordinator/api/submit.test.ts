@@ -69,6 +69,7 @@ test('a well-formed run passes with every default filled in and the data counted
     classes: 8,
     heldOutImages: 32,
     heldOutIdentities: 4,
+    digest: '13d0e197f5fe0227fdc15f8455fd8d43cb5613e15aafc2cc3e830cd1fa911d18',
   });
 });
 
