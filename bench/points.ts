@@ -6,6 +6,7 @@ import { systemClock } from '../core/clock.ts';
 import { FleetError } from '../core/errors.ts';
 import { createLogger } from '../core/log.ts';
 import { connectNats, ensureStreams } from '../core/net/nats.ts';
+import { NAMES } from '../test/support/names.ts';
 import { startNats } from '../test/support/nats.ts';
 import { createRecords } from '../worker/run/history.ts';
 import { atLeast, optionsOf, say, tell } from './goals.ts';
@@ -19,9 +20,9 @@ const GOAL = 100_000;
 const nats = await startNats();
 const connection = await connectNats({ url: nats.url, token: '', name: 'bench' });
 try {
-  await ensureStreams(connection);
+  await ensureStreams(connection, NAMES);
   const log = createLogger({ program: 'bench', level: 'warn' });
-  const records = createRecords({ connection, workerId: 'w1', clock: systemClock, log });
+  const records = createRecords({ connection, names: NAMES, workerId: 'w1', clock: systemClock, log });
   const cpuBefore = cpuSeconds([process.pid, nats.pid]);
   const startedAt = performance.now();
   for (let n = 0; n < points; n++) {
@@ -36,7 +37,7 @@ try {
   const readAt = performance.now();
   let read = 0;
   for (let run = 1; run <= runs; run++) {
-    const found = await createRecordReader({ connection, log }).history(`run-${run}`);
+    const found = await createRecordReader({ connection, names: NAMES, log }).history(`run-${run}`);
     if (found.some(({ step }, i) => step !== i + 1))
       throw new FleetError('dataLoss', `the points of run-${run} are not in order`);
     read += found.length;

@@ -3,9 +3,9 @@
 // Real processes on this machine; the times are those that the processes themselves wrote down (step points,
 // journal events), so nothing waits for a reader.
 
+import { findNames } from '../coordinator/journal/fleet-names.ts';
 import { connectNats } from '../core/net/nats.ts';
 import { pointsIn } from '../core/net/record-batch.ts';
-import { historySubject, JOURNAL_SUBJECT } from '../core/net/subjects.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../test/support/fleet.ts';
 import { until } from '../test/support/processes.ts';
@@ -45,15 +45,16 @@ const fleet = await startFleet({ workers: ['w1', 'w2'] });
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void fleet.stop().finally(() => process.exit(1)));
 const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'bench' });
+const names = await findNames({ connection, fleet: 'test' });
 const points: StepPoint[] = [];
 const gangs: Assigned[] = [];
 let runId = '';
-connection.subscribe(historySubject('*'), {
+connection.subscribe(names.historySubject('*'), {
   callback: (_error, message) => {
-    if (message.subject === historySubject(runId)) points.push(...pointsIn(message.data));
+    if (message.subject === names.historySubject(runId)) points.push(...pointsIn(message.data));
   },
 });
-connection.subscribe(JOURNAL_SUBJECT, {
+connection.subscribe(names.journalSubject, {
   callback: (_error, message) => {
     const { events } = message.json<{ events: Record<string, unknown>[] }>();
     for (const event of events)

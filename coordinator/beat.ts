@@ -8,6 +8,7 @@
 import { after, type Clock, every } from '../core/clock.ts';
 import type { NatsConnection } from '../core/net/nats.ts';
 import { isAbsent } from '../core/net/presence.ts';
+import type { Names } from '../core/net/subjects.ts';
 import type { Driver } from './journal/driver.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
 import { openRuns } from './model/state.ts';
@@ -31,13 +32,14 @@ export function startTicking(options: {
   driver: Driver;
   links: Links;
   connection: NatsConnection;
+  names: Names;
   pods: () => PodWatch | undefined;
   suspicion: SuspicionBoard;
   requests: Pick<Requests, 'occupies'>;
   clock: Clock;
   broker: { connected: boolean };
 }): { judge: () => void; stop: () => void } {
-  const { driver, links, connection, pods, suspicion, requests, broker, clock } = options;
+  const { driver, links, connection, names, pods, suspicion, requests, broker, clock } = options;
   const verdicts = createVerdicts(driver.submit);
   const judge = () => {
     if (driver.halted !== undefined) return;
@@ -73,7 +75,7 @@ export function startTicking(options: {
       judgeSoon();
     });
     dues.add(stopDue);
-    void isAbsent(connection, { workerId, incarnation }).then((absent) => {
+    void isAbsent(connection, names, { workerId, incarnation }).then((absent) => {
       if (!absent) return;
       links.absent(workerId, incarnation);
       judgeSoon();

@@ -12,6 +12,7 @@ import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
+import type { Names } from '../core/net/subjects.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createRecords } from './api/records.ts';
@@ -22,6 +23,7 @@ import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
+import { findNames } from './journal/fleet-names.ts';
 import { openJournal } from './journal/journal.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
 import { sentenceOf } from './journal/why.ts';
@@ -67,6 +69,7 @@ type Releases = (() => unknown)[];
 
 interface Parts {
   readonly connection: NatsConnection;
+  readonly names: Names;
   readonly fleet: ReturnType<typeof observeFleet>;
   readonly core: ReturnType<typeof startCore>;
   readonly services: ReturnType<typeof createServices>;
@@ -84,13 +87,14 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
   };
   try {
     const connection = await connectBroker(options, releases);
+    const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
     const fleet = observeFleet(options);
-    const core = startCore(options, { connection, fleet }, releases);
+    const core = startCore(options, { connection, names, fleet }, releases);
     await firstReading(core.driver);
-    const services = createServices(options, { connection, fleet, core }, releases);
+    const services = createServices(options, { connection, names, fleet, core }, releases);
     const server = await openCalls(options, { fleet, core, services }, releases);
     const http = await openMetrics(options, core, releases);
-    await keepTime(options, { connection, fleet, core, requests: services.requests }, releases);
+    await keepTime(options, { connection, names, fleet, core, requests: services.requests }, releases);
     return {
       endpoint: server.endpoint,
       metricsEndpoint: http.endpoint,
@@ -131,9 +135,13 @@ function observeFleet({ config, log, clock }: Options) {
  * What decides and keeps: journal, driver, and the watches over the broker and its store. The journal is read
  * from here on.
  */
-function startCore(options: Options, parts: Pick<Parts, 'connection' | 'fleet'>, releases: Releases) {
+function startCore(
+  options: Options,
+  parts: Pick<Parts, 'connection' | 'names' | 'fleet'>,
+  releases: Releases,
+) {
   const { config, log, clock, version } = options;
-  const { connection, fleet } = parts;
+  const { connection, names, fleet } = parts;
   const { links, progress, observe } = fleet;
   const metrics = createMetrics({
     version,
@@ -141,11 +149,11 @@ function startCore(options: Options, parts: Pick<Parts, 'connection' | 'fleet'>,
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
-  const journal = openJournal({ connection, clock, onAppend: metrics.appended });
+  const journal = openJournal({ connection, names, clock, onAppend: metrics.appended });
   const driver = createDriver({
     ...{ journal, clock, log, version, observe },
     perform: (effect) => perform(links, effect),
-    prepare: () => ensureStreams(connection, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
+    prepare: () => ensureStreams(connection, names, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
     onOpen: ({ workers }, again) => (again ? links.restart(workers) : links.expect(workers)),
     onEvent(event, before, after) {
       logEvent(log, event);
@@ -157,7 +165,7 @@ function startCore(options: Options, parts: Pick<Parts, 'connection' | 'fleet'>,
     if (error.code === 'aborted') metrics.fencedWrite();
   });
   const storeWatch = watchStore({
-    ...{ connection, journal, config, clock, log, broker },
+    ...{ connection, names, journal, config, clock, log, broker },
     anyWait: () => progress.anyStoreWait,
     onLook: (state, news) => {
       driver.refuse(state.kind === 'ok' ? undefined : new FleetError('resourceExhausted', state.reason));
@@ -182,14 +190,14 @@ async function firstReading({ begun, failed }: Driver): Promise<void> {
 /** What callers and workers call. */
 function createServices(
   { config, log, clock }: Options,
-  { connection, fleet, core }: Pick<Parts, 'connection' | 'fleet' | 'core'>,
+  { connection, names, fleet, core }: Pick<Parts, 'connection' | 'names' | 'fleet' | 'core'>,
   releases: Releases,
 ) {
   const state = () => core.driver.state;
   const requests = createRequests({ links: fleet.links, clock, state });
   const submissions = createSubmissionReader();
   releases.push(submissions.close);
-  const artefacts = createArtefactStore({ connection, clock });
+  const artefacts = createArtefactStore({ connection, names, clock });
   const cacheDir = join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data');
   const inspections = createInspections({ roots: dataRoots(config), cacheDir });
   releases.push(() => inspections.close());
@@ -204,8 +212,8 @@ function createServices(
       ...shared,
       submissions,
       inspections,
-      repair: createJournalRepair({ connection, clock }),
-      records: createRecords({ connection, store: artefacts, log }),
+      repair: createJournalRepair({ connection, names, clock }),
+      records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,
     }),
     workerService: createWorkerService({
@@ -214,6 +222,7 @@ function createServices(
         fleet: config.fleet,
         heartbeatIntervalMs: config.heartbeatIntervalMs,
         natsUrl: config.natsUrl,
+        names: names.prefixes,
       },
     }),
   };
@@ -264,10 +273,11 @@ async function keepTime(
   options: Options,
   {
     connection,
+    names,
     fleet,
     core,
     requests,
-  }: Pick<Parts, 'connection' | 'fleet' | 'core'> & { requests: Requests },
+  }: Pick<Parts, 'connection' | 'names' | 'fleet' | 'core'> & { requests: Requests },
   releases: Releases,
 ): Promise<void> {
   let pods: PodWatch | undefined;
@@ -278,6 +288,7 @@ async function keepTime(
     driver,
     links,
     connection,
+    names,
     suspicion,
     requests,
     broker,

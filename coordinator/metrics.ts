@@ -67,7 +67,7 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
   const publish = closedHistogram({
     name: 'pocketfleet_jetstream_publish_duration_seconds',
     help: 'Publish to ack.',
-    values: { stream: ['PF_JOURNAL'], outcome: ['ok', 'error'] },
+    values: { stream: ['journal'], outcome: ['ok', 'error'] },
     buckets: rpcBuckets,
     registry,
   });
@@ -76,7 +76,7 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
     calls: callObserver(registry),
     event: (event, before, after) => count(counters, event, before, after),
     submission: (outcome) => counters.submissions.inc({ outcome }),
-    appended: (outcome, seconds) => publish.observe({ stream: 'PF_JOURNAL', outcome }, seconds),
+    appended: (outcome, seconds) => publish.observe({ stream: 'journal', outcome }, seconds),
     fencedWrite: () => counters.fenced.inc(),
     reconnected: () => counters.reconnects.inc({ component: 'coordinator' }),
   };

@@ -12,7 +12,7 @@ import { refusalOfAddress } from './text/host-port.ts';
 import { nearest } from './text/nearest.ts';
 import { foundText } from './text/printable.ts';
 import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
-import { WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
+import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
 import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
@@ -85,9 +85,9 @@ export function brokerAddress(
 export const coordinatorConfigSchema = z.strictObject({
   fleet: z
     .string()
-    .regex(/^[a-z0-9-]{1,40}$/, 'lower-case letters, digits and -, at most 40')
+    .regex(FLEET_NAME, FLEET_NAME_WORDS)
     .default('local')
-    .describe('name of the fleet'),
+    .describe('name of the fleet, which is a part of all its names on the broker'),
   listen: listenAddress.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
   metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
   natsUrl: z
@@ -161,6 +161,10 @@ export const workerConfigSchema = z.strictObject({
     .regex(WORKER_ID, WORKER_ID_WORDS)
     .describe('name of the worker, unique in the fleet, the same over restarts'),
   coordinator: address.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
+  fleet: z
+    .union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)], FLEET_NAME_WORDS)
+    .default('')
+    .describe('name of the fleet that it belongs to, which the coordinator compares; empty: any'),
   natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),
   ...brokerFields,
   token: secret('bearer token for the coordinator'),

@@ -26,6 +26,7 @@ import { followConnection } from '../core/net/connection-status.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
 import { connectNats } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
+import type { Names } from '../core/net/subjects.ts';
 import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
 import { programAnswer } from '../core/system/program-help.ts';
@@ -38,6 +39,7 @@ import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } f
 import { chooseDevice } from './compute/device-choice.ts';
 import { reasonForNoGpu } from './compute/missing-gpu.ts';
 import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
+import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createCheckpoints } from './run/checkpoints.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
@@ -110,7 +112,6 @@ async function main(): Promise<void> {
   releases.push(() => server.close());
 
   const dial = createBrokerDial({ config, log, metrics, brokerLink }, releases);
-  if (config.natsUrl !== '') dial.connectOnce(config.natsUrl);
   const identity: Identity = {
     workerId: config.id,
     incarnation: randomId(),
@@ -121,8 +122,9 @@ async function main(): Promise<void> {
     slots: config.slots,
     metricsEndpoint: server.endpoint,
     podUid: config.podUid,
+    fleet: config.fleet,
   };
-  void dial.broker.then(({ control }) => answerPresence(control, identity));
+  void dial.broker.then(({ control, names }) => answerPresence(control, names, identity));
   agent = startAgent({ config, log, metrics, compute, dial, identity, cacheDir });
   releases.push(() => agent?.close());
   stopOnSignals({ agent, log, metrics, stop });
@@ -159,6 +161,7 @@ function startAgent(parts: {
   const { config, log, metrics, compute, dial, identity, cacheDir } = parts;
   const { device, workerId } = identity;
   const roots = dataRoots(config);
+  let names: Names | undefined;
   return createAgent({
     endpoint: config.coordinator,
     token: config.token,
@@ -181,8 +184,14 @@ function startAgent(parts: {
       reportLatest,
     }),
     onWelcome: (welcome) => {
+      try {
+        names = namesIn(welcome, names);
+      } catch (caught) {
+        log.fatal(toFleetError(caught).message);
+        process.exit(1);
+      }
       log.info({ fleet: welcome.fleet }, `attached to fleet ${welcome.fleet}`);
-      dial.connectOnce(welcome.natsUrl);
+      dial.connectOnce({ url: config.natsUrl === '' ? welcome.natsUrl : config.natsUrl, names });
     },
     onAttach: () => metrics.coordinatorReconnects.inc(),
     onRefused(reason) {
@@ -195,10 +204,8 @@ function startAgent(parts: {
 interface BrokerDial {
   /** Resolves once the broker has been reached for the first time. */
   readonly broker: Promise<Broker>;
-  /**
-   * Connects to the first address that is given, from the configuration or from the coordinator's welcome.
-   */
-  connectOnce(url: string): void;
+  /** Connects when it is called for the first time: a worker knows its names from the first welcome on. */
+  connectOnce(to: { readonly url: string; readonly names: Names }): void;
 }
 
 /** Adds to `releases` what ends the dialling and the connections. */
@@ -212,10 +219,10 @@ function createBrokerDial(
   let dialled = false;
   return {
     broker: broker.promise,
-    connectOnce(url) {
+    connectOnce({ url, names }) {
       if (dialled) return;
       dialled = true;
-      void connectBroker({ ...parts, url, signal: connecting.signal }).then(
+      void connectBroker({ ...parts, url, names, signal: connecting.signal }).then(
         (reached) => {
           parts.brokerLink.up = true;
           broker.resolve(reached.broker);
@@ -234,17 +241,18 @@ function createBrokerDial(
 /** Opens two connections, so that what a run stores does not queue behind what it sums. */
 async function connectBroker(options: {
   readonly url: string;
+  readonly names: Names;
   readonly config: WorkerConfig;
   readonly log: Logger;
   readonly metrics: WorkerMetrics;
   readonly brokerLink: { up: boolean };
   readonly signal: AbortSignal;
 }) {
-  const { url, config, log, metrics, signal } = options;
+  const { url, names, config, log, metrics, signal } = options;
   const common = { ...brokerAddress(config, url), signal, waitMs: Number.MAX_SAFE_INTEGER };
   const [control, gradients] = await Promise.all([
     connectNats({ ...common, name: `${config.id} control` }),
-    createDataPlane({ ...common, name: `${config.id} gradients`, log }),
+    createDataPlane({ ...common, name: `${config.id} gradients`, prefixes: names.prefixes, log }),
   ]);
   const unfollow = followConnection(control, (isUp) => brokerChanged(isUp, options));
   void gradients.died.then((reason) => {
@@ -252,12 +260,13 @@ async function connectBroker(options: {
     process.exit(1);
   });
   const clock = systemClock;
-  const store = createArtefactStore({ connection: control, clock, signal });
-  const records = createRecords({ connection: control, workerId: config.id, clock, log });
+  const store = createArtefactStore({ connection: control, names, clock, signal });
+  const records = createRecords({ connection: control, names, workerId: config.id, clock, log });
   const broker: Broker = {
     control,
+    names,
     gradients,
-    checkpoints: createCheckpoints({ store, clock, log, metrics }),
+    checkpoints: createCheckpoints({ store, names, clock, log, metrics }),
     records,
   };
   return {

@@ -5,6 +5,7 @@ import type { Compression, Exchange } from '../../core/allreduce/exchange.ts';
 import { createDataPlane, type DataPlane } from '../../core/allreduce/plane.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
+import { prefixesOf } from '../../core/net/subjects.ts';
 import type { Command, Mode, Report } from './messages.ts';
 import { receiveRaw, sendRaw } from './raw.ts';
 import { createRing, openRingPort, type Ring, type Sockets } from './ring.ts';
@@ -27,7 +28,10 @@ async function perform(command: Command): Promise<void> {
     case 'join': {
       ({ rank, ranks } = command);
       sockets = await ringPort.join({ rank, ranks, next: command.ringPorts[(rank + 1) % ranks]! });
-      plane = await createDataPlane({ url: command.url, token: command.token, name: `member ${rank}`, log });
+      plane = await createDataPlane({
+        ...{ url: command.url, token: command.token, name: `member ${rank}`, log },
+        prefixes: prefixesOf('bench', 'bench'),
+      });
       return tell({ kind: 'joined' });
     }
     case 'size':

@@ -5,7 +5,7 @@ import type { Logger } from '../../core/log.ts';
 import { deliverFrom, streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { linePosition, linesIn, pointsIn, sequenceAfter } from '../../core/net/record-batch.ts';
-import { HISTORY_STREAM, historySubject, LOG_STREAM, logSubject } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import type { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface RecordReader {
@@ -24,12 +24,16 @@ export interface RecordReader {
 /** Messages of 128 KiB at most are fetched so many at once. */
 const FETCHED_TOGETHER = 64;
 
-export function createRecordReader(options: { connection: NatsConnection; log: Logger }): RecordReader {
-  const { connection, log } = options;
+export function createRecordReader(options: {
+  connection: NatsConnection;
+  names: Names;
+  log: Logger;
+}): RecordReader {
+  const { connection, names, log } = options;
   return {
     async history(runId) {
       const points = new Map<number, StepPoint>();
-      const source = { stream: HISTORY_STREAM, subject: historySubject(runId), follow: false };
+      const source = { stream: names.historyStream, subject: names.historySubject(runId), follow: false };
       for await (const stored of messages(connection, source)) {
         const found = decoded(pointsIn, stored);
         if (typeof found === 'string') log.warn({ run: runId }, `${found}; it is passed over`);
@@ -38,10 +42,10 @@ export function createRecordReader(options: { connection: NatsConnection; log: L
       return [...points.values()].sort((a, b) => a.step - b.step);
     },
     async *logs({ runId, workerId, follow, afterSequence, signal }) {
-      const subject = logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
+      const subject = names.logSubject(runId === '' ? '*' : runId, workerId === '' ? '*' : workerId);
       const fromSequence = sequenceAfter(afterSequence);
       for await (const stored of messages(connection, {
-        stream: LOG_STREAM,
+        stream: names.logStream,
         subject,
         follow,
         fromSequence,

@@ -9,7 +9,7 @@ import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { type ExportFormat, exportModel } from '../../core/model/export-format.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
-import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
@@ -43,15 +43,16 @@ const CHUNK_BYTES = 256 * 1024;
 /** Reads from this connection; checkpoints and evaluations come from the artefact store. */
 export function createRecords(options: {
   connection: NatsConnection;
+  names: Names;
   store: ArtefactStore;
   log: Logger;
 }): Records {
-  const { connection, store, log } = options;
+  const { connection, names, store, log } = options;
   return {
-    ...createRecordReader({ connection, log }),
+    ...createRecordReader({ connection, names, log }),
     async evaluation(run) {
       try {
-        const { bytes } = await store.getArtefact(evaluationKey(run.id));
+        const { bytes } = await store.getArtefact(names.evaluationKey(run.id));
         return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${run.id}`);
       } catch (caught) {
         if (!(caught instanceof FleetError) || caught.code !== 'notFound') throw caught;
@@ -63,12 +64,12 @@ export function createRecords(options: {
       }
     },
     exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>
-      exported(store, run, stage, { format, evenFailed }),
+      exported({ store, names }, run, stage, { format, evenFailed }),
   };
 }
 
 async function* exported(
-  store: ArtefactStore,
+  { store, names }: { readonly store: ArtefactStore; readonly names: Names },
   run: RunState,
   wanted: number,
   { format, evenFailed }: { readonly format: ExportFormat; readonly evenFailed: boolean },
@@ -86,7 +87,7 @@ async function* exported(
       `${run.id} has no checkpoint${wanted === 0 ? ' yet' : ` of stage ${wanted}`}; it has ${known === '' ? 'none' : `stages ${known}`}`,
     );
   }
-  const { bytes } = await store.getArtefact(checkpointKey(run.id, stage));
+  const { bytes } = await store.getArtefact(names.checkpointKey(run.id, stage));
   const checkpoint = decodeCheckpoint(bytes);
   const weights = vectorNamed(checkpoint.vectors, WEIGHTS);
   const running = vectorNamed(checkpoint.vectors, 'running');

@@ -5,16 +5,9 @@
 
 import { z } from 'zod';
 import { toFleetError } from '../../core/errors.ts';
-import { type JetStreamManager, openBucket, streamManager } from '../../core/net/jetstream.ts';
+import { isRefusal, type JetStreamManager, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
-import {
-  FLEET_BUCKET,
-  HISTORY_STREAM,
-  JOURNAL_KEY,
-  JOURNAL_STREAM,
-  LOG_STREAM,
-  MANIFEST_STREAM,
-} from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { damageAt } from './journal-reader.ts';
 
 /** The length that the journal is known to have reached. */
@@ -28,58 +21,82 @@ export interface JournalMemory {
   remember(sequence: number): Promise<void>;
   /** The sequence that is remembered; 0 when none is. */
   recall(): Promise<number>;
+  /** The uid of the journal, which is `made` and stored where none is remembered. */
+  uid(made: () => string): Promise<string>;
 }
 
-const schema = z.looseObject({ sequence: z.int().min(0) });
+const schema = z.looseObject({ sequence: z.int().min(0), uid: z.string().optional() });
+type Memory = z.infer<typeof schema>;
 
 /** Keeps it in the fleet's bucket, which must exist. */
-export function createJournalMemory(connection: NatsConnection): JournalMemory {
-  const bucket = () => openBucket(connection, FLEET_BUCKET, { direct: false });
+export function createJournalMemory(connection: NatsConnection, names: Names): JournalMemory {
+  const { journalStream: stream, journalKey: key } = names;
+  const bucket = () => openBucket(connection, names.fleetBucket, { direct: false });
 
-  async function recall(): Promise<number> {
-    const entry = await (await bucket()).get(JOURNAL_KEY);
-    if (entry === null || entry.operation !== 'PUT') return 0;
+  async function read(): Promise<Memory | undefined> {
+    const entry = await (await bucket()).get(key);
+    if (entry === null || entry.operation !== 'PUT') return undefined;
     try {
-      return schema.parse(entry.json()).sequence;
+      return schema.parse(entry.json());
     } catch {
       // Somebody has damaged the entry; that there is one shows that there was a journal.
-      return 1;
+      return { sequence: 1 };
     }
   }
 
+  const recall = async (): Promise<number> => (await read())?.sequence ?? 0;
+
   return {
     recall,
+    async uid(made) {
+      const known = await read();
+      if (known?.uid !== undefined) return known.uid;
+      const memory: Memory = { sequence: known?.sequence ?? 0, uid: made() };
+      try {
+        if (known === undefined) await (await bucket()).create(key, JSON.stringify(memory));
+        else await (await bucket()).put(key, JSON.stringify(memory));
+      } catch (caught) {
+        // Another coordinator of this fleet has begun it at the same time.
+        if (!isRefusal(caught)) throw caught;
+      }
+      const stored = (await read())?.uid;
+      if (stored === undefined) throw damageAt(stream, 1, `the entry ${key} of ${names.fleetBucket} is lost`);
+      return stored;
+    },
     async check(lastSequence) {
       const known = await recall();
       if (lastSequence !== undefined && lastSequence > 0) {
         if (lastSequence >= known) return;
         throw damageAt(
+          stream,
           lastSequence + 1,
           `it ends at sequence ${lastSequence} and has reached ${known} before: an older copy was restored, or its end is lost`,
         );
       }
-      const gone = lastSequence === undefined ? `stream ${JOURNAL_STREAM} is gone` : 'its stream is empty';
-      if (known > 0) throw damageAt(1, `${gone}, and it has reached sequence ${known} before`, 0);
-      const left = await leftBehind(connection);
-      if (left !== undefined) throw damageAt(1, `${gone}, while ${left} of this fleet are there`, 0);
+      const gone = lastSequence === undefined ? `stream ${stream} is gone` : 'its stream is empty';
+      if (known > 0) throw damageAt(stream, 1, `${gone}, and it has reached sequence ${known} before`, 0);
+      const left = await leftBehind(connection, names);
+      if (left !== undefined) throw damageAt(stream, 1, `${gone}, while ${left} of this fleet are there`, 0);
     },
     async remember(sequence) {
-      await (await bucket()).put(JOURNAL_KEY, JSON.stringify({ sequence }));
+      const { uid } = (await read()) ?? {};
+      const memory: Memory = uid === undefined ? { sequence } : { sequence, uid };
+      await (await bucket()).put(key, JSON.stringify(memory));
     },
   };
 }
 
 /** Streams that only a fleet with a past has filled, and what they hold in words. */
-const TRACES: readonly (readonly [string, string])[] = [
-  [MANIFEST_STREAM, 'manifests of checkpoints'],
-  [HISTORY_STREAM, 'step points'],
-  [LOG_STREAM, 'log lines'],
+const traces = (names: Names): readonly (readonly [string, string])[] => [
+  [names.manifestStream, 'manifests of checkpoints'],
+  [names.historyStream, 'step points'],
+  [names.logStream, 'log lines'],
 ];
 
 /** What a fleet with a past has stored, in words; undefined for a new one. */
-async function leftBehind(connection: NatsConnection): Promise<string | undefined> {
+async function leftBehind(connection: NatsConnection, names: Names): Promise<string | undefined> {
   const manager = await streamManager(connection);
-  for (const [stream, what] of TRACES)
+  for (const [stream, what] of traces(names))
     if ((await lastSequenceOf(manager, stream)) > 0) return `${what} (${stream})`;
   return undefined;
 }

@@ -11,7 +11,7 @@ import {
   streamManager,
 } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
-import { JOURNAL_MARK_SUBJECT, JOURNAL_STREAM } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import type { Event } from '../model/events.ts';
 import { type Group, parseGroup } from './event-schema.ts';
 
@@ -30,19 +30,19 @@ export interface ReadGroup {
 /**
  * The error of a journal that cannot be read up to its end; `after`: the sequence up to which it can be kept.
  */
-export function damageAt(sequence: number, what: string, after = sequence - 1): FleetError {
+export function damageAt(stream: string, sequence: number, what: string, after = sequence - 1): FleetError {
   return new FleetError(
     'dataLoss',
-    `the journal is damaged at sequence ${sequence}: ${what}; no decision is made until it is repaired: restore stream ${JOURNAL_STREAM} from a backup, or cut it off with \`pocketfleet journal truncate --after ${after}\`, which keeps a copy`,
+    `the journal is damaged at sequence ${sequence}: ${what}; no decision is made until it is repaired: restore stream ${stream} from a backup, or cut it off with \`pocketfleet journal truncate --after ${after}\`, which keeps a copy`,
     { details: { sequence, after } },
   );
 }
 
 /** The journal's stream as the broker describes it; undefined when there is none. */
-export async function journalInfo(connection: NatsConnection): Promise<StreamInfo | undefined> {
+export async function journalInfo(connection: NatsConnection, names: Names): Promise<StreamInfo | undefined> {
   const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
   try {
-    return await manager.streams.info(JOURNAL_STREAM, { subjects_filter: JOURNAL_MARK_SUBJECT });
+    return await manager.streams.info(names.journalStream, { subjects_filter: names.journalMarkSubject });
   } catch (caught) {
     if (isStreamMissing(caught)) return undefined;
     throw toFleetError(caught, 'looking at the journal');
@@ -56,11 +56,12 @@ const MESSAGES_AT_ONCE = 500;
  * Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not
  * ours.
  */
-export async function* readGroups(connection: NatsConnection): AsyncGenerator<ReadGroup> {
-  const info = await journalInfo(connection);
+export async function* readGroups(connection: NatsConnection, names: Names): AsyncGenerator<ReadGroup> {
+  const { journalStream: stream } = names;
+  const info = await journalInfo(connection, names);
   if (info === undefined || info.state.last_seq === 0) return;
   const last = info.state.last_seq;
-  const cuts = await cutsOf(connection, info);
+  const cuts = await cutsOf(connection, names, info);
   let expected = 1;
   /**
    * Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way.
@@ -68,17 +69,17 @@ export async function* readGroups(connection: NatsConnection): AsyncGenerator<Re
   const advance = (to: number) => {
     while (expected < to) {
       const cut = cuts.find(({ after, mark }) => after < expected && expected < mark);
-      if (cut === undefined) throw missing(expected, to - 1, last);
+      if (cut === undefined) throw missing(stream, expected, to - 1, last);
       expected = Math.min(to, cut.mark);
     }
   };
-  for await (const message of storedMessages(connection, info)) {
+  for await (const message of storedMessages(connection, names, info)) {
     if (message.sequence > last) return;
     advance(message.sequence);
     expected = message.sequence + 1;
     if (isCut(cuts, message.sequence)) continue;
-    const group = groupOf(message);
-    if (typeof group === 'string') throw damageAt(message.sequence, `the message ${group}`);
+    const group = groupOf(message, names);
+    if (typeof group === 'string') throw damageAt(stream, message.sequence, `the message ${group}`);
     yield { sequence: message.sequence, events: group.events };
   }
   advance(last + 1);
@@ -87,32 +88,32 @@ export async function* readGroups(connection: NatsConnection): AsyncGenerator<Re
 const isCut = (cuts: readonly Cut[], sequence: number): boolean =>
   cuts.some(({ after, mark }) => after < sequence && sequence < mark);
 
-function missing(from: number, to: number, last: number): FleetError {
+function missing(stream: string, from: number, to: number, last: number): FleetError {
   const which = from === to ? `message ${from} is` : `messages ${from} to ${to} are`;
   const all = from === 1 && to === last ? ' (the stream was purged, or its files are lost)' : '';
-  return damageAt(from, `${which} missing${all}`);
+  return damageAt(stream, from, `${which} missing${all}`);
 }
 
 /**
  * The group of a message. A mark is published on a subject of its own, and both must agree that it is one.
  */
-function groupOf(message: StoredMessage): Group | string {
+function groupOf(message: StoredMessage, names: Names): Group | string {
   const group = parseGroup(message.data);
   if (typeof group === 'string') return group;
   const marks = group.events.filter((event) => event.kind === 'journal.truncated').length;
-  return marks === (message.subject === JOURNAL_MARK_SUBJECT ? 1 : 0)
+  return marks === (message.subject === names.journalMarkSubject ? 1 : 0)
     ? group
     : 'has its mark in a wrong place';
 }
 
 /** What all marks of the stream take out. A mark that lies in the part of a later one counts no more. */
-async function cutsOf(connection: NatsConnection, info: StreamInfo): Promise<Cut[]> {
-  const marks = info.state.subjects?.[JOURNAL_MARK_SUBJECT] ?? 0;
+async function cutsOf(connection: NatsConnection, names: Names, info: StreamInfo): Promise<Cut[]> {
+  const marks = info.state.subjects?.[names.journalMarkSubject] ?? 0;
   if (marks === 0) return [];
   const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
   const cuts: Cut[] = [];
   for (let seq = 1; seq <= info.state.last_seq; ) {
-    const stored = await nextMark(manager, seq);
+    const stored = await nextMark(manager, names, seq);
     if (stored === undefined) break;
     const group = parseGroup(stored.data);
     const event = typeof group === 'string' ? undefined : group.events[0];
@@ -122,10 +123,10 @@ async function cutsOf(connection: NatsConnection, info: StreamInfo): Promise<Cut
   return cuts.filter(({ mark }) => !cuts.some((later) => later.after < mark && mark < later.mark));
 }
 
-async function nextMark(manager: JetStreamManager, seq: number) {
+async function nextMark(manager: JetStreamManager, names: Names, seq: number) {
   try {
-    const query = { seq, next_by_subj: JOURNAL_MARK_SUBJECT };
-    return (await manager.streams.getMessage(JOURNAL_STREAM, query)) ?? undefined;
+    const query = { seq, next_by_subj: names.journalMarkSubject };
+    return (await manager.streams.getMessage(names.journalStream, query)) ?? undefined;
   } catch (caught) {
     if (toFleetError(caught).code === 'notFound') return undefined;
     throw caught;
@@ -143,12 +144,15 @@ export interface StoredMessage {
 /** Every message of the stream from sequence `from` up to what was its end when this began. */
 export async function* storedMessages(
   connection: NatsConnection,
+  names: Names,
   info: StreamInfo,
   from = 1,
 ): AsyncGenerator<StoredMessage> {
   const { last_seq: last, messages } = info.state;
   if (messages === 0 || from > last) return;
-  const consumer = await streamClient(connection).consumers.get(JOURNAL_STREAM, { opt_start_seq: from });
+  const consumer = await streamClient(connection).consumers.get(names.journalStream, {
+    opt_start_seq: from,
+  });
   try {
     let { num_pending: pending } = await consumer.info(true);
     while (pending > 0) {
@@ -175,7 +179,7 @@ export async function* storedMessages(
 }
 
 /** The cuts that count, for a report. */
-export async function journalCuts(connection: NatsConnection): Promise<Cut[]> {
-  const info = await journalInfo(connection);
-  return info === undefined ? [] : cutsOf(connection, info);
+export async function journalCuts(connection: NatsConnection, names: Names): Promise<Cut[]> {
+  const info = await journalInfo(connection, names);
+  return info === undefined ? [] : cutsOf(connection, names, info);
 }

@@ -10,14 +10,7 @@ import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
-import {
-  HISTORY_STREAM,
-  historySubject,
-  JOURNAL_MARK_SUBJECT,
-  LOG_STREAM,
-  logSubject,
-  MANIFEST_BUCKET,
-} from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { randomId } from '../../core/rng.ts';
 import { initialState, type Noun } from '../model/state.ts';
 import type { Group } from './event-schema.ts';
@@ -58,12 +51,17 @@ export interface JournalRepair {
 }
 
 /** Works on the stream itself, beside a coordinator that reads or appends. */
-export function createJournalRepair(options: { connection: NatsConnection; clock: Clock }): JournalRepair {
-  const { connection, clock } = options;
-  const memory = createJournalMemory(connection);
+export function createJournalRepair(options: {
+  connection: NatsConnection;
+  names: Names;
+  clock: Clock;
+}): JournalRepair {
+  const { connection, names, clock } = options;
+  const { journalStream: stream } = names;
+  const memory = createJournalMemory(connection, names);
 
   async function check(): Promise<JournalHealth> {
-    const info = await journalInfo(connection);
+    const info = await journalInfo(connection, names);
     const lastSequence = info?.state.last_seq ?? 0;
     let state = initialState;
     let goodSequence = 0;
@@ -75,17 +73,18 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
       cuts,
     });
     try {
-      for await (const group of readGroups(connection)) {
-        for (const event of group.events) state = foldedAt(group.sequence, state, event);
+      for await (const group of readGroups(connection, names)) {
+        for (const event of group.events)
+          state = foldedAt({ stream, sequence: group.sequence }, state, event);
         goodSequence = group.sequence;
       }
       await memory.check(info?.state.last_seq);
-      return health('', await journalCuts(connection));
+      return health('', await journalCuts(connection, names));
     } catch (caught) {
       const error = toFleetError(caught);
       if (error.code !== 'dataLoss') throw error;
       goodSequence = Number(error.details.after ?? goodSequence);
-      return health(error.message, await journalCuts(connection));
+      return health(error.message, await journalCuts(connection, names));
     }
   }
 
@@ -108,8 +107,8 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
         'invalidArgument',
         `after: ${after} was cut out before; take ${inside.after} or less, or ${inside.mark} or more`,
       );
-    await ensureJournal(connection);
-    const ids = await idsEverUsed(connection);
+    await ensureJournal(connection, names);
+    const ids = await idsEverUsed(connection, names);
     const message: Group = {
       writer: randomId(),
       group: 1,
@@ -123,9 +122,11 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
   async function append(message: Group, lastSequence: number): Promise<number> {
     try {
       const expect = { lastSequence };
-      const { seq } = await streamClient(connection).publish(JOURNAL_MARK_SUBJECT, JSON.stringify(message), {
-        expect,
-      });
+      const { seq } = await streamClient(connection).publish(
+        names.journalMarkSubject,
+        JSON.stringify(message),
+        { expect },
+      );
       return seq;
     } catch (caught) {
       const error = toFleetError(caught, 'appending the mark to the journal');
@@ -142,8 +143,8 @@ export function createJournalRepair(options: { connection: NatsConnection; clock
     check,
     truncate,
     async *messagesAfter(after) {
-      const info = await journalInfo(connection);
-      if (info !== undefined) yield* storedMessages(connection, info, after + 1);
+      const info = await journalInfo(connection, names);
+      if (info !== undefined) yield* storedMessages(connection, names, info, after + 1);
     },
   };
 }
@@ -158,7 +159,7 @@ const IDS_UNSEEN = 1_000;
  * whole. An id that is cut off must not be given to another run, because that would go on from the
  * checkpoints of the first.
  */
-async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, number>> {
+async function idsEverUsed(connection: NatsConnection, names: Names): Promise<Record<Noun, number>> {
   const highest: Record<Noun, number> = { plan: 0, sweep: 0, trial: 0, run: 0 };
   const see = (text: string) => {
     for (const [, noun, number] of text.matchAll(/\b(plan|sweep|trial|run)-(\d{1,9})\b/g)) {
@@ -166,23 +167,23 @@ async function idsEverUsed(connection: NatsConnection): Promise<Record<Noun, num
       highest[key] = Math.max(highest[key], Number(number));
     }
   };
-  const info = await journalInfo(connection);
-  const reached = Math.max(info?.state.last_seq ?? 0, await createJournalMemory(connection).recall());
+  const info = await journalInfo(connection, names);
+  const reached = Math.max(info?.state.last_seq ?? 0, await createJournalMemory(connection, names).recall());
   let found = 0;
   if (info !== undefined)
-    for await (const { data } of storedMessages(connection, info)) {
+    for await (const { data } of storedMessages(connection, names, info)) {
       seeIds(data, see);
       found += 1;
     }
   const manager = await streamManager(connection);
   for (const [stream, filter] of [
-    [HISTORY_STREAM, historySubject('*')],
-    [LOG_STREAM, logSubject('*', '*')],
+    [names.historyStream, names.historySubjects],
+    [names.logStream, names.logSubjects],
   ] as const) {
     const { state } = await manager.streams.info(stream, { subjects_filter: filter });
     for (const subject of Object.keys(state.subjects ?? {})) see(subject);
   }
-  const bucket = await openBucket(connection, MANIFEST_BUCKET);
+  const bucket = await openBucket(connection, names.manifestBucket);
   for await (const key of await bucket.keys()) see(key);
   // What the missing messages gave out is not known.
   if (found < reached) for (const noun of Object.keys(highest) as Noun[]) highest[noun] += IDS_UNSEEN;

@@ -7,7 +7,7 @@ import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
-import { JOURNAL_STREAM, JOURNAL_SUBJECT } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
@@ -18,6 +18,8 @@ import { isOwnGroup, otherWriterError } from './other-writer.ts';
 
 /** The journal as its one writer sees it. */
 export interface Journal {
+  /** The name of its stream. */
+  readonly stream: string;
   /** Sequence of the newest message that this journal has read or written. */
   readonly sequence: number;
   /** An append is being tried again, since when and why. */
@@ -69,13 +71,14 @@ const GONE_LOOKS = 4;
 /** Opens the journal of this connection; nothing is read before `replay`. */
 export function openJournal(options: {
   connection: NatsConnection;
+  names: Names;
   clock?: Clock;
   onAppend?: (outcome: 'ok' | 'error', seconds: number) => void;
 }): Journal {
-  const { connection } = options;
+  const { connection, names } = options;
   const clock = options.clock ?? systemClock;
   const client = streamClient(connection, { timeoutMs: APPEND_TIMEOUT_MS });
-  const memory = createJournalMemory(connection);
+  const memory = createJournalMemory(connection, names);
   const closing = new AbortController();
   const writer = randomId();
   let sequence = 0;
@@ -91,7 +94,9 @@ export function openJournal(options: {
     for (let attempt = 1; ; attempt++) {
       const startedAt = systemClock.monotonic();
       try {
-        const ack = await client.publish(JOURNAL_SUBJECT, payload, { expect: { lastSequence: sequence } });
+        const ack = await client.publish(names.journalSubject, payload, {
+          expect: { lastSequence: sequence },
+        });
         options.onAppend?.('ok', (systemClock.monotonic() - startedAt) / 1000);
         sequence = ack.seq;
         trouble = undefined;
@@ -118,14 +123,14 @@ export function openJournal(options: {
 
   /** Nothing of an append that was refused is stored, also by an earlier try whose answer was lost. */
   async function isUnchanged(): Promise<boolean> {
-    return journalInfo(connection).then(
+    return journalInfo(connection, names).then(
       (info) => info?.state.last_seq === sequence,
       () => false,
     );
   }
 
   const isGone = (): Promise<boolean> =>
-    journalInfo(connection).then(
+    journalInfo(connection, names).then(
       (info) => info === undefined,
       () => false,
     );
@@ -133,7 +138,7 @@ export function openJournal(options: {
   async function messageAt(seq: number): Promise<Uint8Array | undefined> {
     try {
       const manager = await streamManager(connection, { timeoutMs: APPEND_TIMEOUT_MS });
-      return (await manager.streams.getMessage(JOURNAL_STREAM, { seq }))?.data;
+      return (await manager.streams.getMessage(names.journalStream, { seq }))?.data;
     } catch (caught) {
       if (toFleetError(caught).code === 'notFound') return undefined;
       throw caught;
@@ -154,14 +159,15 @@ export function openJournal(options: {
 
   /** The error that follows from what was written after `sequence`. */
   async function otherWriter(cause?: unknown): Promise<FleetError> {
-    const info = await journalInfo(connection);
+    const info = await journalInfo(connection, names);
     const lastSequence = info?.state.last_seq;
     const isThere = lastSequence !== undefined && lastSequence >= sequence;
     const next = isThere ? await messageAt(sequence + 1) : undefined;
-    return otherWriterError({ sequence, lastSequence, next, cause });
+    return otherWriterError({ stream: names.journalStream, sequence, lastSequence, next, cause });
   }
 
   return {
+    stream: names.journalStream,
     get sequence() {
       return sequence;
     },
@@ -169,13 +175,13 @@ export function openJournal(options: {
       return trouble;
     },
     async prepare() {
-      const info = await journalInfo(connection);
+      const info = await journalInfo(connection, names);
       if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
-      await ensureJournal(connection);
+      await ensureJournal(connection, names);
     },
     async *replay() {
       sequence = 0;
-      for await (const group of readGroups(connection)) {
+      for await (const group of readGroups(connection, names)) {
         sequence = group.sequence;
         yield* group.events;
       }
@@ -193,17 +199,17 @@ export function openJournal(options: {
     async confirmLead() {
       if (appending) return;
       const groupBefore = group;
-      const info = await journalInfo(connection);
+      const info = await journalInfo(connection, names);
       // What was appended meanwhile found out for itself.
       if (appending || group !== groupBefore || info?.state.last_seq === sequence) return;
       throw await otherWriter();
     },
     remember: () => memory.remember(sequence),
     async *read() {
-      for await (const group of readGroups(connection)) yield* group.events;
+      for await (const group of readGroups(connection, names)) yield* group.events;
     },
     async fingerprint() {
-      const info = await journalInfo(connection);
+      const info = await journalInfo(connection, names);
       const known = await memory.recall();
       return JSON.stringify([
         known,

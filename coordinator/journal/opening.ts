@@ -16,7 +16,7 @@ import { damageAt } from './journal-reader.ts';
 
 /** What the reading needs, and who is shown its trouble. */
 export interface Opening {
-  readonly journal: Pick<Journal, 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
+  readonly journal: Pick<Journal, 'stream' | 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
   readonly clock: Clock;
   readonly log: Logger;
   /** Makes sure of what must exist before the journal is read. */
@@ -65,21 +65,24 @@ async function fold({ journal, clock, log, prepare }: Opening, folding: { state:
   const startedAt = clock.monotonic();
   await prepare();
   await journal.prepare();
-  for await (const event of journal.replay())
-    folding.state = foldedAt(journal.sequence, folding.state, event);
+  for await (const event of journal.replay()) folding.state = foldedAt(journal, folding.state, event);
   const ms = Math.round(clock.monotonic() - startedAt);
   log.info({ events: folding.state.events, sequence: journal.sequence, ms }, 'journal replayed');
 }
 
 /**
  * The state after one more event; an event that does not fit what came before is damage of the message at
- * `sequence`.
+ * `at`.
  */
-export function foldedAt(sequence: number, before: State, event: Event): State {
+export function foldedAt(
+  at: { readonly stream: string; readonly sequence: number },
+  before: State,
+  event: Event,
+): State {
   try {
     return evolve(before, event);
   } catch (caught) {
     const what = caught instanceof Error ? caught.message : String(caught);
-    throw damageAt(sequence, `its ${event.kind} event does not fit what came before (${what})`);
+    throw damageAt(at.stream, at.sequence, `its ${event.kind} event does not fit what came before (${what})`);
   }
 }

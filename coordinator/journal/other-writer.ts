@@ -4,7 +4,6 @@
 // repeated ourselves. Otherwise somebody else has written, or something of the journal is gone.
 
 import { FleetError } from '../../core/errors.ts';
-import { JOURNAL_STREAM } from '../../core/net/subjects.ts';
 import { type Group, parseGroup } from './event-schema.ts';
 import { damageAt } from './journal-reader.ts';
 
@@ -21,6 +20,8 @@ export function isOwnGroup(bytes: Uint8Array | undefined, own: Pick<Group, 'writ
  * and has to be read again, `aborted` when another coordinator leads now.
  */
 export function otherWriterError(found: {
+  /** The journal's stream. */
+  readonly stream: string;
   /** Of the newest message that this coordinator has read or written. */
   readonly sequence: number;
   /** Where the stream ends; undefined: there is no stream. */
@@ -29,17 +30,22 @@ export function otherWriterError(found: {
   readonly next: Uint8Array | undefined;
   readonly cause?: unknown;
 }): FleetError {
-  const { sequence, lastSequence, next, cause } = found;
-  if (lastSequence === undefined) return damageAt(sequence + 1, `stream ${JOURNAL_STREAM} is gone`, 0);
+  const { stream, sequence, lastSequence, next, cause } = found;
+  if (lastSequence === undefined) return damageAt(stream, sequence + 1, `stream ${stream} is gone`, 0);
   if (lastSequence < sequence)
     return damageAt(
+      stream,
       lastSequence + 1,
       `it ends at sequence ${lastSequence} and has reached ${sequence} before`,
     );
-  if (next === undefined) return damageAt(sequence + 1, `message ${sequence + 1} is missing`);
+  if (next === undefined) return damageAt(stream, sequence + 1, `message ${sequence + 1} is missing`);
   const group = parseGroup(next);
   if (typeof group === 'string')
-    return damageAt(sequence + 1, `the message ${group}; something else than this fleet has published it`);
+    return damageAt(
+      stream,
+      sequence + 1,
+      `the message ${group}; something else than this fleet has published it`,
+    );
   const [first] = group.events;
   if (first?.kind === 'journal.truncated')
     return new FleetError('cancelled', `the journal was truncated and is read again: ${first.reason}`);

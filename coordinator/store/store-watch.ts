@@ -19,18 +19,11 @@ import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import {
   applyShares,
   findStoreLimit,
-  LIMITED_STREAMS,
+  limitedStreams,
   reserveOf,
   sharesOf,
 } from '../../core/net/store-limits.ts';
-import {
-  ARTEFACT_STREAM,
-  artefactChunkSubject,
-  FLEET_BUCKET,
-  HISTORY_STREAM,
-  JOURNAL_STREAM,
-  LOG_STREAM,
-} from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import type { Journal } from '../journal/journal.ts';
 import {
   judgeStore,
@@ -53,16 +46,14 @@ export interface StoreWatch {
 const LOOK_MS = 1_000;
 /** How long the broker may take to answer, milliseconds. */
 const REQUEST_MS = 2_000;
-const STREAMS = [JOURNAL_STREAM, `KV_${FLEET_BUCKET}`, ...LIMITED_STREAMS];
 /** A chunk of a checkpoint with its header: with less room than that the next one is refused. */
 const CHUNK_BYTES = 513 * 1024;
 const MANIFEST_BYTES = 2 * 1024;
-/** Streams whose oldest records make room by themselves. */
-const DROPS_OLDEST: ReadonlySet<string> = new Set([HISTORY_STREAM, LOG_STREAM]);
 
 /** Starts to look, at once and then each second while the broker is there. */
 export function watchStore(options: {
   readonly connection: NatsConnection;
+  readonly names: Names;
   readonly journal: Pick<Journal, 'trouble' | 'clearTrouble'>;
   readonly config: Pick<CoordinatorConfig, 'natsUrl' | 'storeBytesMax' | 'journalReserveBytes' | 'storeDir'>;
   readonly clock: Clock;
@@ -74,7 +65,8 @@ export function watchStore(options: {
   /** Called after each look; `news`: it shows something else than the look before. */
   readonly onLook: (state: StoreState, news: boolean) => void;
 }): StoreWatch {
-  const { connection, journal, config, clock, log, broker } = options;
+  const { connection, names, journal, config, clock, log, broker } = options;
+  const streamNames = [names.journalStream, `KV_${names.fleetBucket}`, ...limitedStreams(names)];
   const stopping = new AbortController();
   const place = config.storeDir === '' ? config.natsUrl : config.storeDir;
   let limitBytes = config.storeBytesMax;
@@ -88,7 +80,9 @@ export function watchStore(options: {
   );
 
   async function look(manager: JetStreamManager): Promise<StoreFacts> {
-    const sizes = (await Promise.all(STREAMS.map((name) => infoOf(manager, name)))).map(sizeOf);
+    const sizes = await Promise.all(
+      streamNames.map(async (name) => sizeOf(await infoOf(manager, name), name)),
+    );
     const { streams, short } = shortTwice(sizes, shortBefore);
     shortBefore = short;
     const diskFreeBytes = config.storeDir === '' ? undefined : await freeBytes(config.storeDir);
@@ -96,6 +90,35 @@ export function watchStore(options: {
     const asks = mustTryWrite({ isTroubled, anyWait: options.anyWait(), limitBytes, kind: state.kind });
     const refused = asks ? await tryWrite() : undefined;
     return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs() };
+  }
+
+  /**
+   * Undefined for a journal that is missing or not made yet, which is judged where the journal is read; any
+   * other stream must be there.
+   */
+  async function infoOf(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
+    try {
+      return await manager.streams.info(name);
+    } catch (caught) {
+      if (name === names.journalStream && toFleetError(caught).code === 'unavailable') return undefined;
+      throw caught;
+    }
+  }
+
+  function sizeOf(info: StreamInfo | undefined, name: string): StoreFacts['streams'][number] {
+    return {
+      name,
+      bytes: info?.state.bytes ?? 0,
+      bytesMax: Math.max(0, info?.config.max_bytes ?? 0),
+      needsBytes: needsBytes(name),
+    };
+  }
+
+  /** A checkpoint comes in chunks, a manifest needs little more room than its text. */
+  function needsBytes(name: string): number {
+    // The oldest records of these make room by themselves.
+    if (name === names.historyStream || name === names.logStream) return 0;
+    return name === names.artefactStream ? CHUNK_BYTES : MANIFEST_BYTES;
   }
 
   function silentMs(): number {
@@ -115,8 +138,8 @@ export function watchStore(options: {
   async function tryWrite(): Promise<string | undefined> {
     const client = streamClient(connection, { timeoutMs: REQUEST_MS });
     try {
-      await client.publish(artefactChunkSubject('probe', 0), '');
-      await (await openBucket(client, FLEET_BUCKET)).put('probe', '');
+      await client.publish(names.artefactChunkSubject('probe', 0), '');
+      await (await openBucket(client, names.fleetBucket)).put('probe', '');
       silentSince = undefined;
       journal.clearTrouble();
       return undefined;
@@ -135,15 +158,15 @@ export function watchStore(options: {
   async function share(): Promise<void> {
     if (sharedFor === broker.sinceMs) return;
     const connectedAt = broker.sinceMs;
-    await ensureStreams(connection, { clock, journal: false, waitMs: REQUEST_MS });
-    const found = await findStoreLimit(connection, config.storeBytesMax);
+    await ensureStreams(connection, names, { clock, journal: false, waitMs: REQUEST_MS });
+    const found = await findStoreLimit(connection, names, config.storeBytesMax);
     if (found === undefined)
       log.warn(
         'the broker has no limit for its store and none is configured: checkpoints can take the room of the journal; set storeBytesMax',
       );
     else {
       const reserve = reserveOf(found, config.journalReserveBytes);
-      await applyShares(connection, sharesOf(found, reserve));
+      await applyShares(connection, names, sharesOf(found, reserve));
       log.info({ limitBytes: found, reserveBytes: reserve }, 'the streams have their shares of the store');
     }
     limitBytes = found ?? 0;
@@ -191,30 +214,6 @@ export function watchStore(options: {
       stopping.abort();
       await watching;
     },
-  };
-}
-
-/**
- * Undefined for a journal that is missing or not made yet, which is judged where the journal is read; any
- * other stream must be there.
- */
-async function infoOf(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
-  try {
-    return await manager.streams.info(name);
-  } catch (caught) {
-    if (name === JOURNAL_STREAM && toFleetError(caught).code === 'unavailable') return undefined;
-    throw caught;
-  }
-}
-
-function sizeOf(info: StreamInfo | undefined, index: number): StoreFacts['streams'][number] {
-  const name = STREAMS[index]!;
-  return {
-    name,
-    bytes: info?.state.bytes ?? 0,
-    bytesMax: Math.max(0, info?.config.max_bytes ?? 0),
-    // A checkpoint comes in chunks, a manifest needs little more room than its text.
-    needsBytes: DROPS_OLDEST.has(name) ? 0 : name === ARTEFACT_STREAM ? CHUNK_BYTES : MANIFEST_BYTES,
   };
 }
 

@@ -1,9 +1,11 @@
 // The first report of a worker: which process dials. Decides what a well-formed one is: each of its texts
-// becomes a subject, a label or a cell of a table, so each has a form and a length.
+// becomes a subject, a label or a cell of a table, so each has a form and a length. A worker of another fleet
+// is refused: it would train under the names of this one.
 
 import { z } from 'zod';
+import { FleetError } from '../../core/errors.ts';
 import { shaped } from '../../core/text/shape.ts';
-import { WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
+import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { WorkerHello } from '../decisions/inputs.ts';
 
@@ -41,11 +43,21 @@ const helloSchema = z.object({
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
   metricsEndpoint: line(300),
   podUid: line(64),
+  fleet: z.union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)]),
 });
 
-/** The hello in domain types. Throws `invalidArgument` with every field that is wrong. */
-export function helloOf(hello: Hello): WorkerHello {
-  const { device, ...rest } = shaped(helloSchema, hello, 'hello');
+/**
+ * The hello to fleet `own` in domain types. Throws `invalidArgument` with every field that is wrong, and when
+ * the worker belongs to another fleet.
+ */
+export function helloOf(hello: Hello, own: string): WorkerHello {
+  const { device, fleet, ...rest } = shaped(helloSchema, hello, 'hello');
+  if (fleet !== '' && fleet !== own)
+    throw new FleetError(
+      'invalidArgument',
+      `hello.fleet: this is the coordinator of fleet ${own}, and ${rest.workerId} belongs to fleet ${fleet}; give it the endpoint of that fleet (POCKETFLEET_COORDINATOR), or the name ${own} (POCKETFLEET_FLEET)`,
+      { details: { field: 'hello.fleet' } },
+    );
   const { kind, name, deviceClass, memoryBytes, gpu } = device;
   const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
   return { ...rest, deviceKind: kind, deviceName: name, deviceClass, device: details };

@@ -6,6 +6,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { toStatus } from '../../core/net/grpc-status.ts';
+import type { Prefixes } from '../../core/net/subjects.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
@@ -39,6 +40,7 @@ interface Parts {
     readonly fleet: string;
     readonly heartbeatIntervalMs: number;
     readonly natsUrl: string;
+    readonly names: Prefixes;
   };
 }
 
@@ -102,7 +104,7 @@ function streamOf(parts: Parts, call: Call): Stream {
 function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string; incarnation: string } {
   if (report.kind?.$case !== 'hello')
     throw new FleetError('invalidArgument', 'the first report on a stream must be hello');
-  const hello = helloOf(report.kind.value);
+  const hello = helloOf(report.kind.value, parts.welcome.fleet);
   const refusal = parts.links.refusalOf(hello);
   // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
   if (refusal !== undefined) throw new FleetError('unavailable', refusal);
@@ -273,7 +275,7 @@ function evaluationOf(evaluation: Evaluation): EvaluationState {
 function toMessage(command: Command | RequestCommand, welcome: Parts['welcome']): WorkerCommand {
   switch (command.kind) {
     case 'welcome':
-      return { kind: { $case: 'welcome', value: { ...welcome } } };
+      return { kind: { $case: 'welcome', value: { ...welcome, names: { ...welcome.names } } } };
     case 'acknowledge':
       return { kind: { $case: 'acknowledge', value: { sequence: command.sequence } } };
     case 'release': {

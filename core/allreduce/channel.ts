@@ -5,7 +5,7 @@
 
 import { FleetError, toFleetError } from '../errors.ts';
 import type { DataConnection, Receiver } from '../net/data-connection.ts';
-import { gangSubject, rankSubject } from '../net/subjects.ts';
+import type { Names } from '../net/subjects.ts';
 import { decodeHeader, encodeHeader, type Header, hashOf, NO_DIGEST } from './message.ts';
 import type { ExchangeStats, Faults, Passage, Place, Wire } from './wire.ts';
 
@@ -42,6 +42,7 @@ export interface Channel extends Pick<Wire, 'header' | 'sendTo' | 'sendAll'> {
 
 export interface ChannelOptions extends Omit<Origin, 'runHash'> {
   readonly connection: DataConnection;
+  readonly names: Names;
   readonly runId: string;
   readonly stats: ExchangeStats;
   readonly faults: Faults | undefined;
@@ -55,12 +56,13 @@ export interface ChannelOptions extends Omit<Origin, 'runHash'> {
 }
 
 export function createChannel(options: ChannelOptions): Channel {
-  const { connection, runId, generation, rank, ranks, stats } = options;
+  const { connection, names, runId, generation, rank, ranks, stats } = options;
   const here: Origin = { generation, runHash: hashOf(runId), rank, ranks };
   let closed = false;
   const receiver = receiverOf(options, here, () => closed);
   // One member alone needs no broker.
-  const subjects = ranks === 1 ? [] : [rankSubject(runId, generation, rank), gangSubject(runId, generation)];
+  const subjects =
+    ranks === 1 ? [] : [names.rankSubject(runId, generation, rank), names.gangSubject(runId, generation)];
   const subscriptions = subjects.map((subject) => connection.subscribe(subject, receiver));
 
   function send(subject: string, peer: number, header: Header, data: Uint8Array | undefined): void {
@@ -100,8 +102,8 @@ export function createChannel(options: ChannelOptions): Channel {
       digest: NO_DIGEST,
       ...fields,
     }),
-    sendTo: (to, header, data) => send(rankSubject(runId, generation, to), to, header, data),
-    sendAll: (header, data) => send(gangSubject(runId, generation), -1, header, data),
+    sendTo: (to, header, data) => send(names.rankSubject(runId, generation, to), to, header, data),
+    sendAll: (header, data) => send(names.gangSubject(runId, generation), -1, header, data),
     close() {
       closed = true;
       for (const subscription of subscriptions) subscription.unsubscribe();

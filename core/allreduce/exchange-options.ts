@@ -2,6 +2,7 @@
 
 import type { Clock } from '../clock.ts';
 import type { DataConnection } from '../net/data-connection.ts';
+import type { Names } from '../net/subjects.ts';
 import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { HabitStore, Suspect } from './member-watch.ts';
 import type { Compression, Member } from './plan.ts';
@@ -35,6 +36,8 @@ export interface ExchangePlan {
 export interface ExchangeOptions extends ExchangePlan {
   /** Several exchanges may share one; with `noEcho` results are not delivered back to their owner. */
   readonly connection: DataConnection;
+  /** The fleet's subjects. */
+  readonly names: Names;
   /**
    * The replica's state at the open step. Called while others fetch it; it must not change before that step's
    * sum is there.

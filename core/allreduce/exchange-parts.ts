@@ -50,7 +50,7 @@ export interface Parts {
 const STALL_MS = 250;
 
 export function createParts(options: ExchangeOptions): Parts {
-  const { connection, runId, generation, rank, members, clock, log } = options;
+  const { connection, names, runId, generation, rank, members, clock, log } = options;
   const plan = planOf(options);
   const ranks = members.length;
   const stats = options.stats ?? createStats();
@@ -70,6 +70,7 @@ export function createParts(options: ExchangeOptions): Parts {
   const pace = createPace({ clock, stallMsMin, onStep: (ms) => watch.noteStep(ms) });
   const channel = createChannel({
     connection,
+    names,
     runId,
     generation,
     rank,

@@ -2,6 +2,7 @@
 // memory and never in a message, so a step costs two small ones.
 
 import type { BrokerAddress } from '../net/broker-address.ts';
+import type { Prefixes } from '../net/subjects.ts';
 import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
 import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { Suspect } from './member-watch.ts';
@@ -20,6 +21,7 @@ export interface InjectedFaults {
 export interface PlaneSettings extends BrokerAddress {
   readonly name: string;
   readonly waitMs: number;
+  readonly prefixes: Prefixes;
   readonly faults: InjectedFaults | undefined;
 }
 

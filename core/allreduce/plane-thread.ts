@@ -5,6 +5,7 @@
 import { workerData } from 'node:worker_threads';
 import { systemClock } from '../clock.ts';
 import { connectData, type DataConnection } from '../net/data-connection.ts';
+import { namesOf } from '../net/subjects.ts';
 import { philox } from '../rng.ts';
 import { answerCalls } from '../thread-calls.ts';
 import { createExchange, type Exchange, type ReduceOptions } from './exchange.ts';
@@ -22,6 +23,7 @@ interface Hosted {
 }
 
 const settings = workerData as PlaneSettings;
+const names = namesOf(settings.prefixes);
 const hosted = new Map<number, Hosted>();
 const residuals = new Map<string, ResidualStore>();
 const habits = new Map<string, HabitStore>();
@@ -81,6 +83,7 @@ function host({ exchange: id, plan, memory, stats }: Extract<ToPlane, { kind: 'o
   const exchange = createExchange({
     ...plan,
     connection,
+    names,
     memory,
     stats: sharedStats(stats),
     residuals: store,

@@ -7,6 +7,7 @@ import { digest64 } from '../digest.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { BrokerAddress } from '../net/broker-address.ts';
+import type { Prefixes } from '../net/subjects.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import { type CallThread, openThread } from '../thread-calls.ts';
 import type { Exchange, ExchangePlan } from './exchange.ts';
@@ -46,6 +47,8 @@ export async function createDataPlane(
   options: BrokerAddress & {
     /** Shown by the broker, e.g. `worker-1 gradients`. */
     readonly name: string;
+    /** Of the fleet's names. */
+    readonly prefixes: Prefixes;
     readonly log: Pick<Logger, 'warn' | 'error' | 'info'>;
     /** How long the first connection may take while the broker starts, milliseconds. */
     readonly waitMs?: number;

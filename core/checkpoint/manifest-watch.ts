@@ -9,7 +9,6 @@
 import type { Clock } from '../clock.ts';
 import { FleetError } from '../errors.ts';
 import type { NatsConnection } from '../net/nats.ts';
-import { MANIFEST_BUCKET } from '../net/subjects.ts';
 import type { Manifest } from './manifest.ts';
 
 /** Pause between two looks without a hint, milliseconds. */
@@ -26,6 +25,7 @@ export const nextPauseMs = (pauseMs: number): number => Math.min(LOOK_AGAIN_MS, 
 export async function watchForManifest(options: {
   readonly connection: NatsConnection;
   readonly clock: Clock;
+  readonly bucket: string;
   readonly key: string;
   readonly stop: AbortSignal;
   readonly look: () => Promise<Manifest | undefined>;
@@ -33,7 +33,7 @@ export async function watchForManifest(options: {
   const { connection, clock, stop } = options;
   let pauseMs = LOOK_AGAIN_MS;
   let wake = new AbortController();
-  const hints = connection.subscribe(`$KV.${MANIFEST_BUCKET}.${options.key}`, {
+  const hints = connection.subscribe(`$KV.${options.bucket}.${options.key}`, {
     callback: () => {
       pauseMs = LOOK_SOON_MS;
       wake.abort();

@@ -4,7 +4,6 @@
 import { z } from 'zod';
 import { FleetError } from '../errors.ts';
 import type { KvEntry } from '../net/jetstream.ts';
-import { MANIFEST_BUCKET } from '../net/subjects.ts';
 import { checkShape, sentences } from '../text/shape.ts';
 
 const manifestSchema = z.object({
@@ -33,14 +32,15 @@ export const manifestText = (manifest: Omit<Manifest, 'key' | 'storedAtMs'>): st
     metadata: manifest.metadata,
   });
 
-/** Throws `dataLoss` for an entry that no fleet has written. */
+/** Throws `dataLoss` for an entry of this bucket that no fleet has written. */
 export function manifestOf(
+  bucket: string,
   entry: Pick<KvEntry, 'key' | 'revision' | 'value' | 'created' | 'json'>,
 ): Manifest {
   const damaged = (what: string) =>
     new FleetError(
       'dataLoss',
-      `the manifest of ${entry.key} is damaged (revision ${entry.revision} of bucket ${MANIFEST_BUCKET}): ${what}; it was written by something else than this fleet, and \`nats kv del ${MANIFEST_BUCKET} ${entry.key}\` removes it`,
+      `the manifest of ${entry.key} is damaged (revision ${entry.revision} of bucket ${bucket}): ${what}; it was written by something else than this fleet, and \`nats kv del ${bucket} ${entry.key}\` removes it`,
     );
   let value: unknown;
   try {

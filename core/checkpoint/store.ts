@@ -18,7 +18,7 @@ import { sha256Hex } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import { isRefusal, type KvEntry, openBucket, streamClient, streamManager } from '../net/jetstream.ts';
 import type { NatsConnection } from '../net/nats.ts';
-import { ARTEFACT_STREAM, artefactChunkSubject, MANIFEST_BUCKET } from '../net/subjects.ts';
+import type { Names } from '../net/subjects.ts';
 import { CHUNK_BYTES, checkChunk, checkWhole, chunkCount, chunkRange } from './artefact-chunks.ts';
 import { keptManifest, type Manifest, manifestOf, manifestText } from './manifest.ts';
 import { watchForManifest } from './manifest-watch.ts';
@@ -59,23 +59,26 @@ const REQUEST_MS = 2_000;
 
 export function createArtefactStore(options: {
   readonly connection: NatsConnection;
+  readonly names: Names;
   readonly clock?: Clock;
   /** How long an operation goes on trying while the broker is away, milliseconds. */
   readonly deadlineMs?: number;
   /** Ends operations in flight. */
   readonly signal?: AbortSignal;
 }): ArtefactStore {
-  const { connection, clock = systemClock, deadlineMs = 60_000, signal } = options;
+  const { connection, names, clock = systemClock, deadlineMs = 60_000, signal } = options;
   const timeout = Math.min(REQUEST_MS, deadlineMs);
   const client = streamClient(connection, { timeoutMs: timeout });
-  const bucket = onceOpened(() => openBucket(client, MANIFEST_BUCKET, { direct: true }));
+  const bucket = onceOpened(() => openBucket(client, names.manifestBucket, { direct: true }));
   const manager = onceOpened(() => streamManager(connection, { timeoutMs: timeout }));
   const { persist, persistPut } = createPersistence({ connection, clock, deadlineMs, signal });
 
   async function readManifest(key: string, stop?: AbortSignal): Promise<Manifest | undefined> {
     const look = async (): Promise<Manifest | undefined> => {
       const entry = await (await bucket()).get(key);
-      return entry === null || entry.operation !== 'PUT' ? undefined : manifestOf(entry);
+      return entry === null || entry.operation !== 'PUT'
+        ? undefined
+        : manifestOf(names.manifestBucket, entry);
     };
     return persist(`reading the manifest of ${key}`, look, stop);
   }
@@ -88,9 +91,9 @@ export function createArtefactStore(options: {
     await forEachInWindow(chunkCount(bytes.length, CHUNK_BYTES), async (chunk) => {
       const { offset, length } = chunkRange(manifest, chunk);
       const store = () =>
-        client.publish(artefactChunkSubject(digest, chunk), bytes.subarray(offset, offset + length), {
+        client.publish(names.artefactChunkSubject(digest, chunk), bytes.subarray(offset, offset + length), {
           msgID: `${digest}/${chunk}`,
-          expect: { streamName: ARTEFACT_STREAM },
+          expect: { streamName: names.artefactStream },
           timeout,
         });
       await persistPut(`storing chunk ${chunk} of ${key}`, store, waiting);
@@ -119,9 +122,9 @@ export function createArtefactStore(options: {
     if (manifest === undefined) throw new FleetError('notFound', `nothing is stored under ${key}`);
     const bytes = new Uint8Array(manifest.bytes);
     await forEachInWindow(chunkCount(manifest.bytes, manifest.chunkBytes), async (chunk) => {
-      const subject = artefactChunkSubject(manifest.digest, chunk);
+      const subject = names.artefactChunkSubject(manifest.digest, chunk);
       const stored = await persist(`reading chunk ${chunk} of ${key}`, async () =>
-        (await manager()).direct.getMessage(ARTEFACT_STREAM, { last_by_subj: subject }),
+        (await manager()).direct.getMessage(names.artefactStream, { last_by_subj: subject }),
       );
       checkChunk(manifest, chunk, stored?.data.length);
       bytes.set(stored!.data, chunkRange(manifest, chunk).offset);
@@ -139,7 +142,7 @@ export function createArtefactStore(options: {
     return entries
       .filter((entry) => entry.operation === 'PUT')
       .sort((a, b) => a.revision - b.revision)
-      .map(manifestOf);
+      .map((entry) => manifestOf(names.manifestBucket, entry));
   }
 
   return {
@@ -148,7 +151,14 @@ export function createArtefactStore(options: {
     listManifests,
     getArtefact,
     watchManifest: (key, stop) =>
-      watchForManifest({ connection, clock, key, stop, look: () => readManifest(key, stop) }),
+      watchForManifest({
+        connection,
+        clock,
+        bucket: names.manifestBucket,
+        key,
+        stop,
+        look: () => readManifest(key, stop),
+      }),
   };
 }
 

@@ -20,19 +20,7 @@ import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
-import {
-  ARTEFACT_STREAM,
-  artefactChunkSubject,
-  FLEET_BUCKET,
-  HISTORY_STREAM,
-  historySubject,
-  JOURNAL_MARK_SUBJECT,
-  JOURNAL_STREAM,
-  JOURNAL_SUBJECT,
-  LOG_STREAM,
-  logSubject,
-  MANIFEST_BUCKET,
-} from './subjects.ts';
+import type { Names } from './subjects.ts';
 
 export type { NatsConnection } from '@nats-io/transport-node';
 
@@ -124,19 +112,19 @@ const common = {
   deny_purge: true,
 } as const;
 
-const JOURNAL: StreamPlan = {
+const journalPlan = (names: Names): StreamPlan => ({
   ...common,
-  name: JOURNAL_STREAM,
-  subjects: [JOURNAL_SUBJECT, JOURNAL_MARK_SUBJECT],
+  name: names.journalStream,
+  subjects: [names.journalSubject, names.journalMarkSubject],
   description: 'decisions of the coordinator, in order',
   discard: DiscardPolicy.New,
-};
+});
 
-const STREAMS: readonly StreamPlan[] = [
+const streamPlans = (names: Names): readonly StreamPlan[] => [
   {
     ...common,
-    name: ARTEFACT_STREAM,
-    subjects: [artefactChunkSubject('*', '*')],
+    name: names.artefactStream,
+    subjects: [names.artefactChunkSubject('*', '*')],
     description: 'chunks of checkpoints and reports, by content',
     // Chunks are named by content: storing one again replaces it by itself.
     max_msgs_per_subject: 1,
@@ -144,8 +132,8 @@ const STREAMS: readonly StreamPlan[] = [
   },
   {
     ...common,
-    name: HISTORY_STREAM,
-    subjects: [historySubject('*')],
+    name: names.historyStream,
+    subjects: [names.historySubjects],
     description: 'step points of runs',
     // A batch that is sent again carries the same message id.
     duplicate_window: 600 * SECOND_NS,
@@ -156,8 +144,8 @@ const STREAMS: readonly StreamPlan[] = [
   },
   {
     ...common,
-    name: LOG_STREAM,
-    subjects: [logSubject('*', '*')],
+    name: names.logStream,
+    subjects: [names.logSubjects],
     description: 'log lines of workers',
     discard: DiscardPolicy.Old,
     // A message has at least one line: the newest 10,000 lines of a worker about a run stay, or more.
@@ -166,9 +154,9 @@ const STREAMS: readonly StreamPlan[] = [
   },
 ];
 
-const BUCKETS = [
-  { name: MANIFEST_BUCKET, description: 'manifests of artefacts' },
-  { name: FLEET_BUCKET, description: 'what the fleet remembers beside its journal' },
+const bucketPlans = (names: Names) => [
+  { name: names.manifestBucket, description: 'manifests of artefacts' },
+  { name: names.fleetBucket, description: 'what the fleet remembers beside its journal' },
 ];
 
 /**
@@ -178,6 +166,7 @@ const BUCKETS = [
  */
 export async function ensureStreams(
   connection: NatsConnection,
+  names: Names,
   options: {
     readonly clock?: Clock;
     readonly waitMs?: number;
@@ -188,12 +177,12 @@ export async function ensureStreams(
   } = {},
 ): Promise<void> {
   const replicas = options.replicas ?? 1;
-  const streams = options.journal === false ? STREAMS : [JOURNAL, ...STREAMS];
+  const streams = [...(options.journal === false ? [] : [journalPlan(names)]), ...streamPlans(names)];
   const create = async () => {
     const manager = await streamManager(connection);
     for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
     const kv = new Kvm(connection);
-    for (const { name, description } of BUCKETS) {
+    for (const { name, description } of bucketPlans(names)) {
       const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
       await kv.create(name, { ...common, description });
       // A key is deleted by a mark, which stays possible.
@@ -220,8 +209,8 @@ export async function ensureStreams(
 }
 
 /** Creates the journal's stream, or brings an existing one up to date. */
-export async function ensureJournal(connection: NatsConnection): Promise<void> {
-  await ensureStream(await streamManager(connection), JOURNAL);
+export async function ensureJournal(connection: NatsConnection, names: Names): Promise<void> {
+  await ensureStream(await streamManager(connection), journalPlan(names));
 }
 
 /** Looks before it creates: a server without room refuses to create even a stream that it has. */

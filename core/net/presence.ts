@@ -5,17 +5,17 @@
 
 import { NoRespondersError, RequestError } from '@nats-io/transport-node';
 import type { NatsConnection } from './nats.ts';
-import { presenceSubject } from './subjects.ts';
+import type { Names } from './subjects.ts';
 
 /** One process of a worker: a new process has a new incarnation. */
-export interface Named {
+export interface Process {
   readonly workerId: string;
   readonly incarnation: string;
 }
 
 /** Answers requests about this process for as long as the connection exists. */
-export function answerPresence(connection: NatsConnection, name: Named): void {
-  connection.subscribe(presenceSubject(name.workerId, name.incarnation), {
+export function answerPresence(connection: NatsConnection, names: Names, process: Process): void {
+  connection.subscribe(names.presenceSubject(process.workerId, process.incarnation), {
     callback: (error, message) => {
       if (error === null) message.respond();
     },
@@ -30,12 +30,11 @@ const ASKS_MAX = 5;
  * True: the broker reports that no such process is connected. False: the process answered, or the broker did
  * not.
  */
-export async function isAbsent(connection: NatsConnection, name: Named): Promise<boolean> {
+export async function isAbsent(connection: NatsConnection, names: Names, process: Process): Promise<boolean> {
+  const subject = names.presenceSubject(process.workerId, process.incarnation);
   for (let asked = 0; asked < ASKS_MAX; asked++) {
     try {
-      await connection.request(presenceSubject(name.workerId, name.incarnation), undefined, {
-        timeout: ASK_MS,
-      });
+      await connection.request(subject, undefined, { timeout: ASK_MS });
       return false;
     } catch (caught) {
       if (isNobody(caught)) return true;

@@ -8,17 +8,25 @@
 import { toFleetError } from '../errors.ts';
 import { type JetStreamManager, streamManager } from './jetstream.ts';
 import type { NatsConnection } from './nats.ts';
-import { ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM, MANIFEST_STREAM } from './subjects.ts';
+import type { Names } from './subjects.ts';
 
 /**
  * Streams that grow with the work. The journal and the fleet's bucket have no limit of their own and use the
  * rest.
  */
-export const LIMITED_STREAMS = [ARTEFACT_STREAM, MANIFEST_STREAM, HISTORY_STREAM, LOG_STREAM] as const;
-/** The name of a stream with a limit. */
-export type LimitedStream = (typeof LIMITED_STREAMS)[number];
-/** Bytes that each of these streams may take. */
-export type StoreShares = Readonly<Record<LimitedStream, number>>;
+export const limitedStreams = (names: Names): readonly string[] => [
+  names.artefactStream,
+  names.manifestStream,
+  names.historyStream,
+  names.logStream,
+];
+/** Bytes that each of these may take: chunks of artefacts, their manifests, step points, log lines. */
+export interface StoreShares {
+  readonly artefacts: number;
+  readonly manifests: number;
+  readonly history: number;
+  readonly logs: number;
+}
 
 const RESERVE_SHARE = 0.1;
 const RESERVE_BYTES_MAX = 2 * 2 ** 30;
@@ -42,26 +50,27 @@ export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares 
   const part = (share: number) => Math.max(1, Math.floor(rest * share));
   const [manifests, history, logs] = [part(0.03), part(0.07), part(0.05)];
   return {
-    [ARTEFACT_STREAM]: Math.max(1, rest - manifests - history - logs),
-    [MANIFEST_STREAM]: manifests,
-    [HISTORY_STREAM]: history,
-    [LOG_STREAM]: logs,
+    artefacts: Math.max(1, rest - manifests - history - logs),
+    manifests,
+    history,
+    logs,
   };
 }
 
 /**
  * Bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0;
- * undefined when there is no limit to be found. The search leaves ARTEFACT_STREAM with an arbitrary limit, so
- * `applyShares` has to follow.
+ * undefined when there is no limit to be found. The search leaves the stream of artefacts with an arbitrary
+ * limit, so `applyShares` has to follow.
  */
 export async function findStoreLimit(
   connection: NatsConnection,
+  names: Names,
   configuredBytes = 0,
 ): Promise<number | undefined> {
   const manager = await streamManager(connection);
   const { limits } = await manager.getAccountInfo();
   const known = [configuredBytes, limits.max_storage].filter((bytes) => bytes > 0);
-  const found = await largestReservation(manager, known.length === 0 ? undefined : Math.min(...known));
+  const found = await largestReservation(manager, names, known.length === 0 ? undefined : Math.min(...known));
   return found ?? (known.length === 0 ? undefined : Math.min(...known));
 }
 
@@ -72,14 +81,16 @@ const LIMIT_BITS_MIN = 20;
 
 async function largestReservation(
   manager: JetStreamManager,
+  names: Names,
   atMost: number | undefined,
 ): Promise<number | undefined> {
   let others = 0;
-  for (const name of LIMITED_STREAMS)
-    if (name !== ARTEFACT_STREAM) others += Math.max(0, (await manager.streams.info(name)).config.max_bytes);
+  for (const name of limitedStreams(names))
+    if (name !== names.artefactStream)
+      others += Math.max(0, (await manager.streams.info(name)).config.max_bytes);
   const isFree = async (totalBytes: number) => {
     try {
-      await manager.streams.update(ARTEFACT_STREAM, { max_bytes: Math.max(1, totalBytes - others) });
+      await manager.streams.update(names.artefactStream, { max_bytes: Math.max(1, totalBytes - others) });
       return true;
     } catch (caught) {
       if (toFleetError(caught).code === 'resourceExhausted') return false;
@@ -109,18 +120,27 @@ async function largestReservation(
  * first, because those that rise need the room. History and logs keep the records that they have: where those
  * exceed the share, checkpoints get less instead.
  */
-export async function applyShares(connection: NatsConnection, shares: StoreShares): Promise<void> {
+export async function applyShares(
+  connection: NatsConnection,
+  names: Names,
+  shares: StoreShares,
+): Promise<void> {
   const manager = await streamManager(connection);
   const changes: { name: string; from: number; to: number }[] = [];
   let excess = 0;
-  for (const name of [...LIMITED_STREAMS].reverse()) {
+  const look = async (name: string, target: (heldBytes: number) => number) => {
     const { config, state } = await manager.streams.info(name);
-    const from = config.max_bytes;
-    const held = name === HISTORY_STREAM || name === LOG_STREAM ? state.bytes : 0;
-    const to = name === ARTEFACT_STREAM ? Math.max(1, shares[name] - excess) : Math.max(shares[name], held);
-    if (name !== ARTEFACT_STREAM) excess += to - shares[name];
-    if (from !== to) changes.push({ name, from: Math.max(from, 0), to });
-  }
+    const to = target(state.bytes);
+    if (config.max_bytes !== to) changes.push({ name, from: Math.max(config.max_bytes, 0), to });
+  };
+  const keepingRecords = (share: number) => (heldBytes: number) => {
+    excess += Math.max(0, heldBytes - share);
+    return Math.max(share, heldBytes);
+  };
+  await look(names.logStream, keepingRecords(shares.logs));
+  await look(names.historyStream, keepingRecords(shares.history));
+  await look(names.manifestStream, () => shares.manifests);
+  await look(names.artefactStream, () => Math.max(1, shares.artefacts - excess));
   changes.sort((a, b) => a.to - a.from - (b.to - b.from));
   for (const { name, to } of changes) await manager.streams.update(name, { max_bytes: to });
 }

@@ -1,75 +1,129 @@
-// Every NATS name in one place: subjects, streams and buckets, each with what it carries and who writes it.
+// Every NATS name in one place: subjects, streams, buckets and keys, each with what it carries and who writes
+// it. All names of a fleet are made of three prefixes, so that two fleets can share a broker and a fleet that
+// begins anew finds nothing of the one before. A fleet whose journal was begun before names had them keeps
+// the names that it had.
 
 import { token } from '../text/wire-text.ts';
 
-/**
- * The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever
- * removed.
- */
-export const JOURNAL_STREAM = 'PF_JOURNAL';
-/** The groups of events, in the journal's stream. */
-export const JOURNAL_SUBJECT = 'pf.journal';
-/**
- * Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no
- * longer count.
- */
-export const JOURNAL_MARK_SUBJECT = 'pf.journal.truncated';
+/** What the names of a fleet begin with; plain data, which the coordinator gives to its workers. */
+export interface Prefixes {
+  /** Of streams, and in lower case with `-` for `_` of buckets, e.g. `PF_LOCAL_`. */
+  readonly streams: string;
+  /** Of subjects, e.g. `pf.local.`. */
+  readonly subjects: string;
+  /**
+   * Of what belongs to runs: keys of manifests, and the last part of subjects of the exchange, history and
+   * logs. It is the journal's uid and a dot, because ids of runs are unique in one journal alone.
+   */
+  readonly keys: string;
+}
 
-/** KV bucket with facts about the journal that must outlive it: that there is one, and how far it reached. */
-export const FLEET_BUCKET = 'pf-fleet';
-/** The key in that bucket: how far the journal reached. */
-export const JOURNAL_KEY = 'journal';
+/** The names of one fleet. */
+export interface Names {
+  readonly prefixes: Prefixes;
+  /**
+   * The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever
+   * removed.
+   */
+  readonly journalStream: string;
+  /** The groups of events, in the journal's stream. */
+  readonly journalSubject: string;
+  /**
+   * Marks of `journal truncate`, in the same stream and sequence. A mark names the messages before it that no
+   * longer count.
+   */
+  readonly journalMarkSubject: string;
+  /** KV bucket with facts about the fleet that must outlive its journal: that there is one, and its length. */
+  readonly fleetBucket: string;
+  /** The key in that bucket: uid of the journal, and how far it reached. */
+  readonly journalKey: string;
+  /**
+   * Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest.
+   */
+  readonly artefactStream: string;
+  /** The subject of one chunk; `*` stands for every digest or chunk. */
+  artefactChunkSubject(digest: string, chunk: number | '*'): string;
+  /**
+   * KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is
+   * stored.
+   */
+  readonly manifestBucket: string;
+  /** The stream behind that bucket under the name that NATS gives it. */
+  readonly manifestStream: string;
+  /** The key of a stage's checkpoint; `*` stands for every stage. */
+  checkpointKey(runId: string, stage: number | '*'): string;
+  /** The key of a run's evaluation report. */
+  evaluationKey(runId: string): string;
+  /**
+   * Step points of a run in batches (record-batch.ts), written by rank 0, the newest again by every member of
+   * a new generation; readers drop what is there twice.
+   */
+  readonly historyStream: string;
+  /** The step points of a run, or of every run for `*`. */
+  historySubject(runId: string): string;
+  /** The step points of every run of any journal that this fleet has had: what the stream takes. */
+  readonly historySubjects: string;
+  /** Log lines in batches (record-batch.ts), written by every worker. */
+  readonly logStream: string;
+  /** The lines of a worker about a run; `*` stands for every run or worker. */
+  logSubject(runId: string, workerId: string): string;
+  /** The lines of any journal that this fleet has had: what the stream takes. */
+  readonly logSubjects: string;
+  /** Gradient exchange of one generation, over core NATS: messages to one rank. */
+  rankSubject(runId: string, generation: number, rank: number): string;
+  /** Messages from the owner of a slice to every member of a generation. */
+  gangSubject(runId: string, generation: number): string;
+  /**
+   * Answered by the worker process itself; without a subscriber the broker reports at once that there is
+   * none.
+   */
+  presenceSubject(workerId: string, incarnation: string): string;
+}
 
-/**
- * Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest.
- */
-export const ARTEFACT_STREAM = 'PF_ARTEFACTS';
-/** The subject of one chunk; `*` stands for every digest or chunk. */
-export const artefactChunkSubject = (digest: string, chunk: number | '*'): string =>
-  `pf.artefact.${tokenOrAll('digest', digest)}.${chunk}`;
+/** The prefixes of a fleet with this name whose journal has this uid. */
+export const prefixesOf = (fleet: string, uid: string): Prefixes => ({
+  streams: `PF_${token('fleet', fleet).toUpperCase()}_`,
+  subjects: `pf.${fleet}.`,
+  keys: `${token('journal', uid)}.`,
+});
 
-/**
- * KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is
- * stored.
- */
-export const MANIFEST_BUCKET = 'pf-manifests';
-/** The stream behind that bucket under the name that NATS gives it. */
-export const MANIFEST_STREAM = `KV_${MANIFEST_BUCKET}`;
-/** The key of a stage's checkpoint. */
-export const checkpointKey = (runId: string, stage: number): string =>
-  `checkpoint.${token('run_id', runId)}.${stage}`;
-/** The key of a run's evaluation report. */
-export const evaluationKey = (runId: string): string => `evaluation.${token('run_id', runId)}`;
+/** The prefixes of a fleet whose journal was begun before names carried the fleet's name and a uid. */
+export const PREFIXES_OF_OLD: Prefixes = { streams: 'PF_', subjects: 'pf.', keys: '' };
 
-/**
- * Step points of a run in batches (record-batch.ts), written by rank 0, the newest again by every member of a
- * new generation; readers drop what is there twice.
- */
-export const HISTORY_STREAM = 'PF_HISTORY';
-/** The step points of a run, or of every run for `*`. */
-export const historySubject = (runId: string): string => `pf.history.${tokenOrAll('run_id', runId)}`;
-
-/** Log lines in batches (record-batch.ts), written by every worker. */
-export const LOG_STREAM = 'PF_LOGS';
-/** The lines of a worker about a run; `*` stands for every run or worker. */
-export const logSubject = (runId: string, workerId: string): string =>
-  `pf.logs.${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`;
-
-/**
- * Gradient exchange of one generation, over core NATS: messages to one rank, and from the owner of a slice to
- * all.
- */
-export const rankSubject = (runId: string, generation: number, rank: number): string =>
-  `pf.ar.${token('run_id', runId)}.${generation}.r.${rank}`;
-/** Messages from the owner of a slice to every member of a generation. */
-export const gangSubject = (runId: string, generation: number): string =>
-  `pf.ar.${token('run_id', runId)}.${generation}.all`;
-
-/**
- * Answered by the worker process itself; without a subscriber the broker reports at once that there is none.
- */
-export const presenceSubject = (workerId: string, incarnation: string): string =>
-  `pf.presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`;
+/** The names that these prefixes give. */
+export function namesOf(prefixes: Prefixes): Names {
+  const { streams, subjects, keys } = prefixes;
+  const bucket = (noun: string) => `${streams.toLowerCase().replaceAll('_', '-')}${noun}`;
+  const ofRuns = (noun: string) => `${subjects}${noun}.${keys}`;
+  const ofAnyJournal = (noun: string) => `${subjects}${noun}.${keys === '' ? '' : '*.'}`;
+  const ofGeneration = (runId: string, generation: number) =>
+    `${ofRuns('ar')}${token('run_id', runId)}.${generation}`;
+  return {
+    prefixes,
+    journalStream: `${streams}JOURNAL`,
+    journalSubject: `${subjects}journal`,
+    journalMarkSubject: `${subjects}journal.truncated`,
+    fleetBucket: bucket('fleet'),
+    journalKey: 'journal',
+    artefactStream: `${streams}ARTEFACTS`,
+    artefactChunkSubject: (digest, chunk) => `${subjects}artefact.${tokenOrAll('digest', digest)}.${chunk}`,
+    manifestBucket: bucket('manifests'),
+    manifestStream: `KV_${bucket('manifests')}`,
+    checkpointKey: (runId, stage) => `${keys}checkpoint.${token('run_id', runId)}.${stage}`,
+    evaluationKey: (runId) => `${keys}evaluation.${token('run_id', runId)}`,
+    historyStream: `${streams}HISTORY`,
+    historySubject: (runId) => `${ofRuns('history')}${tokenOrAll('run_id', runId)}`,
+    historySubjects: `${ofAnyJournal('history')}*`,
+    logStream: `${streams}LOGS`,
+    logSubject: (runId, workerId) =>
+      `${ofRuns('logs')}${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`,
+    logSubjects: `${ofAnyJournal('logs')}*.*`,
+    rankSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.r.${rank}`,
+    gangSubject: (runId, generation) => `${ofGeneration(runId, generation)}.all`,
+    presenceSubject: (workerId, incarnation) =>
+      `${subjects}presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`,
+  };
+}
 
 /** A reader's filter has `*` in place of a token. */
 const tokenOrAll = (field: string, text: string): string => (text === '*' ? text : token(field, text));

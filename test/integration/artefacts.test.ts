@@ -9,16 +9,7 @@ import { systemClock } from '../../core/clock.ts';
 import { sha256Hex } from '../../core/digest.ts';
 import { FleetError } from '../../core/errors.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import {
-  ARTEFACT_STREAM,
-  artefactChunkSubject,
-  checkpointKey,
-  evaluationKey,
-  HISTORY_STREAM,
-  JOURNAL_STREAM,
-  LOG_STREAM,
-  MANIFEST_BUCKET,
-} from '../../core/net/subjects.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
@@ -27,8 +18,8 @@ let store: ArtefactStore;
 before(async () => {
   nats = await startNats({ token: 'artefact-token' });
   connection = await connectNats({ url: nats.url, token: nats.token, name: 'artefacts' });
-  await ensureStreams(connection);
-  store = createArtefactStore({ connection, deadlineMs: 20_000 });
+  await ensureStreams(connection, NAMES);
+  store = createArtefactStore({ connection, names: NAMES, deadlineMs: 20_000 });
 });
 after(async () => {
   await connection.close();
@@ -46,11 +37,11 @@ function bytesOfLength(length: number, seed: number): Uint8Array {
 }
 
 async function put(key: string, value: string): Promise<void> {
-  await (await new Kvm(connection).open(MANIFEST_BUCKET)).put(key, value);
+  await (await new Kvm(connection).open(NAMES.manifestBucket)).put(key, value);
 }
 
 const chunksStored = async (): Promise<number> =>
-  (await (await jetstreamManager(connection)).streams.info(ARTEFACT_STREAM)).state.messages;
+  (await (await jetstreamManager(connection)).streams.info(NAMES.artefactStream)).state.messages;
 
 const rejectsWith = (code: string, pattern: RegExp) => (error: unknown) =>
   error instanceof FleetError && error.code === code && pattern.test(error.message);
@@ -59,9 +50,9 @@ test('several programs may create the streams at once, and again', async () => {
   const connections = await Promise.all(
     [0, 1, 2].map((i) => connectNats({ url: nats.url, token: nats.token, name: `racer ${i}` })),
   );
-  await Promise.all(connections.map((each) => ensureStreams(each)));
+  await Promise.all(connections.map((each) => ensureStreams(each, NAMES)));
   const manager = await jetstreamManager(connection);
-  for (const name of [JOURNAL_STREAM, ARTEFACT_STREAM, HISTORY_STREAM, LOG_STREAM])
+  for (const name of [NAMES.journalStream, NAMES.artefactStream, NAMES.historyStream, NAMES.logStream])
     assert.equal((await manager.streams.info(name)).config.storage, 'file');
   await Promise.all(connections.map((each) => each.close()));
 });
@@ -69,7 +60,7 @@ test('several programs may create the streams at once, and again', async () => {
 test('artefacts of no bytes, of one chunk and of many come back with their metadata', async () => {
   for (const [stage, length] of [0, 1, 512 * 1024, 512 * 1024 + 1, 5_000_000].entries()) {
     const bytes = bytesOfLength(length, stage + 1);
-    const key = checkpointKey('run-sizes', stage);
+    const key = NAMES.checkpointKey('run-sizes', stage);
     const stored = await store.putArtefact({ key, bytes, metadata: { step: String(stage) } });
     assert.equal(stored.digest, sha256Hex(bytes));
     assert.ok(Math.abs(stored.storedAtMs - systemClock.now()) < 60_000);
@@ -78,7 +69,7 @@ test('artefacts of no bytes, of one chunk and of many come back with their metad
     assert.deepEqual(read.manifest.metadata, { step: String(stage) });
     assert.ok(Buffer.from(read.bytes).equals(bytes));
   }
-  const listed = await store.listManifests(checkpointKey('run-sizes', 0).replace(/0$/, '*'));
+  const listed = await store.listManifests(NAMES.checkpointKey('run-sizes', '*'));
   assert.deepEqual(
     listed.map(({ metadata }) => metadata.step),
     ['0', '1', '2', '3', '4'],
@@ -86,7 +77,7 @@ test('artefacts of no bytes, of one chunk and of many come back with their metad
 });
 
 test('storing the same bytes again is no work; other bytes under the key are dataLoss that names both', async () => {
-  const key = checkpointKey('run-again', 1);
+  const key = NAMES.checkpointKey('run-again', 1);
   const bytes = bytesOfLength(1_200_000, 7);
   const first = await store.putArtefact({ key, bytes });
   const before = await chunksStored();
@@ -102,24 +93,24 @@ test('storing the same bytes again is no work; other bytes under the key are dat
 });
 
 test('two workers that store a key at the same time both succeed', async () => {
-  const key = checkpointKey('run-race', 1);
+  const key = NAMES.checkpointKey('run-race', 1);
   const bytes = bytesOfLength(700_000, 8);
   const [a, b] = await Promise.all([store.putArtefact({ key, bytes }), store.putArtefact({ key, bytes })]);
   assert.deepEqual(a, b);
 });
 
 test('bytes that were changed, shortened or lost in the store are dataLoss that says where', async () => {
-  const key = checkpointKey('run-damaged', 1);
+  const key = NAMES.checkpointKey('run-damaged', 1);
   const bytes = bytesOfLength(1_300_000, 9);
   const { digest } = await store.putArtefact({ key, bytes });
-  const subject = artefactChunkSubject(digest, 1);
+  const subject = NAMES.artefactChunkSubject(digest, 1);
   const chunk = bytes.slice(512 * 1024, 2 * 512 * 1024);
   const client = jetstream(connection);
   chunk[17]! ^= 4;
   await client.publish(subject, chunk);
   await assert.rejects(
     store.getArtefact(key),
-    rejectsWith('dataLoss', /stored bytes of checkpoint\.run-damaged\.1/),
+    rejectsWith('dataLoss', /stored bytes of test\.checkpoint\.run-damaged\.1/),
   );
   await client.publish(subject, chunk.subarray(1));
   await assert.rejects(
@@ -127,40 +118,43 @@ test('bytes that were changed, shortened or lost in the store are dataLoss that 
     rejectsWith('dataLoss', /chunk 1 .* has 524287 bytes instead of 524288/),
   );
   const lost = { digest: 'f'.repeat(64), bytes: 700_000, chunkBytes: 512 * 1024, metadata: {} };
-  await put(checkpointKey('run-damaged', 2), JSON.stringify(lost));
+  await put(NAMES.checkpointKey('run-damaged', 2), JSON.stringify(lost));
   await assert.rejects(
-    store.getArtefact(checkpointKey('run-damaged', 2)),
+    store.getArtefact(NAMES.checkpointKey('run-damaged', 2)),
     rejectsWith('dataLoss', /chunk [01] .* is not stored any more/),
   );
 });
 
 test('a manifest that somebody else has written is dataLoss in one sentence at once, never a wait', async () => {
   for (const [stage, value] of ['seven b', '', 'null', '{"digest":"x"}'].entries()) {
-    const key = checkpointKey('run-foreign', stage + 1);
+    const key = NAMES.checkpointKey('run-foreign', stage + 1);
     await put(key, value);
     const named = rejectsWith('dataLoss', new RegExp(`^[^\n]*manifest of ${key} is damaged[^\n]*$`));
     await assert.rejects(store.getManifest(key), named);
     await assert.rejects(store.getArtefact(key), named);
     await assert.rejects(store.watchManifest(key, AbortSignal.timeout(10_000)), named);
     await assert.rejects(store.putArtefact({ key, bytes: Uint8Array.of(1), onWait: assert.fail }), named);
-    await assert.rejects(store.listManifests('checkpoint.run-foreign.*'), rejectsWith('dataLoss', /damaged/));
+    await assert.rejects(
+      store.listManifests(NAMES.checkpointKey('run-foreign', '*')),
+      rejectsWith('dataLoss', /damaged/),
+    );
   }
 });
 
 test('what was never stored is notFound, and its manifest undefined', async () => {
-  assert.equal(await store.getManifest(evaluationKey('nobody')), undefined);
+  assert.equal(await store.getManifest(NAMES.evaluationKey('nobody')), undefined);
   await assert.rejects(
-    store.getArtefact(evaluationKey('nobody')),
+    store.getArtefact(NAMES.evaluationKey('nobody')),
     rejectsWith('notFound', /evaluation\.nobody/),
   );
-  assert.deepEqual(await store.listManifests('checkpoint.nobody.*'), []);
+  assert.deepEqual(await store.listManifests(NAMES.checkpointKey('nobody', '*')), []);
 });
 
 test('a watch answers at once for a key that exists, and soon after another appears', async () => {
-  const key = checkpointKey('run-watched', 2);
+  const key = NAMES.checkpointKey('run-watched', 2);
   const controller = new AbortController();
   const watch = store.watchManifest(key, controller.signal);
-  await store.putArtefact({ key: checkpointKey('run-watched', 1), bytes: Uint8Array.of(1) });
+  await store.putArtefact({ key: NAMES.checkpointKey('run-watched', 1), bytes: Uint8Array.of(1) });
   const storedAt = systemClock.monotonic();
   const stored = await store.putArtefact({ key, bytes: Uint8Array.of(1, 2, 3) });
   assert.deepEqual(await watch, stored);
@@ -177,11 +171,11 @@ test('a watch ends with the signal that stops it', async () => {
 });
 
 test('a broker that is killed and started again keeps what it has acknowledged, and work in flight goes on', async () => {
-  const kept = checkpointKey('run-restart', 1);
+  const kept = NAMES.checkpointKey('run-restart', 1);
   const bytes = bytesOfLength(900_000, 10);
   const manifest = await store.putArtefact({ key: kept, bytes });
   const controller = new AbortController();
-  const key = checkpointKey('run-restart', 2);
+  const key = NAMES.checkpointKey('run-restart', 2);
   const watch = store.watchManifest(key, controller.signal);
   await nats.kill();
   const read = store.getArtefact(kept);
@@ -194,7 +188,7 @@ test('a broker that is killed and started again keeps what it has acknowledged, 
 });
 
 test('a broker that stays away is unavailable after the deadline', async () => {
-  const impatient = createArtefactStore({ connection, deadlineMs: 300 });
+  const impatient = createArtefactStore({ connection, names: NAMES, deadlineMs: 300 });
   await nats.kill();
   await assert.rejects(
     impatient.putArtefact({ key: 'evaluation.away', bytes: Uint8Array.of(1) }),

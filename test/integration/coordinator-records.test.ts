@@ -11,7 +11,6 @@ import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { readModel } from '../../core/model/export.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { checkpointKey, evaluationKey, historySubject, logSubject } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
@@ -19,6 +18,7 @@ import { ModelProto } from '../../proto/gen/onnx/v1/model.ts';
 import { EvaluationReport, LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../sim/specs.ts';
 import { FACTS } from '../sim/world.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
@@ -27,10 +27,11 @@ let records: Records;
 before(async () => {
   nats = await startNats();
   connection = await connectNats({ url: nats.url, token: '', name: 'test' });
-  await ensureStreams(connection);
+  await ensureStreams(connection, NAMES);
   records = createRecords({
+    names: NAMES,
     connection,
-    store: createArtefactStore({ connection }),
+    store: createArtefactStore({ connection, names: NAMES }),
     log: createLogger({ program: 'test', level: 'error' }),
   });
 });
@@ -64,8 +65,8 @@ function trainedRun(): RunState {
 test('history is told in step order, each step once, whatever order and repetition workers left', async () => {
   assert.deepEqual(await records.history('run-9'), [], 'a run without points has an empty history');
   for (const n of [1, 2, 5, 3, 4, 3, 2, 6])
-    await jetstream(connection).publish(historySubject('run-1'), point(n));
-  await jetstream(connection).publish(historySubject('run-2'), point(9));
+    await jetstream(connection).publish(NAMES.historySubject('run-1'), point(n));
+  await jetstream(connection).publish(NAMES.historySubject('run-2'), point(9));
   const steps = (await records.history('run-1')).map(({ step: n }) => n);
   assert.deepEqual(steps, [1, 2, 3, 4, 5, 6]);
 });
@@ -73,26 +74,26 @@ test('history is told in step order, each step once, whatever order and repetiti
 test('bytes that are no step point and no log line are passed over or told in one sentence, and end nothing', async () => {
   const client = jetstream(connection);
   const bytes = Uint8Array.of(0xff, 0xff, 0xff, 1, 2, 3, 4);
-  await client.publish(historySubject('run-7'), point(1));
-  await client.publish(historySubject('run-7'), bytes);
-  await client.publish(historySubject('run-7'), point(2));
+  await client.publish(NAMES.historySubject('run-7'), point(1));
+  await client.publish(NAMES.historySubject('run-7'), bytes);
+  await client.publish(NAMES.historySubject('run-7'), point(2));
   assert.deepEqual(
     (await records.history('run-7')).map(({ step: n }) => n),
     [1, 2],
   );
-  await client.publish(logSubject('run-7', 'w'), bytes);
+  await client.publish(NAMES.logSubject('run-7', 'w'), bytes);
   const all = { runId: 'run-7', workerId: '', follow: false, afterSequence: 0 };
   const lines: string[] = [];
   for await (const { level, text } of records.logs({ ...all, signal: new AbortController().signal }))
     lines.push(`${level} ${text}`);
   assert.equal(lines.length, 1);
-  assert.match(lines[0]!, /^warn message \d+ of PF_LOGS is not ours: 7 bytes that cannot be read$/);
+  assert.match(lines[0]!, /^warn message \d+ of PF_LOCAL_LOGS is not ours: 7 bytes that cannot be read$/);
 });
 
 test('log lines come oldest first, of one run or one worker, and with follow those to come until the caller goes', async () => {
   const write = (runId: string, workerId: string, text: string) =>
     jetstream(connection).publish(
-      logSubject(runId, workerId),
+      NAMES.logSubject(runId, workerId),
       LogLine.encode({ atMs: 1, workerId, runId, level: 'info', text, sequence: 0 }).finish(),
     );
   await write('run-1', 'a', 'one');
@@ -153,7 +154,10 @@ test('an evaluation that is not there is refused with the state of the run, and 
     judged: undefined,
   };
   const bytes = EvaluationReport.encode(report).finish();
-  await createArtefactStore({ connection }).putArtefact({ key: evaluationKey('run-1'), bytes });
+  await createArtefactStore({ connection, names: NAMES }).putArtefact({
+    key: NAMES.evaluationKey('run-1'),
+    bytes,
+  });
   assert.deepEqual((await records.evaluation(run)).rocTpr, [0.25, 1]);
 });
 
@@ -177,8 +181,11 @@ test('an exported network is the stored weights under reference names, in chunks
     stage: 1,
     deviceClass: 'test',
   };
-  const key = checkpointKey('run-1', 1);
-  await createArtefactStore({ connection }).putArtefact({ key, bytes: encodeCheckpoint(checkpoint) });
+  const key = NAMES.checkpointKey('run-1', 1);
+  await createArtefactStore({ connection, names: NAMES }).putArtefact({
+    key,
+    bytes: encodeCheckpoint(checkpoint),
+  });
   const chunks: Buffer[] = [];
   let digest = '';
   for await (const chunk of records.exported(run, 0)) {
@@ -208,7 +215,10 @@ test('an exported network is the stored weights under reference names, in chunks
   assert.deepEqual(await whole(records.exported(failed, 0, { evenFailed: true })), file);
   const infinite = Float32Array.from(weights).fill(Number.POSITIVE_INFINITY, 3, 5);
   const bytes = encodeCheckpoint({ ...checkpoint, vectors: stateOf(infinite), stage: 2 });
-  await createArtefactStore({ connection }).putArtefact({ key: checkpointKey('run-1', 2), bytes });
+  await createArtefactStore({ connection, names: NAMES }).putArtefact({
+    key: NAMES.checkpointKey('run-1', 2),
+    bytes,
+  });
   const later = { ...run, checkpoints: [...run.checkpoints, { ...run.checkpoints[0]!, stage: 2 }] };
   await assert.rejects(async () => records.exported(later, 0).next(), {
     code: 'failedPrecondition',

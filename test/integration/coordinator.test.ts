@@ -199,7 +199,7 @@ test('/metrics answers with the names of the catalogue, /healthz with ok', async
     /^pocketfleet_trials\{state="running"\} 0$/m,
     /^pocketfleet_workers\{state="(idle|lost)"\} 1$/m,
     /^pocketfleet_gang_formations_total\{outcome="ok"\} 1$/m,
-    /^pocketfleet_jetstream_publish_duration_seconds_count\{stream="PF_JOURNAL",outcome="ok"\} \d+$/m,
+    /^pocketfleet_jetstream_publish_duration_seconds_count\{stream="journal",outcome="ok"\} \d+$/m,
     /^grpc_server_handled_total\{grpc_type="unary",.*grpc_method="ListRuns",grpc_code="Unauthenticated"\} 2$/m,
     /^grpc_server_handled_total\{grpc_type="unary",.*grpc_method="Submit",grpc_code="OK"\} 1$/m,
     /^nodejs_eventloop_lag_p99_seconds/m,

@@ -33,6 +33,7 @@ import {
   trainAll,
   zeroState,
 } from '../support/gang.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
@@ -426,7 +427,7 @@ test('messages of other generations, other runs and no format are refused and co
   await gang({ counts, elements }, async (replicas, runId) => {
     const stranger = await connectNats({ url: nats.url, token: nats.token, name: 'stranger' });
     await trainAll(replicas, counts, 1);
-    const subject = `pf.ar.${runId}.1.all`;
+    const subject = NAMES.gangSubject(runId, 1);
     const overheard: Uint8Array[] = [];
     stranger.subscribe(subject, {
       callback: (_error, message) => {
@@ -479,6 +480,7 @@ test('one member alone needs no broker', async () => {
   const controller = new AbortController();
   const exchange = createExchange({
     connection: closed,
+    names: NAMES,
     runId: 'alone',
     generation: 1,
     rank: 0,

@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { jetstream } from '@nats-io/jetstream';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats } from '../../core/net/nats.ts';
-import { logSubject } from '../../core/net/subjects.ts';
 import { LogLine } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startFleet } from '../support/fleet.ts';
+import { namesOn } from '../support/names.ts';
 import { type Program, startTypeScript, until } from '../support/processes.ts';
 import { onTerminal } from '../support/terminal.ts';
 
@@ -19,6 +19,7 @@ const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.u
 const folder = mkdtempSync(join(tmpdir(), 'pf-following-'));
 const fleet = await startFleet({ workers: [] });
 const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
+const names = await namesOn(connection, 'test');
 after(async () => {
   await Promise.all(programs.map((program) => program.stop('SIGKILL')));
   waiting.child.kill('SIGKILL');
@@ -58,7 +59,7 @@ async function writeLines(count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     written += 1;
     const line = { atMs: 1, workerId: 'w1', runId, level: 'info', text: `numbered ${written}`, sequence: 0 };
-    await jetstream(connection).publish(logSubject(runId, 'w1'), LogLine.encode(line).finish());
+    await jetstream(connection).publish(names.logSubject(runId, 'w1'), LogLine.encode(line).finish());
   }
 }
 const numbersIn = (text: string) => [...text.matchAll(/ {2}numbered (\d+)$/gm)].map(([, n]) => Number(n));

@@ -7,8 +7,9 @@ import { jetstream } from '@nats-io/jetstream';
 import { judgeStore, type StoreFacts } from '../../coordinator/store/store-state.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
-import { artefactChunkSubject } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft } from '../support/processes.ts';
 import { startScriptedWorker } from '../support/scripted-worker.ts';
@@ -17,9 +18,11 @@ const LIMIT = 8 << 20;
 const SEEN_MS = 5_000;
 let nats: TestNats;
 let connection: NatsConnection;
+let names: Names;
 before(async () => {
   nats = await startNats({ storeBytesMax: LIMIT });
   connection = await connectNats({ url: nats.url, name: 'full' });
+  names = await namesOn(connection);
 });
 after(async () => {
   await connection.close();
@@ -33,7 +36,7 @@ async function fill(bytes = 256 * 1024): Promise<void> {
   const client = jetstream(connection);
   for (;;) {
     try {
-      await client.publish(artefactChunkSubject('f'.repeat(64), chunks), new Uint8Array(bytes));
+      await client.publish(names.artefactChunkSubject('f'.repeat(64), chunks), new Uint8Array(bytes));
       chunks += 1;
     } catch {
       return;
@@ -61,7 +64,7 @@ test('full of checkpoints: shown, submit refused at once, cancel works, and with
   const full = await coordinator.until((seen) => seen.store?.state === 'full', 'full', SEEN_MS);
   assert.match(
     full.store!.reason,
-    /^the store at nats:\S+ is full since \S+Z: .* MiB of \d\.\d MiB are used, and PF_ARTEFACTS has .* MiB of the .* MiB that are its part/,
+    /^the store at nats:\S+ is full since \S+Z: .* MiB of \d\.\d MiB are used, and PF_LOCAL_ARTEFACTS has .* MiB of the .* MiB that are its part/,
   );
   assert.match(full.store!.reason, /raise its limit: .*goes on by itself$/);
   const waits = await coordinator.until(

@@ -9,22 +9,24 @@ import { after, before, test } from 'node:test';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { unary } from '../../core/net/grpc-client.ts';
-import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { FLEET_BUCKET, JOURNAL_STREAM, JOURNAL_SUBJECT, MANIFEST_BUCKET } from '../../core/net/subjects.ts';
+import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { pocketfleet } from '../support/cli.ts';
 import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
 let manager: JetStreamManager;
+let names: Names;
 /** Messages of a fleet that led three times and has three runs: 6 of them. */
 let good: Uint8Array[];
 before(async () => {
   nats = await startNats();
   connection = await connectNats({ url: nats.url, name: 'damage' });
-  await ensureStreams(connection, { journal: false });
+  names = await namesOn(connection);
   manager = await jetstreamManager(connection);
   for (const name of ['one', 'two', 'three'])
     await withCoordinator(async (coordinator) => void (await coordinator.submit(runText(name))));
@@ -47,22 +49,25 @@ async function withCoordinator(use: (coordinator: LocalCoordinator) => Promise<v
 }
 
 async function stored(): Promise<Uint8Array[]> {
-  const { state } = await manager.streams.info(JOURNAL_STREAM);
+  const { state } = await manager.streams.info(names.journalStream);
   const messages: Uint8Array[] = [];
   for (let seq = 1; seq <= state.last_seq; seq++)
-    messages.push((await manager.streams.getMessage(JOURNAL_STREAM, { seq }))!.data);
+    messages.push((await manager.streams.getMessage(names.journalStream, { seq }))!.data);
   return messages;
 }
 
 /** A journal of these messages that anybody may damage. */
 async function journalOf(messages: readonly (Uint8Array | string)[]): Promise<void> {
-  await manager.streams.delete(JOURNAL_STREAM).catch(() => false);
-  await manager.streams.add({ name: JOURNAL_STREAM, subjects: [JOURNAL_SUBJECT] });
-  for (const message of messages) await jetstream(connection).publish(JOURNAL_SUBJECT, message);
+  await manager.streams.delete(names.journalStream).catch(() => false);
+  await manager.streams.add({ name: names.journalStream, subjects: [names.journalSubject] });
+  for (const message of messages) await jetstream(connection).publish(names.journalSubject, message);
   await remember(messages.length);
 }
 async function remember(sequence: number): Promise<void> {
-  await (await new Kvm(connection).open(FLEET_BUCKET)).put('journal', JSON.stringify({ sequence }));
+  await (await new Kvm(connection).open(names.fleetBucket)).put(
+    'journal',
+    JSON.stringify({ sequence, uid: names.prefixes.keys.slice(0, -1) }),
+  );
 }
 
 const groupOf = (...events: object[]): string =>
@@ -88,7 +93,7 @@ async function haltsAndIsRepaired(expected: {
     assert.ok(!store.halted.includes('\n'));
     assert.deepEqual(await runsOf(coordinator), expected.runs);
     await coordinator.until((seen) => seen.store?.halted === store.halted, 'watch shows it', 2_000);
-    const { last_seq: last } = (await manager.streams.info(JOURNAL_STREAM)).state;
+    const { last_seq: last } = (await manager.streams.info(names.journalStream)).state;
     await assert.rejects(coordinator.submit(runText('new')), { code: 'dataLoss', message: store.halted });
     const { damage, goodSequence, lastSequence } = await unary(client, client.checkJournal, {});
     assert.deepEqual([goodSequence, lastSequence], [expected.keep, last]);
@@ -144,20 +149,20 @@ test('an event of an unknown kind, of a wrong shape, and one that fits nothing b
 
 test('a message that was deleted, in the middle and at the end', async () => {
   await journalOf(good);
-  await manager.streams.deleteMessage(JOURNAL_STREAM, 3);
-  await manager.streams.deleteMessage(JOURNAL_STREAM, 4);
+  await manager.streams.deleteMessage(names.journalStream, 3);
+  await manager.streams.deleteMessage(names.journalStream, 4);
   await haltsAndIsRepaired({ sequence: 3, sentence: /messages 3 to 4 are missing/, keep: 2, runs: ['one'] });
   await journalOf(good);
-  await manager.streams.deleteMessage(JOURNAL_STREAM, 6);
+  await manager.streams.deleteMessage(names.journalStream, 6);
   await haltsAndIsRepaired({ sequence: 6, sentence: /message 6 is missing/, keep: 5, runs: ['one', 'two'] });
 });
 
 test('a stream that was purged, one that was emptied and made anew, and one from an older copy', async () => {
   const none = { runs: [], keep: 0, sequence: 1 };
-  const history = jetstream(connection).publish('pf.history.run-3', 'x');
+  const history = jetstream(connection).publish(names.historySubject('run-3'), 'x');
   await history;
   await journalOf(good);
-  await manager.streams.purge(JOURNAL_STREAM);
+  await manager.streams.purge(names.journalStream);
   await haltsAndIsRepaired({ ...none, sentence: /messages 1 to 6 are missing \(the stream was purged/ });
   await journalOf([]);
   await remember(6);
@@ -177,20 +182,23 @@ test('a stream that is gone is no new fleet, at a start and while it runs; what 
   await journalOf(good);
   await withCoordinator(async (coordinator) => {
     const { client } = coordinator;
-    await manager.streams.delete(JOURNAL_STREAM);
+    await manager.streams.delete(names.journalStream);
     await coordinator.until((seen) => /is gone/.test(seen.store?.halted ?? ''), 'it is noticed', 5_000);
     assert.deepEqual(await runsOf(coordinator), ['one', 'two', 'three'], 'what was known is still shown');
     await assert.rejects(coordinator.submit(runText('new')), {
       code: 'dataLoss',
-      message: /PF_JOURNAL is gone/,
+      message: /PF_LOCAL_JOURNAL is gone/,
     });
     assert.equal(coordinator.failure(), undefined);
     assert.equal((await unary(client, client.checkJournal, {})).lastSequence, 0);
   });
-  const forget = await new Kvm(connection).open(FLEET_BUCKET);
+  const forget = await new Kvm(connection).open(names.fleetBucket);
   await forget.delete('journal');
   await withCoordinator(async ({ client }) => {
-    assert.match((await unary(client, client.getStore, {})).halted, /PF_JOURNAL is gone, while step points/);
+    assert.match(
+      (await unary(client, client.getStore, {})).halted,
+      /PF_LOCAL_JOURNAL is gone, while step points/,
+    );
     await unary(client, client.truncateJournal, { after: 0, lastSequence: 0, reason: 'begin anew' });
     await until('it begins anew', async () => (await unary(client, client.getStore, {})).halted === '');
   });
@@ -201,8 +209,8 @@ test('a foreign message while the fleet runs halts it where it is; it goes on on
   await withCoordinator(async (coordinator) => {
     const { client } = coordinator;
     await coordinator.submit(runText('own'));
-    const { last_seq: last } = (await manager.streams.info(JOURNAL_STREAM)).state;
-    await jetstream(connection).publish(JOURNAL_SUBJECT, 'seven b');
+    const { last_seq: last } = (await manager.streams.info(names.journalStream)).state;
+    await jetstream(connection).publish(names.journalSubject, 'seven b');
     await assert.rejects(coordinator.submit(runText('refused')), {
       code: 'dataLoss',
       message: new RegExp(`damaged at sequence ${last + 1}: .*7 bytes.*truncate --after ${last}`),
@@ -212,7 +220,7 @@ test('a foreign message while the fleet runs halts it where it is; it goes on on
     await coordinator.until((seen) => seen.store?.halted === '', 'it leads again', 5_000);
     assert.deepEqual(await coordinator.submit(runText('next')), ['run-5']);
     // With a fleet that leads and a whole journal: what is cut off is gone, and the leader has it from the journal.
-    const now = (await manager.streams.info(JOURNAL_STREAM)).state.last_seq;
+    const now = (await manager.streams.info(names.journalStream)).state.last_seq;
     await unary(client, client.truncateJournal, { after: last, lastSequence: now, reason: 'back' });
     await until('the leader has read it again', async () => (await runsOf(coordinator)).length === 4);
     await until('it takes what comes', () =>
@@ -262,15 +270,15 @@ test('the command names the damage, refuses to ask nobody, keeps a copy and cuts
 });
 
 test('manifests that are no manifests of ours do not end a coordinator', async () => {
-  const bucket = await new Kvm(connection).open(MANIFEST_BUCKET);
-  await bucket.put('checkpoint.run-1.1', 'seven b');
-  await bucket.put('checkpoint.run-1.x', 'y');
-  await bucket.put('evaluation.run-1', 'seven b');
+  const bucket = await new Kvm(connection).open(names.manifestBucket);
+  await bucket.put(names.checkpointKey('run-1', 1), 'seven b');
+  await bucket.put(names.checkpointKey('run-1', 1).replace(/1$/, 'x'), 'y');
+  await bucket.put(names.evaluationKey('run-1'), 'seven b');
   await journalOf(good);
   await withCoordinator(async ({ client }) => {
     await assert.rejects(unary(client, client.getEvaluation, { runId: 'run-1' }), {
       code: 'dataLoss',
-      message: /manifest of evaluation\.run-1 is damaged .*7 bytes that are no JSON/,
+      message: /manifest of \w+\.evaluation\.run-1 is damaged .*7 bytes that are no JSON/,
     });
   });
 });

@@ -27,6 +27,7 @@ import {
   trainAll,
   zeroState,
 } from '../support/gang.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { until } from '../support/processes.ts';
 
@@ -36,7 +37,7 @@ let planes: DataPlane[] = [];
 
 type PlaneOptions = Partial<Parameters<typeof createDataPlane>[0]>;
 const openPlane = (address: BrokerAddress, name: string, options: PlaneOptions = {}): Promise<DataPlane> =>
-  createDataPlane({ ...address, name, log, ...options });
+  createDataPlane({ ...address, name, log, prefixes: NAMES.prefixes, ...options });
 const addressOf = ({ url, token }: TestNats): BrokerAddress => ({ url, token });
 
 before(async () => {

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { connectNats } from '../../core/net/nats.ts';
 import { answerPresence, isAbsent } from '../../core/net/presence.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats } from '../support/nats.ts';
 
 test('a process is absent when it has gone or was never there, and not while it lives or the broker is away', async () => {
@@ -13,19 +14,19 @@ test('a process is absent when it has gone or was never there, and not while it 
   const [asker, worker] = await Promise.all([connect('asker'), connect('worker')]);
   const name = { workerId: 'w1', incarnation: 'first' };
   try {
-    answerPresence(worker, name);
+    answerPresence(worker, NAMES, name);
     await worker.flush();
-    assert.equal(await isAbsent(asker, name), false);
+    assert.equal(await isAbsent(asker, NAMES, name), false);
     assert.equal(
-      await isAbsent(asker, { ...name, incarnation: 'second' }),
+      await isAbsent(asker, NAMES, { ...name, incarnation: 'second' }),
       true,
       'another process of that name',
     );
     await nats.kill('SIGSTOP');
-    assert.equal(await isAbsent(asker, name), false, 'a broker that hangs is no proof');
+    assert.equal(await isAbsent(asker, NAMES, name), false, 'a broker that hangs is no proof');
     await nats.kill('SIGCONT');
     await worker.close();
-    assert.equal(await isAbsent(asker, name), true);
+    assert.equal(await isAbsent(asker, NAMES, name), true);
   } finally {
     await Promise.all([asker.close(), worker.close()]);
     await nats.stop();

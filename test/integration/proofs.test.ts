@@ -16,12 +16,12 @@ import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import type { ExportFormat } from '../../core/model/export-format.ts';
 import { importModel } from '../../core/model/import.ts';
 import { connectNats } from '../../core/net/nats.ts';
-import { checkpointKey } from '../../core/net/subjects.ts';
 import { vectorNamed, WEIGHTS, withVector } from '../../core/state-vectors.ts';
 import type { Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { onnxEmbeddings, tfjsEmbeddings } from '../support/exported.ts';
 import { runIn, startFleet } from '../support/fleet.ts';
 import { embeddingsOf, testImages, worstError } from '../support/models.ts';
+import { namesOn } from '../support/names.ts';
 import { startTypeScript } from '../support/processes.ts';
 
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -177,15 +177,16 @@ test('a checkpoint that was tampered with is found by replay and bisect, with th
   const next = `run-${Number((await train(spec('last-before'))).id.slice(4)) + 1}`;
   const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
   try {
-    const store = createArtefactStore({ connection });
-    const { bytes } = await store.getArtefact(checkpointKey('run-1', 1));
+    const names = await namesOn(connection, 'test');
+    const store = createArtefactStore({ connection, names });
+    const { bytes } = await store.getArtefact(names.checkpointKey('run-1', 1));
     const { weightsDigest: _digest, ...checkpoint } = decodeCheckpoint(bytes);
     const weights = vectorNamed(checkpoint.vectors, WEIGHTS).slice();
     weights[3]! += 1;
     const tampered = { ...checkpoint, vectors: withVector(checkpoint.vectors, WEIGHTS, weights) };
     // Whoever comes first stores a stage: the run will find this one and leave it.
     await store.putArtefact({
-      key: checkpointKey(next, 1),
+      key: names.checkpointKey(next, 1),
       bytes: encodeCheckpoint(tampered),
       metadata: checkpointMetadata(tampered),
     });

@@ -8,9 +8,9 @@ import { createRecordReader } from '../../coordinator/api/record-reader.ts';
 import { systemClock } from '../../core/clock.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { HISTORY_STREAM, historySubject, LOG_STREAM, logSubject } from '../../core/net/subjects.ts';
 import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { createRecords } from '../../worker/run/history.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { until } from '../support/processes.ts';
 
@@ -20,15 +20,16 @@ let connection: NatsConnection;
 before(async () => {
   nats = await startNats();
   connection = await connectNats({ url: nats.url, token: '', name: 'test' });
-  await ensureStreams(connection);
+  await ensureStreams(connection, NAMES);
 });
 after(async () => {
   await connection.close();
   await nats.stop();
 });
 
-const recordsOf = (workerId: string) => createRecords({ connection, workerId, clock: systemClock, log });
-const reader = () => createRecordReader({ connection, log });
+const recordsOf = (workerId: string) =>
+  createRecords({ connection, names: NAMES, workerId, clock: systemClock, log });
+const reader = () => createRecordReader({ connection, names: NAMES, log });
 const point = (step: number): StepPoint => ({
   step,
   epoch: 0,
@@ -55,7 +56,7 @@ test('many points are few messages, and are read back whole and in order', async
   assert.equal(await records.flush(60_000), true);
   records.close();
   assert.deepEqual(await reader().history('run-1'), range(1, 10_000).map(point));
-  const messages = await messagesOf(HISTORY_STREAM, historySubject('run-1'));
+  const messages = await messagesOf(NAMES.historyStream, NAMES.historySubject('run-1'));
   assert.ok(messages <= 12, `${messages} messages`);
 });
 
@@ -63,7 +64,10 @@ test('a point that nobody flushes is stored within the time of a batch', async (
   const records = recordsOf('w1');
   const startedAt = performance.now();
   records.publishPoint('run-2', point(1));
-  await until('it is stored', async () => (await messagesOf(HISTORY_STREAM, historySubject('run-2'))) === 1);
+  await until(
+    'it is stored',
+    async () => (await messagesOf(NAMES.historyStream, NAMES.historySubject('run-2'))) === 1,
+  );
   assert.ok(performance.now() - startedAt > 150, 'it waited for others');
   records.close();
 });
@@ -97,18 +101,18 @@ test('the same points by two members are one message', async () => {
     assert.equal(await records.flush(60_000), true);
     records.close();
   }
-  assert.equal(await messagesOf(HISTORY_STREAM, historySubject('run-4')), 1);
+  assert.equal(await messagesOf(NAMES.historyStream, NAMES.historySubject('run-4')), 1);
   assert.deepEqual(await stepsOf('run-4'), range(5, 9));
 });
 
 test('points and lines of an earlier release, one a message, are read among batches', async () => {
   const client = jetstream(connection);
   for (const step of [1, 2, 3])
-    await client.publish(historySubject('run-5'), StepPoint.encode(point(step)).finish());
+    await client.publish(NAMES.historySubject('run-5'), StepPoint.encode(point(step)).finish());
   const records = recordsOf('w1');
   for (const step of range(3, 6)) records.publishPoint('run-5', point(step));
   const old = { atMs: 1, workerId: 'w1', runId: 'run-5', level: 'info', text: 'old', sequence: 0 };
-  await client.publish(logSubject('run-5', 'w1'), LogLine.encode(old).finish());
+  await client.publish(NAMES.logSubject('run-5', 'w1'), LogLine.encode(old).finish());
   records.publishLine({ runId: 'run-5', level: 'info', text: 'new' });
   assert.equal(await records.flush(60_000), true);
   records.close();
@@ -135,7 +139,7 @@ test('lines are few messages and are gone on with from any of them, also in the 
     records.close();
   }
   for (const workerId of ['w1', 'w2'])
-    assert.equal(await messagesOf(LOG_STREAM, logSubject('run-6', workerId)), 1, workerId);
+    assert.equal(await messagesOf(NAMES.logStream, NAMES.logSubject('run-6', workerId)), 1, workerId);
   const all = await linesAfter('run-6', 0);
   assert.equal(new Set(all.map(({ text }) => text)).size, 40);
   const positions = all.map(({ sequence }) => sequence);

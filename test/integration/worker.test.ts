@@ -12,9 +12,9 @@ import { createRecordReader } from '../../coordinator/api/record-reader.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { checkpointKey, evaluationKey, HISTORY_STREAM, historySubject } from '../../core/net/subjects.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, type Program, startTypeScript, until } from '../support/processes.ts';
 import { type ScriptedCoordinator, startScriptedCoordinator } from '../support/scripted-coordinator.ts';
@@ -34,7 +34,7 @@ let connection: NatsConnection;
 before(async () => {
   nats = await startNats({ token: TOKEN });
   connection = await connectNats({ url: nats.url, token: TOKEN, name: 'test' });
-  await ensureStreams(connection);
+  await ensureStreams(connection, NAMES);
   coordinator = await startScriptedCoordinator({
     natsUrl: nats.url,
     token: TOKEN,
@@ -128,24 +128,28 @@ test('one worker trains a candidate to its end: checkpoints, history, evaluation
       [2, 6],
     ],
   );
-  const store = createArtefactStore({ connection });
-  const manifest = await store.getManifest(checkpointKey('run-alone', 2));
+  const store = createArtefactStore({ connection, names: NAMES });
+  const manifest = await store.getManifest(NAMES.checkpointKey('run-alone', 2));
   assert.equal(manifest?.digest, stages[1]?.digest);
   assert.equal(manifest?.metadata.weights_digest, end.weightsDigest);
-  const stored = await store.getArtefact(evaluationKey('run-alone'));
+  const stored = await store.getArtefact(NAMES.evaluationKey('run-alone'));
   const report = EvaluationReport.decode(stored.bytes);
   assert.ok(report.examples.length > 0 && report.rocFpr.length > 1);
   assert.deepEqual([...report.examples[0]!.pngA.subarray(1, 4)], [...Buffer.from('PNG')]);
   // They were stored before the last checkpoint, so that nothing has to be waited for.
-  const reader = createRecordReader({ connection, log: createLogger({ program: 'test', level: 'error' }) });
+  const reader = createRecordReader({
+    connection,
+    names: NAMES,
+    log: createLogger({ program: 'test', level: 'error' }),
+  });
   const points = await reader.history('run-alone');
   assert.deepEqual(
     points.map(({ step }) => step),
     [1, 2, 3, 4, 5, 6],
   );
   const manager = await jetstreamManager(connection);
-  const subject = historySubject('run-alone');
-  const info = await manager.streams.info(HISTORY_STREAM, { subjects_filter: subject });
+  const subject = NAMES.historySubject('run-alone');
+  const info = await manager.streams.info(NAMES.historyStream, { subjects_filter: subject });
   assert.ok(info.state.subjects![subject]! <= 4, 'points of the same stage are in one message');
   await release('run-alone', 1, ['w1']);
 });

@@ -18,6 +18,7 @@ import { createVerdicts } from '../../coordinator/workers/verdicts.ts';
 import { createVerifier } from '../../coordinator/workers/verifier.ts';
 import { createWorkerService } from '../../coordinator/workers/worker-service.ts';
 import type { WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import { NAMES } from '../support/names.ts';
 import type { Broker } from './broker.ts';
 import type { Host } from './host.ts';
 import { createMemoryJournal } from './memory-journal.ts';
@@ -111,7 +112,12 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     ...{ driver: counted, links, progress, suspicion, log },
     verifier: createVerifier(requests),
     replayer: createReplayer({ requests, state: () => driver.state }),
-    welcome: { fleet: 'sim', heartbeatIntervalMs: limits.heartbeatIntervalMs, natsUrl: '' },
+    welcome: {
+      fleet: 'sim',
+      heartbeatIntervalMs: limits.heartbeatIntervalMs,
+      natsUrl: '',
+      names: NAMES.prefixes,
+    },
   });
 
   const verdicts = createVerdicts(submit);

@@ -5,6 +5,7 @@
 import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import { FleetError } from '../../core/errors.ts';
+import { NAMES } from '../support/names.ts';
 import type { Broker, StoredGroup } from './broker.ts';
 import type { Host } from './host.ts';
 
@@ -81,6 +82,7 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
   }
 
   return {
+    stream: NAMES.journalStream,
     get sequence() {
       return sequence;
     },

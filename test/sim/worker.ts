@@ -146,6 +146,7 @@ export function startWorker(
 
   function hello() {
     return {
+      fleet: '',
       ...{ workerId: id, incarnation: String(incarnation), version: 'sim', host: 'sim', pid: incarnation },
       device: {
         ...{ kind: 'cpu', name: 'cpu', deviceClass: options.deviceClass, tensorflowVersion: '' },

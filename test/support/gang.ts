@@ -20,6 +20,7 @@ import { systemClock } from '../../core/clock.ts';
 import { digest64 } from '../../core/digest.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectData } from '../../core/net/data-connection.ts';
+import { NAMES } from './names.ts';
 import type { TestNats } from './nats.ts';
 
 const log = createLogger({ program: 'test', level: 'silent' });
@@ -166,6 +167,7 @@ async function hostHere(options: GangOptions, plan: ExchangePlan, provideState: 
   const exchange = createExchange({
     ...plan,
     connection,
+    names: NAMES,
     provideState,
     log,
     clock: systemClock,

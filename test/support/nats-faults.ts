@@ -18,7 +18,7 @@ export interface NatsFaults {
   filter(): Filter;
 }
 
-const EXCHANGE = 'pf.ar.';
+const EXCHANGE = /^pf\.[a-z0-9-]+\.ar\./;
 const LINE_END = Buffer.from('\r\n');
 
 interface Armed {
@@ -58,7 +58,7 @@ export function createNatsFaults(): NatsFaults {
       const words = whole.toString('latin1').trimEnd().split(' ');
       const isPublication = words[0] === 'PUB' || words[0] === 'HPUB';
       if (isPublication) left = Number(words.at(-1)) + LINE_END.length;
-      if (isPublication && words[1]?.startsWith(EXCHANGE)) {
+      if (isPublication && EXCHANGE.test(words[1] ?? '')) {
         counts.passed += 1;
         fate = armed.shift();
       }

@@ -38,7 +38,7 @@ export function dialRawWorker(options: {
   });
   const value: Hello = {
     ...{ workerId: options.id, incarnation: options.incarnation ?? randomUUID() },
-    ...{ version: 'raw', host: 'test', pid: 1, slots: 1, metricsEndpoint: '', podUid: '' },
+    ...{ version: 'raw', host: 'test', pid: 1, slots: 1, metricsEndpoint: '', podUid: '', fleet: '' },
     device: {
       ...{ kind: 'cpu', name: 'none', deviceClass: 'scripted', tensorflowVersion: '' },
       ...{ threads: 1, memoryBytes: 0, gpu: undefined },

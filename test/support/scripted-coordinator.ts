@@ -10,6 +10,7 @@ import {
   WorkerServiceService,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { ReportKind } from '../../worker/run/services.ts';
+import { NAMES } from './names.ts';
 import { until } from './processes.ts';
 
 export interface Heard {
@@ -68,7 +69,10 @@ export async function startScriptedCoordinator(options: {
         counts.set(workerId, (counts.get(workerId) ?? 0) + 1);
         const { natsUrl, heartbeatIntervalMs = 100 } = options;
         stream.write({
-          kind: { $case: 'welcome', value: { fleet: 'scripted', heartbeatIntervalMs, natsUrl } },
+          kind: {
+            $case: 'welcome',
+            value: { fleet: 'scripted', heartbeatIntervalMs, natsUrl, names: { ...NAMES.prefixes } },
+          },
         });
       }
       heard.push({ workerId, stream: counts.get(workerId) ?? 0, sequence, kind, at: performance.now() });

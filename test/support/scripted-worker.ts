@@ -38,6 +38,8 @@ export function startScriptedWorker(options: {
   slots?: number;
   deviceClass?: string;
   podUid?: string;
+  /** The fleet that it belongs to. */
+  fleet?: string;
   /** The reason, reported for every run that it holds, why it waits for the store. */
   storeWait?: string;
   onVerify?: (requestId: string) => NonNullable<WorkerReport['kind']> | undefined;
@@ -101,6 +103,7 @@ export function startScriptedWorker(options: {
       leases: leaseList(),
       metricsEndpoint: '',
       podUid: options.podUid ?? '',
+      fleet: options.fleet ?? '',
     };
   }
 
@@ -223,6 +226,7 @@ export function refusalOfHello(options: {
   endpoint: string;
   token: string;
   workerId: string;
+  fleet?: string;
 }): Promise<FleetError> {
   const client = createWorkerClient(options);
   const stream = client.attach();
@@ -237,7 +241,7 @@ export function refusalOfHello(options: {
   };
   const value = {
     ...{ workerId: options.workerId, incarnation: randomUUID(), version: 'scripted', host: 'test', pid: 1 },
-    ...{ device, slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+    ...{ device, slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: options.fleet ?? '' },
   };
   return new Promise<FleetError>((resolve, reject) => {
     stream.on('data', () => reject(new Error('it was taken')));

@@ -20,6 +20,8 @@ export interface Identity {
   readonly slots: number;
   readonly metricsEndpoint: string;
   readonly podUid: string;
+  /** The fleet that it belongs to; empty: any. */
+  readonly fleet: string;
 }
 
 export interface Agent {

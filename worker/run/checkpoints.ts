@@ -13,7 +13,7 @@ import type { ArtefactStore, Manifest } from '../../core/checkpoint/store.ts';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
-import { checkpointKey, evaluationKey } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { decodeOrLost } from '../../core/protobuf.ts';
@@ -58,11 +58,13 @@ const NETWORKS_MAX = 4;
 
 export function createCheckpoints(options: {
   readonly store: ArtefactStore;
+  readonly names: Names;
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: WorkerMetrics;
 }): Checkpoints {
   const { store, metrics } = options;
+  const { checkpointKey, evaluationKey } = options.names;
   const networks = new LRUCache<string, Promise<StoredNetwork>>({ max: NETWORKS_MAX });
   const waits = createWaits(options.log);
   const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
@@ -80,7 +82,9 @@ export function createCheckpoints(options: {
   };
   const newestStage = async (runId: string): Promise<number | undefined> => {
     // A key that names no stage belongs to another kind of artefact.
-    const stages = (await store.listManifests(checkpointKeys(runId))).map(stageOf).filter(Number.isInteger);
+    const stages = (await store.listManifests(checkpointKey(runId, '*')))
+      .map(stageOf)
+      .filter(Number.isInteger);
     return stages.length === 0 ? undefined : Math.max(...stages);
   };
   const loadNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
@@ -234,9 +238,6 @@ async function measured<T>(
     metrics.checkpointDuration.observe({ op, outcome }, (clock.monotonic() - startedAt) / 1000);
   }
 }
-
-/** Filter for all checkpoints of a run. */
-const checkpointKeys = (runId: string): string => `checkpoint.${runId}.*`;
 
 /** The last part of `checkpoint.RUN.STAGE`. */
 const stageOf = (manifest: Manifest): number => Number(manifest.key.slice(manifest.key.lastIndexOf('.') + 1));

@@ -5,7 +5,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
-import { historySubject, logSubject } from '../../core/net/subjects.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
 import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { createRecordQueue } from './record-queue.ts';
@@ -38,11 +38,12 @@ export function historyStride(stepsTotal: number): number {
 
 export function createRecords(options: {
   readonly connection: NatsConnection;
+  readonly names: Names;
   readonly workerId: string;
   readonly clock: Clock;
   readonly log: Logger;
 }): Records {
-  const { connection, workerId, clock, log } = options;
+  const { connection, names, workerId, clock, log } = options;
   const client = streamClient(connection, { timeoutMs: 5000 });
   const queue = createRecordQueue({
     publish: (subject, message, messageId) => client.publish(subject, message, { msgID: messageId }),
@@ -56,14 +57,14 @@ export function createRecords(options: {
 
   return {
     publishPoint: (runId, point) =>
-      queue.add(historySubject(runId), {
+      queue.add(names.historySubject(runId), {
         key: String(point.step),
         bytes: StepPoint.encode(point).finish(),
       }),
     publishLine({ runId, level, text }) {
       const line = { atMs: clock.now(), workerId, runId, level, text: boundedText(text), sequence: 0 };
       lineNumber += 1;
-      queue.add(logSubject(runId === '' ? NO_RUN : runId, workerId), {
+      queue.add(names.logSubject(runId === '' ? NO_RUN : runId, workerId), {
         key: `${startedAt}/${lineNumber}`,
         bytes: LogLine.encode(line).finish(),
       });

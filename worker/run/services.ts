@@ -5,6 +5,7 @@ import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
+import type { Names } from '../../core/net/subjects.ts';
 import type { Roots } from '../../core/system/file-access.ts';
 import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
@@ -37,6 +38,8 @@ export interface Services {
 export interface Broker {
   /** The connection for everything but gradients. */
   readonly control: NatsConnection;
+  /** The fleet's names on it. */
+  readonly names: Names;
   /** Sums of gradients, in a thread and on a connection of their own. */
   readonly gradients: DataPlane;
   readonly checkpoints: Checkpoints;

@@ -58,6 +58,7 @@ export function childSpecs(start: {
 function workerEnvironment(index: number, file: FleetFile): Record<string, string> {
   return {
     POCKETFLEET_ID: `worker-${index + 1}`,
+    POCKETFLEET_FLEET: file.fleet,
     POCKETFLEET_COORDINATOR: file.coordinator,
     POCKETFLEET_NATS_URL: file.natsUrl,
     POCKETFLEET_THREADS: '1',

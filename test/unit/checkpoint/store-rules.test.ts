@@ -73,7 +73,7 @@ test('a manifest survives the bucket, and what no fleet wrote is refused with ho
     created: new Date(1_000),
     json: <T>() => JSON.parse(text) as T,
   });
-  assert.deepEqual(manifestOf(entryOf(manifestText(manifest))), manifest);
+  assert.deepEqual(manifestOf('pf-local-manifests', entryOf(manifestText(manifest))), manifest);
   for (const text of [
     '{',
     '{}',
@@ -81,8 +81,8 @@ test('a manifest survives the bucket, and what no fleet wrote is refused with ho
     manifestText({ ...manifest, bytes: -1 }),
   ])
     assert.throws(
-      () => manifestOf(entryOf(text)),
-      isDataLoss(/revision 5 .* `nats kv del pf-manifests checkpoint\.run\.1`/),
+      () => manifestOf('pf-local-manifests', entryOf(text)),
+      isDataLoss(/revision 5 .* `nats kv del pf-local-manifests checkpoint\.run\.1`/),
     );
 });
 

@@ -11,11 +11,16 @@ interface Command {
 const payload = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
 /** Payloads may hold line ends and what looks like commands. */
 const tricky = fc
-  .constantFrom('PUB pf.ar.x 3\r\nabc\r\n', '\r\n', '\r', '\n', '')
+  .constantFrom('PUB pf.local.ar.x 3\r\nabc\r\n', '\r\n', '\r', '\n', '')
   .map((text) => Buffer.from(text));
 const publication = fc
   .record({
-    subject: fc.constantFrom('pf.ar.run-1.2.all', 'pf.ar.run-1.2.r.0', 'pf.journal', 'pf.history.run-1'),
+    subject: fc.constantFrom(
+      'pf.local.ar.u.run-1.2.all',
+      'pf.local.ar.u.run-1.2.r.0',
+      'pf.local.journal',
+      'pf.local.history.u.run-1',
+    ),
     body: fc.oneof(payload, tricky),
     withHeaders: fc.boolean(),
     reply: fc.constantFrom('', ' _INBOX.x'),
@@ -26,11 +31,16 @@ const publication = fc
     const line = `${withHeaders ? 'HPUB' : 'PUB'} ${subject}${reply} ${sizes}\r\n`;
     return {
       bytes: Buffer.concat([Buffer.from(line), headers, body, Buffer.from('\r\n')]),
-      isExchange: subject.startsWith('pf.ar.'),
+      isExchange: subject.startsWith('pf.local.ar.'),
     };
   });
 const control = fc
-  .constantFrom('CONNECT {"verbose":false}\r\n', 'PING\r\n', 'SUB pf.ar.run-1.2.all 4\r\n', 'UNSUB 4\r\n')
+  .constantFrom(
+    'CONNECT {"verbose":false}\r\n',
+    'PING\r\n',
+    'SUB pf.local.ar.u.run-1.2.all 4\r\n',
+    'UNSUB 4\r\n',
+  )
   .map((text): Command => ({ bytes: Buffer.from(text), isExchange: false }));
 const conversation = fc.record({
   commands: fc.array(fc.oneof(publication, control), { maxLength: 12 }),

@@ -63,6 +63,8 @@ export interface Hello {
   metricsEndpoint: string;
   /** metadata.uid of the process' pod, which distinguishes it from an earlier pod of the same name. Empty outside of a cluster. */
   podUid: string;
+  /** The fleet that the worker belongs to; the coordinator of another one refuses it. Empty: any. */
+  fleet: string;
 }
 
 export interface Device {
@@ -211,6 +213,19 @@ export interface Welcome {
   fleet: string;
   heartbeatIntervalMs: number;
   natsUrl: string;
+  /**
+   * What the names of the fleet's streams, buckets, subjects and keys begin with. The worker must not use any of them before, and
+   * ends when a later welcome carries others: it then belongs to another journal.
+   */
+  names: Names | undefined;
+}
+
+export interface Names {
+  /** Of streams, and in lower case with - for _ of buckets. */
+  streams: string;
+  subjects: string;
+  /** Of what belongs to runs: keys of manifests, and the end of subjects of the exchange, history and logs. */
+  keys: string;
 }
 
 export interface Acknowledge {
@@ -576,6 +591,7 @@ function createBaseHello(): Hello {
     leases: [],
     metricsEndpoint: "",
     podUid: "",
+    fleet: "",
   };
 }
 
@@ -610,6 +626,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.podUid !== "") {
       writer.uint32(82).string(message.podUid);
+    }
+    if (message.fleet !== "") {
+      writer.uint32(90).string(message.fleet);
     }
     return writer;
   },
@@ -707,6 +726,14 @@ export const Hello: MessageFns<Hello> = {
             message.podUid = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.fleet = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -743,6 +770,7 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.pod_uid)
         ? globalThis.String(object.pod_uid)
         : "",
+      fleet: isSet(object.fleet) ? globalThis.String(object.fleet) : "",
     };
   },
 
@@ -778,6 +806,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.podUid !== "") {
       obj.podUid = message.podUid;
     }
+    if (message.fleet !== "") {
+      obj.fleet = message.fleet;
+    }
     return obj;
   },
 
@@ -798,6 +829,7 @@ export const Hello: MessageFns<Hello> = {
     message.leases = object.leases?.map((e) => Lease.fromPartial(e)) || [];
     message.metricsEndpoint = object.metricsEndpoint ?? "";
     message.podUid = object.podUid ?? "";
+    message.fleet = object.fleet ?? "";
     return message;
   },
 };
@@ -2608,7 +2640,7 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { fleet: "", heartbeatIntervalMs: 0, natsUrl: "" };
+  return { fleet: "", heartbeatIntervalMs: 0, natsUrl: "", names: undefined };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -2621,6 +2653,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.natsUrl !== "") {
       writer.uint32(26).string(message.natsUrl);
+    }
+    if (message.names !== undefined) {
+      Names.encode(message.names, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -2662,6 +2697,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.natsUrl = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.names = Names.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2687,6 +2730,7 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.nats_url)
         ? globalThis.String(object.nats_url)
         : "",
+      names: isSet(object.names) ? Names.fromJSON(object.names) : undefined,
     };
   },
 
@@ -2701,6 +2745,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.natsUrl !== "") {
       obj.natsUrl = message.natsUrl;
     }
+    if (message.names !== undefined) {
+      obj.names = Names.toJSON(message.names);
+    }
     return obj;
   },
 
@@ -2712,6 +2759,108 @@ export const Welcome: MessageFns<Welcome> = {
     message.fleet = object.fleet ?? "";
     message.heartbeatIntervalMs = object.heartbeatIntervalMs ?? 0;
     message.natsUrl = object.natsUrl ?? "";
+    message.names = (object.names !== undefined && object.names !== null) ? Names.fromPartial(object.names) : undefined;
+    return message;
+  },
+};
+
+function createBaseNames(): Names {
+  return { streams: "", subjects: "", keys: "" };
+}
+
+export const Names: MessageFns<Names> = {
+  encode(message: Names, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.streams !== "") {
+      writer.uint32(10).string(message.streams);
+    }
+    if (message.subjects !== "") {
+      writer.uint32(18).string(message.subjects);
+    }
+    if (message.keys !== "") {
+      writer.uint32(26).string(message.keys);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Names {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNames();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.streams = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.subjects = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.keys = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Names {
+    return {
+      streams: isSet(object.streams) ? globalThis.String(object.streams) : "",
+      subjects: isSet(object.subjects) ? globalThis.String(object.subjects) : "",
+      keys: isSet(object.keys) ? globalThis.String(object.keys) : "",
+    };
+  },
+
+  toJSON(message: Names): unknown {
+    const obj: any = {};
+    if (message.streams !== "") {
+      obj.streams = message.streams;
+    }
+    if (message.subjects !== "") {
+      obj.subjects = message.subjects;
+    }
+    if (message.keys !== "") {
+      obj.keys = message.keys;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Names>): Names {
+    return Names.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Names>): Names {
+    const message = createBaseNames();
+    message.streams = object.streams ?? "";
+    message.subjects = object.subjects ?? "";
+    message.keys = object.keys ?? "";
     return message;
   },
 };

@@ -18,6 +18,7 @@ async function opened(looks: readonly { readonly print: string; readonly fails?:
   const now = () => looks[Math.min(look, looks.length - 1)]!;
   const state = await openJournalState({
     journal: {
+      stream: 'PF_X_JOURNAL',
       sequence: 1,
       prepare: async () => undefined,
       fingerprint: async () => now().print,
@@ -45,7 +46,7 @@ async function opened(looks: readonly { readonly print: string; readonly fails?:
 }
 
 test('a damaged journal is read again when something about it has changed, and its readable part is shown', async () => {
-  const fails = damageAt(2, 'message 2 is missing');
+  const fails = damageAt('PF_X_JOURNAL', 2, 'message 2 is missing');
   const damaged = { print: 'a', fails };
   const { state, readings, troubles } = await opened([damaged, damaged, damaged, { print: 'b' }]);
   assert.equal(state?.events, 1);

@@ -12,7 +12,12 @@ const group = (events: readonly unknown[], writer = 'other') => bytes({ writer, 
 
 test('the message after ours says who leads, whether to read again, or what is lost', () => {
   const at = (lastSequence: number | undefined, next?: Uint8Array) => {
-    const { code, message, details } = otherWriterError({ sequence: 5, lastSequence, next });
+    const { code, message, details } = otherWriterError({
+      stream: 'PF_X_JOURNAL',
+      sequence: 5,
+      lastSequence,
+      next,
+    });
     return `${code} ${details.after ?? ''} ${message}`;
   };
   assert.match(
@@ -26,7 +31,7 @@ test('the message after ours says who leads, whether to read again, or what is l
   );
   assert.match(at(6), /^dataLoss 5 .*message 6 is missing/);
   assert.match(at(3), /^dataLoss 3 .*it ends at sequence 3 and has reached 5 before/);
-  assert.match(at(undefined), /^dataLoss 0 .*stream PF_JOURNAL is gone/);
+  assert.match(at(undefined), /^dataLoss 0 .*stream PF_X_JOURNAL is gone/);
 });
 
 test('an append whose answer was lost is told by writer and number, not by what it says', () => {

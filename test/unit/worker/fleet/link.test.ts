@@ -33,7 +33,7 @@ test('a worker that the coordinator does not understand stops dialling and tells
     log: createLogger({ program: 'test', level: 'silent' }),
     hello: () => ({
       ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, device: undefined },
-      ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+      ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: '' },
     }),
     heartbeat: () => ({ leases: [] }),
     onWelcome: () => undefined,

@@ -1,0 +1,106 @@
+// Which names a fleet has on its broker. Decides that a journal which was begun before names carried the
+// fleet's name is continued under the names that it has, by the first fleet that starts beside it, and that
+// every other fleet has names of its own, with the uid of its journal.
+
+import { type Clock, systemClock } from '../../core/clock.ts';
+import { toFleetError } from '../../core/errors.ts';
+import {
+  isRefusal,
+  isStreamMissing,
+  type JetStreamManager,
+  openBucket,
+  streamManager,
+} from '../../core/net/jetstream.ts';
+import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { type Names, namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../core/net/subjects.ts';
+import { CONNECT, retrying } from '../../core/retry.ts';
+import { randomHex } from '../../core/rng.ts';
+import { createJournalMemory } from './journal-memory.ts';
+
+/** How long the broker may take until it can be looked at, milliseconds. */
+const WAIT_MS = 15_000;
+/** Bytes of a journal's uid, which is random. */
+const UID_BYTES = 8;
+
+/** Names without a uid: no stream, bucket or subject of a stream depends on it. */
+const withoutUid = (fleet: string): Names => namesOf(prefixesOf(fleet, '0'));
+
+/**
+ * The names of the fleet with this name, found on the broker or made. Rejects with `unavailable` when the
+ * broker cannot be looked at, `resourceExhausted` when a new fleet finds no room.
+ */
+export function findNames(options: {
+  readonly connection: NatsConnection;
+  readonly fleet: string;
+  readonly clock?: Clock;
+}): Promise<Names> {
+  const { connection, fleet } = options;
+  return retrying(() => look(connection, fleet), {
+    backoff: CONNECT,
+    clock: options.clock ?? systemClock,
+    withinMs: WAIT_MS,
+    finalError: (caught, isLate) => {
+      const error = toFleetError(caught, `looking for fleet ${fleet} on the broker`);
+      return isLate || !error.retryable || connection.isClosed() ? error : undefined;
+    },
+  });
+}
+
+async function look(connection: NatsConnection, fleet: string): Promise<Names> {
+  const manager = await streamManager(connection);
+  const own = withoutUid(fleet);
+  if (await anyThere(manager, own)) return ownNames(connection, fleet);
+  const old = namesOf(PREFIXES_OF_OLD);
+  if ((await anyThere(manager, old)) && (await adopter(connection, fleet)) === fleet) return old;
+  return ownNames(connection, fleet);
+}
+
+/** A fleet with these names was here. */
+async function anyThere(manager: JetStreamManager, names: Names): Promise<boolean> {
+  return (await isThere(manager, bucketStream(names))) || isThere(manager, names.journalStream);
+}
+
+const bucketStream = (names: Names): string => `KV_${names.fleetBucket}`;
+
+async function isThere(manager: JetStreamManager, stream: string): Promise<boolean> {
+  try {
+    await manager.streams.info(stream);
+    return true;
+  } catch (caught) {
+    if (isStreamMissing(caught)) return false;
+    throw caught;
+  }
+}
+
+async function ownNames(connection: NatsConnection, fleet: string): Promise<Names> {
+  const own = withoutUid(fleet);
+  // Once the bucket is there nothing has to be created, so that a full store keeps no fleet from its start.
+  if (!(await isThere(await streamManager(connection), bucketStream(own))))
+    await ensureStreams(connection, own, { journal: false, waitMs: WAIT_MS });
+  const uid = await createJournalMemory(connection, own).uid(() => randomHex(UID_BYTES));
+  return namesOf(prefixesOf(fleet, uid));
+}
+
+/** The key in the bucket of old under which the name of the fleet stands that continues that journal. */
+const ADOPTER_KEY = 'fleet';
+
+/** The fleet that continues the journal of old: the one that is noted, else this one, which is noted then. */
+async function adopter(connection: NatsConnection, fleet: string): Promise<string> {
+  const old = namesOf(PREFIXES_OF_OLD);
+  try {
+    await ensureStreams(connection, old, { journal: false, waitMs: WAIT_MS });
+    const bucket = await openBucket(connection, old.fleetBucket, { direct: false });
+    try {
+      await bucket.create(ADOPTER_KEY, fleet);
+    } catch (caught) {
+      if (!isRefusal(caught)) throw caught;
+      // It is noted already, by this fleet or by another one.
+      return (await bucket.get(ADOPTER_KEY))?.string() ?? fleet;
+    }
+  } catch (caught) {
+    // A full store takes no note. The next start makes it.
+    const { code } = toFleetError(caught);
+    if (code !== 'resourceExhausted') throw caught;
+  }
+  return fleet;
+}

@@ -1,0 +1,15 @@
+// The names of the fleet on a test's broker.
+
+import { findNames } from '../../coordinator/journal/fleet-names.ts';
+import type { NatsConnection } from '../../core/net/nats.ts';
+import { type Names, namesOf, prefixesOf } from '../../core/net/subjects.ts';
+
+/** For a broker without a coordinator. */
+export const NAMES: Names = namesOf(prefixesOf('local', 'test'));
+
+/**
+ * Of the fleet that a coordinator has begun on this broker, or begins later; `local` is what a coordinator
+ * calls its fleet where nothing else is configured.
+ */
+export const namesOn = (connection: NatsConnection, fleet = 'local'): Promise<Names> =>
+  findNames({ connection, fleet });
