@@ -1,0 +1,82 @@
+// The longest turn of the event loop while a large sweep is submitted to the real driver: whatever else the
+// coordinator does, heartbeats and calls of a thousand workers, waits for as long.
+
+import { pino } from 'pino';
+import { createDriver } from '../../coordinator/journal/driver.ts';
+import { createBroker } from '../../test/sim/broker.ts';
+import { createHost } from '../../test/sim/host.ts';
+import { createMemoryJournal } from '../../test/sim/memory-journal.ts';
+import { atMost, type Goal, say } from '../goals.ts';
+import { helloOf, sweepOf } from './decider.ts';
+import { cpuMs } from './processor.ts';
+
+const PARALLELISMS = [1_000, 5_000];
+const TURN_MS_MAX = 20;
+/** Events of a message, as many as the real journal's 256 KB have. */
+const GROUP_EVENTS_MAX = 400;
+
+/** Processor time of the longest turn between now and `stop`. */
+function watchTurns(): { stop(): number } {
+  let longest = 0;
+  let stopped = false;
+  let last = cpuMs();
+  const look = () => {
+    const now = cpuMs();
+    longest = Math.max(longest, now - last);
+    last = now;
+    if (!stopped) setImmediate(look);
+  };
+  setImmediate(look);
+  return {
+    stop() {
+      stopped = true;
+      look();
+      return longest;
+    },
+  };
+}
+
+async function measure(parallelism: number) {
+  const host = createHost('bench', {
+    now: () => performance.now(),
+    later(ms, action) {
+      const timer = setTimeout(action, ms);
+      return () => clearTimeout(timer);
+    },
+    runUntil: () => Promise.reject(new Error('time passes by itself')),
+  });
+  const connected = new Set(Array.from({ length: parallelism }, (_, i) => `w${i}`));
+  const { clock } = host;
+  const driver = createDriver({
+    journal: createMemoryJournal({ broker: createBroker(), host, groupEventsMax: GROUP_EVENTS_MAX }),
+    ...{ clock, log: pino({ level: 'silent' }), version: 'bench' },
+    observe: () => ({ now: clock.now(), connected }),
+    perform: () => undefined,
+    prepare: () => Promise.resolve(),
+  });
+  await driver.begun;
+  for (const workerId of connected) await driver.submit({ kind: 'attached', hello: helloOf(workerId) });
+  const turns = watchTurns();
+  const start = cpuMs();
+  await driver.submit(sweepOf({ trials: 1_000_000, parallelism }));
+  const allMs = cpuMs() - start;
+  const longestMs = turns.stop();
+  await driver.close();
+  return { parallelism, longestMs, allMs };
+}
+
+/** A submit to a fleet of as many idle workers as trials may be open. */
+export async function benchTurns(): Promise<{ goals: Goal[]; rows: unknown }> {
+  const rows = [];
+  for (const parallelism of PARALLELISMS) {
+    const row = await measure(parallelism);
+    rows.push(row);
+    say(
+      `a submit with parallelism ${parallelism}: ${row.allMs.toFixed(0)} ms, longest turn ${row.longestMs.toFixed(1)} ms`,
+    );
+  }
+  const goals = rows.map(({ parallelism, longestMs }) =>
+    atMost(`submit: longest turn with parallelism ${parallelism}`, longestMs, TURN_MS_MAX, 'ms'),
+  );
+  return { goals, rows };
+}
