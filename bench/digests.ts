@@ -46,7 +46,7 @@ const row = (...cells: readonly string[]): void => void process.stdout.write(`| 
 
 const fleet = await startFleet({ workers: ['w1', 'w2'] });
 try {
-  row('kind', 'steps', 'weights', 'state', 'ledger', 'bytes of the last checkpoint, SHA-256');
+  row('kind', 'steps', 'weights', 'state', 'ledger', 'content of the last checkpoint, SHA-256');
   row('---', '---', '---', '---', '---', '---');
   let teacher = '';
   for (const kind of KINDS) {

@@ -198,6 +198,7 @@ function createServices(
   const submissions = createSubmissionReader();
   releases.push(submissions.close);
   const artefacts = createArtefactStore({ connection, names, clock });
+  releases.push(() => artefacts.close());
   const cacheDir = join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data');
   const inspections = createInspections({ roots: dataRoots(config), cacheDir });
   releases.push(() => inspections.close());

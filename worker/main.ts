@@ -275,7 +275,7 @@ async function connectBroker(options: {
       await records.flush(FLUSH_MS);
       records.close();
       unfollow();
-      await Promise.all([control.close(), gradients.close()]);
+      await Promise.all([store.close(), control.close(), gradients.close()]);
     },
   };
 }

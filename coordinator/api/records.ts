@@ -3,7 +3,8 @@
 // decisions.
 
 import { createHash } from 'node:crypto';
-import { decodeCheckpoint } from '../../core/checkpoint/format.ts';
+import { loadNetwork } from '../../core/checkpoint/checkpoint-store.ts';
+import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import type { ArtefactStore } from '../../core/checkpoint/store.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
@@ -12,9 +13,7 @@ import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
-import { decodeOrLost } from '../../core/protobuf.ts';
-import { vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
-import { EvaluationReport, type ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { EvaluationReport, ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { RunState } from '../model/state.ts';
 import { createRecordReader, type RecordReader } from './record-reader.ts';
 
@@ -51,17 +50,12 @@ export function createRecords(options: {
   return {
     ...createRecordReader({ connection, names, log }),
     async evaluation(run) {
-      try {
-        const { bytes } = await store.getArtefact(names.evaluationKey(run.id));
-        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${run.id}`);
-      } catch (caught) {
-        if (!(caught instanceof FleetError) || caught.code !== 'notFound') throw caught;
-        throw new FleetError(
-          'notFound',
-          `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,
-          { cause: caught },
-        );
-      }
+      const manifest = await store.getManifest(names.evaluationKey(run.id));
+      if (manifest !== undefined) return readEvaluation(store, manifest);
+      throw new FleetError(
+        'notFound',
+        `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,
+      );
     },
     exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>
       exported({ store, names }, run, stage, { format, evenFailed }),
@@ -87,25 +81,26 @@ async function* exported(
       `${run.id} has no checkpoint${wanted === 0 ? ' yet' : ` of stage ${wanted}`}; it has ${known === '' ? 'none' : `stages ${known}`}`,
     );
   }
-  const { bytes } = await store.getArtefact(names.checkpointKey(run.id, stage));
-  const checkpoint = decodeCheckpoint(bytes);
-  const weights = vectorNamed(checkpoint.vectors, WEIGHTS);
-  const running = vectorNamed(checkpoint.vectors, 'running');
-  if (!evenFailed) assertFinite(run, stage, { weights, running });
+  const manifest = await store.getManifest(names.checkpointKey(run.id, stage));
+  if (manifest === undefined) throw new FleetError('notFound', `stage ${stage} of ${run.id} is not stored`);
   const network = buildNetwork(run.spec.network);
+  const layout = layoutOf(network);
+  const loaded = await loadNetwork(store, manifest, () => layout.backboneCount);
+  const { weights, running, step, weightsDigest, labelMap } = loaded;
+  if (!evenFailed) assertFinite(run, stage, { weights, running });
   const file = exportModel({
     format,
     network,
-    layout: layoutOf(network, { classes: run.facts.classes }),
+    layout,
     weights,
     running,
-    steps: checkpoint.step,
+    steps: step,
     metadata: {
       pocketfleet_run: run.id,
       pocketfleet_stage: String(stage),
-      pocketfleet_step: String(checkpoint.step),
-      weights_digest: checkpoint.weightsDigest,
-      ...(checkpoint.labelMap === undefined ? {} : { labels: checkpoint.labelMap }),
+      pocketfleet_step: String(step),
+      weights_digest: weightsDigest,
+      ...(labelMap === undefined ? {} : { labels: labelMap }),
     },
   });
   const digest = createHash('sha256').update(file).digest('hex');

@@ -79,6 +79,7 @@ export type Report =
       readonly weightsDigest?: string;
       readonly stateDigest?: string;
       readonly ledgerDigest?: string;
+      readonly teacherDigest?: string;
     }
   | {
       readonly kind: 'finished';

@@ -136,6 +136,8 @@ export type Event = { readonly atMs: number } & (
       readonly stateDigest?: string;
       /** Which samples were counted so far; core/data/loading/sample-ledger.ts. */
       readonly ledgerDigest?: string;
+      /** Of the teacher's checkpoint that a student's stage learned from. */
+      readonly teacherDigest?: string;
       readonly workerId: string;
     }
   | {

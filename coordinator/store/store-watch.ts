@@ -138,7 +138,7 @@ export function watchStore(options: {
   async function tryWrite(): Promise<string | undefined> {
     const client = streamClient(connection, { timeoutMs: REQUEST_MS });
     try {
-      await client.publish(names.artefactChunkSubject('probe', 0), '');
+      await client.publish(names.blobChunkSubject('probe', 0), '');
       await (await openBucket(client, names.fleetBucket)).put('probe', '');
       silentSince = undefined;
       journal.clearTrouble();

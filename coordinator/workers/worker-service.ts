@@ -219,8 +219,10 @@ type Journalled = Exclude<
 function reportOf(kind: Journalled): Report {
   switch (kind.$case) {
     case 'checkpointStored': {
-      const { runId, stage, step, bytes, digest, weightsDigest, stateDigest, ledgerDigest } = kind.value;
-      for (const [field, text] of Object.entries({ runId, digest, weightsDigest, stateDigest, ledgerDigest }))
+      const { runId, stage, step, bytes, digest } = kind.value;
+      const { weightsDigest, stateDigest, ledgerDigest, teacherDigest } = kind.value;
+      const texts = { runId, digest, weightsDigest, stateDigest, ledgerDigest, teacherDigest };
+      for (const [field, text] of Object.entries(texts))
         if (text !== undefined) token(`checkpoint_stored.${field}`, text);
       return {
         kind: 'checkpointStored',
@@ -228,6 +230,7 @@ function reportOf(kind: Journalled): Report {
         ...(weightsDigest === undefined ? {} : { weightsDigest }),
         ...(stateDigest === undefined ? {} : { stateDigest }),
         ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+        ...(teacherDigest === undefined ? {} : { teacherDigest }),
       };
     }
     case 'finished': {

@@ -62,7 +62,7 @@ export interface Persistence {
   /** Tries `work` until the deadline; `doing` begins the sentence of an error. */
   persist<T>(doing: string, work: () => Promise<T>, stop?: AbortSignal): Promise<T>;
   /** As `persist`, and without end when `waiting` has an `onWait`. */
-  persistPut<T>(doing: string, work: () => Promise<T>, waiting: Waiting): Promise<T>;
+  persistWaiting<T>(doing: string, work: () => Promise<T>, waiting: Waiting): Promise<T>;
 }
 
 export function createPersistence(options: {
@@ -92,7 +92,7 @@ export function createPersistence(options: {
 
   return {
     persist,
-    async persistPut(doing, work, { signal, onWait }) {
+    async persistWaiting(doing, work, { signal, onWait }) {
       const stop = signal ?? options.signal;
       if (onWait === undefined) return persist(doing, work, stop);
       const result = await retrying(work, {

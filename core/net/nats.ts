@@ -124,7 +124,7 @@ const streamPlans = (names: Names): readonly StreamPlan[] => [
   {
     ...common,
     name: names.artefactStream,
-    subjects: [names.artefactChunkSubject('*', '*')],
+    subjects: [names.chunkSubjects],
     description: 'chunks of checkpoints and reports, by content',
     // Chunks are named by content: storing one again replaces it by itself.
     max_msgs_per_subject: 1,

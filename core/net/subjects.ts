@@ -41,8 +41,14 @@ export interface Names {
    * Chunks of artefacts (checkpoints, evaluation reports), 512 KiB a message, written before their manifest.
    */
   readonly artefactStream: string;
-  /** The subject of one chunk; `*` stands for every digest or chunk. */
-  artefactChunkSubject(digest: string, chunk: number | '*'): string;
+  /** The subject of a chunk of a run by the SHA-256 of its bytes; `*` stands for every chunk. */
+  chunkSubject(runId: string, chunk: string): string;
+  /** The run whose chunk has this subject; undefined for one of another journal, or of a blob. */
+  runOfChunk(subject: string): string | undefined;
+  /** The subject of a chunk as earlier releases stored it: by the digest of the whole, and its place. */
+  blobChunkSubject(digest: string, chunk: number): string;
+  /** The chunks of any journal that this fleet has had: what the stream takes. */
+  readonly chunkSubjects: string;
   /**
    * KV bucket of manifests: which artefacts exist, with digest and size. A key appears when every chunk is
    * stored.
@@ -96,6 +102,9 @@ export function namesOf(prefixes: Prefixes): Names {
   const bucket = (noun: string) => `${streams.toLowerCase().replaceAll('_', '-')}${noun}`;
   const ofRuns = (noun: string) => `${subjects}${noun}.${keys}`;
   const ofAnyJournal = (noun: string) => `${subjects}${noun}.${keys === '' ? '' : '*.'}`;
+  const artefact = `${subjects}artefact.`;
+  // One token with the run, because the stream of an earlier release takes subjects of two.
+  const owner = keys.replace('.', '-');
   const ofGeneration = (runId: string, generation: number) =>
     `${ofRuns('ar')}${token('run_id', runId)}.${generation}`;
   return {
@@ -106,7 +115,16 @@ export function namesOf(prefixes: Prefixes): Names {
     fleetBucket: bucket('fleet'),
     journalKey: 'journal',
     artefactStream: `${streams}ARTEFACTS`,
-    artefactChunkSubject: (digest, chunk) => `${subjects}artefact.${tokenOrAll('digest', digest)}.${chunk}`,
+    chunkSubject: (runId, chunk) =>
+      `${artefact}${owner}${token('run_id', runId)}.${tokenOrAll('chunk', chunk)}`,
+    runOfChunk: (subject) => {
+      const [, runId] = subject.startsWith(artefact + owner)
+        ? (CHUNK_OF_RUN.exec(subject.slice(artefact.length + owner.length)) ?? [])
+        : [];
+      return runId;
+    },
+    blobChunkSubject: (digest, chunk) => `${artefact}${token('digest', digest)}.${chunk}`,
+    chunkSubjects: `${artefact}*.*`,
     manifestBucket: bucket('manifests'),
     manifestStream: `KV_${bucket('manifests')}`,
     checkpointKey: (runId, stage) => `${keys}checkpoint.${token('run_id', runId)}.${stage}`,
@@ -124,6 +142,9 @@ export function namesOf(prefixes: Prefixes): Names {
       `${subjects}presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`,
   };
 }
+
+/** A run, and the digest of a chunk of it. */
+const CHUNK_OF_RUN = /^([^.]+)\.[0-9a-f]{64}$/;
 
 /** A reader's filter has `*` in place of a token. */
 const tokenOrAll = (field: string, text: string): string => (text === '*' ? text : token(field, text));

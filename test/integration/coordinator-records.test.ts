@@ -6,8 +6,10 @@ import { unzipSync } from 'fflate';
 import { createRecords, type Records } from '../../coordinator/api/records.ts';
 import { step } from '../../coordinator/decisions/decide.ts';
 import { initialState, type RunState, runOf } from '../../coordinator/model/state.ts';
-import { encodeCheckpoint } from '../../core/checkpoint/format.ts';
-import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
+import { checkpointArtefact } from '../../core/checkpoint/checkpoint-store.ts';
+import { evaluationArtefact } from '../../core/checkpoint/evaluation.ts';
+import { type ArtefactStore, createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { readModel } from '../../core/model/export.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
@@ -15,7 +17,7 @@ import { buildNetwork } from '../../core/nn/build.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import { ModelProto } from '../../proto/gen/onnx/v1/model.ts';
-import { EvaluationReport, LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { type EvaluationReport, LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../sim/specs.ts';
 import { FACTS } from '../sim/world.ts';
 import { NAMES } from '../support/names.ts';
@@ -23,19 +25,22 @@ import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
+let store: ArtefactStore;
 let records: Records;
 before(async () => {
   nats = await startNats();
   connection = await connectNats({ url: nats.url, token: '', name: 'test' });
   await ensureStreams(connection, NAMES);
+  store = createArtefactStore({ connection, names: NAMES });
   records = createRecords({
     names: NAMES,
     connection,
-    store: createArtefactStore({ connection, names: NAMES }),
+    store,
     log: createLogger({ program: 'test', level: 'error' }),
   });
 });
 after(async () => {
+  await store.close();
   await connection.close();
   await nats.stop();
 });
@@ -153,11 +158,7 @@ test('an evaluation that is not there is refused with the state of the run, and 
     examples: [],
     judged: undefined,
   };
-  const bytes = EvaluationReport.encode(report).finish();
-  await createArtefactStore({ connection, names: NAMES }).putArtefact({
-    key: NAMES.evaluationKey('run-1'),
-    bytes,
-  });
+  await store.putArtefact({ key: NAMES.evaluationKey('run-1'), ...evaluationArtefact(report) });
   assert.deepEqual((await records.evaluation(run)).rocTpr, [0.25, 1]);
 });
 
@@ -171,7 +172,7 @@ test('an exported network is the stored weights under reference names, in chunks
     { name: 'momentum', values: new Float32Array(values.length) },
     { name: 'running', values: initialRunning(layout) },
   ];
-  const checkpoint = {
+  const checkpoint: Checkpoint = {
     vectors: stateOf(weights),
     spec: run.spec,
     network: network.spec,
@@ -181,11 +182,12 @@ test('an exported network is the stored weights under reference names, in chunks
     stage: 1,
     deviceClass: 'test',
   };
-  const key = NAMES.checkpointKey('run-1', 1);
-  await createArtefactStore({ connection, names: NAMES }).putArtefact({
-    key,
-    bytes: encodeCheckpoint(checkpoint),
-  });
+  const put = async (changed: Partial<Checkpoint>) => {
+    const stored = { ...checkpoint, ...changed };
+    const artefact = await checkpointArtefact(store, stored, layout.backboneCount);
+    await store.putArtefact({ key: NAMES.checkpointKey('run-1', stored.stage), ...artefact });
+  };
+  await put({});
   const chunks: Buffer[] = [];
   let digest = '';
   for await (const chunk of records.exported(run, 0)) {
@@ -214,11 +216,7 @@ test('an exported network is the stored weights under reference names, in chunks
   });
   assert.deepEqual(await whole(records.exported(failed, 0, { evenFailed: true })), file);
   const infinite = Float32Array.from(weights).fill(Number.POSITIVE_INFINITY, 3, 5);
-  const bytes = encodeCheckpoint({ ...checkpoint, vectors: stateOf(infinite), stage: 2 });
-  await createArtefactStore({ connection, names: NAMES }).putArtefact({
-    key: NAMES.checkpointKey('run-1', 2),
-    bytes,
-  });
+  await put({ vectors: stateOf(infinite), stage: 2 });
   const later = { ...run, checkpoints: [...run.checkpoints, { ...run.checkpoints[0]!, stage: 2 }] };
   await assert.rejects(async () => records.exported(later, 0).next(), {
     code: 'failedPrecondition',

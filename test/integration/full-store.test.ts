@@ -36,7 +36,7 @@ async function fill(bytes = 256 * 1024): Promise<void> {
   const client = jetstream(connection);
   for (;;) {
     try {
-      await client.publish(names.artefactChunkSubject('f'.repeat(64), chunks), new Uint8Array(bytes));
+      await client.publish(names.blobChunkSubject('f'.repeat(64), chunks), new Uint8Array(bytes));
       chunks += 1;
     } catch {
       return;

@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url';
 import { openFleet } from '../../coordinator/cli/client.ts';
 import { exportRun } from '../../coordinator/cli/commands/export-file.ts';
 import { modelOutput } from '../../coordinator/cli/commands/model-output.ts';
-import { checkpointMetadata, decodeCheckpoint, encodeCheckpoint } from '../../core/checkpoint/format.ts';
+import { parsedLayout } from '../../core/checkpoint/checkpoint-layout.ts';
+import { checkpointArtefact, loadCheckpoint } from '../../core/checkpoint/checkpoint-store.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import type { ExportFormat } from '../../core/model/export-format.ts';
 import { importModel } from '../../core/model/import.ts';
@@ -179,17 +180,18 @@ test('a checkpoint that was tampered with is found by replay and bisect, with th
   try {
     const names = await namesOn(connection, 'test');
     const store = createArtefactStore({ connection, names });
-    const { bytes } = await store.getArtefact(names.checkpointKey('run-1', 1));
-    const { weightsDigest: _digest, ...checkpoint } = decodeCheckpoint(bytes);
+    const manifest = (await store.getManifest(names.checkpointKey('run-1', 1)))!;
+    const { weightsDigest: _digest, ...checkpoint } = await loadCheckpoint(store, manifest);
+    const [, , backboneCount] = parsedLayout(manifest.metadata.layout, 'run-1').backbone[0]!;
     const weights = vectorNamed(checkpoint.vectors, WEIGHTS).slice();
     weights[3]! += 1;
     const tampered = { ...checkpoint, vectors: withVector(checkpoint.vectors, WEIGHTS, weights) };
     // Whoever comes first stores a stage: the run will find this one and leave it.
     await store.putArtefact({
       key: names.checkpointKey(next, 1),
-      bytes: encodeCheckpoint(tampered),
-      metadata: checkpointMetadata(tampered),
+      ...(await checkpointArtefact(store, tampered, backboneCount)),
     });
+    await store.close();
   } finally {
     await connection.close();
   }

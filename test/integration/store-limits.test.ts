@@ -59,7 +59,7 @@ test('streams made without limits and protection get both', async () => {
   await manager.streams.add({ name: NAMES.journalStream, subjects: [NAMES.journalSubject] });
   await manager.streams.add({
     name: NAMES.artefactStream,
-    subjects: [NAMES.artefactChunkSubject('*', '*')],
+    subjects: [NAMES.chunkSubjects],
     discard: 'new' as const,
   });
   await ensureStreams(connection, NAMES);
@@ -77,19 +77,22 @@ test('checkpoints that fill their part end as resourceExhausted, and the journal
   const bytes = new Uint8Array(3 << 20);
   const fill = async () => {
     for (let stage = 1; stage <= 6; stage++) {
-      bytes[0] = stage;
-      await store.putArtefact({ key: NAMES.checkpointKey('run-1', stage), bytes });
+      for (let at = 0; at < bytes.length; at += 4_096) bytes[at] = stage + (at >> 19) * 16;
+      await store.putArtefact({
+        key: NAMES.checkpointKey('run-1', stage),
+        parts: [{ name: 'all', pieces: [bytes] }],
+      });
     }
   };
   await assert.rejects(fill(), {
     code: 'resourceExhausted',
-    message: /^storing chunk \d of test\.checkpoint\.run-1\.\d: /,
+    message: /^storing chunk \d of part all of run-1's stage \d: /,
   });
   await jetstream(connection).publish(NAMES.journalSubject, 'x'.repeat(200_000));
   const seen: (string | undefined)[] = [];
   const patient = store.putArtefact({
     key: NAMES.checkpointKey('run-2', 1),
-    bytes: bytes.fill(7),
+    parts: [{ name: 'all', pieces: [bytes.fill(7)] }],
     onWait: (trouble) => seen.push(trouble?.code),
   });
   await until('a patient put tells that it waits', () => seen.includes('resourceExhausted'));
@@ -105,9 +108,10 @@ test('checkpoints that fill their part end as resourceExhausted, and the journal
   const two = new AbortController();
   const signal = two.signal;
   two.abort(new FleetError('cancelled', 'released'));
-  await assert.rejects(store.putArtefact({ key: 'evaluation.x', bytes, signal, onWait: () => 0 }), {
+  await assert.rejects(store.putArtefact({ key: 'evaluation.x', parts: [], signal, onWait: () => 0 }), {
     code: 'cancelled',
   });
+  await store.close();
 });
 
 test('shares and reserve: everything is given out once, and small stores keep half for work', () => {

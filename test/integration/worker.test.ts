@@ -9,11 +9,11 @@ import { after, before, beforeEach, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { createRecordReader } from '../../coordinator/api/record-reader.ts';
+import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
-import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, type Program, startTypeScript, until } from '../support/processes.ts';
@@ -132,8 +132,8 @@ test('one worker trains a candidate to its end: checkpoints, history, evaluation
   const manifest = await store.getManifest(NAMES.checkpointKey('run-alone', 2));
   assert.equal(manifest?.digest, stages[1]?.digest);
   assert.equal(manifest?.metadata.weights_digest, end.weightsDigest);
-  const stored = await store.getArtefact(NAMES.evaluationKey('run-alone'));
-  const report = EvaluationReport.decode(stored.bytes);
+  const report = await readEvaluation(store, (await store.getManifest(NAMES.evaluationKey('run-alone')))!);
+  await store.close();
   assert.ok(report.examples.length > 0 && report.rocFpr.length > 1);
   assert.deepEqual([...report.examples[0]!.pngA.subarray(1, 4)], [...Buffer.from('PNG')]);
   // They were stored before the last checkpoint, so that nothing has to be waited for.

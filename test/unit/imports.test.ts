@@ -45,7 +45,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/verify': 'core/data',
   'core/report': 'core/search core/verify proto/gen',
   'core/model': 'core/nn core/spec proto/gen',
-  'core/checkpoint': 'core/model core/net core/spec',
+  'core/checkpoint': 'core/model core/net core/spec proto/gen',
   'core/allreduce/kernels': '',
   'core/allreduce': 'core/allreduce/kernels core/net',
   'core/head': 'core/allreduce core/loss core/nn core/optim core/tensor',

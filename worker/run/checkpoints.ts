@@ -3,12 +3,18 @@
 // is full or away is waited for without end, and which loaded teachers are kept for other students.
 
 import { LRUCache } from 'lru-cache';
+import { artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
+import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
+import { BACKBONE } from '../../core/checkpoint/checkpoint-layout.ts';
 import {
-  type Checkpoint,
-  checkpointMetadata,
-  decodeCheckpoint,
-  encodeCheckpoint,
-} from '../../core/checkpoint/format.ts';
+  checkpointArtefact,
+  type LoadedCheckpoint,
+  type LoadedNetwork,
+  loadCheckpoint,
+  loadNetwork,
+} from '../../core/checkpoint/checkpoint-store.ts';
+import { bytesOf } from '../../core/checkpoint/chunks.ts';
+import { evaluationArtefact, readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import type { ArtefactStore, Manifest } from '../../core/checkpoint/store.ts';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -16,16 +22,11 @@ import type { Logger } from '../../core/log.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
-import { decodeOrLost } from '../../core/protobuf.ts';
 import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
-import { sharedFloats } from '../../core/shared-memory.ts';
-import { networkSchema } from '../../core/spec/network.ts';
-import { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { type NetworkSpec, networkSchema } from '../../core/spec/network.ts';
+import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { WorkerMetrics } from '../metrics.ts';
-import { sgdVectors } from '../training/replica.ts';
 import type { StoredNetwork } from '../training/teacher.ts';
-
-export type LoadedCheckpoint = ReturnType<typeof decodeCheckpoint>;
 
 export interface Checkpoints {
   /** The checkpoint with the highest stage; undefined before the first. */
@@ -36,9 +37,13 @@ export interface Checkpoints {
   find(runId: string, stage: number, signal: AbortSignal): Promise<Manifest | undefined>;
   /**
    * Stores a checkpoint unless its manifest exists: the stored one is as good, since equal runs give equal
-   * bytes.
+   * bytes. `backboneCount`: weights before the head. The state may not change until it is stored.
    */
-  save(runId: string, checkpoint: Checkpoint, signal: AbortSignal): Promise<Manifest>;
+  save(
+    runId: string,
+    checkpoint: Checkpoint & { readonly backboneCount: number },
+    signal: AbortSignal,
+  ): Promise<Manifest>;
   /** The network at a stage, as soon as that is stored; it is loaded once for all students of this worker. */
   network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
   findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
@@ -63,35 +68,43 @@ export function createCheckpoints(options: {
   readonly log: Logger;
   readonly metrics: WorkerMetrics;
 }): Checkpoints {
-  const { store, metrics } = options;
-  const { checkpointKey, evaluationKey } = options.names;
+  const { store, names, metrics } = options;
   const networks = new LRUCache<string, Promise<StoredNetwork>>({ max: NETWORKS_MAX });
   const waits = createWaits(options.log);
   const persist = <T>(runId: string, doing: string, signal: AbortSignal, work: () => Promise<T>) =>
     untilStored({ ...options, doing, signal, work, onTrouble: waits.of(runId) });
-  const timed = <T>(op: 'save' | 'load', work: () => Promise<T>, bytesOf: (result: T) => number) =>
-    measured(metrics, options.clock, op, work, bytesOf);
+  const timed = <T>(op: 'save' | 'load', bytes: number, work: () => Promise<T>) =>
+    measured({ metrics, clock: options.clock, op, bytes }, work);
 
-  const load = async (key: string): Promise<LoadedCheckpoint> => {
-    const { bytes } = await timed(
-      'load',
-      () => store.getArtefact(key),
-      (artefact) => artefact.bytes.length,
+  const load = async (runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint> => {
+    const manifest = await existing(runId, stage);
+    return timed('load', manifest.bytes, () =>
+      loadCheckpoint(store, manifest, { signal, onWait: waits.of(runId) }),
     );
-    return decodeCheckpoint(bytes);
+  };
+  const existing = async (runId: string, stage: number): Promise<Manifest> => {
+    const manifest = await store.getManifest(names.checkpointKey(runId, stage));
+    if (manifest !== undefined) return manifest;
+    throw new FleetError(
+      'notFound',
+      `${runId} has no checkpoint of stage ${stage}, or it is not kept any more`,
+    );
   };
   const newestStage = async (runId: string): Promise<number | undefined> => {
-    // A key that names no stage belongs to another kind of artefact.
-    const stages = (await store.listManifests(checkpointKey(runId, '*')))
-      .map(stageOf)
-      .filter(Number.isInteger);
+    const keys = await store.listKeys(names.checkpointKey(runId, '*'));
+    const stages = keys.map((key) => artefactOfKey(key)?.stage ?? 0);
     return stages.length === 0 ? undefined : Math.max(...stages);
   };
-  const loadNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
-    const key = checkpointKey(runId, stage);
+  // The signal of one student may not end the loading, because others may wait for it too.
+  const loadStoredNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
+    const key = names.checkpointKey(runId, stage);
     const known = networks.get(key);
     if (known !== undefined) return known;
-    const begun = load(key).then(networkOf);
+    const begun = existing(runId, stage).then(async (manifest) => {
+      const bytes = manifest.parts.find(({ name }) => name === BACKBONE)?.bytes ?? manifest.bytes;
+      const loaded = await timed('load', bytes, () => loadNetwork(store, manifest, backboneOf));
+      return storedNetwork(loaded, manifest);
+    });
     networks.set(key, begun);
     begun.catch(() => {
       if (networks.peek(key) === begun) networks.delete(key);
@@ -103,57 +116,49 @@ export function createCheckpoints(options: {
     newest: (runId, signal) =>
       persist(runId, `looking for a checkpoint of ${runId}`, signal, async () => {
         const stage = await newestStage(runId);
-        return stage === undefined ? undefined : load(checkpointKey(runId, stage));
+        return stage === undefined ? undefined : load(runId, stage, signal);
       }),
     newestStage: (runId, signal) =>
       persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
     load: (runId, stage, signal) =>
-      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () =>
-        load(checkpointKey(runId, stage)),
-      ),
+      persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () => load(runId, stage, signal)),
     find: (runId, stage, signal) =>
       persist(runId, `looking for checkpoint ${stage} of ${runId}`, signal, () =>
-        store.getManifest(checkpointKey(runId, stage)),
+        store.getManifest(names.checkpointKey(runId, stage)),
       ),
-    async save(runId, checkpoint, signal) {
-      const key = checkpointKey(runId, checkpoint.stage);
-      // Encoded now: the caller changes the weights as soon as the next step's sum is there.
-      let encoded: Uint8Array | undefined = encodeCheckpoint(checkpoint);
-      const metadata = checkpointMetadata(checkpoint);
+    async save(runId, { backboneCount, ...checkpoint }, signal) {
+      const key = names.checkpointKey(runId, checkpoint.stage);
       const manifest = await persist(
         runId,
         `storing checkpoint ${checkpoint.stage} of ${runId}`,
         signal,
         async () => {
-          const existing = await store.getManifest(key);
-          if (existing) return existing;
-          const bytes = encoded!;
-          return timed(
-            'save',
-            () => store.putArtefact({ key, bytes, metadata, signal, onWait: waits.of(runId) }),
-            () => bytes.length,
+          const stored = await store.getManifest(key);
+          if (stored) return stored;
+          const artefact = await checkpointArtefact(store, checkpoint, backboneCount);
+          const bytes = artefact.parts.reduce((sum, { pieces }) => sum + bytesOf(pieces), 0);
+          return timed('save', bytes, () =>
+            store.putArtefact({ key, ...artefact, signal, onWait: waits.of(runId) }),
           );
         },
       );
-      encoded = undefined;
       metrics.checkpointLast.set({ run: runId }, options.clock.now() / 1000);
       return manifest;
     },
     network: (runId, stage, signal) =>
       persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, async () => {
-        await store.watchManifest(checkpointKey(runId, stage), signal);
-        return loadNetwork(runId, stage);
+        await store.watchManifest(names.checkpointKey(runId, stage), signal);
+        return loadStoredNetwork(runId, stage);
       }),
     findEvaluation: (runId, signal) =>
       persist(runId, `looking for the evaluation of ${runId}`, signal, async () => {
-        if ((await store.getManifest(evaluationKey(runId))) === undefined) return undefined;
-        const { bytes } = await store.getArtefact(evaluationKey(runId));
-        return decodeOrLost(EvaluationReport, bytes, `the evaluation of ${runId}`);
+        const manifest = await store.getManifest(names.evaluationKey(runId));
+        return manifest && readEvaluation(store, manifest);
       }),
     async saveEvaluation(runId, report, signal) {
-      const bytes = EvaluationReport.encode(report).finish();
+      const key = names.evaluationKey(runId);
       await persist(runId, `storing the evaluation of ${runId}`, signal, () =>
-        store.putArtefact({ key: evaluationKey(runId), bytes, signal, onWait: waits.of(runId) }),
+        store.putArtefact({ key, ...evaluationArtefact(report), signal, onWait: waits.of(runId) }),
       );
     },
     onWait: waits.follow,
@@ -221,40 +226,47 @@ async function untilStored<T>(options: {
 }
 
 async function measured<T>(
-  metrics: WorkerMetrics,
-  clock: Clock,
-  op: 'save' | 'load',
+  {
+    metrics,
+    clock,
+    op,
+    bytes,
+  }: {
+    readonly metrics: WorkerMetrics;
+    readonly clock: Clock;
+    readonly op: 'save' | 'load';
+    readonly bytes: number;
+  },
   work: () => Promise<T>,
-  bytesOf: (result: T) => number,
 ): Promise<T> {
   const startedAt = clock.monotonic();
   let outcome: 'ok' | 'error' = 'error';
   try {
     const result = await work();
     outcome = 'ok';
-    metrics.checkpointBytes.inc({ op }, bytesOf(result));
+    metrics.checkpointBytes.inc({ op }, bytes);
     return result;
   } finally {
     metrics.checkpointDuration.observe({ op, outcome }, (clock.monotonic() - startedAt) / 1000);
   }
 }
 
-/** The last part of `checkpoint.RUN.STAGE`. */
-const stageOf = (manifest: Manifest): number => Number(manifest.key.slice(manifest.key.lastIndexOf('.') + 1));
+/** Weights of a network without its head. */
+const backboneOf = (network: unknown): number => layoutOf(buildNetwork(networkOf(network))).backboneCount;
 
-function networkOf(checkpoint: LoadedCheckpoint): StoredNetwork {
-  const parsed = networkSchema.safeParse(checkpoint.network);
-  if (!parsed.success) throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
-  const layout = layoutOf(buildNetwork(parsed.data));
-  const stored = sgdVectors(checkpoint);
-  if (stored.weights.length < layout.backboneCount || stored.running.length !== layout.runningCount)
+function networkOf(network: unknown): NetworkSpec {
+  const parsed = networkSchema.safeParse(network);
+  if (parsed.success) return parsed.data;
+  throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
+}
+
+function storedNetwork({ network, weights, running }: LoadedNetwork, { digest }: Manifest): StoredNetwork {
+  const spec = networkOf(network);
+  const { runningCount } = layoutOf(buildNetwork(spec));
+  if (running.length !== runningCount)
     throw new FleetError(
       'dataLoss',
-      `the checkpoint has ${stored.weights.length} weights and ${stored.running.length} running statistics; its network needs ${layout.backboneCount} and ${layout.runningCount}`,
+      `the checkpoint has ${running.length} running statistics; its network needs ${runningCount}`,
     );
-  const weights = sharedFloats(layout.backboneCount);
-  weights.set(stored.weights.subarray(0, layout.backboneCount));
-  const running = sharedFloats(layout.runningCount);
-  running.set(stored.running);
-  return { network: parsed.data, weights, running };
+  return { network: spec, weights, running, digest };
 }

@@ -50,10 +50,12 @@ export async function storeStage(
     );
   const storedLedger = async (earlier: number) =>
     (await checkpoints.find(runId, earlier, signal))?.metadata.ledger_digest;
+  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
   const manifest = await checkpoints.save(
     runId,
     {
       vectors,
+      backboneCount: layoutOf(session.network).backboneCount,
       spec: session.spec,
       network: session.network.spec,
       preprocessing: CHECKPOINT_PREPROCESSING,
@@ -62,6 +64,7 @@ export async function storeStage(
       stage,
       deviceClass: services.deviceClass,
       ledgerDigest: await session.ledger.digestAfter(stage, storedLedger),
+      ...(teacherDigest === undefined ? {} : { teacherDigest }),
       ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
     },
     signal,
@@ -94,6 +97,7 @@ function reportStored(
       weightsDigest: metadata.weights_digest,
       stateDigest: metadata.state_digest,
       ledgerDigest: metadata.ledger_digest,
+      teacherDigest: metadata.teacher_digest,
     },
   });
 }

@@ -155,8 +155,13 @@ function teacherOf(
     embedding: spec.network.embedding,
     compute: services.compute,
     load: (stage, signal) => checkpoints.network(assign.teacherRunId, stage, signal),
-    exists: async (stage) =>
-      (await checkpoints.find(assign.teacherRunId, stage, new AbortController().signal)) !== undefined,
+    exists: async (stage, signal) =>
+      (await checkpoints.find(assign.teacherRunId, stage, signal)) !== undefined,
+    digestOf: async (stage, signal) => {
+      const manifest = await checkpoints.find(assign.teacherRunId, stage, signal);
+      if (manifest !== undefined) return manifest.digest;
+      throw new FleetError('notFound', `stage ${stage} of ${assign.teacherRunId} is not stored`);
+    },
     onWaiting: options.onWaiting,
   });
 }

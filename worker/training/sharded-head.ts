@@ -10,6 +10,7 @@
 import { FleetError } from '../../core/errors.ts';
 import { planMoves } from '../../core/head/holders.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
+import { sharedFloats } from '../../core/shared-memory.ts';
 import { commitHead, createHead, dropShards, type Head, holdFrom } from './head.ts';
 import { type HeadGang, headExchangeNames, joinHeadGang } from './head-gang.ts';
 import { computeWithHead, headGraphs } from './head-step.ts';
@@ -111,7 +112,7 @@ function memberOf(
 }
 
 function joined(backbone: Float32Array, head: Float32Array): Float32Array {
-  const whole = new Float32Array(backbone.length + head.length);
+  const whole = sharedFloats(backbone.length + head.length);
   whole.set(backbone);
   whole.set(head, backbone.length);
   return whole;

@@ -11,6 +11,8 @@ import type { Compute } from '../compute/client.ts';
 /** The teacher at one stage, ready to embed shard batches. */
 export interface TeacherNetwork {
   readonly stage: number;
+  /** Of the checkpoint of that stage, SHA-256, hex. */
+  readonly digest: string;
   /** Raw embeddings [b, E] of the very images that the student sees. */
   embed(images: Uint8Array): Promise<Float32Array>;
 }
@@ -18,6 +20,8 @@ export interface TeacherNetwork {
 export interface TeacherFeed {
   /** The network for an epoch; waits until the teacher has stored it. */
   forEpoch(epoch: number, signal: AbortSignal): Promise<TeacherNetwork>;
+  /** Of the teacher's checkpoint that an epoch learns from, which is stored; SHA-256, hex. */
+  digestFor(epoch: number, signal: AbortSignal): Promise<string>;
   close(): void;
 }
 
@@ -37,7 +41,9 @@ export interface TeacherOptions {
   /** Resolves when the stage is stored and loaded, however long that takes. */
   readonly load: (stage: number, signal: AbortSignal) => Promise<StoredNetwork>;
   /** Whether the stage is stored. A load of a stored stage is short and is not reported as a wait. */
-  readonly exists: (stage: number) => Promise<boolean>;
+  readonly exists: (stage: number, signal: AbortSignal) => Promise<boolean>;
+  /** Digest of the checkpoint of a stage that is stored. */
+  readonly digestOf: (stage: number, signal: AbortSignal) => Promise<string>;
   /** Called with the stage that the student waits for, and with undefined when the wait is over. */
   readonly onWaiting: (stage: number | undefined) => void;
 }
@@ -47,14 +53,19 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
   const closing = new AbortController();
   /** The stage in use and the one after it. */
   const loading = new Map<number, Promise<TeacherNetwork>>();
+  /** Digests of all stages that were loaded. */
+  const digests = new Map<number, string>();
+  const stageOf = (epoch: number) => teacherStageFor({ schedule: options.schedule, epoch, teacherStages });
 
   const begin = (stage: number): Promise<TeacherNetwork> => {
     const begun =
       loading.get(stage) ??
       options.load(stage, closing.signal).then((stored) => {
         assertComparable(stored, options);
+        digests.set(stage, stored.digest);
         return {
           stage,
+          digest: stored.digest,
           embed: (images: Uint8Array) => embed(compute, stored, batch, images),
         };
       });
@@ -69,10 +80,10 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
 
   return {
     async forEpoch(epoch, signal) {
-      const stage = teacherStageFor({ schedule: options.schedule, epoch, teacherStages });
+      const stage = stageOf(epoch);
       for (const old of loading.keys()) if (old < stage) loading.delete(old);
       const network = begin(stage);
-      if (!(await isReady(network)) && !(await options.exists(stage))) options.onWaiting(stage);
+      if (!(await isReady(network)) && !(await options.exists(stage, signal))) options.onWaiting(stage);
       try {
         const ready = await untilAborted(network, signal);
         if (stage < teacherStages && options.schedule === 'multi-step') begin(stage + 1);
@@ -80,6 +91,10 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
       } finally {
         options.onWaiting(undefined);
       }
+    },
+    async digestFor(epoch, signal) {
+      const stage = stageOf(epoch);
+      return digests.get(stage) ?? options.digestOf(stage, signal);
     },
     close() {
       closing.abort(new FleetError('cancelled', 'the student no longer needs its teacher'));
@@ -135,4 +150,6 @@ export interface StoredNetwork {
   /** Backbone alone. */
   readonly weights: Float32Array;
   readonly running: Float32Array;
+  /** Of the checkpoint that it comes from, SHA-256, hex. */
+  readonly digest: string;
 }

@@ -12,7 +12,7 @@ const fixed = (names: Names) => [
   names.journalMarkSubject,
   names.fleetBucket,
   names.artefactStream,
-  names.artefactChunkSubject('d', 0),
+  names.blobChunkSubject('d', 0),
   names.manifestBucket,
   names.historyStream,
   names.logStream,

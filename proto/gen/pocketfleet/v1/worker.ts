@@ -143,7 +143,11 @@ export interface CheckpointStored {
     | string
     | undefined;
   /** Which samples were counted in the committed steps so far (core/data/loading/sample-ledger.ts), hex. */
-  ledgerDigest?: string | undefined;
+  ledgerDigest?:
+    | string
+    | undefined;
+  /** Of the teacher's checkpoint that this stage was distilled from, SHA-256, hex. */
+  teacherDigest?: string | undefined;
 }
 
 /** The worker of rank 0 reports the end of a run after its last checkpoint and its evaluation are stored. */
@@ -1552,6 +1556,7 @@ function createBaseCheckpointStored(): CheckpointStored {
     weightsDigest: undefined,
     stateDigest: undefined,
     ledgerDigest: undefined,
+    teacherDigest: undefined,
   };
 }
 
@@ -1583,6 +1588,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     }
     if (message.ledgerDigest !== undefined) {
       writer.uint32(74).string(message.ledgerDigest);
+    }
+    if (message.teacherDigest !== undefined) {
+      writer.uint32(82).string(message.teacherDigest);
     }
     return writer;
   },
@@ -1672,6 +1680,14 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
             message.ledgerDigest = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.teacherDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1711,6 +1727,11 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
         : isSet(object.ledger_digest)
         ? globalThis.String(object.ledger_digest)
         : undefined,
+      teacherDigest: isSet(object.teacherDigest)
+        ? globalThis.String(object.teacherDigest)
+        : isSet(object.teacher_digest)
+        ? globalThis.String(object.teacher_digest)
+        : undefined,
     };
   },
 
@@ -1743,6 +1764,9 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     if (message.ledgerDigest !== undefined) {
       obj.ledgerDigest = message.ledgerDigest;
     }
+    if (message.teacherDigest !== undefined) {
+      obj.teacherDigest = message.teacherDigest;
+    }
     return obj;
   },
 
@@ -1760,6 +1784,7 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     message.weightsDigest = object.weightsDigest ?? undefined;
     message.stateDigest = object.stateDigest ?? undefined;
     message.ledgerDigest = object.ledgerDigest ?? undefined;
+    message.teacherDigest = object.teacherDigest ?? undefined;
     return message;
   },
 };

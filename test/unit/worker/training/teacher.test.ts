@@ -8,6 +8,7 @@ const stored = (embedding: number): StoredNetwork => ({
   network: { kind: 'mobilefacenet', embedding },
   weights: new Float32Array(4),
   running: new Float32Array(2),
+  digest: `of ${embedding}`,
 });
 
 /** A feed over stages that the test stores when it likes; embeddings never run here. */
@@ -35,6 +36,7 @@ function feed(
       return arrival(stage).promise;
     },
     exists: async (stage) => present.has(stage),
+    digestOf: async (stage) => `stored ${stage}`,
     onWaiting: (stage) => told.push(stage),
   });
   const store = (stage: number) => {
@@ -64,6 +66,15 @@ test('the next stage is fetched while the current one is used, and the last has 
   assert.equal((await teacher.forEpoch(1, never)).stage, 2);
   assert.equal((await teacher.forEpoch(7, never)).stage, 2, 'a longer student stays with the last stage');
   assert.deepEqual(asked, [1, 2], 'each stage is loaded once');
+});
+
+test('the digest of a stage is that of what was loaded, or else of what is stored', async () => {
+  const { teacher, store } = feed();
+  store(1);
+  await teacher.forEpoch(0, never);
+  assert.equal(await teacher.digestFor(0, never), 'of 8');
+  assert.equal(await teacher.digestFor(1, never), 'stored 2');
+  assert.equal(await teacher.digestFor(7, never), 'stored 3', 'a longer student stays with the last stage');
 });
 
 test('a single-step student asks for the last stage alone', async () => {
