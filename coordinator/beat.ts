@@ -1,6 +1,5 @@
 // The beat at which time passes for the core. Decides how often workers are judged, that one whose stream
-// ended is judged as soon as a verdict can be due, that nobody is suspected while the broker is away, and how
-// often the lead is checked.
+// ended is judged as soon as a verdict can be due, and that nobody is suspected while the broker is away.
 //
 // A verdict does not wait for the next beat, because a gang stands still until it is given: it is due
 // REDIAL_GRACE_MS after a stream has ended, or at once when the broker no longer knows the process either.
@@ -20,12 +19,6 @@ import { createVerdicts } from './workers/verdicts.ts';
 
 /** Between two beats, milliseconds: losses are judged and postponed elastic changes made. */
 const TICK_MS = 200;
-
-/**
- * Between two checks of the lead, milliseconds: a coordinator that has nothing to append would not notice
- * that it lost it.
- */
-const LEAD_CHECK_MS = 1_000;
 
 /** Starts the beat. `judge`: judges all workers soon, before the next beat; `stop`: ends every timer. */
 export function startTicking(options: {
@@ -81,10 +74,8 @@ export function startTicking(options: {
       judgeSoon();
     });
   });
-  const stopLeadChecks = every(LEAD_CHECK_MS, () => void driver.confirmLead());
   const stop = () => {
     stopTicks();
-    stopLeadChecks();
     for (const stopDue of dues) stopDue();
     clearImmediate(soon);
   };

@@ -1,18 +1,22 @@
 // One coordinator, put together by hand. Decides only what is wired to what, and the order in which parts are
-// opened and, in reverse, closed: no call is taken before the journal was read, and no worker is judged
-// before it can dial. The process around it is main.ts; tests start several in one process.
+// opened and, in reverse, closed: it listens first, because the lease of the lead names its address, and answers
+// calls once it is known who leads; it gives the lead back before anything else ends. The process around it is
+// main.ts; tests start several in one process.
 
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig, cacheFolder, dataRoots } from '../core/config.ts';
 import { createInspections } from '../core/data/inspection/inspections.ts';
+import { createDeferred } from '../core/deferred.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { formatHostPort, parseHostPort } from '../core/text/host-port.ts';
 import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createRecords } from './api/records.ts';
@@ -26,6 +30,7 @@ import { createDriver, type Driver } from './journal/driver.ts';
 import { findNames } from './journal/fleet-names.ts';
 import { openJournal } from './journal/journal.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
+import { leaseKeyOf, openLease } from './journal/lease.ts';
 import { sentenceOf } from './journal/why.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
@@ -47,7 +52,9 @@ import { createWorkerService } from './workers/worker-service.ts';
 export interface Coordinator {
   readonly endpoint: string;
   readonly metricsEndpoint: string;
-  /** Resolves when it cannot go on: the lead is lost or the journal cannot be written. */
+  /** It answers calls now; a standby does not. */
+  readonly ready: boolean;
+  /** Resolves when it cannot go on: the broker refuses it for good. */
   readonly failed: Promise<FleetError>;
   /** Stops taking calls, lets those in progress end, leaves the broker. */
   close(): Promise<void>;
@@ -76,8 +83,8 @@ interface Parts {
 }
 
 /**
- * Starts a coordinator; resolves once it takes calls. When a part cannot be opened those before it are closed
- * again.
+ * Starts a coordinator; resolves once it leads or stands by, or knows why it can do neither. When a part cannot
+ * be opened those before it are closed again.
  */
 export async function startCoordinator(options: Options): Promise<Coordinator> {
   /** What has to be closed, in the order in which it was opened. */
@@ -90,14 +97,20 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
     const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
     const fleet = observeFleet(options);
     const core = startCore(options, { connection, names, fleet }, releases);
-    await firstReading(core.driver);
     const services = createServices(options, { connection, names, fleet, core }, releases);
     const server = await openCalls(options, { fleet, core, services }, releases);
+    core.address.resolve(addressOf(server.endpoint, options.config.advertise));
     const http = await openMetrics(options, core, releases);
     await keepTime(options, { connection, names, fleet, core, requests: services.requests }, releases);
+    await firstReading(core.driver);
+    // Before anything else ends, so that another coordinator leads while this one still closes.
+    releases.push(core.driver.close);
     return {
       endpoint: server.endpoint,
       metricsEndpoint: http.endpoint,
+      get ready() {
+        return core.driver.redirect === undefined;
+      },
       failed: core.driver.failed,
       close,
     };
@@ -150,22 +163,35 @@ function startCore(
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
   const journal = openJournal({ connection, names, clock, onAppend: metrics.appended });
+  const address = createDeferred<string>();
   const driver = createDriver({
     ...{ journal, clock, log, version, observe },
+    lease: openLease({
+      ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
+    }),
     perform: (effect) => perform(links, effect),
     prepare: () => ensureStreams(connection, names, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
-    onOpen: ({ workers }, again) => (again ? links.restart(workers) : links.expect(workers)),
+    onLead: ({ workers }) => links.expect(workers),
+    onLeave: links.clear,
+    onDeposed: metrics.fencedWrite,
     onEvent(event, before, after) {
       logEvent(log, event);
       metrics.event(event, before, after);
     },
   });
-  releases.push(driver.close);
-  void driver.failed.then((error) => {
-    if (error.code === 'aborted') metrics.fencedWrite();
-  });
+  // A start that failed before it listened waits for no address.
+  releases.push(driver.close, () => address.reject(new FleetError('cancelled', 'it does not listen')));
   const storeWatch = watchStore({
-    ...{ connection, names, journal, config, clock, log, broker },
+    ...{ connection, names, journal, config, clock, log },
+    broker: {
+      // A standby leaves the streams and their limits to the leader.
+      get connected() {
+        return broker.connected && driver.redirect === undefined;
+      },
+      get sinceMs() {
+        return broker.sinceMs;
+      },
+    },
     anyWait: () => progress.anyStoreWait,
     onLook: (state, news) => {
       driver.refuse(state.kind === 'ok' ? undefined : new FleetError('resourceExhausted', state.reason));
@@ -178,10 +204,10 @@ function startCore(
     halted: driver.halted?.message ?? '',
     blocksDecisions: journal.trouble !== undefined,
   });
-  return { metrics, broker, journal, driver, store };
+  return { metrics, broker, journal, driver, store, address };
 }
 
-/** Waits until there is something to show: the journal was read, or it is known why it cannot be. */
+/** Waits until there is something to show: who leads is known, or why the journal cannot be read. */
 async function firstReading({ begun, failed }: Driver): Promise<void> {
   const error = await Promise.race([begun, failed]);
   if (error !== undefined) throw error;
@@ -229,7 +255,10 @@ function createServices(
   };
 }
 
-/** The gRPC server: alive from now on, ready while the broker is there. */
+/**
+ * The gRPC server: alive from now on, and ready while the broker is there and this coordinator has something to
+ * show. A standby answers no call; its refusal names the leader.
+ */
 async function openCalls(
   { config }: Options,
   { fleet, core, services }: Pick<Parts, 'fleet' | 'core' | 'services'>,
@@ -247,23 +276,35 @@ async function openCalls(
   });
   releases.push(() => server.close(CLOSE_GRACE_MS), fleet.links.close);
   for (const service of ['startup', 'liveness']) server.setHealth(service, true);
-  core.broker.onChange((connected) => {
-    server.setReady(connected);
-    server.setHealth('readiness', connected);
-  });
+  const { driver, broker } = core;
+  let shown: { readonly isReady: boolean; readonly redirect: FleetError | undefined } | undefined;
+  const show = () => {
+    const { redirect } = driver;
+    const isReady = broker.connected && redirect === undefined;
+    if (shown?.redirect !== redirect) server.refuse(redirect);
+    if (shown?.isReady !== isReady) {
+      server.setReady(isReady);
+      server.setHealth('readiness', isReady);
+    }
+    shown = { isReady, redirect };
+  };
+  broker.onChange(show);
+  releases.push(driver.onChange(show));
   return server;
 }
 
 /** The metrics, and the probe that a supervisor asks. */
 async function openMetrics(
   { config }: Options,
-  { metrics, broker }: Parts['core'],
+  { metrics, broker, driver }: Parts['core'],
   releases: Releases,
 ): Promise<MetricsServer> {
   const server = await serveMetrics({
     listen: config.metricsListen,
     registry: metrics.registry,
-    probes: { '/healthz': () => (broker.connected ? undefined : 'the broker is away') },
+    probes: {
+      '/healthz': () => (broker.connected ? driver.redirect?.message : 'the broker is away'),
+    },
   });
   releases.push(server.close);
   return server;
@@ -299,6 +340,14 @@ async function keepTime(
   releases.push(beat.stop);
   pods = await followPods({ ...options, onChange: beat.judge });
   if (pods !== undefined) releases.push(pods.close);
+}
+
+/** Where others reach it: as configured, or where it listens, with the name of this machine for every address. */
+function addressOf(endpoint: string, advertise: string): string {
+  if (advertise !== '') return advertise;
+  const { host, port } = parseHostPort(endpoint);
+  const isEvery = host === '0.0.0.0' || host === '::';
+  return formatHostPort({ host: isEvery ? hostname() : host, port });
 }
 
 function perform(links: Links, effect: Effect): void {

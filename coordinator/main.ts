@@ -28,7 +28,8 @@ async function main(): Promise<number> {
   log.info({ config: redacted(config) }, 'starting');
   const stopping = nextSignal();
   const coordinator = await startCoordinator({ config, version: packageVersion(), log, clock: systemClock });
-  log.info({ grpc: coordinator.endpoint, metrics: coordinator.metricsEndpoint }, 'ready');
+  const endpoints = { grpc: coordinator.endpoint, metrics: coordinator.metricsEndpoint };
+  log.info(endpoints, coordinator.ready ? 'ready' : 'started, and not ready');
   const ended = await Promise.race([stopping, coordinator.failed]);
   if (typeof ended === 'string') log.info({ signal: ended }, 'stopping');
   else log.error({ code: ended.code }, `cannot go on: ${ended.message}`);

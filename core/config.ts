@@ -89,6 +89,12 @@ export const coordinatorConfigSchema = z.strictObject({
     .default('local')
     .describe('name of the fleet, which is a part of all its names on the broker'),
   listen: listenAddress.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
+  advertise: z
+    .union([z.literal(''), address])
+    .default('')
+    .describe(
+      'host:port at which the CLI, the workers and other coordinators reach this one; empty: where it listens, with the name of the machine for every address',
+    ),
   metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
   natsUrl: z
     .string()

@@ -1,7 +1,7 @@
 // What becomes of inputs while something keeps the coordinator from deciding: a journal that is being read or
-// is damaged, a store that is full, a lead that is lost. Pure. The rule behind all of it: a call has somebody
-// who waits for its answer and can ask again, so it is refused at once with the reason; everything else is a
-// fact that nobody will repeat, so it waits.
+// is damaged, a store that is full, a lead that is lost. Pure. Where nothing is decided every input is refused,
+// because its sender finds the leader, or dials again and repeats it. While the store is full a call is refused
+// with the reason, because somebody waits for its answer and can ask again, and a fact waits for room.
 
 import { FleetError } from '../../core/errors.ts';
 import { type Decision, step } from '../decisions/decide.ts';
@@ -11,18 +11,16 @@ import type { State } from '../model/state.ts';
 
 /** What keeps the coordinator from deciding now, and how much waits for it. */
 export interface Standing {
-  /** It has ended for good: the lead is lost, or it was closed. */
-  readonly stopped: FleetError | undefined;
-  /** The journal is not readable, or not yet. */
+  /** Nothing is decided here: the journal cannot be read, or another coordinator leads, or this one ends. */
   readonly halted: FleetError | undefined;
   /** The store takes nothing that is new. */
   readonly refusal: FleetError | undefined;
   /** An append is being tried again and again. */
   readonly isTroubled: boolean;
-  /** A group is being decided or appended. */
-  readonly isWorking: boolean;
   /** Inputs that wait. */
   readonly queued: number;
+  /** A tick is among them. */
+  readonly tickWaits: boolean;
 }
 
 /** An input waits for its turn, is refused with the reason, or is dropped because it says nothing. */
@@ -36,20 +34,17 @@ const QUEUE_MAX = 100_000;
 
 /** What becomes of an input that comes now. */
 export function admissionOf(input: Input, standing: Standing): Admission {
-  const { stopped, halted, refusal, isTroubled, isWorking, queued } = standing;
+  const { halted, refusal, isTroubled, queued, tickWaits } = standing;
   const refuse = (error: FleetError): Admission => ({ kind: 'refuse', error });
-  if (stopped !== undefined) return refuse(stopped);
-  // A repair takes a person: a fact that waited for it would be stale. Whoever reported it repeats it when it
-  // dials again.
-  if (halted?.code === 'dataLoss') return refuse(halted);
-  if (halted !== undefined && isCall(input)) return refuse(halted);
+  // One is enough, and while nothing can be decided the passing of time is no news.
+  if (input.kind === 'tick' && (tickWaits || halted !== undefined)) return { kind: 'drop' };
+  // A fact that waited here would be stale. Whoever reported it repeats it when it dials again.
+  if (halted !== undefined) return refuse(halted);
   if (refusal !== undefined && isRefusedByStore(input, isTroubled)) return refuse(refusal);
   if (queued >= QUEUE_MAX)
     return refuse(
       new FleetError('resourceExhausted', `${queued} inputs wait for the journal; try again later`),
     );
-  // While nothing can be decided the passing of time is no news.
-  if (input.kind === 'tick' && (halted !== undefined || (isWorking && isTroubled))) return { kind: 'drop' };
   return { kind: 'queue' };
 }
 
@@ -131,8 +126,8 @@ export function afterFailedAppend<W extends { readonly input: Input }>(
 
 /**
  * What an error of the journal means, whoever met it. A damaged journal can be repaired, and one that was cut
- * off or is away can be read again: `again`. Everything else, above all a lead that is lost, ends this
- * coordinator: `stop`.
+ * off or is away can be read again: `again`. Everything else ends what was done: `stop`. A lead that is lost is
+ * among it, and makes a standby of this coordinator.
  */
 export function consequenceOf(error: FleetError, during: 'reading' | 'writing'): 'again' | 'stop' {
   if (error.code === 'dataLoss') return 'again';

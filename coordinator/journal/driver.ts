@@ -1,33 +1,23 @@
-// The thin part around the pure core: inputs wait in a queue, all that wait are decided together, their
-// events are appended as one group, and only then do effects leave and callers get their answers. One append
-// for all that wait is what makes durability cheap: it costs one disk sync a group, not one an event.
-//
-// It decides nothing about runs. It is in one of four states: it reads the journal; it leads; it is halted,
-// because the journal is damaged or was cut off, and reads again until that succeeds; or it has stopped for
-// good, because the lead is lost.
+// The thin part around the pure core: the coordinator as one thing that takes inputs and has a state. It reads
+// the journal, stands by until it may lead, leads until it may not, and begins again. Decides only the order
+// of these, and which of them follows an error; each has a file of its own.
 
 import type { Clock } from '../../core/clock.ts';
 import { createDeferred } from '../../core/deferred.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
-import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { Answer, Effect, Input } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
-import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
 import type { State } from '../model/state.ts';
-import {
-  admissionOf,
-  afterFailedAppend,
-  consequenceOf,
-  decideAll,
-  isCall,
-  isRefusedByStore,
-} from './admission.ts';
-import { createInbox, type Waiting } from './inbox.ts';
+import { admissionOf, consequenceOf, isRefusedByStore } from './admission.ts';
+import { createInbox, type Inbox } from './inbox.ts';
 import type { Journal } from './journal.ts';
-import { confirmLeadFor, isSeenOutside } from './lead-confirmation.ts';
+import { createLeading, type Leading } from './leading.ts';
+import { type Lease, standbyError } from './lease.ts';
 import { openJournalState } from './opening.ts';
+import { createSeat, knownTo, type Seat } from './seat.ts';
+import { standBy } from './standing-by.ts';
 
 /** The coordinator as one thing that takes inputs and has a state. */
 export interface Driver {
@@ -41,6 +31,11 @@ export interface Driver {
   readonly known: State | undefined;
   /** The lead was claimed and not lost since. */
   readonly leads: boolean;
+  /**
+   * Why no call at all is answered here: the journal was not read yet, another coordinator leads, or this one
+   * ends. Undefined while there is something to show.
+   */
+  readonly redirect: FleetError | undefined;
   /** Queues an input; resolves when what follows from it is on disk, rejects when it is refused. */
   submit(input: Input): Promise<Answer | undefined>;
   /** Why a `submit` would be refused now. */
@@ -50,243 +45,219 @@ export interface Driver {
    * that wait are rejected with it too. Undefined: calls are taken again.
    */
   refuse(error: FleetError | undefined): void;
-  /** The listener is called after each group and each volatile change. Returns the end of that. */
+  /** The listener is called after each group, each volatile change and each change of who leads. */
   onChange(listener: () => void): () => void;
   /** Something volatile changed: progress, a connection. */
   touch(): void;
-  /** Asks the broker whether this coordinator still leads; `failed` or `halted` show what it finds. */
-  confirmLead(): Promise<void>;
-  /** Resolves when the journal was read for the first time, or cannot be read now: `halted` says why. */
+  /**
+   * Resolves when this coordinator leads or stands by for the first time, or when the journal cannot be read
+   * now: `halted` shows why.
+   */
   readonly begun: Promise<void>;
-  /** Resolves when the lead is lost or the broker refuses for good; never otherwise. */
+  /** Resolves when the broker refuses for good; never otherwise. */
   readonly failed: Promise<FleetError>;
+  /** Decides nothing more, and lets another coordinator lead at once. */
   close(): Promise<void>;
 }
 
-/** Starts at once; the journal is read in the background, again and again until that succeeds. */
-export function createDriver(options: {
-  journal: Journal;
-  clock: Clock;
-  log: Logger;
-  version: string;
-  observe: () => Observed;
-  perform: (effect: Effect) => void;
+/** What a driver is made of. */
+export interface DriverOptions {
+  readonly journal: Journal;
+  readonly lease: Lease;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+  readonly observe: () => Observed;
+  readonly perform: (effect: Effect) => void;
   /** Before each reading of the journal: what must exist for it. */
-  prepare: () => Promise<void>;
-  /** The journal was read, and decisions begin with this state. `again`: they had begun before. */
-  onOpen?: (state: State, again: boolean) => void;
-  /** Sees each event once, after it is on disk; not those of the replay. */
-  onEvent?: (event: Event, before: State, after: State) => void;
-}): Driver {
-  const { journal, clock, log } = options;
-  let state: State | undefined;
+  readonly prepare: () => Promise<void>;
+  /** Decisions begin, or go on after a pause, with this state: its workers are expected to dial. */
+  readonly onLead: (state: State) => void;
+  /** Nothing is decided here any more, perhaps only for now: workers are better off elsewhere. */
+  readonly onLeave: (error: FleetError) => void;
+  /** Another coordinator has written to the journal. */
+  readonly onDeposed?: () => void;
+  /** Sees each event once, after it is on disk; not those that were read. */
+  readonly onEvent?: (event: Event, before: State, after: State) => void;
+}
+
+interface Parts extends DriverOptions {
+  readonly seat: Seat;
+  readonly leading: Leading;
+  readonly signal: AbortSignal;
+  /** There is something to show. */
+  readonly onBegun: () => void;
+}
+
+/** Starts at once; everything goes on in the background, again and again until it is closed. */
+export function createDriver(options: DriverOptions): Driver {
+  const { journal, lease, log } = options;
   const inbox = createInbox();
+  const seat = createSeat(inbox);
   let refusal: FleetError | undefined;
-  const listeners = new Set<() => void>();
   const closing = new AbortController();
-  let working: Promise<void> | undefined;
-  /** Callers whose decision is in the append under way. */
-  let inAppend: readonly Waiting[] = [];
-  let stopped: FleetError | undefined;
-  let claimed = false;
-  let opened = false;
-  let halted: FleetError | undefined = new FleetError('unavailable', 'the journal is being read');
+  let hasBegun = false;
   const begun = createDeferred<void>();
-  const failed = createDeferred<FleetError>();
-
-  const known = (): State => {
-    if (state === undefined) throw halted ?? new FleetError('unavailable', 'the journal is being read');
-    return state;
-  };
-
-  function notify(): void {
-    for (const listener of listeners) listener();
-  }
-
-  function stop(error: FleetError): void {
-    stopped ??= error;
-    inbox.reject(error);
-  }
-
-  function failWriting(error: FleetError): void {
-    if (stopped !== undefined) return;
-    if (consequenceOf(error, 'writing') === 'again') halt(error);
-    else {
-      stop(error);
-      failed.resolve(error);
-    }
-  }
-
-  function halt(error: FleetError): void {
-    halted = error.code === 'dataLoss' ? error : new FleetError('unavailable', error.message);
-    log.error({ code: error.code, sequence: journal.sequence }, error.message);
-    inbox.reject(halted);
-    notify();
-    void open();
-  }
-
-  /** Reads the journal in the background until that succeeds. */
-  async function open(): Promise<void> {
-    try {
-      const read = await openJournalState({
-        ...{ journal, clock, log, prepare: options.prepare, signal: closing.signal, reported: halted },
-        onTrouble(error, readable) {
-          // A state that was whole shows more than the part of it that can still be read.
-          state ??= readable;
-          halted = error;
-          if (error.code === 'dataLoss') inbox.reject(error);
-          notify();
-          begun.resolve();
-        },
-      });
-      if (read !== undefined) enter(read);
-    } catch (caught) {
-      const error = toFleetError(caught);
-      stop(error);
-      begun.resolve();
-      failed.resolve(error);
-    }
-  }
-
-  function enter(read: State): void {
-    state = read;
-    halted = undefined;
-    claimed = false;
-    options.onOpen?.(read, opened);
-    opened = true;
-    // The first append is the claim of the lead: whoever led before cannot write any more.
-    const claim: Waiting = {
-      input: { kind: 'started', version: options.version },
-      resolve: () => {
-        claimed = true;
-        journal.remember().catch((caught) => log.warn(toFleetError(caught).message));
-      },
-      reject: () => undefined,
-    };
-    inbox.putFirst([claim]);
-    working ??= work();
+  const onBegun = () => {
+    hasBegun = true;
     begun.resolve();
-    notify();
-  }
-
-  /** Decides everything that waits, appends once, then performs the effects and answers the callers. */
-  async function turn(): Promise<void> {
-    const before = known();
-    const { state: after, decided, refused } = decideAll(before, inbox.takeAll(), options.observe);
-    const events = decided.flatMap(({ decision }) => decision.events);
-    try {
-      inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
-      if (events.length > 0) await journal.append(events);
-      else if (refused.length > 0 || decided.some(isSeenOutside))
-        await confirmLeadFor({ journal, clock, signal: closing.signal });
-    } catch (caught) {
-      for (const { waiting, error } of refused) waiting.reject(error);
-      const error = toFleetError(caught);
-      const full = error.code === 'resourceExhausted';
-      const outcome = afterFailedAppend(
-        error,
-        decided.map(({ waiting }) => waiting),
-      );
-      for (const { reject } of outcome.refused) reject(full ? (refusal ?? error) : error);
-      if (!full) throw error;
-      inbox.putFirst(outcome.again);
-      notify();
-      await clock.sleep(delayMs(WAIT_FOR_ROOM, 1), closing.signal);
-      return;
-    } finally {
-      inAppend = [];
-    }
-    state = after;
-    for (const { waiting, error } of refused) waiting.reject(error);
-    showEach(events, before);
-    for (const { waiting, decision } of decided) {
-      for (const effect of decision.effects) options.perform(effect);
-      waiting.resolve(decision.answer);
-    }
-    if (events.length > 0) notify();
-  }
-
-  function showEach(events: readonly Event[], before: State): void {
-    let at = before;
-    for (const event of events) {
-      const next = evolve(at, event);
-      options.onEvent?.(event, at, next);
-      at = next;
-    }
-  }
-
-  async function work(): Promise<void> {
-    // One microtask turn before each group, so that inputs that arrive together are journalled together.
-    await Promise.resolve();
-    try {
-      while (inbox.size > 0 && stopped === undefined && halted === undefined) await turn();
-    } catch (caught) {
-      if (!closing.signal.aborted) failWriting(toFleetError(caught));
-    } finally {
-      working = undefined;
-    }
-  }
-
-  void open();
+  };
+  const failed = createDeferred<FleetError>();
+  const { signal } = closing;
+  const onPause = options.onLeave;
+  const leading = createLeading({
+    ...{ ...options, seat, inbox, signal, onPause, onBegun },
+    refusal: () => refusal,
+  });
+  const end = (error: FleetError) => seat.take({ kind: 'ended', error });
+  const living = live({ ...options, seat, leading, signal, onBegun }).catch((caught) => {
+    const error = toFleetError(caught);
+    if (signal.aborted) return;
+    end(error);
+    onBegun();
+    failed.resolve(error);
+  });
+  let closed: Promise<void> | undefined;
   return {
     get state() {
-      return known();
+      return knownTo(seat);
     },
     get halted() {
-      return halted;
+      return seat.halted;
     },
     get known() {
-      return state;
+      return seat.state;
     },
     get leads() {
-      return halted === undefined && stopped === undefined && claimed;
+      return seat.post.kind === 'leading' && seat.post.claimed;
     },
-    submit(input) {
-      const isTroubled = journal.trouble !== undefined;
-      const isWorking = working !== undefined;
-      const standing = { stopped, halted, refusal, isTroubled, isWorking, queued: inbox.size };
-      const admission = admissionOf(input, standing);
-      if (admission.kind === 'refuse') return Promise.reject(admission.error);
-      if (admission.kind === 'drop') return Promise.resolve(undefined);
-      const answer = inbox.put(input);
-      if (halted === undefined) working ??= work();
-      return answer;
+    get redirect() {
+      const { post } = seat;
+      const isAway =
+        post.kind === 'standby' || post.kind === 'ended' || (post.kind === 'reading' && !hasBegun);
+      return isAway ? post.error : undefined;
     },
+    submit: (input) => submit(input, { seat, inbox, leading, journal, refusal }),
     get refusal() {
-      return halted ?? refusal;
+      return seat.halted ?? refusal;
     },
     refuse(error) {
       refusal = error;
-      if (error === undefined) return;
-      const isTroubled = journal.trouble !== undefined;
-      inbox.reject(error, (input) => isRefusedByStore(input, isTroubled));
-      if (!isTroubled) return;
-      const open = `${error.message}; what was asked may have been taken: look before it is asked again`;
-      for (const { reject } of inAppend) reject(new FleetError(error.code, open, { cause: error }));
+      if (error !== undefined) refuseWaiting(error, { inbox, leading, journal });
     },
-    onChange(listener) {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    touch: notify,
-    async confirmLead() {
-      if (stopped !== undefined || halted !== undefined || working !== undefined) return;
-      try {
-        await journal.confirmLead();
-      } catch (caught) {
-        const error = toFleetError(caught);
-        // A broker that does not answer now is asked again; only what was written by others is final.
-        if (error.retryable && error.code !== 'aborted') return;
-        if (halted === undefined) failWriting(error);
-      }
-    },
+    onChange: seat.onChange,
+    touch: seat.changed,
     begun: begun.promise,
     failed: failed.promise,
-    async close() {
-      closing.abort(new FleetError('cancelled', 'the coordinator is stopping'));
-      journal.close();
-      await working;
-      stop(new FleetError('unavailable', 'the coordinator is stopping'));
+    close() {
+      closed ??= (async () => {
+        const error = new FleetError('unavailable', 'the coordinator is stopping', {
+          details: { standby: true },
+        });
+        closing.abort(error);
+        journal.close();
+        await living;
+        end(error);
+        await lease
+          .release()
+          .catch((caught) => log.warn(toFleetError(caught, 'giving the lease back').message));
+      })();
+      return closed;
     },
   };
+}
+
+/** Takes an input in, or does with it what becomes of inputs now. */
+function submit(
+  input: Input,
+  at: {
+    readonly seat: Seat;
+    readonly inbox: Inbox;
+    readonly leading: Leading;
+    readonly journal: Journal;
+    readonly refusal: FleetError | undefined;
+  },
+): Promise<Answer | undefined> {
+  const { seat, inbox, leading, journal, refusal } = at;
+  const admission = admissionOf(input, {
+    ...{ halted: seat.halted, refusal, isTroubled: journal.trouble !== undefined },
+    ...{ queued: inbox.size, tickWaits: inbox.tickWaits },
+  });
+  if (admission.kind === 'refuse') return Promise.reject(admission.error);
+  if (admission.kind === 'drop') return Promise.resolve(undefined);
+  const answer = inbox.put(input);
+  leading.wake();
+  return answer;
+}
+
+/** A store that has become full refuses also what waits, and what is in an append that is tried again. */
+function refuseWaiting(
+  error: FleetError,
+  {
+    inbox,
+    leading,
+    journal,
+  }: { readonly inbox: Inbox; readonly leading: Leading; readonly journal: Journal },
+): void {
+  const isTroubled = journal.trouble !== undefined;
+  inbox.reject(error, (input) => isRefusedByStore(input, isTroubled));
+  if (!isTroubled) return;
+  const open = `${error.message}; what was asked may have been taken: look before it is asked again`;
+  for (const { reject } of leading.inAppend) reject(new FleetError(error.code, open, { cause: error }));
+}
+
+/** Reads, stands by, leads, and begins again; rejects with an error that none of them survives. */
+async function live(parts: Parts): Promise<void> {
+  const { leading, signal } = parts;
+  /** The journal must be read from its start, and what is wrong with it as far as is known. */
+  let reading: { readonly reported?: FleetError } | undefined = {};
+  while (!signal.aborted) {
+    if (reading !== undefined) await read(parts, reading.reported);
+    if (signal.aborted) return;
+    const trouble = await standBy(parts);
+    if (trouble !== undefined) {
+      reading = { reported: halt(parts, trouble) };
+      continue;
+    }
+    const { error, isExact } = await leading.lead();
+    if (signal.aborted) return;
+    if (error.code === 'aborted') {
+      leave(parts, error);
+      reading = isExact ? undefined : {};
+    } else if (consequenceOf(error, 'writing') === 'again') reading = { reported: halt(parts, error) };
+    else throw error;
+  }
+}
+
+/** Reads the journal from its start, again and again until that succeeds. */
+async function read(parts: Parts, reported: FleetError | undefined): Promise<void> {
+  const { seat, onBegun } = parts;
+  const state = await openJournalState({
+    ...parts,
+    reported,
+    onTrouble(error, readable) {
+      // A state that was whole shows more than the part of it that can still be read.
+      if (seat.state === undefined && readable !== undefined) seat.know(readable);
+      onBegun();
+      seat.take({ kind: 'reading', error });
+    },
+  });
+  if (state !== undefined) seat.know(state);
+}
+
+/** The journal is damaged or was cut off: nothing is decided until it was read again. */
+function halt({ seat, log, journal }: Parts, found: FleetError): FleetError {
+  const error = found.code === 'dataLoss' ? found : new FleetError('unavailable', found.message);
+  log.error({ code: found.code, sequence: journal.sequence }, found.message);
+  seat.take({ kind: 'reading', error });
+  return error;
+}
+
+/** Another coordinator leads. */
+function leave({ seat, log, onDeposed, onLeave }: Parts, error: FleetError): void {
+  log.warn({ code: error.code }, error.message);
+  const standby = standbyError(undefined);
+  seat.take({ kind: 'standby', error: standby });
+  onDeposed?.();
+  onLeave(standby);
 }

@@ -16,6 +16,8 @@ export interface Waiting {
 /** Inputs in the order in which they will be decided. */
 export interface Inbox {
   readonly size: number;
+  /** A tick is among them. */
+  readonly tickWaits: boolean;
   /** Puts an input behind the others; resolves or rejects once it was decided. */
   put(input: Input): Promise<Answer | undefined>;
   /** Puts these before the others, in their order. */
@@ -29,12 +31,17 @@ export interface Inbox {
 /** An inbox without inputs. */
 export function createInbox(): Inbox {
   let all: Waiting[] = [];
+  let tickWaits = false;
   return {
     get size() {
       return all.length;
     },
+    get tickWaits() {
+      return tickWaits;
+    },
     put: (input) =>
       new Promise((resolve, reject) => {
+        tickWaits ||= input.kind === 'tick';
         all.push({ input, resolve, reject });
       }),
     putFirst(waiting) {
@@ -43,11 +50,13 @@ export function createInbox(): Inbox {
     takeAll() {
       const taken = all;
       all = [];
+      tickWaits = false;
       return taken;
     },
     reject(error, isMeant = () => true) {
       const meant = all.filter(({ input }) => isMeant(input));
       all = all.filter(({ input }) => !isMeant(input));
+      tickWaits = all.some(({ input }) => input.kind === 'tick');
       for (const { reject } of meant) reject(error);
     },
   };

@@ -53,16 +53,20 @@ const REQUEST_MS = 5_000;
 const MESSAGES_AT_ONCE = 500;
 
 /**
- * Groups from the first to the one that is the last when asked; throws `damageAt` for what is missing or not
- * ours.
+ * Groups from sequence `from` to the one that is the last when asked; throws `damageAt` for what is missing or
+ * not ours.
  */
-export async function* readGroups(connection: NatsConnection, names: Names): AsyncGenerator<ReadGroup> {
+export async function* readGroups(
+  connection: NatsConnection,
+  names: Names,
+  from = 1,
+): AsyncGenerator<ReadGroup> {
   const { journalStream: stream } = names;
   const info = await journalInfo(connection, names);
   if (info === undefined || info.state.last_seq === 0) return;
   const last = info.state.last_seq;
   const cuts = await cutsOf(connection, names, info);
-  let expected = 1;
+  let expected = from;
   /**
    * Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way.
    */
@@ -73,7 +77,7 @@ export async function* readGroups(connection: NatsConnection, names: Names): Asy
       expected = Math.min(to, cut.mark);
     }
   };
-  for await (const message of storedMessages(connection, names, info)) {
+  for await (const message of storedMessages(connection, names, info, from)) {
     if (message.sequence > last) return;
     advance(message.sequence);
     expected = message.sequence + 1;

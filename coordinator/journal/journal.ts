@@ -14,7 +14,7 @@ import type { Event } from '../model/events.ts';
 import type { Group } from './event-schema.ts';
 import { createJournalMemory } from './journal-memory.ts';
 import { journalInfo, readGroups } from './journal-reader.ts';
-import { isOwnGroup, otherWriterError } from './other-writer.ts';
+import { isOwnGroup, otherWriterError, truncationOf } from './other-writer.ts';
 
 /** The journal as its one writer sees it. */
 export interface Journal {
@@ -31,6 +31,12 @@ export interface Journal {
    * that is not ours, and when the journal ends before the end that is remembered.
    */
   replay(): AsyncGenerator<Event>;
+  /**
+   * What was appended by others since the last message that this journal has read or written, oldest first.
+   * Throws `dataLoss` as `replay` does, and when the journal has become shorter; `cancelled` when `truncate`
+   * has cut it off, after which it must be read from its start.
+   */
+  readOn(): AsyncGenerator<Event>;
   /**
    * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full
    * and nothing was stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`:
@@ -187,6 +193,18 @@ export function openJournal(options: {
       }
       // At the end, so that the part that is there is shown although something is missing.
       if (sequence > 0) await memory.check(sequence);
+    },
+    async *readOn() {
+      const info = await journalInfo(connection, names);
+      const lastSequence = info?.state.last_seq;
+      if (lastSequence === sequence) return;
+      if (lastSequence === undefined || lastSequence < sequence) throw await otherWriter();
+      for await (const group of readGroups(connection, names, sequence + 1)) {
+        const mark = truncationOf(group.events);
+        if (mark !== undefined) throw mark;
+        sequence = group.sequence;
+        yield* group.events;
+      }
     },
     async append(events) {
       appending = true;

@@ -4,6 +4,7 @@
 // repeated ourselves. Otherwise somebody else has written, or something of the journal is gone.
 
 import { FleetError } from '../../core/errors.ts';
+import type { Event } from '../model/events.ts';
 import { type Group, parseGroup } from './event-schema.ts';
 import { damageAt } from './journal-reader.ts';
 
@@ -46,12 +47,18 @@ export function otherWriterError(found: {
       sequence + 1,
       `the message ${group}; something else than this fleet has published it`,
     );
-  const [first] = group.events;
-  if (first?.kind === 'journal.truncated')
-    return new FleetError('cancelled', `the journal was truncated and is read again: ${first.reason}`);
+  const mark = truncationOf(group.events);
+  if (mark !== undefined) return mark;
   return new FleetError(
     'aborted',
     `the lead is lost: another coordinator has written to the journal after sequence ${sequence}`,
     cause === undefined ? {} : { cause },
   );
+}
+
+/** The error that makes a reader begin again: a group that is a mark of `journal truncate`. */
+export function truncationOf([first]: readonly Event[]): FleetError | undefined {
+  return first?.kind === 'journal.truncated'
+    ? new FleetError('cancelled', `the journal was truncated and is read again: ${first.reason}`)
+    : undefined;
 }

@@ -44,6 +44,8 @@ export interface StoreWatch {
 
 /** Between two looks, milliseconds. */
 const LOOK_MS = 1_000;
+/** Until it is seen that there is something to look at again, milliseconds. */
+const AWAY_MS = 50;
 /** How long the broker may take to answer, milliseconds. */
 const REQUEST_MS = 2_000;
 /** A chunk of a checkpoint with its header: with less room than that the next one is refused. */
@@ -60,7 +62,10 @@ export function watchStore(options: {
   readonly log: Logger;
   /** Some run waits for the store. */
   readonly anyWait: () => boolean;
-  /** Whether the broker is there, and since when, on the monotonic clock. */
+  /**
+   * Whether the broker is there for this coordinator to look at, and since when, on the monotonic clock; a
+   * standby leaves the streams and their limits to the leader.
+   */
   readonly broker: { readonly connected: boolean; readonly sinceMs: number };
   /** Called after each look; `news`: it shows something else than the look before. */
   readonly onLook: (state: StoreState, news: boolean) => void;
@@ -202,7 +207,7 @@ export function watchStore(options: {
   const watching = (async () => {
     while (!stopping.signal.aborted) {
       if (broker.connected) await lookOnce();
-      await clock.sleep(LOOK_MS, stopping.signal).catch(() => undefined);
+      await clock.sleep(broker.connected ? LOOK_MS : AWAY_MS, stopping.signal).catch(() => undefined);
     }
   })();
 

@@ -61,13 +61,13 @@ export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
 export interface Links {
   /** Workers on a stream now. */
   readonly connected: ReadonlySet<string>;
-  /** After the journal was read: these workers are expected back, and have the grace of a start to come. */
-  expect(workers: State['workers']): void;
   /**
-   * The journal was read again: every worker has to dial anew and report what it holds; these are expected
-   * back.
+   * Decisions begin with these workers: each has to dial, anew if it is on a stream, and report what it holds;
+   * it has the grace of a start to come.
    */
-  restart(workers: State['workers']): void;
+  expect(workers: State['workers']): void;
+  /** Nothing is decided here any more: every stream ends with the reason, and nobody is expected. */
+  clear(error: FleetError): void;
   /** When the worker was last heard of, milliseconds since the epoch. */
   lastSeenMs(workerId: string): number | undefined;
   /** Of the process that is on a stream, or was last; undefined before it dialled this coordinator. */
@@ -135,27 +135,28 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
     for (const listener of listeners) listener(workerId, link.incarnation);
   }
 
-  function expect(workers: State['workers']): void {
-    const lastSeenMs = clock.monotonic();
-    for (const { id, state, incarnation } of workers.values()) {
-      if (state === 'lost' || links.has(id)) continue;
-      const presence = { lastSeenMs, draining: state === 'draining', awaited: true };
-      links.set(id, { incarnation, stream: undefined, presence });
+  function clear(error: FleetError): void {
+    for (const [workerId, link] of links) {
+      const { stream } = link;
+      if (stream !== undefined) leave(workerId, link);
+      stream?.end(error);
     }
+    links.clear();
   }
 
   return {
     connected,
-    expect,
-    restart(workers) {
-      for (const [workerId, link] of links) {
-        const { stream } = link;
-        if (stream !== undefined) leave(workerId, link);
-        stream?.end(unavailable('the journal was read again'));
-      }
-      links.clear();
-      expect(workers);
+    expect(workers) {
+      clear(unavailable('the coordinator begins to lead'));
+      const presence = { lastSeenMs: clock.monotonic(), draining: false, awaited: true };
+      for (const { id, state, incarnation } of workers.values())
+        if (state !== 'lost')
+          links.set(id, {
+            ...{ incarnation, stream: undefined },
+            presence: { ...presence, draining: state === 'draining' },
+          });
     },
+    clear,
     lastSeenMs(workerId) {
       const link = links.get(workerId);
       return link && onWallClock(link.presence.lastSeenMs);
@@ -219,9 +220,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       });
     },
     close() {
-      for (const link of links.values()) link.stream?.end(unavailable('the coordinator is stopping'));
-      links.clear();
-      connected.clear();
+      clear(unavailable('the coordinator is stopping'));
     },
   };
 }

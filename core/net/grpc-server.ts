@@ -21,6 +21,7 @@ import {
   type ServingStatus,
 } from 'grpc-health-check';
 import { after, systemClock } from '../clock.ts';
+import type { FleetError } from '../errors.ts';
 import { PROGRAMS } from '../system/places.ts';
 import { refusalOf } from './grpc-auth.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
@@ -58,6 +59,11 @@ export interface GrpcServer {
    */
   setReady(serving: boolean): void;
   /**
+   * With an error: every call of its services ends with it, and open streams too; health and reflection are
+   * answered. Undefined: calls are taken again.
+   */
+  refuse(error: FleetError | undefined): void;
+  /**
    * Ends streams at once and other calls after `graceMs`, all with UNAVAILABLE, so that their callers try
    * again.
    */
@@ -86,13 +92,10 @@ export async function startGrpcServer(options: {
   const interceptors: ServerInterceptor[] = [];
   if (options.observer) interceptors.push(observing(options.observer));
   interceptors.push(authenticating(options.token));
-  const drain = createDrain('the server is stopping');
+  const serviceNames = options.services.flatMap(({ definition }) => namesOf(definition));
+  const drain = createDrain('the server is stopping', serviceNames);
   interceptors.push(drain.interceptor);
-  const names = [
-    '',
-    ...options.healthOf,
-    ...options.services.flatMap(({ definition }) => namesOf(definition)),
-  ];
+  const names = ['', ...options.healthOf, ...serviceNames];
   interceptors.push(
     boundingHealth({ token: options.token, limits, isKnown: (name) => names.includes(name) }),
   );
@@ -123,6 +126,7 @@ export async function startGrpcServer(options: {
       for (const name of names)
         if (!options.healthOf.includes(name)) health.setStatus(name, serving ? 'SERVING' : 'NOT_SERVING');
     },
+    refuse: drain.refuse,
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => gate.server.close(() => resolve()));
       gate.close();

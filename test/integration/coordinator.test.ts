@@ -1,5 +1,5 @@
-// The coordinator's process against a real nats-server, with workers that only follow a script: what survives kill -9, who
-// gets in, and who may lead. Training itself is in whole.test.ts.
+// The coordinator's process against a real nats-server, with workers that only follow a script: what survives kill -9, and
+// who gets in. Who may lead is in standby.test.ts. Training itself is in whole.test.ts.
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
@@ -284,28 +284,4 @@ test('a verification asks another worker when the first is lost, and needs a che
   );
   await unary(fixture.client, fixture.client.cancel, { id: waiting, reason: '' });
   willing.close();
-});
-
-test('a coordinator that lost the lead takes no more work, says so and ends, though nothing else made it look', async (t) => {
-  const port = await freePort();
-  const old = fixture.program;
-  const other = startCoordinator(fixture.nats, port);
-  t.after(() => other.stop());
-  await other.untilOutput(/"msg":"ready"/);
-  const request = { yaml: runText('fenced'), baseDir: '', dryRun: false, overrides: {} };
-  await assert.rejects(
-    unary(fixture.client, fixture.client.submit, request),
-    // Refused by the journal, or the coordinator has found out and gone.
-    (caught) => caught instanceof FleetError && ['aborted', 'unavailable'].includes(caught.code),
-  );
-  assert.equal((await old.ended).code, 1);
-  assert.match(old.output(), /the lead is lost/);
-  const client = createFleetClient({ endpoint: `127.0.0.1:${port}`, token: TOKEN });
-  const { runs } = await unary(client, client.listRuns, { planId: '', sweepId: '' });
-  assert.ok(
-    runs.every((run) => run.name !== 'fenced'),
-    'the refused submit left nothing',
-  );
-  client.close();
-  assert.deepEqual(await other.stop('SIGTERM'), { code: 0, signal: null });
 });

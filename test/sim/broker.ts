@@ -4,6 +4,7 @@
 // decision, the answer is lost, or the store is full.
 
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import type { FoundLease } from '../../coordinator/journal/lease.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 
 /** One message of the journal. */
@@ -34,6 +35,8 @@ export interface Broker {
   append(expected: number, message: StoredGroup): boolean;
   /** The message at a sequence, from 1; undefined beyond the end. */
   read(sequence: number): StoredGroup | undefined;
+  /** The key of the lease, as it was written last. */
+  lease: FoundLease;
   /** Of the next message that this process sends; `part`: its number among those of one decision, from 0. */
   fate: (process: string, part: number) => AppendFate;
   /** Sees each message once, when it is stored. */
@@ -51,6 +54,7 @@ export function createBroker(): Broker {
       return messages.length;
     },
     bytes: 0,
+    lease: { value: undefined, revision: 0 },
     append(expected, message) {
       if (expected !== messages.length) return false;
       const text = JSON.stringify(message);

@@ -6,6 +6,7 @@ import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { pino } from 'pino';
 import type { Answer, Input } from '../../coordinator/decisions/inputs.ts';
 import { createDriver, type Driver } from '../../coordinator/journal/driver.ts';
+import { openLease } from '../../coordinator/journal/lease.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { openRuns } from '../../coordinator/model/state.ts';
 import { createLinks, type Links } from '../../coordinator/workers/links.ts';
@@ -21,11 +22,10 @@ import type { WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1
 import { NAMES } from '../support/names.ts';
 import type { Broker } from './broker.ts';
 import type { Host } from './host.ts';
-import { createMemoryJournal } from './memory-journal.ts';
+import { createMemoryJournal, memoryLeaseKey } from './memory-journal.ts';
 
 /** Between two beats, milliseconds, as in coordinator/beat.ts. */
 export const TICK_MS = 200;
-const LEAD_CHECK_MS = 1_000;
 
 /** How long a silence may be, milliseconds. */
 export interface Limits {
@@ -94,7 +94,12 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       else links.disconnect(effect.workerId, effect.incarnation, 'lost');
     },
     prepare: () => Promise.resolve(),
-    onOpen: ({ workers }, again) => (again ? links.restart(workers) : links.expect(workers)),
+    lease: openLease({
+      key: memoryLeaseKey({ broker, host }),
+      ...{ address: Promise.resolve(host.name), version: 'sim', clock },
+    }),
+    onLead: ({ workers }) => links.expect(workers),
+    onLeave: links.clear,
   });
   void driver.failed.then((error) => host.run(() => parts.onFailed(error.message)));
 
@@ -145,7 +150,6 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     judgeSuspects();
     submit({ kind: 'tick' }).catch(() => undefined);
   });
-  repeat(LEAD_CHECK_MS, () => void driver.confirmLead());
   stirred();
   return {
     ...{ host, driver, links, observe, submit },

@@ -1,8 +1,9 @@
-// The journal as a simulated coordinator has it: the interface of coordinator/journal/journal.ts over the
+// The journal and the lease as a simulated coordinator has them: the interfaces of coordinator/journal over the
 // broker of the simulation. Requests and answers take time, in which the process can die, stand still or be
 // cut off; a decision is cut into several messages when it is longer than a few events.
 
 import type { Journal } from '../../coordinator/journal/journal.ts';
+import type { LeaseKey } from '../../coordinator/journal/lease.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import { FleetError } from '../../core/errors.ts';
 import { NAMES } from '../support/names.ts';
@@ -31,15 +32,7 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
   let appending = false;
   let trouble: Journal['trouble'];
 
-  /** What the broker answers. Rejects after the timeout while the process is cut off. */
-  const ask = <T>(answer: () => T): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const cut = host.cut;
-      host.wait(cut ? TIMEOUT_MS : ANSWER_MS, () => {
-        if (cut || host.cut) reject(new FleetError('unavailable', 'the broker does not answer'));
-        else resolve(answer());
-      });
-    });
+  const ask = asking(host);
 
   async function appendPart(events: readonly Event[], part: number): Promise<void> {
     const message: StoredGroup = { writer: host.name, group: ++group, events };
@@ -73,9 +66,9 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
     return new FleetError('aborted', `another coordinator has written message ${sequence + 1}`);
   }
 
-  async function* events(onGroup: (sequence: number) => void): AsyncGenerator<Event> {
+  async function* events(onGroup: (sequence: number) => void, from = 1): AsyncGenerator<Event> {
     const last = await ask(() => broker.lastSequence);
-    for (let at = 1; at <= last; at++) {
+    for (let at = from; at <= last; at++) {
       onGroup(at);
       yield* broker.read(at)!.events;
     }
@@ -94,6 +87,10 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
       events((at) => {
         sequence = at;
       }),
+    readOn: () =>
+      events((at) => {
+        sequence = at;
+      }, sequence + 1),
     async append(all) {
       appending = true;
       try {
@@ -117,6 +114,33 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
       if (!appending) trouble = undefined;
     },
     close: () => closing.abort(new FleetError('cancelled', 'the journal is closed')),
+  };
+}
+
+/** What the broker answers. Rejects after the timeout while the process is cut off. */
+const asking =
+  (host: Host) =>
+  <T>(answer: () => T): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const cut = host.cut;
+      host.wait(cut ? TIMEOUT_MS : ANSWER_MS, () => {
+        if (cut || host.cut) reject(new FleetError('unavailable', 'the broker does not answer'));
+        else resolve(answer());
+      });
+    });
+
+/** The key of the lease at this broker. */
+export function memoryLeaseKey({ broker, host }: Pick<Parts, 'broker' | 'host'>): LeaseKey {
+  const ask = asking(host);
+  const swap = (value: string | undefined, revision: number): number | undefined => {
+    if (broker.lease.revision !== revision) return undefined;
+    broker.lease = { value, revision: revision + 1 };
+    return revision + 1;
+  };
+  return {
+    find: () => ask(() => broker.lease),
+    write: (value, revision) => ask(() => swap(value, revision)),
+    remove: (revision) => ask(() => void swap(undefined, revision)),
   };
 }
 

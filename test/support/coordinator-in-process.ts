@@ -8,11 +8,14 @@ import type { FleetError } from '../../core/errors.ts';
 import { createLogger } from '../../core/log.ts';
 import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
 import type { FleetServiceClient, Snapshot } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { until } from './processes.ts';
 
 export interface LocalCoordinator {
   readonly client: FleetServiceClient;
   readonly endpoint: string;
   readonly metricsEndpoint: string;
+  /** It answers calls now. */
+  ready(): boolean;
   /** Undefined while it goes on. */
   failure(): FleetError | undefined;
   submit(yaml: string): Promise<string[]>;
@@ -21,8 +24,10 @@ export interface LocalCoordinator {
   close(): Promise<void>;
 }
 
+/** Resolves once it answers calls, or with `standby` once it knows that another coordinator does. */
 export async function startLocalCoordinator(
   config: Partial<CoordinatorConfig> & { natsUrl: string },
+  options: { readonly standby?: boolean } = {},
 ): Promise<LocalCoordinator> {
   const coordinator = await startCoordinator({
     config: coordinatorConfigSchema.parse({
@@ -34,6 +39,7 @@ export async function startLocalCoordinator(
     log: createLogger({ program: 'coordinator', level: 'silent' }),
     clock: systemClock,
   });
+  if (options.standby !== true) await until('the coordinator answers', () => coordinator.ready);
   const client = createFleetClient({ endpoint: coordinator.endpoint, token: '' });
   let closing: Promise<void> | undefined;
   let failure: FleetError | undefined;
@@ -44,6 +50,7 @@ export async function startLocalCoordinator(
     client,
     endpoint: coordinator.endpoint,
     metricsEndpoint: coordinator.metricsEndpoint,
+    ready: () => coordinator.ready,
     failure: () => failure,
     async submit(yaml) {
       const request = { yaml, baseDir: '', dryRun: false, overrides: {} };

@@ -9,6 +9,8 @@ export interface TcpProxy {
   cut(): number;
   /** Nothing passes in either direction for a while; how many connections stood still. */
   hold(ms: number): number;
+  /** Ends every hold now. */
+  release(): void;
   close(): Promise<void>;
 }
 
@@ -56,6 +58,13 @@ export async function startTcpProxy(options: {
   });
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the proxy has no port');
+  const release = () => {
+    for (const timer of timers) clearTimeout(timer);
+    timers.clear();
+    const sockets = [...held];
+    held.clear();
+    for (const socket of sockets) socket.resume();
+  };
   const cut = (): number => {
     const count = pairs.size;
     for (const pair of pairs) for (const socket of pair) socket.destroy();
@@ -80,6 +89,7 @@ export async function startTcpProxy(options: {
       timers.add(timer);
       return sockets.length / 2;
     },
+    release,
     async close() {
       for (const timer of timers) clearTimeout(timer);
       cut();

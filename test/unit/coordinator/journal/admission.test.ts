@@ -1,4 +1,4 @@
-// What becomes of inputs while nothing can be decided: calls are refused at once, facts wait.
+// What becomes of inputs while nothing can be decided, or nothing can be stored.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -36,8 +36,7 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
 };
 const CALLS = ['cancel', 'resume', 'submit'];
 const FREE: Standing = {
-  ...{ stopped: undefined, halted: undefined, refusal: undefined },
-  ...{ isTroubled: false, isWorking: false, queued: 0 },
+  ...{ halted: undefined, refusal: undefined, isTroubled: false, queued: 0, tickWaits: false },
 };
 const error = (code: FleetError['code']) => new FleetError(code, code);
 /** Kinds of inputs by what becomes of them. */
@@ -50,7 +49,7 @@ const outcome = (change: Partial<Standing>) => {
   return { refused: of('refuse'), dropped: of('drop') };
 };
 
-test('calls are refused while nothing can be decided, facts wait, and the passing of time is no news', () => {
+test('everything is refused while nothing is decided here, a full store refuses calls, and one tick is enough', () => {
   const all = Object.keys(INPUTS).sort();
   assert.deepEqual(
     Object.values(INPUTS)
@@ -60,10 +59,11 @@ test('calls are refused while nothing can be decided, facts wait, and the passin
     CALLS,
   );
   assert.deepEqual(outcome({}), { refused: [], dropped: [] });
-  assert.deepEqual(outcome({ isTroubled: true, isWorking: true }), { refused: [], dropped: ['tick'] });
-  assert.deepEqual(outcome({ halted: error('unavailable') }), { refused: CALLS, dropped: ['tick'] });
-  assert.deepEqual(outcome({ halted: error('dataLoss') }).refused, all, 'a repair takes a person');
-  assert.deepEqual(outcome({ stopped: error('aborted') }).refused, all);
+  assert.deepEqual(outcome({ isTroubled: true }), { refused: [], dropped: [] });
+  assert.deepEqual(outcome({ tickWaits: true }), { refused: [], dropped: ['tick'] });
+  const butTick = all.filter((kind) => kind !== 'tick');
+  for (const code of ['unavailable', 'dataLoss'] as const)
+    assert.deepEqual(outcome({ halted: error(code) }), { refused: butTick, dropped: ['tick'] });
   assert.deepEqual(outcome({ queued: 100_000 }).refused, all);
   const full = { refusal: error('resourceExhausted') };
   assert.deepEqual(outcome(full).refused, ['submit'], 'what is there can be cancelled from the reserve');
