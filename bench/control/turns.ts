@@ -3,9 +3,10 @@
 
 import { pino } from 'pino';
 import { createDriver } from '../../coordinator/journal/driver.ts';
+import { openLease } from '../../coordinator/journal/lease.ts';
 import { createBroker } from '../../test/sim/broker.ts';
 import { createHost } from '../../test/sim/host.ts';
-import { createMemoryJournal } from '../../test/sim/memory-journal.ts';
+import { createMemoryJournal, memoryLeaseKey } from '../../test/sim/memory-journal.ts';
 import { atMost, type Goal, say } from '../goals.ts';
 import { helloOf, sweepOf } from './decider.ts';
 import { cpuMs } from './processor.ts';
@@ -47,8 +48,15 @@ async function measure(parallelism: number) {
   });
   const connected = new Set(Array.from({ length: parallelism }, (_, i) => `w${i}`));
   const { clock } = host;
+  const broker = createBroker();
   const driver = createDriver({
-    journal: createMemoryJournal({ broker: createBroker(), host, groupEventsMax: GROUP_EVENTS_MAX }),
+    journal: createMemoryJournal({ broker, host, groupEventsMax: GROUP_EVENTS_MAX }),
+    lease: openLease({
+      key: memoryLeaseKey({ broker, host }),
+      ...{ address: Promise.resolve(host.name), version: 'bench', clock },
+    }),
+    onLead: () => undefined,
+    onLeave: () => undefined,
     ...{ clock, log: pino({ level: 'silent' }), version: 'bench' },
     observe: () => ({ now: clock.now(), connected }),
     perform: () => undefined,
