@@ -31,6 +31,8 @@ type Kind = NonNullable<WorkerReport['kind']>;
 const IMAGES = 64;
 const REDIAL_MS = 100;
 const HEARTBEAT_MS = 500;
+/** How long a coordinator may take to greet a worker: one that stands still never does. */
+const WELCOME_MS = 3_000;
 
 const [endpoints = '', token = '', count = '1', prefix = 'w'] = process.argv.slice(2);
 let pace = { msMin: 0, msMax: 0 };
@@ -70,6 +72,9 @@ function startWorker(workerId: string, index: number) {
     mine.on('end', end);
     mine.on('data', receive);
     mine.write({ sequence: 0, kind: { $case: 'hello', value: hello() } });
+    setTimeout(() => {
+      if (stream === mine && !welcomed) end();
+    }, WELCOME_MS);
   }
 
   const leaseList = () =>

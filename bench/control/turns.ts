@@ -38,7 +38,7 @@ function watchTurns(): { stop(): number } {
 }
 
 async function measure(parallelism: number) {
-  const host = createHost('bench', {
+  const host = createHost('bench', 'bench', {
     now: () => performance.now(),
     later(ms, action) {
       const timer = setTimeout(action, ms);

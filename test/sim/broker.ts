@@ -29,6 +29,8 @@ export type AppendFate =
 /** The journal's stream. */
 export interface Broker {
   readonly lastSequence: number;
+  /** The process that has written the last message. */
+  readonly lastWriter: string;
   /** Bytes of all messages before they are compressed. */
   readonly bytes: number;
   /** Stores a message and returns true, unless another sequence is the last. */
@@ -49,16 +51,18 @@ const DEFLATED_FROM = 2_000;
 /** A broker with an empty stream, to which nothing happens. */
 export function createBroker(): Broker {
   const messages: { readonly bytes: Buffer; readonly isDeflated: boolean }[] = [];
-  const broker: Broker & { bytes: number } = {
+  const broker: Broker & { bytes: number; lastWriter: string } = {
     get lastSequence() {
       return messages.length;
     },
     bytes: 0,
+    lastWriter: '',
     lease: { value: undefined, revision: 0 },
     append(expected, message) {
       if (expected !== messages.length) return false;
       const text = JSON.stringify(message);
       broker.bytes += text.length;
+      broker.lastWriter = message.writer;
       const isDeflated = text.length > DEFLATED_FROM;
       messages.push({
         bytes: isDeflated ? deflateRawSync(text, { level: 1 }) : Buffer.from(text),

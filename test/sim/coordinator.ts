@@ -96,7 +96,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     prepare: () => Promise.resolve(),
     lease: openLease({
       key: memoryLeaseKey({ broker, host }),
-      ...{ address: Promise.resolve(host.name), version: 'sim', clock },
+      ...{ address: Promise.resolve(host.address), version: 'sim', clock },
     }),
     onLead: ({ workers }) => links.expect(workers),
     onLeave: links.clear,

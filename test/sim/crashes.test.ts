@@ -11,7 +11,7 @@ import { allEnded, createWorld, FACTS, type World } from './world.ts';
 
 /** A search of 4 trials, a teacher and two students, with decisions that are cut into several messages. */
 async function trainPlan(seed: number, fate: (message: number) => AppendFate): Promise<World> {
-  const world = createWorld({ seed, groupEventsMax: 3 });
+  const world = createWorld({ seed, coordinators: 2, groupEventsMax: 3 });
   world.addWorker('w1');
   world.addWorker('w2');
   let message = 0;

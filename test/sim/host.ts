@@ -8,7 +8,10 @@ import type { Timeline } from './timeline.ts';
 
 /** One process of a coordinator. */
 export interface Host {
+  /** Of this process alone. */
   readonly name: string;
+  /** Where it takes calls: that of every process in its place. */
+  readonly address: string;
   readonly alive: boolean;
   readonly stopped: boolean;
   /** Nothing passes between it and the broker. */
@@ -35,14 +38,14 @@ export interface Host {
 }
 
 /** A process that lives. */
-export function createHost(name: string, timeline: Timeline): Host {
+export function createHost(name: string, address: string, timeline: Timeline): Host {
   let alive = true;
   let stopped = false;
   let waits = 0;
   let late: (() => void)[] = [];
 
   const host: Host = {
-    name,
+    ...{ name, address },
     get alive() {
       return alive;
     },

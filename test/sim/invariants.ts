@@ -115,3 +115,33 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
   }
   return idle;
 }
+
+/** How long a fleet may be without a leader while a healthy coordinator could take the lead, milliseconds. */
+const LEADERLESS_MS = 5_000;
+
+/** Finds a fleet that nobody leads although somebody could. */
+export interface LeadWatch {
+  /** `healthy`: the processes that run and reach the broker. Throws when nobody leads for too long. */
+  look(nowMs: number, at: { readonly leads: boolean; readonly healthy: readonly string[] }): void;
+  /** An answer was lost, and whoever waits for it could not lead meanwhile. */
+  excuse(nowMs: number): void;
+}
+
+/** A watch that has seen nothing yet. */
+export function createLeadWatch(): LeadWatch {
+  let healthySince = new Map<string, number>();
+  let excusedMs = 0;
+  return {
+    look(nowMs, { leads, healthy }) {
+      if (leads) excusedMs = nowMs;
+      healthySince = new Map(healthy.map((name) => [name, healthySince.get(name) ?? nowMs]));
+      for (const [name, sinceMs] of healthySince) {
+        const leaderlessMs = nowMs - Math.max(sinceMs, excusedMs);
+        assert.ok(leaderlessMs <= LEADERLESS_MS, `nobody leads for ${leaderlessMs} ms, and ${name} could`);
+      }
+    },
+    excuse(nowMs) {
+      excusedMs = nowMs;
+    },
+  };
+}

@@ -46,6 +46,8 @@ export interface Surroundings {
   readonly heartbeatIntervalMs: number;
   /** Milliseconds that a gang of equal workers needs for a step. */
   readonly stepMs: number;
+  /** Share of a step by which chance makes it shorter or longer, 0 to 1. */
+  readonly stepSpread: number;
 }
 
 /** A run of this name takes down each process that begins to compute it. */
@@ -211,7 +213,8 @@ export function startWorker(
   /** Rank 0 advances the run and reports for its gang. */
   function train(runId: string, generation: number): void {
     const members = held.get(runId)?.assign.members ?? [];
-    later(stepMs(members, (other) => workers.get(other)?.speed ?? 1) * around.stepMs, () => {
+    const ms = around.stepMs * (1 + around.stepSpread * (2 * chance() - 1));
+    later(ms * stepsOf(members, (other) => workers.get(other)?.speed ?? 1), () => {
       const mine = held.get(runId);
       if (mine?.assign.generation !== generation) return;
       const gang = members.map(({ workerId }) => workers.get(workerId)?.held.get(runId));
@@ -248,7 +251,7 @@ export function startWorker(
 }
 
 /** Of a step of a gang, in steps of a gang of equal workers: as long as its slowest member needs. */
-function stepMs(members: readonly Member[], speedOf: (workerId: string) => number): number {
+function stepsOf(members: readonly Member[], speedOf: (workerId: string) => number): number {
   const shards = members.reduce((sum, { shardCount }) => sum + shardCount, 0);
   const share = ({ workerId, shardCount }: Member) => shardCount / speedOf(workerId) / shards;
   return Math.max(0.025, ...members.map((member) => members.length * share(member)));

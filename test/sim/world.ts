@@ -2,15 +2,18 @@
 // pretend to train. Workers, coordinators and appends fail at seeded times; supervisors start again what has
 // died. What is true is what the witness at the broker has seen.
 
+import assert from 'node:assert/strict';
 import type { Answer, Input } from '../../coordinator/decisions/inputs.ts';
 import type { Event } from '../../coordinator/model/events.ts';
+import { evolve } from '../../coordinator/model/evolve.ts';
+import { initialState } from '../../coordinator/model/state.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { type AppendFate, type Broker, createBroker } from './broker.ts';
 import { type CallEnd, type CallListener, openCall } from './call.ts';
 import { chanceOf } from './chance.ts';
 import { type Limits, type SimCoordinator, startCoordinator, TICK_MS } from './coordinator.ts';
 import { createHost } from './host.ts';
-import { createIdleWatch } from './invariants.ts';
+import { createIdleWatch, createLeadWatch } from './invariants.ts';
 import { createTimeline } from './timeline.ts';
 import { createWitness, type Witness } from './witness.ts';
 import { IMAGES, type SimWorker, type Surroundings, startWorker } from './worker.ts';
@@ -48,6 +51,12 @@ export interface World {
   addWorker(id: string, options?: { slots?: number; deviceClass?: string; speed?: number }): void;
   /** kill -9 of the process in this place; its supervisor starts another one after `downMs`. */
   killCoordinator(place: number, downMs: number): void;
+  /** Places for coordinators. */
+  readonly places: number;
+  /** The wall clock of the machine of this place jumps. */
+  jumpClock(place: number, byMs: number): void;
+  /** Throws unless the state of the leader is the fold of what is stored. */
+  checkFold(): void;
   /** SIGSTOP, and SIGCONT after a while. */
   stopCoordinator(place: number, ms: number): void;
   /** Nothing passes between the process in this place and the broker for a while. */
@@ -66,8 +75,10 @@ export function createWorld(options: {
   readonly coordinators?: number;
   readonly limits?: Partial<Limits>;
   readonly stepMs?: number;
+  readonly stepSpread?: number;
   /** Events that a message of the journal may have. */
   readonly groupEventsMax?: number;
+  /** false: events are not kept, and the witness folds nothing, so that its memory does not grow. */
   readonly keepEvents?: boolean;
 }): World {
   const { seed, groupEventsMax = 40, keepEvents = true } = options;
@@ -82,18 +93,22 @@ export function createWorld(options: {
   const events: Event[] = [];
   /** Streams to each process, so that they end with it. */
   const streams = new Map<SimCoordinator, Set<() => void>>();
+  /** Of the machines, by place. */
+  const wallOffsetsMs: number[] = [];
   let starts = 0;
   let stirred = false;
 
-  const witness = createWitness((event) => {
+  const onEvent = (event: Event) => {
     if (keepEvents) events.push(event);
     const runId = endedRun(event);
     if (runId !== undefined) stored.delete(runId);
     world.onEvent(event);
-  });
+  };
+  const witness = createWitness(onEvent, { folds: keepEvents });
   broker.onStored = witness.stored;
   broker.fate = (process, part) => {
     const fate = world.fate(process, part);
+    if (fate === 'answer lost') lead.excuse(timeline.now());
     if (fate === 'killed before' || fate === 'killed after') {
       const place = places.findIndex((coordinator) => coordinator?.host.name === process);
       const downMs = 100 + 3_000 * chance();
@@ -105,6 +120,7 @@ export function createWorld(options: {
   const around: Surroundings = {
     ...{ timeline, chance: noise, workers, stored, heartbeatIntervalMs: limits.heartbeatIntervalMs },
     stepMs: options.stepMs ?? 40,
+    stepSpread: options.stepSpread ?? 0,
     dial,
   };
 
@@ -114,7 +130,10 @@ export function createWorld(options: {
       return places.filter((one) => one !== undefined);
     },
     get leader() {
-      return world.coordinators.find(({ host, driver }) => host.alive && !host.stopped && driver.leads);
+      // One that was replaced may not know it yet.
+      return world.coordinators.find(
+        ({ host, driver }) => host.name === broker.lastWriter && !host.stopped && driver.leads,
+      );
     },
     now: timeline.now,
     later: (ms, action) => void timeline.later(ms, action),
@@ -158,13 +177,26 @@ export function createWorld(options: {
         host.cut = false;
       });
     },
+    places: options.coordinators ?? 1,
+    jumpClock(place, byMs) {
+      wallOffsetsMs[place] = (wallOffsetsMs[place] ?? 0) + byMs;
+      const host = places[place]?.host;
+      if (host !== undefined) host.wallOffsetMs = wallOffsetsMs[place]!;
+    },
+    checkFold() {
+      let state = initialState;
+      for (let at = 1; at <= broker.lastSequence; at++)
+        for (const event of broker.read(at)!.events) state = evolve(state, event);
+      assert.deepEqual(world.leader?.driver.state, state, 'the journal tells the state');
+    },
     runUntil: (done, limitMs) => timeline.runUntil(done, limitMs, settle),
     onEvent: () => undefined,
     fate: () => 'stored',
   };
 
   function enter(place: number): void {
-    const host = createHost(`c${place}.${++starts}`, timeline);
+    const host = createHost(`c${place}.${++starts}`, `c${place}`, timeline);
+    host.wallOffsetMs = wallOffsetsMs[place] ?? 0;
     const coordinator = startCoordinator({
       ...{ host, broker, limits, groupEventsMax },
       stirred: () => {
@@ -267,8 +299,15 @@ export function createWorld(options: {
   }
 
   const idle = createIdleWatch();
+  const lead = createLeadWatch();
   function look(): void {
     const { leader } = world;
+    lead.look(timeline.now(), {
+      leads: leader !== undefined,
+      healthy: world.coordinators
+        .filter(({ host }) => !host.stopped && !host.cut)
+        .map(({ host }) => host.name),
+    });
     if (leader === undefined || leader.host.cut || leader.isTroubled) idle.forget();
     else idle.look(leader.driver.state, leader.observe());
     timeline.later(TICK_MS, look);

@@ -25,20 +25,20 @@ export interface TestNats {
   stop(): Promise<void>;
 }
 
-export async function startNats(
-  options: {
-    readonly jetstream?: boolean;
-    readonly token?: string;
-    /** Bytes of JetStream; another number may be given at a restart. */
-    readonly storeBytesMax?: number;
-    /** Folder of the store; it stays when the server stops. */
-    readonly storeDir?: string;
-    /** Added to the configuration as it is: users, certificates, limits. */
-    readonly config?: string;
-    /** Scheme of `url`. */
-    readonly scheme?: 'nats' | 'tls';
-  } = {},
-): Promise<TestNats> {
+export interface NatsOptions {
+  readonly jetstream?: boolean;
+  readonly token?: string;
+  /** Bytes of JetStream; another number may be given at a restart. */
+  readonly storeBytesMax?: number;
+  /** Folder of the store; it stays when the server stops. */
+  readonly storeDir?: string;
+  /** Added to the configuration as it is: users, certificates, limits. */
+  readonly config?: string;
+  /** Scheme of `url`. */
+  readonly scheme?: 'nats' | 'tls';
+}
+
+export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-nats-'));
   const storeDir = options.storeDir ?? join(folder, 'store');
   let { storeBytesMax } = options;

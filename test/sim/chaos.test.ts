@@ -1,0 +1,81 @@
+// Two coordinators, gangs, students and a sweep, and everything that can fail failing: no trial is lost, none
+// ends twice, nobody idles beside work, and somebody leads. The large sizes are in soak.ts.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { CheckedDocument } from '../../coordinator/decisions/inputs.ts';
+import { runOf } from '../../coordinator/model/state.ts';
+import { type FaultCounts, startFaults } from './faults.ts';
+import { student, sweep, teacher, training } from './specs.ts';
+import { allEnded, createWorld, FACTS } from './world.ts';
+
+const SEEDS = [41, 42, 43];
+const WORKERS = 10;
+const TRIALS = 120;
+const TEACHERS = 8;
+
+const run = (spec: ReturnType<typeof teacher>): CheckedDocument => ({ kind: 'run', spec, facts: FACTS });
+
+test('leaders, standbys, workers, appends and clocks fail, and everything ends once and done', async () => {
+  const total: Partial<FaultCounts> = {};
+  for (const seed of SEEDS) {
+    const world = createWorld({ seed, coordinators: 2, groupEventsMax: 5 });
+    for (let i = 1; i <= WORKERS; i++) world.addWorker(`w${i}`);
+    const documents: CheckedDocument[] = [];
+    for (let i = 0; i < TEACHERS; i++) {
+      const workers = { min: 1 + (i % 2), max: 2 + (i % 3) };
+      documents.push(run(teacher({ name: `t${i}`, training: { ...training, epochs: 20 }, workers })));
+      documents.push(run(student(`t${i}`, { name: `s${i}`, training: { ...training, epochs: 10 } })));
+    }
+    const spec = sweep({ strategy: { trials: TRIALS } });
+    await world.call({ kind: 'submit', documents: [...documents, { kind: 'sweep', spec, facts: FACTS }] });
+    const counts = startFaults(world, { everyMs: 1_000, done: () => allEnded(world), appendsADeath: 40 });
+    await world.runUntil(() => allEnded(world), 3_600_000);
+    await world.runUntil(() => world.leader?.isSettled === true, 60_000);
+    const { ends, open, state } = world.witness;
+    assert.deepEqual([...open], [], `seed ${seed}: something was lost`);
+    const counted = { trials: ends.get('trial.ended done'), runs: ends.get('run.finished') };
+    assert.deepEqual(counted, { trials: TRIALS, runs: TRIALS + 2 * TEACHERS }, `seed ${seed}`);
+    assert.deepEqual(world.leader?.driver.state, state, `seed ${seed}: the leader's state`);
+    world.checkFold();
+    for (const [kind, count] of Object.entries(counts))
+      total[kind as keyof FaultCounts] = (total[kind as keyof FaultCounts] ?? 0) + count;
+  }
+  for (const [kind, count] of Object.entries(total)) assert.ok(count > 0, `no ${kind} in any seed`);
+});
+
+test('a leader that stood still while another took over sends nothing and answers nothing of its own', async () => {
+  const world = createWorld({ seed: 5, coordinators: 2 });
+  world.addWorker('w1');
+  await world.runUntil(() => world.leader !== undefined, 10_000);
+  const old = world.leader!;
+  const place = world.coordinators.indexOf(old);
+  const spec = teacher({ training: { epochs: 200, batch: 16, shards: 8 } });
+  const answer = await world.call({ kind: 'submit', documents: [run(spec)] });
+  assert.equal(answer?.kind, 'submitted');
+  const [id = ''] = answer.kind === 'submitted' ? answer.runIds : [];
+  await world.runUntil(() => runOf(world.witness.state, id).checkpoints.length > 2, 10_000);
+  world.stopCoordinator(place, 20_000);
+  // Both were asked before either knew of the other.
+  let outcome = '';
+  old.submit({ kind: 'cancel', id, reason: 'by the old leader' }).then(
+    () => {
+      outcome = 'answered';
+    },
+    (error) => {
+      outcome = error.code;
+    },
+  );
+  await world.runUntil(() => world.leader !== undefined && world.leader !== old, 10_000);
+  await world.runUntil(() => outcome !== '', 60_000);
+  assert.equal(outcome, 'unavailable');
+  const { generation } = runOf(world.witness.state, id);
+  await world.runUntil(() => old.driver.leads === false, 10_000);
+  const { checkpoints } = runOf(world.witness.state, id);
+  await world.runUntil(
+    () => runOf(world.witness.state, id).checkpoints.length > checkpoints.length + 5,
+    60_000,
+  );
+  assert.equal(runOf(world.witness.state, id).state, 'running');
+  assert.equal(runOf(world.witness.state, id).generation, generation, 'its worker was left alone');
+});

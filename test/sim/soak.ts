@@ -1,0 +1,98 @@
+// `npm run soak:control`: the whole control plane in one process under a fake clock, 5,000 workers and 100,000
+// trials, then 1,000,000, with faults all the way. Ends with 0 when every trial has ended once, no worker
+// stood idle beside work, memory stayed bounded and the leader's state is the fold of the journal. The seed is
+// of the hour unless POCKETFLEET_SEED gives one.
+
+import assert from 'node:assert/strict';
+import { parseArgs } from 'node:util';
+import { seedOf } from '../fault/seed.ts';
+import { startFaults } from './faults.ts';
+import { sweep } from './specs.ts';
+import { createWorld, FACTS, type World } from './world.ts';
+
+const { values } = parseArgs({
+  options: {
+    workers: { type: 'string', default: '5000' },
+    trials: { type: 'string', multiple: true, default: ['100000', '1000000'] },
+    calm: { type: 'boolean', default: false },
+  },
+});
+const WORKERS = Number(values.workers);
+/** Milliseconds of a trial on average, and how far a trial may be from it. */
+const TRIAL_MS = 10_000;
+const SPREAD = 0.8;
+/** Between two faults on average, milliseconds. */
+const FAULT_MS = 4_000;
+/** Heap that each coordinator may take: for the fleet, and for each trial. */
+const FLEET_BYTES = 200e6;
+const TRIAL_BYTES = 2_500;
+const COORDINATORS = 2;
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+function heapBytes(): number {
+  (globalThis as { gc?: () => void }).gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+async function soak(seed: number, trials: number): Promise<void> {
+  const startedAt = performance.now();
+  const cpu = process.cpuUsage();
+  const world = createWorld({
+    ...{ seed, coordinators: COORDINATORS, stepMs: TRIAL_MS, stepSpread: SPREAD, keepEvents: false },
+    ...{ groupEventsMax: 400, limits: { heartbeatIntervalMs: 2_000, heartbeatsMissedMax: 5 } },
+  });
+  for (let i = 1; i <= WORKERS; i++) world.addWorker(`w${i}`, { slots: 1 });
+  const attached = () => (world.leader?.links.connected.size ?? 0) >= WORKERS;
+  await world.runUntil(attached, 120_000);
+  const evaluation = { training: { epochs: 1, batch: 64, shards: 1 } };
+  const spec = sweep({ strategy: { trials }, evaluation, parallelism: WORKERS });
+  await world.call({ kind: 'submit', documents: [{ kind: 'sweep', spec, facts: FACTS }] });
+  const ended = () => endsOf(world, 'trial.ended');
+  const done = () => ended() >= trials;
+  const faults = values.calm
+    ? undefined
+    : startFaults(world, {
+        everyMs: FAULT_MS,
+        workersAtOnce: Math.ceil(WORKERS / 200),
+        appendsADeath: 1_000,
+        done,
+      });
+  const fakeFrom = world.now();
+  const fakeMs = (20 * TRIAL_MS * trials) / WORKERS + 600_000;
+  for (let quarter = 1; quarter <= 4; quarter++) {
+    const goal = Math.ceil((trials * quarter) / 4);
+    await world.runUntil(() => ended() >= goal, fakeMs);
+    const heap = heapBytes();
+    say(`  ${ended()} trials: heap ${(heap / 1e6).toFixed(0)} MB, ${seconds(startedAt)} s`);
+    assert.ok(heap <= COORDINATORS * (FLEET_BYTES + TRIAL_BYTES * ended()), `heap ${heap} bytes`);
+  }
+  await world.runUntil(() => world.witness.open.size === 0 && world.leader?.isSettled === true, 600_000);
+  const failed = endsOf(world, 'trial.ended failed');
+  assert.equal(ended(), trials, 'each trial has ended once');
+  assert.equal(endsOf(world, 'trial.ended done') + failed, trials);
+  // Workers die all the time, but no run is at fault for it.
+  assert.ok(failed <= trials / 10_000, `${failed} trials have failed`);
+  world.checkFold();
+  const { user, system } = process.cpuUsage(cpu);
+  say(
+    `${trials} trials on ${WORKERS} workers: ${endsOf(world, 'trial.ended done')} done, ${failed} failed, 0 lost, 0 doubled; ${((world.now() - fakeFrom) / 1000).toFixed(0)} s of fake time in ${seconds(startedAt)} s, ${((user + system) / 1e6).toFixed(0)} s of processor time; ${(world.broker.bytes / trials).toFixed(0)} bytes a trial; faults ${JSON.stringify(faults ?? {})}`,
+  );
+}
+
+const seconds = (since: number): string => ((performance.now() - since) / 1000).toFixed(0);
+
+/** Ends of all kinds that begin so. */
+function endsOf({ witness: { ends } }: World, prefix: string): number {
+  let sum = 0;
+  for (const [kind, count] of ends) if (kind.startsWith(prefix)) sum += count;
+  return sum;
+}
+
+const seed = seedOf(Date.now() % 0x1_0000_0000);
+say(`seed ${seed}`);
+try {
+  for (const trials of values.trials) await soak(seed, Number(trials));
+} catch (caught) {
+  say(`${(caught as Error).stack}\nPOCKETFLEET_SEED=${seed} npm run soak:control repeats this course`);
+  process.exitCode = 1;
+}
