@@ -4,11 +4,9 @@
 // main.ts; tests start several in one process.
 
 import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
-import { brokerAddress, type CoordinatorConfig, cacheFolder, dataRoots } from '../core/config.ts';
-import { createInspections } from '../core/data/inspection/inspections.ts';
+import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
@@ -40,6 +38,7 @@ import { initialState } from './model/state.ts';
 import { schedule } from './scheduling/scheduler.ts';
 import type { StoreState } from './store/store-state.ts';
 import { watchStore } from './store/store-watch.ts';
+import { createInspector } from './workers/inspector.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { createProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
@@ -220,25 +219,24 @@ function createServices(
   releases: Releases,
 ) {
   const state = () => core.driver.state;
-  const requests = createRequests({ links: fleet.links, clock, state });
+  const requests = createRequests({ links: fleet.links, onChange: core.driver.onChange, clock, state });
   const submissions = createSubmissionReader();
   releases.push(submissions.close);
   const artefacts = createArtefactStore({ connection, names, clock });
   releases.push(() => artefacts.close());
-  const cacheDir = join(config.cacheDir === '' ? cacheFolder() : config.cacheDir, 'data');
-  const inspections = createInspections({ roots: dataRoots(config), cacheDir });
-  releases.push(() => inspections.close());
+  const inspector = createInspector(requests);
+  releases.push(inspector.close);
   const shared = {
     ...{ ...core, ...fleet, clock, log },
     verifier: createVerifier(requests),
     replayer: createReplayer({ requests, state }),
+    inspector,
   };
   return {
     requests,
     fleetService: createFleetService({
       ...shared,
       submissions,
-      inspections,
       repair: createJournalRepair({ connection, names, clock }),
       records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,

@@ -150,11 +150,6 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('namespace of these pods; empty: that of the Kubernetes configuration'),
-  cacheDir: z
-    .string()
-    .default('')
-    .describe('folder for what was found out about data sets; empty: $XDG_CACHE_HOME/pocketfleet'),
-  ...dataFields,
   logLevel,
 });
 /** The checked settings of the coordinator. */

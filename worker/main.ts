@@ -19,6 +19,7 @@ import {
   type WorkerConfig,
   workerConfigSchema,
 } from '../core/config.ts';
+import { createInspections, type Inspections } from '../core/data/inspection/inspections.ts';
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
@@ -125,7 +126,10 @@ async function main(): Promise<void> {
     fleet: config.fleet,
   };
   void dial.broker.then(({ control, names }) => answerPresence(control, names, identity));
-  agent = startAgent({ config, log, metrics, compute, dial, identity, cacheDir });
+  const dataCache = join(cacheDir, 'data');
+  const inspections = createInspections({ roots: dataRoots(config), cacheDir: dataCache });
+  releases.push(() => inspections.close());
+  agent = startAgent({ config, log, metrics, compute, dial, identity, dataCache, inspections });
   releases.push(() => agent?.close());
   stopOnSignals({ agent, log, metrics, stop });
 }
@@ -156,10 +160,11 @@ function startAgent(parts: {
   readonly compute: Compute;
   readonly dial: BrokerDial;
   readonly identity: Identity;
-  readonly cacheDir: string;
+  readonly dataCache: string;
+  readonly inspections: Inspections;
 }): Agent {
-  const { config, log, metrics, compute, dial, identity, cacheDir } = parts;
-  const { device, workerId } = identity;
+  const { config, log, metrics, compute, dial, identity, dataCache, inspections } = parts;
+  const { device, workerId, host } = identity;
   const roots = dataRoots(config);
   let names: Names | undefined;
   return createAgent({
@@ -168,15 +173,17 @@ function startAgent(parts: {
     identity,
     services: ({ report, reportLatest }) => ({
       workerId,
+      host,
       deviceClass: device.deviceClass,
       clock: systemClock,
       log,
       compute,
       datasets: createDatasets({
         threads: config.dataThreads || usualDataThreads(device.kind, availableParallelism()),
-        cacheDir: join(cacheDir, 'data'),
+        cacheDir: dataCache,
         roots,
       }),
+      inspections,
       roots,
       metrics,
       broker: dial.broker,

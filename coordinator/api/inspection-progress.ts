@@ -2,13 +2,13 @@
 // look gets the newest state, and not every state that there was.
 
 import type { Inspection } from '../../core/data/inspection/inspection.ts';
-import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { InspectionProgress } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Inspector } from '../workers/inspector.ts';
 
 /** Runs `check` and yields how far its inspections are. Ends when `check` ends, and fails with its error. */
 export async function* inspectionProgress(
-  inspections: Inspections,
+  inspector: Pick<Inspector, 'inspect'>,
   signal: AbortSignal,
   check: (inspect: (data: DataSpec) => Promise<Inspection>) => Promise<unknown>,
 ): AsyncGenerator<InspectionProgress> {
@@ -16,7 +16,7 @@ export async function* inspectionProgress(
   let wake = (): void => undefined;
   let ended = false;
   const checked = check((data) =>
-    inspections.set(data, {
+    inspector.inspect(data, {
       signal,
       onProgress: (progress) => {
         newest = { ...progress, path: data.kind === 'synthetic' ? '' : data.path };

@@ -47,5 +47,6 @@ export async function ledgerOf(
     generations: run.generation,
     teacherRunId: run.teacherRunId ?? '',
     nextPageToken: page.nextPageToken,
+    dataDigest: run.facts.digest,
   };
 }

@@ -4,7 +4,6 @@
 
 import type { ServerUnaryCall } from '@grpc/grpc-js';
 import type { Clock } from '../../core/clock.ts';
-import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import { FleetError } from '../../core/errors.ts';
 import { exportFormat } from '../../core/model/export-format.ts';
 import { goneSignal, streaming, unary } from '../../core/net/grpc-handlers.ts';
@@ -26,6 +25,7 @@ import { find, idOf, theOne } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { planOf, type RunState, runOf, sweepOf, trialOf } from '../model/state.ts';
 import { schedule } from '../scheduling/scheduler.ts';
+import type { Inspector } from '../workers/inspector.ts';
 import type { Links } from '../workers/links.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
@@ -69,7 +69,7 @@ export interface ServiceParts {
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly submissions: SubmissionReader;
-  readonly inspections: Inspections;
+  readonly inspector: Inspector;
   readonly repair: JournalRepair;
   readonly store: () => StoreView;
   readonly observe: () => Observed;
@@ -99,7 +99,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       () => parts.onSubmission('refused'),
     ),
     inspect: streaming((request, signal) =>
-      inspectionProgress(parts.inspections, signal, (inspect) =>
+      inspectionProgress(parts.inspector, signal, (inspect) =>
         checkSubmission(request, now, { reader: parts.submissions, inspect, signal }),
       ),
     ),
@@ -221,7 +221,7 @@ async function submit(
     reader: parts.submissions,
     signal,
     async inspect(data) {
-      const inspection = await parts.inspections.set(data, { signal });
+      const inspection = await parts.inspector.inspect(data, { signal });
       for (const note of inspection.notes) found.add(note);
       return inspection;
     },

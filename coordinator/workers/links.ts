@@ -47,6 +47,12 @@ interface ReplayCommand {
   readonly teacherStages: number;
   readonly deviceClass: string;
 }
+
+interface InspectCommand {
+  readonly kind: 'inspect';
+  readonly requestId: string;
+  readonly dataJson: string;
+}
 /** Nobody waits for the answer any more: the worker stops what it does for it. */
 export interface ForgetCommand {
   readonly kind: 'forget';
@@ -55,7 +61,7 @@ export interface ForgetCommand {
 /**
  * No decision of the core: what somebody waits for now (requests.ts), and nothing that lasts follows from.
  */
-export type RequestCommand = VerifyCommand | ReplayCommand | ForgetCommand;
+export type RequestCommand = VerifyCommand | ReplayCommand | InspectCommand | ForgetCommand;
 
 /** The streams of all workers, and when each was last heard of. */
 export interface Links {
@@ -94,6 +100,8 @@ export interface Links {
   disconnect(workerId: string, incarnation: string, reason: string): void;
   /** The process whose stream ended is gone from the broker too; ignored when it dialled again. */
   absent(workerId: string, incarnation: string): void;
+  /** The listener is called whenever a stream was taken. */
+  onAttach(listener: (workerId: string) => void): void;
   /** The listener is called whenever a stream has ended, from whichever side. */
   onDetach(listener: (workerId: string, incarnation: string) => void): void;
   /** Judges everybody: who is lost, why, and when it was last there (milliseconds since the epoch). */
@@ -114,6 +122,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   const links = new Map<string, Link>();
   const connected = new Set<string>();
   const listeners: Parameters<Links['onDetach']>[0][] = [];
+  const attachListeners: Parameters<Links['onAttach']>[0][] = [];
   let judgedAtMs = clock.monotonic();
 
   /** A time of the monotonic clock on the wall clock. */
@@ -170,6 +179,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       links.set(workerId, { incarnation, device, stream, presence });
       connected.add(workerId);
       log.info({ worker: workerId, leases: leases.length }, 'worker attached');
+      for (const listener of attachListeners) listener(workerId);
       return predecessorGoneAtMs === undefined ? undefined : onWallClock(predecessorGoneAtMs);
     },
     detach(workerId, stream) {
@@ -205,6 +215,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       const link = links.get(workerId);
       if (link?.incarnation === incarnation && link.stream === undefined) change(link, { absent: true });
     },
+    onAttach: (listener) => void attachListeners.push(listener),
     onDetach: (listener) => void listeners.push(listener),
     judge() {
       const now = clock.monotonic();

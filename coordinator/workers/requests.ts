@@ -8,7 +8,7 @@
 // worker is asked to stop, or it would go on computing for nobody.
 
 import type { Clock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { type Code, FleetError } from '../../core/errors.ts';
 import { randomId } from '../../core/rng.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';
 import type { State, WorkerState } from '../model/state.ts';
@@ -37,9 +37,12 @@ export interface RequestKind<Item> {
 export interface WorkerRequest {
   /**
    * Picks the worker to ask, or throws the reason why none will do. `free`: attached, connected and not yet
-   * asked, least loaded first. `lost`: those that were asked and lost.
+   * asked, least loaded first. `lost`: those that were asked and lost. Undefined: the request waits until
+   * another worker attaches, or one that was lost is back.
    */
-  readonly choose: (free: readonly WorkerState[], lost: readonly string[]) => WorkerState;
+  readonly choose: (free: readonly WorkerState[], lost: readonly string[]) => WorkerState | undefined;
+  /** The request begins to wait for a worker. */
+  readonly onWait?: () => void;
   /**
    * The command to send. It is made anew for each worker, so that the next one can go on where the last one
    * got to.
@@ -64,6 +67,8 @@ export interface AnswerPart<Item> {
   readonly ended: boolean;
   /** The worker's own refusal; empty when there is none. */
   readonly error: string;
+  /** What kind of refusal it is; `failedPrecondition` without it. */
+  readonly as?: { readonly code: Code; readonly details: Readonly<Record<string, unknown>> };
 }
 
 /** What a caller reads when a request of this kind ends without an answer. */
@@ -79,6 +84,9 @@ const WORKERS_MAX = 3;
 /** Items that wait for a caller that does not read. */
 const ITEMS_MAX = 10_000;
 
+/** A refusal whose kind the worker does not name. */
+const REFUSED = { code: 'failedPrecondition', details: {} } as const;
+
 /** One request at one worker. */
 interface Pending<Item> {
   readonly workerId: string;
@@ -91,11 +99,20 @@ interface Pending<Item> {
 
 /** No requests are open at first. */
 export function createRequests(options: {
-  readonly links: Pick<Links, 'connected' | 'onDetach' | 'send'>;
+  readonly links: Pick<Links, 'connected' | 'onAttach' | 'onDetach' | 'send'>;
   readonly state: () => State;
+  /** The listener is called after each change of the state. Returns the end of that. */
+  readonly onChange: (listener: () => void) => () => void;
   readonly clock: Pick<Clock, 'sleep'>;
 }): Requests {
   const { links, state, clock } = options;
+  /** Requests that wait for a worker: each looks again when one has attached. */
+  const looking = new Set<() => void>();
+  const lookAgain = () => {
+    for (const look of [...looking]) look();
+  };
+  links.onAttach(lookAgain);
+  options.onChange(lookAgain);
   /** Worker of each open request, of all kinds. */
   const inHand = new Map<string, string>();
 
@@ -106,7 +123,7 @@ export function createRequests(options: {
       for (const waiting of lost)
         finish(waiting, {
           by: 'coordinator',
-          failure: new FleetError('unavailable', sentences.lost(workerId)),
+          failure: new FleetError('unavailable', sentences.lost(workerId), { details: { lost: workerId } }),
         });
     });
 
@@ -136,15 +153,25 @@ export function createRequests(options: {
       async *ask(request) {
         const { leaving, stop } = leavingOf(request, clock);
         const lost: string[] = [];
+        let waits = false;
         try {
           for (;;) {
             leaving.throwIfAborted();
-            const worker = request.choose(freeWorkers(state(), links.connected, inHand, lost), lost);
+            const free = (but: readonly string[]) => freeWorkers(state(), links.connected, inHand, but);
+            // One that was lost and is back is asked again before a request waits for others.
+            const worker = request.choose(free(lost), lost) ?? request.choose(free([]), lost);
+            if (worker === undefined) {
+              if (!waits) request.onWait?.();
+              waits = true;
+              await nextLook(looking, leaving);
+              continue;
+            }
+            waits = false;
             try {
               yield* askOne(worker.id, request.command(), leaving);
               return;
             } catch (caught) {
-              if (!(caught instanceof FleetError) || caught.code !== 'unavailable') throw caught;
+              if (!(caught instanceof FleetError) || caught.details.lost !== worker.id) throw caught;
               lost.push(worker.id);
               if (lost.length >= WORKERS_MAX) throw request.gaveUp?.(lost, caught) ?? caught;
             }
@@ -153,12 +180,15 @@ export function createRequests(options: {
           stop();
         }
       },
-      answered(requestId, { items, ended, error }) {
+      answered(requestId, { items, ended, error, as = REFUSED }) {
         const waiting = pending.get(requestId);
         if (waiting === undefined || waiting.end !== undefined) return;
         waiting.items.push(...items);
         if (error !== '')
-          finish(waiting, { by: 'worker', failure: new FleetError('failedPrecondition', error) });
+          finish(waiting, {
+            by: 'worker',
+            failure: new FleetError(as.code, error, { details: { ...as.details } }),
+          });
         else if (ended) finish(waiting, { by: 'worker' });
         else if (waiting.items.length > ITEMS_MAX)
           finish(waiting, {
@@ -193,6 +223,27 @@ export function freeWorkers(
     free.map(({ id }) => [id, (requests.get(id) ?? 0) + runsHeldBy(state, id).length] as const),
   );
   return free.sort((a, b) => loads.get(a.id)! - loads.get(b.id)!);
+}
+
+/** Resolves when it is time to look for a worker again; rejects when the caller leaves. */
+function nextLook(looking: Set<() => void>, leaving: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      looking.delete(look);
+      leaving.removeEventListener('abort', leave);
+    };
+    const look = () => {
+      end();
+      resolve();
+    };
+    const leave = () => {
+      end();
+      reject(leaving.reason);
+    };
+    looking.add(look);
+    leaving.addEventListener('abort', leave, { once: true });
+    if (leaving.aborted) leave();
+  });
 }
 
 /** The first end counts: what comes later is about a request that is over. */

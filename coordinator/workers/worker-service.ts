@@ -22,6 +22,7 @@ import type { Driver } from '../journal/driver.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { EvaluationState } from '../model/state.ts';
 import { helloOf } from './hello.ts';
+import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
@@ -35,6 +36,7 @@ interface Parts {
   readonly suspicion: SuspicionBoard;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
+  readonly inspector: Inspector;
   readonly log: Logger;
   readonly welcome: {
     readonly fleet: string;
@@ -144,6 +146,11 @@ function take(
       });
       submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
       return;
+    case 'inspectResult':
+      parts.inspector.answered(kind.value);
+      // Progress has no sequence: only the end of a look must arrive.
+      if (sequence > 0) submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
+      return;
     case 'replayResult':
       parts.replayer.answered(kind.value.requestId, kind.value);
       submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
@@ -213,7 +220,7 @@ function submitOrCut(parts: Parts, input: Input, stream: Stream): void {
 
 type Journalled = Exclude<
   NonNullable<WorkerReport['kind']>,
-  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' }
+  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' | 'inspectResult' }
 >;
 
 function reportOf(kind: Journalled): Report {
@@ -292,6 +299,10 @@ function toMessage(command: Command | RequestCommand, welcome: Parts['welcome'])
     case 'replay': {
       const { kind: _kind, ...value } = command;
       return { kind: { $case: 'replay', value } };
+    }
+    case 'inspect': {
+      const { kind: _kind, ...value } = command;
+      return { kind: { $case: 'inspect', value } };
     }
     case 'forget':
       return { kind: { $case: 'forget', value: { requestId: command.requestId } } };

@@ -10,7 +10,7 @@ export interface DataProgress {
   readonly doing: string;
   readonly done: number;
   readonly total: number;
-  /** What is counted: "images", "bytes". */
+  /** What is counted: "images", "bytes"; empty where nothing is, as in a wait. */
   readonly unit: string;
 }
 

@@ -307,6 +307,20 @@ test('a drain takes one pod of each part at a time, or as many as the values say
   );
 });
 
+test('the claim with the images is mounted by the workers alone, which look at it and train on it', async () => {
+  const pods = podsOf(await render('--set', 'data.existingClaim=faces'));
+  const mounts = (name: string) => {
+    const { volumes, containers } = pods.find((one) => one.name.endsWith(name))!.pod;
+    const claims = (volumes as { persistentVolumeClaim?: { claimName: string } }[]).flatMap(
+      ({ persistentVolumeClaim: claim }) => (claim === undefined ? [] : [claim.claimName]),
+    );
+    const paths = (containers[0].volumeMounts as { mountPath: string }[]).map(({ mountPath }) => mountPath);
+    return [claims.includes('faces'), paths.includes('/data')];
+  };
+  assert.deepEqual(mounts('-worker'), [true, true]);
+  assert.deepEqual(mounts('-coordinator'), [false, false]);
+});
+
 test('a GPU is asked for only when the values say so, as a quoted quantity', async () => {
   const resources = (objects: readonly KubernetesObject[]) =>
     podsOf(objects).find(({ name }) => name.endsWith('-worker'))!.pod.containers[0].resources;

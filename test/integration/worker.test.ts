@@ -399,6 +399,50 @@ test('a checkpoint is verified on request, and one that does not exist is an ans
   assert.match(error, /no checkpoint 9/);
 });
 
+test('a data set is looked at beside a run that trains, and what is not on the machine is an answer too', async () => {
+  const dir = join(folder, 'inspected');
+  for (const person of ['a', 'b', 'c', 'd']) {
+    mkdirSync(join(dir, person), { recursive: true });
+    for (let i = 0; i < 3; i++)
+      writeFileSync(join(dir, person, `${i}.pgm`), Buffer.from(`P5 2 2 255\n${person.repeat(3)}${i}`));
+  }
+  const spec = tinyRun(withTraining({ epochs: 500 }));
+  coordinator.send('w1', assignOf({ runId: 'run-beside', generation: 1, spec, workers: ['w1'] }));
+  await coordinator.report('progress', (value) => value.runId === 'run-beside' && value.point !== undefined);
+  const ask = (requestId: string, path: string) =>
+    coordinator.send('w1', {
+      $case: 'inspect',
+      value: { requestId, dataJson: JSON.stringify({ kind: 'folder', path, holdout: 2 }) },
+    });
+  const ended = async (requestId: string) => {
+    const { part } = await coordinator.report(
+      'inspectResult',
+      (value) => value.requestId === requestId && value.part?.$case !== 'progress',
+    );
+    return part;
+  };
+  ask('i1', dir);
+  const found = await ended('i1');
+  assert.ok(found?.$case === 'inspection', JSON.stringify(found));
+  assert.deepEqual(
+    [found.value.trainingImages, found.value.classes, found.value.heldOutSizes],
+    [6, 2, [3, 3]],
+  );
+  assert.match(found.value.digest, /^[0-9a-f]{64}$/);
+  ask('i2', join(folder, 'elsewhere'));
+  const refused = await ended('i2');
+  assert.ok(refused?.$case === 'refusal');
+  assert.equal(refused.value.absent, true);
+  assert.match(refused.value.message, /^data\.path: there is no folder .*elsewhere \(w1 on \S+\)$/);
+  const { length } = coordinator.heard;
+  await until('the run goes on', () =>
+    coordinator.heard
+      .slice(length)
+      .some(({ kind, workerId }) => kind.$case === 'progress' && workerId === 'w1'),
+  );
+  await release('run-beside', 1, ['w1']);
+});
+
 test('the first SIGTERM drains: the worker says so, keeps its run until it is released, and leaves with code 0', async () => {
   const spec = tinyRun(withTraining({ epochs: 500 }));
   coordinator.send('w2', assignOf({ runId: 'run-drained', generation: 1, spec, workers: ['w2'] }));

@@ -9,6 +9,7 @@ import { createDriver, type Driver } from '../../coordinator/journal/driver.ts';
 import { openLease } from '../../coordinator/journal/lease.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { openRuns } from '../../coordinator/model/state.ts';
+import { createInspector } from '../../coordinator/workers/inspector.ts';
 import { createLinks, type Links } from '../../coordinator/workers/links.ts';
 import { REDIAL_GRACE_MS } from '../../coordinator/workers/membership.ts';
 import { createProgressBoard } from '../../coordinator/workers/progress-board.ts';
@@ -112,10 +113,11 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   }
   /** The driver as the service has it, with a count of what it was given. */
   const counted: Driver = Object.create(driver, { submit: { value: submit } });
-  const requests = createRequests({ links, clock, state: () => driver.state });
+  const requests = createRequests({ links, onChange: driver.onChange, clock, state: () => driver.state });
   const service = createWorkerService({
     ...{ driver: counted, links, progress, suspicion, log },
     verifier: createVerifier(requests),
+    inspector: createInspector(requests),
     replayer: createReplayer({ requests, state: () => driver.state }),
     welcome: {
       fleet: 'sim',

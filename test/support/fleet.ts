@@ -37,6 +37,8 @@ export interface TestFleet {
   /** host:port of the coordinator's gRPC service. */
   readonly endpoint: string;
   readonly token: string;
+  /** What its workers keep, which all of them share. */
+  readonly cacheDir: string;
   /** host:port of the coordinator's /metrics. */
   readonly metricsEndpoint: string;
   startWorker(id: string): Promise<void>;
@@ -82,6 +84,7 @@ export async function startFleet(options: {
   coordinator?: Readonly<Record<string, string>>;
 }): Promise<TestFleet> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-fleet-'));
+  const cacheDir = join(folder, 'cache');
   const nats = await startNats({ token: TOKEN });
   const ports = { grpc: await freePort(), metrics: await freePort() };
   const endpoint = `127.0.0.1:${ports.grpc}`;
@@ -126,6 +129,7 @@ export async function startFleet(options: {
     nats,
     endpoint,
     token: TOKEN,
+    cacheDir,
     metricsEndpoint: `127.0.0.1:${ports.metrics}`,
     async startWorker(id) {
       const port = workerPorts.get(id) ?? (await freePort());
@@ -138,7 +142,7 @@ export async function startFleet(options: {
           POCKETFLEET_COORDINATOR: wire ? `127.0.0.1:${wire.coordinator.port}` : endpoint,
           ...(wire ? { POCKETFLEET_NATS_URL: `nats://127.0.0.1:${wire.broker.port}` } : {}),
           POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${port}`,
-          POCKETFLEET_CACHE_DIR: join(folder, 'cache'),
+          POCKETFLEET_CACHE_DIR: cacheDir,
           ...(options.slots === undefined ? {} : { POCKETFLEET_SLOTS: String(options.slots) }),
         }),
       );

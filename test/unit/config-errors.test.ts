@@ -67,7 +67,7 @@ test('a setting that is wrong is named with what it should be, what it is, and w
   assert.match(config(['--config', file('t.yaml', 'a:\n\tb')]), /not YAML: a tab where spaces/);
   const secret = config(['--config', file('s.yaml', 'token: [hunter2]')]);
   assert.match(secret, /^configuration: token: expected text, found another value/);
-  assert.deepEqual(dataRoots(loadConfig(coordinatorConfigSchema, ['--data-roots', '/a:/b c'], {})), [
+  assert.deepEqual(dataRoots(loadConfig(workerConfigSchema, ['--id', 'w', '--data-roots', '/a:/b c'], {})), [
     '/a',
     '/b c',
   ]);

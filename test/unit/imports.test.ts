@@ -60,13 +60,13 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/spec',
   'coordinator/store': 'coordinator/journal core/net',
   'coordinator/workers':
-    'coordinator/decisions coordinator/journal coordinator/model core/net core/spec proto/gen',
+    'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers',
   'coordinator/api':
     'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
   'coordinator/metrics.ts': 'coordinator/model coordinator/scheduling coordinator/store core/net',
   coordinator:
-    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics.ts coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/data core/net proto/gen',
+    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics.ts coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
 
   // The command line: a gRPC client like any other. Nothing of the coordinator is in these rows.
   'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report proto/gen',
@@ -91,7 +91,8 @@ const ROOMS: Readonly<Record<string, string>> = {
   'worker/requests':
     'core/allreduce core/data core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
-  worker: 'core/allreduce core/checkpoint core/net worker/compute worker/fleet worker/metrics.ts worker/run',
+  worker:
+    'core/allreduce core/checkpoint core/data core/net worker/compute worker/fleet worker/metrics.ts worker/run',
 };
 
 interface Door {
@@ -234,6 +235,11 @@ test('nothing that the coordinator or the command line reaches loads TensorFlow'
     ok(texts.has(program), program);
     equal(wayTo(imports, program, (to) => to.startsWith('@tensorflow/'))?.join(' > '), undefined);
   }
+});
+
+test('the coordinator decodes no image: workers have the data', () => {
+  equal(wayTo(imports, 'coordinator/main.ts', (to) => to === 'sharp')?.join(' > '), undefined);
+  ok(wayTo(imports, 'worker/main.ts', (to) => to === 'sharp'));
 });
 
 test('what computes alone reaches TensorFlow and no network', () => {

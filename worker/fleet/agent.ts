@@ -4,6 +4,7 @@
 import type { FleetError } from '../../core/errors.ts';
 import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { createRequestsInHand } from '../requests/in-hand.ts';
+import { answerInspect } from '../requests/inspect.ts';
 import { answerReplay } from '../requests/replay.ts';
 import { answerVerify } from '../requests/verify.ts';
 import type { Services } from '../run/services.ts';
@@ -78,6 +79,12 @@ export function createAgent(options: AgentOptions): Agent {
       case 'replay':
         return requests.answer(command.value.requestId, (signal) =>
           answerReplay(services, command.value, signal),
+        );
+      case 'inspect':
+        return requests.answer(
+          command.value.requestId,
+          (signal) => answerInspect(services, command.value, signal),
+          { anywhere: true },
         );
       case 'forget':
         return requests.abandon(command.value.requestId);

@@ -3,6 +3,7 @@
 
 import type { DataPlane } from '../../core/allreduce/plane.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { Inspections } from '../../core/data/inspection/inspections.ts';
 import type { Logger } from '../../core/log.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
@@ -19,11 +20,15 @@ export type ReportKind = NonNullable<WorkerReport['kind']>;
 
 export interface Services {
   readonly workerId: string;
+  /** Name of the machine. */
+  readonly host: string;
   readonly deviceClass: string;
   readonly clock: Clock;
   readonly log: Logger;
   readonly compute: Compute;
   readonly datasets: Datasets;
+  /** Looks at data sets before anything is trained on them, in processes of their own. */
+  readonly inspections: Inspections;
   /** Folders beneath which files may be read; none: everywhere. */
   readonly roots: Roots;
   readonly metrics: WorkerMetrics;

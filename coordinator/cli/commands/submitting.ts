@@ -46,8 +46,8 @@ export async function submitFile(
   assertSendable(request);
   const answered = new AbortController();
   try {
-    // No deadline: the coordinator looks into every data set before it answers, and gives up one that stands
-    // still.
+    // No deadline: a worker looks into every data set before the answer comes, as soon as one is attached, and
+    // gives up one that stands still.
     const answer = client.ask((service) => service.submit, request, Number.POSITIVE_INFINITY, options.signal);
     void showInspection(client, request, answered.signal);
     return await answer;
@@ -59,7 +59,7 @@ export async function submitFile(
   }
 }
 
-/** A line on stderr with what the coordinator looks at, as long as the answer is not there. */
+/** A line on stderr with what is looked at, or waited for, as long as the answer is not there. */
 async function showInspection(
   client: FleetClient,
   request: SubmitRequest,

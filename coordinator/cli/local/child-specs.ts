@@ -30,7 +30,7 @@ export function childSpecs(start: {
   const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
     ...common(name),
     ...program,
-    env: { ...env, ...roots, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
+    env: { ...env, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
   });
   const broker: ChildSpec = {
     ...common('nats'),
@@ -46,7 +46,7 @@ export function childSpecs(start: {
     POCKETFLEET_STORE_DIR: join(dir, 'nats'),
   });
   const workers = places.map((place, i) =>
-    spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...place }),
+    spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...roots, ...place }),
   );
   return { broker, coordinator, workers };
 }

@@ -38,6 +38,8 @@ export function progressLine(stream: NodeJS.WriteStream = process.stderr): Progr
 }
 
 function sentence({ doing, done, total, unit }: DataProgress): string {
+  // A wait counts nothing.
+  if (unit === '') return doing;
   const share = total > 0 ? `, ${Math.floor((100 * done) / total)} %` : '';
   const counted =
     unit === 'bytes'

@@ -1,5 +1,5 @@
-// What was found out about data sets, on disk: the coordinator, also after a restart, and every worker of the
-// machine read it instead of the data. Decides the form of an entry (a head of JSON, then arrays, then
+// What was found out about data sets, on disk: every worker of the machine, also after a restart, reads it
+// instead of the data. Decides the form of an entry (a head of JSON, then arrays, then
 // SHA-256 of all of it) and how many bytes are kept.
 //
 // The name of an entry follows from what it was made of, so an entry is never wrong, only missing: one that

@@ -1,6 +1,7 @@
 // The process that looks at data sets, one after the other. It has memory, threads and file system calls of
 // its own, so that a look can exhaust or hang them without harm to the program that asked for it.
 
+import { existsSync } from 'node:fs';
 import { type Code, toFleetError } from '../../errors.ts';
 import type { DataSpec } from '../../spec/data.ts';
 import { serveParent } from '../../system/child-process.ts';
@@ -34,6 +35,13 @@ export type InspectMessage =
       readonly details: Readonly<Record<string, unknown>>;
     };
 
+/** Whether nothing lies at the path, which another machine may have. */
+function absence(request: InspectRequest): { readonly absent?: true } {
+  const path =
+    request.kind === 'path' ? request.path : request.data.kind === 'synthetic' ? '' : request.data.path;
+  return path === '' || existsSync(path) ? {} : { absent: true };
+}
+
 const parent = serveParent<InspectJob>(({ request, cacheDir, lanes, roots }) => {
   const send = (message: InspectMessage) => parent.send(message);
   const pace = createProgressPace({ onProgress: (progress) => send({ kind: 'progress', progress }) });
@@ -43,7 +51,7 @@ const parent = serveParent<InspectJob>(({ request, cacheDir, lanes, roots }) => 
     (result) => send({ kind: 'inspected', result }),
     (caught: unknown) => {
       const { code, message, details } = toFleetError(caught);
-      send({ kind: 'failed', code, message, details: { ...details } });
+      send({ kind: 'failed', code, message, details: { ...details, ...absence(request) } });
     },
   );
 });

@@ -48,11 +48,11 @@ export interface SubmitResponse {
 }
 
 export interface InspectionProgress {
-  /** What is being done, for a person: "looking at images". */
+  /** What is being done, for a person: "looking at images"; or that the look waits for a worker to attach. */
   doing: string;
   done: number;
   total: number;
-  /** What is counted: "images", "bytes". */
+  /** What is counted: "images", "bytes"; empty while it waits. */
   unit: string;
   /** Path of the data set. */
   path: string;
@@ -610,6 +610,8 @@ export interface Ledger {
   /** The teacher of a student; empty otherwise. */
   teacherRunId: string;
   nextPageToken: string;
+  /** SHA-256 of what the data set consisted of at submit, wherever it lay, hex; absent for runs of earlier releases. */
+  dataDigest?: string | undefined;
 }
 
 export interface LedgerEntry {
@@ -9126,6 +9128,7 @@ function createBaseLedger(): Ledger {
     generations: 0,
     teacherRunId: "",
     nextPageToken: "",
+    dataDigest: undefined,
   };
 }
 
@@ -9169,6 +9172,9 @@ export const Ledger: MessageFns<Ledger> = {
     }
     if (message.nextPageToken !== "") {
       writer.uint32(106).string(message.nextPageToken);
+    }
+    if (message.dataDigest !== undefined) {
+      writer.uint32(114).string(message.dataDigest);
     }
     return writer;
   },
@@ -9290,6 +9296,14 @@ export const Ledger: MessageFns<Ledger> = {
             message.nextPageToken = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.dataDigest = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -9351,6 +9365,11 @@ export const Ledger: MessageFns<Ledger> = {
         : isSet(object.next_page_token)
         ? globalThis.String(object.next_page_token)
         : "",
+      dataDigest: isSet(object.dataDigest)
+        ? globalThis.String(object.dataDigest)
+        : isSet(object.data_digest)
+        ? globalThis.String(object.data_digest)
+        : undefined,
     };
   },
 
@@ -9395,6 +9414,9 @@ export const Ledger: MessageFns<Ledger> = {
     if (message.nextPageToken !== "") {
       obj.nextPageToken = message.nextPageToken;
     }
+    if (message.dataDigest !== undefined) {
+      obj.dataDigest = message.dataDigest;
+    }
     return obj;
   },
 
@@ -9416,6 +9438,7 @@ export const Ledger: MessageFns<Ledger> = {
     message.generations = object.generations ?? 0;
     message.teacherRunId = object.teacherRunId ?? "";
     message.nextPageToken = object.nextPageToken ?? "";
+    message.dataDigest = object.dataDigest ?? undefined;
     return message;
   },
 };
@@ -10224,8 +10247,9 @@ export type FleetServiceService = typeof FleetServiceService;
 export const FleetServiceService = {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. A worker looks into data sets of files:
+   * the call waits until one is attached, and a large set takes minutes the first time. Give no deadline, or call again, which
+   * continues the inspection in progress.
    */
   submit: {
     path: "/pocketfleet.v1.FleetService/Submit" as const,
@@ -10544,8 +10568,9 @@ export const FleetServiceService = {
 export interface FleetServiceServer extends UntypedServiceImplementation {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. A worker looks into data sets of files:
+   * the call waits until one is attached, and a large set takes minutes the first time. Give no deadline, or call again, which
+   * continues the inspection in progress.
    */
   submit: handleUnaryCall<SubmitRequest, SubmitResponse>;
   /** Inspects the data of a text as Submit does and streams the progress. Ends when Submit could answer at once, or fails as it would. */
@@ -10620,8 +10645,9 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
 export interface FleetServiceClient extends Client {
   /**
    * Checks a YAML text (a plan, a sweep or a run; several documents are allowed) and, unless dry_run is set, journals it.
-   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. Images of a large data set take
-   * minutes to inspect the first time: give no deadline, or call again, which continues the inspection in progress.
+   * INVALID_ARGUMENT names the field and the reason; nothing of a refused text takes effect. A worker looks into data sets of files:
+   * the call waits until one is attached, and a large set takes minutes the first time. Give no deadline, or call again, which
+   * continues the inspection in progress.
    */
   submit(
     request: SubmitRequest,

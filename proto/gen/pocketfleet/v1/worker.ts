@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Evaluation, EvaluationReport, Gpu, ReplayPoint, StepPoint } from "./fleet.ts";
+import { Evaluation, EvaluationReport, Gpu, InspectionProgress, ReplayPoint, StepPoint } from "./fleet.ts";
 
 export const protobufPackage = "pocketfleet.v1";
 
@@ -41,6 +41,7 @@ export interface WorkerReport {
     | { $case: "draining"; value: Draining }
     | { $case: "released"; value: LeaseReleased }
     | { $case: "replayResult"; value: ReplayResult }
+    | { $case: "inspectResult"; value: InspectResult }
     | undefined;
 }
 
@@ -190,6 +191,50 @@ export interface ReplayResult {
   error: string;
 }
 
+/** How far a look at a data set is, any number of times and without a sequence; then once what was found, or why it failed. */
+export interface InspectResult {
+  requestId: string;
+  part: { $case: "progress"; value: InspectionProgress } | { $case: "inspection"; value: DataInspection } | {
+    $case: "refusal";
+    value: InspectRefusal;
+  } | undefined;
+}
+
+/** A data set that can be trained on and verified with. */
+export interface DataInspection {
+  trainingImages: number;
+  /** Identities of the training split. */
+  classes: number;
+  heldOutImages: number;
+  heldOutIdentities: number;
+  /** Images of each held-out identity. */
+  heldOutSizes: number[];
+  /** Images that the run has to leave out, where the spec allows that; the coordinator adds them to the spec. */
+  leftOut:
+    | LeftOutImages
+    | undefined;
+  /** What a person should know and what refuses nothing, as sentences. */
+  notes: string[];
+  /** SHA-256 of what the set consists of, wherever it lies (core/data/inspection/inspection.ts), hex. */
+  digest: string;
+}
+
+/** The form of a data spec's `skipped` (core/data/inspection/skipped.ts). */
+export interface LeftOutImages {
+  count: number;
+  digest: string;
+  list: string;
+}
+
+/** Why a set cannot be used, or not be looked at here. */
+export interface InspectRefusal {
+  /** Name of the code (core/errors.ts): invalidArgument means that the set is at fault, others that this look is. */
+  code: string;
+  message: string;
+  /** This worker's machine has nothing at the path of the set. The coordinator may ask a worker of another machine. */
+  absent: boolean;
+}
+
 /** The worker received SIGTERM. The coordinator must give its runs to others; the worker leaves when it holds none. */
 export interface Draining {
 }
@@ -209,6 +254,7 @@ export interface WorkerCommand {
     | { $case: "verify"; value: Verify }
     | { $case: "replay"; value: Replay }
     | { $case: "forget"; value: Forget }
+    | { $case: "inspect"; value: Inspect }
     | undefined;
 }
 
@@ -287,7 +333,17 @@ export interface Replay {
   deviceClass: string;
 }
 
-/** Stop this replay; its answer is no longer needed. */
+/**
+ * Find out what a data set consists of and whether it can be used; answered by InspectResult. It is done beside the runs that the
+ * worker holds, and for all who ask for the same set at once.
+ */
+export interface Inspect {
+  requestId: string;
+  /** Checked data spec as canonical JSON (core/spec/data.ts); never one of drawn faces. */
+  dataJson: string;
+}
+
+/** Stop this replay, verification or inspection; its answer is no longer needed. */
 export interface Forget {
   requestId: string;
 }
@@ -331,6 +387,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "replayResult":
         ReplayResult.encode(message.kind.value, writer.uint32(90).fork()).join();
+        break;
+      case "inspectResult":
+        InspectResult.encode(message.kind.value, writer.uint32(98).fork()).join();
         break;
     }
     return writer;
@@ -437,6 +496,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "replayResult", value: ReplayResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.kind = { $case: "inspectResult", value: InspectResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -478,6 +545,10 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "replayResult", value: ReplayResult.fromJSON(object.replayResult) }
         : isSet(object.replay_result)
         ? { $case: "replayResult", value: ReplayResult.fromJSON(object.replay_result) }
+        : isSet(object.inspectResult)
+        ? { $case: "inspectResult", value: InspectResult.fromJSON(object.inspectResult) }
+        : isSet(object.inspect_result)
+        ? { $case: "inspectResult", value: InspectResult.fromJSON(object.inspect_result) }
         : undefined,
     };
   },
@@ -507,6 +578,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.released = LeaseReleased.toJSON(message.kind.value);
     } else if (message.kind?.$case === "replayResult") {
       obj.replayResult = ReplayResult.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "inspectResult") {
+      obj.inspectResult = InspectResult.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -575,6 +648,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "replayResult": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "replayResult", value: ReplayResult.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "inspectResult": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "inspectResult", value: InspectResult.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2317,6 +2396,578 @@ export const ReplayResult: MessageFns<ReplayResult> = {
   },
 };
 
+function createBaseInspectResult(): InspectResult {
+  return { requestId: "", part: undefined };
+}
+
+export const InspectResult: MessageFns<InspectResult> = {
+  encode(message: InspectResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    switch (message.part?.$case) {
+      case "progress":
+        InspectionProgress.encode(message.part.value, writer.uint32(18).fork()).join();
+        break;
+      case "inspection":
+        DataInspection.encode(message.part.value, writer.uint32(26).fork()).join();
+        break;
+      case "refusal":
+        InspectRefusal.encode(message.part.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.part = { $case: "progress", value: InspectionProgress.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.part = { $case: "inspection", value: DataInspection.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.part = { $case: "refusal", value: InspectRefusal.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InspectResult {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      part: isSet(object.progress)
+        ? { $case: "progress", value: InspectionProgress.fromJSON(object.progress) }
+        : isSet(object.inspection)
+        ? { $case: "inspection", value: DataInspection.fromJSON(object.inspection) }
+        : isSet(object.refusal)
+        ? { $case: "refusal", value: InspectRefusal.fromJSON(object.refusal) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: InspectResult): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.part?.$case === "progress") {
+      obj.progress = InspectionProgress.toJSON(message.part.value);
+    } else if (message.part?.$case === "inspection") {
+      obj.inspection = DataInspection.toJSON(message.part.value);
+    } else if (message.part?.$case === "refusal") {
+      obj.refusal = InspectRefusal.toJSON(message.part.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InspectResult>): InspectResult {
+    return InspectResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectResult>): InspectResult {
+    const message = createBaseInspectResult();
+    message.requestId = object.requestId ?? "";
+    switch (object.part?.$case) {
+      case "progress": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "progress", value: InspectionProgress.fromPartial(object.part.value) };
+        }
+        break;
+      }
+      case "inspection": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "inspection", value: DataInspection.fromPartial(object.part.value) };
+        }
+        break;
+      }
+      case "refusal": {
+        if (object.part?.value !== undefined && object.part?.value !== null) {
+          message.part = { $case: "refusal", value: InspectRefusal.fromPartial(object.part.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseDataInspection(): DataInspection {
+  return {
+    trainingImages: 0,
+    classes: 0,
+    heldOutImages: 0,
+    heldOutIdentities: 0,
+    heldOutSizes: [],
+    leftOut: undefined,
+    notes: [],
+    digest: "",
+  };
+}
+
+export const DataInspection: MessageFns<DataInspection> = {
+  encode(message: DataInspection, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.trainingImages !== 0) {
+      writer.uint32(9).double(message.trainingImages);
+    }
+    if (message.classes !== 0) {
+      writer.uint32(17).double(message.classes);
+    }
+    if (message.heldOutImages !== 0) {
+      writer.uint32(25).double(message.heldOutImages);
+    }
+    if (message.heldOutIdentities !== 0) {
+      writer.uint32(33).double(message.heldOutIdentities);
+    }
+    if (message.heldOutSizes.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.heldOutSizes) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.leftOut !== undefined) {
+      LeftOutImages.encode(message.leftOut, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.notes) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.digest !== "") {
+      writer.uint32(66).string(message.digest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DataInspection {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDataInspection();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.trainingImages = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.classes = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.heldOutImages = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.heldOutIdentities = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.heldOutSizes.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.heldOutSizes.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.leftOut = LeftOutImages.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.notes.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DataInspection {
+    return {
+      trainingImages: isSet(object.trainingImages)
+        ? globalThis.Number(object.trainingImages)
+        : isSet(object.training_images)
+        ? globalThis.Number(object.training_images)
+        : 0,
+      classes: isSet(object.classes) ? globalThis.Number(object.classes) : 0,
+      heldOutImages: isSet(object.heldOutImages)
+        ? globalThis.Number(object.heldOutImages)
+        : isSet(object.held_out_images)
+        ? globalThis.Number(object.held_out_images)
+        : 0,
+      heldOutIdentities: isSet(object.heldOutIdentities)
+        ? globalThis.Number(object.heldOutIdentities)
+        : isSet(object.held_out_identities)
+        ? globalThis.Number(object.held_out_identities)
+        : 0,
+      heldOutSizes: globalThis.Array.isArray(object?.heldOutSizes)
+        ? object.heldOutSizes.map((e: any) => globalThis.Number(e))
+        : globalThis.Array.isArray(object?.held_out_sizes)
+        ? object.held_out_sizes.map((e: any) => globalThis.Number(e))
+        : [],
+      leftOut: isSet(object.leftOut)
+        ? LeftOutImages.fromJSON(object.leftOut)
+        : isSet(object.left_out)
+        ? LeftOutImages.fromJSON(object.left_out)
+        : undefined,
+      notes: globalThis.Array.isArray(object?.notes)
+        ? object.notes.map((e: any) => globalThis.String(e))
+        : [],
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+    };
+  },
+
+  toJSON(message: DataInspection): unknown {
+    const obj: any = {};
+    if (message.trainingImages !== 0) {
+      obj.trainingImages = floatToJson(message.trainingImages);
+    }
+    if (message.classes !== 0) {
+      obj.classes = floatToJson(message.classes);
+    }
+    if (message.heldOutImages !== 0) {
+      obj.heldOutImages = floatToJson(message.heldOutImages);
+    }
+    if (message.heldOutIdentities !== 0) {
+      obj.heldOutIdentities = floatToJson(message.heldOutIdentities);
+    }
+    if (message.heldOutSizes?.length) {
+      obj.heldOutSizes = message.heldOutSizes.map((e) => Math.round(e));
+    }
+    if (message.leftOut !== undefined) {
+      obj.leftOut = LeftOutImages.toJSON(message.leftOut);
+    }
+    if (message.notes?.length) {
+      obj.notes = message.notes;
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DataInspection>): DataInspection {
+    return DataInspection.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DataInspection>): DataInspection {
+    const message = createBaseDataInspection();
+    message.trainingImages = object.trainingImages ?? 0;
+    message.classes = object.classes ?? 0;
+    message.heldOutImages = object.heldOutImages ?? 0;
+    message.heldOutIdentities = object.heldOutIdentities ?? 0;
+    message.heldOutSizes = object.heldOutSizes?.map((e) => e) || [];
+    message.leftOut = (object.leftOut !== undefined && object.leftOut !== null)
+      ? LeftOutImages.fromPartial(object.leftOut)
+      : undefined;
+    message.notes = object.notes?.map((e) => e) || [];
+    message.digest = object.digest ?? "";
+    return message;
+  },
+};
+
+function createBaseLeftOutImages(): LeftOutImages {
+  return { count: 0, digest: "", list: "" };
+}
+
+export const LeftOutImages: MessageFns<LeftOutImages> = {
+  encode(message: LeftOutImages, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.count !== 0) {
+      writer.uint32(9).double(message.count);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.list !== "") {
+      writer.uint32(26).string(message.list);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeftOutImages {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeftOutImages();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.count = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.list = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LeftOutImages {
+    return {
+      count: isSet(object.count) ? globalThis.Number(object.count) : 0,
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      list: isSet(object.list) ? globalThis.String(object.list) : "",
+    };
+  },
+
+  toJSON(message: LeftOutImages): unknown {
+    const obj: any = {};
+    if (message.count !== 0) {
+      obj.count = floatToJson(message.count);
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.list !== "") {
+      obj.list = message.list;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LeftOutImages>): LeftOutImages {
+    return LeftOutImages.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LeftOutImages>): LeftOutImages {
+    const message = createBaseLeftOutImages();
+    message.count = object.count ?? 0;
+    message.digest = object.digest ?? "";
+    message.list = object.list ?? "";
+    return message;
+  },
+};
+
+function createBaseInspectRefusal(): InspectRefusal {
+  return { code: "", message: "", absent: false };
+}
+
+export const InspectRefusal: MessageFns<InspectRefusal> = {
+  encode(message: InspectRefusal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    if (message.absent !== false) {
+      writer.uint32(24).bool(message.absent);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InspectRefusal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspectRefusal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.absent = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InspectRefusal {
+    return {
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      absent: isSet(object.absent) ? globalThis.Boolean(object.absent) : false,
+    };
+  },
+
+  toJSON(message: InspectRefusal): unknown {
+    const obj: any = {};
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.absent !== false) {
+      obj.absent = message.absent;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InspectRefusal>): InspectRefusal {
+    return InspectRefusal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InspectRefusal>): InspectRefusal {
+    const message = createBaseInspectRefusal();
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    message.absent = object.absent ?? false;
+    return message;
+  },
+};
+
 function createBaseDraining(): Draining {
   return {};
 }
@@ -2486,6 +3137,9 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "forget":
         Forget.encode(message.kind.value, writer.uint32(58).fork()).join();
         break;
+      case "inspect":
+        Inspect.encode(message.kind.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2559,6 +3213,14 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
             message.kind = { $case: "forget", value: Forget.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.kind = { $case: "inspect", value: Inspect.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2587,6 +3249,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         ? { $case: "replay", value: Replay.fromJSON(object.replay) }
         : isSet(object.forget)
         ? { $case: "forget", value: Forget.fromJSON(object.forget) }
+        : isSet(object.inspect)
+        ? { $case: "inspect", value: Inspect.fromJSON(object.inspect) }
         : undefined,
     };
   },
@@ -2607,6 +3271,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       obj.replay = Replay.toJSON(message.kind.value);
     } else if (message.kind?.$case === "forget") {
       obj.forget = Forget.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "inspect") {
+      obj.inspect = Inspect.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -2656,6 +3322,12 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "forget": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "forget", value: Forget.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "inspect": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "inspect", value: Inspect.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -3728,6 +4400,99 @@ export const Replay: MessageFns<Replay> = {
     message.teacherRunId = object.teacherRunId ?? "";
     message.teacherStages = object.teacherStages ?? 0;
     message.deviceClass = object.deviceClass ?? "";
+    return message;
+  },
+};
+
+function createBaseInspect(): Inspect {
+  return { requestId: "", dataJson: "" };
+}
+
+export const Inspect: MessageFns<Inspect> = {
+  encode(message: Inspect, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    if (message.dataJson !== "") {
+      writer.uint32(18).string(message.dataJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Inspect {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInspect();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.dataJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Inspect {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      dataJson: isSet(object.dataJson)
+        ? globalThis.String(object.dataJson)
+        : isSet(object.data_json)
+        ? globalThis.String(object.data_json)
+        : "",
+    };
+  },
+
+  toJSON(message: Inspect): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.dataJson !== "") {
+      obj.dataJson = message.dataJson;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Inspect>): Inspect {
+    return Inspect.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Inspect>): Inspect {
+    const message = createBaseInspect();
+    message.requestId = object.requestId ?? "";
+    message.dataJson = object.dataJson ?? "";
     return message;
   },
 };

@@ -50,7 +50,12 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
     storedAtMs: 0,
   }));
   const run: RunState = { ...runOf(state, 'run-1'), deviceClass: 'avx512', checkpoints };
-  const made = createRequests({ links, clock: systemClock, state: () => state });
+  const made = createRequests({
+    links,
+    onChange: () => () => undefined,
+    clock: systemClock,
+    state: () => state,
+  });
   const replayer = createReplayer({ requests: made, state: () => state });
   return {
     run,

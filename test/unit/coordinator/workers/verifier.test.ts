@@ -21,7 +21,12 @@ test('a verification that nobody waits for any more is forgotten by its worker, 
     end: () => undefined,
   });
   const { state } = step(initialState, { kind: 'attached', hello }, { now: 0, connected: links.connected });
-  const requests = createRequests({ links, clock: systemClock, state: () => state });
+  const requests = createRequests({
+    links,
+    onChange: () => () => undefined,
+    clock: systemClock,
+    state: () => state,
+  });
   const verifier = createVerifier(requests);
   const request = { runId: 'run-1', stage: 0, specJson: '{}', setPath: '/dev/zero' };
   const kinds = () => asked.map(({ kind }) => kind);
