@@ -59,7 +59,8 @@ export function openCall({ timeline, host, delay, attach }: Parts, listener: Cal
   }
   // The service ends a stream by this event, as it does with a real one.
   server.on('error', endLater);
-  attach(server as unknown as ServerDuplexStream<WorkerReport, WorkerCommand>);
+  // A process that stands still takes the stream once it goes on: until then the connection alone is there.
+  host.run(() => attach(server as unknown as ServerDuplexStream<WorkerReport, WorkerCommand>));
   return {
     send(report) {
       if (!open) return;

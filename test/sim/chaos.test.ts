@@ -79,3 +79,29 @@ test('a leader that stood still while another took over sends nothing and answer
   assert.equal(runOf(world.witness.state, id).state, 'running');
   assert.equal(runOf(world.witness.state, id).generation, generation, 'its worker was left alone');
 });
+
+test('a leader that stood still drops no run of the one that took over, though the worker dials it again', async () => {
+  const world = createWorld({ seed: 7, coordinators: 2 });
+  world.addWorker('w1');
+  // It has journalled the worker, so that it decides about the worker's next stream without an event.
+  await world.runUntil(() => world.leader?.links.connected.has('w1') === true, 10_000);
+  await world.runUntil(() => world.leader?.isSettled === true, 10_000);
+  const old = world.leader!;
+  const place = world.coordinators.indexOf(old);
+  const worker = world.workers.get('w1')!;
+  world.stopCoordinator(place, 20_000);
+  const goesOnMs = world.now() + 20_000;
+  await world.runUntil(() => world.leader !== undefined && world.leader !== old, 10_000);
+  await world.runUntil(() => world.leader?.links.connected.has('w1') === true, 60_000);
+  const spec = teacher({ training: { epochs: 2000, batch: 16, shards: 8 } });
+  await world.call({ kind: 'submit', documents: [run(spec)] });
+  await world.runUntil(() => worker.held.size === 1, 10_000);
+  // The old leader finds the hello before it finds out that it was replaced.
+  await world.runUntil(() => world.now() >= goesOnMs - 500, 20_000);
+  worker.redial(place);
+  await world.runUntil(() => world.now() >= goesOnMs + 400, 12_000);
+  assert.equal(old.driver.leads, false);
+  assert.equal(worker.held.size, 1, 'the run was released by a coordinator that does not lead');
+  await world.runUntil(() => world.leader?.links.connected.has('w1') === true, 60_000);
+  assert.equal(worker.held.size, 1);
+});

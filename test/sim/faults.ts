@@ -23,6 +23,8 @@ type FaultKind =
 
 /** How far a clock jumps, milliseconds. */
 const JUMPS_MS = [-3_600_000, 3_600_000, -60_000, 500];
+const WITHIN_OFTENER = 8;
+
 /** Begins at once; ends when `done` holds. A fault comes every `everyMs` on average. */
 export function startFaults(
   world: World,
@@ -50,7 +52,8 @@ export function startFaults(
   };
 
   world.fate = (_, part) => {
-    if (done() || chance() > 1 / appendsADeath) return 'stored';
+    // Few decisions are cut, so that a later part of one dies more often.
+    if (done() || chance() > (part > 0 ? WITHIN_OFTENER : 1) / appendsADeath) return 'stored';
     const dice = chance();
     if (dice < 0.4) {
       count(part > 0 ? 'append killed within' : 'append killed before');

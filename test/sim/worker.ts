@@ -30,6 +30,8 @@ export interface SimWorker {
   speed: number;
   /** The process is gone at once; it starts again after `downMs` unless that is undefined. */
   kill(downMs?: number): void;
+  /** Its stream breaks, and it dials this coordinator of those that live next. */
+  redial(place: number): void;
   /** It has got SIGTERM: it gives its runs back, and goes on until it is killed. */
   drain(): void;
 }
@@ -96,6 +98,12 @@ export function startWorker(
       held.clear();
       unacknowledged.clear();
       if (downMs !== undefined) timeline.later(downMs, start);
+    },
+    redial(place) {
+      stream?.hangUp();
+      stream = undefined;
+      attempt = place;
+      dial();
     },
     drain() {
       if (!alive || draining) return;
