@@ -161,7 +161,14 @@ function startCore(
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
-  const journal = openJournal({ connection, names, clock, onAppend: metrics.appended });
+  const journal = openJournal({
+    connection,
+    names,
+    fleet: config.fleet,
+    version,
+    clock,
+    onAppend: metrics.appended,
+  });
   const address = createDeferred<string>();
   const driver = createDriver({
     ...{ journal, clock, log, version, observe },
@@ -214,7 +221,7 @@ async function firstReading({ begun, failed }: Driver): Promise<void> {
 
 /** What callers and workers call. */
 function createServices(
-  { config, log, clock }: Options,
+  { config, log, clock, version }: Options,
   { connection, names, fleet, core }: Pick<Parts, 'connection' | 'names' | 'fleet' | 'core'>,
   releases: Releases,
 ) {
@@ -237,7 +244,7 @@ function createServices(
     fleetService: createFleetService({
       ...shared,
       submissions,
-      repair: createJournalRepair({ connection, names, clock }),
+      repair: createJournalRepair({ connection, names, fleet: config.fleet, version, clock }),
       records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,
     }),

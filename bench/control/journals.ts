@@ -29,7 +29,7 @@ async function writeJournal(nats: TestNats, trials: number): Promise<number> {
   try {
     const names = await findNames({ connection, fleet: FLEET, clock: systemClock });
     await ensureStreams(connection, names);
-    const journal = openJournal({ connection, names });
+    const journal = openJournal({ connection, names, fleet: FLEET, version: 'bench' });
     for await (const _ of journal.replay());
     const decider = createDecider(WORKERS);
     decider.give(sweepOf({ trials: trials + 1_000, epochs: EPOCHS }));

@@ -1,9 +1,8 @@
-// What a message of the journal must look like: one shape for each kind of event. Decides which bytes are
-// taken for events. Fields that are not named here pass through, since later releases add some; a kind that
-// is not named here is refused, since to fold a journal without it would give another state.
+// The shapes of the events of the present format, one for each kind.
 
 import { z } from 'zod';
 import type { Event } from '../model/events.ts';
+import { eventChecker } from './formats/event-checker.ts';
 
 const text = z.string();
 const number = z.number();
@@ -75,45 +74,5 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'worker.lost': { workerId: text, incarnation: text, ...reason },
 };
 
-const schemas = new Map(
-  Object.entries(SHAPES).map(([kind, shape]) => [kind, z.looseObject({ atMs: number, ...shape })]),
-);
-
-/** One message of the stream: everything decided since the last acknowledgement. */
-export interface Group {
-  /**
-   * The coordinator that wrote it, a new id at each start. With `group` an own append whose answer was lost
-   * is recognised.
-   */
-  readonly writer: string;
-  /** Counts the groups of one writer from 1. */
-  readonly group: number;
-  readonly events: readonly Event[];
-}
-
-const groupSchema = z.looseObject({
-  writer: text,
-  group: number,
-  events: z.array(z.looseObject({ kind: text })),
-});
-
-/** The group that these bytes are, or why they are none, as a phrase that goes on after "the message". */
-export function parseGroup(bytes: Uint8Array): Group | string {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return `is ${bytes.length} bytes that are no JSON`;
-  }
-  const parsed = groupSchema.safeParse(value);
-  if (!parsed.success) return 'is JSON, but no group of events';
-  for (const event of parsed.data.events) {
-    const schema = schemas.get(event.kind);
-    if (schema === undefined)
-      return `has an event of the unknown kind ${JSON.stringify(event.kind.slice(0, 60))}, which a newer release may have written`;
-    const checked = schema.safeParse(event);
-    if (!checked.success)
-      return `has a ${event.kind} event with a wrong ${checked.error.issues.map((issue) => issue.path.join('.')).join(', ')}`;
-  }
-  return value as Group;
-}
+/** Why these events are none of the present, as a phrase that goes on after "the message"; undefined: they are. */
+export const refusalOfEvents = eventChecker(SHAPES);

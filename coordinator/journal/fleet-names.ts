@@ -14,14 +14,10 @@ import {
 import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { type Names, namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../core/net/subjects.ts';
 import { CONNECT, retrying } from '../../core/retry.ts';
-import { randomHex } from '../../core/rng.ts';
-import { createJournalMemory } from './journal-memory.ts';
+import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 
 /** How long the broker may take until it can be looked at, milliseconds. */
 const WAIT_MS = 15_000;
-/** Bytes of a journal's uid, which is random. */
-const UID_BYTES = 8;
-
 /** Names without a uid: no stream, bucket or subject of a stream depends on it. */
 const withoutUid = (fleet: string): Names => namesOf(prefixesOf(fleet, '0'));
 
@@ -77,7 +73,7 @@ async function ownNames(connection: NatsConnection, fleet: string): Promise<Name
   // Once the bucket is there nothing has to be created, so that a full store keeps no fleet from its start.
   if (!(await isThere(await streamManager(connection), bucketStream(own))))
     await ensureStreams(connection, own, { journal: false, waitMs: WAIT_MS });
-  const uid = await createJournalMemory(connection, own).uid(() => randomHex(UID_BYTES));
+  const uid = await createJournalMemory(connection, own).uid(() => newJournalUid());
   return namesOf(prefixesOf(fleet, uid));
 }
 

@@ -4,10 +4,11 @@
 // journal are a loss too.
 
 import { z } from 'zod';
-import { toFleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { isRefusal, type JetStreamManager, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import { randomHex } from '../../core/rng.ts';
 import { damageAt } from './journal-reader.ts';
 
 /** The length that the journal is known to have reached. */
@@ -23,10 +24,17 @@ export interface JournalMemory {
   recall(): Promise<number>;
   /** The uid of the journal, which is `made` and stored where none is remembered. */
   uid(made: () => string): Promise<string>;
+  /** Throws `failedPrecondition` when the fleet has another journal now than the one of these names. */
+  checkUid(): Promise<void>;
 }
 
 const schema = z.looseObject({ sequence: z.int().min(0), uid: z.string().optional() });
 type Memory = z.infer<typeof schema>;
+
+/** Bytes of a journal's uid, which is random. */
+const UID_BYTES = 8;
+/** The uid of a journal that begins: random, because a number that counts would begin anew with the store. */
+export const newJournalUid = (): string => randomHex(UID_BYTES);
 
 /** Keeps it in the fleet's bucket, which must exist. */
 export function createJournalMemory(connection: NatsConnection, names: Names): JournalMemory {
@@ -63,6 +71,11 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
       if (stored === undefined) throw damageAt(stream, 1, `the entry ${key} of ${names.fleetBucket} is lost`);
       return stored;
     },
+    async checkUid() {
+      const uid = (await read())?.uid;
+      if (uid === undefined || names.journalUid === undefined || uid === names.journalUid) return;
+      throw replacedError(names.journalUid, uid);
+    },
     async check(lastSequence) {
       const known = await recall();
       if (lastSequence !== undefined && lastSequence > 0) {
@@ -85,6 +98,13 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
     },
   };
 }
+
+/** The error of a process whose journal was replaced by an import: all its names are those of the one before. */
+export const replacedError = (before: string, now: string): FleetError =>
+  new FleetError(
+    'failedPrecondition',
+    `journal ${before} was replaced by journal ${now}; this process ends, and a new one begins with that`,
+  );
 
 /** Streams that only a fleet with a past has filled, and what they hold in words. */
 const traces = (names: Names): readonly (readonly [string, string])[] => [

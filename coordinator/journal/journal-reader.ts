@@ -1,6 +1,6 @@
-// Reads the journal's stream and checks every message: each sequence from 1 must be there and be a group of
-// ours, unless a mark of `journal truncate` took it out. Decides what damage is, and the sentence about it; a
-// reader gets everything up to the damage first.
+// Reads the journal's stream and checks every message: each sequence from 1 must be there, be a group of this
+// journal and continue the one before it, unless a mark of `journal truncate` took it out. Decides what damage
+// is, and the sentence about it; a reader gets everything up to the damage first.
 
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import {
@@ -12,20 +12,37 @@ import {
 } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import type { Event } from '../model/events.ts';
-import { type Group, parseGroup } from './event-schema.ts';
+import type { Event, EventOf } from '../model/events.ts';
+import { BEGINNING, begunIn, follow, isBreak, type Place } from './chain.ts';
+import { eventsOf, isRefusal } from './formats/reader.ts';
+import { decodeGroup, type Envelope, FORMAT, isForeign } from './message.ts';
 
 /** The messages after `after` and before `mark` count no more; the mark itself is a group. */
 export interface Cut {
   readonly after: number;
   readonly mark: number;
+  readonly reason: string;
 }
 
-/** A group that counts, and where it stands. */
+/** A group that counts: its place, its events, and what was stored. */
 export interface ReadGroup {
   readonly sequence: number;
+  /** Where the journal stands with it. */
+  readonly place: Place;
   readonly events: readonly Event[];
+  readonly message: StoredMessage;
+  readonly envelope: Envelope;
 }
+
+/** What a journal must be to be this fleet's. */
+export interface Identity {
+  readonly names: Names;
+  /** The fleet's name. */
+  readonly fleet: string;
+}
+
+/** Before the first message of this fleet's journal. */
+export const beginningOf = ({ journalUid }: Names): Place => ({ ...BEGINNING, journal: journalUid });
 
 /**
  * The error of a journal that cannot be read up to its end; `after`: the sequence up to which it can be kept.
@@ -35,6 +52,19 @@ export function damageAt(stream: string, sequence: number, what: string, after =
     'dataLoss',
     `the journal is damaged at sequence ${sequence}: ${what}; no decision is made until it is repaired: restore stream ${stream} from a backup, or cut it off with \`pocketfleet journal truncate --after ${after}\`, which keeps a copy`,
     { details: { sequence, after } },
+  );
+}
+
+/** The error of a journal that a newer release has continued; nothing of it is wrong. */
+function newerAt(stream: string, sequence: number, what: string, version: string): FleetError {
+  const [writer, start] =
+    version === ''
+      ? ['a newer release has written', 'start that release']
+      : [`release ${version} or a newer one has written`, `start release ${version} or a newer one`];
+  return new FleetError(
+    'dataLoss',
+    `the journal cannot be read from sequence ${sequence} of stream ${stream} on: ${what}, which ${writer}; this release reads formats up to ${FORMAT}; no decision is made by it: ${start}`,
+    { details: { sequence, after: sequence - 1, newer: true } },
   );
 }
 
@@ -53,20 +83,25 @@ const REQUEST_MS = 5_000;
 const MESSAGES_AT_ONCE = 500;
 
 /**
- * Groups from sequence `from` to the one that is the last when asked; throws `damageAt` for what is missing or
- * not ours.
+ * Groups after `from` up to the one that is the last when asked. Throws `damageAt` for what is missing, is not
+ * of this journal or does not continue it, `newerAt` for what a newer release wrote, and `cancelled` when
+ * `from` itself is cut off.
  */
 export async function* readGroups(
   connection: NatsConnection,
-  names: Names,
-  from = 1,
+  identity: Identity,
+  from: Place = beginningOf(identity.names),
 ): AsyncGenerator<ReadGroup> {
+  const { names } = identity;
   const { journalStream: stream } = names;
   const info = await journalInfo(connection, names);
   if (info === undefined || info.state.last_seq === 0) return;
   const last = info.state.last_seq;
   const cuts = await cutsOf(connection, names, info);
-  let expected = from;
+  const gone = cuts.find(({ after, mark }) => after < from.sequence && from.sequence < mark);
+  if (gone !== undefined) throw truncatedError(gone.reason);
+  let place = from;
+  let expected = from.sequence + 1;
   /**
    * Goes on to sequence `to` over what is cut out. Throws when a message that counts is missing on the way.
    */
@@ -77,16 +112,43 @@ export async function* readGroups(
       expected = Math.min(to, cut.mark);
     }
   };
-  for await (const message of storedMessages(connection, names, info, from)) {
+  for await (const message of storedMessages(connection, names, info, expected)) {
     if (message.sequence > last) return;
     advance(message.sequence);
     expected = message.sequence + 1;
     if (isCut(cuts, message.sequence)) continue;
-    const group = groupOf(message, names);
-    if (typeof group === 'string') throw damageAt(stream, message.sequence, `the message ${group}`);
-    yield { sequence: message.sequence, events: group.events };
+    const group = groupAfter(identity, place, message);
+    place = group.place;
+    yield group;
   }
   advance(last + 1);
+}
+
+/** The group that a message is, as the one that follows `place`. Throws `damageAt` or `newerAt`. */
+export function groupAfter({ names, fleet }: Identity, place: Place, message: StoredMessage): ReadGroup {
+  const { journalStream: stream } = names;
+  const { sequence } = message;
+  const damaged = (phrase: string, after?: number) =>
+    damageAt(stream, sequence, `the message ${phrase}`, after);
+  const envelope = decodeGroup(message.data);
+  if (isForeign(envelope)) {
+    if (envelope.newer === undefined) throw damaged(envelope.phrase);
+    throw newerAt(stream, sequence, `the message ${envelope.phrase}`, envelope.version ?? place.version);
+  }
+  const begun = begunIn(envelope.events);
+  if (begun !== undefined && begun.fleet !== fleet)
+    throw damaged(`begins the journal of fleet ${begun.fleet}, and this is fleet ${fleet}`);
+  const next = follow(place, message, envelope);
+  if (isBreak(next)) throw damaged(next.phrase, next.isBeforeInDoubt ? place.sequence - 1 : undefined);
+  const events = eventsOf(envelope);
+  if (isRefusal(events)) {
+    if (!events.isUnknownKind) throw damaged(events.phrase);
+    throw newerAt(stream, sequence, `the message ${events.phrase}`, next.version);
+  }
+  const marks = events.filter((event) => event.kind === 'journal.truncated').length;
+  if (marks !== (message.subject === names.journalMarkSubject ? 1 : 0))
+    throw damaged('has its mark in a wrong place');
+  return { sequence, place: next, events, message, envelope };
 }
 
 const isCut = (cuts: readonly Cut[], sequence: number): boolean =>
@@ -98,18 +160,6 @@ function missing(stream: string, from: number, to: number, last: number): FleetE
   return damageAt(stream, from, `${which} missing${all}`);
 }
 
-/**
- * The group of a message. A mark is published on a subject of its own, and both must agree that it is one.
- */
-function groupOf(message: StoredMessage, names: Names): Group | string {
-  const group = parseGroup(message.data);
-  if (typeof group === 'string') return group;
-  const marks = group.events.filter((event) => event.kind === 'journal.truncated').length;
-  return marks === (message.subject === names.journalMarkSubject ? 1 : 0)
-    ? group
-    : 'has its mark in a wrong place';
-}
-
 /** What all marks of the stream take out. A mark that lies in the part of a later one counts no more. */
 async function cutsOf(connection: NatsConnection, names: Names, info: StreamInfo): Promise<Cut[]> {
   const marks = info.state.subjects?.[names.journalMarkSubject] ?? 0;
@@ -119,13 +169,24 @@ async function cutsOf(connection: NatsConnection, names: Names, info: StreamInfo
   for (let seq = 1; seq <= info.state.last_seq; ) {
     const stored = await nextMark(manager, names, seq);
     if (stored === undefined) break;
-    const group = parseGroup(stored.data);
-    const event = typeof group === 'string' ? undefined : group.events[0];
-    if (event?.kind === 'journal.truncated') cuts.push({ after: event.after, mark: stored.seq });
+    const event = truncationIn(stored.data);
+    if (event !== undefined) cuts.push({ after: event.after, mark: stored.seq, reason: event.reason });
     seq = stored.seq + 1;
   }
   return cuts.filter(({ mark }) => !cuts.some((later) => later.after < mark && mark < later.mark));
 }
+
+/** The event of a mark; undefined when the message is none. */
+export function truncationIn(data: Uint8Array): EventOf<'journal.truncated'> | undefined {
+  const envelope = decodeGroup(data);
+  const events = isForeign(envelope) ? [] : eventsOf(envelope);
+  if (isRefusal(events)) return undefined;
+  return events.find((event) => event.kind === 'journal.truncated');
+}
+
+/** The error that makes whoever has read what is cut off begin again. */
+export const truncatedError = (reason: string): FleetError =>
+  new FleetError('cancelled', `the journal was truncated and is read again: ${reason}`);
 
 async function nextMark(manager: JetStreamManager, names: Names, seq: number) {
   try {

@@ -13,9 +13,10 @@ import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { randomId } from '../../core/rng.ts';
 import { initialState, type Noun } from '../model/state.ts';
-import type { Group } from './event-schema.ts';
-import { createJournalMemory } from './journal-memory.ts';
+import { type Begun, needsBegun, type Place } from './chain.ts';
+import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 import {
+  beginningOf,
   type Cut,
   journalCuts,
   journalInfo,
@@ -23,6 +24,7 @@ import {
   type StoredMessage,
   storedMessages,
 } from './journal-reader.ts';
+import { encodeGroup } from './message.ts';
 import { foldedAt } from './opening.ts';
 
 /** What a look at the whole journal has found. */
@@ -54,9 +56,13 @@ export interface JournalRepair {
 export function createJournalRepair(options: {
   connection: NatsConnection;
   names: Names;
+  /** The fleet's name, and the release of this program. */
+  fleet: string;
+  version: string;
   clock: Clock;
 }): JournalRepair {
-  const { connection, names, clock } = options;
+  const { connection, names, fleet, version, clock } = options;
+  const identity = { names, fleet };
   const { journalStream: stream } = names;
   const memory = createJournalMemory(connection, names);
 
@@ -73,7 +79,7 @@ export function createJournalRepair(options: {
       cuts,
     });
     try {
-      for await (const group of readGroups(connection, names)) {
+      for await (const group of readGroups(connection, identity)) {
         for (const event of group.events)
           state = foldedAt({ stream, sequence: group.sequence }, state, event);
         goodSequence = group.sequence;
@@ -109,24 +115,39 @@ export function createJournalRepair(options: {
       );
     await ensureJournal(connection, names);
     const ids = await idsEverUsed(connection, names);
-    const message: Group = {
-      writer: randomId(),
-      group: 1,
-      events: [{ kind: 'journal.truncated', atMs: clock.now(), after, ids, reason }],
-    };
-    const mark = await append(message, lastSequence);
+    const cut = { kind: 'journal.truncated', atMs: clock.now(), after, ids, reason };
+    const mark = await append(markAfter(await placeAt(after), cut), lastSequence);
     await memory.remember(mark);
     return mark;
   }
 
-  async function append(message: Group, lastSequence: number): Promise<number> {
+  /** The place of the newest message that counts up to sequence `after`, which is whole. */
+  async function placeAt(after: number): Promise<Place> {
+    let place = beginningOf(names);
+    if (after > 0)
+      for await (const group of readGroups(connection, identity)) {
+        if (group.sequence > after) break;
+        place = group.place;
+        if (group.sequence === after) break;
+      }
+    return place;
+  }
+
+  /** A mark continues the message that it keeps. */
+  function markAfter(place: Place, cut: { readonly atMs: number }): Uint8Array {
+    const journal = place.journal ?? newJournalUid();
+    const link = { journal, group: place.group + 1, before: place.digest, writer: randomId() };
+    const begun: Begun = {
+      ...{ kind: 'journal.begun', atMs: cut.atMs, uid: journal, fleet, version },
+      ...(place.sequence === 0 ? {} : { adopts: place.sequence }),
+    };
+    return encodeGroup(link, needsBegun(place) ? [begun, cut] : [cut]);
+  }
+
+  async function append(message: Uint8Array, lastSequence: number): Promise<number> {
     try {
       const expect = { lastSequence };
-      const { seq } = await streamClient(connection).publish(
-        names.journalMarkSubject,
-        JSON.stringify(message),
-        { expect },
-      );
+      const { seq } = await streamClient(connection).publish(names.journalMarkSubject, message, { expect });
       return seq;
     } catch (caught) {
       const error = toFleetError(caught, 'appending the mark to the journal');

@@ -11,10 +11,11 @@ import type { Names } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
-import type { Group } from './event-schema.ts';
-import { createJournalMemory } from './journal-memory.ts';
-import { journalInfo, readGroups } from './journal-reader.ts';
-import { isOwnGroup, otherWriterError, truncationOf } from './other-writer.ts';
+import { type Begun, needsBegun } from './chain.ts';
+import { createJournalMemory, newJournalUid } from './journal-memory.ts';
+import { beginningOf, journalInfo, readGroups, type StoredMessage } from './journal-reader.ts';
+import { digestOf, encodeGroup, FORMAT } from './message.ts';
+import { otherWriterError, truncationOf } from './other-writer.ts';
 
 /** The journal as its one writer sees it. */
 export interface Journal {
@@ -40,9 +41,13 @@ export interface Journal {
   /**
    * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full
    * and nothing was stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`:
-   * something else has. `cancelled`: `truncate` has; the journal must be read again.
+   * something else has. `cancelled`: `truncate` has; the journal must be read again. `failedPrecondition`: the
+   * journal is another one now. `whole`: all must be one message; `invalidArgument` when it would be larger
+   * than the broker takes, and nothing was stored. Otherwise a long list becomes several messages, in order.
    */
-  append(events: readonly Event[]): Promise<void>;
+  append(events: readonly Event[], options?: { readonly whole?: boolean }): Promise<void>;
+  /** Why these events cannot be one message: it would be larger than the broker takes. */
+  refusalOf(events: readonly Event[]): FleetError | undefined;
   /**
    * Throws what an append would throw: a coordinator that has nothing to append would not notice otherwise.
    */
@@ -61,8 +66,12 @@ export interface Journal {
 
 /** The server's codes for an append that expected another last sequence. */
 const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
-/** Bytes a message may have; far below the broker's limit of 1 MiB, and above it only for one huge event. */
+/** Bytes of JSON that a message has before it is deflated; more only for one huge event, or where asked for. */
 const GROUP_BYTES_MAX = 256 * 1024;
+/** Bytes of the largest message that a broker takes which did not say its limit. */
+const MESSAGE_BYTES_MAX = 2 ** 20;
+/** Bytes of that which the headers of an append may take. */
+const HEADER_BYTES = 1024;
 /**
  * A broker that was restarted has lost what was in its sockets; asking again is safe, because our own append
  * is recognised.
@@ -78,42 +87,70 @@ const GONE_LOOKS = 4;
 export function openJournal(options: {
   connection: NatsConnection;
   names: Names;
+  /** The fleet's name, and the release of this program: the journal begins with them. */
+  fleet: string;
+  version: string;
   clock?: Clock;
   onAppend?: (outcome: 'ok' | 'error', seconds: number) => void;
 }): Journal {
-  const { connection, names } = options;
+  const { connection, names, fleet } = options;
+  const identity = { names, fleet };
   const clock = options.clock ?? systemClock;
   const client = streamClient(connection, { timeoutMs: APPEND_TIMEOUT_MS });
   const memory = createJournalMemory(connection, names);
   const closing = new AbortController();
   const writer = randomId();
-  let sequence = 0;
-  let group = 0;
+  let place = beginningOf(names);
   let appending = false;
   let trouble: Journal['trouble'];
 
+  /** Where a journal whose names carry no uid gets one, when it is continued in this format. */
+  const uid = names.journalUid ?? newJournalUid();
+
+  /** The bytes of these events as the next group. */
+  function messageOf(events: readonly Event[]): Uint8Array {
+    const journal = place.journal ?? uid;
+    const link = { journal, group: place.group + 1, before: place.digest, writer };
+    if (!needsBegun(place)) return encodeGroup(link, events);
+    const begun: Begun = {
+      ...{ kind: 'journal.begun', atMs: clock.now(), uid: journal, fleet, version: options.version },
+      ...(place.sequence === 0 ? {} : { adopts: place.sequence }),
+    };
+    return encodeGroup(link, [begun, ...events]);
+  }
+
+  function refusalOf(events: readonly Event[]): FleetError | undefined {
+    const bytesMax = (connection.info?.max_payload ?? MESSAGE_BYTES_MAX) - HEADER_BYTES;
+    // Deflating makes nothing longer, so that most lists are known to fit without it.
+    if (jsonBytesOf(events) + HEADER_BYTES <= bytesMax) return undefined;
+    const { length } = messageOf(events);
+    if (length <= bytesMax) return undefined;
+    return new FleetError(
+      'invalidArgument',
+      `what follows from this is ${events.length} events in ${length} bytes, and a message of the broker has at most ${bytesMax} (max_payload of nats-server): ask for less at once`,
+      { details: { bytes: length, bytesMax } },
+    );
+  }
+
   /** `begun`: an earlier part of the same decision is stored, so this one must be, however long it takes. */
   async function appendGroup(events: readonly Event[], begun: boolean): Promise<void> {
-    const message: Group = { writer, group: ++group, events };
-    const payload = JSON.stringify(message);
+    const payload = messageOf(events);
     let missed = 0;
     for (let attempt = 1; ; attempt++) {
       const startedAt = systemClock.monotonic();
       try {
         const ack = await client.publish(names.journalSubject, payload, {
-          expect: { lastSequence: sequence },
+          expect: { lastSequence: place.sequence },
         });
         options.onAppend?.('ok', (systemClock.monotonic() - startedAt) / 1000);
-        sequence = ack.seq;
-        trouble = undefined;
+        goOn(ack.seq, payload);
         return;
       } catch (caught) {
         options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
-          if (!(await isOurs(message))) throw await otherWriter(caught);
-          sequence += 1;
-          trouble = undefined;
+          if (!(await isOurs(payload))) throw await otherWriter(caught);
+          goOn(place.sequence + 1, payload);
           return;
         }
         const error = toFleetError(caught, `appending ${events.length} events to the journal`);
@@ -127,10 +164,18 @@ export function openJournal(options: {
     }
   }
 
+  /** The own message is on disk. */
+  function goOn(sequence: number, payload: Uint8Array): void {
+    const { journal = uid, group } = place;
+    const { version } = options;
+    place = { sequence, digest: digestOf(payload), group: group + 1, format: FORMAT, journal, version };
+    trouble = undefined;
+  }
+
   /** Nothing of an append that was refused is stored, also by an earlier try whose answer was lost. */
   async function isUnchanged(): Promise<boolean> {
     return journalInfo(connection, names).then(
-      (info) => info?.state.last_seq === sequence,
+      (info) => info?.state.last_seq === place.sequence,
       () => false,
     );
   }
@@ -141,10 +186,12 @@ export function openJournal(options: {
       () => false,
     );
 
-  async function messageAt(seq: number): Promise<Uint8Array | undefined> {
+  async function messageAt(seq: number): Promise<StoredMessage | undefined> {
     try {
       const manager = await streamManager(connection, { timeoutMs: APPEND_TIMEOUT_MS });
-      return (await manager.streams.getMessage(names.journalStream, { seq }))?.data;
+      const stored = await manager.streams.getMessage(names.journalStream, { seq });
+      if (stored === null) return undefined;
+      return { sequence: seq, subject: stored.subject, atMs: stored.time.getTime(), data: stored.data };
     } catch (caught) {
       if (toFleetError(caught).code === 'notFound') return undefined;
       throw caught;
@@ -152,79 +199,86 @@ export function openJournal(options: {
   }
 
   /** A broker that went away in between is asked until it answers. */
-  async function isOurs(message: Group): Promise<boolean> {
-    const data = await retrying(() => messageAt(sequence + 1), {
+  async function isOurs(payload: Uint8Array): Promise<boolean> {
+    const found = await retrying(() => messageAt(place.sequence + 1), {
       backoff: ASK_AGAIN,
       clock,
       signal: closing.signal,
       finalError: (caught) =>
         connection.isClosed() ? toFleetError(caught, 'reading the journal') : undefined,
     });
-    return isOwnGroup(data, message);
+    return found !== undefined && Buffer.from(payload).equals(found.data);
   }
 
   /** The error that follows from what was written after `sequence`. */
   async function otherWriter(cause?: unknown): Promise<FleetError> {
     const info = await journalInfo(connection, names);
     const lastSequence = info?.state.last_seq;
-    const isThere = lastSequence !== undefined && lastSequence >= sequence;
-    const next = isThere ? await messageAt(sequence + 1) : undefined;
-    return otherWriterError({ stream: names.journalStream, sequence, lastSequence, next, cause });
+    const isThere = lastSequence !== undefined && lastSequence >= place.sequence;
+    const next = isThere ? await messageAt(place.sequence + 1) : undefined;
+    return otherWriterError({ identity, place, lastSequence, next, cause });
   }
 
   return {
     stream: names.journalStream,
     get sequence() {
-      return sequence;
+      return place.sequence;
     },
+    refusalOf,
     get trouble() {
       return trouble;
     },
     async prepare() {
+      await memory.checkUid();
       const info = await journalInfo(connection, names);
       if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
       await ensureJournal(connection, names);
     },
     async *replay() {
-      sequence = 0;
-      for await (const group of readGroups(connection, names)) {
-        sequence = group.sequence;
+      place = beginningOf(names);
+      for await (const group of readGroups(connection, identity)) {
+        place = group.place;
         yield* group.events;
       }
       // At the end, so that the part that is there is shown although something is missing.
-      if (sequence > 0) await memory.check(sequence);
+      if (place.sequence > 0) await memory.check(place.sequence);
     },
     async *readOn() {
       const info = await journalInfo(connection, names);
       const lastSequence = info?.state.last_seq;
-      if (lastSequence === sequence) return;
-      if (lastSequence === undefined || lastSequence < sequence) throw await otherWriter();
-      for await (const group of readGroups(connection, names, sequence + 1)) {
+      if (lastSequence === place.sequence) return;
+      if (lastSequence === undefined || lastSequence < place.sequence) throw await otherWriter();
+      for await (const group of readGroups(connection, identity, place)) {
         const mark = truncationOf(group.events);
         if (mark !== undefined) throw mark;
-        sequence = group.sequence;
+        place = group.place;
         yield* group.events;
       }
     },
-    async append(events) {
+    async append(events, { whole = false } = {}) {
+      const parts = whole ? [events] : partition(events);
+      for (const part of parts) {
+        const refusal = refusalOf(part);
+        if (refusal !== undefined) throw refusal;
+      }
       appending = true;
       try {
-        for (const [i, part] of partition(events).entries()) await appendGroup(part, i > 0);
+        for (const [i, part] of parts.entries()) await appendGroup(part, i > 0);
       } finally {
         appending = false;
       }
     },
     async confirmLead() {
       if (appending) return;
-      const groupBefore = group;
+      const placeBefore = place;
       const info = await journalInfo(connection, names);
       // What was appended meanwhile found out for itself.
-      if (appending || group !== groupBefore || info?.state.last_seq === sequence) return;
+      if (appending || place !== placeBefore || info?.state.last_seq === place.sequence) return;
       throw await otherWriter();
     },
-    remember: () => memory.remember(sequence),
+    remember: () => memory.remember(place.sequence),
     async *read() {
-      for await (const group of readGroups(connection, names)) yield* group.events;
+      for await (const group of readGroups(connection, identity)) yield* group.events;
     },
     async fingerprint() {
       const info = await journalInfo(connection, names);
@@ -245,6 +299,8 @@ function isWrongSequence(caught: unknown): boolean {
   return WRONG_LAST_SEQUENCE.has((caught as { code?: unknown } | null)?.code);
 }
 
+const jsonBytesOf = (events: readonly Event[]): number => Buffer.byteLength(JSON.stringify(events));
+
 /**
  * Cuts a long list at GROUP_BYTES_MAX; a decision is cut only when it alone is larger, and settle() finds its
  * place again.
@@ -253,7 +309,7 @@ function partition(events: readonly Event[]): Event[][] {
   const parts: Event[][] = [];
   let bytes = GROUP_BYTES_MAX;
   for (const event of events) {
-    const size = JSON.stringify(event).length;
+    const size = jsonBytesOf([event]);
     if (bytes + size > GROUP_BYTES_MAX) {
       parts.push([]);
       bytes = 0;

@@ -21,6 +21,8 @@ export interface Prefixes {
 /** The names of one fleet. */
 export interface Names {
   readonly prefixes: Prefixes;
+  /** Uid of the journal; undefined where names do not carry it. */
+  readonly journalUid: string | undefined;
   /**
    * The journal of the coordinator. The leader appends with the expected last sequence; nothing is ever
    * removed.
@@ -109,6 +111,7 @@ export function namesOf(prefixes: Prefixes): Names {
     `${ofRuns('ar')}${token('run_id', runId)}.${generation}`;
   return {
     prefixes,
+    journalUid: keys === '' ? undefined : keys.slice(0, -1),
     journalStream: `${streams}JOURNAL`,
     journalSubject: `${subjects}journal`,
     journalMarkSubject: `${subjects}journal.truncated`,

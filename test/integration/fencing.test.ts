@@ -4,10 +4,9 @@
 
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { openJournal } from '../../coordinator/journal/journal.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { startLocalCoordinator } from '../support/coordinator-in-process.ts';
-import { namesOn } from '../support/names.ts';
+import { journalOn, namesOn } from '../support/names.ts';
 import { startNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
 import { dialRawWorker } from '../support/raw-worker.ts';
@@ -23,7 +22,7 @@ after(async () => {
 
 /** Takes the lead as another coordinator does: with one append that names the last sequence. */
 async function takeLead(): Promise<void> {
-  const journal = openJournal({ connection, names: await namesOn(connection) });
+  const journal = journalOn(connection, { names: await namesOn(connection) });
   for await (const _ of journal.replay());
   await journal.append([{ kind: 'coordinator.started', epoch: 99, version: 'other', atMs: 1 }]);
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { type Journal, openJournal } from '../../coordinator/journal/journal.ts';
+import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { NAMES } from '../support/names.ts';
+import { journalOn, NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
 let nats: TestNats;
@@ -27,47 +27,45 @@ async function replayed(journal: Journal): Promise<string[]> {
 }
 
 test('what was appended is replayed in order, however large a group was', async () => {
-  const journal = openJournal({ connection, names: NAMES });
+  const journal = journalOn(connection);
   assert.deepEqual(await replayed(journal), []);
   await journal.append([event('a'), event('b')]);
   assert.equal(journal.sequence, 1, 'one message a group');
   const large = Array.from({ length: 40 }, (_, i) => event(`${i}:${'x'.repeat(50_000)}`));
   await journal.append(large);
   assert.ok(journal.sequence > 5, 'a group above the message limit is cut');
-  const names = (await replayed(openJournal({ connection, names: NAMES }))).map((text) => text.split(':')[0]);
+  const names = (await replayed(journalOn(connection))).map((text) => text.split(':')[0]);
   assert.deepEqual(names, ['a', 'b', ...large.map((_, i) => String(i))]);
 });
 
 test('of two writers the one that claims later goes on, and the other is refused for good', async () => {
-  const first = openJournal({ connection, names: NAMES });
+  const first = journalOn(connection);
   await replayed(first);
-  const second = openJournal({ connection, names: NAMES });
+  const second = journalOn(connection);
   await replayed(second);
   await second.append([event('second')]);
   await assert.rejects(first.append([event('first')]), { code: 'aborted', message: /the lead is lost/ });
   await second.append([event('still second')]);
-  const all = await replayed(openJournal({ connection, names: NAMES }));
+  const all = await replayed(journalOn(connection));
   assert.deepEqual(all.slice(-2), ['second', 'still second']);
   assert.ok(!all.includes('first'));
 });
 
 test('an append waits for a broker that is away, and is stored once', async () => {
-  const journal = openJournal({ connection, names: NAMES });
+  const journal = journalOn(connection);
   const known = (await replayed(journal)).length;
   await nats.kill('SIGKILL');
   const appended = journal.append([event('through the restart')]);
   await nats.restart();
   await appended;
   await journal.append([event('after')]);
-  const all = await replayed(openJournal({ connection, names: NAMES }));
+  const all = await replayed(journalOn(connection));
   assert.deepEqual(all.slice(known), ['through the restart', 'after']);
 });
 
 test('an append whose answer was lost is recognised as stored, and nothing is written twice', async () => {
   const outcomes: string[] = [];
-  const journal = openJournal({
-    names: NAMES,
-    connection,
+  const journal = journalOn(connection, {
     onAppend(outcome) {
       outcomes.push(outcome);
       void nats.kill('SIGCONT');
@@ -83,6 +81,6 @@ test('an append whose answer was lost is recognised as stored, and nothing is wr
     'the first timed out, the second was refused as a repetition',
   );
   await journal.append([event('goes on')]);
-  const all = await replayed(openJournal({ connection, names: NAMES }));
+  const all = await replayed(journalOn(connection));
   assert.deepEqual(all.slice(-2), ['asked twice', 'goes on']);
 });

@@ -4,14 +4,13 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { openJournal } from '../../coordinator/journal/journal.ts';
 import { LEASE_KEY } from '../../coordinator/journal/lease.ts';
 import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
 import { openBucket } from '../../core/net/jetstream.ts';
 import { connectNats } from '../../core/net/nats.ts';
 import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
 import { healthOf } from '../support/grpc-raw.ts';
-import { namesOn } from '../support/names.ts';
+import { journalOn, namesOn } from '../support/names.ts';
 import { startNats } from '../support/nats.ts';
 import {
   assertNothingLeft,
@@ -39,7 +38,7 @@ const names = async ({ client }: Pick<LocalCoordinator, 'client'>): Promise<stri
 /** Epochs of the leads that were claimed, oldest first. */
 async function epochs(): Promise<number[]> {
   const claimed: number[] = [];
-  const journal = openJournal({ connection, names: await namesOn(connection) });
+  const journal = journalOn(connection, { names: await namesOn(connection) });
   for await (const event of journal.read())
     if (event.kind === 'coordinator.started') claimed.push(event.epoch);
   return claimed;

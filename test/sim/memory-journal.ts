@@ -76,6 +76,7 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
 
   return {
     stream: NAMES.journalStream,
+    refusalOf: () => undefined,
     get sequence() {
       return sequence;
     },

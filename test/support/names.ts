@@ -1,6 +1,7 @@
 // The names of the fleet on a test's broker.
 
 import { findNames } from '../../coordinator/journal/fleet-names.ts';
+import { type Journal, openJournal } from '../../coordinator/journal/journal.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import { type Names, namesOf, prefixesOf } from '../../core/net/subjects.ts';
 
@@ -13,3 +14,9 @@ export const NAMES: Names = namesOf(prefixesOf('local', 'test'));
  */
 export const namesOn = (connection: NatsConnection, fleet = 'local'): Promise<Names> =>
   findNames({ connection, fleet });
+
+/** The journal of a fleet with these names; `change` replaces what openJournal is given. */
+export const journalOn = (
+  connection: NatsConnection,
+  change: Partial<Parameters<typeof openJournal>[0]> = {},
+): Journal => openJournal({ connection, names: NAMES, fleet: 'local', version: 'test', ...change });

@@ -22,7 +22,10 @@ export interface Books {
 export async function auditJournal(natsUrl: string, fleet: string, trials: number): Promise<Books> {
   const connection = await connectNats({ url: natsUrl, token: '', name: 'books' });
   try {
-    const journal = openJournal({ connection, names: await namesOn(connection, fleet) });
+    const journal = openJournal({
+      ...{ connection, names: await namesOn(connection, fleet) },
+      ...{ fleet, version: 'test' },
+    });
     const leadsAtMs: number[] = [];
     let events = 0;
     const witness = createWitness((event) => {

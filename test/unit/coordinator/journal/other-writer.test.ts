@@ -2,43 +2,58 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { isOwnGroup, otherWriterError } from '../../../../coordinator/journal/other-writer.ts';
+import { BEGINNING } from '../../../../coordinator/journal/chain.ts';
+import { otherWriterError, truncationOf } from '../../../../coordinator/journal/other-writer.ts';
+import { type Bare, begun, messageAfter, placeAfter } from '../../../support/groups.ts';
+import { NAMES } from '../../../support/names.ts';
 
-const bytes = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));
-const started = { kind: 'coordinator.started', epoch: 2, version: '1', atMs: 1 };
+const started = (epoch: number): Bare => ({ kind: 'coordinator.started', epoch, version: '1' });
 const ids = { plan: 0, sweep: 0, trial: 0, run: 0 };
-const cut = { kind: 'journal.truncated', after: 3, ids, reason: 'damaged', atMs: 1 };
-const group = (events: readonly unknown[], writer = 'other') => bytes({ writer, group: 7, events });
+const cut = { kind: 'journal.truncated', after: 3, ids, reason: 'damaged' } as const;
+
+const first = messageAfter(BEGINNING, [begun('test'), started(1)]);
+/** After the first message of the journal. */
+const place = placeAfter([first]);
+const identity = { names: NAMES, fleet: 'local' };
+
+function at(lastSequence: number | undefined, data?: Uint8Array, subject = NAMES.journalSubject): string {
+  const next = data && { sequence: 2, subject, atMs: 0, data };
+  const { code, message, details } = otherWriterError({ identity, place, lastSequence, next });
+  return `${code} ${details.after ?? ''} ${message}`;
+}
 
 test('the message after ours says who leads, whether to read again, or what is lost', () => {
-  const at = (lastSequence: number | undefined, next?: Uint8Array) => {
-    const { code, message, details } = otherWriterError({
-      stream: 'PF_X_JOURNAL',
-      sequence: 5,
-      lastSequence,
-      next,
-    });
-    return `${code} ${details.after ?? ''} ${message}`;
-  };
   assert.match(
-    at(6, group([started])),
-    /^aborted .*the lead is lost: another coordinator .* after sequence 5$/,
+    at(2, messageAfter(place, [started(2)])),
+    /^aborted .*the lead is lost: another coordinator .* after sequence 1$/,
   );
-  assert.match(at(6, group([cut])), /^cancelled .*read again: damaged$/);
   assert.match(
-    at(6, bytes('hello')),
-    /^dataLoss 5 .*damaged at sequence 6: the message is JSON, but no group/,
+    at(2, messageAfter(BEGINNING, [cut]), NAMES.journalMarkSubject),
+    /^cancelled .*read again: damaged$/,
   );
-  assert.match(at(6), /^dataLoss 5 .*message 6 is missing/);
-  assert.match(at(3), /^dataLoss 3 .*it ends at sequence 3 and has reached 5 before/);
-  assert.match(at(undefined), /^dataLoss 0 .*stream PF_X_JOURNAL is gone/);
+  assert.match(
+    at(2, Buffer.from('"hello"')),
+    /^dataLoss 1 .*damaged at sequence 2: the message is JSON, but no group/,
+  );
+  assert.match(at(2), /^dataLoss 1 .*message 2 is missing/);
+  assert.match(at(0), /^dataLoss 0 .*it ends at sequence 0 and has reached 1 before/);
+  assert.match(at(undefined), /^dataLoss 0 .*stream PF_LOCAL_JOURNAL is gone/);
 });
 
-test('an append whose answer was lost is told by writer and number, not by what it says', () => {
-  const own = { writer: 'me', group: 7 };
-  assert.equal(isOwnGroup(group([started], 'me'), own), true);
-  assert.equal(isOwnGroup(group([started], 'me'), { ...own, group: 8 }), false);
-  assert.equal(isOwnGroup(group([started]), own), false);
-  assert.equal(isOwnGroup(bytes({}), own), false);
-  assert.equal(isOwnGroup(undefined, own), false);
+test('a journal that was put in the place of this one ends the process, and a broken chain is damage', () => {
+  const other = { ...BEGINNING, journal: 'other' };
+  assert.match(
+    at(2, messageAfter(other, [started(2)])),
+    /^failedPrecondition .*test was replaced by journal other/,
+  );
+  const astray = { ...place, digest: 'f'.repeat(32) };
+  assert.match(
+    at(2, messageAfter(astray, [started(2)])),
+    /^dataLoss 0 .*does not continue message 1: one of/,
+  );
+});
+
+test('a mark among events makes a reader begin again', () => {
+  assert.equal(truncationOf([]), undefined);
+  assert.equal(truncationOf([{ ...cut, atMs: 1 }])?.code, 'cancelled');
 });
