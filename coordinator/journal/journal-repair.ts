@@ -24,7 +24,7 @@ import {
   type StoredMessage,
   storedMessages,
 } from './journal-reader.ts';
-import { encodeGroup } from './message.ts';
+import { encodeGroup, readableText } from './message.ts';
 import { foldedAt } from './opening.ts';
 
 /** What a look at the whole journal has found. */
@@ -193,8 +193,7 @@ async function idsEverUsed(connection: NatsConnection, names: Names): Promise<Re
   let found = 0;
   if (info !== undefined)
     for await (const { data } of storedMessages(connection, names, info)) {
-      seeIds(data, see);
-      found += 1;
+      if (seeIds(data, see)) found += 1;
     }
   const manager = await streamManager(connection);
   for (const [stream, filter] of [
@@ -206,16 +205,18 @@ async function idsEverUsed(connection: NatsConnection, names: Names): Promise<Re
   }
   const bucket = await openBucket(connection, names.manifestBucket);
   for await (const key of await bucket.keys()) see(key);
-  // What the missing messages gave out is not known.
+  // What missing and unreadable messages gave out is not known.
   if (found < reached) for (const noun of Object.keys(highest) as Noun[]) highest[noun] += IDS_UNSEEN;
   return highest;
 }
 
 /**
  * Passes on each id that stands in quotes. A word of a person's text counts only when it looks exactly like
- * an id.
+ * an id. False when the text cannot be read.
  */
-function seeIds(data: Uint8Array, see: (text: string) => void): void {
-  const text = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
+function seeIds(data: Uint8Array, see: (text: string) => void): boolean {
+  const text = readableText(data);
+  if (text === undefined) return false;
   for (const [quoted] of text.matchAll(/"(?:plan|sweep|trial|run)-\d{1,9}"/g)) see(quoted);
+  return true;
 }

@@ -88,12 +88,23 @@ export function decodeGroup(bytes: Uint8Array): Envelope | Foreign {
 /** Characters below the first printable one with which JSON may begin. */
 const JSON_BLANKS: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d]);
 
-function textOf(bytes: Uint8Array): string {
-  const json =
-    bytes[0] === FORMAT
-      ? inflateRawSync(bytes.subarray(1), { dictionary: DICTIONARY, maxOutputLength: INFLATED_BYTES_MAX })
-      : bytes;
-  return new TextDecoder('utf-8', { fatal: true }).decode(json);
+const textOf = (bytes: Uint8Array): string =>
+  new TextDecoder('utf-8', { fatal: true }).decode(inflated(bytes));
+
+const inflated = (bytes: Uint8Array): Uint8Array =>
+  bytes[0] === FORMAT
+    ? inflateRawSync(bytes.subarray(1), { dictionary: DICTIONARY, maxOutputLength: INFLATED_BYTES_MAX })
+    : bytes;
+
+/** The text of any message, also of one that is no group; undefined when it is deflated and damaged or newer. */
+export function readableText(bytes: Uint8Array): string | undefined {
+  if (bytes.length > 0 && bytes[0]! < 0x20 && bytes[0] !== FORMAT && !JSON_BLANKS.has(bytes[0]!))
+    return undefined;
+  try {
+    return Buffer.from(inflated(bytes)).toString('latin1');
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether a message is no group. */

@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { type JetStreamManager, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
+import { BEGINNING } from '../../coordinator/journal/chain.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { pocketfleet } from '../support/cli.ts';
 import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { type Bare, begun, messageAfter, placeAfter } from '../support/groups.ts';
 import { namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
@@ -70,8 +72,9 @@ async function remember(sequence: number): Promise<void> {
   );
 }
 
-const groupOf = (...events: object[]): string =>
-  JSON.stringify({ writer: 'w', group: 1, events: events.map((event) => ({ atMs: 1, ...event })) });
+/** A group of these events that continues messages of the journal. */
+const groupAfter = (messages: readonly Uint8Array[], ...events: Bare[]): Uint8Array =>
+  messageAfter(placeAfter(messages), events);
 
 const runsOf = async ({ client }: LocalCoordinator) =>
   (await unary(client, client.listRuns, { planId: '', sweepId: '' })).runs.map(({ name }) => name);
@@ -129,14 +132,13 @@ test('seven bytes that are not ours, also when something follows them', async ()
   });
 });
 
-test('an event of an unknown kind, of a wrong shape, and one that fits nothing before it', async () => {
+test('an event of a wrong shape, and one that fits nothing before it', async () => {
   const runs = ['one', 'two', 'three'];
   for (const [event, sentence] of [
-    [{ kind: 'run.dreamt', runId: 'run-1' }, /unknown kind "run\.dreamt", which a newer release/],
     [{ kind: 'run.cancelled', runId: 7 }, /run\.cancelled event with a wrong runId, reason/],
     [{ kind: 'run.cancelled', runId: 'run-8', reason: 'x' }, /does not fit what came before/],
   ] as const) {
-    await journalOf([...good, groupOf(event)]);
+    await journalOf([...good, groupAfter(good, event)]);
     await withCoordinator(async ({ client }) => {
       const { halted } = await unary(client, client.getStore, {});
       assert.match(halted, sentence);
@@ -145,6 +147,84 @@ test('an event of an unknown kind, of a wrong shape, and one that fits nothing b
   }
   await journalOf([...good, '{"events": 5}']);
   await haltsAndIsRepaired({ sequence: 7, sentence: /JSON, but no group/, keep: 6, runs });
+});
+
+test('a message that was replaced by another group of the same journal', async () => {
+  const first = good.slice(0, 2);
+  const other = groupAfter(first, { kind: 'coordinator.started', epoch: 7, version: 'forged' });
+  await journalOf([...first, other, ...good.slice(3)]);
+  await haltsAndIsRepaired({
+    sequence: 4,
+    sentence: /the message does not continue message 3: one of the two was replaced/,
+    keep: 2,
+    runs: ['one'],
+  });
+});
+
+test('a deflated message of which one bit has changed: what it gave out is not given out again', async () => {
+  const messages = good.map((data) => Uint8Array.from(data));
+  const last = messages.at(-1)!;
+  assert.equal(last[0], 2, 'it is deflated');
+  last[20]! ^= 4;
+  await journalOf(messages);
+  await haltsAndIsRepaired({
+    ...{ sequence: 6, keep: 5, runs: ['one', 'two'] },
+    sentence: /the message is \d+ bytes that (cannot be inflated|are no JSON)/,
+  });
+});
+
+test('what an older release, another fleet and another journal have written', async () => {
+  const started = { kind: 'coordinator.started', epoch: 9, version: '0.0.9' };
+  const old = JSON.stringify({ writer: 'w', group: 1, events: [{ atMs: 1, ...started }] });
+  await journalOf([...good, old]);
+  await haltsAndIsRepaired({
+    ...{ sequence: 7, keep: 6, runs: ['one', 'two', 'three'] },
+    sentence: /the message is of format 1 and follows one of format 2: a coordinator of an older release/,
+  });
+  const stranger = messageAfter(placeAfter(good), [started], 'ffff0000ffff0000');
+  await journalOf([...good, stranger]);
+  await haltsAndIsRepaired({
+    ...{ sequence: 7, keep: 6, runs: ['one', 'two', 'three'] },
+    sentence: /the message is of journal ffff0000ffff0000, and this is journal [0-9a-f]{16}/,
+  });
+  const uid = names.journalUid!;
+  await journalOf([messageAfter(BEGINNING, [begun(uid, { fleet: 'far' }), started])]);
+  await withCoordinator(async ({ client }) => {
+    const { halted } = await unary(client, client.getStore, {});
+    assert.match(
+      halted,
+      /damaged at sequence 1: the message begins the journal of fleet far, and this is fleet l/,
+    );
+  });
+});
+
+test('what a newer release has written is named with its format and release, and nothing is to be cut off', async () => {
+  const newer = {
+    format: 3,
+    journal: names.journalUid,
+    events: [{ kind: 'journal.begun', version: '9.1.0' }],
+  };
+  const dreamt = groupAfter(good, { kind: 'run.dreamt', runId: 'run-1' });
+  for (const [message, sentence] of [
+    [JSON.stringify(newer), /the message is of format 3, which release 9\.1\.0 or a newer one has written; /],
+    [Uint8Array.of(4, 1, 2), /the message is of format 4, which release test or a newer one has written; /],
+    [
+      dreamt,
+      /has an event of the unknown kind "run\.dreamt", which release test or a newer one has written; /,
+    ],
+  ] as const) {
+    await journalOf([...good, message]);
+    await withCoordinator(async (coordinator) => {
+      const { client } = coordinator;
+      const { halted } = await unary(client, client.getStore, {});
+      assert.match(halted, /^the journal cannot be read from sequence 7 of stream PF_LOCAL_JOURNAL on: /);
+      assert.match(halted, sentence);
+      assert.match(halted, /this release reads formats up to 2; no decision is made by it: start release/);
+      assert.doesNotMatch(halted, /truncate|\n/);
+      assert.deepEqual(await runsOf(coordinator), ['one', 'two', 'three']);
+      await assert.rejects(coordinator.submit(runText('new')), { code: 'dataLoss', message: halted });
+    });
+  }
 });
 
 test('a message that was deleted, in the middle and at the end', async () => {
