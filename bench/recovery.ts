@@ -4,6 +4,7 @@
 // journal events), so nothing waits for a reader.
 
 import { findNames } from '../coordinator/journal/fleet-names.ts';
+import { decodeGroup, isForeign } from '../coordinator/journal/message.ts';
 import { connectNats } from '../core/net/nats.ts';
 import { pointsIn } from '../core/net/record-batch.ts';
 import type { StepPoint } from '../proto/gen/pocketfleet/v1/fleet.ts';
@@ -56,8 +57,8 @@ connection.subscribe(names.historySubject('*'), {
 });
 connection.subscribe(names.journalSubject, {
   callback: (_error, message) => {
-    const { events } = message.json<{ events: Record<string, unknown>[] }>();
-    for (const event of events)
+    const group = decodeGroup(message.data);
+    for (const event of isForeign(group) ? [] : (group.events as readonly Record<string, unknown>[]))
       if (event.kind === 'run.assigned' && event.runId === runId)
         gangs.push({
           atMs: event.atMs as number,
