@@ -4,12 +4,14 @@
 import { benchDecisions } from './control/decisions.ts';
 import { benchIdle, benchThroughput, benchTurnaround } from './control/dispatch.ts';
 import { benchStart, benchWatch } from './control/journals.ts';
+import { benchProposals } from './control/proposals.ts';
 import { benchTurns } from './control/turns.ts';
 import { argumentsOf, type Goal, refuse, say, tell } from './goals.ts';
 
 const ROWS: Readonly<Record<string, () => Promise<Measured> | Measured>> = {
   decide: benchDecisions,
   submit: benchTurns,
+  propose: benchProposals,
   throughput: benchThroughput,
   turnaround: benchTurnaround,
   idle: benchIdle,
