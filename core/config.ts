@@ -8,7 +8,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { FleetError, toFleetError } from './errors.ts';
-import { refusalOfAddress } from './text/host-port.ts';
+import { refusalOfAddress, refusalOfAddresses } from './text/host-port.ts';
 import { nearest } from './text/nearest.ts';
 import { foundText } from './text/printable.ts';
 import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
@@ -24,6 +24,12 @@ const listenAddress = z.string().superRefine((text, context) => {
 /** An address where another program listens. */
 const address = z.string().superRefine((text, context) => {
   const refusal = refusalOfAddress(text, 1);
+  if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
+});
+
+/** Addresses of several servers of which one answers, with commas between. */
+const addresses = z.string().superRefine((text, context) => {
+  const refusal = refusalOfAddresses(text);
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
 });
 
@@ -161,7 +167,9 @@ export const workerConfigSchema = z.strictObject({
     .string()
     .regex(WORKER_ID, WORKER_ID_WORDS)
     .describe('name of the worker, unique in the fleet, the same over restarts'),
-  coordinator: address.default('127.0.0.1:7070').describe('gRPC endpoint of the coordinator'),
+  coordinator: addresses
+    .default('127.0.0.1:7070')
+    .describe('gRPC endpoint of the coordinator; several with commas between, of which one leads'),
   fleet: z
     .union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)], FLEET_NAME_WORDS)
     .default('')

@@ -34,6 +34,7 @@ import { programAnswer } from '../core/system/program-help.ts';
 import { outliveListeners } from '../core/system/standard-streams.ts';
 import { onStopSignals } from '../core/system/stop-signals.ts';
 import { packageVersion } from '../core/system/version.ts';
+import { addressesOf } from '../core/text/host-port.ts';
 import { printableLines } from '../core/text/printable.ts';
 import { type Compute, createCompute } from './compute/client.ts';
 import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './compute/device.ts';
@@ -168,7 +169,7 @@ function startAgent(parts: {
   const roots = dataRoots(config);
   let names: Names | undefined;
   return createAgent({
-    endpoint: config.coordinator,
+    endpoints: addressesOf(config.coordinator),
     token: config.token,
     identity,
     services: ({ report, reportLatest }) => ({

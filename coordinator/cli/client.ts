@@ -1,5 +1,6 @@
 // A fleet as commands use it: calls with one answer, calls with many, and every failure as one sentence with
-// what to do.
+// what to do. Decides that a call goes to the coordinator that leads, whichever was named, and how long it waits
+// for one to lead. A call may so be made twice; each kind of call bears that.
 
 import { join } from 'node:path';
 import type {
@@ -9,9 +10,19 @@ import type {
   Metadata,
   ServiceError,
 } from '@grpc/grpc-js';
-import { systemClock } from '../../core/clock.ts';
+import { after, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { createFleetClient, streamed, unary, usesProxy } from '../../core/net/grpc-client.ts';
+import {
+  createDialler,
+  createFleetClient,
+  isConnected,
+  streamed,
+  unary,
+  usesProxy,
+} from '../../core/net/grpc-client.ts';
+import { createRoute } from '../../core/net/route.ts';
+import { ASK_AGAIN, delayMs } from '../../core/retry.ts';
+import { addressesOf } from '../../core/text/host-port.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type Address, supervisorOf } from './local/fleet-file.ts';
 import { shellWord } from './shell-word.ts';
@@ -46,44 +57,111 @@ export interface FleetClient {
   close(): void;
 }
 
+/** How long a command waits for a coordinator to lead, milliseconds: a standby takes over within five seconds. */
+const LEADER_WAIT_MS = 8_000;
+/** How long a machine that is gone is waited for when there are others, milliseconds. */
+const CONNECT_MS = 3_000;
+
 export function openFleet(address: Address): FleetClient {
-  const service = createFleetClient({ endpoint: address.coordinator, token: address.token });
-  return {
-    address,
-    ask: async (pick, request, deadlineMs = 30_000, signal) => {
+  const addresses = addressesOf(address.coordinator);
+  const route = createRoute(addresses);
+  const dial = createDialler(createFleetClient, address.token);
+
+  /**
+   * Does `work` with the coordinator that leads. One that does not is no failure while another may: the work is
+   * tried there, for some seconds.
+   */
+  async function withLeader<T>(
+    work: (service: FleetServiceClient, signal: AbortSignal | undefined) => Promise<T>,
+    limits: { readonly withinMs: number; readonly signal?: AbortSignal | undefined },
+  ): Promise<T> {
+    const until = systemClock.monotonic() + Math.min(LEADER_WAIT_MS, limits.withinMs);
+    let hurried = false;
+    for (let failures = 1; ; failures++) {
       try {
-        return await unary(service, pick(service), request, { deadlineMs, ...(signal && { signal }) });
+        return await attempt(work, limits.signal);
       } catch (caught) {
-        throw explain(toFleetError(caught), address);
+        const error = toFleetError(caught);
+        if (limits.signal?.aborted || !isElsewhere(error)) throw explain(error, address);
+        const isNamed = route.failed(error);
+        const mayCome = addresses.length > 1 || error.details.standby === true || isSupervised(address);
+        if (!mayCome || systemClock.monotonic() >= until) throw explain(error, address);
+        // Two that name each other are not asked without end.
+        hurried = isNamed && !hurried;
+        if (!hurried) await systemClock.sleep(delayMs(ASK_AGAIN, failures), limits.signal);
+      }
+    }
+  }
+
+  /** One try at the address that is next; with others to try it is given up when there is no connection. */
+  async function attempt<T>(
+    work: (service: FleetServiceClient, signal: AbortSignal | undefined) => Promise<T>,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
+    const service = dial.to(route.current);
+    if (addresses.length === 1) return work(service, signal);
+    const giveUp = new AbortController();
+    const gone = new FleetError('unavailable', `no connection to ${route.current}`);
+    const stop = after(CONNECT_MS, () => {
+      if (!isConnected(service)) giveUp.abort(gone);
+    });
+    const either = signal === undefined ? giveUp.signal : AbortSignal.any([signal, giveUp.signal]);
+    try {
+      return await work(service, either);
+    } catch (caught) {
+      throw giveUp.signal.aborted ? gone : caught;
+    } finally {
+      stop();
+    }
+  }
+
+  const client: FleetClient = {
+    address,
+    ask: (pick, request, deadlineMs = 30_000, signal) =>
+      withLeader(
+        (service, ending) =>
+          unary(service, pick(service), request, { deadlineMs, ...(ending && { signal: ending }) }),
+        { withinMs: deadlineMs, signal },
+      ),
+    async *follow(pick, request, signal) {
+      if (signal?.aborted) return;
+      try {
+        // The first message shows that the call was taken; what breaks after that is for the caller.
+        const { first, rest } = await withLeader(
+          async (service, ending) => {
+            const method = pick(service).bind(service) as ReturnType<typeof pick>;
+            const messages = streamed(method(request), ending);
+            return { first: await messages.next(), rest: messages };
+          },
+          { withinMs: LEADER_WAIT_MS, signal },
+        );
+        if (first.done === true) return;
+        yield first.value;
+        yield* rest;
+      } catch (caught) {
+        // An abort is no failure: the loop just ends.
+        if (signal?.aborted) return;
+        const error = toFleetError(caught);
+        if (isElsewhere(error)) route.failed(error);
+        throw explain(error, address);
       }
     },
-    follow: (pick, request, signal) => {
-      const method = pick(service).bind(service) as ReturnType<typeof pick>;
-      return answers(() => method(request), address, signal);
+    async ready(deadlineMs) {
+      await client.ask((service) => service.getStore, {}, deadlineMs);
     },
-    ready: (deadlineMs) =>
-      new Promise((resolve, reject) => {
-        service.waitForReady(systemClock.now() + deadlineMs, (error) => {
-          if (error) reject(unreachable(address, error));
-          else resolve();
-        });
-      }),
-    close: () => service.close(),
+    close: dial.close,
   };
+  return client;
 }
 
-async function* answers<R>(
-  start: () => ClientReadableStream<R>,
-  address: Address,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<R> {
-  if (signal?.aborted) return;
-  try {
-    yield* streamed(start(), signal);
-  } catch (caught) {
-    // An abort is no failure: the loop just ends.
-    if (!signal?.aborted) throw explain(toFleetError(caught), address);
-  }
+/** Another coordinator may answer, or this one later; a coordinator that lacks something answers for the fleet. */
+function isElsewhere(error: FleetError): boolean {
+  return error.code === 'unavailable' && error.details.missing === undefined;
+}
+
+/** A supervisor starts the coordinator again. */
+function isSupervised({ dir }: Address): boolean {
+  return dir !== undefined && supervisorOf(dir) !== undefined;
 }
 
 /** A failed call as a sentence for a person; the coordinator's own words where it had any. */
@@ -97,7 +175,7 @@ function sentenceFor(error: FleetError, address: Address): string | undefined {
   switch (error.code) {
     case 'unavailable':
       // The coordinator answered, and has its own sentence for it.
-      if (error.details.missing !== undefined) return undefined;
+      if (error.details.missing !== undefined || error.details.standby === true) return undefined;
       return `no coordinator answers at ${where}${usesProxy(where) ? ' through the proxy of the environment' : ''}${absence(address)}`;
     case 'unauthenticated':
     case 'permissionDenied':
@@ -119,8 +197,4 @@ function absence({ dir }: Address): string {
   return supervisor === undefined
     ? `: the fleet in ${dir} is not running; \`pocketfleet up --dir ${shellWord(dir)}\` starts it again with what it has`
     : `: the fleet in ${dir} has a supervisor (process ${supervisor.pid}) that starts its coordinator again when it dies; try again in a moment, or see ${join(dir, 'logs', 'coordinator.log')}`;
-}
-
-function unreachable(address: Address, cause: unknown): FleetError {
-  return explain(new FleetError('unavailable', 'not reachable', { cause }), address);
 }

@@ -24,9 +24,10 @@ export function fleetCommand(parent: Command, nameAndArguments: string, descript
     .description(description)
     .addOption(dirOption(`folder of a fleet that \`up\` started (default: ${DEFAULT_DIR} here or above)`))
     .addOption(
-      new Option('--coordinator <host:port>', 'coordinator of a fleet elsewhere').env(
-        'POCKETFLEET_COORDINATOR',
-      ),
+      new Option(
+        '--coordinator <host:port>',
+        'coordinator of a fleet elsewhere; several with commas between',
+      ).env('POCKETFLEET_COORDINATOR'),
     )
     .addOption(new Option('--token <token>', "that fleet's token").env('POCKETFLEET_TOKEN'))
     .option('--json', 'print JSON')

@@ -151,9 +151,7 @@ export function createDriver(options: DriverOptions): Driver {
     failed: failed.promise,
     close() {
       closed ??= (async () => {
-        const error = new FleetError('unavailable', 'the coordinator is stopping', {
-          details: { standby: true },
-        });
+        const error = new FleetError('unavailable', 'the coordinator is stopping');
         closing.abort(error);
         journal.close();
         await living;

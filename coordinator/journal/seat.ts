@@ -40,7 +40,7 @@ export interface Seat {
 export function createSeat(inbox: Pick<Inbox, 'reject'>): Seat {
   const listeners = new Set<() => void>();
   let state: State | undefined;
-  let post: Post = { kind: 'reading', error: new FleetError('unavailable', 'the journal is being read') };
+  let post: Post = { kind: 'reading', error: STARTING };
   const changed = () => {
     for (const listener of listeners) listener();
   };
@@ -75,5 +75,8 @@ export function createSeat(inbox: Pick<Inbox, 'reject'>): Seat {
 /** The state, or why there is none yet. */
 export function knownTo({ state, halted }: Pick<Seat, 'state' | 'halted'>): State {
   if (state !== undefined) return state;
-  throw halted ?? new FleetError('unavailable', 'the journal is being read');
+  throw halted ?? STARTING;
 }
+
+/** `standby`: another coordinator may answer, or this one in a moment. */
+const STARTING = new FleetError('unavailable', 'the journal is being read', { details: { standby: true } });

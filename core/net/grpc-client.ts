@@ -5,9 +5,11 @@
 import {
   type CallOptions,
   type ChannelCredentials,
+  type Client,
   type ClientOptions,
   type ClientReadableStream,
   type ClientUnaryCall,
+  connectivityState,
   credentials,
   Metadata,
   type ServiceError,
@@ -65,6 +67,33 @@ export function usesProxy(endpoint: string): boolean {
 /** Whether the endpoint is on this machine, which no proxy can reach. */
 function isLoopback(endpoint: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\]):\d+$/i.test(endpoint);
+}
+
+/** Clients of one service at any address, made when they are first needed. */
+export interface Dialler<C> {
+  to(endpoint: string): C;
+  /** Closes all of them. */
+  close(): void;
+}
+
+/** Calls to one address share a client, so that moving to another disturbs none of them. */
+export function createDialler<C extends Client>(create: (to: Endpoint) => C, token: string): Dialler<C> {
+  const clients = new Map<string, C>();
+  return {
+    to(endpoint) {
+      const client = clients.get(endpoint) ?? create({ endpoint, token });
+      clients.set(endpoint, client);
+      return client;
+    },
+    close() {
+      for (const client of clients.values()) client.close();
+    },
+  };
+}
+
+/** Whether the channel of this client has a connection now. */
+export function isConnected(client: Client): boolean {
+  return client.getChannel().getConnectivityState(false) === connectivityState.READY;
 }
 
 type UnaryMethod<Request, Response> = (

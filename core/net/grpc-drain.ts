@@ -57,9 +57,15 @@ export function createDrain(reason: string, services: readonly string[]): Drain 
       const intercepting = new ServerInterceptingCall(nextCall, {
         start: (next) => {
           open.add(call);
-          next({ onCancel: remove });
-          if (draining) call.end(stopping);
-          else if (refusing !== undefined && call.isOfService) call.end(refusing);
+          next({
+            onCancel: remove,
+            // A call that is refused never reaches its handler.
+            onReceiveMetadata(metadata, nextMetadata) {
+              if (draining) call.end(stopping);
+              else if (refusing !== undefined && call.isOfService) call.end(refusing);
+              else nextMetadata(metadata);
+            },
+          });
         },
         // The handler may write until it has noticed the end; such messages are dropped.
         sendMessage: (message, next) => {

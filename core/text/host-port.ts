@@ -71,3 +71,17 @@ export function refusalOfAddress(text: string, portMin: 0 | 1): string | undefin
     return toFleetError(caught).message;
   }
 }
+
+/** The addresses of a text, with commas between. */
+export function addressesOf(text: string): readonly string[] {
+  return text.split(',').map((address) => address.trim());
+}
+
+/** The reason why a text is no list of addresses of servers; undefined for one that is. */
+export function refusalOfAddresses(text: string): string | undefined {
+  for (const address of addressesOf(text)) {
+    const refusal = refusalOfAddress(address, 1);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { openFleet } from '../../coordinator/cli/client.ts';
 import { LEASE_KEY } from '../../coordinator/journal/lease.ts';
 import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
 import { openBucket } from '../../core/net/jetstream.ts';
@@ -32,8 +33,9 @@ after(async () => {
   await assertNothingLeft([nats.pid], [nats.port]);
 });
 
+const LIST = { planId: '', sweepId: '' };
 const names = async ({ client }: Pick<LocalCoordinator, 'client'>): Promise<string[]> =>
-  (await unary(client, client.listRuns, { planId: '', sweepId: '' })).runs.map(({ name }) => name);
+  (await unary(client, client.listRuns, LIST)).runs.map(({ name }) => name);
 
 /** Epochs of the leads that were claimed, oldest first. */
 async function epochs(): Promise<number[]> {
@@ -77,8 +79,14 @@ test('of three coordinators one leads; a standby is alive, not ready and names t
     worker.close();
   }
   assert.deepEqual(await epochs(), [1]);
+  const command = openFleet({ coordinator: others.map(({ endpoint }) => endpoint).join(), token: '' });
+  t.after(() => command.close());
+  const listed = async () =>
+    (await command.ask((service) => service.listRuns, LIST)).runs.map(({ name }) => name);
+  assert.deepEqual(await listed(), ['first'], 'a command follows the address of the leader');
   const stoppedAt = performance.now();
-  await leader.close();
+  const [, duringTakeover] = await Promise.all([leader.close(), listed()]);
+  assert.deepEqual(duringTakeover, ['first'], 'a command that starts during a takeover waits for its end');
   const next = await until('another one leads', () => others.find((coordinator) => coordinator.ready()));
   t.diagnostic(`took over ${Math.round(performance.now() - stoppedAt)} ms after the stop began`);
   assert.deepEqual(await names(next), ['first']);
@@ -163,7 +171,7 @@ test('kill -9, SIGSTOP and SIGTERM of the leader: another one leads each time, a
   const clients = ports.map((port) => createFleetClient({ endpoint: `127.0.0.1:${port}`, token: '' }));
   const leads = async (which: 0 | 1): Promise<boolean> => {
     const client = clients[which]!;
-    return unary(client, client.listRuns, { planId: '', sweepId: '' }, { deadlineMs: 500 }).then(
+    return unary(client, client.listRuns, LIST, { deadlineMs: 500 }).then(
       () => true,
       () => false,
     );

@@ -38,7 +38,8 @@ export interface Agent {
 }
 
 export interface AgentOptions {
-  readonly endpoint: string;
+  /** host:port of each coordinator that is known. */
+  readonly endpoints: readonly string[];
   readonly token: string;
   readonly identity: Identity;
   /** Made for a link, through which runs report. */
@@ -92,7 +93,7 @@ export function createAgent(options: AgentOptions): Agent {
   };
 
   const opened = openLink({
-    endpoint: options.endpoint,
+    endpoints: options.endpoints,
     token: options.token,
     clock,
     log,

@@ -1,13 +1,15 @@
-// The Attach stream to the coordinator. Decides when it is dialled again (whenever it ends, with a bounded
-// backoff, for ever unless a coordinator refuses this worker) and what is sent in which order: the hello,
-// then everything that is not acknowledged, then heartbeats. Work in hand goes on while there is no stream.
+// The Attach stream to the coordinator that leads. Decides when it is dialled again (whenever it ends, with a
+// bounded backoff, for ever unless a coordinator refuses this worker), that the next coordinator is tried when
+// one does not take the worker, and what is sent in which order: the hello, then everything that is not
+// acknowledged, then heartbeats. Work in hand goes on while there is no stream.
 
 import type { ClientDuplexStream } from '@grpc/grpc-js';
-import { type Clock, every } from '../../core/clock.ts';
+import { after, type Clock, every } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
-import { createWorkerClient } from '../../core/net/grpc-client.ts';
+import { createDialler, createWorkerClient, isConnected } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
+import { createRoute } from '../../core/net/route.ts';
 import { ATTACH, delayMs } from '../../core/retry.ts';
 import type {
   Heartbeat,
@@ -24,6 +26,9 @@ export type Command = Exclude<
   { $case: 'welcome' } | { $case: 'acknowledge' }
 >;
 
+/** How long a machine that is gone is waited for, milliseconds; one that refuses is not. */
+const CONNECT_MS = 5_000;
+
 export interface Link {
   /** Sends a report that must arrive: it is numbered, kept and repeated until it is acknowledged. */
   report(kind: ReportKind): void;
@@ -39,7 +44,8 @@ export interface Link {
 }
 
 export interface LinkOptions {
-  readonly endpoint: string;
+  /** host:port of each coordinator that is known; one leads, and the others name it. */
+  readonly endpoints: readonly string[];
   readonly token: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -59,7 +65,8 @@ type Stream = ClientDuplexStream<WorkerReport, WorkerCommand>;
 export function openLink(options: LinkOptions): Link {
   const { clock, log } = options;
   const stopping = new AbortController();
-  const client = createWorkerClient({ endpoint: options.endpoint, token: options.token });
+  const route = createRoute(options.endpoints);
+  const dial = createDialler(createWorkerClient, options.token);
   let queue: ReportQueue = emptyQueue;
   let stream: Stream | undefined;
   let welcomed = false;
@@ -84,10 +91,15 @@ export function openLink(options: LinkOptions): Link {
   /** Opens one stream and resolves with the reason of its end. */
   const attachOnce = (): Promise<FleetError> =>
     new Promise((resolve) => {
+      const client = dial.to(route.current);
       const own = client.attach();
       let stopHeartbeats: (() => void) | undefined;
       const onStop = () => end(new FleetError('cancelled', 'stopping'));
+      const stopConnecting = after(CONNECT_MS, () => {
+        if (!isConnected(client)) end(new FleetError('unavailable', `no connection to ${route.current}`));
+      });
       const end = (reason: FleetError) => {
+        stopConnecting();
         stopHeartbeats?.();
         stopping.signal.removeEventListener('abort', onStop);
         if (stream === own) stream = undefined;
@@ -117,6 +129,8 @@ export function openLink(options: LinkOptions): Link {
   const keepAttached = async () => {
     let failures = 0;
     let logged = '';
+    /** The last stream was opened without a wait. */
+    let hurried = false;
     while (!stopping.signal.aborted) {
       const reason = await attachOnce();
       if (stopping.signal.aborted) return;
@@ -127,7 +141,12 @@ export function openLink(options: LinkOptions): Link {
       if (logged !== reason.code)
         log.warn({ code: reason.code }, `no stream to the coordinator: ${reason.message}`);
       logged = reason.code;
-      await clock.sleep(delayMs(ATTACH, failures), stopping.signal).catch(() => undefined);
+      // A coordinator that had taken the worker, and says nothing of another, is dialled once more.
+      const isSame = welcomed && reason.details.standby === undefined;
+      const isNamed = !isSame && route.failed(reason);
+      // Two that name each other are not dialled without end.
+      hurried = isNamed && !hurried;
+      if (!hurried) await clock.sleep(delayMs(ATTACH, failures), stopping.signal).catch(() => undefined);
     }
   };
   const running = keepAttached();
@@ -146,7 +165,7 @@ export function openLink(options: LinkOptions): Link {
     async close() {
       stopping.abort();
       await running;
-      client.close();
+      dial.close();
     },
   };
 }

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../../core/errors.ts';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
-import { refusalOfAddress } from '../../../core/text/host-port.ts';
+import { refusalOfAddresses } from '../../../core/text/host-port.ts';
 import { checkShape, sentences } from '../../../core/text/shape.ts';
 import { temporaryBeside } from '../output-file.ts';
 import { shellWord } from '../shell-word.ts';
@@ -69,7 +69,7 @@ export function writePrivate(path: string, text: string): void {
 
 /** Address of a fleet, and the token that its calls need. */
 export interface Address {
-  /** host:port of the coordinator. */
+  /** host:port of the coordinator; several with commas between, of which one leads. */
   readonly coordinator: string;
   /** Bearer token; empty when the fleet runs without authentication. */
   readonly token: string;
@@ -88,7 +88,7 @@ export interface Location {
 
 export function locateFleet(location: Location): Address {
   if (location.coordinator !== undefined) {
-    const refusal = refusalOfAddress(location.coordinator, 1);
+    const refusal = refusalOfAddresses(location.coordinator);
     if (refusal !== undefined) throw new FleetError('invalidArgument', `--coordinator: ${refusal}`);
     return { coordinator: location.coordinator, token: location.token ?? '' };
   }

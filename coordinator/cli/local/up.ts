@@ -114,7 +114,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     const coordinator = children.begin(specs.coordinator);
     client = openFleet(file);
     const reachable = client;
-    const answers = () => reachable.ready(250).then(none, () => [coordinator]);
+    const answers = () => reachable.ready(1_000).then(none, () => [coordinator]);
     await until(answers, children.all, START_DEADLINE_MS, signal);
     writeFleetFile(dir, file);
     say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);

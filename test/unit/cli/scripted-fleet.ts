@@ -5,20 +5,21 @@ import { Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData, st
 import { FleetError } from '../../../core/errors.ts';
 import { toStatus } from '../../../core/net/grpc-status.ts';
 import { onlyOne } from '../../../core/text/naming.ts';
-import type {
-  EvaluationReport,
-  ExportChunk,
-  FleetServiceServer,
-  LogLine,
-  Plan,
-  Run,
-  Snapshot,
-  StepPoint,
-  Sweep,
-  Trial,
-  Worker,
+import {
+  type EvaluationReport,
+  type ExportChunk,
+  type FleetServiceServer,
+  FleetServiceService,
+  type LogLine,
+  type Plan,
+  type Run,
+  type Snapshot,
+  type StepPoint,
+  Store,
+  type Sweep,
+  type Trial,
+  type Worker,
 } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { FleetServiceService } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface Script {
   readonly plans?: Plan[];
@@ -102,6 +103,7 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
     listSweeps: unary('listSweeps', () => ({ sweeps: script.sweeps ?? [], ...onePage })),
     listTrials: unary('listTrials', () => ({ trials: script.trials ?? [], ...onePage })),
     leaderboard: unary('leaderboard', () => ({ trials: script.trials ?? [], ...onePage })),
+    getStore: unary('getStore', () => Store.fromPartial({ state: 'ok' })),
     listRuns: unary('listRuns', ({ sweepId, newestFirst, pageSize }) => {
       const all = (script.runs ?? []).filter((run) => sweepId === '' || run.sweepId === sweepId);
       const runs = (newestFirst ? all.toReversed() : all).slice(0, pageSize);
