@@ -1,0 +1,104 @@
+// Journals of each format that was ever written are read, and fold to the state that they had.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BEGINNING } from '../../../../../coordinator/journal/chain.ts';
+import { groupAfter } from '../../../../../coordinator/journal/journal-reader.ts';
+import { foldedAt } from '../../../../../coordinator/journal/opening.ts';
+import { sentenceOf } from '../../../../../coordinator/journal/why.ts';
+import type { Event } from '../../../../../coordinator/model/events.ts';
+import { lookup } from '../../../../../coordinator/model/persistent-map.ts';
+import { initialState, runOf, type State } from '../../../../../coordinator/model/state.ts';
+import { namesOf, PREFIXES_OF_OLD } from '../../../../../core/net/subjects.ts';
+import { journalFixture, journalFixtures } from '../../../../support/journal-fixtures.ts';
+
+const identity = { names: namesOf(PREFIXES_OF_OLD), fleet: 'local' };
+
+/** The events that count, and what they fold to. */
+function read(name: string): { state: State; events: Event[] } {
+  const messages = journalFixture(name);
+  const mark = messages.findLast(({ subject }) => subject === identity.names.journalMarkSubject);
+  let [place, state] = [BEGINNING, initialState];
+  const events: Event[] = [];
+  let after = Number.POSITIVE_INFINITY;
+  if (mark !== undefined) {
+    const { events: found } = groupAfter(identity, BEGINNING, { ...mark, atMs: 0 });
+    after = (found[0] as { after: number }).after;
+  }
+  for (const message of messages) {
+    if (message.sequence > after && message.sequence < mark!.sequence) continue;
+    const group = groupAfter(identity, place, { ...message, atMs: 0 });
+    place = group.place;
+    for (const event of group.events) {
+      state = foldedAt({ stream: 'PF_JOURNAL', sequence: message.sequence }, state, event);
+      events.push(event);
+    }
+  }
+  return { state, events };
+}
+
+test('every journal that is kept is read to its end, and each of its events has a sentence', () => {
+  assert.ok(journalFixtures().length >= 4);
+  for (const name of journalFixtures()) {
+    const { events, state } = read(name);
+    assert.ok(state.events > 10, name);
+    for (const event of events) {
+      const sentence = sentenceOf(event);
+      assert.ok(!/undefined|NaN|\[object/.test(sentence), `${name}: ${sentence}`);
+    }
+  }
+});
+
+const numbered = (noun: string, count: number) => Array.from({ length: count }, (_, i) => `${noun}-${i + 1}`);
+
+const summary = ({ trials, runs }: State) => ({
+  trials: numbered('trial', 9).flatMap((id) => {
+    const trial = lookup(trials, id);
+    return trial === undefined ? [] : [[id, trial.state, trial.objective]];
+  }),
+  runs: numbered('run', 9).flatMap((id) => {
+    const run = lookup(runs, id);
+    return run === undefined ? [] : [[id, run.state, run.generation]];
+  }),
+});
+
+test('a sweep in mid-flight is where it was: what is done, what failed, who is to blame', () => {
+  const { state } = read('format-1/sweep-in-mid-flight');
+  const { trials, runs } = summary(state);
+  assert.deepEqual(trials, [
+    ['trial-1', 'done', 0.71],
+    ['trial-2', 'running', undefined],
+    ['trial-3', 'running', undefined],
+    ['trial-4', 'running', undefined],
+    ['trial-5', 'done', 0.69],
+    ['trial-6', 'queued', undefined],
+  ]);
+  assert.deepEqual(runs, [
+    ['run-1', 'done', 1],
+    ['run-2', 'failed', 1],
+    ['run-3', 'queued', 3],
+    ['run-4', 'running', 2],
+    ['run-5', 'done', 1],
+    ['run-6', 'running', 2],
+    ['run-7', 'queued', 0],
+  ]);
+});
+
+test('what later releases added is there as it was meant before: a journal without it folds to the same', () => {
+  const [whole, without] = ['sweep-in-mid-flight', 'without-later-fields'].map((name) =>
+    read(`format-1/${name}`),
+  );
+  assert.deepEqual(summary(without!.state), summary(whole!.state));
+  const specs = ({ state }: { state: State }) => numbered('run', 7).map((id) => runOf(state, id).spec);
+  assert.deepEqual(specs(without!), specs(whole!));
+});
+
+test('what was cut off counts no more', () => {
+  const { state } = read('format-1/truncated');
+  const { trials, runs } = summary(state);
+  assert.deepEqual(
+    trials.map(([id, ended]) => `${id} ${ended}`),
+    ['trial-1 done', 'trial-2 running', 'trial-3 running', 'trial-4 queued', 'trial-5 queued'],
+  );
+  assert.equal(runs.length, 5);
+});
