@@ -166,6 +166,7 @@ function startCore(
     names,
     fleet: config.fleet,
     version,
+    replicas: config.journalReplicas,
     clock,
     onAppend: metrics.appended,
   });
@@ -176,7 +177,11 @@ function startCore(
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
     }),
     perform: (effect) => perform(links, effect),
-    prepare: () => ensureStreams(connection, names, { clock, journal: false, waitMs: STREAMS_WAIT_MS }),
+    prepare: () =>
+      ensureStreams(connection, names, {
+        ...{ clock, journal: false, waitMs: STREAMS_WAIT_MS },
+        replicas: { journal: config.journalReplicas, store: config.storeReplicas },
+      }),
     onLead: ({ workers }) => links.expect(workers),
     onLeave: links.clear,
     onDeposed: metrics.fencedWrite,

@@ -122,6 +122,22 @@ export const coordinatorConfigSchema = z.strictObject({
     .min(0)
     .default(0)
     .describe('bytes of them that are kept for the journal; 0: a tenth, at most 2 GiB'),
+  journalReplicas: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(5)
+    .default(0)
+    .describe(
+      'copies of the journal in a cluster of NATS servers, 1, 3 or 5; 0: a new journal gets one, and one that exists keeps its number',
+    ),
+  storeReplicas: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(5)
+    .default(0)
+    .describe('the same for checkpoints, their manifests, history and logs'),
   storeDir: z
     .string()
     .default('')

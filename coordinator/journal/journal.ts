@@ -90,6 +90,8 @@ export function openJournal(options: {
   /** The fleet's name, and the release of this program: the journal begins with them. */
   fleet: string;
   version: string;
+  /** Copies of its stream; 0 or absent: see `Replicas`. */
+  replicas?: number;
   clock?: Clock;
   onAppend?: (outcome: 'ok' | 'error', seconds: number) => void;
 }): Journal {
@@ -232,7 +234,7 @@ export function openJournal(options: {
       await memory.checkUid();
       const info = await journalInfo(connection, names);
       if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
-      await ensureJournal(connection, names);
+      await ensureJournal(connection, names, options.replicas);
     },
     async *replay() {
       place = beginningOf(names);

@@ -10,6 +10,7 @@ import {
   type JetStreamManager,
   RetentionPolicy,
   StorageType,
+  StoreCompression,
   type StreamConfig,
   type StreamInfo,
 } from '@nats-io/jetstream';
@@ -118,6 +119,8 @@ const journalPlan = (names: Names): StreamPlan => ({
   subjects: [names.journalSubject, names.journalMarkSubject],
   description: 'decisions of the coordinator, in order',
   discard: DiscardPolicy.New,
+  // What messages have in common, ids above all, is stored once for many of them.
+  compression: StoreCompression.S2,
 });
 
 const streamPlans = (names: Names): readonly StreamPlan[] => [
@@ -170,24 +173,21 @@ export async function ensureStreams(
   options: {
     readonly clock?: Clock;
     readonly waitMs?: number;
-    /** Copies of each new stream in a NATS cluster; streams that exist keep theirs. */
-    readonly replicas?: number;
+    readonly replicas?: Replicas;
     /** false: the journal's stream is not created, because the caller first finds out whether it is lost. */
     readonly journal?: boolean;
   } = {},
 ): Promise<void> {
-  const replicas = options.replicas ?? 1;
-  const streams = [...(options.journal === false ? [] : [journalPlan(names)]), ...streamPlans(names)];
+  const { journal = 0, store = 0 } = options.replicas ?? {};
   const create = async () => {
     const manager = await streamManager(connection);
-    for (const stream of streams) await ensureStream(manager, { ...stream, num_replicas: replicas });
+    if (options.journal !== false) await ensureStream(manager, journalPlan(names), journal);
+    for (const stream of streamPlans(names)) await ensureStream(manager, stream, store);
     const kv = new Kvm(connection);
     for (const { name, description } of bucketPlans(names)) {
-      const common = { storage: StorageType.File, history: 1, replicas, allow_direct: true };
-      await kv.create(name, { ...common, description });
-      // A key is deleted by a mark, which stays possible.
-      const { config } = await manager.streams.info(`KV_${name}`);
-      if (!config.deny_delete) await manager.streams.update(`KV_${name}`, { deny_delete: true });
+      // What is remembered of the journal is kept as safely as the journal.
+      const replicas = name === names.fleetBucket ? journal : store;
+      await ensureBucket({ manager, kv, name, description, replicas });
     }
   };
   await retrying(create, {
@@ -196,7 +196,9 @@ export async function ensureStreams(
     withinMs: options.waitMs ?? 15_000,
     finalError: (caught, isLate) => {
       const { code, message } = toFleetError(caught);
-      const refused = caught instanceof JetStreamApiError && caught.status < 500;
+      const refused =
+        caught instanceof JetStreamApiError &&
+        (caught.status < 500 || caught.code === REPLICAS_NOT_SUPPORTED);
       const final = refused || code === 'resourceExhausted' || connection.isClosed();
       if (!final && !isLate) return undefined;
       return new FleetError(
@@ -208,25 +210,72 @@ export async function ensureStreams(
   });
 }
 
-/** Creates the journal's stream, or brings an existing one up to date. */
-export async function ensureJournal(connection: NatsConnection, names: Names): Promise<void> {
-  await ensureStream(await streamManager(connection), journalPlan(names));
+/** The server's code for several copies without a cluster, under a status of servers that are not ready. */
+const REPLICAS_NOT_SUPPORTED = 10074;
+
+/** Copies in a cluster of NATS servers; 0: a new stream gets one, and one that exists keeps its number. */
+export interface Replicas {
+  /** Of the journal, and of what is remembered beside it. */
+  readonly journal: number;
+  /** Of everything else. */
+  readonly store: number;
+}
+
+/** Creates the journal's stream with so many copies, or brings an existing one up to date. */
+export async function ensureJournal(connection: NatsConnection, names: Names, replicas = 0): Promise<void> {
+  await ensureStream(await streamManager(connection), journalPlan(names), replicas);
+}
+
+async function ensureBucket(bucket: {
+  readonly manager: JetStreamManager;
+  readonly kv: Kvm;
+  readonly name: string;
+  readonly description: string;
+  readonly replicas: number;
+}): Promise<void> {
+  const { manager, kv, name, description, replicas } = bucket;
+  const stream = `KV_${name}`;
+  let info: StreamInfo;
+  try {
+    info = await manager.streams.info(stream);
+  } catch (caught) {
+    if (!isStreamMissing(caught)) throw caught;
+    const common = { storage: StorageType.File, history: 1, allow_direct: true };
+    await kv.create(name, { ...common, description, replicas: Math.max(1, replicas) });
+    info = await manager.streams.info(stream);
+  }
+  const { deny_delete, num_replicas } = info.config;
+  // A key is deleted by a mark, which stays possible.
+  const changes = {
+    ...(deny_delete ? {} : { deny_delete: true }),
+    ...(replicas === 0 || replicas === num_replicas ? {} : { num_replicas: replicas }),
+  };
+  if (Object.keys(changes).length > 0) await manager.streams.update(stream, changes);
 }
 
 /** Looks before it creates: a server without room refuses to create even a stream that it has. */
-async function ensureStream(manager: JetStreamManager, stream: StreamPlan): Promise<void> {
+async function ensureStream(manager: JetStreamManager, stream: StreamPlan, replicas: number): Promise<void> {
   let info: StreamInfo;
   try {
     info = await manager.streams.info(stream.name);
   } catch (caught) {
     if (!isStreamMissing(caught)) throw caught;
     // Another program may create the same stream at the same time, which is no error.
-    info = await manager.streams.add(stream);
+    info = await manager.streams.add({ ...stream, num_replicas: Math.max(1, replicas) });
   }
-  // Another version or an administrator may have created it: replicas, limits and age stay, subjects and
-  // protection are set.
+  // Another version or an administrator may have created it: limits and age stay, subjects, protection and
+  // compression are set, and copies where a number of them is asked for.
   const { config } = info;
   const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
-  if (subjects.length === config.subjects.length && config.deny_delete && config.deny_purge) return;
-  await manager.streams.update(stream.name, { subjects, deny_delete: true, deny_purge: true });
+  const compression = stream.compression ?? config.compression ?? StoreCompression.None;
+  const num_replicas = replicas === 0 ? config.num_replicas : replicas;
+  const isWhole =
+    subjects.length === config.subjects.length &&
+    config.deny_delete &&
+    config.deny_purge &&
+    (config.compression ?? StoreCompression.None) === compression &&
+    config.num_replicas === num_replicas;
+  if (isWhole) return;
+  const wanted = { subjects, deny_delete: true, deny_purge: true, compression, num_replicas };
+  await manager.streams.update(stream.name, wanted);
 }

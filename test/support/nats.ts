@@ -34,6 +34,8 @@ export interface NatsOptions {
   readonly storeDir?: string;
   /** Added to the configuration as it is: users, certificates, limits. */
   readonly config?: string;
+  /** Unique in a cluster. */
+  readonly serverName?: string;
   /** Scheme of `url`. */
   readonly scheme?: 'nats' | 'tls';
 }
@@ -50,7 +52,7 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   async function start(): Promise<void> {
     const limit = storeBytesMax === undefined ? {} : { storeBytesMax };
     const withStore = options.jetstream === false ? {} : { storeDir, ...limit };
-    const config = natsServerConfig({ port, token, serverName: 'test', ...withStore });
+    const config = natsServerConfig({ port, token, serverName: options.serverName ?? 'test', ...withStore });
     writeFileSync(configFile, `${config}${options.config ?? ''}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
     await program.untilOutput(/Server is ready/);
