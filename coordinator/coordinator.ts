@@ -231,7 +231,12 @@ function createServices(
   releases: Releases,
 ) {
   const state = () => core.driver.state;
-  const requests = createRequests({ links: fleet.links, onChange: core.driver.onChange, clock, state });
+  const { driver } = core;
+  const requests = createRequests({
+    ...{ links: fleet.links, clock, state },
+    onChange: driver.onChange,
+    redirect: () => driver.redirect,
+  });
   const submissions = createSubmissionReader();
   releases.push(submissions.close);
   const artefacts = createArtefactStore({ connection, names, clock });

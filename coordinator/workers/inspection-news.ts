@@ -21,7 +21,8 @@ export interface InspectionRefusal {
   readonly kind: 'refusal';
   readonly code: Code;
   readonly message: string;
-  readonly details: { readonly absent?: true };
+  /** `missing`: a client shows the sentence as it is, because it is no coordinator that is away. */
+  readonly details: { readonly absent?: true; readonly missing: 'data' };
 }
 
 /** Throws `invalidArgument` where a field is wrong. */
@@ -60,7 +61,7 @@ function refusalOf({ code, message, absent }: InspectRefusal): InspectionRefusal
     kind: 'refusal',
     code: code as Code,
     message: message.slice(0, MESSAGE_CHARS_MAX),
-    details: absent ? { absent } : {},
+    details: { missing: 'data', ...(absent ? { absent } : {}) },
   };
 }
 

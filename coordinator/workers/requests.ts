@@ -103,6 +103,8 @@ export function createRequests(options: {
   readonly state: () => State;
   /** The listener is called after each change of the state. Returns the end of that. */
   readonly onChange: (listener: () => void) => () => void;
+  /** Why no worker comes here: another coordinator leads. */
+  readonly redirect: () => FleetError | undefined;
   readonly clock: Pick<Clock, 'sleep'>;
 }): Requests {
   const { links, state, clock } = options;
@@ -157,6 +159,8 @@ export function createRequests(options: {
         try {
           for (;;) {
             leaving.throwIfAborted();
+            const redirect = options.redirect();
+            if (redirect !== undefined) throw redirect;
             const free = (but: readonly string[]) => freeWorkers(state(), links.connected, inHand, but);
             // One that was lost and is back is asked again before a request waits for others.
             const worker = request.choose(free(lost), lost) ?? request.choose(free([]), lost);

@@ -113,7 +113,13 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   }
   /** The driver as the service has it, with a count of what it was given. */
   const counted: Driver = Object.create(driver, { submit: { value: submit } });
-  const requests = createRequests({ links, onChange: driver.onChange, clock, state: () => driver.state });
+  const requests = createRequests({
+    links,
+    onChange: driver.onChange,
+    redirect: () => driver.redirect,
+    clock,
+    state: () => driver.state,
+  });
   const service = createWorkerService({
     ...{ driver: counted, links, progress, suspicion, log },
     verifier: createVerifier(requests),

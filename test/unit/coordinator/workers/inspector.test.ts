@@ -11,6 +11,7 @@ import { createLinks, type RequestCommand } from '../../../../coordinator/worker
 import { createRequests } from '../../../../coordinator/workers/requests.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import type { DataProgress } from '../../../../core/data/progress-pace.ts';
+import { FleetError } from '../../../../core/errors.ts';
 import type { DataInspection, InspectResult } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
 import { LIMITS } from '../../../sim/world.ts';
 import { until } from '../../../support/processes.ts';
@@ -50,7 +51,12 @@ function fleet() {
     listeners.add(listener);
     return () => void listeners.delete(listener);
   };
-  const requests = createRequests({ links, onChange, clock: systemClock, state: () => state });
+  let redirect: FleetError | undefined;
+  const requests = createRequests({
+    ...{ links, onChange, clock: systemClock },
+    state: () => state,
+    redirect: () => redirect,
+  });
   const inspector = createInspector(requests);
   const openAt = (workerId: string) =>
     asked.findLast(({ workerId: id, command }) => id === workerId && command.kind === 'inspect')?.command;
@@ -66,6 +72,12 @@ function fleet() {
       streams.set(workerId, { send, end: () => undefined });
       links.attach(hello, streams.get(workerId)!);
       state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
+      for (const listener of [...listeners]) listener();
+    },
+    /** The lead is lost: every stream ends. */
+    stepDown(error: FleetError) {
+      redirect = error;
+      links.clear(error);
       for (const listener of [...listeners]) listener();
     },
     lose: (id: string) => links.detach(id, streams.get(id)!),
@@ -191,6 +203,18 @@ test('a refusal keeps its code and is no loss of the worker, whatever the code',
     await assert.rejects(looking, { code, message: `data.path: ${code}` });
   }
   assert.ok(asked.every(({ workerId, command: { kind } }) => workerId === 'a' || kind !== 'inspect'));
+});
+
+test('a coordinator that loses the lead ends looks and waits with the way to the leader', async () => {
+  const elsewhere = new FleetError('unavailable', 'another one leads', { details: { standby: true } });
+  for (const workers of [[], ['a']]) {
+    const { inspector, attach, isAsked, stepDown } = fleet();
+    for (const id of workers) attach(id);
+    const looking = inspector.inspect(DATA);
+    for (const id of workers) await isAsked(id);
+    stepDown(elsewhere);
+    await assert.rejects(looking, elsewhere);
+  }
 });
 
 test('a coordinator that stops ends every wait', async () => {

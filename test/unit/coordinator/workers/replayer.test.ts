@@ -53,6 +53,7 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
   const made = createRequests({
     links,
     onChange: () => () => undefined,
+    redirect: () => undefined,
     clock: systemClock,
     state: () => state,
   });

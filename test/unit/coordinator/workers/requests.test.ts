@@ -41,7 +41,13 @@ function fleet(...ids: string[]) {
         signal?.addEventListener('abort', () => reject(signal.reason));
       }),
   };
-  const requests = createRequests({ links, onChange: () => () => undefined, clock, state: () => state });
+  const requests = createRequests({
+    links,
+    onChange: () => () => undefined,
+    redirect: () => undefined,
+    clock,
+    state: () => state,
+  });
   const only = (kind: RequestCommand['kind']) => sent.filter(({ command }) => command.kind === kind);
   return {
     requests,

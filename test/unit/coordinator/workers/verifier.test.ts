@@ -24,6 +24,7 @@ test('a verification that nobody waits for any more is forgotten by its worker, 
   const requests = createRequests({
     links,
     onChange: () => () => undefined,
+    redirect: () => undefined,
     clock: systemClock,
     state: () => state,
   });
