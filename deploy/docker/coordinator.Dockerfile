@@ -1,4 +1,4 @@
-# The coordinator: compiled programs, no TensorFlow. Built from the root of the repository:
+# The coordinator: compiled programs, no TensorFlow and no image library. Built from the root of the repository:
 #   docker build -f deploy/docker/coordinator.Dockerfile -t pocketfleet/coordinator:0.1.0 .
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
@@ -10,7 +10,7 @@ COPY core core
 COPY coordinator coordinator
 # The image gets files where the build has links to its sources.
 RUN node scripts/build.mjs && mkdir built && cp -RL dist/proto dist/core dist/coordinator built \
-    && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@tensorflow
+    && npm prune --omit=dev --ignore-scripts && rm -rf node_modules/@tensorflow node_modules/sharp node_modules/@img
 
 FROM node:24-bookworm-slim
 WORKDIR /app
