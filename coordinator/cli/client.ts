@@ -24,7 +24,7 @@ import { createRoute } from '../../core/net/route.ts';
 import { ASK_AGAIN, delayMs } from '../../core/retry.ts';
 import { addressesOf } from '../../core/text/host-port.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { type Address, supervisorOf } from './local/fleet-file.ts';
+import { type Address, readFleetFile, supervisorOf } from './local/fleet-file.ts';
 import { shellWord } from './shell-word.ts';
 
 type Unary<Q, R> = (
@@ -189,6 +189,12 @@ function sentenceFor(error: FleetError, address: Address): string | undefined {
   }
 }
 
+/** Of the coordinators of a fleet in a folder: with one of them it has no number. */
+function logsOf(dir: string): string {
+  const isSeveral = (readFleetFile(dir)?.coordinator ?? '').includes(',');
+  return isSeveral ? join(dir, 'logs') : join(dir, 'logs', 'coordinator.log');
+}
+
 /** The sentence for a coordinator that does not answer: what is known about it, and what to do. */
 function absence({ dir }: Address): string {
   if (dir === undefined)
@@ -196,5 +202,5 @@ function absence({ dir }: Address): string {
   const supervisor = supervisorOf(dir);
   return supervisor === undefined
     ? `: the fleet in ${dir} is not running; \`pocketfleet up --dir ${shellWord(dir)}\` starts it again with what it has`
-    : `: the fleet in ${dir} has a supervisor (process ${supervisor.pid}) that starts its coordinator again when it dies; try again in a moment, or see ${join(dir, 'logs', 'coordinator.log')}`;
+    : `: the fleet in ${dir} has a supervisor (process ${supervisor.pid}) that starts its coordinator again when it dies; try again in a moment, or see ${logsOf(dir)}`;
 }

@@ -18,6 +18,7 @@ import {
 } from '../../coordinator/cli/local/fleet-file.ts';
 import { readAddonOrigin } from '../../core/system/addon-origin.ts';
 import { loaderArguments } from '../../core/system/script-arguments.ts';
+import { healthOf } from '../support/grpc-raw.ts';
 import { startRecordingProxy } from '../support/proxy.ts';
 
 const MAIN = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -91,6 +92,35 @@ function scene(t: { after(f: () => Promise<void>): void }): Scene {
 const isReady = (up: { talk: () => string }) => () => up.talk().includes('ready; in another terminal');
 const byName = (dir: string, name: string): ProcessIdentity | undefined =>
   readChildren(dir).find((child) => child.name === name);
+
+test('up --coordinators 2: commands go to the one that leads, also when it stands still, and nothing is left', async (t) => {
+  const { dir, start } = scene(t);
+  const up = start(['up', '--dir', dir, '--workers', '0', '--coordinators', '2']);
+  await eventually(`ready: ${up.talk()}`, isReady(up));
+  assert.deepEqual(
+    readChildren(dir).map(({ name }) => name),
+    ['nats', 'coordinator-1', 'coordinator-2'],
+  );
+  const addresses = readFleetFile(dir)!.coordinator.split(',');
+  const leaderOf = async () => {
+    for (const [i, address] of addresses.entries())
+      if ((await healthOf(address, ['readiness']))[0] === 'SERVING') return `coordinator-${i + 1}`;
+    return undefined;
+  };
+  const leader = await leaderOf();
+  assert.ok(leader !== undefined);
+  const stopped = byName(dir, leader)!;
+  process.kill(stopped.pid, 'SIGSTOP');
+  t.after(() => isAlive(stopped) && process.kill(stopped.pid, 'SIGCONT'));
+  const runs = start(['runs', '--dir', dir]);
+  assert.equal(await ended(runs), 0, runs.talk());
+  process.kill(stopped.pid, 'SIGCONT');
+  const all = readChildren(dir);
+  const down = start(['down', '--dir', dir]);
+  assert.equal(await ended(down), 0, down.talk());
+  assert.equal(await ended(up), 0, up.talk());
+  assert.deepEqual(all.filter(isAlive), []);
+});
 
 test('up starts a fleet, replaces what dies, refuses a second one, and leaves nothing', async (t) => {
   const { dir, start } = scene(t);

@@ -28,6 +28,7 @@ import { shellWord } from '../shell-word.ts';
 interface UpFlags {
   readonly dir?: string;
   readonly workers?: number;
+  readonly coordinators: number;
   readonly port: number;
   readonly metricsPort: number;
   readonly natsPort: number;
@@ -49,8 +50,14 @@ export function addFleetCommands(program: Command): void {
       '--devices <list>',
       'GPUs for the workers in turn, in place of CUDA_VISIBLE_DEVICES and as it is written: 0,1,… or GPU-… or MIG-…; -1 for none',
     )
-    .option('--port <port>', 'gRPC port; 0 takes a free one', port, 0)
-    .option('--metrics-port <port>', 'port of /metrics; 0 takes a free one', port, 0)
+    .option(
+      '--coordinators <n>',
+      'coordinator processes: one leads, the others take over when it dies',
+      wholeNumber(1, 5),
+      1,
+    )
+    .option('--port <port>', 'gRPC port of the first; 0 takes a free one', port, 0)
+    .option('--metrics-port <port>', 'port of its /metrics; 0 takes a free one', port, 0)
     .option('--nats-port <port>', 'port of nats-server; 0 takes a free one', port, 0)
     .option(
       '--store-bytes <n>',
@@ -86,6 +93,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
     fleet = await startFleet({
       dir,
       workers: flags.workers,
+      coordinators: flags.coordinators,
       port: flags.port,
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
@@ -187,6 +195,7 @@ function upArguments(dir: string, flags: UpFlags): string[] {
     'up',
     ...['--dir', dir],
     ...(flags.workers === undefined ? [] : ['--workers', String(flags.workers)]),
+    ...['--coordinators', String(flags.coordinators)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
     ...(flags.storeBytes === undefined ? [] : ['--store-bytes', String(flags.storeBytes)]),

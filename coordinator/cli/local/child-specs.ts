@@ -4,12 +4,13 @@
 import { delimiter, join } from 'node:path';
 import { NATS_ENVIRONMENT } from '../../../core/net/nats-binary.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
+import { addressesOf } from '../../../core/text/host-port.ts';
 import type { FleetFile } from './fleet-file.ts';
 import { type ProgramCommand, programCommand } from './program-command.ts';
 import type { ChildSpec } from './supervise.ts';
 import type { WorkerPlaces } from './worker-places.ts';
 
-/** The broker, the coordinator and the workers as processes, in the order in which they are started. */
+/** The broker, the coordinators and the workers as processes, in the order in which they are started. */
 export function childSpecs(start: {
   readonly dir: string;
   readonly file: FleetFile;
@@ -38,17 +39,21 @@ export function childSpecs(start: {
     args: ['--config', start.natsConfig],
     env: NATS_ENVIRONMENT,
   };
-  const coordinator = spec('coordinator', programCommand('coordinator'), {
-    POCKETFLEET_FLEET: file.fleet,
-    POCKETFLEET_LISTEN: file.coordinator,
-    POCKETFLEET_METRICS_LISTEN: file.metrics,
-    POCKETFLEET_NATS_URL: file.natsUrl,
-    POCKETFLEET_STORE_DIR: join(dir, 'nats'),
-  });
+  const addresses = addressesOf(file.coordinator);
+  const metrics = addressesOf(file.metrics);
+  const coordinators = addresses.map((address, i) =>
+    spec(addresses.length === 1 ? 'coordinator' : `coordinator-${i + 1}`, programCommand('coordinator'), {
+      POCKETFLEET_FLEET: file.fleet,
+      POCKETFLEET_LISTEN: address,
+      POCKETFLEET_METRICS_LISTEN: metrics[i]!,
+      POCKETFLEET_NATS_URL: file.natsUrl,
+      POCKETFLEET_STORE_DIR: join(dir, 'nats'),
+    }),
+  );
   const workers = places.map((place, i) =>
     spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...roots, ...place }),
   );
-  return { broker, coordinator, workers };
+  return { broker, coordinators, workers };
 }
 
 /**

@@ -9,13 +9,16 @@ import { type ChildSpec, type StopTimes, type Supervised, supervise } from './su
 const WORKER_STOP: StopTimes = { againMs: 1500, killMs: 6000 };
 const CONTROL_STOP: StopTimes = { againMs: 3000, killMs: 8000 };
 
+/** What a child is to the fleet. */
+export type Role = 'broker' | 'coordinator' | 'worker';
+
 export interface Children {
-  /** In the order of their start: broker, coordinator, workers. */
+  /** In the order of their start: broker, coordinators, workers. */
   readonly all: readonly Supervised[];
-  begin(spec: ChildSpec): Supervised;
+  begin(spec: ChildSpec, role: Role): Supervised;
   /** Names and process ids of what runs now. */
   running(): readonly ProcessIdentity[];
-  /** Ends the workers first, because they store what they have, then the coordinator, and the broker last. */
+  /** Ends the workers first, because they store what they have, then the coordinators, and the broker last. */
   stop(): Promise<void>;
   /** SIGKILL to all at once. */
   kill(): void;
@@ -23,6 +26,7 @@ export interface Children {
 
 export function superviseChildren(dir: string, say: (text: string) => void): Children {
   const all: Supervised[] = [];
+  const roles = new Map<Supervised, Role>();
   const running = () =>
     all.flatMap((child) => {
       const pid = child.pid();
@@ -42,17 +46,19 @@ export function superviseChildren(dir: string, say: (text: string) => void): Chi
   return {
     all,
     running,
-    begin(spec) {
+    begin(spec, role) {
       const child = supervise(spec, { changed: note, say });
       all.push(child);
+      roles.set(child, role);
       writeChildren(dir, running());
       return child;
     },
     async stop() {
-      const [broker, coordinator, ...workers] = all;
-      await Promise.all(workers.map((worker) => worker.stop(WORKER_STOP)));
-      await coordinator?.stop(CONTROL_STOP);
-      await broker?.stop(CONTROL_STOP);
+      for (const role of ['worker', 'coordinator', 'broker'] as const) {
+        const those = all.filter((child) => roles.get(child) === role);
+        const times = role === 'worker' ? WORKER_STOP : CONTROL_STOP;
+        await Promise.all(those.map((child) => child.stop(times)));
+      }
     },
     kill() {
       for (const child of all) child.kill();

@@ -13,9 +13,9 @@ import { shellWord } from '../shell-word.ts';
 
 const fleetFileSchema = z.strictObject({
   fleet: z.string(),
-  /** host:port of gRPC. */
+  /** host:port of gRPC of each coordinator, with commas between. */
   coordinator: z.string(),
-  /** host:port of the coordinator's /metrics. */
+  /** host:port of the /metrics of each coordinator, in the same order. */
   metrics: z.string(),
   natsUrl: z.string(),
   /** Bearer token of every gRPC call. */

@@ -1,4 +1,4 @@
-// A whole fleet on one machine: nats-server, one coordinator and N workers as child processes, the same
+// A whole fleet on one machine: nats-server, coordinators and N workers as child processes, the same
 // programs that the chart runs in pods. Decides the order of starting and stopping, addresses, tokens and
 // folders. `up` and `demo` both use `startFleet`.
 
@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { findNatsServer, natsServerConfig } from '../../../core/net/nats-binary.ts';
 import { randomHex } from '../../../core/rng.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
+import { addressesOf } from '../../../core/text/host-port.ts';
 import { type FleetClient, openFleet } from '../client.ts';
 import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
 import { childSpecs } from './child-specs.ts';
@@ -26,7 +27,9 @@ import { placeWorkers, type WorkersAsked } from './worker-places.ts';
 
 export interface UpOptions extends WorkersAsked {
   readonly dir: string;
-  /** 0: any free port of the loopback interface. */
+  /** How many, of which one leads; default 1. */
+  readonly coordinators?: number;
+  /** Of the first coordinator. 0: any free port of the loopback interface. */
   readonly port?: number;
   readonly metricsPort?: number;
   readonly natsPort?: number;
@@ -105,19 +108,20 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     const { signal, say } = options;
     const count = specs.workers.length;
     say(
-      `starting nats-server, a coordinator and ${count} worker${count === 1 ? '' : 's'} (logs in ${join(dir, 'logs')})`,
+      `starting nats-server, ${specs.coordinators.length === 1 ? 'a coordinator' : `${specs.coordinators.length} coordinators`} and ${numbered(count)} (logs in ${join(dir, 'logs')})`,
     );
     for (const line of places.lines) say(line);
-    const broker = children.begin(specs.broker);
+    const broker = children.begin(specs.broker, 'broker');
     const listens = async () => ((await isListening(portOf(file.natsUrl))) ? [] : [broker]);
     await until(listens, children.all, START_DEADLINE_MS, signal);
-    const coordinator = children.begin(specs.coordinator);
+    const coordinators = specs.coordinators.map((spec) => children.begin(spec, 'coordinator'));
     client = openFleet(file);
     const reachable = client;
-    const answers = () => reachable.ready(1_000).then(none, () => [coordinator]);
+    const answers = () => reachable.ready(1_000).then(none, () => coordinators);
     await until(answers, children.all, START_DEADLINE_MS, signal);
     writeFleetFile(dir, file);
-    say(`coordinator at ${file.coordinator}, metrics at http://${file.metrics}/metrics`);
+    for (const [i, address] of addressesOf(file.coordinator).entries())
+      say(`coordinator at ${address}, metrics at http://${addressesOf(file.metrics)[i]}/metrics`);
     const store = () => reachable.ask((service) => service.getStore, {}, 2000).catch(() => undefined);
     void keepRoom({
       folder: join(dir, 'nats'),
@@ -132,7 +136,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
         if (pid !== undefined) process.kill(pid, 'SIGTERM');
       },
     });
-    const workers = specs.workers.map(children.begin);
+    const workers = specs.workers.map((spec) => children.begin(spec, 'worker'));
     const said = progressOf(workers, say);
     let trouble = '';
     const attached = async () => {
@@ -144,7 +148,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       return trouble === '' ? absent : [];
     };
     await until(attached, children.all, WORKERS_DEADLINE_MS, signal);
-    say(trouble === '' ? `${count} worker${count === 1 ? '' : 's'} attached` : trouble);
+    say(trouble === '' ? `${numbered(count)} attached` : trouble);
     return { file, client, children: children.running, close, kill: children.kill };
   } catch (caught) {
     await close();
@@ -154,16 +158,20 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
 
 const none = (): readonly Supervised[] => [];
 
+const numbered = (workers: number): string => (workers === 1 ? '1 worker' : `${workers} workers`);
+
+/** The addresses of this start. The ports that were asked for are the first coordinator's. */
 async function addresses(options: UpOptions): Promise<FleetFile> {
-  const [port, metricsPort, natsPort] = await freePorts([
-    options.port ?? 0,
-    options.metricsPort ?? 0,
-    options.natsPort ?? 0,
+  const others = Array.from({ length: (options.coordinators ?? 1) - 1 }, () => 0);
+  const [natsPort, ...ports] = await freePorts([
+    ...[options.natsPort ?? 0, options.port ?? 0, ...others],
+    ...[options.metricsPort ?? 0, ...others],
   ]);
+  const listed = (some: readonly number[]) => some.map((port) => `127.0.0.1:${port}`).join(',');
   return {
     fleet: 'local',
-    coordinator: `127.0.0.1:${port}`,
-    metrics: `127.0.0.1:${metricsPort}`,
+    coordinator: listed(ports.slice(0, others.length + 1)),
+    metrics: listed(ports.slice(others.length + 1)),
     natsUrl: `nats://127.0.0.1:${natsPort}`,
     token: randomHex(24),
     natsToken: randomHex(24),
