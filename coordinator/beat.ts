@@ -10,7 +10,8 @@ import { isAbsent } from '../core/net/presence.ts';
 import type { Names } from '../core/net/subjects.ts';
 import type { Driver } from './journal/driver.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
-import { openRuns } from './model/state.ts';
+import { valuesOf } from './model/persistent-map.ts';
+import { openRuns, workerWith } from './model/state.ts';
 import type { Links } from './workers/links.ts';
 import { REDIAL_GRACE_MS } from './workers/membership.ts';
 import type { Requests } from './workers/requests.ts';
@@ -37,7 +38,7 @@ export function startTicking(options: {
   const judge = () => {
     if (driver.halted !== undefined) return;
     verdicts.submitNew(links.judge().map((lost) => ({ kind: 'lost', ...lost })));
-    verdicts.submitNew(pods()?.judge(driver.state.workers.values()) ?? []);
+    verdicts.submitNew(pods()?.judge(valuesOf(driver.state.workers)) ?? []);
   };
   // Many streams can end in one turn of the event loop; one judgement is about all of them.
   let soon: NodeJS.Immediate | undefined;
@@ -51,7 +52,7 @@ export function startTicking(options: {
   const judgeSuspects = () => {
     if (!broker.connected || driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
-      const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
+      const incarnation = workerWith(driver.state, workerId)?.incarnation ?? '';
       verdicts.submitNew([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }
   };

@@ -23,6 +23,7 @@ import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
+import { createDesk, type Desk } from './decisions/desk.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
 import { findNames } from './journal/fleet-names.ts';
@@ -34,8 +35,8 @@ import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
-import { initialState } from './model/state.ts';
-import { schedule } from './scheduling/scheduler.ts';
+import { initialState, type State } from './model/state.ts';
+import { waitsOf } from './scheduling/waits.ts';
 import type { StoreState } from './store/store-state.ts';
 import { watchStore } from './store/store-watch.ts';
 import { createInspector } from './workers/inspector.ts';
@@ -155,9 +156,10 @@ function startCore(
   const { config, log, clock, version } = options;
   const { connection, names, fleet } = parts;
   const { links, progress, observe } = fleet;
+  const desk = createDesk();
   const metrics = createMetrics({
     version,
-    gauged: () => gaugedOf(driver, links, { observed: observe(), broker, store: store().state }),
+    gauged: () => gaugedOf(driver, links, { desk, broker, store: store().state }),
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
@@ -172,7 +174,7 @@ function startCore(
   });
   const address = createDeferred<string>();
   const driver = createDriver({
-    ...{ journal, clock, log, version, observe },
+    ...{ journal, clock, log, version, observe, desk },
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
     }),
@@ -185,9 +187,9 @@ function startCore(
     onLead: ({ workers }) => links.expect(workers),
     onLeave: links.clear,
     onDeposed: metrics.fencedWrite,
-    onEvent(event, before, after) {
-      logEvent(log, event);
-      metrics.event(event, before, after);
+    onEvent(event, after) {
+      logEvent(log, event, after);
+      metrics.event(event, after);
     },
   });
   // A start that failed before it listened waits for no address.
@@ -215,7 +217,7 @@ function startCore(
     halted: driver.halted?.message ?? '',
     blocksDecisions: journal.trouble !== undefined,
   });
-  return { metrics, broker, journal, driver, store, address };
+  return { metrics, broker, journal, driver, store, address, desk };
 }
 
 /** Waits until there is something to show: who leads is known, or why the journal cannot be read. */
@@ -374,21 +376,21 @@ function perform(links: Links, effect: Effect): void {
  * Logs every decision once, with its reason. Checkpoints are many: they are counted by metrics and logged at
  * `debug`.
  */
-function logEvent(log: Logger, event: Event): void {
+function logEvent(log: Logger, event: Event, state: State): void {
   const level = event.kind === 'run.checkpointed' ? 'debug' : 'info';
-  log[level]({ event: event.kind }, sentenceOf(event));
+  log[level]({ event: event.kind }, sentenceOf(event, state));
 }
 
 /** What the gauges show; before the journal was read that is the store, and an empty fleet. */
 function gaugedOf(
   driver: Driver,
   links: Links,
-  at: { observed: Observed; broker: { connected: boolean }; store: StoreState },
+  at: { desk: Desk; broker: { connected: boolean }; store: StoreState },
 ): Gauged {
   const state = driver.known ?? initialState;
   return {
     state,
-    waiting: schedule(state, at.observed).waiting,
+    waiting: waitsOf(at.desk.board),
     natsConnected: at.broker.connected,
     leads: driver.leads,
     store: at.store,

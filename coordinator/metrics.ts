@@ -7,17 +7,20 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import { closedCounter, closedHistogram } from '../core/metric-families.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
+import type { Input } from './decisions/inputs.ts';
 import type { Event } from './model/events.ts';
-import { lookup, type PersistentMap, valuesOf } from './model/persistent-map.ts';
-import { type EndState, openRuns, type State, sweepOf } from './model/state.ts';
-import type { Scheduling } from './scheduling/scheduler.ts';
+import { valuesOf } from './model/persistent-map.ts';
+import { type EndState, isWhole, openRuns, runWith, type State, sweepOf, trialOf } from './model/state.ts';
+import { rowsOf } from './model/table.ts';
+import type { Waits } from './scheduling/waits.ts';
 import type { StoreState } from './store/store-state.ts';
 
 /** What the rest of the coordinator reports to be counted. */
 export interface Metrics {
   readonly registry: Registry;
   readonly calls: CallObserver;
-  event(event: Event, before: State, after: State): void;
+  /** `after`: the state with everything that was decided together with the event. */
+  event(event: Event, after: State): void;
   submission(outcome: 'ok' | 'refused'): void;
   appended(outcome: 'ok' | 'error', seconds: number): void;
   fencedWrite(): void;
@@ -28,7 +31,7 @@ export interface Metrics {
 export interface Gauged {
   readonly state: State;
   /** What each queued run waits for. */
-  readonly waiting: Scheduling['waiting'];
+  readonly waiting: Waits;
   readonly natsConnected: boolean;
   readonly leads: boolean;
   readonly store: StoreState;
@@ -74,7 +77,7 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
   return {
     registry,
     calls: callObserver(registry),
-    event: (event, before, after) => count(counters, event, before, after),
+    event: (event, after) => count(counters, event, after),
     submission: (outcome) => counters.submissions.inc({ outcome }),
     appended: (outcome, seconds) => publish.observe({ stream: 'journal', outcome }, seconds),
     fencedWrite: () => counters.fenced.inc(),
@@ -123,6 +126,14 @@ function lifecycleCounters(registry: Registry) {
       registry,
     }),
     workersLost: counter(registry, 'pocketfleet_workers_lost_total', 'Workers declared lost.'),
+    refused: closedCounter({
+      name: 'pocketfleet_coordinator_inputs_refused_total',
+      help: 'Inputs that were refused because deciding them failed.',
+      values: {
+        input: ['started', 'submit', 'cancel', 'resume', 'attached', 'reported', 'lost', 'leaving', 'tick'],
+      },
+      registry,
+    }),
     // A hundred priorities and nearly always one of them: its series come with the first run of each.
     queueWait: new Histogram({
       name: 'pocketfleet_trial_queue_wait_seconds',
@@ -143,31 +154,28 @@ function lifecycleCounters(registry: Registry) {
 
 type Counters = ReturnType<typeof lifecycleCounters>;
 
-function count(counters: Counters, event: Event, before: State, after: State): void {
+function count(counters: Counters, event: Event, after: State): void {
   switch (event.kind) {
     case 'trial.proposed':
       counters.transitions.inc({ from: 'none', to: 'queued' });
       return;
     case 'trial.ended': {
-      const trial = lookup(before.trials, event.trialId)!;
-      counters.transitions.inc({ from: trial.state, to: event.state });
+      const trial = trialOf(after, event.trialId);
+      const ran = trial.runIds.some((id) => (runWith(after, id)?.generation ?? 0) > 0);
+      counters.transitions.inc({ from: ran ? 'running' : 'queued', to: event.state });
       counters.finished.inc({ outcome: event.state });
       counters.duration.observe({ outcome: event.state }, (event.atMs - trial.createdAtMs) / 1000);
       return;
     }
-    case 'run.created': {
-      const attempts = event.trialId === undefined ? 1 : lookup(after.trials, event.trialId)!.runIds.length;
-      if (attempts > 1) counters.restarts.inc({ reason: 'failed' });
+    case 'trial.attempted':
+      if ((event.attempt ?? 1) > 1) counters.restarts.inc({ reason: 'failed' });
       return;
-    }
     case 'run.assigned': {
-      const run = lookup(before.runs, event.runId)!;
       counters.gangs.inc({ outcome: 'ok' });
-      if (run.generation > 0) return;
-      counters.queueWait.observe(
-        { priority: String(run.spec.priority) },
-        (event.atMs - run.createdAtMs) / 1000,
-      );
+      const run = runWith(after, event.runId);
+      if (run === undefined || event.generation > 1) return;
+      const { priority } = isWhole(run) ? run.job : sweepOf(after, run.sweepId).spec;
+      counters.queueWait.observe({ priority: String(priority) }, (event.atMs - run.createdAtMs) / 1000);
       if (run.trialId !== undefined) counters.transitions.inc({ from: 'queued', to: 'running' });
       return;
     }
@@ -179,6 +187,9 @@ function count(counters: Counters, event: Event, before: State, after: State): v
       return;
     case 'worker.lost':
       counters.workersLost.inc();
+      return;
+    case 'input.refused':
+      counters.refused.inc({ input: event.input as Input['kind'] });
       return;
     default:
       return;
@@ -273,11 +284,14 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
       for (const state of ['full', 'silent']) g.set({ state }, store.kind === state ? 1 : 0);
     },
   );
-  gauge('pocketfleet_plans', 'Plans by state.', ['state'], (g, { state }) => byState(g, state.plans));
-  gauge('pocketfleet_sweeps', 'Sweeps by state.', ['state'], (g, { state }) => byState(g, state.sweeps));
-  gauge('pocketfleet_trials', 'Trials by state.', ['state'], (g, { state }) => byState(g, state.trials));
+  gauge('pocketfleet_plans', 'Plans by state.', ['state'], (g, { state }) => byState(g, 'plan', state));
+  gauge('pocketfleet_sweeps', 'Sweeps by state.', ['state'], (g, { state }) => byState(g, 'sweep', state));
+  gauge('pocketfleet_trials', 'Trials by state.', ['state'], (g, { state }) => byState(g, 'trial', state));
   gauge('pocketfleet_runs', 'Runs by kind and state.', ['kind', 'state'], (g, { state }) => {
-    for (const run of valuesOf(state.runs)) g.inc({ kind: run.spec.kind, state: run.state });
+    for (const [key, count] of Object.entries(state.counts)) {
+      const [noun, kind, is] = key.split(' ');
+      if (noun === 'run' && kind !== undefined && is !== undefined) g.set({ kind, state: is }, count);
+    }
   });
   gauge(
     'pocketfleet_sweep_best_objective',
@@ -286,21 +300,21 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
     fillBest,
   );
   gauge('pocketfleet_scheduler_unschedulable_trials', 'Runs that wait for workers.', ['reason'], (g, now) => {
-    for (const { kind } of now.waiting.values()) g.inc({ reason: kind });
+    for (const [kind, count] of now.waiting.counts()) g.set({ reason: kind }, count);
   });
   gauge('pocketfleet_workers', 'Workers by state.', ['state'], fillWorkers);
   gauge('pocketfleet_gpus', 'GPUs by state.', ['state', 'gpu_model'], (g, { state }) => {
-    for (const worker of state.workers.values())
+    for (const worker of valuesOf(state.workers))
       if (worker.deviceKind !== 'cpu') g.inc({ state: worker.state, gpu_model: worker.deviceName });
   });
   gauge('pocketfleet_worker_last_heartbeat_timestamp_seconds', 'Last report.', ['worker'], (g, now) => {
-    for (const worker of now.state.workers.values()) {
+    for (const worker of valuesOf(now.state.workers)) {
       const seenMs = now.lastSeenMs(worker.id);
       if (worker.state !== 'lost' && seenMs !== undefined) g.set({ worker: worker.id }, seenMs / 1000);
     }
   });
   gauge('pocketfleet_workers_desired', 'Workers the open runs could use.', [], (g, { state }) =>
-    g.set(openRuns(state).reduce((sum, run) => sum + run.spec.workers.max, 0)),
+    g.set(openRuns(state).reduce((sum, run) => sum + run.job.workers.max, 0)),
   );
 }
 
@@ -310,24 +324,24 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
  */
 const STATES = ['running', 'done', 'failed', 'cancelled'];
 
-function byState(gauge: Gauge, things: PersistentMap<{ readonly state: string }>): void {
-  for (const state of STATES) gauge.set({ state }, 0);
-  for (const thing of valuesOf(things)) gauge.inc({ state: thing.state });
+function byState(gauge: Gauge, noun: string, { counts }: State): void {
+  for (const state of STATES) gauge.set({ state }, counts[`${noun} ${state}`] ?? 0);
+  const queued = counts[`${noun} queued`] ?? 0;
+  if (queued > 0) gauge.set({ state: 'queued' }, queued);
 }
 
 function fillBest(gauge: Gauge, { state }: Gauged): void {
-  for (const id of state.openSweepIds) {
-    const best = sweepOf(state, id).bestTrialId;
-    const objective = best === undefined ? undefined : lookup(state.trials, best)?.objective;
-    if (objective !== undefined) gauge.set({ sweep: id, objective: 'accuracy' }, objective);
+  for (const [number] of rowsOf(state.openSweeps)) {
+    const { id, bestTrialId } = sweepOf(state, `sweep-${number}`);
+    const accuracy = bestTrialId === undefined ? undefined : trialOf(state, bestTrialId).objectives?.accuracy;
+    if (accuracy !== undefined) gauge.set({ sweep: id, objective: 'accuracy' }, accuracy);
   }
 }
 
 function fillWorkers(gauge: Gauge, { state }: Gauged): void {
   for (const worker of ['idle', 'busy', 'draining', 'lost']) gauge.set({ state: worker }, 0);
-  const busy = new Set(openRuns(state).flatMap((run) => run.gang.map((member) => member.workerId)));
-  for (const worker of state.workers.values())
+  for (const worker of valuesOf(state.workers))
     gauge.inc({
-      state: worker.state !== 'attached' ? worker.state : busy.has(worker.id) ? 'busy' : 'idle',
+      state: worker.state !== 'attached' ? worker.state : worker.runs.length > 0 ? 'busy' : 'idle',
     });
 }

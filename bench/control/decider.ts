@@ -2,12 +2,15 @@
 // would be sent is kept, so that the workers of a benchmark can answer it at once. The one place of the
 // benchmark that knows how decisions are called.
 
+import { createDesk } from '../../coordinator/decisions/desk.ts';
+import { decideGroup } from '../../coordinator/decisions/group.ts';
 import type { Answer, Effect, Input } from '../../coordinator/decisions/inputs.ts';
-import { decideAll } from '../../coordinator/journal/admission.ts';
 import type { Event } from '../../coordinator/model/events.ts';
+import { entriesOf } from '../../coordinator/model/persistent-map.ts';
 import { initialState, type State } from '../../coordinator/model/state.ts';
 import { sweep } from '../../test/sim/specs.ts';
 import { FACTS } from '../../test/sim/world.ts';
+import { connections } from '../../test/support/state.ts';
 
 /** A coordinator's state, and the runs that its workers have. */
 export interface Decider {
@@ -28,7 +31,8 @@ export function createDecider(workers: number): Decider {
   let now = 1_000_000;
   let events: Event[] = [];
   let sequence = 0;
-  const connected = new Set(Array.from({ length: workers }, (_, i) => `w${i}`));
+  const connected = connections(Array.from({ length: workers }, (_, i) => `w${i}`));
+  const desk = createDesk();
   const busy = new Map<string, { runId: string; generation: number }>();
 
   function perform(effect: Effect): void {
@@ -41,14 +45,17 @@ export function createDecider(workers: number): Decider {
   function give(...inputs: Input[]): readonly (Answer | undefined)[] {
     now += 1;
     const waiting = inputs.map((input) => ({ input }));
-    const { state: after, decided, refused } = decideAll(state, waiting, () => ({ now, connected }));
-    if (refused.length > 0) throw refused[0]!.error;
-    state = after;
-    for (const { decision } of decided) {
-      events.push(...decision.events);
-      for (const effect of decision.effects) perform(effect);
+    let group = decideGroup(state, waiting, () => ({ now, connected }), desk);
+    const answers = group.decided.map(({ decision }) => decision.answer);
+    for (;;) {
+      if (group.refused.length > 0) throw group.refused[0]!.error;
+      state = group.state;
+      events.push(...group.events);
+      for (const { decision } of group.decided) for (const effect of decision.effects) perform(effect);
+      for (const effect of group.effects) perform(effect);
+      if (!group.isUnfinished) return answers;
+      group = decideGroup(state, [], () => ({ now, connected }), desk);
     }
-    return decided.map(({ decision }) => decision.answer);
   }
 
   function report(workerId: string, report: Extract<Input, { kind: 'reported' }>['report']): void {
@@ -87,7 +94,9 @@ export function createDecider(workers: number): Decider {
     },
   };
   give({ kind: 'started', version: 'bench' });
-  give(...[...connected].map((workerId): Input => ({ kind: 'attached', hello: helloOf(workerId) })));
+  give(
+    ...[...entriesOf(connected)].map(([workerId]): Input => ({ kind: 'attached', hello: helloOf(workerId) })),
+  );
   return decider;
 }
 

@@ -2,11 +2,13 @@
 // coordinator does, heartbeats and calls of a thousand workers, waits for as long.
 
 import { pino } from 'pino';
+import { createDesk } from '../../coordinator/decisions/desk.ts';
 import { createDriver } from '../../coordinator/journal/driver.ts';
 import { openLease } from '../../coordinator/journal/lease.ts';
 import { createBroker } from '../../test/sim/broker.ts';
 import { createHost } from '../../test/sim/host.ts';
 import { createMemoryJournal, memoryLeaseKey } from '../../test/sim/memory-journal.ts';
+import { connections } from '../../test/support/state.ts';
 import { atMost, type Goal, say } from '../goals.ts';
 import { helloOf, sweepOf } from './decider.ts';
 import { cpuMs } from './processor.ts';
@@ -58,7 +60,8 @@ async function measure(parallelism: number) {
     onLead: () => undefined,
     onLeave: () => undefined,
     ...{ clock, log: pino({ level: 'silent' }), version: 'bench' },
-    observe: () => ({ now: clock.now(), connected }),
+    observe: () => ({ now: clock.now(), connected: connections(connected) }),
+    desk: createDesk(),
     perform: () => undefined,
     prepare: () => Promise.resolve(),
   });

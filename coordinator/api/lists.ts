@@ -24,17 +24,20 @@ import {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { idOf } from '../model/find.ts';
-import { emptyRoll, idAt, type Roll } from '../model/roll.ts';
+import { bestTrialFirst } from '../model/leaderboard.ts';
+import { entriesOf, lookup } from '../model/persistent-map.ts';
+import { emptyRoll, numberAt, type Roll } from '../model/roll.ts';
 import {
-  bestTrialFirst,
   byNumbers,
-  idInPlace,
+  type Noun,
   planOf,
-  runOf,
+  type RunState,
+  runWith,
   type State,
   sweepOf,
   trialOf,
 } from '../model/state.ts';
+import { rowAt, type Table } from '../model/table.ts';
 import { bytesOf, openPage, type PageRequest, places } from './page.ts';
 import {
   checkpointViews,
@@ -51,8 +54,8 @@ const LEADERBOARD_DEFAULT = 20;
 /** Plans in the order of creation. */
 export function listPlans({ state }: ViewContext, request: ListPlansRequest): ListPlansResponse {
   const { items, ...rest } = inPlaces({
-    ...{ list: 'plans', request, total: state.plans.size, bytesOf: bytesOf(Plan) },
-    itemAt: (place) => planView(planOf(state, idInPlace(state, 'plan', place))),
+    ...{ list: 'plans', request, numbers: allOf(state, 'plan'), bytesOf: bytesOf(Plan) },
+    itemAt: (number) => planView(planOf(state, `plan-${number}`)),
   });
   return { plans: items, ...rest };
 }
@@ -61,8 +64,8 @@ export function listPlans({ state }: ViewContext, request: ListPlansRequest): Li
 export function listSweeps(context: ViewContext, request: ListSweepsRequest): ListSweepsResponse {
   const { state } = context;
   const { items, ...rest } = inPlaces({
-    ...{ list: 'sweeps', request, total: state.sweeps.size, bytesOf: bytesOf(Sweep) },
-    itemAt: (place) => sweepView(context, sweepOf(state, idInPlace(state, 'sweep', place))),
+    ...{ list: 'sweeps', request, numbers: allOf(state, 'sweep'), bytesOf: bytesOf(Sweep) },
+    itemAt: (number) => sweepView(context, sweepOf(state, `sweep-${number}`)),
   });
   return { sweeps: items, ...rest };
 }
@@ -71,8 +74,8 @@ export function listSweeps(context: ViewContext, request: ListSweepsRequest): Li
 export function listTrials({ state }: ViewContext, request: ListTrialsRequest): ListTrialsResponse {
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
   const { items, ...rest } = inPlaces({
-    ...{ list: `trials of ${id}`, request, total: trialIds.size, bytesOf: bytesOf(Trial) },
-    itemAt: (place) => trialView(trialOf(state, idAt(trialIds, place))),
+    ...{ list: `trials of ${id}`, request, numbers: inRoll(trialIds), bytesOf: bytesOf(Trial) },
+    itemAt: (number) => trialView(trialOf(state, `trial-${number}`)),
   });
   return { trials: items, ...rest };
 }
@@ -80,10 +83,10 @@ export function listTrials({ state }: ViewContext, request: ListTrialsRequest): 
 /** The runs of a plan, of a sweep or of the fleet in the order of creation. */
 export function listRuns(context: ViewContext, request: ListRunsRequest): ListRunsResponse {
   const { state } = context;
-  const { list, total, idAt: at } = runsMeant(state, request);
+  const { list, numbers } = runsMeant(state, request);
   const { items, ...rest } = inPlaces({
-    ...{ list, request, total, bytesOf: bytesOf(Run) },
-    itemAt: (place) => runView(context, runOf(state, at(place))),
+    ...{ list, request, numbers, bytesOf: bytesOf(Run) },
+    itemAt: (number) => runView(context, runWith(state, `run-${number}`)!),
   });
   return { runs: items, ...rest };
 }
@@ -92,18 +95,18 @@ export function listRuns(context: ViewContext, request: ListRunsRequest): ListRu
 export function listWorkers(context: ViewContext, request: ListWorkersRequest): ListWorkersResponse {
   const { workers } = context.state;
   const page = openPage({ list: 'workers', request, bytesOf: bytesOf(Worker) });
-  const ids = [...workers.keys()].sort(byNumbers);
+  const ids = [...entriesOf(workers)].map(([id]) => id).sort(byNumbers);
   for (const id of ids) {
     if (page.after !== undefined && byNumbers(id, page.after) <= 0) continue;
-    if (!page.take(id, workerView(context, workers.get(id)!))) break;
+    if (!page.take(id, workerView(context, lookup(workers, id)!))) break;
   }
   return { workers: page.items, nextPageToken: page.nextPageToken, total: workers.size };
 }
 
 /** The checkpoints of a run by stage. */
-export function listCheckpoints(state: State, request: ListCheckpointsRequest): ListCheckpointsResponse {
-  const id = idOf(state, 'run', request.runId);
-  const all = checkpointViews(state, id);
+export function listCheckpoints(run: RunState, request: ListCheckpointsRequest): ListCheckpointsResponse {
+  const { id } = run;
+  const all = checkpointViews(run);
   const page = openPage({ list: `checkpoints of ${id}`, request, bytesOf: bytesOf(Checkpoint) });
   for (const checkpoint of all) {
     if (checkpoint.stage <= Number(page.after ?? -1)) continue;
@@ -117,9 +120,13 @@ export function listCheckpoints(state: State, request: ListCheckpointsRequest): 
  * now, but its own objective does not change, so that no trial is shown twice and none is left out.
  */
 export function leaderboard({ state }: ViewContext, request: LeaderboardRequest): LeaderboardResponse {
-  const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
-  const all = Array.from({ length: trialIds.size }, (_, i) => trialOf(state, idAt(trialIds, i + 1)));
-  const done = all.filter((trial) => trial.state === 'done').sort(bestTrialFirst);
+  const sweep = sweepOf(state, idOf(state, 'sweep', request.sweepId));
+  const { id, trialIds } = sweep;
+  const before = bestTrialFirst(sweep);
+  const all = Array.from({ length: trialIds.size }, (_, i) =>
+    trialOf(state, `trial-${numberAt(trialIds, i + 1)}`),
+  );
+  const done = all.filter((trial) => trial.state === 'done').sort(before);
   const page = openPage({
     list: `leaderboard of ${id}`,
     request: { pageSize: request.limit || LEADERBOARD_DEFAULT, pageToken: request.pageToken },
@@ -127,7 +134,7 @@ export function leaderboard({ state }: ViewContext, request: LeaderboardRequest)
   });
   const after = page.after === undefined ? undefined : trialOf(state, page.after);
   for (const trial of done) {
-    if (after !== undefined && bestTrialFirst(trial, after) <= 0) continue;
+    if (after !== undefined && before(trial, after) <= 0) continue;
     if (!page.take(trial.id, trialView(trial))) break;
   }
   return { trials: page.items, nextPageToken: page.nextPageToken, total: done.length };
@@ -137,36 +144,55 @@ export function leaderboard({ state }: ViewContext, request: LeaderboardRequest)
 function runsMeant(
   state: State,
   request: Pick<ListRunsRequest, 'planId' | 'sweepId'>,
-): { readonly list: string; readonly total: number; readonly idAt: (place: number) => string } {
+): { readonly list: string; readonly numbers: Numbers } {
   const plan = request.planId === '' ? undefined : planOf(state, idOf(state, 'plan', request.planId));
   const sweep = request.sweepId === '' ? undefined : sweepOf(state, idOf(state, 'sweep', request.sweepId));
-  const of = (list: string, roll: Roll) => ({
-    list,
-    total: roll.size,
-    idAt: (place: number) => idAt(roll, place),
-  });
   if (sweep !== undefined && plan !== undefined && sweep.planId !== plan.id)
-    return of(`runs of ${plan.id} and ${sweep.id}`, emptyRoll);
+    return { list: `runs of ${plan.id} and ${sweep.id}`, numbers: inRoll(emptyRoll) };
   const parent = sweep ?? plan;
-  if (parent !== undefined) return of(`runs of ${parent.id}`, parent.allRunIds);
-  return { list: 'runs', total: state.runs.size, idAt: (place) => idInPlace(state, 'run', place) };
+  return parent === undefined
+    ? { list: 'runs', numbers: allOf(state, 'run') }
+    : { list: `runs of ${parent.id}`, numbers: inRoll(parent.allRunIds) };
 }
 
-/** A page of a list whose items stand in places 1 to `total`. */
+/** Things of one noun by place; a place without a thing is passed over. */
+interface Numbers {
+  /** The number of things. */
+  readonly total: number;
+  /** The last place. */
+  readonly last: number;
+  readonly at: (place: number) => number | undefined;
+}
+
+function inRoll(roll: Roll): Numbers {
+  return { total: roll.size, last: roll.size, at: (place) => numberAt(roll, place) };
+}
+
+/** Everything of a noun in the order of creation: a thing's place is its number. */
+function allOf(state: State, noun: Exclude<Noun, 'trial'>): Numbers {
+  const tables = { plan: state.plans, sweep: state.sweeps, run: state.runs };
+  const table: Table<unknown> = tables[noun];
+  const at = (place: number) => (rowAt(table, place) === undefined ? undefined : place);
+  return { total: table.size, last: state.numbers[noun], at };
+}
+
+/** A page of a list. */
 function inPlaces<T>(options: {
   readonly list: string;
   readonly request: PageRequest & { readonly newestFirst?: boolean | undefined };
-  readonly total: number;
+  readonly numbers: Numbers;
   readonly bytesOf: (item: T) => number;
-  readonly itemAt: (place: number) => T;
+  readonly itemAt: (number: number) => T;
 }): { items: T[]; nextPageToken: string; total: number } {
-  const { request, total } = options;
+  const { request, numbers } = options;
   const { newestFirst } = request;
   const page = openPage<T>({
     ...options,
     list: newestFirst ? `${options.list}, newest first` : options.list,
   });
-  for (const place of places(total, page.after, newestFirst))
-    if (!page.take(String(place), options.itemAt(place))) break;
-  return { items: page.items, nextPageToken: page.nextPageToken, total };
+  for (const place of places(numbers.last, page.after, newestFirst)) {
+    const number = numbers.at(place);
+    if (number !== undefined && !page.take(String(place), options.itemAt(number))) break;
+  }
+  return { items: page.items, nextPageToken: page.nextPageToken, total: numbers.total };
 }

@@ -14,6 +14,7 @@ import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { EvaluationReport, ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { SpecifiedRun } from '../model/spec-of.ts';
 import type { RunState } from '../model/state.ts';
 import { createRecordReader, type RecordReader } from './record-reader.ts';
 
@@ -26,7 +27,7 @@ export interface Records extends RecordReader {
    * format is named.
    */
   exported(
-    run: RunState,
+    run: SpecifiedRun,
     stage: number,
     options?: {
       readonly format?: ExportFormat;
@@ -64,7 +65,7 @@ export function createRecords(options: {
 
 async function* exported(
   { store, names }: { readonly store: ArtefactStore; readonly names: Names },
-  run: RunState,
+  run: SpecifiedRun,
   wanted: number,
   { format, evenFailed }: { readonly format: ExportFormat; readonly evenFailed: boolean },
 ): AsyncGenerator<ExportChunk> {

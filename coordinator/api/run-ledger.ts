@@ -5,7 +5,7 @@
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Journal } from '../journal/journal.ts';
-import type { RunState } from '../model/state.ts';
+import type { SpecifiedRun } from '../model/spec-of.ts';
 import { bytesOf, openPage } from './page.ts';
 
 /**
@@ -14,7 +14,7 @@ import { bytesOf, openPage } from './page.ts';
  */
 export async function ledgerOf(
   journal: Pick<Journal, 'read'>,
-  run: RunState,
+  run: SpecifiedRun,
   request: Pick<GetLedgerRequest, 'pageSize' | 'pageToken'>,
 ): Promise<Ledger> {
   const list = `ledger of ${run.id}`;

@@ -16,15 +16,17 @@ import {
   type WhyRequest,
   type WhyResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Desk } from '../decisions/desk.ts';
 import type { Answer } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
 import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
 import { find, idOf, theOne } from '../model/find.ts';
-import type { Observed } from '../model/observed.ts';
-import { planOf, type RunState, runOf, sweepOf, trialOf } from '../model/state.ts';
-import { schedule } from '../scheduling/scheduler.ts';
+import { restoreRun } from '../model/restore.ts';
+import { type SpecifiedRun, withSpec } from '../model/spec-of.ts';
+import { isWhole, planOf, runWith, sweepOf, trialOf, workerWith } from '../model/state.ts';
+import { waitsOf } from '../scheduling/waits.ts';
 import type { Inspector } from '../workers/inspector.ts';
 import type { Links } from '../workers/links.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
@@ -54,7 +56,6 @@ import {
   sweepView,
   trialView,
   type ViewContext,
-  viewContext,
   workerView,
 } from './views.ts';
 import { watch } from './watch.ts';
@@ -72,7 +73,7 @@ export interface ServiceParts {
   readonly inspector: Inspector;
   readonly repair: JournalRepair;
   readonly store: () => StoreView;
-  readonly observe: () => Observed;
+  readonly desk: Desk;
   readonly clock: Clock;
   /** Called when a text was taken or refused. */
   readonly onSubmission: (outcome: 'ok' | 'refused') => void;
@@ -107,15 +108,15 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
     getSweep: unary(({ id }) => sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)))),
     getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
-    getRun: unary(({ id }) => runView(context(), runNamed(parts, id))),
-    getWorker: unary(({ id }) => workerView(context(), now().workers.get(idOf(now(), 'worker', id))!)),
+    getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id))),
+    getWorker: unary(({ id }) => workerView(context(), workerWith(now(), idOf(now(), 'worker', id))!)),
     listPlans: unary((request) => listPlans(context(), request)),
     listSweeps: unary((request) => listSweeps(context(), request)),
     listTrials: unary((request) => listTrials(context(), request)),
     leaderboard: unary((request) => leaderboard(context(), request)),
     listRuns: unary((request) => listRuns(context(), request)),
     listWorkers: unary((request) => listWorkers(context(), request)),
-    listCheckpoints: unary((request) => listCheckpoints(now(), request)),
+    listCheckpoints: unary(async (request) => listCheckpoints(await runNamed(parts, request.runId), request)),
     watch: streaming((request, signal) =>
       watch({
         request,
@@ -131,11 +132,11 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
       if (!Number.isSafeInteger(request.afterSequence) || request.afterSequence < 0)
         throw new FleetError('invalidArgument', 'after_sequence: a whole number from 0 on is expected');
-      const runId = request.runId === '' ? '' : runNamed(parts, request.runId).id;
+      const runId = request.runId === '' ? '' : idOf(now(), 'run', request.runId);
       return records.logs({ ...request, runId, signal });
     }),
     history: streaming(async function* ({ runId }) {
-      yield* await records.history(runNamed(parts, runId).id);
+      yield* await records.history(idOf(now(), 'run', runId));
     }),
     cancel: unary(async ({ id: idOrName, reason }) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
@@ -148,7 +149,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       return { resumedIds: [...answered(answer, 'resumed').ids] };
     }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
-      const run = runNamed(parts, idOrName);
+      const run = await runNamed(parts, idOrName);
       const runId = run.id;
       const known = stage === 0 ? run.checkpoints.at(-1) : run.checkpoints.find((c) => c.stage === stage);
       if (known === undefined)
@@ -159,14 +160,17 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       const request = { runId, stage: known.stage, specJson: canonicalJson(run.spec), setPath };
       return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
     }),
-    getEvaluation: unary(({ runId }) => records.evaluation(runNamed(parts, runId))),
-    export: streaming(({ runId, stage, format, evenFailed = false }) =>
-      records.exported(runNamed(parts, runId), stage, { format: exportFormat(format), evenFailed }),
+    getEvaluation: unary(async ({ runId }) => records.evaluation(await runNamed(parts, runId))),
+    export: streaming(async function* ({ runId, stage, format, evenFailed = false }) {
+      const run = await runNamed(parts, runId);
+      yield* records.exported(run, stage, { format: exportFormat(format), evenFailed });
+    }),
+    getLedger: unary(async (request) =>
+      ledgerOf(parts.journal, await runNamed(parts, request.runId), request),
     ),
-    getLedger: unary((request) => ledgerOf(parts.journal, runNamed(parts, request.runId), request)),
-    replay: streaming((request, signal) =>
-      parts.replayer.replay(runNamed(parts, request.runId), request, signal),
-    ),
+    replay: streaming(async function* (request, signal) {
+      yield* parts.replayer.replay(await runNamed(parts, request.runId), request, signal);
+    }),
     why: unary((request) => why(parts, request)),
     getStore: unary(() => storeView(parts.store())),
     checkJournal: unary(async () => {
@@ -184,16 +188,15 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
 function contextOf(parts: ServiceParts): ViewContext {
   const { driver, links, progress, store } = parts;
   const { state } = driver;
-  const waiting = () => schedule(state, parts.observe()).waiting;
-  return viewContext({
+  return {
     state,
     progress,
     lastSeenMs: links.lastSeenMs,
     deviceOf: links.deviceOf,
     connected: links.connected,
-    waiting,
+    waiting: waitsOf(parts.desk.board),
     store: store(),
-  });
+  };
 }
 
 function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]): FindResponse {
@@ -244,9 +247,12 @@ function answered<K extends Answer['kind']>(
   return answer as Extract<Answer, { kind: K }>;
 }
 
-function runNamed(parts: ServiceParts, idOrName: string): RunState {
+/** The run that is meant; one that has left memory is read back from the journal. */
+async function runNamed(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
   const { state } = parts.driver;
-  return runOf(state, idOf(state, 'run', idOrName));
+  const known = runWith(state, idOf(state, 'run', idOrName))!;
+  const run = isWhole(known) ? known : await restoreRun(state, known, parts.journal.read());
+  return withSpec(state, run);
 }
 
 async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyResponse> {
@@ -259,16 +265,19 @@ async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyRespons
   for await (const event of parts.journal.read()) {
     sequence += 1;
     if (sequence <= Number(page.after ?? 0) || !isAbout(event, ids)) continue;
-    const text = clipped(sentenceOf(event));
+    const text = clipped(sentenceOf(event, state));
     if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
       return answer();
   }
   // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the
   // same.
-  for (const [runId, { reason }] of contextOf(parts).waiting) {
-    const text = clipped(`${runId} is ${reason}`);
+  const waiting = waitsOf(parts.desk.board);
+  for (const runId of ids) {
+    const wait = waiting.of(runId);
+    if (wait === undefined) continue;
+    const text = clipped(`${runId} is ${wait.reason}`);
     const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };
-    if (ids.has(runId) && !page.take(String(sequence), decision)) return answer();
+    if (!page.take(String(sequence), decision)) return answer();
   }
   return answer();
 }

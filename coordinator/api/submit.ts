@@ -13,6 +13,7 @@ import type { TrainingSpec } from '../../core/spec/training.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
+import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { type Located, refusal, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
@@ -73,7 +74,7 @@ function checkTeacher(document: Located, all: readonly Located[], state: State):
   );
   let teacher: RunSpec;
   try {
-    teacher = local?.spec ?? usableTeacher(state, named).spec;
+    teacher = local?.spec ?? specOf(state, usableTeacher(state, named));
   } catch (caught) {
     throw toFleetError(caught, where === '' ? undefined : where.slice(0, -2));
   }

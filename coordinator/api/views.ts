@@ -1,6 +1,7 @@
 // The state as the wire shows it: pure functions from domain types to messages. Decides what a person sees
 // where the state has no answer yet (NaN, 0, empty), and how long a text may be.
 
+import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import type {
@@ -14,19 +15,23 @@ import type {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { DeviceDetails } from '../decisions/inputs.ts';
+import { outlineOf } from '../model/outline.ts';
+import { lookup, type PersistentMap } from '../model/persistent-map.ts';
+import { specOf } from '../model/spec-of.ts';
 import {
+  type EndedRun,
   type EvaluationState,
-  openRuns,
+  isWhole,
   type PlanState,
   type RunState,
-  runOf,
   type State,
   type SweepState,
   type TrialState,
   trialOf,
   type WorkerState,
 } from '../model/state.ts';
-import type { Scheduling } from '../scheduling/scheduler.ts';
+import { rowAt } from '../model/table.ts';
+import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 
@@ -34,53 +39,13 @@ import type { ProgressBoard } from '../workers/progress-board.ts';
 export interface ViewContext {
   readonly state: State;
   readonly progress: ProgressBoard;
-  /** What queued runs wait for, from the scheduler; it may be computed when first read. */
-  readonly waiting: Scheduling['waiting'];
+  /** What queued runs wait for. */
+  readonly waiting: Waits;
   readonly lastSeenMs: (workerId: string) => number | undefined;
   readonly deviceOf: (workerId: string) => DeviceDetails | undefined;
   /** Workers that have a stream. */
-  readonly connected: ReadonlySet<string>;
-  /** Runs whose gang has this worker. */
-  readonly heldBy: (workerId: string) => readonly RunState[];
+  readonly connected: PersistentMap<true>;
   readonly store: StoreView;
-}
-
-/** A context of this state. What only few views need is computed when it is first read, and once. */
-export function viewContext(parts: {
-  readonly state: State;
-  readonly progress: ProgressBoard;
-  readonly lastSeenMs: ViewContext['lastSeenMs'];
-  readonly deviceOf: ViewContext['deviceOf'];
-  readonly connected: ViewContext['connected'];
-  readonly waiting: () => Scheduling['waiting'];
-  readonly store: StoreView;
-}): ViewContext {
-  const { state, progress, lastSeenMs, deviceOf, connected, store } = parts;
-  let waiting: Scheduling['waiting'] | undefined;
-  let held: Map<string, RunState[]> | undefined;
-  return {
-    state,
-    progress,
-    lastSeenMs,
-    deviceOf,
-    store,
-    connected,
-    get waiting() {
-      waiting ??= parts.waiting();
-      return waiting;
-    },
-    heldBy(workerId) {
-      held ??= heldRuns(state);
-      return held.get(workerId) ?? [];
-    },
-  };
-}
-
-function heldRuns(state: State): Map<string, RunState[]> {
-  const held = new Map<string, RunState[]>();
-  for (const run of openRuns(state))
-    for (const { workerId } of run.gang) held.set(workerId, [...(held.get(workerId) ?? []), run]);
-  return held;
 }
 
 /** Of a sentence or a word: a reason that a worker reports can be as long as its message. */
@@ -157,7 +122,7 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
     bestTrialId: best?.id ?? '',
-    bestObjective: best?.objective ?? Number.NaN,
+    bestObjective: best?.objectives?.accuracy ?? Number.NaN,
     createdAtMs: sweep.createdAtMs,
     endedAtMs: sweep.endedAtMs ?? 0,
     strategy: sweep.spec.strategy.kind,
@@ -174,16 +139,18 @@ export function trialView(trial: TrialState): Trial {
     state: trial.state,
     reason: clipped(trial.reason),
     runId: trial.runIds.at(-1) ?? '',
-    genotypeJson: trial.genotypeJson,
+    genotypeJson: canonicalJson(genotypeOfKey(trial.genotypeKey)),
     ...trial.costs,
-    objective: trial.objective ?? Number.NaN,
+    objective: trial.objectives?.accuracy ?? Number.NaN,
     attempts: trial.runIds.length,
   };
 }
 
 /** A run: what the journal has of it, and how far it is by the newest report. */
-export function runView(context: ViewContext, run: RunState): Run {
-  const { spec, facts } = run;
+export function runView(context: ViewContext, known: RunState | EndedRun): Run {
+  const run = isWhole(known) ? known : outlineOf(context.state, known);
+  const { facts } = run;
+  const spec = specOf(context.state, run);
   const schedule = scheduleOf(spec.training, facts.trainingImages);
   const newest = context.progress.of(run.id);
   const point = newest?.point;
@@ -203,7 +170,7 @@ export function runView(context: ViewContext, run: RunState): Run {
       storeReason ??
         (waits
           ? `waits for stage ${newest?.waitingForStage} of its teacher ${run.teacherRunId}`
-          : ((run.state === 'queued' ? context.waiting.get(run.id)?.reason : undefined) ?? run.reason)),
+          : ((run.state === 'queued' ? context.waiting.of(run.id)?.reason : undefined) ?? run.reason)),
     ),
     generation: run.generation,
     workerIds: run.gang.map((member) => member.workerId),
@@ -216,23 +183,18 @@ export function runView(context: ViewContext, run: RunState): Run {
     endedAtMs: run.endedAtMs ?? 0,
     weightsDigest: run.weightsDigest ?? '',
     evaluation: run.evaluation && evaluationView(run.evaluation),
-    attempts: attemptsOf(context.state, run),
+    attempts: run.attempt,
     sweepId: run.sweepId ?? '',
     planId: run.planId ?? '',
     teacherRunId: run.teacherRunId ?? '',
     parameters: run.costs.parameters,
     mflops: run.costs.mflops,
-    checkpoints: run.checkpoints.length,
+    checkpoints: isWhole(known) ? known.checkpoints.length : known.stages,
     deviceClass: clipped(run.deviceClass ?? ''),
     specJson: clipped(canonicalJson(spec), DOCUMENT_BYTES_MAX),
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
   };
-}
-
-/** Which try of its trial a run is; runs outside sweeps have one. */
-function attemptsOf(state: State, run: RunState): number {
-  return run.trialId === undefined ? 1 : trialOf(state, run.trialId).runIds.indexOf(run.id) + 1;
 }
 
 function evaluationView(evaluation: EvaluationState): Evaluation {
@@ -241,7 +203,10 @@ function evaluationView(evaluation: EvaluationState): Evaluation {
 
 /** A worker with what it holds and its part of the rate. */
 export function workerView(context: ViewContext, worker: WorkerState): Worker {
-  const held = context.heldBy(worker.id);
+  const held = worker.runs.flatMap((number) => {
+    const run = rowAt(context.state.runs, number);
+    return run !== undefined && isWhole(run) ? [run] : [];
+  });
   const device = context.deviceOf(worker.id);
   return {
     id: worker.id,
@@ -255,7 +220,7 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
     host: clipped(worker.host),
     reason: clipped(worker.reason),
     pid: worker.pid,
-    connected: context.connected.has(worker.id),
+    connected: lookup(context.connected, worker.id) === true,
     deviceName: clipped(device?.name ?? ''),
     memoryBytes: device?.memoryBytes ?? 0,
     gpu: device?.gpu,
@@ -266,10 +231,10 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
 function shareOfRate(context: ViewContext, run: RunState, workerId: string): number {
   const rate = context.progress.of(run.id)?.point.imagesPerSecond ?? 0;
   const shards = run.gang.find((member) => member.workerId === workerId)?.shardCount ?? 0;
-  return (rate * shards) / run.spec.training.shards;
+  return (rate * shards) / run.job.training.shards;
 }
 
 /** The checkpoints of a run by stage. */
-export function checkpointViews(state: State, runId: string): Checkpoint[] {
-  return runOf(state, runId).checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
+export function checkpointViews({ id: runId, checkpoints }: RunState): Checkpoint[] {
+  return checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
 }

@@ -14,19 +14,21 @@ import {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { idOf } from '../model/find.ts';
-import { idAt, type Roll } from '../model/roll.ts';
+import { lookup, valuesOf } from '../model/persistent-map.ts';
+import { numberAt, type Roll } from '../model/roll.ts';
 import {
   byNumbers,
   hasEnded,
-  idInPlace,
   type Noun,
+  type NumberSet,
   openRuns,
   planOf,
-  runOf,
+  runWith,
   type State,
   sweepOf,
   trialOf,
 } from '../model/state.ts';
+import { rowAt, rowsOf, type Table } from '../model/table.ts';
 import { bytesOf } from './page.ts';
 import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
 
@@ -66,19 +68,24 @@ function select(state: State, request: Pick<WatchRequest, 'planId' | 'sweepId' |
   if (request.sweepId !== '') return selectSweep(state, idOf(state, 'sweep', request.sweepId));
   if (request.runId !== '') {
     const id = idOf(state, 'run', request.runId);
-    const finished = hasEnded(runOf(state, id));
+    const finished = hasEnded(runWith(state, id)!);
     return { plans: all([]), sweeps: all([]), trials: all([]), runs: all([id]), finished };
   }
-  const { plans, sweeps, trials, runs, openPlanIds, openSweepIds, openRunIds } = state;
-  const openTrialIds = [...openSweepIds].flatMap((id) => sweepOf(state, id).openTrialIds);
-  const recent = (noun: Noun, open: Iterable<string>, total: number) =>
-    choose(open, { size: total, at: (place) => idInPlace(state, noun, place) });
+  const { plans, sweeps, trials, runs, openPlans, openSweeps, openRuns: open } = state;
+  const openTrials = [...rowsOf(openSweeps)].flatMap(([number]) =>
+    idsOf('trial', rowAt(sweeps, number)!.openTrials),
+  );
+  const recent = (noun: Noun, ids: readonly string[], table: Table<unknown>): Chosen => {
+    const last = state.numbers[noun];
+    const at = (place: number) => (rowAt(table, place) === undefined ? undefined : `${noun}-${place}`);
+    return { ...choose(ids, { size: last, at }), total: table.size };
+  };
   return {
-    plans: recent('plan', openPlanIds, plans.size),
-    sweeps: recent('sweep', openSweepIds, sweeps.size),
-    trials: recent('trial', openTrialIds, trials.size),
-    runs: recent('run', openRunIds, runs.size),
-    finished: openPlanIds.size + openSweepIds.size + openRunIds.size === 0,
+    plans: recent('plan', idsOf('plan', openPlans), plans),
+    sweeps: recent('sweep', idsOf('sweep', openSweeps), sweeps),
+    trials: recent('trial', openTrials, trials),
+    runs: recent('run', idsOf('run', open), runs),
+    finished: openPlans.size + openSweeps.size + open.size === 0,
   };
 }
 
@@ -90,9 +97,12 @@ function selectPlan(state: State, id: string): Selection {
   return {
     plans: all([id]),
     sweeps: all(sweep === undefined ? [] : [sweep.id]),
-    trials: sweep === undefined ? all([]) : choose(sweep.openTrialIds, places(sweep.trialIds)),
+    trials:
+      sweep === undefined
+        ? all([])
+        : choose(idsOf('trial', sweep.openTrials), places('trial', sweep.trialIds)),
     // Teacher and students are what a plan is about: they are shown whatever the search has done.
-    runs: choose([...own, ...open.map((run) => run.id)], places(plan.allRunIds)),
+    runs: choose([...own, ...open.map((run) => run.id)], places('run', plan.allRunIds)),
     finished: hasEnded(plan) && (sweep === undefined || hasEnded(sweep)) && open.length === 0,
   };
 }
@@ -103,10 +113,10 @@ function selectSweep(state: State, id: string): Selection {
   return {
     plans: all([]),
     sweeps: all([id]),
-    trials: choose(sweep.openTrialIds, places(sweep.trialIds)),
+    trials: choose(idsOf('trial', sweep.openTrials), places('trial', sweep.trialIds)),
     runs: choose(
       open.map((run) => run.id),
-      places(sweep.allRunIds),
+      places('run', sweep.allRunIds),
     ),
     finished: hasEnded(sweep) && open.length === 0,
   };
@@ -114,16 +124,25 @@ function selectSweep(state: State, id: string): Selection {
 
 const all = (ids: readonly string[]): Chosen => ({ ids, total: ids.length });
 
-const places = (roll: Roll) => ({ size: roll.size, at: (place: number) => idAt(roll, place) });
+const idsOf = (noun: Noun, numbers: NumberSet): string[] =>
+  [...rowsOf(numbers)].map(([number]) => `${noun}-${number}`);
+
+const places = (noun: Noun, roll: Roll) => ({
+  size: roll.size,
+  at: (place: number) => `${noun}-${numberAt(roll, place)}`,
+});
 
 /** First what has to be shown, then the newest of the list, newest first. */
 function choose(
   first: Iterable<string>,
-  list: { readonly size: number; readonly at: (place: number) => string },
+  list: { readonly size: number; readonly at: (place: number) => string | undefined },
 ): Chosen {
   const ids = new Set(first);
   const oldest = Math.max(1, list.size - ENDED_MAX + 1);
-  for (let place = list.size; place >= oldest; place--) ids.add(list.at(place));
+  for (let place = list.size; place >= oldest; place--) {
+    const id = list.at(place);
+    if (id !== undefined) ids.add(id);
+  }
   return { ids: [...ids], total: list.size };
 }
 
@@ -133,7 +152,7 @@ function snapshotOf(
   at: { journalSequence: number; atMs: number },
 ): Snapshot {
   const { state } = context;
-  const workerIds = [...state.workers.values()]
+  const workerIds = [...valuesOf(state.workers)]
     .sort((a, b) => Number(a.state === 'lost') - Number(b.state === 'lost'))
     .map((worker) => worker.id);
   const plans = fitting(selection.plans, {
@@ -154,12 +173,12 @@ function snapshotOf(
   const runs = fitting(selection.runs, {
     bytesMax: BYTES_MAX.runs,
     bytesOf: bytesOf(Run),
-    view: (id) => ({ ...runView(context, runOf(state, id)), specJson: '' }),
+    view: (id) => ({ ...runView(context, runWith(state, id)!), specJson: '' }),
   });
   const workers = fitting(all(workerIds), {
     bytesMax: BYTES_MAX.workers,
     bytesOf: bytesOf(Worker),
-    view: (id) => workerView(context, state.workers.get(id)!),
+    view: (id) => workerView(context, lookup(state.workers, id)!),
   });
   return {
     plans: plans.shown,

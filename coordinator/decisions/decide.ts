@@ -11,13 +11,26 @@ import type { Event } from '../model/events.ts';
 import { find, workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { hasEnded, type RunState, runOf, type State } from '../model/state.ts';
-import { type Draft, emit, nextId, send } from './draft.ts';
+import {
+  hasEnded,
+  planWith,
+  type RunState,
+  runOf,
+  type State,
+  sweepWith,
+  trialWith,
+  wholeRunWith,
+  workerWith,
+} from '../model/state.ts';
+import { noteAll } from './agenda.ts';
+import { createDesk, type Desk } from './desk.ts';
+import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
 import { resume } from './resume.ts';
-import { settle } from './settle.ts';
+import { balance, place, settle } from './settle.ts';
+import { recordSpec } from './specs.ts';
 import { cancelSweep } from './sweeps.ts';
 
 /** What follows from an input. */
@@ -29,17 +42,46 @@ export interface Decision {
   readonly answer?: Answer;
 }
 
-/** Decides one input, and everything that follows from it. */
-export function step(state: State, input: Input, context: Observed): Decision {
-  const draft: Draft = { state, context, events: [], effects: [] };
+/** Decides one input by itself, with everything that follows from it, up to who is placed where. */
+export function step(state: State, input: Input, context: Observed, desk: Desk = createDesk()): Decision {
+  const decided = decideInput(state, input, context, desk);
+  const placed = placeRuns(decided.state, context, desk, input.kind === 'tick');
+  return {
+    ...decided,
+    state: placed.state,
+    events: [...decided.events, ...placed.events],
+    effects: [...decided.effects, ...placed.effects],
+  };
+}
+
+/** Decides one input and what follows from it, except where runs are placed. */
+export function decideInput(state: State, input: Input, context: Observed, desk: Desk): Decision {
+  const draft = beginDraft(state, context, desk);
   const answer = decide(draft, input);
   settle(draft);
-  return {
-    state: draft.state,
-    events: draft.events,
-    effects: draft.effects,
-    ...(answer ? { answer: answer() } : {}),
-  };
+  return { ...decisionOf(draft), ...(answer ? { answer: answer() } : {}) };
+}
+
+/** Goes on with the proposals that were put off. */
+export function decideProposals(state: State, context: Observed, desk: Desk): Decision {
+  const draft = beginDraft(state, context, desk);
+  for (const sweep of desk.proposing.keys()) draft.agenda.sweeps.add(sweep);
+  if (desk.looksAtAll) noteAll(draft.agenda, state);
+  desk.looksAtAll = false;
+  settle(draft);
+  return decisionOf(draft);
+}
+
+/** Places runs; at a beat shards are moved too. */
+export function placeRuns(state: State, context: Observed, desk: Desk, isBeat: boolean): Decision {
+  const draft = beginDraft(state, context, desk);
+  place(draft);
+  if (isBeat) balance(draft);
+  return decisionOf(draft);
+}
+
+function decisionOf({ state, events, effects }: Draft): Decision {
+  return { state, events, effects };
 }
 
 /** Returns a function where there is a caller: its answer is made after all that follows has been decided. */
@@ -49,7 +91,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       emit(draft, { kind: 'coordinator.started', epoch: draft.state.epoch + 1, version: input.version });
       return undefined;
     case 'submit':
-      return submit(draft, input.documents);
+      return submit(draft, input);
     case 'cancel':
       return cancel(draft, input);
     case 'resume':
@@ -65,7 +107,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       loseWorker(draft, input);
       return undefined;
     case 'leaving':
-      if (draft.state.workers.get(input.workerId)?.incarnation === input.incarnation)
+      if (workerWith(draft.state, input.workerId)?.incarnation === input.incarnation)
         drainWorker(draft, input.workerId, input.reason);
       return undefined;
     case 'tick':
@@ -73,7 +115,18 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
   }
 }
 
-function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answer {
+function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => Answer {
+  const { documents, request } = input;
+  const known = request && lookup(draft.state.submissions.byKey, request.id);
+  if (known !== undefined) {
+    if (known.digest !== request?.digest)
+      throw new FleetError(
+        'alreadyExists',
+        `request_id: ${JSON.stringify(request?.id)} was used for another text before; a repeated call must repeat the text, and a new one needs a new id`,
+      );
+    const { planIds, sweepIds, runIds } = known;
+    return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
+  }
   const planIds: string[] = [];
   const sweepIds: string[] = [];
   const runIds: string[] = [];
@@ -84,11 +137,14 @@ function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answ
   for (const document of [...documents].sort((a, b) => rank(a) - rank(b))) {
     if (document.kind === 'plan') {
       const planId = nextId(draft.state, 'plan');
-      emit(draft, { ...document, kind: 'plan.submitted', planId });
+      const { yaml, facts } = document;
+      const spec = recordSpec(draft, document.spec);
+      emit(draft, { kind: 'plan.submitted', planId, spec, yaml, facts });
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
-      emit(draft, { ...document, kind: 'sweep.submitted', sweepId });
+      const spec = recordSpec(draft, document.spec);
+      emit(draft, { kind: 'sweep.submitted', sweepId, spec, facts: document.facts });
       sweepIds.push(sweepId);
     } else {
       const runId = createRun(draft, document, teachers);
@@ -96,6 +152,11 @@ function submit(draft: Draft, documents: readonly CheckedDocument[]): () => Answ
       runIds.push(runId);
     }
   }
+  if (request !== undefined)
+    emit(draft, {
+      kind: 'submission.taken',
+      ...{ requestId: request.id, digest: request.digest, planIds, sweepIds, runIds },
+    });
   return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
 }
 
@@ -109,13 +170,14 @@ function createRun(
   const named = spec.distillation?.teacher;
   const teacherRunId =
     named === undefined ? undefined : usableTeacher(draft.state, teachers.get(named) ?? named).id;
+  const whole =
+    spec.distillation && teacherRunId !== undefined
+      ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }
+      : spec;
   emit(draft, {
     kind: 'run.created',
     runId,
-    spec:
-      spec.distillation && teacherRunId !== undefined
-        ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }
-        : spec,
+    spec: recordSpec(draft, whole),
     facts,
     costs: costsOf(spec.network),
     reason: 'submitted',
@@ -141,8 +203,9 @@ export function usableTeacher(state: State, named: string): RunState {
       `${total} runs are named ${named}; give the id of one, e.g. ${found.map(({ id }) => id).join(', ')}`,
     );
   const { id } = only;
-  const teacher = runOf(state, id);
-  if (teacher.spec.kind !== 'teacher') throw refuse(`${id} is a ${teacher.spec.kind}, not a teacher`);
+  const teacher = wholeRunWith(state, id);
+  if (teacher?.job.kind !== 'teacher')
+    throw refuse(`${id} is a ${teacher?.job.kind ?? 'candidate'}, not a teacher`);
   if (teacher.state === 'failed' || teacher.state === 'cancelled')
     throw refuse(`${id} was ${teacher.state}: ${teacher.reason}`);
   return teacher;
@@ -151,13 +214,13 @@ export function usableTeacher(state: State, named: string): RunState {
 function cancel(draft: Draft, input: { id: string; reason: string }): () => Answer {
   const { id } = input;
   const reason = input.reason === '' ? 'by request' : input.reason;
-  const { plans, sweeps, trials } = draft.state;
-  const thing = workWithId(draft.state, id);
+  const before = draft.state;
+  const thing = workWithId(before, id);
   if (!hasEnded(thing)) {
     const state = 'cancelled';
-    if (lookup(plans, id)) emit(draft, { kind: 'plan.ended', planId: id, state, reason });
-    else if (lookup(sweeps, id)) cancelSweep(draft, id, reason);
-    else if (lookup(trials, id)) emit(draft, { kind: 'trial.ended', trialId: id, state, reason });
+    if (planWith(before, id)) emit(draft, { kind: 'plan.ended', planId: id, state, reason });
+    else if (sweepWith(before, id)) cancelSweep(draft, id, reason);
+    else if (trialWith(before, id)) emit(draft, { kind: 'trial.ended', trialId: id, state, reason });
     else endRun(draft, runOf(draft.state, id), { kind: 'run.cancelled', runId: id, reason }, reason);
   }
   // What belongs to it is ended by settle(), the same as after a coordinator that was killed right here.
@@ -174,7 +237,7 @@ function cancelledBy(event: Event): string[] {
 
 function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
   const { leases, ...facts } = hello;
-  const known = draft.state.workers.get(hello.workerId);
+  const known = workerWith(draft.state, hello.workerId);
   const restarted = known !== undefined && known.incarnation !== hello.incarnation;
   if (restarted)
     loseWorker(draft, {
@@ -196,7 +259,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
 function takeReport(draft: Draft, workerId: string, report: Report): void {
   switch (report.kind) {
     case 'checkpointStored': {
-      const run = lookup(draft.state.runs, report.runId);
+      const run = wholeRunWith(draft.state, report.runId);
       // A report of an old generation counts too: what is stored is stored, and equal stages hold equal
       // bytes.
       if (run === undefined || run.checkpoints.some(({ stage }) => stage === report.stage)) return;
@@ -223,7 +286,7 @@ function takeReport(draft: Draft, workerId: string, report: Report): void {
 
 /** The worker gets nothing new, and what it holds goes on without it. */
 function drainWorker(draft: Draft, workerId: string, reason: string): void {
-  if (draft.state.workers.get(workerId)?.state !== 'attached') return;
+  if (workerWith(draft.state, workerId)?.state !== 'attached') return;
   emit(draft, { kind: 'worker.draining', workerId, reason });
   for (const run of runsHeldBy(draft.state, workerId))
     leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
@@ -238,7 +301,7 @@ function currentRun(
   workerId: string,
   report: { runId: string; generation: number },
 ): RunState | undefined {
-  const run = lookup(state.runs, report.runId);
+  const run = wholeRunWith(state, report.runId);
   const current =
     run?.state === 'running' &&
     run.generation === report.generation &&

@@ -1,29 +1,61 @@
-// A decision in the making: the events decided so far, the state as they leave it, and the effects that
-// follow once they are on disk. A draft lives within one step(): later parts of a decision see what earlier
-// parts have decided, and nobody else sees any of it.
+// A decision in the making: the events decided so far, the state as they leave it, the effects that follow
+// once they are on disk, and what has to be looked at because of them. A draft lives within one decision:
+// later parts see what earlier parts have decided, and nobody else sees any of it.
 
 import type { Decided, Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
-import { idInPlace, type Noun, type State } from '../model/state.ts';
+import type { Noun, State } from '../model/state.ts';
+import { Edit } from '../model/table.ts';
+import type { Board } from '../scheduling/board.ts';
+import { type Agenda, createAgenda, noteEvent } from './agenda.ts';
+import type { Desk } from './desk.ts';
 import type { Command, Effect } from './inputs.ts';
 
 /** The decision so far. */
 export interface Draft {
   /** With the events decided so far; replaced by each of them. */
   state: State;
+  /** Under which the tables of `state` are changed in place; another one once somebody else has seen them. */
+  edit: Edit;
   readonly context: Observed;
+  readonly desk: Desk;
   /** In the order in which they were decided. */
   readonly events: Event[];
   /** In the order in which they are performed. */
   readonly effects: Effect[];
+  /** What may have to go on because of the events. */
+  readonly agenda: Agenda;
+}
+
+/** A draft upon this state. Time never runs backwards: an event is not earlier than the one before it. */
+export function beginDraft(state: State, context: Observed, desk: Desk): Draft {
+  const now = Math.max(context.now, state.lastMs);
+  return {
+    state,
+    edit: new Edit(),
+    context: now === context.now ? context : { ...context, now },
+    desk,
+    events: [],
+    effects: [],
+    agenda: createAgenda(),
+  };
 }
 
 /** Decides an event: it gets the time of this decision, and the draft's state follows it at once. */
 export function emit(draft: Draft, decided: Decided): void {
   const event = { ...decided, atMs: draft.context.now } as Event;
-  draft.state = evolve(draft.state, event);
+  draft.state = evolve(draft.state, event, draft.edit);
   draft.events.push(event);
+  noteEvent(draft.agenda, draft.state, event);
+}
+
+/** The board of the draft's state as it is now. */
+export function boardOf(draft: Draft): Board {
+  // The board remembers this state to compare it with the next one: it must not change any more.
+  draft.edit = new Edit();
+  draft.desk.board.follow(draft.state, draft.context);
+  return draft.desk.board;
 }
 
 /** Sends a command to a worker once the events are on disk. */
@@ -31,7 +63,7 @@ export function send(draft: Draft, workerId: string, command: Command): void {
   draft.effects.push({ kind: 'send', workerId, command });
 }
 
-/** The next free id of a noun: the one after all that its table holds, since tables never shrink. */
+/** The next free id of a noun: one more than the highest that was ever given out. */
 export function nextId(state: State, noun: Noun): string {
-  return idInPlace(state, noun, state[`${noun}s`].size + 1);
+  return `${noun}-${state.numbers[noun] + 1}`;
 }

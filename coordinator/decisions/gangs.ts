@@ -3,11 +3,21 @@
 // that loses a member.
 
 import type { Decided } from '../model/events.ts';
-import { lookup } from '../model/persistent-map.ts';
-import { type Member, openRuns, type RunState, runOf, type State } from '../model/state.ts';
+import { specOf } from '../model/spec-of.ts';
+import {
+  isWhole,
+  type Member,
+  type RunState,
+  runOf,
+  runWith,
+  type State,
+  wholeRunWith,
+  workerWith,
+} from '../model/state.ts';
+import { rowAt } from '../model/table.ts';
 import { placeShards } from '../scheduling/placement.ts';
 import { replacementsFor } from '../scheduling/scheduler.ts';
-import { type Draft, emit, send } from './draft.ts';
+import { boardOf, type Draft, emit, send } from './draft.ts';
 import type { Command, LeaseClaim } from './inputs.ts';
 
 /**
@@ -37,8 +47,8 @@ export function setGang(
       generation: run.generation + 1,
       members:
         change.members ??
-        placeShards(workerIds, run.spec.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
-      deviceClass: draft.state.workers.get(workerIds[0]!)!.deviceClass,
+        placeShards(workerIds, run.job.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
+      deviceClass: workerWith(draft.state, workerIds[0]!)!.deviceClass,
       reason,
     });
   }
@@ -56,14 +66,14 @@ export function leaveGang(
   run: RunState,
   change: { workerId: string; reason: string; gone: boolean },
 ): void {
-  const { min } = run.spec.workers;
+  const { min } = run.job.workers;
   const survivors = run.gang.map((member) => member.workerId).filter((id) => id !== change.workerId);
   const missing = survivors.length === 0 ? 0 : Math.max(0, min - survivors.length);
   const joining =
     missing === 0
       ? []
-      : replacementsFor(draft.state, draft.context, { run, survivors, without: change.workerId });
-  const workerIds = [...survivors, ...joining.slice(0, missing)];
+      : replacementsFor(boardOf(draft), { run, survivors, without: change.workerId, count: missing });
+  const workerIds = [...survivors, ...joining];
   setGang(draft, run, {
     workerIds,
     reason:
@@ -82,7 +92,10 @@ export function endRun(draft: Draft, run: RunState, event: Decided, reason: stri
 
 /** Runs whose gang has this worker. */
 export function runsHeldBy(state: State, workerId: string): RunState[] {
-  return openRuns(state).filter((run) => run.gang.some((member) => member.workerId === workerId));
+  return (workerWith(state, workerId)?.runs ?? []).flatMap((number) => {
+    const run = rowAt(state.runs, number);
+    return run !== undefined && isWhole(run) ? [run] : [];
+  });
 }
 
 /**
@@ -94,7 +107,7 @@ export function reconcileLeases(draft: Draft, workerId: string, claims: readonly
   const held = runsHeldBy(draft.state, workerId);
   for (const claim of claims) {
     if (held.some((run) => run.id === claim.runId)) continue;
-    const run = lookup(draft.state.runs, claim.runId);
+    const run = runWith(draft.state, claim.runId);
     const reason = run === undefined ? 'this fleet has no such run' : `${run.state}: ${run.reason}`;
     send(draft, workerId, { kind: 'release', ...claim, reason });
   }
@@ -110,13 +123,13 @@ function assignment(state: State, runId: string): Command {
     kind: 'assign',
     runId,
     generation: run.generation,
-    spec: run.spec,
+    spec: specOf(state, run),
     members: run.gang,
     ...(run.teacherRunId === undefined
       ? {}
       : {
           teacherRunId: run.teacherRunId,
-          teacherStages: runOf(state, run.teacherRunId).spec.training.epochs,
+          teacherStages: wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0,
         }),
   };
 }

@@ -109,7 +109,12 @@ export type Report =
  */
 export type Input =
   | { readonly kind: 'started'; readonly version: string }
-  | { readonly kind: 'submit'; readonly documents: readonly CheckedDocument[] }
+  | {
+      readonly kind: 'submit';
+      readonly documents: readonly CheckedDocument[];
+      /** The caller's name for it, and the digest of what was asked: a repetition makes nothing again. */
+      readonly request?: { readonly id: string; readonly digest: string };
+    }
   | { readonly kind: 'cancel'; readonly id: string; readonly reason: string }
   | { readonly kind: 'resume'; readonly id: string; readonly reason: string }
   | {

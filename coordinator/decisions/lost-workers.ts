@@ -5,7 +5,7 @@
 
 import { type Backoff, delayMs } from '../../core/retry.ts';
 import type { EventOf } from '../model/events.ts';
-import { type RunState, runOf } from '../model/state.ts';
+import { type RunState, runOf, workerWith } from '../model/state.ts';
 import { blameFor, isConvicted } from '../scheduling/blame.ts';
 import { type Draft, emit } from './draft.ts';
 import { endRun, leaveGang, runsHeldBy } from './gangs.ts';
@@ -40,7 +40,7 @@ export function loseWorker(
   },
 ): void {
   const { workerId, incarnation, reason } = loss;
-  const worker = draft.state.workers.get(workerId);
+  const worker = workerWith(draft.state, workerId);
   if (worker === undefined || worker.incarnation !== incarnation || worker.state === 'lost') return;
   emit(draft, { kind: 'worker.lost', workerId, incarnation, reason });
   draft.effects.push({ kind: 'disconnect', workerId, incarnation });

@@ -3,12 +3,12 @@
 // comes first; then its winner is known, and the teacher and all students start together; then the run to
 // export is chosen.
 
-import { candidateNetwork } from '../../core/nn/space.ts';
 import { bestFirst, rankedRun } from '../../core/search/best-first.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { childName, networkOf } from '../model/spec-of.ts';
 import {
   endingOf,
   hasEnded,
@@ -64,7 +64,7 @@ function failureOf(state: State, plan: PlanState): string | undefined {
   }
   for (const run of runsOf(state, plan)) {
     if (run.state === 'failed' || run.state === 'cancelled')
-      return `its ${run.spec.kind} ${run.name}, ${endingOf(run)}`;
+      return `its ${run.job.kind} ${run.name}, ${endingOf(run)}`;
   }
   return undefined;
 }
@@ -119,15 +119,7 @@ function winnerOf(state: State, plan: PlanState): { network: NetworkSpec; reason
   const sweep = sweepOf(state, plan.sweepId!);
   const trial = trialOf(state, sweep.bestTrialId!);
   return {
-    network: candidateNetwork(sweep.spec, trial.genotype),
-    reason: `network of ${trial.id}, winner of ${sweep.id} with ${(trial.objective ?? Number.NaN).toFixed(4)}`,
+    network: networkOf(sweep, trial),
+    reason: `network of ${trial.id}, winner of ${sweep.id} with ${(trial.objectives?.accuracy ?? Number.NaN).toFixed(4)}`,
   };
-}
-
-/**
- * The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells
- * children apart.
- */
-export function childName(parent: string, child: string): string {
-  return `${parent.slice(0, 62 - child.length)}-${child}`;
 }

@@ -6,6 +6,7 @@ import { costsOf } from '../../core/nn/space.ts';
 import { planOf } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { nextOfPlan } from './plan.ts';
+import { recordSpec } from './specs.ts';
 
 /** Performs the steps of an open plan that are possible now. */
 export function settlePlan(draft: Draft, planId: string): void {
@@ -19,7 +20,7 @@ export function settlePlan(draft: Draft, planId: string): void {
         emit(draft, {
           kind: 'sweep.submitted',
           sweepId: nextId(draft.state, 'sweep'),
-          spec: next.spec,
+          spec: recordSpec(draft, next.spec),
           facts: plan.facts,
           planId,
         });
@@ -29,7 +30,7 @@ export function settlePlan(draft: Draft, planId: string): void {
         emit(draft, {
           kind: 'run.created',
           runId: nextId(draft.state, 'run'),
-          spec: next.spec,
+          spec: recordSpec(draft, next.spec),
           facts: plan.facts,
           costs: costsOf(next.spec.network),
           reason: next.reason,

@@ -9,20 +9,26 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { workWithId } from '../model/find.ts';
-import { lookup, valuesOf } from '../model/persistent-map.ts';
-import { allIds } from '../model/roll.ts';
 import {
+  type EndedRun,
   endingOf,
   hasEnded,
+  isWhole,
   type PlanState,
   planOf,
+  planWith,
   type RunState,
   runOf,
+  runWith,
   type SweepState,
   sweepOf,
+  sweepWith,
   type TrialState,
   trialOf,
+  trialWith,
+  wholeRunWith,
 } from '../model/state.ts';
+import { rowsOf } from '../model/table.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
 import { runsOf } from './plan.ts';
@@ -37,15 +43,15 @@ export function resume(
 ): () => Answer {
   const { id } = request;
   const reason = request.reason === '' ? 'by request' : request.reason;
-  const { plans, sweeps, trials } = draft.state;
-  const thing = workWithId(draft.state, id);
+  const { state } = draft;
+  const thing = workWithId(state, id);
   assertEndedBadly(thing);
   const resumed = new Set<string>();
   const go = { draft, reason, resumed };
-  if (lookup(plans, id)) resumePlan(go, planOf(draft.state, id));
-  else if (lookup(sweeps, id)) resumeSweep(go, sweepOf(draft.state, id));
-  else if (lookup(trials, id)) resumeTrial(go, trialOf(draft.state, id));
-  else resumeRunOf(go, runOf(draft.state, id));
+  if (planWith(state, id)) resumePlan(go, planOf(state, id));
+  else if (sweepWith(state, id)) resumeSweep(go, sweepOf(state, id));
+  else if (trialWith(state, id)) resumeTrial(go, trialOf(state, id));
+  else resumeRunOf(go, runWith(state, id)!);
   return () => ({ kind: 'resumed', ids: [...resumed] });
 }
 
@@ -68,9 +74,10 @@ function assertEndedBadly(thing: { readonly id: string; readonly state: string }
  * A run by itself, or with the whole that it belongs to: a plan or sweep goes on with all of its parts or
  * ends again.
  */
-function resumeRunOf(go: Going, run: RunState): void {
+function resumeRunOf(go: Going, run: RunState | EndedRun): void {
   const { state } = go.draft;
   if (run.trialId !== undefined) resumeTrial(go, trialOf(state, run.trialId));
+  else if (!isWhole(run)) throw refuse(`${run.id} belongs to a trial that is done`);
   else if (run.planId !== undefined && hasEnded(planOf(state, run.planId)))
     resumePlan(go, planOf(state, run.planId));
   else resumeRun(go, run);
@@ -95,9 +102,8 @@ function resumePlan(go: Going, plan: PlanState): void {
 function resumeSweep(go: Going, sweep: SweepState): void {
   assertEndedBadly(sweep);
   const { state } = go.draft;
-  const trials = [...allIds(sweep.trialIds)]
-    .map((id) => trialOf(state, id))
-    .filter((trial) => trial.state === 'failed' || trial.state === 'cancelled')
+  const trials = [...rowsOf(sweep.endedBadly)]
+    .map(([number]) => trialOf(state, `trial-${number}`))
     .filter((trial) => newestRun(go, trial)?.failureCause !== 'numeric');
   if (trials.length === 0 && sweep.trialsProposed >= sweep.trialsTotal)
     throw refuse(
@@ -145,10 +151,10 @@ function resumeRun(go: Going, run: RunState): void {
       `the teacher of ${run.id}, ${endingOf(teacher)}; resume ${teacher.id}, and its students go on with it`,
     );
   emitResumed(go, run.id, { runId: run.id });
-  if (run.spec.kind !== 'teacher') return;
-  for (const student of valuesOf(go.draft.state.runs))
-    if (student.teacherRunId === run.id && student.failureCause === 'teacher' && student.planId === undefined)
-      resumeRun(go, student);
+  for (const id of run.studentRunIds) {
+    const student = wholeRunWith(go.draft.state, id);
+    if (student?.failureCause === 'teacher' && student.planId === undefined) resumeRun(go, student);
+  }
 }
 
 /**

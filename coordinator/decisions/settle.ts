@@ -1,65 +1,132 @@
 // What follows by itself once something has changed: ends spread to children, trials end with their runs,
-// sweeps propose, plans go on, and free workers get work. It looks at the state alone and not at what has
-// changed, and repeats until nothing more follows. So it does not matter which input came before, and a
-// coordinator that was killed between two decisions finds its place again.
+// sweeps propose, plans go on, and free workers get work. It looks at what the events of the decision have
+// put on the agenda, and goes on until nothing more follows; each look depends on the state alone. So it does
+// not matter which input came before, and a coordinator that was killed between two decisions finds its place
+// again by looking at everything that is open.
 //
-// Placing runs comes after everything else and once: it changes nothing that the rest depends on.
+// Placing runs comes after everything else and once for all that was decided together: it changes nothing
+// that the rest depends on.
 
 import {
   endingOf,
   hasEnded,
-  openRuns,
-  planOf,
+  planWith,
   type RunState,
-  runOf,
   type State,
-  sweepOf,
-  trialOf,
+  type SweepState,
+  sweepWith,
+  type TrialState,
+  trialWith,
+  wholeRunWith,
 } from '../model/state.ts';
+import { rowAt } from '../model/table.ts';
+import { isSettled } from '../scheduling/board.ts';
 import { rebalanced } from '../scheduling/placement.ts';
-import { isSettled } from '../scheduling/roster.ts';
 import { schedule } from '../scheduling/scheduler.ts';
-import type { Draft } from './draft.ts';
+import { takeOne } from './agenda.ts';
+import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { settlePlan } from './plans.ts';
-import { cancelSweep, settleSweep } from './sweeps.ts';
+import { settleSweep } from './sweeps.ts';
+import { settleTrial } from './trials.ts';
 
-/** Decides everything that follows from the draft's state now. */
+/** Decides everything that follows from the draft's events, except where runs are placed. */
 export function settle(draft: Draft): void {
-  for (let before = -1; before !== draft.events.length; ) {
-    before = draft.events.length;
-    endOrphans(draft);
-    for (const id of draft.state.openSweepIds) settleSweep(draft, sweepOf(draft.state, id));
-    for (const id of draft.state.openPlanIds) settlePlan(draft, id);
+  const { agenda } = draft;
+  for (;;) {
+    const trial = takeOne(agenda.trials);
+    if (trial !== undefined) {
+      lookAtTrial(draft, rowAt(draft.state.trials, trial));
+      continue;
+    }
+    const run = takeOne(agenda.runs);
+    if (run !== undefined) {
+      lookAtRun(draft, wholeRunWith(draft.state, `run-${run}`));
+      continue;
+    }
+    const sweep = takeOne(agenda.sweeps);
+    if (sweep !== undefined) {
+      lookAtSweep(draft, rowAt(draft.state.sweeps, sweep));
+      continue;
+    }
+    const plan = takeOne(agenda.plans);
+    if (plan === undefined) return;
+    lookAtPlan(draft, `plan-${plan}`);
   }
-  for (const placement of schedule(draft.state, draft.context).placements)
-    setGang(draft, runOf(draft.state, placement.runId), placement);
-  for (const run of openRuns(draft.state)) balance(draft, run);
 }
 
-/** Moves shards from slow members to fast ones; nobody joins or leaves. */
-function balance(draft: Draft, run: RunState): void {
-  if (!isSettled(run, draft.context.connected)) return;
-  const better = rebalanced(run, draft.context);
-  if (better !== undefined)
-    setGang(draft, run, { ...better, workerIds: better.members.map((member) => member.workerId) });
+/** Gives free workers to runs that wait, or to gangs that can grow. */
+export function place(draft: Draft): void {
+  for (let goesOn = true; goesOn; ) {
+    goesOn = false;
+    for (const placement of schedule(boardOf(draft))) {
+      const run = wholeRunWith(draft.state, placement.runId)!;
+      setGang(draft, run, placement);
+      // Its students can start now.
+      goesOn ||= run.state === 'queued' && run.studentRunIds.length > 0;
+    }
+  }
 }
 
-/**
- * Ends what may not go on: children of a thing that has ended, and students of a teacher that ended without
- * success.
- */
-function endOrphans(draft: Draft): void {
-  for (const id of draft.state.openSweepIds) {
-    const plan = endedParent(draft.state, sweepOf(draft.state, id));
-    if (plan !== undefined) cancelSweep(draft, id, plan);
+/** Gangs whose shards are looked at in one beat. */
+const BALANCED_AT_ONCE = 64;
+
+/** Moves shards from slow members to fast ones; nobody joins or leaves. Some gangs a beat, in turn. */
+export function balance(draft: Draft): void {
+  const { wide } = boardOf(draft);
+  const { desk } = draft;
+  const ahead = [...wide].sort((a, b) => a - b);
+  const from = ahead.findIndex((number) => number > desk.balancedUpTo);
+  const turn = [...ahead.slice(Math.max(0, from)), ...ahead.slice(0, Math.max(0, from))];
+  for (const number of turn.slice(0, BALANCED_AT_ONCE)) {
+    desk.balancedUpTo = number;
+    const run = wholeRunWith(draft.state, `run-${number}`);
+    if (run === undefined || run.state !== 'running' || !isSettled(run, draft.context.connected)) continue;
+    const better = rebalanced(run, draft.context);
+    if (better !== undefined)
+      setGang(draft, run, { ...better, workerIds: better.members.map((member) => member.workerId) });
   }
-  for (const run of openRuns(draft.state)) {
-    const parent = endedParent(draft.state, run);
-    if (parent !== undefined)
-      endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
-    else failWithTeacher(draft, run);
+}
+
+function lookAtTrial(draft: Draft, trial: TrialState | undefined): void {
+  if (trial === undefined) return;
+  if (!hasEnded(trial)) {
+    settleTrial(draft, trial);
+    return;
   }
+  const newest = trial.runIds.at(-1);
+  if (newest !== undefined) lookAtRun(draft, wholeRunWith(draft.state, newest));
+}
+
+function lookAtSweep(draft: Draft, sweep: SweepState | undefined): void {
+  if (sweep === undefined) return;
+  const plan = sweep.planId === undefined ? undefined : planWith(draft.state, sweep.planId);
+  if (!hasEnded(sweep) && plan !== undefined && hasEnded(plan)) {
+    const reason = endingOf(plan);
+    emit(draft, { kind: 'sweep.ended', sweepId: sweep.id, state: 'cancelled', reason });
+  }
+  settleSweep(draft, sweep.id);
+}
+
+function lookAtPlan(draft: Draft, planId: string): void {
+  const plan = planWith(draft.state, planId);
+  if (plan === undefined) return;
+  if (!hasEnded(plan)) {
+    settlePlan(draft, planId);
+    return;
+  }
+  if (plan.sweepId !== undefined) lookAtSweep(draft, sweepWith(draft.state, plan.sweepId));
+  for (const id of [plan.teacherRunId, ...plan.studentRunIds])
+    if (id !== undefined) lookAtRun(draft, wholeRunWith(draft.state, id));
+}
+
+/** Ends a run that may not go on: what it belongs to has ended, or its teacher ended without success. */
+function lookAtRun(draft: Draft, run: RunState | undefined): void {
+  if (run === undefined || hasEnded(run)) return;
+  const parent = endedParent(draft.state, run);
+  if (parent !== undefined)
+    endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
+  else failWithTeacher(draft, run);
 }
 
 /** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */
@@ -68,9 +135,9 @@ function endedParent(
   child: { readonly planId?: string; readonly sweepId?: string; readonly trialId?: string },
 ): string | undefined {
   const parents = [
-    child.trialId === undefined ? undefined : trialOf(state, child.trialId),
-    child.sweepId === undefined ? undefined : sweepOf(state, child.sweepId),
-    child.planId === undefined ? undefined : planOf(state, child.planId),
+    child.trialId === undefined ? undefined : trialWith(state, child.trialId),
+    child.sweepId === undefined ? undefined : sweepWith(state, child.sweepId),
+    child.planId === undefined ? undefined : planWith(state, child.planId),
   ];
   const ended = parents.find((parent) => parent !== undefined && hasEnded(parent));
   return ended === undefined ? undefined : endingOf(ended);
@@ -78,8 +145,8 @@ function endedParent(
 
 function failWithTeacher(draft: Draft, run: RunState): void {
   if (run.teacherRunId === undefined) return;
-  const teacher = runOf(draft.state, run.teacherRunId);
-  if (teacher.state !== 'failed' && teacher.state !== 'cancelled') return;
+  const teacher = wholeRunWith(draft.state, run.teacherRunId);
+  if (teacher?.state !== 'failed' && teacher?.state !== 'cancelled') return;
   const reason = `its teacher ${endingOf(teacher)}`;
   endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'teacher', reason }, reason);
 }

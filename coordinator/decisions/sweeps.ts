@@ -1,32 +1,46 @@
 // What becomes of a sweep: which trial it proposes next, when it has all that it asked for, and when failures
 // of one cause end it.
 //
-// A sweep keeps as many trials open as its parallelism allows. Each proposal is one numbered draw of the
+// A sweep keeps as many trials open as its parallelism allows. Each proposal is one numbered move of the
 // strategy, so that the candidates of a sweep do not depend on when workers were free. A cause that fails
 // trial after trial is not the candidates' (a mount that is away, a spec that no candidate survives): the
 // sweep ends with that cause instead of spending all its trials on it, and can be resumed.
 
 import { lookup } from '../model/persistent-map.ts';
-import { idAt } from '../model/roll.ts';
-import { endingOf, type State, type SweepState, sweepOf, type TrialState, trialOf } from '../model/state.ts';
-import { proposeRandom } from '../strategies/random.ts';
+import { numberAt } from '../model/roll.ts';
+import {
+  attachedWorkers,
+  endingOf,
+  hasEnded,
+  numberOf,
+  type State,
+  type SweepState,
+  sweepOf,
+  trialOf,
+} from '../model/state.ts';
+import { rowsOf } from '../model/table.ts';
+import { strategyOf } from '../strategies/strategies.ts';
 import { type Draft, emit, nextId } from './draft.ts';
-import { createAttempt, settleTrial } from './trials.ts';
+import { createAttempt } from './trials.ts';
 
-/** Settles an open sweep: its trials, then whether failures stop it, then new proposals, then its end. */
-export function settleSweep(draft: Draft, before: SweepState): void {
-  for (const id of before.openTrialIds) settleTrial(draft, trialOf(draft.state, id));
-  if (stopsFailing(draft, sweepOf(draft.state, before.id))) return;
-  propose(draft, before.id);
-  const sweep = sweepOf(draft.state, before.id);
-  if (sweep.openTrialIds.length > 0 || sweep.trialsProposed < sweep.trialsTotal) return;
+/** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
+export function settleSweep(draft: Draft, sweepId: string): void {
+  const before = sweepOf(draft.state, sweepId);
+  if (hasEnded(before)) {
+    cancelOpenTrials(draft, before);
+    return;
+  }
+  if (stopsFailing(draft, before)) return;
+  propose(draft, sweepId);
+  const sweep = sweepOf(draft.state, sweepId);
+  if (sweep.openTrials.size > 0 || sweep.trialsProposed < sweep.trialsTotal) return;
   const { bestTrialId } = sweep;
   if (bestTrialId === undefined) {
     emit(draft, {
       kind: 'sweep.ended',
       sweepId: sweep.id,
       state: 'failed',
-      reason: `none of ${sweep.trialsTotal} trials finished: ${lastFailure(draft.state, sweep)}`,
+      reason: `none of ${sweep.trialsTotal} trials finished: ${lastTrial(draft.state, sweep)}`,
     });
     return;
   }
@@ -35,37 +49,38 @@ export function settleSweep(draft: Draft, before: SweepState): void {
     kind: 'sweep.ended',
     sweepId: sweep.id,
     state: 'done',
-    reason: `${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objective ?? 0).toFixed(4)}`,
+    reason: `${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objectives?.accuracy ?? 0).toFixed(4)}`,
   });
 }
 
-/** Cancels a sweep, its open trials first: what belongs to a sweep that has ended is not looked at again. */
+/** Ends a sweep before its time; its trials and their runs end with it. */
 export function cancelSweep(draft: Draft, sweepId: string, reason: string): void {
-  for (const trialId of sweepOf(draft.state, sweepId).openTrialIds)
-    emit(draft, { kind: 'trial.ended', trialId, state: 'cancelled', reason });
   emit(draft, { kind: 'sweep.ended', sweepId, state: 'cancelled', reason });
 }
 
-/**
- * Failures of one cause in a row that end a sweep whose spec has no bound of its own: earlier releases wrote
- * such specs.
- */
-const FAILURES_IN_ROW_MAX = 5;
+/** What belongs to a sweep that has ended does not go on. */
+function cancelOpenTrials(draft: Draft, sweep: SweepState): void {
+  const reason = sweep.state === 'cancelled' ? sweep.reason : endingOf(sweep);
+  for (const [number] of [...rowsOf(sweep.openTrials)])
+    emit(draft, { kind: 'trial.ended', trialId: `trial-${number}`, state: 'cancelled', reason });
+}
 
 /** Ends a sweep whose trials fail one after the other for one cause. Returns whether it did. */
 function stopsFailing(draft: Draft, sweep: SweepState): boolean {
   const { cause, count } = sweep.failuresInRow;
-  const countMax = (sweep.spec.failuresInRowMax as number | undefined) ?? FAILURES_IN_ROW_MAX;
   // With nothing left to try the sweep ends as any other, with the best trial that it has.
-  if (count < countMax || (sweep.trialsProposed >= sweep.trialsTotal && sweep.openTrialIds.length === 0))
+  if (
+    count < sweep.spec.failuresInRowMax ||
+    (sweep.trialsProposed >= sweep.trialsTotal && sweep.openTrials.size === 0)
+  )
     return false;
   const untried = sweep.trialsTotal - sweep.trialsProposed;
-  const last = lastFailure(draft.state, sweep, (trial) => trial.state === 'failed');
+  const last = lastFailure(draft.state, sweep);
   const reason = `${count} trials in a row failed for one cause (${cause}), the last: ${last}; ${untried} of ${sweep.trialsTotal} trials were not begun. When the cause is mended, \`pocketfleet resume ${sweep.id}\` goes on`;
-  for (const trialId of sweep.openTrialIds)
+  for (const [number] of [...rowsOf(sweep.openTrials)])
     emit(draft, {
       kind: 'trial.ended',
-      trialId,
+      trialId: `trial-${number}`,
       state: 'cancelled',
       reason: `${sweep.id} stopped: ${cause}`,
     });
@@ -73,44 +88,76 @@ function stopsFailing(draft: Draft, sweep: SweepState): boolean {
   return true;
 }
 
-/** How the newest trial that is meant ended, for the reason of the sweep's end. */
-function lastFailure(
-  state: State,
-  sweep: SweepState,
-  isMeant: (trial: TrialState) => boolean = () => true,
-): string {
-  for (let number = sweep.trialIds.size; number >= 1; number--) {
-    const trial = trialOf(state, idAt(sweep.trialIds, number));
-    if (isMeant(trial)) return endingOf(trial);
-  }
-  return sweep.reason;
+/** How the newest trial ended, for the reason of the sweep's end. */
+function lastTrial(state: State, { trialIds, reason }: SweepState): string {
+  return trialIds.size === 0
+    ? reason
+    : endingOf(trialOf(state, `trial-${numberAt(trialIds, trialIds.size)}`));
 }
 
-/** Proposes trials until as many are open as may be, all are proposed, or the space has no more. */
+/** How the newest trial that failed did. */
+function lastFailure(state: State, sweep: SweepState): string {
+  let last: string | undefined;
+  // Few: those that failed or were cancelled, the newest last.
+  for (const [number] of rowsOf(sweep.endedBadly)) {
+    const trial = trialOf(state, `trial-${number}`);
+    if (trial.state === 'failed') last = endingOf(trial);
+  }
+  return last ?? sweep.reason;
+}
+
+/** Proposes trials until as many are open as may be, all are proposed, or the slice is used up. */
 function propose(draft: Draft, sweepId: string): void {
+  const { slice, proposing } = draft.desk;
+  const place = numberOf(sweepId);
+  let looked = proposing.get(place);
+  proposing.delete(place);
   for (;;) {
     const sweep = sweepOf(draft.state, sweepId);
     if (sweep.trialsProposed >= sweep.trialsTotal) return;
-    if (sweep.openTrialIds.length >= parallelismOf(draft, sweep)) return;
-    const proposal = proposeRandom({
-      spec: sweep.spec,
-      nextDraw: sweep.nextDraw,
-      trialWith: (genotypeJson) => lookup(sweep.seen, genotypeJson),
+    if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return;
+    const state = looked ?? sweep.strategy;
+    if (slice.proposals <= 0 || slice.draws <= 0) {
+      proposing.set(place, state);
+      return;
+    }
+    const answer = strategyOf(sweep.spec).ask({
+      ...{ spec: sweep.spec, state, draws: slice.draws },
+      known: (key) => numberOfCandidate(draft.state, sweep, key),
     });
-    if ('exhausted' in proposal) {
+    if (answer.kind === 'later') {
+      slice.draws = 0;
+      looked = answer.state;
+      continue;
+    }
+    if (answer.kind === 'exhausted') {
       const trialsTotal = sweep.trialsProposed;
-      emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: proposal.exhausted });
+      emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: answer.reason });
       return;
     }
     const trialId = nextId(draft.state, 'trial');
-    emit(draft, { kind: 'trial.proposed', trialId, sweepId, number: sweep.trialsProposed + 1, ...proposal });
+    const { candidate, skipped } = answer;
+    slice.proposals -= 1;
+    slice.draws -= 1 + skipped.count;
+    looked = undefined;
+    emit(draft, {
+      kind: 'trial.proposed',
+      ...{ trialId, sweepId, number: sweep.trialsProposed + 1 },
+      ...{ genotype: candidate.key, costs: candidate.costs, strategy: answer.state },
+      ...(skipped.count === 0 ? {} : { skipped }),
+    });
     createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
   }
+}
+
+/** The number within its sweep of the trial that has this genotype. */
+function numberOfCandidate(state: State, sweep: SweepState, key: string): number | undefined {
+  const number = lookup(sweep.candidates, key);
+  return number === undefined ? undefined : trialOf(state, `trial-${number}`).number;
 }
 
 /** Trials that may be open at once: as the spec says, or as many as there are workers. */
 function parallelismOf(draft: Draft, sweep: SweepState): number {
   if (sweep.spec.parallelism > 0) return sweep.spec.parallelism;
-  const attached = [...draft.state.workers.values()].filter((worker) => worker.state === 'attached');
-  return Math.max(1, attached.length);
+  return Math.max(1, attachedWorkers(draft.state));
 }

@@ -1,14 +1,11 @@
 // What becomes of a trial: its first attempt, another attempt after a failure, its result, or its end.
 //
-// A run is determined by its spec and seed, so another attempt needs another seed, or it would fail in the
-// same step again. No attempt is spent on what a seed cannot change: an error of the spec (`user`), and a run
-// that crashes its process (`crash`), which has had several workers already.
+// A run is determined by its spec and seed, so another attempt has another seed (coordinator/model/spec-of.ts), or it
+// would fail in the same step again. No attempt is spent on what a seed cannot change: an error of the spec
+// (`user`), and a run that crashes its process (`crash`), which has had several workers already.
 
-import { candidateNetwork } from '../../core/nn/space.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
-import { endingOf, runOf, sweepOf, type TrialState } from '../model/state.ts';
+import { endingOf, type Objectives, runOf, sweepOf, type TrialState } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
-import { childName } from './plan.ts';
 
 /** Settles an open trial: it ends as its newest run did, or makes another attempt. */
 export function settleTrial(draft: Draft, trial: TrialState): void {
@@ -18,20 +15,20 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     return;
   }
   const run = runOf(draft.state, runId);
-  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objective?: number) =>
+  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objectives?: Objectives) =>
     emit(draft, {
       kind: 'trial.ended',
       trialId: trial.id,
       state,
       reason,
-      ...(objective === undefined ? {} : { objective }),
+      ...(objectives === undefined ? {} : { objectives }),
     });
   if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
   if (run.state === 'done') {
     const accuracy = run.evaluation?.accuracy;
     if (accuracy === undefined || !Number.isFinite(accuracy))
       end('failed', `its run ${run.id} finished without a verification accuracy`);
-    else end('done', `accuracy ${accuracy.toFixed(4)}`, accuracy);
+    else end('done', `accuracy ${accuracy.toFixed(4)}`, { accuracy });
   }
   if (run.state !== 'failed') return;
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
@@ -42,30 +39,13 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
 }
 
-/** Creates the run of the next attempt, with the seed that follows that of the attempt before. */
+/** Creates the run of the next attempt. */
 export function createAttempt(draft: Draft, trial: TrialState, reason: string): void {
-  const sweep = sweepOf(draft.state, trial.sweepId);
-  const { training, verification } = sweep.spec.evaluation;
-  const seed = (training.seed + trial.runIds.length) >>> 0;
-  const spec: RunSpec = {
-    kind: 'candidate',
-    name: childName(sweep.name, String(trial.number)),
-    network: candidateNetwork(sweep.spec, trial.genotype),
-    data: sweep.spec.data,
-    training: { ...training, seed },
-    verification,
-    workers: { min: 1, max: 1 },
-    priority: sweep.spec.priority,
-  };
   emit(draft, {
-    kind: 'run.created',
-    runId: nextId(draft.state, 'run'),
-    spec,
-    facts: sweep.facts,
-    costs: trial.costs,
-    reason,
-    sweepId: sweep.id,
+    kind: 'trial.attempted',
     trialId: trial.id,
-    ...(sweep.planId === undefined ? {} : { planId: sweep.planId }),
+    runId: nextId(draft.state, 'run'),
+    attempt: trial.runIds.length + 1,
+    reason,
   });
 }

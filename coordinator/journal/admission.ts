@@ -4,10 +4,7 @@
 // with the reason, because somebody waits for its answer and can ask again, and a fact waits for room.
 
 import { FleetError } from '../../core/errors.ts';
-import { type Decision, step } from '../decisions/decide.ts';
 import type { Input } from '../decisions/inputs.ts';
-import type { Observed } from '../model/observed.ts';
-import type { State } from '../model/state.ts';
 
 /** What keeps the coordinator from deciding now, and how much waits for it. */
 export interface Standing {
@@ -71,41 +68,6 @@ export function isCall(input: Input): boolean {
  */
 export function isRefusedByStore(input: Input, isTroubled: boolean): boolean {
   return input.kind === 'submit' || (isCall(input) && isTroubled);
-}
-
-/** An input with what was decided about it. */
-export interface Decided<W> {
-  readonly waiting: W;
-  readonly decision: Decision;
-}
-
-/**
- * Decides inputs one after the other, each upon the state that the one before leads to. A refused input
- * leaves no trace in the state; any other error is a mistake of this program and is thrown.
- */
-export function decideAll<W extends { readonly input: Input }>(
-  before: State,
-  inputs: readonly W[],
-  observe: () => Observed,
-): {
-  readonly state: State;
-  readonly decided: readonly Decided<W>[];
-  readonly refused: readonly { readonly waiting: W; readonly error: FleetError }[];
-} {
-  let state = before;
-  const decided: Decided<W>[] = [];
-  const refused: { readonly waiting: W; readonly error: FleetError }[] = [];
-  for (const waiting of inputs) {
-    try {
-      const decision = step(state, waiting.input, observe());
-      state = decision.state;
-      decided.push({ waiting, decision });
-    } catch (caught) {
-      if (!(caught instanceof FleetError)) throw caught;
-      refused.push({ waiting, error: caught });
-    }
-  }
-  return { state, decided, refused };
 }
 
 /**

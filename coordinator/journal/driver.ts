@@ -6,6 +6,7 @@ import type { Clock } from '../../core/clock.ts';
 import { createDeferred } from '../../core/deferred.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import type { Desk } from '../decisions/desk.ts';
 import type { Answer, Effect, Input } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
 import type { Observed } from '../model/observed.ts';
@@ -68,6 +69,8 @@ export interface DriverOptions {
   readonly log: Logger;
   readonly version: string;
   readonly observe: () => Observed;
+  /** What decisions keep between each other. */
+  readonly desk: Desk;
   readonly perform: (effect: Effect) => void;
   /** Before each reading of the journal: what must exist for it. */
   readonly prepare: () => Promise<void>;
@@ -77,8 +80,11 @@ export interface DriverOptions {
   readonly onLeave: (error: FleetError) => void;
   /** Another coordinator has written to the journal. */
   readonly onDeposed?: () => void;
-  /** Sees each event once, after it is on disk; not those that were read. */
-  readonly onEvent?: (event: Event, before: State, after: State) => void;
+  /**
+   * Sees each event once, after it is on disk; not those that were read. `after`: the state with everything
+   * that was decided together.
+   */
+  readonly onEvent?: (event: Event, after: State) => void;
 }
 
 interface Parts extends DriverOptions {

@@ -6,7 +6,7 @@ import { eventChecker } from './formats/event-checker.ts';
 
 const text = z.string();
 const number = z.number();
-const named = z.looseObject({ name: text });
+const texts = z.array(text);
 const reason = { reason: text };
 const ending = { state: z.enum(['done', 'failed', 'cancelled']), reason: text };
 const facts = z.looseObject({ trainingImages: number, classes: number });
@@ -16,39 +16,26 @@ const ids = z.strictObject({ plan: number, sweep: number, trial: number, run: nu
 
 const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>>> = {
   'coordinator.started': { epoch: number, version: text },
+  'input.refused': { input: text, ...reason },
+  'spec.recorded': { digest: text, spec: z.looseObject({ kind: text, name: text }) },
+  'submission.taken': { requestId: text, digest: text, planIds: texts, sweepIds: texts, runIds: texts },
   'journal.truncated': { after: number, ids, ...reason },
-  'plan.submitted': { planId: text, spec: named, yaml: text, facts },
+  'plan.submitted': { planId: text, spec: text, yaml: text, facts },
   'plan.ended': { planId: text, ...ending },
-  'sweep.submitted': {
-    sweepId: text,
-    spec: z.looseObject({ name: text, strategy: z.looseObject({ kind: text, trials: number }) }),
-    facts,
-  },
+  'sweep.submitted': { sweepId: text, spec: text, facts },
   'sweep.exhausted': { sweepId: text, trialsTotal: number, ...reason },
   'sweep.ended': { sweepId: text, ...ending },
   'trial.proposed': {
     trialId: text,
     sweepId: text,
     number,
-    genotype: z.looseObject({}),
-    genotypeJson: text,
+    genotype: text,
     costs,
-    nextDraw: number,
-    skipped: z.array(z.looseObject({ draw: number, reason: text })),
+    strategy: z.looseObject({ kind: text }),
   },
+  'trial.attempted': { trialId: text, runId: text, ...reason },
   'trial.ended': { trialId: text, ...ending },
-  'run.created': {
-    runId: text,
-    spec: z.looseObject({
-      name: text,
-      kind: text,
-      network: z.looseObject({ kind: text }),
-      training: z.looseObject({ epochs: number, batch: number }),
-    }),
-    facts,
-    costs,
-    ...reason,
-  },
+  'run.created': { runId: text, spec: text, facts, costs, ...reason },
   'run.assigned': { runId: text, generation: number, members, deviceClass: text, ...reason },
   'run.requeued': { runId: text, generation: number, ...reason },
   'run.troubled': { runId: text, workerId: text, avoidUntilMs: number, ...reason },

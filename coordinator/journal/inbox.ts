@@ -22,8 +22,8 @@ export interface Inbox {
   put(input: Input): Promise<Answer | undefined>;
   /** Puts these before the others, in their order. */
   putFirst(waiting: readonly Waiting[]): void;
-  /** Takes all out, oldest first. */
-  takeAll(): readonly Waiting[];
+  /** Takes the oldest out, oldest first. */
+  take(count: number): readonly Waiting[];
   /** Takes out those that are meant, all unless a choice is given, and rejects them. */
   reject(error: FleetError, isMeant?: (input: Input) => boolean): void;
 }
@@ -47,10 +47,9 @@ export function createInbox(): Inbox {
     putFirst(waiting) {
       all = [...waiting, ...all];
     },
-    takeAll() {
-      const taken = all;
-      all = [];
-      tickWaits = false;
+    take(count) {
+      const taken = all.splice(0, count);
+      tickWaits = tickWaits && all.some(({ input }) => input.kind === 'tick');
       return taken;
     },
     reject(error, isMeant = () => true) {

@@ -9,12 +9,13 @@ import type { Clock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
+import { type Desk, dropUndecided } from '../decisions/desk.ts';
+import { decideGroup } from '../decisions/group.ts';
 import type { Effect } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
-import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
 import type { State } from '../model/state.ts';
-import { afterFailedAppend, consequenceOf, decideAll, isCall } from './admission.ts';
+import { afterFailedAppend, consequenceOf, isCall } from './admission.ts';
 import type { Inbox, Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
 import { confirmLeadFor, isSeenOutside } from './lead-confirmation.ts';
@@ -34,9 +35,11 @@ export interface LeadingParts {
   /** Why a full store takes nothing that is new now. */
   readonly refusal: () => FleetError | undefined;
   readonly observe: () => Observed;
+  /** What decisions keep between each other. */
+  readonly desk: Desk;
   readonly perform: (effect: Effect) => void;
-  /** Sees each event once, after it is on disk. */
-  readonly onEvent?: ((event: Event, before: State, after: State) => void) | undefined;
+  /** Sees each event once, after it is on disk, with the state after all that was decided together. */
+  readonly onEvent?: ((event: Event, after: State) => void) | undefined;
   /** Decisions begin, or go on after a pause, with this state: workers are expected to dial. */
   readonly onLead: (state: State) => void;
   /** Nothing is taken in any more: workers are better off with another coordinator. */
@@ -64,27 +67,37 @@ export interface End {
   readonly isExact: boolean;
 }
 
+/**
+ * Inputs that are decided together at most: what waits behind them, and everything else of this process, gets
+ * its turn after some milliseconds.
+ */
+const INPUTS_AT_ONCE = 256;
+
 /** Leads when it is asked to, as often as it is. */
 export function createLeading(parts: LeadingParts): Leading {
   const { journal, seat, inbox, clock, signal } = parts;
   let working = false;
   let inAppend: readonly Waiting[] = [];
   let wake: () => void = () => undefined;
+  /** The last group left something undecided. */
+  let isUnfinished = false;
   /** Sequence of the last message whose events are in the state. */
   let foldedTo = 0;
 
   /** Decides everything that waits, appends or confirms once, then performs the effects and answers. */
   async function turn(): Promise<void> {
     const before = knownTo(seat);
-    const { state: after, decided, refused } = decideAll(before, inbox.takeAll(), parts.observe);
-    const events = decided.flatMap(({ decision }) => decision.events);
+    const { desk } = parts;
+    const group = decideGroup(before, inbox.take(INPUTS_AT_ONCE), parts.observe, desk);
+    const { state: after, decided, refused, events, effects } = group;
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events);
-      else if (refused.length > 0 || decided.some(isSeenOutside))
+      else if (refused.length > 0 || effects.length > 0 || decided.some(isSeenOutside))
         await confirmLeadFor({ journal, clock, signal });
     } catch (caught) {
       const error = toFleetError(caught);
+      dropUndecided(desk);
       for (const { waiting, error: own } of refused)
         waiting.reject(error.code === 'aborted' ? lostLead(error) : own);
       await afterFailure(
@@ -98,11 +111,13 @@ export function createLeading(parts: LeadingParts): Leading {
     seat.know(after);
     foldedTo = journal.sequence;
     for (const { waiting, error } of refused) waiting.reject(error);
-    showEach(events, before);
+    isUnfinished = group.isUnfinished;
+    for (const event of events) parts.onEvent?.(event, after);
     for (const { waiting, decision } of decided) {
       for (const effect of decision.effects) parts.perform(effect);
       waiting.resolve(decision.answer);
     }
+    for (const effect of effects) parts.perform(effect);
     if (events.length > 0) seat.changed();
   }
 
@@ -118,20 +133,11 @@ export function createLeading(parts: LeadingParts): Leading {
     await clock.sleep(delayMs(WAIT_FOR_ROOM, 1), signal);
   }
 
-  function showEach(events: readonly Event[], before: State): void {
-    let at = before;
-    for (const event of events) {
-      const next = evolve(at, event);
-      parts.onEvent?.(event, at, next);
-      at = next;
-    }
-  }
-
   /** Decides group by group; rejects with the reason of the end. */
   async function decide(ending: AbortSignal): Promise<never> {
     for (;;) {
       ending.throwIfAborted();
-      if (inbox.size === 0 || seat.halted !== undefined) {
+      if ((inbox.size === 0 && !isUnfinished) || seat.halted !== undefined) {
         const woken = new Promise<void>((resolve) => {
           wake = resolve;
         });
@@ -163,6 +169,8 @@ export function createLeading(parts: LeadingParts): Leading {
       if (signal.aborted) onStop();
       signal.addEventListener('abort', onStop, { once: true });
       foldedTo = journal.sequence;
+      isUnfinished = false;
+      dropUndecided(parts.desk);
       const reign = begin(parts);
       const watch = {
         ...parts,

@@ -10,6 +10,7 @@ import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import { initialState, type State } from '../model/state.ts';
+import { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
@@ -65,7 +66,8 @@ async function fold({ journal, clock, log, prepare }: Opening, folding: { state:
   const startedAt = clock.monotonic();
   await prepare();
   await journal.prepare();
-  for await (const event of journal.replay()) folding.state = foldedAt(journal, folding.state, event);
+  const edit = new Edit();
+  for await (const event of journal.replay()) folding.state = foldedAt(journal, folding.state, event, edit);
   const ms = Math.round(clock.monotonic() - startedAt);
   log.info({ events: folding.state.events, sequence: journal.sequence, ms }, 'journal replayed');
 }
@@ -78,9 +80,10 @@ export function foldedAt(
   at: { readonly stream: string; readonly sequence: number },
   before: State,
   event: Event,
+  edit?: Edit,
 ): State {
   try {
-    return evolve(before, event);
+    return evolve(before, event, edit);
   } catch (caught) {
     const what = caught instanceof Error ? caught.message : String(caught);
     throw damageAt(at.stream, at.sequence, `its ${event.kind} event does not fit what came before (${what})`);

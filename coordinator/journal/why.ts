@@ -2,21 +2,24 @@
 // about a thing: those that name it, and for a plan, sweep or trial those of its children too.
 
 import type { DataSpec } from '../../core/spec/data.ts';
-import type { Event } from '../model/events.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { Event, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { allIds } from '../model/roll.ts';
-import type { State } from '../model/state.ts';
+import { allNumbers } from '../model/roll.ts';
+import { planWith, type State, sweepWith, trialWith } from '../model/state.ts';
 
 /** The ids whose events belong to the story of this one: its own and those of its children. */
 export function concerned(state: State, id: string): ReadonlySet<string> {
   const ids = new Set([id]);
-  const plan = lookup(state.plans, id);
+  const plan = planWith(state, id);
   if (plan?.sweepId !== undefined) ids.add(plan.sweepId);
-  const sweep = lookup(state.sweeps, plan?.sweepId ?? id);
-  for (const trialId of sweep === undefined ? [] : allIds(sweep.trialIds)) ids.add(trialId);
+  const sweep = sweepWith(state, plan?.sweepId ?? id);
+  for (const number of sweep === undefined ? [] : allNumbers(sweep.trialIds)) ids.add(`trial-${number}`);
   for (const parent of [plan, sweep])
-    for (const runId of parent === undefined ? [] : allIds(parent.allRunIds)) ids.add(runId);
-  for (const runId of lookup(state.trials, id)?.runIds ?? []) ids.add(runId);
+    for (const number of parent === undefined ? [] : allNumbers(parent.allRunIds)) ids.add(`run-${number}`);
+  for (const runId of trialWith(state, id)?.runIds ?? []) ids.add(runId);
   return ids;
 }
 
@@ -35,7 +38,12 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
   switch (event.kind) {
     case 'coordinator.started':
     case 'journal.truncated':
+    case 'spec.recorded':
       return [];
+    case 'input.refused':
+      return [event.workerId, event.runId];
+    case 'submission.taken':
+      return [...event.planIds, ...event.sweepIds, ...event.runIds];
     case 'plan.submitted':
     case 'plan.ended':
       return [event.planId];
@@ -48,8 +56,10 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.trialId, event.sweepId];
     case 'trial.ended':
       return [event.trialId];
+    case 'trial.attempted':
+      return [event.trialId, event.runId];
     case 'run.created':
-      return [event.runId, event.trialId, event.sweepId, event.planId];
+      return [event.runId, event.planId];
     case 'run.assigned':
       return [event.runId, ...event.members.map(({ workerId }) => workerId)];
     case 'run.requeued':
@@ -79,19 +89,29 @@ function leftOut(data: DataSpec): string {
     : `; ${data.skipped.count} corrupt images are left out (digest ${data.skipped.digest.slice(0, 16)})`;
 }
 
-/** What an event decided, as one sentence for the log and for `why`. */
-export function sentenceOf(event: Event): string {
+/** What an event decided, as one sentence for the log and for `why`; `state` has what it refers to. */
+export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): string {
   switch (event.kind) {
+    case 'input.refused':
+      return `an input (${event.input}) was refused, because deciding it failed: ${event.reason}`;
+    case 'spec.recorded':
+      return `the spec of ${event.spec.kind} ${event.spec.name} was recorded as ${event.digest}`;
+    case 'submission.taken':
+      return `request ${event.requestId} was taken: ${[...event.planIds, ...event.sweepIds, ...event.runIds].join(', ')}`;
     case 'coordinator.started':
       return `coordinator ${event.version} took the lead for the ${ordinal(event.epoch)} time`;
     case 'journal.truncated':
       return `the journal was cut off after sequence ${event.after}: ${event.reason}`;
-    case 'plan.submitted':
-      return `${event.planId} (${event.spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out${leftOut(event.spec.data)}`;
+    case 'plan.submitted': {
+      const spec = lookup(specs, event.spec) as PlanSpec;
+      return `${event.planId} (${spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out${leftOut(spec.data)}`;
+    }
     case 'plan.ended':
       return `${event.planId} ${event.state}: ${event.reason}`;
-    case 'sweep.submitted':
-      return `${event.sweepId} (${event.spec.name}) was submitted: ${event.spec.strategy.trials} trials by ${event.spec.strategy.kind} search${event.planId === undefined ? '' : `, for ${event.planId}`}`;
+    case 'sweep.submitted': {
+      const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
+      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.planId === undefined ? '' : `, for ${event.planId}`}`;
+    }
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
     case 'sweep.ended':
@@ -100,8 +120,12 @@ export function sentenceOf(event: Event): string {
       return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${skippedText(event.skipped)}`;
     case 'trial.ended':
       return `${event.trialId} ${event.state}: ${event.reason}`;
-    case 'run.created':
-      return `${event.runId} (${event.spec.kind} ${event.spec.name}) was created: ${event.reason}${leftOut(event.spec.data)}`;
+    case 'trial.attempted':
+      return `${event.runId} was created for ${event.trialId}: ${event.reason}`;
+    case 'run.created': {
+      const { kind, name, data } = lookup(specs, event.spec) as RunSpec;
+      return `${event.runId} (${kind} ${name}) was created: ${event.reason}${leftOut(data)}`;
+    }
     case 'run.assigned':
       return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}`;
     case 'run.requeued':
@@ -133,9 +157,10 @@ function memberText(member: { workerId: string; shardFirst: number; shardCount: 
   return `${member.workerId} [${member.shardFirst}..${member.shardFirst + member.shardCount - 1}]`;
 }
 
-function skippedText(skipped: readonly { draw: number; reason: string }[]): string {
-  if (skipped.length === 0) return '';
-  return `; ${skipped.length} draws passed over (${skipped[0]!.reason}${skipped.length > 1 ? ', ...' : ''})`;
+function skippedText(skipped: Skipped | undefined): string {
+  if (skipped === undefined) return '';
+  const others = skipped.count > 1 ? ', ...' : '';
+  return `; ${skipped.count} draws passed over (${skipped.firstReason}${others})`;
 }
 
 function ordinal(n: number): string {

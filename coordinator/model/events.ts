@@ -1,13 +1,26 @@
-// The events of the journal: every decision that has ever taken effect, with its reason. They are written
-// once and read for ever, so a kind is never given another meaning, and a field is only added, as an optional
-// one.
+// The events of the journal, in the newest form (format 2): every decision that has ever taken effect, with
+// its reason. They are written once and read for ever, so a kind is never given another meaning, and a field
+// is only added, as an optional one. Whatever else has to change makes another format, and the older one is
+// lifted to it when it is read (coordinator/journal/formats).
+//
+// Events refer and do not copy: specs are recorded once and named by digest, and a candidate's run is a trial
+// and the number of the attempt.
 
 import type { Costs } from '../../core/nn/space.ts';
-import type { Genotype } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import type { Blame, DataFacts, EndState, EvaluationState, Member, Noun } from './state.ts';
+import type { StrategyState } from '../strategies/strategies.ts';
+import type {
+  Blame,
+  DataFacts,
+  EndState,
+  EvaluationState,
+  Fidelity,
+  Member,
+  Noun,
+  Objectives,
+} from './state.ts';
 
 /** `atMs`: when it was decided, milliseconds since the epoch. */
 export type Event = { readonly atMs: number } & (
@@ -24,9 +37,38 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
   | {
+      /** An input made the decision fail by a mistake of this program: it was refused, and nothing else. */
+      readonly kind: 'input.refused';
+      /** The kind of the input. */
+      readonly input: string;
+      /** Whose report it was. */
+      readonly workerId?: string;
+      /** What it was about. */
+      readonly runId?: string;
+      readonly reason: string;
+    }
+  | {
+      /** Before the first event that refers to it. */
+      readonly kind: 'spec.recorded';
+      /** SHA-256 of the canonical JSON, the first 32 hex digits. */
+      readonly digest: string;
+      readonly spec: PlanSpec | SweepSpec | RunSpec;
+    }
+  | {
+      /** A submission that named itself: when it comes again it is answered the same, and nothing is made. */
+      readonly kind: 'submission.taken';
+      readonly requestId: string;
+      /** Digest of what was submitted. */
+      readonly digest: string;
+      readonly planIds: readonly string[];
+      readonly sweepIds: readonly string[];
+      readonly runIds: readonly string[];
+    }
+  | {
       readonly kind: 'plan.submitted';
       readonly planId: string;
-      readonly spec: PlanSpec;
+      /** Digest of the spec. */
+      readonly spec: string;
       /** The submitted text as it took effect, with overrides in their places. */
       readonly yaml: string;
       readonly facts: DataFacts;
@@ -41,7 +83,8 @@ export type Event = { readonly atMs: number } & (
   | {
       readonly kind: 'sweep.submitted';
       readonly sweepId: string;
-      readonly spec: SweepSpec;
+      /** Digest of the spec. */
+      readonly spec: string;
       readonly facts: DataFacts;
       readonly planId?: string;
     }
@@ -63,31 +106,42 @@ export type Event = { readonly atMs: number } & (
       readonly trialId: string;
       readonly sweepId: string;
       readonly number: number;
-      readonly genotype: Genotype;
-      readonly genotypeJson: string;
+      /** Key of the canonical genotype. */
+      readonly genotype: string;
       readonly costs: Costs;
-      /** Draws used up to and with this one; the next starts there. */
-      readonly nextDraw: number;
-      /** Draws passed over on the way here, with the reason of each. */
-      readonly skipped: readonly { readonly draw: number; readonly reason: string }[];
+      /** What the strategy remembers after this move. */
+      readonly strategy: StrategyState;
+      /** Candidates that were passed over on the way here. */
+      readonly skipped?: Skipped;
     }
   | {
       readonly kind: 'trial.ended';
       readonly trialId: string;
       readonly state: EndState;
       readonly reason: string;
-      readonly objective?: number;
+      readonly objectives?: Objectives;
     }
   | {
+      /** A trial gets a run: the next attempt at its evaluation. */
+      readonly kind: 'trial.attempted';
+      readonly trialId: string;
+      readonly runId: string;
+      /** From 1; the seed follows from it. Absent in what format 1 wrote: the one after the last. */
+      readonly attempt?: number;
+      /** Less than the full evaluation. */
+      readonly fidelity?: Fidelity;
+      readonly reason: string;
+    }
+  | {
+      /** A run that belongs to no sweep. */
       readonly kind: 'run.created';
       readonly runId: string;
-      readonly spec: RunSpec;
+      /** Digest of the spec. */
+      readonly spec: string;
       readonly facts: DataFacts;
       readonly costs: Costs;
       readonly reason: string;
       readonly planId?: string;
-      readonly sweepId?: string;
-      readonly trialId?: string;
       readonly teacherRunId?: string;
       /** What a run is to its plan. */
       readonly role?: 'teacher' | 'student';
@@ -190,6 +244,13 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
 );
+
+/** Candidates that a proposal passed over. */
+export interface Skipped {
+  readonly count: number;
+  /** Why the first of them was. */
+  readonly firstReason: string;
+}
 
 /** The events of one kind. */
 export type EventOf<K extends Event['kind']> = Extract<Event, { kind: K }>;

@@ -1,95 +1,158 @@
 // The fold: (state, event) -> state. It decides and judges nothing and reads no clock: whatever is in the
 // journal has happened, and an event carries everything that its effect depends on. So the same journal
 // always gives the same state, whatever release reads it. Each event costs about the same, however much came
-// before it.
+// before it and however much is open.
 
+import type { PlanSpec } from '../../core/spec/plan.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { strategyOf } from '../strategies/strategies.ts';
 import type { Event, EventOf } from './events.ts';
-import { named } from './find.ts';
-import { emptyMap, withEntry } from './persistent-map.ts';
-import { appended, emptyRoll } from './roll.ts';
 import {
-  bestTrialFirst,
-  type IdGap,
-  type Member,
-  NO_BLAME,
-  type Noun,
+  runAssigned,
+  runBegun,
+  runCheckpointed,
+  runEnded,
+  runRequeued,
+  runResumed,
+  runTroubled,
+  summarise,
+} from './evolve-runs.ts';
+import { workerAttached, workerChanged } from './evolve-workers.ts';
+import { named } from './find.ts';
+import {
+  changePlan,
+  changeRun,
+  changeSweep,
+  changeTrial,
+  ended,
+  finished,
+  optional,
+  recount,
+  took,
+  type Working,
+  withNewest,
+  withNumber,
+  withoutNumber,
+  workingOn,
+} from './folding.ts';
+import { bestTrialFirst } from './leaderboard.ts';
+import { emptyMap, lookup, withEntry } from './persistent-map.ts';
+import { appended, emptyRoll } from './roll.ts';
+import { candidateJob, childName } from './spec-of.ts';
+import {
+  numberOf,
   type PlanState,
   planOf,
-  type RunState,
-  runOf,
+  runWith,
   type State,
   type SweepState,
   sweepOf,
   type TrialState,
   trialOf,
 } from './state.ts';
+import { Edit, emptyTable, withRow } from './table.ts';
 
-/** The state after one more event; the one given stays as it is. */
-export function evolve(before: State, event: Event): State {
-  const state: State = { ...before, events: before.events + 1 };
+/** Submissions that are remembered; a repetition comes within minutes. */
+const SUBMISSIONS_MAX = 10_000;
+
+/**
+ * The state after one more event. The one given stays as it is, except for what was made under `edit`: a fold
+ * over many events passes one edit, and gets states of which only the last may be looked at.
+ */
+export function evolve(before: State, event: Event, edit: Edit = new Edit()): State {
+  const w = workingOn(before, edit);
+  w.events += 1;
+  if (event.atMs > w.lastMs) w.lastMs = event.atMs;
+  apply(w, event);
+  return finished(w);
+}
+
+function apply(w: Working, event: Event): void {
   switch (event.kind) {
+    case 'input.refused':
+      return;
     case 'coordinator.started':
-      return { ...state, epoch: event.epoch };
+      w.epoch = event.epoch;
+      return;
     case 'journal.truncated':
-      return truncated(state, event);
+      truncated(w, event);
+      return;
+    case 'spec.recorded':
+      w.specs = withEntry(w.specs, event.digest, event.spec, w.edit);
+      return;
+    case 'submission.taken':
+      submissionTaken(w, event);
+      return;
     case 'plan.submitted':
-      return planSubmitted(state, event);
+      planSubmitted(w, event);
+      return;
     case 'plan.ended':
-      return withoutOpen(
-        withPlan(state, event.planId, { ...ended(event), ...optional('winnerRunId', event.winnerRunId) }),
-        'openPlanIds',
-        event.planId,
-      );
+      changePlan(w, event.planId, { ...ended(event), ...optional('winnerRunId', event.winnerRunId) });
+      w.openPlans = withoutNumber(w.openPlans, event.planId, w.edit);
+      return;
     case 'sweep.submitted':
-      return sweepSubmitted(state, event);
+      sweepSubmitted(w, event);
+      return;
     case 'sweep.exhausted':
-      return withSweep(state, event.sweepId, { trialsTotal: event.trialsTotal, reason: event.reason });
+      changeSweep(w, event.sweepId, { trialsTotal: event.trialsTotal, reason: event.reason });
+      return;
     case 'sweep.ended':
-      return withoutOpen(withSweep(state, event.sweepId, ended(event)), 'openSweepIds', event.sweepId);
+      changeSweep(w, event.sweepId, ended(event));
+      w.openSweeps = withoutNumber(w.openSweeps, event.sweepId, w.edit);
+      return;
     case 'trial.proposed':
-      return trialProposed(state, event);
+      trialProposed(w, event);
+      return;
+    case 'trial.attempted':
+      trialAttempted(w, event);
+      return;
     case 'trial.ended':
-      return trialEnded(state, event);
+      trialEnded(w, event);
+      return;
+    case 'work.resumed':
+      workResumed(w, event);
+      return;
     case 'run.created':
-      return runCreated(state, event);
+      runCreated(w, event);
+      return;
     case 'run.assigned':
-      return runAssigned(state, event);
+      runAssigned(w, event);
+      return;
     case 'run.requeued':
-      return withRun(state, event.runId, {
-        state: 'queued',
-        reason: event.reason,
-        gang: [],
-        changedAtMs: event.atMs,
-        queuedAtMs: event.atMs,
-      });
+      runRequeued(w, event);
+      return;
     case 'run.troubled':
-      return runTroubled(state, event);
+      runTroubled(w, event);
+      return;
     case 'run.blamed':
-      return withRun(state, event.runId, { blame: event.blame });
+      changeRun(w, event.runId, { blame: event.blame });
+      return;
     case 'run.checkpointed':
-      return runCheckpointed(state, event);
+      runCheckpointed(w, event);
+      return;
     case 'run.finished':
-      return runEnded(state, event.runId, {
+      runEnded(w, event.runId, {
         ...ended({ state: 'done', reason: 'finished', atMs: event.atMs }),
         finalStep: event.step,
         weightsDigest: event.weightsDigest,
         ...optional('evaluation', event.evaluation),
       });
+      return;
     case 'run.failed':
-      return runEnded(state, event.runId, {
-        ...ended({ state: 'failed', ...event }),
-        failureCause: event.cause,
-      });
+      runEnded(w, event.runId, { ...ended({ state: 'failed', ...event }), failureCause: event.cause });
+      return;
     case 'run.cancelled':
-      return runEnded(state, event.runId, ended({ state: 'cancelled', ...event }));
-    case 'work.resumed':
-      return workResumed(state, event);
+      runEnded(w, event.runId, ended({ state: 'cancelled', ...event }));
+      return;
     case 'worker.attached':
-      return workerAttached(state, event);
+      workerAttached(w, event);
+      return;
     case 'worker.draining':
-      return withWorker(state, event, 'draining');
+      workerChanged(w, event, 'draining');
+      return;
     case 'worker.lost':
-      return withWorker(state, event, 'lost');
+      workerChanged(w, event, 'lost');
+      return;
   }
 }
 
@@ -97,72 +160,84 @@ export function evolve(before: State, event: Event): State {
  * Numbers of ids only grow: the stored checkpoints of a run-7 that was cut off must not become those of
  * another run-7.
  */
-function truncated(state: State, { ids }: EventOf<'journal.truncated'>): State {
-  const gaps = (noun: Noun): readonly IdGap[] => {
-    const after = state[`${noun}s`].size;
-    const skipped = ids[noun] - after;
-    const known = state.idGaps[noun];
-    return skipped > (known.at(-1)?.skipped ?? 0) ? [...known, { after, skipped }] : known;
+function truncated(w: Working, { ids }: EventOf<'journal.truncated'>): void {
+  const { plan, sweep, trial, run } = w.numbers;
+  w.numbers = {
+    plan: Math.max(plan, ids.plan),
+    sweep: Math.max(sweep, ids.sweep),
+    trial: Math.max(trial, ids.trial),
+    run: Math.max(run, ids.run),
   };
-  const idGaps = { plan: gaps('plan'), sweep: gaps('sweep'), trial: gaps('trial'), run: gaps('run') };
-  return { ...state, idGaps };
 }
 
-function planSubmitted(state: State, event: EventOf<'plan.submitted'>): State {
+function submissionTaken(w: Working, event: EventOf<'submission.taken'>): void {
+  const { requestId: key, digest, planIds, sweepIds, runIds } = event;
+  const value = { digest, planIds, sweepIds, runIds };
+  w.submissions = withNewest(w.submissions, { key, value, max: SUBMISSIONS_MAX, edit: w.edit });
+}
+
+/** The spec that an event names by digest. */
+function specNamed<S>(w: Working, digest: string): S {
+  const spec = lookup(w.specs, digest);
+  if (spec === undefined) throw new Error(`no spec with digest ${digest} was recorded before`);
+  return spec as S;
+}
+
+function planSubmitted(w: Working, event: EventOf<'plan.submitted'>): void {
+  const spec = specNamed<PlanSpec>(w, event.spec);
   const plan: PlanState = {
     id: event.planId,
-    name: event.spec.name,
+    name: spec.name,
     state: 'running',
     reason: 'submitted',
     createdAtMs: event.atMs,
-    spec: event.spec,
+    spec,
     yaml: event.yaml,
     facts: event.facts,
     studentRunIds: [],
     allRunIds: emptyRoll,
   };
-  return {
-    ...state,
-    plans: withEntry(state.plans, plan.id, plan),
-    names: named(state.names, { noun: 'plan', ...plan }),
-    openPlanIds: new Set([...state.openPlanIds, plan.id]),
-  };
+  took(w, 'plan', plan.id);
+  recount(w, undefined, 'plan running');
+  w.plans = withRow(w.plans, numberOf(plan.id), plan, w.edit);
+  w.names = named(w.names, { noun: 'plan', ...plan }, w.edit);
+  w.openPlans = withNumber(w.openPlans, plan.id, w.edit);
 }
 
-function sweepSubmitted(before: State, event: EventOf<'sweep.submitted'>): State {
+function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
+  const spec = specNamed<SweepSpec>(w, event.spec);
   const sweep: SweepState = {
     id: event.sweepId,
-    name: event.spec.name,
+    name: spec.name,
     state: 'running',
     reason: 'submitted',
     createdAtMs: event.atMs,
-    spec: event.spec,
+    spec,
     facts: event.facts,
     ...optional('planId', event.planId),
-    trialsTotal: event.spec.strategy.trials,
+    trialsTotal: spec.strategy.trials,
     trialsProposed: 0,
     trialsDone: 0,
     trialsFailed: 0,
     trialIds: emptyRoll,
     allRunIds: emptyRoll,
-    openTrialIds: [],
-    nextDraw: 0,
-    seen: emptyMap(),
+    openTrials: emptyTable(),
+    endedBadly: emptyTable(),
+    strategy: strategyOf(spec).begin(spec),
+    candidates: emptyMap(),
+    job: candidateJob(spec),
     failuresInRow: NO_FAILURES,
   };
-  const state =
-    event.planId === undefined
-      ? before
-      : withPlan(before, event.planId, { sweepId: sweep.id, reason: `searching: ${sweep.id}` });
-  return {
-    ...state,
-    sweeps: withEntry(state.sweeps, sweep.id, sweep),
-    names: named(state.names, { noun: 'sweep', ...sweep }),
-    openSweepIds: new Set([...state.openSweepIds, sweep.id]),
-  };
+  took(w, 'sweep', sweep.id);
+  recount(w, undefined, 'sweep running');
+  if (event.planId !== undefined)
+    changePlan(w, event.planId, { sweepId: sweep.id, reason: `searching: ${sweep.id}` });
+  w.sweeps = withRow(w.sweeps, numberOf(sweep.id), sweep, w.edit);
+  w.names = named(w.names, { noun: 'sweep', ...sweep }, w.edit);
+  w.openSweeps = withNumber(w.openSweeps, sweep.id, w.edit);
 }
 
-function trialProposed(state: State, event: EventOf<'trial.proposed'>): State {
+function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   const trial: TrialState = {
     id: event.trialId,
     sweepId: event.sweepId,
@@ -170,38 +245,57 @@ function trialProposed(state: State, event: EventOf<'trial.proposed'>): State {
     state: 'queued',
     reason: 'proposed',
     createdAtMs: event.atMs,
-    genotype: event.genotype,
-    genotypeJson: event.genotypeJson,
+    genotypeKey: event.genotype,
     costs: event.costs,
     runIds: [],
   };
-  const sweep = sweepOf(state, event.sweepId);
-  return withSweep({ ...state, trials: withEntry(state.trials, trial.id, trial) }, sweep.id, {
+  const sweep = sweepOf(w, event.sweepId);
+  const number = numberOf(trial.id);
+  took(w, 'trial', trial.id);
+  recount(w, undefined, 'trial queued');
+  w.trials = withRow(w.trials, number, trial, w.edit);
+  changeSweep(w, sweep.id, {
     trialsProposed: sweep.trialsProposed + 1,
-    trialIds: appended(sweep.trialIds, trial.id),
-    openTrialIds: [...sweep.openTrialIds, trial.id],
-    nextDraw: event.nextDraw,
-    seen: withEntry(sweep.seen, event.genotypeJson, trial.id),
+    trialIds: appended(sweep.trialIds, number, w.edit),
+    openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
+    strategy: event.strategy,
+    candidates: withEntry(sweep.candidates, event.genotype, number, w.edit),
   });
 }
 
-function trialEnded(before: State, event: EventOf<'trial.ended'>): State {
-  const state = withTrial(before, event.trialId, {
-    ...ended(event),
-    ...optional('objective', event.objective),
+function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
+  const trial = trialOf(w, event.trialId);
+  const sweep = sweepOf(w, trial.sweepId);
+  runBegun(w, {
+    ...event,
+    attempt: event.attempt ?? trial.runIds.length + 1,
+    name: childName(sweep.name, String(trial.number)),
+    job: sweep.job,
+    facts: sweep.facts,
+    costs: trial.costs,
+    sweepId: sweep.id,
+    ...optional('planId', sweep.planId),
   });
-  const trial = trialOf(state, event.trialId);
-  const sweep = sweepOf(state, trial.sweepId);
-  const best = sweep.bestTrialId === undefined ? undefined : trialOf(state, sweep.bestTrialId);
-  return withSweep(state, sweep.id, {
-    openTrialIds: sweep.openTrialIds.filter((id) => id !== trial.id),
+  changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
+  changeTrial(w, trial.id, { runIds: [...trial.runIds, event.runId], reason: event.reason });
+}
+
+function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
+  changeTrial(w, event.trialId, { ...ended(event), ...optional('objectives', event.objectives) });
+  const trial = trialOf(w, event.trialId);
+  const sweep = sweepOf(w, trial.sweepId);
+  const best = sweep.bestTrialId === undefined ? undefined : trialOf(w, sweep.bestTrialId);
+  const isBest = event.state === 'done' && (best === undefined || bestTrialFirst(sweep)(trial, best) < 0);
+  changeSweep(w, sweep.id, {
+    openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
     trialsDone: sweep.trialsDone + (event.state === 'done' ? 1 : 0),
     trialsFailed: sweep.trialsFailed + (event.state === 'failed' ? 1 : 0),
-    failuresInRow: failuresAfter(state, sweep, trial),
-    ...(event.state === 'done' && (best === undefined || bestTrialFirst(trial, best) < 0)
-      ? { bestTrialId: trial.id }
-      : {}),
+    failuresInRow: failuresAfter(w, sweep, trial),
+    ...(event.state === 'done' ? {} : { endedBadly: withNumber(sweep.endedBadly, trial.id, w.edit) }),
+    ...(isBest ? { bestTrialId: trial.id } : {}),
   });
+  // What failed or was cancelled may be continued, and stays as it is.
+  if (event.state === 'done') for (const runId of trial.runIds) summarise(w, runId);
 }
 
 const NO_FAILURES = { cause: '', count: 0 };
@@ -210,199 +304,61 @@ const NO_FAILURES = { cause: '', count: 0 };
  * The count of failures for one cause in a row, after this trial. A cancelled trial says nothing about
  * causes.
  */
-function failuresAfter(state: State, { failuresInRow }: SweepState, trial: TrialState) {
+function failuresAfter(w: Working, { failuresInRow }: SweepState, trial: TrialState) {
   if (trial.state === 'cancelled') return failuresInRow;
   if (trial.state === 'done') return NO_FAILURES;
   const newest = trial.runIds.at(-1);
-  const cause = (newest === undefined ? undefined : runOf(state, newest).failureCause) ?? 'verification';
+  const cause = (newest === undefined ? undefined : runWith(w, newest)?.failureCause) ?? 'verification';
   return { cause, count: failuresInRow.cause === cause ? failuresInRow.count + 1 : 1 };
 }
 
 /** Makes a thing what it was before it ended, to be continued: what has been counted and stored stays. */
-function workResumed(before: State, event: EventOf<'work.resumed'>): State {
-  const { planId, sweepId, trialId, runId, reason, atMs } = event;
-  let state = before;
+function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
+  const { planId, sweepId, trialId, runId, reason } = event;
   if (planId !== undefined) {
-    const { endedAtMs: _ended, winnerRunId: _winner, ...plan } = planOf(state, planId);
-    const plans = withEntry(state.plans, planId, { ...plan, state: 'running' as const, reason });
-    state = { ...state, plans, openPlanIds: new Set([...state.openPlanIds, planId]) };
+    const { endedAtMs: _ended, winnerRunId: _winner, ...plan } = planOf(w, planId);
+    recount(w, `plan ${plan.state}`, 'plan running');
+    w.plans = withRow(w.plans, numberOf(planId), { ...plan, state: 'running', reason }, w.edit);
+    w.openPlans = withNumber(w.openPlans, planId, w.edit);
   }
   if (sweepId !== undefined) {
-    const { endedAtMs: _ended, ...sweep } = sweepOf(state, sweepId);
+    const { endedAtMs: _ended, ...sweep } = sweepOf(w, sweepId);
     const change = { state: 'running' as const, reason, failuresInRow: NO_FAILURES };
-    const sweeps = withEntry(state.sweeps, sweepId, { ...sweep, ...change });
-    state = { ...state, sweeps, openSweepIds: new Set([...state.openSweepIds, sweepId]) };
+    recount(w, `sweep ${sweep.state}`, 'sweep running');
+    w.sweeps = withRow(w.sweeps, numberOf(sweepId), { ...sweep, ...change }, w.edit);
+    w.openSweeps = withNumber(w.openSweeps, sweepId, w.edit);
   }
   if (trialId !== undefined) {
-    const { endedAtMs: _ended, objective: _objective, ...trial } = trialOf(state, trialId);
-    const trials = withEntry(state.trials, trialId, { ...trial, state: 'queued' as const, reason });
-    const sweep = sweepOf(state, trial.sweepId);
-    state = withSweep({ ...state, trials }, sweep.id, {
-      openTrialIds: [...sweep.openTrialIds, trialId],
+    const { endedAtMs: _ended, objectives: _objectives, ...trial } = trialOf(w, trialId);
+    recount(w, `trial ${trial.state}`, 'trial queued');
+    w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
+    const sweep = sweepOf(w, trial.sweepId);
+    changeSweep(w, sweep.id, {
+      openTrials: withNumber(sweep.openTrials, trialId, w.edit),
+      endedBadly: withoutNumber(sweep.endedBadly, trialId, w.edit),
       trialsFailed: sweep.trialsFailed - (trial.state === 'failed' ? 1 : 0),
     });
   }
-  if (runId !== undefined) {
-    const { endedAtMs: _ended, failureCause: _cause, ...run } = runOf(state, runId);
-    const fresh = {
-      infrastructureFailures: 0,
-      avoided: [],
-      blame: NO_BLAME,
-      changedAtMs: atMs,
-      queuedAtMs: atMs,
-    };
-    const runs = withEntry(state.runs, runId, { ...run, ...fresh, state: 'queued' as const, reason });
-    state = { ...state, runs, openRunIds: new Set([...state.openRunIds, runId]) };
-  }
-  return state;
+  if (runId !== undefined) runResumed(w, runId, event);
 }
 
-function runCreated(before: State, event: EventOf<'run.created'>): State {
-  const run: RunState = {
-    id: event.runId,
-    name: event.spec.name,
-    state: 'queued',
-    reason: event.reason,
-    createdAtMs: event.atMs,
-    spec: event.spec,
-    facts: event.facts,
-    costs: event.costs,
-    ...optional('planId', event.planId),
-    ...optional('sweepId', event.sweepId),
-    ...optional('trialId', event.trialId),
-    ...optional('teacherRunId', event.teacherRunId),
-    generation: 0,
-    gang: [],
-    changedAtMs: event.atMs,
-    queuedAtMs: event.atMs,
-    infrastructureFailures: 0,
-    avoided: [],
-    blame: NO_BLAME,
-    checkpoints: [],
-  };
-  let state: State = {
-    ...before,
-    runs: withEntry(before.runs, run.id, run),
-    names: named(before.names, { noun: 'run', ...run }),
-    openRunIds: new Set([...before.openRunIds, run.id]),
-  };
-  if (event.sweepId !== undefined) {
-    const { allRunIds } = sweepOf(state, event.sweepId);
-    state = withSweep(state, event.sweepId, { allRunIds: appended(allRunIds, run.id) });
+function runCreated(w: Working, event: EventOf<'run.created'>): void {
+  const { spec: digest, role, planId, runId, teacherRunId } = event;
+  const job = specNamed<SweepState['job'] & { name: string }>(w, digest);
+  runBegun(w, { ...event, name: job.name, job, attempt: 1 });
+  w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
+  if (teacherRunId !== undefined) {
+    const teacher = runWith(w, teacherRunId);
+    if (teacher !== undefined && 'studentRunIds' in teacher)
+      changeRun(w, teacherRunId, { studentRunIds: [...teacher.studentRunIds, runId] });
   }
-  if (event.planId !== undefined) {
-    const { allRunIds } = planOf(state, event.planId);
-    state = withPlan(state, event.planId, { allRunIds: appended(allRunIds, run.id) });
-  }
-  if (event.trialId !== undefined) {
-    const { runIds } = trialOf(state, event.trialId);
-    state = withTrial(state, event.trialId, { runIds: [...runIds, run.id], reason: event.reason });
-  }
-  if (event.planId !== undefined && event.role === 'teacher')
-    state = withPlan(state, event.planId, { teacherRunId: run.id, reason: `training: ${run.id}` });
-  if (event.planId !== undefined && event.role === 'student') {
-    const { studentRunIds } = planOf(state, event.planId);
-    state = withPlan(state, event.planId, {
-      studentRunIds: [...studentRunIds, run.id],
+  if (planId === undefined) return;
+  if (role === 'teacher') changePlan(w, planId, { teacherRunId: runId, reason: `training: ${runId}` });
+  if (role === 'student') {
+    const { studentRunIds } = planOf(w, planId);
+    changePlan(w, planId, {
+      studentRunIds: [...studentRunIds, runId],
       reason: 'training teacher and students',
     });
   }
-  return state;
-}
-
-function runAssigned(before: State, event: EventOf<'run.assigned'>): State {
-  const run = runOf(before, event.runId);
-  const state = withRun(before, run.id, {
-    state: 'running',
-    reason: event.reason,
-    generation: event.generation,
-    gang: event.members as readonly Member[],
-    deviceClass: run.deviceClass ?? event.deviceClass,
-    startedAtMs: run.startedAtMs ?? event.atMs,
-    changedAtMs: event.atMs,
-  });
-  if (run.trialId === undefined || trialOf(state, run.trialId).state === 'running') return state;
-  return withTrial(state, run.trialId, { state: 'running', reason: event.reason });
-}
-
-/**
- * Workers that a run remembers to be kept from: in a large fleet the latest; the others are only tried again
- * sooner.
- */
-const AVOIDED_MAX = 64;
-
-function runTroubled(state: State, event: EventOf<'run.troubled'>): State {
-  const { workerId, avoidUntilMs: untilMs, reason } = event;
-  const { infrastructureFailures, avoided } = runOf(state, event.runId);
-  const failures = (avoided.find((one) => one.workerId === workerId)?.failures ?? 0) + 1;
-  const others = avoided.filter((one) => one.workerId !== workerId);
-  return withRun(state, event.runId, {
-    infrastructureFailures: infrastructureFailures + (event.ofPlace ? 0 : 1),
-    avoided: [...others, { workerId, untilMs, failures, reason }].slice(-AVOIDED_MAX),
-  });
-}
-
-function runCheckpointed(state: State, event: EventOf<'run.checkpointed'>): State {
-  const run = runOf(state, event.runId);
-  const { stage, step, bytes, digest } = event;
-  const others = run.checkpoints.filter((checkpoint) => checkpoint.stage !== stage);
-  return withRun(state, run.id, {
-    checkpoints: [...others, { stage, step, bytes, digest, storedAtMs: event.atMs }].sort(
-      (a, b) => a.stage - b.stage,
-    ),
-    infrastructureFailures: 0,
-    avoided: run.avoided.filter(({ workerId }) => !run.gang.some((member) => member.workerId === workerId)),
-    blame: NO_BLAME,
-  });
-}
-
-function runEnded(state: State, id: string, change: Partial<RunState>): State {
-  return withoutOpen(withRun(state, id, { ...change, gang: [] }), 'openRunIds', id);
-}
-
-function workerAttached(state: State, event: EventOf<'worker.attached'>): State {
-  const { kind: _kind, atMs, workerId, ...facts } = event;
-  const workers = new Map(state.workers);
-  workers.set(workerId, { id: workerId, state: 'attached', changedAtMs: atMs, ...facts });
-  return { ...state, workers };
-}
-
-function withWorker(
-  state: State,
-  event: EventOf<'worker.draining'> | EventOf<'worker.lost'>,
-  now: 'draining' | 'lost',
-): State {
-  const worker = state.workers.get(event.workerId);
-  if (worker === undefined) return state;
-  const workers = new Map(state.workers);
-  workers.set(worker.id, { ...worker, state: now, reason: event.reason, changedAtMs: event.atMs });
-  return { ...state, workers };
-}
-
-function ended<S extends string>(event: { state: S; reason: string; atMs: number }) {
-  return { state: event.state, reason: event.reason, endedAtMs: event.atMs };
-}
-
-/** A field that is there only when it has a value: in the state absent and undefined are different things. */
-function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
-  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
-}
-
-function withPlan(state: State, id: string, change: Partial<PlanState>): State {
-  return { ...state, plans: withEntry(state.plans, id, { ...planOf(state, id), ...change }) };
-}
-function withSweep(state: State, id: string, change: Partial<SweepState>): State {
-  return { ...state, sweeps: withEntry(state.sweeps, id, { ...sweepOf(state, id), ...change }) };
-}
-function withTrial(state: State, id: string, change: Partial<TrialState>): State {
-  return { ...state, trials: withEntry(state.trials, id, { ...trialOf(state, id), ...change }) };
-}
-function withRun(state: State, id: string, change: Partial<RunState>): State {
-  return { ...state, runs: withEntry(state.runs, id, { ...runOf(state, id), ...change }) };
-}
-
-function withoutOpen(state: State, key: 'openPlanIds' | 'openSweepIds' | 'openRunIds', id: string): State {
-  const open = new Set(state[key]);
-  open.delete(id);
-  return { ...state, [key]: open };
 }

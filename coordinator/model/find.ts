@@ -5,7 +5,25 @@
 import { FleetError } from '../../core/errors.ts';
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
 import { lookup, type PersistentMap, withEntry } from './persistent-map.ts';
-import type { Namesakes, PlanState, RunState, State, SweepState, TrialState } from './state.ts';
+import { numberAt } from './roll.ts';
+import { childName } from './spec-of.ts';
+import {
+  type EndedRun,
+  type Namesakes,
+  type PlanState,
+  planWith,
+  type RunState,
+  runWith,
+  type State,
+  type SweepState,
+  sweepOf,
+  sweepWith,
+  type TrialState,
+  trialOf,
+  trialWith,
+  workerWith,
+} from './state.ts';
+import type { Edit } from './table.ts';
 
 /** A thing that a word means. */
 export interface Found {
@@ -23,12 +41,36 @@ const NEWEST_MAX = 20;
 export function named(
   names: PersistentMap<Namesakes>,
   thing: { readonly noun: Noun; readonly name: string; readonly id: string },
+  edit?: Edit,
 ): PersistentMap<Namesakes> {
-  const key = `${thing.noun} ${thing.name}`;
+  const one = withName(names, `${thing.noun} ${thing.name}`, thing.id, edit);
+  return thing.noun === 'sweep' ? withName(one, candidatesKey(thing.name), thing.id, edit) : one;
+}
+
+function withName(names: PersistentMap<Namesakes>, key: string, id: string, edit?: Edit) {
   const { count, newest } = lookup(names, key) ?? { count: 0, newest: [] };
-  return withEntry(names, key, {
-    count: count + 1,
-    newest: [thing.id, ...newest].slice(0, NEWEST_MAX),
+  return withEntry(names, key, { count: count + 1, newest: [id, ...newest].slice(0, NEWEST_MAX) }, edit);
+}
+
+/** Characters of a sweep's name that the names of all of its candidates' runs begin with. */
+const STEM_CHARS = 48;
+const candidatesKey = (name: string): string => `candidates ${name.slice(0, STEM_CHARS)}`;
+
+/**
+ * Runs of candidates with this name, newest first. Their names are made of the sweep's and the trial's
+ * number, so that they need not be kept one by one.
+ */
+function candidatesNamed(state: State, name: string): string[] {
+  const digits = /-([1-9]\d{0,8})$/.exec(name)?.[1];
+  if (digits === undefined) return [];
+  const stem = name.slice(0, -digits.length - 1);
+  const { newest = [] } = lookup(state.names, candidatesKey(stem)) ?? {};
+  return newest.flatMap((id) => {
+    const sweep = sweepWith(state, id);
+    if (sweep === undefined || childName(sweep.name, digits) !== name) return [];
+    if (Number(digits) > sweep.trialIds.size) return [];
+    const trial = trialWith(state, `trial-${numberAt(sweep.trialIds, Number(digits))}`);
+    return trial === undefined ? [] : [...trial.runIds].reverse();
   });
 }
 
@@ -41,9 +83,13 @@ export function find(state: State, idOrName: string, nouns: readonly Noun[] = NO
     if (thing !== undefined) return { found: [thing], total: 1 };
   }
   const namesakes = nouns.map((noun) => ({ noun, ...lookup(state.names, `${noun} ${idOrName}`) }));
+  const candidates = nouns.includes('run') ? candidatesNamed(state, idOrName) : [];
   return {
-    found: namesakes.flatMap(({ noun, newest = [] }) => newest.map((id) => byId(state, noun, id)!)),
-    total: namesakes.reduce((sum, { count = 0 }) => sum + count, 0),
+    found: [
+      ...namesakes.flatMap(({ noun, newest = [] }) => newest.flatMap((id) => byId(state, noun, id) ?? [])),
+      ...candidates.flatMap((id) => byId(state, 'run', id) ?? []),
+    ],
+    total: namesakes.reduce((sum, { count = 0 }) => sum + count, candidates.length),
   };
 }
 
@@ -56,9 +102,11 @@ export function theOne(state: State, idOrName: string, nouns: readonly Noun[]): 
 /**
  * The work with this id, which a request names to end it or to go on with it; refuses an id that names none.
  */
-export function workWithId(state: State, id: string): PlanState | SweepState | TrialState | RunState {
-  const { plans, sweeps, trials, runs } = state;
-  const work = lookup(plans, id) ?? lookup(sweeps, id) ?? lookup(trials, id) ?? lookup(runs, id);
+export function workWithId(
+  state: State,
+  id: string,
+): PlanState | SweepState | TrialState | RunState | EndedRun {
+  const work = planWith(state, id) ?? sweepWith(state, id) ?? trialWith(state, id) ?? runWith(state, id);
   if (work === undefined)
     throw new FleetError('notFound', `${JSON.stringify(id)} is no plan, sweep, trial or run of this fleet`);
   return work;
@@ -70,15 +118,19 @@ export function idOf(state: State, noun: Noun, idOrName: string): string {
 }
 
 function byId(state: State, noun: Noun, id: string): Found | undefined {
-  if (noun === 'worker') {
-    const worker = state.workers.get(id);
-    return worker && { kind: noun, id, name: '', state: worker.state };
-  }
-  if (noun === 'trial') {
-    const trial = lookup(state.trials, id);
-    return trial && { kind: noun, id, name: '', state: trial.state };
-  }
-  const table = { plan: state.plans, sweep: state.sweeps, run: state.runs }[noun];
-  const thing = lookup(table as PersistentMap<{ readonly name: string; readonly state: string }>, id);
-  return thing && { kind: noun, id, name: thing.name, state: thing.state };
+  const thing = { plan: planWith, sweep: sweepWith, trial: trialWith, run: runWith, worker: workerWith }[
+    noun
+  ](state, id);
+  return thing && { kind: noun, id, name: nameOf(state, thing), state: thing.state };
+}
+
+function nameOf(state: State, thing: object): string {
+  if ('name' in thing) return String(thing.name);
+  return 'trialId' in thing ? nameOfRun(state, thing as EndedRun) : '';
+}
+
+/** The name of a run, which a summary does not carry. */
+function nameOfRun(state: State, run: RunState | EndedRun): string {
+  if ('name' in run) return run.name;
+  return childName(sweepOf(state, run.sweepId).name, String(trialOf(state, run.trialId).number));
 }

@@ -2,12 +2,17 @@
 // volatile, so it is read once for each decision and never journalled; what a decision makes of it is
 // journalled, with its reason.
 
+import type { PersistentMap } from './persistent-map.ts';
+
 /** The volatile facts of one decision. */
 export interface Observed {
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Workers that are on a stream now; others get no new work. */
-  readonly connected: ReadonlySet<string>;
+  /**
+   * Workers that are on a stream now; others get no new work. Persistent, so that placing sees what has
+   * changed since its last look.
+   */
+  readonly connected: PersistentMap<true>;
   /**
    * Committed steps of a run as last reported; undefined when nobody has reported since this coordinator
    * started.

@@ -1,15 +1,19 @@
 // What the coordinator knows for good: plain readonly data, a fold over the journal and nothing else.
 // Whatever is volatile (who is connected, how far a step is) is no part of it. Ids are `noun-number`, given
 // out in order and never again.
+//
+// Everything open is here in full. What has ended is here as far as lists and later decisions need it: a
+// candidate's run that is done becomes a summary, and its checkpoints are read back from the journal when
+// somebody asks. So memory grows by some hundred bytes a trial.
 
 import type { Costs } from '../../core/nn/space.ts';
-import { bestFirst, type Ranked } from '../../core/search/best-first.ts';
-import type { Genotype } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import { emptyMap, lookup, type PersistentMap, valuesOf } from './persistent-map.ts';
+import type { StrategyState } from '../strategies/strategies.ts';
+import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
+import { emptyTable, rowAt, rowsOf, type Table } from './table.ts';
 
 /** What is known of a data set after it was looked at; the schedule follows from it. */
 export interface DataFacts {
@@ -68,13 +72,17 @@ export interface SweepState extends Ending {
   readonly trialIds: Roll;
   /** Every attempt of every trial, in the order of creation. */
   readonly allRunIds: Roll;
-  /** Trials that have not ended. */
-  readonly openTrialIds: readonly string[];
-  /** Number of the next genotype to draw; draws that were passed over count too. */
-  readonly nextDraw: number;
-  /** Canonical genotypes proposed so far -> trial id. */
-  readonly seen: PersistentMap<string>;
-  /** The first in the order of core/search/best-first.ts, once a trial is done. */
+  /** Numbers of the ids of trials that have not ended. */
+  readonly openTrials: NumberSet;
+  /** Numbers of the ids of trials that failed or were cancelled. */
+  readonly endedBadly: NumberSet;
+  /** What the strategy remembers; plain JSON. */
+  readonly strategy: StrategyState;
+  /** Keys of the genotypes proposed so far -> number of the trial's id. */
+  readonly candidates: PersistentMap<number>;
+  /** What every candidate's run has of a spec; one object for all of them. */
+  readonly job: Job;
+  /** The first in the strategy's order, once a trial is done. */
   readonly bestTrialId?: string;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
   readonly failuresInRow: { readonly cause: string; readonly count: number };
@@ -87,15 +95,34 @@ export interface TrialState extends Ending {
   /** From 1 within the sweep. */
   readonly number: number;
   readonly state: 'queued' | 'running' | EndState;
-  readonly genotype: Genotype;
-  /** Canonical JSON of the genotype. */
-  readonly genotypeJson: string;
+  /** The canonical genotype as a key (core/nn/genotype.ts); equal keys are one candidate. */
+  readonly genotypeKey: string;
   readonly costs: Costs;
   /** One run an attempt, newest last. */
   readonly runIds: readonly string[];
-  /** Verification accuracy, 0..1. */
-  readonly objective?: number;
+  /** The result of the full evaluation by name, `accuracy` 0..1; absent before it is done. */
+  readonly objectives?: Objectives;
+  /** Results at lower fidelities, in the order in which they came; absent when there are none. */
+  readonly rungs?: readonly Rung[];
 }
+
+/** What was measured of a candidate, by the name of the objective. */
+export type Objectives = Readonly<Record<string, number>>;
+
+/** How much of the full evaluation an attempt makes. */
+export interface Fidelity {
+  readonly epochs: number;
+}
+
+/** A result at a lower fidelity. */
+export interface Rung {
+  readonly fidelity: Fidelity;
+  readonly runId: string;
+  readonly objectives: Objectives;
+}
+
+/** Numbers of ids, in ascending order. */
+export type NumberSet = Table<true>;
 
 /** A member of a gang and the shards it holds: [shardFirst, shardFirst + shardCount), at least one. */
 export interface Member {
@@ -154,19 +181,31 @@ export interface Blame {
 /** Nothing speaks against the run. */
 export const NO_BLAME: Blame = { losses: 0, shared: 0, step: 0 };
 
+/**
+ * What placing and showing a run needs of its spec. A run of a plan or by itself has its whole spec here;
+ * the candidates of a sweep share one, and `specOf` (coordinator/model/spec-of.ts) makes the whole one.
+ */
+export type Job = Omit<RunSpec, 'name' | 'network'> & Partial<Pick<RunSpec, 'name' | 'network'>>;
+
 /** A run, who trains it, and what it has stored. */
 export interface RunState extends Ending {
   readonly id: string;
   readonly name: string;
   readonly state: 'queued' | 'running' | EndState;
-  readonly spec: RunSpec;
+  readonly job: Job;
   readonly facts: DataFacts;
   readonly costs: Costs;
   readonly planId?: string;
   readonly sweepId?: string;
   readonly trialId?: string;
+  /** Which try of its trial it is, from 1; 1 for a run that belongs to no trial. */
+  readonly attempt: number;
+  /** A candidate that is evaluated with less than its sweep's full evaluation. */
+  readonly fidelity?: Fidelity;
   /** A student's teacher. */
   readonly teacherRunId?: string;
+  /** A teacher's students. */
+  readonly studentRunIds: readonly string[];
   /** 0 before the first gang; grows with each change of membership and never falls. */
   readonly generation: number;
   /** In rank order; empty while queued and after the end. */
@@ -196,7 +235,32 @@ export interface RunState extends Ending {
   readonly evaluation?: EvaluationState;
 }
 
-/** A worker that has ever attached, as its newest process reported itself. */
+/** What stays of a candidate's run once its trial is done; the journal has the rest. */
+export interface EndedRun extends Ending {
+  readonly id: string;
+  readonly state: EndState;
+  readonly trialId: string;
+  readonly sweepId: string;
+  readonly attempt: number;
+  readonly generation: number;
+  readonly deviceClass?: string;
+  readonly startedAtMs?: number;
+  /** Committed steps at its end. */
+  readonly finalStep?: number;
+  readonly weightsDigest?: string;
+  /** Verification accuracy, 0..1. */
+  readonly accuracy?: number;
+  readonly failureCause?: string;
+  /** Checkpoints that it has stored. */
+  readonly stages: number;
+}
+
+/** Whether a run is in memory as a whole. */
+export function isWhole(run: RunState | EndedRun): run is RunState {
+  return 'job' in run;
+}
+
+/** A worker, as its newest process reported itself: those that are there, and those that were lost lately. */
 export interface WorkerState {
   readonly id: string;
   /** Random at each start of the process. */
@@ -213,16 +277,14 @@ export interface WorkerState {
   readonly metricsEndpoint: string;
   readonly podUid: string;
   readonly changedAtMs: number;
+  /** Numbers of the ids of the runs whose gangs have it. */
+  readonly runs: readonly number[];
+  /** Its place among the lost ones. */
+  readonly lostAs?: number;
 }
 
 /** Nouns whose ids are `noun-number`. */
 export type Noun = 'plan' | 'sweep' | 'trial' | 'run';
-
-/** Ids that are in no table: beyond place `after` the number of an id is its place plus `skipped`. */
-export interface IdGap {
-  readonly after: number;
-  readonly skipped: number;
-}
 
 /**
  * Things of one noun with the same name. Names need not be unique; only the newest are listed, so that the
@@ -235,84 +297,149 @@ export interface Namesakes {
   readonly newest: readonly string[];
 }
 
+/** What a submission was answered; a repetition of it gets the same. */
+export interface Submission {
+  /** Digest of what was submitted. */
+  readonly digest: string;
+  readonly planIds: readonly string[];
+  readonly sweepIds: readonly string[];
+  readonly runIds: readonly string[];
+}
+
+/** The newest of something, found by key; the oldest go first. */
+export interface Recent<V> {
+  readonly byKey: PersistentMap<V>;
+  /** Keys in the order in which they came. */
+  readonly keys: Table<string>;
+  /** How many ever came. */
+  readonly count: number;
+}
+
+/** How many things there are, by noun and state. */
+export type Counts = Readonly<Record<string, number>>;
+
 /** Everything that the journal says. */
 export interface State {
   /** Events applied so far. */
   readonly events: number;
   /** Times that a coordinator took the lead. */
   readonly epoch: number;
-  /** Numbers that were given out and are in no table because `journal truncate` cut them off; in order. */
-  readonly idGaps: Readonly<Record<Noun, readonly IdGap[]>>;
-  readonly plans: PersistentMap<PlanState>;
-  readonly sweeps: PersistentMap<SweepState>;
-  readonly trials: PersistentMap<TrialState>;
-  readonly runs: PersistentMap<RunState>;
-  readonly workers: ReadonlyMap<string, WorkerState>;
+  /** The time of the latest event, milliseconds since the epoch: decisions never go back behind it. */
+  readonly lastMs: number;
+  /** The highest number of each noun that was given out; the next id is one more. */
+  readonly numbers: Readonly<Record<Noun, number>>;
+  /** Specs by digest, as events refer to them. */
+  readonly specs: PersistentMap<PlanSpec | SweepSpec | RunSpec>;
+  readonly plans: Table<PlanState>;
+  readonly sweeps: Table<SweepState>;
+  readonly trials: Table<TrialState>;
+  readonly runs: Table<RunState | EndedRun>;
+  /** Those that are there, and those that were lost lately. */
+  readonly workers: PersistentMap<WorkerState>;
+  /** Ids of the workers that were lost lately. */
+  readonly lostWorkers: Recent<true>;
   /** Things by their names; the key is `noun name`. */
   readonly names: PersistentMap<Namesakes>;
-  /**
-   * Ids of what has not ended, oldest first: a decision looks at these alone, so that its cost does not grow
-   * with the past.
-   */
-  readonly openPlanIds: ReadonlySet<string>;
-  readonly openSweepIds: ReadonlySet<string>;
-  readonly openRunIds: ReadonlySet<string>;
+  readonly submissions: Recent<Submission>;
+  /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
+  readonly openPlans: NumberSet;
+  readonly openSweeps: NumberSet;
+  readonly openRuns: NumberSet;
+  /** The key is `noun state`, for runs `run kind state`. */
+  readonly counts: Counts;
+}
+
+function noneYet<V>(): Recent<V> {
+  return { byKey: emptyMap(), keys: emptyTable(), count: 0 };
 }
 
 /** The state before the first event. */
 export const initialState: State = {
   events: 0,
   epoch: 0,
-  idGaps: { plan: [], sweep: [], trial: [], run: [] },
-  plans: emptyMap(),
-  sweeps: emptyMap(),
-  trials: emptyMap(),
-  runs: emptyMap(),
-  workers: new Map(),
+  lastMs: 0,
+  numbers: { plan: 0, sweep: 0, trial: 0, run: 0 },
+  specs: emptyMap(),
+  plans: emptyTable(),
+  sweeps: emptyTable(),
+  trials: emptyTable(),
+  runs: emptyTable(),
+  workers: emptyMap(),
+  lostWorkers: noneYet(),
   names: emptyMap(),
-  openPlanIds: new Set(),
-  openSweepIds: new Set(),
-  openRunIds: new Set(),
+  submissions: noneYet(),
+  openPlans: emptyTable(),
+  openSweeps: emptyTable(),
+  openRuns: emptyTable(),
+  counts: {},
 };
 
-/** The run with this id; an id that the journal gave out is always there. */
-export function runOf(state: State, id: string): RunState {
-  return existing(lookup(state.runs, id), id);
+/** The number in an id of this noun; undefined for anything else. */
+function numberIn(noun: Noun, id: string): number | undefined {
+  if (!id.startsWith(noun) || id[noun.length] !== '-') return undefined;
+  const digits = id.slice(noun.length + 1);
+  return /^[1-9]\d{0,8}$/.test(digits) ? Number(digits) : undefined;
 }
 
-/** As runOf, for trials. */
-export function trialOf(state: State, id: string): TrialState {
-  return existing(lookup(state.trials, id), id);
+function rowWith<V>(table: Table<V>, noun: Noun, id: string): V | undefined {
+  const number = numberIn(noun, id);
+  return number === undefined ? undefined : rowAt(table, number);
 }
 
-/** As runOf, for sweeps. */
-export function sweepOf(state: State, id: string): SweepState {
-  return existing(lookup(state.sweeps, id), id);
+/** The plan with this id, or undefined. */
+export function planWith(state: State, id: string): PlanState | undefined {
+  return rowWith(state.plans, 'plan', id);
 }
 
-/** As runOf, for plans. */
+/** The sweep with this id, or undefined. */
+export function sweepWith(state: State, id: string): SweepState | undefined {
+  return rowWith(state.sweeps, 'sweep', id);
+}
+
+/** The trial with this id, or undefined. */
+export function trialWith(state: State, id: string): TrialState | undefined {
+  return rowWith(state.trials, 'trial', id);
+}
+
+/** The run with this id as far as it is in memory, or undefined. */
+export function runWith(state: State, id: string): RunState | EndedRun | undefined {
+  return rowWith(state.runs, 'run', id);
+}
+
+/** The worker with this id: one that is there, or was lost lately. */
+export function workerWith(state: State, id: string): WorkerState | undefined {
+  return lookup(state.workers, id);
+}
+
+/** The run with this id if it is in memory as a whole, or undefined. */
+export function wholeRunWith(state: State, id: string): RunState | undefined {
+  const run = runWith(state, id);
+  return run !== undefined && isWhole(run) ? run : undefined;
+}
+
+/** As planWith; an id that the journal gave out is always there. */
 export function planOf(state: State, id: string): PlanState {
-  return existing(lookup(state.plans, id), id);
+  return existing(planWith(state, id), id);
+}
+
+/** As planOf, for sweeps. */
+export function sweepOf(state: State, id: string): SweepState {
+  return existing(sweepWith(state, id), id);
+}
+
+/** As planOf, for trials. */
+export function trialOf(state: State, id: string): TrialState {
+  return existing(trialWith(state, id), id);
+}
+
+/** As planOf, for runs that are in memory as a whole: open ones, and those that may be continued. */
+export function runOf(state: State, id: string): RunState {
+  return existing(wholeRunWith(state, id), id);
 }
 
 function existing<T>(value: T | undefined, id: string): T {
   if (value === undefined) throw new Error(`assertion: ${id} is not in the state`);
   return value;
-}
-
-/**
- * The id at this place (from 1) among all of its noun in the order of creation. The place after the last
- * gives the next id.
- */
-export function idInPlace(state: State, noun: Noun, place: number): string {
-  const gap = state.idGaps[noun].findLast(({ after }) => after < place);
-  return `${noun}-${place + (gap?.skipped ?? 0)}`;
-}
-
-/** Everything of a table in the order of creation. */
-export function inOrder<T extends { readonly id: string }>(table: PersistentMap<T>): T[] {
-  const numbered = [...valuesOf(table)].map((value) => ({ value, number: numberOf(value.id) }));
-  return numbered.sort((a, b) => a.number - b.number).map(({ value }) => value);
 }
 
 /** The number in `noun-number`; what was created first has the lowest. */
@@ -327,23 +454,19 @@ export function byNumbers(a: string, b: string): number {
   return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
 }
 
-/** The order of a leaderboard, as core/search/best-first.ts defines it. */
-export function bestTrialFirst(a: TrialState, b: TrialState): number {
-  return bestFirst(rankOf(a), rankOf(b));
-}
-
-function rankOf({ objective, costs, number }: TrialState): Ranked {
-  return { objective, parameters: costs.parameters, number };
-}
-
 /** Whether a thing is done, failed or cancelled. */
 export function hasEnded(thing: { readonly state: string }): boolean {
   return thing.state === 'done' || thing.state === 'failed' || thing.state === 'cancelled';
 }
 
-/** Every run that has not ended, oldest first. */
+/** Every run that has not ended, oldest first. For lists: a decision looks at single ones. */
 export function openRuns(state: State): RunState[] {
-  return [...state.openRunIds].map((id) => runOf(state, id));
+  return [...rowsOf(state.openRuns)].map(([number]) => rowAt(state.runs, number) as RunState);
+}
+
+/** How many workers are attached. */
+export function attachedWorkers(state: State): number {
+  return state.counts['worker attached'] ?? 0;
 }
 
 /** `run-3 failed: loss is not finite`: how a thing ended and why, as part of another's reason. */

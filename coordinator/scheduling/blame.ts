@@ -64,7 +64,12 @@ export function isConvicted(blame: Blame): boolean {
   return blame.losses >= LOSSES_MAX;
 }
 
+/** Losses speak against the run, so that it may be a suspect. */
+export function isBlamed({ blame }: RunState): boolean {
+  return blame.losses + blame.shared >= ISOLATE_AFTER;
+}
+
 /** The run may be what kills its workers: it shares none with other runs until it has got further. */
 export function isSuspect(run: RunState, observed: Observed): boolean {
-  return run.blame.losses + run.blame.shared >= ISOLATE_AFTER && knownStep(run, observed) <= run.blame.step;
+  return isBlamed(run) && knownStep(run, observed) <= run.blame.step;
 }

@@ -58,7 +58,7 @@ export function rebalanced(
   if (gang.some(({ workerId }) => !isSpeed(speedOf(workerId)))) return undefined;
   const members = placeShards(
     gang.map(({ workerId }) => workerId),
-    run.spec.training.shards,
+    run.job.training.shards,
     speedOf,
   );
   const slowest = (placement: readonly Member[]) =>

@@ -2,98 +2,149 @@
 // members are taken, and in which order. Nothing is taken unless all that is needed can be: a gang that was
 // shrunk for nobody has lost a synchronisation for nothing.
 
-import type { RunState, WorkerState } from '../model/state.ts';
+import { lookup } from '../model/persistent-map.ts';
+import { numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { isFree, mayChange, type Roster, setGang } from './roster.ts';
+import { avoidedNow, fitsClass, mayChange } from './board.ts';
+import type { Plan } from './plan.ts';
+import { isFree, type Pool, type Seat } from './pools.ts';
+
+interface Gain {
+  readonly victim: RunState;
+  readonly workerId: string;
+}
 
 /**
  * Frees workers for a run by shrinking gangs that can spare members, or by sending back to the queue the
- * students of a teacher that is to be placed. All or nothing. `have`: workers that are free; `fit`: all that
- * the run could use.
+ * students of a teacher that is to be placed. All or nothing. `have`: workers that are free; `isClosed`:
+ * classes that are kept for others.
  */
 export function reclaim(
-  roster: Roster,
+  plan: Plan,
   run: RunState,
-  have: readonly WorkerState[],
-  fit: readonly WorkerState[],
+  have: readonly Seat[],
+  isClosed: (pool: Pool) => boolean,
 ): boolean {
-  if (isSuspect(run, roster)) return reclaimWhole(roster, run, have.length, fit);
-  const useful = new Map(
-    fit.filter((worker) => !isFree(roster, worker, run)).map((worker) => [worker.id, worker]),
+  const victims = victimsOf(plan, run);
+  if (victims.length === 0) return false;
+  const { pools } = plan.board;
+  const avoided = new Set(avoidedNow(plan.board, run).map(({ workerId }) => workerId));
+  const open = new Set(
+    pools
+      .all()
+      .filter((pool) => fitsClass(run, pool) && !isClosed(pool))
+      .map(({ deviceClass }) => deviceClass),
   );
-  const sameClass = (worker: WorkerState, chosen: readonly WorkerState[]) =>
-    !run.spec.training.exact || chosen.every((other) => other.deviceClass === worker.deviceClass);
-  const gained: { victim: RunState; worker: WorkerState }[] = [];
-  const missing = () => run.spec.workers.min - have.length - gained.length;
-  for (const victim of victimsOf(roster, run)) {
-    let spare = sparable(roster, run, victim);
-    for (const id of [...(roster.gangs.get(victim.id) ?? [])].reverse()) {
-      const worker = useful.get(id);
+  const usable = (id: string): Seat | undefined => {
+    const seat = pools.seatOf(id);
+    return seat !== undefined && open.has(seat.deviceClass) && !avoided.has(id) ? seat : undefined;
+  };
+  const gained = isSuspect(run, plan.board.observed)
+    ? wholeWorkers(plan, { run, missing: run.job.workers.min - have.length, victims, usable })
+    : members(plan, { run, have, victims, usable });
+  if (gained === undefined) return false;
+  for (const { victim, workerId } of gained) dropMember(plan, victim, workerId, run);
+  return true;
+}
+
+function members(
+  plan: Plan,
+  options: {
+    readonly run: RunState;
+    readonly have: readonly Seat[];
+    readonly victims: readonly RunState[];
+    readonly usable: (id: string) => Seat | undefined;
+  },
+): Gain[] | undefined {
+  const { run, have, victims, usable } = options;
+  let deviceClass = have[0]?.deviceClass;
+  const gained: Gain[] = [];
+  const taken = new Set<string>();
+  const missing = () => run.job.workers.min - have.length - gained.length;
+  for (const victim of victims) {
+    let spare = sparable(plan, run, victim);
+    for (const id of [...plan.membersOf(victim)].reverse()) {
       if (missing() <= 0 || spare <= 0) break;
-      if (worker === undefined || !sameClass(worker, [...have, ...gained.map((gain) => gain.worker)]))
-        continue;
-      gained.push({ victim, worker });
-      useful.delete(id);
+      const seat = usable(id);
+      if (seat === undefined || taken.has(id) || isFree(seat)) continue;
+      if (run.job.training.exact && deviceClass !== undefined && seat.deviceClass !== deviceClass) continue;
+      deviceClass ??= seat.deviceClass;
+      gained.push({ victim, workerId: id });
+      taken.add(id);
       spare--;
     }
   }
-  if (missing() > 0) return false;
-  for (const { victim, worker } of gained) dropMember(roster, victim, worker, run);
-  return true;
+  return missing() > 0 ? undefined : gained;
 }
 
 /**
- * Frees whole workers for a suspect: those whose other runs can all give them up, such as its own students
- * that wait for it.
+ * Whole workers for a suspect: those whose other runs can all give them up, such as its own students that
+ * wait for it.
  */
-function reclaimWhole(roster: Roster, run: RunState, have: number, fit: readonly WorkerState[]): boolean {
+function wholeWorkers(
+  plan: Plan,
+  options: {
+    readonly run: RunState;
+    readonly missing: number;
+    readonly victims: readonly RunState[];
+    readonly usable: (id: string) => Seat | undefined;
+  },
+): Gain[] | undefined {
+  const { run, victims, usable } = options;
+  const { board } = plan;
+  let { missing } = options;
   const taken = new Map<string, number>();
-  const gained: { victim: RunState; worker: WorkerState }[] = [];
-  let missing = run.spec.workers.min - have;
-  for (const worker of fit) {
+  const gained: Gain[] = [];
+  const candidates = new Set(victims.flatMap((victim) => plan.membersOf(victim)));
+  for (const id of [...candidates].sort()) {
     if (missing <= 0) break;
-    if (isFree(roster, worker, run)) continue;
-    const holders = roster.runs.filter((other) => roster.gangs.get(other.id)?.includes(worker.id));
-    const sparing = (victim: RunState) => sparable(roster, run, victim) > (taken.get(victim.id) ?? 0);
+    const seat = usable(id);
+    if (seat === undefined || (isFree(seat) && seat.held === 0)) continue;
+    const holders = (lookup(board.state.workers, id)?.runs ?? [])
+      .map((number) => board.run(number))
+      .filter((holder) => plan.membersOf(holder).includes(id));
+    const sparing = (victim: RunState) => sparable(plan, run, victim) > (taken.get(victim.id) ?? 0);
     if (holders.some((victim) => victim.id === run.id || !sparing(victim))) continue;
     for (const victim of holders) {
       taken.set(victim.id, (taken.get(victim.id) ?? 0) + 1);
-      gained.push({ victim, worker });
+      gained.push({ victim, workerId: id });
     }
     missing -= 1;
   }
-  if (missing > 0) return false;
-  for (const { victim, worker } of gained) dropMember(roster, victim, worker, run);
-  return true;
+  return missing > 0 ? undefined : gained;
 }
 
-function dropMember(roster: Roster, victim: RunState, worker: WorkerState, run: RunState): void {
-  const rest = (roster.gangs.get(victim.id) ?? []).filter((id) => id !== worker.id);
+function dropMember(plan: Plan, victim: RunState, workerId: string, run: RunState): void {
+  const rest = plan.membersOf(victim).filter((id) => id !== workerId);
   const reason =
     rest.length === 0
-      ? `its teacher ${run.id} needs ${worker.id}`
-      : `gives ${worker.id} to ${run.id}, which needs ${run.spec.workers.min} to start`;
-  setGang(roster, victim, rest, reason);
+      ? `its teacher ${run.id} needs ${workerId}`
+      : `gives ${workerId} to ${run.id}, which needs ${run.job.workers.min} to start`;
+  plan.setGang(victim, rest, reason);
 }
 
 /** Whose members may be taken, in this order: lowest priority first, then the largest surplus. */
-function victimsOf(roster: Roster, run: RunState): RunState[] {
-  return roster.victims
-    .filter((victim) => victim.id !== run.id && sparable(roster, run, victim) > 0)
+function victimsOf(plan: Plan, run: RunState): RunState[] {
+  const { board } = plan;
+  const numbers = new Set([...board.shrinking, ...run.studentRunIds.map(numberOf)]);
+  if (numbers.size === 0) return [];
+  return [...numbers]
+    .map((number) => board.run(number))
+    .filter((victim) => victim.id !== run.id && 'gang' in victim && sparable(plan, run, victim) > 0)
     .sort(
       (a, b) =>
-        a.spec.priority - b.spec.priority ||
-        sparable(roster, run, b) - sparable(roster, run, a) ||
-        (a.id < b.id ? -1 : 1),
+        a.job.priority - b.job.priority ||
+        sparable(plan, run, b) - sparable(plan, run, a) ||
+        numberOf(a.id) - numberOf(b.id),
     );
 }
 
 /** How many members a gang can give to this run now. */
-function sparable(roster: Roster, run: RunState, victim: RunState): number {
-  const size = roster.gangs.get(victim.id)?.length ?? 0;
+function sparable(plan: Plan, run: RunState, victim: RunState): number {
+  const size = plan.membersOf(victim).length;
   if (size === 0) return 0;
   // A student that waits for this teacher only holds the place that its teacher needs.
-  if (victim.teacherRunId === run.id && size <= victim.spec.workers.min) return size;
-  if (victim.spec.priority > run.spec.priority || !mayChange(roster, victim)) return 0;
-  return size - victim.spec.workers.min;
+  if (victim.teacherRunId === run.id && size <= victim.job.workers.min) return size;
+  if (victim.job.priority > run.job.priority || !mayChange(plan.board, victim)) return 0;
+  return size - victim.job.workers.min;
 }

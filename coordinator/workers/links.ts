@@ -7,6 +7,7 @@ import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { Command, DeviceDetails, WorkerHello } from '../decisions/inputs.ts';
+import { emptyMap, type PersistentMap, valuesOf, withEntry, withoutEntry } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
 import {
   attachedNow,
@@ -66,7 +67,7 @@ export type RequestCommand = VerifyCommand | ReplayCommand | InspectCommand | Fo
 /** The streams of all workers, and when each was last heard of. */
 export interface Links {
   /** Workers on a stream now. */
-  readonly connected: ReadonlySet<string>;
+  readonly connected: PersistentMap<true>;
   /**
    * Decisions begin with these workers: each has to dial, anew if it is on a stream, and report what it holds;
    * it has the grace of a start to come.
@@ -120,7 +121,7 @@ interface Link {
 export function createLinks(options: { clock: Clock; log: Logger; limits: PresenceLimits }): Links {
   const { clock, log, limits } = options;
   const links = new Map<string, Link>();
-  const connected = new Set<string>();
+  let connected = emptyMap<true>();
   const listeners: Parameters<Links['onDetach']>[0][] = [];
   const attachListeners: Parameters<Links['onAttach']>[0][] = [];
   let judgedAtMs = clock.monotonic();
@@ -140,7 +141,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   function leave(workerId: string, link: Link): void {
     link.stream = undefined;
     change(link, { detachedAtMs: clock.monotonic() });
-    connected.delete(workerId);
+    connected = withoutEntry(connected, workerId);
     for (const listener of listeners) listener(workerId, link.incarnation);
   }
 
@@ -154,11 +155,13 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
   }
 
   return {
-    connected,
+    get connected() {
+      return connected;
+    },
     expect(workers) {
       clear(unavailable('the coordinator begins to lead'));
       const presence = { lastSeenMs: clock.monotonic(), draining: false, awaited: true };
-      for (const { id, state, incarnation } of workers.values())
+      for (const { id, state, incarnation } of valuesOf(workers))
         if (state !== 'lost')
           links.set(id, {
             ...{ incarnation, stream: undefined },
@@ -177,7 +180,7 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       links.get(workerId)?.stream?.end(unavailable('a newer stream of this worker took its place'));
       const { presence, predecessorGoneAtMs } = attachedNow(incarnation, before, clock.monotonic());
       links.set(workerId, { incarnation, device, stream, presence });
-      connected.add(workerId);
+      connected = withEntry(connected, workerId, true);
       log.info({ worker: workerId, leases: leases.length }, 'worker attached');
       for (const listener of attachListeners) listener(workerId);
       return predecessorGoneAtMs === undefined ? undefined : onWallClock(predecessorGoneAtMs);

@@ -7,7 +7,8 @@ import { FleetError } from '../../core/errors.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { isDeterministic } from '../../core/system/device-class.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { type RunState, runOf, type State, type WorkerState } from '../model/state.ts';
+import type { SpecifiedRun } from '../model/spec-of.ts';
+import { type State, type WorkerState, wholeRunWith } from '../model/state.ts';
 import type { Requests } from './requests.ts';
 
 /** Replays for callers of the service. */
@@ -17,7 +18,7 @@ export interface Replayer {
    * would prove nothing.
    */
   replay(
-    run: RunState,
+    run: SpecifiedRun,
     request: Omit<ReplayRequest, 'runId'>,
     signal: AbortSignal,
   ): AsyncGenerator<ReplayPoint>;
@@ -65,7 +66,7 @@ export function createReplayer(options: {
 }
 
 /** The first of the run's device class; the others compute other bits. */
-function chooseWorker(run: RunState, free: readonly WorkerState[]): WorkerState {
+function chooseWorker(run: SpecifiedRun, free: readonly WorkerState[]): WorkerState {
   if (run.deviceClass !== undefined && !isDeterministic(run.deviceClass))
     throw new FleetError(
       'failedPrecondition',
@@ -84,12 +85,12 @@ function chooseWorker(run: RunState, free: readonly WorkerState[]): WorkerState 
 
 /** The stages to compute, from the checkpoint of the first one; `toStage` 0: up to the newest checkpoint. */
 function rangeOf(
-  run: RunState,
+  run: SpecifiedRun,
   { fromStage, toStage }: { fromStage: number; toStage: number },
 ): { fromStage: number; toStage: number } {
   const newest = run.checkpoints.at(-1)?.stage ?? 0;
   const refuse = (why: string) => new FleetError('failedPrecondition', `${run.id} ${why}`);
-  if (!run.spec.training.exact) throw refuse('was not promised exact bits (training.exact: false)');
+  if (!run.job.training.exact) throw refuse('was not promised exact bits (training.exact: false)');
   if (newest === 0) throw refuse(`has no checkpoint yet; it is ${run.state}`);
   const to = toStage === 0 ? newest : toStage;
   if (to > newest) throw refuse(`has checkpoints up to stage ${newest}, not ${to}`);
@@ -97,14 +98,15 @@ function rangeOf(
   return { fromStage, toStage: to };
 }
 
-function commandOf(state: State, run: RunState, request: { eachStep: boolean }) {
+function commandOf(state: State, run: SpecifiedRun, request: { eachStep: boolean }) {
   return {
     kind: 'replay' as const,
     runId: run.id,
     specJson: canonicalJson(run.spec),
     eachStep: request.eachStep,
     teacherRunId: run.teacherRunId ?? '',
-    teacherStages: run.teacherRunId === undefined ? 0 : runOf(state, run.teacherRunId).spec.training.epochs,
+    teacherStages:
+      run.teacherRunId === undefined ? 0 : (wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0),
     deviceClass: run.deviceClass ?? '',
   };
 }

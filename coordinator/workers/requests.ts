@@ -11,7 +11,8 @@ import type { Clock } from '../../core/clock.ts';
 import { type Code, FleetError } from '../../core/errors.ts';
 import { randomId } from '../../core/rng.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';
-import type { State, WorkerState } from '../model/state.ts';
+import { lookup, type PersistentMap, valuesOf } from '../model/persistent-map.ts';
+import { byNumbers, type State, type WorkerState } from '../model/state.ts';
 import type { ForgetCommand, Links, RequestCommand } from './links.ts';
 
 /** One per coordinator: all kinds of requests share the count of what each worker has in hand. */
@@ -214,19 +215,19 @@ export function createRequests(options: {
  */
 export function freeWorkers(
   state: State,
-  connected: ReadonlySet<string>,
+  connected: PersistentMap<true>,
   inHand: ReadonlyMap<string, string>,
   lost: readonly string[],
 ): WorkerState[] {
   const requests = new Map<string, number>();
   for (const workerId of inHand.values()) requests.set(workerId, (requests.get(workerId) ?? 0) + 1);
-  const free = [...state.workers.values()].filter(
-    ({ id, state: is }) => is === 'attached' && connected.has(id) && !lost.includes(id),
+  const free = [...valuesOf(state.workers)].filter(
+    ({ id, state: is }) => is === 'attached' && lookup(connected, id) === true && !lost.includes(id),
   );
   const loads = new Map(
     free.map(({ id }) => [id, (requests.get(id) ?? 0) + runsHeldBy(state, id).length] as const),
   );
-  return free.sort((a, b) => loads.get(a.id)! - loads.get(b.id)!);
+  return free.sort((a, b) => loads.get(a.id)! - loads.get(b.id)! || byNumbers(a.id, b.id));
 }
 
 /** Resolves when it is time to look for a worker again; rejects when the caller leaves. */

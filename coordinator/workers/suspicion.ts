@@ -9,6 +9,7 @@
 // that complain of each other neither is taken for lost. A member whose own link to the broker is dead
 // notices that before it would complain.
 
+import { lookup, type PersistentMap, withoutEntry } from '../model/persistent-map.ts';
 import type { RunState } from '../model/state.ts';
 
 /** The part of a run that matters here. */
@@ -125,7 +126,7 @@ export interface SuspicionBoard {
   /** Which workers to take for lost now. Each is returned once, and gets no place for a while. */
   judge(runs: readonly Gang[], isOccupied?: (workerId: string) => boolean): Conviction[];
   /** Those of these workers that may get a place. */
-  placeable(connected: ReadonlySet<string>): ReadonlySet<string>;
+  placeable(connected: PersistentMap<true>): PersistentMap<true>;
 }
 
 /** A testimony counts for so many heartbeats after it came. */
@@ -198,12 +199,9 @@ export function createSuspicionBoard(options: {
     },
     placeable(connected) {
       const out = [...keptOut].filter(
-        ([workerId, { untilMs }]) => now() < untilMs && connected.has(workerId),
+        ([workerId, { untilMs }]) => now() < untilMs && lookup(connected, workerId) === true,
       );
-      if (out.length === 0) return connected;
-      const allowed = new Set(connected);
-      for (const [workerId] of out) allowed.delete(workerId);
-      return allowed;
+      return out.reduce((allowed, [workerId]) => withoutEntry(allowed, workerId), connected);
     },
   };
 }

@@ -19,8 +19,7 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Command, FailureCause, Input, Report } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
-import { lookup } from '../model/persistent-map.ts';
-import type { EvaluationState } from '../model/state.ts';
+import { type EvaluationState, wholeRunWith } from '../model/state.ts';
 import { helloOf } from './hello.ts';
 import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
@@ -133,7 +132,7 @@ function take(
       return;
     case 'progress': {
       const { runId, generation, point, waitingForStage, openRoundSteps } = kind.value;
-      const run = lookup(parts.driver.state.runs, runId);
+      const run = wholeRunWith(parts.driver.state, runId);
       if (!run || !point) return;
       const news = { generation, point, waitingForStage, openRoundSteps };
       if (parts.progress.report(run, worker.id, news)) parts.driver.touch();

@@ -5,7 +5,8 @@ import { jetstream } from '@nats-io/jetstream';
 import { unzipSync } from 'fflate';
 import { createRecords, type Records } from '../../coordinator/api/records.ts';
 import { step } from '../../coordinator/decisions/decide.ts';
-import { initialState, type RunState, runOf } from '../../coordinator/model/state.ts';
+import { type SpecifiedRun, withSpec } from '../../coordinator/model/spec-of.ts';
+import { initialState, runOf } from '../../coordinator/model/state.ts';
 import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
 import { checkpointArtefact } from '../../core/checkpoint/checkpoint-store.ts';
 import { evaluationArtefact } from '../../core/checkpoint/evaluation.ts';
@@ -22,6 +23,7 @@ import { teacher } from '../sim/specs.ts';
 import { FACTS } from '../sim/world.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
+import { connections } from '../support/state.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
@@ -51,8 +53,8 @@ function point(step: number) {
 }
 
 /** A run with one checkpoint, as the journal would have it. */
-function trainedRun(): RunState {
-  const context = { now: 1, connected: new Set<string>() };
+function trainedRun(): SpecifiedRun {
+  const context = { now: 1, connected: connections() };
   const documents = [{ kind: 'run', spec: teacher(), facts: FACTS }] as const;
   const { state } = step(initialState, { kind: 'submit', documents }, context);
   const report = {
@@ -64,7 +66,8 @@ function trainedRun(): RunState {
     digest: 'd',
   } as const;
   const input = { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report } as const;
-  return runOf(step(state, input, context).state, 'run-1');
+  const after = step(state, input, context).state;
+  return withSpec(after, runOf(after, 'run-1'));
 }
 
 test('history is told in step order, each step once, whatever order and repetition workers left', async () => {

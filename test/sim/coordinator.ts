@@ -4,11 +4,12 @@
 
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { pino } from 'pino';
+import { createDesk } from '../../coordinator/decisions/desk.ts';
 import type { Answer, Input } from '../../coordinator/decisions/inputs.ts';
 import { createDriver, type Driver } from '../../coordinator/journal/driver.ts';
 import { openLease } from '../../coordinator/journal/lease.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
-import { openRuns } from '../../coordinator/model/state.ts';
+import { openRuns, workerWith } from '../../coordinator/model/state.ts';
 import { createInspector } from '../../coordinator/workers/inspector.ts';
 import { createLinks, type Links } from '../../coordinator/workers/links.ts';
 import { REDIAL_GRACE_MS } from '../../coordinator/workers/membership.ts';
@@ -87,7 +88,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   let open = 0;
   const journal = createMemoryJournal({ broker, host, groupEventsMax });
   const driver = createDriver({
-    ...{ clock, log, observe, journal },
+    ...{ clock, log, observe, journal, desk: createDesk() },
     version: 'sim',
     perform(effect) {
       if (!host.alive) return;
@@ -141,7 +142,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   const judgeSuspects = () => {
     if (driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
-      const incarnation = driver.state.workers.get(workerId)?.incarnation ?? '';
+      const incarnation = workerWith(driver.state, workerId)?.incarnation ?? '';
       verdicts.submitNew([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
     }
   };

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { CheckedDocument } from '../../coordinator/decisions/inputs.ts';
-import { evolve } from '../../coordinator/model/evolve.ts';
-import { hasEnded, initialState, inOrder, planOf, runOf } from '../../coordinator/model/state.ts';
+import { encodeState } from '../../coordinator/model/snapshot.ts';
+import { networkOf, specOf } from '../../coordinator/model/spec-of.ts';
+import { hasEnded, isWhole, planOf, runOf, workerWith } from '../../coordinator/model/state.ts';
+import { folded, inOrder } from '../support/state.ts';
 import { plan, student, sweep, teacher, training } from './specs.ts';
 import { POISON } from './worker.ts';
 import { allEnded, createWorld, FACTS, type World } from './world.ts';
@@ -40,7 +42,7 @@ test('a plan goes from search to winner, teacher, students and export, and says 
   const ended = planOf(stateOf(world), planId!);
   assert.equal(ended.state, 'done', ended.reason);
   finishedOnce(world);
-  const kinds = inOrder(stateOf(world).runs).map((r) => r.spec.kind);
+  const kinds = inOrder(stateOf(world).runs).map((r) => (isWhole(r) ? r.job.kind : 'candidate'));
   assert.deepEqual(kinds, [...Array(6).fill('candidate'), 'teacher', 'student', 'student']);
   const students = ended.studentRunIds.map((id) => runOf(stateOf(world), id));
   const winner = students.reduce((a, b) => (b.evaluation!.accuracy > a.evaluation!.accuracy ? b : a));
@@ -49,11 +51,8 @@ test('a plan goes from search to winner, teacher, students and export, and says 
   assert.equal(best.size, 1);
   const searched = inOrder(best)[0]!;
   const trial = inOrder(stateOf(world).trials).find(({ id }) => id === searched.bestTrialId)!;
-  assert.equal(students[0]!.spec.network.kind, 'pocketnet');
-  assert.deepEqual(
-    'genotype' in students[0]!.spec.network && students[0]!.spec.network.genotype,
-    trial.genotype,
-  );
+  assert.equal(specOf(stateOf(world), students[0]!).network.kind, 'pocketnet');
+  assert.deepEqual(students[0]!.job.network, networkOf(searched, trial));
   assert.equal(students[1]!.teacherRunId, ended.teacherRunId);
   assert.match(ended.reason, /most accurate of 2 students/);
 });
@@ -100,8 +99,8 @@ test('300 runs finish exactly once while workers die, drain and come back and th
     assert.equal(inOrder(stateOf(world).runs).length, 300);
     assert.ok(faults.kill >= 20 && faults.drain >= 3 && faults.restart >= 3, JSON.stringify(faults));
     assert.deepEqual(
-      world.events.reduce(evolve, initialState),
-      stateOf(world),
+      encodeState(folded(world.events)),
+      encodeState(stateOf(world)),
       'the journal tells the state',
     );
   }
@@ -127,7 +126,7 @@ test('a worker that does not come back after a restart is declared lost after th
   world.killCoordinator(0, 1_000);
   world.workers.get('w2')?.kill();
   const restartedAt = world.now() + 1_000;
-  await world.runUntil(() => stateOf(world).workers.get('w2')?.state === 'lost', 60_000);
+  await world.runUntil(() => workerWith(stateOf(world), 'w2')?.state === 'lost', 60_000);
   assert.ok(world.now() - restartedAt >= 15_000, `lost after ${world.now() - restartedAt} ms`);
   assert.deepEqual(
     runOf(stateOf(world), id!).gang.map(({ workerId }) => workerId),

@@ -5,7 +5,16 @@ import assert from 'node:assert/strict';
 import { runsHeldBy } from '../../coordinator/decisions/gangs.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
-import { openRuns, type RunState, runOf, type State, sweepOf } from '../../coordinator/model/state.ts';
+import { lookup, valuesOf } from '../../coordinator/model/persistent-map.ts';
+import {
+  openRuns,
+  type RunState,
+  runOf,
+  type State,
+  sweepOf,
+  workerWith,
+} from '../../coordinator/model/state.ts';
+import { rowsOf } from '../../coordinator/model/table.ts';
 
 /** Throws when an event does not fit the state before it, or breaks a bound in the state after it. */
 export function checkEvent(event: Event, before: State, after: State): void {
@@ -24,19 +33,19 @@ export function checkEvent(event: Event, before: State, after: State): void {
   );
   assert.deepEqual(
     shards,
-    Array.from({ length: run.spec.training.shards }, (_, i) => i),
+    Array.from({ length: run.job.training.shards }, (_, i) => i),
     'each shard has one holder',
   );
-  const { min, max } = run.spec.workers;
+  const { min, max } = run.job.workers;
   const stayed = runOf(before, event.runId).gang.map(({ workerId }) => workerId);
   const goesOn = event.members.some(({ workerId }) => stayed.includes(workerId));
   const least = goesOn ? 1 : min;
   assert.ok(event.members.length >= least && event.members.length <= max, 'a gang outside its bounds');
   for (const { workerId } of event.members) {
-    const worker = after.workers.get(workerId)!;
+    const worker = workerWith(after, workerId)!;
     assert.equal(worker.state, 'attached', `${workerId} got a run while ${worker.state}`);
     assert.ok(runsHeldBy(after, workerId).length <= worker.slots, `${workerId} has more runs than slots`);
-    if (run.spec.training.exact) assert.equal(worker.deviceClass, run.deviceClass, 'device classes mixed');
+    if (run.job.training.exact) assert.equal(worker.deviceClass, run.deviceClass, 'device classes mixed');
   }
 }
 
@@ -81,15 +90,14 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
   const runs = openRuns(state);
   const isSuspect = (run: RunState) => run.blame.losses > 0 || run.blame.shared > 0;
   const queued = runs.filter((run) => run.state === 'queued');
-  if (queued.some((run) => run.spec.workers.min > 1 && observed.now - run.queuedAtMs > OVERTAKE_MS))
-    return [];
+  if (queued.some((run) => run.job.workers.min > 1 && observed.now - run.queuedAtMs > OVERTAKE_MS)) return [];
   const held = new Map<string, number>();
   for (const run of runs)
     for (const { workerId } of run.gang)
       held.set(workerId, (held.get(workerId) ?? 0) + (isSuspect(run) ? Number.POSITIVE_INFINITY : 1));
-  const free = [...state.workers.values()].filter(
+  const free = [...valuesOf(state.workers)].filter(
     ({ id, state: is, slots }) =>
-      is === 'attached' && observed.connected.has(id) && (held.get(id) ?? 0) < slots,
+      is === 'attached' && lookup(observed.connected, id) === true && (held.get(id) ?? 0) < slots,
   );
   const idle: [string, readonly string[]][] = [];
   for (const run of queued) {
@@ -102,15 +110,16 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
     );
     for (const deviceClass of new Set(usable.map((worker) => worker.deviceClass))) {
       const ids = usable.filter((worker) => worker.deviceClass === deviceClass).map(({ id }) => id);
-      if (ids.length >= run.spec.workers.min) idle.push([run.id, ids]);
+      if (ids.length >= run.job.workers.min) idle.push([run.id, ids]);
     }
   }
   if (free.length === 0 || queued.length > 0) return idle;
-  for (const id of state.openSweepIds) {
-    const { spec, openTrialIds, trialsProposed, trialsTotal } = sweepOf(state, id);
-    const attached = [...state.workers.values()].filter((worker) => worker.state === 'attached').length;
+  for (const [number] of rowsOf(state.openSweeps)) {
+    const id = `sweep-${number}`;
+    const { spec, openTrials, trialsProposed, trialsTotal } = sweepOf(state, id);
+    const attached = [...valuesOf(state.workers)].filter((worker) => worker.state === 'attached').length;
     const parallelism = spec.parallelism > 0 ? spec.parallelism : attached;
-    if (trialsProposed < trialsTotal && openTrialIds.length < parallelism)
+    if (trialsProposed < trialsTotal && openTrials.size < parallelism)
       idle.push([`a trial of ${id}`, free.map((worker) => worker.id)]);
   }
   return idle;

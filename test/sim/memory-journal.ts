@@ -44,8 +44,11 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
         if (fate === 'killed after') host.kill();
         if (!host.alive) return await new Promise<never>(() => undefined);
         if (fate === 'answer lost') {
+          const error = new FleetError('deadlineExceeded', 'no answer to an append');
+          // Nothing can be placed until the answer is given up.
+          trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
           await clock.sleep(TIMEOUT_MS, closing.signal);
-          throw new FleetError('deadlineExceeded', 'no answer to an append');
+          throw error;
         }
         if (outcome === 'full') throw new FleetError('resourceExhausted', 'the store is full');
         if (!outcome && !isOurs(broker.read(sequence + 1), message)) throw otherWriter();

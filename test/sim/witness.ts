@@ -47,6 +47,7 @@ export function createWitness(
         begin(event.trialId);
         return;
       case 'run.created':
+      case 'trial.attempted':
         begin(event.runId);
         return;
       case 'trial.ended':

@@ -322,9 +322,9 @@ export function createWorld(options: {
 export function allEnded({ witness: { state } }: World): boolean {
   return (
     state.runs.size > 0 &&
-    state.openRunIds.size === 0 &&
-    state.openSweepIds.size === 0 &&
-    state.openPlanIds.size === 0
+    state.openRuns.size === 0 &&
+    state.openSweeps.size === 0 &&
+    state.openPlans.size === 0
   );
 }
 

@@ -3,9 +3,12 @@
 
 import { strict as assert } from 'node:assert';
 import type { CheckedDocument, FailureCause, Report } from '../../coordinator/decisions/inputs.ts';
-import { inOrder, openRuns, runOf } from '../../coordinator/model/state.ts';
+import { valuesOf } from '../../coordinator/model/persistent-map.ts';
+import { byNumbers, openRuns, runOf } from '../../coordinator/model/state.ts';
+import type { Table } from '../../coordinator/model/table.ts';
 import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import { plan, student, sweep, teacher, training } from '../sim/specs.ts';
+import { inOrder } from '../support/state.ts';
 import {
   type Coordinator,
   decide,
@@ -163,7 +166,7 @@ function killOf({ options }: Line): Kill | undefined {
 /** `checkpoint run-1 stage 2 [from w2]`: by rank 0 unless a worker is named. */
 function checkpoint(fleet: Fleet, { words: [runId, , stage, ...rest] }: Line): void {
   const run = runOf(memory(fleet), runId!);
-  const step = stepsAtStage(scheduleOf(run.spec.training, FACTS.trainingImages), Number(stage));
+  const step = stepsAtStage(scheduleOf(run.job.training, FACTS.trainingImages), Number(stage));
   fleet.steps.set(run.id, Math.max(step, fleet.steps.get(run.id) ?? 0));
   report(fleet, listener(fleet), sender(fleet, run.id, rest), {
     kind: 'checkpointStored',
@@ -185,7 +188,7 @@ function finish(fleet: Fleet, line: Line): void {
     kind: 'finished',
     runId: run.id,
     generation: Number(options.get('generation') ?? run.generation),
-    step: scheduleOf(run.spec.training, FACTS.trainingImages).stepsTotal,
+    step: scheduleOf(run.job.training, FACTS.trainingImages).stepsTotal,
     weightsDigest: `weights-of-${run.id}`,
     evaluation: { accuracy, accuracyStd: 0.01, auc: 0.8, eer: 0.3, tarAtFar: 0.1, pairs: 600 },
   };
@@ -215,17 +218,18 @@ function printState(fleet: Fleet): void {
     );
     const stages = run.checkpoints.map(({ stage }) => stage).join(', ');
     fleet.output.push(
-      `${run.id} ${run.spec.name} ${run.state}, generation ${run.generation}` +
+      `${run.id} ${run.name} ${run.state}, generation ${run.generation}` +
         `${gang.length > 0 ? `, ${gang.join(', ')}` : ''}${stages === '' ? '' : `, checkpoints ${stages}`}`,
     );
   }
   for (const noun of ['runs', 'trials', 'sweeps', 'plans'] as const) {
-    const ended = inOrder<{ id: string; state: string }>(state[noun]).filter(({ state: now }) =>
-      ['done', 'failed', 'cancelled'].includes(now),
-    );
+    const ended = inOrder<{ id: string; state: string }>(
+      state[noun] as Table<{ id: string; state: string }>,
+    ).filter(({ state: now }) => ['done', 'failed', 'cancelled'].includes(now));
     if (ended.length > 0) fleet.output.push(ended.map(({ id, state: now }) => `${id} ${now}`).join(', '));
   }
-  for (const worker of state.workers.values()) fleet.output.push(`${worker.id} ${worker.state}`);
+  const workers = [...valuesOf(state.workers)].sort((a, b) => byNumbers(a.id, b.id));
+  for (const worker of workers) fleet.output.push(`${worker.id} ${worker.state}`);
 }
 
 function parse(source: string): Line {

@@ -6,16 +6,17 @@
 
 import { pino } from 'pino';
 import { type Decision, step } from '../../coordinator/decisions/decide.ts';
+import { createDesk, type Desk } from '../../coordinator/decisions/desk.ts';
 import type { Command, Effect, Input, LeaseClaim, Report } from '../../coordinator/decisions/inputs.ts';
 import { sentenceOf } from '../../coordinator/journal/why.ts';
 import type { Event } from '../../coordinator/model/events.ts';
-import { evolve } from '../../coordinator/model/evolve.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
-import { initialState, type State } from '../../coordinator/model/state.ts';
-import { schedule } from '../../coordinator/scheduling/scheduler.ts';
+import { initialState, openRuns, type State } from '../../coordinator/model/state.ts';
+import type { Wait } from '../../coordinator/scheduling/waits.ts';
 import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { folded, waitsIn } from '../support/state.ts';
 
 /** The defaults of a coordinator (core/config.ts). */
 const LIMITS = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
@@ -49,7 +50,9 @@ export interface Coordinator {
   /** Messages of the journal that it has read or written. */
   sequence: number;
   /** Why each queued run waits, as last printed. */
-  waiting: ReturnType<typeof schedule>['waiting'];
+  waiting: ReadonlyMap<string, Wait>;
+  /** What decisions keep between each other. */
+  readonly desk: Desk;
 }
 
 /** Everything that a story has. */
@@ -97,9 +100,10 @@ export function startCoordinator(fleet: Fleet, name: string): void {
   const coordinator: Coordinator = {
     name,
     links: createLinks({ clock, log: pino({ level: 'silent' }), limits: LIMITS }),
-    state: fleet.journal.flat().reduce(evolve, initialState),
+    state: folded(fleet.journal.flat()),
     sequence: fleet.journal.length,
     waiting: new Map(),
+    desk: createDesk(),
   };
   fleet.coordinators.set(name, coordinator);
   fleet.steps.clear();
@@ -117,7 +121,7 @@ export function killCoordinator(fleet: Fleet, name: string): void {
 export function decide(fleet: Fleet, coordinator: Coordinator, input: Input, kill?: Kill): void {
   let decision: Decision;
   try {
-    decision = step(coordinator.state, input, observedBy(fleet, coordinator));
+    decision = step(coordinator.state, input, observedBy(fleet, coordinator), coordinator.desk);
   } catch (caught) {
     if (!(caught instanceof FleetError)) throw caught;
     fleet.output.push(`refused (${caught.code}): ${caught.message}`);
@@ -128,7 +132,7 @@ export function decide(fleet: Fleet, coordinator: Coordinator, input: Input, kil
       ? decision.events.slice(0, kill.afterEvents)
       : decision.events;
   if (stored.length > 0 && !append(fleet, coordinator, stored)) return;
-  fleet.output.push(...stored.map(sentenceOf));
+  fleet.output.push(...told(stored).map((event) => sentenceOf(event, decision.state)));
   if (kill !== undefined) {
     fleet.output.push(
       `the coordinator is killed: of ${decision.events.length} events ${stored.length} are stored, and no effect has left`,
@@ -286,9 +290,20 @@ function printAnswer(fleet: Fleet, { answer }: Decision): void {
   fleet.output.push(`answer: ${answer.kind} ${ids.join(', ')}`);
 }
 
+/** What a story is about; that a spec is recorded before it is used says nothing more. */
+function told(events: readonly Event[]): Event[] {
+  return events.filter(({ kind }) => kind !== 'spec.recorded');
+}
+
 /** Only what is new, so that a story does not repeat itself. */
 function printWaiting(fleet: Fleet, coordinator: Coordinator): void {
-  const { waiting } = schedule(coordinator.state, observedBy(fleet, coordinator));
+  const waits = waitsIn(coordinator.state, observedBy(fleet, coordinator));
+  const waiting = new Map(
+    openRuns(coordinator.state).flatMap(({ id }) => {
+      const wait = waits.of(id);
+      return wait === undefined ? [] : [[id, wait] as const];
+    }),
+  );
   for (const [runId, { reason }] of waiting)
     if (coordinator.waiting.get(runId)?.reason !== reason) fleet.output.push(`  ${runId} is ${reason}`);
   coordinator.waiting = waiting;

@@ -52,19 +52,20 @@ const ROOMS: Readonly<Record<string, string>> = {
 
   // The coordinator: what is known, what is decided, what makes it last, and the three sides that talk to the
   // outside.
-  'coordinator/model': 'core/nn core/search core/spec',
   'coordinator/strategies': 'core/nn core/search core/spec',
+  'coordinator/model': 'coordinator/strategies core/nn core/spec',
   'coordinator/scheduling': 'coordinator/model',
   'coordinator/decisions':
     'coordinator/model coordinator/scheduling coordinator/strategies core/nn core/search core/spec',
-  'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/spec',
+  'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/nn core/spec',
   'coordinator/store': 'coordinator/journal core/net',
   'coordinator/workers':
     'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers',
   'coordinator/api':
     'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
-  'coordinator/metrics.ts': 'coordinator/model coordinator/scheduling coordinator/store core/net',
+  'coordinator/metrics.ts':
+    'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/net',
   coordinator:
     'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics.ts coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
 

@@ -13,8 +13,9 @@ import { FleetServiceService } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { JOB_KINDS } from '../../worker/compute/job-kind.ts';
 import { STEP_PHASES, createMetrics as workerMetrics } from '../../worker/metrics.ts';
-import { sweep, teacher } from '../sim/specs.ts';
+import { sweep } from '../sim/specs.ts';
 import { FACTS } from '../sim/world.ts';
+import { drawn, recorded } from '../support/state.ts';
 
 /** Labels whose values nobody knows beforehand: the series of a run begin and end with it, a priority is one of 101. */
 const OPEN = new Set(['run', 'priority']);
@@ -88,20 +89,21 @@ test('what happens to a fleet makes no new series of the coordinator', async () 
   const before = await seriesOf(metrics.registry);
   const at = (event: Decided) => ({ ...event, atMs: 1 }) as Event;
   const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
-  const proposed = { number: 1, genotype: {} as never, genotypeJson: 'g', costs, nextDraw: 1, skipped: [] };
+  const proposed = { number: 1, genotype: 'g', costs, strategy: drawn(1) };
+  const { event: spec, digest } = recorded(sweep());
   const members = [{ workerId: 'w', shardFirst: 0, shardCount: 8 }];
-  const run = { spec: teacher({ kind: 'candidate', priority: 50 }), facts: FACTS, costs, reason: 'r' };
   let state = initialState;
   const happen = (event: Decided) => {
     const after = evolve(state, at(event));
-    metrics.event(at(event), state, after);
+    metrics.event(at(event), after);
     state = after;
   };
-  happen({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: sweep(), facts: FACTS });
+  happen(spec);
+  happen({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: digest, facts: FACTS });
   for (const [n, outcome] of (['done', 'failed', 'cancelled'] as const).entries()) {
-    const [trialId, runId] = [`trial-${n}`, `run-${n}`];
+    const [trialId, runId] = [`trial-${n + 1}`, `run-${n + 1}`];
     happen({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', ...proposed });
-    happen({ kind: 'run.created', runId, ...run, sweepId: 'sweep-1', trialId });
+    happen({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'r' });
     happen({ kind: 'run.assigned', runId, generation: 1, members, deviceClass: 'c', reason: 'r' });
     happen({ kind: 'run.requeued', runId, generation: 1, reason: 'r' });
     happen({ kind: 'trial.ended', trialId, state: outcome, reason: 'r' });

@@ -3,7 +3,10 @@
 // `lift` gives what the present needs.
 
 import { z } from 'zod';
+import { genotypeKey } from '../../../core/nn/genotype-code.ts';
+import type { Genotype } from '../../../core/spec/network.ts';
 import type { Event } from '../../model/events.ts';
+import { specDigest } from '../../model/spec-digest.ts';
 import { type EventShapes, eventChecker } from './event-checker.ts';
 
 const text = z.string();
@@ -79,11 +82,58 @@ const SHAPES: EventShapes = {
 /** Why these events are none of format 1, as a phrase that goes on after "the message"; undefined: they are. */
 export const refusalOfEvents1 = eventChecker(SHAPES);
 
-/** An event of format 1, whose shape was checked, as one of the present, with its spec whole. */
-export function lift1(event: Readonly<Record<string, unknown>>): Event {
-  const lifted = 'spec' in event ? { ...event, spec: wholeSpec(event) } : event;
-  const whole = event.kind === 'worker.attached' ? { metricsEndpoint: '', podUid: '', ...lifted } : lifted;
-  return whole as unknown as Event;
+/**
+ * An event of format 1, whose shape was checked, as events of the present: its spec whole and recorded by
+ * itself, its genotype as a key, the run of a trial as an attempt.
+ */
+export function lift1(event: Json): readonly Event[] {
+  return lifted(event) as unknown as readonly Event[];
+}
+
+function lifted(event: Json): readonly Json[] {
+  switch (event.kind) {
+    case 'worker.attached':
+      return [{ metricsEndpoint: '', podUid: '', ...event }];
+    case 'plan.submitted':
+    case 'sweep.submitted':
+      return withRecordedSpec(event);
+    case 'run.created': {
+      if (event.trialId === undefined) return withRecordedSpec(event);
+      const { trialId, runId, reason, atMs } = event;
+      return [{ kind: 'trial.attempted', trialId, runId, reason, atMs }];
+    }
+    case 'trial.proposed': {
+      const { genotype, genotypeJson: _json, nextDraw, skipped, ...rest } = event;
+      const passed = skipped as readonly { readonly reason: string }[];
+      const none = { count: 0, firstReason: '' };
+      return [
+        {
+          ...rest,
+          genotype: genotypeKey(genotype as Genotype),
+          strategy: { kind: 'random', nextDraw, accepted: event.number, skipped: none },
+          ...(passed.length === 0
+            ? {}
+            : { skipped: { count: passed.length, firstReason: passed[0]!.reason } }),
+        },
+      ];
+    }
+    case 'trial.ended': {
+      const { objective: accuracy, ...rest } = event;
+      return [{ ...rest, ...(accuracy === undefined ? {} : { objectives: { accuracy } }) }];
+    }
+    default:
+      return [event];
+  }
+}
+
+function withRecordedSpec(event: Json): readonly Json[] {
+  const spec = wholeSpec(event) as Parameters<typeof specDigest>[0];
+  const digest = specDigest(spec);
+  const { atMs } = event;
+  return [
+    { kind: 'spec.recorded', digest, spec, atMs },
+    { ...event, spec: digest },
+  ];
 }
 
 type Json = Readonly<Record<string, unknown>>;

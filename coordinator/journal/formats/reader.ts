@@ -11,7 +11,10 @@ import { lift1, refusalOfEvents1 } from './format-1.ts';
 export function eventsOf({ format, events }: Envelope): readonly Event[] | Refusal {
   switch (format) {
     case 1:
-      return refusalOfEvents1(events) ?? events.map((event) => lift1(event as Record<string, unknown>));
+      return (
+        refusalOfEvents1(events) ??
+        events.flatMap((event) => lift1(event as Readonly<Record<string, unknown>>))
+      );
     case 2: {
       const own = events[0]?.kind === 'journal.begun' ? events.slice(1) : events;
       return refusalOfEvents(own) ?? (own as unknown as readonly Event[]);

@@ -6,12 +6,12 @@ import { test } from 'node:test';
 import { check, constantFrom, integer, property, record, uniqueArray } from 'fast-check';
 import { resultLines } from '../../../coordinator/cli/screen/results.ts';
 import type { Decided, Event } from '../../../coordinator/model/events.ts';
-import { evolve } from '../../../coordinator/model/evolve.ts';
-import { initialState, sweepOf } from '../../../coordinator/model/state.ts';
+import { sweepOf } from '../../../coordinator/model/state.ts';
 import { reportHtml } from '../../../core/report/plan-report.ts';
 import { bestFirst, type Ranked, rankedRun } from '../../../core/search/best-first.ts';
 import { sweep } from '../../sim/specs.ts';
 import { FACTS } from '../../sim/world.ts';
+import { drawn, folded, recorded } from '../../support/state.ts';
 import { trial } from '../cli/messages.ts';
 import { reportData } from '../report/report-data.ts';
 
@@ -67,18 +67,22 @@ test('of equal candidates the fold, the table and the report put the same one fi
     trial({ id: `trial-${i + 1}`, number: i + 1, objective: 0.7, parameters: each }),
   );
   const events = trials.flatMap(({ id: trialId, number, objective, parameters }): Decided[] => {
-    const drawn = { genotype: {} as never, genotypeJson: `g${number}`, nextDraw: number, skipped: [] };
+    const proposed = { genotype: `g${number}`, strategy: drawn(number) };
     const costs = { parameters, mflops: 1, multiplyAdds: 1 };
     return [
-      { kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, costs, ...drawn },
-      { kind: 'trial.ended', trialId, state: 'done', reason: 'accuracy', objective },
+      { kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, costs, ...proposed },
+      {
+        kind: 'trial.ended',
+        trialId,
+        state: 'done',
+        reason: 'accuracy',
+        objectives: { accuracy: objective },
+      },
     ];
   });
-  const submitted: Decided = { kind: 'sweep.submitted', sweepId: 'sweep-1', spec: sweep({}), facts: FACTS };
-  const state = [submitted, ...events].reduce(
-    (before, event) => evolve(before, { ...event, atMs: 1 } as Event),
-    initialState,
-  );
+  const { event, digest } = recorded(sweep({}));
+  const submitted: Decided = { kind: 'sweep.submitted', sweepId: 'sweep-1', spec: digest, facts: FACTS };
+  const state = folded([event, submitted, ...events].map((one) => ({ ...one, atMs: 1 }) as Event));
   equal(sweepOf(state, 'sweep-1').bestTrialId, 'trial-2');
   const lines = resultLines({ plan: undefined, sweeps: [], trials, runs: [], evaluations: new Map() }).join(
     '\n',

@@ -138,7 +138,7 @@ test('a story of 60,000 decisions comes in pages', async () => {
   const one = await unary(client, client.why, { id: 'many-3' });
   assert.deepEqual(
     one.decisions.map(({ event }) => event),
-    ['run.created', 'run.finished'],
+    ['trial.attempted', 'run.finished'],
   );
 });
 

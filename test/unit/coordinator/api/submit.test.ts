@@ -11,6 +11,7 @@ import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections } from '../../../support/state.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-submit-'));
 const reader = createSubmissionReader();
@@ -251,10 +252,14 @@ test('a student names a teacher of the same text or a run of the fleet, with the
   const { state } = step(
     initialState,
     { kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] },
-    { now: 1, connected: new Set() },
+    { now: 1, connected: connections() },
   );
   assert.equal((await check(`${student}distillation: { teacher: run-1 }`, {}, state)).length, 1);
-  const ended = step(state, { kind: 'cancel', id: 'run-1', reason: 'no' }, { now: 2, connected: new Set() });
+  const ended = step(
+    state,
+    { kind: 'cancel', id: 'run-1', reason: 'no' },
+    { now: 2, connected: connections() },
+  );
   assert.match(
     await refusal(`${student}distillation: { teacher: run-1 }`, {}, ended.state),
     /run-1 was cancelled: no/,

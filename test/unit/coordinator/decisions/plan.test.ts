@@ -4,10 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nextOfPlan } from '../../../../coordinator/decisions/plan.ts';
 import type { Decided, Event } from '../../../../coordinator/model/events.ts';
-import { evolve } from '../../../../coordinator/model/evolve.ts';
-import { initialState, planOf } from '../../../../coordinator/model/state.ts';
+import { planOf } from '../../../../coordinator/model/state.ts';
 import { plan, student, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { folded, recorded } from '../../../support/state.ts';
 
 /** A plan whose students ended with these accuracies and parameters. */
 function ended(...students: readonly { readonly accuracy: number; readonly parameters: number }[]) {
@@ -24,20 +24,21 @@ function ended(...students: readonly { readonly accuracy: number; readonly param
       const created = { planId: 'plan-1', facts: FACTS, costs: { parameters, mflops: 1, multiplyAdds: 1 } };
       const what =
         i === 0
-          ? ({ role: 'teacher', spec: teacher() } as const)
-          : ({ role: 'student', spec: student('run-1', { name: `s${i}` }) } as const);
+          ? ({ role: 'teacher', spec: recorded(teacher()) } as const)
+          : ({ role: 'student', spec: recorded(student('run-1', { name: `s${i}` })) } as const);
       const finished = { generation: 1, workerId: 'w', step: 8, weightsDigest: 'd' };
       return [
-        { kind: 'run.created', runId, reason: 'r', ...created, ...what },
+        what.spec.event,
+        { kind: 'run.created', runId, reason: 'r', ...created, ...what, spec: what.spec.digest },
         { kind: 'run.finished', runId, ...finished, evaluation: { accuracy, ...rest } },
       ];
     },
   );
-  const submitted: Decided = { kind: 'plan.submitted', planId: 'plan-1', spec, yaml: '', facts: FACTS };
-  const state = [submitted, ...runs].reduce(
-    (before, event) => evolve(before, { ...event, atMs: 1 } as Event),
-    initialState,
-  );
+  const { event, digest } = recorded(spec);
+  const submitted: Decided = {
+    ...{ kind: 'plan.submitted', planId: 'plan-1', spec: digest, yaml: '', facts: FACTS },
+  };
+  const state = folded([event, submitted, ...runs].map((one) => ({ ...one, atMs: 1 }) as Event));
   const next = nextOfPlan(state, planOf(state, 'plan-1'));
   return next.kind === 'done' ? next.winnerRunId : next.kind;
 }

@@ -4,10 +4,8 @@ import { step } from '../../../../coordinator/decisions/decide.ts';
 import type { CheckedDocument, FailureCause, Input } from '../../../../coordinator/decisions/inputs.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
-import { evolve } from '../../../../coordinator/model/evolve.ts';
 import {
   initialState,
-  inOrder,
   planOf,
   runOf,
   type State,
@@ -16,6 +14,7 @@ import {
 } from '../../../../coordinator/model/state.ts';
 import { plan, student, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections, folded, wholeRuns } from '../../../support/state.ts';
 
 const hello = {
   ...{
@@ -38,7 +37,7 @@ function core(workers: number) {
   const connected = new Set<string>();
   const give = (input: Input) => {
     now += 1_000;
-    const decision = step(state, input, { now, connected });
+    const decision = step(state, input, { now, connected: connections(connected) });
     state = decision.state;
     events.push(...decision.events);
     return decision;
@@ -79,7 +78,7 @@ function core(workers: number) {
       return assert.fail(`${id} was resumed`);
     },
     running: () =>
-      inOrder(state.runs)
+      wholeRuns(state)
         .filter((run) => run.state === 'running')
         .map(({ id }) => id),
     get state() {
@@ -99,13 +98,15 @@ test('a failed run goes on from its newest checkpoint under a newer generation, 
   const run = runOf(fleet.state, 'run-1');
   assert.deepEqual([run.state, run.checkpoints.length, run.failureCause], ['running', 1, undefined]);
   assert.ok(run.generation > generation && run.endedAtMs === undefined);
-  assert.ok(fleet.events.map(sentenceOf).includes('run-1 goes on: mended by ada'));
+  assert.ok(
+    fleet.events.map((event) => sentenceOf(event, fleet.state)).includes('run-1 goes on: mended by ada'),
+  );
   fleet.finish('run-1');
   assert.equal(runOf(fleet.state, 'run-1').state, 'done');
   // What is in the journal gives the same state again.
   assert.deepEqual(
-    JSON.parse(JSON.stringify(fleet.events.reduce(evolve, initialState).runs)),
-    JSON.parse(JSON.stringify(fleet.state.runs)),
+    JSON.parse(JSON.stringify(wholeRuns(folded(fleet.events)))),
+    JSON.parse(JSON.stringify(wholeRuns(fleet.state))),
   );
 });
 
@@ -122,7 +123,7 @@ test('what cannot go on is refused with a sentence: done, running, or failed by 
   fleet.finish('run-2');
   assert.match(fleet.refusal('run-2'), /^run-2 is done: there is nothing to resume$/);
   assert.match(fleet.refusal('run-9'), /"run-9" is no plan, sweep, trial or run/);
-  assert.equal(fleet.state.openRunIds.size, 0);
+  assert.equal(fleet.state.openRuns.size, 0);
 });
 
 test('students that failed by their teacher go on with it; alone they are sent to it', () => {
@@ -141,8 +142,8 @@ test('a student may name its teacher by the name that one run has', () => {
   const fleet = core(0);
   fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
   fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS });
-  const { teacherRunId, spec } = runOf(fleet.state, 'run-2');
-  assert.deepEqual([teacherRunId, spec.distillation?.teacher], ['run-1', 'run-1']);
+  const { teacherRunId, job } = runOf(fleet.state, 'run-2');
+  assert.deepEqual([teacherRunId, job.distillation?.teacher], ['run-1', 'run-1']);
   fleet.submit({ kind: 'run', spec: teacher({ name: 'large' }), facts: FACTS });
   assert.throws(() => fleet.submit({ kind: 'run', spec: student('large'), facts: FACTS }), {
     message: /^distillation\.teacher: 2 runs are named large; give the id of one, e\.g\. run-3, run-1$/,
@@ -185,7 +186,7 @@ test('a sweep whose trials fail one after the other for one cause stops with it,
   const resumed = fleet.resume('sweep-1');
   assert.deepEqual(resumed.slice(0, 3), ['sweep-1', 'trial-2', 'run-2']);
   const going = sweepOf(fleet.state, 'sweep-1');
-  assert.deepEqual([going.state, going.trialsFailed, going.openTrialIds.length], ['running', 0, 5]);
+  assert.deepEqual([going.state, going.trialsFailed, going.openTrials.size], ['running', 0, 5]);
   for (let n = 2; n <= 8; n++) fleet.finish(`run-${n}`);
   assert.equal(sweepOf(fleet.state, 'sweep-1').trialsDone, 8);
   assert.equal(trialOf(fleet.state, 'trial-2').runIds.length, 1, 'the same attempt');

@@ -2,12 +2,13 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createDesk } from '../../../../coordinator/decisions/desk.ts';
+import { decideGroup } from '../../../../coordinator/decisions/group.ts';
 import type { Input } from '../../../../coordinator/decisions/inputs.ts';
 import {
   admissionOf,
   afterFailedAppend,
   consequenceOf,
-  decideAll,
   isCall,
   type Standing,
 } from '../../../../coordinator/journal/admission.ts';
@@ -15,6 +16,7 @@ import { initialState } from '../../../../coordinator/model/state.ts';
 import { CODES, type Code, FleetError } from '../../../../core/errors.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections } from '../../../support/state.ts';
 
 const hello = {
   ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, deviceKind: 'cpu', deviceName: '' },
@@ -82,14 +84,14 @@ test('after an append that found no room calls are refused, and facts wait in th
 
 test('a refused input leaves no trace, and the next one is decided upon the state before it', () => {
   const inputs = [INPUTS.attached, INPUTS.cancel, submit].map((input) => ({ input }));
-  const observe = () => ({ now: 1, connected: new Set(['w']) });
-  const { state, decided, refused } = decideAll(initialState, inputs, observe);
+  const observe = () => ({ now: 1, connected: connections(['w']) });
+  const { state, decided, refused, events } = decideGroup(initialState, inputs, observe, createDesk());
   assert.deepEqual(
     refused.map(({ waiting, error: { code } }) => [waiting.input.kind, code]),
     [['cancel', 'notFound']],
   );
   assert.equal(decided.length, 2);
-  assert.equal(state.events, decided.flatMap(({ decision }) => decision.events).length);
+  assert.equal(state.events, events.length);
   assert.equal(state.runs.size, 1);
 });
 

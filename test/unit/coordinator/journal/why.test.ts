@@ -7,9 +7,12 @@ import type { Event, EventOf } from '../../../../coordinator/model/events.ts';
 import { NO_BLAME } from '../../../../coordinator/model/state.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { drawn, folded, recorded } from '../../../support/state.ts';
 
 const at = { atMs: 1 };
 const reason = 'a test';
+const SPECS = { plan: recorded(plan()), sweep: recorded(sweep()), run: recorded(teacher()) };
+const STATE = folded(Object.values(SPECS).map(({ event }) => ({ ...event, atMs: 0 }) as Event));
 const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
 const worker = {
   ...{ workerId: 'w1', incarnation: 'i', deviceKind: 'cpu', deviceName: 'cpu', deviceClass: 'c', slots: 1 },
@@ -20,23 +23,29 @@ const members = ['w1', 'w2'].map((workerId, i) => ({ workerId, shardFirst: 4 * i
 
 /** One event of each kind, with every id that it may have: a kind that is missing here does not compile. */
 const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'> } = {
+  'input.refused': { input: 'reported', workerId: 'w1', runId: 'run-1', reason },
+  'spec.recorded': { digest: SPECS.run.digest, spec: teacher() },
+  'submission.taken': {
+    ...{ requestId: 'r', digest: 'd', planIds: ['plan-1'], sweepIds: ['sweep-1'], runIds: ['run-1'] },
+  },
   'coordinator.started': { epoch: 1, version: '1' },
   'journal.truncated': { after: 1, ids: { plan: 1, sweep: 1, trial: 1, run: 1 }, reason },
-  'plan.submitted': { planId: 'plan-1', spec: plan(), yaml: '', facts: FACTS },
+  'plan.submitted': { planId: 'plan-1', spec: SPECS.plan.digest, yaml: '', facts: FACTS },
   'plan.ended': { planId: 'plan-1', state: 'done', reason, winnerRunId: 'run-9' },
-  'sweep.submitted': { sweepId: 'sweep-1', planId: 'plan-1', spec: sweep(), facts: FACTS },
+  'sweep.submitted': { sweepId: 'sweep-1', planId: 'plan-1', spec: SPECS.sweep.digest, facts: FACTS },
   'sweep.exhausted': { sweepId: 'sweep-1', trialsTotal: 1, reason },
   'sweep.ended': { sweepId: 'sweep-1', state: 'done', reason },
   'trial.proposed': {
-    ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, nextDraw: 1, skipped: [], costs },
-    ...{ genotype: {} as never, genotypeJson: '{}' },
+    ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, costs, genotype: 'k', strategy: drawn(1) },
+    skipped: { count: 2, firstReason: 'too large' },
   },
-  'trial.ended': { trialId: 'trial-1', state: 'done', reason, objective: 1 },
+  'trial.attempted': { trialId: 'trial-1', runId: 'run-1', attempt: 1, reason },
+  'trial.ended': { trialId: 'trial-1', state: 'done', reason, objectives: { accuracy: 1 } },
   'run.created': {
-    ...parents,
+    planId: 'plan-1',
     runId: 'run-1',
     teacherRunId: 'run-8',
-    spec: teacher(),
+    spec: SPECS.run.digest,
     facts: FACTS,
     costs,
     reason,
@@ -55,18 +64,18 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'worker.lost': { workerId: 'w1', incarnation: 'i', reason },
 };
 /** Named by an event that is about something else. */
-const NOT_ABOUT: ReadonlySet<string> = new Set(['winnerRunId', 'teacherRunId']);
+const NOT_ABOUT: ReadonlySet<string> = new Set(['winnerRunId', 'teacherRunId', 'requestId']);
 
 test('an event is about every id that it names, and about no other', () => {
   for (const [kind, fields] of Object.entries(EVENTS)) {
     const event = { kind, ...fields, ...at } as Event;
     const named = Object.entries({ ...fields })
-      .filter(([key, value]) => /Id$/.test(key) && !NOT_ABOUT.has(key) && typeof value === 'string')
-      .map(([, value]) => value as string);
+      .filter(([key]) => /Ids?$/.test(key) && !NOT_ABOUT.has(key))
+      .flatMap(([, value]) => value as string | string[]);
     const expected = kind === 'run.assigned' ? [...named, 'w1', 'w2'] : named;
     assert.deepEqual([...idsOf(event)].sort(), expected.sort(), kind);
     for (const id of expected) assert.ok(isAbout(event, new Set([id])), `${kind} is about ${id}`);
     assert.ok(!isAbout(event, new Set(['run-8', 'run-9', 'w3'])), kind);
-    assert.ok(sentenceOf(event).length > 0);
+    assert.ok(sentenceOf(event, STATE).length > 0);
   }
 });

@@ -3,15 +3,19 @@
 // over real gRPC.
 
 import { createFleetService, type ServiceParts } from '../../../../coordinator/api/service.ts';
+import { createDesk } from '../../../../coordinator/decisions/desk.ts';
 import type { Decided, Event } from '../../../../coordinator/model/events.ts';
-import { evolve } from '../../../../coordinator/model/evolve.ts';
-import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import type { State } from '../../../../coordinator/model/state.ts';
 import { createProgressBoard } from '../../../../coordinator/workers/progress-board.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { type GrpcServer, startGrpcServer } from '../../../../core/net/grpc-server.ts';
+import { canonicalCode, keyOfCode } from '../../../../core/nn/genotype-code.ts';
+import { randomCode } from '../../../../core/nn/random-genotype.ts';
+import { OPS } from '../../../../core/spec/network.ts';
 import { FleetServiceService } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections, drawn, folded, recorded } from '../../../support/state.ts';
 
 const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
 
@@ -33,19 +37,24 @@ export function grow(options: {
   const events: Event[] = [];
   let atMs = 1_000;
   const add = (event: Decided) => events.push({ ...event, atMs: atMs++ } as Event);
-  add({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: sweep({ name: 'many' }), facts: FACTS });
-  const spec = teacher({ kind: 'candidate', name: 'many-candidate' });
+  const record = (spec: Parameters<typeof recorded>[0]) => {
+    const { event, digest } = recorded(spec);
+    add(event);
+    return digest;
+  };
+  const space = record(sweep({ name: 'many' }));
+  add({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: space, facts: FACTS });
+  const spec = record(teacher({ name: 'many-candidate' }));
+  const candidates = randomKeys(options.trials);
   for (let number = 1; number <= options.trials; number++) {
     const [trialId, runId] = [`trial-${number}`, `run-${number}`];
-    const drawn = { genotype: {} as never, genotypeJson: `g${number}`, nextDraw: number, skipped: [] };
-    add({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, costs, ...drawn });
-    const name = `many-${number}`;
-    const created = { spec: { ...spec, name }, facts: FACTS, costs, reason: 'first attempt' };
-    add({ kind: 'run.created', runId, sweepId: 'sweep-1', trialId, ...created });
+    const proposed = { genotype: candidates[number - 1]!, strategy: drawn(number), costs };
+    add({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, ...proposed });
+    add({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'first attempt' });
     const weightsDigest = '00112233';
     add({ kind: 'run.finished', runId, generation: 1, workerId: 'w1', step: 8, weightsDigest });
-    const objective = (number % 1_000) / 1_000;
-    add({ kind: 'trial.ended', trialId, state: 'done', reason: 'accuracy', objective });
+    const objectives = { accuracy: (number % 1_000) / 1_000 };
+    add({ kind: 'trial.ended', trialId, state: 'done', reason: 'accuracy', objectives });
   }
   for (let n = 1; n <= options.cancelled; n++) {
     const runId = `run-${options.trials + n}`;
@@ -53,15 +62,23 @@ export function grow(options: {
     add({ kind: 'run.cancelled', runId, reason: 'by request' });
   }
   const yaml = 'x'.repeat(options.yamlBytes);
-  const planSpec = plan({ name: 'vast', search: undefined, students: [], export: undefined });
+  const planSpec = record(plan({ name: 'vast', search: undefined, students: [], export: undefined }));
   for (let n = 1; n <= 40; n++)
     add({ kind: 'plan.submitted', planId: `plan-${n}`, spec: planSpec, yaml, facts: FACTS });
   const runId = `run-${options.trials + options.cancelled + 1}`;
-  const own = { spec: teacher({ name: 'own' }), facts: FACTS, costs, reason: 'teacher of plan-1' };
+  const own = { spec: record(teacher({ name: 'own' })), facts: FACTS, costs, reason: 'teacher of plan-1' };
   add({ kind: 'run.created', runId, planId: 'plan-1', role: 'teacher', ...own });
   const reason = 'é'.repeat(options.reasonBytes / 2);
   add({ kind: 'run.failed', runId, cause: 'user', reason });
-  return { events, state: events.reduce(evolve, initialState) };
+  return { events, state: folded(events) };
+}
+
+/** Keys of so many genotypes, all different. */
+function randomKeys(count: number): string[] {
+  const ops = OPS.filter((op) => op !== 'none');
+  const keys = new Set<string>();
+  for (let draw = 0; keys.size < count; draw++) keys.add(keyOfCode(canonicalCode(randomCode(ops, 1, draw))));
+  return [...keys];
 }
 
 const STORE = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
@@ -78,8 +95,8 @@ export function serve(grown: Grown, token: string): Promise<GrpcServer> {
   } as unknown as ServiceParts['journal'];
   const parts = {
     ...{ driver, journal, clock: systemClock, progress: createProgressBoard() },
-    links: { lastSeenMs: () => undefined } as unknown as ServiceParts['links'],
-    observe: () => ({ now: systemClock.now(), connected: new Set<string>() }),
+    links: { lastSeenMs: () => undefined, connected: connections() } as unknown as ServiceParts['links'],
+    desk: createDesk(),
     onSubmission: () => undefined,
     store: () => ({ state: STORE, halted: '', blocksDecisions: false }),
   } as unknown as ServiceParts;

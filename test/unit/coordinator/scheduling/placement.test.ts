@@ -11,6 +11,7 @@ import {
 import { planOf } from '../../../../core/allreduce/plan.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections } from '../../../support/state.ts';
 
 const speeds = (count: number) =>
   fc.array(fc.option(fc.double({ min: 0.1, max: 100, noNaN: true }), { nil: undefined }), {
@@ -95,7 +96,7 @@ function runWith(members: readonly Member[]): RunState {
   const { state } = step(
     initialState,
     { kind: 'submit', documents: [document] },
-    { now: 0, connected: new Set() },
+    { now: 0, connected: connections() },
   );
   return { ...runOf(state, 'run-1'), state: 'running', gang: members, changedAtMs: 0 };
 }
@@ -103,7 +104,7 @@ function runWith(members: readonly Member[]): RunState {
 test('a placement changes when a step gains a fifth by it, with the numbers, not sooner and not for less', () => {
   const run = runWith(placeShards(['w0', 'w1'], 8));
   const judge = (list: (number | undefined)[], now = REBALANCE_INTERVAL_MS) =>
-    rebalanced(run, { now, connected: new Set(), speedOf: (_, id) => speedIn(list)(id) });
+    rebalanced(run, { now, connected: connections(), speedOf: (_, id) => speedIn(list)(id) });
   assert.equal(judge([10, 9]), undefined, 'five and three would be slower');
   assert.equal(judge([10, 7]), undefined, '4/7 against 5/10: hardly');
   assert.equal(judge([10, undefined]), undefined, 'not measured yet');

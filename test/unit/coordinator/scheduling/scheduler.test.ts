@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { step } from '../../../../coordinator/decisions/decide.ts';
+import { createDesk } from '../../../../coordinator/decisions/desk.ts';
 import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decisions/inputs.ts';
-import { initialState, inOrder, runOf, type State } from '../../../../coordinator/model/state.ts';
-import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/roster.ts';
-import { schedule } from '../../../../coordinator/scheduling/scheduler.ts';
+import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
+import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
 import type { RunSpec } from '../../../../core/spec/run.ts';
 import { student, teacher, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections, waitsIn, wholeRuns } from '../../../support/state.ts';
 
 /** A fleet by hand: every input one millisecond after the last. */
 function fleet(...workers: Partial<WorkerHello>[]) {
@@ -16,10 +17,11 @@ function fleet(...workers: Partial<WorkerHello>[]) {
   const connected = new Set<string>();
   const living = new Map<string, string>();
   const steps = new Map<string, number>();
-  const observed = () => ({ now, connected, stepOf: (id: string) => steps.get(id) });
+  const desk = createDesk();
+  const observed = () => ({ now, connected: connections(connected), stepOf: (id: string) => steps.get(id) });
   const give = (input: Parameters<typeof step>[1]) => {
     now += 1;
-    const decision = step(state, input, observed());
+    const decision = step(state, input, observed(), desk);
     state = decision.state;
     return decision;
   };
@@ -56,7 +58,7 @@ function fleet(...workers: Partial<WorkerHello>[]) {
     },
     progress: (id: string, committed: number) => void steps.set(id, committed),
     held: (workerId: string) =>
-      inOrder(state.runs)
+      wholeRuns(state)
         .filter((run) => run.gang.some((m) => m.workerId === workerId))
         .map(({ id }) => id),
     submit(spec: RunSpec): string {
@@ -73,8 +75,8 @@ function fleet(...workers: Partial<WorkerHello>[]) {
     },
     gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
     run: (id: string) => runOf(state, id),
-    reason: (id: string) => schedule(state, observed()).waiting.get(id)?.reason ?? '',
-    kind: (id: string) => schedule(state, observed()).waiting.get(id)?.kind,
+    reason: (id: string) => waitsIn(state, observed()).of(id)?.reason ?? '',
+    kind: (id: string) => waitsIn(state, observed()).of(id)?.kind,
   };
 }
 

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { proposeRandom } from '../../../../coordinator/strategies/random.ts';
 import { strategyOf } from '../../../../coordinator/strategies/strategies.ts';
 import type { Answer } from '../../../../coordinator/strategies/strategy.ts';
 import { cellCosts } from '../../../../core/nn/cell-costs.ts';
-import { genotypeKey, genotypeOfKey, keyOfCode } from '../../../../core/nn/genotype-code.ts';
+import { genotypeOfKey, keyOfCode } from '../../../../core/nn/genotype-code.ts';
 import { smallSpace } from '../../../../core/nn/small-space.ts';
 import { candidateNetwork, costsOf } from '../../../../core/nn/space.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
@@ -115,20 +114,6 @@ test('a large space with rare candidates is never called exhausted; the acceptan
     'a gap that ended sweeps of earlier releases',
   );
   assert.equal(state.accepted, 3);
-});
-
-test('candidates are those that earlier releases proposed', () => {
-  const seen = new Map<string, string>();
-  const spec = sweep();
-  let nextDraw = 0;
-  const keys = Array.from({ length: 50 }, () => {
-    const proposal = proposeRandom({ spec, nextDraw, trialWith: (json) => seen.get(json) });
-    assert.ok('genotype' in proposal);
-    seen.set(proposal.genotypeJson, 'trial-1');
-    nextDraw = proposal.nextDraw;
-    return genotypeKey(proposal.genotype);
-  });
-  assert.deepEqual(search(spec, 50).keys, keys);
 });
 
 test('the leaderboard has the better accuracy first, then the smaller network, then the earlier trial', () => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { step } from '../../../../coordinator/decisions/decide.ts';
-import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import { initialState, type State, workerWith } from '../../../../coordinator/model/state.ts';
 import { newsOf } from '../../../../coordinator/workers/inspection-news.ts';
 import { createInspector } from '../../../../coordinator/workers/inspector.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
@@ -83,7 +83,7 @@ function fleet() {
     lose: (id: string) => links.detach(id, streams.get(id)!),
     /** The stream comes back, and nothing of the state changes. */
     back(id: string) {
-      const worker = state.workers.get(id)!;
+      const worker = workerWith(state, id)!;
       const hello = { ...worker, workerId: id, leases: [] };
       links.attach(hello as unknown as Parameters<typeof links.attach>[0], streams.get(id)!);
     },

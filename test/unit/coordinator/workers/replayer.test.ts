@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { pino } from 'pino';
 import { step } from '../../../../coordinator/decisions/decide.ts';
-import { initialState, type RunState, runOf, type State } from '../../../../coordinator/model/state.ts';
+import { type SpecifiedRun, withSpec } from '../../../../coordinator/model/spec-of.ts';
+import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { createLinks, type RequestCommand } from '../../../../coordinator/workers/links.ts';
 import { createReplayer } from '../../../../coordinator/workers/replayer.ts';
 import { createRequests } from '../../../../coordinator/workers/requests.ts';
@@ -10,6 +11,7 @@ import { systemClock } from '../../../../core/clock.ts';
 import type { ReplayPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS, LIMITS } from '../../../sim/world.ts';
+import { connections } from '../../../support/state.ts';
 
 /** A fleet by hand: workers that hear what they are asked and say what the test lets them say. */
 function fleet(...workers: { id: string; deviceClass: string }[]) {
@@ -41,7 +43,7 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
     state = step(state, { kind: 'attached', hello }, { now: 0, connected: links.connected }).state;
   }
   const documents = [{ kind: 'run', spec: teacher(), facts: FACTS }] as const;
-  state = step(state, { kind: 'submit', documents }, { now: 0, connected: new Set() }).state;
+  state = step(state, { kind: 'submit', documents }, { now: 0, connected: connections() }).state;
   const checkpoints = [1, 2].map((stage) => ({
     stage,
     step: 4 * stage,
@@ -49,7 +51,11 @@ function fleet(...workers: { id: string; deviceClass: string }[]) {
     digest: 'd',
     storedAtMs: 0,
   }));
-  const run: RunState = { ...runOf(state, 'run-1'), deviceClass: 'avx512', checkpoints };
+  const run: SpecifiedRun = {
+    ...withSpec(state, runOf(state, 'run-1')),
+    deviceClass: 'avx512',
+    checkpoints,
+  };
   const made = createRequests({
     links,
     onChange: () => () => undefined,
@@ -145,7 +151,7 @@ test('when its worker is lost another goes on from the last finished stage, and 
 
 test('what cannot be replayed is refused with the reason before a worker is asked', async () => {
   const { run, replayer, requests } = fleet({ id: 'a', deviceClass: 'avx512' });
-  const refused = (change: Partial<RunState>, request: Partial<typeof all>, message: RegExp) =>
+  const refused = (change: Partial<SpecifiedRun>, request: Partial<typeof all>, message: RegExp) =>
     assert.rejects(replayer.replay({ ...run, ...change }, { ...all, ...request }, signal()).next(), {
       code: 'failedPrecondition',
       message,
@@ -154,7 +160,7 @@ test('what cannot be replayed is refused with the reason before a worker is aske
   await refused({}, { fromStage: 2 }, /has nothing between stage 2 and stage 2/);
   await refused({ checkpoints: [] }, {}, /has no checkpoint yet/);
   const loose = { ...run.spec, training: { ...run.spec.training, exact: false } };
-  await refused({ spec: loose }, {}, /was not promised exact bits/);
+  await refused({ spec: loose, job: loose }, {}, /was not promised exact bits/);
   assert.equal(requests().length, 0);
 });
 

@@ -53,7 +53,7 @@ function fleet(...ids: string[]) {
     requests,
     sent,
     only,
-    connected: links.connected,
+    connected: () => links.connected,
     state: () => state,
     lose: (id: string) => links.detach(id, streams.get(id)!),
     pass: () => pass(),
@@ -151,7 +151,8 @@ test('workers are offered least loaded first, requests of every kind counted, wi
     ['2', 'a'],
     ['3', 'b'],
   ]);
-  const offered = (lost: string[] = []) => freeWorkers(state(), connected, inHand, lost).map(({ id }) => id);
+  const offered = (lost: string[] = []) =>
+    freeWorkers(state(), connected(), inHand, lost).map(({ id }) => id);
   assert.deepEqual(offered(), ['c', 'd', 'b', 'a']);
   assert.deepEqual(offered(['c']), ['d', 'b', 'a']);
   lose('d');

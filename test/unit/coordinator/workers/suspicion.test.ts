@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { lookup } from '../../../../coordinator/model/persistent-map.ts';
 import {
   convictionsOf,
   createSuspicionBoard,
   type Testimony,
 } from '../../../../coordinator/workers/suspicion.ts';
+import { connections } from '../../../support/state.ts';
 
 const gangOf = (id: string, ...workerIds: string[]) => ({
   id,
@@ -97,8 +99,8 @@ test('who was convicted gets no place for as long as it held its gang up, twice 
   };
   const untilPlaced = () => {
     const from = now;
-    while (!board.placeable(connected).has('b')) now += 100;
-    assert.ok(board.placeable(connected).has('a'));
+    while (!lookup(board.placeable(connections(connected)), 'b')) now += 100;
+    assert.ok(lookup(board.placeable(connections(connected)), 'a'));
     return now - from;
   };
   happen();

@@ -7,8 +7,14 @@ import { groupAfter } from '../../../../../coordinator/journal/journal-reader.ts
 import { foldedAt } from '../../../../../coordinator/journal/opening.ts';
 import { sentenceOf } from '../../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../../coordinator/model/events.ts';
-import { lookup } from '../../../../../coordinator/model/persistent-map.ts';
-import { initialState, runOf, type State } from '../../../../../coordinator/model/state.ts';
+import { specOf } from '../../../../../coordinator/model/spec-of.ts';
+import {
+  initialState,
+  isWhole,
+  runWith,
+  type State,
+  trialWith,
+} from '../../../../../coordinator/model/state.ts';
 import { namesOf, PREFIXES_OF_OLD } from '../../../../../core/net/subjects.ts';
 import { journalFixture, journalFixtures } from '../../../../support/journal-fixtures.ts';
 
@@ -43,7 +49,7 @@ test('every journal that is kept is read to its end, and each of its events has 
     const { events, state } = read(name);
     assert.ok(state.events > 10, name);
     for (const event of events) {
-      const sentence = sentenceOf(event);
+      const sentence = sentenceOf(event, state);
       assert.ok(!/undefined|NaN|\[object/.test(sentence), `${name}: ${sentence}`);
     }
   }
@@ -51,13 +57,13 @@ test('every journal that is kept is read to its end, and each of its events has 
 
 const numbered = (noun: string, count: number) => Array.from({ length: count }, (_, i) => `${noun}-${i + 1}`);
 
-const summary = ({ trials, runs }: State) => ({
+const summary = (state: State) => ({
   trials: numbered('trial', 9).flatMap((id) => {
-    const trial = lookup(trials, id);
-    return trial === undefined ? [] : [[id, trial.state, trial.objective]];
+    const trial = trialWith(state, id);
+    return trial === undefined ? [] : [[id, trial.state, trial.objectives?.accuracy]];
   }),
   runs: numbered('run', 9).flatMap((id) => {
-    const run = lookup(runs, id);
+    const run = runWith(state, id);
     return run === undefined ? [] : [[id, run.state, run.generation]];
   }),
 });
@@ -89,7 +95,11 @@ test('what later releases added is there as it was meant before: a journal witho
     read(`format-1/${name}`),
   );
   assert.deepEqual(summary(without!.state), summary(whole!.state));
-  const specs = ({ state }: { state: State }) => numbered('run', 7).map((id) => runOf(state, id).spec);
+  const specs = ({ state }: { state: State }) =>
+    numbered('run', 7).flatMap((id) => {
+      const run = runWith(state, id)!;
+      return isWhole(run) ? [specOf(state, run)] : [];
+    });
   assert.deepEqual(specs(without!), specs(whole!));
 });
 

@@ -1,0 +1,100 @@
+// What has to be looked at because something happened: an event names it, so that settling costs as much as
+// has changed. Decides which event can move what. A coordinator that takes the lead puts everything open on
+// the agenda, and so finds its place again wherever the one before it stopped.
+
+import type { Event } from '../model/events.ts';
+import { numberOf, type State, sweepOf, trialOf, trialWith, wholeRunWith } from '../model/state.ts';
+import { rowAt, rowsOf } from '../model/table.ts';
+
+/** Numbers of ids, each looked at once. */
+export interface Agenda {
+  readonly plans: Set<number>;
+  readonly sweeps: Set<number>;
+  readonly trials: Set<number>;
+  /** Runs that may have lost what they belong to. */
+  readonly runs: Set<number>;
+}
+
+/** Nothing to look at. */
+export function createAgenda(): Agenda {
+  return { plans: new Set(), sweeps: new Set(), trials: new Set(), runs: new Set() };
+}
+
+/** Everything that is open. */
+export function noteAll(agenda: Agenda, state: State): void {
+  for (const [number] of rowsOf(state.openPlans)) agenda.plans.add(number);
+  for (const [number] of rowsOf(state.openRuns)) agenda.runs.add(number);
+  for (const [number] of rowsOf(state.openSweeps)) {
+    agenda.sweeps.add(number);
+    for (const [trial] of rowsOf(rowAt(state.sweeps, number)!.openTrials)) agenda.trials.add(trial);
+  }
+}
+
+/** What follows from this event has to be looked at; `state` is the one after it. */
+export function noteEvent(agenda: Agenda, state: State, event: Event): void {
+  switch (event.kind) {
+    case 'coordinator.started':
+      noteAll(agenda, state);
+      return;
+    case 'plan.submitted':
+    case 'plan.ended':
+      agenda.plans.add(numberOf(event.planId));
+      return;
+    case 'sweep.submitted':
+    case 'sweep.exhausted':
+    case 'sweep.ended':
+      noteSweep(agenda, state, event.sweepId);
+      return;
+    case 'trial.ended':
+      agenda.trials.add(numberOf(event.trialId));
+      agenda.sweeps.add(numberOf(trialOf(state, event.trialId).sweepId));
+      return;
+    case 'run.created':
+      if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
+      return;
+    case 'run.finished':
+    case 'run.failed':
+    case 'run.cancelled':
+      noteEndedRun(agenda, state, event.runId);
+      return;
+    case 'work.resumed':
+      if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
+      if (event.sweepId !== undefined) noteSweep(agenda, state, event.sweepId);
+      if (event.trialId !== undefined) agenda.trials.add(numberOf(event.trialId));
+      if (event.runId !== undefined) agenda.runs.add(numberOf(event.runId));
+      return;
+    case 'worker.attached':
+    case 'worker.draining':
+    case 'worker.lost':
+      // A sweep without a parallelism of its own has as many trials open as there are workers.
+      for (const [number] of rowsOf(state.openSweeps))
+        if (rowAt(state.sweeps, number)!.spec.parallelism === 0) agenda.sweeps.add(number);
+      return;
+    default:
+      return;
+  }
+}
+
+function noteSweep(agenda: Agenda, state: State, sweepId: string): void {
+  agenda.sweeps.add(numberOf(sweepId));
+  const { planId } = sweepOf(state, sweepId);
+  if (planId !== undefined) agenda.plans.add(numberOf(planId));
+}
+
+function noteEndedRun(agenda: Agenda, state: State, runId: string): void {
+  const run = wholeRunWith(state, runId);
+  if (run === undefined) return;
+  if (run.trialId !== undefined && trialWith(state, run.trialId) !== undefined)
+    agenda.trials.add(numberOf(run.trialId));
+  else if (run.planId !== undefined) agenda.plans.add(numberOf(run.planId));
+  if (run.state !== 'done') for (const id of run.studentRunIds) agenda.runs.add(numberOf(id));
+}
+
+/** Takes one number out of a set; undefined when it is empty. */
+export function takeOne(set: Set<number>): number | undefined {
+  for (const number of set) {
+    set.delete(number);
+    return number;
+  }
+  return undefined;
+}

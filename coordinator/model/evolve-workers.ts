@@ -1,0 +1,45 @@
+// What events do to a worker. Lost ones are remembered for a while, because a list of workers shows them; a
+// fleet whose machines come and go under new names would collect them for ever.
+
+import type { EventOf } from './events.ts';
+import { recount, type Working, withNewest } from './folding.ts';
+import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
+import type { WorkerState } from './state.ts';
+
+/** Lost workers that are remembered. */
+const LOST_MAX = 1_000;
+
+/** A process of a worker has attached. */
+export function workerAttached(w: Working, event: EventOf<'worker.attached'>): void {
+  const { kind: _kind, atMs, workerId, ...facts } = event;
+  const before = lookup(w.workers, workerId);
+  recount(w, before && `worker ${before.state}`, 'worker attached');
+  const runs = before?.runs ?? [];
+  const worker: WorkerState = { id: workerId, state: 'attached', changedAtMs: atMs, ...facts, runs };
+  w.workers = withEntry(w.workers, workerId, worker, w.edit);
+}
+
+/** A worker drains, or is lost. */
+export function workerChanged(
+  w: Working,
+  event: EventOf<'worker.draining'> | EventOf<'worker.lost'>,
+  now: 'draining' | 'lost',
+): void {
+  const before = lookup(w.workers, event.workerId);
+  if (before === undefined) return;
+  recount(w, `worker ${before.state}`, `worker ${now}`);
+  const lostAs = now === 'lost' ? { lostAs: w.lostWorkers.count + 1 } : {};
+  const worker = { ...before, state: now, reason: event.reason, changedAtMs: event.atMs, ...lostAs };
+  w.workers = withEntry(w.workers, before.id, worker, w.edit);
+  if (now !== 'lost') return;
+  w.lostWorkers = withNewest(
+    w.lostWorkers,
+    { key: before.id, value: true, max: LOST_MAX, edit: w.edit },
+    (id, place) => {
+      const oldest = lookup(w.workers, id);
+      if (oldest?.state !== 'lost' || oldest.lostAs !== place) return;
+      recount(w, 'worker lost', undefined);
+      w.workers = withoutEntry(w.workers, id, w.edit);
+    },
+  );
+}

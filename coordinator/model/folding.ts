@@ -1,0 +1,138 @@
+// One step of the fold as it is being made: a copy of the state whose fields are replaced one after the
+// other, and the updates that all kinds of events share.
+
+import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
+import {
+  type Noun,
+  numberOf,
+  type PlanState,
+  planOf,
+  type Recent,
+  type RunState,
+  runOf,
+  type State,
+  type SweepState,
+  sweepOf,
+  type TrialState,
+  trialOf,
+} from './state.ts';
+import { type Edit, rowAt, type Table, withoutRow, withRow } from './table.ts';
+
+/** A state that is being made; only the function that makes it sees it. */
+export type Working = { -readonly [K in keyof State]: State[K] } & {
+  /** Under which tables and maps may be changed in place. */
+  readonly edit: Edit;
+};
+
+/** A copy of a state to work on. */
+export function workingOn(state: State, edit: Edit): Working {
+  return { ...state, edit };
+}
+
+/** The state that was made. */
+export function finished({ edit: _edit, ...state }: Working): State {
+  return state;
+}
+
+/** Notes that this number was given out. */
+export function took(w: Working, noun: Noun, id: string): void {
+  const number = numberOf(id);
+  if (number > w.numbers[noun]) w.numbers = { ...w.numbers, [noun]: number };
+}
+
+/** Moves one thing from one count to another; undefined: it was in none, or is in none any more. */
+export function recount(w: Working, from: string | undefined, to: string | undefined): void {
+  if (from === to) return;
+  const counts: Record<string, number> = { ...w.counts };
+  if (from !== undefined) counts[from] = (counts[from] ?? 0) - 1;
+  if (to !== undefined) counts[to] = (counts[to] ?? 0) + 1;
+  w.counts = counts;
+}
+
+/** Changes fields of a plan. */
+export function changePlan(w: Working, id: string, change: Partial<PlanState>): void {
+  const plan = planOf(w, id);
+  if (change.state !== undefined) recount(w, `plan ${plan.state}`, `plan ${change.state}`);
+  w.plans = withRow(w.plans, numberOf(id), { ...plan, ...change }, w.edit);
+}
+
+/** Changes fields of a sweep. */
+export function changeSweep(w: Working, id: string, change: Partial<SweepState>): void {
+  const sweep = sweepOf(w, id);
+  if (change.state !== undefined) recount(w, `sweep ${sweep.state}`, `sweep ${change.state}`);
+  w.sweeps = withRow(w.sweeps, numberOf(id), { ...sweep, ...change }, w.edit);
+}
+
+/** Changes fields of a trial. */
+export function changeTrial(w: Working, id: string, change: Partial<TrialState>): void {
+  const trial = trialOf(w, id);
+  if (change.state !== undefined) recount(w, `trial ${trial.state}`, `trial ${change.state}`);
+  w.trials = withRow(w.trials, numberOf(id), { ...trial, ...change }, w.edit);
+}
+
+/** Changes fields of a run that is in memory as a whole, and what its members hold. */
+export function changeRun(w: Working, id: string, change: Partial<RunState>): void {
+  const run = runOf(w, id);
+  const { kind } = run.job;
+  if (change.state !== undefined) recount(w, `run ${kind} ${run.state}`, `run ${kind} ${change.state}`);
+  w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
+  if (change.gang !== undefined && change.gang !== run.gang) regroup(w, run, change.gang);
+}
+
+/** Keeps the lists of what each worker holds. */
+function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
+  const number = numberOf(run.id);
+  for (const { workerId } of run.gang) {
+    if (gang.some((member) => member.workerId === workerId)) continue;
+    const worker = lookup(w.workers, workerId);
+    if (worker === undefined) continue;
+    const runs = worker.runs.filter((one) => one !== number);
+    w.workers = withEntry(w.workers, workerId, { ...worker, runs }, w.edit);
+  }
+  for (const { workerId } of gang) {
+    const worker = lookup(w.workers, workerId);
+    if (worker === undefined || worker.runs.includes(number)) continue;
+    w.workers = withEntry(w.workers, workerId, { ...worker, runs: [...worker.runs, number] }, w.edit);
+  }
+}
+
+/** With one more, the newest; of more than `max` the oldest are dropped, and their keys handed over. */
+export function withNewest<V>(
+  recent: Recent<V>,
+  added: { readonly key: string; readonly value: V; readonly max: number; readonly edit: Edit },
+  onDrop: (key: string, place: number) => void = () => undefined,
+): Recent<V> {
+  const { key, value, max, edit } = added;
+  const count = recent.count + 1;
+  let byKey = withEntry(recent.byKey, key, value, edit);
+  let keys = withRow(recent.keys, count, key, edit);
+  const oldest = count - max;
+  const dropped = oldest < 1 ? undefined : rowAt(keys, oldest);
+  if (dropped !== undefined) {
+    keys = withoutRow(keys, oldest, edit);
+    // A key that came again since stays.
+    if (dropped !== key) byKey = withoutEntry(byKey, dropped, edit);
+    onDrop(dropped, oldest);
+  }
+  return { byKey, keys, count };
+}
+
+/** A set of numbers with one more. */
+export function withNumber(set: Table<true>, id: string, edit: Edit): Table<true> {
+  return withRow(set, numberOf(id), true, edit);
+}
+
+/** A set of numbers with one less. */
+export function withoutNumber(set: Table<true>, id: string, edit: Edit): Table<true> {
+  return withoutRow(set, numberOf(id), edit);
+}
+
+/** A field that is there only when it has a value: in the state absent and undefined are different things. */
+export function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return (value === undefined ? {} : { [key]: value }) as { [P in K]?: V };
+}
+
+/** What every end of something sets. */
+export function ended<S extends string>(event: { state: S; reason: string; atMs: number }) {
+  return { state: event.state, reason: event.reason, endedAtMs: event.atMs };
+}

@@ -1,0 +1,16 @@
+// The order of a sweep's trials, best first: its strategy's.
+
+import { strategyOf } from '../strategies/strategies.ts';
+import type { SweepState, TrialState } from './state.ts';
+
+/** The order of a leaderboard: negative when `a` stands before `b`. */
+export function bestTrialFirst({ spec }: Pick<SweepState, 'spec'>): (a: TrialState, b: TrialState) => number {
+  const { compare } = strategyOf(spec);
+  return (a, b) => compare(standing(a), standing(b));
+}
+
+const NO_RESULT = {};
+
+function standing({ objectives = NO_RESULT, costs, number }: TrialState) {
+  return { objectives, costs, number };
+}

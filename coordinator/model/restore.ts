@@ -1,0 +1,24 @@
+// A run that has left memory, made again from its events: what the journal says of it, folded as it was the
+// first time.
+
+import type { Event } from './events.ts';
+import { evolve } from './evolve.ts';
+import { outlineOf } from './outline.ts';
+import { type EndedRun, isWhole, type RunState, runWith, type State } from './state.ts';
+
+/** Whether an event is one of those that made this run what it was. */
+function isOfRun(event: Event, runId: string): boolean {
+  return 'runId' in event && event.runId === runId;
+}
+
+/** The run as a whole. `events`: those of `isOfRun`, oldest first; others are passed over. */
+export async function restoreRun(
+  state: State,
+  summary: EndedRun,
+  events: AsyncIterable<Event> | Iterable<Event>,
+): Promise<RunState> {
+  let scratch = state;
+  for await (const event of events) if (isOfRun(event, summary.id)) scratch = evolve(scratch, event);
+  const run = runWith(scratch, summary.id);
+  return run !== undefined && isWhole(run) ? run : outlineOf(state, summary);
+}

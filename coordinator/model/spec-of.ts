@@ -1,0 +1,74 @@
+// The whole spec of a run. A run by itself or of a plan has it in the state; that of a candidate is made from
+// its sweep, its trial's genotype and the number of the attempt, so that it need not be stored for each.
+
+import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
+import { candidateNetwork } from '../../core/nn/space.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+
+import {
+  type Fidelity,
+  type Job,
+  type RunState,
+  type State,
+  type SweepState,
+  sweepOf,
+  type TrialState,
+  trialOf,
+} from './state.ts';
+
+/** The spec that determines every bit of a run. */
+export function specOf(
+  state: State,
+  run: Pick<RunState, 'name' | 'job' | 'trialId' | 'attempt' | 'fidelity'>,
+): RunSpec {
+  const { job } = run;
+  if (run.trialId === undefined) return job as RunSpec;
+  const trial = trialOf(state, run.trialId);
+  const { training } = job;
+  // A run is determined by its spec and seed: another attempt with the same seed would fail in the same step.
+  const seed = (training.seed + run.attempt - 1) >>> 0;
+  return {
+    kind: 'candidate',
+    name: run.name,
+    network: networkOf(sweepOf(state, trial.sweepId), trial),
+    data: job.data,
+    training: { ...training, ...run.fidelity, seed },
+    verification: job.verification,
+    workers: job.workers,
+    priority: job.priority,
+  };
+}
+
+/** A run with its whole spec, as whoever computes or proves something with it gets it. */
+export type SpecifiedRun = RunState & { readonly spec: RunSpec };
+
+/** The run with its whole spec. */
+export function withSpec(state: State, run: RunState): SpecifiedRun {
+  return { ...run, spec: specOf(state, run) };
+}
+
+/** The network of a candidate. */
+export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
+  return candidateNetwork(sweep.spec, genotypeOfKey(trial.genotypeKey));
+}
+
+/** What all candidates of a sweep have in common. */
+export function candidateJob({ evaluation, data, priority }: SweepSpec): Job {
+  const { training, verification } = evaluation;
+  return { kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority };
+}
+
+/** The job of a candidate that is evaluated at this fidelity. */
+export function jobAt(job: Job, fidelity: Fidelity | undefined): Job {
+  return fidelity === undefined ? job : { ...job, training: { ...job.training, ...fidelity } };
+}
+
+/**
+ * The name of a child. Names have 63 characters at most: the parent's part is cut, not the part that tells
+ * children apart.
+ */
+export function childName(parent: string, child: string): string {
+  return `${parent.slice(0, 62 - child.length)}-${child}`;
+}

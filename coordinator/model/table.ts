@@ -1,0 +1,155 @@
+// A persistent table of rows by number: plans, sweeps, trials and runs, whose ids are `noun-number`. An
+// update shares all but one path with the table before it, and the difference of two tables costs as much as
+// what differs between them.
+//
+// It is a radix trie over the number, 32 slots a node. The fold of a journal and a decision make thousands of
+// updates that nobody looks at in between; they pass an `Edit`, and a node that was made under the same edit
+// is changed in place (the "transients" of Clojure). A table that was handed out is never changed: whoever
+// hands one out goes on with a new edit.
+
+const BITS = 5;
+const WIDTH = 1 << BITS;
+const MASK = WIDTH - 1;
+
+/** The right to change in place what was made under it. */
+export class Edit {
+  /** Distinguishes edits for a debugger; identity alone counts. */
+  readonly edit = true;
+}
+
+interface Node {
+  readonly owner: Edit | undefined;
+  /** Rows in the lowest level, nodes above it. */
+  readonly slots: unknown[];
+}
+
+/** Rows by number, 1 to 2^30. */
+export interface Table<V> {
+  /** The number of rows. */
+  readonly size: number;
+  /** Levels of the trie; it holds numbers below 32^levels. */
+  readonly levels: number;
+  readonly root: Node | undefined;
+  /** No row has this type; it makes tables of different rows different types. */
+  readonly row?: V;
+}
+
+const EMPTY: Table<never> = { size: 0, levels: 1, root: undefined };
+
+/** A table without rows. */
+export function emptyTable<V>(): Table<V> {
+  return EMPTY as Table<V>;
+}
+
+/** The row with this number, or undefined. */
+export function rowAt<V>(table: Table<V>, number: number): V | undefined {
+  let node = table.root;
+  if (node === undefined || number < 0 || number >= WIDTH ** table.levels) return undefined;
+  for (let shift = (table.levels - 1) * BITS; shift > 0; shift -= BITS) {
+    node = node.slots[(number >>> shift) & MASK] as Node | undefined;
+    if (node === undefined) return undefined;
+  }
+  return node.slots[number & MASK] as V | undefined;
+}
+
+/** The table with this row; the one given stays as it is, except for nodes that were made under `edit`. */
+export function withRow<V>(table: Table<V>, number: number, row: V, edit?: Edit): Table<V> {
+  let { levels, root } = table;
+  while (number >= WIDTH ** levels) {
+    if (root !== undefined) root = { owner: edit, slots: slotsWith(0, root) };
+    levels += 1;
+  }
+  const added = { count: 0 };
+  const changed = put(root, { number, row, shift: (levels - 1) * BITS, edit, added });
+  return { size: table.size + added.count, levels, root: changed };
+}
+
+/** The table without this row. */
+export function withoutRow<V>(table: Table<V>, number: number, edit?: Edit): Table<V> {
+  if (rowAt(table, number) === undefined) return table;
+  const root = remove(table.root!, number, (table.levels - 1) * BITS, edit);
+  return root === undefined ? emptyTable() : { size: table.size - 1, levels: table.levels, root };
+}
+
+/** Every row with its number, in ascending order. */
+export function* rowsOf<V>(table: Table<V>): Generator<[number, V]> {
+  if (table.root !== undefined) yield* walk<V>(table.root, 0, (table.levels - 1) * BITS);
+}
+
+/** What differs between two tables: `[number, before, after]`, in ascending order. */
+export function* changesBetween<V>(
+  before: Table<V>,
+  after: Table<V>,
+): Generator<[number, V | undefined, V | undefined]> {
+  const levels = Math.max(before.levels, after.levels);
+  yield* differences<V>(raised(before, levels), raised(after, levels), 0, (levels - 1) * BITS);
+}
+
+function slotsWith(index: number, value: unknown): unknown[] {
+  const slots = new Array<unknown>(WIDTH).fill(undefined);
+  slots[index] = value;
+  return slots;
+}
+
+function put(
+  node: Node | undefined,
+  at: { number: number; row: unknown; shift: number; edit: Edit | undefined; added: { count: number } },
+): Node {
+  const { number, row, shift, edit, added } = at;
+  const index = (number >>> shift) & MASK;
+  const before = node?.slots[index];
+  if (shift === 0 && before === undefined) added.count = 1;
+  const value = shift === 0 ? row : put(before as Node | undefined, { ...at, shift: shift - BITS });
+  if (node === undefined) return { owner: edit, slots: slotsWith(index, value) };
+  if (edit !== undefined && node.owner === edit) {
+    node.slots[index] = value;
+    return node;
+  }
+  const slots = node.slots.slice();
+  slots[index] = value;
+  return { owner: edit, slots };
+}
+
+function remove(node: Node, number: number, shift: number, edit: Edit | undefined): Node | undefined {
+  const index = (number >>> shift) & MASK;
+  const value = shift === 0 ? undefined : remove(node.slots[index] as Node, number, shift - BITS, edit);
+  const mine = edit !== undefined && node.owner === edit;
+  const slots = mine ? node.slots : node.slots.slice();
+  slots[index] = value;
+  if (value === undefined && slots.every((slot) => slot === undefined)) return undefined;
+  return mine ? node : { owner: edit, slots };
+}
+
+function* walk<V>(node: Node, base: number, shift: number): Generator<[number, V]> {
+  for (let i = 0; i < WIDTH; i++) {
+    const slot = node.slots[i];
+    if (slot === undefined) continue;
+    const number = base + i * 2 ** shift;
+    if (shift === 0) yield [number, slot as V];
+    else yield* walk<V>(slot as Node, number, shift - BITS);
+  }
+}
+
+/** The root of a trie of so many levels with the same rows. */
+function raised({ root, levels }: Table<unknown>, to: number): Node | undefined {
+  let raisedRoot = root;
+  for (let level = levels; level < to && raisedRoot !== undefined; level++)
+    raisedRoot = { owner: undefined, slots: slotsWith(0, raisedRoot) };
+  return raisedRoot;
+}
+
+function* differences<V>(
+  before: Node | undefined,
+  after: Node | undefined,
+  base: number,
+  shift: number,
+): Generator<[number, V | undefined, V | undefined]> {
+  if (before === after) return;
+  for (let i = 0; i < WIDTH; i++) {
+    const [from, to] = [before?.slots[i], after?.slots[i]];
+    if (from === to) continue;
+    const number = base + i * 2 ** shift;
+    if (shift === 0) yield [number, from as V | undefined, to as V | undefined];
+    else yield* differences<V>(from as Node | undefined, to as Node | undefined, number, shift - BITS);
+  }
+}

@@ -1,0 +1,254 @@
+// What placing looks at, kept up to date from decision to decision: the queue in groups, the free workers by
+// class, the gangs that could grow or shrink. It is a function of the state and of what is observed, and is
+// brought up to date by what differs between two states (the tables are persistent), so that it costs as much
+// as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
+
+import type { Observed } from '../model/observed.ts';
+import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
+import {
+  type Avoided,
+  type EndedRun,
+  hasEnded,
+  initialState,
+  isWhole,
+  numberOf,
+  type RunState,
+  type State,
+  type WorkerState,
+} from '../model/state.ts';
+import { changesBetween, rowAt } from '../model/table.ts';
+import { isBlamed, isSuspect } from './blame.ts';
+import { createPools, type Pool, type Pools, type Seat } from './pools.ts';
+import { createQueue, type Queue } from './queue.ts';
+
+/** Between two elastic changes of one gang, milliseconds: each costs the gang a synchronisation. */
+export const CHANGE_INTERVAL_MS = 1_000;
+
+/** What placing looks at. */
+export interface Board {
+  readonly state: State;
+  readonly observed: Observed;
+  readonly queue: Queue;
+  readonly pools: Pools;
+  /** Numbers of running runs that may get more workers. */
+  readonly growing: ReadonlySet<number>;
+  /** Numbers of running runs that have more than their minimum. */
+  readonly shrinking: ReadonlySet<number>;
+  /** Numbers of running runs with more than one worker. */
+  readonly wide: ReadonlySet<number>;
+  /** Brings the board to this state and these connections. */
+  follow(state: State, observed: Observed): void;
+  run(number: number): RunState;
+  /** Counts one more or one less run for a worker until the plan is undone. */
+  lend(workerId: string, by: 1 | -1, isAlone: boolean): void;
+  /** Forgets all loans. */
+  undo(): void;
+}
+
+interface Loan {
+  held: number;
+  isAlone: boolean;
+}
+
+/** A board of an empty fleet. */
+export function createBoard(): Board {
+  let state = initialState;
+  let observed: Observed = { now: 0, connected: emptyMap() };
+  const queue = createQueue(isBlamed);
+  const pools = createPools();
+  const growing = new Set<number>();
+  const shrinking = new Set<number>();
+  const wide = new Set<number>();
+  /** Runs that workers were lost over. */
+  const blamed = new Set<number>();
+  /** Workers that hold a suspect. */
+  let alone = new Set<string>();
+  const loans = new Map<string, Loan>();
+
+  const run = (number: number) => rowAt(state.runs, number) as RunState;
+
+  function seat(id: string): void {
+    const worker = lookup(state.workers, id);
+    pools.place(id, isLive(worker, observed.connected) ? seatOf(worker) : undefined);
+  }
+
+  function seatOf({ id, deviceClass, slots, runs }: WorkerState): Seat {
+    const loan = loans.get(id);
+    const isTaken = alone.has(id) || loan?.isAlone === true;
+    return { id, deviceClass, slots, held: runs.length + (loan?.held ?? 0), isTaken };
+  }
+
+  function changed(number: number, before: RunState | EndedRun | undefined, after: typeof before): void {
+    if (before !== undefined && isWhole(before) && before.state === 'queued') queue.remove(before);
+    const now = after !== undefined && isWhole(after) && !hasEnded(after) ? after : undefined;
+    if (now?.state === 'queued') queue.add(now);
+    const { min, max } = now?.job.workers ?? { min: 0, max: 0 };
+    const size = now?.gang.length ?? 0;
+    mark(growing, number, size > 0 && size < max);
+    mark(shrinking, number, size > min);
+    mark(wide, number, size > 1);
+    mark(blamed, number, now !== undefined && isBlamed(now));
+  }
+
+  function followSuspects(touched: Set<string>): void {
+    const now = new Set<string>();
+    for (const number of blamed) {
+      const suspect = run(number);
+      if (isSuspect(suspect, observed)) for (const { workerId } of suspect.gang) now.add(workerId);
+    }
+    for (const id of alone) if (!now.has(id)) touched.add(id);
+    for (const id of now) if (!alone.has(id)) touched.add(id);
+    alone = now;
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    get observed() {
+      return observed;
+    },
+    ...{ queue, pools, growing, shrinking, wide, run },
+    follow(next, seen) {
+      const before = state;
+      const touched = new Set<string>();
+      for (const [id] of mapChanges(before.workers, next.workers)) touched.add(id);
+      for (const [id] of mapChanges(observed.connected, seen.connected)) touched.add(id);
+      state = next;
+      observed = seen;
+      for (const [number, from, to] of changesBetween(before.runs, next.runs)) changed(number, from, to);
+      followSuspects(touched);
+      for (const id of touched) seat(id);
+    },
+    lend(workerId, by, isAlone) {
+      const loan = loans.get(workerId) ?? { held: 0, isAlone: false };
+      loans.set(workerId, { held: loan.held + by, isAlone: isAlone || loan.isAlone });
+      seat(workerId);
+    },
+    undo() {
+      const lent = [...loans.keys()];
+      loans.clear();
+      for (const id of lent) seat(id);
+    },
+  };
+}
+
+function mark(set: Set<number>, number: number, isIn: boolean): void {
+  if (isIn) set.add(number);
+  else set.delete(number);
+}
+
+function isLive(worker: WorkerState | undefined, connected: PersistentMap<true>): worker is WorkerState {
+  return worker?.state === 'attached' && lookup(connected, worker.id) === true;
+}
+
+/** An exact run takes workers of one device class, and none of a class that gives other bits each time. */
+export function fitsClass(run: RunState, pool: Pick<Pool, 'deviceClass' | 'isDeterministic'>): boolean {
+  if (!run.job.training.exact) return true;
+  if (!pool.isDeterministic) return false;
+  return run.deviceClass === undefined || run.deviceClass === pool.deviceClass;
+}
+
+/** Why and until when a run is kept from workers now, of those that are there. */
+export function avoidedNow(board: Board, run: RunState): Avoided[] {
+  if (run.avoided.length === 0) return [];
+  return run.avoided.filter(
+    ({ workerId, untilMs }) => untilMs > board.observed.now && board.pools.seatOf(workerId) !== undefined,
+  );
+}
+
+/** The run's minimum could be met if nothing else ran. */
+export function isPlaceable(board: Board, run: RunState): boolean {
+  const avoided = avoidedNow(board, run);
+  const counts = board.pools
+    .all()
+    .filter((pool) => fitsClass(run, pool))
+    .map(({ live, deviceClass }) => live - avoided.filter((one) => isIn(board, one, deviceClass)).length);
+  const most = needsOneClass(run) ? Math.max(0, ...counts) : counts.reduce((sum, count) => sum + count, 0);
+  return most >= run.job.workers.min;
+}
+
+/**
+ * A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones.
+ */
+const OVERTAKE_MS = 30_000;
+
+/** Workers that become free are kept for this run, which has been overtaken long enough. */
+export function keepsWorkers(board: Board, run: RunState): boolean {
+  return board.observed.now - run.queuedAtMs > OVERTAKE_MS && isPlaceable(board, run);
+}
+
+const isIn = (board: Board, { workerId }: Avoided, deviceClass: string): boolean =>
+  board.pools.seatOf(workerId)?.deviceClass === deviceClass;
+
+/** The workers of the first gang of an exact run have one class among them, whichever it is. */
+function needsOneClass(run: RunState): boolean {
+  return run.job.training.exact && run.deviceClass === undefined;
+}
+
+/**
+ * Free workers for a run, `count` at most, least loaded first; of the class that has most of them when the
+ * run is exact and has no class yet. A suspect gets workers that hold nothing.
+ */
+export function chooseFree(
+  board: Board,
+  run: RunState,
+  how: {
+    readonly count: number;
+    readonly isClosed: (pool: Pool) => boolean;
+    readonly without?: ReadonlySet<string>;
+  },
+): Seat[] {
+  if (board.pools.free === 0) return [];
+  const idleOnly = isSuspect(run, board.observed);
+  const avoided = new Set([
+    ...avoidedNow(board, run).map(({ workerId }) => workerId),
+    ...(how.without ?? []),
+  ]);
+  const accept = (id: string) => !avoided.has(id);
+  const open = board.pools.all().filter((pool) => fitsClass(run, pool) && !how.isClosed(pool));
+  const available = (pool: Pool) => {
+    let refused = 0;
+    for (const id of avoided) {
+      const seat = board.pools.seatOf(id);
+      if (seat?.deviceClass !== pool.deviceClass || seat.held >= seat.slots || seat.isTaken) continue;
+      if (!idleOnly || seat.held === 0) refused += 1;
+    }
+    return (idleOnly ? pool.idle : pool.free) - refused;
+  };
+  const choices = open.map((pool) => ({
+    available: available(pool),
+    chosen: pool.leastLoaded(how.count, { idleOnly, accept }),
+  }));
+  if (needsOneClass(run)) {
+    const [most] = choices
+      .filter(({ chosen }) => chosen.length > 0)
+      .sort((a, b) => b.available - a.available || byLoad(a.chosen[0]!, b.chosen[0]!));
+    return most?.chosen ?? [];
+  }
+  const chosen = choices.flatMap((choice) => choice.chosen);
+  return choices.length < 2 ? chosen : chosen.sort(byLoad).slice(0, how.count);
+}
+
+function byLoad(a: Seat, b: Seat): number {
+  return a.held - b.held || (a.id < b.id ? -1 : 1);
+}
+
+/** The run trains, and all members are connected. */
+export function isSettled(run: RunState, connected: PersistentMap<true>): boolean {
+  // With its last checkpoint stored a run only evaluates; another gang would make it do that twice.
+  if (run.checkpoints.at(-1)?.stage === run.job.training.epochs) return false;
+  return run.gang.every((member) => lookup(connected, member.workerId) === true);
+}
+
+/**
+ * Not too soon after its last change, nor while one of its members is away and may be about to be lost or to
+ * come back.
+ */
+export function mayChange({ observed }: Board, run: RunState): boolean {
+  if (run.state === 'queued') return true;
+  return observed.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, observed.connected);
+}
+
+/** The number of a run's id, by which a board knows it. */
+export const placeOf = (run: RunState): number => numberOf(run.id);

@@ -1,0 +1,76 @@
+// Gangs as they will be, while it is being decided who is placed where. A plan takes workers out of the board
+// as it gives them to runs, so that the next run sees what is left, and is undone once it has become
+// placements: the board follows the events that are made of them.
+
+import type { RunState } from '../model/state.ts';
+import { isSuspect } from './blame.ts';
+import type { Board } from './board.ts';
+import { placeOf } from './board.ts';
+
+/** A gang that changes. */
+export interface Placement {
+  readonly runId: string;
+  /** New gang in rank order; empty: back to the queue. */
+  readonly workerIds: readonly string[];
+  readonly reason: string;
+}
+
+/** The gangs that change, as far as they are decided. */
+export interface Plan {
+  readonly board: Board;
+  /** Worker ids of a run's gang, in rank order. */
+  membersOf(run: RunState): readonly string[];
+  /** Queued runs that have got a gang. */
+  begun(): RunState[];
+  /** Gives a run these members. */
+  setGang(run: RunState, members: readonly string[], reason: string): void;
+  setReason(run: RunState, reason: string): void;
+  reasonOf(run: RunState): string | undefined;
+  /** What has changed, and the board as it was. Gangs that lose workers come first. */
+  finish(): Placement[];
+}
+
+interface Planned {
+  readonly run: RunState;
+  members: readonly string[];
+  reason: string;
+}
+
+/** A plan in which nothing has changed. */
+export function createPlan(board: Board): Plan {
+  const planned = new Map<number, Planned>();
+  const membersOf = (run: RunState): readonly string[] =>
+    planned.get(placeOf(run))?.members ?? run.gang.map(({ workerId }) => workerId);
+  return {
+    board,
+    membersOf,
+    begun: () =>
+      [...planned.values()]
+        .filter(({ run, members }) => run.state === 'queued' && members.length > 0)
+        .map(({ run }) => run),
+    setGang(run, members, reason) {
+      const isAlone = isSuspect(run, board.observed);
+      const before = membersOf(run);
+      for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
+      for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
+      planned.set(placeOf(run), { run, members, reason });
+    },
+    setReason(run, reason) {
+      const one = planned.get(placeOf(run));
+      if (one !== undefined) one.reason = reason;
+    },
+    reasonOf: (run) => planned.get(placeOf(run))?.reason,
+    finish() {
+      board.undo();
+      const changed = [...planned.entries()].flatMap(([number, { run, members, reason }]) => {
+        const before = run.gang.map((member) => member.workerId);
+        if (before.length === members.length && before.every((id, i) => id === members[i])) return [];
+        const placement: Placement = { runId: run.id, workerIds: members, reason };
+        return [{ placement, number, shrinks: members.length < before.length }];
+      });
+      // A worker is released before it is given to another run.
+      changed.sort((a, b) => Number(b.shrinks) - Number(a.shrinks) || a.number - b.number);
+      return changed.map(({ placement }) => placement);
+    },
+  };
+}

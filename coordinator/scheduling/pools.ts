@@ -1,0 +1,121 @@
+// The workers that may get work, by device class and by how many runs each holds: "the least loaded worker of
+// this class" is one look, and so is "how many of this class are free".
+
+import { isDeterministic } from '../../core/system/device-class.ts';
+import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
+
+/** A worker as placing sees it. */
+export interface Seat {
+  readonly id: string;
+  readonly deviceClass: string;
+  readonly slots: number;
+  /** Runs that it holds, with those that it is about to get. */
+  readonly held: number;
+  /** It holds a run that shares with nobody. */
+  readonly isTaken: boolean;
+}
+
+/** The workers of one device class. */
+export interface Pool {
+  readonly deviceClass: string;
+  /** Equal inputs give equal bits on it. */
+  readonly isDeterministic: boolean;
+  /** Workers that are there. */
+  readonly live: number;
+  /** Workers with a free slot. */
+  readonly free: number;
+  /** Workers that hold nothing. */
+  readonly idle: number;
+  /** The free ones that are accepted, least loaded first, then by id; `idleOnly`: those that hold nothing. */
+  leastLoaded(count: number, how: { idleOnly: boolean; accept: (id: string) => boolean }): Seat[];
+}
+
+/** All pools. */
+export interface Pools {
+  /** Workers that are there. */
+  readonly live: number;
+  /** Workers with a free slot. */
+  readonly free: number;
+  /** Puts a worker in its place, takes it to another, or, without a seat, takes it out. */
+  place(id: string, seat: Seat | undefined): void;
+  seatOf(id: string): Seat | undefined;
+  /** In the order of the names of the classes. */
+  all(): readonly Pool[];
+}
+
+interface Mutable extends Pool {
+  live: number;
+  free: number;
+  idle: number;
+  /** Free workers by the number of runs that they hold. */
+  readonly byLoad: LazyHeap<string>[];
+}
+
+/** No worker yet. */
+export function createPools(): Pools {
+  const seats = new Map<string, Seat>();
+  const pools = new Map<string, Mutable>();
+  let sorted: Mutable[] | undefined;
+  let free = 0;
+
+  function poolOf(deviceClass: string): Mutable {
+    const known = pools.get(deviceClass);
+    if (known !== undefined) return known;
+    const byLoad: LazyHeap<string>[] = [];
+    const pool: Mutable = {
+      deviceClass,
+      isDeterministic: isDeterministic(deviceClass),
+      ...{ live: 0, free: 0, idle: 0, byLoad },
+      leastLoaded(count, { idleOnly, accept }) {
+        const chosen: Seat[] = [];
+        for (const [load, heap] of byLoad.entries()) {
+          if (chosen.length >= count || (idleOnly && load > 0)) break;
+          for (const id of heap.firstOf(count - chosen.length, accept)) chosen.push(seats.get(id)!);
+        }
+        return chosen;
+      },
+    };
+    pools.set(deviceClass, pool);
+    sorted = undefined;
+    return pool;
+  }
+
+  function count(seat: Seat, by: 1 | -1): void {
+    const pool = poolOf(seat.deviceClass);
+    pool.live += by;
+    if (!isFree(seat)) return;
+    pool.free += by;
+    free += by;
+    if (seat.held === 0) pool.idle += by;
+    while (pool.byLoad.length <= seat.held) pool.byLoad.push(createLazyHeap((a, b) => a < b));
+    const heap = pool.byLoad[seat.held]!;
+    if (by === 1) heap.add(seat.id);
+    else heap.delete(seat.id);
+  }
+
+  return {
+    get live() {
+      return seats.size;
+    },
+    get free() {
+      return free;
+    },
+    place(id, seat) {
+      const before = seats.get(id);
+      if (before !== undefined) count(before, -1);
+      if (seat === undefined) seats.delete(id);
+      else seats.set(id, seat);
+      if (seat !== undefined) count(seat, 1);
+    },
+    seatOf: (id) => seats.get(id),
+    all() {
+      sorted ??= [...pools.values()].sort((a, b) => (a.deviceClass < b.deviceClass ? -1 : 1));
+      return sorted;
+    },
+  };
+}
+
+/** Whether a worker has a slot that may be given out. */
+export function isFree({ held, slots, isTaken }: Seat): boolean {
+  return held < slots && !isTaken;
+}

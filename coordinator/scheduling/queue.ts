@@ -1,0 +1,72 @@
+// The runs that wait for workers, in groups of those that need the same: when the first of a group finds no
+// workers, none of the group does, so that a look at the queue costs as much as it has groups.
+
+import { numberOf, type RunState } from '../model/state.ts';
+import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
+
+/** Queued runs that need the same. */
+export interface Group {
+  readonly key: string;
+  readonly priority: number;
+  /** Numbers of their ids; the lowest is the oldest. */
+  readonly numbers: LazyHeap<number>;
+}
+
+/** Every queued run. */
+export interface Queue {
+  /** The number of queued runs. */
+  readonly size: number;
+  add(run: RunState): void;
+  remove(run: RunState): void;
+  groupOf(number: number): Group | undefined;
+  /** Every group that has a run. */
+  groups(): Iterable<Group>;
+}
+
+/** What decides where a run can be placed; `isBlamed`: it may have to be placed alone, and waits by itself. */
+function keyOf(run: RunState, isBlamed: boolean): string {
+  const { priority, workers, training } = run.job;
+  const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
+  return JSON.stringify([
+    priority,
+    workers.min,
+    training.exact,
+    run.deviceClass ?? '',
+    run.teacherRunId ?? '',
+    avoided,
+    isBlamed ? run.id : '',
+  ]);
+}
+
+/** An empty queue. */
+export function createQueue(isBlamed: (run: RunState) => boolean): Queue {
+  const groups = new Map<string, Group>();
+  const byNumber = new Map<number, Group>();
+  return {
+    get size() {
+      return byNumber.size;
+    },
+    add(run) {
+      const key = keyOf(run, isBlamed(run));
+      const number = numberOf(run.id);
+      let group = groups.get(key);
+      if (group === undefined) {
+        const numbers = createLazyHeap<number>((a, b) => a < b);
+        group = { key, priority: run.job.priority, numbers };
+        groups.set(key, group);
+      }
+      group.numbers.add(number);
+      byNumber.set(number, group);
+    },
+    remove(run) {
+      const number = numberOf(run.id);
+      const group = byNumber.get(number);
+      if (group === undefined) return;
+      byNumber.delete(number);
+      group.numbers.delete(number);
+      if (group.numbers.size === 0) groups.delete(group.key);
+    },
+    groupOf: (number) => byNumber.get(number),
+    groups: () => groups.values(),
+  };
+}
