@@ -72,6 +72,11 @@ export interface End {
  * its turn after some milliseconds.
  */
 const INPUTS_AT_ONCE = 256;
+/**
+ * Rest after a slice of a search that found nothing, milliseconds: several times what a slice takes, because a
+ * search may go on for days.
+ */
+const SEARCH_REST_MS = 40;
 
 /** Leads when it is asked to, as often as it is. */
 export function createLeading(parts: LeadingParts): Leading {
@@ -81,6 +86,8 @@ export function createLeading(parts: LeadingParts): Leading {
   let wake: () => void = () => undefined;
   /** The last group left something undecided. */
   let isUnfinished = false;
+  /** And nothing came of it: a strategy looks for a candidate that is rare. */
+  let isSearching = false;
   /** Sequence of the last message whose events are in the state. */
   let foldedTo = 0;
 
@@ -112,13 +119,14 @@ export function createLeading(parts: LeadingParts): Leading {
     foldedTo = journal.sequence;
     for (const { waiting, error } of refused) waiting.reject(error);
     isUnfinished = group.isUnfinished;
+    isSearching = isUnfinished && events.length === 0;
     for (const event of events) parts.onEvent?.(event, after);
     for (const { waiting, decision } of decided) {
       for (const effect of decision.effects) parts.perform(effect);
       waiting.resolve(decision.answer);
     }
     for (const effect of effects) parts.perform(effect);
-    if (events.length > 0) seat.changed();
+    if (events.length > 0 || isSearching) seat.changed();
   }
 
   /** A full store is waited for; whatever else the journal reports is the end of this lead. */
@@ -137,11 +145,14 @@ export function createLeading(parts: LeadingParts): Leading {
   async function decide(ending: AbortSignal): Promise<never> {
     for (;;) {
       ending.throwIfAborted();
-      if ((inbox.size === 0 && !isUnfinished) || seat.halted !== undefined) {
+      const mayGoOn = isUnfinished && !isSearching;
+      if ((inbox.size === 0 && !mayGoOn) || seat.halted !== undefined) {
         const woken = new Promise<void>((resolve) => {
           wake = resolve;
         });
-        await untilEither(woken, ending);
+        const rested = isSearching ? clock.sleep(SEARCH_REST_MS, ending) : woken;
+        await untilEither(Promise.race([woken, rested]), ending);
+        isSearching = false;
         continue;
       }
       working = true;

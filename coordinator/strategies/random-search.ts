@@ -39,6 +39,11 @@ export const randomSearch: Strategy<RandomState> = {
   ask,
   // No draw depends on a result.
   tell: (state) => state,
+  acceptance: ({ nextDraw, walked = 0, accepted, skipped }) => ({
+    draws: nextDraw + walked,
+    accepted,
+    skipped,
+  }),
   compare: (a, b) => bestFirst(ranked(a), ranked(b)),
 };
 
@@ -81,8 +86,7 @@ function ask({ spec, state, known, draws }: Question<RandomState>): Answer<Rando
       firstReason: skipped.firstReason || (broken ?? `isomorphic to trial ${twin}`),
     };
   }
-  const acceptance = { draws: nextDraw + (walked ?? 0), accepted: state.accepted };
-  return { kind: 'later', state: after(state.accepted, skipped), skipped, acceptance };
+  return { kind: 'later', state: after(state.accepted, skipped), skipped };
 }
 
 /** Which constraint the costs break, in words; undefined when they break none. */

@@ -13,6 +13,8 @@ export interface Strategy<S> {
   ask(question: Question<S>): Answer<S>;
   /** The state once a trial has ended. */
   tell(state: S, result: Result): S;
+  /** How many of its draws became candidates. */
+  acceptance(state: S): Acceptance;
   /** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */
   compare(a: Standing, b: Standing): number;
 }
@@ -40,8 +42,6 @@ export type Answer<S> =
       readonly kind: 'later';
       readonly state: S;
       readonly skipped: Skipped;
-      /** Draws of the sweep so far, and how many of them became candidates. */
-      readonly acceptance: { readonly draws: number; readonly accepted: number };
     }
   /** It is proven that no further candidate exists; `reason` is the proof. */
   | { readonly kind: 'exhausted'; readonly reason: string };
@@ -50,6 +50,16 @@ export interface Candidate {
   /** Of its canonical genotype: core/nn/genotype-code.ts. */
   readonly key: string;
   readonly costs: Costs;
+}
+
+/** How rare candidates are. */
+export interface Acceptance {
+  /** All draws of the sweep so far. */
+  readonly draws: number;
+  /** How many of them became candidates. */
+  readonly accepted: number;
+  /** The draws since the last candidate. */
+  readonly skipped: Skipped;
 }
 
 /** The draws since the last candidate that became none. */
