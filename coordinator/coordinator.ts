@@ -15,10 +15,10 @@ import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
 import { formatHostPort, parseHostPort } from '../core/text/host-port.ts';
-import { FleetServiceService } from '../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createRecords } from './api/records.ts';
 import { createFleetService } from './api/service.ts';
+import { fleetServiceDefinition } from './api/shared-encoding.ts';
 import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
@@ -285,7 +285,7 @@ async function openCalls(
     listen: config.listen,
     token: config.token,
     services: [
-      { definition: FleetServiceService, implementation: services.fleetService },
+      { definition: fleetServiceDefinition, implementation: services.fleetService },
       { definition: WorkerServiceService, implementation: services.workerService },
     ],
     healthOf: ['startup', 'readiness', 'liveness'],

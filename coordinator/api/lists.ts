@@ -36,8 +36,10 @@ import {
   type State,
   sweepOf,
   trialOf,
+  trialWith,
 } from '../model/state.ts';
 import { rowAt, type Table } from '../model/table.ts';
+import { type Leaderboards, placeAfter } from './leaderboards.ts';
 import { bytesOf, openPage, type PageRequest, places } from './page.ts';
 import {
   checkpointViews,
@@ -86,7 +88,7 @@ export function listRuns(context: ViewContext, request: ListRunsRequest): ListRu
   const { list, numbers } = runsMeant(state, request);
   const { items, ...rest } = inPlaces({
     ...{ list, request, numbers, bytesOf: bytesOf(Run) },
-    itemAt: (number) => runView(context, runWith(state, `run-${number}`)!),
+    itemAt: (number) => runView(context, runWith(state, `run-${number}`)!, { spec: true }),
   });
   return { runs: items, ...rest };
 }
@@ -119,22 +121,22 @@ export function listCheckpoints(run: RunState, request: ListCheckpointsRequest):
  * A page begins after the trial that the page before ended with. That trial may stand in another place by
  * now, but its own objective does not change, so that no trial is shown twice and none is left out.
  */
-export function leaderboard({ state }: ViewContext, request: LeaderboardRequest): LeaderboardResponse {
+export async function leaderboard(
+  { state }: ViewContext,
+  request: LeaderboardRequest,
+  leaderboards: Leaderboards,
+): Promise<LeaderboardResponse> {
   const sweep = sweepOf(state, idOf(state, 'sweep', request.sweepId));
-  const { id, trialIds } = sweep;
-  const before = bestTrialFirst(sweep);
-  const all = Array.from({ length: trialIds.size }, (_, i) =>
-    trialOf(state, `trial-${numberAt(trialIds, i + 1)}`),
-  );
-  const done = all.filter((trial) => trial.state === 'done').sort(before);
+  const done = await leaderboards.of(state, sweep.id);
   const page = openPage({
-    list: `leaderboard of ${id}`,
+    list: `leaderboard of ${sweep.id}`,
     request: { pageSize: request.limit || LEADERBOARD_DEFAULT, pageToken: request.pageToken },
     bytesOf: bytesOf(Trial),
   });
-  const after = page.after === undefined ? undefined : trialOf(state, page.after);
-  for (const trial of done) {
-    if (after !== undefined && before(trial, after) <= 0) continue;
+  const last = page.after === undefined ? undefined : trialWith(state, page.after);
+  const first = last === undefined ? 0 : placeAfter(done, last, bestTrialFirst(sweep));
+  for (let place = first; place < done.length; place++) {
+    const trial = done[place]!;
     if (!page.take(trial.id, trialView(trial))) break;
   }
   return { trials: page.items, nextPageToken: page.nextPageToken, total: done.length };

@@ -33,6 +33,7 @@ import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
 import type { Verifier } from '../workers/verifier.ts';
 import { inspectionProgress } from './inspection-progress.ts';
+import { createLeaderboards } from './leaderboards.ts';
 import {
   leaderboard,
   listCheckpoints,
@@ -58,7 +59,7 @@ import {
   type ViewContext,
   workerView,
 } from './views.ts';
-import { watch } from './watch.ts';
+import { createWatches } from './watch.ts';
 
 /** What the service calls on. */
 export interface ServiceParts {
@@ -90,6 +91,13 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
   const { driver, records } = parts;
   const context = () => contextOf(parts);
   const now = () => driver.state;
+  const leaderboards = createLeaderboards();
+  const watches = createWatches({
+    context,
+    journalSequence: () => parts.journal.sequence,
+    clock: parts.clock,
+    onChange: driver.onChange,
+  });
   return {
     submit: unary(
       async (request, call) => {
@@ -108,25 +116,16 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
     getSweep: unary(({ id }) => sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)))),
     getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
-    getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id))),
+    getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id), { spec: true })),
     getWorker: unary(({ id }) => workerView(context(), workerWith(now(), idOf(now(), 'worker', id))!)),
     listPlans: unary((request) => listPlans(context(), request)),
     listSweeps: unary((request) => listSweeps(context(), request)),
     listTrials: unary((request) => listTrials(context(), request)),
-    leaderboard: unary((request) => leaderboard(context(), request)),
+    leaderboard: unary((request) => leaderboard(context(), request, leaderboards)),
     listRuns: unary((request) => listRuns(context(), request)),
     listWorkers: unary((request) => listWorkers(context(), request)),
     listCheckpoints: unary(async (request) => listCheckpoints(await runNamed(parts, request.runId), request)),
-    watch: streaming((request, signal) =>
-      watch({
-        request,
-        context,
-        journalSequence: () => parts.journal.sequence,
-        now: parts.clock.now,
-        onChange: driver.onChange,
-        signal,
-      }),
-    ),
+    watch: streaming(watches.watch),
     logs: streaming((request, signal) => {
       if (request.runId === '' && request.workerId === '')
         throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
@@ -196,6 +195,7 @@ function contextOf(parts: ServiceParts): ViewContext {
     connected: links.connected,
     waiting: waitsOf(parts.desk.board),
     store: store(),
+    looked: (number) => parts.desk.proposing.get(number),
   };
 }
 

@@ -17,11 +17,12 @@ import type {
 import type { DeviceDetails } from '../decisions/inputs.ts';
 import { outlineOf } from '../model/outline.ts';
 import { lookup, type PersistentMap } from '../model/persistent-map.ts';
-import { specOf } from '../model/spec-of.ts';
+import { jobAt, specOf } from '../model/spec-of.ts';
 import {
   type EndedRun,
   type EvaluationState,
   isWhole,
+  numberOf,
   type PlanState,
   type RunState,
   type State,
@@ -33,6 +34,7 @@ import {
 import { rowAt } from '../model/table.ts';
 import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
+import { type StrategyState, strategyOf } from '../strategies/strategies.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 
 /** What a view needs besides the thing itself. */
@@ -46,6 +48,8 @@ export interface ViewContext {
   /** Workers that have a stream. */
   readonly connected: PersistentMap<true>;
   readonly store: StoreView;
+  /** How far the strategy of a sweep, by number, has looked since its last move, while it looks. */
+  readonly looked: (sweepNumber: number) => StrategyState | undefined;
 }
 
 /** Of a sentence or a word: a reason that a worker reports can be as long as its message. */
@@ -117,7 +121,7 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     id: sweep.id,
     name: sweep.name,
     state: sweep.state,
-    reason: clipped(sweep.reason),
+    reason: clipped(searchText(context, sweep) ?? sweep.reason),
     trialsTotal: sweep.trialsTotal,
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
@@ -128,6 +132,18 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     strategy: sweep.spec.strategy.kind,
     planId: sweep.planId ?? '',
   };
+}
+
+/** Draws without a candidate after which a sweep shows how rare candidates are. */
+const MISSES_SHOWN = 1_000;
+
+/** That the strategy of a sweep has long looked for its next candidate; undefined while it has not. */
+function searchText(context: ViewContext, sweep: SweepState): string | undefined {
+  const looked = context.looked(numberOf(sweep.id));
+  if (looked === undefined) return undefined;
+  const { draws, accepted, skipped } = strategyOf(sweep.spec).acceptance(looked);
+  if (skipped.count < MISSES_SHOWN) return undefined;
+  return `looks for another candidate: ${accepted} of ${draws} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
 }
 
 /** A trial with its newest run. */
@@ -146,12 +162,19 @@ export function trialView(trial: TrialState): Trial {
   };
 }
 
-/** A run: what the journal has of it, and how far it is by the newest report. */
-export function runView(context: ViewContext, known: RunState | EndedRun): Run {
+/**
+ * A run: what the journal has of it, and how far it is by the newest report; its spec, which is most of the
+ * work, only where it is asked for.
+ */
+export function runView(
+  context: ViewContext,
+  known: RunState | EndedRun,
+  shown: { readonly spec: boolean },
+): Run {
   const run = isWhole(known) ? known : outlineOf(context.state, known);
   const { facts } = run;
-  const spec = specOf(context.state, run);
-  const schedule = scheduleOf(spec.training, facts.trainingImages);
+  const { kind, training } = jobAt(run.job, run.fidelity);
+  const schedule = scheduleOf(training, facts.trainingImages);
   const newest = context.progress.of(run.id);
   const point = newest?.point;
   const step = run.finalStep ?? Math.max(point?.step ?? 0, run.checkpoints.at(-1)?.step ?? 0);
@@ -164,7 +187,7 @@ export function runView(context: ViewContext, known: RunState | EndedRun): Run {
   return {
     id: run.id,
     name: run.name,
-    kind: spec.kind,
+    kind,
     state: waits || (running && storeReason !== undefined) ? 'waiting' : run.state,
     reason: clipped(
       storeReason ??
@@ -176,7 +199,7 @@ export function runView(context: ViewContext, known: RunState | EndedRun): Run {
     workerIds: run.gang.map((member) => member.workerId),
     step,
     stepsTotal: schedule.stepsTotal,
-    epoch: step === 0 ? 0 : Math.min(spec.training.epochs, (step * schedule.batch) / schedule.images),
+    epoch: step === 0 ? 0 : Math.min(training.epochs, (step * schedule.batch) / schedule.images),
     loss: point?.loss ?? Number.NaN,
     imagesPerSecond: rate,
     startedAtMs: run.startedAtMs ?? 0,
@@ -191,7 +214,7 @@ export function runView(context: ViewContext, known: RunState | EndedRun): Run {
     mflops: run.costs.mflops,
     checkpoints: isWhole(known) ? known.checkpoints.length : known.stages,
     deviceClass: clipped(run.deviceClass ?? ''),
-    specJson: clipped(canonicalJson(spec), DOCUMENT_BYTES_MAX),
+    specJson: shown.spec ? clipped(canonicalJson(specOf(context.state, run)), DOCUMENT_BYTES_MAX) : '',
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
   };

@@ -5,6 +5,7 @@ import type { Snapshot, WatchRequest } from '../../proto/gen/pocketfleet/v1/flee
 import { persistently } from './absence.ts';
 import type { FleetClient } from './client.ts';
 import { findOne } from './context.ts';
+import { pictureWith } from './picture.ts';
 
 export type Selection =
   | { readonly kind: 'fleet' }
@@ -19,13 +20,19 @@ export interface WatchOptions {
   say?(text: string): void;
 }
 
-export function watch(
+/** Whole pictures, the newest last; on the wire only the first of a call is whole. */
+export async function* watch(
   client: FleetClient,
   selection: Selection,
   options: WatchOptions,
 ): AsyncGenerator<Snapshot> {
   const request = watchRequest(selection, options);
-  return persistently(() => client.follow((service) => service.watch, request, options.signal), options);
+  const open = () => client.follow((service) => service.watch, request, options.signal);
+  let picture: Snapshot | undefined;
+  for await (const message of persistently(open, options)) {
+    picture = pictureWith(picture, message);
+    yield picture;
+  }
 }
 
 function watchRequest(selection: Selection, options: WatchOptions): WatchRequest {
@@ -35,6 +42,7 @@ function watchRequest(selection: Selection, options: WatchOptions): WatchRequest
     runId: selection.kind === 'run' ? selection.id : '',
     rateHz: options.rateHz ?? 4,
     untilFinished: options.untilFinished,
+    changes: true,
   };
 }
 

@@ -63,7 +63,7 @@ const ROOMS: Readonly<Record<string, string>> = {
     'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers',
   'coordinator/api':
-    'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
+    'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
   'coordinator/metrics.ts':
     'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/net',
   coordinator:

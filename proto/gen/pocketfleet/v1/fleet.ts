@@ -364,6 +364,8 @@ export interface WatchRequest {
   runId: string;
   rateHz: number;
   untilFinished: boolean;
+  /** Messages after the first hold only what has changed. Without it each message is a whole picture. */
+  changes?: boolean | undefined;
 }
 
 export interface Snapshot {
@@ -379,7 +381,20 @@ export interface Snapshot {
    * ended. Plans have no `yaml` and runs no `spec_json` here; GetPlan and GetRun have them.
    */
   leftOut?: LeftOut | undefined;
-  store?: Store | undefined;
+  store?:
+    | Store
+    | undefined;
+  /**
+   * Set in an answer to `changes`: the lists hold what is new or has changed since the message before, and all else stays as it was.
+   * The other fields are those of now. A message without it is a whole picture, and replaces whatever is known: the first message is
+   * one, and so is one that follows messages that a slow reader has missed.
+   */
+  changes?: SnapshotChanges | undefined;
+}
+
+export interface SnapshotChanges {
+  /** Things that are shown no more. They have not ended by that: newer ones took their place. */
+  removedIds: string[];
 }
 
 export interface LeftOut {
@@ -5758,7 +5773,7 @@ export const ListCheckpointsResponse: MessageFns<ListCheckpointsResponse> = {
 };
 
 function createBaseWatchRequest(): WatchRequest {
-  return { planId: "", sweepId: "", runId: "", rateHz: 0, untilFinished: false };
+  return { planId: "", sweepId: "", runId: "", rateHz: 0, untilFinished: false, changes: undefined };
 }
 
 export const WatchRequest: MessageFns<WatchRequest> = {
@@ -5777,6 +5792,9 @@ export const WatchRequest: MessageFns<WatchRequest> = {
     }
     if (message.untilFinished !== false) {
       writer.uint32(40).bool(message.untilFinished);
+    }
+    if (message.changes !== undefined) {
+      writer.uint32(48).bool(message.changes);
     }
     return writer;
   },
@@ -5834,6 +5852,14 @@ export const WatchRequest: MessageFns<WatchRequest> = {
             message.untilFinished = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.changes = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5873,6 +5899,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
         : isSet(object.until_finished)
         ? globalThis.Boolean(object.until_finished)
         : false,
+      changes: isSet(object.changes) ? globalThis.Boolean(object.changes) : undefined,
     };
   },
 
@@ -5893,6 +5920,9 @@ export const WatchRequest: MessageFns<WatchRequest> = {
     if (message.untilFinished !== false) {
       obj.untilFinished = message.untilFinished;
     }
+    if (message.changes !== undefined) {
+      obj.changes = message.changes;
+    }
     return obj;
   },
 
@@ -5906,6 +5936,7 @@ export const WatchRequest: MessageFns<WatchRequest> = {
     message.runId = object.runId ?? "";
     message.rateHz = object.rateHz ?? 0;
     message.untilFinished = object.untilFinished ?? false;
+    message.changes = object.changes ?? undefined;
     return message;
   },
 };
@@ -5921,6 +5952,7 @@ function createBaseSnapshot(): Snapshot {
     atMs: 0,
     leftOut: undefined,
     store: undefined,
+    changes: undefined,
   };
 }
 
@@ -5952,6 +5984,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     }
     if (message.store !== undefined) {
       Store.encode(message.store, writer.uint32(74).fork()).join();
+    }
+    if (message.changes !== undefined) {
+      SnapshotChanges.encode(message.changes, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -6041,6 +6076,14 @@ export const Snapshot: MessageFns<Snapshot> = {
             message.store = Store.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.changes = SnapshotChanges.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6076,6 +6119,7 @@ export const Snapshot: MessageFns<Snapshot> = {
         ? LeftOut.fromJSON(object.left_out)
         : undefined,
       store: isSet(object.store) ? Store.fromJSON(object.store) : undefined,
+      changes: isSet(object.changes) ? SnapshotChanges.fromJSON(object.changes) : undefined,
     };
   },
 
@@ -6108,6 +6152,9 @@ export const Snapshot: MessageFns<Snapshot> = {
     if (message.store !== undefined) {
       obj.store = Store.toJSON(message.store);
     }
+    if (message.changes !== undefined) {
+      obj.changes = SnapshotChanges.toJSON(message.changes);
+    }
     return obj;
   },
 
@@ -6127,6 +6174,82 @@ export const Snapshot: MessageFns<Snapshot> = {
       ? LeftOut.fromPartial(object.leftOut)
       : undefined;
     message.store = (object.store !== undefined && object.store !== null) ? Store.fromPartial(object.store) : undefined;
+    message.changes = (object.changes !== undefined && object.changes !== null)
+      ? SnapshotChanges.fromPartial(object.changes)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseSnapshotChanges(): SnapshotChanges {
+  return { removedIds: [] };
+}
+
+export const SnapshotChanges: MessageFns<SnapshotChanges> = {
+  encode(message: SnapshotChanges, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.removedIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SnapshotChanges {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSnapshotChanges();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.removedIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SnapshotChanges {
+    return {
+      removedIds: globalThis.Array.isArray(object?.removedIds)
+        ? object.removedIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.removed_ids)
+        ? object.removed_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: SnapshotChanges): unknown {
+    const obj: any = {};
+    if (message.removedIds?.length) {
+      obj.removedIds = message.removedIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SnapshotChanges>): SnapshotChanges {
+    return SnapshotChanges.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SnapshotChanges>): SnapshotChanges {
+    const message = createBaseSnapshotChanges();
+    message.removedIds = object.removedIds?.map((e) => e) || [];
     return message;
   },
 };

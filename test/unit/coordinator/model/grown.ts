@@ -3,6 +3,7 @@
 // over real gRPC.
 
 import { createFleetService, type ServiceParts } from '../../../../coordinator/api/service.ts';
+import { fleetServiceDefinition } from '../../../../coordinator/api/shared-encoding.ts';
 import { createDesk } from '../../../../coordinator/decisions/desk.ts';
 import type { Decided, Event } from '../../../../coordinator/model/events.ts';
 import type { State } from '../../../../coordinator/model/state.ts';
@@ -12,7 +13,6 @@ import { type GrpcServer, startGrpcServer } from '../../../../core/net/grpc-serv
 import { canonicalCode, keyOfCode } from '../../../../core/nn/genotype-code.ts';
 import { randomCode } from '../../../../core/nn/random-genotype.ts';
 import { OPS } from '../../../../core/spec/network.ts';
-import { FleetServiceService } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, drawn, folded, recorded } from '../../../support/state.ts';
@@ -83,10 +83,21 @@ function randomKeys(count: number): string[] {
 
 const STORE = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
 
-/** The real service on a real port, over a state that stands still. */
-export function serve(grown: Grown, token: string): Promise<GrpcServer> {
-  const { state, events } = grown;
-  const driver = { state, onChange: () => () => undefined } as unknown as ServiceParts['driver'];
+/** A fleet whose state may move on. */
+export interface Moving extends Grown {
+  /** Called after each change; the returned function ends that. */
+  onChange(listener: () => void): () => void;
+}
+
+/** The real service on a real port. */
+export function serve(fleet: Grown | Moving, token: string): Promise<GrpcServer> {
+  const { events } = fleet;
+  const driver = {
+    get state() {
+      return fleet.state;
+    },
+    onChange: 'onChange' in fleet ? fleet.onChange : () => () => undefined,
+  } as unknown as ServiceParts['driver'];
   const journal = {
     sequence: events.length,
     async *read() {
@@ -95,7 +106,11 @@ export function serve(grown: Grown, token: string): Promise<GrpcServer> {
   } as unknown as ServiceParts['journal'];
   const parts = {
     ...{ driver, journal, clock: systemClock, progress: createProgressBoard() },
-    links: { lastSeenMs: () => undefined, connected: connections() } as unknown as ServiceParts['links'],
+    links: {
+      lastSeenMs: () => undefined,
+      deviceOf: () => undefined,
+      connected: connections(),
+    } as unknown as ServiceParts['links'],
     desk: createDesk(),
     onSubmission: () => undefined,
     store: () => ({ state: STORE, halted: '', blocksDecisions: false }),
@@ -103,7 +118,7 @@ export function serve(grown: Grown, token: string): Promise<GrpcServer> {
   return startGrpcServer({
     listen: '127.0.0.1:0',
     token,
-    services: [{ definition: FleetServiceService, implementation: createFleetService(parts) }],
+    services: [{ definition: fleetServiceDefinition, implementation: createFleetService(parts) }],
     healthOf: [],
   });
 }

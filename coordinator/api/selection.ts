@@ -1,0 +1,172 @@
+// What a watcher has selected: which things belong to it, in which order they find room in a picture (all that
+// has not ended, then the newest), and when nothing selected is left to end. It costs as much as what is open,
+// however long the fleet's past is.
+
+import type { WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { idOf } from '../model/find.ts';
+import { valuesOf } from '../model/persistent-map.ts';
+import { numberAt, type Roll } from '../model/roll.ts';
+import {
+  hasEnded,
+  type Noun,
+  type NumberSet,
+  planOf,
+  runWith,
+  type State,
+  type SweepState,
+  sweepOf,
+} from '../model/state.ts';
+import { rowAt, rowsOf } from '../model/table.ts';
+import type { Chosen } from './shown-list.ts';
+
+/** How many things of each noun that have ended are chosen at most. */
+const ENDED_MAX = 200;
+/** Numbers that are looked at for them: those of deleted things are free. */
+const PLACES_MAX = 25 * ENDED_MAX;
+
+/** What a watcher has selected, as of one state. */
+export interface Selection {
+  readonly plans: Chosen;
+  readonly sweeps: Chosen;
+  readonly trials: Chosen;
+  readonly runs: Chosen;
+  /** All workers, lost ones last. */
+  readonly workers: Chosen;
+  readonly finished: boolean;
+}
+
+/** What a watcher asks for, by ids; at most one is set, and none means the fleet. */
+export type Selected = Readonly<Pick<WatchRequest, 'planId' | 'sweepId' | 'runId'>>;
+
+/** The ids that a request names. Throws when it names something that does not exist. */
+export function selectedBy(state: State, { planId, sweepId, runId }: Selected): Selected {
+  const named = { planId: '', sweepId: '', runId: '' };
+  if (planId !== '') return { ...named, planId: idOf(state, 'plan', planId) };
+  if (sweepId !== '') return { ...named, sweepId: idOf(state, 'sweep', sweepId) };
+  if (runId !== '') return { ...named, runId: idOf(state, 'run', runId) };
+  return named;
+}
+
+/** What belongs to a selection now. */
+export function select(state: State, selected: Selected): Selection {
+  const { planId, sweepId, runId } = selected;
+  if (planId !== '') return selectPlan(state, planId);
+  if (sweepId !== '') return selectSweep(state, sweepId);
+  if (runId === '') return selectFleet(state);
+  const finished = hasEnded(runWith(state, runId)!);
+  return {
+    plans: NONE,
+    sweeps: NONE,
+    trials: NONE,
+    runs: only([runId]),
+    workers: workersOf(state),
+    finished,
+  };
+}
+
+function selectFleet(state: State): Selection {
+  const { openPlans, openSweeps, openRuns } = state;
+  return {
+    plans: { ids: newestOf(state, 'plan', idsIn('plan', openPlans)), total: state.plans.size },
+    sweeps: { ids: newestOf(state, 'sweep', idsIn('sweep', openSweeps)), total: state.sweeps.size },
+    trials: { ids: newestOf(state, 'trial', openTrials(state)), total: state.trials.size },
+    runs: { ids: newestOf(state, 'run', idsIn('run', openRuns)), total: state.runs.size },
+    workers: workersOf(state),
+    finished: openPlans.size + openSweeps.size + openRuns.size === 0,
+  };
+}
+
+function selectPlan(state: State, id: string): Selection {
+  const plan = planOf(state, id);
+  const sweep = plan.sweepId === undefined ? undefined : sweepOf(state, plan.sweepId);
+  const own = [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds];
+  const areEnded = own.every((runId) => hasEnded(runWith(state, runId)!));
+  return {
+    plans: only([id]),
+    sweeps: sweep === undefined ? NONE : only([sweep.id]),
+    trials: sweep === undefined ? NONE : trialsOf(sweep),
+    // Teacher and students are what a plan is about: they are shown whatever the search has done.
+    runs: {
+      ids: chained(own, openRunsOf(state, sweep), newestIn('run', plan.allRunIds)),
+      total: plan.allRunIds.size,
+    },
+    workers: workersOf(state),
+    finished: hasEnded(plan) && (sweep === undefined || isOver(state, sweep)) && areEnded,
+  };
+}
+
+function selectSweep(state: State, id: string): Selection {
+  const sweep = sweepOf(state, id);
+  return {
+    plans: NONE,
+    sweeps: only([id]),
+    trials: trialsOf(sweep),
+    runs: {
+      ids: chained(openRunsOf(state, sweep), newestIn('run', sweep.allRunIds)),
+      total: sweep.allRunIds.size,
+    },
+    workers: workersOf(state),
+    finished: isOver(state, sweep),
+  };
+}
+
+/** Whether a sweep has ended with all its trials and runs. */
+function isOver(state: State, sweep: SweepState): boolean {
+  return hasEnded(sweep) && sweep.openTrials.size === 0 && openRunsOf(state, sweep).next().done === true;
+}
+
+function trialsOf({ openTrials: open, trialIds }: SweepState): Chosen {
+  return { ids: chained(idsIn('trial', open), newestIn('trial', trialIds)), total: trialIds.size };
+}
+
+/** A trial's newest run is the only one of it that may be open. */
+function* openRunsOf(state: State, sweep: SweepState | undefined): Generator<string> {
+  if (sweep === undefined) return;
+  for (const [number] of rowsOf(sweep.openTrials)) {
+    const runId = rowAt(state.trials, number)?.runIds.at(-1);
+    if (runId !== undefined) yield runId;
+  }
+}
+
+function* openTrials(state: State): Generator<string> {
+  for (const [number] of rowsOf(state.openSweeps))
+    yield* idsIn('trial', rowAt(state.sweeps, number)!.openTrials);
+}
+
+const only = (ids: readonly string[]): Chosen => ({ ids, total: ids.length });
+const NONE = only([]);
+
+function* idsIn(noun: Noun, numbers: NumberSet): Generator<string> {
+  for (const [number] of rowsOf(numbers)) yield `${noun}-${number}`;
+}
+
+function* chained(...lists: Iterable<string>[]): Generator<string> {
+  for (const list of lists) yield* list;
+}
+
+/** The newest of a list, newest first. */
+function* newestIn(noun: Noun, roll: Roll): Generator<string> {
+  const oldest = Math.max(1, roll.size - ENDED_MAX + 1);
+  for (let place = roll.size; place >= oldest; place--) yield `${noun}-${numberAt(roll, place)}`;
+}
+
+/** First what has to be shown, then the newest of all things of a noun, newest first. */
+function* newestOf(state: State, noun: Noun, first: Iterable<string>): Generator<string> {
+  yield* first;
+  const table = { plan: state.plans, sweep: state.sweeps, trial: state.trials, run: state.runs }[noun];
+  const last = state.numbers[noun];
+  let found = 0;
+  for (let number = last; number > Math.max(0, last - PLACES_MAX) && found < ENDED_MAX; number--) {
+    if (rowAt<unknown>(table, number) === undefined) continue;
+    found += 1;
+    yield `${noun}-${number}`;
+  }
+}
+
+function workersOf({ workers }: State): Chosen {
+  return { ids: thereThenLost(), total: workers.size };
+  function* thereThenLost(): Generator<string> {
+    for (const { id, state } of valuesOf(workers)) if (state !== 'lost') yield id;
+    for (const { id, state } of valuesOf(workers)) if (state === 'lost') yield id;
+  }
+}
