@@ -28,6 +28,7 @@ import type { Effect } from './decisions/inputs.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
 import { findNames } from './journal/fleet-names.ts';
 import { openJournal } from './journal/journal.ts';
+import { createJournalImport } from './journal/journal-import.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
 import { sentenceOf } from './journal/why.ts';
@@ -111,7 +112,7 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
       get ready() {
         return core.driver.redirect === undefined;
       },
-      failed: core.driver.failed,
+      failed: core.failed,
       close,
     };
   } catch (caught) {
@@ -217,7 +218,13 @@ function startCore(
     halted: driver.halted?.message ?? '',
     blocksDecisions: journal.trouble !== undefined,
   });
-  return { metrics, broker, journal, driver, store, address, desk };
+  const ended = createDeferred<FleetError>();
+  void driver.failed.then(ended.resolve);
+  const imported = () =>
+    ended.resolve(
+      new FleetError('failedPrecondition', 'a journal was imported; the next start begins with it'),
+    );
+  return { metrics, broker, journal, driver, store, address, desk, imported, failed: ended.promise };
 }
 
 /** Waits until there is something to show: who leads is known, or why the journal cannot be read. */
@@ -256,6 +263,8 @@ function createServices(
     fleetService: createFleetService({
       ...shared,
       submissions,
+      journalImport: createJournalImport(connection, { names, fleet: config.fleet }),
+      onImported: core.imported,
       repair: createJournalRepair({ connection, names, fleet: config.fleet, version, clock }),
       records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,

@@ -13,6 +13,7 @@ import {
   Decision,
   type FindResponse,
   type FleetServiceServer,
+  type JournalMessage,
   type WhyRequest,
   type WhyResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -20,7 +21,10 @@ import type { Desk } from '../decisions/desk.ts';
 import type { Answer } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { JournalImport } from '../journal/journal-import.ts';
+import type { StoredMessage } from '../journal/journal-reader.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
+import { decodeGroup, digestOf, isForeign } from '../journal/message.ts';
 import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
 import { find, idOf, theOne } from '../model/find.ts';
 import { restoreRun } from '../model/restore.ts';
@@ -73,6 +77,9 @@ export interface ServiceParts {
   readonly submissions: SubmissionReader;
   readonly inspector: Inspector;
   readonly repair: JournalRepair;
+  readonly journalImport: JournalImport;
+  /** A journal was imported, which the next start of this coordinator begins with. */
+  readonly onImported: () => void;
   readonly store: () => StoreView;
   readonly desk: Desk;
   readonly clock: Clock;
@@ -176,12 +183,24 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       const { cuts, ...health } = await parts.repair.check();
       return { ...health, cuts: cuts.map((cut) => ({ ...cut })) };
     }),
-    exportJournal: streaming(async function* ({ after }) {
-      for await (const { data, ...message } of parts.repair.messagesAfter(after))
-        yield { ...message, data: Buffer.from(data) };
+    exportJournal: streaming(async function* ({ after, events }) {
+      for await (const message of parts.repair.messagesAfter(after)) yield exportedMessage(message, events);
+    }),
+    importJournal: unary(async ({ after, messages, finish }) => {
+      await parts.journalImport.take(after, messages);
+      if (!finish) return { lastSequence: after + messages.length, journal: '' };
+      const gathered = await parts.journalImport.finish();
+      parts.onImported();
+      return { ...gathered };
     }),
     truncateJournal: unary(async (request) => ({ mark: await parts.repair.truncate(request) })),
   };
+}
+
+function exportedMessage({ data, ...message }: StoredMessage, withEvents: boolean): JournalMessage {
+  const group = withEvents ? decodeGroup(data) : undefined;
+  const eventsJson = group === undefined || isForeign(group) ? '' : JSON.stringify(group.events);
+  return { ...message, data: Buffer.from(data), digest: digestOf(data), eventsJson };
 }
 
 function contextOf(parts: ServiceParts): ViewContext {

@@ -14,6 +14,7 @@ import {
 import { ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { type Names, namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../core/net/subjects.ts';
 import { CONNECT, retrying } from '../../core/retry.ts';
+import { completeImport } from './journal-import.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 
 /** How long the broker may take until it can be looked at, milliseconds. */
@@ -47,7 +48,10 @@ async function look(connection: NatsConnection, fleet: string): Promise<Names> {
   const own = withoutUid(fleet);
   if (await anyThere(manager, own)) return ownNames(connection, fleet);
   const old = namesOf(PREFIXES_OF_OLD);
-  if ((await anyThere(manager, old)) && (await adopter(connection, fleet)) === fleet) return old;
+  if ((await anyThere(manager, old)) && (await adopter(connection, fleet)) === fleet) {
+    await completeImport(connection, { names: old, fleet });
+    return old;
+  }
   return ownNames(connection, fleet);
 }
 
@@ -73,6 +77,7 @@ async function ownNames(connection: NatsConnection, fleet: string): Promise<Name
   // Once the bucket is there nothing has to be created, so that a full store keeps no fleet from its start.
   if (!(await isThere(await streamManager(connection), bucketStream(own))))
     await ensureStreams(connection, own, { journal: false, waitMs: WAIT_MS });
+  await completeImport(connection, { names: own, fleet });
   const uid = await createJournalMemory(connection, own).uid(() => newJournalUid());
   return namesOf(prefixesOf(fleet, uid));
 }

@@ -20,6 +20,8 @@ export interface JournalMemory {
   check(lastSequence: number | undefined): Promise<void>;
   /** Remembers that the journal reaches to this sequence. */
   remember(sequence: number): Promise<void>;
+  /** Remembers another journal: where it ends, and its uid if it has one. */
+  replace(sequence: number, uid: string | undefined): Promise<void>;
   /** The sequence that is remembered; 0 when none is. */
   recall(): Promise<number>;
   /** The uid of the journal, which is `made` and stored where none is remembered. */
@@ -90,6 +92,10 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
       if (known > 0) throw damageAt(stream, 1, `${gone}, and it has reached sequence ${known} before`, 0);
       const left = await leftBehind(connection, names);
       if (left !== undefined) throw damageAt(stream, 1, `${gone}, while ${left} of this fleet are there`, 0);
+    },
+    async replace(sequence, uid) {
+      const memory: Memory = { sequence, ...(uid === undefined ? {} : { uid }) };
+      await (await bucket()).put(key, JSON.stringify(memory));
     },
     async remember(sequence) {
       const { uid } = (await read()) ?? {};

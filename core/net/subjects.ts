@@ -35,6 +35,9 @@ export interface Names {
    * longer count.
    */
   readonly journalMarkSubject: string;
+  /** A journal that is being imported, and its messages; marks have `.truncated` behind that. */
+  readonly importStream: string;
+  readonly importSubject: string;
   /** KV bucket with facts about the fleet that must outlive its journal: that there is one, and its length. */
   readonly fleetBucket: string;
   /** The key in that bucket: uid of the journal, and how far it reached. */
@@ -115,6 +118,8 @@ export function namesOf(prefixes: Prefixes): Names {
     journalStream: `${streams}JOURNAL`,
     journalSubject: `${subjects}journal`,
     journalMarkSubject: `${subjects}journal.truncated`,
+    importStream: `${streams}IMPORT`,
+    importSubject: `${subjects}import`,
     fleetBucket: bucket('fleet'),
     journalKey: 'journal',
     artefactStream: `${streams}ARTEFACTS`,

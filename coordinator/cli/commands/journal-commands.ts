@@ -1,18 +1,17 @@
-// `journal check` and `journal truncate`: what a person does about a journal that was damaged. Decides what
-// is shown, asked and copied before anything is cut off; the coordinator does the rest, also when it cannot
-// lead.
+// `journal`: what a person does about the journal as a whole. Decides what is shown, asked and copied before
+// anything is cut off; the coordinator does the rest, also when it cannot lead.
 
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
-import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { FleetError } from '../../../core/errors.ts';
 import { formatCount } from '../../../core/report/format.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
 import { print, printJson, say } from '../screen/output.ts';
+import { type ExportFlags, exportTo, importFrom, writeMessages } from './journal-files.ts';
 
 interface TruncateFlags extends FleetOptions {
   readonly after: number;
@@ -24,7 +23,7 @@ interface TruncateFlags extends FleetOptions {
 export function addJournalCommands(program: Command): void {
   const journal = program
     .command('journal')
-    .description('the record of all decisions: checked, or cut off where it is damaged');
+    .description('the record of all decisions: checked, cut off where it is damaged, copied, put back');
   fleetCommand(
     journal,
     'check',
@@ -44,6 +43,17 @@ export function addJournalCommands(program: Command): void {
     .option('--reason <text>', 'kept in the journal', 'journal truncate')
     .option('--yes', 'do not ask')
     .action((flags: TruncateFlags) => withFleet(flags, (client) => truncate(client, flags)));
+  fleetCommand(journal, 'export', 'write every message of the journal to a file, one JSON line each')
+    .requiredOption('-o, --output <file>', 'where it is written; never an existing file')
+    .option('--events', 'with the events of each message as JSON')
+    .action((flags: ExportFlags) => withFleet(flags, (client) => exportTo(client, flags, () => ask(client))));
+  fleetCommand(
+    journal,
+    'import <file>',
+    'begin with the journal of an export; only in a fleet to which nothing was submitted yet',
+  ).action((file: string, options: FleetOptions) =>
+    withFleet(options, (client) => importFrom(client, file, options)),
+  );
 }
 
 async function check(client: FleetClient, options: FleetOptions): Promise<void> {
@@ -85,7 +95,7 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
       `journal-after-${flags.after}-${new Date(systemClock.now()).toISOString().replace(/[:.]/g, '-')}.jsonl`,
   );
   const copied = await interruptible((signal) =>
-    writeCopy(client, { file: copy, after: flags.after, signal }),
+    writeMessages(client, { file: copy, after: flags.after, events: false, signal }),
   );
   const gone = report.lastSequence - flags.after;
   say(
@@ -96,31 +106,6 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
   const { mark } = await client.ask((service) => service.truncateJournal, request, ASK_MS);
   if (flags.json) printJson({ mark, copy, messages: copied });
   else print(`the journal goes on after ${flags.after}; the mark is message ${mark}`);
-}
-
-/** One JSON line a message, its bytes in base64; on disk before anything is cut off. */
-async function writeCopy(
-  client: FleetClient,
-  to: { file: string; after: number; signal: AbortSignal },
-): Promise<number> {
-  let handle: number;
-  try {
-    handle = openSync(to.file, 'wx', 0o600);
-  } catch (caught) {
-    throw toFleetError(caught, `the copy cannot be written`);
-  }
-  try {
-    let messages = 0;
-    const stream = client.follow((service) => service.exportJournal, { after: to.after }, to.signal);
-    for await (const { sequence, subject, atMs, data } of stream) {
-      writeSync(handle, `${JSON.stringify({ sequence, subject, atMs, base64: data.toString('base64') })}\n`);
-      messages += 1;
-    }
-    fsyncSync(handle);
-    return messages;
-  } finally {
-    closeSync(handle);
-  }
 }
 
 async function confirm(flags: TruncateFlags): Promise<void> {

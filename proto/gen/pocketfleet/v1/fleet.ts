@@ -449,6 +449,8 @@ export interface JournalCut {
 
 export interface ExportJournalRequest {
   after: number;
+  /** With the events of each message as JSON. */
+  events: boolean;
 }
 
 export interface JournalMessage {
@@ -456,6 +458,25 @@ export interface JournalMessage {
   subject: string;
   atMs: number;
   data: Buffer;
+  /** What the next message names this one by: the first 128 bits of the SHA-256 of its bytes, hex. */
+  digest: string;
+  /** An array of events as they are stored; empty unless asked for, and where the message is no group. */
+  eventsJson: string;
+}
+
+export interface ImportJournalRequest {
+  /** The sequence after which these messages come; 0 begins anew. */
+  after: number;
+  messages: JournalMessage[];
+  /** These are the last ones. */
+  finish: boolean;
+}
+
+export interface ImportJournalResponse {
+  /** The last sequence so far. */
+  lastSequence: number;
+  /** Uid of the journal, at the end. */
+  journal: string;
 }
 
 export interface TruncateJournalRequest {
@@ -6895,13 +6916,16 @@ export const JournalCut: MessageFns<JournalCut> = {
 };
 
 function createBaseExportJournalRequest(): ExportJournalRequest {
-  return { after: 0 };
+  return { after: 0, events: false };
 }
 
 export const ExportJournalRequest: MessageFns<ExportJournalRequest> = {
   encode(message: ExportJournalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.after !== 0) {
       writer.uint32(9).double(message.after);
+    }
+    if (message.events !== false) {
+      writer.uint32(16).bool(message.events);
     }
     return writer;
   },
@@ -6927,6 +6951,14 @@ export const ExportJournalRequest: MessageFns<ExportJournalRequest> = {
             message.after = reader.double();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.events = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6940,13 +6972,19 @@ export const ExportJournalRequest: MessageFns<ExportJournalRequest> = {
   },
 
   fromJSON(object: any): ExportJournalRequest {
-    return { after: isSet(object.after) ? globalThis.Number(object.after) : 0 };
+    return {
+      after: isSet(object.after) ? globalThis.Number(object.after) : 0,
+      events: isSet(object.events) ? globalThis.Boolean(object.events) : false,
+    };
   },
 
   toJSON(message: ExportJournalRequest): unknown {
     const obj: any = {};
     if (message.after !== 0) {
       obj.after = floatToJson(message.after);
+    }
+    if (message.events !== false) {
+      obj.events = message.events;
     }
     return obj;
   },
@@ -6957,12 +6995,13 @@ export const ExportJournalRequest: MessageFns<ExportJournalRequest> = {
   fromPartial(object: DeepPartial<ExportJournalRequest>): ExportJournalRequest {
     const message = createBaseExportJournalRequest();
     message.after = object.after ?? 0;
+    message.events = object.events ?? false;
     return message;
   },
 };
 
 function createBaseJournalMessage(): JournalMessage {
-  return { sequence: 0, subject: "", atMs: 0, data: Buffer.alloc(0) };
+  return { sequence: 0, subject: "", atMs: 0, data: Buffer.alloc(0), digest: "", eventsJson: "" };
 }
 
 export const JournalMessage: MessageFns<JournalMessage> = {
@@ -6978,6 +7017,12 @@ export const JournalMessage: MessageFns<JournalMessage> = {
     }
     if (message.data.length !== 0) {
       writer.uint32(34).bytes(message.data);
+    }
+    if (message.digest !== "") {
+      writer.uint32(42).string(message.digest);
+    }
+    if (message.eventsJson !== "") {
+      writer.uint32(50).string(message.eventsJson);
     }
     return writer;
   },
@@ -7027,6 +7072,22 @@ export const JournalMessage: MessageFns<JournalMessage> = {
             message.data = Buffer.from(reader.bytes());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.eventsJson = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -7049,6 +7110,12 @@ export const JournalMessage: MessageFns<JournalMessage> = {
         ? globalThis.Number(object.at_ms)
         : 0,
       data: isSet(object.data) ? Buffer.from(bytesFromBase64(object.data)) : Buffer.alloc(0),
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      eventsJson: isSet(object.eventsJson)
+        ? globalThis.String(object.eventsJson)
+        : isSet(object.events_json)
+        ? globalThis.String(object.events_json)
+        : "",
     };
   },
 
@@ -7066,6 +7133,12 @@ export const JournalMessage: MessageFns<JournalMessage> = {
     if (message.data.length !== 0) {
       obj.data = base64FromBytes(message.data);
     }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.eventsJson !== "") {
+      obj.eventsJson = message.eventsJson;
+    }
     return obj;
   },
 
@@ -7078,6 +7151,200 @@ export const JournalMessage: MessageFns<JournalMessage> = {
     message.subject = object.subject ?? "";
     message.atMs = object.atMs ?? 0;
     message.data = object.data ?? Buffer.alloc(0);
+    message.digest = object.digest ?? "";
+    message.eventsJson = object.eventsJson ?? "";
+    return message;
+  },
+};
+
+function createBaseImportJournalRequest(): ImportJournalRequest {
+  return { after: 0, messages: [], finish: false };
+}
+
+export const ImportJournalRequest: MessageFns<ImportJournalRequest> = {
+  encode(message: ImportJournalRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== 0) {
+      writer.uint32(9).double(message.after);
+    }
+    for (const v of message.messages) {
+      JournalMessage.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.finish !== false) {
+      writer.uint32(24).bool(message.finish);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportJournalRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportJournalRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.after = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.messages.push(JournalMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.finish = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportJournalRequest {
+    return {
+      after: isSet(object.after) ? globalThis.Number(object.after) : 0,
+      messages: globalThis.Array.isArray(object?.messages)
+        ? object.messages.map((e: any) => JournalMessage.fromJSON(e))
+        : [],
+      finish: isSet(object.finish) ? globalThis.Boolean(object.finish) : false,
+    };
+  },
+
+  toJSON(message: ImportJournalRequest): unknown {
+    const obj: any = {};
+    if (message.after !== 0) {
+      obj.after = floatToJson(message.after);
+    }
+    if (message.messages?.length) {
+      obj.messages = message.messages.map((e) => JournalMessage.toJSON(e));
+    }
+    if (message.finish !== false) {
+      obj.finish = message.finish;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportJournalRequest>): ImportJournalRequest {
+    return ImportJournalRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportJournalRequest>): ImportJournalRequest {
+    const message = createBaseImportJournalRequest();
+    message.after = object.after ?? 0;
+    message.messages = object.messages?.map((e) => JournalMessage.fromPartial(e)) || [];
+    message.finish = object.finish ?? false;
+    return message;
+  },
+};
+
+function createBaseImportJournalResponse(): ImportJournalResponse {
+  return { lastSequence: 0, journal: "" };
+}
+
+export const ImportJournalResponse: MessageFns<ImportJournalResponse> = {
+  encode(message: ImportJournalResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.lastSequence !== 0) {
+      writer.uint32(9).double(message.lastSequence);
+    }
+    if (message.journal !== "") {
+      writer.uint32(18).string(message.journal);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ImportJournalResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseImportJournalResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.lastSequence = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.journal = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ImportJournalResponse {
+    return {
+      lastSequence: isSet(object.lastSequence)
+        ? globalThis.Number(object.lastSequence)
+        : isSet(object.last_sequence)
+        ? globalThis.Number(object.last_sequence)
+        : 0,
+      journal: isSet(object.journal) ? globalThis.String(object.journal) : "",
+    };
+  },
+
+  toJSON(message: ImportJournalResponse): unknown {
+    const obj: any = {};
+    if (message.lastSequence !== 0) {
+      obj.lastSequence = floatToJson(message.lastSequence);
+    }
+    if (message.journal !== "") {
+      obj.journal = message.journal;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ImportJournalResponse>): ImportJournalResponse {
+    return ImportJournalResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ImportJournalResponse>): ImportJournalResponse {
+    const message = createBaseImportJournalResponse();
+    message.lastSequence = object.lastSequence ?? 0;
+    message.journal = object.journal ?? "";
     return message;
   },
 };
@@ -10672,6 +10939,21 @@ export const FleetServiceService = {
     responseDeserialize: (value: Buffer): JournalMessage => JournalMessage.decode(value),
   },
   /**
+   * Takes a journal from an export, messages in order over as many calls as they need; the last call has `finish`, checks the
+   * whole and makes the coordinator end: the next start begins with that journal. FAILED_PRECONDITION: something was submitted to
+   * this fleet already. INVALID_ARGUMENT: what came is no whole journal of this fleet.
+   */
+  importJournal: {
+    path: "/pocketfleet.v1.FleetService/ImportJournal" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ImportJournalRequest): Buffer => Buffer.from(ImportJournalRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ImportJournalRequest => ImportJournalRequest.decode(value),
+    responseSerialize: (value: ImportJournalResponse): Buffer =>
+      Buffer.from(ImportJournalResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ImportJournalResponse => ImportJournalResponse.decode(value),
+  },
+  /**
    * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
    * journal does not end at `last_sequence`, because something was appended since it was checked.
    */
@@ -10758,6 +11040,12 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   checkJournal: handleUnaryCall<CheckJournalRequest, JournalReport>;
   /** The journal's messages after a sequence, as they are stored, for a copy before a truncation. */
   exportJournal: handleServerStreamingCall<ExportJournalRequest, JournalMessage>;
+  /**
+   * Takes a journal from an export, messages in order over as many calls as they need; the last call has `finish`, checks the
+   * whole and makes the coordinator end: the next start begins with that journal. FAILED_PRECONDITION: something was submitted to
+   * this fleet already. INVALID_ARGUMENT: what came is no whole journal of this fleet.
+   */
+  importJournal: handleUnaryCall<ImportJournalRequest, ImportJournalResponse>;
   /**
    * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
    * journal does not end at `last_sequence`, because something was appended since it was checked.
@@ -11146,6 +11434,26 @@ export interface FleetServiceClient extends Client {
     metadata?: Metadata,
     options?: Partial<CallOptions>,
   ): ClientReadableStream<JournalMessage>;
+  /**
+   * Takes a journal from an export, messages in order over as many calls as they need; the last call has `finish`, checks the
+   * whole and makes the coordinator end: the next start begins with that journal. FAILED_PRECONDITION: something was submitted to
+   * this fleet already. INVALID_ARGUMENT: what came is no whole journal of this fleet.
+   */
+  importJournal(
+    request: ImportJournalRequest,
+    callback: (error: ServiceError | null, response: ImportJournalResponse) => void,
+  ): ClientUnaryCall;
+  importJournal(
+    request: ImportJournalRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ImportJournalResponse) => void,
+  ): ClientUnaryCall;
+  importJournal(
+    request: ImportJournalRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ImportJournalResponse) => void,
+  ): ClientUnaryCall;
   /**
    * Appends a mark after which the messages `after`+1 up to the mark no longer count; nothing is deleted. ABORTED: the
    * journal does not end at `last_sequence`, because something was appended since it was checked.

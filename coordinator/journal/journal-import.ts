@@ -1,0 +1,205 @@
+// A journal that comes from a file: behind `pocketfleet journal import`. Decides that it takes the place of one
+// in which nobody has asked for anything yet, and of no other.
+//
+// What comes is gathered in a stream of its own and checked there like any journal. Then a note is made in the
+// fleet's bucket, and the coordinator ends: while one runs its journal cannot be exchanged beneath it. The next
+// start copies the messages and removes note and stream; one that is interrupted begins again.
+
+import { FleetError } from '../../core/errors.ts';
+import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
+import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
+import type { Names } from '../../core/net/subjects.ts';
+import type { Event } from '../model/events.ts';
+import { BEGINNING, type Place } from './chain.ts';
+import { createJournalMemory } from './journal-memory.ts';
+import {
+  type Identity,
+  journalInfo,
+  readGroups,
+  type StoredMessage,
+  storedMessages,
+  truncationIn,
+} from './journal-reader.ts';
+
+/** A message of the file. */
+export interface ImportedMessage {
+  readonly sequence: number;
+  readonly data: Uint8Array;
+}
+
+/** What was gathered and is whole. */
+export interface Gathered {
+  readonly lastSequence: number;
+  /** Uid of the journal; empty when it is all of format 1. */
+  readonly journal: string;
+}
+
+/** Gathering a journal. */
+export interface JournalImport {
+  /**
+   * Takes the messages after sequence `after`, 0 to begin. `failedPrecondition`: the fleet's journal is in use;
+   * `aborted`: what was gathered ends elsewhere.
+   */
+  take(after: number, messages: readonly ImportedMessage[]): Promise<void>;
+  /** Checks what was gathered and notes it for the next start; `invalidArgument` names what is wrong with it. */
+  finish(): Promise<Gathered>;
+}
+
+/** The note in the fleet's bucket: the sequence at which the gathered journal ends. */
+const NOTE_KEY = 'import';
+
+/** Gathers in the stream that `names` give for it. */
+export function createJournalImport(connection: NatsConnection, identity: Identity): JournalImport {
+  const { names } = identity;
+  const gathering: Identity = { ...identity, names: gatheringNames(names) };
+  return {
+    async take(after, messages) {
+      if (after === 0) {
+        await assertUntouched(connection, identity);
+        await removeStream(connection, names.importStream);
+        await ensureJournal(connection, gathering.names);
+      }
+      await publish(connection, gathering.names, after, messages);
+    },
+    async finish() {
+      await assertUntouched(connection, identity);
+      let place: Place = BEGINNING;
+      try {
+        for await (const group of readGroups(connection, gathering, BEGINNING)) place = group.place;
+      } catch (caught) {
+        if (!(caught instanceof FleetError) || caught.code !== 'dataLoss') throw caught;
+        throw new FleetError(
+          'invalidArgument',
+          `the file is no journal that can be taken: ${caught.message}`,
+          {
+            cause: caught,
+          },
+        );
+      }
+      if (place.sequence === 0)
+        throw new FleetError('invalidArgument', 'the file has no message of a journal');
+      const bucket = await openBucket(connection, names.fleetBucket);
+      await bucket.put(NOTE_KEY, String(place.sequence));
+      return { lastSequence: place.sequence, journal: place.journal ?? '' };
+    },
+  };
+}
+
+/**
+ * Puts a journal that was gathered and noted in its place; nothing happens where there is none. No coordinator
+ * of the fleet may lead meanwhile.
+ */
+export async function completeImport(connection: NatsConnection, identity: Identity): Promise<void> {
+  const { names } = identity;
+  const bucket = await openBucket(connection, names.fleetBucket, { direct: false });
+  const note = await bucket.get(NOTE_KEY);
+  if (note === null || note.operation !== 'PUT') return;
+  const gathered = gatheringNames(names);
+  const info = await journalInfo(connection, gathered);
+  if (info !== undefined && (await mayReplace(connection, identity))) {
+    await removeStream(connection, names.journalStream);
+    await ensureJournal(connection, names);
+    let place: Place = BEGINNING;
+    const all = readGroups(connection, { ...identity, names: gathered }, BEGINNING);
+    for await (const group of all) place = group.place;
+    let batch: StoredMessage[] = [];
+    let after = 0;
+    for await (const message of storedMessages(connection, gathered, info)) {
+      batch.push(message);
+      if (batch.length < COPIED_TOGETHER) continue;
+      after = await publish(connection, names, after, batch);
+      batch = [];
+    }
+    await publish(connection, names, after, batch);
+    await createJournalMemory(connection, names).replace(place.sequence, place.journal);
+  }
+  await bucket.delete(NOTE_KEY);
+  await removeStream(connection, names.importStream);
+}
+
+const COPIED_TOGETHER = 200;
+
+/** The names under which a journal is gathered: those of the fleet, with another stream for its journal. */
+const gatheringNames = (names: Names): Names => ({
+  ...names,
+  journalStream: names.importStream,
+  journalSubject: names.importSubject,
+  journalMarkSubject: `${names.importSubject}.truncated`,
+  // It may be any journal of the fleet.
+  journalUid: undefined,
+});
+
+/** Stores messages one behind the other; resolves with the sequence of the last. */
+async function publish(
+  connection: NatsConnection,
+  names: Names,
+  after: number,
+  messages: readonly ImportedMessage[],
+): Promise<number> {
+  const client = streamClient(connection);
+  let last = after;
+  for (const { sequence, data } of messages) {
+    if (sequence !== last + 1)
+      throw new FleetError(
+        'invalidArgument',
+        `message ${sequence} follows message ${last} in the file: a journal with gaps cannot be taken`,
+      );
+    const subject = truncationIn(data) === undefined ? names.journalSubject : names.journalMarkSubject;
+    const { seq } = await client.publish(subject, data, { expect: { lastSequence: last } });
+    last = seq;
+  }
+  return last;
+}
+
+async function removeStream(connection: NatsConnection, name: string): Promise<void> {
+  try {
+    await (await streamManager(connection)).streams.delete(name);
+  } catch (caught) {
+    if (!isStreamMissing(caught)) throw caught;
+  }
+}
+
+/** Throws unless nobody has asked for anything in the fleet's journal. */
+async function assertUntouched(connection: NatsConnection, identity: Identity): Promise<void> {
+  const touched = await firstAsked(connection, identity);
+  if (touched !== undefined)
+    throw new FleetError(
+      'failedPrecondition',
+      `the journal of fleet ${identity.fleet} is in use (${touched}): a journal is taken by a fleet to which nothing was submitted yet`,
+    );
+}
+
+/** What the journal holds that somebody has asked for, in words; undefined when that is nothing. */
+async function firstAsked(connection: NatsConnection, identity: Identity): Promise<string | undefined> {
+  const info = await journalInfo(connection, identity.names);
+  if (info === undefined || info.state.messages === 0) return undefined;
+  try {
+    for await (const { sequence, events } of readGroups(connection, identity, BEGINNING)) {
+      const asked = events.find(isAsked);
+      if (asked !== undefined) return `${asked.kind} at sequence ${sequence}`;
+    }
+    return undefined;
+  } catch (caught) {
+    if (!(caught instanceof FleetError) || caught.code !== 'dataLoss') throw caught;
+    return 'and damaged, so that nobody knows what it holds';
+  }
+}
+
+/** Events of coordinators and workers come by themselves. */
+const isAsked = ({ kind }: Event): boolean => !/^(coordinator|journal|worker)\./.test(kind);
+
+/** The journal is untouched, or is what an interrupted copy has left of the gathered one. */
+async function mayReplace(connection: NatsConnection, identity: Identity): Promise<boolean> {
+  const manager = await streamManager(connection);
+  const first = async (stream: string) => {
+    const found = await manager.streams.getMessage(stream, { seq: 1 }).catch(() => undefined);
+    return found?.data;
+  };
+  const [now, gathered] = await Promise.all([
+    first(identity.names.journalStream),
+    first(identity.names.importStream),
+  ]);
+  if (gathered === undefined) return false;
+  if (now === undefined || Buffer.from(gathered).equals(now)) return true;
+  return (await firstAsked(connection, identity)) === undefined;
+}

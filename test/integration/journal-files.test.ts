@@ -1,0 +1,146 @@
+// A journal as a file: exported with its chain, imported into a fleet that lost it or begins, refused where it
+// does not belong. Real coordinators on a real nats-server, and the command as a user runs it.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { jetstreamManager } from '@nats-io/jetstream';
+import { digestOf } from '../../coordinator/journal/message.ts';
+import { unary } from '../../core/net/grpc-client.ts';
+import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
+import { pocketfleet } from '../support/cli.ts';
+import { type LocalCoordinator, runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { startNats, type TestNats } from '../support/nats.ts';
+import { assertNothingLeft, until } from '../support/processes.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-journal-files-'));
+const file = join(folder, 'journal.jsonl');
+let nats: TestNats;
+let connection: NatsConnection;
+before(async () => {
+  nats = await startNats();
+  connection = await connectNats({ url: nats.url, name: 'files' });
+});
+after(async () => {
+  await connection.close();
+  await nats.stop();
+  rmSync(folder, { recursive: true });
+  await assertNothingLeft([nats.pid], [nats.port]);
+});
+
+async function withCoordinator(use: (coordinator: LocalCoordinator, where: string[]) => Promise<void>) {
+  const coordinator = await startLocalCoordinator({ natsUrl: nats.url });
+  try {
+    await use(coordinator, ['--coordinator', coordinator.endpoint, '--token', 'x']);
+  } finally {
+    await coordinator.close();
+  }
+}
+
+/** A broker on which no fleet has ever been. */
+async function forget(): Promise<void> {
+  const manager = await jetstreamManager(connection);
+  for await (const { config } of manager.streams.list()) await manager.streams.delete(config.name);
+}
+
+const runsOf = async ({ client }: LocalCoordinator) =>
+  (await unary(client, client.listRuns, { planId: '', sweepId: '' })).runs.map(
+    ({ id, name }) => `${id} ${name}`,
+  );
+
+interface Line {
+  readonly sequence: number;
+  readonly digest: string;
+  readonly base64: string;
+  readonly events?: readonly { readonly kind: string }[];
+}
+const linesOf = (path: string): Line[] =>
+  readFileSync(path, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+
+test('an export has every message with its digest, and on request its events', async () => {
+  await withCoordinator(async (coordinator, where) => {
+    for (const name of ['one', 'two']) await coordinator.submit(runText(name));
+    const done = await pocketfleet(['journal', 'export', '-o', file, ...where]);
+    assert.equal(done.code, 0, done.err);
+    assert.match(done.out, /^3 messages are in .*journal\.jsonl$/m);
+    const lines = linesOf(file);
+    assert.deepEqual(
+      lines.map(({ sequence }) => sequence),
+      [1, 2, 3],
+    );
+    for (const { digest, base64, events } of lines) {
+      assert.equal(digest, digestOf(Buffer.from(base64, 'base64')));
+      assert.equal(events, undefined);
+    }
+    const again = await pocketfleet(['journal', 'export', '-o', file, ...where]);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /journal\.jsonl cannot be written: something of that name is there already/);
+    const shown = join(folder, 'events.jsonl');
+    await pocketfleet(['journal', 'export', '-o', shown, '--events', ...where]);
+    assert.deepEqual(
+      linesOf(shown).map(({ events }) => events!.map(({ kind }) => kind)),
+      [['journal.begun', 'coordinator.started'], ['run.created'], ['run.created']],
+    );
+  });
+});
+
+test('a file that is no whole journal of the fleet is refused with what is wrong, and so is a fleet in use', async () => {
+  const refused = async (lines: readonly object[], sentence: RegExp) => {
+    const path = join(folder, 'refused.jsonl');
+    writeFileSync(path, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    await withCoordinator(async (_, where) => {
+      const { code, err } = await pocketfleet(['journal', 'import', path, ...where]);
+      assert.equal(code, 1);
+      assert.match(err, sentence);
+      assert.equal(err.trim().split('\n').length, 1, err);
+    });
+  };
+  const lines = linesOf(file);
+  await refused(lines, /the journal of fleet local is in use \(run\.created at sequence 2\)/);
+  await forget();
+  await refused([], /the file has no message of a journal/);
+  await refused(
+    [{ sequence: 1, base64: 'c2V2ZW4gYg==' }],
+    /no journal that can be taken: .*7 bytes that are no JSON/,
+  );
+  await refused([lines[0]!, lines[2]!], /message 3 follows message 1 in the file/);
+  await refused([lines[0]!, { ...lines[2]!, sequence: 2 }], /does not continue message 1: one of the two/);
+  await refused([lines[1]!], /message 2 follows message 0 in the file/);
+  await refused([{ sequence: 1 }], /refused\.jsonl, line 1: base64/);
+  await withCoordinator(async (coordinator, where) => {
+    const absent = await pocketfleet(['journal', 'import', join(folder, 'absent'), ...where]);
+    assert.match(absent.err, /absent cannot be read: .*no such file/i);
+    assert.deepEqual(await runsOf(coordinator), []);
+    assert.deepEqual(await coordinator.submit(runText('fresh')), ['run-1'], 'the fleet is as it was');
+  });
+});
+
+test('a fleet that begins takes a journal: the coordinator ends, and the next has everything', async () => {
+  await forget();
+  await withCoordinator(async (coordinator, where) => {
+    const { code, out, err } = await pocketfleet(['journal', 'import', file, ...where]);
+    assert.equal(code, 0, err);
+    assert.match(out, /^3 messages were taken; the coordinator starts again/);
+    await until('it ends', () => coordinator.failure() !== undefined);
+    assert.match(coordinator.failure()!.message, /a journal was imported; the next start begins with it/);
+  });
+  await withCoordinator(async (coordinator, where) => {
+    assert.deepEqual(await runsOf(coordinator), ['run-1 one', 'run-2 two']);
+    assert.deepEqual(await coordinator.submit(runText('three')), ['run-3']);
+    const checked = await pocketfleet(['journal', 'check', ...where]);
+    assert.match(checked.out, /^the journal is whole: 5 messages/);
+    const back = join(folder, 'back.jsonl');
+    await pocketfleet(['journal', 'export', '-o', back, ...where]);
+    assert.deepEqual(
+      linesOf(back)
+        .slice(0, 3)
+        .map(({ digest }) => digest),
+      linesOf(file).map(({ digest }) => digest),
+    );
+  });
+});
