@@ -185,8 +185,8 @@ async function firstAsked(connection: NatsConnection, identity: Identity): Promi
   }
 }
 
-/** Events of coordinators and workers come by themselves. */
-const isAsked = ({ kind }: Event): boolean => !/^(coordinator|journal|worker)\./.test(kind);
+/** Events of coordinators and workers come by themselves, and specs alone ask for nothing. */
+const isAsked = ({ kind }: Event): boolean => !/^(coordinator|journal|worker|spec|input)\./.test(kind);
 
 /** The journal is untouched, or is what an interrupted copy has left of the gathered one. */
 async function mayReplace(connection: NatsConnection, identity: Identity): Promise<boolean> {

@@ -84,7 +84,11 @@ test('an export has every message with its digest, and on request its events', a
     await pocketfleet(['journal', 'export', '-o', shown, '--events', ...where]);
     assert.deepEqual(
       linesOf(shown).map(({ events }) => events!.map(({ kind }) => kind)),
-      [['journal.begun', 'coordinator.started'], ['run.created'], ['run.created']],
+      [
+        ['journal.begun', 'coordinator.started'],
+        ['spec.recorded', 'run.created'],
+        ['spec.recorded', 'run.created'],
+      ],
     );
   });
 });
