@@ -25,7 +25,6 @@ import {
   changeSweep,
   changeTrial,
   ended,
-  finished,
   optional,
   recount,
   took,
@@ -64,7 +63,8 @@ export function evolve(before: State, event: Event, edit: Edit = new Edit()): St
   w.events += 1;
   if (event.atMs > w.lastMs) w.lastMs = event.atMs;
   apply(w, event);
-  return finished(w);
+  // The edit stays in it unseen: another copy of every field would cost as much as the event itself.
+  return w;
 }
 
 function apply(w: Working, event: Event): void {

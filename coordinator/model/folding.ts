@@ -29,11 +29,6 @@ export function workingOn(state: State, edit: Edit): Working {
   return { ...state, edit };
 }
 
-/** The state that was made. */
-export function finished({ edit: _edit, ...state }: Working): State {
-  return state;
-}
-
 /** Notes that this number was given out. */
 export function took(w: Working, noun: Noun, id: string): void {
   const number = numberOf(id);

@@ -79,11 +79,13 @@ export function* entriesOf<V>(map: PersistentMap<V>): Generator<readonly [string
 }
 
 /** The keys whose values differ between two maps: `[key, before, after]`, in no order that means anything. */
-export function* mapChanges<V>(
+export function mapChanges<V>(
   before: PersistentMap<V>,
   after: PersistentMap<V>,
-): Generator<[string, V | undefined, V | undefined]> {
-  yield* differences(before.root, after.root, 0);
+): [string, V | undefined, V | undefined][] {
+  const changes: [string, V | undefined, V | undefined][] = [];
+  addDifferences(before.root, after.root, changes);
+  return changes;
 }
 
 function inChain<V>(leaf: Leaf<V>, key: string): V | undefined {
@@ -159,15 +161,14 @@ function remove<V>(
   return rest === undefined && branch.slots.every((one) => one === undefined) ? undefined : branch;
 }
 
-function* differences<V>(
+function addDifferences<V>(
   before: Node<V> | undefined,
   after: Node<V> | undefined,
-  level: number,
-): Generator<[string, V | undefined, V | undefined]> {
+  changes: [string, V | undefined, V | undefined][],
+): void {
   if (before === after) return;
   if (before !== undefined && after !== undefined && 'slots' in before && 'slots' in after) {
-    for (let slot = 0; slot < WIDTH; slot++)
-      yield* differences(before.slots[slot], after.slots[slot], level + 1);
+    for (let slot = 0; slot < WIDTH; slot++) addDifferences(before.slots[slot], after.slots[slot], changes);
     return;
   }
   // One of them is a chain or nothing: at most a handful of entries stand on that side.
@@ -175,9 +176,9 @@ function* differences<V>(
   for (const [key, value] of after === undefined ? [] : walk(after)) {
     const old = from.get(key);
     from.delete(key);
-    if (old !== value) yield [key, old, value];
+    if (old !== value) changes.push([key, old, value]);
   }
-  for (const [key, old] of from) yield [key, old, undefined];
+  for (const [key, old] of from) changes.push([key, old, undefined]);
 }
 
 function slotOf(hash: number, level: number): number {

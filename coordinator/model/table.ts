@@ -76,13 +76,16 @@ export function* rowsOf<V>(table: Table<V>): Generator<[number, V]> {
   if (table.root !== undefined) yield* walk<V>(table.root, 0, (table.levels - 1) * BITS);
 }
 
-/** What differs between two tables: `[number, before, after]`, in ascending order. */
-export function* changesBetween<V>(
-  before: Table<V>,
-  after: Table<V>,
-): Generator<[number, V | undefined, V | undefined]> {
+/** A row that differs between two tables. */
+export type Change<V> = readonly [number: number, before: V | undefined, after: V | undefined];
+
+/** What differs between two tables, in ascending order. */
+export function changesBetween<V>(before: Table<V>, after: Table<V>): Change<V>[] {
   const levels = Math.max(before.levels, after.levels);
-  yield* differences<V>(raised(before, levels), raised(after, levels), 0, (levels - 1) * BITS);
+  const changes: Change<V>[] = [];
+  const [from, to] = [raised(before, levels), raised(after, levels)];
+  addDifferences({ from, to, base: 0, shift: (levels - 1) * BITS }, changes);
+  return changes;
 }
 
 function slotsWith(index: number, value: unknown): unknown[] {
@@ -138,18 +141,26 @@ function raised({ root, levels }: Table<unknown>, to: number): Node | undefined 
   return raisedRoot;
 }
 
-function* differences<V>(
-  before: Node | undefined,
-  after: Node | undefined,
-  base: number,
-  shift: number,
-): Generator<[number, V | undefined, V | undefined]> {
-  if (before === after) return;
+function addDifferences<V>(
+  at: { from: Node | undefined; to: Node | undefined; base: number; shift: number },
+  changes: Change<V>[],
+): void {
+  const { from, to, base, shift } = at;
+  if (from === to) return;
   for (let i = 0; i < WIDTH; i++) {
-    const [from, to] = [before?.slots[i], after?.slots[i]];
-    if (from === to) continue;
+    const [before, after] = [from?.slots[i], to?.slots[i]];
+    if (before === after) continue;
     const number = base + i * 2 ** shift;
-    if (shift === 0) yield [number, from as V | undefined, to as V | undefined];
-    else yield* differences<V>(from as Node | undefined, to as Node | undefined, number, shift - BITS);
+    if (shift === 0) changes.push([number, before as V | undefined, after as V | undefined]);
+    else
+      addDifferences(
+        {
+          from: before as Node | undefined,
+          to: after as Node | undefined,
+          base: number,
+          shift: shift - BITS,
+        },
+        changes,
+      );
   }
 }
