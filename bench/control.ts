@@ -4,6 +4,7 @@
 import { benchDecisions } from './control/decisions.ts';
 import { benchIdle, benchThroughput, benchTurnaround } from './control/dispatch.ts';
 import { benchStart, benchWatch } from './control/journals.ts';
+import { benchPoints } from './control/points.ts';
 import { benchProposals } from './control/proposals.ts';
 import { benchTurns } from './control/turns.ts';
 import { argumentsOf, type Goal, refuse, say, tell } from './goals.ts';
@@ -17,6 +18,7 @@ const ROWS: Readonly<Record<string, () => Promise<Measured> | Measured>> = {
   idle: benchIdle,
   start: () => benchStart(Number(values.trials)),
   watch: benchWatch,
+  points: benchPoints,
 };
 
 interface Measured {

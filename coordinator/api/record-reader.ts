@@ -21,7 +21,7 @@ export interface RecordReader {
   }): AsyncGenerator<LogLine>;
 }
 
-/** Messages of 128 KiB at most are fetched so many at once. */
+/** Messages of 256 KiB at most are fetched so many at once. */
 const FETCHED_TOGETHER = 64;
 
 export function createRecordReader(options: {

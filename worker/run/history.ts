@@ -5,9 +5,10 @@ import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
 import { streamClient } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
+import { lineRecord, pointRecord } from '../../core/net/record-batch.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { boundedText } from '../../core/text/wire-text.ts';
-import { LogLine, StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { createRecordQueue } from './record-queue.ts';
 
 /** Token in the subject of lines that belong to no run. */
@@ -56,18 +57,12 @@ export function createRecords(options: {
   const startedAt = clock.now();
 
   return {
-    publishPoint: (runId, point) =>
-      queue.add(names.historySubject(runId), {
-        key: String(point.step),
-        bytes: StepPoint.encode(point).finish(),
-      }),
+    publishPoint: (runId, point) => queue.add(names.historySubject(runId), pointRecord(point)),
     publishLine({ runId, level, text }) {
       const line = { atMs: clock.now(), workerId, runId, level, text: boundedText(text), sequence: 0 };
       lineNumber += 1;
-      queue.add(names.logSubject(runId === '' ? NO_RUN : runId, workerId), {
-        key: `${startedAt}/${lineNumber}`,
-        bytes: LogLine.encode(line).finish(),
-      });
+      const subject = names.logSubject(runId === '' ? NO_RUN : runId, workerId);
+      queue.add(subject, lineRecord(`${startedAt}/${lineNumber}`, line));
     },
     flush: queue.flush,
     close: queue.close,

@@ -11,8 +11,8 @@ import { ASK_AGAIN, retrying } from '../../core/retry.ts';
 /** The oldest record of a batch waits so long for others, milliseconds. Who follows a log waits for it too. */
 const BATCH_MS = 200;
 /** A batch that has so many bytes is closed at once; the broker takes messages of 1 MiB by default. */
-const BATCH_BYTES_MAX = 128 * 1024;
-/** Bytes that wait for the broker at most: some 250,000 points. */
+const BATCH_BYTES_MAX = 256 * 1024;
+/** Bytes that wait for the broker at most: some 200,000 points. */
 export const WAITING_BYTES_MAX = 32 * 2 ** 20;
 
 export interface RecordQueue {
@@ -124,7 +124,7 @@ export function createRecordQueue(options: {
 
   return {
     add(subject, record) {
-      const bytes = record.bytes.length;
+      const { bytes } = record;
       const bytesMax = Math.min(BATCH_BYTES_MAX, options.messageBytesMax() / 2);
       let batch = open.get(subject);
       if (batch !== undefined && batch.bytes + bytes > bytesMax) {

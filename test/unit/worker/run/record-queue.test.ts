@@ -3,15 +3,13 @@ import { test } from 'node:test';
 import { systemClock } from '../../../../core/clock.ts';
 import { createDeferred } from '../../../../core/deferred.ts';
 import { createLogger } from '../../../../core/log.ts';
-import { pointsIn } from '../../../../core/net/record-batch.ts';
+import { pointRecord, pointsIn } from '../../../../core/net/record-batch.ts';
 import { StepPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { createRecordQueue, WAITING_BYTES_MAX } from '../../../../worker/run/record-queue.ts';
 
 const log = createLogger({ program: 'test', level: 'silent' });
-const record = (step: number, weightsDigest = '') => ({
-  key: String(step),
-  bytes: StepPoint.encode(StepPoint.fromPartial({ step, weightsDigest })).finish(),
-});
+const record = (step: number, weightsDigest = '') =>
+  pointRecord(StepPoint.fromPartial({ step, weightsDigest }));
 
 function queueTo(
   publish: (subject: string, message: Uint8Array, id: string) => Promise<unknown>,
@@ -50,7 +48,7 @@ test('a broker that is away for long costs the oldest points, the newest arrive 
   assert.equal(await flushed, true);
   queue.close();
   // The first batch was under way when it was dropped.
-  const newest = steps.slice(2);
+  const newest = steps.slice(steps.findIndex((step, i) => i > 0 && step !== steps[i - 1]! + 1));
   assert.ok(newest.length > 500 && newest.length < count - 100, `${newest.length} of ${count}`);
   const from = count - newest.length + 1;
   assert.deepEqual(
