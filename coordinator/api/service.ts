@@ -14,11 +14,13 @@ import {
   type FindResponse,
   type FleetServiceServer,
   type JournalMessage,
+  type SubmitRequest,
+  type SubmitResponse,
   type WhyRequest,
   type WhyResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Desk } from '../decisions/desk.ts';
-import type { Answer } from '../decisions/inputs.ts';
+import type { Answer, Input } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalImport } from '../journal/journal-import.ts';
@@ -27,6 +29,7 @@ import type { JournalRepair } from '../journal/journal-repair.ts';
 import { decodeGroup, digestOf, isForeign } from '../journal/message.ts';
 import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
 import { find, idOf, theOne } from '../model/find.ts';
+import { lookup } from '../model/persistent-map.ts';
 import { restoreRun } from '../model/restore.ts';
 import { type SpecifiedRun, withSpec } from '../model/spec-of.ts';
 import { isWhole, planOf, runWith, sweepOf, trialOf, workerWith } from '../model/state.ts';
@@ -50,6 +53,7 @@ import {
 import { bytesOf, openPage } from './page.ts';
 import type { Records } from './records.ts';
 import { ledgerOf } from './run-ledger.ts';
+import { identityOf } from './submission-identity.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
 import {
@@ -230,14 +234,14 @@ function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]):
   return { found: things.map((thing) => ({ ...thing })), total };
 }
 
-async function submit(
-  parts: ServiceParts,
-  request: { yaml: string; baseDir: string; dryRun: boolean; overrides: Record<string, string> },
-  signal: AbortSignal,
-) {
+async function submit(parts: ServiceParts, request: SubmitRequest, signal: AbortSignal) {
   // Looking at the data can take minutes: what would be refused after that is refused before it.
   const { refusal } = parts.driver;
   if (refusal !== undefined && !request.dryRun) throw refusal;
+  const identity = identityOf(request);
+  // What was taken before is answered from the journal, whatever has become of its data since.
+  if (identity !== undefined && lookup(parts.driver.state.submissions.byKey, identity.id) !== undefined)
+    return submittedAs(parts, { kind: 'submit', documents: [], request: identity }, []);
   const found = new Set<string>();
   const documents = await checkSubmission(request, () => parts.driver.state, {
     reader: parts.submissions,
@@ -250,11 +254,17 @@ async function submit(
   });
   const notes = [...found];
   if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [], notes };
-  const { planIds, sweepIds, runIds } = answered(
-    await parts.driver.submit({ kind: 'submit', documents }),
-    'submitted',
-  );
-  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds], notes };
+  const input = { kind: 'submit', documents, ...(identity && { request: identity }) } as const;
+  return submittedAs(parts, input, notes);
+}
+
+async function submittedAs(
+  { driver }: ServiceParts,
+  input: Extract<Input, { kind: 'submit' }>,
+  notes: readonly string[],
+): Promise<SubmitResponse> {
+  const { planIds, sweepIds, runIds } = answered(await driver.submit(input), 'submitted');
+  return { planIds: [...planIds], sweepIds: [...sweepIds], runIds: [...runIds], notes: [...notes] };
 }
 
 function answered<K extends Answer['kind']>(

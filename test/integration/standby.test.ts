@@ -79,18 +79,41 @@ test('of three coordinators one leads; a standby is alive, not ready and names t
     worker.close();
   }
   assert.deepEqual(await epochs(), [1]);
+  const request = {
+    yaml: runText('asked'),
+    baseDir: '',
+    dryRun: false,
+    overrides: {},
+    requestId: 'request-1',
+  };
+  const answer = await unary(leader.client, leader.client.submit, request);
+  assert.deepEqual(await unary(leader.client, leader.client.submit, request), answer);
   const command = openFleet({ coordinator: others.map(({ endpoint }) => endpoint).join(), token: '' });
   t.after(() => command.close());
   const listed = async () =>
     (await command.ask((service) => service.listRuns, LIST)).runs.map(({ name }) => name);
-  assert.deepEqual(await listed(), ['first'], 'a command follows the address of the leader');
+  assert.deepEqual(await listed(), ['first', 'asked'], 'a command follows the address of the leader');
   const stoppedAt = performance.now();
   const [, duringTakeover] = await Promise.all([leader.close(), listed()]);
-  assert.deepEqual(duringTakeover, ['first'], 'a command that starts during a takeover waits for its end');
+  assert.deepEqual(
+    duringTakeover,
+    ['first', 'asked'],
+    'a command that starts during a takeover waits for its end',
+  );
   const next = await until('another one leads', () => others.find((coordinator) => coordinator.ready()));
   t.diagnostic(`took over ${Math.round(performance.now() - stoppedAt)} ms after the stop began`);
-  assert.deepEqual(await names(next), ['first']);
-  assert.deepEqual(await next.submit(runText('second')), ['run-2']);
+  // As a command does whose answer was lost with the coordinator that gave it.
+  assert.deepEqual(await unary(next.client, next.client.submit, request), answer);
+  await assert.rejects(unary(next.client, next.client.submit, { ...request, yaml: runText('other') }), {
+    code: 'alreadyExists',
+    message: /^request_id: "request-1" was used for another text before/,
+  });
+  await assert.rejects(unary(next.client, next.client.submit, { ...request, requestId: 'a b' }), {
+    code: 'invalidArgument',
+    message: /^request_id: /,
+  });
+  assert.deepEqual(await names(next), ['first', 'asked']);
+  assert.deepEqual(await next.submit(runText('second')), ['run-3']);
   assert.deepEqual(await epochs(), [1, 2]);
 });
 

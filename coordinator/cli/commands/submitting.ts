@@ -6,6 +6,7 @@ import { dirname, resolve } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
+import { randomId } from '../../../core/rng.ts';
 import { readTextBounded } from '../../../core/text/bounded-text.ts';
 import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -42,6 +43,8 @@ export async function submitFile(
     baseDir: options.file === '-' ? process.cwd() : dirname(resolve(options.file)),
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
+    // The same for every try: an answer that was lost with its coordinator submits nothing twice.
+    requestId: randomId(),
   };
   assertSendable(request);
   const answered = new AbortController();

@@ -32,6 +32,12 @@ export interface SubmitRequest {
   dryRun: boolean;
   /** Dotted paths into the first document and YAML values that replace what is there, e.g. "data.kind" -> "folder". */
   overrides: { [key: string]: string };
+  /**
+   * Letters, digits, _ and -, at most 64, chosen by the caller and new for each submission that is meant. A call that is repeated
+   * with the id of an earlier one submits nothing and gets the answer of that one; with another text it is refused with
+   * ALREADY_EXISTS. Absent: each call is a submission of its own.
+   */
+  requestId?: string | undefined;
 }
 
 export interface SubmitRequest_OverridesEntry {
@@ -705,7 +711,7 @@ export interface StageVerdict {
 }
 
 function createBaseSubmitRequest(): SubmitRequest {
-  return { yaml: "", baseDir: "", dryRun: false, overrides: {} };
+  return { yaml: "", baseDir: "", dryRun: false, overrides: {}, requestId: undefined };
 }
 
 export const SubmitRequest: MessageFns<SubmitRequest> = {
@@ -722,6 +728,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     globalThis.Object.entries(message.overrides).forEach(([key, value]: [string, string]) => {
       SubmitRequest_OverridesEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
     });
+    if (message.requestId !== undefined) {
+      writer.uint32(42).string(message.requestId);
+    }
     return writer;
   },
 
@@ -773,6 +782,14 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
             }
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -812,6 +829,11 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
           {},
         )
         : {},
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : undefined,
     };
   },
 
@@ -835,6 +857,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
         });
       }
     }
+    if (message.requestId !== undefined) {
+      obj.requestId = message.requestId;
+    }
     return obj;
   },
 
@@ -855,6 +880,7 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
       },
       {},
     );
+    message.requestId = object.requestId ?? undefined;
     return message;
   },
 };
