@@ -4,6 +4,7 @@
 import { benchDecisions } from './control/decisions.ts';
 import { benchIdle, benchThroughput, benchTurnaround } from './control/dispatch.ts';
 import { benchStart, benchWatch } from './control/journals.ts';
+import { benchPeers } from './control/peers.ts';
 import { benchPoints } from './control/points.ts';
 import { benchProposals } from './control/proposals.ts';
 import { benchTurns } from './control/turns.ts';
@@ -19,7 +20,10 @@ const ROWS: Readonly<Record<string, () => Promise<Measured> | Measured>> = {
   start: () => benchStart(Number(values.trials)),
   watch: benchWatch,
   points: benchPoints,
+  peers: benchPeers,
 };
+/** Only when it is asked for: it takes gigabytes and minutes. */
+const OPTIONAL = ['peers'];
 
 interface Measured {
   readonly goals: readonly Goal[];
@@ -38,7 +42,7 @@ const { values } = argumentsOf(
   known,
 );
 if (!/^[1-9]\d*$/.test(values.trials)) refuse(`--trials is "${values.trials}" and no whole number`, known);
-const only = values.only ?? Object.keys(ROWS);
+const only = values.only ?? Object.keys(ROWS).filter((name) => !OPTIONAL.includes(name));
 for (const name of only) if (ROWS[name] === undefined) refuse(`--only ${name} is no row`, known);
 
 const goals: Goal[] = [];
