@@ -3,6 +3,7 @@
 // stopped and started again; a supervisor does not stand by, so that the test decides when.
 
 import { startWorkerFleet, type WorkerFleet } from '../../../bench/control/worker-fleet.ts';
+import { toFleetError } from '../../../core/errors.ts';
 import { createFleetClient, unary } from '../../../core/net/grpc-client.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { scriptArguments } from '../../../core/system/script-arguments.ts';
@@ -32,6 +33,8 @@ export interface ControlFleet {
   readonly workers: readonly WorkerFleet[];
   /** The place whose coordinator answers calls; waits until there is one. */
   leader(): Promise<Place>;
+  /** As `leader`, once each other coordinator stands by for it: only then can one of them take over. */
+  leaderWithStandbys(): Promise<Place>;
   /** A call to whoever leads, repeated while nobody does. */
   ask<T>(call: (client: FleetServiceClient) => Promise<T>): Promise<T>;
   /** Starts the process of these workers anew. */
@@ -84,13 +87,15 @@ export async function startControlFleet(options: {
     places.map((place) => [place, createFleetClient({ endpoint: place.endpoint, token: '' })]),
   );
 
-  async function answers(place: Place): Promise<Place | undefined> {
+  /** What a place is now: the one that leads, a standby that knows who does, or neither. */
+  async function roleOf(place: Place): Promise<'leader' | 'standby' | undefined> {
     const client = clients.get(place)!;
-    const asked = unary(client, client.listWorkers, {}, { deadlineMs: 1_000 });
-    return asked.then(
-      () => place,
-      () => undefined,
-    );
+    try {
+      await unary(client, client.listWorkers, {}, { deadlineMs: 1_000 });
+      return 'leader';
+    } catch (caught) {
+      return toFleetError(caught).details.leader === undefined ? undefined : 'standby';
+    }
   }
 
   function startWorkers(index: number): WorkerFleet {
@@ -106,7 +111,16 @@ export async function startControlFleet(options: {
     leader: () =>
       until(
         'a coordinator leads',
-        async () => (await Promise.all(places.map(answers))).find((place) => place !== undefined),
+        async () => places[(await Promise.all(places.map(roleOf))).indexOf('leader')],
+        LEADER_MS,
+      ),
+    leaderWithStandbys: () =>
+      until(
+        'one coordinator leads and the others stand by',
+        async () => {
+          const roles = await Promise.all(places.map(roleOf));
+          return roles.includes(undefined) ? undefined : places[roles.indexOf('leader')];
+        },
         LEADER_MS,
       ),
     async ask(call) {
@@ -115,7 +129,7 @@ export async function startControlFleet(options: {
         try {
           return await call(clients.get(place)!);
         } catch (caught) {
-          if (!(caught as { retryable?: boolean }).retryable) throw caught;
+          if (!toFleetError(caught).retryable) throw caught;
         }
       }
     },

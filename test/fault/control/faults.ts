@@ -46,7 +46,7 @@ const pass = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, 
 /** Does it, and puts back what it took away. */
 export async function perform(kind: FaultKind, fleet: ControlFleet, chance: () => number): Promise<Done> {
   const { nats, places } = fleet;
-  const leader = await fleet.leader();
+  const leader = await fleet.leaderWithStandbys();
   const standby = places.find((place) => place !== leader) ?? leader;
   const index = Math.floor(chance() * fleet.workers.length);
   const atMs = Date.now();
