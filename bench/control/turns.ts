@@ -66,7 +66,9 @@ async function measure(parallelism: number) {
     prepare: () => Promise.resolve(),
   });
   await driver.begun;
-  for (const workerId of connected) await driver.submit({ kind: 'attached', hello: helloOf(workerId) });
+  await Promise.all(
+    [...connected].map((workerId) => driver.submit({ kind: 'attached', hello: helloOf(workerId) })),
+  );
   const turns = watchTurns();
   const start = cpuMs();
   await driver.submit(sweepOf({ trials: 1_000_000, parallelism }));

@@ -10,9 +10,9 @@ import { type FaultCounts, startFaults } from './faults.ts';
 import { student, sweep, teacher, training } from './specs.ts';
 import { allEnded, createWorld, FACTS } from './world.ts';
 
-const SEEDS = [41, 42, 43];
+const SEEDS = [41, 42];
 const WORKERS = 10;
-const TRIALS = 120;
+const TRIALS = 80;
 const TEACHERS = 8;
 
 const run = (spec: ReturnType<typeof teacher>): CheckedDocument => ({ kind: 'run', spec, facts: FACTS });
@@ -34,7 +34,7 @@ test('leaders, standbys, workers, appends and clocks fail, and everything ends o
     }
     const spec = sweep({ strategy: { trials: TRIALS } });
     await world.call({ kind: 'submit', documents: [...documents, { kind: 'sweep', spec, facts: FACTS }] });
-    const counts = startFaults(world, { everyMs: 1_000, done: () => allEnded(world), appendsADeath: 40 });
+    const counts = startFaults(world, { everyMs: 1_000, done: () => allEnded(world), appendsADeath: 50 });
     await world.runUntil(() => allEnded(world), 3_600_000);
     await world.runUntil(() => world.leader?.isSettled === true, 60_000);
     const { ends, open, state } = world.witness;
@@ -109,4 +109,19 @@ test('a leader that stood still drops no run of the one that took over, though t
   assert.equal(worker.held.size, 1, 'the run was released by a coordinator that does not lead');
   await world.runUntil(() => isConnected(world, 'w1'), 60_000);
   assert.equal(worker.held.size, 1);
+});
+
+test('a clock that goes back by an hour makes no decision wait', async () => {
+  const world = createWorld({ seed: 6 });
+  world.addWorker('w1');
+  const spec = teacher({ training: { epochs: 400, batch: 16, shards: 8 }, workers: { min: 1, max: 2 } });
+  const answer = await world.call({ kind: 'submit', documents: [run(spec)] });
+  const [id = ''] = answer?.kind === 'submitted' ? answer.runIds : [];
+  const gang = () => runOf(world.witness.state, id).gang.length;
+  await world.runUntil(() => gang() === 1, 10_000);
+  world.jumpClock(0, -3_600_000);
+  world.addWorker('w2');
+  const from = world.now();
+  await world.runUntil(() => gang() === 2, 10_000);
+  assert.ok(world.now() - from < 3_000, `w2 joined after ${world.now() - from} ms`);
 });
