@@ -31,6 +31,21 @@ export const systemClock: Clock = {
     }),
 };
 
+/**
+ * A time, whole milliseconds since the epoch, that passes as monotonic time does and never goes back: a wall
+ * clock that is set back is followed again once it has caught up. `fromMs`: the least value.
+ */
+export function forwardTime(clock: Pick<Clock, 'now' | 'monotonic'>, fromMs: number): () => number {
+  let time = Math.max(fromMs, clock.now());
+  let atMs = clock.monotonic();
+  return () => {
+    const nowMs = clock.monotonic();
+    time = Math.max(time + nowMs - atMs, clock.now());
+    atMs = nowMs;
+    return Math.floor(time);
+  };
+}
+
 /** Runs `action` once, `ms` from now, unless the returned function is called before. */
 export function after(ms: number, action: () => void, options: TimerOptions = {}): () => void {
   const timer = setTimeout(action, ms);

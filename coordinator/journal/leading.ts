@@ -5,7 +5,7 @@
 // It decides nothing about runs. It decides that the first group begins with the claim, which keeps whoever
 // led before from writing, and that a leader whom the broker does not answer any more takes nothing in.
 
-import type { Clock } from '../../core/clock.ts';
+import { type Clock, forwardTime } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
@@ -90,12 +90,15 @@ export function createLeading(parts: LeadingParts): Leading {
   let isSearching = false;
   /** Sequence of the last message whose events are in the state. */
   let foldedTo = 0;
+  /** The time of decisions: a wall clock that was set back would keep them waiting until it has caught up. */
+  let now = clock.now;
 
   /** Decides everything that waits, appends or confirms once, then performs the effects and answers. */
   async function turn(): Promise<void> {
     const before = knownTo(seat);
     const { desk } = parts;
-    const group = decideGroup(before, inbox.take(INPUTS_AT_ONCE), parts.observe, desk);
+    const observe = () => ({ ...parts.observe(), now: now() });
+    const group = decideGroup(before, inbox.take(INPUTS_AT_ONCE), observe, desk);
     const { state: after, decided, refused, events, effects } = group;
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
@@ -180,6 +183,7 @@ export function createLeading(parts: LeadingParts): Leading {
       if (signal.aborted) onStop();
       signal.addEventListener('abort', onStop, { once: true });
       foldedTo = journal.sequence;
+      now = forwardTime(clock, knownTo(seat).lastMs);
       isUnfinished = false;
       dropUndecided(parts.desk);
       const reign = begin(parts);
