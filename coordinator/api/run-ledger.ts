@@ -13,17 +13,14 @@ import { bytesOf, openPage } from './page.ts';
  * written.
  */
 export async function ledgerOf(
-  journal: Pick<Journal, 'read'>,
+  journal: Pick<Journal, 'story'>,
   run: SpecifiedRun,
   request: Pick<GetLedgerRequest, 'pageSize' | 'pageToken'>,
 ): Promise<Ledger> {
   const list = `ledger of ${run.id}`;
   const page = openPage<LedgerEntry>({ list, request, bytesOf: bytesOf(LedgerEntry) });
-  let sequence = 0;
-  for await (const event of journal.read()) {
-    sequence += 1;
-    if (event.kind !== 'run.checkpointed' || event.runId !== run.id) continue;
-    if (sequence <= Number(page.after ?? 0)) continue;
+  for await (const { number: sequence, event } of journal.story(run.id, Number(page.after ?? 0))) {
+    if (event.kind !== 'run.checkpointed') continue;
     const { stage, step, digest, workerId, atMs } = event;
     const entry = {
       ...{ sequence, stage, step, digest, workerId, atMs },

@@ -11,10 +11,13 @@ import {
   type Noun,
   type NumberSet,
   planOf,
+  planWith,
   runWith,
   type State,
   type SweepState,
   sweepOf,
+  sweepWith,
+  trialWith,
 } from '../model/state.ts';
 import { rowAt, rowsOf } from '../model/table.ts';
 import type { Chosen } from './shown-list.ts';
@@ -126,6 +129,17 @@ function* openRunsOf(state: State, sweep: SweepState | undefined): Generator<str
     const runId = rowAt(state.trials, number)?.runIds.at(-1);
     if (runId !== undefined) yield runId;
   }
+}
+
+/** The runs of a plan, sweep or trial, or a run itself, that may be open. */
+export function* openRunsWithin(state: State, id: string): Generator<string> {
+  if (runWith(state, id) !== undefined) yield id;
+  const trialRunId = trialWith(state, id)?.runIds.at(-1);
+  if (trialRunId !== undefined) yield trialRunId;
+  const plan = planWith(state, id);
+  if (plan?.teacherRunId !== undefined) yield plan.teacherRunId;
+  yield* plan?.studentRunIds ?? [];
+  yield* openRunsOf(state, sweepWith(state, plan?.sweepId ?? id));
 }
 
 function* openTrials(state: State): Generator<string> {

@@ -9,15 +9,12 @@ import { exportFormat } from '../../core/model/export-format.ts';
 import { goneSignal, streaming, unary } from '../../core/net/grpc-handlers.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { NOUNS, type Noun } from '../../core/text/naming.ts';
-import {
-  Decision,
-  type FindResponse,
-  type FleetServiceServer,
-  type JournalMessage,
-  type SubmitRequest,
-  type SubmitResponse,
-  type WhyRequest,
-  type WhyResponse,
+import type {
+  FindResponse,
+  FleetServiceServer,
+  JournalMessage,
+  SubmitRequest,
+  SubmitResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Desk } from '../decisions/desk.ts';
 import type { Answer, Input } from '../decisions/inputs.ts';
@@ -27,7 +24,8 @@ import type { JournalImport } from '../journal/journal-import.ts';
 import type { StoredMessage } from '../journal/journal-reader.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
 import { decodeGroup, digestOf, isForeign } from '../journal/message.ts';
-import { concerned, isAbout, sentenceOf } from '../journal/why.ts';
+import type { Told } from '../journal/stories.ts';
+import type { Event } from '../model/events.ts';
 import { find, idOf, theOne } from '../model/find.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { restoreRun } from '../model/restore.ts';
@@ -50,14 +48,12 @@ import {
   listTrials,
   listWorkers,
 } from './lists.ts';
-import { bytesOf, openPage } from './page.ts';
 import type { Records } from './records.ts';
 import { ledgerOf } from './run-ledger.ts';
 import { identityOf } from './submission-identity.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 import { checkSubmission } from './submit.ts';
 import {
-  clipped,
   planView,
   runView,
   type StoreView,
@@ -68,6 +64,7 @@ import {
   workerView,
 } from './views.ts';
 import { createWatches } from './watch.ts';
+import { why } from './why.ts';
 
 /** What the service calls on. */
 export interface ServiceParts {
@@ -181,7 +178,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     replay: streaming(async function* (request, signal) {
       yield* parts.replayer.replay(await runNamed(parts, request.runId), request, signal);
     }),
-    why: unary((request) => why(parts, request)),
+    why: unary((request) => why({ ...parts, state: now(), waiting: context().waiting }, request)),
     getStore: unary(() => storeView(parts.store())),
     checkJournal: unary(async () => {
       const { cuts, ...health } = await parts.repair.check();
@@ -280,35 +277,14 @@ function answered<K extends Answer['kind']>(
 async function runNamed(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
   const { state } = parts.driver;
   const known = runWith(state, idOf(state, 'run', idOrName))!;
-  const run = isWhole(known) ? known : await restoreRun(state, known, parts.journal.read());
+  const run = isWhole(known)
+    ? known
+    : await restoreRun(state, known, eventsOf(parts.journal.story(known.id)));
   return withSpec(state, run);
 }
 
-async function why(parts: ServiceParts, request: WhyRequest): Promise<WhyResponse> {
-  const { state } = parts.driver;
-  const { id } = theOne(state, request.id, NOUNS);
-  const ids = concerned(state, id);
-  const page = openPage<Decision>({ list: `why ${id}`, request, bytesOf: bytesOf(Decision) });
-  const answer = () => ({ decisions: page.items, nextPageToken: page.nextPageToken });
-  let sequence = 0;
-  for await (const event of parts.journal.read()) {
-    sequence += 1;
-    if (sequence <= Number(page.after ?? 0) || !isAbout(event, ids)) continue;
-    const text = clipped(sentenceOf(event, state));
-    if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
-      return answer();
-  }
-  // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the
-  // same.
-  const waiting = waitsOf(parts.desk.board);
-  for (const runId of ids) {
-    const wait = waiting.of(runId);
-    if (wait === undefined) continue;
-    const text = clipped(`${runId} is ${wait.reason}`);
-    const decision = { sequence, atMs: parts.clock.now(), event: 'now', text };
-    if (!page.take(String(sequence), decision)) return answer();
-  }
-  return answer();
+async function* eventsOf(story: AsyncIterable<Told>): AsyncGenerator<Event> {
+  for await (const { event } of story) yield event;
 }
 
 function remainingMs(parts: ServiceParts, call: ServerUnaryCall<unknown, unknown>): number {

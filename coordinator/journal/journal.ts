@@ -12,10 +12,12 @@ import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
 import { type Begun, needsBegun } from './chain.ts';
+import { eventsOf, isRefusal } from './formats/reader.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 import { beginningOf, journalInfo, readGroups, type StoredMessage } from './journal-reader.ts';
-import { digestOf, encodeGroup, FORMAT } from './message.ts';
+import { decodeGroup, digestOf, encodeGroup, FORMAT, isForeign } from './message.ts';
 import { otherWriterError, truncationOf } from './other-writer.ts';
+import { createStories, type Told } from './stories.ts';
 
 /** The journal as its one writer sees it. */
 export interface Journal {
@@ -56,6 +58,8 @@ export interface Journal {
   remember(): Promise<void>;
   /** All events on disk now, oldest first. Does not touch the position of appends. */
   read(): AsyncGenerator<Event>;
+  /** The events of a thing's story after event number `after`, oldest first, by their numbers. */
+  story(id: string, after?: number): AsyncGenerator<Told>;
   /** A text that differs when the stream has changed in any way. */
   fingerprint(): Promise<string>;
   /** Something else was written since: no append is under way, so nothing is known to be wrong. */
@@ -145,14 +149,14 @@ export function openJournal(options: {
           expect: { lastSequence: place.sequence },
         });
         options.onAppend?.('ok', (systemClock.monotonic() - startedAt) / 1000);
-        goOn(ack.seq, payload);
+        goOn(ack.seq, payload, events);
         return;
       } catch (caught) {
         options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
           if (!(await isOurs(payload))) throw await otherWriter(caught);
-          goOn(place.sequence + 1, payload);
+          goOn(place.sequence + 1, payload, events);
           return;
         }
         const error = toFleetError(caught, `appending ${events.length} events to the journal`);
@@ -167,10 +171,11 @@ export function openJournal(options: {
   }
 
   /** The own message is on disk. */
-  function goOn(sequence: number, payload: Uint8Array): void {
+  function goOn(sequence: number, payload: Uint8Array, events: readonly Event[]): void {
     const { journal = uid, group } = place;
     const { version } = options;
     place = { sequence, digest: digestOf(payload), group: group + 1, format: FORMAT, journal, version };
+    stories.take({ sequence, events });
     trouble = undefined;
   }
 
@@ -199,6 +204,17 @@ export function openJournal(options: {
       throw caught;
     }
   }
+
+  const stories = createStories({
+    async eventsAt(sequence) {
+      const message = await messageAt(sequence);
+      const envelope = message && decodeGroup(message.data);
+      if (envelope === undefined || isForeign(envelope)) return undefined;
+      const events = eventsOf(envelope);
+      return isRefusal(events) ? undefined : events;
+    },
+    readAll: () => readGroups(connection, identity),
+  });
 
   /** A broker that went away in between is asked until it answers. */
   async function isOurs(payload: Uint8Array): Promise<boolean> {
@@ -238,8 +254,10 @@ export function openJournal(options: {
     },
     async *replay() {
       place = beginningOf(names);
+      stories.begin({ isFromStart: true });
       for await (const group of readGroups(connection, identity)) {
         place = group.place;
+        stories.take(group);
         yield* group.events;
       }
       // At the end, so that the part that is there is shown although something is missing.
@@ -254,6 +272,7 @@ export function openJournal(options: {
         const mark = truncationOf(group.events);
         if (mark !== undefined) throw mark;
         place = group.place;
+        stories.take(group);
         yield* group.events;
       }
     },
@@ -282,6 +301,7 @@ export function openJournal(options: {
     async *read() {
       for await (const group of readGroups(connection, identity)) yield* group.events;
     },
+    story: stories.tell,
     async fingerprint() {
       const info = await journalInfo(connection, names);
       const known = await memory.recall();

@@ -1,5 +1,5 @@
-// The journal as sentences: what each event decided, and for what reason. Pure. Decides which events are
-// about a thing: those that name it, and for a plan, sweep or trial those of its children too.
+// The journal as sentences: what each event decided, and for what reason. Pure. Decides which
+// things an event is about.
 
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
@@ -7,26 +7,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Event, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { allNumbers } from '../model/roll.ts';
-import { planWith, type State, sweepWith, trialWith } from '../model/state.ts';
-
-/** The ids whose events belong to the story of this one: its own and those of its children. */
-export function concerned(state: State, id: string): ReadonlySet<string> {
-  const ids = new Set([id]);
-  const plan = planWith(state, id);
-  if (plan?.sweepId !== undefined) ids.add(plan.sweepId);
-  const sweep = sweepWith(state, plan?.sweepId ?? id);
-  for (const number of sweep === undefined ? [] : allNumbers(sweep.trialIds)) ids.add(`trial-${number}`);
-  for (const parent of [plan, sweep])
-    for (const number of parent === undefined ? [] : allNumbers(parent.allRunIds)) ids.add(`run-${number}`);
-  for (const runId of trialWith(state, id)?.runIds ?? []) ids.add(runId);
-  return ids;
-}
-
-/** Whether an event names one of these ids as what it is about. */
-export function isAbout(event: Event, ids: ReadonlySet<string>): boolean {
-  return idsOf(event).some((id) => id !== undefined && ids.has(id));
-}
+import type { State } from '../model/state.ts';
 
 /**
  * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over

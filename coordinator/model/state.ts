@@ -375,7 +375,7 @@ export const initialState: State = {
 };
 
 /** The number in an id of this noun; undefined for anything else. */
-function numberIn(noun: Noun, id: string): number | undefined {
+export function numberIn(noun: Noun, id: string): number | undefined {
   if (!id.startsWith(noun) || id[noun.length] !== '-') return undefined;
   const digits = id.slice(noun.length + 1);
   return /^[1-9]\d{0,8}$/.test(digits) ? Number(digits) : undefined;

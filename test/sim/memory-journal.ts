@@ -4,6 +4,7 @@
 
 import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { LeaseKey } from '../../coordinator/journal/lease.ts';
+import { createStories } from '../../coordinator/journal/stories.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import { FleetError } from '../../core/errors.ts';
 import { NAMES } from '../support/names.ts';
@@ -113,6 +114,17 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
     },
     remember: () => ask(() => undefined),
     read: () => events(() => undefined),
+    story(id, after) {
+      const stories = createStories({
+        eventsAt: async (at) => broker.read(at)?.events,
+        async *readAll() {
+          for (let at = 1; at <= broker.lastSequence; at++)
+            yield { sequence: at, events: broker.read(at)!.events };
+        },
+      });
+      stories.begin({ isFromStart: false });
+      return stories.tell(id, after);
+    },
     fingerprint: () => ask(() => String(broker.lastSequence)),
     clearTrouble() {
       if (!appending) trouble = undefined;

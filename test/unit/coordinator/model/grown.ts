@@ -16,6 +16,7 @@ import { OPS } from '../../../../core/spec/network.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections, drawn, folded, recorded } from '../../../support/state.ts';
+import { storiesOf } from '../../../support/told.ts';
 
 const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
 
@@ -100,9 +101,7 @@ export function serve(fleet: Grown | Moving, token: string): Promise<GrpcServer>
   } as unknown as ServiceParts['driver'];
   const journal = {
     sequence: events.length,
-    async *read() {
-      yield* events;
-    },
+    story: storiesOf(events).tell,
   } as unknown as ServiceParts['journal'];
   const parts = {
     ...{ driver, journal, clock: systemClock, progress: createProgressBoard() },
