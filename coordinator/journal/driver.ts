@@ -32,6 +32,8 @@ export interface Driver {
   readonly known: State | undefined;
   /** The lead was claimed and not lost since. */
   readonly leads: boolean;
+  /** It leads, or stands by with the journal read: it may lead at once. */
+  readonly follows: boolean;
   /**
    * Why no call at all is answered here: the journal was not read yet, another coordinator leads, or this one
    * ends. Undefined while there is something to show.
@@ -136,6 +138,9 @@ export function createDriver(options: DriverOptions): Driver {
     },
     get leads() {
       return seat.post.kind === 'leading' && seat.post.claimed;
+    },
+    get follows() {
+      return hasBegun && seat.post.kind !== 'ended';
     },
     get redirect() {
       const { post } = seat;
