@@ -31,6 +31,7 @@ import { openJournal } from './journal/journal.ts';
 import { createJournalImport } from './journal/journal-import.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
+import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
 import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
@@ -176,6 +177,7 @@ function startCore(
   });
   const address = createDeferred<string>();
   const driver = createDriver({
+    snapshots: createSnapshotStore({ connection, names, log }),
     ...{ journal, clock, log, version, observe, desk },
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },

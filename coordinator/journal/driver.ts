@@ -18,6 +18,7 @@ import { createLeading, type Leading } from './leading.ts';
 import { type Lease, standbyError } from './lease.ts';
 import { openJournalState } from './opening.ts';
 import { createSeat, knownTo, type Seat } from './seat.ts';
+import type { SnapshotStore } from './snapshots.ts';
 import { standBy } from './standing-by.ts';
 
 /** The coordinator as one thing that takes inputs and has a state. */
@@ -67,6 +68,7 @@ export interface Driver {
 export interface DriverOptions {
   readonly journal: Journal;
   readonly lease: Lease;
+  readonly snapshots?: SnapshotStore;
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
