@@ -10,8 +10,16 @@ import { statusName } from '../core/net/grpc-status.ts';
 import type { Input } from './decisions/inputs.ts';
 import type { Event } from './model/events.ts';
 import { valuesOf } from './model/persistent-map.ts';
-import { type EndState, isWhole, openRuns, runWith, type State, sweepOf, trialOf } from './model/state.ts';
-import { rowsOf } from './model/table.ts';
+import {
+  type EndState,
+  isWhole,
+  type NumberSet,
+  runWith,
+  type State,
+  sweepOf,
+  trialOf,
+} from './model/state.ts';
+import { changesBetween, emptyTable, rowAt, rowsOf } from './model/table.ts';
 import type { Waits } from './scheduling/waits.ts';
 import type { StoreState } from './store/store-state.ts';
 
@@ -313,9 +321,30 @@ function gauges(registry: Registry, options: { version: string; gauged: () => Ga
       if (worker.state !== 'lost' && seenMs !== undefined) g.set({ worker: worker.id }, seenMs / 1000);
     }
   });
+  const desired = workersDesired();
   gauge('pocketfleet_workers_desired', 'Workers the open runs could use.', [], (g, { state }) =>
-    g.set(openRuns(state).reduce((sum, run) => sum + run.job.workers.max, 0)),
+    g.set(desired(state)),
   );
+}
+
+/** How many workers the open runs of a state could use: a sum that follows what has changed since the last one. */
+export function workersDesired(): (state: State) => number {
+  /** By number of an open run. */
+  const wanted = new Map<number, number>();
+  let seen: NumberSet = emptyTable();
+  let sum = 0;
+  return (state) => {
+    for (const [number, , isOpen] of changesBetween(seen, state.openRuns)) {
+      sum -= wanted.get(number) ?? 0;
+      wanted.delete(number);
+      const run = isOpen ? rowAt(state.runs, number) : undefined;
+      if (run === undefined || !isWhole(run)) continue;
+      wanted.set(number, run.job.workers.max);
+      sum += run.job.workers.max;
+    }
+    seen = state.openRuns;
+    return sum;
+  };
 }
 
 /**
