@@ -20,6 +20,8 @@ export interface SweepFleet {
   add(event: Decided): void;
   /** Another trial with its run, queued. Returns its number. */
   propose(): number;
+  /** So many trials that are done and have no run: a long past in half of the time. */
+  past(count: number): void;
   /** Gives the run of a trial to a worker. */
   assign(number: number, workerId: string): void;
   /** Ends a trial with this accuracy. */
@@ -53,6 +55,21 @@ export function createSweepFleet(workers: number): SweepFleet {
       if (!keys.has(key) && keys.add(key)) return key;
     }
   };
+  const proposeTrial = () => {
+    const number = ++trials;
+    const trialId = `trial-${number}`;
+    const strategy = drawn(number);
+    add({
+      kind: 'trial.proposed',
+      trialId,
+      sweepId: 'sweep-1',
+      number,
+      genotype: nextKey(),
+      costs,
+      strategy,
+    });
+    return number;
+  };
   const { event, digest } = recorded(sweep({ name: 'many', strategy: { trials: 1_000_000 } }));
   add(event);
   add({ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: digest, facts: FACTS });
@@ -74,20 +91,17 @@ export function createSweepFleet(workers: number): SweepFleet {
     },
     add,
     propose() {
-      const number = ++trials;
+      const number = proposeTrial();
       const [trialId, runId] = [`trial-${number}`, `run-${number}`];
-      const strategy = drawn(number);
-      add({
-        kind: 'trial.proposed',
-        trialId,
-        sweepId: 'sweep-1',
-        number,
-        genotype: nextKey(),
-        costs,
-        strategy,
-      });
       add({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'first attempt' });
       return number;
+    },
+    past(count) {
+      for (let n = 0; n < count; n++) {
+        const trialId = `trial-${proposeTrial()}`;
+        const objectives = { accuracy: (n % 1_000) / 1_000 };
+        add({ kind: 'trial.ended', trialId, state: 'done', reason: 'accuracy', objectives });
+      }
     },
     assign(number, workerId) {
       const members = [{ workerId, shardFirst: 0, shardCount: 8 }];
