@@ -1,9 +1,7 @@
-// What the key of an artefact says: the run that it belongs to, the words for it in sentences, and under which
-// subjects its chunks are. Pure.
+// What the key of an artefact says: the run that it belongs to, the words for it in sentences.
+// Pure.
 
 import { FleetError } from '../errors.ts';
-import type { Names } from '../net/subjects.ts';
-import type { Manifest, PartManifest } from './manifest.ts';
 
 /** An artefact: the checkpoint of a stage, or what else a run leaves, by its noun. */
 export interface ArtefactId {
@@ -36,8 +34,11 @@ export function artefactName(key: string): string {
   return `${found.runId}'s ${found.stage === undefined ? found.noun : `stage ${found.stage}`}`;
 }
 
-/** The subject of a chunk: by the digest of its bytes, or in a blob by that of the whole and its place. */
-export const chunkSubject = (names: Names, manifest: Manifest, part: PartManifest, chunk: number): string =>
-  manifest.form === 'blob'
-    ? names.blobChunkSubject(manifest.digest, chunk)
-    : names.chunkSubject(runOfKey(manifest.key), part.chunks![chunk]!);
+/** The stage whose stored bytes an error is about; undefined for any other error. */
+export function damagedStage(
+  error: FleetError,
+): { readonly runId: string; readonly stage: number } | undefined {
+  const { damaged } = error.details;
+  const found = typeof damaged === 'string' ? artefactOfKey(damaged) : undefined;
+  return found?.stage === undefined ? undefined : { runId: found.runId, stage: found.stage };
+}

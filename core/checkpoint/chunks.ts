@@ -2,6 +2,7 @@
 // the part and put back into them, and what is wrong with a chunk that came back. Pure.
 
 import { FleetError } from '../errors.ts';
+import { artefactName } from './artefact-names.ts';
 
 /** Well below the default largest message of 1 MiB, and in the flat part of the measured throughput. */
 export const CHUNK_BYTES = 512 * 1024;
@@ -62,16 +63,16 @@ function visit(
   }
 }
 
-/** Where a chunk belongs, for sentences: `chunk 3 of part optimizer of run-1's stage 2`. */
+/** Where a chunk belongs. */
 export interface ChunkPlace {
-  /** What the artefact is: `run-1's stage 2`. */
-  readonly of: string;
+  /** Key of the artefact. */
+  readonly key: string;
   readonly part: string;
   readonly chunk: number;
 }
 
-/** The error about a chunk, whose details name its place. */
-export const chunkLoss = (place: ChunkPlace, what: string): FleetError =>
-  new FleetError('dataLoss', `chunk ${place.chunk} of part ${place.part} of ${place.of} ${what}`, {
-    details: { artefact: place.of, part: place.part, chunk: place.chunk },
+/** `chunk 3 of part optimizer of run-1's stage 2 WHAT`, with the key in the details. */
+export const chunkLoss = ({ key, part, chunk }: ChunkPlace, what: string): FleetError =>
+  new FleetError('dataLoss', `chunk ${chunk} of part ${part} of ${artefactName(key)} ${what}`, {
+    details: { damaged: key, part, chunk },
   });

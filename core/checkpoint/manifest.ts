@@ -10,8 +10,10 @@ import { z } from 'zod';
 import { sha256Hex } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import type { KvEntry } from '../net/jetstream.ts';
+import type { Names } from '../net/subjects.ts';
 import { canonicalJson } from '../spec/canonical-json.ts';
 import { checkShape, sentences } from '../text/shape.ts';
+import { runOfKey } from './artefact-names.ts';
 import { chunkCount } from './chunks.ts';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -81,6 +83,10 @@ export const BLOB_PART = 'file';
 /** Whether the bytes of a part are still named. */
 export const isHeld = ({ form }: Pick<Manifest, 'form'>, { chunks }: PartManifest): boolean =>
   form === 'blob' || chunks !== undefined;
+
+/** Whether every part is there as it was stored. */
+export const isWhole = (manifest: Pick<Manifest, 'form' | 'parts'>): boolean =>
+  manifest.parts.every((part) => isHeld(manifest, part));
 
 /** SHA-256 of the digests of a part's chunks, hex. */
 export const partDigest = (chunks: readonly string[]): string =>
@@ -163,3 +169,9 @@ export function keptManifest(existing: Manifest, digest: string): Manifest {
     { details: { key: existing.key, stored: existing.digest, offered: digest } },
   );
 }
+
+/** The subject of a chunk: by the digest of its bytes, or in a blob by that of the whole and its place. */
+export const chunkSubject = (names: Names, manifest: Manifest, part: PartManifest, chunk: number): string =>
+  manifest.form === 'blob'
+    ? names.blobChunkSubject(manifest.digest, chunk)
+    : names.chunkSubject(runOfKey(manifest.key), part.chunks![chunk]!);

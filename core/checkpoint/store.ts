@@ -7,7 +7,7 @@
 //   read   manifest ─► the chunks of one part, into the caller's memory ─► digests of the chunks
 //
 // Training is reproducible, so whoever stores a key again must store the same bytes. The manifest is created
-// last and never replaced. Chunks without a manifest are no artefact: a put that was killed leaves them, and
+// last; nobody but the coordinator changes it later, and only to let parts go (artefact-removal.ts). Chunks without a manifest are no artefact: a put that was killed leaves them, and
 // the next put of the same bytes stores them again under the same names. Two workers that store one key at the
 // same time both try to create its manifest, the broker lets one of them succeed, and the other finds the same
 // digest.
@@ -21,10 +21,11 @@ import { FleetError } from '../errors.ts';
 import { isRefusal, type KvEntry, openBucket, streamClient, streamManager } from '../net/jetstream.ts';
 import type { NatsConnection } from '../net/nats.ts';
 import type { Names } from '../net/subjects.ts';
-import { artefactName, chunkSubject, runOfKey } from './artefact-names.ts';
+import { artefactName, runOfKey } from './artefact-names.ts';
 import {
   bytesOf,
   CHUNK_BYTES,
+  type ChunkPlace,
   chunkCount,
   chunkLoss,
   chunkRange,
@@ -34,6 +35,7 @@ import {
 } from './chunks.ts';
 import { createDigesting, type Digesting } from './digesting.ts';
 import {
+  chunkSubject,
   contentDigest,
   isHeld,
   keptManifest,
@@ -105,9 +107,9 @@ const WINDOW = 8;
 const REQUEST_MS = 2_000;
 /**
  * A manifest is created within this time of its oldest chunk, milliseconds: chunks without a manifest that
- * are much older belong to no put, so a put that had to wait stores its chunks once more.
+ * are much older are removed (artefact-removal.ts), so a put that had to wait stores its chunks once more.
  */
-const MANIFEST_WITHIN_MS = 600_000;
+export const MANIFEST_WITHIN_MS = 600_000;
 
 export function createArtefactStore(options: {
   readonly connection: NatsConnection;
@@ -254,9 +256,9 @@ export function createArtefactStore(options: {
     await forEachInWindow(chunkCount(part), async (chunk) => {
       const stored = await readChunk(manifest, part, chunk, waiting);
       const { offset, length } = chunkRange(part, chunk);
-      if (stored === undefined) throw await lostChunk(manifest, { of, part: name, chunk });
-      if (stored.length !== length)
-        throw chunkLoss({ of, part: name, chunk }, `has ${stored.length} bytes instead of ${length}`);
+      const place = { key: manifest.key, part: name, chunk };
+      if (stored === undefined) throw await lostChunk(manifest, place);
+      if (stored.length !== length) throw chunkLoss(place, `has ${stored.length} bytes instead of ${length}`);
       putInto(into, offset, stored);
     });
     if (manifest.form === 'blob') return checkBlob(manifest, into);
@@ -264,7 +266,7 @@ export function createArtefactStore(options: {
     const wrong = found.findIndex((digest, chunk) => digest !== part.chunks![chunk]);
     if (wrong >= 0)
       throw chunkLoss(
-        { of, part: name, chunk: wrong },
+        { key: manifest.key, part: name, chunk: wrong },
         'is damaged: its bytes have another digest than its name',
       );
   }
@@ -276,18 +278,15 @@ export function createArtefactStore(options: {
     throw new FleetError(
       'dataLoss',
       `the stored bytes of ${artefactName(key)} have digest ${digest}, its manifest names ${expected}`,
-      { details: { key, digest, expected } },
+      { details: { damaged: key, digest, expected } },
     );
   }
 
   /** A chunk may be gone because the part was removed while it was read, which is no loss. */
-  async function lostChunk(
-    manifest: Manifest,
-    place: { of: string; part: string; chunk: number },
-  ): Promise<FleetError> {
+  async function lostChunk(manifest: Manifest, place: ChunkPlace): Promise<FleetError> {
     const now = await readManifest(manifest.key);
     if (now === undefined)
-      return new FleetError('notFound', `${place.of} was removed while it was read`, {
+      return new FleetError('notFound', `${artefactName(manifest.key)} was removed while it was read`, {
         details: { removed: true },
       });
     heldPart(now, place.part);

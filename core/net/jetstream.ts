@@ -59,6 +59,43 @@ export function openBucket(
 export const deliverFrom = (sequence: number) =>
   ({ deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: sequence }) as const;
 
+/** A message of a stream without its content. */
+export interface StoredHeader {
+  readonly subject: string;
+  readonly sequence: number;
+  /** Of its content. */
+  readonly bytes: number;
+  /** When the broker took it, milliseconds since the epoch by the broker's clock. */
+  readonly storedAtMs: number;
+}
+
+/** The last message of each subject that matches, at this time; their contents do not travel. */
+export async function* headersOfLast(
+  connection: NatsConnection,
+  stream: string,
+  filter: string,
+): AsyncGenerator<StoredHeader> {
+  const consumer = await jetstream(connection).consumers.get(stream, {
+    filter_subjects: filter,
+    headers_only: true,
+    deliver_policy: DeliverPolicy.LastPerSubject,
+  });
+  let incoming: Awaited<ReturnType<typeof consumer.consume>> | undefined;
+  try {
+    if ((await consumer.info()).num_pending === 0) return;
+    incoming = await consumer.consume({ max_messages: 1_000 });
+    for await (const { subject, seq: sequence, info, headers } of incoming) {
+      const bytes = Number(headers?.get('Nats-Msg-Size') ?? 0);
+      yield { subject, sequence, bytes, storedAtMs: info.timestampNanos / 1e6 };
+      if (info.pending === 0) return;
+    }
+  } finally {
+    incoming?.stop();
+    // An ordered consumer would stay at the broker until it is noticed to be idle.
+    await consumer.delete().catch(() => false);
+  }
+}
+
 /** The server's code for a stream that does not exist. */
 const STREAM_NOT_FOUND = 10059;
 

@@ -131,14 +131,8 @@ const streamPlans = (names: Names): readonly StreamPlan[] => [
     description: 'chunks of checkpoints and reports, by content',
     // Chunks are named by content: storing one again replaces it by itself.
     max_msgs_per_subject: 1,
-    discard: DiscardPolicy.New,
-  },
-  {
-    ...common,
-    name: names.snapshotStream,
-    subjects: [names.snapshotSubject('*', '*')],
-    description: 'snapshots of the state of the coordinator',
-    max_msgs_per_subject: 1,
+    // The empty message that frees a chunk goes by itself.
+    allow_msg_ttl: true,
     discard: DiscardPolicy.New,
   },
   {
@@ -252,10 +246,11 @@ async function ensureBucket(bucket: {
     await kv.create(name, { ...common, description, replicas: Math.max(1, replicas) });
     info = await manager.streams.info(stream);
   }
-  const { deny_delete, num_replicas } = info.config;
-  // A key is deleted by a mark, which stays possible.
+  const { deny_delete, num_replicas, allow_msg_ttl } = info.config;
+  // A key is deleted by a mark, which stays possible and may expire.
   const changes = {
     ...(deny_delete ? {} : { deny_delete: true }),
+    ...(allow_msg_ttl ? {} : { allow_msg_ttl: true }),
     ...(replicas === 0 || replicas === num_replicas ? {} : { num_replicas: replicas }),
   };
   if (Object.keys(changes).length > 0) await manager.streams.update(stream, changes);
@@ -276,14 +271,17 @@ async function ensureStream(manager: JetStreamManager, stream: StreamPlan, repli
   const { config } = info;
   const subjects = [...new Set([...config.subjects, ...(stream.subjects ?? [])])];
   const compression = stream.compression ?? config.compression ?? StoreCompression.None;
+  // A server takes this as a change for good.
+  const allow_msg_ttl = stream.allow_msg_ttl ?? config.allow_msg_ttl ?? false;
   const num_replicas = replicas === 0 ? config.num_replicas : replicas;
   const isWhole =
     subjects.length === config.subjects.length &&
     config.deny_delete &&
     config.deny_purge &&
     (config.compression ?? StoreCompression.None) === compression &&
-    config.num_replicas === num_replicas;
+    config.num_replicas === num_replicas &&
+    (config.allow_msg_ttl ?? false) === allow_msg_ttl;
   if (isWhole) return;
-  const wanted = { subjects, deny_delete: true, deny_purge: true, compression, num_replicas };
+  const wanted = { subjects, deny_delete: true, deny_purge: true, compression, num_replicas, allow_msg_ttl };
   await manager.streams.update(stream.name, wanted);
 }

@@ -38,10 +38,6 @@ export interface Names {
   /** A journal that is being imported, and its messages; marks have `.truncated` behind that. */
   readonly importStream: string;
   readonly importSubject: string;
-  /** Snapshots of the coordinator's state, each in one of two places. */
-  readonly snapshotStream: string;
-  /** A chunk at a place, or its head, which is written last; `*` stands for all of both. */
-  snapshotSubject(place: number | '*', part: number | 'head' | '*'): string;
   /** KV bucket with facts about the fleet that must outlive its journal: that there is one, and its length. */
   readonly fleetBucket: string;
   /** The key in that bucket: uid of the journal, and how far it reached. */
@@ -67,6 +63,8 @@ export interface Names {
   readonly manifestStream: string;
   /** The key of a stage's checkpoint; `*` stands for every stage. */
   checkpointKey(runId: string, stage: number | '*'): string;
+  /** Every key of this journal's runs. */
+  readonly manifestKeys: string;
   /** The key of a run's evaluation report. */
   evaluationKey(runId: string): string;
   /**
@@ -124,8 +122,6 @@ export function namesOf(prefixes: Prefixes): Names {
     journalMarkSubject: `${subjects}journal.truncated`,
     importStream: `${streams}IMPORT`,
     importSubject: `${subjects}import`,
-    snapshotStream: `${streams}SNAPSHOTS`,
-    snapshotSubject: (place, part) => `${subjects}snapshot.${place}.${part}`,
     fleetBucket: bucket('fleet'),
     journalKey: 'journal',
     artefactStream: `${streams}ARTEFACTS`,
@@ -142,6 +138,7 @@ export function namesOf(prefixes: Prefixes): Names {
     manifestBucket: bucket('manifests'),
     manifestStream: `KV_${bucket('manifests')}`,
     checkpointKey: (runId, stage) => `${keys}checkpoint.${token('run_id', runId)}.${stage}`,
+    manifestKeys: `${keys}>`,
     evaluationKey: (runId) => `${keys}evaluation.${token('run_id', runId)}`,
     historyStream: `${streams}HISTORY`,
     historySubject: (runId) => `${ofRuns('history')}${tokenOrAll('run_id', runId)}`,
