@@ -30,6 +30,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/list-commands.ts')).addListCommands(program),
   },
   {
+    words: ['artefacts', 'rm', 'prune'],
+    add: async (program) => (await import('./commands/artefact-commands.ts')).addArtefactCommands(program),
+  },
+  {
     words: ['ledger', 'replay', 'bisect'],
     add: async (program) => (await import('./commands/proof-commands.ts')).addProofCommands(program),
   },

@@ -25,7 +25,6 @@ const HABITS: Readonly<Record<string, string>> = {
   serve: 'up',
   stop: 'down',
   kill: 'cancel',
-  rm: 'cancel',
   delete: 'cancel',
   run: 'submit',
   apply: 'submit',

@@ -16,8 +16,8 @@ import { shaped } from '../text/shape.ts';
 import type { Pieces } from './chunks.ts';
 
 export const BACKBONE = 'backbone';
-const OPTIMIZER = 'optimizer';
-const HEAD = 'head';
+export const OPTIMIZER = 'optimizer';
+export const HEAD = 'head';
 export const LABELS = 'labels';
 
 /** The parts that hold values, in the order in which they are stored. */

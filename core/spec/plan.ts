@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { name, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { networkSchema } from './network.ts';
-import { distillationSchema } from './run.ts';
+import { checkpoints, distillationSchema } from './run.ts';
 import { sweepSchema } from './sweep.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
@@ -14,6 +14,7 @@ const planRun = z.strictObject({
   training: trainingSchema,
   verification: verificationSchema.prefault({}),
   workers: workers.prefault({}),
+  checkpoints,
   priority: z.int().min(0).max(100).default(50),
 });
 

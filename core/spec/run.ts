@@ -20,6 +20,21 @@ export const distillationSchema = z.strictObject({
 /** A checked distillation. */
 export type DistillationSpec = z.infer<typeof distillationSchema>;
 
+/**
+ * Which checkpoints of a run stay stored: all, the newest alone, every nth beside the last two; without it
+ * what coordinator/decisions/retention.ts says.
+ */
+const checkpointPolicy = z.union([
+  z.enum(['all', 'last']),
+  z.strictObject({ every: z.int().min(1).max(10_000) }),
+]);
+
+/** A checked policy of that kind. */
+export type CheckpointPolicy = z.infer<typeof checkpointPolicy>;
+
+// Without a default: the canonical text of a spec that does not name it stays what it was.
+export const checkpoints = z.strictObject({ keep: checkpointPolicy }).optional();
+
 /** A complete training job. `distillation.teacher` is a run id here. */
 export const runSchema = z
   .strictObject({
@@ -31,6 +46,7 @@ export const runSchema = z
     verification: verificationSchema.prefault({}),
     distillation: distillationSchema.optional(),
     workers: workers.prefault({}),
+    checkpoints,
     priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
   })
   .superRefine((run, context) => {

@@ -3,6 +3,7 @@
 // what a point of the answer contains. A failure is part of the answer.
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
+import { isWhole } from '../../core/checkpoint/manifest.ts';
 import { digest64 } from '../../core/digest.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { roundsBefore, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
@@ -15,6 +16,8 @@ import {
 } from '../../core/state-vectors.ts';
 import type { ReplayPoint, StageVerdict, TensorDigest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { Checkpoints } from '../run/checkpoints.ts';
+import { checkpointOf } from '../run/finish.ts';
 import { exchangedState, sumOf } from '../run/gang.ts';
 import type { Services } from '../run/services.ts';
 import { firstReplica, openSession, type Session } from '../run/session.ts';
@@ -64,27 +67,32 @@ async function replay(
   const session = await openSession({ services, assign, onWaiting: () => undefined });
   const releases: (() => unknown)[] = [() => session.close()];
   try {
+    await assertTeacherStages(session, request, (await services.broker).checkpoints, signal);
     const membership = await joinAlone(services, session, signal);
     releases.push(() => membership.leave());
     const replica = await startOf(services, session, { runId, fromStage, signal });
     const shape = session.procedure.stateShape;
-    const point = async (stage: number, stored: StateVectors | undefined): Promise<ReplayPoint> => {
+    const { checkpoints } = await services.broker;
+    const stateNow = async (): Promise<StateVectors> => {
       const state = await membership.gatherState(replica);
       if (state === undefined) throw new Error('assertion: the only member has rank 0');
+      return state;
+    };
+    const point = async (stage: number, state: StateVectors, stored?: Stored): Promise<ReplayPoint> => {
       return {
         step: replica.step,
         stage,
         weightsDigest: digest64(vectorNamed(state, WEIGHTS)),
         stateDigest: stateDigest(state),
         tensors: request.eachStep ? tensorDigests(shape, state) : [],
-        verdict: stored && compareStates(shape, state, stored),
+        verdict: stored && verdictOf(shape, state, stored),
         workerId: services.workerId,
         deviceClass: services.deviceClass,
       };
     };
     const schedule = { ...session.schedule, stepsTotal: stepsAtStage(session.schedule, toStage) };
     // Two runs may differ before their first step.
-    if (request.eachStep) onPoint(await point(0, undefined));
+    if (request.eachStep) onPoint(await point(0, await stateNow()));
     const alone = await exchangeAlone(services, session, replica);
     releases.push(() => alone.close());
     await train({
@@ -98,18 +106,60 @@ async function replay(
       signal,
       onBoundary: async (stage) => {
         if (stage === fromStage) return;
-        const { checkpoints } = await services.broker;
-        const stored = await checkpoints.load(runId, stage, signal);
-        onPoint(await point(stage, stored.vectors));
+        const state = await stateNow();
+        // A stage in between may have been let go, and is not stored anew.
+        if (request.mend && stage === toStage) {
+          const computed = await checkpointOf({ services, session, signal }, stage, state);
+          await checkpoints.mend(runId, computed, signal);
+        }
+        onPoint(await point(stage, state, await storedAt(checkpoints, runId, stage, signal)));
       },
       onProgress: () => undefined,
       onUnit: async ({ step }) => {
         // A point at the end of a stage is sent with its verdict, by onBoundary.
-        if (request.eachStep && stageEndingAt(schedule, step) === 0) onPoint(await point(0, undefined));
+        if (request.eachStep && stageEndingAt(schedule, step) === 0)
+          onPoint(await point(0, await stateNow()));
       },
     });
   } finally {
     for (const release of releases.reverse()) await release();
+  }
+}
+
+/** What is known of a stage as it was stored: all of it, or its digest alone once parts of it were let go. */
+type Stored = { readonly vectors: StateVectors } | { readonly digest: string };
+
+async function storedAt(
+  checkpoints: Checkpoints,
+  runId: string,
+  stage: number,
+  signal: AbortSignal,
+): Promise<Stored | undefined> {
+  const manifest = await checkpoints.find(runId, stage, signal);
+  if (manifest === undefined) return undefined;
+  if (isWhole(manifest)) return checkpoints.load(runId, stage, signal);
+  const digest = manifest.metadata.state_digest;
+  return digest === undefined ? undefined : { digest };
+}
+
+/**
+ * Throws where a stage that is to be computed learned from other bytes than the teacher's stage has now, or
+ * from a stage that is not there any more.
+ */
+async function assertTeacherStages(
+  { teacher, runId }: Session,
+  { teacherRunId, fromStage, toStage }: Replay,
+  checkpoints: Checkpoints,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let stage = fromStage + 1; teacher !== undefined && stage <= toStage; stage++) {
+    const digest = await teacher.digestFor(stage - 1, signal);
+    const learnedFrom = (await checkpoints.find(runId, stage, signal))?.metadata.teacher_digest;
+    if (learnedFrom !== undefined && learnedFrom !== digest)
+      throw new FleetError(
+        'failedPrecondition',
+        `stage ${stage} of ${runId} learned from a checkpoint of ${teacherRunId} with digest ${learnedFrom}, and what is stored there now has ${digest}: a replay would compute something else`,
+      );
   }
 }
 
@@ -178,6 +228,12 @@ function partsOf(shape: StateShape): StatePart[] {
 
 const tensorDigests = (shape: StateShape, state: StateVectors): TensorDigest[] =>
   partsOf(shape).map((part) => ({ name: part.name, digest: digest64(part.valuesIn(state)) }));
+
+function verdictOf(shape: StateShape, computed: StateVectors, stored: Stored): StageVerdict {
+  if ('vectors' in stored) return compareStates(shape, computed, stored.vectors);
+  const equal = stateDigest(computed) === stored.digest;
+  return { equal, storedStateDigest: stored.digest, tensor: '', tensorsDiffering: 0, differenceMax: 0 };
+}
 
 function compareStates(shape: StateShape, computed: StateVectors, stored: StateVectors): StageVerdict {
   const differing = partsOf(shape).filter(

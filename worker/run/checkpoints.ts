@@ -44,6 +44,15 @@ export interface Checkpoints {
     checkpoint: Checkpoint & { readonly backboneCount: number },
     signal: AbortSignal,
   ): Promise<Manifest>;
+  /**
+   * Stores the chunks of a checkpoint that exists where the stored ones are missing or damaged; `dataLoss` when
+   * this is another checkpoint than the manifest names.
+   */
+  mend(
+    runId: string,
+    checkpoint: Checkpoint & { readonly backboneCount: number },
+    signal: AbortSignal,
+  ): Promise<void>;
   /** The network at a stage, as soon as that is stored; it is loaded once for all students of this worker. */
   network(runId: string, stage: number, signal: AbortSignal): Promise<StoredNetwork>;
   findEvaluation(runId: string, signal: AbortSignal): Promise<EvaluationReport | undefined>;
@@ -144,6 +153,14 @@ export function createCheckpoints(options: {
       );
       metrics.checkpointLast.set({ run: runId }, options.clock.now() / 1000);
       return manifest;
+    },
+    async mend(runId, { backboneCount, ...checkpoint }, signal) {
+      const key = names.checkpointKey(runId, checkpoint.stage);
+      await persist(runId, `mending checkpoint ${checkpoint.stage} of ${runId}`, signal, async () => {
+        const artefact = await checkpointArtefact(store, checkpoint, backboneCount);
+        return store.putArtefact({ key, ...artefact, signal, onWait: waits.of(runId) });
+      });
+      networks.delete(key);
     },
     network: (runId, stage, signal) =>
       persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, async () => {

@@ -2,6 +2,7 @@
 // the trained network, and reports both. Each part first looks for what an earlier rank 0 has done and does
 // not repeat it.
 
+import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
 import type { Manifest } from '../../core/checkpoint/store.ts';
 import type { Loader } from '../../core/data/loading/loader.ts';
 import { FleetError } from '../../core/errors.ts';
@@ -41,34 +42,13 @@ export async function storeStage(
   const { replica, runId, schedule } = session;
   if (replica?.step !== stepsAtStage(schedule, stage))
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
-  const { step } = replica;
   const { checkpoints, records } = await services.broker;
   if (!(await records.flush(POINTS_WAIT_MS, signal)) && !signal.aborted)
     services.log.warn(
       { run: runId, stage },
       'the broker has not taken the newest points of the history yet; the checkpoint is stored without them',
     );
-  const storedLedger = async (earlier: number) =>
-    (await checkpoints.find(runId, earlier, signal))?.metadata.ledger_digest;
-  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
-  const manifest = await checkpoints.save(
-    runId,
-    {
-      vectors,
-      backboneCount: layoutOf(session.network).backboneCount,
-      spec: session.spec,
-      network: session.network.spec,
-      preprocessing: CHECKPOINT_PREPROCESSING,
-      step,
-      epoch: stage,
-      stage,
-      deviceClass: services.deviceClass,
-      ledgerDigest: await session.ledger.digestAfter(stage, storedLedger),
-      ...(teacherDigest === undefined ? {} : { teacherDigest }),
-      ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
-    },
-    signal,
-  );
+  const manifest = await checkpoints.save(runId, await checkpointOf(context, stage, vectors), signal);
   // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
     const stored = await checkpoints.find(runId, earlier, signal);
@@ -76,6 +56,32 @@ export async function storeStage(
   }
   reportStored(context, stage, manifest);
   session.reportedStage = stage;
+}
+
+/** The checkpoint of a stage, at whose end the state is `vectors`. */
+export async function checkpointOf(
+  { services, session, signal }: Pick<FinishContext, 'services' | 'session' | 'signal'>,
+  stage: number,
+  vectors: StateVectors,
+): Promise<Checkpoint & { readonly backboneCount: number }> {
+  const { checkpoints } = await services.broker;
+  const storedLedger = async (earlier: number) =>
+    (await checkpoints.find(session.runId, earlier, signal))?.metadata.ledger_digest;
+  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
+  return {
+    vectors,
+    backboneCount: layoutOf(session.network).backboneCount,
+    spec: session.spec,
+    network: session.network.spec,
+    preprocessing: CHECKPOINT_PREPROCESSING,
+    step: stepsAtStage(session.schedule, stage),
+    epoch: stage,
+    stage,
+    deviceClass: services.deviceClass,
+    ledgerDigest: await session.ledger.digestAfter(stage, storedLedger),
+    ...(teacherDigest === undefined ? {} : { teacherDigest }),
+    ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
+  };
 }
 
 /** Reports what is stored, which another rank 0 may have written. The coordinator counts each stage once. */

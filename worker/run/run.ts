@@ -5,6 +5,7 @@
 // middle of an optimiser step, so the replica is always the state after a whole number of steps and goes on
 // in the next generation.
 
+import { damagedStage } from '../../core/checkpoint/artefact-names.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { failureOf } from './failure.ts';
@@ -141,5 +142,6 @@ function reportFailure(
   const { cause, ofPlace } = failureOf(error);
   log.error({ cause, ofPlace, code, details, stack }, message);
   if (cause === 'numeric') metrics.nonfinite.inc({ run: runId });
-  report({ $case: 'failed', value: { runId, generation, cause, ofPlace, message, step } });
+  const damaged = damagedStage(error);
+  report({ $case: 'failed', value: { runId, generation, cause, ofPlace, message, step, damaged } });
 }

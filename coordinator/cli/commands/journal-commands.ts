@@ -2,7 +2,6 @@
 // anything is cut off; the coordinator does the rest, also when it cannot lead.
 
 import { resolve } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
@@ -10,6 +9,7 @@ import { formatCount } from '../../../core/report/format.ts';
 import type { JournalReport } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
+import { confirmed } from '../screen/confirm.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { type ExportFlags, exportTo, importFrom, writeMessages } from './journal-files.ts';
 
@@ -101,25 +101,11 @@ async function truncate(client: FleetClient, flags: TruncateFlags): Promise<void
   say(
     `${formatCount(gone)} messages after ${flags.after} are to be cut off, ${formatCount(copied)} of them are there; a copy is in ${copy}`,
   );
-  await confirm(flags);
+  const question = `cut the journal off after message ${flags.after}?`;
+  if (!flags.yes && !(await confirmed(question, 'cut the journal off')))
+    throw new FleetError('cancelled', 'nothing was cut off');
   const request = { after: flags.after, lastSequence: report.lastSequence, reason: flags.reason };
   const { mark } = await client.ask((service) => service.truncateJournal, request, ASK_MS);
   if (flags.json) printJson({ mark, copy, messages: copied });
   else print(`the journal goes on after ${flags.after}; the mark is message ${mark}`);
-}
-
-async function confirm(flags: TruncateFlags): Promise<void> {
-  if (flags.yes) return;
-  if (!process.stdin.isTTY)
-    throw new FleetError(
-      'failedPrecondition',
-      'nobody can be asked here; add --yes to cut the journal off, or run it in a terminal',
-    );
-  const question = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await question.question(`cut the journal off after message ${flags.after}? [y/N] `);
-    if (!/^y(es)?$/i.test(answer.trim())) throw new FleetError('cancelled', 'nothing was cut off');
-  } finally {
-    question.close();
-  }
 }

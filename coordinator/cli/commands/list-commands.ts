@@ -23,7 +23,7 @@ import {
   WORKER_COLUMNS,
 } from '../screen/columns.ts';
 import { type ListFlags, listLimit, printList } from '../screen/lists.ts';
-import { print, say, toJson } from '../screen/output.ts';
+import { print, printJson, say, toJson } from '../screen/output.ts';
 import type { Column } from '../screen/table.ts';
 
 export function addListCommands(program: Command): void {
@@ -98,16 +98,31 @@ export function addListCommands(program: Command): void {
       printList(workers, WORKER_COLUMNS, { ...options, none: 'no workers have attached' });
     }),
   );
-  listCommand(program, 'checkpoints <run>', 'list the stored checkpoints of a run').action(
-    (run: string, options: FleetOptions) =>
-      withList(options, async (client) => {
-        const checkpoints = await listAll(
-          (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
-          (answer) => answer.checkpoints,
-        );
-        printList(checkpoints, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
-      }),
+  const checkpoints = listCommand(program, 'checkpoints <run>', 'list the checkpoints of a run');
+  checkpoints.action((run: string, options: FleetOptions) =>
+    withList(options, async (client) => {
+      const stages = await listAll(
+        (page) => client.ask((service) => service.listCheckpoints, { runId: run, ...page }),
+        (answer) => answer.checkpoints,
+      );
+      printList(stages, CHECKPOINT_COLUMNS, { ...options, none: 'no checkpoints yet' });
+    }),
   );
+  fleetCommand(checkpoints, 'keep <run> <stage>', 'keep a stored stage whatever checkpoints.keep says')
+    .option('--release', 'let checkpoints.keep decide about it again')
+    .option('--reason <text>', 'kept in the journal', 'kept by a user')
+    .action((run: string, stage: string, flags: FleetOptions & { release?: boolean; reason: string }) =>
+      withFleet(flags, async (client) => {
+        const { release = false, reason } = flags;
+        const request = { runId: run, stage: wholeNumber(1, 1_000_000)(stage), release, reason };
+        await client.ask((service) => service.keepCheckpoint, request);
+        if (flags.json) printJson({ run, stage: request.stage, kept: !release });
+        else
+          say(
+            `stage ${stage} of ${run} is ${release ? 'kept no longer than checkpoints.keep says' : 'kept'}`,
+          );
+      }),
+    );
   fleetCommand(program, 'logs <run-or-worker>', 'print the log of a run (of all its workers) or of a worker')
     .option('-f, --follow', 'go on with the lines to come')
     .action((id: string, options: FleetOptions & { follow?: boolean }) =>
@@ -164,6 +179,7 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'STEP', align: 'right', cell: (c) => formatCount(c.step) },
   { head: 'SIZE', align: 'right', cell: (c) => formatBytes(c.bytes) },
   { head: 'STORED', cell: (c) => formatTime(c.storedAtMs, true) },
+  { head: 'HELD', cell: (c) => (c.note === '' ? c.held : `${c.held} (${c.note})`) },
   { head: 'SHA-256', cell: (c) => c.digest },
 ];
 

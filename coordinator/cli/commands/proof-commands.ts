@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { clip, formatCount } from '../../../core/report/format.ts';
-import type { ReplayPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { ReplayPoint, StageVerdict } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persistently } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
 import {
@@ -93,6 +93,9 @@ async function replay(
   outliveReader();
   const { id, checkpoints } = await findRun(client, name);
   const last = options.to === 0 ? checkpoints : options.to;
+  // What the journal says of stages whose bytes were let go.
+  const { entries } = await wholeLedger(client, id);
+  const recorded = new Map(entries.map(({ stage, stateDigest }) => [stage, stateDigest]));
   const open = () => {
     const request = { runId: id, fromStage, toStage: last, eachStep: false };
     return client.follow((service) => service.replay, request, signal);
@@ -100,9 +103,10 @@ async function replay(
   let fromStage = options.from;
   let equal = 0;
   for await (const point of persistently(open, { signal, say })) {
-    if (!point.verdict) continue;
-    print(options.json ? toJson(point) : verdictText(point));
-    if (point.verdict.equal) {
+    if (point.stage === 0) continue;
+    const verdict = point.verdict ?? recordedVerdict(point, recorded.get(point.stage) ?? '');
+    print(options.json ? toJson({ ...point, verdict }) : verdictText(point, verdict));
+    if (verdict.equal) {
       equal += 1;
       // After a restart of the coordinator the next stage is computed, from the one that was just proved.
       fromStage = point.stage;
@@ -118,11 +122,28 @@ async function replay(
   say(`${id}: ${equal} stages computed again, all equal to the last bit`);
 }
 
-function verdictText(point: ReplayPoint): string {
-  const verdict = point.verdict!;
+/** The verdict on a stage that is not stored any more: the journal has the digest of its state. */
+function recordedVerdict({ stage, stateDigest }: ReplayPoint, recorded: string): StageVerdict {
+  if (recorded === '')
+    throw new FleetError(
+      'failedPrecondition',
+      `stage ${stage} is not stored any more, and its digest was not recorded`,
+    );
+  return {
+    equal: stateDigest === recorded,
+    storedStateDigest: recorded,
+    tensor: '',
+    tensorsDiffering: 0,
+    differenceMax: 0,
+  };
+}
+
+function verdictText(point: ReplayPoint, verdict: StageVerdict): string {
   const where = `stage ${point.stage}, step ${formatCount(point.step)}`;
   if (verdict.equal)
     return `${where}: equal, state ${point.stateDigest}, weights ${point.weightsDigest} (${point.workerId}, ${point.deviceClass})`;
+  if (verdict.tensor === '')
+    return `${where}: DIFFERS; recorded ${verdict.storedStateDigest}, computed ${point.stateDigest} (${point.workerId}, ${point.deviceClass}); its bytes are not kept any more, so that no tensor can be named`;
   return `${where}: DIFFERS in ${verdict.tensorsDiffering} tensors, first ${verdict.tensor} by up to ${verdict.differenceMax}; stored ${verdict.storedStateDigest}, computed ${point.stateDigest} (${point.workerId}, ${point.deviceClass})`;
 }
 

@@ -119,6 +119,8 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
           bytes: 2048,
           digest: 'abc',
           storedAtMs: 1_010_000,
+          held: 'all',
+          note: '',
         },
       ],
       ...onePage,

@@ -238,9 +238,13 @@ export interface Checkpoint {
   stage: number;
   step: number;
   bytes: number;
-  /** SHA-256 of the checkpoint's bytes, hex. */
+  /** SHA-256 of what names its content: the digests of its parts and its metadata; hex. */
   digest: string;
   storedAtMs: number;
+  /** What is stored: all, network (without optimiser state and head) or nothing. */
+  held: string;
+  /** Why it stays or cannot be read, for a person; empty when there is nothing to say. */
+  note: string;
 }
 
 export interface FindRequest {
@@ -431,6 +435,81 @@ export interface Store {
 }
 
 export interface GetStoreRequest {
+}
+
+export interface ListArtefactsRequest {
+  /** Id of a plan, sweep or run; empty: everything. */
+  id: string;
+}
+
+export interface ListArtefactsResponse {
+  /** The largest first. */
+  runs: RunArtefacts[];
+  /** Of all chunks that are named. */
+  totalBytes: number;
+}
+
+/** What the store holds of one run. */
+export interface RunArtefacts {
+  runId: string;
+  /** Empty for a run that is in no list any more. */
+  name: string;
+  kind: string;
+  state: string;
+  bytes: number;
+  stages: StageArtefact[];
+  /** Of the evaluation report. */
+  reportBytes: number;
+}
+
+export interface StageArtefact {
+  stage: number;
+  bytes: number;
+  parts: PartBytes[];
+  /** Why it stays, for a person. */
+  heldBy: string;
+}
+
+export interface PartBytes {
+  name: string;
+  bytes: number;
+}
+
+export interface KeepCheckpointRequest {
+  runId: string;
+  stage: number;
+  /** True: the policy of the run decides about it again. */
+  release: boolean;
+  reason: string;
+}
+
+export interface KeepCheckpointResponse {
+}
+
+export interface DeleteArtefactsRequest {
+  runId: string;
+  /** 0: all of them, with the evaluation report. */
+  stage: number;
+  /** Only says what would go. */
+  dryRun: boolean;
+  reason: string;
+}
+
+export interface DeleteArtefactsResponse {
+  bytes: number;
+}
+
+export interface RemoveRequest {
+  id: string;
+  reason: string;
+  /** Only says what would go. */
+  dryRun: boolean;
+}
+
+export interface RemoveResponse {
+  removedId: string;
+  /** What it has stored. */
+  bytes: number;
 }
 
 export interface CheckJournalRequest {
@@ -3741,7 +3820,7 @@ export const Gpu: MessageFns<Gpu> = {
 };
 
 function createBaseCheckpoint(): Checkpoint {
-  return { runId: "", stage: 0, step: 0, bytes: 0, digest: "", storedAtMs: 0 };
+  return { runId: "", stage: 0, step: 0, bytes: 0, digest: "", storedAtMs: 0, held: "", note: "" };
 }
 
 export const Checkpoint: MessageFns<Checkpoint> = {
@@ -3763,6 +3842,12 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     }
     if (message.storedAtMs !== 0) {
       writer.uint32(49).double(message.storedAtMs);
+    }
+    if (message.held !== "") {
+      writer.uint32(58).string(message.held);
+    }
+    if (message.note !== "") {
+      writer.uint32(66).string(message.note);
     }
     return writer;
   },
@@ -3828,6 +3913,22 @@ export const Checkpoint: MessageFns<Checkpoint> = {
             message.storedAtMs = reader.double();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.held = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3856,6 +3957,8 @@ export const Checkpoint: MessageFns<Checkpoint> = {
         : isSet(object.stored_at_ms)
         ? globalThis.Number(object.stored_at_ms)
         : 0,
+      held: isSet(object.held) ? globalThis.String(object.held) : "",
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
     };
   },
 
@@ -3879,6 +3982,12 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     if (message.storedAtMs !== 0) {
       obj.storedAtMs = floatToJson(message.storedAtMs);
     }
+    if (message.held !== "") {
+      obj.held = message.held;
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
     return obj;
   },
 
@@ -3893,6 +4002,8 @@ export const Checkpoint: MessageFns<Checkpoint> = {
     message.bytes = object.bytes ?? 0;
     message.digest = object.digest ?? "";
     message.storedAtMs = object.storedAtMs ?? 0;
+    message.held = object.held ?? "";
+    message.note = object.note ?? "";
     return message;
   },
 };
@@ -6659,6 +6770,1100 @@ export const GetStoreRequest: MessageFns<GetStoreRequest> = {
   },
   fromPartial(_: DeepPartial<GetStoreRequest>): GetStoreRequest {
     const message = createBaseGetStoreRequest();
+    return message;
+  },
+};
+
+function createBaseListArtefactsRequest(): ListArtefactsRequest {
+  return { id: "" };
+}
+
+export const ListArtefactsRequest: MessageFns<ListArtefactsRequest> = {
+  encode(message: ListArtefactsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListArtefactsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListArtefactsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListArtefactsRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: ListArtefactsRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListArtefactsRequest>): ListArtefactsRequest {
+    return ListArtefactsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListArtefactsRequest>): ListArtefactsRequest {
+    const message = createBaseListArtefactsRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseListArtefactsResponse(): ListArtefactsResponse {
+  return { runs: [], totalBytes: 0 };
+}
+
+export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
+  encode(message: ListArtefactsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.runs) {
+      RunArtefacts.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.totalBytes !== 0) {
+      writer.uint32(17).double(message.totalBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListArtefactsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListArtefactsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runs.push(RunArtefacts.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.totalBytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListArtefactsResponse {
+    return {
+      runs: globalThis.Array.isArray(object?.runs) ? object.runs.map((e: any) => RunArtefacts.fromJSON(e)) : [],
+      totalBytes: isSet(object.totalBytes)
+        ? globalThis.Number(object.totalBytes)
+        : isSet(object.total_bytes)
+        ? globalThis.Number(object.total_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: ListArtefactsResponse): unknown {
+    const obj: any = {};
+    if (message.runs?.length) {
+      obj.runs = message.runs.map((e) => RunArtefacts.toJSON(e));
+    }
+    if (message.totalBytes !== 0) {
+      obj.totalBytes = floatToJson(message.totalBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListArtefactsResponse>): ListArtefactsResponse {
+    return ListArtefactsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListArtefactsResponse>): ListArtefactsResponse {
+    const message = createBaseListArtefactsResponse();
+    message.runs = object.runs?.map((e) => RunArtefacts.fromPartial(e)) || [];
+    message.totalBytes = object.totalBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseRunArtefacts(): RunArtefacts {
+  return { runId: "", name: "", kind: "", state: "", bytes: 0, stages: [], reportBytes: 0 };
+}
+
+export const RunArtefacts: MessageFns<RunArtefacts> = {
+  encode(message: RunArtefacts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.kind !== "") {
+      writer.uint32(26).string(message.kind);
+    }
+    if (message.state !== "") {
+      writer.uint32(34).string(message.state);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(41).double(message.bytes);
+    }
+    for (const v of message.stages) {
+      StageArtefact.encode(v!, writer.uint32(50).fork()).join();
+    }
+    if (message.reportBytes !== 0) {
+      writer.uint32(57).double(message.reportBytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunArtefacts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunArtefacts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.stages.push(StageArtefact.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.reportBytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunArtefacts {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      state: isSet(object.state) ? globalThis.String(object.state) : "",
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      stages: globalThis.Array.isArray(object?.stages) ? object.stages.map((e: any) => StageArtefact.fromJSON(e)) : [],
+      reportBytes: isSet(object.reportBytes)
+        ? globalThis.Number(object.reportBytes)
+        : isSet(object.report_bytes)
+        ? globalThis.Number(object.report_bytes)
+        : 0,
+    };
+  },
+
+  toJSON(message: RunArtefacts): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.state !== "") {
+      obj.state = message.state;
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    if (message.stages?.length) {
+      obj.stages = message.stages.map((e) => StageArtefact.toJSON(e));
+    }
+    if (message.reportBytes !== 0) {
+      obj.reportBytes = floatToJson(message.reportBytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunArtefacts>): RunArtefacts {
+    return RunArtefacts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunArtefacts>): RunArtefacts {
+    const message = createBaseRunArtefacts();
+    message.runId = object.runId ?? "";
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? "";
+    message.state = object.state ?? "";
+    message.bytes = object.bytes ?? 0;
+    message.stages = object.stages?.map((e) => StageArtefact.fromPartial(e)) || [];
+    message.reportBytes = object.reportBytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseStageArtefact(): StageArtefact {
+  return { stage: 0, bytes: 0, parts: [], heldBy: "" };
+}
+
+export const StageArtefact: MessageFns<StageArtefact> = {
+  encode(message: StageArtefact, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.stage !== 0) {
+      writer.uint32(8).uint32(message.stage);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(17).double(message.bytes);
+    }
+    for (const v of message.parts) {
+      PartBytes.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.heldBy !== "") {
+      writer.uint32(34).string(message.heldBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StageArtefact {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStageArtefact();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parts.push(PartBytes.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.heldBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StageArtefact {
+    return {
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      parts: globalThis.Array.isArray(object?.parts) ? object.parts.map((e: any) => PartBytes.fromJSON(e)) : [],
+      heldBy: isSet(object.heldBy)
+        ? globalThis.String(object.heldBy)
+        : isSet(object.held_by)
+        ? globalThis.String(object.held_by)
+        : "",
+    };
+  },
+
+  toJSON(message: StageArtefact): unknown {
+    const obj: any = {};
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    if (message.parts?.length) {
+      obj.parts = message.parts.map((e) => PartBytes.toJSON(e));
+    }
+    if (message.heldBy !== "") {
+      obj.heldBy = message.heldBy;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StageArtefact>): StageArtefact {
+    return StageArtefact.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StageArtefact>): StageArtefact {
+    const message = createBaseStageArtefact();
+    message.stage = object.stage ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.parts = object.parts?.map((e) => PartBytes.fromPartial(e)) || [];
+    message.heldBy = object.heldBy ?? "";
+    return message;
+  },
+};
+
+function createBasePartBytes(): PartBytes {
+  return { name: "", bytes: 0 };
+}
+
+export const PartBytes: MessageFns<PartBytes> = {
+  encode(message: PartBytes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(17).double(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PartBytes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePartBytes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PartBytes {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+    };
+  },
+
+  toJSON(message: PartBytes): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PartBytes>): PartBytes {
+    return PartBytes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PartBytes>): PartBytes {
+    const message = createBasePartBytes();
+    message.name = object.name ?? "";
+    message.bytes = object.bytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseKeepCheckpointRequest(): KeepCheckpointRequest {
+  return { runId: "", stage: 0, release: false, reason: "" };
+}
+
+export const KeepCheckpointRequest: MessageFns<KeepCheckpointRequest> = {
+  encode(message: KeepCheckpointRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.release !== false) {
+      writer.uint32(24).bool(message.release);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepCheckpointRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepCheckpointRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.release = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeepCheckpointRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      release: isSet(object.release) ? globalThis.Boolean(object.release) : false,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: KeepCheckpointRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.release !== false) {
+      obj.release = message.release;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeepCheckpointRequest>): KeepCheckpointRequest {
+    return KeepCheckpointRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeepCheckpointRequest>): KeepCheckpointRequest {
+    const message = createBaseKeepCheckpointRequest();
+    message.runId = object.runId ?? "";
+    message.stage = object.stage ?? 0;
+    message.release = object.release ?? false;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseKeepCheckpointResponse(): KeepCheckpointResponse {
+  return {};
+}
+
+export const KeepCheckpointResponse: MessageFns<KeepCheckpointResponse> = {
+  encode(_: KeepCheckpointResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeepCheckpointResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeepCheckpointResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): KeepCheckpointResponse {
+    return {};
+  },
+
+  toJSON(_: KeepCheckpointResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeepCheckpointResponse>): KeepCheckpointResponse {
+    return KeepCheckpointResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<KeepCheckpointResponse>): KeepCheckpointResponse {
+    const message = createBaseKeepCheckpointResponse();
+    return message;
+  },
+};
+
+function createBaseDeleteArtefactsRequest(): DeleteArtefactsRequest {
+  return { runId: "", stage: 0, dryRun: false, reason: "" };
+}
+
+export const DeleteArtefactsRequest: MessageFns<DeleteArtefactsRequest> = {
+  encode(message: DeleteArtefactsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteArtefactsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteArtefactsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteArtefactsRequest {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: DeleteArtefactsRequest): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteArtefactsRequest>): DeleteArtefactsRequest {
+    return DeleteArtefactsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteArtefactsRequest>): DeleteArtefactsRequest {
+    const message = createBaseDeleteArtefactsRequest();
+    message.runId = object.runId ?? "";
+    message.stage = object.stage ?? 0;
+    message.dryRun = object.dryRun ?? false;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseDeleteArtefactsResponse(): DeleteArtefactsResponse {
+  return { bytes: 0 };
+}
+
+export const DeleteArtefactsResponse: MessageFns<DeleteArtefactsResponse> = {
+  encode(message: DeleteArtefactsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0) {
+      writer.uint32(9).double(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DeleteArtefactsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDeleteArtefactsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DeleteArtefactsResponse {
+    return { bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0 };
+  },
+
+  toJSON(message: DeleteArtefactsResponse): unknown {
+    const obj: any = {};
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DeleteArtefactsResponse>): DeleteArtefactsResponse {
+    return DeleteArtefactsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DeleteArtefactsResponse>): DeleteArtefactsResponse {
+    const message = createBaseDeleteArtefactsResponse();
+    message.bytes = object.bytes ?? 0;
+    return message;
+  },
+};
+
+function createBaseRemoveRequest(): RemoveRequest {
+  return { id: "", reason: "", dryRun: false };
+}
+
+export const RemoveRequest: MessageFns<RemoveRequest> = {
+  encode(message: RemoveRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    if (message.dryRun !== false) {
+      writer.uint32(24).bool(message.dryRun);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dryRun = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      dryRun: isSet(object.dryRun)
+        ? globalThis.Boolean(object.dryRun)
+        : isSet(object.dry_run)
+        ? globalThis.Boolean(object.dry_run)
+        : false,
+    };
+  },
+
+  toJSON(message: RemoveRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    if (message.dryRun !== false) {
+      obj.dryRun = message.dryRun;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveRequest>): RemoveRequest {
+    return RemoveRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveRequest>): RemoveRequest {
+    const message = createBaseRemoveRequest();
+    message.id = object.id ?? "";
+    message.reason = object.reason ?? "";
+    message.dryRun = object.dryRun ?? false;
+    return message;
+  },
+};
+
+function createBaseRemoveResponse(): RemoveResponse {
+  return { removedId: "", bytes: 0 };
+}
+
+export const RemoveResponse: MessageFns<RemoveResponse> = {
+  encode(message: RemoveResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.removedId !== "") {
+      writer.uint32(10).string(message.removedId);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(17).double(message.bytes);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RemoveResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRemoveResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.removedId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RemoveResponse {
+    return {
+      removedId: isSet(object.removedId)
+        ? globalThis.String(object.removedId)
+        : isSet(object.removed_id)
+        ? globalThis.String(object.removed_id)
+        : "",
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+    };
+  },
+
+  toJSON(message: RemoveResponse): unknown {
+    const obj: any = {};
+    if (message.removedId !== "") {
+      obj.removedId = message.removedId;
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RemoveResponse>): RemoveResponse {
+    return RemoveResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RemoveResponse>): RemoveResponse {
+    const message = createBaseRemoveResponse();
+    message.removedId = object.removedId ?? "";
+    message.bytes = object.bytes ?? 0;
     return message;
   },
 };
@@ -10934,6 +12139,54 @@ export const FleetServiceService = {
     responseSerialize: (value: WhyResponse): Buffer => Buffer.from(WhyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WhyResponse => WhyResponse.decode(value),
   },
+  /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
+  listArtefacts: {
+    path: "/pocketfleet.v1.FleetService/ListArtefacts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListArtefactsRequest): Buffer => Buffer.from(ListArtefactsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListArtefactsRequest => ListArtefactsRequest.decode(value),
+    responseSerialize: (value: ListArtefactsResponse): Buffer =>
+      Buffer.from(ListArtefactsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListArtefactsResponse => ListArtefactsResponse.decode(value),
+  },
+  /** Keeps a stored stage whatever the run's policy says, or gives it back to the policy. FAILED_PRECONDITION: it is not stored. */
+  keepCheckpoint: {
+    path: "/pocketfleet.v1.FleetService/KeepCheckpoint" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: KeepCheckpointRequest): Buffer =>
+      Buffer.from(KeepCheckpointRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): KeepCheckpointRequest => KeepCheckpointRequest.decode(value),
+    responseSerialize: (value: KeepCheckpointResponse): Buffer =>
+      Buffer.from(KeepCheckpointResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): KeepCheckpointResponse => KeepCheckpointResponse.decode(value),
+  },
+  /** Lets go of what a run that has ended has stored, or of one of its stages. FAILED_PRECONDITION names who still needs it. */
+  deleteArtefacts: {
+    path: "/pocketfleet.v1.FleetService/DeleteArtefacts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DeleteArtefactsRequest): Buffer =>
+      Buffer.from(DeleteArtefactsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DeleteArtefactsRequest => DeleteArtefactsRequest.decode(value),
+    responseSerialize: (value: DeleteArtefactsResponse): Buffer =>
+      Buffer.from(DeleteArtefactsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DeleteArtefactsResponse => DeleteArtefactsResponse.decode(value),
+  },
+  /**
+   * Takes a plan, a sweep or a run that has ended out of the lists, with all that belongs to it and all that it has stored. The
+   * journal keeps what it says. FAILED_PRECONDITION: it has not ended, belongs to something else, or something learned from it.
+   */
+  remove: {
+    path: "/pocketfleet.v1.FleetService/Remove" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RemoveRequest): Buffer => Buffer.from(RemoveRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RemoveRequest => RemoveRequest.decode(value),
+    responseSerialize: (value: RemoveResponse): Buffer => Buffer.from(RemoveResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RemoveResponse => RemoveResponse.decode(value),
+  },
   /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
   getStore: {
     path: "/pocketfleet.v1.FleetService/GetStore" as const,
@@ -11060,6 +12313,17 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   replay: handleServerStreamingCall<ReplayRequest, ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why: handleUnaryCall<WhyRequest, WhyResponse>;
+  /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
+  listArtefacts: handleUnaryCall<ListArtefactsRequest, ListArtefactsResponse>;
+  /** Keeps a stored stage whatever the run's policy says, or gives it back to the policy. FAILED_PRECONDITION: it is not stored. */
+  keepCheckpoint: handleUnaryCall<KeepCheckpointRequest, KeepCheckpointResponse>;
+  /** Lets go of what a run that has ended has stored, or of one of its stages. FAILED_PRECONDITION names who still needs it. */
+  deleteArtefacts: handleUnaryCall<DeleteArtefactsRequest, DeleteArtefactsResponse>;
+  /**
+   * Takes a plan, a sweep or a run that has ended out of the lists, with all that belongs to it and all that it has stored. The
+   * journal keeps what it says. FAILED_PRECONDITION: it has not ended, belongs to something else, or something learned from it.
+   */
+  remove: handleUnaryCall<RemoveRequest, RemoveResponse>;
   /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
   getStore: handleUnaryCall<GetStoreRequest, Store>;
   /** Reads the whole journal and names the first message that is missing, foreign or unreadable; changes nothing. */
@@ -11423,6 +12687,73 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WhyResponse) => void,
+  ): ClientUnaryCall;
+  /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
+  listArtefacts(
+    request: ListArtefactsRequest,
+    callback: (error: ServiceError | null, response: ListArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  listArtefacts(
+    request: ListArtefactsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  listArtefacts(
+    request: ListArtefactsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  /** Keeps a stored stage whatever the run's policy says, or gives it back to the policy. FAILED_PRECONDITION: it is not stored. */
+  keepCheckpoint(
+    request: KeepCheckpointRequest,
+    callback: (error: ServiceError | null, response: KeepCheckpointResponse) => void,
+  ): ClientUnaryCall;
+  keepCheckpoint(
+    request: KeepCheckpointRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: KeepCheckpointResponse) => void,
+  ): ClientUnaryCall;
+  keepCheckpoint(
+    request: KeepCheckpointRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: KeepCheckpointResponse) => void,
+  ): ClientUnaryCall;
+  /** Lets go of what a run that has ended has stored, or of one of its stages. FAILED_PRECONDITION names who still needs it. */
+  deleteArtefacts(
+    request: DeleteArtefactsRequest,
+    callback: (error: ServiceError | null, response: DeleteArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  deleteArtefacts(
+    request: DeleteArtefactsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DeleteArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  deleteArtefacts(
+    request: DeleteArtefactsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DeleteArtefactsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes a plan, a sweep or a run that has ended out of the lists, with all that belongs to it and all that it has stored. The
+   * journal keeps what it says. FAILED_PRECONDITION: it has not ended, belongs to something else, or something learned from it.
+   */
+  remove(
+    request: RemoveRequest,
+    callback: (error: ServiceError | null, response: RemoveResponse) => void,
+  ): ClientUnaryCall;
+  remove(
+    request: RemoveRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RemoveResponse) => void,
+  ): ClientUnaryCall;
+  remove(
+    request: RemoveRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RemoveResponse) => void,
   ): ClientUnaryCall;
   /** How full the broker's store is, and whether this coordinator decides; answered in any state. */
   getStore(request: GetStoreRequest, callback: (error: ServiceError | null, response: Store) => void): ClientUnaryCall;

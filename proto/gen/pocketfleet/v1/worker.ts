@@ -171,7 +171,16 @@ export interface RunFailed {
    * With infrastructure: a file, device or mount of this worker failed. The run is tried elsewhere, and here again after delays that
    * grow, for as long as it takes; other failures of infrastructure end a run after ten without a checkpoint.
    */
-  ofPlace?: boolean | undefined;
+  ofPlace?:
+    | boolean
+    | undefined;
+  /** A stored checkpoint that cannot be read: the run's own, or its teacher's. It is computed again before the run goes on. */
+  damaged?: DamagedStage | undefined;
+}
+
+export interface DamagedStage {
+  runId: string;
+  stage: number;
 }
 
 export interface VerifyResult {
@@ -331,6 +340,8 @@ export interface Replay {
   teacherStages: number;
   /** Device class of the run. */
   deviceClass: string;
+  /** True: to_stage is stored again where what is stored of it is damaged; its digest must be that of its manifest. */
+  mend: boolean;
 }
 
 /**
@@ -2012,7 +2023,7 @@ export const RunFinished: MessageFns<RunFinished> = {
 };
 
 function createBaseRunFailed(): RunFailed {
-  return { runId: "", generation: 0, cause: "", message: "", step: 0, ofPlace: undefined };
+  return { runId: "", generation: 0, cause: "", message: "", step: 0, ofPlace: undefined, damaged: undefined };
 }
 
 export const RunFailed: MessageFns<RunFailed> = {
@@ -2034,6 +2045,9 @@ export const RunFailed: MessageFns<RunFailed> = {
     }
     if (message.ofPlace !== undefined) {
       writer.uint32(48).bool(message.ofPlace);
+    }
+    if (message.damaged !== undefined) {
+      DamagedStage.encode(message.damaged, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2099,6 +2113,14 @@ export const RunFailed: MessageFns<RunFailed> = {
             message.ofPlace = reader.bool();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.damaged = DamagedStage.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2127,6 +2149,7 @@ export const RunFailed: MessageFns<RunFailed> = {
         : isSet(object.of_place)
         ? globalThis.Boolean(object.of_place)
         : undefined,
+      damaged: isSet(object.damaged) ? DamagedStage.fromJSON(object.damaged) : undefined,
     };
   },
 
@@ -2150,6 +2173,9 @@ export const RunFailed: MessageFns<RunFailed> = {
     if (message.ofPlace !== undefined) {
       obj.ofPlace = message.ofPlace;
     }
+    if (message.damaged !== undefined) {
+      obj.damaged = DamagedStage.toJSON(message.damaged);
+    }
     return obj;
   },
 
@@ -2164,6 +2190,98 @@ export const RunFailed: MessageFns<RunFailed> = {
     message.message = object.message ?? "";
     message.step = object.step ?? 0;
     message.ofPlace = object.ofPlace ?? undefined;
+    message.damaged = (object.damaged !== undefined && object.damaged !== null)
+      ? DamagedStage.fromPartial(object.damaged)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseDamagedStage(): DamagedStage {
+  return { runId: "", stage: 0 };
+}
+
+export const DamagedStage: MessageFns<DamagedStage> = {
+  encode(message: DamagedStage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DamagedStage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDamagedStage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DamagedStage {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+    };
+  },
+
+  toJSON(message: DamagedStage): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DamagedStage>): DamagedStage {
+    return DamagedStage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DamagedStage>): DamagedStage {
+    const message = createBaseDamagedStage();
+    message.runId = object.runId ?? "";
+    message.stage = object.stage ?? 0;
     return message;
   },
 };
@@ -4172,6 +4290,7 @@ function createBaseReplay(): Replay {
     teacherRunId: "",
     teacherStages: 0,
     deviceClass: "",
+    mend: false,
   };
 }
 
@@ -4203,6 +4322,9 @@ export const Replay: MessageFns<Replay> = {
     }
     if (message.deviceClass !== "") {
       writer.uint32(74).string(message.deviceClass);
+    }
+    if (message.mend !== false) {
+      writer.uint32(80).bool(message.mend);
     }
     return writer;
   },
@@ -4292,6 +4414,14 @@ export const Replay: MessageFns<Replay> = {
             message.deviceClass = reader.string();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.mend = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4351,6 +4481,7 @@ export const Replay: MessageFns<Replay> = {
         : isSet(object.device_class)
         ? globalThis.String(object.device_class)
         : "",
+      mend: isSet(object.mend) ? globalThis.Boolean(object.mend) : false,
     };
   },
 
@@ -4383,6 +4514,9 @@ export const Replay: MessageFns<Replay> = {
     if (message.deviceClass !== "") {
       obj.deviceClass = message.deviceClass;
     }
+    if (message.mend !== false) {
+      obj.mend = message.mend;
+    }
     return obj;
   },
 
@@ -4400,6 +4534,7 @@ export const Replay: MessageFns<Replay> = {
     message.teacherRunId = object.teacherRunId ?? "";
     message.teacherStages = object.teacherStages ?? 0;
     message.deviceClass = object.deviceClass ?? "";
+    message.mend = object.mend ?? false;
     return message;
   },
 };

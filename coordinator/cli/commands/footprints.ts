@@ -1,0 +1,108 @@
+// How much room the checkpoints of a text would take, run by run, before anything is submitted. Decides which
+// runs a document leads to, and which network stands for one that a search is still to find.
+
+import {
+  type Footprint,
+  footprintOf,
+  partBytes,
+  type StateCounts,
+} from '../../../core/checkpoint/footprint.ts';
+import { buildNetwork } from '../../../core/nn/build.ts';
+import { layoutOf } from '../../../core/nn/layout.ts';
+import type { DataSpec } from '../../../core/spec/data.ts';
+import type { DocumentSpec } from '../../../core/spec/document.ts';
+import { type NetworkSpec, networkSchema } from '../../../core/spec/network.ts';
+import type { CheckpointPolicy } from '../../../core/spec/run.ts';
+import type { SweepSpec } from '../../../core/spec/sweep.ts';
+
+/** One run of a text, or the candidates of a search together. */
+export interface RunFootprint extends Footprint {
+  readonly name: string;
+  readonly kind: 'teacher' | 'student' | 'candidate';
+  readonly stages: number;
+  /** Bytes of one checkpoint by part. */
+  readonly parts: Readonly<Record<string, number>>;
+}
+
+/** Candidates that train at once where a search does not say: one for each worker, which nobody knows yet. */
+export interface Assumed {
+  readonly classes: (data: DataSpec) => number;
+  readonly workers: number;
+}
+
+/** The runs of all documents in their order. */
+export function footprintsOf(documents: readonly DocumentSpec[], assumed: Assumed): RunFootprint[] {
+  return documents.flatMap((document) => {
+    const classes = assumed.classes(document.data);
+    if (document.kind === 'sweep') return [searchFootprint(document.name, document, classes, assumed)];
+    if (document.kind !== 'plan') return [runFootprint(document.kind, document, document.network, classes)];
+    const { search, teacher, students } = document;
+    return [
+      ...(search === undefined ? [] : [searchFootprint(`${document.name} search`, search, classes, assumed)]),
+      ...(teacher === undefined ? [] : [runFootprint('teacher', teacher, teacher.network, classes)]),
+      ...students.map((student) =>
+        runFootprint(
+          'student',
+          student,
+          student.network === 'best' ? candidateOf(search!.space) : student.network,
+          classes,
+        ),
+      ),
+    ];
+  });
+}
+
+interface PlannedRun {
+  readonly name: string;
+  readonly training: { readonly epochs: number };
+  readonly checkpoints?: { readonly keep: CheckpointPolicy } | undefined;
+}
+
+function runFootprint(
+  kind: RunFootprint['kind'],
+  run: PlannedRun,
+  network: NetworkSpec,
+  classes: number,
+): RunFootprint {
+  const counts = countsOf(network, classes);
+  const { epochs } = run.training;
+  return {
+    name: run.name,
+    kind,
+    stages: epochs,
+    parts: partBytes(counts),
+    ...footprintOf({ kind, epochs, policy: run.checkpoints?.keep, counts }),
+  };
+}
+
+function searchFootprint(
+  name: string,
+  {
+    space,
+    evaluation,
+    parallelism,
+    strategy,
+  }: Pick<SweepSpec, 'space' | 'evaluation' | 'parallelism' | 'strategy'>,
+  classes: number,
+  { workers }: Assumed,
+): RunFootprint {
+  const counts = countsOf(candidateOf(space), classes);
+  const { epochs } = evaluation.training;
+  const atOnce = Math.min(strategy.trials, parallelism === 0 ? workers : parallelism);
+  return {
+    name,
+    kind: 'candidate',
+    stages: epochs,
+    parts: partBytes(counts),
+    ...footprintOf({ kind: 'candidate', epochs, policy: undefined, counts, atOnce }),
+  };
+}
+
+/** A network of a space that stands for its candidates: the published cells, which are among the larger. */
+const candidateOf = ({ channels, layers, embedding }: SweepSpec['space']): NetworkSpec =>
+  networkSchema.parse({ kind: 'pocketnet', channels, layers, embedding });
+
+function countsOf(network: NetworkSpec, classes: number): StateCounts {
+  const { parameterCount, backboneCount, runningCount } = layoutOf(buildNetwork(network), { classes });
+  return { backbone: backboneCount, running: runningCount, head: parameterCount - backboneCount };
+}
