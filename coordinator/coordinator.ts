@@ -4,7 +4,8 @@
 // main.ts; tests start several in one process.
 
 import { hostname } from 'node:os';
-import { createArtefactStore } from '../core/checkpoint/store.ts';
+import { createArtefactRemoval } from '../core/checkpoint/artefact-removal.ts';
+import { type ArtefactStore, createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
@@ -14,8 +15,9 @@ import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
-import { formatHostPort, parseHostPort, withPort } from '../core/text/host-port.ts';
+import { formatHostPort, parseHostPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { createArtefacts } from './api/artefacts.ts';
 import { createRecords } from './api/records.ts';
 import { createFleetService } from './api/service.ts';
 import { fleetServiceDefinition } from './api/shared-encoding.ts';
@@ -31,19 +33,19 @@ import { openJournal } from './journal/journal.ts';
 import { createJournalImport } from './journal/journal-import.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
-import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
-import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
 import { initialState, type State } from './model/state.ts';
 import { waitsOf } from './scheduling/waits.ts';
+import { type Collector, startCollector } from './store/collector.ts';
 import type { StoreState } from './store/store-state.ts';
 import { watchStore } from './store/store-watch.ts';
 import { createInspector } from './workers/inspector.ts';
 import { createLinks, type Links } from './workers/links.ts';
+import { startMender } from './workers/mender.ts';
 import { createProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
 import { createRequests, type Requests } from './workers/requests.ts';
@@ -176,8 +178,10 @@ function startCore(
     onAppend: metrics.appended,
   });
   const address = createDeferred<string>();
+  /** Called for each event that is on disk, and whenever this coordinator begins to lead. */
+  const noting: ((event: Event) => void)[] = [];
+  const beginning: (() => void)[] = [];
   const driver = createDriver({
-    snapshots: createSnapshotStore({ connection, names, log }),
     ...{ journal, clock, log, version, observe, desk },
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
@@ -188,12 +192,16 @@ function startCore(
         ...{ clock, journal: false, waitMs: STREAMS_WAIT_MS },
         replicas: { journal: config.journalReplicas, store: config.storeReplicas },
       }),
-    onLead: ({ workers }) => links.expect(workers),
+    onLead(state) {
+      links.expect(state.workers);
+      for (const begin of beginning) begin();
+    },
     onLeave: links.clear,
     onDeposed: metrics.fencedWrite,
     onEvent(event, after) {
       logEvent(log, event, after);
       metrics.event(event, after);
+      for (const note of noting) note(event);
     },
   });
   // A start that failed before it listened waits for no address.
@@ -227,7 +235,10 @@ function startCore(
     ended.resolve(
       new FleetError('failedPrecondition', 'a journal was imported; the next start begins with it'),
     );
-  return { metrics, broker, journal, driver, store, address, desk, imported, failed: ended.promise };
+  return {
+    ...{ metrics, broker, journal, driver, store, address, desk, noting, beginning, imported },
+    failed: ended.promise,
+  };
 }
 
 /** Waits until there is something to show: who leads is known, or why the journal cannot be read. */
@@ -255,12 +266,24 @@ function createServices(
   releases.push(() => artefacts.close());
   const inspector = createInspector(requests);
   releases.push(inspector.close);
+  const listed = createArtefacts({ store: artefacts, names });
+  const collector = collectorOf({ clock, log }, { connection, names, core, artefacts });
+  releases.push(collector.stop);
   const shared = {
     ...{ ...core, ...fleet, clock, log },
     verifier: createVerifier(requests),
     replayer: createReplayer({ requests, state }),
     inspector,
+    reading: collector.read,
+    artefacts: listed,
   };
+  const mender = startMender({
+    ...{ replayer: shared.replayer, clock, log, read: collector.read },
+    state: () => core.driver.known,
+    leads: () => core.driver.leads,
+    onMended: (verdict) => core.driver.submit(verdict),
+  });
+  releases.push(mender.stop);
   return {
     requests,
     fleetService: createFleetService({
@@ -284,6 +307,29 @@ function createServices(
   };
 }
 
+/** Takes out of the store what decisions let go, while this coordinator leads. */
+function collectorOf(
+  { clock, log }: Pick<Options, 'clock' | 'log'>,
+  {
+    connection,
+    names,
+    core,
+    artefacts,
+  }: Pick<Parts, 'connection' | 'names' | 'core'> & { readonly artefacts: ArtefactStore },
+): Collector {
+  const collector = startCollector({
+    ...{ store: artefacts, names, clock, log },
+    removal: createArtefactRemoval({ connection, names }),
+    state: () => core.driver.state,
+    leads: () => core.driver.leads,
+    onCollected: (collected) => core.driver.submit({ kind: 'collected', ...collected }),
+  });
+  core.noting.push(collector.note);
+  core.beginning.push(collector.begin);
+  if (core.driver.leads) collector.begin();
+  return collector;
+}
+
 /**
  * The gRPC server: alive from now on, and ready while the broker is there and this coordinator has something to
  * show. A standby answers no call; its refusal names the leader.
@@ -300,26 +346,22 @@ async function openCalls(
       { definition: fleetServiceDefinition, implementation: services.fleetService },
       { definition: WorkerServiceService, implementation: services.workerService },
     ],
-    healthOf: ['startup', 'readiness', 'following', 'liveness'],
+    healthOf: ['startup', 'readiness', 'liveness'],
     observer: core.metrics.calls,
   });
   releases.push(() => server.close(CLOSE_GRACE_MS), fleet.links.close);
   for (const service of ['startup', 'liveness']) server.setHealth(service, true);
   const { driver, broker } = core;
-  let refused: FleetError | undefined;
-  const shown = new Map<string, boolean>();
-  const setHealth = (name: string, serving: boolean) => {
-    if (shown.get(name) === serving) return;
-    shown.set(name, serving);
-    server.setHealth(name, serving);
-    if (name === 'readiness') server.setReady(serving);
-  };
+  let shown: { readonly isReady: boolean; readonly redirect: FleetError | undefined } | undefined;
   const show = () => {
-    const { redirect, follows } = driver;
-    if (refused !== redirect) server.refuse(redirect);
-    refused = redirect;
-    setHealth('readiness', broker.connected && redirect === undefined);
-    setHealth('following', broker.connected && follows);
+    const { redirect } = driver;
+    const isReady = broker.connected && redirect === undefined;
+    if (shown?.redirect !== redirect) server.refuse(redirect);
+    if (shown?.isReady !== isReady) {
+      server.setReady(isReady);
+      server.setHealth('readiness', isReady);
+    }
+    shown = { isReady, redirect };
   };
   broker.onChange(show);
   releases.push(driver.onChange(show));
@@ -373,17 +415,12 @@ async function keepTime(
   releases.push(beat.stop);
   pods = await followPods({ ...options, onChange: beat.judge });
   if (pods !== undefined) releases.push(pods.close);
-  const mirror = await openLeadMirror(options);
-  if (mirror === undefined) return;
-  releases.push(mirror.close);
-  mirror.show(driver.leads);
-  releases.push(driver.onChange(() => mirror.show(driver.leads)));
 }
 
 /** Where others reach it: as configured, or where it listens, with the name of this machine for every address. */
 function addressOf(endpoint: string, advertise: string): string {
+  if (advertise !== '') return advertise;
   const { host, port } = parseHostPort(endpoint);
-  if (advertise !== '') return withPort(advertise, port);
   const isEvery = host === '0.0.0.0' || host === '::';
   return formatHostPort({ host: isEvery ? hostname() : host, port });
 }
@@ -430,12 +467,4 @@ async function followPods(
   if (podSelector === '') return undefined;
   const { watchPods } = await import('./kubernetes/pods.ts');
   return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
-}
-
-/** Only in a cluster, where `podName` names the pod of this coordinator. */
-async function openLeadMirror({ config, clock, log }: Options): Promise<LeadMirror | undefined> {
-  const { podName, podNamespace, leaseName } = config;
-  if (podName === '') return undefined;
-  const { mirrorLead } = await import('./kubernetes/lead-mirror.ts');
-  return mirrorLead({ namespace: podNamespace, podName, leaseName, clock, log });
 }

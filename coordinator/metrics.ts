@@ -138,7 +138,7 @@ function lifecycleCounters(registry: Registry) {
       name: 'pocketfleet_coordinator_inputs_refused_total',
       help: 'Inputs that were refused because deciding them failed.',
       values: {
-        input: ['started', 'submit', 'cancel', 'resume', 'attached', 'reported', 'lost', 'leaving', 'tick'],
+        input: INPUT_KINDS,
       },
       registry,
     }),
@@ -203,6 +203,12 @@ function count(counters: Counters, event: Event, after: State): void {
       return;
   }
 }
+
+/** Kinds of inputs, as labels. */
+const INPUT_KINDS = [
+  ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
+  ...(['attached', 'reported', 'lost', 'leaving', 'mended', 'collected', 'tick'] as const),
+];
 
 const STATUS_NAMES = Object.values(status)
   .filter((code) => typeof code === 'number')

@@ -14,6 +14,7 @@ import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { EvaluationReport, ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { stageToRead } from '../decisions/stages.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
 import type { RunState } from '../model/state.ts';
 import { createRecordReader, type RecordReader } from './record-reader.ts';
@@ -74,14 +75,7 @@ async function* exported(
       'failedPrecondition',
       `${run.id} failed: ${run.reason}; its weights are exported with --even-failed (even_failed) alone`,
     );
-  const stage = wanted === 0 ? run.checkpoints.at(-1)?.stage : wanted;
-  if (stage === undefined || !run.checkpoints.some((checkpoint) => checkpoint.stage === stage)) {
-    const known = run.checkpoints.map((checkpoint) => checkpoint.stage).join(', ');
-    throw new FleetError(
-      'notFound',
-      `${run.id} has no checkpoint${wanted === 0 ? ' yet' : ` of stage ${wanted}`}; it has ${known === '' ? 'none' : `stages ${known}`}`,
-    );
-  }
+  const stage = stageToRead(run, wanted);
   const manifest = await store.getManifest(names.checkpointKey(run.id, stage));
   if (manifest === undefined) throw new FleetError('notFound', `stage ${stage} of ${run.id} is not stored`);
   const network = buildNetwork(run.spec.network);

@@ -18,6 +18,8 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Desk } from '../decisions/desk.ts';
 import type { Answer, Input } from '../decisions/inputs.ts';
+import { assertRemovable } from '../decisions/removal.ts';
+import { assertDroppable, stageToRead } from '../decisions/stages.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { Journal } from '../journal/journal.ts';
 import type { JournalImport } from '../journal/journal-import.ts';
@@ -37,6 +39,7 @@ import type { Links } from '../workers/links.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
 import type { Verifier } from '../workers/verifier.ts';
+import { type Artefacts, runIdsOf } from './artefacts.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import { createLeaderboards } from './leaderboards.ts';
 import {
@@ -75,6 +78,9 @@ export interface ServiceParts {
   readonly records: Records;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
+  readonly artefacts: Artefacts;
+  /** Keeps what these runs have stored from being removed until the returned function is called. */
+  readonly reading: (runIds: readonly string[]) => () => void;
   readonly submissions: SubmissionReader;
   readonly inspector: Inspector;
   readonly repair: JournalRepair;
@@ -157,26 +163,57 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
       const run = await runNamed(parts, idOrName);
-      const runId = run.id;
-      const known = stage === 0 ? run.checkpoints.at(-1) : run.checkpoints.find((c) => c.stage === stage);
-      if (known === undefined)
-        throw new FleetError(
-          'failedPrecondition',
-          `${runId} has no checkpoint${stage === 0 ? ' yet' : ` of stage ${stage}`}; it is ${run.state}`,
-        );
-      const request = { runId, stage: known.stage, specJson: canonicalJson(run.spec), setPath };
-      return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
+      const read = { runId: run.id, stage: stageToRead(run, stage) };
+      const request = { ...read, specJson: canonicalJson(run.spec), setPath };
+      const release = parts.reading([run.id]);
+      try {
+        return { report: await parts.verifier.verify(request, remainingMs(parts, call), goneSignal(call)) };
+      } finally {
+        release();
+      }
     }),
     getEvaluation: unary(async ({ runId }) => records.evaluation(await runNamed(parts, runId))),
     export: streaming(async function* ({ runId, stage, format, evenFailed = false }) {
       const run = await runNamed(parts, runId);
-      yield* records.exported(run, stage, { format: exportFormat(format), evenFailed });
+      const release = parts.reading([run.id]);
+      try {
+        yield* records.exported(run, stage, { format: exportFormat(format), evenFailed });
+      } finally {
+        release();
+      }
     }),
     getLedger: unary(async (request) =>
       ledgerOf(parts.journal, await runNamed(parts, request.runId), request),
     ),
     replay: streaming(async function* (request, signal) {
-      yield* parts.replayer.replay(await runNamed(parts, request.runId), request, signal);
+      const run = await runNamed(parts, request.runId);
+      const release = parts.reading(run.teacherRunId === undefined ? [run.id] : [run.id, run.teacherRunId]);
+      try {
+        yield* parts.replayer.replay(run, request, signal);
+      } finally {
+        release();
+      }
+    }),
+    listArtefacts: unary(({ id }) => parts.artefacts.list(now(), id)),
+    keepCheckpoint: unary(async ({ runId: idOrName, stage, release, reason }) => {
+      const runId = idOf(now(), 'run', idOrName);
+      await driver.submit({ kind: 'keep', runId, stage, keep: !release, reason });
+      return {};
+    }),
+    deleteArtefacts: unary(async ({ runId: idOrName, stage, dryRun, reason }) => {
+      const runId = idOf(now(), 'run', idOrName);
+      const what = { runId, ...(stage === 0 ? {} : { stage }) };
+      assertDroppable(now(), what);
+      const bytes = await parts.artefacts.bytesOf([runId], what.stage);
+      if (!dryRun) await driver.submit({ kind: 'drop', ...what, reason });
+      return { bytes };
+    }),
+    remove: unary(async ({ id: idOrName, reason, dryRun }) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      assertRemovable(now(), id);
+      const bytes = await parts.artefacts.bytesOf(runIdsOf(now(), id));
+      if (!dryRun) await driver.submit({ kind: 'remove', id, reason });
+      return { removedId: id, bytes };
     }),
     why: unary((request) => why({ ...parts, state: now(), waiting: context().waiting }, request)),
     getStore: unary(() => storeView(parts.store())),

@@ -259,5 +259,8 @@ function shareOfRate(context: ViewContext, run: RunState, workerId: string): num
 
 /** The checkpoints of a run by stage. */
 export function checkpointViews({ id: runId, checkpoints }: RunState): Checkpoint[] {
-  return checkpoints.map((checkpoint) => ({ runId, ...checkpoint }));
+  return checkpoints.map(({ stage, step, bytes, digest, storedAtMs, held = 'all', kept, damage }) => ({
+    ...{ runId, stage, step, bytes, digest, storedAtMs, held },
+    note: damage?.reason ?? (kept === undefined ? '' : `kept: ${kept}`),
+  }));
 }

@@ -13,11 +13,13 @@ export interface Agenda {
   readonly trials: Set<number>;
   /** Runs that may have lost what they belong to. */
   readonly runs: Set<number>;
+  /** Runs about whose stored stages retention decides. */
+  readonly stages: Set<number>;
 }
 
 /** Nothing to look at. */
 export function createAgenda(): Agenda {
-  return { plans: new Set(), sweeps: new Set(), trials: new Set(), runs: new Set() };
+  return { plans: new Set(), sweeps: new Set(), trials: new Set(), runs: new Set(), stages: new Set() };
 }
 
 /** Everything that is open. */
@@ -46,15 +48,33 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       noteSweep(agenda, state, event.sweepId);
       return;
     case 'trial.ended':
+      if (event.state === 'done') {
+        // Earlier attempts kept nothing since this one began.
+        const [newest] = trialOf(state, event.trialId).runIds.slice(-1);
+        if (newest !== undefined) agenda.stages.add(numberOf(newest));
+      }
       agenda.trials.add(numberOf(event.trialId));
       agenda.sweeps.add(numberOf(trialOf(state, event.trialId).sweepId));
       return;
     case 'run.created':
       if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
       return;
+    case 'run.checkpointed':
+    case 'stage.released':
+      noteStages(agenda, state, event.runId);
+      return;
+    case 'stage.lost':
+      agenda.runs.add(numberOf(event.runId));
+      for (const id of wholeRunWith(state, event.runId)?.studentRunIds ?? []) agenda.runs.add(numberOf(id));
+      return;
+    case 'trial.attempted':
+      // The attempt before it keeps nothing.
+      for (const id of trialOf(state, event.trialId).runIds.slice(-2, -1)) agenda.stages.add(numberOf(id));
+      return;
     case 'run.finished':
     case 'run.failed':
     case 'run.cancelled':
+      noteStages(agenda, state, event.runId);
       noteEndedRun(agenda, state, event.runId);
       return;
     case 'work.resumed':
@@ -73,6 +93,13 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     default:
       return;
   }
+}
+
+/** A student that gets further needs less of its teacher. */
+function noteStages(agenda: Agenda, state: State, runId: string): void {
+  agenda.stages.add(numberOf(runId));
+  const teacher = wholeRunWith(state, runId)?.teacherRunId;
+  if (teacher !== undefined) agenda.stages.add(numberOf(teacher));
 }
 
 function noteSweep(agenda: Agenda, state: State, sweepId: string): void {

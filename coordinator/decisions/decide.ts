@@ -28,9 +28,12 @@ import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
+import { remove } from './removal.ts';
 import { resume } from './resume.ts';
+import { missingStage } from './retaining.ts';
 import { balance, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
+import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep } from './sweeps.ts';
 
 /** What follows from an input. */
@@ -96,6 +99,23 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return cancel(draft, input);
     case 'resume':
       return resume(draft, input);
+    case 'keep':
+      keepStage(draft, input);
+      return undefined;
+    case 'drop':
+      dropStages(draft, input);
+      return undefined;
+    case 'remove':
+      remove(draft, input);
+      return undefined;
+    case 'mended':
+      judgeDamage(draft, input);
+      return undefined;
+    case 'collected': {
+      const { manifests, chunks, bytes } = input;
+      emit(draft, { kind: 'store.collected', manifests, chunks, bytes });
+      return undefined;
+    }
     case 'attached':
       attach(draft, input.hello, input.goneAtMs);
       return undefined;
@@ -170,6 +190,15 @@ function createRun(
   const named = spec.distillation?.teacher;
   const teacherRunId =
     named === undefined ? undefined : usableTeacher(draft.state, teachers.get(named) ?? named).id;
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(draft.state, teacherRunId);
+  if (spec.distillation && teacher) {
+    const missing = missingStage(teacher, {
+      schedule: spec.distillation.schedule,
+      epochs: spec.training.epochs,
+      newest: 0,
+    });
+    if (missing !== undefined) throw new FleetError('invalidArgument', `distillation.teacher: ${missing}`);
+  }
   const whole =
     spec.distillation && teacherRunId !== undefined
       ? { ...spec, distillation: { ...spec.distillation, teacher: teacherRunId } }

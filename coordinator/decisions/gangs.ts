@@ -34,12 +34,21 @@ export function setGang(
     gone?: string;
     /** The shards of each member, where they have been decided. */
     members?: readonly Member[];
+    /** The damaged stage for which it goes back into the queue, as `run-1/3`. */
+    waitsForStage?: string;
   },
 ): void {
   const { workerIds, reason, gone } = change;
   const dropped = run.gang.filter(({ workerId }) => !workerIds.includes(workerId) && workerId !== gone);
   if (workerIds.length === 0) {
-    emit(draft, { kind: 'run.requeued', runId: run.id, generation: run.generation, reason });
+    const { waitsForStage } = change;
+    emit(draft, {
+      kind: 'run.requeued',
+      runId: run.id,
+      generation: run.generation,
+      reason,
+      ...(waitsForStage === undefined ? {} : { waitsForStage }),
+    });
   } else {
     emit(draft, {
       kind: 'run.assigned',

@@ -98,6 +98,8 @@ export type Report =
       readonly ofPlace?: boolean;
       readonly message: string;
       readonly step: number;
+      /** A stored stage that could not be read: the run's own, or its teacher's. */
+      readonly damaged?: { readonly runId: string; readonly stage: number };
     }
   | { readonly kind: 'draining' }
   /** Nothing follows from it except its acknowledgement. */
@@ -117,6 +119,33 @@ export type Input =
     }
   | { readonly kind: 'cancel'; readonly id: string; readonly reason: string }
   | { readonly kind: 'resume'; readonly id: string; readonly reason: string }
+  /** Keeps a stored stage from retention, or gives it back. */
+  | {
+      readonly kind: 'keep';
+      readonly runId: string;
+      readonly stage: number;
+      readonly keep: boolean;
+      readonly reason: string;
+    }
+  /** Lets go of what a run that has ended has stored, or of one stage. */
+  | { readonly kind: 'drop'; readonly runId: string; readonly stage?: number; readonly reason: string }
+  /** Takes what has ended out of the lists, and what it has stored out of the store. */
+  | { readonly kind: 'remove'; readonly id: string; readonly reason: string }
+  /** A damaged stage was computed again and stored, or cannot be. */
+  | {
+      readonly kind: 'mended';
+      readonly runId: string;
+      readonly stage: number;
+      readonly ok: boolean;
+      readonly reason: string;
+    }
+  /** What was let go is gone from the store. */
+  | {
+      readonly kind: 'collected';
+      readonly manifests: number;
+      readonly chunks: number;
+      readonly bytes: number;
+    }
   | {
       readonly kind: 'attached';
       readonly hello: WorkerHello;

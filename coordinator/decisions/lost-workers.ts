@@ -8,8 +8,9 @@ import type { EventOf } from '../model/events.ts';
 import { type RunState, runOf, workerWith } from '../model/state.ts';
 import { blameFor, isConvicted } from '../scheduling/blame.ts';
 import { type Draft, emit } from './draft.ts';
-import { endRun, leaveGang, runsHeldBy } from './gangs.ts';
+import { endRun, leaveGang, runsHeldBy, setGang } from './gangs.ts';
 import type { Report } from './inputs.ts';
+import { reportDamage } from './stages.ts';
 
 /**
  * Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place
@@ -80,6 +81,22 @@ export function failRun(
   report: Extract<Report, { kind: 'failed' }> & { workerId: string },
 ): void {
   const { cause, message, workerId, ofPlace = false } = report;
+  // Not the run's fault, and another worker would read the same bytes: it waits until the stage is mended.
+  const damage = report.damaged && reportDamage(draft, report.damaged, { workerId, reason: message });
+  if (report.damaged !== undefined && damage?.isLost === false) {
+    const { runId, stage } = report.damaged;
+    setGang(draft, run, {
+      workerIds: [],
+      waitsForStage: `${runId}/${stage}`,
+      reason: `waits until stage ${stage} of ${runId} is computed again: ${message}`,
+    });
+    return;
+  }
+  if (damage !== undefined) {
+    const { reason } = damage;
+    endRun(draft, run, { kind: 'run.failed', runId: run.id, cause, reason, workerId }, reason);
+    return;
+  }
   const failures = run.infrastructureFailures + 1;
   const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
   const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';

@@ -27,6 +27,8 @@ import { takeOne } from './agenda.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
 import { settlePlan } from './plans.ts';
+import { retain } from './retaining.ts';
+import { lossInTheWay } from './stages.ts';
 import { settleSweep } from './sweeps.ts';
 import { settleTrial } from './trials.ts';
 
@@ -50,8 +52,13 @@ export function settle(draft: Draft): void {
       continue;
     }
     const plan = takeOne(agenda.plans);
-    if (plan === undefined) return;
-    lookAtPlan(draft, `plan-${plan}`);
+    if (plan !== undefined) {
+      lookAtPlan(draft, `plan-${plan}`);
+      continue;
+    }
+    const stored = takeOne(agenda.stages);
+    if (stored === undefined) return;
+    retain(draft, `run-${stored}`);
   }
 }
 
@@ -126,7 +133,7 @@ function lookAtRun(draft: Draft, run: RunState | undefined): void {
   const parent = endedParent(draft.state, run);
   if (parent !== undefined)
     endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
-  else failWithTeacher(draft, run);
+  else if (!failWithTeacher(draft, run)) failWithDamage(draft, run);
 }
 
 /** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */
@@ -143,10 +150,18 @@ function endedParent(
   return ended === undefined ? undefined : endingOf(ended);
 }
 
-function failWithTeacher(draft: Draft, run: RunState): void {
-  if (run.teacherRunId === undefined) return;
+function failWithTeacher(draft: Draft, run: RunState): boolean {
+  if (run.teacherRunId === undefined) return false;
   const teacher = wholeRunWith(draft.state, run.teacherRunId);
-  if (teacher?.state !== 'failed' && teacher?.state !== 'cancelled') return;
+  if (teacher?.state !== 'failed' && teacher?.state !== 'cancelled') return false;
   const reason = `its teacher ${endingOf(teacher)}`;
   endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'teacher', reason }, reason);
+  return true;
+}
+
+/** A stored stage that the run waits for is lost, and nothing gives it back. */
+function failWithDamage(draft: Draft, run: RunState): void {
+  const reason = lossInTheWay(draft.state, run);
+  if (reason === undefined) return;
+  endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'infrastructure', reason }, reason);
 }

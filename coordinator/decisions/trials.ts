@@ -4,7 +4,15 @@
 // would fail in the same step again. No attempt is spent on what a seed cannot change: an error of the spec
 // (`user`), and a run that crashes its process (`crash`), which has had several workers already.
 
-import { endingOf, type Objectives, runOf, sweepOf, type TrialState } from '../model/state.ts';
+import {
+  endingOf,
+  numberOf,
+  type Objectives,
+  runOf,
+  sweepOf,
+  type TrialState,
+  trialOf,
+} from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 
 /** Settles an open trial: it ends as its newest run did, or makes another attempt. */
@@ -15,7 +23,8 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     return;
   }
   const run = runOf(draft.state, runId);
-  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objectives?: Objectives) =>
+  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objectives?: Objectives) => {
+    const best = sweepOf(draft.state, trial.sweepId).bestTrialId;
     emit(draft, {
       kind: 'trial.ended',
       trialId: trial.id,
@@ -23,6 +32,10 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
       reason,
       ...(objectives === undefined ? {} : { objectives }),
     });
+    // The checkpoint of the best one so far is not kept any more when there is a better one.
+    if (best !== undefined && best !== sweepOf(draft.state, trial.sweepId).bestTrialId)
+      for (const id of trialOf(draft.state, best).runIds.slice(-1)) draft.agenda.stages.add(numberOf(id));
+  };
   if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
   if (run.state === 'done') {
     const accuracy = run.evaluation?.accuracy;

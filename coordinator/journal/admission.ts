@@ -51,12 +51,17 @@ export function isCall(input: Input): boolean {
     case 'submit':
     case 'cancel':
     case 'resume':
+    case 'keep':
+    case 'drop':
+    case 'remove':
       return true;
     case 'started':
     case 'attached':
     case 'reported':
     case 'lost':
     case 'leaving':
+    case 'mended':
+    case 'collected':
     case 'tick':
       return false;
   }

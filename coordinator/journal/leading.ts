@@ -10,7 +10,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { type Desk, dropUndecided } from '../decisions/desk.ts';
-import { type Decided, decideGroup } from '../decisions/group.ts';
+import { decideGroup } from '../decisions/group.ts';
 import type { Effect } from '../decisions/inputs.ts';
 import type { Event } from '../model/events.ts';
 import type { Observed } from '../model/observed.ts';
@@ -98,10 +98,8 @@ export function createLeading(parts: LeadingParts): Leading {
     const before = knownTo(seat);
     const { desk } = parts;
     const observe = () => ({ ...parts.observe(), now: now() });
-    const inputs = inbox.take(INPUTS_AT_ONCE);
-    const group = decideGroup(before, inputs, observe, desk);
+    const group = decideGroup(before, inbox.take(INPUTS_AT_ONCE), observe, desk);
     const { state: after, decided, refused, events, effects } = group;
-    if (refuseTooLarge(decided, inputs)) return;
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events);
@@ -132,23 +130,6 @@ export function createLeading(parts: LeadingParts): Leading {
     }
     for (const effect of effects) parts.perform(effect);
     if (events.length > 0 || isSearching) seat.changed();
-  }
-
-  /**
-   * Refuses each submission that the broker takes in no single message, and puts the rest back to be decided
-   * without it: half of what somebody asked for must not be in the journal. Returns whether there was one.
-   */
-  function refuseTooLarge(decided: readonly Decided<Waiting>[], inputs: readonly Waiting[]): boolean {
-    const tooLarge = new Map<Waiting, FleetError>();
-    for (const { waiting, decision } of decided) {
-      const error = waiting.input.kind === 'submit' ? journal.refusalOf(decision.events) : undefined;
-      if (error !== undefined) tooLarge.set(waiting, error);
-    }
-    if (tooLarge.size === 0) return false;
-    dropUndecided(parts.desk);
-    inbox.putFirst(inputs.filter((waiting) => !tooLarge.has(waiting)));
-    for (const [{ reject }, error] of tooLarge) reject(error);
-    return true;
   }
 
   /** A full store is waited for; whatever else the journal reports is the end of this lead. */

@@ -5,7 +5,9 @@ import type { DataSpec } from '../../core/spec/data.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import type { Event, Skipped } from '../model/events.ts';
+import { formatBytes } from '../../core/text/bytes-text.ts';
+import { stagesText } from '../decisions/retaining.ts';
+import type { Event, EventOf, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
 
@@ -52,6 +54,18 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.finished':
     case 'run.failed':
       return [event.runId, event.workerId];
+    case 'stage.dropped':
+    case 'stage.kept':
+    case 'stage.released':
+    case 'stage.mended':
+    case 'stage.lost':
+      return [event.runId];
+    case 'stage.damaged':
+      return [event.runId, event.workerId];
+    case 'work.removed':
+      return [event.id];
+    case 'store.collected':
+      return [];
     case 'work.resumed':
       return [event.planId, event.sweepId, event.trialId, event.runId];
     case 'worker.attached':
@@ -117,6 +131,22 @@ export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): strin
       return `${event.runId}: ${event.reason}`;
     case 'run.checkpointed':
       return `${event.runId} stored checkpoint ${event.stage} (step ${event.step}, ${event.bytes} bytes) by ${event.workerId}`;
+    case 'stage.dropped':
+      return `${droppedText(event)} of ${event.runId} ${event.stages?.length === 1 ? 'is' : 'are'} not kept any more: ${event.reason}`;
+    case 'stage.kept':
+      return `stage ${event.stage} of ${event.runId} is kept: ${event.reason}`;
+    case 'stage.released':
+      return `stage ${event.stage} of ${event.runId} is kept no longer than its policy says: ${event.reason}`;
+    case 'stage.damaged':
+      return `${event.workerId} could not read stage ${event.stage} of ${event.runId}, which is computed again: ${event.reason}`;
+    case 'stage.mended':
+      return `stage ${event.stage} of ${event.runId} is whole again: ${event.reason}`;
+    case 'stage.lost':
+      return `stage ${event.stage} of ${event.runId} is lost: ${event.reason}`;
+    case 'work.removed':
+      return `${event.id} was removed: ${event.reason}`;
+    case 'store.collected':
+      return `${formatBytes(event.bytes)} of what was let go are gone from the store: ${event.manifests} manifests, ${event.chunks} chunks`;
     case 'run.finished':
       return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${event.evaluation === undefined ? '' : `, accuracy ${event.evaluation.accuracy.toFixed(4)}`}`;
     case 'run.failed':
@@ -132,6 +162,11 @@ export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): strin
     case 'worker.lost':
       return `${event.workerId} was lost: ${event.reason}`;
   }
+}
+
+function droppedText({ stages, parts }: EventOf<'stage.dropped'>): string {
+  const which = stages === undefined ? 'all stages' : stagesText(stages);
+  return parts === 'state' ? `optimiser state and head of ${which}` : which;
 }
 
 function memberText(member: { workerId: string; shardFirst: number; shardCount: number }): string {

@@ -158,6 +158,8 @@ export type Event = { readonly atMs: number } & (
       readonly kind: 'run.requeued';
       readonly runId: string;
       readonly generation: number;
+      /** A damaged stage without which it cannot go on, as `run-1/3`. */
+      readonly waitsForStage?: string;
       readonly reason: string;
     }
   | {
@@ -193,6 +195,66 @@ export type Event = { readonly atMs: number } & (
       /** Of the teacher's checkpoint that a student's stage learned from. */
       readonly teacherDigest?: string;
       readonly workerId: string;
+    }
+  | {
+      /** By retention: something of a run's checkpoints is not kept any more. */
+      readonly kind: 'stage.dropped';
+      readonly runId: string;
+      /** Absent: every stage, and the evaluation report. */
+      readonly stages?: readonly number[];
+      /** What goes: optimiser state and head, or all that is left. */
+      readonly parts: 'state' | 'all';
+      readonly reason: string;
+    }
+  | {
+      /** By `checkpoints keep`: retention leaves the stage as it is. */
+      readonly kind: 'stage.kept';
+      readonly runId: string;
+      readonly stage: number;
+      readonly reason: string;
+    }
+  | {
+      /** By `checkpoints keep --release`: retention decides about the stage again. */
+      readonly kind: 'stage.released';
+      readonly runId: string;
+      readonly stage: number;
+      readonly reason: string;
+    }
+  | {
+      /** A worker found stored bytes of a stage missing or changed. It is computed again. */
+      readonly kind: 'stage.damaged';
+      readonly runId: string;
+      readonly stage: number;
+      readonly workerId: string;
+      readonly reason: string;
+    }
+  | {
+      /** A damaged stage was computed again to the same digest and stored. */
+      readonly kind: 'stage.mended';
+      readonly runId: string;
+      readonly stage: number;
+      readonly reason: string;
+    }
+  | {
+      /** A damaged stage cannot be computed again. */
+      readonly kind: 'stage.lost';
+      readonly runId: string;
+      readonly stage: number;
+      readonly reason: string;
+    }
+  | {
+      /** By `rm` or `prune`: a plan, sweep or run that has ended leaves the lists with all that belongs to it. */
+      readonly kind: 'work.removed';
+      readonly id: string;
+      readonly reason: string;
+    }
+  | {
+      /** What decisions before have let go is gone from the store. */
+      readonly kind: 'store.collected';
+      readonly manifests: number;
+      readonly chunks: number;
+      /** Of chunks. */
+      readonly bytes: number;
     }
   | {
       readonly kind: 'run.finished';

@@ -88,7 +88,8 @@ export function runBegun(
 
 /** The run has a gang, or another one. */
 export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
-  const run = runOf(w, event.runId);
+  const { waitsForStage: _waits, ...run } = runOf(w, event.runId);
+  w.runs = withRow(w.runs, numberOf(run.id), run, w.edit);
   changeRun(w, run.id, {
     state: 'running',
     reason: event.reason,
@@ -110,6 +111,7 @@ export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
     gang: [],
     changedAtMs: event.atMs,
     queuedAtMs: event.atMs,
+    ...optional('waitsForStage', event.waitsForStage),
   });
 }
 

@@ -7,6 +7,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { strategyOf } from '../strategies/strategies.ts';
 import type { Event, EventOf } from './events.ts';
+import { workRemoved } from './evolve-removal.ts';
 import {
   runAssigned,
   runBegun,
@@ -17,6 +18,14 @@ import {
   runTroubled,
   summarise,
 } from './evolve-runs.ts';
+import {
+  stageDamaged,
+  stageKept,
+  stageLost,
+  stageMended,
+  stageReleased,
+  stagesDropped,
+} from './evolve-stages.ts';
 import { workerAttached, workerChanged } from './evolve-workers.ts';
 import { named } from './find.ts';
 import {
@@ -70,6 +79,7 @@ export function evolve(before: State, event: Event, edit: Edit = new Edit()): St
 function apply(w: Working, event: Event): void {
   switch (event.kind) {
     case 'input.refused':
+    case 'store.collected':
       return;
     case 'coordinator.started':
       w.epoch = event.epoch;
@@ -130,6 +140,27 @@ function apply(w: Working, event: Event): void {
     case 'run.checkpointed':
       runCheckpointed(w, event);
       return;
+    case 'stage.dropped':
+      stagesDropped(w, event);
+      return;
+    case 'stage.kept':
+      stageKept(w, event);
+      return;
+    case 'stage.released':
+      stageReleased(w, event);
+      return;
+    case 'stage.damaged':
+      stageDamaged(w, event);
+      return;
+    case 'stage.mended':
+      stageMended(w, event);
+      return;
+    case 'stage.lost':
+      stageLost(w, event);
+      return;
+    case 'work.removed':
+      workRemoved(w, event);
+      return;
     case 'run.finished':
       runEnded(w, event.runId, {
         ...ended({ state: 'done', reason: 'finished', atMs: event.atMs }),
@@ -162,6 +193,7 @@ function apply(w: Working, event: Event): void {
  */
 function truncated(w: Working, { ids }: EventOf<'journal.truncated'>): void {
   const { plan, sweep, trial, run } = w.numbers;
+  if (ids.run > run) w.cutOffRuns = [...w.cutOffRuns, { after: run, upTo: ids.run }];
   w.numbers = {
     plan: Math.max(plan, ids.plan),
     sweep: Math.max(sweep, ids.sweep),

@@ -4,7 +4,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { type Meanings, NOUNS, type Noun, onlyOne } from '../../core/text/naming.ts';
-import { lookup, type PersistentMap, withEntry } from './persistent-map.ts';
+import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
 import { numberAt } from './roll.ts';
 import { childName } from './spec-of.ts';
 import {
@@ -45,6 +45,24 @@ export function named(
 ): PersistentMap<Namesakes> {
   const one = withName(names, `${thing.noun} ${thing.name}`, thing.id, edit);
   return thing.noun === 'sweep' ? withName(one, candidatesKey(thing.name), thing.id, edit) : one;
+}
+
+/** The names with one thing less that is called so; of many namesakes those that are not listed stay unlisted. */
+export function unnamed(
+  names: PersistentMap<Namesakes>,
+  thing: { readonly noun: Noun; readonly name: string; readonly id: string },
+  edit?: Edit,
+): PersistentMap<Namesakes> {
+  const one = withoutName(names, `${thing.noun} ${thing.name}`, thing.id, edit);
+  return thing.noun === 'sweep' ? withoutName(one, candidatesKey(thing.name), thing.id, edit) : one;
+}
+
+function withoutName(names: PersistentMap<Namesakes>, key: string, id: string, edit?: Edit) {
+  const known = lookup(names, key);
+  if (known === undefined) return names;
+  const count = known.count - 1;
+  if (count <= 0) return withoutEntry(names, key, edit);
+  return withEntry(names, key, { count, newest: known.newest.filter((one) => one !== id) }, edit);
 }
 
 function withName(names: PersistentMap<Namesakes>, key: string, id: string, edit?: Edit) {

@@ -46,7 +46,7 @@ type PlainRecent<V> = { entries: Entries<V>; keys: Rows<string>; count: number }
 /** The state as JSON has it. */
 export interface PlainState {
   readonly fold: number;
-  readonly facts: Pick<State, 'events' | 'epoch' | 'lastMs' | 'numbers' | 'counts'>;
+  readonly facts: Pick<State, 'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts'>;
   readonly specs: Entries<Spec>;
   readonly plans: Rows<PlainPlan>;
   readonly sweeps: Rows<PlainSweep>;
@@ -61,7 +61,7 @@ export interface PlainState {
 
 /** The state as plain data; equal states give equal data. */
 export function encodeState(state: State): PlainState {
-  const { events, epoch, lastMs, numbers, counts } = state;
+  const { events, epoch, lastMs, numbers, cutOffRuns, counts } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
@@ -76,7 +76,7 @@ export function encodeState(state: State): PlainState {
   }
   return {
     fold: FOLD,
-    facts: { events, epoch, lastMs, numbers, counts: withoutZeros(counts) },
+    facts: { events, epoch, lastMs, numbers, cutOffRuns, counts: withoutZeros(counts) },
     specs: sorted(state.specs),
     plans: [...rowsOf(state.plans)].map(([number, { spec, allRunIds, ...plan }]) => [
       number,
@@ -151,10 +151,22 @@ export function decodeState(plain: PlainState): State {
       plain.submissions as State['submissions'] extends Recent<infer S> ? PlainRecent<S> : never,
       edit,
     ),
+    damaged: damagedOf(runTable, edit),
     openPlans: openOf(plans, edit),
     openSweeps: openOf(sweeps, edit),
     openRuns: openOf(runTable, edit),
   };
+}
+
+function damagedOf(runs: State['runs'], edit: Edit): State['damaged'] {
+  let damaged: State['damaged'] = emptyMap();
+  for (const [, run] of rowsOf(runs)) {
+    if (!isWhole(run)) continue;
+    for (const { stage, damage } of run.checkpoints)
+      if (damage?.isLost === false)
+        damaged = withEntry(damaged, `${run.id}/${stage}`, { runId: run.id, stage }, edit);
+  }
+  return damaged;
 }
 
 function sweepOf(

@@ -141,6 +141,12 @@ export interface CheckpointState {
   /** SHA-256 of its bytes, hex. */
   readonly digest: string;
   readonly storedAtMs: number;
+  /** What retention has left of it: its network, or nothing; absent while everything is there. */
+  readonly held?: 'network' | 'nothing';
+  /** Why retention leaves it as it is, by request. */
+  readonly kept?: string;
+  /** Why it cannot be read; it is being computed again, unless that is impossible. */
+  readonly damage?: { readonly reason: string; readonly isLost: boolean };
 }
 
 /** The verification of a trained network; rates and accuracies are 0 to 1. */
@@ -225,6 +231,8 @@ export interface RunState extends Ending {
   readonly blame: Blame;
   /** Workers that could not go on with it, the latest last. */
   readonly avoided: readonly Avoided[];
+  /** The damaged stage that it was put back into the queue for, as `run-1/3`; absent once it has a gang. */
+  readonly waitsForStage?: string;
   /** By stage, ascending. */
   readonly checkpoints: readonly CheckpointState[];
   readonly startedAtMs?: number;
@@ -328,6 +336,8 @@ export interface State {
   readonly lastMs: number;
   /** The highest number of each noun that was given out; the next id is one more. */
   readonly numbers: Readonly<Record<Noun, number>>;
+  /** Numbers of runs that `journal truncate` cut off: above `after` up to `upTo`. What they stored is left alone. */
+  readonly cutOffRuns: readonly { readonly after: number; readonly upTo: number }[];
   /** Specs by digest, as events refer to them. */
   readonly specs: PersistentMap<PlanSpec | SweepSpec | RunSpec>;
   readonly plans: Table<PlanState>;
@@ -341,6 +351,8 @@ export interface State {
   /** Things by their names; the key is `noun name`. */
   readonly names: PersistentMap<Namesakes>;
   readonly submissions: Recent<Submission>;
+  /** Damaged stages that are computed again, by `run-1/3`. */
+  readonly damaged: PersistentMap<{ readonly runId: string; readonly stage: number }>;
   /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
   readonly openPlans: NumberSet;
   readonly openSweeps: NumberSet;
@@ -359,6 +371,7 @@ export const initialState: State = {
   epoch: 0,
   lastMs: 0,
   numbers: { plan: 0, sweep: 0, trial: 0, run: 0 },
+  cutOffRuns: [],
   specs: emptyMap(),
   plans: emptyTable(),
   sweeps: emptyTable(),
@@ -368,6 +381,7 @@ export const initialState: State = {
   lostWorkers: noneYet(),
   names: emptyMap(),
   submissions: noneYet(),
+  damaged: emptyMap(),
   openPlans: emptyTable(),
   openSweeps: emptyTable(),
   openRuns: emptyTable(),

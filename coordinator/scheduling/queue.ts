@@ -33,6 +33,7 @@ function keyOf(run: RunState, isBlamed: boolean): string {
     training.exact,
     run.deviceClass ?? '',
     run.teacherRunId ?? '',
+    run.waitsForStage ?? '',
     avoided,
     isBlamed ? run.id : '',
   ]);

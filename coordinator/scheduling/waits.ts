@@ -11,7 +11,7 @@ import { avoidedNow, type Board, chooseFree, fitsClass, keepsWorkers } from './b
  * sentence with numbers for a person. Neither is journalled.
  */
 export interface Wait {
-  readonly kind: 'teacher_not_started' | 'model_mismatch' | 'insufficient_workers';
+  readonly kind: 'teacher_not_started' | 'stage_damaged' | 'model_mismatch' | 'insufficient_workers';
   readonly reason: string;
 }
 
@@ -31,8 +31,7 @@ export function waitsOf(board: Board): Waits {
     if (known !== undefined) return known;
     const run = board.run(number);
     const obstacle = notStartable(board.state, run);
-    const wait: Wait =
-      obstacle === undefined ? shortage(board, run) : { kind: 'teacher_not_started', reason: obstacle };
+    const wait: Wait = obstacle ?? shortage(board, run);
     byGroup.set(key, wait);
     return wait;
   };
@@ -55,15 +54,18 @@ export function waitsOf(board: Board): Waits {
 
 /**
  * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
- * checkpoint.
+ * checkpoint, and a stored stage that cannot be read is computed again first.
  */
-export function notStartable(state: State, run: RunState): string | undefined {
-  if (run.teacherRunId === undefined) return undefined;
-  const teacher = wholeRunWith(state, run.teacherRunId);
+export function notStartable(state: State, run: RunState): Wait | undefined {
+  const { waitsForStage, teacherRunId } = run;
+  if (waitsForStage !== undefined && lookup(state.damaged, waitsForStage) !== undefined)
+    return { kind: 'stage_damaged', reason: run.reason };
+  if (teacherRunId === undefined) return undefined;
+  const teacher = wholeRunWith(state, teacherRunId);
   if (teacher === undefined) return undefined;
   return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
     ? undefined
-    : `queued: its teacher ${teacher.id} has not started`;
+    : { kind: 'teacher_not_started', reason: `queued: its teacher ${teacher.id} has not started` };
 }
 
 /** What keeps a run from the workers that it needs. */

@@ -47,6 +47,8 @@ interface ReplayCommand {
   readonly teacherRunId: string;
   readonly teacherStages: number;
   readonly deviceClass: string;
+  /** The last stage is stored again where what is stored of it is damaged. */
+  readonly mend: boolean;
 }
 
 interface InspectCommand {

@@ -7,6 +7,7 @@ import { FleetError } from '../../core/errors.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { isDeterministic } from '../../core/system/device-class.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { missingStage, stagesText } from '../decisions/retaining.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
 import { type State, type WorkerState, wholeRunWith } from '../model/state.ts';
 import type { Requests } from './requests.ts';
@@ -22,6 +23,11 @@ export interface Replayer {
     request: Omit<ReplayRequest, 'runId'>,
     signal: AbortSignal,
   ): AsyncGenerator<ReplayPoint>;
+  /**
+   * Computes a stage again from the nearest stage before it that is whole, and has it stored where what is stored
+   * of it is damaged. Resolves with where it began; the error says why it cannot be.
+   */
+  mend(run: SpecifiedRun, stage: number, signal: AbortSignal): Promise<{ readonly fromStage: number }>;
   /** Takes a part of a worker's answer; what nobody waits for any more is dropped. */
   answered(
     requestId: string,
@@ -39,26 +45,45 @@ export function createReplayer(options: {
     lost: (workerId) => `${workerId} was lost over the replay`,
     tooSlow: 'the caller reads more slowly than steps are replayed',
   });
+  async function* compute(
+    run: SpecifiedRun,
+    range: { readonly fromStage: number; readonly toStage: number },
+    how: { readonly eachStep: boolean; readonly mend: boolean },
+    signal: AbortSignal,
+  ): AsyncGenerator<ReplayPoint> {
+    const reached = { step: -1, stage: range.fromStage };
+    const points = replays.ask({
+      choose: (free) => chooseWorker(run, free),
+      command: () => ({
+        ...commandOf(state(), run, how),
+        ...range,
+        fromStage: Math.max(range.fromStage, startBefore(run, reached.stage)),
+      }),
+      signal,
+      gaveUp: (workerIds, last) =>
+        new FleetError('aborted', `${workerIds.join(', ')} were lost over the replay of ${run.id}`, {
+          cause: last,
+        }),
+    });
+    for await (const point of points) {
+      // Another worker begins with the last finished stage that is whole; the caller has seen the steps since.
+      if (point.step <= reached.step) continue;
+      reached.step = point.step;
+      if (point.stage > 0) reached.stage = point.stage;
+      yield point;
+    }
+  }
+
   return {
     async *replay(run, request, signal) {
-      const range = rangeOf(run, request);
-      const reached = { step: -1, stage: range.fromStage };
-      const points = replays.ask({
-        choose: (free) => chooseWorker(run, free),
-        command: () => ({ ...commandOf(state(), run, request), ...range, fromStage: reached.stage }),
-        signal,
-        gaveUp: (workerIds, last) =>
-          new FleetError('aborted', `${workerIds.join(', ')} were lost over the replay of ${run.id}`, {
-            cause: last,
-          }),
-      });
-      for await (const point of points) {
-        // Another worker begins with the last finished stage, whose later steps the caller has seen.
-        if (point.step <= reached.step) continue;
-        reached.step = point.step;
-        if (point.stage > 0) reached.stage = point.stage;
-        yield point;
-      }
+      const range = rangeOf(state(), run, request);
+      yield* compute(run, range, { eachStep: request.eachStep, mend: false }, signal);
+    },
+    async mend(run, stage, signal) {
+      const fromStage = startBefore(run, stage - 1);
+      const range = rangeOf(state(), run, { fromStage, toStage: stage });
+      for await (const _ of compute(run, range, { eachStep: false, mend: true }, signal));
+      return { fromStage };
     },
     answered: (requestId, { points, ended, error }) =>
       replays.answered(requestId, { items: points, ended, error }),
@@ -80,11 +105,26 @@ function chooseWorker(run: SpecifiedRun, free: readonly WorkerState[]): WorkerSt
     throw new FleetError('unavailable', `${only}; no worker is connected, start one and try again`, {
       details: { missing: 'worker' },
     });
-  throw new FleetError('failedPrecondition', `${only}; the connected workers are ${classes}`);
+  throw new FleetError('failedPrecondition', `${only}; the connected workers are ${classes}`, {
+    details: { missing: 'worker' },
+  });
+}
+
+/** The newest stage up to `stage` from which steps can be computed; 0: the seed. */
+function startBefore(run: Pick<SpecifiedRun, 'checkpoints'>, stage: number): number {
+  return startsOf(run).findLast((start) => start <= stage) ?? 0;
+}
+
+/** Stages from which steps can be computed: all of the state is stored and whole. */
+function startsOf({ checkpoints }: Pick<SpecifiedRun, 'checkpoints'>): number[] {
+  return checkpoints
+    .filter(({ held, damage }) => held === undefined && damage === undefined)
+    .map(({ stage }) => stage);
 }
 
 /** The stages to compute, from the checkpoint of the first one; `toStage` 0: up to the newest checkpoint. */
 function rangeOf(
+  state: State,
   run: SpecifiedRun,
   { fromStage, toStage }: { fromStage: number; toStage: number },
 ): { fromStage: number; toStage: number } {
@@ -95,18 +135,38 @@ function rangeOf(
   const to = toStage === 0 ? newest : toStage;
   if (to > newest) throw refuse(`has checkpoints up to stage ${newest}, not ${to}`);
   if (fromStage >= to) throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);
+  const starts = startsOf(run);
+  if (fromStage > 0 && !starts.includes(fromStage))
+    throw refuse(
+      `cannot be computed from stage ${fromStage}, of which not everything is stored: a replay can start from its seed (--from 0)${starts.length === 0 ? '' : ` and from ${stagesText(starts)}`}`,
+    );
+  const missing = missingOfTeacher(state, run, { fromStage, to });
+  if (missing !== undefined) throw refuse(`cannot be computed from stage ${fromStage}: ${missing}`);
   return { fromStage, toStage: to };
 }
 
-function commandOf(state: State, run: SpecifiedRun, request: { eachStep: boolean }) {
+/** Why the teacher's stages that these stages learned from cannot be read; undefined while all can. */
+function missingOfTeacher(
+  state: State,
+  run: SpecifiedRun,
+  { fromStage, to }: { fromStage: number; to: number },
+): string | undefined {
+  const { distillation } = run.job;
+  const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(state, run.teacherRunId);
+  if (distillation === undefined || teacher === undefined) return undefined;
+  return missingStage(teacher, { schedule: distillation.schedule, epochs: to, newest: fromStage });
+}
+
+function commandOf(state: State, run: SpecifiedRun, how: { eachStep: boolean; mend: boolean }) {
   return {
     kind: 'replay' as const,
     runId: run.id,
     specJson: canonicalJson(run.spec),
-    eachStep: request.eachStep,
+    eachStep: how.eachStep,
     teacherRunId: run.teacherRunId ?? '',
     teacherStages:
       run.teacherRunId === undefined ? 0 : (wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0),
     deviceClass: run.deviceClass ?? '',
+    mend: how.mend,
   };
 }

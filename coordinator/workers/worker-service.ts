@@ -251,8 +251,10 @@ function reportOf(kind: Journalled): Report {
       };
     }
     case 'failed': {
-      const { runId, generation, message, step, ofPlace = false } = kind.value;
+      const { runId, generation, message, step, ofPlace = false, damaged } = kind.value;
+      if (damaged !== undefined) token('failed.damaged.run_id', damaged.runId);
       return {
+        ...(damaged === undefined ? {} : { damaged: { runId: damaged.runId, stage: damaged.stage } }),
         kind: 'failed',
         runId,
         generation,

@@ -210,7 +210,7 @@ test('an exported network is the stored weights under reference names, in chunks
   assert.equal(model.network.embedding, 16);
   await assert.rejects(async () => records.exported(run, 2).next(), {
     code: 'notFound',
-    message: /run-1 has no checkpoint of stage 2; it has stages 1/,
+    message: /^stage 2 of run-1 is not stored; run-1 has stage 1$/,
   });
   const failed = { ...run, state: 'failed' as const, reason: 'loss is not finite in step 7' };
   await assert.rejects(async () => records.exported(failed, 0).next(), {

@@ -58,7 +58,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/decisions':
     'coordinator/model coordinator/scheduling coordinator/strategies core/nn core/search core/spec',
   'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/nn core/spec',
-  'coordinator/store': 'coordinator/journal core/net',
+  'coordinator/store': 'coordinator/decisions coordinator/journal coordinator/model core/checkpoint core/net',
   'coordinator/workers':
     'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers',
@@ -70,14 +70,14 @@ const ROOMS: Readonly<Record<string, string>> = {
     'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics.ts coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
 
   // The command line: a gRPC client like any other. Nothing of the coordinator is in these rows.
-  'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report proto/gen',
+  'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report core/spec proto/gen',
   'coordinator/cli/screen': 'coordinator/cli core/data core/report core/search proto/gen',
   'coordinator/cli/local': 'coordinator/cli core/net proto/gen',
   'coordinator/cli/proof': 'coordinator/cli core/data core/spec proto/gen',
   'coordinator/cli/verify':
     'coordinator/cli coordinator/cli/local coordinator/cli/screen core/model core/report core/spec core/verify',
   'coordinator/cli/commands':
-    'coordinator/cli coordinator/cli/local coordinator/cli/proof coordinator/cli/screen coordinator/cli/verify core/data core/model core/nn core/report core/spec proto/gen',
+    'coordinator/cli coordinator/cli/local coordinator/cli/proof coordinator/cli/screen coordinator/cli/verify core/checkpoint core/data core/model core/nn core/report core/spec proto/gen',
   'coordinator/cli/program.ts': 'coordinator/cli coordinator/cli/commands',
   'coordinator/cli/main.ts': 'coordinator/cli coordinator/cli/program.ts coordinator/cli/screen',
 
@@ -90,7 +90,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'worker/run':
     'core/allreduce core/checkpoint core/data core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':
-    'core/allreduce core/data core/spec proto/gen worker/run worker/training worker/verification',
+    'core/allreduce core/checkpoint core/data core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
   worker:
     'core/allreduce core/checkpoint core/data core/net worker/compute worker/fleet worker/metrics.ts worker/run',

@@ -67,6 +67,8 @@ function trained(
       step: (i + 1) * 12,
       bytes: 400_000,
       digest: 'd',
+      held: 'all',
+      note: '',
       storedAtMs: START + (from + ((i + 1) * (to - from)) / 8) * 1000,
     })),
   };

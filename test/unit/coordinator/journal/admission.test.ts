@@ -30,13 +30,18 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   submit,
   cancel: { kind: 'cancel', id: 'run-1', reason: '' },
   resume: { kind: 'resume', id: 'run-1', reason: '' },
+  keep: { kind: 'keep', runId: 'run-1', stage: 1, keep: true, reason: '' },
+  drop: { kind: 'drop', runId: 'run-1', reason: '' },
+  remove: { kind: 'remove', id: 'run-1', reason: '' },
+  mended: { kind: 'mended', runId: 'run-1', stage: 1, ok: true, reason: '' },
+  collected: { kind: 'collected', manifests: 1, chunks: 1, bytes: 1 },
   attached: { kind: 'attached', hello },
   reported: { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report: { kind: 'released' } },
   lost,
   leaving: { ...lost, kind: 'leaving' },
   tick: { kind: 'tick' },
 };
-const CALLS = ['cancel', 'resume', 'submit'];
+const CALLS = ['cancel', 'drop', 'keep', 'remove', 'resume', 'submit'];
 const FREE: Standing = {
   ...{ halted: undefined, refusal: undefined, isTroubled: false, queued: 0, tickWaits: false },
 };
@@ -77,7 +82,15 @@ test('after an append that found no room calls are refused, and facts wait in th
   const kinds = (list: readonly { readonly input: Input }[]) => list.map(({ input }) => input.kind);
   const full = afterFailedAppend(error('resourceExhausted'), inputs);
   assert.deepEqual(kinds(full.refused).sort(), CALLS);
-  assert.deepEqual(kinds(full.again), ['started', 'attached', 'reported', 'lost', 'leaving']);
+  assert.deepEqual(kinds(full.again), [
+    'started',
+    'mended',
+    'collected',
+    'attached',
+    'reported',
+    'lost',
+    'leaving',
+  ]);
   const fenced = afterFailedAppend(error('aborted'), inputs);
   assert.deepEqual([kinds(fenced.refused), fenced.again], [kinds(inputs), []]);
 });

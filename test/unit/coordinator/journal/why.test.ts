@@ -55,6 +55,14 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'run.troubled': { runId: 'run-1', workerId: 'w1', avoidUntilMs: 1, reason },
   'run.blamed': { runId: 'run-1', workerId: 'w1', blame: NO_BLAME, reason },
   'run.checkpointed': { runId: 'run-1', workerId: 'w1', stage: 1, step: 1, bytes: 1, digest: 'd' },
+  'stage.dropped': { runId: 'run-1', stages: [1, 2, 3, 5], parts: 'state', reason },
+  'stage.kept': { runId: 'run-1', stage: 1, reason },
+  'stage.released': { runId: 'run-1', stage: 1, reason },
+  'stage.damaged': { runId: 'run-1', stage: 1, workerId: 'w1', reason },
+  'stage.mended': { runId: 'run-1', stage: 1, reason },
+  'stage.lost': { runId: 'run-1', stage: 1, reason },
+  'work.removed': { id: 'run-1', reason },
+  'store.collected': { manifests: 1, chunks: 2, bytes: 3 },
   'run.finished': { runId: 'run-1', generation: 1, workerId: 'w1', step: 1, weightsDigest: 'd' },
   'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
   'run.cancelled': { runId: 'run-1', reason },
@@ -70,7 +78,7 @@ test('an event is about every id that it names, and about no other', () => {
   for (const [kind, fields] of Object.entries(EVENTS)) {
     const event = { kind, ...fields, ...at } as Event;
     const named = Object.entries({ ...fields })
-      .filter(([key]) => /Ids?$/.test(key) && !NOT_ABOUT.has(key))
+      .filter(([key]) => /^id$|Ids?$/.test(key) && !NOT_ABOUT.has(key))
       .flatMap(([, value]) => value as string | string[]);
     const expected = kind === 'run.assigned' ? [...named, 'w1', 'w2'] : named;
     assert.deepEqual([...idsOf(event)].sort(), expected.sort(), kind);

@@ -1,0 +1,55 @@
+// `rm` and `prune`: what has ended leaves the lists, and what it has stored is let go. Decides what may go:
+// only a whole that has ended, and nothing that something else still refers to.
+
+import { FleetError } from '../../core/errors.ts';
+import { workWithId } from '../model/find.ts';
+import { allNumbers } from '../model/roll.ts';
+import {
+  hasEnded,
+  planWith,
+  type RunState,
+  runWith,
+  type State,
+  sweepWith,
+  trialWith,
+  wholeRunWith,
+} from '../model/state.ts';
+import { type Draft, emit } from './draft.ts';
+import type { Input } from './inputs.ts';
+
+const refuse = (why: string) => new FleetError('failedPrecondition', why);
+
+/** Removes a plan, a sweep or a run that has ended. Throws why it cannot go, and then nothing has changed. */
+export function remove(draft: Draft, { id, reason }: Extract<Input, { kind: 'remove' }>): void {
+  assertRemovable(draft.state, id);
+  emit(draft, { kind: 'work.removed', id, reason: reason === '' ? 'by request' : reason });
+}
+
+/** Throws why a thing cannot leave the lists. */
+export function assertRemovable(state: State, id: string): void {
+  const thing = workWithId(state, id);
+  if (trialWith(state, id) !== undefined)
+    throw refuse(`${id} is a trial; remove its sweep, ${trialWith(state, id)!.sweepId}`);
+  const { planId, sweepId } = thing as { planId?: string; sweepId?: string };
+  const whole = planId ?? (runWith(state, id) === undefined ? undefined : sweepId);
+  if (whole !== undefined && whole !== id) throw refuse(`${id} belongs to ${whole}; remove that`);
+  if (!hasEnded(thing)) throw refuse(`${id} is ${thing.state}; cancel it first`);
+  for (const run of runsOfWhole(state, id)) {
+    const others = run.studentRunIds.filter((student) => {
+      const found = wholeRunWith(state, student);
+      return found !== undefined && (found.planId ?? found.id) !== (run.planId ?? run.id);
+    });
+    if (others.length > 0)
+      throw refuse(
+        `${others.join(', ')} learned from ${run.id}; remove ${others.length === 1 ? 'it' : 'them'} first`,
+      );
+  }
+}
+
+function runsOfWhole(state: State, id: string): RunState[] {
+  const plan = planWith(state, id);
+  const sweep = sweepWith(state, id);
+  const numbers = plan?.allRunIds ?? sweep?.allRunIds;
+  const ids = numbers === undefined ? [id] : [...allNumbers(numbers)].map((number) => `run-${number}`);
+  return ids.flatMap((runId) => wholeRunWith(state, runId) ?? []);
+}

@@ -1,0 +1,136 @@
+// Lets go of what retention does not keep, run by run, whenever something has happened to a run: a stage is
+// stored, it has ended, its student has got further, another candidate is better. The rules are retention.ts.
+
+import { teacherStageFor } from '../../core/spec/schedule.ts';
+import {
+  hasEnded,
+  planWith,
+  type RunState,
+  runWith,
+  type State,
+  sweepWith,
+  trialWith,
+  wholeRunWith,
+} from '../model/state.ts';
+import { type Draft, emit } from './draft.ts';
+import { dropsOf, firstNeeded, type HeldStage, type RetentionFacts, type StudentOf } from './retention.ts';
+
+/** Decides about the stages of one run. */
+export function retain(draft: Draft, runId: string): void {
+  const run = wholeRunWith(draft.state, runId);
+  if (run === undefined) {
+    retainEnded(draft, runId);
+    return;
+  }
+  for (const drop of dropsOf(factsOf(draft.state, run)))
+    emit(draft, { kind: 'stage.dropped', runId, ...drop });
+}
+
+/**
+ * A candidate whose result is known has left memory: nothing of it is kept unless it is the best. Its events
+ * tell it apart from one that was decided about before.
+ */
+function retainEnded(draft: Draft, runId: string): void {
+  if (isKeptCandidate(draft.state, runId)) return;
+  emit(draft, {
+    kind: 'stage.dropped',
+    runId,
+    parts: 'all',
+    reason: 'its result is known, and it is not the best of its sweep',
+  });
+}
+
+/** Whether the newest stage of a candidate that has left memory stays: it is the best of its sweep. */
+export function isKeptCandidate(state: State, runId: string): boolean {
+  const run = runOfCandidate(state, runId);
+  if (run === undefined) return false;
+  const best = sweepWith(state, run.sweepId)?.bestTrialId;
+  return best === run.trialId && trialWith(state, run.trialId)?.runIds.at(-1) === runId;
+}
+
+function runOfCandidate(state: State, runId: string): { sweepId: string; trialId: string } | undefined {
+  const run = runWith(state, runId);
+  if (run?.trialId === undefined || run.sweepId === undefined) return undefined;
+  return { sweepId: run.sweepId, trialId: run.trialId };
+}
+
+/** The student as a teacher's retention sees it. */
+export function studentOf(run: RunState): StudentOf {
+  return {
+    id: run.id,
+    isDone: run.state === 'done',
+    newest: run.checkpoints.at(-1)?.stage ?? 0,
+    schedule: run.job.distillation?.schedule ?? 'multi-step',
+    epochs: run.job.training.epochs,
+  };
+}
+
+/** What the retention of a run follows from. */
+export function factsOf(state: State, run: RunState): RetentionFacts {
+  const { job, trialId, planId, studentRunIds } = run;
+  const trial = trialId === undefined ? undefined : trialWith(state, trialId);
+  const sweep = trial === undefined ? undefined : sweepWith(state, trial.sweepId);
+  const plan = planId === undefined ? undefined : planWith(state, planId);
+  const students = studentRunIds.flatMap((id) => wholeRunWith(state, id) ?? []);
+  return {
+    kind: job.kind,
+    policy: job.checkpoints?.keep,
+    epochs: job.training.epochs,
+    isDone: run.state === 'done',
+    stages: run.checkpoints.flatMap(({ stage, held, kept }): HeldStage[] =>
+      held === 'nothing' ? [] : [{ stage, held: held ?? 'all', kept }],
+    ),
+    students: students.map(studentOf),
+    moreStudents:
+      plan !== undefined &&
+      plan.teacherRunId === run.id &&
+      !hasEnded(plan) &&
+      plan.studentRunIds.length < plan.spec.students.length,
+    candidate: {
+      isReplaced: trial !== undefined && trial.runIds.at(-1) !== run.id,
+      hasResult: trial?.state === 'done',
+      isBest: sweep !== undefined && sweep.bestTrialId === trialId,
+    },
+  };
+}
+
+/**
+ * Why a student cannot learn from this teacher any more, as a sentence; undefined while every stage that it
+ * needs is there or still to come. `newest`: the newest stage that the student has stored.
+ */
+export function missingStage(
+  teacher: RunState,
+  student: {
+    readonly schedule: 'multi-step' | 'single-step';
+    readonly epochs: number;
+    readonly newest: number;
+  },
+): string | undefined {
+  const stages = teacher.job.training.epochs;
+  const first = firstNeeded({ id: '', isDone: false, ...student }, stages);
+  if (first === undefined) return undefined;
+  const last = teacherStageFor({
+    schedule: student.schedule,
+    epoch: student.epochs - 1,
+    teacherStages: stages,
+  });
+  const gone = teacher.checkpoints.filter(
+    ({ stage, held, damage }) => stage >= first && stage <= last && (held === 'nothing' || damage?.isLost),
+  );
+  if (gone.length === 0) return undefined;
+  const [one] = gone;
+  if (one!.damage?.isLost) return `stage ${one!.stage} of ${teacher.id} is lost: ${one!.damage.reason}`;
+  return `${stagesText(gone.map(({ stage }) => stage))} of ${teacher.id} ${gone.length === 1 ? 'is' : 'are'} not kept any more (checkpoints.keep decides that), and a ${student.schedule} student learns from ${gone.length === 1 ? 'it' : 'them'}`;
+}
+
+/** `stage 3`, `stages 1 to 4, 7`. */
+export function stagesText(stages: readonly number[]): string {
+  const parts: string[] = [];
+  for (let at = 0; at < stages.length; ) {
+    let end = at;
+    while (stages[end + 1] === stages[end]! + 1) end += 1;
+    parts.push(end - at < 2 ? stages.slice(at, end + 1).join(', ') : `${stages[at]} to ${stages[end]}`);
+    at = end + 1;
+  }
+  return `${stages.length === 1 ? 'stage' : 'stages'} ${parts.join(', ')}`;
+}

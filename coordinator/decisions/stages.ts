@@ -1,0 +1,151 @@
+// What a person or a worker says about a stored stage: that it is to stay, that it cannot be read, that it was
+// computed again, that it cannot be. Decides what is refused and who waits.
+
+import { FleetError } from '../../core/errors.ts';
+import { type CheckpointState, hasEnded, type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { type Draft, emit } from './draft.ts';
+import type { Input } from './inputs.ts';
+import { stagesText, studentOf } from './retaining.ts';
+import { firstNeeded } from './retention.ts';
+
+const refuse = (why: string) => new FleetError('failedPrecondition', why);
+
+/** Keeps a stage from retention, or gives it back. Repeating it changes nothing. */
+export function keepStage(draft: Draft, input: Extract<Input, { kind: 'keep' }>): void {
+  const { runId, stage, keep } = input;
+  const run = wholeRunWith(draft.state, runId);
+  if (run === undefined)
+    throw refuse(`${runId} is a candidate whose result is known: its stages are not kept`);
+  const found = run.checkpoints.find((one) => one.stage === stage);
+  if (found === undefined || found.held === 'nothing')
+    throw refuse(
+      `stage ${stage} of ${runId} ${found === undefined ? 'is not stored yet' : 'is not kept any more'}; ${storedText(run)}`,
+    );
+  if (keep === (found.kept !== undefined)) return;
+  const reason = input.reason === '' ? 'kept by request' : input.reason;
+  emit(draft, { kind: keep ? 'stage.kept' : 'stage.released', runId, stage, reason });
+}
+
+/** Lets go of stages because somebody asks for it; refused while they are needed. */
+export function dropStages(draft: Draft, input: Extract<Input, { kind: 'drop' }>): void {
+  const { runId, stage } = input;
+  const reason = input.reason === '' ? 'by request' : input.reason;
+  assertDroppable(draft.state, input);
+  emit(draft, {
+    kind: 'stage.dropped',
+    runId,
+    ...(stage === undefined ? {} : { stages: [stage] }),
+    parts: 'all',
+    reason,
+  });
+}
+
+/** Throws who still needs a stage of a run, or any of its stages where none is named. */
+export function assertDroppable(
+  state: State,
+  { runId, stage }: { readonly runId: string; readonly stage?: number },
+): void {
+  const run = wholeRunWith(state, runId);
+  // A candidate whose result is known; nobody goes on with it.
+  if (run === undefined) return;
+  if (!hasEnded(run)) throw refuse(`${runId} is ${run.state} and needs its checkpoints; cancel it first`);
+  const stages = run.checkpoints.filter((one) => stage === undefined || one.stage === stage);
+  if (stage !== undefined && (stages[0] === undefined || stages[0].held === 'nothing'))
+    throw refuse(`stage ${stage} of ${runId} is not stored; ${storedText(run)}`);
+  for (const one of stages) {
+    if (one.kept !== undefined)
+      throw refuse(
+        `stage ${one.stage} of ${runId} is kept (${one.kept}); release it first: \`checkpoints keep ${runId} ${one.stage} --release\``,
+      );
+    const readers = readersOf(state, run, one.stage);
+    if (one.held !== 'nothing' && readers.length > 0)
+      throw refuse(`stage ${one.stage} of ${runId} is needed by ${readers.join(', ')}`);
+  }
+}
+
+/** Students that may still need a stage. */
+export function readersOf(state: State, teacher: RunState, stage: number): string[] {
+  return teacher.studentRunIds.filter((id) => {
+    const student = wholeRunWith(state, id);
+    const first = student && firstNeeded(studentOf(student), teacher.job.training.epochs);
+    return first !== undefined && stage >= first;
+  });
+}
+
+/**
+ * The stage to read for a caller, 0 for the newest that is there. Throws in one sentence why it cannot be read.
+ */
+export function stageToRead(run: RunState, wanted: number): number {
+  const stored = run.checkpoints.filter(({ held }) => held !== 'nothing');
+  const found = wanted === 0 ? stored.at(-1) : stored.find(({ stage }) => stage === wanted);
+  if (found !== undefined && found.damage === undefined) return found.stage;
+  if (found?.damage !== undefined)
+    throw refuse(
+      `stage ${found.stage} of ${run.id} cannot be read: ${found.damage.reason}${found.damage.isLost ? '' : '; it is computed again, try later'}`,
+    );
+  if (run.checkpoints.length === 0)
+    throw new FleetError('notFound', `${run.id} has no checkpoint yet; it is ${run.state} (${run.reason})`);
+  const isGone = wanted === 0 || run.checkpoints.some(({ stage }) => stage === wanted);
+  const which = wanted === 0 ? `no stage of ${run.id} is` : `stage ${wanted} of ${run.id} is not`;
+  throw new FleetError(
+    'notFound',
+    `${which} ${isGone ? 'kept any more (checkpoints.keep decides that)' : 'stored'}; ${storedText(run)}`,
+  );
+}
+
+/** Which stages of a run are stored, as the end of a sentence. */
+function storedText({ id, checkpoints }: RunState): string {
+  const of = (held: CheckpointState['held']) => checkpoints.filter((one) => one.held === held);
+  const [whole, networks] = [of(undefined), of('network')].map((some) => some.map(({ stage }) => stage));
+  const parts = [
+    ...(whole!.length === 0 ? [] : [stagesText(whole!)]),
+    ...(networks!.length === 0 ? [] : [`the networks of ${stagesText(networks!)}`]),
+  ];
+  return `${id} has ${parts.length === 0 ? 'none' : parts.join(' and ')}`;
+}
+
+/**
+ * A worker could not read a stage of a run. What follows for the run that needed it: it waits until the stage
+ * is computed again, or can never go on; undefined where the journal knows no such stage.
+ */
+export function reportDamage(
+  draft: Draft,
+  damaged: { readonly runId: string; readonly stage: number },
+  { workerId, reason }: { readonly workerId: string; readonly reason: string },
+): { readonly isLost: boolean; readonly reason: string } | undefined {
+  const { runId, stage } = damaged;
+  const found = stageOf(draft.state, damaged);
+  if (found === undefined || found.held === 'nothing') return undefined;
+  if (found.damage === undefined) emit(draft, { kind: 'stage.damaged', runId, stage, workerId, reason });
+  return found.damage ?? { isLost: false, reason };
+}
+
+/** A damaged stage was mended, or cannot be; a verdict that came late is void. */
+export function judgeDamage(draft: Draft, input: Extract<Input, { kind: 'mended' }>): void {
+  const { runId, stage, ok, reason } = input;
+  const damage = stageOf(draft.state, input)?.damage;
+  if (damage === undefined || damage.isLost) return;
+  if (ok) emit(draft, { kind: 'stage.mended', runId, stage, reason });
+  else
+    emit(draft, {
+      kind: 'stage.lost',
+      runId,
+      stage,
+      reason: `${damage.reason}; it cannot be computed again: ${reason}`,
+    });
+}
+
+function stageOf(
+  state: State,
+  { runId, stage }: { readonly runId: string; readonly stage: number },
+): CheckpointState | undefined {
+  return wholeRunWith(state, runId)?.checkpoints.find((one) => one.stage === stage);
+}
+
+/** Why a run that waits for a damaged stage can never go on; undefined while it may. */
+export function lossInTheWay(state: State, { waitsForStage }: RunState): string | undefined {
+  if (waitsForStage === undefined) return undefined;
+  const [runId = '', stage] = waitsForStage.split('/');
+  const damage = stageOf(state, { runId, stage: Number(stage) })?.damage;
+  return damage?.isLost === true ? damage.reason : undefined;
+}

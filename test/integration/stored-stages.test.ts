@@ -1,0 +1,141 @@
+// What a real fleet keeps of its runs: stages go as teacher and student get on, a damaged one is computed again,
+// a replay proves what is not stored any more, and what is removed leaves nothing in the store.
+
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { jetstream } from '@nats-io/jetstream';
+import { artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
+import { createArtefactStore } from '../../core/checkpoint/store.ts';
+import { unary } from '../../core/net/grpc-client.ts';
+import { headersOfLast } from '../../core/net/jetstream.ts';
+import { connectNats } from '../../core/net/nats.ts';
+import { startFleet } from '../support/fleet.ts';
+import { namesOn } from '../support/names.ts';
+import { startTypeScript, until } from '../support/processes.ts';
+
+const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
+
+/** 5 training identities x 6 images: two steps an epoch. */
+const common = `
+network: { kind: pocketnet, channels: 2, layers: 4, embedding: 8, genotype: casia }
+data: { kind: synthetic, identities: 8, images: 6, holdout: 3, seed: 5 }
+training: { epochs: 4, batch: 16, shards: 4, optimizer: { learningRate: 0.05, milestones: [] } }
+verification: { pairs: 20 }
+`;
+const student = (name: string, schedule: string, teacher: string) =>
+  `kind: student\nname: ${name}\ndistillation: { teacher: ${teacher}, schedule: ${schedule} }${common}`;
+
+const fleet = await startFleet({ workers: ['w1'] });
+const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
+const names = await namesOn(connection, 'test');
+const store = createArtefactStore({ connection, names });
+after(async () => {
+  await store.close();
+  await connection.close();
+  await fleet.stop();
+});
+
+const stagesOf = async (runId: string): Promise<number[]> =>
+  (await store.listKeys(names.checkpointKey(runId, '*')))
+    .map((key) => artefactOfKey(key)!.stage!)
+    .sort((a, b) => a - b);
+
+const storedOf = (runId: string, stages: readonly number[]) =>
+  until(
+    `${runId} has stages ${stages.join(', ')}`,
+    async () => (await stagesOf(runId)).join() === stages.join(),
+    30_000,
+  );
+
+async function pocketfleet(...args: string[]): Promise<{ code: number | null; output: string }> {
+  const program = startTypeScript(CLI, [...args, '--coordinator', fleet.endpoint, '--token', fleet.token]);
+  const { code } = await program.ended;
+  return { code, output: program.output() };
+}
+
+async function sentences(id: string): Promise<string> {
+  const { decisions } = await unary(fleet.client, fleet.client.why, { id, pageSize: 1_000, pageToken: '' });
+  return decisions.map(({ text }) => text).join('\n');
+}
+
+test('a teacher keeps its last two stages once its student has passed, and a replay still proves the others', async () => {
+  const { runIds } = await fleet.submit(
+    `kind: teacher\nname: teacher${common}---\n${student('student', 'multi-step', 'teacher')}`,
+  );
+  for (const id of runIds) await fleet.finished(id);
+  for (const id of runIds) await storedOf(id, [3, 4]);
+  assert.match(
+    await sentences('run-1'),
+    /stage 1 of run-1 is not kept any more: every student has passed it \(run-2\)/,
+  );
+  const teacher = (await store.getManifest(names.checkpointKey('run-1', 4)))!;
+  const learned = (await store.getManifest(names.checkpointKey('run-2', 4)))!;
+  assert.equal(
+    learned.metadata.teacher_digest,
+    teacher.digest,
+    'the student says from which bytes it learned',
+  );
+  const replayed = await pocketfleet('replay', 'teacher');
+  assert.equal(replayed.code, 0, replayed.output);
+  assert.match(replayed.output, /run-1: 4 stages computed again, all equal to the last bit/);
+  const refused = await pocketfleet('replay', 'teacher', '--from', '1');
+  assert.match(
+    refused.output,
+    /run-1 cannot be computed from stage 1, of which not everything is stored: a replay can start from its seed \(--from 0\) and from stages 3, 4/,
+  );
+  const { runs } = await unary(fleet.client, fleet.client.listArtefacts, { id: 'run-1' });
+  assert.deepEqual(
+    runs[0]!.stages.map(({ stage, heldBy, parts }) => [stage, heldBy, parts.map(({ name }) => name)]),
+    [3, 4].map((stage) => [stage, 'one of the last two stages', ['backbone', 'optimizer', 'head']]),
+  );
+});
+
+test('a student that meets a changed bit waits until a worker has computed that stage again', async () => {
+  const key = names.checkpointKey('run-1', 4);
+  const manifest = (await store.getManifest(key))!;
+  const right = await store.getPart(manifest, 'backbone');
+  const changed = Uint8Array.from(right);
+  changed[100]! ^= 1;
+  const chunk = manifest.parts.find(({ name }) => name === 'backbone')!.chunks![0]!;
+  await jetstream(connection).publish(names.chunkSubject('run-1', chunk), changed);
+  // A worker that has loaded the network before would not read it again.
+  await fleet.killWorker('w1');
+  await fleet.startWorker('w1');
+  const { runIds } = await fleet.submit(student('late', 'single-step', 'run-1'));
+  await fleet.finished(runIds[0]!);
+  assert.ok(Buffer.compare(await store.getPart(manifest, 'backbone'), right) === 0);
+  const why = await sentences('run-1');
+  assert.match(
+    why,
+    /w1 could not read stage 4 of run-1, which is computed again: .*chunk 0 of part backbone of run-1's stage 4 is damaged/,
+  );
+  assert.match(why, /stage 4 of run-1 is whole again: it was computed again from stage 3 to the same digest/);
+  assert.match(
+    await sentences(runIds[0]!),
+    /went back to the queue after generation 1: waits until stage 4 of run-1 is computed again/,
+  );
+});
+
+test('what is removed leaves the lists and the store', async () => {
+  const refused = await pocketfleet('rm', 'run-1', '--yes');
+  assert.equal(refused.code, 1);
+  assert.match(refused.output, /run-2, run-3 learned from run-1; remove them first/);
+  const pruned = await pocketfleet('prune', '--yes', '--json');
+  assert.equal(pruned.code, 0, pruned.output);
+  assert.match(pruned.output, /"id": "run-3".*"id": "run-2".*"id": "run-1"/s);
+  await until(
+    'nothing is stored',
+    async () => {
+      for (const id of ['run-1', 'run-2', 'run-3']) if ((await stagesOf(id)).length > 0) return false;
+      for await (const { bytes } of headersOfLast(connection, names.artefactStream, names.chunkSubjects))
+        if (bytes > 0) return false;
+      return true;
+    },
+    30_000,
+  );
+  const { runs } = await unary(fleet.client, fleet.client.listRuns, {
+    ...{ planId: '', sweepId: '', pageSize: 10, pageToken: '', newestFirst: false },
+  });
+  assert.deepEqual(runs, []);
+});
