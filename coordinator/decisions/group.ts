@@ -26,6 +26,8 @@ export interface GroupDecision<W> {
   readonly refused: readonly { readonly waiting: W; readonly error: FleetError }[];
   /** All events, in order. */
   readonly events: readonly Event[];
+  /** Places between events at which one decision ends: whatever is stored apart is cut there. */
+  readonly ends: readonly number[];
   /** Effects that belong to no single input, after those of the inputs. */
   readonly effects: readonly Effect[];
   /** Not all has been decided that could be: the caller yields, and asks again without inputs. */
@@ -35,12 +37,15 @@ export interface GroupDecision<W> {
 /**
  * Decides inputs. A refused input leaves no trace; one that makes the decision fail by a mistake of this
  * program is refused too, and the journal says so, because it would come again after each restart.
+ * `sizeRefusalOf`: why these events do not go into one message; what is submitted takes effect as a whole or
+ * not at all.
  */
 export function decideGroup<W extends { readonly input: Input }>(
   before: State,
   inputs: readonly W[],
   observe: () => Observed,
   desk: Desk,
+  sizeRefusalOf?: (events: readonly Event[]) => FleetError | undefined,
 ): GroupDecision<W> {
   renewSlice(desk);
   let state = before;
@@ -48,13 +53,20 @@ export function decideGroup<W extends { readonly input: Input }>(
   const effects: Effect[] = [];
   const decided: Decided<W>[] = [];
   const refused: { readonly waiting: W; readonly error: FleetError }[] = [];
+  const ends: number[] = [];
   const add = (decision: Decision) => {
     state = decision.state;
     for (const event of decision.events) events.push(event);
+    ends.push(events.length);
   };
   for (const waiting of inputs) {
     try {
       const decision = decideInput(state, waiting.input, observe(), desk);
+      const tooLarge = waiting.input.kind === 'submit' ? sizeRefusalOf?.(decision.events) : undefined;
+      if (tooLarge !== undefined) {
+        dropUndecided(desk);
+        throw tooLarge;
+      }
       add(decision);
       decided.push({ waiting, decision });
     } catch (caught) {
@@ -74,7 +86,7 @@ export function decideGroup<W extends { readonly input: Input }>(
   const placed = placeRuns(state, observe(), desk, isBeat);
   add(placed);
   effects.push(...placed.effects);
-  return { state, decided, refused, events, effects, isUnfinished: desk.proposing.size > 0 };
+  return { state, decided, refused, events, ends, effects, isUnfinished: desk.proposing.size > 0 };
 }
 
 function refuse(

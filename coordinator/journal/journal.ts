@@ -44,10 +44,10 @@ export interface Journal {
    * Resolves when all are on disk, however long the broker is away. `resourceExhausted`: the store is full
    * and nothing was stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`:
    * something else has. `cancelled`: `truncate` has; the journal must be read again. `failedPrecondition`: the
-   * journal is another one now. `whole`: all must be one message; `invalidArgument` when it would be larger
-   * than the broker takes, and nothing was stored. Otherwise a long list becomes several messages, in order.
+   * journal is another one now. A long list becomes several messages, in order; it is cut at `ends` (places
+   * between events at which one decision ends) wherever a decision goes into one message.
    */
-  append(events: readonly Event[], options?: { readonly whole?: boolean }): Promise<void>;
+  append(events: readonly Event[], ends?: readonly number[]): Promise<void>;
   /** Why these events cannot be one message: it would be larger than the broker takes. */
   refusalOf(events: readonly Event[]): FleetError | undefined;
   /**
@@ -276,8 +276,8 @@ export function openJournal(options: {
         yield* group.events;
       }
     },
-    async append(events, { whole = false } = {}) {
-      const parts = whole ? [events] : partition(events);
+    async append(events, ends = []) {
+      const parts = partition(events, ends, (some) => refusalOf(some) === undefined);
       for (const part of parts) {
         const refusal = refusalOf(part);
         if (refusal !== undefined) throw refusal;
@@ -324,20 +324,32 @@ function isWrongSequence(caught: unknown): boolean {
 const jsonBytesOf = (events: readonly Event[]): number => Buffer.byteLength(JSON.stringify(events));
 
 /**
- * Cuts a long list at GROUP_BYTES_MAX; a decision is cut only when it alone is larger, and settle() finds its
- * place again.
+ * Cuts a long list into messages of some GROUP_BYTES_MAX, between decisions. A decision that is larger has a
+ * message of its own; one that is too large even for that is cut, and settle() finds its place again.
  */
-function partition(events: readonly Event[]): Event[][] {
+function partition(
+  events: readonly Event[],
+  ends: readonly number[],
+  fits: (events: readonly Event[]) => boolean,
+): (readonly Event[])[] {
   const parts: Event[][] = [];
   let bytes = GROUP_BYTES_MAX;
-  for (const event of events) {
-    const size = jsonBytesOf([event]);
+  const add = (some: readonly Event[]) => {
+    const size = jsonBytesOf(some);
     if (bytes + size > GROUP_BYTES_MAX) {
       parts.push([]);
       bytes = 0;
     }
-    parts.at(-1)!.push(event);
+    parts.at(-1)!.push(...some);
     bytes += size;
+  };
+  let from = 0;
+  for (const end of [...ends, events.length]) {
+    const decision = events.slice(from, end);
+    from = end;
+    if (decision.length === 0) continue;
+    if (fits(decision)) add(decision);
+    else for (const event of decision) add([event]);
   }
   return parts;
 }

@@ -98,11 +98,12 @@ export function createLeading(parts: LeadingParts): Leading {
     const before = knownTo(seat);
     const { desk } = parts;
     const observe = () => ({ ...parts.observe(), now: now() });
-    const group = decideGroup(before, inbox.take(INPUTS_AT_ONCE), observe, desk);
+    const inputs = inbox.take(INPUTS_AT_ONCE);
+    const group = decideGroup(before, inputs, observe, desk, journal.refusalOf);
     const { state: after, decided, refused, events, effects } = group;
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
-      if (events.length > 0) await journal.append(events);
+      if (events.length > 0) await journal.append(events, group.ends);
       else if (refused.length > 0 || effects.length > 0 || decided.some(isSeenOutside))
         await confirmLeadFor({ journal, clock, signal });
     } catch (caught) {

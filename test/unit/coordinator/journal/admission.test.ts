@@ -108,6 +108,22 @@ test('a refused input leaves no trace, and the next one is decided upon the stat
   assert.equal(state.runs.size, 1);
 });
 
+test('a submission that goes into no message is refused alone, and takes nothing along', () => {
+  const inputs = [INPUTS.attached, submit, { ...submit, documents: Array(4).fill(submit.documents[0]) }];
+  const observe = () => ({ now: 1, connected: connections(['w']) });
+  const tooLarge = (events: readonly unknown[]) =>
+    events.length > 3 ? new FleetError('invalidArgument', 'too large') : undefined;
+  const waiting = inputs.map((input) => ({ input }));
+  const group = decideGroup(initialState, waiting, observe, createDesk(), tooLarge);
+  assert.deepEqual(
+    group.refused.map(({ waiting: { input }, error }) => [input, error.message]),
+    [[inputs[2], 'too large']],
+  );
+  assert.equal(group.state.runs.size, 1);
+  assert.equal(group.state.events, group.events.length);
+  assert.equal(group.ends.at(-1), group.events.length);
+});
+
 test('a damaged journal is read again, one that is cut off too, and every other error of writing ends the coordinator', () => {
   const again = (during: 'reading' | 'writing') =>
     (Object.keys(CODES) as Code[]).filter((code) => consequenceOf(error(code), during) === 'again').sort();
