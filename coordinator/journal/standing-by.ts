@@ -5,6 +5,7 @@
 import type { Clock } from '../../core/clock.ts';
 import { type FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { type Holder, type Lease, standbyError } from './lease.ts';
@@ -68,9 +69,10 @@ function show({ seat, log, onBegun }: StandbyParts, holder: Holder | undefined):
 /** Folds what was appended since the last time. */
 async function followOn({ journal, seat }: StandbyParts): Promise<void> {
   const before = knownTo(seat);
+  const edit = new Edit();
   let state = before;
   try {
-    for await (const event of journal.readOn()) state = foldedAt(journal, state, event);
+    for await (const event of journal.readOn()) state = foldedAt(journal, state, event, edit);
   } finally {
     // Also when the broker went away in between: what was read is not read again.
     if (state !== before) seat.know(state);
