@@ -2,6 +2,7 @@
 // has not ended, then the newest), and when nothing selected is left to end. It costs as much as what is open,
 // however long the fleet's past is.
 
+import { FleetError } from '../../core/errors.ts';
 import type { WatchRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { idOf } from '../model/find.ts';
 import { valuesOf } from '../model/persistent-map.ts';
@@ -10,16 +11,15 @@ import {
   hasEnded,
   type Noun,
   type NumberSet,
-  planOf,
+  type PlanState,
   planWith,
   runWith,
   type State,
   type SweepState,
-  sweepOf,
   sweepWith,
   trialWith,
 } from '../model/state.ts';
-import { rowAt, rowsOf } from '../model/table.ts';
+import { rowAt, rowsOf, type Table } from '../model/table.ts';
 import type { Chosen } from './shown-list.ts';
 
 /** How many things of each noun that have ended are chosen at most. */
@@ -50,13 +50,18 @@ export function selectedBy(state: State, { planId, sweepId, runId }: Selected): 
   return named;
 }
 
-/** What belongs to a selection now. */
+/** What belongs to a selection now. Throws `notFound` once the selected thing was removed. */
 export function select(state: State, selected: Selected): Selection {
   const { planId, sweepId, runId } = selected;
-  if (planId !== '') return selectPlan(state, planId);
-  if (sweepId !== '') return selectSweep(state, sweepId);
-  if (runId === '') return selectFleet(state);
-  const finished = hasEnded(runWith(state, runId)!);
+  const plan = planWith(state, planId);
+  const sweep = sweepWith(state, sweepId);
+  const run = runWith(state, runId);
+  if (plan !== undefined) return selectPlan(state, plan);
+  if (sweep !== undefined) return selectSweep(state, sweep);
+  const id = planId || sweepId || runId;
+  if (id === '') return selectFleet(state);
+  if (run === undefined) throw new FleetError('notFound', `${id} was removed from the fleet`);
+  const finished = hasEnded(run);
   return {
     plans: NONE,
     sweeps: NONE,
@@ -79,18 +84,24 @@ function selectFleet(state: State): Selection {
   };
 }
 
-function selectPlan(state: State, id: string): Selection {
-  const plan = planOf(state, id);
-  const sweep = plan.sweepId === undefined ? undefined : sweepOf(state, plan.sweepId);
+function selectPlan(state: State, plan: PlanState): Selection {
+  const sweep = plan.sweepId === undefined ? undefined : sweepWith(state, plan.sweepId);
   const own = [...(plan.teacherRunId === undefined ? [] : [plan.teacherRunId]), ...plan.studentRunIds];
-  const areEnded = own.every((runId) => hasEnded(runWith(state, runId)!));
+  const areEnded = own.every((runId) => {
+    const run = runWith(state, runId);
+    return run === undefined || hasEnded(run);
+  });
   return {
-    plans: only([id]),
+    plans: only([plan.id]),
     sweeps: sweep === undefined ? NONE : only([sweep.id]),
-    trials: sweep === undefined ? NONE : trialsOf(sweep),
+    trials: sweep === undefined ? NONE : trialsOf(state, sweep),
     // Teacher and students are what a plan is about: they are shown whatever the search has done.
     runs: {
-      ids: chained(own, openRunsOf(state, sweep), newestIn('run', plan.allRunIds)),
+      ids: chained(
+        own.filter((runId) => runWith(state, runId) !== undefined),
+        openRunsOf(state, sweep),
+        newestIn(state, 'run', plan.allRunIds),
+      ),
       total: plan.allRunIds.size,
     },
     workers: workersOf(state),
@@ -98,14 +109,13 @@ function selectPlan(state: State, id: string): Selection {
   };
 }
 
-function selectSweep(state: State, id: string): Selection {
-  const sweep = sweepOf(state, id);
+function selectSweep(state: State, sweep: SweepState): Selection {
   return {
     plans: NONE,
-    sweeps: only([id]),
-    trials: trialsOf(sweep),
+    sweeps: only([sweep.id]),
+    trials: trialsOf(state, sweep),
     runs: {
-      ids: chained(openRunsOf(state, sweep), newestIn('run', sweep.allRunIds)),
+      ids: chained(openRunsOf(state, sweep), newestIn(state, 'run', sweep.allRunIds)),
       total: sweep.allRunIds.size,
     },
     workers: workersOf(state),
@@ -118,8 +128,8 @@ function isOver(state: State, sweep: SweepState): boolean {
   return hasEnded(sweep) && sweep.openTrials.size === 0 && openRunsOf(state, sweep).next().done === true;
 }
 
-function trialsOf({ openTrials: open, trialIds }: SweepState): Chosen {
-  return { ids: chained(idsIn('trial', open), newestIn('trial', trialIds)), total: trialIds.size };
+function trialsOf(state: State, { openTrials: open, trialIds }: SweepState): Chosen {
+  return { ids: chained(idsIn('trial', open), newestIn(state, 'trial', trialIds)), total: trialIds.size };
 }
 
 /** A trial's newest run is the only one of it that may be open. */
@@ -158,10 +168,14 @@ function* chained(...lists: Iterable<string>[]): Generator<string> {
   for (const list of lists) yield* list;
 }
 
-/** The newest of a list, newest first. */
-function* newestIn(noun: Noun, roll: Roll): Generator<string> {
+/** The newest of a list that are there, newest first. */
+function* newestIn(state: State, noun: 'trial' | 'run', roll: Roll): Generator<string> {
+  const table: Table<unknown> = noun === 'trial' ? state.trials : state.runs;
   const oldest = Math.max(1, roll.size - ENDED_MAX + 1);
-  for (let place = roll.size; place >= oldest; place--) yield `${noun}-${numberAt(roll, place)}`;
+  for (let place = roll.size; place >= oldest; place--) {
+    const number = numberAt(roll, place);
+    if (rowAt(table, number) !== undefined) yield `${noun}-${number}`;
+  }
 }
 
 /** First what has to be shown, then the newest of all things of a noun, newest first. */

@@ -159,6 +159,25 @@ test('what does not exist is refused by name, and nothing is left of the call', 
   assert.equal(listeners(), 0);
 });
 
+test('a watched thing that is removed ends its watch with a sentence, and leaves other pictures', async () => {
+  const fleet = createSweepFleet(1);
+  fleet.finish(fleet.propose(), 0.5);
+  fleet.add({ kind: 'sweep.ended', sweepId: 'sweep-1', state: 'done', reason: 'all trials' });
+  const { watches, listeners } = watchesOf(fleet);
+  const gone = new AbortController();
+  const one = watches.watch(request({ sweepId: 'many' }), gone.signal);
+  const all = watches.watch(request(), gone.signal);
+  await one.next();
+  await all.next();
+  fleet.add({ kind: 'work.removed', id: 'sweep-1', reason: 'by request' });
+  await assert.rejects(one.next(), { code: 'notFound', message: 'sweep-1 was removed from the fleet' });
+  const { changes } = (await all.next()).value as Snapshot;
+  assert.deepEqual([...changes!.removedIds].sort(), ['run-1', 'sweep-1', 'trial-1']);
+  gone.abort();
+  await all.return(undefined);
+  assert.equal(listeners(), 0);
+});
+
 test('looks take a tenth of the time at most, however many selections are watched', async () => {
   const fleet = createSweepFleet(1);
   for (let n = 0; n < 20; n++) fleet.propose();
