@@ -5,6 +5,7 @@
 
 import { hostname } from 'node:os';
 import { createArtefactRemoval } from '../core/checkpoint/artefact-removal.ts';
+import type { Holding } from '../core/checkpoint/holdings.ts';
 import { type ArtefactStore, createArtefactStore } from '../core/checkpoint/store.ts';
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
@@ -15,6 +16,7 @@ import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { formatBytes } from '../core/text/bytes-text.ts';
 import { formatHostPort, parseHostPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createArtefacts } from './api/artefacts.ts';
@@ -69,6 +71,10 @@ export interface Coordinator {
 const STREAMS_WAIT_MS = 3_000;
 /** How long calls that are under way may take when the coordinator closes, milliseconds. */
 const CLOSE_GRACE_MS = 1_000;
+
+/** Runs that the sentence of a full store names. */
+const HOLDERS = 3;
+const holderText = ({ runId, bytes }: Holding): string => `${runId} (${formatBytes(bytes)})`;
 
 interface Options {
   readonly config: CoordinatorConfig;
@@ -206,7 +212,11 @@ function startCore(
   });
   // A start that failed before it listened waits for no address.
   releases.push(driver.close, () => address.reject(new FleetError('cancelled', 'it does not listen')));
+  const artefacts = createArtefactStore({ connection, names, clock });
+  releases.push(() => artefacts.close());
+  const listed = createArtefacts({ store: artefacts, names });
   const storeWatch = watchStore({
+    holders: async () => (await listed.largest(HOLDERS)).map(holderText),
     ...{ connection, names, journal, config, clock, log },
     broker: {
       // A standby leaves the streams and their limits to the leader.
@@ -237,6 +247,7 @@ function startCore(
     );
   return {
     ...{ metrics, broker, journal, driver, store, address, desk, noting, beginning, imported },
+    ...{ artefacts, listed },
     failed: ended.promise,
   };
 }
@@ -262,11 +273,9 @@ function createServices(
   });
   const submissions = createSubmissionReader();
   releases.push(submissions.close);
-  const artefacts = createArtefactStore({ connection, names, clock });
-  releases.push(() => artefacts.close());
   const inspector = createInspector(requests);
   releases.push(inspector.close);
-  const listed = createArtefacts({ store: artefacts, names });
+  const { artefacts, listed } = core;
   const collector = collectorOf({ clock, log }, { connection, names, core, artefacts });
   releases.push(collector.stop);
   const shared = {

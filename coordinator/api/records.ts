@@ -54,6 +54,11 @@ export function createRecords(options: {
     async evaluation(run) {
       const manifest = await store.getManifest(names.evaluationKey(run.id));
       if (manifest !== undefined) return readEvaluation(store, manifest);
+      if (run.evaluation !== undefined)
+        throw new FleetError(
+          'notFound',
+          `the report of ${run.id} is not kept any more: of the candidates of a sweep the best one keeps it; its accuracy was ${run.evaluation.accuracy.toFixed(4)}`,
+        );
       throw new FleetError(
         'notFound',
         `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,

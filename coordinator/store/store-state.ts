@@ -25,6 +25,8 @@ export interface StoreFacts {
    * was tried.
    */
   readonly refused: string | undefined;
+  /** What holds the most of it, as words for a person, the largest first; empty while nobody has looked. */
+  readonly holders: readonly string[];
   /**
    * How long the broker, connected, has not confirmed a write, milliseconds; 0: it confirmed the last one.
    */
@@ -59,7 +61,10 @@ export function judgeStore(facts: StoreFacts, before: StoreState | undefined, no
   const { limitBytes, place } = facts;
   return {
     kind,
-    reason: kind === 'ok' ? '' : sentenceOf({ kind, why, usedBytes, limitBytes, place, sinceMs }),
+    reason:
+      kind === 'ok'
+        ? ''
+        : sentenceOf({ kind, why, usedBytes, limitBytes, place, sinceMs, holders: facts.holders }),
     usedBytes,
     limitBytes,
     place,
@@ -144,12 +149,14 @@ function sentenceOf(state: {
   limitBytes: number;
   place: string;
   sinceMs: number;
+  holders: readonly string[];
 }): string {
   const since = new Date(state.sinceMs).toISOString().slice(0, 19);
   const limit = state.limitBytes > 0 ? ` of ${formatBytes(state.limitBytes)}` : '';
+  const most = state.holders.length === 0 ? '' : `; the most is held by ${state.holders.join(', ')}`;
   const cure =
     state.kind === 'full'
-      ? `give the store room (free its disk, or raise its limit: \`up --store-bytes\`, nats.storage.size of the chart, max_file_store)`
+      ? `give the store room (\`pocketfleet prune\` and \`rm\` remove what has ended; free its disk, or raise its limit: \`up --store-bytes\`, nats.storage.size of the chart, max_file_store)`
       : `free its disk and restart nats-server (\`up\` does so itself)`;
-  return `the store at ${state.place} ${state.kind === 'full' ? 'is full' : 'does not store'} since ${since}Z: ${formatBytes(state.usedBytes)}${limit} are used, and ${state.why}; ${cure}, and work goes on by itself`;
+  return `the store at ${state.place} ${state.kind === 'full' ? 'is full' : 'does not store'} since ${since}Z: ${formatBytes(state.usedBytes)}${limit} are used, and ${state.why}${most}; ${cure}, and work goes on by itself`;
 }

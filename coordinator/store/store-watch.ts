@@ -1,7 +1,7 @@
 // Looks at the broker's store once a second: how full its streams are, whether it takes what is written, and
 // whether each stream has its share of the limit. Decides when the limit is looked for again: after each
-// connection, because a broker that was started again may have another one. What the facts mean is judged in
-// store-state.ts, without this loop.
+// connection, because a broker that was started again may have another one, and when the account's limit or the
+// size of the disk has changed. What the facts mean is judged in store-state.ts, without this loop.
 
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../core/clock.ts';
@@ -46,6 +46,8 @@ export interface StoreWatch {
 const LOOK_MS = 1_000;
 /** Until it is seen that there is something to look at again, milliseconds. */
 const AWAY_MS = 50;
+/** Between two looks for what fills a store that is full, milliseconds. */
+const HOLDERS_MS = 15_000;
 /** How long the broker may take to answer, milliseconds. */
 const REQUEST_MS = 2_000;
 /** A chunk of a checkpoint with its header: with less room than that the next one is refused. */
@@ -67,6 +69,8 @@ export function watchStore(options: {
    * standby leaves the streams and their limits to the leader.
    */
   readonly broker: { readonly connected: boolean; readonly sinceMs: number };
+  /** What holds the most of the store, as words; asked while it is full. */
+  readonly holders: () => Promise<readonly string[]>;
   /** Called after each look; `news`: it shows something else than the look before. */
   readonly onLook: (state: StoreState, news: boolean) => void;
 }): StoreWatch {
@@ -76,13 +80,30 @@ export function watchStore(options: {
   const place = config.storeDir === '' ? config.natsUrl : config.storeDir;
   let limitBytes = config.storeBytesMax;
   let sharedFor: number | undefined;
+  let sharedRoom: string | undefined;
   let silentSince: number | undefined;
   let shortBefore: ReadonlySet<string> = new Set<string>();
+  let holders: readonly string[] = [];
+  let holdersAskedAt = Number.NEGATIVE_INFINITY;
+  const NOTHING_SEEN = { streams: [], place, diskFreeBytes: undefined, silentMs: 0 };
   let state = judgeStore(
-    { streams: [], limitBytes, place, diskFreeBytes: undefined, refused: undefined, silentMs: 0 },
+    { ...NOTHING_SEEN, limitBytes, refused: undefined, holders },
     undefined,
     clock.now(),
   );
+
+  /** Asks who holds the most, while the store is full and not at each look: that reads every manifest. */
+  function followHolders(): void {
+    if (state.kind !== 'full') holders = [];
+    if (state.kind !== 'full' || clock.monotonic() - holdersAskedAt < HOLDERS_MS) return;
+    holdersAskedAt = clock.monotonic();
+    options.holders().then(
+      (found) => {
+        holders = found;
+      },
+      (caught: unknown) => log.debug(toFleetError(caught, 'looking for what fills the store').message),
+    );
+  }
 
   async function look(manager: JetStreamManager): Promise<StoreFacts> {
     const sizes = await Promise.all(
@@ -94,7 +115,8 @@ export function watchStore(options: {
     const isTroubled = journal.trouble !== undefined;
     const asks = mustTryWrite({ isTroubled, anyWait: options.anyWait(), limitBytes, kind: state.kind });
     const refused = asks ? await tryWrite() : undefined;
-    return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs() };
+    followHolders();
+    return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs(), holders };
   }
 
   /**
@@ -159,9 +181,13 @@ export function watchStore(options: {
     }
   }
 
-  /** Once a connection: a broker that was started again may have another limit. */
+  /**
+   * Once a connection, because a broker that was started again may have another limit, and whenever the limit
+   * of the account or the size of the disk has changed.
+   */
   async function share(): Promise<void> {
-    if (sharedFor === broker.sinceMs) return;
+    const room = await roomOutside();
+    if (sharedFor === broker.sinceMs && room === sharedRoom) return;
     const connectedAt = broker.sinceMs;
     await ensureStreams(connection, names, { clock, journal: false, waitMs: REQUEST_MS });
     const found = await findStoreLimit(connection, names, config.storeBytesMax);
@@ -176,6 +202,13 @@ export function watchStore(options: {
     }
     limitBytes = found ?? 0;
     sharedFor = connectedAt;
+    sharedRoom = room;
+  }
+
+  /** What the account may have, and the size of the disk where it can be looked at; as a text to compare. */
+  async function roomOutside(): Promise<string> {
+    const { limits } = await (await streamManager(connection, { timeoutMs: REQUEST_MS })).getAccountInfo();
+    return `${limits.max_storage} ${config.storeDir === '' ? '' : await diskBytes(config.storeDir)}`;
   }
 
   function take(next: StoreState): void {
@@ -197,7 +230,7 @@ export function watchStore(options: {
       // A stream that somebody has deleted is made again.
       if (connection.isClosed()) return;
       sharedFor = undefined;
-      const facts = { streams: [], limitBytes, place, diskFreeBytes: undefined, silentMs: 0 };
+      const facts = { ...NOTHING_SEEN, limitBytes, holders };
       if (error.code === 'resourceExhausted')
         take(judgeStore({ ...facts, refused: error.message }, state, clock.now()));
       else log.debug({ code: error.code }, error.message);
@@ -220,6 +253,16 @@ export function watchStore(options: {
       await watching;
     },
   };
+}
+
+/** Size of the disk of a folder; undefined where it cannot be looked at. */
+async function diskBytes(folder: string): Promise<number | undefined> {
+  try {
+    const { blocks, bsize } = await statfs(folder);
+    return blocks * bsize;
+  } catch {
+    return undefined;
+  }
 }
 
 async function freeBytes(folder: string): Promise<number | undefined> {

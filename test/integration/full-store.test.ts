@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { jetstream } from '@nats-io/jetstream';
 import { judgeStore, type StoreFacts } from '../../coordinator/store/store-state.ts';
+import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
@@ -60,8 +61,19 @@ test('full of checkpoints: shown, submit refused at once, cancel works, and with
     (seen) => seen.runs[0]?.state === 'waiting',
     'the run waits in the words of its worker',
   );
+  const store = createArtefactStore({ connection, names });
+  await store.putArtefact({
+    key: names.checkpointKey('run-1', 1),
+    parts: [{ name: 'backbone', pieces: [new Uint8Array(100_000)] }],
+  });
+  await store.close();
   await fill();
-  const full = await coordinator.until((seen) => seen.store?.state === 'full', 'full', SEEN_MS);
+  await coordinator.until((seen) => seen.store?.state === 'full', 'full', SEEN_MS);
+  const full = await coordinator.until(
+    (seen) => seen.store?.reason.includes('the most is held by run-1 (97.7 KiB)') ?? false,
+    'full, and of what',
+    SEEN_MS,
+  );
   assert.match(
     full.store!.reason,
     /^the store at nats:\S+ is full since \S+Z: .* MiB of \d\.\d MiB are used, and PF_LOCAL_ARTEFACTS has .* MiB of the .* MiB that are its part/,
@@ -138,6 +150,7 @@ const facts: StoreFacts = {
   diskFreeBytes: 1 << 30,
   refused: undefined,
   silentMs: 0,
+  holders: [],
 };
 
 test('a disk without room, a refused write and a broker that confirms nothing are told apart, each with its numbers', () => {
@@ -150,6 +163,10 @@ test('a disk without room, a refused write and a broker that confirms nothing ar
   assert.match(
     at({ refused: 'insufficient resources' }).reason,
     /a write was refused \(insufficient resources\)/,
+  );
+  assert.match(
+    at({ refused: 'x', holders: ['run-1 (13.8 GiB)', 'run-7 (40.0 MiB)'] }).reason,
+    /; the most is held by run-1 \(13\.8 GiB\), run-7 \(40\.0 MiB\); give the store room \(`pocketfleet prune`/,
   );
   assert.equal(at({ silentMs: 3_900 }).kind, 'ok');
   assert.match(at({ silentMs: 4_100 }).reason, /does not store since .* restart nats-server/);

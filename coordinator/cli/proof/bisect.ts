@@ -6,6 +6,7 @@ import { FleetError } from '../../../core/errors.ts';
 import type { Ledger, ReplayPoint, StepPoint } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
+import { listAll } from '../pages.ts';
 import { type SpecDifference, specDifferences } from './spec-differences.ts';
 import { wholeLedger } from './whole-ledger.ts';
 
@@ -87,16 +88,33 @@ interface Pair {
   readonly stage: number;
 }
 
-/** Both runs' steps of one stage side by side; each starts from its own checkpoint. */
+/** The newest stage before the one that differs that is stored whole of both runs; 0: the seed. */
+async function startOf(client: FleetClient, { a, b, stage }: Pair): Promise<number> {
+  const whole = await Promise.all(
+    [a, b].map(async ({ runId }) => {
+      const { items } = await listAll(
+        (page) => client.ask((service) => service.listCheckpoints, { runId, ...page }),
+        (answer) => answer.checkpoints,
+      );
+      return new Set(items.filter(({ held }) => held === 'all').map((one) => one.stage));
+    }),
+  );
+  for (let start = stage - 1; start > 0; start--)
+    if (whole.every((stages) => stages.has(start))) return start;
+  return 0;
+}
+
+/** Both runs' steps up to the end of one stage side by side; each starts from its own checkpoint. */
 async function stepThrough(
   client: FleetClient,
   pair: Pair,
   options: { readonly signal: AbortSignal },
 ): Promise<Parting> {
+  const fromStage = await startOf(client, pair);
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
   const follow = (run: Ledger) => {
-    const request = { runId: run.runId, fromStage: pair.stage - 1, toStage: pair.stage, eachStep: true };
+    const request = { runId: run.runId, fromStage, toStage: pair.stage, eachStep: true };
     return client.follow((service) => service.replay, request, signal)[Symbol.asyncIterator]();
   };
   const streams = [follow(pair.a), follow(pair.b)] as const;
@@ -109,7 +127,7 @@ async function stepThrough(
       const parted = compare(x!.value, y!.value);
       if (parted !== undefined) return parted;
       points.push(x!.value);
-      if (x!.value.verdict && y!.value.verdict)
+      if (x!.value.stage === pair.stage && y!.value.stage === pair.stage)
         return storedParting(client, pair, { x: x!.value, y: y!.value, points });
     }
   } finally {
@@ -134,17 +152,23 @@ function compare(x: ReplayPoint, y: ReplayPoint): Parting | undefined {
   };
 }
 
+/** Whether a computed stage is what is stored of it, or what the journal has where it is not kept any more. */
+function isAsRecorded({ entries }: Ledger, { stage, stateDigest, verdict }: ReplayPoint): boolean {
+  if (verdict !== undefined) return verdict.equal;
+  return entries.find((entry) => entry.stage === stage)?.stateDigest === stateDigest;
+}
+
 async function storedParting(
   client: FleetClient,
   pair: Pair,
   end: { readonly x: ReplayPoint; readonly y: ReplayPoint; readonly points: readonly ReplayPoint[] },
 ): Promise<Parting> {
   const wrong = [
-    { runId: pair.a.runId, verdict: end.x.verdict! },
-    { runId: pair.b.runId, verdict: end.y.verdict! },
+    { ledger: pair.a, point: end.x },
+    { ledger: pair.b, point: end.y },
   ]
-    .filter(({ verdict }) => !verdict.equal)
-    .map(({ runId, verdict }) => ({ runId, tensor: verdict.tensor }));
+    .filter(({ ledger, point }) => !isAsRecorded(ledger, point))
+    .map(({ ledger, point }) => ({ runId: ledger.runId, tensor: point.verdict?.tensor ?? 'unknown' }));
   const steps = await Promise.all(wrong.map(({ runId }) => firstRecorded(client, runId, end.points)));
   const known = steps.filter((step) => step !== undefined);
   return {

@@ -13,7 +13,15 @@ import {
 const stream = (name: string, bytes: number) => ({ name, bytes, bytesMax: 100, needsBytes: 10 });
 const judged = (streams: StoreFacts['streams']) =>
   judgeStore(
-    { streams, limitBytes: 200, place: 'p', diskFreeBytes: undefined, refused: undefined, silentMs: 0 },
+    {
+      streams,
+      limitBytes: 200,
+      place: 'p',
+      diskFreeBytes: undefined,
+      refused: undefined,
+      silentMs: 0,
+      holders: [],
+    },
     undefined,
     0,
   );
