@@ -117,7 +117,14 @@ export function startCollector(options: {
         due.add(runId);
         continue;
       }
-      total.manifests += await letGo(runId, artefacts);
+      try {
+        total.manifests += await letGo(runId, artefacts);
+      } catch (caught) {
+        const error = toFleetError(caught, `taking what ${runId} does not keep out of the store`);
+        // One manifest that cannot be read stays, and holds up no other run.
+        if (error.retryable) throw error;
+        log.warn({ run: runId, code: error.code }, error.message);
+      }
       if (!isComparison) add(await removal.freeRun(runId, heldOfRun(options.state(), runId).hasEnded));
     }
     if (isComparison) {

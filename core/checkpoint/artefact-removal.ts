@@ -14,7 +14,6 @@ import { FleetError } from '../errors.ts';
 import {
   headersOfLast,
   isRefusal,
-  type KvEntry,
   openBucket,
   type StoredHeader,
   streamClient,
@@ -67,14 +66,23 @@ export function createArtefactRemoval(options: {
   const { connection, names, abandonedMs = ABANDONED_MS } = options;
   const client = streamClient(connection);
 
-  /** The manifests under these filters, as the leader of the bucket has them. */
-  async function manifests(...filters: string[]): Promise<Manifest[]> {
+  /**
+   * The manifests under these filters, as the leader of the bucket has them, and the runs with one that cannot
+   * be read: nobody knows which chunks it names, so that none of theirs is freed.
+   */
+  async function manifests(...filters: string[]): Promise<Listed> {
     const bucket = await openBucket(client, names.manifestBucket);
-    const found: KvEntry[] = [];
+    const listed = { readable: [] as Manifest[], unreadable: new Set<string>() };
     for (const key of filters)
-      for await (const entry of await bucket.history({ key }))
-        if (entry.operation === 'PUT') found.push(entry);
-    return found.map((entry) => manifestOf(names.manifestBucket, entry));
+      for await (const entry of await bucket.history({ key })) {
+        if (entry.operation !== 'PUT') continue;
+        try {
+          listed.readable.push(manifestOf(names.manifestBucket, entry));
+        } catch {
+          listed.unreadable.add(artefactOfKey(entry.key)?.runId ?? entry.key);
+        }
+      }
+    return listed;
   }
 
   /** Frees a chunk unless it was stored again since it was looked at. */
@@ -91,10 +99,10 @@ export function createArtefactRemoval(options: {
     }
   }
 
-  /** Frees what no manifest of `all` names. */
+  /** Frees what none of the manifests names. */
   async function freeUnnamed(
     filter: string,
-    all: readonly Manifest[],
+    { readable: all, unreadable }: Listed,
     hasEnded: (runId: string) => boolean,
   ): Promise<Freed> {
     const { ts } = await (await streamManager(connection)).streams.info(names.artefactStream);
@@ -104,8 +112,10 @@ export function createArtefactRemoval(options: {
     const putBefore = newestPuts(all);
     const isFree = ({ subject, storedAtMs }: StoredHeader): boolean => {
       if (named.has(subject)) return false;
-      if (storedAtMs < abandonedBefore) return true;
       const run = names.runOfChunk(subject);
+      // The blob of a manifest that cannot be read may be anybody's.
+      if (run === undefined ? unreadable.size > 0 : unreadable.has(run)) return false;
+      if (storedAtMs < abandonedBefore) return true;
       return run !== undefined && (hasEnded(run) || storedAtMs <= (putBefore.get(run) ?? 0));
     };
     const found: StoredHeader[] = [];
@@ -151,6 +161,12 @@ export function createArtefactRemoval(options: {
       return freeUnnamed(names.chunkSubjects, await manifests('>'), hasEnded);
     },
   };
+}
+
+/** Manifests, and the runs of those that cannot be read. */
+interface Listed {
+  readonly readable: readonly Manifest[];
+  readonly unreadable: ReadonlySet<string>;
 }
 
 /** When the newest manifest of each run was created, of those that were not changed since. */

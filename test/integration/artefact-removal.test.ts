@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { jetstream } from '@nats-io/jetstream';
 import { createArtefactRemoval } from '../../core/checkpoint/artefact-removal.ts';
 import { type ArtefactStore, createArtefactStore } from '../../core/checkpoint/store.ts';
-import { headersOfLast, streamManager } from '../../core/net/jetstream.ts';
+import { headersOfLast, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
@@ -110,6 +110,22 @@ test('what a put has stored before its manifest is never freed, and is once it i
   const { chunks } = await impatient.sweep(() => false);
   assert.equal(chunks, 1);
   assert.deepEqual(await readAll('run-put'), [2, 3]);
+});
+
+test('a manifest that cannot be read protects the chunks of its run, and no others', async () => {
+  await putStage('run-garbled', 1);
+  await putStage('run-beside', 1);
+  const bucket = await openBucket(connection, NAMES.manifestBucket);
+  await bucket.put(key('run-garbled', 1), 'no manifest');
+  const removal = createArtefactRemoval({ connection, names: NAMES, abandonedMs: 0 });
+  await removal.letGo(key('run-beside', 1), 'all');
+  await removal.sweep(() => true);
+  assert.deepEqual([await chunksOf('run-garbled'), await chunksOf('run-beside')], [3, 0]);
+  await assert.rejects(removal.letGo(key('run-garbled', 1), 'all'), {
+    code: 'dataLoss',
+    message: /is damaged/,
+  });
+  await bucket.purge(key('run-garbled', 1));
 });
 
 test('a chunk that is stored again while it is about to be freed stays', async () => {
