@@ -17,7 +17,7 @@ import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
 import { formatBytes } from '../core/text/bytes-text.ts';
-import { formatHostPort, parseHostPort } from '../core/text/host-port.ts';
+import { formatHostPort, parseHostPort, withPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
 import { createArtefacts } from './api/artefacts.ts';
 import { createRecords } from './api/records.ts';
@@ -35,7 +35,9 @@ import { openJournal } from './journal/journal.ts';
 import { createJournalImport } from './journal/journal-import.ts';
 import { createJournalRepair } from './journal/journal-repair.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
+import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
+import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
 import { createMetrics, type Gauged } from './metrics.ts';
 import type { Event } from './model/events.ts';
@@ -188,6 +190,7 @@ function startCore(
   const noting: ((event: Event) => void)[] = [];
   const beginning: (() => void)[] = [];
   const driver = createDriver({
+    snapshots: createSnapshotStore({ connection, names, log }),
     ...{ journal, clock, log, version, observe, desk },
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },
@@ -355,22 +358,26 @@ async function openCalls(
       { definition: fleetServiceDefinition, implementation: services.fleetService },
       { definition: WorkerServiceService, implementation: services.workerService },
     ],
-    healthOf: ['startup', 'readiness', 'liveness'],
+    healthOf: ['startup', 'readiness', 'following', 'liveness'],
     observer: core.metrics.calls,
   });
   releases.push(() => server.close(CLOSE_GRACE_MS), fleet.links.close);
   for (const service of ['startup', 'liveness']) server.setHealth(service, true);
   const { driver, broker } = core;
-  let shown: { readonly isReady: boolean; readonly redirect: FleetError | undefined } | undefined;
+  let refused: FleetError | undefined;
+  const shown = new Map<string, boolean>();
+  const setHealth = (name: string, serving: boolean) => {
+    if (shown.get(name) === serving) return;
+    shown.set(name, serving);
+    server.setHealth(name, serving);
+    if (name === 'readiness') server.setReady(serving);
+  };
   const show = () => {
-    const { redirect } = driver;
-    const isReady = broker.connected && redirect === undefined;
-    if (shown?.redirect !== redirect) server.refuse(redirect);
-    if (shown?.isReady !== isReady) {
-      server.setReady(isReady);
-      server.setHealth('readiness', isReady);
-    }
-    shown = { isReady, redirect };
+    const { redirect, follows } = driver;
+    if (refused !== redirect) server.refuse(redirect);
+    refused = redirect;
+    setHealth('readiness', broker.connected && redirect === undefined);
+    setHealth('following', broker.connected && follows);
   };
   broker.onChange(show);
   releases.push(driver.onChange(show));
@@ -424,12 +431,17 @@ async function keepTime(
   releases.push(beat.stop);
   pods = await followPods({ ...options, onChange: beat.judge });
   if (pods !== undefined) releases.push(pods.close);
+  const mirror = await openLeadMirror(options);
+  if (mirror === undefined) return;
+  releases.push(mirror.close);
+  mirror.show(driver.leads);
+  releases.push(driver.onChange(() => mirror.show(driver.leads)));
 }
 
 /** Where others reach it: as configured, or where it listens, with the name of this machine for every address. */
 function addressOf(endpoint: string, advertise: string): string {
-  if (advertise !== '') return advertise;
   const { host, port } = parseHostPort(endpoint);
+  if (advertise !== '') return withPort(advertise, port);
   const isEvery = host === '0.0.0.0' || host === '::';
   return formatHostPort({ host: isEvery ? hostname() : host, port });
 }
@@ -476,4 +488,12 @@ async function followPods(
   if (podSelector === '') return undefined;
   const { watchPods } = await import('./kubernetes/pods.ts');
   return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
+}
+
+/** Only in a cluster, where `podName` names the pod of this coordinator. */
+async function openLeadMirror({ config, clock, log }: Options): Promise<LeadMirror | undefined> {
+  const { podName, podNamespace, leaseName } = config;
+  if (podName === '') return undefined;
+  const { mirrorLead } = await import('./kubernetes/lead-mirror.ts');
+  return mirrorLead({ namespace: podNamespace, podName, leaseName, clock, log });
 }

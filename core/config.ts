@@ -8,7 +8,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { FleetError, toFleetError } from './errors.ts';
-import { refusalOfAddress, refusalOfAddresses } from './text/host-port.ts';
+import { refusalOfAddress, refusalOfAddresses, withPort } from './text/host-port.ts';
 import { nearest } from './text/nearest.ts';
 import { foundText } from './text/printable.ts';
 import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
@@ -21,15 +21,15 @@ const listenAddress = z.string().superRefine((text, context) => {
   const refusal = refusalOfAddress(text, 0);
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
 });
-/** An address where another program listens. */
-const address = z.string().superRefine((text, context) => {
-  const refusal = refusalOfAddress(text, 1);
-  if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
-});
-
 /** Addresses of several servers of which one answers, with commas between. */
 const addresses = z.string().superRefine((text, context) => {
   const refusal = refusalOfAddresses(text);
+  if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
+});
+
+/** Where others reach a server: an address, a host alone, or nothing. */
+const advertised = z.string().superRefine((text, context) => {
+  const refusal = text === '' ? undefined : refusalOfAddress(withPort(text, 1), 1);
   if (refusal !== undefined) context.addIssue({ code: 'custom', message: refusal });
 });
 
@@ -95,11 +95,10 @@ export const coordinatorConfigSchema = z.strictObject({
     .default('local')
     .describe('name of the fleet, which is a part of all its names on the broker'),
   listen: listenAddress.default('127.0.0.1:7070').describe('gRPC endpoint for the CLI and the workers'),
-  advertise: z
-    .union([z.literal(''), address])
+  advertise: advertised
     .default('')
     .describe(
-      'host:port at which the CLI, the workers and other coordinators reach this one; empty: where it listens, with the name of the machine for every address',
+      'host:port, or host with the port of listen, at which the CLI, the workers and other coordinators reach this one; empty: where it listens, with the name of the machine for every address',
     ),
   metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
   natsUrl: z
@@ -172,6 +171,16 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('namespace of these pods; empty: that of the Kubernetes configuration'),
+  podName: z
+    .string()
+    .default('')
+    .describe(
+      'in a cluster: the pod that it runs in, which is labelled pocketfleet.io/leads while it leads; empty: no pod is',
+    ),
+  leaseName: z
+    .string()
+    .default('')
+    .describe('in a cluster: the Lease object that shows which pod leads; empty: none does'),
   logLevel,
 });
 /** The checked settings of the coordinator. */

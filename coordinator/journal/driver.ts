@@ -18,6 +18,7 @@ import { createLeading, type Leading } from './leading.ts';
 import { type Lease, standbyError } from './lease.ts';
 import { openJournalState } from './opening.ts';
 import { createSeat, knownTo, type Seat } from './seat.ts';
+import type { SnapshotStore } from './snapshots.ts';
 import { standBy } from './standing-by.ts';
 
 /** The coordinator as one thing that takes inputs and has a state. */
@@ -32,6 +33,8 @@ export interface Driver {
   readonly known: State | undefined;
   /** The lead was claimed and not lost since. */
   readonly leads: boolean;
+  /** It leads, or stands by with the journal read: it may lead at once. */
+  readonly follows: boolean;
   /**
    * Why no call at all is answered here: the journal was not read yet, another coordinator leads, or this one
    * ends. Undefined while there is something to show.
@@ -65,6 +68,7 @@ export interface Driver {
 export interface DriverOptions {
   readonly journal: Journal;
   readonly lease: Lease;
+  readonly snapshots?: SnapshotStore;
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
@@ -136,6 +140,9 @@ export function createDriver(options: DriverOptions): Driver {
     },
     get leads() {
       return seat.post.kind === 'leading' && seat.post.claimed;
+    },
+    get follows() {
+      return hasBegun && seat.post.kind !== 'ended';
     },
     get redirect() {
       const { post } = seat;

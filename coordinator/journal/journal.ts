@@ -11,7 +11,7 @@ import type { Names } from '../../core/net/subjects.ts';
 import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
-import { type Begun, needsBegun } from './chain.ts';
+import { type Begun, needsBegun, type Place } from './chain.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 import { beginningOf, journalInfo, readGroups, type StoredMessage } from './journal-reader.ts';
@@ -23,6 +23,8 @@ import { createStories, type Told } from './stories.ts';
 export interface Journal {
   /** The name of its stream. */
   readonly stream: string;
+  /** Where it stands: the newest message that this journal has read or written, and its digest. */
+  readonly place: Place;
   /** Sequence of the newest message that this journal has read or written. */
   readonly sequence: number;
   /** An append is being tried again, since when and why. */
@@ -30,10 +32,11 @@ export interface Journal {
   /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
   prepare(): Promise<void>;
   /**
-   * Every event so far, oldest first; afterwards appends are possible. Throws `dataLoss` at the first message
+   * Every event so far, or every one after `from`, oldest first; afterwards appends are possible. Throws
+   * `cancelled` when the message at `from` was cut off, `dataLoss` at the first message
    * that is not ours, and when the journal ends before the end that is remembered.
    */
-  replay(): AsyncGenerator<Event>;
+  replay(from?: Place): AsyncGenerator<Event>;
   /**
    * What was appended by others since the last message that this journal has read or written, oldest first.
    * Throws `dataLoss` as `replay` does, and when the journal has become shorter; `cancelled` when `truncate`
@@ -239,6 +242,9 @@ export function openJournal(options: {
 
   return {
     stream: names.journalStream,
+    get place() {
+      return place;
+    },
     get sequence() {
       return place.sequence;
     },
@@ -252,10 +258,10 @@ export function openJournal(options: {
       if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
       await ensureJournal(connection, names, options.replicas);
     },
-    async *replay() {
-      place = beginningOf(names);
-      stories.begin({ isFromStart: true });
-      for await (const group of readGroups(connection, identity)) {
+    async *replay(from = beginningOf(names)) {
+      place = from;
+      stories.begin({ isFromStart: from.sequence === 0 });
+      for await (const group of readGroups(connection, identity, from)) {
         place = group.place;
         stories.take(group);
         yield* group.events;

@@ -14,10 +14,13 @@ import { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
+import type { Snapshot, SnapshotStore } from './snapshots.ts';
 
 /** What the reading needs, and who is shown its trouble. */
 export interface Opening {
-  readonly journal: Pick<Journal, 'stream' | 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
+  readonly journal: Pick<Journal, 'stream' | 'place' | 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
+  /** Where a snapshot may be found, and one is put when the reading has taken long. */
+  readonly snapshots?: SnapshotStore | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   /** Makes sure of what must exist before the journal is read. */
@@ -62,14 +65,39 @@ export async function openJournalState(opening: Opening): Promise<State | undefi
   return undefined;
 }
 
-async function fold({ journal, clock, log, prepare }: Opening, folding: { state: State }): Promise<void> {
+async function fold(opening: Opening, folding: { state: State }): Promise<void> {
+  const { journal, snapshots, clock, log, prepare } = opening;
   const startedAt = clock.monotonic();
   await prepare();
   await journal.prepare();
-  const edit = new Edit();
-  for await (const event of journal.replay()) folding.state = foldedAt(journal, folding.state, event, edit);
+  const snapshot = await snapshots?.newest();
+  const isTail = snapshot !== undefined && (await foldFrom(opening, folding, snapshot));
+  if (!isTail) await foldFrom(opening, folding, undefined);
+  const { state } = folding;
   const ms = Math.round(clock.monotonic() - startedAt);
-  log.info({ events: folding.state.events, sequence: journal.sequence, ms }, 'journal replayed');
+  const from = isTail ? snapshot.place.sequence : 0;
+  log.info({ events: state.events, from, sequence: journal.sequence, ms }, 'journal replayed');
+  if (snapshots?.isDue(state.events, isTail ? snapshot.state.events : 0))
+    void snapshots.put({ place: journal.place, state });
+}
+
+/** Folds what comes after a snapshot, or everything; false when the snapshot lies in what was cut off. */
+async function foldFrom(
+  { journal, log }: Opening,
+  folding: { state: State },
+  snapshot: Snapshot | undefined,
+): Promise<boolean> {
+  const edit = new Edit();
+  folding.state = snapshot?.state ?? initialState;
+  try {
+    for await (const event of journal.replay(snapshot?.place))
+      folding.state = foldedAt(journal, folding.state, event, edit);
+    return true;
+  } catch (caught) {
+    if (snapshot === undefined || toFleetError(caught).code !== 'cancelled') throw caught;
+    log.info({ sequence: snapshot.place.sequence }, 'a snapshot is passed over: it was cut off');
+    return false;
+  }
 }
 
 /**

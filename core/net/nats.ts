@@ -137,6 +137,14 @@ const streamPlans = (names: Names): readonly StreamPlan[] => [
   },
   {
     ...common,
+    name: names.snapshotStream,
+    subjects: [names.snapshotSubject('*', '*')],
+    description: 'snapshots of the state of the coordinator',
+    max_msgs_per_subject: 1,
+    discard: DiscardPolicy.New,
+  },
+  {
+    ...common,
     name: names.historyStream,
     subjects: [names.historySubjects],
     description: 'step points of runs',

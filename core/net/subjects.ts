@@ -38,6 +38,10 @@ export interface Names {
   /** A journal that is being imported, and its messages; marks have `.truncated` behind that. */
   readonly importStream: string;
   readonly importSubject: string;
+  /** Snapshots of the coordinator's state, each in one of two places. */
+  readonly snapshotStream: string;
+  /** A chunk at a place, or its head, which is written last; `*` stands for all of both. */
+  snapshotSubject(place: number | '*', part: number | 'head' | '*'): string;
   /** KV bucket with facts about the fleet that must outlive its journal: that there is one, and its length. */
   readonly fleetBucket: string;
   /** The key in that bucket: uid of the journal, and how far it reached. */
@@ -122,6 +126,8 @@ export function namesOf(prefixes: Prefixes): Names {
     journalMarkSubject: `${subjects}journal.truncated`,
     importStream: `${streams}IMPORT`,
     importSubject: `${subjects}import`,
+    snapshotStream: `${streams}SNAPSHOTS`,
+    snapshotSubject: (place, part) => `${subjects}snapshot.${place}.${part}`,
     fleetBucket: bucket('fleet'),
     journalKey: 'journal',
     artefactStream: `${streams}ARTEFACTS`,

@@ -85,3 +85,9 @@ export function refusalOfAddresses(text: string): string | undefined {
   }
   return undefined;
 }
+
+/** The address as it is, or a host alone with this port. */
+export function withPort(text: string, port: number): string {
+  if (isIPv6(text)) return formatHostPort({ host: text, port });
+  return /^[^:]+$|\]$/.test(text) ? `${text}:${port}` : text;
+}

@@ -15,10 +15,11 @@ export const WORKER_ID_WORDS =
  * The form of a fleet's name, which is a part of every name on the broker. The words that it excludes are
  * first parts of subjects of fleets whose names carry no fleet.
  */
-export const FLEET_NAME = /^(?!(?:ar|artefact|history|journal|logs|presence)$)[a-z0-9-]{1,40}$/;
+export const FLEET_NAME =
+  /^(?!(?:ar|artefact|history|import|journal|logs|presence|snapshot)$)[a-z0-9-]{1,40}$/;
 /** The form of a fleet's name in words, for refusals. */
 export const FLEET_NAME_WORDS =
-  'lower-case letters, digits and -, at most 40, and none of ar, artefact, history, journal, logs, presence';
+  'lower-case letters, digits and -, at most 40, and none of ar, artefact, history, import, journal, logs, presence, snapshot';
 
 /** The form of a part between two dots of a subject: ids of every noun, digests, incarnations. */
 const TOKEN = /^[A-Za-z0-9_-]{1,128}$/;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { LEADS_LABEL } from '../../coordinator/kubernetes/lead-mirror.ts';
 import {
   coordinatorConfigSchema,
   keysConfigSchema,
@@ -73,7 +74,7 @@ test('wrong values are refused with their path', async () => {
     ['worker.image.digest=sha256:12', /image\/digest/],
     ['worker.resources.limits.memory=lots', /limits\/memory/],
     ['metrics.serviceMonitor.enabled=perhaps', /serviceMonitor\/enabled/],
-    ['coordinator.replicas=2', /coordinator.*replicas/s],
+    ['coordinator.replicas=0', /coordinator\/replicas/],
     ['nats.enabled=false', /nats\/external\/url/],
     ['nats.memoryTarget=1Gi', /nats\/memoryTarget/],
     ['worker.nodeSelector.gpu=true', /nodeSelector\/gpu/],
@@ -113,13 +114,24 @@ test('every pod runs under the restricted profile, with requests, limits and pro
   }
 });
 
-test('the coordinator may read pods of its namespace and nothing else, follows those of the workers, or does without', async () => {
+test('the coordinator may read and label pods and keep its Lease, and nothing else; one alone labels none, and may do without', async () => {
   const objects = await render();
   const ofKind = (kind: string, from = objects) => from.filter((object) => object.kind === kind);
   const ofCoordinator = (kind: string) =>
     ofKind(kind).filter(({ metadata }) => !metadata.name.endsWith('-keys'));
   const [role] = ofCoordinator('Role');
-  assert.deepEqual(role?.rules, [{ apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] }]);
+  const reads = { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch'] };
+  const ofLeases = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] };
+  assert.deepEqual(role?.rules, [
+    { ...reads, verbs: [...reads.verbs, 'patch'] },
+    { ...ofLeases, verbs: ['create'] },
+    { ...ofLeases, resourceNames: ['pocketfleet-leader'], verbs: ['get', 'update'] },
+  ]);
+  const alone = await render('--set', 'coordinator.replicas=1');
+  assert.deepEqual(
+    ofKind('Role', alone).find(({ metadata }) => metadata.name === role?.metadata.name)?.rules,
+    [reads],
+  );
   assert.equal(ofKind('ClusterRole').length, 0);
   const [binding] = ofCoordinator('RoleBinding');
   const [account] = ofCoordinator('ServiceAccount');
@@ -132,7 +144,9 @@ test('the coordinator may read pods of its namespace and nothing else, follows t
   const labels = podsOf(objects).find(({ name }) => name.includes('worker'))!.object.spec.template.metadata
     .labels;
   for (const pair of selector.split(',')) assert.equal(labels[pair.split('=')[0]!], pair.split('=')[1], pair);
-  const without = await render('--set', 'coordinator.watchPods=false,auth.existingSecret=given');
+  const without = await render(
+    ...['--set', 'coordinator.replicas=1,coordinator.watchPods=false,auth.existingSecret=given'],
+  );
   assert.deepEqual([ofKind('Role', without), ofKind('RoleBinding', without)], [[], []]);
   assert(!JSON.stringify(env('Deployment', without)).includes('POD_SELECTOR'));
   for (const { pod, name } of podsOf(without)) assert.equal(pod.automountServiceAccountToken, false, name);
@@ -145,7 +159,11 @@ test('names inside the chart resolve: selectors, ports, claims, config maps, acc
     objects.filter((object) => object.kind === kind).map(({ metadata }) => metadata.name);
   const selected = (selector: Record<string, string>) =>
     pods.filter(({ object }) =>
-      Object.entries(selector).every(([k, v]) => object.spec.template.metadata.labels[k] === v),
+      Object.entries(selector).every(([k, v]) => {
+        const has = object.spec.template.metadata.labels[k];
+        // The leader sets it on its own pod.
+        return has === v || (k === LEADS_LABEL && has === 'false');
+      }),
     );
   for (const service of objects.filter(({ kind }) => kind === 'Service')) {
     const [target] = selected(service.spec.selector);
@@ -388,4 +406,23 @@ test('the dashboard in the chart is the file, unchanged by the templates', async
   const config = (await render()).find(({ metadata }) => metadata.name === 'pocketfleet-dashboards')!;
   const file = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
   assert.deepEqual(JSON.parse(config.data['pocketfleet.json']), JSON.parse(file));
+});
+
+test('callers reach the coordinator that has the label of the leader; all are ready, so that upgrades and drains go on', async () => {
+  const find = (objects: readonly KubernetesObject[], kind: string) =>
+    objects.find((object) => object.kind === kind && object.metadata.name.endsWith('-coordinator'))!;
+  const two = await render();
+  const { spec } = find(two, 'Deployment');
+  assert.equal(spec.replicas, 2);
+  assert.deepEqual(spec.strategy.rollingUpdate, { maxSurge: 1, maxUnavailable: 0 });
+  assert.equal(spec.template.metadata.labels[LEADS_LABEL], 'false', 'until it leads');
+  assert.equal(spec.selector.matchLabels[LEADS_LABEL], undefined, 'a pod that leads stays of its set');
+  assert.equal(find(two, 'Service').spec.selector[LEADS_LABEL], 'true');
+  assert.equal(spec.template.spec.containers[0].readinessProbe.grpc.service, 'following');
+  assert.equal(find(two, 'PodDisruptionBudget').spec.maxUnavailable, 1);
+  const affinity = spec.template.spec.affinity.podAntiAffinity;
+  assert.equal(affinity.preferredDuringSchedulingIgnoredDuringExecution.length, 1);
+  const one = await render('--set', 'coordinator.replicas=1');
+  assert.equal(find(one, 'Service').spec.selector[LEADS_LABEL], undefined);
+  assert.equal(find(one, 'Deployment').spec.template.spec.affinity, undefined);
 });

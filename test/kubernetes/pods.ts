@@ -5,7 +5,14 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CoreV1Api, KubeConfig, KubernetesObjectApi, type V1Pod } from '@kubernetes/client-node';
+import {
+  CoordinationV1Api,
+  CoreV1Api,
+  KubeConfig,
+  KubernetesObjectApi,
+  type V1Pod,
+} from '@kubernetes/client-node';
+import { LEADS_LABEL } from '../../coordinator/kubernetes/lead-mirror.ts';
 import { createFleetClient, unary } from '../../core/net/grpc-client.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { startApiServer, type TestApiServer } from '../support/api-server.ts';
@@ -57,13 +64,22 @@ before(async () => {
   const file = server.kubeConfigFile('coordinator', status!.token, 'elsewhere');
   own = new KubeConfig();
   own.loadFromFile(file);
+  for (const name of ['coordinator-0', 'coordinator-1'])
+    await pods.createNamespacedPod({
+      namespace: NAMESPACE,
+      body: {
+        metadata: { name, labels: { [LEADS_LABEL]: name === 'coordinator-0' ? 'false' : 'true' } },
+        spec: { nodeName: 'node-a', containers: [{ name: 'coordinator', image: 'coordinator' }] },
+      },
+    });
   coordinator = startTypeScript(
     fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url)),
     [
       ...['--listen', `127.0.0.1:${port}`, '--metrics-listen', '127.0.0.1:0'],
       ...['--nats-url', nats.url, '--nats-token', TOKEN, '--token', TOKEN],
       ...['--pod-selector', env.find(({ name }) => name === 'POCKETFLEET_POD_SELECTOR')!.value],
-      ...['--pod-namespace', NAMESPACE],
+      ...['--pod-namespace', NAMESPACE, '--pod-name', 'coordinator-0'],
+      ...['--lease-name', env.find(({ name }) => name === 'POCKETFLEET_LEASE_NAME')!.value],
     ],
     { env: { KUBECONFIG: file } },
   );
@@ -121,6 +137,26 @@ test('the coordinator reads pods with the rights of the chart, and may not read 
   assert.ok((await api.listNamespacedPod({ namespace: NAMESPACE })).items);
   await assert.rejects(api.listNamespacedSecret({ namespace: NAMESPACE }), /HTTP-Code: 403/);
   await assert.rejects(api.listNamespacedPod({ namespace: 'default' }), /HTTP-Code: 403/);
+});
+
+test('the pod of the leader alone has its label, and the Lease names it', async () => {
+  const labelOf = async (name: string) =>
+    (await pods.readNamespacedPod({ name, namespace: NAMESPACE })).metadata!.labels![LEADS_LABEL];
+  await until('the label moves to the leader', async () => (await labelOf('coordinator-0')) === 'true');
+  assert.equal(await labelOf('coordinator-1'), 'false');
+  const leases = server.admin.makeApiClient(CoordinationV1Api);
+  const lease = { name: 'pocketfleet-leader', namespace: NAMESPACE };
+  const { spec } = await until('the Lease is there', () =>
+    leases.readNamespacedLease(lease).catch(() => undefined),
+  );
+  assert.deepEqual(
+    [spec!.holderIdentity, spec!.leaseDurationSeconds, spec!.leaseTransitions],
+    ['coordinator-0', 15, 0],
+  );
+  await assert.rejects(
+    own.makeApiClient(CoordinationV1Api).deleteNamespacedLease({ ...lease, body: {} }),
+    /HTTP-Code: 403/,
+  );
 });
 
 test('evicted and deleted pods take their workers out of the gang, the reasons are told, and a new pod of the name is welcome', async () => {

@@ -2,6 +2,7 @@
 // broker of the simulation. Requests and answers take time, in which the process can die, stand still or be
 // cut off; a decision is cut into several messages when it is longer than a few events.
 
+import { BEGINNING } from '../../coordinator/journal/chain.ts';
 import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { LeaseKey } from '../../coordinator/journal/lease.ts';
 import { createStories } from '../../coordinator/journal/stories.ts';
@@ -80,6 +81,9 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
 
   return {
     stream: NAMES.journalStream,
+    get place() {
+      return { ...BEGINNING, sequence };
+    },
     refusalOf: () => undefined,
     get sequence() {
       return sequence;
