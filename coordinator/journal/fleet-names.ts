@@ -16,6 +16,7 @@ import { type Names, namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../core/net
 import { CONNECT, retrying } from '../../core/retry.ts';
 import { completeImport } from './journal-import.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
+import { decodeGroup, isForeign } from './message.ts';
 
 /** How long the broker may take until it can be looked at, milliseconds. */
 const WAIT_MS = 15_000;
@@ -78,8 +79,24 @@ async function ownNames(connection: NatsConnection, fleet: string): Promise<Name
   if (!(await isThere(await streamManager(connection), bucketStream(own))))
     await ensureStreams(connection, own, { journal: false, waitMs: WAIT_MS });
   await completeImport(connection, { names: own, fleet });
-  const uid = await createJournalMemory(connection, own).uid(() => newJournalUid());
+  const uid = await createJournalMemory(connection, own).uid(
+    async () => (await uidInJournal(connection, own)) ?? newJournalUid(),
+  );
   return namesOf(prefixesOf(fleet, uid));
+}
+
+/** The uid that the journal itself names; undefined when there is none, or it is damaged at its beginning. */
+async function uidInJournal(connection: NatsConnection, names: Names): Promise<string | undefined> {
+  const manager = await streamManager(connection);
+  if (!(await isThere(manager, names.journalStream))) return undefined;
+  try {
+    const first = await manager.streams.getMessage(names.journalStream, { seq: 1 });
+    const group = first === null ? undefined : decodeGroup(first.data);
+    return group === undefined || isForeign(group) ? undefined : group.journal;
+  } catch (caught) {
+    if (toFleetError(caught).code === 'notFound') return undefined;
+    throw caught;
+  }
 }
 
 /** The key in the bucket of old under which the name of the fleet stands that continues that journal. */

@@ -25,7 +25,7 @@ export interface JournalMemory {
   /** The sequence that is remembered; 0 when none is. */
   recall(): Promise<number>;
   /** The uid of the journal, which is `made` and stored where none is remembered. */
-  uid(made: () => string): Promise<string>;
+  uid(made: () => Promise<string>): Promise<string>;
   /** Throws `failedPrecondition` when the fleet has another journal now than the one of these names. */
   checkUid(): Promise<void>;
 }
@@ -61,7 +61,7 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
     async uid(made) {
       const known = await read();
       if (known?.uid !== undefined) return known.uid;
-      const memory: Memory = { sequence: known?.sequence ?? 0, uid: made() };
+      const memory: Memory = { sequence: known?.sequence ?? 0, uid: await made() };
       try {
         if (known === undefined) await (await bucket()).create(key, JSON.stringify(memory));
         else await (await bucket()).put(key, JSON.stringify(memory));

@@ -48,7 +48,8 @@ export interface Journal {
    * and nothing was stored. `aborted`: another coordinator has written, i.e. the lead is lost. `dataLoss`:
    * something else has. `cancelled`: `truncate` has; the journal must be read again. `failedPrecondition`: the
    * journal is another one now. A long list becomes several messages, in order; it is cut at `ends` (places
-   * between events at which one decision ends) wherever a decision goes into one message.
+   * between events at which one decision ends) wherever a decision goes into one message. `invalidArgument`: one
+   * event is larger than the broker takes, and nothing was stored.
    */
   append(events: readonly Event[], ends?: readonly number[]): Promise<void>;
   /** Why these events cannot be one message: it would be larger than the broker takes. */
@@ -73,7 +74,7 @@ export interface Journal {
 
 /** The server's codes for an append that expected another last sequence. */
 const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
-/** Bytes of JSON that a message has before it is deflated; more only for one huge event, or where asked for. */
+/** Bytes of JSON that a message has before it is deflated; more only for one huge event. */
 const GROUP_BYTES_MAX = 256 * 1024;
 /** Bytes of the largest message that a broker takes which did not say its limit. */
 const MESSAGE_BYTES_MAX = 2 ** 20;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { BEGINNING } from '../../../../../coordinator/journal/chain.ts';
-import { groupAfter } from '../../../../../coordinator/journal/journal-reader.ts';
+import { groupAfter, truncationIn } from '../../../../../coordinator/journal/journal-reader.ts';
 import { foldedAt } from '../../../../../coordinator/journal/opening.ts';
 import { sentenceOf } from '../../../../../coordinator/journal/why.ts';
 import type { Event } from '../../../../../coordinator/model/events.ts';
@@ -15,22 +15,18 @@ import {
   type State,
   trialWith,
 } from '../../../../../coordinator/model/state.ts';
-import { namesOf, PREFIXES_OF_OLD } from '../../../../../core/net/subjects.ts';
+import { namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../../../../core/net/subjects.ts';
 import { journalFixture, journalFixtures } from '../../../../support/journal-fixtures.ts';
-
-const identity = { names: namesOf(PREFIXES_OF_OLD), fleet: 'local' };
 
 /** The events that count, and what they fold to. */
 function read(name: string): { state: State; events: Event[] } {
   const messages = journalFixture(name);
+  const prefixes = name.startsWith('format-1/') ? PREFIXES_OF_OLD : prefixesOf('local', '0');
+  const identity = { names: namesOf(prefixes), fleet: 'local' };
   const mark = messages.findLast(({ subject }) => subject === identity.names.journalMarkSubject);
   let [place, state] = [BEGINNING, initialState];
   const events: Event[] = [];
-  let after = Number.POSITIVE_INFINITY;
-  if (mark !== undefined) {
-    const { events: found } = groupAfter(identity, BEGINNING, { ...mark, atMs: 0 });
-    after = (found[0] as { after: number }).after;
-  }
+  const after = mark === undefined ? Number.POSITIVE_INFINITY : truncationIn(mark.data)!.after;
   for (const message of messages) {
     if (message.sequence > after && message.sequence < mark!.sequence) continue;
     const group = groupAfter(identity, place, { ...message, atMs: 0 });
