@@ -5,6 +5,7 @@
 // fleet's bucket, and the coordinator ends: while one runs its journal cannot be exchanged beneath it. The next
 // start copies the messages and removes note and stream; one that is interrupted begins again.
 
+import { systemClock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
@@ -20,6 +21,8 @@ import {
   storedMessages,
   truncationIn,
 } from './journal-reader.ts';
+import { idsEverUsed, markAfter } from './journal-repair.ts';
+import { decodeGroup, isForeign } from './message.ts';
 
 /** A message of the file. */
 export interface ImportedMessage {
@@ -97,6 +100,8 @@ export async function completeImport(connection: NatsConnection, identity: Ident
   const gathered = gatheringNames(names);
   const info = await journalInfo(connection, gathered);
   if (info !== undefined && (await mayReplace(connection, identity))) {
+    // The store may hold runs that are newer than the file: their ids are not given to others.
+    const ids = await idsEverUsed(connection, names);
     await removeStream(connection, names.journalStream);
     await ensureJournal(connection, names);
     let place: Place = BEGINNING;
@@ -111,7 +116,19 @@ export async function completeImport(connection: NatsConnection, identity: Ident
       batch = [];
     }
     await publish(connection, names, after, batch);
-    await createJournalMemory(connection, names).replace(place.sequence, place.journal);
+    const last = place.sequence;
+    const cut = {
+      kind: 'journal.truncated',
+      atMs: systemClock.now(),
+      after: last,
+      ids,
+      reason: 'import',
+    } as const;
+    const data = markAfter(place, { fleet: identity.fleet, version: place.version, cut });
+    await publish(connection, names, last, [{ sequence: last + 1, data }]);
+    const group = decodeGroup(data);
+    const journal = isForeign(group) ? place.journal : group.journal;
+    await createJournalMemory(connection, names).replace(last + 1, journal);
   }
   await bucket.delete(NOTE_KEY);
   await removeStream(connection, names.importStream);

@@ -115,8 +115,8 @@ export function createJournalRepair(options: {
       );
     await ensureJournal(connection, names);
     const ids = await idsEverUsed(connection, names);
-    const cut = { kind: 'journal.truncated', atMs: clock.now(), after, ids, reason };
-    const mark = await append(markAfter(await placeAt(after), cut), lastSequence);
+    const cut = { kind: 'journal.truncated', atMs: clock.now(), after, ids, reason } as const;
+    const mark = await append(markAfter(await placeAt(after), { fleet, version, cut }), lastSequence);
     await memory.remember(mark);
     return mark;
   }
@@ -131,17 +131,6 @@ export function createJournalRepair(options: {
         if (group.sequence === after) break;
       }
     return place;
-  }
-
-  /** A mark continues the message that it keeps. */
-  function markAfter(place: Place, cut: { readonly atMs: number }): Uint8Array {
-    const journal = place.journal ?? newJournalUid();
-    const link = { journal, group: place.group + 1, before: place.digest, writer: randomId() };
-    const begun: Begun = {
-      ...{ kind: 'journal.begun', atMs: cut.atMs, uid: journal, fleet, version },
-      ...(place.sequence === 0 ? {} : { adopts: place.sequence }),
-    };
-    return encodeGroup(link, needsBegun(place) ? [begun, cut] : [cut]);
   }
 
   async function append(message: Uint8Array, lastSequence: number): Promise<number> {
@@ -170,6 +159,25 @@ export function createJournalRepair(options: {
   };
 }
 
+/** The mark that takes out what lies between this place and itself; it continues the message that it keeps. */
+export function markAfter(
+  place: Place,
+  mark: {
+    readonly fleet: string;
+    readonly version: string;
+    readonly cut: { readonly kind: 'journal.truncated'; readonly atMs: number };
+  },
+): Uint8Array {
+  const { fleet, version, cut } = mark;
+  const journal = place.journal ?? newJournalUid();
+  const link = { journal, group: place.group + 1, before: place.digest, writer: randomId() };
+  const begun: Begun = {
+    ...{ kind: 'journal.begun', atMs: cut.atMs, uid: journal, fleet, version },
+    ...(place.sequence === 0 ? {} : { adopts: place.sequence }),
+  };
+  return encodeGroup(link, needsBegun(place) ? [begun, cut] : [cut]);
+}
+
 /**
  * Numbers of ids that are passed over when messages are missing: more than one decision can have given out.
  */
@@ -180,7 +188,7 @@ const IDS_UNSEEN = 1_000;
  * whole. An id that is cut off must not be given to another run, because that would go on from the
  * checkpoints of the first.
  */
-async function idsEverUsed(connection: NatsConnection, names: Names): Promise<Record<Noun, number>> {
+export async function idsEverUsed(connection: NatsConnection, names: Names): Promise<Record<Noun, number>> {
   const highest: Record<Noun, number> = { plan: 0, sweep: 0, trial: 0, run: 0 };
   const see = (text: string) => {
     for (const [, noun, number] of text.matchAll(/\b(plan|sweep|trial|run)-(\d{1,9})\b/g)) {

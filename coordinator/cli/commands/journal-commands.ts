@@ -69,7 +69,9 @@ const ask = (client: FleetClient): Promise<JournalReport> =>
   client.ask((service) => service.checkJournal, {}, ASK_MS);
 
 function summary(report: JournalReport): string {
+  // The mark of an import takes nothing out.
   const cuts = report.cuts
+    .filter(({ after, mark }) => mark - after > 1)
     .map(({ after, mark }) => `; ${after + 1} to ${mark - 1} were cut out before`)
     .join('');
   const size = `${formatCount(report.lastSequence)} messages, ${formatCount(report.events)} events`;
