@@ -45,6 +45,7 @@ training:
   optimizer: { learningRate: 0.05, milestones: ${change.milestones ?? '[]'} }
 verification: { pairs: 40 }
 workers: { min: ${change.workers ?? 1}, max: ${change.workers ?? 1} }
+checkpoints: { keep: all }
 `;
 
 const fleet = await startFleet({ workers: ['w1', 'w2', 'w3'] });

@@ -2,7 +2,7 @@
 // explains every later difference in bits, so it is looked for first.
 
 /** Fields without any effect on the weights. */
-const WITHOUT_EFFECT = /^(name|priority|workers\..*|verification\..*|kind)$/;
+const WITHOUT_EFFECT = /^(name|priority|workers\..*|checkpoints\..*|verification\..*|kind)$/;
 
 export interface SpecDifference {
   /** Dotted path. */
