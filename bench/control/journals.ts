@@ -11,6 +11,7 @@ import { streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams } from '../../core/net/nats.ts';
 import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { startNats, type TestNats } from '../../test/support/nats.ts';
+import { until } from '../../test/support/processes.ts';
 import { atMost, type Goal, say } from '../goals.ts';
 import type { Usage } from './coordinator-process.ts';
 import { createDecider, sweepOf } from './decider.ts';
@@ -77,6 +78,7 @@ function answerOf(child: ChildProcess): Promise<Usage> {
 }
 
 const WHY_CALLS = 10;
+const SNAPSHOT_MS = 120_000;
 
 /** The start with a long journal, its size, and `why` of a trial in it. */
 export async function benchStart(trials: number): Promise<{ goals: Goal[]; rows: unknown }> {
@@ -86,6 +88,7 @@ export async function benchStart(trials: number): Promise<{ goals: Goal[]; rows:
     const empty = await startEmpty();
     const first = await startProcess(nats);
     const why = await whyMs(first, trials);
+    await snapshotStored(nats);
     await first.stop();
     const second = await startProcess(nats);
     await second.stop();
@@ -110,6 +113,27 @@ export async function benchStart(trials: number): Promise<{ goals: Goal[]; rows:
     };
   } finally {
     await nats.stop();
+  }
+}
+
+/** The coordinator stores a snapshot in the background. */
+async function snapshotStored(nats: TestNats): Promise<void> {
+  const connection = await connectNats({ url: nats.url, token: '', name: 'bench' });
+  try {
+    const names = await findNames({ connection, fleet: FLEET, clock: systemClock });
+    const manager = await streamManager(connection);
+    const stored = () => manager.streams.info(names.snapshotStream).catch(() => undefined);
+    const isWhole = async () => ((await stored())?.state.messages ?? 0) > 0;
+    await until('a snapshot is stored', isWhole, SNAPSHOT_MS);
+    // Its chunks come one after the other; a second without a new one is its end.
+    for (let before = -1; ; ) {
+      const messages = (await stored())?.state.messages ?? 0;
+      if (messages === before) return;
+      before = messages;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  } finally {
+    await connection.close();
   }
 }
 

@@ -37,8 +37,13 @@ export interface Host {
   goOn(): void;
 }
 
-/** A process that lives. */
-export function createHost(name: string, address: string, timeline: Timeline): Host {
+/** A process that lives. `stirred` is called whenever something happens to it. */
+export function createHost(
+  name: string,
+  address: string,
+  timeline: Timeline,
+  stirred: () => void = () => undefined,
+): Host {
   let alive = true;
   let stopped = false;
   let waits = 0;
@@ -74,7 +79,10 @@ export function createHost(name: string, address: string, timeline: Timeline): H
     run(action) {
       if (!alive) return;
       if (stopped) late.push(action);
-      else action();
+      else {
+        stirred();
+        action();
+      }
     },
     later: (ms, action) => timeline.later(ms, () => host.run(action)),
     get waits() {
