@@ -77,6 +77,8 @@ async function sweepThroughFaults(seed: number): Promise<void> {
       say(`${done.length} ${kind}: ${trialsDone} trials done`);
     }
     await until('the sweep ends', async () => (await sweep()).state === 'done', GOES_ON_MS);
+    // The last fault may have come with the last trials.
+    await fleet.leaderWithStandbys();
     const books = await auditJournal(fleet.nats.url, 'faults', TRIALS);
     const minutes = (performance.now() - startedAt) / 60_000;
     say(
