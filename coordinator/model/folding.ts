@@ -22,23 +22,27 @@ import { type Edit, rowAt, type Table, withoutRow, withRow } from './table.ts';
 export type Working = { -readonly [K in keyof State]: State[K] } & {
   /** Under which tables and maps may be changed in place. */
   readonly edit: Edit;
+  /** Rows are changed in place too: nobody has seen any of them. */
+  readonly ownsRows: boolean;
 };
 
 /** A copy of a state to work on. */
-export function workingOn(state: State, edit: Edit): Working {
-  return { ...state, edit };
+export function workingOn(state: State, edit: Edit, ownsRows = false): Working {
+  return { ...state, edit, ownsRows };
 }
 
 /** Notes that this number was given out. */
 export function took(w: Working, noun: Noun, id: string): void {
   const number = numberOf(id);
-  if (number > w.numbers[noun]) w.numbers = { ...w.numbers, [noun]: number };
+  if (number <= w.numbers[noun]) return;
+  if (w.ownsRows) (w.numbers as Record<Noun, number>)[noun] = number;
+  else w.numbers = { ...w.numbers, [noun]: number };
 }
 
 /** Moves one thing from one count to another; undefined: it was in none, or is in none any more. */
 export function recount(w: Working, from: string | undefined, to: string | undefined): void {
   if (from === to) return;
-  const counts: Record<string, number> = { ...w.counts };
+  const counts: Record<string, number> = w.ownsRows ? w.counts : { ...w.counts };
   if (from !== undefined) counts[from] = (counts[from] ?? 0) - 1;
   if (to !== undefined) counts[to] = (counts[to] ?? 0) + 1;
   w.counts = counts;
@@ -48,21 +52,24 @@ export function recount(w: Working, from: string | undefined, to: string | undef
 export function changePlan(w: Working, id: string, change: Partial<PlanState>): void {
   const plan = planOf(w, id);
   if (change.state !== undefined) recount(w, `plan ${plan.state}`, `plan ${change.state}`);
-  w.plans = withRow(w.plans, numberOf(id), { ...plan, ...change }, w.edit);
+  if (w.ownsRows) Object.assign(plan, change);
+  else w.plans = withRow(w.plans, numberOf(id), { ...plan, ...change }, w.edit);
 }
 
 /** Changes fields of a sweep. */
 export function changeSweep(w: Working, id: string, change: Partial<SweepState>): void {
   const sweep = sweepOf(w, id);
   if (change.state !== undefined) recount(w, `sweep ${sweep.state}`, `sweep ${change.state}`);
-  w.sweeps = withRow(w.sweeps, numberOf(id), { ...sweep, ...change }, w.edit);
+  if (w.ownsRows) Object.assign(sweep, change);
+  else w.sweeps = withRow(w.sweeps, numberOf(id), { ...sweep, ...change }, w.edit);
 }
 
 /** Changes fields of a trial. */
 export function changeTrial(w: Working, id: string, change: Partial<TrialState>): void {
   const trial = trialOf(w, id);
   if (change.state !== undefined) recount(w, `trial ${trial.state}`, `trial ${change.state}`);
-  w.trials = withRow(w.trials, numberOf(id), { ...trial, ...change }, w.edit);
+  if (w.ownsRows) Object.assign(trial, change);
+  else w.trials = withRow(w.trials, numberOf(id), { ...trial, ...change }, w.edit);
 }
 
 /** Changes fields of a run that is in memory as a whole, and what its members hold. */
@@ -70,8 +77,9 @@ export function changeRun(w: Working, id: string, change: Partial<RunState>): vo
   const run = runOf(w, id);
   const { kind } = run.job;
   if (change.state !== undefined) recount(w, `run ${kind} ${run.state}`, `run ${kind} ${change.state}`);
-  w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
   if (change.gang !== undefined && change.gang !== run.gang) regroup(w, run, change.gang);
+  if (w.ownsRows) Object.assign(run, change);
+  else w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
 }
 
 /** Keeps the lists of what each worker holds. */

@@ -6,6 +6,7 @@ import test from 'node:test';
 import { eventsOf, isRefusal } from '../../../../coordinator/journal/formats/reader.ts';
 import { decodeGroup, isForeign } from '../../../../coordinator/journal/message.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
+import { createFold } from '../../../../coordinator/model/evolve.ts';
 import { decodeState, encodeState, FOLD } from '../../../../coordinator/model/snapshot.ts';
 import { initialState } from '../../../../coordinator/model/state.ts';
 import { journalFixture, journalFixtures } from '../../../support/journal-fixtures.ts';
@@ -27,6 +28,9 @@ for (const file of journalFixtures())
     const events = eventsIn(file);
     assert.ok(events.length > 5);
     const whole = encodeState(folded(events));
+    const fold = createFold();
+    for (const event of events) fold.add(event);
+    assert.deepEqual(encodeState(fold.state), whole, 'folded in place');
     for (let cut = 0; cut <= events.length; cut++) {
       const before = encodeState(folded(events.slice(0, cut)));
       const again = decodeState(JSON.parse(JSON.stringify(before)));
