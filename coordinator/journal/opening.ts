@@ -8,9 +8,9 @@ import { type FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { Event } from '../model/events.ts';
-import { evolve } from '../model/evolve.ts';
+import { createFold, evolve } from '../model/evolve.ts';
 import { initialState, type State } from '../model/state.ts';
-import { Edit } from '../model/table.ts';
+import type { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
@@ -87,16 +87,16 @@ async function foldFrom(
   folding: { state: State },
   snapshot: Snapshot | undefined,
 ): Promise<boolean> {
-  const edit = new Edit();
-  folding.state = snapshot?.state ?? initialState;
+  const fold = createFold(snapshot?.state);
   try {
-    for await (const event of journal.replay(snapshot?.place))
-      folding.state = foldedAt(journal, folding.state, event, edit);
+    for await (const event of journal.replay(snapshot?.place)) fitted(journal, event, () => fold.add(event));
     return true;
   } catch (caught) {
     if (snapshot === undefined || toFleetError(caught).code !== 'cancelled') throw caught;
     log.info({ sequence: snapshot.place.sequence }, 'a snapshot is passed over: it was cut off');
     return false;
+  } finally {
+    folding.state = fold.state;
   }
 }
 
@@ -110,8 +110,17 @@ export function foldedAt(
   event: Event,
   edit?: Edit,
 ): State {
+  return fitted(at, event, () => evolve(before, event, edit));
+}
+
+/** What a fold does with an event; an event that does not fit is damage. */
+function fitted<T>(
+  at: { readonly stream: string; readonly sequence: number },
+  event: Event,
+  fold: () => T,
+): T {
   try {
-    return evolve(before, event, edit);
+    return fold();
   } catch (caught) {
     const what = caught instanceof Error ? caught.message : String(caught);
     throw damageAt(at.stream, at.sequence, `its ${event.kind} event does not fit what came before (${what})`);

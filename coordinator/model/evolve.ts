@@ -84,10 +84,13 @@ export interface Fold {
   readonly state: State;
 }
 
-/** A fold from the beginning: it changes what it makes in place, and takes a third of the time of `evolve`. */
-export function createFold(): Fold {
-  const { numbers, counts } = initialState;
-  const fresh = { ...initialState, numbers: { ...numbers }, counts: { ...counts } };
+/**
+ * A fold that changes rows in place, which takes half the time of `evolve`. `from`: a state that nobody else has,
+ * such as one that was just decoded; the beginning when it is absent.
+ */
+export function createFold(from: State = initialState): Fold {
+  const { numbers, counts } = from;
+  const fresh = { ...from, numbers: { ...numbers }, counts: { ...counts } };
   const w = workingOn(fresh, new Edit(), true);
   return {
     add(event) {

@@ -132,7 +132,7 @@ const LEADERLESS_MS = 5_000;
 export interface LeadWatch {
   /** `healthy`: the processes that run and reach the broker. Throws when nobody leads for too long. */
   look(nowMs: number, at: { readonly leads: boolean; readonly healthy: readonly string[] }): void;
-  /** An answer was lost, and whoever waits for it could not lead meanwhile. */
+  /** Whoever had the lead has died, or waits for an answer that was lost: others need time to take over. */
   excuse(nowMs: number): void;
 }
 

@@ -110,7 +110,8 @@ export function createWorld(options: {
   broker.onStored = witness.stored;
   broker.fate = (process, part) => {
     const fate = world.fate(process, part);
-    if (fate === 'answer lost') lead.excuse(timeline.now());
+    // Whoever has just taken the lead is gone, or waits: the time to take it over begins anew.
+    if (fate !== 'stored') lead.excuse(timeline.now());
     if (fate === 'killed before' || fate === 'killed after') {
       const place = places.findIndex((coordinator) => coordinator?.host.name === process);
       const downMs = 100 + 3_000 * chance();
