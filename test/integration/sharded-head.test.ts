@@ -22,6 +22,8 @@ training:
   optimizer: { learningRate: 0.05, milestones: [2] }
 verification: { pairs: 20 }
 workers: { min: ${workers.min}, max: ${workers.max} }
+# Later tests replay it and learn from its stages.
+checkpoints: { keep: all }
 `;
 // 42 classes do not divide by 4 shards, and a shard's 10 or 11 are more than the batch, so that some can be left out; 84 images, 10.5
 // steps an epoch, 32 steps.
