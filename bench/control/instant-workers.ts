@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -89,7 +90,7 @@ function startWorker(workerId: string, index: number) {
     };
     return {
       ...{ workerId, incarnation, version: 'bench', host: 'bench', pid: process.pid, device },
-      ...{ slots: 1, leases: leaseList(), metricsEndpoint: '', podUid: '', fleet: '' },
+      ...{ slots: 1, leases: leaseList(), metricsEndpoint: '', podUid: '', fleet: '', protocol: PROTOCOL },
     };
   }
 

@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -43,15 +44,22 @@ const helloSchema = z.object({
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
   metricsEndpoint: line(300),
   podUid: line(64),
+  protocol: z.int().min(0),
   fleet: z.union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)]),
 });
 
 /**
  * The hello to fleet `own` in domain types. Throws `invalidArgument` with every field that is wrong, and when
- * the worker belongs to another fleet.
+ * the worker speaks another protocol or belongs to another fleet.
  */
 export function helloOf(hello: Hello, own: string): WorkerHello {
-  const { device, fleet, ...rest } = shaped(helloSchema, hello, 'hello');
+  const { device, fleet, protocol, ...rest } = shaped(helloSchema, hello, 'hello');
+  if (protocol !== PROTOCOL)
+    throw new FleetError(
+      'invalidArgument',
+      `hello.protocol: ${rest.workerId} (release ${rest.version}) speaks protocol ${protocol} and this coordinator ${PROTOCOL}; start worker and coordinator from one release`,
+      { details: { field: 'hello.protocol' } },
+    );
   if (fleet !== '' && fleet !== own)
     throw new FleetError(
       'invalidArgument',

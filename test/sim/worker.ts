@@ -2,6 +2,7 @@
 // training is simulated: a gang advances while every member holds the newest generation, and a checkpoint
 // that was stored is there for whoever goes on.
 
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, Member, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -162,7 +163,7 @@ export function startWorker(
         ...{ kind: 'cpu', name: 'cpu', deviceClass: options.deviceClass, tensorflowVersion: '' },
         ...{ threads: 1, memoryBytes: 0, gpu: undefined },
       },
-      ...{ slots: options.slots, leases: leases(), metricsEndpoint: '', podUid: '' },
+      ...{ slots: options.slots, leases: leases(), metricsEndpoint: '', podUid: '', protocol: PROTOCOL },
     };
   }
 

@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { Hello, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 
 export interface RawWorker {
@@ -38,7 +39,16 @@ export function dialRawWorker(options: {
   });
   const value: Hello = {
     ...{ workerId: options.id, incarnation: options.incarnation ?? randomUUID() },
-    ...{ version: 'raw', host: 'test', pid: 1, slots: 1, metricsEndpoint: '', podUid: '', fleet: '' },
+    ...{
+      version: 'raw',
+      host: 'test',
+      pid: 1,
+      slots: 1,
+      metricsEndpoint: '',
+      podUid: '',
+      fleet: '',
+      protocol: PROTOCOL,
+    },
     device: {
       ...{ kind: 'cpu', name: 'none', deviceClass: 'scripted', tensorflowVersion: '' },
       ...{ threads: 1, memoryBytes: 0, gpu: undefined },

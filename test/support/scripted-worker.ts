@@ -7,6 +7,7 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { FleetError } from '../../core/errors.ts';
 import { createWorkerClient } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -103,6 +104,7 @@ export function startScriptedWorker(options: {
       leases: leaseList(),
       metricsEndpoint: '',
       podUid: options.podUid ?? '',
+      protocol: PROTOCOL,
       fleet: options.fleet ?? '',
     };
   }
@@ -241,7 +243,15 @@ export function refusalOfHello(options: {
   };
   const value = {
     ...{ workerId: options.workerId, incarnation: randomUUID(), version: 'scripted', host: 'test', pid: 1 },
-    ...{ device, slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: options.fleet ?? '' },
+    ...{
+      device,
+      slots: 1,
+      leases: [],
+      metricsEndpoint: '',
+      podUid: '',
+      fleet: options.fleet ?? '',
+      protocol: PROTOCOL,
+    },
   };
   return new Promise<FleetError>((resolve, reject) => {
     stream.on('data', () => reject(new Error('it was taken')));

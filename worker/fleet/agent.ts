@@ -2,6 +2,7 @@
 // out. Decides which run a command is for and when a draining worker may leave.
 
 import type { FleetError } from '../../core/errors.ts';
+import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { createRequestsInHand } from '../requests/in-hand.ts';
 import { answerInspect } from '../requests/inspect.ts';
@@ -97,7 +98,11 @@ export function createAgent(options: AgentOptions): Agent {
     token: options.token,
     clock,
     log,
-    hello: () => ({ ...identity, leases: runs.leases() }),
+    hello: () => ({
+      protocol: PROTOCOL,
+      ...identity,
+      leases: runs.leases(),
+    }),
     heartbeat: () => ({ leases: runs.leases() }),
     onWelcome: options.onWelcome,
     onCommand: carryOut,

@@ -66,6 +66,8 @@ export interface Hello {
   podUid: string;
   /** The fleet that the worker belongs to; the coordinator of another one refuses it. Empty: any. */
   fleet: string;
+  /** Number of this protocol (core/net/protocol.ts). A coordinator of another one refuses the worker. 0: a release before there was one. */
+  protocol: number;
 }
 
 export interface Device {
@@ -686,6 +688,7 @@ function createBaseHello(): Hello {
     metricsEndpoint: "",
     podUid: "",
     fleet: "",
+    protocol: 0,
   };
 }
 
@@ -723,6 +726,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.fleet !== "") {
       writer.uint32(90).string(message.fleet);
+    }
+    if (message.protocol !== 0) {
+      writer.uint32(96).uint32(message.protocol);
     }
     return writer;
   },
@@ -828,6 +834,14 @@ export const Hello: MessageFns<Hello> = {
             message.fleet = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.protocol = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -865,6 +879,7 @@ export const Hello: MessageFns<Hello> = {
         ? globalThis.String(object.pod_uid)
         : "",
       fleet: isSet(object.fleet) ? globalThis.String(object.fleet) : "",
+      protocol: isSet(object.protocol) ? globalThis.Number(object.protocol) : 0,
     };
   },
 
@@ -903,6 +918,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.fleet !== "") {
       obj.fleet = message.fleet;
     }
+    if (message.protocol !== 0) {
+      obj.protocol = Math.round(message.protocol);
+    }
     return obj;
   },
 
@@ -924,6 +942,7 @@ export const Hello: MessageFns<Hello> = {
     message.metricsEndpoint = object.metricsEndpoint ?? "";
     message.podUid = object.podUid ?? "";
     message.fleet = object.fleet ?? "";
+    message.protocol = object.protocol ?? 0;
     return message;
   },
 };

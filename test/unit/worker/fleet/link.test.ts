@@ -5,6 +5,7 @@ import { systemClock } from '../../../../core/clock.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { createLogger } from '../../../../core/log.ts';
 import { startGrpcServer } from '../../../../core/net/grpc-server.ts';
+import { PROTOCOL } from '../../../../core/net/protocol.ts';
 import {
   Welcome,
   type WorkerCommand,
@@ -19,7 +20,7 @@ const common = {
   log: createLogger({ program: 'test', level: 'silent' }),
   hello: () => ({
     ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, device: undefined },
-    ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: '' },
+    ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: '', protocol: PROTOCOL },
   }),
   heartbeat: () => ({ leases: [] }),
   onWelcome: () => undefined,
