@@ -28,7 +28,7 @@ export interface Slice {
 }
 
 /** Proposals of one slice: some milliseconds. */
-const PROPOSALS_MAX = 64;
+const PROPOSALS_MAX = 32;
 /** Draws of one slice, at some microseconds each. */
 const DRAWS_MAX = 1_000;
 

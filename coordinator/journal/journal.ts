@@ -32,11 +32,11 @@ export interface Journal {
   /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
   prepare(): Promise<void>;
   /**
-   * Every event so far, or every one after `from`, oldest first; afterwards appends are possible. Throws
-   * `cancelled` when the message at `from` was cut off, `dataLoss` at the first message
-   * that is not ours, and when the journal ends before the end that is remembered.
+   * Every event so far, or every one after `from`, message by message, oldest first; afterwards appends are
+   * possible. Throws `cancelled` when the message at `from` was cut off, `dataLoss` at the first message that
+   * is not ours, and when the journal ends before the end that is remembered.
    */
-  replay(from?: Place): AsyncGenerator<Event>;
+  replay(from?: Place): AsyncGenerator<readonly Event[]>;
   /**
    * What was appended by others since the last message that this journal has read or written, oldest first.
    * Throws `dataLoss` as `replay` does, and when the journal has become shorter; `cancelled` when `truncate`
@@ -265,7 +265,7 @@ export function openJournal(options: {
       for await (const group of readGroups(connection, identity, from)) {
         place = group.place;
         stories.take(group);
-        yield* group.events;
+        yield group.events;
       }
       // At the end, so that the part that is there is shown although something is missing.
       if (place.sequence > 0) await memory.check(place.sequence);

@@ -89,7 +89,8 @@ async function foldFrom(
 ): Promise<boolean> {
   const fold = createFold(snapshot?.state);
   try {
-    for await (const event of journal.replay(snapshot?.place)) fitted(journal, event, () => fold.add(event));
+    for await (const events of journal.replay(snapshot?.place))
+      for (const event of events) fitted(journal, event, () => fold.add(event));
     return true;
   } catch (caught) {
     if (snapshot === undefined || toFleetError(caught).code !== 'cancelled') throw caught;

@@ -23,7 +23,8 @@ const event = (text: string): Event => ({ kind: 'run.cancelled', runId: 'run-1',
 
 async function replayed(journal: Journal): Promise<string[]> {
   const reasons: string[] = [];
-  for await (const found of journal.replay()) reasons.push((found as { reason: string }).reason);
+  for await (const events of journal.replay())
+    for (const found of events) reasons.push((found as { reason: string }).reason);
   return reasons;
 }
 

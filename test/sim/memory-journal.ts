@@ -92,10 +92,12 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
       return trouble;
     },
     prepare: () => ask(() => undefined),
-    replay: () =>
-      events((at) => {
+    async *replay() {
+      const taken = events((at) => {
         sequence = at;
-      }),
+      });
+      for await (const event of taken) yield [event];
+    },
     readOn: () =>
       events((at) => {
         sequence = at;

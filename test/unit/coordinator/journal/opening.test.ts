@@ -26,7 +26,7 @@ async function opened(looks: readonly { readonly print: string; readonly fails?:
       fingerprint: async () => now().print,
       async *replay() {
         readings += 1;
-        yield started;
+        yield [started];
         const { fails } = now();
         if (fails !== undefined) throw fails;
       },
