@@ -32,6 +32,8 @@ training:
   optimizer: { learningRate: 0.05, milestones: [2] }
 verification: { pairs: 40 }
 workers: { ${change.workers ?? 'min: 1, max: 1'} }
+# Students follow one after the other.
+checkpoints: { keep: all }
 ${change.teacher === undefined ? '' : `distillation: { teacher: ${change.teacher} }`}
 `;
 const PAIR = 'min: 2, max: 2';
