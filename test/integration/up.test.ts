@@ -19,6 +19,7 @@ import {
 import { readAddonOrigin } from '../../core/system/addon-origin.ts';
 import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { healthOf } from '../support/grpc-raw.ts';
+import { until } from '../support/processes.ts';
 import { startRecordingProxy } from '../support/proxy.ts';
 
 const MAIN = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
@@ -102,13 +103,13 @@ test('up --coordinators 2: commands go to the one that leads, also when it stand
     ['nats', 'coordinator-1', 'coordinator-2'],
   );
   const addresses = readFleetFile(dir)!.coordinator.split(',');
-  const leaderOf = async () => {
-    for (const [i, address] of addresses.entries())
-      if ((await healthOf(address, ['readiness']))[0] === 'SERVING') return `coordinator-${i + 1}`;
-    return undefined;
-  };
-  const leader = await leaderOf();
-  assert.ok(leader !== undefined);
+  // `up` is ready when one of them answers; the other one may not listen yet.
+  const leader = await until('both listen and one leads', async () => {
+    const asked = addresses.map((address) => healthOf(address, ['readiness']));
+    const states = await Promise.all(asked).catch(() => []);
+    const place = states.findIndex(([readiness]) => readiness === 'SERVING');
+    return place < 0 ? undefined : `coordinator-${place + 1}`;
+  });
   const stopped = byName(dir, leader)!;
   process.kill(stopped.pid, 'SIGSTOP');
   t.after(() => isAlive(stopped) && process.kill(stopped.pid, 'SIGCONT'));
