@@ -27,7 +27,7 @@ import { createAttempt } from './trials.ts';
 export function settleSweep(draft: Draft, sweepId: string): void {
   const before = sweepOf(draft.state, sweepId);
   if (hasEnded(before)) {
-    cancelOpenTrials(draft, before);
+    cancelOpenTrials(draft, before, before.state === 'cancelled' ? before.reason : endingOf(before));
     return;
   }
   if (stopsFailing(draft, before)) return;
@@ -58,9 +58,8 @@ export function cancelSweep(draft: Draft, sweepId: string, reason: string): void
   emit(draft, { kind: 'sweep.ended', sweepId, state: 'cancelled', reason });
 }
 
-/** What belongs to a sweep that has ended does not go on. */
-function cancelOpenTrials(draft: Draft, sweep: SweepState): void {
-  const reason = sweep.state === 'cancelled' ? sweep.reason : endingOf(sweep);
+/** What belongs to a sweep that has ended, or is about to, does not go on. */
+function cancelOpenTrials(draft: Draft, sweep: SweepState, reason: string): void {
   for (const [number] of [...rowsOf(sweep.openTrials)])
     emit(draft, { kind: 'trial.ended', trialId: `trial-${number}`, state: 'cancelled', reason });
 }
@@ -77,13 +76,7 @@ function stopsFailing(draft: Draft, sweep: SweepState): boolean {
   const untried = sweep.trialsTotal - sweep.trialsProposed;
   const last = lastFailure(draft.state, sweep);
   const reason = `${count} trials in a row failed for one cause (${cause}), the last: ${last}; ${untried} of ${sweep.trialsTotal} trials were not begun. When the cause is mended, \`pocketfleet resume ${sweep.id}\` goes on`;
-  for (const [number] of [...rowsOf(sweep.openTrials)])
-    emit(draft, {
-      kind: 'trial.ended',
-      trialId: `trial-${number}`,
-      state: 'cancelled',
-      reason: `${sweep.id} stopped: ${cause}`,
-    });
+  cancelOpenTrials(draft, sweep, `${sweep.id} stopped: ${cause}`);
   emit(draft, { kind: 'sweep.ended', sweepId: sweep.id, state: 'failed', reason });
   return true;
 }

@@ -250,5 +250,7 @@ export function mayChange({ observed }: Board, run: RunState): boolean {
   return observed.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, observed.connected);
 }
 
-/** The number of a run's id, by which a board knows it. */
-export const placeOf = (run: RunState): number => numberOf(run.id);
+/** The order in which runs get workers: priority, then age. Negative when `a` comes first. */
+export function byUrgency(a: RunState, b: RunState): number {
+  return b.job.priority - a.job.priority || numberOf(a.id) - numberOf(b.id);
+}

@@ -2,10 +2,9 @@
 // as it gives them to runs, so that the next run sees what is left, and is undone once it has become
 // placements: the board follows the events that are made of them.
 
-import type { RunState } from '../model/state.ts';
+import { numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
-import { placeOf } from './board.ts';
 
 /** A gang that changes. */
 export interface Placement {
@@ -40,7 +39,7 @@ interface Planned {
 export function createPlan(board: Board): Plan {
   const planned = new Map<number, Planned>();
   const membersOf = (run: RunState): readonly string[] =>
-    planned.get(placeOf(run))?.members ?? run.gang.map(({ workerId }) => workerId);
+    planned.get(numberOf(run.id))?.members ?? run.gang.map(({ workerId }) => workerId);
   return {
     board,
     membersOf,
@@ -53,13 +52,13 @@ export function createPlan(board: Board): Plan {
       const before = membersOf(run);
       for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
       for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
-      planned.set(placeOf(run), { run, members, reason });
+      planned.set(numberOf(run.id), { run, members, reason });
     },
     setReason(run, reason) {
-      const one = planned.get(placeOf(run));
+      const one = planned.get(numberOf(run.id));
       if (one !== undefined) one.reason = reason;
     },
-    reasonOf: (run) => planned.get(placeOf(run))?.reason,
+    reasonOf: (run) => planned.get(numberOf(run.id))?.reason,
     finish() {
       board.undo();
       const changed = [...planned.entries()].flatMap(([number, { run, members, reason }]) => {

@@ -12,8 +12,16 @@
 // the runs are looked through.
 
 import { lookup } from '../model/persistent-map.ts';
-import { numberOf, type RunState } from '../model/state.ts';
-import { type Board, chooseFree, fitsClass, isPlaceable, keepsWorkers, mayChange } from './board.ts';
+import type { RunState } from '../model/state.ts';
+import {
+  type Board,
+  byUrgency,
+  chooseFree,
+  fitsClass,
+  isPlaceable,
+  keepsWorkers,
+  mayChange,
+} from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
 import type { Group } from './queue.ts';
@@ -142,9 +150,7 @@ function growable(plan: Plan): RunState[] {
   const { board } = plan;
   const running = [...board.growing].map((number) => board.run(number));
   const begun = plan.begun().filter(({ job }) => job.workers.max > job.workers.min);
-  return [...running, ...begun]
-    .filter((run) => mayChange(board, run))
-    .sort((a, b) => b.job.priority - a.job.priority || numberOf(a.id) - numberOf(b.id));
+  return [...running, ...begun].filter((run) => mayChange(board, run)).sort(byUrgency);
 }
 
 function growByOne(plan: Plan, run: RunState, wanted: readonly RunState[]): boolean {

@@ -4,7 +4,7 @@
 import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState, type State, wholeRunWith } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, chooseFree, fitsClass, keepsWorkers } from './board.ts';
+import { avoidedNow, type Board, byUrgency, chooseFree, fitsClass, keepsWorkers } from './board.ts';
 
 /**
  * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a
@@ -102,9 +102,7 @@ function keeperFrom(board: Board, run: RunState): RunState | undefined {
   const pools = board.pools.all().filter((pool) => fitsClass(run, pool));
   for (const { numbers } of board.queue.groups()) {
     const other = board.run(numbers.first()!);
-    const isBefore =
-      other.job.priority > run.job.priority ||
-      (other.job.priority === run.job.priority && numberOf(other.id) < numberOf(run.id));
+    const isBefore = byUrgency(other, run) < 0;
     if (isBefore && keepsWorkers(board, other) && pools.some((pool) => fitsClass(other, pool))) return other;
   }
   return undefined;
