@@ -9,15 +9,15 @@ const number = z.number();
 const texts = z.array(text);
 const reason = { reason: text };
 const ending = { state: z.enum(['done', 'failed', 'cancelled']), reason: text };
-const facts = z.looseObject({ trainingImages: number, classes: number });
-const costs = z.looseObject({ parameters: number, mflops: number, multiplyAdds: number });
-const members = z.array(z.looseObject({ workerId: text, shardFirst: number, shardCount: number }));
+const facts = z.object({ trainingImages: number, classes: number });
+const costs = z.object({ parameters: number, mflops: number, multiplyAdds: number });
+const members = z.array(z.object({ workerId: text, shardFirst: number, shardCount: number }));
 const ids = z.strictObject({ plan: number, sweep: number, trial: number, run: number });
 
 const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>>> = {
   'coordinator.started': { epoch: number, version: text },
   'input.refused': { input: text, ...reason },
-  'spec.recorded': { digest: text, spec: z.looseObject({ kind: text, name: text }) },
+  'spec.recorded': { digest: text, spec: z.object({ kind: text, name: text }) },
   'submission.taken': { requestId: text, digest: text, planIds: texts, sweepIds: texts, runIds: texts },
   'journal.truncated': { after: number, ids, ...reason },
   'plan.submitted': { planId: text, spec: text, yaml: text, facts },
@@ -31,7 +31,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     number,
     genotype: text,
     costs,
-    strategy: z.looseObject({ kind: text }),
+    strategy: z.object({ kind: text }),
   },
   'trial.attempted': { trialId: text, runId: text, ...reason },
   'trial.ended': { trialId: text, ...ending },
@@ -39,7 +39,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'run.assigned': { runId: text, generation: number, members, deviceClass: text, ...reason },
   'run.requeued': { runId: text, generation: number, ...reason },
   'run.troubled': { runId: text, workerId: text, avoidUntilMs: number, ...reason },
-  'run.blamed': { runId: text, workerId: text, blame: z.looseObject({}), ...reason },
+  'run.blamed': { runId: text, workerId: text, blame: z.object({}), ...reason },
   'run.checkpointed': { runId: text, stage: number, step: number, bytes: number, digest: text },
   'stage.dropped': { runId: text, parts: z.enum(['state', 'all']), ...reason },
   'stage.kept': { runId: text, stage: number, ...reason },
