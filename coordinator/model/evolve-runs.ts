@@ -8,6 +8,7 @@ import {
   changeTrial,
   optional,
   recount,
+  runCount,
   took,
   type Working,
   withNumber,
@@ -16,6 +17,7 @@ import {
 import { appended } from './roll.ts';
 import { jobAt } from './spec-of.ts';
 import {
+  type CheckpointState,
   type DataFacts,
   type EndedRun,
   type EndState,
@@ -33,63 +35,72 @@ import {
 } from './state.ts';
 import { withRow } from './table.ts';
 
+/** What a run is when it begins, beside what its event has. */
+interface Beginning {
+  readonly attempt: number;
+  readonly name: string;
+  readonly job: Job;
+  readonly facts: DataFacts;
+  readonly costs: Costs;
+  readonly planId?: string | undefined;
+  readonly sweepId?: string | undefined;
+  readonly trialId?: string | undefined;
+  readonly fidelity?: Fidelity | undefined;
+  readonly teacherRunId?: string | undefined;
+}
+
 /** A run that begins: queued, without a gang. */
 export function runBegun(
   w: Working,
-  begun: {
-    readonly runId: string;
-    readonly atMs: number;
-    readonly reason: string;
-    readonly name: string;
-    readonly job: Job;
-    readonly facts: DataFacts;
-    readonly costs: Costs;
-    readonly attempt: number;
-    readonly fidelity?: Fidelity;
-    readonly planId?: string;
-    readonly sweepId?: string;
-    readonly trialId?: string;
-    readonly teacherRunId?: string;
-  },
+  event: { readonly runId: string; readonly atMs: number; readonly reason: string },
+  begun: Beginning,
 ): void {
-  const { runId: id, atMs, job, fidelity, planId } = begun;
-  const run: RunState = {
+  const { runId: id, atMs, reason } = event;
+  const { attempt, name, job, facts, costs, planId, sweepId, trialId, fidelity, teacherRunId } = begun;
+  const run: { -readonly [K in keyof RunState]: RunState[K] } = {
     id,
-    name: begun.name,
+    name,
     state: 'queued',
-    reason: begun.reason,
+    reason,
     createdAtMs: atMs,
     job: jobAt(job, fidelity),
-    facts: begun.facts,
-    costs: begun.costs,
-    ...optional('planId', planId),
-    ...optional('sweepId', begun.sweepId),
-    ...optional('trialId', begun.trialId),
-    attempt: begun.attempt,
-    ...optional('fidelity', fidelity),
-    ...optional('teacherRunId', begun.teacherRunId),
-    studentRunIds: [],
+    facts,
+    costs,
+    attempt,
+    studentRunIds: NONE,
     generation: 0,
-    gang: [],
+    gang: NONE,
     changedAtMs: atMs,
     queuedAtMs: atMs,
     infrastructureFailures: 0,
-    avoided: [],
+    avoided: NONE,
     blame: NO_BLAME,
-    checkpoints: [],
+    checkpoints: NONE,
   };
+  // One by one: a spread of what may be absent takes as long as all the rest.
+  if (planId !== undefined) run.planId = planId;
+  if (sweepId !== undefined) run.sweepId = sweepId;
+  if (trialId !== undefined) run.trialId = trialId;
+  if (fidelity !== undefined) run.fidelity = fidelity;
+  if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
   took(w, 'run', id);
-  recount(w, undefined, `run ${job.kind} queued`);
+  recount(w, undefined, runCount(job.kind, 'queued'));
   w.runs = withRow(w.runs, numberOf(id), run, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
   if (planId === undefined) return;
   changePlan(w, planId, { allRunIds: appended(planOf(w, planId).allRunIds, numberOf(id), w.edit) });
 }
 
+/** The list of a run that has none of something; nobody changes it. */
+const NONE: readonly never[] = Object.freeze([]);
+
 /** The run has a gang, or another one. */
 export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
-  const { waitsForStage: _waits, ...run } = runOf(w, event.runId);
-  w.runs = withRow(w.runs, numberOf(run.id), run, w.edit);
+  const run = runOf(w, event.runId);
+  if (run.waitsForStage !== undefined) {
+    const { waitsForStage: _waits, ...rest } = run;
+    w.runs = withRow(w.runs, numberOf(run.id), rest, w.edit);
+  }
   changeRun(w, run.id, {
     state: 'running',
     reason: event.reason,
@@ -139,20 +150,52 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
   // A release before journalled a stage that was stored after the run's end; it changes nothing.
   if (run === undefined || !isWhole(run)) return;
   const { stage, step, bytes, digest } = event;
-  const others = run.checkpoints.filter((checkpoint) => checkpoint.stage !== stage);
+  const { gang, avoided } = run;
   changeRun(w, run.id, {
-    checkpoints: [...others, { stage, step, bytes, digest, storedAtMs: event.atMs }].sort(
-      (a, b) => a.stage - b.stage,
-    ),
+    checkpoints: withCheckpoint(run.checkpoints, { stage, step, bytes, digest, storedAtMs: event.atMs }),
     infrastructureFailures: 0,
-    avoided: run.avoided.filter(({ workerId }) => !run.gang.some((member) => member.workerId === workerId)),
+    avoided:
+      avoided.length === 0
+        ? avoided
+        : avoided.filter(({ workerId }) => !gang.some((member) => member.workerId === workerId)),
     blame: NO_BLAME,
   });
 }
 
-/** The run has ended; a result at a lower fidelity is kept with its trial. */
+/** By stage, ascending; one of the same stage is replaced. */
+function withCheckpoint(
+  checkpoints: readonly CheckpointState[],
+  added: CheckpointState,
+): readonly CheckpointState[] {
+  const newest = checkpoints.at(-1);
+  if (newest === undefined || newest.stage < added.stage) return [...checkpoints, added];
+  const others = checkpoints.filter(({ stage }) => stage !== added.stage);
+  return [...others, added].sort((a, b) => a.stage - b.stage);
+}
+
+/** The run is trained, and verified where its spec wants that. */
+export function runFinished(w: Working, event: EventOf<'run.finished'>): void {
+  const { runId, atMs: endedAtMs, step: finalStep, weightsDigest, evaluation } = event;
+  const change: { -readonly [K in keyof RunState]?: RunState[K] } = {
+    state: 'done',
+    reason: 'finished',
+    endedAtMs,
+    finalStep,
+    weightsDigest,
+    gang: NONE,
+  };
+  if (evaluation !== undefined) change.evaluation = evaluation;
+  ended(w, runId, change);
+}
+
+/** The run has failed or was cancelled. */
 export function runEnded(w: Working, id: string, change: Partial<RunState>): void {
-  changeRun(w, id, { ...change, gang: [] });
+  ended(w, id, { ...change, gang: NONE });
+}
+
+/** The run has ended; a result at a lower fidelity is kept with its trial. */
+function ended(w: Working, id: string, change: Partial<RunState>): void {
+  changeRun(w, id, change);
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
   const { trialId, fidelity, evaluation } = runOf(w, id);
   if (trialId === undefined || fidelity === undefined || evaluation === undefined) return;
@@ -165,7 +208,7 @@ export function runEnded(w: Working, id: string, change: Partial<RunState>): voi
 export function runResumed(w: Working, id: string, event: { reason: string; atMs: number }): void {
   const { endedAtMs: _ended, failureCause: _cause, ...run } = runOf(w, id);
   const { reason, atMs } = event;
-  recount(w, `run ${run.job.kind} ${run.state}`, `run ${run.job.kind} queued`);
+  recount(w, runCount(run.job.kind, run.state), runCount(run.job.kind, 'queued'));
   const fresh = {
     infrastructureFailures: 0,
     avoided: [],
@@ -181,7 +224,8 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
 export function summarise(w: Working, id: string): void {
   const run = runWith(w, id);
   if (run === undefined || !isWhole(run) || !hasEnded(run)) return;
-  const summary: EndedRun = {
+  const { deviceClass, startedAtMs, endedAtMs, finalStep, weightsDigest, evaluation, failureCause } = run;
+  const summary: { -readonly [K in keyof EndedRun]: EndedRun[K] } = {
     id,
     state: run.state as EndState,
     reason: run.reason,
@@ -189,15 +233,15 @@ export function summarise(w: Working, id: string): void {
     sweepId: run.sweepId!,
     attempt: run.attempt,
     generation: run.generation,
-    ...optional('deviceClass', run.deviceClass),
     createdAtMs: run.createdAtMs,
-    ...optional('startedAtMs', run.startedAtMs),
-    ...optional('endedAtMs', run.endedAtMs),
-    ...optional('finalStep', run.finalStep),
-    ...optional('weightsDigest', run.weightsDigest),
-    ...optional('accuracy', run.evaluation?.accuracy),
-    ...optional('failureCause', run.failureCause),
     stages: run.checkpoints.length,
   };
+  if (deviceClass !== undefined) summary.deviceClass = deviceClass;
+  if (startedAtMs !== undefined) summary.startedAtMs = startedAtMs;
+  if (endedAtMs !== undefined) summary.endedAtMs = endedAtMs;
+  if (finalStep !== undefined) summary.finalStep = finalStep;
+  if (weightsDigest !== undefined) summary.weightsDigest = weightsDigest;
+  if (evaluation !== undefined) summary.accuracy = evaluation.accuracy;
+  if (failureCause !== undefined) summary.failureCause = failureCause;
   w.runs = withRow(w.runs, numberOf(id), summary, w.edit);
 }

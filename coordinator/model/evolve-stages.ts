@@ -10,49 +10,57 @@ import { type CheckpointState, isWhole, runWith } from './state.ts';
 export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void {
   const { runId, stages, parts } = event;
   const held = parts === 'state' ? 'network' : 'nothing';
-  changeStages(w, runId, (one) =>
-    stages === undefined || stages.includes(one.stage) ? { ...one, held } : one,
-  );
+  changeStages(w, runId, stages, (one) => withHeld(one, held));
+}
+
+/** Nearly every stage that goes is a plain one; its fields by name take a tenth of what a spread does. */
+function withHeld(one: CheckpointState, held: 'network' | 'nothing'): CheckpointState {
+  if (one.kept !== undefined || one.damage !== undefined) return { ...one, held };
+  const { stage, step, bytes, digest, storedAtMs } = one;
+  return { stage, step, bytes, digest, storedAtMs, held };
 }
 
 /** A stage stays as it is, by request. */
 export function stageKept(w: Working, { runId, stage, reason }: EventOf<'stage.kept'>): void {
-  changeStages(w, runId, (one) => (one.stage === stage ? { ...one, kept: reason } : one));
+  changeStages(w, runId, [stage], (one) => ({ ...one, kept: reason }));
 }
 
 /** Retention decides about a stage again. */
 export function stageReleased(w: Working, { runId, stage }: EventOf<'stage.released'>): void {
-  changeStages(w, runId, (one) => {
-    const { kept: _kept, ...rest } = one;
-    return one.stage === stage ? rest : one;
-  });
+  changeStages(w, runId, [stage], ({ kept: _kept, ...rest }) => rest);
 }
 
 /** A stage cannot be read, and is computed again. */
 export function stageDamaged(w: Working, { runId, stage, reason }: EventOf<'stage.damaged'>): void {
-  changeStages(w, runId, (one) =>
-    one.stage === stage ? { ...one, damage: { reason, isLost: false } } : one,
-  );
+  changeStages(w, runId, [stage], (one) => ({ ...one, damage: { reason, isLost: false } }));
   w.damaged = withEntry(w.damaged, `${runId}/${stage}`, { runId, stage }, w.edit);
 }
 
 /** A stage can be read again. */
 export function stageMended(w: Working, { runId, stage }: EventOf<'stage.mended'>): void {
-  changeStages(w, runId, (one) => {
-    const { damage: _damage, ...rest } = one;
-    return one.stage === stage ? rest : one;
-  });
+  changeStages(w, runId, [stage], ({ damage: _damage, ...rest }) => rest);
   w.damaged = withoutEntry(w.damaged, `${runId}/${stage}`, w.edit);
 }
 
 /** A stage cannot be read for good. */
 export function stageLost(w: Working, { runId, stage, reason }: EventOf<'stage.lost'>): void {
-  changeStages(w, runId, (one) => (one.stage === stage ? { ...one, damage: { reason, isLost: true } } : one));
+  changeStages(w, runId, [stage], (one) => ({ ...one, damage: { reason, isLost: true } }));
   w.damaged = withoutEntry(w.damaged, `${runId}/${stage}`, w.edit);
 }
 
-function changeStages(w: Working, runId: string, change: (one: CheckpointState) => CheckpointState): void {
+/** Changes these stages of a run that is in memory as a whole; absent: all. */
+function changeStages(
+  w: Working,
+  runId: string,
+  stages: readonly number[] | undefined,
+  change: (one: CheckpointState) => CheckpointState,
+): void {
   const run = runWith(w, runId);
   if (run === undefined || !isWhole(run)) return;
-  changeRun(w, runId, { checkpoints: run.checkpoints.map(change) });
+  const checkpoints = run.checkpoints.slice();
+  for (let i = 0; i < checkpoints.length; i++) {
+    const one = checkpoints[i]!;
+    if (stages === undefined || stages.includes(one.stage)) checkpoints[i] = change(one);
+  }
+  changeRun(w, runId, { checkpoints });
 }

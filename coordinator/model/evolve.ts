@@ -13,6 +13,7 @@ import {
   runBegun,
   runCheckpointed,
   runEnded,
+  runFinished,
   runRequeued,
   runResumed,
   runTroubled,
@@ -106,6 +107,28 @@ export function createFold(from: State = initialState): Fold {
 
 function apply(w: Working, event: Event): void {
   switch (event.kind) {
+    // First what a long journal consists of: the kind of an event that was read is compared with one after the other.
+    case 'run.checkpointed':
+      runCheckpointed(w, event);
+      return;
+    case 'stage.dropped':
+      stagesDropped(w, event);
+      return;
+    case 'run.assigned':
+      runAssigned(w, event);
+      return;
+    case 'trial.proposed':
+      trialProposed(w, event);
+      return;
+    case 'trial.attempted':
+      trialAttempted(w, event);
+      return;
+    case 'run.finished':
+      runFinished(w, event);
+      return;
+    case 'trial.ended':
+      trialEnded(w, event);
+      return;
     case 'input.refused':
     case 'store.collected':
       return;
@@ -138,23 +161,11 @@ function apply(w: Working, event: Event): void {
       changeSweep(w, event.sweepId, ended(event));
       w.openSweeps = withoutNumber(w.openSweeps, event.sweepId, w.edit);
       return;
-    case 'trial.proposed':
-      trialProposed(w, event);
-      return;
-    case 'trial.attempted':
-      trialAttempted(w, event);
-      return;
-    case 'trial.ended':
-      trialEnded(w, event);
-      return;
     case 'work.resumed':
       workResumed(w, event);
       return;
     case 'run.created':
       runCreated(w, event);
-      return;
-    case 'run.assigned':
-      runAssigned(w, event);
       return;
     case 'run.requeued':
       runRequeued(w, event);
@@ -164,12 +175,6 @@ function apply(w: Working, event: Event): void {
       return;
     case 'run.blamed':
       changeRun(w, event.runId, { blame: event.blame });
-      return;
-    case 'run.checkpointed':
-      runCheckpointed(w, event);
-      return;
-    case 'stage.dropped':
-      stagesDropped(w, event);
       return;
     case 'stage.kept':
       stageKept(w, event);
@@ -188,14 +193,6 @@ function apply(w: Working, event: Event): void {
       return;
     case 'work.removed':
       workRemoved(w, event);
-      return;
-    case 'run.finished':
-      runEnded(w, event.runId, {
-        ...ended({ state: 'done', reason: 'finished', atMs: event.atMs }),
-        finalStep: event.step,
-        weightsDigest: event.weightsDigest,
-        ...optional('evaluation', event.evaluation),
-      });
       return;
     case 'run.failed':
       runEnded(w, event.runId, { ...ended({ state: 'failed', ...event }), failureCause: event.cause });
@@ -326,36 +323,46 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
 function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
   const trial = trialOf(w, event.trialId);
   const sweep = sweepOf(w, trial.sweepId);
-  runBegun(w, {
-    ...event,
+  runBegun(w, event, {
     attempt: event.attempt ?? trial.runIds.length + 1,
     name: childName(sweep.name, String(trial.number)),
     job: sweep.job,
     facts: sweep.facts,
     costs: trial.costs,
+    planId: sweep.planId,
     sweepId: sweep.id,
-    ...optional('planId', sweep.planId),
+    trialId: trial.id,
+    fidelity: event.fidelity,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
   changeTrial(w, trial.id, { runIds: [...trial.runIds, event.runId], reason: event.reason });
 }
 
 function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
-  changeTrial(w, event.trialId, { ...ended(event), ...optional('objectives', event.objectives) });
-  const trial = trialOf(w, event.trialId);
+  const { state } = event;
+  const { trialId, reason, atMs: endedAtMs, objectives } = event;
+  changeTrial(
+    w,
+    trialId,
+    objectives ? { state, reason, endedAtMs, objectives } : { state, reason, endedAtMs },
+  );
+  const trial = trialOf(w, trialId);
   const sweep = sweepOf(w, trial.sweepId);
-  const best = sweep.bestTrialId === undefined ? undefined : trialOf(w, sweep.bestTrialId);
-  const isBest = event.state === 'done' && (best === undefined || bestTrialFirst(sweep)(trial, best) < 0);
-  changeSweep(w, sweep.id, {
+  const change: { -readonly [K in keyof SweepState]?: SweepState[K] } = {
     openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
-    trialsDone: sweep.trialsDone + (event.state === 'done' ? 1 : 0),
-    trialsFailed: sweep.trialsFailed + (event.state === 'failed' ? 1 : 0),
     failuresInRow: failuresAfter(w, sweep, trial),
-    ...(event.state === 'done' ? {} : { endedBadly: withNumber(sweep.endedBadly, trial.id, w.edit) }),
-    ...(isBest ? { bestTrialId: trial.id } : {}),
-  });
+  };
+  if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
+  if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
+  if (state !== 'done') change.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
+  else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;
+  changeSweep(w, sweep.id, change);
   // What failed or was cancelled may be continued, and stays as it is.
-  if (event.state === 'done') for (const runId of trial.runIds) summarise(w, runId);
+  if (state === 'done') for (const runId of trial.runIds) summarise(w, runId);
+}
+
+function isBest(w: Working, sweep: SweepState, trial: TrialState): boolean {
+  return sweep.bestTrialId === undefined || bestTrialFirst(sweep)(trial, trialOf(w, sweep.bestTrialId)) < 0;
 }
 
 const NO_FAILURES = { cause: '', count: 0 };
@@ -405,7 +412,8 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
 function runCreated(w: Working, event: EventOf<'run.created'>): void {
   const { spec: digest, role, planId, runId, teacherRunId } = event;
   const job = specNamed<SweepState['job'] & { name: string }>(w, digest);
-  runBegun(w, { ...event, name: job.name, job, attempt: 1 });
+  const { facts, costs } = event;
+  runBegun(w, event, { attempt: 1, name: job.name, job, facts, costs, planId, teacherRunId });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
   if (teacherRunId !== undefined) {
     const teacher = runWith(w, teacherRunId);

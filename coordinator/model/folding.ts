@@ -15,6 +15,7 @@ import {
   sweepOf,
   type TrialState,
   trialOf,
+  type WorkerState,
 } from './state.ts';
 import { type Edit, rowAt, type Table, withoutRow, withRow } from './table.ts';
 
@@ -48,6 +49,27 @@ export function recount(w: Working, from: string | undefined, to: string | undef
   w.counts = counts;
 }
 
+/** The name of a count of runs; made once, because a text that is put together anew must be looked up anew. */
+export function runCount(kind: RunState['job']['kind'], state: RunState['state']): string {
+  return RUN_COUNTS[kind][state];
+}
+
+const RUN_COUNTS = {
+  candidate: countsOf('candidate'),
+  teacher: countsOf('teacher'),
+  student: countsOf('student'),
+};
+
+function countsOf<K extends RunState['job']['kind']>(kind: K) {
+  return {
+    queued: `run ${kind} queued`,
+    running: `run ${kind} running`,
+    done: `run ${kind} done`,
+    failed: `run ${kind} failed`,
+    cancelled: `run ${kind} cancelled`,
+  } as const;
+}
+
 /** Changes fields of a plan. */
 export function changePlan(w: Working, id: string, change: Partial<PlanState>): void {
   const plan = planOf(w, id);
@@ -76,7 +98,7 @@ export function changeTrial(w: Working, id: string, change: Partial<TrialState>)
 export function changeRun(w: Working, id: string, change: Partial<RunState>): void {
   const run = runOf(w, id);
   const { kind } = run.job;
-  if (change.state !== undefined) recount(w, `run ${kind} ${run.state}`, `run ${kind} ${change.state}`);
+  if (change.state !== undefined) recount(w, runCount(kind, run.state), runCount(kind, change.state));
   if (change.gang !== undefined && change.gang !== run.gang) regroup(w, run, change.gang);
   if (w.ownsRows) Object.assign(run, change);
   else w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
@@ -89,14 +111,18 @@ function regroup(w: Working, run: RunState, gang: RunState['gang']): void {
     if (gang.some((member) => member.workerId === workerId)) continue;
     const worker = lookup(w.workers, workerId);
     if (worker === undefined) continue;
-    const runs = worker.runs.filter((one) => one !== number);
-    w.workers = withEntry(w.workers, workerId, { ...worker, runs }, w.edit);
+    changeRunsOf(w, worker, worker.runs.length === 1 ? [] : worker.runs.filter((one) => one !== number));
   }
   for (const { workerId } of gang) {
     const worker = lookup(w.workers, workerId);
     if (worker === undefined || worker.runs.includes(number)) continue;
-    w.workers = withEntry(w.workers, workerId, { ...worker, runs: [...worker.runs, number] }, w.edit);
+    changeRunsOf(w, worker, [...worker.runs, number]);
   }
+}
+
+function changeRunsOf(w: Working, worker: WorkerState, runs: readonly number[]): void {
+  if (w.ownsRows) Object.assign(worker, { runs });
+  else w.workers = withEntry(w.workers, worker.id, { ...worker, runs }, w.edit);
 }
 
 /** With one more, the newest; of more than `max` the oldest are dropped, and their keys handed over. */

@@ -55,8 +55,13 @@ export function lookup<V>(map: PersistentMap<V>, key: string): V | undefined {
 
 /** The map with `key` set to `value`; the one given stays as it is, except for nodes made under `edit`. */
 export function withEntry<V>(map: PersistentMap<V>, key: string, value: V, edit?: Edit): PersistentMap<V> {
-  const added = { count: 0 };
   const leaf = { hash: hashOf(key), key, value, next: undefined };
+  if (edit !== undefined) {
+    const outcome = insertInPlace(map.root, leaf, edit);
+    if (outcome === 'replaced') return map;
+    if (outcome === 'added') return { size: map.size + 1, root: map.root };
+  }
+  const added = { count: 0 };
   const root = insert(map.root, leaf, { level: 0, edit, added });
   return { size: map.size + added.count, root };
 }
@@ -104,6 +109,29 @@ interface At {
   readonly level: number;
   readonly edit: Edit | undefined;
   readonly added: { count: number };
+}
+
+/** Most updates of a fold: every branch on the way is its own. `undefined`: the way is another one. */
+function insertInPlace<V>(
+  root: Node<V> | undefined,
+  leaf: Leaf<V>,
+  edit: Edit,
+): 'added' | 'replaced' | undefined {
+  let node = root;
+  for (let level = 0; node !== undefined && 'slots' in node && node.owner === edit; level++) {
+    const slot = slotOf(leaf.hash, level);
+    const child: Node<V> | undefined = node.slots[slot];
+    if (child === undefined) {
+      node.slots[slot] = leaf;
+      return 'added';
+    }
+    if ('key' in child && child.key === leaf.key && child.next === undefined) {
+      node.slots[slot] = leaf;
+      return 'replaced';
+    }
+    node = child;
+  }
+  return undefined;
 }
 
 function insert<V>(node: Node<V> | undefined, leaf: Leaf<V>, at: At): Node<V> {

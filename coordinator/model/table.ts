@@ -44,7 +44,7 @@ export function emptyTable<V>(): Table<V> {
 /** The row with this number, or undefined. */
 export function rowAt<V>(table: Table<V>, number: number): V | undefined {
   let node = table.root;
-  if (node === undefined || number < 0 || number >= WIDTH ** table.levels) return undefined;
+  if (node === undefined || number < 0 || number >= CAPACITY[table.levels]!) return undefined;
   for (let shift = (table.levels - 1) * BITS; shift > 0; shift -= BITS) {
     node = node.slots[(number >>> shift) & MASK] as Node | undefined;
     if (node === undefined) return undefined;
@@ -55,7 +55,12 @@ export function rowAt<V>(table: Table<V>, number: number): V | undefined {
 /** The table with this row; the one given stays as it is, except for nodes that were made under `edit`. */
 export function withRow<V>(table: Table<V>, number: number, row: V, edit?: Edit): Table<V> {
   let { levels, root } = table;
-  while (number >= WIDTH ** levels) {
+  if (edit !== undefined && number < CAPACITY[levels]!) {
+    const outcome = putInPlace(root, { number, row, shift: (levels - 1) * BITS, edit });
+    if (outcome === 'replaced') return table;
+    if (outcome === 'added') return { size: table.size + 1, levels, root };
+  }
+  while (number >= CAPACITY[levels]!) {
     if (root !== undefined) root = { owner: edit, slots: slotsWith(0, root) };
     levels += 1;
   }
@@ -86,6 +91,28 @@ export function changesBetween<V>(before: Table<V>, after: Table<V>): Change<V>[
   const [from, to] = [raised(before, levels), raised(after, levels)];
   addDifferences({ from, to, base: 0, shift: (levels - 1) * BITS }, changes);
   return changes;
+}
+
+/** Numbers below this one fit into so many levels. */
+const CAPACITY = [0, 1, 2, 3, 4, 5, 6, 7].map((levels) => WIDTH ** levels);
+
+/** Most updates of a fold: every node on the way is its own. `undefined`: one is not. */
+function putInPlace(
+  root: Node | undefined,
+  at: { number: number; row: unknown; shift: number; edit: Edit },
+): 'added' | 'replaced' | undefined {
+  const { number, row, edit } = at;
+  let { shift } = at;
+  for (let node = root; node !== undefined && node.owner === edit; shift -= BITS) {
+    const index = (number >>> shift) & MASK;
+    const before = node.slots[index];
+    if (shift === 0) {
+      node.slots[index] = row;
+      return before === undefined ? 'added' : 'replaced';
+    }
+    node = before as Node | undefined;
+  }
+  return undefined;
 }
 
 function slotsWith(index: number, value: unknown): unknown[] {
@@ -119,8 +146,13 @@ function remove(node: Node, number: number, shift: number, edit: Edit | undefine
   const mine = edit !== undefined && node.owner === edit;
   const slots = mine ? node.slots : node.slots.slice();
   slots[index] = value;
-  if (value === undefined && slots.every((slot) => slot === undefined)) return undefined;
+  if (value === undefined && isEmpty(slots)) return undefined;
   return mine ? node : { owner: edit, slots };
+}
+
+function isEmpty(slots: readonly unknown[]): boolean {
+  for (let i = 0; i < WIDTH; i++) if (slots[i] !== undefined) return false;
+  return true;
 }
 
 function* walk<V>(node: Node, base: number, shift: number): Generator<[number, V]> {
