@@ -9,15 +9,16 @@ import { isRefusal, type JetStreamManager, openBucket, streamManager } from '../
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { randomHex } from '../../core/rng.ts';
-import { damageAt } from './journal-reader.ts';
+import { damageAt, journalInfo } from './journal-reader.ts';
 
 /** The length that the journal is known to have reached. */
 export interface JournalMemory {
   /**
-   * Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost
-   * something.
+   * Throws `dataLoss` when a journal that reaches to `lastSequence` (undefined: no stream) has lost something.
+   * `known` was recalled before anybody looked how far it reaches: another coordinator may take the lead, write
+   * and remember at any time, so that what is recalled later proves nothing.
    */
-  check(lastSequence: number | undefined): Promise<void>;
+  check(lastSequence: number | undefined, known: number): Promise<void>;
   /** Remembers that the journal reaches to this sequence. */
   remember(sequence: number): Promise<void>;
   /** Remembers another journal: where it ends, and its uid if it has one. */
@@ -78,8 +79,7 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
       if (uid === undefined || names.journalUid === undefined || uid === names.journalUid) return;
       throw replacedError(names.journalUid, uid);
     },
-    async check(lastSequence) {
-      const known = await recall();
+    async check(lastSequence, known) {
       if (lastSequence !== undefined && lastSequence > 0) {
         if (lastSequence >= known) return;
         throw damageAt(
@@ -91,7 +91,10 @@ export function createJournalMemory(connection: NatsConnection, names: Names): J
       const gone = lastSequence === undefined ? `stream ${stream} is gone` : 'its stream is empty';
       if (known > 0) throw damageAt(stream, 1, `${gone}, and it has reached sequence ${known} before`, 0);
       const left = await leftBehind(connection, names);
-      if (left !== undefined) throw damageAt(stream, 1, `${gone}, while ${left} of this fleet are there`, 0);
+      // A fleet that has begun since the journal was looked at leaves such traces too.
+      const hasBegun = ((await journalInfo(connection, names))?.state.last_seq ?? 0) > 0;
+      if (left !== undefined && !hasBegun)
+        throw damageAt(stream, 1, `${gone}, while ${left} of this fleet are there`, 0);
     },
     async replace(sequence, uid) {
       const memory: Memory = { sequence, ...(uid === undefined ? {} : { uid }) };

@@ -69,8 +69,12 @@ function newerAt(stream: string, sequence: number, what: string, version: string
 }
 
 /** The journal's stream as the broker describes it; undefined when there is none. */
-export async function journalInfo(connection: NatsConnection, names: Names): Promise<StreamInfo | undefined> {
-  const manager = await streamManager(connection, { timeoutMs: REQUEST_MS });
+export async function journalInfo(
+  connection: NatsConnection,
+  names: Names,
+  patienceMs = REQUEST_MS,
+): Promise<StreamInfo | undefined> {
+  const manager = await streamManager(connection, { timeoutMs: patienceMs });
   try {
     return await manager.streams.info(names.journalStream, { subjects_filter: names.journalMarkSubject });
   } catch (caught) {
@@ -79,22 +83,29 @@ export async function journalInfo(connection: NatsConnection, names: Names): Pro
   }
 }
 
+/** How long the broker may take to answer one request of a reader that reads everything, milliseconds. */
 const REQUEST_MS = 5_000;
+/**
+ * The same for one that looks again in a moment. A request that was on its way when the broker was restarted is
+ * never answered; who waits long for it does not see meanwhile that nobody leads.
+ */
+export const LOOK_MS = 1_000;
 const MESSAGES_AT_ONCE = 500;
 
 /**
  * Groups after `from` up to the one that is the last when asked. Throws `damageAt` for what is missing, is not
  * of this journal or does not continue it, `newerAt` for what a newer release wrote, and `cancelled` when
- * `from` itself is cut off.
+ * `from` itself is cut off. `patienceMs`: how long the broker may take to answer a request.
  */
 export async function* readGroups(
   connection: NatsConnection,
   identity: Identity,
   from: Place = beginningOf(identity.names),
+  patienceMs = REQUEST_MS,
 ): AsyncGenerator<ReadGroup> {
   const { names } = identity;
   const { journalStream: stream } = names;
-  const info = await journalInfo(connection, names);
+  const info = await journalInfo(connection, names, patienceMs);
   if (info === undefined || info.state.last_seq === 0) return;
   const last = info.state.last_seq;
   const cuts = await cutsOf(connection, names, info);
@@ -112,7 +123,7 @@ export async function* readGroups(
       expected = Math.min(to, cut.mark);
     }
   };
-  for await (const message of storedMessages(connection, names, info, expected)) {
+  for await (const message of storedMessages(connection, names, info, expected, patienceMs)) {
     if (message.sequence > last) return;
     advance(message.sequence);
     expected = message.sequence + 1;
@@ -212,10 +223,12 @@ export async function* storedMessages(
   names: Names,
   info: StreamInfo,
   from = 1,
+  patienceMs = REQUEST_MS,
 ): AsyncGenerator<StoredMessage> {
   const { last_seq: last, messages } = info.state;
   if (messages === 0 || from > last) return;
-  const consumer = await streamClient(connection).consumers.get(names.journalStream, {
+  const client = streamClient(connection, { timeoutMs: patienceMs });
+  const consumer = await client.consumers.get(names.journalStream, {
     opt_start_seq: from,
   });
   try {
@@ -223,7 +236,7 @@ export async function* storedMessages(
     while (pending > 0) {
       const batch = await consumer.fetch({
         max_messages: Math.min(MESSAGES_AT_ONCE, pending),
-        expires: REQUEST_MS,
+        expires: patienceMs,
       });
       let got = 0;
       for await (const message of batch) {

@@ -67,6 +67,7 @@ export function createJournalRepair(options: {
   const memory = createJournalMemory(connection, names);
 
   async function check(): Promise<JournalHealth> {
+    const known = await memory.recall();
     const info = await journalInfo(connection, names);
     const lastSequence = info?.state.last_seq ?? 0;
     let state = initialState;
@@ -84,7 +85,7 @@ export function createJournalRepair(options: {
           state = foldedAt({ stream, sequence: group.sequence }, state, event);
         goodSequence = group.sequence;
       }
-      await memory.check(info?.state.last_seq);
+      await memory.check(info?.state.last_seq, known);
       return health('', await journalCuts(connection, names));
     } catch (caught) {
       const error = toFleetError(caught);

@@ -14,7 +14,7 @@ import type { Event } from '../model/events.ts';
 import { type Begun, needsBegun, type Place } from './chain.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
-import { beginningOf, journalInfo, readGroups, type StoredMessage } from './journal-reader.ts';
+import { beginningOf, journalInfo, LOOK_MS, readGroups, type StoredMessage } from './journal-reader.ts';
 import { decodeGroup, digestOf, encodeGroup, FORMAT, isForeign } from './message.ts';
 import { otherWriterError, truncationOf } from './other-writer.ts';
 import { createStories, type Told } from './stories.ts';
@@ -185,14 +185,14 @@ export function openJournal(options: {
 
   /** Nothing of an append that was refused is stored, also by an earlier try whose answer was lost. */
   async function isUnchanged(): Promise<boolean> {
-    return journalInfo(connection, names).then(
+    return look().then(
       (info) => info?.state.last_seq === place.sequence,
       () => false,
     );
   }
 
   const isGone = (): Promise<boolean> =>
-    journalInfo(connection, names).then(
+    look().then(
       (info) => info === undefined,
       () => false,
     );
@@ -208,6 +208,8 @@ export function openJournal(options: {
       throw caught;
     }
   }
+
+  const look = () => journalInfo(connection, names, LOOK_MS);
 
   const stories = createStories({
     async eventsAt(sequence) {
@@ -234,7 +236,7 @@ export function openJournal(options: {
 
   /** The error that follows from what was written after `sequence`. */
   async function otherWriter(cause?: unknown): Promise<FleetError> {
-    const info = await journalInfo(connection, names);
+    const info = await look();
     const lastSequence = info?.state.last_seq;
     const isThere = lastSequence !== undefined && lastSequence >= place.sequence;
     const next = isThere ? await messageAt(place.sequence + 1) : undefined;
@@ -255,12 +257,14 @@ export function openJournal(options: {
     },
     async prepare() {
       await memory.checkUid();
+      const known = await memory.recall();
       const info = await journalInfo(connection, names);
-      if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0);
+      if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0, known);
       await ensureJournal(connection, names, options.replicas);
     },
     async *replay(from = beginningOf(names)) {
       place = from;
+      const known = await memory.recall();
       stories.begin({ isFromStart: from.sequence === 0 });
       for await (const group of readGroups(connection, identity, from)) {
         place = group.place;
@@ -268,14 +272,14 @@ export function openJournal(options: {
         yield group.events;
       }
       // At the end, so that the part that is there is shown although something is missing.
-      if (place.sequence > 0) await memory.check(place.sequence);
+      if (place.sequence > 0) await memory.check(place.sequence, known);
     },
     async *readOn() {
-      const info = await journalInfo(connection, names);
+      const info = await look();
       const lastSequence = info?.state.last_seq;
       if (lastSequence === place.sequence) return;
       if (lastSequence === undefined || lastSequence < place.sequence) throw await otherWriter();
-      for await (const group of readGroups(connection, identity, place)) {
+      for await (const group of readGroups(connection, identity, place, LOOK_MS)) {
         const mark = truncationOf(group.events);
         if (mark !== undefined) throw mark;
         place = group.place;
@@ -299,7 +303,7 @@ export function openJournal(options: {
     async confirmLead() {
       if (appending) return;
       const placeBefore = place;
-      const info = await journalInfo(connection, names);
+      const info = await look();
       // What was appended meanwhile found out for itself.
       if (appending || place !== placeBefore || info?.state.last_seq === place.sequence) return;
       throw await otherWriter();

@@ -41,6 +41,11 @@ export interface Lease {
    * answer; time in which it did not is nobody's silence.
    */
   hold(epoch: number): Promise<Hold>;
+  /**
+   * false: another coordinator may have taken it by now. It is true for a little less than LEASE_MS after each
+   * renewal, and where the store has no room for one.
+   */
+  readonly isFresh: boolean;
   /** Gives it back, if it is held, so that another coordinator need not wait for its end. */
   release(): Promise<void>;
 }
@@ -49,6 +54,8 @@ export interface Lease {
 export const LEASE_RENEW_MS = 1_000;
 /** How long it may stand unchanged before another coordinator tries to take it, milliseconds. */
 export const LEASE_MS = 3_000;
+/** What is left of LEASE_MS for effects to leave after a look at it, milliseconds. */
+const MARGIN_MS = 250;
 /** The key in the fleet's bucket. */
 export const LEASE_KEY = 'lead';
 /** How long the broker may take to answer, milliseconds. */
@@ -81,13 +88,22 @@ export function openLease(options: {
   const own = randomId();
   /** The revision that this coordinator wrote last, while it holds the lease. */
   let held: number | undefined;
+  /** When the last renewal began: nobody else has seen its revision before. */
+  let renewedMs = Number.NEGATIVE_INFINITY;
+  let isUnwritable = false;
   let hasLooked = false;
   let seen: { readonly revision: number; readonly sinceMs: number } | undefined;
 
   /** Undefined when somebody else was first, or an answer of ours was lost. */
   async function write(epoch: number, revision: number): Promise<number | undefined> {
     const address = await options.address;
-    return key.write(JSON.stringify({ holder: own, address, epoch, version } satisfies Holder), revision);
+    const begunMs = clock.monotonic();
+    const written = await key.write(
+      JSON.stringify({ holder: own, address, epoch, version } satisfies Holder),
+      revision,
+    );
+    if (written !== undefined) renewedMs = begunMs;
+    return written;
   }
 
   /** Whether a key that another one has written may be taken: it is absent, stale, or of an earlier process. */
@@ -119,13 +135,19 @@ export function openLease(options: {
   return {
     async hold(epoch) {
       try {
-        return await look(epoch);
+        const hold = await look(epoch);
+        isUnwritable = false;
+        return hold;
       } catch (caught) {
         const error = toFleetError(caught);
-        if (error.code === 'resourceExhausted') return { kind: 'unwritable' };
+        isUnwritable = error.code === 'resourceExhausted';
+        if (isUnwritable) return { kind: 'unwritable' };
         seen = undefined;
         throw error;
       }
+    },
+    get isFresh() {
+      return isUnwritable || clock.monotonic() - renewedMs < LEASE_MS - MARGIN_MS;
     },
     async release() {
       if (held === undefined) return;

@@ -16,11 +16,13 @@ import { afterFailedAppend, isCall } from './admission.ts';
 import type { Inbox, Waiting } from './inbox.ts';
 import type { Journal } from './journal.ts';
 import { confirmLeadFor, isSeenOutside } from './lead-confirmation.ts';
+import type { Lease } from './lease.ts';
 import { knownTo, type Seat } from './seat.ts';
 
 /** What a turn needs. */
 export interface TurnParts {
   readonly journal: Journal;
+  readonly lease: Pick<Lease, 'isFresh'>;
   readonly seat: Seat;
   readonly inbox: Inbox;
   readonly clock: Clock;
@@ -62,7 +64,7 @@ const INPUTS_AT_ONCE = 256;
 
 /** No turn was taken yet. */
 export function createTurns(parts: TurnParts): Turns {
-  const { journal, seat, inbox, clock, signal } = parts;
+  const { journal, lease, seat, inbox, clock, signal } = parts;
   let inAppend: readonly Waiting[] = [];
   let left: Left = 'nothing';
   /** Sequence of the last message whose events are in the state. */
@@ -82,7 +84,7 @@ export function createTurns(parts: TurnParts): Turns {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events, group.ends);
       else if (refused.length > 0 || effects.length > 0 || decided.some(isSeenOutside))
-        await confirmLeadFor({ journal, clock, signal });
+        await confirmLeadFor({ journal, lease, clock, signal });
     } catch (caught) {
       const error = toFleetError(caught);
       dropUndecided(desk);

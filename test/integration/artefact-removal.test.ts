@@ -7,6 +7,7 @@ import { createArtefactRemoval } from '../../core/checkpoint/artefact-removal.ts
 import { type ArtefactStore, createArtefactStore } from '../../core/checkpoint/store.ts';
 import { headersOfLast, openBucket, streamManager } from '../../core/net/jetstream.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { intercepted } from '../support/intercepted.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
@@ -208,18 +209,3 @@ test('what frees a chunk takes no room for good, in a store that is full to its 
   });
   assert.equal(freed?.header.get('Nats-TTL'), '60s');
 });
-
-/** The connection, on which `before` happens ahead of each request. */
-function intercepted(target: NatsConnection, before: (subject: string) => Promise<void>): NatsConnection {
-  return new Proxy(target, {
-    get(object, name) {
-      const value: unknown = Reflect.get(object, name);
-      if (typeof value !== 'function') return value;
-      if (name !== 'request') return value.bind(object);
-      return async (subject: string, ...rest: unknown[]) => {
-        await before(subject);
-        return Reflect.apply(value, object, [subject, ...rest]);
-      };
-    },
-  });
-}

@@ -4,6 +4,8 @@ import { after, before, test } from 'node:test';
 import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import { namesOf, prefixesOf } from '../../core/net/subjects.ts';
+import { intercepted } from '../support/intercepted.ts';
 import { journalOn, NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 
@@ -53,6 +55,29 @@ test('of two writers the one that claims later goes on, and the other is refused
   const all = await replayed(journalOn(connection));
   assert.deepEqual(all.slice(-2), ['second', 'still second']);
   assert.ok(!all.includes('first'));
+});
+
+test('a coordinator that takes the lead while another one reads is no damage, at whatever request it comes', async () => {
+  let requests = 1;
+  for (let at = 1; at <= requests; at++) {
+    const fleet = `race-${at}`;
+    const names = namesOf(prefixesOf(fleet, 'test'));
+    await ensureStreams(connection, names);
+    const leader = journalOn(connection, { names, fleet });
+    let count = 0;
+    const watched = intercepted(connection, async () => {
+      count += 1;
+      if (count !== at) return;
+      await replayed(leader);
+      await leader.append([event('claim')]);
+      await leader.remember();
+    });
+    const reader = journalOn(watched, { names, fleet });
+    await reader.prepare();
+    await replayed(reader);
+    requests = Math.max(requests, count);
+  }
+  assert.ok(requests > 5, `${requests} requests`);
 });
 
 test('an append waits for a broker that is away, and is stored once', async () => {
