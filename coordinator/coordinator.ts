@@ -12,10 +12,12 @@ import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import { type Access, createAccess } from '../core/net/grpc-access.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { createTokenBook, type TokenBook } from '../core/net/token-book.ts';
 import { formatBytes } from '../core/text/bytes-text.ts';
 import { formatHostPort, parseHostPort, withPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
@@ -92,6 +94,7 @@ interface Parts {
   readonly names: Names;
   readonly fleet: ReturnType<typeof observeFleet>;
   readonly core: ReturnType<typeof startCore>;
+  readonly access: Access;
   readonly services: ReturnType<typeof createServices>;
 }
 
@@ -106,12 +109,15 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
     for (const release of releases.splice(0).reverse()) await release();
   };
   try {
+    const book = openBook(options, releases);
     const connection = await connectBroker(options, releases);
     const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
     const fleet = observeFleet(options);
     const core = startCore(options, { connection, names, fleet }, releases);
+    const access = createAccess({ book, onRefused: core.metrics.refusedCall });
+    releases.push(access.close);
     const services = createServices(options, { connection, names, fleet, core }, releases);
-    const server = await openCalls(options, { fleet, core, services }, releases);
+    const server = await openCalls(options, { fleet, core, services, access }, releases);
     core.address.resolve(addressOf(server.endpoint, options.config.advertise));
     const http = await openMetrics(options, core, releases);
     await keepTime(options, { connection, names, fleet, core, requests: services.requests }, releases);
@@ -131,6 +137,21 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
     await close();
     throw caught;
   }
+}
+
+/** The tokens that are accepted, before anything else: a file of tokens that cannot be read ends the start. */
+function openBook({ config, clock, log }: Options, releases: Releases): TokenBook {
+  const book = createTokenBook(config, {
+    clock,
+    onTrouble: (trouble) =>
+      trouble === undefined ? log.info('the files of tokens are read again') : log.error(trouble),
+  });
+  releases.push(book.close);
+  if (book.isOpen)
+    log.warn(
+      'authentication is off: whoever reaches this coordinator may do everything; set a token, or a file of tokens',
+    );
+  return book;
 }
 
 async function connectBroker({ config, clock }: Options, releases: Releases): Promise<NatsConnection> {
@@ -348,12 +369,12 @@ function collectorOf(
  */
 async function openCalls(
   { config }: Options,
-  { fleet, core, services }: Pick<Parts, 'fleet' | 'core' | 'services'>,
+  { fleet, core, services, access }: Pick<Parts, 'fleet' | 'core' | 'services' | 'access'>,
   releases: Releases,
 ): Promise<GrpcServer> {
   const server = await startGrpcServer({
     listen: config.listen,
-    token: config.token,
+    access,
     services: [
       { definition: fleetServiceDefinition, implementation: services.fleetService },
       { definition: WorkerServiceService, implementation: services.workerService },

@@ -5,8 +5,10 @@
 import { status } from '@grpc/grpc-js';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { closedCounter, closedHistogram } from '../core/metric-families.ts';
+import { REFUSALS, type RefusedCall, roleLabel } from '../core/net/grpc-access.ts';
 import type { CallObserver } from '../core/net/grpc-server.ts';
 import { statusName } from '../core/net/grpc-status.ts';
+import { ROLES } from '../core/net/roles.ts';
 import type { Input } from './decisions/inputs.ts';
 import type { Event } from './model/events.ts';
 import { valuesOf } from './model/persistent-map.ts';
@@ -32,6 +34,7 @@ export interface Metrics {
   submission(outcome: 'ok' | 'refused'): void;
   appended(outcome: 'ok' | 'error', seconds: number): void;
   fencedWrite(): void;
+  refusedCall(refused: RefusedCall): void;
   reconnected(): void;
 }
 
@@ -68,6 +71,12 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
       'pocketfleet_coordinator_fenced_writes_total',
       'Appends refused because another coordinator leads.',
     ),
+    refusedCalls: closedCounter({
+      name: 'pocketfleet_calls_refused_total',
+      help: 'Calls refused for want of a right, by the role of their token and the reason.',
+      values: { role: [...ROLES, 'none'], reason: REFUSALS },
+      registry,
+    }),
     reconnects: closedCounter({
       name: 'pocketfleet_nats_reconnects_total',
       help: 'Reconnects.',
@@ -89,6 +98,7 @@ export function createMetrics(options: { version: string; gauged: () => Gauged |
     submission: (outcome) => counters.submissions.inc({ outcome }),
     appended: (outcome, seconds) => publish.observe({ stream: 'journal', outcome }, seconds),
     fencedWrite: () => counters.fenced.inc(),
+    refusedCall: (refused) => counters.refusedCalls.inc({ role: roleLabel(refused), reason: refused.reason }),
     reconnected: () => counters.reconnects.inc({ component: 'coordinator' }),
   };
 }

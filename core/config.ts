@@ -108,7 +108,24 @@ export const coordinatorConfigSchema = z.strictObject({
       'broker; tls:// in place of nats:// encrypts, several servers of a cluster with commas between',
     ),
   ...brokerFields,
-  token: secret('bearer token that every call must carry; empty switches authentication off'),
+  token: secret(
+    'bearer token of the administrator; with no token and no file of tokens authentication is off',
+  ),
+  tokenFile: z
+    .string()
+    .default('')
+    .describe("file with the administrator's token, read again when it changes"),
+  workerToken: secret('bearer token of the workers, which may attach and nothing else'),
+  workerTokenFile: z
+    .string()
+    .default('')
+    .describe("file with the workers' token, read again when it changes"),
+  tokensFile: z
+    .string()
+    .default('')
+    .describe(
+      'file with the digests of further tokens and their roles, which `pocketfleet token` writes; read again when it changes',
+    ),
   storeBytesMax: z.coerce
     .number()
     .int()
@@ -202,6 +219,10 @@ export const workerConfigSchema = z.strictObject({
   natsUrl: z.string().default('').describe('broker; empty: the one the coordinator names'),
   ...brokerFields,
   token: secret('bearer token for the coordinator'),
+  tokenFile: z
+    .string()
+    .default('')
+    .describe('file with that token, in its place; read again each time the coordinator is dialled'),
   metricsListen: listenAddress
     .default('127.0.0.1:0')
     .describe('HTTP endpoint of /metrics; port 0 takes a free one'),
@@ -418,7 +439,8 @@ function configFile(file: string): {
   };
 }
 
-const isSecret = (key: string): boolean => /token|secret|password/i.test(key);
+/** The name of a file with a secret is none itself. */
+const isSecret = (key: string): boolean => /token|secret|password/i.test(key) && !key.endsWith('File');
 
 /** The config in the form for the log, without secrets. */
 export function redacted(config: Readonly<Record<string, unknown>>): Record<string, unknown> {

@@ -28,6 +28,7 @@ import { serveMetrics } from '../core/net/http-server.ts';
 import { connectNats } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { tokenSource } from '../core/net/token-source.ts';
 import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
 import { programAnswer } from '../core/system/program-help.ts';
@@ -170,7 +171,7 @@ function startAgent(parts: {
   let names: Names | undefined;
   return createAgent({
     endpoints: addressesOf(config.coordinator),
-    token: config.token,
+    token: tokenSource(config),
     identity,
     services: ({ report, reportLatest }) => ({
       workerId,

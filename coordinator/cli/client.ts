@@ -178,8 +178,7 @@ function sentenceFor(error: FleetError, address: Address): string | undefined {
       if (error.details.missing !== undefined || error.details.standby === true) return undefined;
       return `no coordinator answers at ${where}${usesProxy(where) ? ' through the proxy of the environment' : ''}${absence(address)}`;
     case 'unauthenticated':
-    case 'permissionDenied':
-      return `the coordinator at ${where} refused the token (${error.message}); give the one in the fleet's fleet.json with --dir or --token`;
+      return `the coordinator at ${where} refused the token (${error.message}); name the fleet's folder with --dir, or give a token that it takes with --token-file or --token`;
     case 'deadlineExceeded':
       return `the coordinator at ${where} did not answer in time; see its log, or try again`;
     case 'unimplemented':

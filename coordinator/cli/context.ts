@@ -14,6 +14,7 @@ export interface FleetOptions {
   readonly dir?: string;
   readonly coordinator?: string;
   readonly token?: string;
+  readonly tokenFile?: string;
   readonly json?: boolean;
 }
 
@@ -30,15 +31,31 @@ export function fleetCommand(parent: Command, nameAndArguments: string, descript
       ).env('POCKETFLEET_COORDINATOR'),
     )
     .addOption(new Option('--token <token>', "that fleet's token").env('POCKETFLEET_TOKEN'))
+    .addOption(
+      new Option('--token-file <file>', 'file with it, which other users of this machine cannot see').env(
+        'POCKETFLEET_TOKEN_FILE',
+      ),
+    )
     .option('--json', 'print JSON')
     .hook('preAction', (_, command) => preferFlags(command));
 }
 
-/** A folder on the command line overrides an address in the environment. */
+/**
+ * A folder on the command line overrides an address in the environment, and a token there one in the
+ * environment, however each is given.
+ */
 function preferFlags(command: Command): void {
-  if (command.getOptionValueSource('dir') !== 'cli') return;
-  for (const name of ['coordinator', 'token'])
-    if (command.getOptionValueSource(name) === 'env') command.setOptionValue(name, undefined);
+  const comesFrom = (name: string, source: string) => command.getOptionValueSource(name) === source;
+  const forget = (names: readonly string[]) => {
+    for (const name of names) if (comesFrom(name, 'env')) command.setOptionValue(name, undefined);
+  };
+  if (comesFrom('dir', 'cli')) forget(['coordinator', 'token', 'tokenFile']);
+  if (comesFrom('token', 'cli') && comesFrom('tokenFile', 'cli'))
+    command.error("error: option '--token <token>' cannot be used with option '--token-file <file>'", {
+      exitCode: 2,
+      code: 'commander.conflictingOption',
+    });
+  if (comesFrom('token', 'cli') || comesFrom('tokenFile', 'cli')) forget(['token', 'tokenFile']);
 }
 
 /** Runs `use` with a client of the fleet that the options name, and closes it. */

@@ -42,6 +42,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/journal-commands.ts')).addJournalCommands(program),
   },
   {
+    words: ['token'],
+    add: async (program) => (await import('./commands/token-commands.ts')).addTokenCommands(program),
+  },
+  {
     words: ['model', 'data'],
     add: async (program) => (await import('./commands/describe-command.ts')).addLocalCommands(program),
   },
@@ -97,7 +101,7 @@ function refuseEmptyValues(command: Command): void {
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 failed, one sentence says why and what to do; 2 not understood; 130 after Ctrl-C, 143 after SIGTERM.
---json, --dir, --coordinator and --token may stand before or after the command.`;
+--json, --dir, --coordinator, --token and --token-file may stand before or after the command.`;
 
 /** `help` of any command, those of groups included, and `version` as a word. */
 function addWordsAboutItself(program: Command): void {

@@ -41,6 +41,7 @@ const ANYWHERE: Readonly<Record<string, 'flag' | 'value'>> = {
   '--dir': 'value',
   '--coordinator': 'value',
   '--token': 'value',
+  '--token-file': 'value',
 };
 
 /** `--json runs` is `runs --json`, `-h runs` is `help runs`. */

@@ -20,6 +20,7 @@ import { systemClock } from '../clock.ts';
 import { proxyWanted } from '../config.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
+import type { TokenSource } from './token-source.ts';
 
 /**
  * Dials again within a second, and pings, so that a peer which vanished without closing its connection shows.
@@ -38,8 +39,8 @@ const CHANNEL_OPTIONS = {
 export interface Endpoint {
   /** host:port */
   readonly endpoint: string;
-  /** Empty: no token is sent. */
-  readonly token: string;
+  /** A token, or what gives one for each call; empty: no token is sent. */
+  readonly token: string | TokenSource;
 }
 
 /** A client of the service for people and scripts. The caller ends it with `close()`. */
@@ -77,7 +78,10 @@ export interface Dialler<C> {
 }
 
 /** Calls to one address share a client, so that moving to another disturbs none of them. */
-export function createDialler<C extends Client>(create: (to: Endpoint) => C, token: string): Dialler<C> {
+export function createDialler<C extends Client>(
+  create: (to: Endpoint) => C,
+  token: Endpoint['token'],
+): Dialler<C> {
   const clients = new Map<string, C>();
   return {
     to(endpoint) {

@@ -7,7 +7,8 @@ import { createServer, type Socket, type Server as SocketServer } from 'node:net
 import { type ConnectionInjector, ServerInterceptingCall, type ServerInterceptor } from '@grpc/grpc-js';
 import { after } from '../clock.ts';
 import { FleetError } from '../errors.ts';
-import { HEALTH_PREFIX, isAuthentic } from './grpc-auth.ts';
+import type { Access } from './grpc-access.ts';
+import { HEALTH_PREFIX } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
 
 /** Bounds on what callers may take of one server. */
@@ -103,11 +104,11 @@ function whenOverdue(ms: number, action: () => void): () => void {
  * names that no service has.
  */
 export function boundingHealth(options: {
-  readonly token: string;
+  readonly access: Access | undefined;
   readonly limits: GrpcLimits;
   readonly isKnown: (service: string) => boolean;
 }): ServerInterceptor {
-  const { token, limits, isKnown } = options;
+  const { access, limits, isKnown } = options;
   let watches = 0;
   return (method, call) => {
     if (!method.path.startsWith(HEALTH_PREFIX)) return new ServerInterceptingCall(call);
@@ -124,7 +125,7 @@ export function boundingHealth(options: {
       start: (next) =>
         next({
           onReceiveMetadata(metadata, nextMetadata) {
-            if (token !== '' && isAuthentic(token, metadata)) return nextMetadata(metadata);
+            if (access?.isKnown(metadata)) return nextMetadata(metadata);
             stopWaiting = whenOverdue(limits.handshakeMs, () =>
               refuse(new FleetError('deadlineExceeded', 'the call was begun and its request did not come')),
             );

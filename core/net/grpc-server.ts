@@ -23,10 +23,9 @@ import {
 import { after, systemClock } from '../clock.ts';
 import type { FleetError } from '../errors.ts';
 import { PROGRAMS } from '../system/places.ts';
-import { refusalOf } from './grpc-auth.ts';
+import type { Access } from './grpc-access.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
 import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
-import { toStatus } from './grpc-status.ts';
 import { listenOn } from './listening.ts';
 
 /** Receives the calls of a server, for metrics. */
@@ -81,7 +80,8 @@ const KEEPALIVE = {
 /** Starts the server; it listens and answers when the promise resolves, with every health NOT_SERVING. */
 export async function startGrpcServer(options: {
   listen: string;
-  token: string;
+  /** Whose calls are taken; absent: everybody's. */
+  access?: Access | undefined;
   services: readonly { definition: ServiceDefinition; implementation: UntypedServiceImplementation }[];
   /** Names that `grpc.health.v1` answers for, besides the empty one and those of the services. */
   healthOf: readonly string[];
@@ -91,13 +91,13 @@ export async function startGrpcServer(options: {
   const { limits = GRPC_LIMITS } = options;
   const interceptors: ServerInterceptor[] = [];
   if (options.observer) interceptors.push(observing(options.observer));
-  interceptors.push(authenticating(options.token));
+  if (options.access) interceptors.push(options.access.interceptor);
   const serviceNames = options.services.flatMap(({ definition }) => namesOf(definition));
   const drain = createDrain('the server is stopping', serviceNames);
   interceptors.push(drain.interceptor);
   const names = ['', ...options.healthOf, ...serviceNames];
   interceptors.push(
-    boundingHealth({ token: options.token, limits, isKnown: (name) => names.includes(name) }),
+    boundingHealth({ access: options.access, limits, isKnown: (name) => names.includes(name) }),
   );
   const server = new Server({
     interceptors,
@@ -190,22 +190,6 @@ async function reflection(): Promise<ReflectionService> {
     { includeDirs: [root], keepCase: true },
   );
   return new ReflectionService(description);
-}
-
-/** Ends a call without the token with UNAUTHENTICATED, before a handler sees anything of it. */
-function authenticating(token: string): ServerInterceptor {
-  return (method, call) =>
-    new ServerInterceptingCall(call, {
-      start(next) {
-        next({
-          onReceiveMetadata(metadata, nextMetadata) {
-            const refusal = refusalOf({ token, path: method.path, metadata });
-            if (refusal) call.sendStatus(toStatus(refusal));
-            else nextMetadata(metadata);
-          },
-        });
-      },
-    });
 }
 
 /** Reports each call once, whether it ends by a status or by a cancel of its caller. */

@@ -1,5 +1,5 @@
 // A coordinator in the process of the test, on a real nats-server: for claims about its behaviour that do not
-// depend on its process. Ports are free ones of the loopback interface, and authentication is off.
+// depend on its process. Ports are free ones of the loopback interface, and authentication is off unless a token is given.
 
 import { startCoordinator } from '../../coordinator/coordinator.ts';
 import { systemClock } from '../../core/clock.ts';
@@ -40,7 +40,7 @@ export async function startLocalCoordinator(
     clock: systemClock,
   });
   if (options.standby !== true) await until('the coordinator answers', () => coordinator.ready);
-  const client = createFleetClient({ endpoint: coordinator.endpoint, token: '' });
+  const client = createFleetClient({ endpoint: coordinator.endpoint, token: config.token ?? '' });
   let closing: Promise<void> | undefined;
   let failure: FleetError | undefined;
   void coordinator.failed.then((error) => {

@@ -10,6 +10,7 @@ import {
   WorkerServiceService,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { ReportKind } from '../../worker/run/services.ts';
+import { accessWith } from './access.ts';
 import { NAMES } from './names.ts';
 import { until } from './processes.ts';
 
@@ -83,7 +84,7 @@ export async function startScriptedCoordinator(options: {
 
   const server: GrpcServer = await startGrpcServer({
     listen: '127.0.0.1:0',
-    token: options.token,
+    access: accessWith(options.token),
     services: [{ definition: WorkerServiceService, implementation: { attach } }],
     healthOf: [],
   });

@@ -77,7 +77,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/cli/verify':
     'coordinator/cli coordinator/cli/local coordinator/cli/screen core/model core/report core/spec core/verify',
   'coordinator/cli/commands':
-    'coordinator/cli coordinator/cli/local coordinator/cli/proof coordinator/cli/screen coordinator/cli/verify core/checkpoint core/data core/model core/nn core/report core/spec proto/gen',
+    'coordinator/cli coordinator/cli/local coordinator/cli/proof coordinator/cli/screen coordinator/cli/verify core/checkpoint core/data core/model core/net core/nn core/report core/spec proto/gen',
   'coordinator/cli/program.ts': 'coordinator/cli coordinator/cli/commands',
   'coordinator/cli/main.ts': 'coordinator/cli coordinator/cli/program.ts coordinator/cli/screen',
 

@@ -37,7 +37,6 @@ async function coordinatorRegistry() {
   const metrics = coordinatorMetrics({ version: 'test', gauged: () => undefined });
   const server = await startGrpcServer({
     listen: '127.0.0.1:0',
-    token: '',
     services: [FleetServiceService, WorkerServiceService].map((definition) => ({
       definition,
       implementation: Object.fromEntries(Object.keys(definition).map((name) => [name, () => undefined])),

@@ -3,6 +3,7 @@
 
 import type { FleetError } from '../../core/errors.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
+import type { TokenSource } from '../../core/net/token-source.ts';
 import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { createRequestsInHand } from '../requests/in-hand.ts';
 import { answerInspect } from '../requests/inspect.ts';
@@ -41,7 +42,7 @@ export interface Agent {
 export interface AgentOptions {
   /** host:port of each coordinator that is known. */
   readonly endpoints: readonly string[];
-  readonly token: string;
+  readonly token: string | TokenSource;
   readonly identity: Identity;
   /** Made for a link, through which runs report. */
   readonly services: (link: Pick<Link, 'report' | 'reportLatest'>) => Services;

@@ -10,6 +10,7 @@ import type { Logger } from '../../core/log.ts';
 import { createDialler, createWorkerClient, isConnected } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
 import { createRoute } from '../../core/net/route.ts';
+import type { TokenSource } from '../../core/net/token-source.ts';
 import { ATTACH, delayMs } from '../../core/retry.ts';
 import type {
   Heartbeat,
@@ -46,7 +47,7 @@ export interface Link {
 export interface LinkOptions {
   /** host:port of each coordinator that is known; one leads, and the others name it. */
   readonly endpoints: readonly string[];
-  readonly token: string;
+  readonly token: string | TokenSource;
   readonly clock: Clock;
   readonly log: Logger;
   readonly hello: () => Hello;

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 import { NATS_ENVIRONMENT } from '../../../core/net/nats-binary.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { addressesOf } from '../../../core/text/host-port.ts';
-import type { FleetFile } from './fleet-file.ts';
+import { type FleetFile, tokensFilePath } from './fleet-file.ts';
 import { type ProgramCommand, programCommand } from './program-command.ts';
 import type { ChildSpec } from './supervise.ts';
 import type { WorkerPlaces } from './worker-places.ts';
@@ -19,8 +19,10 @@ export function childSpecs(start: {
   readonly natsServer: string;
   readonly natsConfig: string;
   readonly places: WorkerPlaces['environments'];
+  /** With which the workers attach. */
+  readonly workerToken: string;
 }) {
-  const { dir, file, dataRoots, places } = start;
+  const { dir, file, dataRoots, places, workerToken } = start;
   const common = (name: string) => ({
     name,
     cwd: PACKAGE_ROOT,
@@ -31,7 +33,8 @@ export function childSpecs(start: {
   const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
     ...common(name),
     ...program,
-    env: { ...env, POCKETFLEET_TOKEN: file.token, POCKETFLEET_NATS_TOKEN: file.natsToken },
+    // A file that the user's environment names is for the user's own calls.
+    env: { ...env, POCKETFLEET_TOKEN_FILE: '', POCKETFLEET_NATS_TOKEN: file.natsToken },
   });
   const broker: ChildSpec = {
     ...common('nats'),
@@ -48,10 +51,18 @@ export function childSpecs(start: {
       POCKETFLEET_METRICS_LISTEN: metrics[i]!,
       POCKETFLEET_NATS_URL: file.natsUrl,
       POCKETFLEET_STORE_DIR: join(dir, 'nats'),
+      POCKETFLEET_TOKEN: file.token,
+      POCKETFLEET_WORKER_TOKEN: workerToken,
+      POCKETFLEET_WORKER_TOKEN_FILE: '',
+      POCKETFLEET_TOKENS_FILE: tokensFilePath(dir),
     }),
   );
   const workers = places.map((place, i) =>
-    spec(`worker-${i + 1}`, programCommand('worker'), { ...workerEnvironment(i, file), ...roots, ...place }),
+    spec(`worker-${i + 1}`, programCommand('worker'), {
+      ...workerEnvironment(i, file),
+      ...{ ...roots, ...place },
+      POCKETFLEET_TOKEN: workerToken,
+    }),
   );
   return { broker, coordinators, workers };
 }

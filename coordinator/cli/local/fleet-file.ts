@@ -5,6 +5,7 @@ import { closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } 
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { FleetError } from '../../../core/errors.ts';
+import { tokenIn } from '../../../core/net/token-source.ts';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
 import { refusalOfAddresses } from '../../../core/text/host-port.ts';
 import { checkShape, sentences } from '../../../core/text/shape.ts';
@@ -18,7 +19,7 @@ const fleetFileSchema = z.strictObject({
   /** host:port of the /metrics of each coordinator, in the same order. */
   metrics: z.string(),
   natsUrl: z.string(),
-  /** Bearer token of every gRPC call. */
+  /** Bearer token of an administrator, for the commands. */
   token: z.string(),
   natsToken: z.string(),
   /** Process id of the supervisor, `pocketfleet up`. */
@@ -37,6 +38,11 @@ export type ProcessIdentity = Readonly<z.infer<typeof identitySchema>>;
 
 export function fleetFilePath(dir: string): string {
   return join(resolve(dir), 'fleet.json');
+}
+
+/** The file with the tokens that `pocketfleet token` makes for the fleet of a folder. */
+export function tokensFilePath(dir: string): string {
+  return join(resolve(dir), 'tokens.yaml');
 }
 
 /** Undefined when there is none. */
@@ -84,26 +90,31 @@ export interface Location {
   readonly above?: boolean;
   readonly coordinator?: string | undefined;
   readonly token?: string | undefined;
+  /** File that holds the token; it is used where both are given. */
+  readonly tokenFile?: string | undefined;
 }
 
 export function locateFleet(location: Location): Address {
   if (location.coordinator !== undefined) {
     const refusal = refusalOfAddresses(location.coordinator);
     if (refusal !== undefined) throw new FleetError('invalidArgument', `--coordinator: ${refusal}`);
-    return { coordinator: location.coordinator, token: location.token ?? '' };
+    return { coordinator: location.coordinator, token: tokenOf(location) ?? '' };
   }
   const file = readFleetFile(location.dir);
   if (file === undefined)
     throw new FleetError(
       'notFound',
-      `no fleet in ${resolve(location.dir)}${location.above ? ' or a folder above' : ''}: fleet.json is not there; start one with \`pocketfleet up\`, or name one with --dir DIR or --coordinator HOST:PORT --token TOKEN`,
+      `no fleet in ${resolve(location.dir)}${location.above ? ' or a folder above' : ''}: fleet.json is not there; start one with \`pocketfleet up\`, or name one with --dir DIR or --coordinator HOST:PORT --token-file FILE`,
     );
   return {
     coordinator: file.coordinator,
-    token: location.token ?? file.token,
+    token: tokenOf(location) ?? file.token,
     dir: resolve(location.dir),
   };
 }
+
+const tokenOf = ({ token, tokenFile }: Location): string | undefined =>
+  tokenFile === undefined ? token : tokenIn(tokenFile);
 
 export function identityOf(name: string, pid: number): ProcessIdentity {
   return { name, pid, startTicks: startTicks(pid) };

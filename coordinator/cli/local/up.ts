@@ -4,6 +4,7 @@
 
 import { join, resolve } from 'node:path';
 import { findNatsServer, natsServerConfig } from '../../../core/net/nats-binary.ts';
+import { newToken } from '../../../core/net/token-file.ts';
 import { randomHex } from '../../../core/rng.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { addressesOf } from '../../../core/text/host-port.ts';
@@ -103,6 +104,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       natsServer: findNatsServer(),
       natsConfig: writeNatsConfig(dir, file, limit),
       places: places.environments,
+      workerToken: newToken('worker'),
     });
     makeFolder(join(dir, 'logs'), { mode: 0o700 });
     const { signal, say } = options;
@@ -173,7 +175,7 @@ async function addresses(options: UpOptions): Promise<FleetFile> {
     coordinator: listed(ports.slice(0, others.length + 1)),
     metrics: listed(ports.slice(others.length + 1)),
     natsUrl: `nats://127.0.0.1:${natsPort}`,
-    token: randomHex(24),
+    token: newToken('admin'),
     natsToken: randomHex(24),
     pid: process.pid,
   };

@@ -11,6 +11,7 @@ import {
   type LogLine,
   type LogsRequest,
 } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { accessWith } from '../../support/access.ts';
 import { assertNothingLeft } from '../../support/processes.ts';
 
 const line = (text: string): LogLine => ({
@@ -28,7 +29,7 @@ test('an orderly stop ends streams with UNAVAILABLE and lets a question be answe
   const codes: number[] = [];
   const server = await startGrpcServer({
     listen: '127.0.0.1:0',
-    token: 't',
+    access: accessWith('t'),
     services: [
       {
         definition: FleetServiceService,
@@ -73,7 +74,6 @@ test('a question that is not answered in time ends with UNAVAILABLE too', async 
   let closing: Promise<void> | undefined;
   const server = await startGrpcServer({
     listen: '127.0.0.1:0',
-    token: '',
     services: [
       {
         definition: FleetServiceService,

@@ -11,6 +11,7 @@ import { createFleetClient, unary } from '../../../core/net/grpc-client.ts';
 import { createGate, GRPC_LIMITS, type GrpcLimits } from '../../../core/net/grpc-limits.ts';
 import { type GrpcServer, startGrpcServer } from '../../../core/net/grpc-server.ts';
 import { FleetServiceService } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { accessWith } from '../../support/access.ts';
 import { healthOf, reflectedServices, watchHealth } from '../../support/grpc-raw.ts';
 import { assertNothingLeft, until } from '../../support/processes.ts';
 
@@ -24,7 +25,7 @@ async function withServer(
   let started = 0;
   const server = await startGrpcServer({
     listen,
-    token: TOKEN,
+    access: accessWith(TOKEN),
     services: [
       {
         definition: FleetServiceService,

@@ -15,6 +15,7 @@ import { randomCode } from '../../../../core/nn/random-genotype.ts';
 import { OPS } from '../../../../core/spec/network.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { accessWith } from '../../../support/access.ts';
 import { connections, drawn, folded, recorded } from '../../../support/state.ts';
 import { storiesOf } from '../../../support/told.ts';
 
@@ -116,7 +117,7 @@ export function serve(fleet: Grown | Moving, token: string): Promise<GrpcServer>
   } as unknown as ServiceParts;
   return startGrpcServer({
     listen: '127.0.0.1:0',
-    token,
+    access: accessWith(token),
     services: [{ definition: fleetServiceDefinition, implementation: createFleetService(parts) }],
     healthOf: [],
   });

@@ -12,6 +12,7 @@ import {
   WorkerServiceService,
 } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
 import { openLink } from '../../../../worker/fleet/link.ts';
+import { accessWith } from '../../../support/access.ts';
 import { assertNothingLeft, freePort, until } from '../../../support/processes.ts';
 
 const common = {
@@ -37,7 +38,7 @@ test('a worker that the coordinator does not understand stops dialling and tells
   };
   const server = await startGrpcServer({
     listen: '127.0.0.1:0',
-    token: 'secret',
+    access: accessWith('secret'),
     services: [{ definition: WorkerServiceService, implementation: { attach } }],
     healthOf: [],
   });
@@ -68,7 +69,7 @@ test('of several addresses the worker finds the one that leads, also one that it
   const start = () =>
     startGrpcServer({
       listen: '127.0.0.1:0',
-      token: 'secret',
+      access: accessWith('secret'),
       services: [{ definition: WorkerServiceService, implementation: { attach } }],
       healthOf: [],
     });

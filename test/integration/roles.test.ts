@@ -1,0 +1,162 @@
+// What somebody with a token of each role tries on a fleet that runs: a real coordinator on a real nats-server,
+// tokens made and revoked by the command while it runs.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { createFleetClient, unary } from '../../core/net/grpc-client.ts';
+import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { pocketfleet } from '../support/cli.ts';
+import { runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { startNats } from '../support/nats.ts';
+import { assertNothingLeft, until } from '../support/processes.ts';
+import { dialRawWorker } from '../support/raw-worker.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-roles-'));
+const nats = await startNats();
+const tokensFile = join(folder, 'tokens.yaml');
+const workerTokenFile = join(folder, 'worker.token');
+writeFileSync(workerTokenFile, 'token-of-the-workers\n');
+const coordinator = await startLocalCoordinator({
+  natsUrl: nats.url,
+  token: 'token-of-the-administrator',
+  workerTokenFile,
+  tokensFile,
+});
+const { endpoint } = coordinator;
+after(async () => {
+  const ports = [endpoint, coordinator.metricsEndpoint].map((address) => Number(address.split(':')[1]));
+  await coordinator.close();
+  await nats.stop();
+  rmSync(folder, { recursive: true });
+  await assertNothingLeft([nats.pid], [nats.port, ...ports]);
+});
+
+/** The code and the sentence of a call that is refused; empty when it is answered. */
+async function refusalOf<T>(
+  token: string,
+  call: (client: FleetServiceClient) => Promise<T>,
+): Promise<string> {
+  const client = createFleetClient({ endpoint, token });
+  try {
+    await call(client);
+    return '';
+  } catch (caught) {
+    const { code, message } = caught as { code: string; message: string };
+    return `${code}: ${message}`;
+  } finally {
+    client.close();
+  }
+}
+
+const submission = { yaml: runText('attack'), baseDir: '', dryRun: false, overrides: {} };
+const submit = (client: FleetServiceClient): Promise<unknown> => unary(client, client.submit, submission);
+const cancel = (client: FleetServiceClient): Promise<unknown> =>
+  unary(client, client.cancel, { id: 'run-1', reason: '' });
+const list = (client: FleetServiceClient) => unary(client, client.listWorkers, {});
+
+/** A token that `pocketfleet token create` makes while the coordinator runs. */
+async function made(role: string, name: string): Promise<string> {
+  const { code, out, err } = await pocketfleet(
+    ['token', 'create', '--role', role, '--name', name, '--file', tokensFile],
+    folder,
+  );
+  assert.equal(code, 0, err);
+  assert.match(err, new RegExp(`^${name} \\(${role}, [0-9a-f]{12}\\) is accepted until it is revoked\\. `));
+  return out.trim();
+}
+
+test('a worker cannot submit or cancel, and a second process with the id of a living worker gets nothing', async (t) => {
+  const token = 'token-of-the-workers';
+  const living = dialRawWorker({ endpoint, token, id: 'w-1', incarnation: 'first' });
+  t.after(living.close);
+  await until('it is welcome', () => living.received.includes('welcome'));
+  for (const [call, name] of [
+    [submit, 'Submit'],
+    [cancel, 'Cancel'],
+  ] as const)
+    assert.match(
+      await refusalOf(token, call),
+      new RegExp(
+        `^permissionDenied: the token workers \\(worker, [0-9a-f]{12}\\) may not call ${name}, which takes the role admin or submit$`,
+      ),
+    );
+  const second = dialRawWorker({ endpoint, token, id: 'w-1', incarnation: 'second' });
+  t.after(second.close);
+  await until('the second one is refused', () => second.end !== undefined);
+  assert.match(second.end!, /^unavailable: .*w-1/);
+  assert.deepEqual([second.received, living.end], [[], undefined]);
+});
+
+test('who submits cannot attach, and who reads can do neither', async () => {
+  const [submitter, reader] = [await made('submit', 'ci'), await made('read', 'wall-screen')];
+  await until(
+    'both are known',
+    async () => (await refusalOf(submitter, list)) + (await refusalOf(reader, list)) === '',
+  );
+  for (const [token, name] of [
+    [submitter, 'ci'],
+    [reader, 'wall-screen'],
+  ] as const) {
+    const worker = dialRawWorker({ endpoint, token, id: `w-${name}` });
+    await until('it is refused', () => worker.end !== undefined);
+    assert.match(worker.end!, new RegExp(`^permissionDenied: the token ${name} .* may not call Attach,`));
+    assert.deepEqual(worker.received, []);
+    worker.close();
+  }
+  assert.match(await refusalOf(reader, submit), /^permissionDenied: the token wall-screen \(read, /);
+  assert.match(
+    await refusalOf(submitter, (client) =>
+      unary(client, client.remove, { id: 'run-1', reason: '', dryRun: false }),
+    ),
+    /^permissionDenied: .* which takes the role admin$/,
+  );
+  const { workers } = await unary(coordinator.client, coordinator.client.listWorkers, {});
+  assert.deepEqual(
+    workers.map(({ id }) => id),
+    ['w-1'],
+  );
+});
+
+test('a token is shown once, listed by its fingerprint, read from a file, and refused once it is revoked', async () => {
+  const token = await made('read', 'for-a-week');
+  const file = join(folder, 'mine.token');
+  writeFileSync(file, `${token}\n`);
+  assert.equal(statSync(tokensFile).mode & 0o777, 0o600);
+  assert.ok(!readFileSync(tokensFile, 'utf8').includes(token));
+  await until('it is known', async () => (await refusalOf(token, list)) === '');
+  const runs = await pocketfleet(
+    ['workers', '--json', '--coordinator', endpoint, '--token-file', file],
+    folder,
+  );
+  assert.equal(runs.code, 0, runs.err);
+  const twice = await pocketfleet(
+    ['token', 'create', '--role', 'read', '--name', 'for-a-week', '--file', tokensFile],
+    folder,
+  );
+  assert.match(
+    twice.err,
+    /^pocketfleet: there is a token for-a-week; choose another name, or revoke it first/,
+  );
+  const listed = await pocketfleet(['token', 'list', '--file', tokensFile], folder);
+  const [fingerprint] = /^[0-9a-f]{12}(?= +for-a-week +read +accepted)/m.exec(listed.out) ?? [];
+  assert.ok(fingerprint, listed.out);
+  const revoked = await pocketfleet(['token', 'revoke', fingerprint, '--file', tokensFile], folder);
+  assert.match(revoked.err, /^for-a-week \(read, [0-9a-f]{12}\) is refused from now on/);
+  await until('it is refused', async () => (await refusalOf(token, list)) !== '');
+  assert.match(await refusalOf(token, list), /^unauthenticated: the token for-a-week .* was revoked at/);
+});
+
+test('another token of the workers in their file ends the streams of the one before', async (t) => {
+  const before = dialRawWorker({ endpoint, token: 'token-of-the-workers', id: 'w-2' });
+  t.after(before.close);
+  await until('it is welcome', () => before.received.includes('welcome'));
+  writeFileSync(workerTokenFile, 'another-token-of-the-workers\n');
+  await until('its stream has ended', () => before.end !== undefined);
+  assert.equal(before.end, 'unauthenticated: the token is none of this fleet');
+  const now = dialRawWorker({ endpoint, token: 'another-token-of-the-workers', id: 'w-2' });
+  t.after(now.close);
+  await until('the new one is welcome', () => now.received.includes('welcome'));
+});
