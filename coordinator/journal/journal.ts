@@ -159,7 +159,7 @@ export function openJournal(options: {
         options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
-          if (!(await isOurs(payload))) throw await otherWriter(caught);
+          if (!(await isOurs(payload))) throw await surely(() => otherWriter(caught));
           goOn(place.sequence + 1, payload, events);
           return;
         }
@@ -168,7 +168,7 @@ export function openJournal(options: {
         trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
         if (error.code === 'resourceExhausted' && !begun && (await isUnchanged())) throw error;
         missed = (await isGone()) ? missed + 1 : 0;
-        if (missed >= GONE_LOOKS) throw await otherWriter();
+        if (missed >= GONE_LOOKS) throw await surely(() => otherWriter());
         await clock.sleep(delayMs(ASK_AGAIN, attempt), closing.signal);
       }
     }
@@ -223,14 +223,17 @@ export function openJournal(options: {
   });
 
   /** A broker that went away in between is asked until it answers. */
-  async function isOurs(payload: Uint8Array): Promise<boolean> {
-    const found = await retrying(() => messageAt(place.sequence + 1), {
+  const surely = <T>(ask: () => Promise<T>): Promise<T> =>
+    retrying(ask, {
       backoff: ASK_AGAIN,
       clock,
       signal: closing.signal,
       finalError: (caught) =>
         connection.isClosed() ? toFleetError(caught, 'reading the journal') : undefined,
     });
+
+  async function isOurs(payload: Uint8Array): Promise<boolean> {
+    const found = await surely(() => messageAt(place.sequence + 1));
     return found !== undefined && Buffer.from(payload).equals(found.data);
   }
 

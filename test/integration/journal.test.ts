@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, test } from 'node:test';
 import type { Journal } from '../../coordinator/journal/journal.ts';
 import type { Event } from '../../coordinator/model/events.ts';
+import { FleetError } from '../../core/errors.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
 import { namesOf, prefixesOf } from '../../core/net/subjects.ts';
 import { intercepted } from '../support/intercepted.ts';
@@ -78,6 +79,27 @@ test('a coordinator that takes the lead while another one reads is no damage, at
     requests = Math.max(requests, count);
   }
   assert.ok(requests > 5, `${requests} requests`);
+});
+
+test('a writer that has lost the lead learns it, whichever of its requests the broker leaves unanswered', async () => {
+  let requests = 1;
+  for (let at = 1; at <= requests; at++) {
+    let count = 0;
+    const watched = intercepted(connection, async () => {
+      count += 1;
+      if (count === at) throw new FleetError('deadlineExceeded', 'no answer');
+    });
+    const first = journalOn(watched);
+    count = Number.NEGATIVE_INFINITY;
+    await replayed(first);
+    const second = journalOn(connection);
+    await replayed(second);
+    await second.append([event('second')]);
+    count = 0;
+    await assert.rejects(first.append([event('first')]), { code: 'aborted', message: /the lead is lost/ });
+    requests = Math.max(requests, count - 1);
+  }
+  assert.ok(requests > 2, `${requests} requests`);
 });
 
 test('an append waits for a broker that is away, and is stored once', async () => {
