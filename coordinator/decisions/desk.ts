@@ -6,7 +6,7 @@ import type { StrategyState } from '../strategies/strategies.ts';
 
 /** Kept by the one who decides, from decision to decision. */
 export interface Desk {
-  readonly board: Board;
+  board: Board;
   /**
    * Sweeps whose next proposals were put off, by number, each with how far its strategy has looked since its
    * last move. It looks in the same order again after a restart.
@@ -48,4 +48,10 @@ export function renewSlice({ slice }: Desk): void {
 export function dropUndecided(desk: Desk): void {
   desk.proposing.clear();
   desk.looksAtAll = true;
+}
+
+/** A decision has failed by a mistake of this program: whatever it left half done is made again. */
+export function clearDesk(desk: Desk): void {
+  desk.board = createBoard();
+  dropUndecided(desk);
 }

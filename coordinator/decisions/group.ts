@@ -1,13 +1,14 @@
 // Deciding together what waits together: each input upon the state that the one before leads to, then the
 // proposals that were put off, and at the end who is placed where, once for all of them. Decides how much is
-// done before the caller gets its turn, and what becomes of an input that makes a decision fail.
+// done before the caller gets its turn, and what becomes of an input that makes a decision fail. What follows
+// without an input may fail in the same way: then nothing of it happens, and everything else goes on.
 
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Event } from '../model/events.ts';
 import type { Observed } from '../model/observed.ts';
 import type { State } from '../model/state.ts';
 import { type Decision, decideInput, decideProposals, placeRuns } from './decide.ts';
-import { type Desk, dropUndecided, renewSlice } from './desk.ts';
+import { clearDesk, type Desk, dropUndecided, renewSlice } from './desk.ts';
 import { beginDraft, emit, send } from './draft.ts';
 import type { Effect, Input, Report } from './inputs.ts';
 
@@ -30,6 +31,11 @@ export interface GroupDecision<W> {
   readonly ends: readonly number[];
   /** Effects that belong to no single input, after those of the inputs. */
   readonly effects: readonly Effect[];
+  /**
+   * Mistakes of this program in what follows without an input. They would come again after a restart, so that
+   * this coordinator goes on without; somebody must learn of them.
+   */
+  readonly failures: readonly FleetError[];
   /** Not all has been decided that could be: the caller yields, and asks again without inputs. */
   readonly isUnfinished: boolean;
 }
@@ -72,7 +78,7 @@ export function decideGroup<W extends { readonly input: Input }>(
     } catch (caught) {
       const error = toFleetError(caught);
       if (!(caught instanceof FleetError)) {
-        dropUndecided(desk);
+        clearDesk(desk);
         const refusal = refuse(state, { input: waiting.input, error, observed: observe(), desk });
         add(refusal);
         effects.push(...refusal.effects);
@@ -80,13 +86,25 @@ export function decideGroup<W extends { readonly input: Input }>(
       refused.push({ waiting, error });
     }
   }
+  const failures: FleetError[] = [];
+  const follow = (doing: string, decide: () => Decision) => {
+    try {
+      const decision = decide();
+      add(decision);
+      effects.push(...decision.effects);
+    } catch (caught) {
+      failures.push(toFleetError(caught, doing));
+      clearDesk(desk);
+    }
+  };
   if (desk.looksAtAll || (inputs.length === 0 && desk.proposing.size > 0))
-    add(decideProposals(state, observe(), desk));
+    follow('deciding what follows for everything that is open', () =>
+      decideProposals(state, observe(), desk),
+    );
   const isBeat = inputs.some(({ input }) => input.kind === 'tick');
-  const placed = placeRuns(state, observe(), desk, isBeat);
-  add(placed);
-  effects.push(...placed.effects);
-  return { state, decided, refused, events, ends, effects, isUnfinished: desk.proposing.size > 0 };
+  follow('placing runs', () => placeRuns(state, observe(), desk, isBeat));
+  const isUnfinished = desk.proposing.size > 0;
+  return { state, decided, refused, events, ends, effects, failures, isUnfinished };
 }
 
 function refuse(

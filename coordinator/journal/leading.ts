@@ -3,7 +3,6 @@
 // which keeps whoever led before from writing, and when a search that found nothing goes on.
 
 import { type FleetError, toFleetError } from '../../core/errors.ts';
-import type { Logger } from '../../core/log.ts';
 import type { State } from '../model/state.ts';
 import type { Waiting } from './inbox.ts';
 import type { Lease } from './lease.ts';
@@ -14,7 +13,6 @@ import { createTurns, type TurnParts } from './turns.ts';
 /** What the leader needs. */
 export interface LeadingParts extends TurnParts {
   readonly lease: Lease;
-  readonly log: Logger;
   readonly version: string;
   /** Decisions begin, or go on after a pause, with this state: workers are expected to dial. */
   readonly onLead: (state: State) => void;

@@ -5,6 +5,7 @@
 
 import { type Clock, forwardTime } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { type Desk, dropUndecided } from '../decisions/desk.ts';
 import { decideGroup } from '../decisions/group.ts';
@@ -26,6 +27,7 @@ export interface TurnParts {
   readonly seat: Seat;
   readonly inbox: Inbox;
   readonly clock: Clock;
+  readonly log: Logger;
   readonly signal: AbortSignal;
   /** Why a full store takes nothing that is new now. */
   readonly refusal: () => FleetError | undefined;
@@ -69,6 +71,8 @@ export function createTurns(parts: TurnParts): Turns {
   let left: Left = 'nothing';
   /** Sequence of the last message whose events are in the state. */
   let foldedTo = 0;
+  /** What has failed last without an input, so that each failure is logged once. */
+  let failedBefore = '';
   /** The time of decisions: a wall clock that was set back would keep them waiting until it has caught up. */
   let now = clock.now;
 
@@ -80,6 +84,7 @@ export function createTurns(parts: TurnParts): Turns {
     const inputs = inbox.take(INPUTS_AT_ONCE);
     const group = decideGroup(before, inputs, observe, desk, journal.refusalOf);
     const { state: after, decided, refused, events, effects } = group;
+    report(group.failures);
     try {
       inAppend = decided.map(({ waiting }) => waiting).filter(({ input }) => isCall(input));
       if (events.length > 0) await journal.append(events, group.ends);
@@ -109,6 +114,14 @@ export function createTurns(parts: TurnParts): Turns {
     }
     for (const effect of effects) parts.perform(effect);
     if (events.length > 0 || left === 'search') seat.changed();
+  }
+
+  /** The same mistake comes with each turn until something has changed. */
+  function report(failures: readonly FleetError[]): void {
+    const failed = failures.map(({ message }) => message).join('\n');
+    if (failed !== failedBefore)
+      for (const error of failures) parts.log.error({ err: error }, `${error.message}; it does not happen`);
+    failedBefore = failed;
   }
 
   /** A full store is waited for; whatever else the journal reports is the end of this lead. */

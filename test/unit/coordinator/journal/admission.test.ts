@@ -124,6 +124,27 @@ test('a submission that goes into no message is refused alone, and takes nothing
   assert.equal(group.ends.at(-1), group.events.length);
 });
 
+test('what fails without an input does not happen, is reported, and takes nothing along', () => {
+  const desk = createDesk();
+  let looks = 0;
+  const observe = () => {
+    looks += 1;
+    // The last look is that of placing.
+    return { now: 1, connected: looks === 3 ? (undefined as never) : connections(['w']) };
+  };
+  const inputs = [INPUTS.attached, submit].map((input) => ({ input }));
+  const group = decideGroup(initialState, inputs, observe, desk);
+  assert.equal(group.failures.length, 1);
+  assert.match(group.failures[0]!.message, /^placing runs: /);
+  assert.equal(group.decided.length, 2);
+  assert.deepEqual([group.state.runs.size, group.state.events], [1, group.events.length]);
+  assert.equal(group.isUnfinished, false, 'it is not tried again at once');
+  // The next decision finds everything that is open.
+  const next = decideGroup(group.state, [], observe, desk);
+  assert.deepEqual(next.failures, []);
+  assert.ok(next.events.some(({ kind }) => kind === 'run.assigned'));
+});
+
 test('a damaged journal is read again, one that is cut off too, and every other error of writing ends the coordinator', () => {
   const again = (during: 'reading' | 'writing') =>
     (Object.keys(CODES) as Code[]).filter((code) => consequenceOf(error(code), during) === 'again').sort();
