@@ -2,6 +2,7 @@
 // of the family, and which gRPC status each code has. No code matches on message text.
 
 import { systemErrorText } from './system/errno.ts';
+import { printableLines } from './text/printable.ts';
 
 /** The closed list of codes, with the meanings of gRPC (https://grpc.io/docs/guides/status-codes). */
 export const CODES = {
@@ -125,7 +126,15 @@ const NATS_NAMES: Readonly<Record<string, Code>> = {
   AuthorizationError: 'unauthenticated',
 };
 
-/** An error of the family: a code for programs, a message for a person, details as data, and the cause. */
+/**
+ * Characters of a message. It travels as a header of HTTP/2, and may quote what a stranger has written.
+ */
+const MESSAGE_CHARS_MAX = 16_000;
+
+/**
+ * An error of the family: a code for programs, a message for a person, details as data, and the cause. The
+ * message is made printable, because it may quote a name out of a foreign file.
+ */
 export class FleetError extends Error {
   readonly code: Code;
   /** Facts of the failure for programs, as data that can be cloned. */
@@ -136,7 +145,7 @@ export class FleetError extends Error {
     message: string,
     options: { cause?: unknown; details?: Record<string, unknown> } = {},
   ) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(shownMessage(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FleetError';
     this.code = code;
     this.details = options.details ?? {};
@@ -146,6 +155,11 @@ export class FleetError extends Error {
   get retryable(): boolean {
     return isRetryable(this.code);
   }
+}
+
+function shownMessage(message: string): string {
+  const start = message.length > MESSAGE_CHARS_MAX ? `${message.slice(0, MESSAGE_CHARS_MAX)}…` : message;
+  return printableLines(start);
 }
 
 /**

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
 import { loaderArguments } from '../../../core/system/script-arguments.ts';
+import { printable } from '../../../core/text/printable.ts';
 
 function scratch(t: { after(f: () => void): void }): string {
   const dir = mkdtempSync(join(tmpdir(), 'pf folder ü-'));
@@ -51,7 +52,7 @@ test('a folder that cannot be made is refused with its path, the reason and what
     assert.throws(() => makeFolder(path, { remedy: 'choose another --dir' }), { code, message });
     assert.throws(
       () => makeFolder(path),
-      (caught: Error) => caught.message.startsWith(path),
+      (caught: Error) => caught.message.startsWith(printable(path)),
     );
   }
 });
