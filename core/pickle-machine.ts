@@ -5,10 +5,12 @@
 // or global is an error with its name.
 //
 // Bounds follow from the bytes: every opcode consumes at least one, and a length that a file claims is
-// compared with what is left before anything is made for it. Shared and cyclic values come from the memo;
-// whoever walks the result must expect both.
+// compared with what is left before anything is made for it. A call may make much of a value that the memo
+// names in two bytes, again and again, so a dialect accounts for what its calls make (`spend`). Shared and
+// cyclic values come from the memo; whoever walks the result must expect both.
 
 import { FleetError } from './errors.ts';
+import { excerpt, foundText } from './text/printable.ts';
 
 /** Lists and tuples are arrays; everything else is what the dialect makes of it. */
 export interface Machine {
@@ -17,6 +19,8 @@ export interface Machine {
   at: number;
   readonly stack: unknown[];
   readonly memo: Map<number, unknown>;
+  /** Bytes and values that calls have made so far. */
+  made: number;
   /** The source's name in errors. */
   readonly name: string;
   readonly dialect: Dialect;
@@ -54,6 +58,7 @@ export function runPickle(
     at: options.at ?? 0,
     stack: [],
     memo: new Map(),
+    made: 0,
     name: options.name,
     dialect: options.dialect,
   };
@@ -71,6 +76,29 @@ export function runPickle(
       );
     perform(machine);
   }
+}
+
+/** How many times the bytes of a pickle its calls may make, and what a small one may make in any case. */
+const MADE_TIMES = 8;
+const MADE_LEAST = 1 << 20;
+
+/** Accounts for `count` bytes or values that a call makes; to be called before they are made. */
+export function spend(machine: Machine, count: number): void {
+  machine.made += count;
+  if (machine.made > MADE_TIMES * machine.source.length + MADE_LEAST)
+    throw refused(machine, `its calls make more than ${MADE_TIMES} times the bytes that it has`);
+}
+
+/** Bytes of a name or code; no writer has longer ones. */
+const TEXT_BYTES_MAX = 4096;
+
+/** A name or code as text. Python 2 writes str, which is bytes, where Python 3 writes text. */
+export function textOf(machine: Machine, item: unknown): string {
+  if (typeof item === 'number' || typeof item === 'boolean' || item === null || item === undefined)
+    return String(item);
+  if (!(typeof item === 'string' || item instanceof Uint8Array) || item.length > TEXT_BYTES_MAX)
+    throw refused(machine, `${foundText(item)} where a name is expected`);
+  return typeof item === 'string' ? item : Buffer.from(item).toString('latin1');
 }
 
 /** The opcodes of the pickle format that only build data (Python's pickletools names them). */
@@ -116,7 +144,7 @@ const OPCODES: Readonly<Record<number, Perform>> = {
   49: (m) => void popToMark(m), // POP_MARK
   50: (m) => void m.stack.push(top(m)), // DUP
   138: (m) => void m.stack.push(longOf(take(m, take(m, 1)[0]!))), // LONG1
-  139: (m) => void m.stack.push(longOf(take(m, take(m, 4).readUInt32LE(0)))), // LONG4
+  139: (m) => void m.stack.push(longOf(take(m, longLength(m)))), // LONG4
   // Protocol 0 is text: every argument ends with its line.
   73: (m) => void m.stack.push(intLine(m)), // INT
   76: (m) => void m.stack.push(longLine(m)), // LONG
@@ -155,7 +183,10 @@ const opcodeName = (opcode: number): string =>
 function pushGlobal(machine: Machine, module: string, attribute: string): void {
   const item = machine.dialect.global(`${module} ${attribute}`);
   if (item === undefined)
-    throw refused(machine, `GLOBAL names ${module}.${attribute}, which is not data; refused`);
+    throw refused(
+      machine,
+      `GLOBAL names ${excerpt(module)}.${excerpt(attribute)}, which is not data; refused`,
+    );
   machine.stack.push(item);
 }
 
@@ -180,6 +211,15 @@ function build(machine: Machine): void {
   const state = pop(machine);
   if (!machine.dialect.build(machine, top(machine), state))
     throw refused(machine, 'BUILD of something that takes no state here; refused');
+}
+
+/** Bytes of a whole number: as many as protocols before 2 have digits for. */
+const LONG_BYTES_MAX = 255;
+
+function longLength(machine: Machine): number {
+  const length = take(machine, 4).readUInt32LE(0);
+  if (length > LONG_BYTES_MAX) throw refused(machine, `a whole number of ${length} bytes`);
+  return length;
 }
 
 /** Two's complement, little-endian. Beyond 2^53 it is a bigint, which no reader takes for a count. */
@@ -216,7 +256,7 @@ function float(machine: Machine, text: string): number {
 }
 
 const noNumber = (machine: Machine, text: string): FleetError =>
-  refused(machine, `${JSON.stringify(text.slice(0, 30))} where a number is expected`);
+  refused(machine, `${foundText(text.slice(0, 30))} where a number is expected`);
 
 /** What a letter after a backslash stands for in a string literal of Python. */
 const ESCAPES: Readonly<Record<string, string>> = {

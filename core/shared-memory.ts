@@ -6,6 +6,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { after } from './clock.ts';
+import { FleetError } from './errors.ts';
 
 /** Bytes that may wait for a collection, which costs some 15 ms of its thread. */
 const WAITING_BYTES_MAX = 256 * 1024 * 1024;
@@ -39,7 +40,16 @@ function collector(): () => void {
   return runInNewContext('gc') as () => void;
 }
 
-/** Zeros in memory that threads share. */
+/** Zeros in memory that threads share; `resourceExhausted` where there is not so much. */
 export function sharedFloats(length: number): Float32Array<SharedArrayBuffer> {
-  return new Float32Array(new SharedArrayBuffer(length * Float32Array.BYTES_PER_ELEMENT));
+  return new Float32Array(sharedBytes(length * Float32Array.BYTES_PER_ELEMENT).buffer);
+}
+
+/** The same as bytes. */
+export function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
+  try {
+    return new Uint8Array(new SharedArrayBuffer(length));
+  } catch (cause) {
+    throw new FleetError('resourceExhausted', `there is no memory for ${length} bytes at once`, { cause });
+  }
 }

@@ -5,6 +5,7 @@
 // Messages of format 1 have no chain. They are covered from the moment at which the journal is continued in
 // format 2: the first group then names the last message of format 1.
 
+import { excerpt, foundText, nameText } from '../../core/text/printable.ts';
 import { digestOf, type Envelope } from './message.ts';
 
 /** Where a reader or writer stands in a journal: what is known of the newest message that counts. */
@@ -95,10 +96,10 @@ function breakOf(place: Place, envelope: Envelope): Break | undefined {
   if (needsBegun(place) !== (begun !== undefined))
     return { phrase: begun === undefined ? 'does not begin with journal.begun' : 'begins the journal again' };
   if (begun !== undefined && begun.uid !== journal)
-    return { phrase: `is of journal ${journal} and begins journal ${begun.uid}` };
+    return { phrase: `is of journal ${journal} and begins journal ${nameText(begun.uid)}` };
   if ((begun?.adopts ?? place.sequence) !== place.sequence)
     return {
-      phrase: `continues a journal of ${begun?.adopts} messages of format 1, and ${place.sequence} are there`,
+      phrase: `continues a journal of ${foundText(begun?.adopts)} messages of format 1, and ${place.sequence} are there`,
     };
   if (before !== place.digest)
     return place.sequence === 0
@@ -117,7 +118,7 @@ function versionIn({ events }: Envelope): string | undefined {
   for (const event of events)
     if (event.kind === 'journal.begun' || event.kind === 'coordinator.started') {
       const { version } = event as { version?: unknown };
-      if (typeof version === 'string') return version;
+      if (typeof version === 'string') return excerpt(version);
     }
   return undefined;
 }

@@ -12,6 +12,7 @@ import {
 } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import { nameText } from '../../core/text/printable.ts';
 import type { Event, EventOf } from '../model/events.ts';
 import { BEGINNING, begunIn, follow, isBreak, type Place } from './chain.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
@@ -148,7 +149,7 @@ export function groupAfter({ names, fleet }: Identity, place: Place, message: St
   }
   const begun = begunIn(envelope.events);
   if (begun !== undefined && begun.fleet !== fleet)
-    throw damaged(`begins the journal of fleet ${begun.fleet}, and this is fleet ${fleet}`);
+    throw damaged(`begins the journal of fleet ${nameText(begun.fleet)}, and this is fleet ${fleet}`);
   const next = follow(place, message, envelope);
   if (isBreak(next)) throw damaged(next.phrase, next.isBeforeInDoubt ? place.sequence - 1 : undefined);
   const events = eventsOf(envelope);

@@ -10,6 +10,7 @@
 
 import { createHash } from 'node:crypto';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { excerpt, foundText } from '../../core/text/printable.ts';
 import { DICTIONARY } from './formats/dictionary.ts';
 
 /** The format in which this release writes; it reads that and all before it. */
@@ -119,7 +120,7 @@ function envelopeOf(value: unknown): Envelope | Foreign {
   if (typeof group !== 'number' || typeof writer !== 'string' || !areEvents(events)) return no;
   if (format === undefined) return { format: 1, writer, group, events };
   if (format !== FORMAT || !isText(UID, journal) || !isText(DIGEST, before)) return no;
-  if (count !== events.length) return { phrase: `names ${String(count)} events and has ${events.length}` };
+  if (count !== events.length) return { phrase: `names ${foundText(count)} events and has ${events.length}` };
   return { format, journal, group, before, writer, events };
 }
 
@@ -136,6 +137,10 @@ function newerFormat(format: number, value: unknown): Foreign {
   const written = (value as { events?: unknown } | undefined)?.events;
   const version = (Array.isArray(written) ? written : [])
     .map((event) => (event as { version?: unknown } | null)?.version)
-    .find((one) => typeof one === 'string');
-  return { phrase: `is of format ${format}`, newer: format, ...(version === undefined ? {} : { version }) };
+    .find((one): one is string => typeof one === 'string');
+  return {
+    phrase: `is of format ${format}`,
+    newer: format,
+    ...(version === undefined ? {} : { version: excerpt(version) }),
+  };
 }

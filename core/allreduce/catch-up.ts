@@ -28,6 +28,8 @@ export function createCatchUp(options: {
   readonly wire: Wire;
   readonly standings: Standings;
   readonly stateNames: readonly string[];
+  /** Length of the vector that is summed; none of the state's is longer. */
+  readonly elements: number;
   readonly residuals: () => readonly Residual[];
   readonly needed: readonly number[];
   readonly onResidual: (shard: number, values: Float32Array | undefined) => void;
@@ -68,7 +70,9 @@ export function createCatchUp(options: {
   }
 
   async function fetchFrom(rank: number, step: number, subject: Subject): Promise<Vectors> {
-    fetch = createFetch({ wire, step, provider: rank, subject });
+    const parts = subject.kind === 'state' ? options.stateNames.length : 1;
+    const bound = { parts, elements: options.elements };
+    fetch = createFetch({ wire, step, provider: rank, subject, bound });
     try {
       return await fetch.vectors;
     } finally {

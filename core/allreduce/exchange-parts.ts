@@ -104,6 +104,7 @@ export function createParts(options: ExchangeOptions): Parts {
     wire,
     provideState: options.provideState,
     stateNames: options.stateNames ?? SGD_STATE,
+    elements: plan.elements,
     residuals: () => residuals.all(),
     needed: plan.compression === 'int8' ? shardsOf(plan, rank) : [],
     onResidual(shard, values) {

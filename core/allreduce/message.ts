@@ -110,6 +110,9 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
   const encoding = ENCODINGS[view.getUint8(6)];
   if (encoding === undefined)
     throw new FleetError('invalidArgument', `message encoding ${view.getUint8(6)} is unknown`);
+  const step = view.getFloat64(16, true);
+  if (!Number.isSafeInteger(step) || step < -1)
+    throw new FleetError('invalidArgument', `a message about step ${step}, which is no step`);
   const promised = view.getUint32(56, true);
   if (promised !== dataBytes)
     throw new FleetError('invalidArgument', `the header promises ${promised} bytes and ${dataBytes} follow`);
@@ -118,7 +121,7 @@ export function decodeHeader(head: Uint8Array, dataBytes: number): Header {
     encoding,
     generation: view.getUint32(8, true),
     runHash: view.getUint32(12, true),
-    step: view.getFloat64(16, true),
+    step,
     source: view.getUint16(24, true),
     ranks: view.getUint16(26, true),
     shardFirst: view.getUint32(28, true),

@@ -19,6 +19,7 @@
 import { createDeferred } from '../deferred.ts';
 import { digest64 } from '../digest.ts';
 import { FleetError } from '../errors.ts';
+import { sharedFloats } from '../shared-memory.ts';
 import { bytesOf, encodeJson, encodeWords, type Header, jsonOf, wordsOf } from './message.ts';
 import {
   type Contents,
@@ -29,6 +30,7 @@ import {
   piecesToAsk,
   TRANSFER_WINDOW,
   TRIES_MAX,
+  type TransferBound,
   transferEnd,
   type Vectors,
   verdictOnPiece,
@@ -105,8 +107,9 @@ export function createFetch(options: {
   readonly step: number;
   readonly provider: number;
   readonly subject: Subject;
+  readonly bound: TransferBound;
 }): Fetch {
-  const { wire, step, provider, subject } = options;
+  const { wire, step, provider, subject, bound } = options;
   const fields = fieldsOf(subject);
   const done = createDeferred<Vectors>();
   let contents: Contents | undefined;
@@ -122,7 +125,7 @@ export function createFetch(options: {
   }
 
   function beginTry({ lengths }: Contents): void {
-    vectors = lengths.map((length) => new Float32Array(new SharedArrayBuffer(length * 4)));
+    vectors = lengths.map(sharedFloats);
     pieces = piecesOf(lengths);
     next = 0;
     goOn();
@@ -158,7 +161,7 @@ export function createFetch(options: {
     if (shardFirst !== fields.shardFirst || shardCount !== fields.shardCount) return;
     if (chunk === CONTENTS_CHUNK) {
       if (contents !== undefined) return;
-      contents = checkedContents(jsonOf(data));
+      contents = checkedContents(jsonOf(data), bound);
       quietSince = wire.now();
       beginTry(contents);
       return;

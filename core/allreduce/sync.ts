@@ -64,6 +64,8 @@ export interface SyncOptions {
   readonly provideState: () => State | Promise<State>;
   /** The vectors of a state, in the order in which they are sent. */
   readonly stateNames: readonly string[];
+  /** Length of the vector that is summed. */
+  readonly elements: number;
   /** What this member has of shards, from earlier generations and steps. */
   readonly residuals: () => readonly Residual[];
   /** Shards whose residuals it needs; none without int8. */

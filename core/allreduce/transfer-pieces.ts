@@ -30,8 +30,13 @@ export interface Piece {
 export const TRANSFER_WINDOW = 8;
 /** Complete transfers with a wrong digest after which the vectors count as lost. */
 export const TRIES_MAX = 3;
-/** A transfer of more vectors is refused as malformed. */
-const PARTS_MAX = 16;
+/** What a transfer consists of at most: memory for it is made before its first piece has come. */
+export interface TransferBound {
+  /** Vectors. */
+  readonly parts: number;
+  /** Elements of each. */
+  readonly elements: number;
+}
 
 export function piecesOf(lengths: readonly number[]): Piece[] {
   return lengths.flatMap((length, part) => {
@@ -93,19 +98,22 @@ export function transferEnd(
   return tries < TRIES_MAX ? { kind: 'again' } : { kind: 'lost', part };
 }
 
-/** Throws `invalidArgument` when a peer's contents are not lengths and as many digests. */
-export function checkedContents(value: unknown): Contents {
+/** Throws `invalidArgument` when a peer's contents are not lengths within the bound and as many digests. */
+export function checkedContents(value: unknown, { parts, elements }: TransferBound): Contents {
   const { lengths, digests } = (value ?? {}) as { lengths?: unknown; digests?: unknown };
   const isLength = (n: unknown): boolean =>
-    Number.isInteger(n) && (n as number) >= 0 && (n as number) < 2 ** 30;
+    Number.isInteger(n) && (n as number) >= 0 && (n as number) <= elements;
   if (
     Array.isArray(lengths) &&
     Array.isArray(digests) &&
     lengths.length === digests.length &&
-    lengths.length <= PARTS_MAX &&
+    lengths.length <= parts &&
     lengths.every(isLength) &&
     digests.every((d) => typeof d === 'string')
   )
     return { lengths, digests };
-  throw new FleetError('invalidArgument', 'the contents of a transfer are lengths and as many digests');
+  throw new FleetError(
+    'invalidArgument',
+    `the contents of a transfer are lengths and as many digests, here of ${parts} vectors of ${elements} numbers at most`,
+  );
 }

@@ -88,6 +88,26 @@ export function parsedLayout(text: string | undefined, where: string): StateLayo
   return layout;
 }
 
+/**
+ * Throws `dataLoss` where a part has another length than its ranges need: memory is made by the layout, which
+ * may not claim more than is stored.
+ */
+export function assertStored(
+  layout: Pick<StateLayout, ValuePart>,
+  parts: readonly { readonly name: string; readonly bytes: number }[],
+  where: string,
+): void {
+  for (const part of VALUE_PARTS) {
+    const needed = layout[part].reduce((sum, [, , length]) => sum + length * 4, 0);
+    const stored = parts.find(({ name }) => name === part)?.bytes ?? 0;
+    if (needed !== stored)
+      throw new FleetError(
+        'dataLoss',
+        `the layout in ${where} needs ${needed} bytes of part ${part}, which has ${stored}`,
+      );
+  }
+}
+
 /** Memory of a state with this layout, shared with other threads; zeros. */
 export const emptyState = (layout: StateLayout): StateVectors =>
   layout.vectors.map((name) => ({ name, values: sharedFloats(lengthOf(layout, name, 'a checkpoint')) }));

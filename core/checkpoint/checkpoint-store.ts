@@ -9,6 +9,7 @@ import { artefactName } from './artefact-names.ts';
 import { decodeBlob } from './blob.ts';
 import { type Checkpoint, factsMetadata, factsOf } from './checkpoint.ts';
 import {
+  assertStored,
   BACKBONE,
   emptyState,
   LABELS,
@@ -72,6 +73,7 @@ export async function loadCheckpoint(
   const where = `the metadata of ${artefactName(manifest.key)}`;
   const { stateDigest: _, ...facts } = factsOf(manifest.metadata, where);
   const layout = parsedLayout(manifest.metadata.layout, where);
+  assertStored(layout, manifest.parts, where);
   const vectors = emptyState(layout);
   for (const part of VALUE_PARTS)
     await store.readPart({ manifest, part, into: piecesOf(layout[part], vectors), ...waiting });
@@ -100,7 +102,9 @@ export async function loadNetwork(
   }
   const where = `the metadata of ${of}`;
   const { network, step, weightsDigest } = factsOf(manifest.metadata, where);
-  const slices = parsedLayout(manifest.metadata.layout, where)[BACKBONE];
+  const layout = parsedLayout(manifest.metadata.layout, where);
+  assertStored(layout, manifest.parts, where);
+  const slices = layout[BACKBONE];
   const vectors = slices.map(([name, , length]) => ({ name, values: sharedFloats(length) }));
   const ranges = slices.map(([name, , length]): Slice => [name, 0, length]);
   await store.readPart({ manifest, part: BACKBONE, into: piecesOf(ranges, vectors), ...waiting });

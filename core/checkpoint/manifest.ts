@@ -19,13 +19,15 @@ import { chunkCount } from './chunks.ts';
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const metadata = z.record(z.string(), z.string());
 const DIGEST_BYTES = 32;
+/** A chunk is a message, and no broker of a fleet takes larger ones. */
+const CHUNK_BYTES_MAX = 64 << 20;
 
 const partSchema = z.strictObject({
   name: z.string().min(1).max(40),
   /** Length of the part. */
   bytes: z.int().min(0),
   /** Length of every chunk but the last. */
-  chunkBytes: z.int().min(1),
+  chunkBytes: z.int().min(1).max(CHUNK_BYTES_MAX),
   /** SHA-256 of the chunks' digests in order, hex. */
   digest: sha256,
   /** SHA-256 of each chunk, in order, base64 of all of them; absent once the part was let go. */
@@ -44,7 +46,7 @@ const blobSchema = z.object({
   /** SHA-256 of the whole, hex. */
   digest: sha256,
   bytes: z.int().min(0),
-  chunkBytes: z.int().min(1),
+  chunkBytes: z.int().min(1).max(CHUNK_BYTES_MAX),
   metadata,
 });
 

@@ -21,6 +21,7 @@ import { FleetError } from '../errors.ts';
 import { isRefusal, type KvEntry, openBucket, streamClient, streamManager } from '../net/jetstream.ts';
 import type { NatsConnection } from '../net/nats.ts';
 import type { Names } from '../net/subjects.ts';
+import { sharedBytes } from '../shared-memory.ts';
 import { artefactName, runOfKey } from './artefact-names.ts';
 import {
   bytesOf,
@@ -320,7 +321,7 @@ export function createArtefactStore(options: {
     listKeys,
     readPart,
     async getPart(manifest, part, waiting = {}) {
-      const bytes = new Uint8Array(new SharedArrayBuffer(heldPart(manifest, part).bytes));
+      const bytes = sharedBytes(heldPart(manifest, part).bytes);
       await readPart({ manifest, part, into: [bytes], ...waiting });
       return bytes;
     },

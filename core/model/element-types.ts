@@ -25,14 +25,23 @@ const ELEMENTS: Readonly<Record<ElementType, Element>> = {
   BOOL: { bytes: 1, read: (view, at) => (view.getUint8(at) === 0 ? 0 : 1) },
 };
 
-export function isElementType(text: unknown): text is ElementType {
-  return typeof text === 'string' && Object.hasOwn(ELEMENTS, text);
-}
+/** Names of all. */
+export const ELEMENT_TYPES: readonly string[] = Object.keys(ELEMENTS);
+
+export const isElementType = (text: string): text is ElementType => Object.hasOwn(ELEMENTS, text);
 
 export const elementBytes = (type: ElementType): number => ELEMENTS[type].bytes;
 
+/** 0 where one size is 0, however large the others are. */
 export const elementCount = (shape: readonly number[]): number =>
-  shape.reduce((product, size) => product * size, 1);
+  shape.includes(0) ? 0 : shape.reduce((product, size) => product * size, 1);
+
+/** Sizes of one tensor; layers have five at most. */
+export const DIMENSIONS_MAX = 16;
+
+/** `[64, 3, 3, 3]` for a sentence. */
+export const shapeText = (shape: readonly number[]): string =>
+  shape.length > DIMENSIONS_MAX ? `of ${shape.length} sizes` : `[${shape}]`;
 
 /**
  * A strided view of some elements, row by row. Offset and strides in elements of `bytes`, whose memory the

@@ -5,8 +5,9 @@
 
 import type { FileHandle } from 'node:fs/promises';
 import { FleetError } from '../errors.ts';
-import { ENDS_EARLY, runPickle } from '../pickle-machine.ts';
-import { elementBytes, gather, type StateTensor } from './element-types.ts';
+import { ENDS_EARLY, runPickle, textOf } from '../pickle-machine.ts';
+import { excerpt, foundText, nameText } from '../text/printable.ts';
+import { elementBytes, elementCount, gather, type StateTensor } from './element-types.ts';
 import { damaged, readAt } from './file-bytes.ts';
 import { isTensorView, type Storage, type TensorView, TORCH } from './torch-pickle.ts';
 import { readZip, type ZipMember } from './zip.ts';
@@ -21,7 +22,7 @@ export async function openZipPth(file: FileHandle, where: string): Promise<Tenso
   if (pickle === undefined)
     throw new FleetError(
       'invalidArgument',
-      `${where} is a zip file without data.pkl, so torch.save has not written it (members: ${[...members.keys()].slice(0, 5).join(', ')})`,
+      `${where} is a zip file without data.pkl, so torch.save has not written it (members: ${listed(members.keys(), 5)})`,
     );
   const folder = pickle.slice(0, -'data.pkl'.length);
   const order = members.get(`${folder}byteorder`);
@@ -32,16 +33,17 @@ export async function openZipPth(file: FileHandle, where: string): Promise<Tenso
     throw new FleetError('invalidArgument', `${where} was written on a big-endian machine; save it anew`);
   const bytes = await readSmall(members.get(pickle)!, PICKLE_BYTES_MAX, where);
   const { value } = runPickle(bytes, { name: where, dialect: TORCH });
-  return tensorsOf(value, where, (storage, from, to) => {
-    const name = `${folder}data/${storage.key}`;
-    const member = members.get(name);
+  const found = views(value, where);
+  const nameOf = ({ key }: Storage) => `${folder}data/${key}`;
+  for (const { storage } of found.values()) {
+    const size = members.get(nameOf(storage))?.size ?? 0;
+    const needed = storage.length * elementBytes(storage.type);
+    if (size < needed)
+      throw damaged(where, `storage ${excerpt(nameOf(storage))} has ${size} bytes, ${needed} expected`);
+  }
+  return tensorsOf(found, (storage, from, to) => {
     const width = elementBytes(storage.type);
-    if (member === undefined || member.size < storage.length * width)
-      throw new FleetError(
-        'dataLoss',
-        `${where} is damaged: storage ${name} has ${member?.size ?? 0} bytes, ${storage.length * width} expected`,
-      );
-    return member.read(from * width, to * width);
+    return members.get(nameOf(storage))!.read(from * width, to * width);
   });
 }
 
@@ -53,7 +55,10 @@ const PICKLE_BYTES_MAX = 64 * 2 ** 20;
 /** A member that describes the others: refused by what it claims, before any of it is read or inflated. */
 async function readSmall(member: ZipMember, bytesMax: number, where: string): Promise<Uint8Array> {
   if (member.size > bytesMax)
-    throw damaged(where, `member ${member.name} claims ${member.size} bytes where ${bytesMax} are the limit`);
+    throw damaged(
+      where,
+      `member ${excerpt(member.name)} claims ${member.size} bytes where ${bytesMax} are the limit`,
+    );
   return member.read();
 }
 
@@ -77,8 +82,9 @@ export function isLegacyPth(start: Uint8Array): boolean {
  */
 export async function openLegacyPth(file: FileHandle, where: string): Promise<Tensors> {
   const { value, keys, end } = await legacyPickles(file, where);
+  const found = views(value, where);
   const storages = new Map<string, Storage>();
-  for (const { storage } of views(value, where).values()) storages.set(storage.key, storage);
+  for (const { storage } of found.values()) storages.set(storage.key, storage);
   const starts = new Map<string, number>();
   let at = end;
   for (const key of keys) {
@@ -88,16 +94,19 @@ export async function openLegacyPth(file: FileHandle, where: string): Promise<Te
     if (storage === undefined || storage.length !== length)
       throw new FleetError(
         'dataLoss',
-        `${where}: storage ${key} has ${length} elements where ${storage?.length ?? 'no tensor'} is expected; save the state_dict alone`,
+        `${where}: storage ${excerpt(key)} has ${length} elements where ${storage?.length ?? 'no tensor'} is expected; save the state_dict alone`,
       );
     starts.set(key, at + 8);
     at += 8 + length * elementBytes(storage.type);
   }
-  return tensorsOf(value, where, (storage, from, to) => {
+  return tensorsOf(found, (storage, from, to) => {
     const width = elementBytes(storage.type);
     const start = starts.get(storage.key);
     if (start === undefined)
-      throw new FleetError('dataLoss', `${where} is damaged: storage ${storage.key} is not in the file`);
+      throw new FleetError(
+        'dataLoss',
+        `${where} is damaged: storage ${excerpt(storage.key)} is not in the file`,
+      );
     return readAt(file, start + from * width, (to - from) * width, where);
   });
 }
@@ -116,12 +125,12 @@ async function legacyPickles(
       if (version.value !== LEGACY_VERSION)
         throw new FleetError(
           'invalidArgument',
-          `${where} has format ${String(version.value)}, 1001 is known`,
+          `${where} has format ${foundText(version.value)}, 1001 is known`,
         );
       const object = next(next(version.end).end);
       const keys = next(object.end);
       if (!Array.isArray(keys.value)) throw new FleetError('dataLoss', `${where} has no list of storages`);
-      return { value: object.value, keys: keys.value.map(String), end: keys.end };
+      return { value: object.value, keys: keys.value.map((key) => textOf(keys.machine, key)), end: keys.end };
     } catch (caught) {
       const endsEarly = caught instanceof FleetError && caught.details[ENDS_EARLY] === true;
       if (!endsEarly || length === size) throw caught;
@@ -129,8 +138,8 @@ async function legacyPickles(
   }
 }
 
-function tensorsOf(value: unknown, where: string, readElements: ReadElements): Tensors {
-  return new Map([...views(value, where)].map(([name, view]) => [name, stateTensor(view, readElements)]));
+function tensorsOf(found: ReadonlyMap<string, TensorView>, readElements: ReadElements): Tensors {
+  return new Map([...found].map(([name, view]) => [name, stateTensor(view, readElements)]));
 }
 
 function stateTensor(view: TensorView, readElements: ReadElements): StateTensor {
@@ -185,8 +194,29 @@ interface StateDict {
   readonly views: Map<string, TensorView>;
 }
 
+/**
+ * How many elements views may make of each that is stored, and in any case. Layers that share weights are two
+ * views of one storage; more of them make a file of a kilobyte fill any memory.
+ */
+const SHARED_TIMES = 4;
+const SHARED_LEAST = 1 << 20;
+
 /** The tensors of a state dict, or of the one inside a dictionary of other things. */
 function views(value: unknown, where: string): Map<string, TensorView> {
+  const found = stateDict(value, where);
+  const stored = new Map<string, number>();
+  let elements = 0;
+  for (const { storage, shape } of found.values()) {
+    stored.set(storage.key, Math.max(storage.length, stored.get(storage.key) ?? 0));
+    elements += elementCount(shape);
+  }
+  const all = [...stored.values()].reduce((sum, length) => sum + length, 0);
+  if (elements > SHARED_TIMES * all + SHARED_LEAST)
+    throw damaged(where, `its tensors have ${elements} elements, of which ${all} are stored`);
+  return found;
+}
+
+function stateDict(value: unknown, where: string): Map<string, TensorView> {
   if (!(value instanceof Map))
     throw new FleetError('invalidArgument', `${where} holds no dictionary; save the module's state_dict()`);
   const found = stateDicts(value, [], new Set());
@@ -200,19 +230,28 @@ function views(value: unknown, where: string): Map<string, TensorView> {
   if (preferred !== undefined) return preferred.views;
   const networks = nested.filter(({ path }) => !path.some((key) => BESIDE.test(key)));
   if (networks.length === 1) return networks[0]!.views;
-  const keys = (all: Iterable<unknown>) => [...all].slice(0, 8).map(String).join(', ');
   throw new FleetError(
     'invalidArgument',
     networks.length === 0
-      ? `${where} holds no tensors; its keys are ${keys(value.keys()) || 'none'}`
-      : `${where} holds several state dicts (${keys(networks.map(({ path }) => path.join('.')))}); save the one that is meant`,
+      ? `${where} holds no tensors; its keys are ${listed(value.keys(), 8) || 'none'}`
+      : `${where} holds several state dicts (${listed(
+          networks.map(({ path }) => path.join('.')),
+          8,
+        )}); save the one that is meant`,
   );
 }
+
+/** The first keys of something, as text; a key of a pickle may be anything. */
+const listed = (keys: Iterable<unknown>, most: number): string =>
+  [...keys].slice(0, most).map(nameText).join(', ');
 
 function stateDicts(value: Map<unknown, unknown>, path: readonly string[], seen: Set<unknown>): StateDict[] {
   if (seen.has(value) || path.length > DEPTH_MAX) return [];
   seen.add(value);
-  const own = [...value].filter((pair): pair is [unknown, TensorView] => isTensorView(pair[1]));
+  const own = [...value].filter(
+    (pair): pair is [string | number, TensorView] =>
+      isTensorView(pair[1]) && (typeof pair[0] === 'string' || typeof pair[0] === 'number'),
+  );
   const inside = [...value].flatMap(([key, item]) =>
     item instanceof Map && typeof key === 'string' ? stateDicts(item, [...path, key], seen) : [],
   );

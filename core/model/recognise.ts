@@ -11,7 +11,9 @@ import { layoutOf, type Slot } from '../nn/layout.ts';
 import type { Network } from '../nn/network.ts';
 import { isReduction } from '../nn/pocketnet.ts';
 import { type Genotype, genotypeSchema, type NetworkSpec, networkSchema } from '../spec/network.ts';
+import { excerpt, foundText } from '../text/printable.ts';
 import { checkShape, sentences } from '../text/shape.ts';
+import { shapeText } from './element-types.ts';
 
 export interface Recognised {
   readonly network: Network;
@@ -66,12 +68,12 @@ function checkFit(network: Network, shapes: ReadonlyMap<string, readonly number[
     if (shape === undefined)
       throw misfit(where, `${kind} has a tensor ${slot.name} [${slot.torchShape}], the file has not`);
     if (shape.join() !== slot.torchShape.join())
-      throw misfit(where, `tensor ${slot.name} is [${shape}], [${slot.torchShape}] in ${kind}`);
+      throw misfit(where, `tensor ${slot.name} is ${shapeText(shape)}, [${slot.torchShape}] in ${kind}`);
   }
   const known = new Set(slots.map((slot) => slot.name));
   for (const name of shapes.keys())
     if (!known.has(name) && !name.endsWith('.num_batches_tracked'))
-      throw misfit(where, `tensor ${name} [${shapes.get(name)}] has no place in ${kind}`);
+      throw misfit(where, `tensor ${excerpt(name)} ${shapeText(shapes.get(name)!)} has no place in ${kind}`);
 }
 
 /** In the order of the network, so that the first misfit is where file and network begin to differ. */
@@ -151,7 +153,7 @@ function fromTensors(recognition: Recognition): Found {
     where,
     first === undefined
       ? 'it has no tensors'
-      : `tensor ${first[0]} [${first[1]}] and most others are not of ${families.slice(0, -1).join(', ')} or ${families.at(-1)}`,
+      : `tensor ${excerpt(first[0])} ${shapeText(first[1])} and most others are not of ${families.slice(0, -1).join(', ')} or ${families.at(-1)}`,
   );
 }
 
@@ -268,18 +270,35 @@ function size({ shapes, where }: Recognition, name: string, axis: number): numbe
   if (shape?.[axis] === undefined) {
     const module = name.slice(0, name.lastIndexOf('.') + 1);
     const siblings = [...shapes.keys()].filter((other) => other.startsWith(module) && other !== name);
-    const there = siblings.length === 0 ? '' : `; of that layer it has ${siblings.join(', ')}`;
+    const there =
+      siblings.length === 0
+        ? ''
+        : `; of that layer it has ${siblings
+            .slice(0, 8)
+            .map((name) => excerpt(name))
+            .join(', ')}`;
     throw misfit(where, `it lacks tensor ${name}${there}`);
   }
   return shape[axis];
 }
 
-/** How many numbers follow a prefix: cells.0 to cells.17 are 18. */
-function count({ shapes }: Recognition, prefix: string): number {
-  const numbers = [...shapes.keys()]
-    .filter((name) => name.startsWith(prefix))
-    .map((name) => Number.parseInt(name.slice(prefix.length), 10));
-  return 1 + numbers.reduce((a, b) => Math.max(a, b), -1);
+/**
+ * How many numbers follow a prefix: cells.0 to cells.17 are 18. There are no more than tensors, so that a name
+ * with a large number in it costs nothing.
+ */
+function count({ shapes, where }: Recognition, prefix: string): number {
+  let most = -1;
+  for (const name of shapes.keys()) {
+    const number = name.startsWith(prefix) ? /^\d+/.exec(name.slice(prefix.length))?.[0] : undefined;
+    if (number === undefined) continue;
+    if (Number(number) >= shapes.size)
+      throw misfit(
+        where,
+        `tensor ${foundText(name)} has number ${excerpt(number, 20)} of ${shapes.size} tensors`,
+      );
+    most = Math.max(most, Number(number));
+  }
+  return 1 + most;
 }
 
 function jsonOf(text: string | undefined): unknown {

@@ -7,15 +7,15 @@ import { FleetError } from '../errors.ts';
 import { ANYWHERE, openRegular } from '../system/file-access.ts';
 import {
   contiguousStrides,
+  ELEMENT_TYPES,
   elementBytes,
-  elementCount,
   gather,
   isElementType,
   type StateTensor,
 } from './element-types.ts';
 import { readAt } from './file-bytes.ts';
 import { isLegacyPth, openLegacyPth, openZipPth } from './pth.ts';
-import { readHeader } from './safetensors.ts';
+import { assertFits, headerLength, readHeader, type TensorEntry, unknownType } from './safetensors.ts';
 import { unwrapped } from './tensor-names.ts';
 
 export interface StateFile {
@@ -85,45 +85,24 @@ function formatOf(start: Uint8Array): 'zip' | 'legacy' | 'safetensors' | undefin
 }
 
 async function safetensors(file: FileHandle, size: number, where: string): Promise<Contents> {
-  const length = new DataView((await readAt(file, 0, 8, where)).buffer).getBigUint64(0, true);
-  const headerBytes = length > BigInt(size) ? size : 8 + Number(length);
-  const { header, dataStart } = readHeader(await readAt(file, 0, headerBytes, where), where);
-  const { __metadata__: metadata = {}, ...entries } = header;
-  const tensors = Object.entries(entries).map(
-    ([name, entry]) => [name, safetensor({ file, name, entry, dataStart, size, where })] as const,
+  const length = headerLength(await readAt(file, 0, 8, where), where, size);
+  const { entries, metadata, dataStart } = readHeader(await readAt(file, 0, 8 + length, where), where, size);
+  const tensors = entries.map(
+    (entry) => [entry.name, safetensor({ file, entry, dataStart, where })] as const,
   );
-  return {
-    format: 'safetensors',
-    metadata: metadata as Record<string, string>,
-    tensors: unwrapped(new Map(tensors)),
-  };
+  return { format: 'safetensors', metadata, tensors: unwrapped(new Map(tensors)) };
 }
 
 function safetensor(options: {
-  file: FileHandle;
-  name: string;
-  entry: unknown;
-  dataStart: number;
-  size: number;
-  where: string;
+  readonly file: FileHandle;
+  readonly entry: TensorEntry;
+  readonly dataStart: number;
+  readonly where: string;
 }): StateTensor {
-  const { file, name, dataStart, size, where } = options;
-  const { dtype, shape, data_offsets } = (options.entry ?? {}) as Record<string, unknown>;
-  if (!isElementType(dtype))
-    throw new FleetError(
-      'invalidArgument',
-      `${where}: tensor ${name} has type ${String(dtype)}, which is not read here`,
-    );
-  const isCounts = (value: unknown): value is number[] =>
-    Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
-  if (!isCounts(shape) || !isCounts(data_offsets) || data_offsets.length !== 2)
-    throw new FleetError('dataLoss', `${where} is damaged: tensor ${name} has no proper shape and offsets`);
-  const [begin = 0, end = 0] = data_offsets;
-  if (end - begin !== elementCount(shape) * elementBytes(dtype) || dataStart + end > size)
-    throw new FleetError(
-      'dataLoss',
-      `${where} is damaged: tensor ${name} [${shape}] does not fit bytes ${begin}..${end} of ${size - dataStart}`,
-    );
+  const { file, entry, dataStart, where } = options;
+  const { dtype, shape, begin, end } = entry;
+  if (!isElementType(dtype)) throw unknownType(entry, where, ELEMENT_TYPES.join(', '));
+  assertFits(entry, elementBytes(dtype), where);
   return {
     shape,
     type: dtype,

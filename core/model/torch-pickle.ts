@@ -3,8 +3,19 @@
 // they are performed here as plain descriptions: a tensor comes out as a view (offset, shape, strides) of a
 // numbered storage.
 
-import { type Dialect, line, type Machine, pop, popToMark, refused, top } from '../pickle-machine.ts';
-import { type ElementType, elementCount } from './element-types.ts';
+import {
+  type Dialect,
+  line,
+  type Machine,
+  pop,
+  popToMark,
+  refused,
+  spend,
+  textOf,
+  top,
+} from '../pickle-machine.ts';
+import { excerpt } from '../text/printable.ts';
+import { DIMENSIONS_MAX, type ElementType, elementCount, shapeText } from './element-types.ts';
 
 export interface Storage {
   readonly kind: 'storage';
@@ -63,7 +74,7 @@ export const TORCH: Dialect = {
     name === ORDERED_DICT ||
     name === REBUILD_TENSOR ||
     REBUILD_PARAMETER.test(name) ||
-    STORAGES[name] !== undefined
+    Object.hasOwn(STORAGES, name)
       ? ({ kind: 'global', name } satisfies Global)
       : undefined,
   call(machine, callee, args) {
@@ -82,6 +93,7 @@ function orderedDict(machine: Machine, args: readonly unknown[]): Map<unknown, u
   const pairs = args[0] ?? [];
   if (!Array.isArray(pairs) || pairs.some((pair) => !Array.isArray(pair) || pair.length !== 2))
     throw refused(machine, 'an OrderedDict of something that is not pairs');
+  spend(machine, pairs.length);
   return new Map(pairs as [unknown, unknown][]);
 }
 
@@ -90,17 +102,17 @@ function tensorView(machine: Machine, args: readonly unknown[]): TensorView {
   const [storage, offset, shape, strides] = args;
   if (!isStorage(storage) || !isCount(offset) || !isCounts(shape) || !isCounts(strides))
     throw refused(machine, 'a tensor without storage, offset, sizes and strides');
-  if (shape.length !== strides.length)
+  if (shape.length !== strides.length || shape.length > DIMENSIONS_MAX)
     throw refused(machine, `a tensor of ${shape.length} sizes and ${strides.length} strides`);
   if (elementCount(shape) > ELEMENTS_MAX)
-    throw refused(machine, `a tensor [${shape}] of more than ${ELEMENTS_MAX} elements`);
+    throw refused(machine, `a tensor ${shapeText(shape)} of more than ${ELEMENTS_MAX} elements`);
   const reach = shape.includes(0)
     ? offset
     : shape.reduce((last, size, axis) => last + (size - 1) * (strides[axis] ?? 0), offset) + 1;
   if (reach > storage.length)
     throw refused(
       machine,
-      `a tensor [${shape}] reaches element ${reach} of storage ${storage.key}, which has ${storage.length}`,
+      `a tensor ${shapeText(shape)} reaches element ${reach} of storage ${excerpt(storage.key)}, which has ${storage.length}`,
     );
   return { kind: 'tensor', storage, offset, shape, strides };
 }
@@ -121,14 +133,14 @@ function idOf(machine: Machine, text: string): readonly unknown[] {
 function storageOf(machine: Machine, id: unknown): Storage {
   const [tag, type, key, , length, view = null] = Array.isArray(id) ? (id as unknown[]) : [];
   const element = isGlobal(type) ? STORAGES[type.name] : undefined;
-  if (textOf(tag) !== 'storage' || element === undefined || !isCount(length))
+  if (tag === undefined || textOf(machine, tag) !== 'storage' || element === undefined || !isCount(length))
     throw refused(machine, 'BINPERSID of something that is not a storage of known elements; refused');
   if (view !== null)
     throw refused(
       machine,
-      `storage ${textOf(key)} is a view of another; save the file with a PyTorch newer than 0.4`,
+      `storage ${excerpt(textOf(machine, key))} is a view of another; save the file with a PyTorch newer than 0.4`,
     );
-  return { kind: 'storage', type: element, key: textOf(key), length };
+  return { kind: 'storage', type: element, key: textOf(machine, key), length };
 }
 
 function dict(machine: Machine): void {
@@ -143,7 +155,7 @@ function setItems(machine: Machine, items: readonly unknown[]): void {
   if (items.length % 2 !== 0) throw refused(machine, 'a dictionary with a key that has no value');
   for (let i = 0; i < items.length; i += 2) {
     const key = items[i];
-    target.set(key instanceof Uint8Array ? textOf(key) : key, items[i + 1]);
+    target.set(key instanceof Uint8Array ? textOf(machine, key) : key, items[i + 1]);
   }
 }
 
@@ -158,7 +170,3 @@ function isKind(item: unknown, kind: string): boolean {
 const isCount = (item: unknown): item is number =>
   typeof item === 'number' && Number.isSafeInteger(item) && item >= 0;
 const isCounts = (item: unknown): item is number[] => Array.isArray(item) && item.every(isCount);
-
-/** Python 2 writes str where Python 3 writes text; keys of old files are numbers in text. */
-const textOf = (item: unknown): string =>
-  item instanceof Uint8Array ? Buffer.from(item).toString('latin1') : String(item);

@@ -10,6 +10,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
 import { FleetError } from '../errors.ts';
+import { excerpt } from '../text/printable.ts';
 import { damaged, readAt } from './file-bytes.ts';
 
 export interface ZipMember {
@@ -36,7 +37,7 @@ export async function readZip(file: FileHandle, where: string): Promise<Map<stri
     for await (const entry of zip.eachEntry()) {
       const refused =
         refusalOf(entry, fileBytes) ?? (members.has(entry.fileName) ? 'is there twice' : undefined);
-      if (refused !== undefined) throw damaged(where, `member ${entry.fileName} ${refused}`);
+      if (refused !== undefined) throw damaged(where, `member ${excerpt(entry.fileName)} ${refused}`);
       members.set(entry.fileName, memberOf({ file, zip, entry, where }));
     }
   } catch (caught) {
@@ -92,17 +93,21 @@ function memberOf(place: Place): ZipMember {
     size,
     async read(from = 0, to = size) {
       if (from < 0 || to > size || from > to)
-        throw damaged(where, `bytes ${from}..${to} of member ${name} are asked for, it has ${size}`);
+        throw damaged(where, `bytes ${from}..${to} of member ${excerpt(name)} are asked for, it has ${size}`);
       if (method === 8) return inflated(place, from, to);
       if (method !== 0)
         throw damaged(
           where,
-          `member ${name} is compressed by method ${method}; stored and deflated are known`,
+          `member ${excerpt(name)} is compressed by method ${method}; stored and deflated are known`,
         );
       const { fileDataStart } = await zip
         .readLocalFileHeaderPromise(entry, { minimal: true })
         .catch((caught: unknown) => {
-          throw damaged(where, `member ${name} is not where the directory says (${wordsOf(caught)})`, caught);
+          throw damaged(
+            where,
+            `member ${excerpt(name)} is not where the directory says (${wordsOf(caught)})`,
+            caught,
+          );
         });
       return readAt(file, fileDataStart + from, to - from, where);
     },
@@ -116,7 +121,7 @@ function memberOf(place: Place): ZipMember {
 async function inflated({ zip, entry, where }: Place, from: number, to: number): Promise<Uint8Array> {
   const { fileName: name, uncompressedSize: size } = entry;
   if (size > INFLATED_BYTES_MAX)
-    throw damaged(where, `member ${name} would inflate to ${size} bytes; store it uncompressed`);
+    throw damaged(where, `member ${excerpt(name)} would inflate to ${size} bytes; store it uncompressed`);
   const bytes = new Uint8Array(to - from);
   let at = 0;
   try {
@@ -129,9 +134,10 @@ async function inflated({ zip, entry, where }: Place, from: number, to: number):
       if (at >= to && to < size) break;
     }
   } catch (caught) {
-    throw damaged(where, `member ${name} does not inflate to the ${size} bytes it claims`, caught);
+    throw damaged(where, `member ${excerpt(name)} does not inflate to the ${size} bytes it claims`, caught);
   }
   return bytes;
 }
 
-const wordsOf = (caught: unknown): string => (caught instanceof Error ? caught.message : String(caught));
+const wordsOf = (caught: unknown): string =>
+  excerpt(caught instanceof Error ? caught.message : String(caught), 200);

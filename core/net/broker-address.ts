@@ -10,6 +10,7 @@ import {
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
 import { FleetError } from '../errors.ts';
+import { excerpt, foundText } from '../text/printable.ts';
 
 /** Plain data, so that it can be sent to a thread. */
 export interface BrokerAddress {
@@ -50,12 +51,12 @@ export function serversOf(url: string): readonly Server[] {
     if (parsed === undefined || !/^(nats|tls):$/.test(parsed.protocol) || parsed.hostname === '')
       throw new FleetError(
         'invalidArgument',
-        `${JSON.stringify(text.replace(/\/\/.*@/, '//'))} is no broker address; write nats://host:port or tls://host:port, an IPv6 address in brackets`,
+        `${foundText(text.replace(/\/\/.*@/, '//'))} is no broker address; write nats://host:port or tls://host:port, an IPv6 address in brackets`,
       );
     if (parsed.username !== '' || parsed.password !== '')
       throw new FleetError(
         'invalidArgument',
-        `the broker address of ${parsed.host} carries a user or password; give them as natsUser and natsPassword, which are not logged`,
+        `the broker address of ${excerpt(parsed.host)} carries a user or password; give them as natsUser and natsPassword, which are not logged`,
       );
     // An IPv6 host is in brackets in a URL and without them everywhere else.
     const host = parsed.hostname.replace(/^\[(.*)\]$/, '$1');

@@ -11,6 +11,7 @@
 // mode.
 
 import { FleetError } from '../errors.ts';
+import { foundText } from '../text/printable.ts';
 
 /** Bytes of a message that the receiver sees before it names memory for the rest. */
 export const HEAD_BYTES = 64;
@@ -45,6 +46,8 @@ export interface FrameReader {
  */
 const SCRATCH_BYTES = 2_048;
 const LINE_BYTES_MAX = 65_536;
+/** The largest message that a server of NATS can be set to take. */
+const MESSAGE_BYTES_MAX = 64 << 20;
 const NEWLINE = 10;
 /** `\r\n` behind a message. */
 const LINE_END_BYTES = 2;
@@ -153,13 +156,17 @@ export function createFrameReader(sink: FrameSink): FrameReader {
   };
 }
 
-/** Parses `MSG subject sid [reply] bytes`. A subject contains no space. */
+/** `MSG subject sid [reply] bytes`. A subject contains no space. */
+const MESSAGE_LINE = /^MSG \S+ (\d{1,15})(?: \S+)? (\d{1,15})$/;
+
 function parseMessageLine(line: string): { readonly subscription: number; readonly bytes: number } {
-  const subjectEnd = line.indexOf(' ', 4);
-  const sidEnd = line.indexOf(' ', subjectEnd + 1);
-  const subscription = Number(line.slice(subjectEnd + 1, sidEnd));
-  const bytes = Number(line.slice(line.lastIndexOf(' ') + 1));
-  if (sidEnd < 0 || !Number.isInteger(subscription) || !Number.isInteger(bytes) || bytes < 0)
-    throw new FleetError('dataLoss', `the broker sent ${JSON.stringify(line.slice(0, 100))}`);
-  return { subscription, bytes };
+  const [, subscription, bytes] = MESSAGE_LINE.exec(line) ?? [];
+  if (subscription === undefined)
+    throw new FleetError('dataLoss', `the broker sent ${foundText(line)}, which begins no message`);
+  if (Number(bytes) > MESSAGE_BYTES_MAX)
+    throw new FleetError(
+      'dataLoss',
+      `the broker announced a message of ${bytes} bytes, ${MESSAGE_BYTES_MAX} are the most`,
+    );
+  return { subscription: Number(subscription), bytes: Number(bytes) };
 }

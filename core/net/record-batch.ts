@@ -4,6 +4,7 @@
 
 import { LogLine, LogLineBatch, StepPoint, StepPointBatch } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { sha256Hex } from '../digest.ts';
+import { decodeOrLost } from '../protobuf.ts';
 
 /** A point or a line on its way into a message; those of one subject are of one kind. */
 export type StoredRecord = {
@@ -54,16 +55,16 @@ export function batchId(subject: string, records: readonly StoredRecord[]): stri
   return `${subject}/${sha256Hex(records.map(({ key }) => key).join('\n')).slice(0, 32)}`;
 }
 
-/** The points of a message, at least one; throws where the bytes are no message. */
+/** The points of a message, at least one; `dataLoss` where the bytes are no message. */
 export function pointsIn(message: Uint8Array): readonly StepPoint[] {
-  const { points } = StepPointBatch.decode(message);
-  return points.length > 0 ? points : [StepPoint.decode(message)];
+  const { points } = decodeOrLost(StepPointBatch, message, 'a message of step points');
+  return points.length > 0 ? points : [decodeOrLost(StepPoint, message, 'a step point')];
 }
 
-/** The lines of a message, at least one; throws where the bytes are no message. */
+/** The lines of a message, at least one; `dataLoss` where the bytes are no message. */
 export function linesIn(message: Uint8Array): readonly LogLine[] {
-  const { lines } = LogLineBatch.decode(message);
-  return lines.length > 0 ? lines : [LogLine.decode(message)];
+  const { lines } = decodeOrLost(LogLineBatch, message, 'a message of log lines');
+  return lines.length > 0 ? lines : [decodeOrLost(LogLine, message, 'a log line')];
 }
 
 /** Position of a line in the fleet's log, from the sequence of its message and its place in that from 0 on. */

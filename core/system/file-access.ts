@@ -29,6 +29,8 @@ export async function admittedPath(
   path: string,
   { roots, what }: { roots: Roots; what: string },
 ): Promise<string> {
+  if (path.includes('\0'))
+    throw new FleetError('invalidArgument', `${what}: ${foundText(path)} has a zero byte, which no path has`);
   const absolute = resolve(path);
   if (roots.length === 0)
     return realpath(absolute).catch((caught: unknown) => {

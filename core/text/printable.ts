@@ -45,6 +45,10 @@ export function foundText(value: unknown): string {
   }
 }
 
+/** A name as it stands in a sentence, without quotes; what is no text, as `foundText`. */
+export const nameText = (value: unknown): string =>
+  typeof value === 'string' ? excerpt(value) : foundText(value);
+
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 const hexEscape = (unit: number): string => `\\u${unit.toString(16).padStart(4, '0')}`;

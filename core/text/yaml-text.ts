@@ -113,8 +113,11 @@ function checkNodes(
     if (isAlias(node)) {
       aliases += 1;
       if (aliases > ALIASES_MAX) throw refuse(rangeOf(node) ?? 0, `more than ${ALIASES_MAX} aliases (*name)`);
-      if (node.resolve(document) === undefined)
+      const target = node.resolve(document);
+      if (target === undefined)
         throw refuse(rangeOf(node) ?? 0, 'an alias (*name) that leads to no anchor (&name) before it');
+      if (isWithin(node, target))
+        throw refuse(rangeOf(node) ?? 0, 'an alias (*name) inside of what it names');
     }
     if (!isCollection(node)) continue;
     const keys = new Set<string>();
@@ -167,6 +170,11 @@ function placeIn(
   if (offset === undefined) return undefined;
   const { line, col } = lines.linePos(offset);
   return line === 0 ? undefined : { line, column: col };
+}
+
+/** Whether one node stands inside of another in the text. */
+function isWithin({ range: inner }: Pick<Node, 'range'>, { range: outer }: Pick<Node, 'range'>): boolean {
+  return inner && outer ? outer[0] <= inner[0] && inner[1] <= outer[1] : false;
 }
 
 function rangeOf(node: unknown): number | undefined {

@@ -125,13 +125,11 @@ interface Place {
 }
 
 function placesOf(path: string, bytes: Uint8Array): { dataStart: number; tensors: Place[] } {
-  const { header, dataStart } = readHeader(bytes, path);
+  const { entries, dataStart } = readHeader(bytes, path, bytes.length);
   const tensors: Place[] = [];
   let at = dataStart;
-  for (const [name, entry] of Object.entries(header)) {
-    if (name === '__metadata__') continue;
-    const { dtype: type, data_offsets: offsets } = entry as { dtype: string; data_offsets: [number, number] };
-    const [begin, end] = [dataStart + offsets[0], dataStart + offsets[1]];
+  for (const { name, dtype: type, begin: from, end: to } of entries) {
+    const [begin, end] = [dataStart + from, dataStart + to];
     const width = WIDTHS[type];
     if (width === undefined)
       throw new FleetError('invalidArgument', `${path}: tensor ${name} has type ${type}`);

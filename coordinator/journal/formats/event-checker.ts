@@ -3,6 +3,7 @@
 // since to fold a journal without it would give another state.
 
 import { z } from 'zod';
+import { excerpt, foundText } from '../../../core/text/printable.ts';
 
 /** What each kind of event must have, beside the time at which it was decided. */
 export type EventShapes = Readonly<Record<string, Readonly<Record<string, z.ZodType>>>>;
@@ -15,6 +16,9 @@ export interface Refusal {
   readonly isUnknownKind: boolean;
 }
 
+/** Wrong fields that a phrase names. */
+const WRONG_MAX = 8;
+
 /** The check of a format; undefined: the events are its own. */
 export function eventChecker(shapes: EventShapes) {
   const schemas = new Map(
@@ -25,12 +29,15 @@ export function eventChecker(shapes: EventShapes) {
     for (const event of events) {
       const schema = schemas.get(event.kind);
       if (schema === undefined) {
-        const phrase = `has an event of the unknown kind ${JSON.stringify(event.kind.slice(0, 60))}`;
+        const phrase = `has an event of the unknown kind ${foundText(event.kind)}`;
         return { phrase, isUnknownKind: true };
       }
       const { error } = schema.safeParse(event);
       if (error === undefined) continue;
-      const wrong = error.issues.map((issue) => issue.path.join('.')).join(', ');
+      const wrong = error.issues
+        .slice(0, WRONG_MAX)
+        .map((issue) => excerpt(issue.path.join('.')))
+        .join(', ');
       return { phrase: `has a ${event.kind} event with a wrong ${wrong}`, isUnknownKind: false };
     }
     return undefined;

@@ -70,7 +70,7 @@ export async function openIjb(folder: string): Promise<IjbSet | undefined> {
       try {
         alignFace(await decodeImage(bytes), face.points, into);
       } catch (caught) {
-        throw toFleetError(caught, face.name);
+        throw toFleetError(caught, excerpt(face.name));
       }
     },
   };
@@ -88,7 +88,7 @@ async function* faces(memberships: string, landmarks: string): AsyncGenerator<Ij
       if (value === undefined || value[0] !== name)
         throw new FleetError(
           'invalidArgument',
-          `${landmarks} has ${value?.[0] ?? 'no more lines'} where ${memberships} has ${name}; they list faces in one order`,
+          `${landmarks} has ${excerpt(value?.[0] ?? 'no more lines')} where ${memberships} has ${excerpt(name)}; they list faces in one order`,
         );
       const numbers = value.slice(1).map((field) => numberOf(field, landmarks));
       yield {
@@ -103,7 +103,10 @@ async function* faces(memberships: string, landmarks: string): AsyncGenerator<Ij
     }
     const { value } = await others.next();
     if (value !== undefined)
-      throw new FleetError('invalidArgument', `${landmarks} has ${value[0]}, which ${memberships} has not`);
+      throw new FleetError(
+        'invalidArgument',
+        `${landmarks} has ${excerpt(value[0] ?? '')}, which ${memberships} has not`,
+      );
   } finally {
     // A refused line of one file leaves the other file open in the middle.
     await others.return(undefined);

@@ -3,6 +3,7 @@
 // values are in the pickle.
 
 import { type Machine, refused } from '../../pickle-machine.ts';
+import { excerpt } from '../../text/printable.ts';
 
 export interface ArrayType {
   /** numpy's letter: b truth, i and u integers, f floats, S and V bytes, O objects. */
@@ -30,16 +31,22 @@ export function arrayType(machine: Machine, code: string): ArrayType {
   const match = /^([|<>=]?)([biufSVO])(\d+)$/.exec(named[code] ?? code);
   const kind = match?.[2] as ArrayType['kind'] | undefined;
   const size = Number(match?.[3]);
+  // Elements of no bytes would make an array of any length from nothing.
   const sizes: Readonly<Record<string, readonly number[]>> = {
     b: [1],
     i: [1, 2, 4, 8],
     u: [1, 2, 4, 8],
     f: [2, 4, 8],
   };
-  if (kind === undefined || (sizes[kind] !== undefined && !sizes[kind].includes(size)) || size > 2 ** 30)
+  if (
+    kind === undefined ||
+    (sizes[kind] !== undefined && !sizes[kind].includes(size)) ||
+    size > 2 ** 30 ||
+    (size === 0 && kind !== 'O')
+  )
     throw refused(
       machine,
-      `a numpy array of ${code}; images are bytes, truth values are booleans or numbers`,
+      `a numpy array of ${excerpt(code, 20)}; images are bytes, truth values are booleans or numbers`,
     );
   return { kind, size, bigEndian: match?.[1] === '>' };
 }

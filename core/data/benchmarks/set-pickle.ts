@@ -2,7 +2,7 @@
 // numbers, truth values, and numpy's scalars and arrays. Decides which globals stand for what (bytes and text
 // of Python, constructors of numpy); all of them are performed here, and nothing is looked up.
 
-import { type Dialect, type Machine, refused, runPickle } from '../../pickle-machine.ts';
+import { type Dialect, type Machine, refused, runPickle, spend, textOf } from '../../pickle-machine.ts';
 import { type ArrayType, arrayType, type Elements, elementsOf } from './numpy-array.ts';
 
 /**
@@ -53,7 +53,7 @@ const PYTHON: Dialect = {
     const [first, second] = args;
     switch (callee.name) {
       case 'numpy dtype':
-        return { kind: 'dtype', type: arrayType(machine, textOf(first)) };
+        return { kind: 'dtype', type: arrayType(machine, textOf(machine, first)) };
       case 'numpy.core.multiarray _reconstruct':
         return { kind: 'ndarray', value: undefined };
       case 'numpy.core.multiarray scalar':
@@ -64,7 +64,7 @@ const PYTHON: Dialect = {
           data: first,
           dtype: second,
           shape: args[2],
-          fortran: textOf(args[3]) === 'F',
+          fortran: textOf(machine, args[3]) === 'F',
         });
       // Protocols before 3 have no opcode for bytes: a call encodes text again.
       case '_codecs encode':
@@ -86,7 +86,7 @@ const PYTHON: Dialect = {
     if (!Array.isArray(state)) return false;
     // (version, byte order, ...): an array's bytes are read in it.
     if (isKind(target, 'dtype')) {
-      if (textOf(state[1]) === '>') target.type = { ...target.type, bigEndian: true };
+      if (textOf(machine, state[1]) === '>') target.type = { ...target.type, bigEndian: true };
       return true;
     }
     if (!isKind(target, 'ndarray')) return false;
@@ -101,10 +101,11 @@ function bytesOf(machine: Machine, name: string, args: readonly unknown[]): Uint
   const [value, encoding] = args;
   if (value === undefined) return new Uint8Array(0);
   if (value instanceof Uint8Array) return value;
+  if (typeof value === 'string' || Array.isArray(value)) spend(machine, value.length);
   if (typeof value === 'string') {
-    const latin = encoding === undefined || /^(latin-?1|iso-?8859-?1)$/i.test(textOf(encoding));
-    if (latin && isLatin1(value)) return Buffer.from(value, 'latin1');
-    if (/^utf-?8$/i.test(textOf(encoding))) return Buffer.from(value, 'utf8');
+    const named = encoding === undefined ? 'latin1' : textOf(machine, encoding);
+    if (/^(latin-?1|iso-?8859-?1)$/i.test(named) && isLatin1(value)) return Buffer.from(value, 'latin1');
+    if (/^utf-?8$/i.test(named)) return Buffer.from(value, 'utf8');
   }
   if (Array.isArray(value) && value.every((n) => Number.isInteger(n) && n >= 0 && n <= 255))
     return Uint8Array.from(value as number[]);
@@ -134,6 +135,7 @@ function scalar(machine: Machine, type: ArrayType, data: unknown): unknown {
  * 2's.
  */
 function dataOf(machine: Machine, data: unknown): Uint8Array {
+  if (data instanceof Uint8Array || typeof data === 'string') spend(machine, data.length);
   if (data instanceof Uint8Array) return data;
   if (typeof data === 'string' && isLatin1(data)) return Buffer.from(data, 'latin1');
   throw refused(machine, 'a numpy array or scalar without bytes');
@@ -144,23 +146,34 @@ function arrayValue(
   array: { data: unknown; dtype: unknown; shape: unknown; fortran: boolean },
 ): unknown {
   const type = typeOf(machine, array.dtype);
-  const shape = typeof array.shape === 'number' ? [array.shape] : array.shape;
-  if (!Array.isArray(shape) || shape.some((n) => !Number.isSafeInteger(n) || n < 0))
-    throw refused(machine, 'a numpy array without shape');
-  const sizes = shape as number[];
+  const shape: unknown = typeof array.shape === 'number' ? [array.shape] : array.shape;
+  if (!isShape(shape))
+    throw refused(machine, `a numpy array without a shape of ${DIMENSIONS_MAX} sizes at most`);
+  // An array of no elements is an empty list, whatever its other sizes are.
+  const sizes = shape.includes(0) ? [0] : shape;
   const count = sizes.reduce((product, n) => product * n, 1);
   if (array.fortran && sizes.filter((n) => n > 1).length > 1)
     throw refused(machine, 'a numpy array in Fortran order; save it with numpy.ascontiguousarray');
   if (type.kind === 'O') {
     if (!Array.isArray(array.data) || array.data.length !== count)
       throw refused(machine, 'a numpy array of objects without as many objects as its shape has');
+    spend(machine, sizes.length * count);
     return nested(array.data, sizes);
   }
   const elements: Elements = elementsOf(machine, { type, data: dataOf(machine, array.data), count });
+  spend(machine, sizes.length * count);
   // An encoded image, whatever its shape: versions of OpenCV make it a column or a row.
   if (elements.bytes !== undefined) return elements.bytes;
   return nested(elements.values!, sizes);
 }
+
+/** Sizes of an array; numpy itself has 64 at most, and sets have two. */
+const DIMENSIONS_MAX = 8;
+
+const isShape = (shape: unknown): shape is number[] =>
+  Array.isArray(shape) &&
+  shape.length <= DIMENSIONS_MAX &&
+  shape.every((size) => Number.isSafeInteger(size) && size >= 0);
 
 /** A flat list as lists in lists. */
 function nested(values: readonly unknown[], sizes: readonly number[]): unknown {
@@ -175,26 +188,26 @@ function isKind<K extends Special['kind']>(item: unknown, kind: K): item is Extr
   return item !== null && typeof item === 'object' && 'kind' in item && item.kind === kind;
 }
 
-/** Python 2 writes str where Python 3 writes text. */
-const textOf = (item: unknown): string =>
-  item instanceof Uint8Array ? Buffer.from(item).toString('latin1') : String(item);
+/** Lists within lists; a set has two. */
+const DEPTH_MAX = 100;
 
 /**
  * `done` maps each list to its data, or to null while it is being walked: a memo can make a list contain
  * itself, and one that names a list twice at each of forty levels would otherwise unfold into more values
  * than any memory holds.
  */
-function asData(machine: Machine, item: unknown, done: Map<unknown, PickleValue>): PickleValue {
+function asData(machine: Machine, item: unknown, done: Map<unknown, PickleValue>, depth = 0): PickleValue {
+  if (depth > DEPTH_MAX) throw refused(machine, `lists are nested more than ${DEPTH_MAX} deep`);
   if (isKind(item, 'ndarray')) {
     if (item.value === undefined) throw refused(machine, 'a numpy array that was never filled');
-    return asData(machine, item.value, done);
+    return asData(machine, item.value, done, depth + 1);
   }
   if (Array.isArray(item)) {
     const known = done.get(item);
     if (known === null) throw refused(machine, 'a list that contains itself');
     if (known !== undefined) return known;
     done.set(item, null);
-    const values = item.map((entry) => asData(machine, entry, done));
+    const values = item.map((entry) => asData(machine, entry, done, depth + 1));
     done.set(item, values);
     return values;
   }

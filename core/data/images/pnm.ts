@@ -75,6 +75,9 @@ function binarySamples(bytes: Uint8Array, header: Header, count: number): ArrayL
 
 function textSamples(bytes: Uint8Array, header: Header, count: number): ArrayLike<number> {
   const cursor = { at: header.at };
+  // A digit each, and something between them: a header alone makes no memory.
+  if (bytes.length - header.at < 2 * count - 1)
+    throw wrong(`${Math.max(0, bytes.length - header.at)} bytes of text for ${count} samples`);
   return Uint16Array.from({ length: count }, (_, i) => number(bytes, cursor, `sample ${i}`));
 }
 

@@ -84,21 +84,24 @@ test('a transfer with a wrong digest is tried again twice, and is lost then with
   assert.deepEqual([1, 2, 3].map(end), [{ kind: 'again' }, { kind: 'again' }, { kind: 'lost', part: 1 }]);
 });
 
-test('contents are lengths and as many digests, sixteen at most', () => {
+const BOUND = { parts: 16, elements: 5 };
+
+test('contents are lengths within the bound and as many digests', () => {
   const good = { lengths: [0, 5], digests: ['a', 'b'] };
-  assert.deepEqual(checkedContents(good), good);
+  assert.deepEqual(checkedContents(good, BOUND), good);
   const bad = [
     undefined,
     {},
     { ...good, lengths: [1] },
     { ...good, lengths: [1, -1] },
-    { ...good, lengths: [1, 2 ** 30] },
+    { ...good, lengths: [1, 6] },
+    { ...good, lengths: [1, 1.5] },
     { ...good, digests: ['a', 1] },
     { lengths: new Array(17).fill(1), digests: new Array(17).fill('a') },
   ];
   for (const value of bad)
     assert.throws(
-      () => checkedContents(value),
+      () => checkedContents(value, BOUND),
       (error) => error instanceof FleetError && error.code === 'invalidArgument',
     );
 });
