@@ -1,0 +1,18 @@
+// Every decoder that is fuzzed.
+
+import type { Target } from './target.ts';
+import { exchangeTargets } from './targets/exchange.ts';
+import { journalTargets } from './targets/journal.ts';
+import { modelTargets } from './targets/models.ts';
+import { setTargets } from './targets/sets.ts';
+import { storedTargets } from './targets/stored.ts';
+import { textTargets } from './targets/texts.ts';
+
+export const targets: readonly Target[] = [
+  ...exchangeTargets,
+  ...storedTargets,
+  ...journalTargets,
+  ...modelTargets,
+  ...setTargets,
+  ...textTargets,
+];

@@ -1,0 +1,198 @@
+// What members of a gang send each other, and what the broker sends to the data connection.
+
+import { wordsOfHello } from '../../../core/allreduce/agreement.ts';
+import {
+  decodeHeader,
+  encodeHeader,
+  encodeJson,
+  encodeWords,
+  HEADER_BYTES,
+  type Header,
+  hashOf,
+  KINDS,
+  type Kind,
+} from '../../../core/allreduce/message.ts';
+import { requestOf } from '../../../core/allreduce/request-words.ts';
+import { encodeInventory } from '../../../core/allreduce/residuals.ts';
+import { createFetch } from '../../../core/allreduce/state-transfer.ts';
+import { createSync } from '../../../core/allreduce/sync.ts';
+import type { Wire } from '../../../core/allreduce/wire.ts';
+import { digest64 } from '../../../core/digest.ts';
+import { decodeStanding, encodeStanding, standingLength } from '../../../core/head/holders.ts';
+import { createFrameReader } from '../../../core/net/frame-reader.ts';
+import type { Sections, Target } from '../target.ts';
+
+const WEIGHTS = Float32Array.of(1, 2, 3, 4);
+const ELEMENTS = 16;
+
+function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
+  return {
+    kind,
+    encoding: 'none',
+    generation: 1,
+    runHash: hashOf('run-1'),
+    step: 5,
+    source: 1,
+    ranks: 2,
+    shardFirst: 0,
+    shardCount: 0,
+    chunk: 0,
+    offset: 0,
+    count: 0,
+    digest: digest64(WEIGHTS),
+    ...fields,
+  };
+}
+
+const message = (header: Header, data: Uint8Array): Sections => [encodeHeader(header, data.length), data];
+
+const header: Target = {
+  name: 'exchange-header',
+  decoders: ['core/allreduce/message.ts'],
+  corpus: () => KINDS.map((kind) => message(headerOf(kind), new Uint8Array(8))),
+  decode([head, data]) {
+    const found = decodeHeader(head!, data!.length);
+    decodeHeader(encodeHeader(found, data!.length), data!.length);
+  },
+  cases: 300,
+};
+
+/** A wire on which nothing goes out. */
+function silentWire(): Wire {
+  return {
+    rank: 0,
+    ranks: 2,
+    stats: new Proxy({}, { get: () => 0, set: () => true }) as Wire['stats'],
+    stallMs: 100,
+    now: () => 0,
+    noteQuestion: () => undefined,
+    header: (kind, step, fields) => headerOf(kind, { step, source: 0, ...fields }),
+    sendTo: (_rank, { source }, data) => void encodeHeader(headerOf('hello', { source }), data?.length ?? 0),
+    sendAll: () => undefined,
+    nameOf: (rank) => `rank ${rank}`,
+    stop: () => undefined,
+  };
+}
+
+const contents = { lengths: [4, 4, 2], digests: [WEIGHTS, WEIGHTS, WEIGHTS.subarray(0, 2)].map(digest64) };
+const residual = { lengths: [2], digests: [digest64(WEIGHTS.subarray(0, 2))] };
+const helloData = encodeWords(
+  wordsOfHello([0], encodeInventory([{ shard: 1, step: 5, values: new Float32Array(1) }])),
+);
+
+const sync: Target = {
+  name: 'exchange-sync',
+  decoders: [
+    'core/allreduce/sync.ts',
+    'core/allreduce/agreement.ts',
+    'core/allreduce/residuals.ts',
+    'core/allreduce/state-transfer.ts',
+    'core/allreduce/transfer-pieces.ts',
+  ],
+  corpus: () => [
+    message(headerOf('hello', { chunk: 1 }), helloData),
+    message(headerOf('state', { chunk: 0xffff_ffff }), encodeJson(residual)),
+    message(headerOf('state', { chunk: 0, count: 4 }), new Uint8Array(16)),
+    message(headerOf('ask-state'), encodeWords([0, 1, 2])),
+    message(headerOf('ask-state'), new Uint8Array(0)),
+  ],
+  async decode([head, data]) {
+    const found = decodeHeader(head!, data!.length);
+    const wire = silentWire();
+    const state = { weights: WEIGHTS, momentum: WEIGHTS, running: WEIGHTS };
+    const whole = createSync({
+      wire,
+      provideState: () => state,
+      stateNames: ['weights', 'momentum', 'running'],
+      elements: ELEMENTS,
+      residuals: () => [],
+      needed: [1],
+      onResidual: () => undefined,
+      holds: () => true,
+      onAgreed: () => undefined,
+    });
+    const agreed = whole.agree({ step: 5, digest: digest64(WEIGHTS) });
+    agreed.catch(() => undefined);
+    whole.acceptSync(found, data!);
+    const fetch = createFetch({
+      wire,
+      step: 5,
+      provider: 1,
+      subject: { kind: 'state' },
+      bound: { parts: 3, elements: ELEMENTS },
+    });
+    fetch.vectors.catch(() => undefined);
+    fetch.acceptPiece(headerOf('state', { chunk: 0xffff_ffff }), encodeJson(contents));
+    if (found.kind === 'state') fetch.acceptPiece({ ...found, shardFirst: 0, shardCount: 0 }, data!);
+    if (found.kind !== 'state') return;
+    const other = createFetch({
+      wire,
+      step: 5,
+      provider: 1,
+      subject: { kind: 'residual', shard: 1 },
+      bound: { parts: 1, elements: ELEMENTS },
+    });
+    other.vectors.catch(() => undefined);
+    other.acceptPiece({ ...found, shardFirst: 1, shardCount: 1 }, data!);
+  },
+  cases: 300,
+};
+
+const words: Target = {
+  name: 'exchange-words',
+  decoders: ['core/allreduce/request-words.ts', 'core/head/holders.ts'],
+  corpus: () => {
+    const standing = new Float32Array(standingLength(4));
+    encodeStanding({ replica: 7, step: 6, pending: true, shards: [0, 2] }, standing);
+    return [[new Uint8Array(standing.buffer)]];
+  },
+  decode([bytes]) {
+    const whole = Buffer.from(bytes!.subarray(0, bytes!.length - (bytes!.length % 4)));
+    const copy = new Uint8Array(whole);
+    decodeStanding(new Float32Array(copy.buffer));
+    for (let at = 0; at < whole.length; at += 4) requestOf(whole.readUInt32LE(at));
+  },
+};
+
+const line = (text: string): Buffer => Buffer.from(`${text}\r\n`, 'latin1');
+const data = message(headerOf('hello'), helloData);
+
+const frames: Target = {
+  name: 'broker-frames',
+  decoders: ['core/net/frame-reader.ts'],
+  corpus: () => [
+    [
+      line('INFO {"max_payload":1048576}'),
+      line('PING'),
+      line(`MSG pf.ar.run-1.1 7 ${HEADER_BYTES + data[1]!.length}`),
+      Buffer.concat([...data, line('')]),
+      line('-ERR \'Permissions Violation for Subscription to "x"\''),
+      line('MSG pf.ar.run-1.1 7 0'),
+      line(''),
+      line('MSG pf.ar.run-1.1 7 reply 5'),
+      line('hello'),
+    ],
+  ],
+  decode(sections) {
+    const bytes = Buffer.concat(sections);
+    const sink = {
+      line: (text: string) => void text.length,
+      begin: (subscription: number) => (subscription % 2 === 0 ? ('skip' as const) : ('own' as const)),
+      message: () => undefined,
+    };
+    createFrameReader(sink).feed(bytes);
+    const pieces = createFrameReader(sink);
+    for (let at = 0; at < bytes.length; ) {
+      const target = pieces.target();
+      const part = bytes.subarray(at, at + Math.min(7, target.length));
+      target.set(part);
+      pieces.filled(part.length);
+      at += part.length;
+    }
+  },
+  cases: 200,
+  // A message of the broker's largest size may be announced before it comes.
+  memory: { times: 64, plus: 160 << 20 },
+};
+
+export const exchangeTargets: readonly Target[] = [header, sync, words, frames];

@@ -1,0 +1,63 @@
+// The journal: its messages, and what is folded from them.
+
+import { BEGINNING } from '../../../coordinator/journal/chain.ts';
+import { groupAfter, truncationIn } from '../../../coordinator/journal/journal-reader.ts';
+import { encodeGroup, readableText } from '../../../coordinator/journal/message.ts';
+import { foldedAt } from '../../../coordinator/journal/opening.ts';
+import { initialState } from '../../../coordinator/model/state.ts';
+import { namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../../core/net/subjects.ts';
+import type { RandomStream } from '../../../core/rng.ts';
+import { journalFixture } from '../../support/journal-fixtures.ts';
+import { hostileValue } from '../mutators.ts';
+import type { Sections, Target } from '../target.ts';
+
+const first = (name: string): Sections =>
+  journalFixture(name)
+    .slice(0, 4)
+    .map(({ data }) => data);
+
+const FORMATS = ['format-1/plan-in-mid-training', 'format-2/plan-in-mid-training'];
+
+function folded(messages: Sections): void {
+  const [, old] = messages;
+  const prefixes = old?.[0] === 0x7b ? PREFIXES_OF_OLD : prefixesOf('local', '0');
+  const identity = { names: namesOf(prefixes), fleet: 'local' };
+  let [place, state] = [BEGINNING, initialState];
+  for (const [i, data] of messages.entries()) {
+    readableText(data);
+    truncationIn(data);
+    const sequence = i + 1;
+    const group = groupAfter(identity, place, { sequence, subject: 'x', atMs: 0, data });
+    place = group.place;
+    for (const event of group.events) state = foldedAt({ stream: 'PF_JOURNAL', sequence }, state, event);
+  }
+}
+
+/** A first group, whose events are changed before it is deflated. */
+function otherEvents(random: RandomStream): Sections {
+  const [data] = journalFixture(FORMATS[1]!);
+  const text = JSON.parse(readableText(data!.data)!) as Record<string, never> & { events: unknown[] };
+  const events = hostileValue(random, text.events);
+  const { journal, group, before, writer } = text;
+  const list = Array.isArray(events) ? events : [events];
+  return [encodeGroup({ journal, group, before, writer } as never, list)];
+}
+
+const journal: Target = {
+  name: 'journal',
+  decoders: [
+    'coordinator/journal/message.ts',
+    'coordinator/journal/chain.ts',
+    'coordinator/journal/journal-reader.ts',
+    'coordinator/journal/formats/reader.ts',
+    'coordinator/journal/formats/format-1.ts',
+    'coordinator/journal/formats/event-checker.ts',
+  ],
+  corpus: () => FORMATS.map(first),
+  compose: otherEvents,
+  decode: folded,
+  cases: 120,
+  charsMax: 4_000,
+};
+
+export const journalTargets: readonly Target[] = [journal];
