@@ -21,6 +21,7 @@ import { createTokenBook, type TokenBook } from '../core/net/token-book.ts';
 import { formatBytes } from '../core/text/bytes-text.ts';
 import { formatHostPort, parseHostPort, withPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
+import { createAccessJournal } from './api/access-journal.ts';
 import { createArtefacts } from './api/artefacts.ts';
 import { createRecords } from './api/records.ts';
 import { createFleetService } from './api/service.ts';
@@ -114,9 +115,8 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
     const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
     const fleet = observeFleet(options);
     const core = startCore(options, { connection, names, fleet }, releases);
-    const access = createAccess({ book, onRefused: core.metrics.refusedCall });
-    releases.push(access.close);
-    const services = createServices(options, { connection, names, fleet, core }, releases);
+    const access = openAccess(options, { core, book }, releases);
+    const services = createServices(options, { connection, names, fleet, core, access }, releases);
     const server = await openCalls(options, { fleet, core, services, access }, releases);
     core.address.resolve(addressOf(server.endpoint, options.config.advertise));
     const http = await openMetrics(options, core, releases);
@@ -282,12 +282,31 @@ async function firstReading({ begun, failed }: Driver): Promise<void> {
   if (error !== undefined) throw error;
 }
 
+/** The check of each call, and what is noted of it. */
+function openAccess(
+  { clock, log }: Options,
+  { core, book }: Pick<Parts, 'core'> & { readonly book: TokenBook },
+  releases: Releases,
+): Access {
+  const noted = createAccessJournal({ driver: core.driver, book, clock, log });
+  const access = createAccess({
+    book,
+    onRefused(call) {
+      core.metrics.refusedCall(call);
+      noted.refused(call);
+    },
+  });
+  releases.push(access.close, noted.close);
+  return access;
+}
+
 /** What callers and workers call. */
 function createServices(
   { config, log, clock, version }: Options,
-  { connection, names, fleet, core }: Pick<Parts, 'connection' | 'names' | 'fleet' | 'core'>,
+  parts: Pick<Parts, 'connection' | 'names' | 'fleet' | 'core' | 'access'>,
   releases: Releases,
 ) {
+  const { connection, names, fleet, core, access } = parts;
   const state = () => core.driver.state;
   const { driver } = core;
   const requests = createRequests({
@@ -327,6 +346,7 @@ function createServices(
       repair: createJournalRepair({ connection, names, fleet: config.fleet, version, clock }),
       records: createRecords({ connection, names, store: artefacts, log }),
       onSubmission: core.metrics.submission,
+      principalOf: access.principalOf,
     }),
     workerService: createWorkerService({
       ...shared,

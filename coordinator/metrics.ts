@@ -218,6 +218,7 @@ function count(counters: Counters, event: Event, after: State): void {
 const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
   ...(['attached', 'reported', 'lost', 'leaving', 'mended', 'collected', 'tick'] as const),
+  ...(['exported', 'tokens', 'refusals'] as const),
 ];
 
 const STATUS_NAMES = Object.values(status)

@@ -2,9 +2,10 @@
 // messages; decides nothing that lasts. Every failure is a FleetError, and leaves as its gRPC status with its
 // own sentence.
 
-import type { ServerUnaryCall } from '@grpc/grpc-js';
+import type { Metadata, ServerUnaryCall } from '@grpc/grpc-js';
 import type { Clock } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import type { Logger } from '../../core/log.ts';
 import { exportFormat } from '../../core/model/export-format.ts';
 import { goneSignal, streaming, unary } from '../../core/net/grpc-handlers.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
@@ -27,6 +28,7 @@ import type { StoredMessage } from '../journal/journal-reader.ts';
 import type { JournalRepair } from '../journal/journal-repair.ts';
 import { decodeGroup, digestOf, isForeign } from '../journal/message.ts';
 import type { Told } from '../journal/stories.ts';
+import type { Caller } from '../model/caller.ts';
 import type { Event } from '../model/events.ts';
 import { find, idOf, theOne } from '../model/find.ts';
 import { lookup } from '../model/persistent-map.ts';
@@ -90,6 +92,9 @@ export interface ServiceParts {
   readonly store: () => StoreView;
   readonly desk: Desk;
   readonly clock: Clock;
+  /** Who makes a call, by its metadata; undefined where no call needs a token. */
+  readonly principalOf: (metadata: Metadata) => Caller | undefined;
+  readonly log: Logger;
   /** Called when a text was taken or refused. */
   readonly onSubmission: (outcome: 'ok' | 'refused') => void;
 }
@@ -115,7 +120,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
   return {
     submit: unary(
       async (request, call) => {
-        const answer = await submit(parts, request, goneSignal(call));
+        const answer = await submit(parts, request, { signal: goneSignal(call), ...callerOf(parts, call) });
         parts.onSubmission('ok');
         return answer;
       },
@@ -151,14 +156,14 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     history: streaming(async function* ({ runId }) {
       yield* await records.history(idOf(now(), 'run', runId));
     }),
-    cancel: unary(async ({ id: idOrName, reason }) => {
+    cancel: unary(async ({ id: idOrName, reason }, call) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
-      const answer = await driver.submit({ kind: 'cancel', id, reason });
+      const answer = await driver.submit({ kind: 'cancel', id, reason, ...callerOf(parts, call) });
       return { cancelledIds: [...answered(answer, 'cancelled').ids] };
     }),
-    resume: unary(async ({ id: idOrName, reason }) => {
+    resume: unary(async ({ id: idOrName, reason }, call) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
-      const answer = await driver.submit({ kind: 'resume', id, reason });
+      const answer = await driver.submit({ kind: 'resume', id, reason, ...callerOf(parts, call) });
       return { resumedIds: [...answered(answer, 'resumed').ids] };
     }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
@@ -173,11 +178,18 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       }
     }),
     getEvaluation: unary(async ({ runId }) => records.evaluation(await runNamed(parts, runId))),
-    export: streaming(async function* ({ runId, stage, format, evenFailed = false }) {
+    export: streaming(async function* ({ runId, stage, format, evenFailed = false }, _signal, call) {
       const run = await runNamed(parts, runId);
       const release = parts.reading([run.id]);
       try {
-        yield* records.exported(run, stage, { format: exportFormat(format), evenFailed });
+        const chosen = exportFormat(format);
+        let isNoted = false;
+        for await (const chunk of records.exported(run, stage, { format: chosen, evenFailed })) {
+          const what = { runId: run.id, stage: stageToRead(run, stage), format: chosen };
+          if (!isNoted) await noteExport(parts, { ...what, ...callerOf(parts, call) });
+          isNoted = true;
+          yield chunk;
+        }
       } finally {
         release();
       }
@@ -195,24 +207,25 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       }
     }),
     listArtefacts: unary(({ id }) => parts.artefacts.list(now(), id)),
-    keepCheckpoint: unary(async ({ runId: idOrName, stage, release, reason }) => {
+    keepCheckpoint: unary(async ({ runId: idOrName, stage, release, reason }, call) => {
       const runId = idOf(now(), 'run', idOrName);
-      await driver.submit({ kind: 'keep', runId, stage, keep: !release, reason });
+      const by = callerOf(parts, call);
+      await driver.submit({ kind: 'keep', runId, stage, keep: !release, reason, ...by });
       return {};
     }),
-    deleteArtefacts: unary(async ({ runId: idOrName, stage, dryRun, reason }) => {
+    deleteArtefacts: unary(async ({ runId: idOrName, stage, dryRun, reason }, call) => {
       const runId = idOf(now(), 'run', idOrName);
       const what = { runId, ...(stage === 0 ? {} : { stage }) };
       assertDroppable(now(), what);
       const bytes = await parts.artefacts.bytesOf([runId], what.stage);
-      if (!dryRun) await driver.submit({ kind: 'drop', ...what, reason });
+      if (!dryRun) await driver.submit({ kind: 'drop', ...what, reason, ...callerOf(parts, call) });
       return { bytes };
     }),
-    remove: unary(async ({ id: idOrName, reason, dryRun }) => {
+    remove: unary(async ({ id: idOrName, reason, dryRun }, call) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
       assertRemovable(now(), id);
       const bytes = await parts.artefacts.bytesOf(runIdsOf(now(), id));
-      if (!dryRun) await driver.submit({ kind: 'remove', id, reason });
+      if (!dryRun) await driver.submit({ kind: 'remove', id, reason, ...callerOf(parts, call) });
       return { removedId: id, bytes };
     }),
     why: unary((request) => why({ ...parts, state: now(), waiting: context().waiting }, request)),
@@ -224,14 +237,16 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     exportJournal: streaming(async function* ({ after, events }) {
       for await (const message of parts.repair.messagesAfter(after)) yield exportedMessage(message, events);
     }),
-    importJournal: unary(async ({ after, messages, finish }) => {
+    importJournal: unary(async ({ after, messages, finish }, call) => {
       await parts.journalImport.take(after, messages);
       if (!finish) return { lastSequence: after + messages.length, journal: '' };
-      const gathered = await parts.journalImport.finish();
+      const gathered = await parts.journalImport.finish(callerOf(parts, call).by);
       parts.onImported();
       return { ...gathered };
     }),
-    truncateJournal: unary(async (request) => ({ mark: await parts.repair.truncate(request) })),
+    truncateJournal: unary(async (request, call) => ({
+      mark: await parts.repair.truncate({ ...request, ...callerOf(parts, call) }),
+    })),
   };
 }
 
@@ -268,7 +283,32 @@ function found(parts: ServiceParts, idOrName: string, kinds: readonly string[]):
   return { found: things.map((thing) => ({ ...thing })), total };
 }
 
-async function submit(parts: ServiceParts, request: SubmitRequest, signal: AbortSignal) {
+/** Whose call it is, as inputs have it. */
+function callerOf(
+  { principalOf }: ServiceParts,
+  { metadata }: { readonly metadata: Metadata },
+): { readonly by?: Caller } {
+  const by = principalOf(metadata);
+  return by === undefined ? {} : { by };
+}
+
+/** Journals an export before its first byte leaves. A journal that takes nothing holds no export up. */
+async function noteExport(
+  { driver, log }: ServiceParts,
+  exported: Omit<Extract<Input, { kind: 'exported' }>, 'kind'>,
+): Promise<void> {
+  try {
+    await driver.submit({ kind: 'exported', ...exported });
+  } catch (caught) {
+    log.warn({ ...exported }, `an export is not in the journal: ${toFleetError(caught).message}`);
+  }
+}
+
+async function submit(
+  parts: ServiceParts,
+  request: SubmitRequest,
+  { signal, by }: { readonly signal: AbortSignal; readonly by?: Caller },
+) {
   // Looking at the data can take minutes: what would be refused after that is refused before it.
   const { refusal } = parts.driver;
   if (refusal !== undefined && !request.dryRun) throw refusal;
@@ -288,7 +328,12 @@ async function submit(parts: ServiceParts, request: SubmitRequest, signal: Abort
   });
   const notes = [...found];
   if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [], notes };
-  const input = { kind: 'submit', documents, ...(identity && { request: identity }) } as const;
+  const input = {
+    kind: 'submit',
+    documents,
+    ...(identity && { request: identity }),
+    ...(by && { by }),
+  } as const;
   return submittedAs(parts, input, notes);
 }
 

@@ -35,6 +35,7 @@ import { balance, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep } from './sweeps.ts';
+import { noteTokens } from './tokens.ts';
 
 /** What follows from an input. */
 export interface Decision {
@@ -60,7 +61,9 @@ export function step(state: State, input: Input, context: Observed, desk: Desk =
 /** Decides one input and what follows from it, except where runs are placed. */
 export function decideInput(state: State, input: Input, context: Observed, desk: Desk): Decision {
   const draft = beginDraft(state, context, desk);
+  draft.by = input.by;
   const answer = decide(draft, input);
+  draft.by = undefined;
   settle(draft);
   return { ...decisionOf(draft), ...(answer ? { answer: answer() } : {}) };
 }
@@ -130,6 +133,19 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       if (workerWith(draft.state, input.workerId)?.incarnation === input.incarnation)
         drainWorker(draft, input.workerId, input.reason);
       return undefined;
+    case 'exported': {
+      const { runId, stage, format } = input;
+      emit(draft, { kind: 'run.exported', runId, stage, format });
+      return undefined;
+    }
+    case 'tokens':
+      noteTokens(draft, input.tokens);
+      return undefined;
+    case 'refusals': {
+      const { refusals, others } = input;
+      emit(draft, { kind: 'calls.refused', refusals, others });
+      return undefined;
+    }
     case 'tick':
       return undefined;
   }

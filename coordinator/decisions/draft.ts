@@ -2,6 +2,7 @@
 // once they are on disk, and what has to be looked at because of them. A draft lives within one decision:
 // later parts see what earlier parts have decided, and nobody else sees any of it.
 
+import type { Caller } from '../model/caller.ts';
 import type { Decided, Event } from '../model/events.ts';
 import { evolve } from '../model/evolve.ts';
 import type { Observed } from '../model/observed.ts';
@@ -20,6 +21,8 @@ export interface Draft {
   edit: Edit;
   readonly context: Observed;
   readonly desk: Desk;
+  /** Whose call is being decided; undefined while what follows from it is. */
+  by: Caller | undefined;
   /** In the order in which they were decided. */
   readonly events: Event[];
   /** In the order in which they are performed. */
@@ -36,15 +39,21 @@ export function beginDraft(state: State, context: Observed, desk: Desk): Draft {
     edit: new Edit(),
     context: now === context.now ? context : { ...context, now },
     desk,
+    by: undefined,
     events: [],
     effects: [],
     agenda: createAgenda(),
   };
 }
 
-/** Decides an event: it gets the time of this decision, and the draft's state follows it at once. */
+/**
+ * Decides an event: it gets the time of this decision and the name of the caller, and the draft's state follows it
+ * at once. A spec belongs to nobody: another submission of the same text refers to it too.
+ */
 export function emit(draft: Draft, decided: Decided): void {
-  const event = { ...decided, atMs: draft.context.now } as Event;
+  const { by } = draft;
+  const named = by === undefined || decided.kind === 'spec.recorded' ? {} : { by };
+  const event = { ...decided, ...named, atMs: draft.context.now } as Event;
   draft.state = evolve(draft.state, event, draft.edit);
   draft.events.push(event);
   noteEvent(draft.agenda, draft.state, event);

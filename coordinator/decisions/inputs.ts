@@ -4,6 +4,8 @@
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { Caller } from '../model/caller.ts';
+import type { RefusedCalls } from '../model/events.ts';
 import type { DataFacts, EvaluationState, Member } from '../model/state.ts';
 
 /** A document that was found well-formed, buildable and with data behind it. */
@@ -109,7 +111,10 @@ export type Report =
  * What the core decides about: what somebody asks for, what a worker reports, and what was found out about
  * one.
  */
-export type Input =
+export type Input = {
+  /** Whose call it is. */
+  readonly by?: Caller;
+} & (
   | { readonly kind: 'started'; readonly version: string }
   | {
       readonly kind: 'submit';
@@ -174,8 +179,24 @@ export type Input =
       readonly incarnation: string;
       readonly reason: string;
     }
+  /** Somebody is about to get the network of a run. */
+  | { readonly kind: 'exported'; readonly runId: string; readonly stage: number; readonly format: string }
+  /** What the file of tokens holds now. */
+  | { readonly kind: 'tokens'; readonly tokens: readonly ListedToken[] }
+  /** Calls were refused for want of a right. */
+  | { readonly kind: 'refusals'; readonly refusals: readonly RefusedCalls[]; readonly others: number }
   /** Time has passed. */
-  | { readonly kind: 'tick' };
+  | { readonly kind: 'tick' }
+);
+
+/** A token of the file of tokens. */
+export interface ListedToken extends Caller {
+  readonly createdBy: string;
+  readonly expires?: string;
+  /** It is refused. */
+  readonly isRevoked: boolean;
+  readonly revokedBy?: string;
+}
 
 /** What a worker is sent as part of a decision. */
 export type Command =

@@ -54,6 +54,7 @@ export function isCall(input: Input): boolean {
     case 'keep':
     case 'drop':
     case 'remove':
+    case 'exported':
       return true;
     case 'started':
     case 'attached':
@@ -62,6 +63,8 @@ export function isCall(input: Input): boolean {
     case 'leaving':
     case 'mended':
     case 'collected':
+    case 'tokens':
+    case 'refusals':
     case 'tick':
       return false;
   }

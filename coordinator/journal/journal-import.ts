@@ -10,6 +10,7 @@ import { FleetError } from '../../core/errors.ts';
 import { isStreamMissing, openBucket, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
+import type { Caller } from '../model/caller.ts';
 import type { Event } from '../model/events.ts';
 import { BEGINNING, type Place } from './chain.ts';
 import { createJournalMemory } from './journal-memory.ts';
@@ -44,11 +45,14 @@ export interface JournalImport {
    * `aborted`: what was gathered ends elsewhere.
    */
   take(after: number, messages: readonly ImportedMessage[]): Promise<void>;
-  /** Checks what was gathered and notes it for the next start; `invalidArgument` names what is wrong with it. */
-  finish(): Promise<Gathered>;
+  /**
+   * Checks what was gathered and notes it, and whose call it was, for the next start; `invalidArgument` names
+   * what is wrong with it.
+   */
+  finish(by?: Caller): Promise<Gathered>;
 }
 
-/** The note in the fleet's bucket: the sequence at which the gathered journal ends. */
+/** The note in the fleet's bucket: the sequence at which the gathered journal ends, and whose call it was. */
 const NOTE_KEY = 'import';
 
 /** Gathers in the stream that `names` give for it. */
@@ -64,7 +68,7 @@ export function createJournalImport(connection: NatsConnection, identity: Identi
       }
       await publish(connection, gathering.names, after, messages);
     },
-    async finish() {
+    async finish(by) {
       await assertUntouched(connection, identity);
       let place: Place = BEGINNING;
       try {
@@ -82,7 +86,7 @@ export function createJournalImport(connection: NatsConnection, identity: Identi
       if (place.sequence === 0)
         throw new FleetError('invalidArgument', 'the file has no message of a journal');
       const bucket = await openBucket(connection, names.fleetBucket);
-      await bucket.put(NOTE_KEY, String(place.sequence));
+      await bucket.put(NOTE_KEY, JSON.stringify({ sequence: place.sequence, by }));
       return { lastSequence: place.sequence, journal: place.journal ?? '' };
     },
   };
@@ -123,6 +127,7 @@ export async function completeImport(connection: NatsConnection, identity: Ident
       after: last,
       ids,
       reason: 'import',
+      ...callerIn(note.string()),
     } as const;
     const data = markAfter(place, { fleet: identity.fleet, version: place.version, cut });
     await publish(connection, names, last, [{ sequence: last + 1, data }]);
@@ -132,6 +137,12 @@ export async function completeImport(connection: NatsConnection, identity: Ident
   }
   await bucket.delete(NOTE_KEY);
   await removeStream(connection, names.importStream);
+}
+
+/** Whose call gathered the journal; a release before has written the sequence alone. */
+function callerIn(note: string): { readonly by?: Caller } {
+  const { by } = JSON.parse(note) as { readonly by?: Caller };
+  return by === undefined ? {} : { by };
 }
 
 const COPIED_TOGETHER = 200;
@@ -202,8 +213,9 @@ async function firstAsked(connection: NatsConnection, identity: Identity): Promi
   }
 }
 
-/** Events of coordinators and workers come by themselves, and specs alone ask for nothing. */
-const isAsked = ({ kind }: Event): boolean => !/^(coordinator|journal|worker|spec|input)\./.test(kind);
+/** Events of coordinators and workers come by themselves; specs and tokens alone ask for nothing. */
+const isAsked = ({ kind }: Event): boolean =>
+  !/^(coordinator|journal|worker|spec|input|token|calls)\./.test(kind);
 
 /** The journal is untouched, or is what an interrupted copy has left of the gathered one. */
 async function mayReplace(connection: NatsConnection, identity: Identity): Promise<boolean> {

@@ -12,6 +12,7 @@ import { openBucket, streamClient, streamManager } from '../../core/net/jetstrea
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { randomId } from '../../core/rng.ts';
+import type { Caller } from '../model/caller.ts';
 import { initialState, type Noun } from '../model/state.ts';
 import { type Begun, needsBegun, type Place } from './chain.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
@@ -40,6 +41,15 @@ export interface JournalHealth {
   readonly cuts: readonly Cut[];
 }
 
+/** What is to be cut off. */
+export interface Truncation {
+  readonly after: number;
+  readonly lastSequence: number;
+  readonly reason: string;
+  /** Whose call it is. */
+  readonly by?: Caller;
+}
+
 /** Looking at the journal and cutting it off. */
 export interface JournalRepair {
   check(): Promise<JournalHealth>;
@@ -49,7 +59,7 @@ export interface JournalRepair {
    * Cuts off what comes after sequence `after`. `lastSequence`: where the journal ended when the caller
    * looked; refused when it was written to since. Resolves with the sequence of the mark.
    */
-  truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number>;
+  truncate(request: Truncation): Promise<number>;
 }
 
 /** Works on the stream itself, beside a coordinator that reads or appends. */
@@ -95,8 +105,8 @@ export function createJournalRepair(options: {
     }
   }
 
-  async function truncate(request: { after: number; lastSequence: number; reason: string }): Promise<number> {
-    const { after, lastSequence, reason } = request;
+  async function truncate(request: Truncation): Promise<number> {
+    const { after, lastSequence, reason, by } = request;
     const before = await check();
     if (!Number.isInteger(after) || after < 0 || after > before.lastSequence)
       throw new FleetError(
@@ -116,7 +126,14 @@ export function createJournalRepair(options: {
       );
     await ensureJournal(connection, names);
     const ids = await idsEverUsed(connection, names);
-    const cut = { kind: 'journal.truncated', atMs: clock.now(), after, ids, reason } as const;
+    const cut = {
+      kind: 'journal.truncated',
+      atMs: clock.now(),
+      after,
+      ids,
+      reason,
+      ...(by && { by }),
+    } as const;
     const mark = await append(markAfter(await placeAt(after), { fleet, version, cut }), lastSequence);
     await memory.remember(mark);
     return mark;

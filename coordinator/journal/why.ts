@@ -1,13 +1,14 @@
 // The journal as sentences: what each event decided, and for what reason. Pure. Decides which
 // things an event is about.
 
+import { principalText } from '../../core/net/roles.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
 import { stagesText } from '../decisions/retaining.ts';
-import type { Event, EventOf, Skipped } from '../model/events.ts';
+import type { Event, EventOf, RefusedCalls, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
 
@@ -65,7 +66,12 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'work.removed':
       return [event.id];
     case 'store.collected':
+    case 'token.created':
+    case 'token.revoked':
+    case 'calls.refused':
       return [];
+    case 'run.exported':
+      return [event.runId];
     case 'work.resumed':
       return [event.planId, event.sweepId, event.trialId, event.runId];
     case 'worker.attached':
@@ -84,8 +90,16 @@ function leftOut(data: DataSpec): string {
     : `; ${data.skipped.count} corrupt images are left out (digest ${data.skipped.digest.slice(0, 16)})`;
 }
 
-/** What an event decided, as one sentence for the log and for `why`; `state` has what it refers to. */
-export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): string {
+/**
+ * What an event decided, and by whose call, as one sentence for the log and for `why`; `state` has what it refers
+ * to.
+ */
+export function sentenceOf(event: Event, state: Pick<State, 'specs'>): string {
+  const sentence = decisionText(event, state);
+  return event.by === undefined ? sentence : `${sentence}; by ${principalText(event.by)}`;
+}
+
+function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
   switch (event.kind) {
     case 'input.refused':
       return `an input (${event.input}) was refused, because deciding it failed: ${event.reason}`;
@@ -147,6 +161,14 @@ export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): strin
       return `${event.id} was removed: ${event.reason}`;
     case 'store.collected':
       return `${formatBytes(event.bytes)} of what was let go are gone from the store: ${event.manifests} manifests, ${event.chunks} chunks`;
+    case 'run.exported':
+      return `stage ${event.stage} of ${event.runId} was exported as ${event.format}`;
+    case 'token.created':
+      return `the token ${principalText(event.token)}, made by ${event.createdBy}, is accepted ${event.expires === undefined ? 'until it is revoked' : `until ${event.expires}`}`;
+    case 'token.revoked':
+      return `the token ${principalText(event.token)} is refused from now on: ${event.revokedBy === undefined ? 'it is gone from the file of tokens' : `revoked by ${event.revokedBy}`}`;
+    case 'calls.refused':
+      return `calls were refused: ${[...event.refusals.map(refusalText), ...(event.others > 0 ? [`${event.others} others`] : [])].join(', ')}`;
     case 'run.finished':
       return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${event.evaluation === undefined ? '' : `, accuracy ${event.evaluation.accuracy.toFixed(4)}`}`;
     case 'run.failed':
@@ -163,6 +185,18 @@ export function sentenceOf(event: Event, { specs }: Pick<State, 'specs'>): strin
       return `${event.workerId} was lost: ${event.reason}`;
   }
 }
+
+function refusalText({ token, method, reason, count }: RefusedCalls): string {
+  return `${method} ${count === 1 ? 'once' : `${count} times`} (${token === undefined ? '' : `${principalText(token)}, `}${REFUSAL_WORDS[reason] ?? reason})`;
+}
+
+const REFUSAL_WORDS: Readonly<Record<string, string>> = {
+  none: 'without a token',
+  unknown: 'with an unknown token',
+  expired: 'expired',
+  revoked: 'revoked',
+  role: 'the role does not take it',
+};
 
 function droppedText({ stages, parts }: EventOf<'stage.dropped'>): string {
   const which = stages === undefined ? 'all stages' : stagesText(stages);

@@ -1,6 +1,7 @@
 // The events of the journal, in the newest form (format 2): every decision that has ever taken effect, with
-// its reason. They are written once and read for ever, so a kind is never given another meaning, and a field
-// is only added, as an optional one. Whatever else has to change makes another format, and the older one is
+// its reason. They are written once and read for ever, so a kind is never given another meaning, and a kind
+// or a field is only added, the field as an optional one. A release that does not know a kind refuses the journal
+// by its name (coordinator/journal/formats/event-checker.ts). Whatever else has to change makes another format, and the older one is
 // lifted to it when it is read (coordinator/journal/formats).
 //
 // Events refer and do not copy: specs are recorded once and named by digest, and a candidate's run is a trial
@@ -11,6 +12,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
+import type { Caller } from './caller.ts';
 import type {
   Blame,
   DataFacts,
@@ -22,8 +24,11 @@ import type {
   Objectives,
 } from './state.ts';
 
-/** `atMs`: when it was decided, milliseconds since the epoch. */
-export type Event = { readonly atMs: number } & (
+/**
+ * `atMs`: when it was decided, milliseconds since the epoch. `by`: whose call decided it; absent where nobody
+ * called, and where no token is needed.
+ */
+export type Event = { readonly atMs: number; readonly by?: Caller } & (
   | { readonly kind: 'coordinator.started'; readonly epoch: number; readonly version: string }
   | {
       /** By `journal truncate`: what came after message `after` counts no more. */
@@ -249,6 +254,36 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
   | {
+      /** Somebody begins to take the network of a run out of the fleet. */
+      readonly kind: 'run.exported';
+      readonly runId: string;
+      readonly stage: number;
+      readonly format: string;
+    }
+  | {
+      /** A token of the file of tokens is accepted from now on. */
+      readonly kind: 'token.created';
+      readonly token: Caller;
+      /** The user who made it. */
+      readonly createdBy: string;
+      /** ISO 8601; absent: it does not expire. */
+      readonly expires?: string;
+    }
+  | {
+      /** A token of the file of tokens is refused from now on. */
+      readonly kind: 'token.revoked';
+      readonly token: Caller;
+      /** The user who did so; absent: its entry is gone from the file. */
+      readonly revokedBy?: string;
+    }
+  | {
+      /** Calls of the last minute at most that were refused for want of a right. */
+      readonly kind: 'calls.refused';
+      readonly refusals: readonly RefusedCalls[];
+      /** Further ones, which are counted alone. */
+      readonly others: number;
+    }
+  | {
       /** What decisions before have let go is gone from the store. */
       readonly kind: 'store.collected';
       readonly manifests: number;
@@ -306,6 +341,16 @@ export type Event = { readonly atMs: number } & (
       readonly reason: string;
     }
 );
+
+/** Equal calls that were refused. */
+export interface RefusedCalls {
+  /** Whose token it was; absent where there was none, or nobody knows it. */
+  readonly token?: Caller;
+  readonly method: string;
+  /** none, unknown, expired, revoked or role: `REFUSALS` of core/net/grpc-access.ts. */
+  readonly reason: string;
+  readonly count: number;
+}
 
 /** Candidates that a proposal passed over. */
 export interface Skipped {

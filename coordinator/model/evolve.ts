@@ -45,7 +45,7 @@ import {
   workingOn,
 } from './folding.ts';
 import { bestTrialFirst } from './leaderboard.ts';
-import { emptyMap, lookup, withEntry } from './persistent-map.ts';
+import { emptyMap, lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import { candidateJob, childName } from './spec-of.ts';
 import {
@@ -131,6 +131,14 @@ function apply(w: Working, event: Event): void {
       return;
     case 'input.refused':
     case 'store.collected':
+    case 'run.exported':
+    case 'calls.refused':
+      return;
+    case 'token.created':
+      w.tokens = withEntry(w.tokens, event.token.fingerprint, event.token, w.edit);
+      return;
+    case 'token.revoked':
+      w.tokens = withoutEntry(w.tokens, event.token.fingerprint, w.edit);
       return;
     case 'coordinator.started':
       w.epoch = event.epoch;

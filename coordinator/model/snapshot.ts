@@ -6,6 +6,7 @@ import type { Costs } from '../../core/nn/space.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { Caller } from './caller.ts';
 import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import { allNumbers, appended, emptyRoll, type Roll } from './roll.ts';
 import { specDigest } from './spec-digest.ts';
@@ -29,7 +30,7 @@ import { Edit, emptyTable, rowAt, rowsOf, type Table, withRow } from './table.ts
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 1;
+export const FOLD = 2;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type Rows<T> = readonly (readonly [number, T])[];
@@ -57,6 +58,7 @@ export interface PlainState {
   readonly names: Entries<unknown>;
   readonly lostWorkers: PlainRecent<unknown>;
   readonly submissions: PlainRecent<unknown>;
+  readonly tokens: Entries<Caller>;
 }
 
 /** The state as plain data; equal states give equal data. */
@@ -102,6 +104,7 @@ export function encodeState(state: State): PlainState {
     names: sorted(state.names),
     lostWorkers: plainRecent(state.lostWorkers),
     submissions: plainRecent(state.submissions),
+    tokens: sorted(state.tokens),
   };
 }
 
@@ -151,6 +154,7 @@ export function decodeState(plain: PlainState): State {
       plain.submissions as State['submissions'] extends Recent<infer S> ? PlainRecent<S> : never,
       edit,
     ),
+    tokens: mapOf(plain.tokens, edit),
     damaged: damagedOf(runTable, edit),
     openPlans: openOf(plans, edit),
     openSweeps: openOf(sweeps, edit),

@@ -11,6 +11,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
+import type { Caller } from './caller.ts';
 import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
 import { emptyTable, rowAt, rowsOf, type Table } from './table.ts';
@@ -351,6 +352,8 @@ export interface State {
   /** Things by their names; the key is `noun name`. */
   readonly names: PersistentMap<Namesakes>;
   readonly submissions: Recent<Submission>;
+  /** The tokens of the file of tokens that are accepted, by fingerprint, as the journal has them. */
+  readonly tokens: PersistentMap<Caller>;
   /** Damaged stages that are computed again, by `run-1/3`. */
   readonly damaged: PersistentMap<{ readonly runId: string; readonly stage: number }>;
   /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
@@ -381,6 +384,7 @@ export const initialState: State = {
   lostWorkers: noneYet(),
   names: emptyMap(),
   submissions: noneYet(),
+  tokens: emptyMap(),
   damaged: emptyMap(),
   openPlans: emptyTable(),
   openSweeps: emptyTable(),

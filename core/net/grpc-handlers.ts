@@ -48,13 +48,17 @@ export function goneSignal(call: {
  * `handle` ends and nothing is reported, since nobody is there to read it.
  */
 export function streaming<Request, Response>(
-  handle: (request: Request, signal: AbortSignal) => AsyncIterable<Response>,
+  handle: (
+    request: Request,
+    signal: AbortSignal,
+    call: ServerWritableStream<Request, Response>,
+  ) => AsyncIterable<Response>,
 ) {
   return (call: ServerWritableStream<Request, Response>): void => {
     const gone = goneSignal(call);
     (async () => {
       assertRequestBounded(call.request);
-      await writeAll(call, handle(call.request, gone));
+      await writeAll(call, handle(call.request, gone, call));
     })().then(
       () => call.end(),
       (caught) => {

@@ -95,5 +95,8 @@ export const may = ({ role }: Pick<Principal, 'role'>, verb: Verb): boolean => R
 export const rolesText = (verb: Verb): string => ROLES_OF[verb].join(' or ');
 
 /** Somebody in a sentence: `ci (submit, 1a2b3c4d5e6f)`. */
-export const principalText = ({ name, role, fingerprint }: Principal): string =>
-  `${name} (${role}, ${fingerprint})`;
+export const principalText = ({
+  name,
+  role,
+  fingerprint,
+}: Readonly<Record<keyof Principal, string>>): string => `${name} (${role}, ${fingerprint})`;

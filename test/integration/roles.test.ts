@@ -3,10 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { createFleetClient, unary } from '../../core/net/grpc-client.ts';
+import type { Event, EventOf } from '../../coordinator/model/events.ts';
+import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
+import { tokenDigest } from '../../core/net/token-file.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { pocketfleet } from '../support/cli.ts';
 import { runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
@@ -159,4 +161,55 @@ test('another token of the workers in their file ends the streams of the one bef
   const now = dialRawWorker({ endpoint, token: 'another-token-of-the-workers', id: 'w-2' });
   t.after(now.close);
   await until('the new one is welcome', () => now.received.includes('welcome'));
+});
+
+/** The events of the journal, oldest first. */
+async function journalled(): Promise<readonly Event[]> {
+  const events: Event[] = [];
+  const call = coordinator.client.exportJournal({ after: 0, events: true });
+  for await (const { eventsJson } of streamed(call)) events.push(...JSON.parse(eventsJson || '[]'));
+  return events;
+}
+
+test('who submitted and who cancelled is in the journal, and `why` shows it', async () => {
+  const token = await made('submit', 'mia');
+  await until('it is known', async () => (await refusalOf(token, list)) === '');
+  const client = createFleetClient({ endpoint, token });
+  const { runIds } = await unary(client, client.submit, { ...submission, yaml: runText('mine') });
+  await unary(client, client.cancel, { id: runIds[0]!, reason: 'not needed' });
+  const { decisions } = await unary(client, client.why, { id: runIds[0]! });
+  client.close();
+  const by = `; by mia (submit, ${tokenDigest(token).slice(0, 12)})`;
+  const [created, cancelled] = ['run.created', 'run.cancelled'].map(
+    (kind) => decisions.find(({ event }) => event === kind)?.text,
+  );
+  assert.equal(created, `${runIds[0]} (teacher mine) was created: submitted${by}`);
+  assert.equal(cancelled, `${runIds[0]} was cancelled: not needed${by}`);
+});
+
+test('tokens that come and go are in the journal, and a flood of refused calls is one event of bounded size', async () => {
+  const refusals = async () => (await journalled()).filter(({ kind }) => kind === 'calls.refused');
+  for (let i = 0; i < 100; i++) await refusalOf(`guess-${i}`, list);
+  await until('refused calls are journalled', async () => (await refusals()).length > 0);
+  const events = await journalled();
+  const tokens = events.flatMap((event) =>
+    event.kind === 'token.created'
+      ? [`${event.token.name} ${event.token.role} ${event.createdBy}`]
+      : event.kind === 'token.revoked'
+        ? [`revoked ${event.token.name} ${event.revokedBy}`]
+        : [],
+  );
+  const me = userInfo().username;
+  assert.deepEqual(tokens.sort(), [
+    ...[`ci submit ${me}`, `for-a-week read ${me}`, `mia submit ${me}`, `revoked for-a-week ${me}`],
+    `wall-screen read ${me}`,
+  ]);
+  const [first, ...more] = (await refusals()) as EventOf<'calls.refused'>[];
+  assert.ok(more.length <= 1, 'one a minute');
+  const seen = first!.refusals.map(({ token, method, reason }) => `${token?.name} ${method} ${reason}`);
+  assert.ok(seen.includes('workers Submit role') && seen.includes('workers Cancel role'), seen.join(', '));
+  assert.ok(seen.length <= 16);
+  const text = await (await fetch(`http://${coordinator.metricsEndpoint}/metrics`)).text();
+  const counted = /^pocketfleet_calls_refused_total\{role="none",reason="unknown"\} (\d+)$/m.exec(text);
+  assert.ok(Number(counted?.[1]) >= 100, counted?.[0]);
 });

@@ -35,13 +35,16 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   remove: { kind: 'remove', id: 'run-1', reason: '' },
   mended: { kind: 'mended', runId: 'run-1', stage: 1, ok: true, reason: '' },
   collected: { kind: 'collected', manifests: 1, chunks: 1, bytes: 1 },
+  exported: { kind: 'exported', runId: 'run-1', stage: 1, format: 'onnx' },
+  tokens: { kind: 'tokens', tokens: [] },
+  refusals: { kind: 'refusals', refusals: [], others: 1 },
   attached: { kind: 'attached', hello },
   reported: { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report: { kind: 'released' } },
   lost,
   leaving: { ...lost, kind: 'leaving' },
   tick: { kind: 'tick' },
 };
-const CALLS = ['cancel', 'drop', 'keep', 'remove', 'resume', 'submit'];
+const CALLS = ['cancel', 'drop', 'exported', 'keep', 'remove', 'resume', 'submit'];
 const FREE: Standing = {
   ...{ halted: undefined, refusal: undefined, isTroubled: false, queued: 0, tickWaits: false },
 };
@@ -86,6 +89,8 @@ test('after an append that found no room calls are refused, and facts wait in th
     'started',
     'mended',
     'collected',
+    'tokens',
+    'refusals',
     'attached',
     'reported',
     'lost',

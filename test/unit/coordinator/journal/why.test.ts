@@ -21,6 +21,8 @@ const worker = {
 const parents = { planId: 'plan-1', sweepId: 'sweep-1', trialId: 'trial-1' };
 const members = ['w1', 'w2'].map((workerId, i) => ({ workerId, shardFirst: 4 * i, shardCount: 4 }));
 
+const CI = { name: 'ci', role: 'submit', fingerprint: '1a2b3c4d5e6f' };
+
 /** One event of each kind, with every id that it may have: a kind that is missing here does not compile. */
 const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'> } = {
   'input.refused': { input: 'reported', workerId: 'w1', runId: 'run-1', reason },
@@ -62,6 +64,16 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'stage.mended': { runId: 'run-1', stage: 1, reason },
   'stage.lost': { runId: 'run-1', stage: 1, reason },
   'work.removed': { id: 'run-1', reason },
+  'run.exported': { runId: 'run-1', stage: 1, format: 'onnx' },
+  'token.created': { token: CI, createdBy: 'mia', expires: '2027-01-01T00:00:00Z' },
+  'token.revoked': { token: CI, revokedBy: 'mia' },
+  'calls.refused': {
+    refusals: [
+      { token: CI, method: 'Attach', reason: 'role', count: 2 },
+      { method: 'Submit', reason: 'unknown', count: 1 },
+    ],
+    others: 3,
+  },
   'store.collected': { manifests: 1, chunks: 2, bytes: 3 },
   'run.finished': { runId: 'run-1', generation: 1, workerId: 'w1', step: 1, weightsDigest: 'd' },
   'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
@@ -84,4 +96,22 @@ test('an event is about every id that it names, and about no other', () => {
     assert.deepEqual([...idsOf(event)].sort(), expected.sort(), kind);
     assert.ok(sentenceOf(event, STATE).length > 0);
   }
+});
+
+test('a sentence names whose call decided it, and whose was refused', () => {
+  const told = <K extends Event['kind']>(kind: K, more: object = {}) =>
+    sentenceOf({ kind, ...EVENTS[kind], ...more, ...at } as unknown as Event, STATE);
+  assert.equal(
+    told('run.cancelled', { by: CI }),
+    'run-1 was cancelled: a test; by ci (submit, 1a2b3c4d5e6f)',
+  );
+  assert.equal(told('run.cancelled'), 'run-1 was cancelled: a test');
+  assert.equal(
+    told('calls.refused'),
+    'calls were refused: Attach 2 times (ci (submit, 1a2b3c4d5e6f), the role does not take it), Submit once (with an unknown token), 3 others',
+  );
+  assert.equal(
+    told('token.revoked'),
+    'the token ci (submit, 1a2b3c4d5e6f) is refused from now on: revoked by mia',
+  );
 });

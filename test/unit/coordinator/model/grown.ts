@@ -113,6 +113,7 @@ export function serve(fleet: Grown | Moving, token: string): Promise<GrpcServer>
     } as unknown as ServiceParts['links'],
     desk: createDesk(),
     onSubmission: () => undefined,
+    principalOf: () => undefined,
     store: () => ({ state: STORE, halted: '', blocksDecisions: false }),
   } as unknown as ServiceParts;
   return startGrpcServer({
