@@ -79,6 +79,8 @@ export interface ArtefactStore {
    */
   putArtefact(artefact: Artefact): Promise<Manifest>;
   getManifest(key: string): Promise<Manifest | undefined>;
+  /** The manifest of the first of these keys that exists. */
+  firstManifest(keys: readonly string[]): Promise<Manifest | undefined>;
   /** Manifests whose key matches a filter such as `checkpoint.RUN.*`, in order of storage. */
   listManifests(filter: string): Promise<Manifest[]>;
   /** Keys that match a filter, in no order; much less is read than for their manifests. */
@@ -294,6 +296,20 @@ export function createArtefactStore(options: {
     return chunkLoss(place, 'is not stored any more');
   }
 
+  /** Asks for keys one by one, because a list takes a consumer, and to make one is no right of a worker. */
+  async function firstManifest(keys: readonly string[]): Promise<Manifest | undefined> {
+    for (let begin = 0; begin < keys.length; begin += WINDOW) {
+      const asked = keys.slice(begin, begin + WINDOW).map((key) => readManifest(key));
+      // A manifest that cannot be read is no answer about one that comes before it.
+      for (const answer of asked) answer.catch(() => undefined);
+      for (const answer of asked) {
+        const manifest = await answer;
+        if (manifest !== undefined) return manifest;
+      }
+    }
+    return undefined;
+  }
+
   async function listKeys(filter: string): Promise<string[]> {
     return persist(`listing ${filter}`, async () => {
       const found: string[] = [];
@@ -317,6 +333,7 @@ export function createArtefactStore(options: {
   return {
     putArtefact,
     getManifest: (key) => readManifest(key),
+    firstManifest,
     listManifests,
     listKeys,
     readPart,

@@ -37,7 +37,10 @@ async function verifyCheckpoint(
     "this worker does not understand the run's spec",
   );
   const { checkpoints } = await services.broker;
-  const stage = request.stage > 0 ? request.stage : await checkpoints.newestStage(request.runId, signal);
+  const stage =
+    request.stage > 0
+      ? request.stage
+      : await checkpoints.newestStage(request.runId, spec.training.epochs, signal);
   if (stage === undefined || (await checkpoints.find(request.runId, stage, signal)) === undefined)
     throw new FleetError('notFound', `run ${request.runId} has no checkpoint ${stage ?? 'yet'}`);
   const network = await checkpoints.network(request.runId, stage, signal);

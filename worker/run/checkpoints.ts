@@ -29,9 +29,9 @@ import type { WorkerMetrics } from '../metrics.ts';
 import type { StoredNetwork } from '../training/teacher.ts';
 
 export interface Checkpoints {
-  /** The checkpoint with the highest stage; undefined before the first. */
-  newest(runId: string, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
-  newestStage(runId: string, signal: AbortSignal): Promise<number | undefined>;
+  /** The checkpoint with the highest stage of a run of so many stages; undefined before the first. */
+  newest(runId: string, stages: number, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
+  newestStage(runId: string, stages: number, signal: AbortSignal): Promise<number | undefined>;
   /** The checkpoint of a stage, its digests verified; `notFound` when there is none. */
   load(runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
   find(runId: string, stage: number, signal: AbortSignal): Promise<Manifest | undefined>;
@@ -99,10 +99,10 @@ export function createCheckpoints(options: {
       `${runId} has no checkpoint of stage ${stage}, or it is not kept any more`,
     );
   };
-  const newestStage = async (runId: string): Promise<number | undefined> => {
-    const keys = await store.listKeys(names.checkpointKey(runId, '*'));
-    const stages = keys.map((key) => artefactOfKey(key)?.stage ?? 0);
-    return stages.length === 0 ? undefined : Math.max(...stages);
+  const newestStage = async (runId: string, stages: number): Promise<number | undefined> => {
+    const newestFirst = Array.from({ length: stages }, (_, i) => names.checkpointKey(runId, stages - i));
+    const manifest = await store.firstManifest(newestFirst);
+    return manifest && artefactOfKey(manifest.key)?.stage;
   };
   // The signal of one student may not end the loading, because others may wait for it too.
   const loadStoredNetwork = (runId: string, stage: number): Promise<StoredNetwork> => {
@@ -122,13 +122,13 @@ export function createCheckpoints(options: {
   };
 
   return {
-    newest: (runId, signal) =>
+    newest: (runId, stages, signal) =>
       persist(runId, `looking for a checkpoint of ${runId}`, signal, async () => {
-        const stage = await newestStage(runId);
+        const stage = await newestStage(runId, stages);
         return stage === undefined ? undefined : load(runId, stage, signal);
       }),
-    newestStage: (runId, signal) =>
-      persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId)),
+    newestStage: (runId, stages, signal) =>
+      persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId, stages)),
     load: (runId, stage, signal) =>
       persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () => load(runId, stage, signal)),
     find: (runId, stage, signal) =>

@@ -102,8 +102,8 @@ export async function loadReplica(
   signal: AbortSignal,
 ): Promise<Replica> {
   const { checkpoints } = await services.broker;
-  const { runId, procedure } = session;
-  const stored = await checkpoints.newest(runId, signal);
+  const { runId, procedure, spec } = session;
+  const stored = await checkpoints.newest(runId, spec.training.epochs, signal);
   if (stored === undefined) return firstReplica(services.compute, session);
   const misfit = firstMisfit(procedure.stateShape, stored.vectors);
   if (misfit !== undefined)
