@@ -45,7 +45,7 @@ const fleet = await startFleet({ workers: ['w1', 'w2'] });
 // Told to stop, it takes its fleet along.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => void fleet.stop().finally(() => process.exit(1)));
-const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'bench' });
+const connection = await connectNats({ ...fleet.nats.access, name: 'bench' });
 const names = await findNames({ connection, fleet: 'test' });
 const points: StepPoint[] = [];
 const gangs: Assigned[] = [];

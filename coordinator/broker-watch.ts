@@ -21,14 +21,14 @@ export interface BrokerWatch {
 export function watchBroker(options: {
   readonly connection: Pick<NatsConnection, 'status'>;
   readonly clock: Pick<Clock, 'monotonic'>;
-  readonly log: Pick<Logger, 'info' | 'warn'>;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
   readonly onReconnect: () => void;
 }): BrokerWatch {
   const { connection, clock, log } = options;
   const listeners: ((connected: boolean) => void)[] = [];
   let connected = true;
   let sinceMs = clock.monotonic();
-  const close = followConnection(connection, (isUp) => {
+  const change = (isUp: boolean) => {
     if (isUp) {
       log.info('the broker is back');
       options.onReconnect();
@@ -36,7 +36,10 @@ export function watchBroker(options: {
     } else log.warn('the broker is away');
     connected = isUp;
     for (const listener of listeners) listener(connected);
-  });
+  };
+  const close = followConnection(connection, change, (error) =>
+    log.error({ code: error.code }, error.message),
+  );
   return {
     get connected() {
       return connected;

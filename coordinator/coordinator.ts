@@ -12,12 +12,14 @@ import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
 import { FleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
+import { textOfFile } from '../core/net/broker-address.ts';
 import { type Access, createAccess } from '../core/net/grpc-access.ts';
 import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
 import { createTokenBook, type TokenBook } from '../core/net/token-book.ts';
+import { createWorkerUsers } from '../core/net/worker-user.ts';
 import { formatBytes } from '../core/text/bytes-text.ts';
 import { formatHostPort, parseHostPort, withPort } from '../core/text/host-port.ts';
 import { WorkerServiceService } from '../proto/gen/pocketfleet/v1/worker.ts';
@@ -350,6 +352,7 @@ function createServices(
     }),
     workerService: createWorkerService({
       ...shared,
+      users: workerUsers({ config, clock }, names),
       welcome: {
         fleet: config.fleet,
         heartbeatIntervalMs: config.heartbeatIntervalMs,
@@ -358,6 +361,18 @@ function createServices(
       },
     }),
   };
+}
+
+/** Undefined where workers have users of their own on the broker. */
+function workerUsers({ config, clock }: Pick<Options, 'config' | 'clock'>, names: Names) {
+  const from = config.natsWorkersSeedFile;
+  if (from === '') return undefined;
+  return createWorkerUsers({
+    seed: textOfFile(from, "the seed of the workers' account"),
+    from,
+    names,
+    clock,
+  });
 }
 
 /** Takes out of the store what decisions let go, while this coordinator leads. */

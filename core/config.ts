@@ -108,6 +108,12 @@ export const coordinatorConfigSchema = z.strictObject({
       'broker; tls:// in place of nats:// encrypts, several servers of a cluster with commas between',
     ),
   ...brokerFields,
+  natsWorkersSeedFile: z
+    .string()
+    .default('')
+    .describe(
+      "file with the seed of the workers' account on the broker, with which the rights of each worker are signed; empty: each worker has credentials of its own",
+    ),
   token: secret(
     'bearer token of the administrator; with no token and no file of tokens authentication is off',
   ),

@@ -122,7 +122,6 @@ const NATS_NAMES: Readonly<Record<string, Code>> = {
   JetStreamNotEnabled: 'unavailable',
   JetStreamError: 'unavailable',
   JetStreamStatusError: 'unavailable',
-  PermissionViolationError: 'permissionDenied',
   AuthorizationError: 'unauthenticated',
 };
 
@@ -174,13 +173,40 @@ export function toFleetError(caught: unknown, doing?: string): FleetError {
       details: { ...caught.details },
     });
   }
+  const denial = denialIn(caught);
   const message =
-    systemErrorText(caught, doing) ?? (caught instanceof Error ? caught.message : String(caught));
+    (denial && denialText(denial)) ??
+    systemErrorText(caught, doing) ??
+    (caught instanceof Error ? caught.message : String(caught));
   const errno = ownErrno(caught);
-  return new FleetError(codeOf(caught), doing === undefined ? message : `${doing}: ${message}`, {
-    cause: caught,
-    ...(errno === undefined ? {} : { details: { errno } }),
-  });
+  return new FleetError(
+    denial ? 'permissionDenied' : codeOf(caught),
+    doing === undefined ? message : `${doing}: ${message}`,
+    {
+      cause: caught,
+      ...(errno === undefined ? {} : { details: { errno } }),
+    },
+  );
+}
+
+/** What the broker did not let a program do. */
+export interface Denial {
+  readonly operation: 'publish' | 'subscription';
+  readonly subject: string;
+}
+
+/** A denial as a sentence, with the subject that an administrator has to allow. */
+export const denialText = ({ operation, subject }: Denial): string =>
+  `the broker does not let this program ${operation === 'publish' ? 'publish' : 'subscribe'} to ${subject}; docs/broker.md lists what each program needs`;
+
+/** The client wraps a denial in the failure of the request that met it. */
+function denialIn(caught: unknown): Denial | undefined {
+  for (let at = caught; at instanceof Error; at = at.cause) {
+    const { name, operation, subject } = at as Partial<Denial> & Error;
+    if (name === 'PermissionViolationError' && typeof subject === 'string')
+      return { operation: operation === 'subscription' ? operation : 'publish', subject };
+  }
+  return undefined;
 }
 
 /** The operating system's code (`ENOSPC`) of this error or of one of its causes. */

@@ -3,11 +3,8 @@
 
 import { availableParallelism, hostname } from 'node:os';
 import { join } from 'node:path';
-import { createDataPlane } from '../core/allreduce/plane.ts';
-import { createArtefactStore } from '../core/checkpoint/store.ts';
 import { systemClock } from '../core/clock.ts';
 import {
-  brokerAddress,
   cacheFolder,
   cudaVisibleDevices,
   dataRoots,
@@ -20,12 +17,9 @@ import {
   workerConfigSchema,
 } from '../core/config.ts';
 import { createInspections, type Inspections } from '../core/data/inspection/inspections.ts';
-import { createDeferred } from '../core/deferred.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
-import { followConnection } from '../core/net/connection-status.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
-import { connectNats } from '../core/net/nats.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import type { Names } from '../core/net/subjects.ts';
 import { tokenSource } from '../core/net/token-source.ts';
@@ -37,6 +31,7 @@ import { onStopSignals } from '../core/system/stop-signals.ts';
 import { packageVersion } from '../core/system/version.ts';
 import { addressesOf } from '../core/text/host-port.ts';
 import { printableLines } from '../core/text/printable.ts';
+import { type BrokerDial, createBrokerDial } from './broker-dial.ts';
 import { type Compute, createCompute } from './compute/client.ts';
 import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './compute/device.ts';
 import { chooseDevice } from './compute/device-choice.ts';
@@ -44,13 +39,7 @@ import { reasonForNoGpu } from './compute/missing-gpu.ts';
 import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
 import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
-import { createCheckpoints } from './run/checkpoints.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
-import { createRecords } from './run/history.ts';
-import type { Broker } from './run/services.ts';
-
-/** Records that wait for the broker get so long to arrive when the worker stops, milliseconds. */
-const FLUSH_MS = 2000;
 
 async function main(): Promise<void> {
   const argv = process.argv.slice(2);
@@ -115,6 +104,7 @@ async function main(): Promise<void> {
   releases.push(() => server.close());
 
   const dial = createBrokerDial({ config, log, metrics, brokerLink }, releases);
+  const { brokerKey } = dial;
   const identity: Identity = {
     workerId: config.id,
     incarnation: randomId(),
@@ -126,6 +116,7 @@ async function main(): Promise<void> {
     metricsEndpoint: server.endpoint,
     podUid: config.podUid,
     fleet: config.fleet,
+    ...(brokerKey === undefined ? {} : { brokerKey }),
   };
   void dial.broker.then(({ control, names }) => answerPresence(control, names, identity));
   const dataCache = join(cacheDir, 'data');
@@ -200,105 +191,18 @@ function startAgent(parts: {
         process.exit(1);
       }
       log.info({ fleet: welcome.fleet }, `attached to fleet ${welcome.fleet}`);
-      dial.connectOnce({ url: config.natsUrl === '' ? welcome.natsUrl : config.natsUrl, names });
+      dial.connectOnce({
+        ...{ url: config.natsUrl === '' ? welcome.natsUrl : config.natsUrl, names },
+        jwt: welcome.brokerRights?.jwt,
+      });
     },
+    onRights: dial.renew,
     onAttach: () => metrics.coordinatorReconnects.inc(),
     onRefused(reason) {
       log.fatal({ code: reason.code }, `the coordinator refuses this worker: ${reason.message}`);
       process.exit(1);
     },
   });
-}
-
-interface BrokerDial {
-  /** Resolves once the broker has been reached for the first time. */
-  readonly broker: Promise<Broker>;
-  /** Connects when it is called for the first time: a worker knows its names from the first welcome on. */
-  connectOnce(to: { readonly url: string; readonly names: Names }): void;
-}
-
-/** Adds to `releases` what ends the dialling and the connections. */
-function createBrokerDial(
-  parts: Pick<Parameters<typeof connectBroker>[0], 'config' | 'log' | 'metrics' | 'brokerLink'>,
-  releases: (() => unknown)[],
-): BrokerDial {
-  const broker = createDeferred<Broker>();
-  const connecting = new AbortController();
-  releases.push(() => connecting.abort());
-  let dialled = false;
-  return {
-    broker: broker.promise,
-    connectOnce({ url, names }) {
-      if (dialled) return;
-      dialled = true;
-      void connectBroker({ ...parts, url, names, signal: connecting.signal }).then(
-        (reached) => {
-          parts.brokerLink.up = true;
-          broker.resolve(reached.broker);
-          releases.push(() => reached.close());
-        },
-        (caught: unknown) => {
-          if (connecting.signal.aborted) return;
-          parts.log.fatal(`broker: ${toFleetError(caught).message}`);
-          process.exit(1);
-        },
-      );
-    },
-  };
-}
-
-/** Opens two connections, so that what a run stores does not queue behind what it sums. */
-async function connectBroker(options: {
-  readonly url: string;
-  readonly names: Names;
-  readonly config: WorkerConfig;
-  readonly log: Logger;
-  readonly metrics: WorkerMetrics;
-  readonly brokerLink: { up: boolean };
-  readonly signal: AbortSignal;
-}) {
-  const { url, names, config, log, metrics, signal } = options;
-  const common = { ...brokerAddress(config, url), signal, waitMs: Number.MAX_SAFE_INTEGER };
-  const [control, gradients] = await Promise.all([
-    connectNats({ ...common, name: `${config.id} control` }),
-    createDataPlane({ ...common, name: `${config.id} gradients`, prefixes: names.prefixes, log }),
-  ]);
-  const unfollow = followConnection(control, (isUp) => brokerChanged(isUp, options));
-  void gradients.died.then((reason) => {
-    log.fatal({ code: reason.code }, `${reason.message}; the process ends, and its runs go on elsewhere`);
-    process.exit(1);
-  });
-  const clock = systemClock;
-  const store = createArtefactStore({ connection: control, names, clock, signal });
-  const records = createRecords({ connection: control, names, workerId: config.id, clock, log });
-  const broker: Broker = {
-    control,
-    names,
-    gradients,
-    checkpoints: createCheckpoints({ store, names, clock, log, metrics }),
-    records,
-  };
-  return {
-    broker,
-    close: async () => {
-      await records.flush(FLUSH_MS);
-      records.close();
-      unfollow();
-      await Promise.all([store.close(), control.close(), gradients.close()]);
-    },
-  };
-}
-
-function brokerChanged(
-  isUp: boolean,
-  options: { readonly log: Logger; readonly metrics: WorkerMetrics; readonly brokerLink: { up: boolean } },
-): void {
-  const { log, metrics, brokerLink } = options;
-  brokerLink.up = isUp;
-  if (isUp) {
-    log.info('the broker is back');
-    metrics.natsReconnects.inc({ component: 'worker' });
-  } else log.warn('the broker is away; work that needs it waits');
 }
 
 function stopOnSignals(options: {

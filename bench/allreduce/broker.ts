@@ -27,7 +27,10 @@ export async function startBroker(options: { readonly gogc: string }): Promise<B
   const file = join(folder, 'nats.conf');
   const port = await freePort();
   const token = 'bench';
-  writeFileSync(file, natsServerConfig({ port, token, serverName: 'bench' }));
+  writeFileSync(
+    file,
+    natsServerConfig({ port, authorization: `authorization { token: ${token} }\n`, serverName: 'bench' }),
+  );
   const child = spawn(findNatsServer(), ['-c', file], {
     env: childEnvironment({ ...NATS_ENVIRONMENT, GOGC: options.gogc }),
     stdio: ['ignore', 'ignore', 'pipe'],

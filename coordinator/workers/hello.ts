@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
+import { USER_KEY } from '../../core/net/worker-user.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -47,6 +48,13 @@ const helloSchema = z.object({
   protocol: z.int().min(0),
   fleet: z.union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)]),
 });
+
+const keySchema = z.object({
+  brokerKey: z.string().regex(USER_KEY, 'the public half of a user nkey (U...)').optional(),
+});
+
+/** The key that the rights on the broker are signed for; undefined: the worker has a user of its own there. */
+export const brokerKeyOf = (hello: Hello): string | undefined => shaped(keySchema, hello, 'hello').brokerKey;
 
 /**
  * The hello to fleet `own` in domain types. Throws `invalidArgument` with every field that is wrong, and when

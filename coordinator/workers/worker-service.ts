@@ -7,6 +7,7 @@ import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { toStatus } from '../../core/net/grpc-status.ts';
 import type { Prefixes } from '../../core/net/subjects.ts';
+import type { WorkerUsers } from '../../core/net/worker-user.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
@@ -17,14 +18,15 @@ import type {
   WorkerReport,
   WorkerServiceServer,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { Command, FailureCause, Input, Report } from '../decisions/inputs.ts';
+import type { Command, FailureCause, Input, Report, WorkerHello } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import { type EvaluationState, wholeRunWith } from '../model/state.ts';
-import { helloOf } from './hello.ts';
+import { brokerKeyOf, helloOf } from './hello.ts';
 import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
+import { type SignedRights, signRights } from './signed-rights.ts';
 import type { SuspicionBoard, Testimony } from './suspicion.ts';
 import type { Verifier } from './verifier.ts';
 
@@ -37,6 +39,8 @@ interface Parts {
   readonly replayer: Replayer;
   readonly inspector: Inspector;
   readonly log: Logger;
+  /** Signs the rights of workers on the broker; undefined: each has a user of its own there. */
+  readonly users?: WorkerUsers | undefined;
   readonly welcome: {
     readonly fleet: string;
     readonly heartbeatIntervalMs: number;
@@ -62,19 +66,41 @@ export function createWorkerService(parts: Parts): WorkerServiceServer {
 
 function serve(parts: Parts, call: Call): void {
   const stream = streamOf(parts, call);
-  let worker: { id: string; incarnation: string } | undefined;
+  let worker: Process | undefined;
+  let isGone = false;
+  const cutOff = (caught: unknown) => {
+    const error = toFleetError(caught);
+    parts.log.warn({ worker: worker?.id, error: error.message }, 'a worker was cut off');
+    if (worker) parts.links.detach(worker.id, stream);
+    call.emit('error', toStatus(error));
+  };
+  const begin = (greeting: Greeting) => {
+    if (!isGone) worker = attach(parts, stream, greeting.hello);
+  };
+  /** Signing takes a moment, in which nothing more of the worker is read. */
+  const beginSigned = async (greeting: Greeting, users: WorkerUsers, publicKey: string) => {
+    call.pause();
+    const { workerId } = greeting.hello;
+    stream.rights = await signRights(users, { workerId, publicKey });
+    begin(greeting);
+    call.resume();
+  };
   call.on('data', (report: WorkerReport) => {
     try {
-      if (worker === undefined) worker = greet(parts, stream, report);
-      else if (parts.links.seen(worker.id, stream)) take(parts, worker, report, stream);
+      if (worker !== undefined) {
+        if (parts.links.seen(worker.id, stream)) take(parts, worker, report, stream);
+        return;
+      }
+      const greeting = greet(parts, report);
+      const { brokerKey } = greeting;
+      if (parts.users === undefined || brokerKey === undefined) begin(greeting);
+      else beginSigned(greeting, parts.users, brokerKey).catch(cutOff);
     } catch (caught) {
-      const error = toFleetError(caught);
-      parts.log.warn({ worker: worker?.id, error: error.message }, 'a worker was cut off');
-      if (worker) parts.links.detach(worker.id, stream);
-      call.emit('error', toStatus(error));
+      cutOff(caught);
     }
   });
   const gone = () => {
+    isGone = true;
     if (worker) parts.links.detach(worker.id, stream);
   };
   call.on('cancelled', gone);
@@ -85,12 +111,33 @@ function serve(parts: Parts, call: Call): void {
   });
 }
 
-function streamOf(parts: Parts, call: Call): Stream {
+/** The stream of a worker whose rights on the broker may be signed. */
+interface WorkerStream extends Stream {
+  rights: SignedRights | undefined;
+  /** A newer JWT than that of the welcome. */
+  sendRights(jwt: string): void;
+}
+
+interface Process {
+  readonly id: string;
+  readonly incarnation: string;
+}
+
+interface Greeting {
+  readonly hello: WorkerHello;
+  readonly brokerKey: string | undefined;
+}
+
+function streamOf(parts: Parts, call: Call): WorkerStream {
   let open = true;
   return {
+    rights: undefined,
+    sendRights(jwt) {
+      if (open && !call.cancelled) call.write({ kind: { $case: 'brokerRights', value: { jwt } } });
+    },
     send(command) {
       if (!open || call.cancelled) return;
-      call.write(toMessage(command, parts.welcome));
+      call.write(toMessage(command, parts.welcome, this.rights?.jwt));
       if (call.writableLength > PENDING_BYTES_MAX)
         this.end(new FleetError('unavailable', 'does not read its commands'));
     },
@@ -102,30 +149,37 @@ function streamOf(parts: Parts, call: Call): Stream {
   };
 }
 
-function greet(parts: Parts, stream: Stream, report: WorkerReport): { id: string; incarnation: string } {
+/** Who dials; throws where this process may not attach. */
+function greet(parts: Parts, report: WorkerReport): Greeting {
   if (report.kind?.$case !== 'hello')
     throw new FleetError('invalidArgument', 'the first report on a stream must be hello');
   const hello = helloOf(report.kind.value, parts.welcome.fleet);
+  refuseSecond(parts, hello);
+  return { hello, brokerKey: brokerKeyOf(report.kind.value) };
+}
+
+function refuseSecond(parts: Parts, hello: WorkerHello): void {
   const refusal = parts.links.refusalOf(hello);
   // Not `alreadyExists`: a process that has just died may still look alive, so trying again is right.
   if (refusal !== undefined) throw new FleetError('unavailable', refusal);
+}
+
+function attach(parts: Parts, stream: Stream, hello: WorkerHello): Process {
+  // Another process with this id may have attached since it was greeted.
+  refuseSecond(parts, hello);
   const goneAtMs = parts.links.attach(hello, stream);
   submitOrCut(parts, { kind: 'attached', hello, ...(goneAtMs === undefined ? {} : { goneAtMs }) }, stream);
   return { id: hello.workerId, incarnation: hello.incarnation };
 }
 
-function take(
-  parts: Parts,
-  worker: { id: string; incarnation: string },
-  message: WorkerReport,
-  stream: Stream,
-): void {
+function take(parts: Parts, worker: Process, message: WorkerReport, stream: WorkerStream): void {
   const { kind, sequence } = message;
   if (kind === undefined) throw new FleetError('invalidArgument', 'a report without a kind');
   switch (kind.$case) {
     case 'hello':
       throw new FleetError('invalidArgument', 'hello is the first report of a stream, and only that');
     case 'heartbeat':
+      stream.rights?.heard(stream.sendRights);
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
       if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
@@ -190,7 +244,7 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
 }
 
 interface Reported {
-  readonly worker: { readonly id: string; readonly incarnation: string };
+  readonly worker: Process;
   readonly sequence: number;
   readonly report: Report;
   readonly stream: Stream;
@@ -283,10 +337,16 @@ function evaluationOf(evaluation: Evaluation): EvaluationState {
   return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
 }
 
-function toMessage(command: Command | RequestCommand, welcome: Parts['welcome']): WorkerCommand {
+function toMessage(
+  command: Command | RequestCommand,
+  welcome: Parts['welcome'],
+  jwt: string | undefined,
+): WorkerCommand {
   switch (command.kind) {
-    case 'welcome':
-      return { kind: { $case: 'welcome', value: { ...welcome, names: { ...welcome.names } } } };
+    case 'welcome': {
+      const brokerRights = jwt === undefined ? undefined : { jwt };
+      return { kind: { $case: 'welcome', value: { ...welcome, names: { ...welcome.names }, brokerRights } } };
+    }
     case 'acknowledge':
       return { kind: { $case: 'acknowledge', value: { sequence: command.sequence } } };
     case 'release': {

@@ -3,7 +3,7 @@
 // from another member. Nothing is promised: core NATS may lose any message, and the injected faults of a test
 // lose or repeat some on purpose.
 
-import { FleetError, toFleetError } from '../errors.ts';
+import { denialText, FleetError, toFleetError } from '../errors.ts';
 import type { DataConnection, Receiver } from '../net/data-connection.ts';
 import type { Names } from '../net/subjects.ts';
 import { decodeHeader, encodeHeader, type Header, hashOf, NO_DIGEST } from './message.ts';
@@ -63,6 +63,7 @@ export function createChannel(options: ChannelOptions): Channel {
   // One member alone needs no broker.
   const subjects =
     ranks === 1 ? [] : [names.rankSubject(runId, generation, rank), names.gangSubject(runId, generation)];
+  const unwatch = ranks === 1 ? undefined : breakWhenDenied(options, () => closed);
   const subscriptions = subjects.map((subject) => connection.subscribe(subject, receiver));
 
   function send(subject: string, peer: number, header: Header, data: Uint8Array | undefined): void {
@@ -106,9 +107,22 @@ export function createChannel(options: ChannelOptions): Channel {
     sendAll: (header, data) => send(names.gangSubject(runId, generation), -1, header, data),
     close() {
       closed = true;
+      unwatch?.();
       for (const subscription of subscriptions) subscription.unsubscribe();
     },
   };
+}
+
+/** A gang of which one member may not hear or send would wait without end. */
+function breakWhenDenied(
+  { connection, names, runId, generation, onBroken }: ChannelOptions,
+  isClosed: () => boolean,
+): () => void {
+  const ofGeneration = names.gangSubject(runId, generation).replace(/all$/, '');
+  return connection.onDenied((denial) => {
+    if (!isClosed() && denial.subject.startsWith(ofGeneration))
+      onBroken(new FleetError('permissionDenied', denialText(denial)));
+  });
 }
 
 /** Reads the messages of a channel, one after the other. */

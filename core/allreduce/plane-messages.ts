@@ -61,7 +61,9 @@ export type ToPlane =
     }
   | { readonly kind: 'close-exchange'; readonly exchange: number }
   /** Nothing of the run is needed any more. */
-  | { readonly kind: 'release-run'; readonly runId: string };
+  | { readonly kind: 'release-run'; readonly runId: string }
+  /** A newer JWT, for the next connection. */
+  | { readonly kind: 'rights'; readonly jwt: string };
 
 /** What the data thread sends without being asked. */
 export type FromPlane =

@@ -65,6 +65,9 @@ function acceptNote(message: ToPlane): void {
     case 'release-run':
       residuals.delete(message.runId);
       habits.delete(message.runId);
+      return;
+    case 'rights':
+      if (settings.worker !== undefined) settings.worker.jwt = message.jwt;
   }
 }
 

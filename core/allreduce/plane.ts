@@ -34,6 +34,8 @@ export interface DataPlane {
   createExchange(options: PlaneExchangeOptions): Exchange;
   /** Frees what is kept of a run between its generations. */
   releaseRun(runId: string): void;
+  /** A newer JWT of the worker's rights on the broker: it counts from the next connection on. */
+  renewRights(jwt: string): void;
   /** Resolves with the reason when the thread ended without being asked to. */
   readonly died: Promise<FleetError>;
   close(): Promise<void>;
@@ -102,6 +104,7 @@ export async function createDataPlane(
       return hosted.exchange;
     },
     releaseRun: (runId) => thread.note({ kind: 'release-run', runId }),
+    renewRights: (jwt) => thread.note({ kind: 'rights', jwt }),
     died: thread.died,
     close: () => thread.close(),
   };

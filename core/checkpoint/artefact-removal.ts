@@ -12,6 +12,7 @@
 
 import { FleetError } from '../errors.ts';
 import {
+  deletionHeaders,
   headersOfLast,
   isRefusal,
   openBucket,
@@ -145,7 +146,12 @@ export function createArtefactRemoval(options: {
         throw new FleetError('failedPrecondition', `${key} is one piece, of which no part can go alone`);
       if (!isGone && !manifest.parts.some((part) => goes(part) && isHeld(manifest, part))) return false;
       try {
-        if (isGone) await bucket.purge(key, { previousSeq: entry.revision, ttl: FREED_TTL });
+        if (isGone)
+          await client.publish(`$KV.${names.manifestBucket}.${key}`, '', {
+            headers: deletionHeaders(),
+            ttl: FREED_TTL,
+            expect: { lastSubjectSequence: entry.revision },
+          });
         else await bucket.update(key, manifestText({ ...manifest, parts: rest }), entry.revision);
         return true;
       } catch (caught) {

@@ -11,7 +11,7 @@
 //                        itself.
 
 import type { Clock } from '../clock.ts';
-import { FleetError, toFleetError } from '../errors.ts';
+import { type Code, FleetError, toFleetError } from '../errors.ts';
 import { isRefusal } from '../net/jetstream.ts';
 import type { NatsConnection } from '../net/nats.ts';
 import { ASK_AGAIN, retrying, WAIT_FOR_ROOM } from '../retry.ts';
@@ -26,6 +26,9 @@ export interface FailureFacts {
   readonly isLate: boolean;
 }
 
+/** A store that is full, and a broker that does not let this program do it. */
+const FINAL: readonly Code[] = ['resourceExhausted', 'permissionDenied'];
+
 /**
  * What follows from a failed attempt within a deadline: its error is the answer, there is no answer, or
  * another attempt.
@@ -34,8 +37,7 @@ export function verdictWithinDeadline(
   caught: unknown,
   { isRefusal: refused, isClosed, isLate }: FailureFacts,
 ): 'answer' | 'unavailable' | 'again' {
-  if (caught instanceof FleetError || refused || toFleetError(caught).code === 'resourceExhausted')
-    return 'answer';
+  if (caught instanceof FleetError || refused || FINAL.includes(toFleetError(caught).code)) return 'answer';
   return isClosed || isLate ? 'unavailable' : 'again';
 }
 

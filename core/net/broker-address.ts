@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import {
   type Authenticator,
   credsAuthenticator,
+  jwtAuthenticator,
   tokenAuthenticator,
   usernamePasswordAuthenticator,
 } from '@nats-io/transport-node';
@@ -25,8 +26,19 @@ export interface BrokerAddress {
   readonly password?: string;
   /** File of a user's JWT and seed, as `nsc` writes it. */
   readonly credentialsFile?: string;
+  /**
+   * What a worker gets from its coordinator, in place of the three above. A newer JWT takes the place of the
+   * one before in this object, and counts from the next connection on.
+   */
+  readonly worker?: WorkerIdentity | undefined;
   /** PEM file of the authorities that may sign the broker's certificate; without it those that Node has. */
   readonly caFile?: string;
+}
+
+/** A worker as a user of the broker (worker-user.ts). */
+export interface WorkerIdentity {
+  readonly seed: string;
+  jwt: string;
 }
 
 /** One server of the broker: where it is, and whether the connection to it is encrypted. */
@@ -75,12 +87,14 @@ export function tlsOf(address: BrokerAddress): { readonly ca?: string } | undefi
       );
     return undefined;
   }
-  return address.caFile ? { ca: textOf(address.caFile, 'the certificate authorities of the broker') } : {};
+  return address.caFile
+    ? { ca: textOfFile(address.caFile, 'the certificate authorities of the broker') }
+    : {};
 }
 
 /** What proves the program's identity; undefined for a broker without authentication. */
 export function authenticatorOf(address: BrokerAddress): Authenticator | undefined {
-  const { token, user, password, credentialsFile } = address;
+  const { token, user, password, credentialsFile, worker } = address;
   const given = [token, user, credentialsFile].filter((value) => value);
   if (given.length > 1)
     throw new FleetError(
@@ -88,14 +102,37 @@ export function authenticatorOf(address: BrokerAddress): Authenticator | undefin
       'token, user and credentials file are three ways to prove one identity to the broker; give one',
     );
   if (credentialsFile)
-    return credsAuthenticator(Buffer.from(textOf(credentialsFile, 'the credentials for the broker')));
+    return credsAuthenticator(Buffer.from(textOfFile(credentialsFile, 'the credentials for the broker')));
   if (user) return usernamePasswordAuthenticator(user, password ?? '');
+  if (worker) return jwtAuthenticator(() => worker.jwt, new TextEncoder().encode(worker.seed));
   return token ? tokenAuthenticator(token) : undefined;
+}
+
+/** Whether the program has an identity of its own on the broker. */
+export const hasOwnIdentity = ({ token, user, credentialsFile }: BrokerAddress): boolean =>
+  [token, user, credentialsFile].some((value) => value);
+
+/** Why the broker refused a program at its door, as a sentence. */
+export function refusalText(
+  place: string,
+  program: { readonly name: string; readonly address: Omit<BrokerAddress, 'url'> },
+): string {
+  const { token, user, credentialsFile, worker } = program.address;
+  const refuses = (what: string) => `the broker at ${place} refuses ${what} of ${program.name}`;
+  if (credentialsFile)
+    return `${refuses('the credentials')} (${credentialsFile}); give it those of an account that the broker has`;
+  if (user)
+    return `${refuses('the credentials')} (user ${user}); give it the natsUser and natsPassword of the broker`;
+  if (token) return `${refuses('the token')}; give it the natsToken of the broker`;
+  if (worker)
+    return `${refuses('the rights')}, which the coordinator signed; give the coordinator the seed of an account that the broker has (natsWorkersSeedFile)`;
+  return `${refuses('the credentials')}, which has none; give it natsCredentialsFile, natsUser or natsToken, or the coordinator natsWorkersSeedFile`;
 }
 
 export type { Authenticator } from '@nats-io/transport-node';
 
-function textOf(file: string, what: string): string {
+/** The text of a file; throws `invalidArgument` that names `what` it is. */
+export function textOfFile(file: string, what: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch (cause) {

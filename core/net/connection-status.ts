@@ -1,21 +1,36 @@
-// Whether a connection to the broker is up, as a call for each change. The client reports it as a stream of
-// status messages that ends only with the connection; this module makes it something that can be ended
-// before.
+// What happens to a connection to the broker, as calls: that it is up or down, and what the broker did not let
+// the program do. The client reports it as a stream of status messages that ends only with the connection; this
+// module makes it something that can be ended before.
 
 import type { QueuedIterator, Status } from '@nats-io/transport-node';
+import { type FleetError, toFleetError } from '../errors.ts';
 import type { NatsConnection } from './nats.ts';
 
+/** So many refusals are known as reported. */
+const DENIALS_MAX = 1_000;
+
 /**
- * Calls `onChange` when the connection is lost and when it is back, until the returned function is called.
+ * Calls `onChange` when the connection is lost and when it is back, and `onDenied` with the first refusal
+ * of each subject, until the returned function is called.
  */
 export function followConnection(
   connection: Pick<NatsConnection, 'status'>,
   onChange: (isUp: boolean) => void,
+  onDenied: (error: FleetError) => void,
 ): () => void {
   const statuses = connection.status();
+  const denied = new Set<string>();
   void (async () => {
-    for await (const { type } of statuses)
-      if (type === 'disconnect' || type === 'reconnect') onChange(type === 'reconnect');
+    for await (const status of statuses) {
+      if (status.type === 'disconnect' || status.type === 'reconnect') onChange(status.type === 'reconnect');
+      if (status.type !== 'error') continue;
+      const error = toFleetError(status.error);
+      if (error.code !== 'permissionDenied' || denied.has(error.message)) continue;
+      // Subjects with the ids of runs are many.
+      if (denied.size === DENIALS_MAX) denied.clear();
+      denied.add(error.message);
+      onDenied(error);
+    }
   })();
   // `return()` of the iterator would wait for one more status; `stop` also takes the stream off the client's
   // list of listeners.

@@ -7,9 +7,9 @@
 // costs this path two to three times the processor time.
 
 import { type Clock, systemClock } from '../clock.ts';
-import { FleetError, toFleetError } from '../errors.ts';
+import { type Denial, FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
-import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
+import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsOf } from './broker-address.ts';
 import { type Link, openLink, PING_MS } from './data-link.ts';
 
 /** Where to connect, under which name, and how long to wait for the first connection. */
@@ -40,6 +40,11 @@ export interface DataConnection {
    */
   publish(subject: string, head: Uint8Array, data?: Uint8Array): boolean;
   subscribe(subject: string, receiver: Receiver): { unsubscribe(): void };
+  /**
+   * Calls the listener when the broker did not take a message or a subscription for want of a right; the
+   * returned function ends that.
+   */
+  onDenied(listener: (denial: Denial) => void): () => void;
   isClosed(): boolean;
   /**
    * Whether the broker answered a ping within PONG_MS_MAX: while it did, a silent peer is not this link's
@@ -62,6 +67,7 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
   const tls = tlsOf(options);
   const authenticator = authenticatorOf(options);
   const subscriptions = new Map<number, { readonly subject: string; readonly receiver: Receiver }>();
+  const denialListeners = new Set<(denial: Denial) => void>();
   const closing = new AbortController();
   let link: Link | undefined;
   let nextSubscription = 1;
@@ -80,6 +86,10 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
       onPong: () => {
         answeredAt = clock.monotonic();
       },
+      onDenied: (denial) => {
+        for (const listener of denialListeners) listener(denial);
+      },
+      refusal: (place) => refusalText(place, { name: options.name, address: options }),
     });
     if (closing.signal.aborted) {
       dialled.close();
@@ -127,6 +137,10 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
           if (subscriptions.delete(id)) link?.send(`UNSUB ${id}\r\n`);
         },
       };
+    },
+    onDenied(listener) {
+      denialListeners.add(listener);
+      return () => denialListeners.delete(listener);
     },
     isClosed: () => closing.signal.aborted,
     isUp: () => link !== undefined && clock.monotonic() - answeredAt < PONG_MS_MAX,

@@ -8,7 +8,7 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { after, every } from '../clock.ts';
-import { FleetError, toFleetError } from '../errors.ts';
+import { type Denial, FleetError, toFleetError } from '../errors.ts';
 import type { Authenticator, Server } from './broker-address.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
 
@@ -23,6 +23,10 @@ export interface LinkOptions {
   readonly message: FrameSink['message'];
   /** Called for each answer to a ping. */
   readonly onPong: () => void;
+  /** Called when the server did not take a message or a subscription; the link goes on. */
+  readonly onDenied: (denial: Denial) => void;
+  /** Why the server refuses this program at its door, as a sentence. */
+  readonly refusal: (place: string) => string;
 }
 
 /** A socket after its handshake. */
@@ -76,7 +80,11 @@ export async function openLink(options: LinkOptions): Promise<Link> {
         options.onPong();
         accept();
       } else if (text.startsWith('INFO ')) greet(parseInfo(text));
-      else if (text.startsWith('-ERR ')) throw errorOf(text, options);
+      else if (text.startsWith('-ERR ')) {
+        const denial = denialOf(text);
+        if (denial === undefined) throw errorOf(text, options);
+        options.onDenied(denial);
+      }
     },
     begin: options.begin,
     message: options.message,
@@ -284,18 +292,20 @@ function connectOf(options: LinkOptions, info: Info): Record<string, unknown> {
   };
 }
 
-/**
- * Makes an error of the server's line. The server itself ends the link after most of them; after one about
- * permissions for a subject it does not, but no exchange can work without its subjects.
- */
-function errorOf(line: string, { name, server }: LinkOptions): FleetError {
+/** The server's line about a permission, after which it keeps the link. */
+function denialOf(line: string): Denial | undefined {
+  const [, operation, subject] =
+    /permissions violation for (publish|subscription) to "(\S+)"/i.exec(line) ?? [];
+  if (operation === undefined || subject === undefined) return undefined;
+  return { operation: operation.toLowerCase() === 'publish' ? 'publish' : 'subscription', subject };
+}
+
+/** Makes an error of the server's line, behind which it ends the link. */
+function errorOf(line: string, { server, refusal }: LinkOptions): FleetError {
   const said = line.slice('-ERR '.length).replace(/^'(.*)'$/, '$1');
+  if (/user authentication expired/i.test(said))
+    return new FleetError('unavailable', 'the broker ended the connection: its rights have expired');
   if (/authorization violation|authentication/i.test(said))
-    return new FleetError(
-      'unauthenticated',
-      `the broker at ${server.host}:${server.port} refuses the credentials of ${name}; give it the fleet's natsToken, or the user and password of the broker`,
-    );
-  if (/permissions violation/i.test(said))
-    return new FleetError('permissionDenied', `the broker does not let ${name} do this: ${said}`);
+    return new FleetError('unauthenticated', refusal(`${server.host}:${server.port}`));
   return new FleetError('unavailable', `the broker ended the connection: ${said}`);
 }

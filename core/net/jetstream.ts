@@ -10,7 +10,7 @@ import {
   jetstreamManager,
 } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
-import type { NatsConnection } from '@nats-io/transport-node';
+import { headers, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 
 export type { JetStreamManager, StoredMsg, StreamInfo } from '@nats-io/jetstream';
 export type { KvEntry } from '@nats-io/kv';
@@ -53,6 +53,13 @@ export function openBucket(
   options: { readonly direct?: boolean } = {},
 ): Promise<KV> {
   return new Kvm(through).open(name, options.direct === undefined ? {} : { allow_direct: options.direct });
+}
+
+/** The header with which a message to a bucket deletes its key. */
+export function deletionHeaders(): MsgHdrs {
+  const of = headers();
+  of.set('KV-Operation', 'PURGE');
+  return of;
 }
 
 /** Options of a consumer whose first message is the one of this sequence, or the next that exists. */

@@ -50,7 +50,8 @@ export const NATS_ENVIRONMENT = { GOGC: '1600', GOMEMLIMIT: '512MiB' } as const;
 export function natsServerConfig(options: {
   readonly host?: string;
   readonly port: number;
-  readonly token?: string;
+  /** Lines about who may connect; without them anybody may. */
+  readonly authorization?: string;
   /** Folder of JetStream's files; without it the server keeps no streams. */
   readonly storeDir?: string;
   /**
@@ -73,8 +74,7 @@ export function natsServerConfig(options: {
         options.storeBytesMax === undefined ? '' : `, max_file_store: ${options.storeBytesMax}`
       } }`,
     );
-  if (options.token) lines.push(`authorization { token: ${JSON.stringify(options.token)} }`);
-  return `${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n${options.authorization ?? ''}`;
 }
 
 type Version = readonly [number, number, number];

@@ -19,7 +19,7 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
-import { authenticatorOf, type BrokerAddress, serversOf, tlsOf } from './broker-address.ts';
+import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsOf } from './broker-address.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
 import type { Names } from './subjects.ts';
 
@@ -31,6 +31,8 @@ export interface ConnectOptions extends BrokerAddress {
   readonly name: string;
   /** true: the connection never receives what it published itself, which saves a delivery. */
   readonly noEcho?: boolean;
+  /** What the subjects begin with at which answers arrive; without it `_INBOX`. */
+  readonly inboxPrefix?: string;
   /** How long the first connection may take while the broker starts, milliseconds. */
   readonly waitMs?: number;
   readonly clock?: Clock;
@@ -53,7 +55,10 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       name: options.name,
       ...(tls === undefined ? {} : { tls }),
       ...(authenticator === undefined ? {} : { authenticator }),
+      ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
       noEcho: options.noEcho ?? false,
+      // A broker may get its keys back, and a worker newer rights: no refusal ends a connection that was up.
+      ignoreAuthErrorAbort: true,
       maxReconnectAttempts: -1,
       reconnectTimeWait: CONNECT.firstMs,
       reconnectJitter: CONNECT.maxMs - CONNECT.firstMs,
@@ -72,17 +77,12 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
 }
 
 /** What ends the dialling: a refusal that no further attempt changes, or the end of the time for it. */
-function connectFailure(
-  caught: unknown,
-  isLate: boolean,
-  { url, name }: ConnectOptions,
-): FleetError | undefined {
+function connectFailure(caught: unknown, isLate: boolean, options: ConnectOptions): FleetError | undefined {
+  const { url } = options;
   if (caught instanceof Error && caught.name === 'AuthorizationError')
-    return new FleetError(
-      'unauthenticated',
-      `the broker at ${url} refuses the token of ${name}; give it the fleet's natsToken`,
-      { cause: caught },
-    );
+    return new FleetError('unauthenticated', refusalText(url, { name: options.name, address: options }), {
+      cause: caught,
+    });
   const certificate = toFleetError(rootOf(caught));
   if (certificate.code === 'failedPrecondition')
     return new FleetError(certificate.code, `broker at ${url}: ${certificate.message}`, { cause: caught });
@@ -254,10 +254,12 @@ async function ensureBucket(bucket: {
     await kv.create(name, { ...common, description, replicas: Math.max(1, replicas) });
     info = await manager.streams.info(stream);
   }
-  const { deny_delete, num_replicas, allow_msg_ttl } = info.config;
-  // A key is deleted by a mark, which stays possible and may expire.
+  const { deny_delete, deny_purge, num_replicas, allow_msg_ttl, allow_rollup_hdrs } = info.config;
+  // A key is deleted by a mark, which stays possible and may expire. A message with a rollup would take all others
+  // of the bucket away, and whoever may write a key could send it.
   const changes = {
     ...(deny_delete ? {} : { deny_delete: true }),
+    ...(deny_purge && !allow_rollup_hdrs ? {} : { deny_purge: true, allow_rollup_hdrs: false }),
     ...(allow_msg_ttl ? {} : { allow_msg_ttl: true }),
     ...(replicas === 0 || replicas === num_replicas ? {} : { num_replicas: replicas }),
   };

@@ -65,11 +65,11 @@ export interface Names {
   readonly manifestBucket: string;
   /** The stream behind that bucket under the name that NATS gives it. */
   readonly manifestStream: string;
-  /** The key of a stage's checkpoint; `*` stands for every stage. */
+  /** The key of a stage's checkpoint; `*` stands for every run or stage. */
   checkpointKey(runId: string, stage: number | '*'): string;
   /** Every key of this journal's runs. */
   readonly manifestKeys: string;
-  /** The key of a run's evaluation report. */
+  /** The key of a run's evaluation report; `*` stands for every run. */
   evaluationKey(runId: string): string;
   /**
    * Step points of a run in batches (record-batch.ts), written by rank 0, the newest again by every member of
@@ -86,15 +86,19 @@ export interface Names {
   logSubject(runId: string, workerId: string): string;
   /** The lines of any journal that this fleet has had: what the stream takes. */
   readonly logSubjects: string;
-  /** Gradient exchange of one generation, over core NATS: messages to one rank. */
+  /** Gradient exchange of every run of this journal, over core NATS. */
+  readonly exchangeSubjects: string;
+  /** Of one generation: messages to one rank. */
   rankSubject(runId: string, generation: number, rank: number): string;
   /** Messages from the owner of a slice to every member of a generation. */
   gangSubject(runId: string, generation: number): string;
   /**
    * Answered by the worker process itself; without a subscriber the broker reports at once that there is
-   * none.
+   * none. `*` stands for every worker or process.
    */
   presenceSubject(workerId: string, incarnation: string): string;
+  /** What the subjects begin with at which a worker gets the answers to its requests. */
+  inboxPrefix(workerId: string): string;
 }
 
 /** The prefixes of a fleet with this name whose journal has this uid. */
@@ -143,9 +147,9 @@ export function namesOf(prefixes: Prefixes): Names {
     chunkSubjects: `${artefact}*.*`,
     manifestBucket: bucket('manifests'),
     manifestStream: `KV_${bucket('manifests')}`,
-    checkpointKey: (runId, stage) => `${keys}checkpoint.${token('run_id', runId)}.${stage}`,
+    checkpointKey: (runId, stage) => `${keys}checkpoint.${tokenOrAll('run_id', runId)}.${stage}`,
     manifestKeys: `${keys}>`,
-    evaluationKey: (runId) => `${keys}evaluation.${token('run_id', runId)}`,
+    evaluationKey: (runId) => `${keys}evaluation.${tokenOrAll('run_id', runId)}`,
     historyStream: `${streams}HISTORY`,
     historySubject: (runId) => `${ofRuns('history')}${tokenOrAll('run_id', runId)}`,
     historySubjects: `${ofAnyJournal('history')}*`,
@@ -153,10 +157,12 @@ export function namesOf(prefixes: Prefixes): Names {
     logSubject: (runId, workerId) =>
       `${ofRuns('logs')}${tokenOrAll('run_id', runId)}.${tokenOrAll('worker_id', workerId)}`,
     logSubjects: `${ofAnyJournal('logs')}*.*`,
+    exchangeSubjects: `${ofRuns('ar')}>`,
     rankSubject: (runId, generation, rank) => `${ofGeneration(runId, generation)}.r.${rank}`,
     gangSubject: (runId, generation) => `${ofGeneration(runId, generation)}.all`,
     presenceSubject: (workerId, incarnation) =>
-      `${subjects}presence.${token('worker_id', workerId)}.${token('incarnation', incarnation)}`,
+      `${subjects}presence.${tokenOrAll('worker_id', workerId)}.${tokenOrAll('incarnation', incarnation)}`,
+    inboxPrefix: (workerId) => `_INBOX.${subjects}${tokenOrAll('worker_id', workerId)}`,
   };
 }
 

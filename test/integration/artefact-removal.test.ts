@@ -126,7 +126,7 @@ test('a manifest that cannot be read protects the chunks of its run, and no othe
     code: 'dataLoss',
     message: /is damaged/,
   });
-  await bucket.purge(key('run-garbled', 1));
+  await bucket.delete(key('run-garbled', 1));
 });
 
 test('a chunk that is stored again while it is about to be freed stays', async () => {

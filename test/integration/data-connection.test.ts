@@ -181,7 +181,7 @@ test('without echo it hears others and not itself; unsubscribed it hears nobody'
 test('a user with password works, and wrong credentials are refused at once', async () => {
   await assert.rejects(
     connectData({ url: nats.url, token: 'wrong', name: 'intruder' }),
-    rejectsWith('unauthenticated', /refuses the credentials of intruder/),
+    rejectsWith('unauthenticated', /refuses the token of intruder; give it the natsToken/),
   );
   const users = await startNats({
     jetstream: false,
@@ -191,7 +191,7 @@ test('a user with password works, and wrong credentials are refused at once', as
     await exchangesAllSizes(users, { user: 'fleet', password: 'p@ss:word' });
     await assert.rejects(
       connectData({ url: users.url, user: 'fleet', password: 'x', name: 'intruder' }),
-      rejectsWith('unauthenticated', /intruder/),
+      rejectsWith('unauthenticated', /refuses the credentials of intruder \(user fleet\)/),
     );
     const official = await connectNats({
       url: users.url,
@@ -232,7 +232,7 @@ test('a file of credentials works: the JWT of a user of an account, with its see
     await official.close();
     await assert.rejects(
       connectData({ url: own.url, name: 'nobody' }),
-      rejectsWith('unauthenticated', /refuses the credentials of nobody/),
+      rejectsWith('unauthenticated', /refuses the credentials of nobody, which has none/),
     );
     await assert.rejects(
       connectData({ url: own.url, name: 'both', credentialsFile, token: 'too' }),

@@ -18,7 +18,7 @@ import { onTerminal } from '../support/terminal.ts';
 const CLI = fileURLToPath(new URL('../../coordinator/cli/main.ts', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'pf-following-'));
 const fleet = await startFleet({ workers: [] });
-const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
+const connection = await connectNats({ ...fleet.nats.access, name: 'test' });
 const names = await namesOn(connection, 'test');
 after(async () => {
   await Promise.all(programs.map((program) => program.stop('SIGKILL')));

@@ -238,7 +238,10 @@ for (const { name, server, address } of secured) {
           { url: own.url, ...address, ...(address.user ? { password: 'x' } : { token: 'x' }) },
           'intruder',
         ),
-        rejectsWith('unauthenticated', /refuses the credentials of intruder/),
+        rejectsWith(
+          'unauthenticated',
+          address.user ? /refuses the credentials of intruder \(user/ : /refuses the token of intruder/,
+        ),
       );
     } finally {
       await Promise.all(there.map((plane) => plane.close()));

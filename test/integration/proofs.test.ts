@@ -177,7 +177,7 @@ test('bisect finds two runs equal, and names the field, step and tensor where th
 
 test('a checkpoint that was tampered with is found by replay and bisect, with the tensor, and the ledger stays what it was', async () => {
   const next = `run-${Number((await train(spec('last-before'))).id.slice(4)) + 1}`;
-  const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
+  const connection = await connectNats({ ...fleet.nats.access, name: 'test' });
   try {
     const names = await namesOn(connection, 'test');
     const store = createArtefactStore({ connection, names });

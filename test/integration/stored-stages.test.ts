@@ -27,7 +27,7 @@ const student = (name: string, schedule: string, teacher: string) =>
   `kind: student\nname: ${name}\ndistillation: { teacher: ${teacher}, schedule: ${schedule} }${common}`;
 
 const fleet = await startFleet({ workers: ['w1'] });
-const connection = await connectNats({ url: fleet.nats.url, token: fleet.token, name: 'test' });
+const connection = await connectNats({ ...fleet.nats.access, name: 'test' });
 const names = await namesOn(connection, 'test');
 const store = createArtefactStore({ connection, names });
 after(async () => {

@@ -85,7 +85,8 @@ export async function startFleet(options: {
 }): Promise<TestFleet> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-fleet-'));
   const cacheDir = join(folder, 'cache');
-  const nats = await startNats({ token: TOKEN });
+  const nats = await startNats({ identities: true });
+  const { coordinatorFile, workersFile } = nats.keys!;
   const ports = { grpc: await freePort(), metrics: await freePort() };
   const endpoint = `127.0.0.1:${ports.grpc}`;
   const workers = new Map<string, Program>();
@@ -100,7 +101,6 @@ export async function startFleet(options: {
       cwd: PACKAGE_ROOT,
       env: {
         POCKETFLEET_TOKEN: TOKEN,
-        POCKETFLEET_NATS_TOKEN: TOKEN,
         POCKETFLEET_NATS_URL: nats.url,
         TF_CPP_MIN_LOG_LEVEL: '2',
         ...env,
@@ -166,6 +166,8 @@ export async function startFleet(options: {
     workerMetricsEndpoint: (id) => `127.0.0.1:${workerPorts.get(id)}`,
     async startCoordinator() {
       coordinator = start(COORDINATOR, {
+        POCKETFLEET_NATS_CREDENTIALS_FILE: coordinatorFile,
+        POCKETFLEET_NATS_WORKERS_SEED_FILE: workersFile,
         POCKETFLEET_FLEET: 'test',
         POCKETFLEET_LISTEN: endpoint,
         POCKETFLEET_METRICS_LISTEN: `127.0.0.1:${ports.metrics}`,

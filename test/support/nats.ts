@@ -4,14 +4,22 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { BrokerAddress } from '../../core/net/broker-address.ts';
+import { BROKER_KEYS, makeBrokerKeys } from '../../core/net/broker-keys.ts';
 import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
 import { deliver, freePort, type Program, startProgram } from './processes.ts';
 
 export interface TestNats {
   readonly url: string;
   readonly port: number;
-  /** Empty when the server takes anybody. */
+  /** Empty when the server takes anybody, or has identities. */
   readonly token: string;
+  /** How a program reaches it that may do everything there. */
+  readonly access: BrokerAddress;
+  /** The keys of a server with identities. */
+  readonly keys:
+    | { readonly account: string; readonly coordinatorFile: string; readonly workersFile: string }
+    | undefined;
   /** Of the server that runs now, or ran last. */
   readonly pid: number;
   readonly storeDir: string;
@@ -28,6 +36,8 @@ export interface TestNats {
 export interface NatsOptions {
   readonly jetstream?: boolean;
   readonly token?: string;
+  /** Accounts of a fleet and its workers, with keys of its own, as `up` makes them. */
+  readonly identities?: boolean;
   /** Bytes of JetStream; another number may be given at a restart. */
   readonly storeBytesMax?: number;
   /** Folder of the store; it stays when the server stops. */
@@ -46,13 +56,28 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   let { storeBytesMax } = options;
   const token = options.token ?? '';
   const configFile = join(folder, 'nats.conf');
+  const made = options.identities ? await makeBrokerKeys() : undefined;
+  const keys = made && {
+    account: made.account,
+    coordinatorFile: join(folder, BROKER_KEYS.coordinator),
+    workersFile: join(folder, BROKER_KEYS.workers),
+  };
+  if (keys !== undefined) {
+    writeFileSync(keys.coordinatorFile, made!.coordinator, { mode: 0o600 });
+    writeFileSync(keys.workersFile, made!.workers, { mode: 0o600 });
+  }
+  const authorization =
+    made?.server ?? (token === '' ? '' : `authorization { token: ${JSON.stringify(token)} }\n`);
   let port = 0;
   let program: Program | undefined;
 
   async function start(): Promise<void> {
     const limit = storeBytesMax === undefined ? {} : { storeBytesMax };
     const withStore = options.jetstream === false ? {} : { storeDir, ...limit };
-    const config = natsServerConfig({ port, token, serverName: options.serverName ?? 'test', ...withStore });
+    const config = natsServerConfig({
+      ...{ port, authorization, serverName: options.serverName ?? 'test' },
+      ...withStore,
+    });
     writeFileSync(configFile, `${config}${options.config ?? ''}`);
     program = startProgram(findNatsServer(), ['-c', configFile]);
     await program.untilOutput(/Server is ready/);
@@ -74,10 +99,10 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
     }
   }
 
+  const url = `${options.scheme ?? 'nats'}://127.0.0.1:${port}`;
   return {
-    url: `${options.scheme ?? 'nats'}://127.0.0.1:${port}`,
-    port,
-    token,
+    ...{ url, port, token, keys },
+    access: { url, ...(keys === undefined ? { token } : { credentialsFile: keys.coordinatorFile }) },
     get pid() {
       return program!.pid;
     },

@@ -37,6 +37,7 @@ export const firstPlace = (signal: AbortSignal): GangPlace => ({
       throw new Error('this procedure opens no exchange');
     },
     releaseRun: () => undefined,
+    renewRights: () => undefined,
     died: createDeferred<never>().promise,
     close: async () => undefined,
   },

@@ -25,6 +25,8 @@ export interface Identity {
   readonly podUid: string;
   /** The fleet that it belongs to; empty: any. */
   readonly fleet: string;
+  /** Public half of its key on the broker; absent: it has a user of its own there. */
+  readonly brokerKey?: string;
 }
 
 export interface Agent {
@@ -47,6 +49,8 @@ export interface AgentOptions {
   /** Made for a link, through which runs report. */
   readonly services: (link: Pick<Link, 'report' | 'reportLatest'>) => Services;
   readonly onWelcome: (welcome: Welcome) => void;
+  /** A newer JWT of its rights on the broker. */
+  readonly onRights: (jwt: string) => void;
   readonly onAttach: () => void;
   readonly onRefused: (reason: FleetError) => void;
 }
@@ -106,6 +110,7 @@ export function createAgent(options: AgentOptions): Agent {
     }),
     heartbeat: () => ({ leases: runs.leases() }),
     onWelcome: options.onWelcome,
+    onRights: options.onRights,
     onCommand: carryOut,
     onAttach: options.onAttach,
     onRefused: options.onRefused,

@@ -24,7 +24,7 @@ import { acknowledge, emptyQueue, enqueue, type ReportQueue } from './reports.ts
 
 export type Command = Exclude<
   NonNullable<WorkerCommand['kind']>,
-  { $case: 'welcome' } | { $case: 'acknowledge' }
+  { $case: 'welcome' } | { $case: 'acknowledge' } | { $case: 'brokerRights' }
 >;
 
 /** How long a machine that is gone is waited for, milliseconds; one that refuses is not. */
@@ -53,6 +53,7 @@ export interface LinkOptions {
   readonly hello: () => Hello;
   readonly heartbeat: () => Heartbeat;
   readonly onWelcome: (welcome: Welcome) => void;
+  readonly onRights?: (jwt: string) => void;
   readonly onCommand: (command: Command) => void;
   readonly onAttach?: () => void;
   /**
@@ -83,6 +84,9 @@ export function openLink(options: LinkOptions): Link {
         return;
       case 'acknowledge':
         queue = acknowledge(queue, command.kind.value.sequence);
+        return;
+      case 'brokerRights':
+        options.onRights?.(command.kind.value.jwt);
         return;
       default:
         options.onCommand(command.kind);

@@ -63,7 +63,13 @@ export function createRecordQueue(options: {
   const sendWaiting = async () => {
     while (waiting.length > 0 && !stopping.signal.aborted) {
       const batch = waiting[0]!;
-      await publish(batch.subject, encodeBatch(batch.records), batchId(batch.subject, batch.records));
+      try {
+        await publish(batch.subject, encodeBatch(batch.records), batchId(batch.subject, batch.records));
+      } catch (caught) {
+        const error = toFleetError(caught, 'history and log lines are lost');
+        if (error.code !== 'permissionDenied') throw caught;
+        log.error({ code: error.code }, error.message);
+      }
       isDropping = false;
       // While it was under way, a full buffer may have dropped it.
       if (waiting[0] === batch) leave(batch);

@@ -5,10 +5,17 @@ import { delimiter, join } from 'node:path';
 import { NATS_ENVIRONMENT } from '../../../core/net/nats-binary.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { addressesOf } from '../../../core/text/host-port.ts';
+import type { KeptKeys } from './broker-keys-folder.ts';
 import { type FleetFile, tokensFilePath } from './fleet-file.ts';
 import { type ProgramCommand, programCommand } from './program-command.ts';
 import type { ChildSpec } from './supervise.ts';
 import type { WorkerPlaces } from './worker-places.ts';
+
+const NO_BROKER_IDENTITY = {
+  POCKETFLEET_NATS_TOKEN: '',
+  POCKETFLEET_NATS_USER: '',
+  POCKETFLEET_NATS_CREDENTIALS_FILE: '',
+} as const;
 
 /** The broker, the coordinators and the workers as processes, in the order in which they are started. */
 export function childSpecs(start: {
@@ -18,6 +25,7 @@ export function childSpecs(start: {
   /** Path of the nats-server program, and of its configuration. */
   readonly natsServer: string;
   readonly natsConfig: string;
+  readonly keys: Pick<KeptKeys, 'coordinatorFile' | 'workersFile'>;
   readonly places: WorkerPlaces['environments'];
   /** With which the workers attach. */
   readonly workerToken: string;
@@ -33,8 +41,8 @@ export function childSpecs(start: {
   const spec = (name: string, program: ProgramCommand, env: Record<string, string>): ChildSpec => ({
     ...common(name),
     ...program,
-    // A file that the user's environment names is for the user's own calls.
-    env: { ...env, POCKETFLEET_TOKEN_FILE: '', POCKETFLEET_NATS_TOKEN: file.natsToken },
+    // A file that the user's environment names is for the user's own calls, as is an identity on a broker.
+    env: { ...NO_BROKER_IDENTITY, ...env, POCKETFLEET_TOKEN_FILE: '' },
   });
   const broker: ChildSpec = {
     ...common('nats'),
@@ -50,6 +58,8 @@ export function childSpecs(start: {
       POCKETFLEET_LISTEN: address,
       POCKETFLEET_METRICS_LISTEN: metrics[i]!,
       POCKETFLEET_NATS_URL: file.natsUrl,
+      POCKETFLEET_NATS_CREDENTIALS_FILE: start.keys.coordinatorFile,
+      POCKETFLEET_NATS_WORKERS_SEED_FILE: start.keys.workersFile,
       POCKETFLEET_STORE_DIR: join(dir, 'nats'),
       POCKETFLEET_TOKEN: file.token,
       POCKETFLEET_WORKER_TOKEN: workerToken,

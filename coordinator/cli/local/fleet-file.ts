@@ -21,7 +21,8 @@ const fleetFileSchema = z.strictObject({
   natsUrl: z.string(),
   /** Bearer token of an administrator, for the commands. */
   token: z.string(),
-  natsToken: z.string(),
+  /** Of a fleet that an earlier release started. */
+  natsToken: z.string().optional(),
   /** Process id of the supervisor, `pocketfleet up`. */
   pid: z.int(),
 });

@@ -3,12 +3,13 @@
 // folders. `up` and `demo` both use `startFleet`.
 
 import { join, resolve } from 'node:path';
+import { adoptStore } from '../../../core/net/broker-store.ts';
 import { findNatsServer, natsServerConfig } from '../../../core/net/nats-binary.ts';
 import { newToken } from '../../../core/net/token-file.ts';
-import { randomHex } from '../../../core/rng.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { addressesOf } from '../../../core/text/host-port.ts';
 import { type FleetClient, openFleet } from '../client.ts';
+import { type KeptKeys, keepBrokerKeys } from './broker-keys-folder.ts';
 import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
 import { childSpecs } from './child-specs.ts';
 import { endLeftovers, superviseChildren } from './children.ts';
@@ -95,6 +96,8 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     await endLeftovers(dir, options.say);
     const file = await addresses(options);
     makeFolder(join(dir, 'nats'), { mode: 0o700 });
+    const keys = await keepBrokerKeys(dir);
+    adoptStore(join(dir, 'nats'), keys.account);
     const limit = await storeBytesMaxOf(join(dir, 'nats'), options.storeBytes);
     const places = placeWorkers(readHost(), options);
     const specs = childSpecs({
@@ -102,7 +105,8 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       file,
       dataRoots: options.dataRoots ?? [],
       natsServer: findNatsServer(),
-      natsConfig: writeNatsConfig(dir, file, limit),
+      natsConfig: writeNatsConfig({ dir, file, keys }, limit),
+      keys,
       places: places.environments,
       workerToken: newToken('worker'),
     });
@@ -133,7 +137,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       signal: closed.signal,
       restart(bytesMax, reason) {
         say(`nats-server is started again: ${reason}`);
-        writeNatsConfig(dir, file, bytesMax);
+        writeNatsConfig({ dir, file, keys }, bytesMax);
         const pid = broker.pid();
         if (pid !== undefined) process.kill(pid, 'SIGTERM');
       },
@@ -176,20 +180,22 @@ async function addresses(options: UpOptions): Promise<FleetFile> {
     metrics: listed(ports.slice(others.length + 1)),
     natsUrl: `nats://127.0.0.1:${natsPort}`,
     token: newToken('admin'),
-    natsToken: randomHex(24),
     pid: process.pid,
   };
 }
 
 const portOf = (url: string): number => Number(new URL(url).port);
 
-function writeNatsConfig(dir: string, file: FleetFile, storeBytesMax: number): string {
+function writeNatsConfig(
+  { dir, file, keys }: { readonly dir: string; readonly file: FleetFile; readonly keys: KeptKeys },
+  storeBytesMax: number,
+): string {
   const configFile = join(dir, 'nats.conf');
   writePrivate(
     configFile,
     natsServerConfig({
       port: portOf(file.natsUrl),
-      token: file.natsToken,
+      authorization: keys.server,
       storeDir: join(dir, 'nats'),
       storeBytesMax,
       serverName: 'pocketfleet',

@@ -68,6 +68,11 @@ export interface Hello {
   fleet: string;
   /** Number of this protocol (core/net/protocol.ts). A coordinator of another one refuses the worker. 0: a release before there was one. */
   protocol: number;
+  /**
+   * Public half of the key with which the process proves itself to the broker, a user's nkey (U...); made at its start, its seed
+   * stays in its memory. Absent: the worker has a user of its own on the broker.
+   */
+  brokerKey?: string | undefined;
 }
 
 export interface Device {
@@ -266,6 +271,7 @@ export interface WorkerCommand {
     | { $case: "replay"; value: Replay }
     | { $case: "forget"; value: Forget }
     | { $case: "inspect"; value: Inspect }
+    | { $case: "brokerRights"; value: BrokerRights }
     | undefined;
 }
 
@@ -278,7 +284,20 @@ export interface Welcome {
    * What the names of the fleet's streams, buckets, subjects and keys begin with. The worker must not use any of them before, and
    * ends when a later welcome carries others: it then belongs to another journal.
    */
-  names: Names | undefined;
+  names:
+    | Names
+    | undefined;
+  /** The rights of the key that hello named, absent where the coordinator signs none. */
+  brokerRights?: BrokerRights | undefined;
+}
+
+/**
+ * What a worker may do on the broker. Sent with the welcome, and again long before it expires; the worker uses the newest for every
+ * later connection.
+ */
+export interface BrokerRights {
+  /** A user's JWT, signed by the account of the workers. */
+  jwt: string;
 }
 
 export interface Names {
@@ -689,6 +708,7 @@ function createBaseHello(): Hello {
     podUid: "",
     fleet: "",
     protocol: 0,
+    brokerKey: undefined,
   };
 }
 
@@ -729,6 +749,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.protocol !== 0) {
       writer.uint32(96).uint32(message.protocol);
+    }
+    if (message.brokerKey !== undefined) {
+      writer.uint32(106).string(message.brokerKey);
     }
     return writer;
   },
@@ -842,6 +865,14 @@ export const Hello: MessageFns<Hello> = {
             message.protocol = reader.uint32();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.brokerKey = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -880,6 +911,11 @@ export const Hello: MessageFns<Hello> = {
         : "",
       fleet: isSet(object.fleet) ? globalThis.String(object.fleet) : "",
       protocol: isSet(object.protocol) ? globalThis.Number(object.protocol) : 0,
+      brokerKey: isSet(object.brokerKey)
+        ? globalThis.String(object.brokerKey)
+        : isSet(object.broker_key)
+        ? globalThis.String(object.broker_key)
+        : undefined,
     };
   },
 
@@ -921,6 +957,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.protocol !== 0) {
       obj.protocol = Math.round(message.protocol);
     }
+    if (message.brokerKey !== undefined) {
+      obj.brokerKey = message.brokerKey;
+    }
     return obj;
   },
 
@@ -943,6 +982,7 @@ export const Hello: MessageFns<Hello> = {
     message.podUid = object.podUid ?? "";
     message.fleet = object.fleet ?? "";
     message.protocol = object.protocol ?? 0;
+    message.brokerKey = object.brokerKey ?? undefined;
     return message;
   },
 };
@@ -3277,6 +3317,9 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "inspect":
         Inspect.encode(message.kind.value, writer.uint32(66).fork()).join();
         break;
+      case "brokerRights":
+        BrokerRights.encode(message.kind.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3358,6 +3401,14 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
             message.kind = { $case: "inspect", value: Inspect.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.kind = { $case: "brokerRights", value: BrokerRights.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3388,6 +3439,10 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         ? { $case: "forget", value: Forget.fromJSON(object.forget) }
         : isSet(object.inspect)
         ? { $case: "inspect", value: Inspect.fromJSON(object.inspect) }
+        : isSet(object.brokerRights)
+        ? { $case: "brokerRights", value: BrokerRights.fromJSON(object.brokerRights) }
+        : isSet(object.broker_rights)
+        ? { $case: "brokerRights", value: BrokerRights.fromJSON(object.broker_rights) }
         : undefined,
     };
   },
@@ -3410,6 +3465,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       obj.forget = Forget.toJSON(message.kind.value);
     } else if (message.kind?.$case === "inspect") {
       obj.inspect = Inspect.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "brokerRights") {
+      obj.brokerRights = BrokerRights.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -3468,13 +3525,19 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         }
         break;
       }
+      case "brokerRights": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "brokerRights", value: BrokerRights.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
     return message;
   },
 };
 
 function createBaseWelcome(): Welcome {
-  return { fleet: "", heartbeatIntervalMs: 0, natsUrl: "", names: undefined };
+  return { fleet: "", heartbeatIntervalMs: 0, natsUrl: "", names: undefined, brokerRights: undefined };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -3490,6 +3553,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.names !== undefined) {
       Names.encode(message.names, writer.uint32(34).fork()).join();
+    }
+    if (message.brokerRights !== undefined) {
+      BrokerRights.encode(message.brokerRights, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -3539,6 +3605,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.names = Names.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.brokerRights = BrokerRights.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3565,6 +3639,11 @@ export const Welcome: MessageFns<Welcome> = {
         ? globalThis.String(object.nats_url)
         : "",
       names: isSet(object.names) ? Names.fromJSON(object.names) : undefined,
+      brokerRights: isSet(object.brokerRights)
+        ? BrokerRights.fromJSON(object.brokerRights)
+        : isSet(object.broker_rights)
+        ? BrokerRights.fromJSON(object.broker_rights)
+        : undefined,
     };
   },
 
@@ -3582,6 +3661,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.names !== undefined) {
       obj.names = Names.toJSON(message.names);
     }
+    if (message.brokerRights !== undefined) {
+      obj.brokerRights = BrokerRights.toJSON(message.brokerRights);
+    }
     return obj;
   },
 
@@ -3594,6 +3676,76 @@ export const Welcome: MessageFns<Welcome> = {
     message.heartbeatIntervalMs = object.heartbeatIntervalMs ?? 0;
     message.natsUrl = object.natsUrl ?? "";
     message.names = (object.names !== undefined && object.names !== null) ? Names.fromPartial(object.names) : undefined;
+    message.brokerRights = (object.brokerRights !== undefined && object.brokerRights !== null)
+      ? BrokerRights.fromPartial(object.brokerRights)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBrokerRights(): BrokerRights {
+  return { jwt: "" };
+}
+
+export const BrokerRights: MessageFns<BrokerRights> = {
+  encode(message: BrokerRights, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.jwt !== "") {
+      writer.uint32(10).string(message.jwt);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BrokerRights {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBrokerRights();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.jwt = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BrokerRights {
+    return { jwt: isSet(object.jwt) ? globalThis.String(object.jwt) : "" };
+  },
+
+  toJSON(message: BrokerRights): unknown {
+    const obj: any = {};
+    if (message.jwt !== "") {
+      obj.jwt = message.jwt;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BrokerRights>): BrokerRights {
+    return BrokerRights.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BrokerRights>): BrokerRights {
+    const message = createBaseBrokerRights();
+    message.jwt = object.jwt ?? "";
     return message;
   },
 };
