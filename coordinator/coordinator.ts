@@ -88,6 +88,8 @@ interface Options {
   readonly version: string;
   readonly log: Logger;
   readonly clock: Clock;
+  /** Events between two snapshots at least; absent: see `createSnapshotStore`. */
+  readonly snapshotEvents?: number;
 }
 
 type Releases = (() => unknown)[];
@@ -213,7 +215,7 @@ function startCore(
   const noting: ((event: Event) => void)[] = [];
   const beginning: (() => void)[] = [];
   const driver = createDriver({
-    snapshots: createSnapshotStore({ connection, names, log }),
+    snapshots: createSnapshotStore({ connection, names, clock, log, eventsBetween: options.snapshotEvents }),
     ...{ journal, clock, log, version, observe, desk },
     lease: openLease({
       ...{ key: leaseKeyOf(connection, names.fleetBucket), address: address.promise, version, clock },

@@ -12,7 +12,7 @@ const ending = { state: z.enum(['done', 'failed', 'cancelled']), reason: text };
 const facts = z.object({ trainingImages: number, classes: number });
 const costs = z.object({ parameters: number, mflops: number, multiplyAdds: number });
 const members = z.array(z.object({ workerId: text, shardFirst: number, shardCount: number }));
-const caller = z.looseObject({ name: text, role: text, fingerprint: text });
+const caller = z.object({ name: text, role: text, fingerprint: text });
 const ids = z.strictObject({ plan: number, sweep: number, trial: number, run: number });
 
 const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>>> = {
@@ -53,7 +53,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'token.created': { token: caller, createdBy: text },
   'token.revoked': { token: caller },
   'calls.refused': {
-    refusals: z.array(z.looseObject({ method: text, reason: text, count: number })),
+    refusals: z.array(z.object({ method: text, reason: text, count: number })),
     others: number,
   },
   'store.collected': { manifests: number, chunks: number, bytes: number },

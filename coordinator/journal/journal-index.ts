@@ -1,191 +1,274 @@
 // Where in the journal the events about each thing stand, so that its story is read without reading all the
-// rest. The story of a plan, sweep or trial has the events of its children too. It takes some hundred bytes a
-// trial, in arrays of numbers: a text for each id would take ten times as much.
+// rest. The story of a plan, sweep or trial has the events of its children too.
+//
+// The index keeps, message by message, the things that the message's events name, and for each thing its parent
+// and its first and last message. A story is looked for between those two. So what a message costs is a number
+// for each thing that it names, some 40 bytes a trial, and all of it only grows: how it was at a message is the
+// part of each list up to there.
 
 import type { Event } from '../model/events.ts';
-import { type Noun, numberIn } from '../model/state.ts';
+import { numberIn } from '../model/state.ts';
+import { NumberList } from './number-list.ts';
 import { idsOf } from './why.ts';
 
 /** Where the events of each thing stand. */
 export interface JournalIndex {
   /** Takes the events of a message; sequences ascend, and messages that were cut out are not taken. */
   add(sequence: number, events: readonly Event[]): void;
-  /** Messages that have events of this thing's story, ascending. */
-  messagesAbout(id: string): number[];
+  /**
+   * Messages that have events of this thing's story behind event number `after`, ascending, as far as they are
+   * known now; between them `undefined` after each hundred thousand numbers that were looked through.
+   */
+  messagesAbout(id: string, after?: number): Generator<number | undefined>;
   /** Whether an event belongs to the story of this thing. */
   isAbout(event: Event, id: string): boolean;
   /** The number of the message's first event, counted over the whole journal from 1. */
   firstEventOf(sequence: number): number;
-  /** The number of the message's last event. */
-  endOf(sequence: number): number;
-  /** The last message that was taken; 0 before the first. */
-  readonly last: number;
+  /** The index as plain data, part by part, as it is when this is called. */
+  encoded(): Generator<IndexPart>;
 }
 
-const NONE = -1;
-
-/** A thing with a number, as its id names it. */
-interface Thing {
-  readonly noun: Noun;
-  readonly number: number;
+/** Some numbers of the index. */
+export interface IndexPart {
+  readonly of: 'messages' | 'names' | 'parents';
+  /**
+   * messages: for each its distance to the one before, its number of events, its number of things, and these.
+   * parents: pairs of a thing and its parent. names: the things that have a name and no number.
+   */
+  readonly numbers?: readonly number[];
+  readonly names?: readonly string[];
 }
 
-/** An index of no message. */
-export function createJournalIndex(): JournalIndex {
+/** Numbers of a part; they take about a millisecond to be written. */
+const NUMBERS_A_PART = 20_000;
+const LOOKED_AT_ONCE = 100_000;
+
+// A thing is one number: three times its own, and its kind. Plans, sweeps and workers, of which there are few,
+// are numbered here by their names, from 1. 0 is nothing.
+const RUN = 0;
+const TRIAL = 1;
+const NAMED = 2;
+const KINDS = 3;
+
+interface Index {
+  /** The last message; 0 before the first. */
+  last: number;
+  /** By message: the number of its last event, and of its last place in `things`. */
+  readonly lastEvents: NumberList;
+  readonly lastPlaces: NumberList;
+  /** By place from 1: the things of the messages, one after the other, each once in a message. */
+  readonly things: NumberList;
+  /** By thing: its first and last message, its children's too, and its parent. */
+  readonly first: NumberList;
+  readonly final: NumberList;
+  readonly parents: NumberList;
+  /** Things with a parent, in the order in which they got it. */
+  readonly children: NumberList;
+  childCount: number;
+  readonly numbers: Map<string, number>;
+  readonly names: string[];
+  /** Those named things that are a parent. */
+  readonly withChildren: Set<number>;
+}
+
+/** An index of no message, or of those that were encoded. */
+export function createJournalIndex(encoded: Iterable<IndexPart> = []): JournalIndex {
   const index = emptyIndex();
+  for (const part of encoded) takePart(index, part);
   return {
     add: (sequence, events) => add(index, sequence, events),
-    messagesAbout(id) {
-      const thing = thingOf(id);
-      const found: number[] = [];
-      let place =
-        thing === undefined ? (index.workers.get(id) ?? NONE) : index.heads[thing.noun].at(thing.number);
-      for (; place !== NONE; place = index.before.at(place)) found.push(index.messages.at(place));
-      return found.reverse();
-    },
+    messagesAbout: (id, after = 0) => messagesAbout(index, id, after),
     isAbout(event, id) {
-      const wanted = thingOf(id);
+      const wanted = knownThing(index, id);
       return idsOf(event).some((one) => {
-        if (one === undefined || one === id || wanted === undefined) return one === id;
-        for (let thing = thingOf(one); thing !== undefined; thing = parentOf(index, thing))
-          if (thing.noun === wanted.noun && thing.number === wanted.number) return true;
-        return false;
+        if (one === undefined || one === id) return one === id;
+        return wanted !== undefined && isWithin(index, knownThing(index, one) ?? 0, wanted);
       });
     },
-    firstEventOf: (sequence) => index.firstEvents.at(sequence),
-    endOf: (sequence) => index.lastEvents.at(sequence),
-    get last() {
-      return Math.max(0, index.lastEvents.length - 1);
+    firstEventOf: (sequence) => index.lastEvents.at(sequence - 1) + 1,
+    encoded() {
+      const { last, childCount, names } = index;
+      return encodedIndex(index, { last, childCount, names: [...names] });
     },
   };
-}
-
-/** For each thing a chain of places, from its newest message to its oldest. */
-interface Index {
-  events: number;
-  /** By place: the message, and the place before it in the same chain. */
-  readonly messages: NumberList;
-  readonly before: NumberList;
-  /** By noun, then by number: the newest place. */
-  readonly heads: Readonly<Record<Noun, NumberList>>;
-  /** Workers have names; their newest places. */
-  readonly workers: Map<string, number>;
-  /** By number of the child: its parent's. A run has a trial, or perhaps a plan. */
-  readonly trialOfRun: NumberList;
-  readonly planOfRun: NumberList;
-  readonly sweepOfTrial: NumberList;
-  readonly planOfSweep: NumberList;
-  /** By message: the numbers of its first and its last event. */
-  readonly firstEvents: NumberList;
-  readonly lastEvents: NumberList;
 }
 
 function emptyIndex(): Index {
   return {
-    events: 0,
-    messages: new NumberList(),
-    before: new NumberList(),
-    heads: {
-      plan: new NumberList(),
-      sweep: new NumberList(),
-      trial: new NumberList(),
-      run: new NumberList(),
-    },
-    workers: new Map(),
-    trialOfRun: new NumberList(),
-    planOfRun: new NumberList(),
-    sweepOfTrial: new NumberList(),
-    planOfSweep: new NumberList(),
-    firstEvents: new NumberList(),
-    lastEvents: new NumberList(),
+    ...{ last: 0, childCount: 0, names: [], numbers: new Map(), withChildren: new Set() },
+    ...{ lastEvents: new NumberList(), lastPlaces: new NumberList(), things: new NumberList() },
+    ...{ first: new NumberList(), final: new NumberList() },
+    ...{ parents: new NumberList(), children: new NumberList() },
   };
 }
 
 function add(index: Index, sequence: number, events: readonly Event[]): void {
-  index.firstEvents.set(sequence, index.events + 1);
-  index.lastEvents.set(sequence, index.events + events.length);
+  begin(index, sequence, events.length);
   for (const event of events) {
-    index.events += 1;
     takeParents(index, event);
-    for (const id of idsOf(event)) {
-      if (id === undefined) continue;
-      let thing = thingOf(id);
-      if (thing === undefined) {
-        const newest = index.workers.get(id) ?? NONE;
-        index.workers.set(id, chained(index, newest, sequence));
-      }
-      for (; thing !== undefined; thing = parentOf(index, thing)) {
-        const heads = index.heads[thing.noun];
-        heads.set(thing.number, chained(index, heads.at(thing.number), sequence));
-      }
-    }
+    for (const id of idsOf(event)) if (id !== undefined) mention(index, thingNamed(index, id));
   }
 }
 
-/** The newest place of a chain once it has this message. */
-function chained({ messages, before }: Index, newest: number, sequence: number): number {
-  if (newest !== NONE && messages.at(newest) === sequence) return newest;
-  const place = messages.length;
-  messages.set(place, sequence);
-  before.set(place, newest);
-  return place;
+/** A message that has named nothing yet; one that was cut out before it has no events. */
+function begin(index: Index, sequence: number, events: number): void {
+  const { lastEvents, lastPlaces } = index;
+  const [event, place] = [lastEvents.at(index.last), lastPlaces.at(index.last)];
+  for (let cut = index.last + 1; cut < sequence; cut++) {
+    lastEvents.set(cut, event);
+    lastPlaces.set(cut, place);
+  }
+  lastEvents.set(sequence, event + events);
+  lastPlaces.set(sequence, place);
+  index.last = sequence;
+}
+
+/** The last message names this thing. */
+function mention(index: Index, thing: number): void {
+  const { last, final, first, parents, lastPlaces } = index;
+  if (final.at(thing) === last) return;
+  const place = lastPlaces.at(last) + 1;
+  index.things.set(place, thing);
+  lastPlaces.set(last, place);
+  for (let one = thing; one !== 0 && final.at(one) !== last; one = parents.at(one)) {
+    if (final.at(one) === 0) first.set(one, last);
+    final.set(one, last);
+  }
 }
 
 function takeParents(index: Index, event: Event): void {
-  if (event.kind === 'trial.attempted') link(index.trialOfRun, event.runId, event.trialId);
-  if (event.kind === 'trial.proposed') link(index.sweepOfTrial, event.trialId, event.sweepId);
-  if (event.kind === 'sweep.submitted') link(index.planOfSweep, event.sweepId, event.planId);
-  if (event.kind === 'run.created') link(index.planOfRun, event.runId, event.planId);
-}
-
-function link(parents: NumberList, child: string, parent: string | undefined): void {
-  const [from, to] = [thingOf(child), parent === undefined ? undefined : thingOf(parent)];
-  if (from !== undefined && to !== undefined) parents.set(from.number, to.number);
-}
-
-function parentOf(index: Index, { noun, number }: Thing): Thing | undefined {
-  const parent = (of: Noun, list: NumberList): Thing | undefined => {
-    const found = list.at(number);
-    return found === NONE ? undefined : { noun: of, number: found };
-  };
-  switch (noun) {
-    case 'run':
-      return parent('trial', index.trialOfRun) ?? parent('plan', index.planOfRun);
-    case 'trial':
-      return parent('sweep', index.sweepOfTrial);
-    case 'sweep':
-      return parent('plan', index.planOfSweep);
-    case 'plan':
-      return undefined;
+  switch (event.kind) {
+    case 'trial.attempted':
+      link(index, event.runId, event.trialId);
+      return;
+    case 'trial.proposed':
+      link(index, event.trialId, event.sweepId);
+      return;
+    case 'sweep.submitted':
+      link(index, event.sweepId, event.planId);
+      return;
+    case 'run.created':
+      link(index, event.runId, event.planId);
+      return;
   }
 }
 
-function thingOf(id: string): Thing | undefined {
-  for (const noun of NOUNS) {
-    const number = numberIn(noun, id);
-    if (number !== undefined) return { noun, number };
-  }
-  return undefined;
+function link(index: Index, child: string, parent: string | undefined): void {
+  if (parent !== undefined) linkThings(index, thingNamed(index, child), thingNamed(index, parent));
 }
 
-const NOUNS = ['run', 'trial', 'sweep', 'plan'] as const satisfies readonly Noun[];
+function linkThings(index: Index, child: number, parent: number): void {
+  if (index.parents.at(child) === 0) index.children.set(++index.childCount, child);
+  index.parents.set(child, parent);
+  if (parent % KINDS === NAMED) index.withChildren.add(parent);
+}
 
-/** A list of numbers that grows where it is written; what was never written is NONE. */
-class NumberList {
-  length = 0;
-  #numbers = new Int32Array(64).fill(NONE);
-
-  at(place: number): number {
-    return place < this.length ? this.#numbers[place]! : NONE;
-  }
-
-  set(place: number, number: number): void {
-    if (place >= this.#numbers.length) {
-      const grown = new Int32Array(Math.max(place + 1, 2 * this.#numbers.length)).fill(NONE);
-      grown.set(this.#numbers);
-      this.#numbers = grown;
+function* messagesAbout(index: Index, id: string, after: number): Generator<number | undefined> {
+  const wanted = knownThing(index, id);
+  if (wanted === undefined) return;
+  const { things, lastPlaces } = index;
+  const final = index.final.at(wanted);
+  const isParent = wanted % KINDS === TRIAL || index.withChildren.has(wanted);
+  const from = index.first.at(wanted);
+  let looked = 0;
+  for (let sequence = messageBehind(index, after, from, final); sequence <= final; sequence++) {
+    const end = lastPlaces.at(sequence);
+    for (let place = lastPlaces.at(sequence - 1) + 1; place <= end; place++) {
+      looked += 1;
+      const thing = things.at(place);
+      if (thing !== wanted && !(isParent && isWithin(index, thing, wanted))) continue;
+      yield sequence;
+      break;
     }
-    this.#numbers[place] = number;
-    this.length = Math.max(this.length, place + 1);
+    if (looked < LOOKED_AT_ONCE) continue;
+    yield undefined;
+    looked = 0;
+  }
+}
+
+/** The first message from `low` to `high` whose last event has a higher number than `after`; else `high` + 1. */
+function messageBehind({ lastEvents }: Index, after: number, from: number, to: number): number {
+  let [low, high] = [Math.max(1, from), to + 1];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (lastEvents.at(middle) > after) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+/** Whether a thing is another one, or a child of it. */
+function isWithin({ parents }: Index, thing: number, wanted: number): boolean {
+  for (let one = thing; one !== 0; one = parents.at(one)) if (one === wanted) return true;
+  return false;
+}
+
+/** The thing with this id, which is numbered where it was not known. */
+function thingNamed(index: Index, id: string): number {
+  const known = knownThing(index, id);
+  if (known !== undefined) return known;
+  index.names.push(id);
+  const thing = KINDS * index.names.length + NAMED;
+  index.numbers.set(id, thing);
+  return thing;
+}
+
+/** The thing with this id; undefined: nothing has ever had this name. */
+function knownThing(index: Index, id: string): number | undefined {
+  const run = numberIn('run', id);
+  if (run !== undefined) return KINDS * run + RUN;
+  const trial = numberIn('trial', id);
+  if (trial !== undefined) return KINDS * trial + TRIAL;
+  return index.numbers.get(id);
+}
+
+/** How far the index was when it was asked for. */
+type Reached = Pick<Index, 'last' | 'childCount' | 'names'>;
+
+function* encodedIndex(index: Index, { last, childCount, names }: Reached): Generator<IndexPart> {
+  const { lastEvents, lastPlaces, things, children, parents } = index;
+  yield { of: 'names', names };
+  let numbers: number[] = [];
+  for (let child = 1; child <= childCount; child++) {
+    const thing = children.at(child);
+    numbers.push(thing, parents.at(thing));
+    if (numbers.length < NUMBERS_A_PART) continue;
+    yield { of: 'parents', numbers };
+    numbers = [];
+  }
+  yield { of: 'parents', numbers };
+  numbers = [];
+  let before = 0;
+  for (let sequence = 1; sequence <= last; sequence++) {
+    const events = lastEvents.at(sequence) - lastEvents.at(sequence - 1);
+    const [from, to] = [lastPlaces.at(sequence - 1) + 1, lastPlaces.at(sequence)];
+    if (events === 0 && to < from) continue;
+    numbers.push(sequence - before, events, to - from + 1);
+    for (let place = from; place <= to; place++) numbers.push(things.at(place));
+    before = sequence;
+    if (numbers.length < NUMBERS_A_PART) continue;
+    yield { of: 'messages', numbers };
+    numbers = [];
+  }
+  yield { of: 'messages', numbers };
+}
+
+function takePart(index: Index, part: IndexPart): void {
+  const { numbers = [] } = part;
+  switch (part.of) {
+    case 'names':
+      for (const name of part.names ?? []) thingNamed(index, name);
+      return;
+    case 'parents':
+      for (let at = 0; at < numbers.length; at += 2) linkThings(index, numbers[at]!, numbers[at + 1]!);
+      return;
+    case 'messages':
+      for (let at = 0; at < numbers.length; ) {
+        const count = numbers[at + 2]!;
+        begin(index, index.last + numbers[at]!, numbers[at + 1]!);
+        for (let place = at + 3; place < at + 3 + count; place++) mention(index, numbers[place]!);
+        at += 3 + count;
+      }
+      return;
   }
 }

@@ -13,11 +13,18 @@ import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
 import { type Begun, needsBegun, type Place } from './chain.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
+import type { JournalIndex } from './journal-index.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
 import { beginningOf, journalInfo, LOOK_MS, readGroups, type StoredMessage } from './journal-reader.ts';
 import { decodeGroup, digestOf, encodeGroup, FORMAT, isForeign } from './message.ts';
 import { otherWriterError, truncationOf } from './other-writer.ts';
 import { createStories, type Told } from './stories.ts';
+
+/** A place of the journal, and where the events up to there stand. */
+export interface Beginning {
+  readonly place: Place;
+  readonly index: JournalIndex;
+}
 
 /** The journal as its one writer sees it. */
 export interface Journal {
@@ -31,12 +38,14 @@ export interface Journal {
   readonly trouble: { readonly sinceMs: number; readonly error: FleetError } | undefined;
   /** Makes sure that the stream is there; `dataLoss` when it was there once and is gone or empty. */
   prepare(): Promise<void>;
+  /** Where the events of each thing stand, up to `place`. */
+  readonly index: JournalIndex;
   /**
    * Every event so far, or every one after `from`, message by message, oldest first; afterwards appends are
-   * possible. Throws `cancelled` when the message at `from` was cut off, `dataLoss` at the first message that
+   * possible. `from.index` is taken over and goes on. Throws `cancelled` when the message at `from` was cut off, `dataLoss` at the first message that
    * is not ours, and when the journal ends before the end that is remembered.
    */
-  replay(from?: Place): AsyncGenerator<readonly Event[]>;
+  replay(from?: Beginning): AsyncGenerator<readonly Event[]>;
   /**
    * What was appended by others since the last message that this journal has read or written, oldest first.
    * Throws `dataLoss` as `replay` does, and when the journal has become shorter; `cancelled` when `truncate`
@@ -211,15 +220,12 @@ export function openJournal(options: {
 
   const look = () => journalInfo(connection, names, LOOK_MS);
 
-  const stories = createStories({
-    async eventsAt(sequence) {
-      const message = await messageAt(sequence);
-      const envelope = message && decodeGroup(message.data);
-      if (envelope === undefined || isForeign(envelope)) return undefined;
-      const events = eventsOf(envelope);
-      return isRefusal(events) ? undefined : events;
-    },
-    readAll: () => readGroups(connection, identity),
+  const stories = createStories(async (sequence) => {
+    const message = await messageAt(sequence);
+    const envelope = message && decodeGroup(message.data);
+    if (envelope === undefined || isForeign(envelope)) return undefined;
+    const events = eventsOf(envelope);
+    return isRefusal(events) ? undefined : events;
   });
 
   /** A broker that went away in between is asked until it answers. */
@@ -265,11 +271,14 @@ export function openJournal(options: {
       if (info === undefined || info.state.last_seq === 0) await memory.check(info && 0, known);
       await ensureJournal(connection, names, options.replicas);
     },
-    async *replay(from = beginningOf(names)) {
-      place = from;
+    get index() {
+      return stories.index;
+    },
+    async *replay(from) {
       const known = await memory.recall();
-      stories.begin({ isFromStart: from.sequence === 0 });
-      for await (const group of readGroups(connection, identity, from)) {
+      place = from?.place ?? beginningOf(names);
+      stories.begin(from?.index);
+      for await (const group of readGroups(connection, identity, place)) {
         place = group.place;
         stories.take(group);
         yield group.events;

@@ -8,11 +8,14 @@ import type { Waiting } from './inbox.ts';
 import type { Lease } from './lease.ts';
 import { keepLease } from './lease-keeping.ts';
 import { knownTo } from './seat.ts';
+import { keepSnapshots } from './snapshot-keeping.ts';
+import type { SnapshotStore } from './snapshots.ts';
 import { createTurns, type TurnParts } from './turns.ts';
 
 /** What the leader needs. */
 export interface LeadingParts extends TurnParts {
   readonly lease: Lease;
+  readonly snapshots?: SnapshotStore | undefined;
   readonly version: string;
   /** Decisions begin, or go on after a pause, with this state: workers are expected to dial. */
   readonly onLead: (state: State) => void;
@@ -76,6 +79,9 @@ export function createLeading(parts: LeadingParts): Leading {
       } finally {
         working = false;
       }
+      const { snapshots, journal } = parts;
+      if (snapshots !== undefined && turns.isExact)
+        keepSnapshots({ snapshots, journal, state: knownTo(seat), signal, leads: true });
     }
   }
 

@@ -14,11 +14,15 @@ import type { Edit } from '../model/table.ts';
 import { consequenceOf } from './admission.ts';
 import type { Journal } from './journal.ts';
 import { damageAt } from './journal-reader.ts';
+import { keepSnapshots } from './snapshot-keeping.ts';
 import type { Snapshot, SnapshotStore } from './snapshots.ts';
 
 /** What the reading needs, and who is shown its trouble. */
 export interface Opening {
-  readonly journal: Pick<Journal, 'stream' | 'place' | 'prepare' | 'replay' | 'fingerprint' | 'sequence'>;
+  readonly journal: Pick<
+    Journal,
+    'stream' | 'place' | 'index' | 'prepare' | 'replay' | 'fingerprint' | 'sequence'
+  >;
   /** Where a snapshot may be found, and one is put when the reading has taken long. */
   readonly snapshots?: SnapshotStore | undefined;
   readonly clock: Clock;
@@ -77,8 +81,7 @@ async function fold(opening: Opening, folding: { state: State }): Promise<void> 
   const ms = Math.round(clock.monotonic() - startedAt);
   const from = isTail ? snapshot.place.sequence : 0;
   log.info({ events: state.events, from, sequence: journal.sequence, ms }, 'journal replayed');
-  if (snapshots?.isDue(state.events, isTail ? snapshot.state.events : 0))
-    void snapshots.put({ place: journal.place, state });
+  if (snapshots !== undefined) keepSnapshots({ snapshots, journal, state, signal: opening.signal });
 }
 
 /** Folds what comes after a snapshot, or everything; false when the snapshot lies in what was cut off. */
@@ -89,7 +92,7 @@ async function foldFrom(
 ): Promise<boolean> {
   const fold = createFold(snapshot?.state);
   try {
-    for await (const events of journal.replay(snapshot?.place))
+    for await (const events of journal.replay(snapshot))
       for (const event of events) fitted(journal, event, () => fold.add(event));
     return true;
   } catch (caught) {

@@ -1,39 +1,51 @@
-// Snapshots of the state, so that a start reads the end of the journal alone. Decides where they lie, and which
-// may be used: one that is damaged, of another fold, or of a message that the journal does not have is passed
-// over, and the journal is folded instead. A snapshot bounds the start and is nothing else: it may be lost.
+// Snapshots of the state and of the journal's index, so that a start reads the end of the journal alone. Decides
+// where they lie, when another is due, and which may be used: one that is damaged, of another fold, or of a message
+// that the journal does not have is passed over, and the journal is folded instead. A snapshot bounds the start and
+// is nothing else: it may be lost.
 //
 // There are two places, which are written in turn, so that one is whole while the other is written. A place
-// has chunks, and then a head that names them by their digest.
+// has chunks, and then a head that names them by their digest. A chunk is JSON, one part of the state or of the
+// index a line, deflated. Writing rests after each part for longer than the part took, because a leader writes
+// while it decides.
 
+import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { deflateRaw, inflateRaw } from 'node:zlib';
 import { z } from 'zod';
-import { sha256Hex } from '../../core/digest.ts';
+import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { type JetStreamManager, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import { decodeState, encodeState, FOLD, type PlainState } from '../model/snapshot.ts';
+import { createStateDecoder, encodeState, FOLD, type StatePart } from '../model/snapshot.ts';
 import type { State } from '../model/state.ts';
 import type { Place } from './chain.ts';
+import { createJournalIndex, type IndexPart, type JournalIndex } from './journal-index.ts';
 import { journalInfo } from './journal-reader.ts';
 import { digestOf } from './message.ts';
 
-/** The state at a place of the journal. */
+/** The state at a place of the journal, and where the events up to there stand. */
 export interface Snapshot {
   readonly place: Place;
   readonly state: State;
+  readonly index: JournalIndex;
 }
 
 /** Where snapshots are kept. */
 export interface SnapshotStore {
   /** The newest that fits the journal as it is; undefined when there is none. Never rejects. */
   newest(): Promise<Snapshot | undefined>;
-  /** Whether so much has come since the last one, or the start, that another is worth its writing. */
-  isDue(events: number, eventsAtLast: number): boolean;
-  /** Stores one. Never rejects: what could not be stored is logged. */
-  put(snapshot: Snapshot): Promise<void>;
+  /**
+   * Whether so much has come since the newest that is known that another is worth its writing, and none is being
+   * written. `patience` times as much for whoever writes only when nobody else does.
+   */
+  isDue(events: number, patience?: number): boolean;
+  /**
+   * Stores one, unless another coordinator has stored one that is as good. Never rejects: what could not be
+   * stored is logged, and tried again when the next is due. Given up without a word when the signal is aborted.
+   */
+  put(snapshot: Snapshot, signal?: AbortSignal): Promise<void>;
 }
 
 const deflate = promisify(deflateRaw);
@@ -41,11 +53,15 @@ const inflate = promisify(inflateRaw);
 
 /** So many events are folded in less than a second. */
 const EVENTS_BETWEEN = 20_000;
-/** Bytes of a chunk. */
-const CHUNK_BYTES = 512 * 1024;
+/** With a long past the next is due after this part of it, so that all of them together cost a few readings. */
+const PART_BETWEEN = 1 / 5;
+/** Bytes of JSON that a chunk has before it is deflated. */
+const CHUNK_BYTES = 1024 * 1024;
+/** Rest after a part, in times of what it took. */
+const REST = 2;
 const PLACES = [0, 1] as const;
 /** Of the form of head and chunks; another form is another number. */
-const FORM = 1;
+const FORM = 2;
 
 const headSchema = z.strictObject({
   form: z.literal(FORM),
@@ -58,22 +74,34 @@ const headSchema = z.strictObject({
     journal: z.string().optional(),
     version: z.string(),
   }),
+  /** Events of the journal up to there. */
+  events: z.int().min(0),
   chunks: z.int().min(1),
   /** SHA-256 of all chunks together. */
   digest: z.string(),
 });
 type Head = z.infer<typeof headSchema>;
 
+/** A line of a chunk. */
+type Line = readonly ['state', StatePart] | readonly ['index', IndexPart];
+
 /** Snapshots in the fleet's stream for them, which must exist. */
 export function createSnapshotStore(options: {
   readonly connection: NatsConnection;
   readonly names: Names;
+  readonly clock: Pick<Clock, 'monotonic' | 'sleep'>;
   readonly log: Logger;
-  /** Events after which another one is due; default: 20,000. */
-  readonly eventsBetween?: number;
+  /** Events after which another one is due at the earliest; default: 20,000. */
+  readonly eventsBetween?: number | undefined;
 }): SnapshotStore {
-  const { connection, names, log, eventsBetween = EVENTS_BETWEEN } = options;
+  const { connection, names, clock, log, eventsBetween = EVENTS_BETWEEN } = options;
   const client = streamClient(connection);
+  /** Events of the newest that was read, written or seen, and of one that could not be written. */
+  let eventsAtLast = 0;
+  let isWriting = false;
+
+  const isDue = (events: number, patience = 1): boolean =>
+    events - eventsAtLast >= patience * Math.max(eventsBetween, PART_BETWEEN * eventsAtLast);
 
   async function messageAt(manager: JetStreamManager, subject: string): Promise<Uint8Array | undefined> {
     const query = { last_by_subj: subject };
@@ -118,16 +146,53 @@ export function createSnapshotStore(options: {
       : 'its message is another one';
   }
 
-  async function read(at: number, head: Head, manager: JetStreamManager): Promise<State> {
+  /** The newest of this journal, whether or not it can be read. */
+  async function newestFitting(manager: JetStreamManager) {
+    for (const one of await heads(manager)) if ((await misfit(one.head, manager)) === undefined) return one;
+    return undefined;
+  }
+
+  async function read(at: number, head: Head, manager: JetStreamManager): Promise<Omit<Snapshot, 'place'>> {
     const numbers = Array.from({ length: head.chunks }, (_, i) => i);
-    const chunks = await Promise.all(numbers.map((i) => messageAt(manager, names.snapshotSubject(at, i))));
-    const bytes = Buffer.concat(chunks.map((chunk) => chunk ?? Buffer.alloc(0)));
-    if (sha256Hex(bytes) !== head.digest) throw new Error('its bytes are not those that were stored');
-    return decodeState(JSON.parse((await inflate(bytes)).toString()) as PlainState);
+    const found = await Promise.all(numbers.map((i) => messageAt(manager, names.snapshotSubject(at, i))));
+    const chunks = found.map((chunk) => chunk ?? Buffer.alloc(0));
+    const hash = createHash('sha256');
+    for (const chunk of chunks) hash.update(chunk);
+    if (hash.digest('hex') !== head.digest) throw new Error('its bytes are not those that were stored');
+    const decoder = createStateDecoder();
+    const index: IndexPart[] = [];
+    for (const chunk of chunks)
+      for (const text of (await inflate(chunk)).toString().split('\n')) {
+        const [of, part] = JSON.parse(text) as Line;
+        if (of === 'state') decoder.add(part);
+        else index.push(part);
+      }
+    return { state: decoder.state(), index: createJournalIndex(index) };
+  }
+
+  /** Writes the chunks of a place and then its head. */
+  async function write(
+    at: number,
+    of: { readonly place: Place; readonly events: number; readonly lines: Iterable<Line> },
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const { events, lines } = of;
+    const place = headSchema.shape.place.parse(of.place);
+    const hash = createHash('sha256');
+    let [chunks, bytes] = [0, 0];
+    for await (const chunk of chunksOf(lines, { clock, signal })) {
+      hash.update(chunk);
+      bytes += chunk.length;
+      await client.publish(names.snapshotSubject(at, chunks), chunk);
+      chunks += 1;
+    }
+    const head: Head = { form: FORM, fold: FOLD, place, events, chunks, digest: hash.digest('hex') };
+    await client.publish(names.snapshotSubject(at, 'head'), JSON.stringify(head));
+    return bytes;
   }
 
   return {
-    isDue: (events, eventsAtLast) => events - eventsAtLast >= eventsBetween,
+    isDue: (events, patience) => !isWriting && isDue(events, patience),
     async newest() {
       try {
         const manager = await streamManager(connection);
@@ -135,7 +200,11 @@ export function createSnapshotStore(options: {
           const { sequence } = head.place;
           try {
             const reason = await misfit(head, manager);
-            if (reason === undefined) return { place: placeOf(head), state: await read(at, head, manager) };
+            if (reason === undefined) {
+              const found = await read(at, head, manager);
+              eventsAtLast = head.events;
+              return { place: placeOf(head), ...found };
+            }
             log.warn({ sequence }, `a snapshot is passed over: ${reason}`);
           } catch (caught) {
             log.warn({ sequence }, `a snapshot is passed over: ${toFleetError(caught).message}`);
@@ -144,29 +213,62 @@ export function createSnapshotStore(options: {
       } catch (caught) {
         log.warn(toFleetError(caught, 'looking for a snapshot').message);
       }
+      eventsAtLast = 0;
       return undefined;
     },
-    async put({ place, state }) {
+    async put({ place, state, index }, signal) {
+      const { events } = state;
+      // Before anything else: the index grows.
+      const lines = linesOf(state, index.encoded());
+      isWriting = true;
       try {
-        const bytes = await deflate(JSON.stringify(encodeState(state)), { level: 1 });
         const manager = await streamManager(connection);
-        const [newest] = await heads(manager);
-        if (newest !== undefined && newest.head.place.sequence >= place.sequence) return;
-        const at = newest?.at === 0 ? 1 : 0;
-        const chunks = Math.max(1, Math.ceil(bytes.length / CHUNK_BYTES));
-        for (let i = 0; i < chunks; i++)
-          await client.publish(
-            names.snapshotSubject(at, i),
-            bytes.subarray(i * CHUNK_BYTES, (i + 1) * CHUNK_BYTES),
-          );
-        const head = { form: FORM, fold: FOLD, place, chunks, digest: sha256Hex(bytes) };
-        await client.publish(names.snapshotSubject(at, 'head'), JSON.stringify(head));
-        log.info({ sequence: place.sequence, bytes: bytes.length }, 'a snapshot was stored');
+        const newest = await newestFitting(manager);
+        eventsAtLast = newest?.head.events ?? 0;
+        if (!isDue(events)) return;
+        const bytes = await write(newest?.at === 0 ? 1 : 0, { place, events, lines }, signal);
+        log.info({ sequence: place.sequence, bytes }, 'a snapshot was stored');
+        eventsAtLast = events;
       } catch (caught) {
-        log.warn(toFleetError(caught, 'storing a snapshot').message);
+        eventsAtLast = events;
+        if (signal?.aborted !== true) log.warn(toFleetError(caught, 'storing a snapshot').message);
+      } finally {
+        isWriting = false;
       }
     },
   };
+}
+
+function* linesOf(state: State, index: Iterable<IndexPart>): Generator<Line> {
+  for (const part of encodeState(state)) yield ['state', part];
+  for (const part of index) yield ['index', part];
+}
+
+/** The lines as the bytes of chunks, with a rest after each. Throws the signal's reason. */
+async function* chunksOf(
+  lines: Iterable<Line>,
+  {
+    clock,
+    signal,
+  }: { readonly clock: Pick<Clock, 'monotonic' | 'sleep'>; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array> {
+  let texts: string[] = [];
+  let size = 0;
+  const chunk = () => deflate(texts.join('\n'), { level: 1 });
+  let startedAt = clock.monotonic();
+  for (const line of lines) {
+    const text = JSON.stringify(line);
+    texts.push(text);
+    size += text.length;
+    if (size >= CHUNK_BYTES) {
+      yield await chunk();
+      texts = [];
+      size = 0;
+    }
+    await clock.sleep(REST * (clock.monotonic() - startedAt), signal);
+    startedAt = clock.monotonic();
+  }
+  if (texts.length > 0) yield await chunk();
 }
 
 const placeOf = ({ place: { journal, ...rest } }: Head): Place => ({ ...rest, journal });

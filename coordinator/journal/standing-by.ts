@@ -11,11 +11,12 @@ import type { Journal } from './journal.ts';
 import { type Holder, type Lease, standbyError } from './lease.ts';
 import { foldedAt } from './opening.ts';
 import { knownTo, type Seat } from './seat.ts';
+import { keepSnapshots } from './snapshot-keeping.ts';
 import type { SnapshotStore } from './snapshots.ts';
 
 /** What the standby needs. */
 export interface StandbyParts {
-  readonly journal: Pick<Journal, 'readOn' | 'place' | 'sequence' | 'stream'>;
+  readonly journal: Pick<Journal, 'readOn' | 'place' | 'index' | 'sequence' | 'stream'>;
   /** Where a snapshot is put now and then: a standby has the time for it. */
   readonly snapshots?: SnapshotStore | undefined;
   readonly lease: Lease;
@@ -36,16 +37,15 @@ const LOOK_MS = 200;
  */
 export async function standBy(parts: StandbyParts): Promise<FleetError | undefined> {
   const { lease, seat, clock, log, signal } = parts;
-  const noted = { events: knownTo(seat).events };
   /** The holder that callers are sent to; null: none was shown yet. */
   let shown: string | undefined | null = null;
   let reported: string | undefined;
   for (;;) {
     try {
-      await followOn({ ...parts, noted });
+      await followOn(parts);
       const hold = await lease.hold(knownTo(seat).epoch + 1);
       if (hold.kind !== 'other') {
-        await followOn({ ...parts, noted });
+        await followOn(parts);
         return undefined;
       }
       if (shown !== hold.holder?.holder) show(parts, hold.holder);
@@ -71,7 +71,7 @@ function show({ seat, log, onBegun }: StandbyParts, holder: Holder | undefined):
 }
 
 /** Folds what was appended since the last time. */
-async function followOn({ journal, seat, snapshots, noted }: StandbyParts & Noted): Promise<void> {
+async function followOn({ journal, seat, snapshots, signal }: StandbyParts): Promise<void> {
   const before = knownTo(seat);
   const edit = new Edit();
   let state = before;
@@ -81,12 +81,5 @@ async function followOn({ journal, seat, snapshots, noted }: StandbyParts & Note
     // Also when the broker went away in between: what was read is not read again.
     if (state !== before) seat.know(state);
   }
-  if (!snapshots?.isDue(state.events, noted.events)) return;
-  noted.events = state.events;
-  await snapshots.put({ place: journal.place, state });
-}
-
-/** The number of events at the last snapshot, or when this coordinator began to stand by. */
-interface Noted {
-  readonly noted: { events: number };
+  if (snapshots !== undefined) keepSnapshots({ snapshots, journal, state, signal });
 }

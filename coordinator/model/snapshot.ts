@@ -1,273 +1,278 @@
 // The state as plain data and back: what a snapshot stores, so that a start need not fold the whole journal.
-// What follows from the rest (who is open, which genotypes a sweep has had, what candidates share) is not
-// written but made again. Trials and ended runs, of which there are many, are written as rows without names.
+// It comes in parts of a few hundred rows, so that whoever writes a large state can do something else in
+// between. What follows from the rest (who is open, which genotypes a sweep has had, which runs are whose, what
+// candidates share) is not written but made again.
 
-import type { Costs } from '../../core/nn/space.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from './caller.ts';
 import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
-import { allNumbers, appended, emptyRoll, type Roll } from './roll.ts';
+import { appended, emptyRoll } from './roll.ts';
+import {
+  type EndedRunRow,
+  endedRunFromRow,
+  endedRunRow,
+  type TrialRow,
+  trialFromRow,
+  trialRow,
+} from './snapshot-rows.ts';
 import { specDigest } from './spec-digest.ts';
 import { candidateJob, jobAt } from './spec-of.ts';
 import {
-  type EndedRun,
   hasEnded,
   initialState,
   isWhole,
+  type Namesakes,
   numberOf,
   type PlanState,
   type Recent,
   type RunState,
   type State,
+  type Submission,
   type SweepState,
-  type TrialState,
+  type WorkerState,
 } from './state.ts';
-import { Edit, emptyTable, rowAt, rowsOf, type Table, withRow } from './table.ts';
+import { Edit, emptyTable, rowAt, rowsOf, withRow } from './table.ts';
 
 /**
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 2;
+export const FOLD = 3;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
-type Rows<T> = readonly (readonly [number, T])[];
-type Entries<T> = readonly (readonly [string, T])[];
-
-type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string; allRunIds: readonly number[] };
+type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
 type PlainSweep = Omit<
   SweepState,
   'spec' | 'job' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
-> & { spec: string; trialIds: readonly number[]; allRunIds: readonly number[] };
+> & { spec: string };
 type PlainRun = Omit<RunState, 'job'> & { spec?: string };
-type PlainRecent<V> = { entries: Entries<V>; keys: Rows<string>; count: number };
+type RecentRow<V> = readonly [place: number, key: string, value: V | null];
 
-/** The state as JSON has it. */
-export interface PlainState {
-  readonly fold: number;
-  readonly facts: Pick<State, 'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts'>;
-  readonly specs: Entries<Spec>;
-  readonly plans: Rows<PlainPlan>;
-  readonly sweeps: Rows<PlainSweep>;
-  readonly trials: readonly unknown[][];
-  readonly runs: Rows<PlainRun>;
-  readonly endedRuns: readonly unknown[][];
-  readonly workers: Entries<unknown>;
-  readonly names: Entries<unknown>;
-  readonly lostWorkers: PlainRecent<unknown>;
-  readonly submissions: PlainRecent<unknown>;
-  readonly tokens: Entries<Caller>;
+/** The rows of each kind, in the order in which they come. */
+interface Rows {
+  readonly facts: Pick<State, 'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts'> & {
+    readonly fold: number;
+    /** How many there ever were. */
+    readonly lostWorkers: number;
+    readonly submissions: number;
+  };
+  readonly specs: readonly [digest: string, Spec];
+  readonly plans: PlainPlan;
+  readonly sweeps: PlainSweep;
+  readonly trials: TrialRow;
+  /** Runs that are in memory as a whole, and ended ones, by number. */
+  readonly runs: PlainRun | EndedRunRow;
+  readonly workers: WorkerState;
+  readonly names: readonly [string, Namesakes];
+  readonly lostWorkers: RecentRow<true>;
+  readonly submissions: RecentRow<Submission>;
+  readonly tokens: readonly [string, Caller];
 }
 
-/** The state as plain data; equal states give equal data. */
-export function encodeState(state: State): PlainState {
-  const { events, epoch, lastMs, numbers, cutOffRuns, counts } = state;
+/** Some rows of one kind, as JSON has them. */
+export type StatePart = {
+  readonly [K in keyof Rows]: { readonly of: K; readonly rows: readonly Rows[K][] };
+}[keyof Rows];
+
+/** Rows of a part; those of trials take about two milliseconds to be written. */
+const ROWS_A_PART = 500;
+
+/** The state part by part. What was given is not changed meanwhile, whatever is decided. */
+export function* encodeState(state: State): Generator<StatePart> {
+  const { events, epoch, lastMs, numbers, cutOffRuns } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
-  const runs: [number, PlainRun][] = [];
-  const endedRuns: unknown[][] = [];
-  for (const [number, run] of rowsOf(state.runs)) {
-    if (!isWhole(run)) endedRuns.push(rowOf(ENDED_RUN, number, run));
-    else {
-      const { job, ...rest } = run;
-      runs.push([number, run.trialId === undefined ? { ...rest, spec: digestOf(job as RunSpec) } : rest]);
-    }
-  }
-  return {
-    fold: FOLD,
-    facts: { events, epoch, lastMs, numbers, cutOffRuns, counts: withoutZeros(counts) },
-    specs: sorted(state.specs),
-    plans: [...rowsOf(state.plans)].map(([number, { spec, allRunIds, ...plan }]) => [
-      number,
-      { ...plan, spec: digestOf(spec), allRunIds: [...allNumbers(allRunIds)] },
-    ]),
-    sweeps: [...rowsOf(state.sweeps)].map(([number, sweep]) => {
-      const {
-        spec,
-        job: _,
-        trialIds,
-        allRunIds,
-        openTrials: _o,
-        endedBadly: _e,
-        candidates: _c,
-        ...rest
-      } = sweep;
-      const rolls = { trialIds: [...allNumbers(trialIds)], allRunIds: [...allNumbers(allRunIds)] };
-      return [number, { ...rest, spec: digestOf(spec), ...rolls }];
-    }),
-    trials: [...rowsOf(state.trials)].map(([number, trial]) => rowOf(TRIAL, number, trial)),
-    ...{ runs, endedRuns },
-    workers: sorted(state.workers),
-    names: sorted(state.names),
-    lostWorkers: plainRecent(state.lostWorkers),
-    submissions: plainRecent(state.submissions),
-    tokens: sorted(state.tokens),
+  const facts = {
+    ...{ fold: FOLD, events, epoch, lastMs, numbers, cutOffRuns, counts: withoutZeros(state.counts) },
+    ...{ lostWorkers: state.lostWorkers.count, submissions: state.submissions.count },
   };
+  yield { of: 'facts', rows: [facts] };
+  yield* parts('specs', entriesOf(state.specs), (entry) => entry);
+  yield* parts('plans', rowsOf(state.plans), ([, { spec, allRunIds: _runs, ...plan }]) => ({
+    ...plan,
+    spec: digestOf(spec),
+  }));
+  yield* parts('sweeps', rowsOf(state.sweeps), ([, sweep]) => plainSweep(sweep, digestOf(sweep.spec)));
+  yield* parts('trials', rowsOf(state.trials), ([number, trial]) => trialRow(number, trial));
+  yield* parts('runs', rowsOf(state.runs), ([number, run]) =>
+    isWhole(run) ? plainRun(run, digestOf) : endedRunRow(number, run),
+  );
+  yield* parts('workers', entriesOf(state.workers), ([, worker]) => worker);
+  yield* parts('names', entriesOf(state.names), (entry) => entry);
+  yield* parts('lostWorkers', rowsOf(state.lostWorkers.keys), recentRow(state.lostWorkers));
+  yield* parts('submissions', rowsOf(state.submissions.keys), recentRow(state.submissions));
+  yield* parts('tokens', entriesOf(state.tokens), (entry) => entry);
+}
+
+function* parts<K extends keyof Rows, T>(
+  of: K,
+  things: Iterable<T>,
+  rowFrom: (thing: T) => Rows[K],
+): Generator<StatePart> {
+  let rows: Rows[K][] = [];
+  const part = () => ({ of, rows }) as unknown as StatePart;
+  for (const thing of things) {
+    rows.push(rowFrom(thing));
+    if (rows.length < ROWS_A_PART) continue;
+    yield part();
+    rows = [];
+  }
+  if (rows.length > 0) yield part();
+}
+
+function plainSweep(sweep: SweepState, spec: string): PlainSweep {
+  const { job: _j, trialIds: _t, allRunIds: _r, openTrials: _o, endedBadly: _e, ...rest } = sweep;
+  const { candidates: _c, ...plain } = rest;
+  return { ...plain, spec };
+}
+
+function plainRun({ job, ...run }: RunState, digestOf: (spec: Spec) => string): PlainRun {
+  return run.trialId === undefined ? { ...run, spec: digestOf(job as RunSpec) } : run;
+}
+
+const recentRow =
+  <V>({ byKey }: Recent<V>) =>
+  ([place, key]: readonly [number, string]): RecentRow<V> => [place, key, lookup(byKey, key) ?? null];
+
+function withoutZeros(counts: State['counts']): State['counts'] {
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count !== 0));
 }
 
 /** The state that was encoded. Throws when this is not the form of this release. */
-export function decodeState(plain: PlainState): State {
-  if (plain.fold !== FOLD) throw new Error(`the snapshot has fold ${plain.fold}, this release reads ${FOLD}`);
+export function decodeState(encoded: Iterable<StatePart>): State {
+  const decoder = createStateDecoder();
+  for (const part of encoded) decoder.add(part);
+  return decoder.state();
+}
+
+/** A state that is made again part by part, in the order in which the parts were made. */
+export interface StateDecoder {
+  add(part: StatePart): void;
+  state(): State;
+}
+
+/** A decoder of no part yet. Throws when a part is not of the form of this release. */
+export function createStateDecoder(): StateDecoder {
   const edit = new Edit();
-  const specs = mapOf<Spec>(plain.specs, edit);
-  const specNamed = (digest: string) => lookup(specs, digest)!;
-  const trials = tableOf(
-    plain.trials.map((row) => fromRow<TrialState>(TRIAL, row)),
-    edit,
-  );
-  const sweeps = tableOf(
-    plain.sweeps.map(([number, sweep]) => [
-      number,
-      sweepOf(sweep, specNamed(sweep.spec) as SweepSpec, { trials, edit }),
-    ]),
-    edit,
-  );
-  const runs: [number, RunState | EndedRun][] = plain.runs.map(([number, { spec, ...run }]) => {
-    const sweep = run.sweepId === undefined ? undefined : rowAt(sweeps, numberOf(run.sweepId));
+  const made: { -readonly [K in keyof State]: State[K] } = { ...initialState };
+  const specNamed = (digest: string) => lookup(made.specs, digest)!;
+  let hasFacts = false;
+
+  const takers: { readonly [K in keyof Rows]: (row: Rows[K]) => void } = {
+    facts({ fold, lostWorkers, submissions, ...facts }) {
+      if (fold !== FOLD) throw new Error(`the snapshot has fold ${fold}, this release reads ${FOLD}`);
+      hasFacts = true;
+      Object.assign(made, facts);
+      made.lostWorkers = { ...made.lostWorkers, count: lostWorkers };
+      made.submissions = { ...made.submissions, count: submissions };
+    },
+    specs([digest, spec]) {
+      made.specs = withEntry(made.specs, digest, spec, edit);
+    },
+    plans(plain) {
+      const plan = { ...plain, spec: specNamed(plain.spec) as PlanSpec, allRunIds: emptyRoll };
+      const number = numberOf(plan.id);
+      made.plans = withRow(made.plans, number, plan, edit);
+      if (!hasEnded(plan)) made.openPlans = withRow(made.openPlans, number, true, edit);
+    },
+    sweeps(plain) {
+      const sweep = emptySweep(plain, specNamed(plain.spec) as SweepSpec);
+      const number = numberOf(sweep.id);
+      made.sweeps = withRow(made.sweeps, number, sweep, edit);
+      if (!hasEnded(sweep)) made.openSweeps = withRow(made.openSweeps, number, true, edit);
+    },
+    trials(row) {
+      const trial = trialFromRow(row);
+      const [number] = row;
+      made.trials = withRow(made.trials, number, trial, edit);
+      const sweep: Writable<SweepState> = rowAt(made.sweeps, numberOf(trial.sweepId))!;
+      sweep.trialIds = appended(sweep.trialIds, number, edit);
+      sweep.candidates = withEntry(sweep.candidates, trial.genotypeKey, number, edit);
+      if (!hasEnded(trial)) sweep.openTrials = withRow(sweep.openTrials, number, true, edit);
+      else if (trial.state !== 'done') sweep.endedBadly = withRow(sweep.endedBadly, number, true, edit);
+    },
+    runs(row) {
+      const run = isRow(row) ? endedRunFromRow(row) : runOf(row);
+      const number = isRow(row) ? row[0] : numberOf(run.id);
+      made.runs = withRow(made.runs, number, run, edit);
+      const sweep: Writable<SweepState> | undefined =
+        run.sweepId === undefined ? undefined : rowAt(made.sweeps, numberOf(run.sweepId));
+      if (sweep !== undefined) sweep.allRunIds = appended(sweep.allRunIds, number, edit);
+      const planId = sweep === undefined && isWhole(run) ? run.planId : sweep?.planId;
+      const plan: Writable<PlanState> | undefined =
+        planId === undefined ? undefined : rowAt(made.plans, numberOf(planId));
+      if (plan !== undefined) plan.allRunIds = appended(plan.allRunIds, number, edit);
+      if (!hasEnded(run)) made.openRuns = withRow(made.openRuns, number, true, edit);
+      if (isWhole(run)) made.damaged = withDamaged(made.damaged, run, edit);
+    },
+    workers(worker) {
+      made.workers = withEntry(made.workers, worker.id, worker, edit);
+    },
+    names([name, namesakes]) {
+      made.names = withEntry(made.names, name, namesakes, edit);
+    },
+    lostWorkers(row) {
+      made.lostWorkers = withRecent(made.lostWorkers, row, edit);
+    },
+    submissions(row) {
+      made.submissions = withRecent(made.submissions, row, edit);
+    },
+    tokens([key, caller]) {
+      made.tokens = withEntry(made.tokens, key, caller, edit);
+    },
+  };
+
+  /** A run that is in memory as a whole. */
+  function runOf({ spec, ...run }: PlainRun): RunState {
+    const sweep = run.sweepId === undefined ? undefined : rowAt(made.sweeps, numberOf(run.sweepId));
     const job = spec === undefined ? jobAt(sweep!.job, run.fidelity) : (specNamed(spec) as RunSpec);
-    return [number, { ...run, job }];
-  });
-  for (const row of plain.endedRuns) runs.push(fromRow<EndedRun>(ENDED_RUN, row));
-  const plans = tableOf<PlanState>(
-    plain.plans.map(([number, { spec, allRunIds, ...plan }]) => [
-      number,
-      { ...plan, spec: specNamed(spec) as PlanSpec, allRunIds: rollOf(allRunIds, edit) },
-    ]),
-    edit,
-  );
-  const runTable = tableOf(runs, edit);
+    return { ...run, job };
+  }
+
   return {
-    ...initialState,
-    ...plain.facts,
-    ...{ specs, plans, sweeps, trials },
-    runs: runTable,
-    workers: mapOf(
-      plain.workers as State['workers'] extends PersistentMap<infer W> ? Entries<W> : never,
-      edit,
-    ),
-    names: mapOf(plain.names as State['names'] extends PersistentMap<infer N> ? Entries<N> : never, edit),
-    lostWorkers: recentOf(plain.lostWorkers as PlainRecent<true>, edit),
-    submissions: recentOf(
-      plain.submissions as State['submissions'] extends Recent<infer S> ? PlainRecent<S> : never,
-      edit,
-    ),
-    tokens: mapOf(plain.tokens, edit),
-    damaged: damagedOf(runTable, edit),
-    openPlans: openOf(plans, edit),
-    openSweeps: openOf(sweeps, edit),
-    openRuns: openOf(runTable, edit),
+    add({ of, rows }) {
+      const take = takers[of] as ((row: unknown) => void) | undefined;
+      if (take === undefined)
+        throw new Error(`the snapshot has ${String(of)}, which this release does not know`);
+      for (const row of rows) take(row);
+    },
+    state() {
+      if (!hasFacts) throw new Error('the snapshot has no facts');
+      return made;
+    },
   };
 }
 
-function damagedOf(runs: State['runs'], edit: Edit): State['damaged'] {
-  let damaged: State['damaged'] = emptyMap();
-  for (const [, run] of rowsOf(runs)) {
-    if (!isWhole(run)) continue;
-    for (const { stage, damage } of run.checkpoints)
-      if (damage?.isLost === false)
-        damaged = withEntry(damaged, `${run.id}/${stage}`, { runId: run.id, stage }, edit);
-  }
-  return damaged;
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+const isRow = (row: PlainRun | EndedRunRow): row is EndedRunRow => Array.isArray(row);
+
+/** A sweep before its trials and runs are there. */
+function emptySweep(plain: PlainSweep, spec: SweepSpec): SweepState {
+  return {
+    ...plain,
+    spec,
+    job: candidateJob(spec),
+    trialIds: emptyRoll,
+    allRunIds: emptyRoll,
+    openTrials: emptyTable(),
+    endedBadly: emptyTable(),
+    candidates: emptyMap(),
+  };
 }
 
-function sweepOf(
-  plain: PlainSweep,
-  spec: SweepSpec,
-  { trials, edit }: { readonly trials: Table<TrialState>; readonly edit: Edit },
-): SweepState {
-  let openTrials = emptyTable<true>();
-  let endedBadly = emptyTable<true>();
-  let candidates = emptyMap<number>();
-  for (const number of plain.trialIds) {
-    const trial = rowAt(trials, number);
-    if (trial === undefined) continue;
-    candidates = withEntry(candidates, trial.genotypeKey, number, edit);
-    if (!hasEnded(trial)) openTrials = withRow(openTrials, number, true, edit);
-    else if (trial.state !== 'done') endedBadly = withRow(endedBadly, number, true, edit);
-  }
-  const trialIds = rollOf(plain.trialIds, edit);
-  const allRunIds = rollOf(plain.allRunIds, edit);
-  return { ...plain, spec, trialIds, allRunIds, openTrials, endedBadly, candidates, job: candidateJob(spec) };
+function withDamaged(damaged: State['damaged'], run: RunState, edit: Edit): State['damaged'] {
+  let all = damaged;
+  for (const { stage, damage } of run.checkpoints)
+    if (damage?.isLost === false) all = withEntry(all, `${run.id}/${stage}`, { runId: run.id, stage }, edit);
+  return all;
 }
 
-/** The fields of a row after its number, in their places. */
-const TRIAL = [
-  ...['id', 'sweepId', 'number', 'state', 'reason', 'createdAtMs', 'endedAtMs', 'genotypeKey', 'costs'],
-  ...['runIds', 'objectives', 'rungs'],
-];
-const ENDED_RUN = [
-  ...['id', 'state', 'reason', 'trialId', 'sweepId', 'attempt', 'generation', 'deviceClass', 'createdAtMs'],
-  ...['startedAtMs', 'endedAtMs', 'finalStep', 'weightsDigest', 'accuracy', 'failureCause', 'stages'],
-];
-
-/** Costs stand in a row as three numbers. */
-const COSTS: readonly (keyof Costs)[] = ['parameters', 'mflops', 'multiplyAdds'];
-
-function rowOf(fields: readonly string[], number: number, thing: object): unknown[] {
-  const known = thing as Record<string, unknown>;
-  return [
-    number,
-    ...fields.map((field) => {
-      const value = known[field];
-      if (value === undefined) return null;
-      return field === 'costs' ? COSTS.map((name) => (value as Costs)[name]) : value;
-    }),
-  ];
-}
-
-function fromRow<T>(fields: readonly string[], row: readonly unknown[]): [number, T] {
-  const thing: Record<string, unknown> = {};
-  for (const [i, field] of fields.entries()) {
-    const value = row[i + 1];
-    if (value === null) continue;
-    if (field === 'costs') {
-      const [parameters, mflops, multiplyAdds] = value as number[];
-      thing.costs = { parameters, mflops, multiplyAdds };
-    } else thing[field] = value;
-  }
-  return [row[0] as number, thing as T];
-}
-
-function withoutZeros(counts: State['counts']): State['counts'] {
-  const entries = Object.entries(counts).filter(([, count]) => count !== 0);
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-function sorted<V>(map: PersistentMap<V>): Entries<V> {
-  return [...entriesOf(map)].sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-function plainRecent<V>({ byKey, keys, count }: Recent<V>): PlainRecent<V> {
-  return { entries: sorted(byKey), keys: [...rowsOf(keys)], count };
-}
-
-function recentOf<V>({ entries, keys, count }: PlainRecent<V>, edit: Edit): Recent<V> {
-  return { byKey: mapOf(entries, edit), keys: tableOf(keys, edit), count };
-}
-
-function mapOf<V>(entries: Entries<V>, edit: Edit): PersistentMap<V> {
-  let map = emptyMap<V>();
-  for (const [key, value] of entries) map = withEntry(map, key, value, edit);
-  return map;
-}
-
-function tableOf<V>(rows: Rows<V>, edit: Edit): Table<V> {
-  let table = emptyTable<V>();
-  for (const [number, row] of rows) table = withRow(table, number, row, edit);
-  return table;
-}
-
-function rollOf(numbers: readonly number[], edit: Edit): Roll {
-  let roll = emptyRoll;
-  for (const number of numbers) roll = appended(roll, number, edit);
-  return roll;
-}
-
-function openOf(table: Table<{ readonly state: string }>, edit: Edit): Table<true> {
-  let open = emptyTable<true>();
-  for (const [number, thing] of rowsOf(table)) if (!hasEnded(thing)) open = withRow(open, number, true, edit);
-  return open;
+function withRecent<V>({ byKey, keys, count }: Recent<V>, row: RecentRow<V>, edit: Edit): Recent<V> {
+  const [place, key, value] = row;
+  const known: PersistentMap<V> = value === null ? byKey : withEntry(byKey, key, value, edit);
+  return { byKey: known, keys: withRow(keys, place, key, edit), count };
 }

@@ -9,19 +9,23 @@ import type { Journal } from '../../coordinator/journal/journal.ts';
 import { createJournalRepair } from '../../coordinator/journal/journal-repair.ts';
 import { openJournalState } from '../../coordinator/journal/opening.ts';
 import { createSnapshotStore } from '../../coordinator/journal/snapshots.ts';
-import { encodeState } from '../../coordinator/model/snapshot.ts';
 import { systemClock } from '../../core/clock.ts';
+import { unary } from '../../core/net/grpc-client.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
-import { journalOn, NAMES } from '../support/names.ts';
+import { startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { journalOn, NAMES, namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
 import { assertNothingLeft, until } from '../support/processes.ts';
+import { dialRawWorker } from '../support/raw-worker.ts';
+import { plainOf } from '../support/state.ts';
 
 let nats: TestNats;
 let connection: NatsConnection;
 /** Lines that were logged since the test began. */
 let lines: string[] = [];
 const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(JSON.parse(line).msg) });
-const store = () => createSnapshotStore({ connection, names: NAMES, log, eventsBetween: 5 });
+const store = (eventsBetween = 5, names = NAMES) =>
+  createSnapshotStore({ connection, names, clock: systemClock, log, eventsBetween });
 
 before(async () => {
   nats = await startNats();
@@ -51,9 +55,12 @@ async function opened(snapshots = store()) {
   let from = -1;
   const reading: Journal = {
     ...journal,
-    replay(place) {
-      from = place?.sequence ?? 0;
-      return journal.replay(place);
+    replay(beginning) {
+      from = beginning?.place.sequence ?? 0;
+      return journal.replay(beginning);
+    },
+    get index() {
+      return journal.index;
     },
     get place() {
       return journal.place;
@@ -67,6 +74,12 @@ async function opened(snapshots = store()) {
     ...{ signal: AbortSignal.timeout(10_000), reported: undefined, onTrouble: assert.ifError },
   });
   return { state: state!, from, journal };
+}
+
+/** A snapshot of the journal as it is. */
+async function taken() {
+  const { state, journal } = await opened();
+  return { state, place: journal.place, index: journal.index };
 }
 
 const isStored = () => until('a snapshot was stored', () => lines.includes('a snapshot was stored'));
@@ -84,21 +97,20 @@ test('a long reading leaves a snapshot; the next start reads the rest alone, and
   await append(second.journal, 7);
   const third = await opened();
   assert.equal(third.from, 6);
-  const whole = await opened(
-    createSnapshotStore({ connection, names: { ...NAMES, snapshotStream: 'NONE' }, log }),
-  );
+  const whole = await opened(store(5, { ...NAMES, snapshotStream: 'NONE' }));
   assert.equal(whole.from, 0);
-  assert.deepEqual(encodeState(third.state), encodeState(whole.state));
+  assert.deepEqual(plainOf(third.state), plainOf(whole.state));
+  assert.deepEqual([...third.journal.index.encoded()], [...whole.journal.index.encoded()]);
   assert.equal(third.journal.place.digest, whole.journal.place.digest);
 });
 
 test('of two the newer is used, and the older when that is damaged; with both gone everything is read', async () => {
   const journal = journalOn(connection);
   await append(journal, 1, 2, 3);
-  const snapshots = store();
-  await snapshots.put({ place: journal.place, state: (await opened()).state });
+  const snapshots = store(1);
+  await snapshots.put(await taken());
   await append(journal, 4, 5);
-  await snapshots.put({ place: journal.place, state: (await opened()).state });
+  await snapshots.put(await taken());
   assert.equal((await opened()).from, 5);
   const damage = (place: number) => jetstream(connection).publish(NAMES.snapshotSubject(place, 0), 'x');
   await damage(1);
@@ -113,7 +125,7 @@ test('of two the newer is used, and the older when that is damaged; with both go
 test('a snapshot of what was cut off, replaced or lost is passed over', async () => {
   const journal = journalOn(connection);
   await append(journal, 1, 2, 3, 4);
-  await store().put({ place: journal.place, state: (await opened()).state });
+  await store(1).put(await taken());
   const repair = createJournalRepair({
     ...{ connection, names: NAMES, fleet: 'local', version: 'test', clock: systemClock },
   });
@@ -129,4 +141,23 @@ test('a snapshot of what was cut off, replaced or lost is passed over', async ()
   await append(journalOn(connection), 21, 22, 23, 24, 25);
   assert.equal((await opened()).state.epoch, 25);
   assert.ok(lines.includes('a snapshot is passed over: its message is another one'));
+});
+
+test('a leader that runs alone stores snapshots while it works, and the next one goes on from there', async () => {
+  const leader = await startLocalCoordinator({ natsUrl: nats.url }, { snapshotEvents: 4 });
+  const workers = Array.from({ length: 8 }, (_, n) =>
+    dialRawWorker({ endpoint: leader.endpoint, id: `w${n}`, incarnation: 'i' }),
+  );
+  const names = await namesOn(connection);
+  const kept = createSnapshotStore({ connection, names, clock: systemClock, log });
+  await until('the leader has stored one', async () => ((await kept.newest())?.state.events ?? 0) >= 4);
+  for (const worker of workers) worker.close();
+  await leader.close();
+  const { place, state, index } = (await kept.newest())!;
+  assert.ok(place.sequence > 1);
+  assert.equal(index.firstEventOf(place.sequence + 1), state.events + 1);
+  const next = await startLocalCoordinator({ natsUrl: nats.url });
+  const told = await unary(next.client, next.client.why, { id: 'w0' });
+  assert.equal(told.decisions[0]?.event, 'worker.attached');
+  await next.close();
 });

@@ -3,8 +3,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { encodeState } from '../../coordinator/model/snapshot.ts';
-import { folded } from '../support/state.ts';
+import { folded, plainOf } from '../support/state.ts';
 import type { AppendFate } from './broker.ts';
 import { plan } from './specs.ts';
 import { allEnded, createWorld, FACTS, type World } from './world.ts';
@@ -55,11 +54,11 @@ test('a coordinator that dies at any append, before, after or within a decision,
       assert.deepEqual(outcomeOf(world), expected, `${fate} at message ${at}`);
       const { leader } = world;
       assert.deepEqual(
-        leader && encodeState(leader.driver.state),
-        encodeState(world.witness.state),
+        leader && plainOf(leader.driver.state),
+        plainOf(world.witness.state),
         `${fate} at message ${at}: the leader's state`,
       );
-      assert.deepEqual(encodeState(folded(world.events)), encodeState(world.witness.state));
+      assert.deepEqual(plainOf(folded(world.events)), plainOf(world.witness.state));
     }
   for (const [fate, count] of Object.entries(deaths)) assert.ok(count > 5, `${count} x ${fate}`);
 });

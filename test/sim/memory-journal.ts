@@ -4,6 +4,7 @@
 
 import { BEGINNING } from '../../coordinator/journal/chain.ts';
 import type { Journal } from '../../coordinator/journal/journal.ts';
+import { createJournalIndex } from '../../coordinator/journal/journal-index.ts';
 import type { LeaseKey } from '../../coordinator/journal/lease.ts';
 import { createStories } from '../../coordinator/journal/stories.ts';
 import type { Event } from '../../coordinator/model/events.ts';
@@ -84,6 +85,7 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
     get place() {
       return { ...BEGINNING, sequence };
     },
+    index: createJournalIndex(),
     refusalOf: () => undefined,
     get sequence() {
       return sequence;
@@ -121,14 +123,9 @@ export function createMemoryJournal({ broker, host, groupEventsMax }: Parts): Jo
     remember: () => ask(() => undefined),
     read: () => events(() => undefined),
     story(id, after) {
-      const stories = createStories({
-        eventsAt: async (at) => broker.read(at)?.events,
-        async *readAll() {
-          for (let at = 1; at <= broker.lastSequence; at++)
-            yield { sequence: at, events: broker.read(at)!.events };
-        },
-      });
-      stories.begin({ isFromStart: false });
+      const stories = createStories(async (at) => broker.read(at)?.events);
+      for (let at = 1; at <= broker.lastSequence; at++)
+        stories.take({ sequence: at, events: broker.read(at)!.events });
       return stories.tell(id, after);
     },
     fingerprint: () => ask(() => String(broker.lastSequence)),

@@ -27,7 +27,7 @@ export interface LocalCoordinator {
 /** Resolves once it answers calls, or with `standby` once it knows that another coordinator does. */
 export async function startLocalCoordinator(
   config: Partial<CoordinatorConfig> & { natsUrl: string },
-  options: { readonly standby?: boolean } = {},
+  options: { readonly standby?: boolean; readonly snapshotEvents?: number } = {},
 ): Promise<LocalCoordinator> {
   const coordinator = await startCoordinator({
     config: coordinatorConfigSchema.parse({
@@ -38,6 +38,7 @@ export async function startLocalCoordinator(
     version: 'test',
     log: createLogger({ program: 'coordinator', level: 'silent' }),
     clock: systemClock,
+    ...(options.snapshotEvents === undefined ? {} : { snapshotEvents: options.snapshotEvents }),
   });
   if (options.standby !== true) await until('the coordinator answers', () => coordinator.ready);
   const client = createFleetClient({ endpoint: coordinator.endpoint, token: config.token ?? '' });

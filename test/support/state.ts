@@ -3,7 +3,12 @@
 import type { Decided, Event } from '../../coordinator/model/events.ts';
 import { evolve } from '../../coordinator/model/evolve.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
-import { emptyMap, type PersistentMap, withEntry } from '../../coordinator/model/persistent-map.ts';
+import {
+  emptyMap,
+  entriesOf,
+  type PersistentMap,
+  withEntry,
+} from '../../coordinator/model/persistent-map.ts';
 import { specDigest } from '../../coordinator/model/spec-digest.ts';
 import { initialState, isWhole, type RunState, type State } from '../../coordinator/model/state.ts';
 import { rowsOf, type Table } from '../../coordinator/model/table.ts';
@@ -42,6 +47,35 @@ export function folded(events: Iterable<Event>, before: State = initialState): S
   let state = before;
   for (const event of events) state = evolve(state, event);
   return state;
+}
+
+/**
+ * A state as plain data, everything in it, however its tables and maps came about: equal states give equal data,
+ * and only they.
+ */
+export function plainOf(state: State): unknown {
+  return plainValue(state);
+}
+
+function plainValue(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(plainValue);
+  if ('root' in value && 'levels' in value)
+    return [...rowsOf(value as Table<unknown>)].map(([number, row]) => [number, plainValue(row)]);
+  if ('root' in value) {
+    const entries = [...entriesOf(value as PersistentMap<unknown>)];
+    return Object.fromEntries(
+      entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, plainValue(v)]),
+    );
+  }
+  // A working state carries what it was made with, and counts that are 0 are none.
+  const { edit: _edit, ownsRows: _owns, counts, ...fields } = value as Record<string, unknown>;
+  const plain = Object.fromEntries(Object.entries(fields).map(([key, one]) => [key, plainValue(one)]));
+  if (counts === undefined) return plain;
+  return {
+    ...plain,
+    counts: Object.fromEntries(Object.entries(counts as object).filter(([, n]) => n !== 0)),
+  };
 }
 
 /** The event that records a spec, and its digest. */

@@ -74,17 +74,43 @@ test('the messages and events of each story are those that reading the whole jou
     const expected = groups.flatMap((group, at) =>
       group.some((event) => isAbout(event, story)) ? [at + 1] : [],
     );
-    assert.deepEqual(index.messagesAbout(id), expected, id);
+    assert.deepEqual([...index.messagesAbout(id)], expected, id);
     for (const event of events)
       assert.equal(index.isAbout(event, id), isAbout(event, story), `${id} ${event.kind}`);
   }
-  assert.equal(index.last, groups.length);
   let first = 1;
   groups.forEach((group, at) => {
     assert.equal(index.firstEventOf(at + 1), first);
     first += group.length;
-    assert.equal(index.endOf(at + 1), first - 1);
+    // A story that goes on after an event begins with the message that has the next one.
+    const later = [...index.messagesAbout('sweep-1', first - 1)];
+    assert.deepEqual(
+      later,
+      [...index.messagesAbout('sweep-1')].filter((sequence) => sequence! > at + 1),
+    );
   });
+});
+
+test('a number far behind the others, and a message after many that were cut out, take no room', () => {
+  const index = createJournalIndex();
+  const at = (event: Decided) => ({ ...event, atMs: 1 }) as Event;
+  index.add(1, [at({ kind: 'run.cancelled', runId: 'run-999999999', reason: 'r' })]);
+  index.add(70_000, [at({ kind: 'run.cancelled', runId: 'run-3', reason: 'r' })]);
+  assert.deepEqual([...index.messagesAbout('run-999999999')], [1]);
+  assert.deepEqual([...index.messagesAbout('run-3')], [70_000]);
+  assert.equal(index.firstEventOf(70_000), 2);
+  assert.deepEqual([...index.messagesAbout('run-4')], []);
+});
+
+test('who looks for something rare in a long journal gives others a turn', () => {
+  const index = createJournalIndex();
+  const at = (event: Decided) => ({ ...event, atMs: 1 }) as Event;
+  const lost = at({ kind: 'worker.lost', workerId: 'w1', incarnation: 'i', reason: 'silent' });
+  index.add(1, [lost]);
+  for (let n = 2; n <= 120_000; n++)
+    index.add(n, [at({ kind: 'run.cancelled', runId: `run-${n}`, reason: 'r' })]);
+  index.add(120_001, [lost]);
+  assert.deepEqual([...index.messagesAbout('w1')], [1, undefined, 120_001]);
 });
 
 test('the story of a plan has its sweep, and with it the trials and runs', () => {
@@ -105,8 +131,8 @@ test('the story of a plan has its sweep, and with it the trials and runs', () =>
     at({ kind: 'trial.attempted', trialId: 'trial-70', runId: 'run-500', attempt: 1, reason: 'r' }),
   ]);
   index.add(12, [at({ kind: 'run.cancelled', runId: 'run-500', reason: 'r' })]);
-  assert.deepEqual(index.messagesAbout('plan-1'), [1, 4, 5, 9, 12]);
-  assert.deepEqual(index.messagesAbout('sweep-3'), [4, 5, 9, 12]);
-  assert.deepEqual(index.messagesAbout('trial-70'), [5, 9, 12]);
-  assert.deepEqual(index.messagesAbout('run-500'), [9, 12]);
+  assert.deepEqual([...index.messagesAbout('plan-1')], [1, 4, 5, 9, 12]);
+  assert.deepEqual([...index.messagesAbout('sweep-3')], [4, 5, 9, 12]);
+  assert.deepEqual([...index.messagesAbout('trial-70')], [5, 9, 12]);
+  assert.deepEqual([...index.messagesAbout('run-500')], [9, 12]);
 });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import { BEGINNING } from '../../../../coordinator/journal/chain.ts';
+import { createJournalIndex } from '../../../../coordinator/journal/journal-index.ts';
 import { damageAt } from '../../../../coordinator/journal/journal-reader.ts';
 import { openJournalState } from '../../../../coordinator/journal/opening.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
@@ -21,6 +22,7 @@ async function opened(looks: readonly { readonly print: string; readonly fails?:
     journal: {
       stream: 'PF_X_JOURNAL',
       place: BEGINNING,
+      index: createJournalIndex(),
       sequence: 1,
       prepare: async () => undefined,
       fingerprint: async () => now().print,

@@ -1,45 +1,100 @@
-// A state that goes through a snapshot is the state that the whole journal gives, at every cut, and goes on as
-// if nothing had happened.
+// A state and an index that go through a snapshot are those that the whole journal gives, at every cut, and go on
+// as if nothing had happened.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { eventsOf, isRefusal } from '../../../../coordinator/journal/formats/reader.ts';
+import { createJournalIndex, type JournalIndex } from '../../../../coordinator/journal/journal-index.ts';
 import { decodeGroup, isForeign } from '../../../../coordinator/journal/message.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
 import { createFold } from '../../../../coordinator/model/evolve.ts';
-import { decodeState, encodeState, FOLD } from '../../../../coordinator/model/snapshot.ts';
-import { initialState } from '../../../../coordinator/model/state.ts';
+import { decodeState, encodeState, FOLD, type StatePart } from '../../../../coordinator/model/snapshot.ts';
+import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { journalFixture, journalFixtures } from '../../../support/journal-fixtures.ts';
-import { folded } from '../../../support/state.ts';
+import { folded, plainOf } from '../../../support/state.ts';
+import { grow } from './grown.ts';
 
-/** The events of a stored journal, all of them, in the newest format. */
-function eventsIn(name: string): Event[] {
-  return journalFixture(name).flatMap(({ data }) => {
+/** The events of a stored journal, message by message, in the newest format. */
+function messagesIn(name: string): (readonly Event[])[] {
+  return journalFixture(name).map(({ data }) => {
     const group = decodeGroup(data);
     assert.ok(!isForeign(group));
     const events = eventsOf(group);
     assert.ok(!isRefusal(events));
-    return [...events];
+    return events;
   });
+}
+
+/** As it is stored. */
+const stored = <T>(parts: Iterable<T>): T[] => JSON.parse(JSON.stringify([...parts]));
+
+function indexOf(
+  messages: readonly (readonly Event[])[],
+  from = 0,
+  known = createJournalIndex(),
+): JournalIndex {
+  messages.forEach((events, at) => {
+    // Every third message is one that was cut out.
+    if (at >= from && at % 3 !== 2) known.add(at + 1, events);
+  });
+  return known;
+}
+
+function foldedInPlace(events: readonly Event[], from?: State): State {
+  const fold = createFold(from);
+  for (const event of events) fold.add(event);
+  return fold.state;
 }
 
 for (const file of journalFixtures())
   test(`${file}: a snapshot and what came after it give the state of the whole journal, at every cut`, () => {
-    const events = eventsIn(file);
+    const events = messagesIn(file).flat();
     assert.ok(events.length > 5);
-    const whole = encodeState(folded(events));
-    const fold = createFold();
-    for (const event of events) fold.add(event);
-    assert.deepEqual(encodeState(fold.state), whole, 'folded in place');
+    const whole = plainOf(folded(events));
+    assert.deepEqual(plainOf(foldedInPlace(events)), whole, 'folded in place');
     for (let cut = 0; cut <= events.length; cut++) {
-      const before = encodeState(folded(events.slice(0, cut)));
-      const again = decodeState(JSON.parse(JSON.stringify(before)));
-      assert.deepEqual(encodeState(again), before, `at ${cut}`);
-      assert.deepEqual(encodeState(folded(events.slice(cut), again)), whole, `after ${cut}`);
+      const before = folded(events.slice(0, cut));
+      const again = decodeState(stored(encodeState(before)));
+      assert.deepEqual(plainOf(again), plainOf(before), `at ${cut}`);
+      // Every second time as a start goes on, and otherwise as decisions do.
+      const rest = events.slice(cut);
+      const after = cut % 2 === 0 ? foldedInPlace(rest, again) : folded(rest, again);
+      assert.deepEqual(plainOf(after), whole, `after ${cut}`);
     }
   });
 
-test('a snapshot of another fold is refused', () => {
-  const plain = encodeState(initialState);
-  assert.throws(() => decodeState({ ...plain, fold: FOLD + 1 }), /fold/);
+for (const file of journalFixtures())
+  test(`${file}: an index in a snapshot and what came after it is that of the whole journal, at every cut`, () => {
+    const messages = messagesIn(file);
+    const whole = stored(indexOf(messages).encoded());
+    for (let cut = 0; cut <= messages.length; cut++) {
+      const before = indexOf(messages.slice(0, cut));
+      const parts = before.encoded();
+      // What is written while the index is stored is no part of it.
+      indexOf(messages, cut, before);
+      const again = createJournalIndex(stored(parts));
+      assert.deepEqual(stored(indexOf(messages, cut, again).encoded()), whole, `after ${cut}`);
+    }
+  });
+
+test('a long past comes in parts of some hundred rows, and back', () => {
+  const { events, state } = grow({ trials: 1_200, cancelled: 300, reasonBytes: 10, yamlBytes: 10 });
+  const parts = stored(encodeState(state));
+  assert.ok(parts.every(({ rows }) => rows.length <= 500));
+  assert.ok(parts.filter(({ of }) => of === 'trials').length === 3);
+  assert.deepEqual(plainOf(decodeState(parts)), stored([plainOf(state)])[0]);
+  const index = createJournalIndex();
+  for (const [at, event] of events.entries()) index.add(at + 1, [event]);
+  const indexed = stored(index.encoded());
+  assert.ok(indexed.every(({ numbers = [] }) => numbers.length < 21_000));
+  assert.deepEqual(stored(createJournalIndex(indexed).encoded()), indexed);
+});
+
+test('a snapshot of another fold, without its facts, or with a part of another release is refused', () => {
+  const [facts] = encodeState(initialState);
+  const other = { ...facts, rows: [{ ...facts!.rows[0]!, fold: FOLD + 1 }] } as StatePart;
+  assert.throws(() => decodeState([other]), /has fold 4, this release reads 3/);
+  assert.throws(() => decodeState([]), /no facts/);
+  const unknown = { of: 'moons', rows: [] } as unknown as StatePart;
+  assert.throws(() => decodeState([facts!, unknown]), /has moons/);
 });
