@@ -34,6 +34,7 @@ import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
 import { createDesk, type Desk } from './decisions/desk.ts';
 import type { Effect } from './decisions/inputs.ts';
+import { encryptionOf } from './encryption.ts';
 import { createDriver, type Driver } from './journal/driver.ts';
 import { findNames } from './journal/fleet-names.ts';
 import { openJournal } from './journal/journal.ts';
@@ -405,7 +406,7 @@ function collectorOf(
  * show. A standby answers no call; its refusal names the leader.
  */
 async function openCalls(
-  { config }: Options,
+  { config, log, clock }: Options,
   { fleet, core, services, access }: Pick<Parts, 'fleet' | 'core' | 'services' | 'access'>,
   releases: Releases,
 ): Promise<GrpcServer> {
@@ -418,6 +419,8 @@ async function openCalls(
     ],
     healthOf: ['startup', 'readiness', 'following', 'liveness'],
     observer: core.metrics.calls,
+    tls: encryptionOf(config, { log, clock }),
+    healthListen: config.healthListen,
   });
   releases.push(() => server.close(CLOSE_GRACE_MS), fleet.links.close);
   for (const service of ['startup', 'liveness']) server.setHealth(service, true);

@@ -51,8 +51,28 @@ const brokerFields = {
     .string()
     .default('')
     .describe(
-      "PEM file of the authorities that sign the broker's certificate, for tls:// addresses; empty: those that Node knows",
+      "PEM file of the authorities that sign the broker's certificate, for tls:// addresses; empty: tlsCaFile, else those that Node knows",
     ),
+  natsCertFile: z
+    .string()
+    .default('')
+    .describe('PEM file of the certificate that is shown to the broker; empty: tlsCertFile'),
+  natsKeyFile: z.string().default('').describe('PEM file of its private key; empty: tlsKeyFile'),
+};
+
+/** The identity of a program, as PEM files. */
+const tlsFields = {
+  tlsCertFile: z
+    .string()
+    .default('')
+    .describe(
+      'PEM file of its certificate, with which it proves itself to the other side; changed files are taken up without a restart. Empty, as its key and authority are then too: gRPC is not encrypted',
+    ),
+  tlsKeyFile: z.string().default('').describe('PEM file of the private key of tlsCertFile'),
+  tlsCaFile: z
+    .string()
+    .default('')
+    .describe('PEM file of the authorities that sign the certificates of the other side'),
 };
 
 /** The folders of files that a spec or a request names. */
@@ -67,7 +87,7 @@ const dataFields = {
 
 /** What a connection to the broker needs of a config. */
 export function brokerAddress(
-  config: Readonly<Record<keyof typeof brokerFields, string>>,
+  config: Readonly<Record<keyof typeof brokerFields | keyof typeof tlsFields, string>>,
   url: string,
 ): {
   readonly url: string;
@@ -76,14 +96,21 @@ export function brokerAddress(
   readonly password: string;
   readonly credentialsFile: string;
   readonly caFile: string;
+  readonly certFile: string;
+  readonly keyFile: string;
 } {
+  // What the program shows to the coordinator or its workers is good for the broker too, where that encrypts.
+  const own = url.includes('tls://') ? config : { tlsCaFile: '', tlsCertFile: '', tlsKeyFile: '' };
+  const isGiven = config.natsCertFile !== '' || config.natsKeyFile !== '';
   return {
     url,
     token: config.natsToken,
     user: config.natsUser,
     password: config.natsPassword,
     credentialsFile: config.natsCredentialsFile,
-    caFile: config.natsCaFile,
+    caFile: config.natsCaFile || own.tlsCaFile,
+    certFile: isGiven ? config.natsCertFile : own.tlsCertFile,
+    keyFile: isGiven ? config.natsKeyFile : own.tlsKeyFile,
   };
 }
 
@@ -101,6 +128,12 @@ export const coordinatorConfigSchema = z.strictObject({
       'host:port, or host with the port of listen, at which the CLI, the workers and other coordinators reach this one; empty: where it listens, with the name of the machine for every address',
     ),
   metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
+  healthListen: z
+    .union([z.literal(''), listenAddress])
+    .default('')
+    .describe(
+      'gRPC endpoint that never encrypts and has the health service alone, for probes that cannot encrypt; empty: none',
+    ),
   natsUrl: z
     .string()
     .default('nats://127.0.0.1:4222')
@@ -132,6 +165,7 @@ export const coordinatorConfigSchema = z.strictObject({
     .describe(
       'file with the digests of further tokens and their roles, which `pocketfleet token` writes; read again when it changes',
     ),
+  ...tlsFields,
   storeBytesMax: z.coerce
     .number()
     .int()
@@ -229,6 +263,13 @@ export const workerConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('file with that token, in its place; read again each time the coordinator is dialled'),
+  ...tlsFields,
+  tlsServerName: z
+    .string()
+    .default('')
+    .describe(
+      "name that the coordinator's certificate is to be for; empty: the host of the address at which it is called",
+    ),
   metricsListen: listenAddress
     .default('127.0.0.1:0')
     .describe('HTTP endpoint of /metrics; port 0 takes a free one'),

@@ -19,9 +19,11 @@ import {
 import { createInspections, type Inspections } from '../core/data/inspection/inspections.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
 import { createLogger, type Logger } from '../core/log.ts';
+import { clientTls } from '../core/net/client-tls.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { identityFiles } from '../core/net/tls-files.ts';
 import { tokenSource } from '../core/net/token-source.ts';
 import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
@@ -163,6 +165,7 @@ function startAgent(parts: {
   return createAgent({
     endpoints: addressesOf(config.coordinator),
     token: tokenSource(config),
+    tls: clientTls(identityFiles(config), config.tlsServerName),
     identity,
     services: ({ report, reportLatest }) => ({
       workerId,

@@ -12,6 +12,7 @@ import type {
 } from '@grpc/grpc-js';
 import { after, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
+import { clientTls } from '../../core/net/client-tls.ts';
 import {
   createDialler,
   createFleetClient,
@@ -65,7 +66,10 @@ const CONNECT_MS = 3_000;
 export function openFleet(address: Address): FleetClient {
   const addresses = addressesOf(address.coordinator);
   const route = createRoute(addresses);
-  const dial = createDialler(createFleetClient, address.token);
+  const dial = createDialler(createFleetClient, {
+    token: address.token,
+    tls: clientTls({ caFile: address.tlsCaFile ?? '' }, address.tlsServerName),
+  });
 
   /**
    * Does `work` with the coordinator that leads. One that does not is no failure while another may: the work is
@@ -78,10 +82,11 @@ export function openFleet(address: Address): FleetClient {
     const until = systemClock.monotonic() + Math.min(LEADER_WAIT_MS, limits.withinMs);
     let hurried = false;
     for (let failures = 1; ; failures++) {
+      const endpoint = route.current;
       try {
         return await attempt(work, limits.signal);
       } catch (caught) {
-        const error = toFleetError(caught);
+        const error = await dial.explained(endpoint, toFleetError(caught));
         if (limits.signal?.aborted || !isElsewhere(error)) throw explain(error, address);
         const isNamed = route.failed(error);
         const mayCome = addresses.length > 1 || error.details.standby === true || isSupervised(address);

@@ -15,6 +15,8 @@ export interface FleetOptions {
   readonly coordinator?: string;
   readonly token?: string;
   readonly tokenFile?: string;
+  readonly tlsCaFile?: string;
+  readonly tlsServerName?: string;
   readonly json?: boolean;
 }
 
@@ -36,6 +38,18 @@ export function fleetCommand(parent: Command, nameAndArguments: string, descript
         'POCKETFLEET_TOKEN_FILE',
       ),
     )
+    .addOption(
+      new Option(
+        '--tls-ca-file <file>',
+        "authority of that fleet's certificates (ca.crt); without it calls are not encrypted",
+      ).env('POCKETFLEET_TLS_CA_FILE'),
+    )
+    .addOption(
+      new Option(
+        '--tls-server-name <name>',
+        "name that the coordinator's certificate is for, where it is called by another",
+      ).env('POCKETFLEET_TLS_SERVER_NAME'),
+    )
     .option('--json', 'print JSON')
     .hook('preAction', (_, command) => preferFlags(command));
 }
@@ -49,7 +63,7 @@ function preferFlags(command: Command): void {
   const forget = (names: readonly string[]) => {
     for (const name of names) if (comesFrom(name, 'env')) command.setOptionValue(name, undefined);
   };
-  if (comesFrom('dir', 'cli')) forget(['coordinator', 'token', 'tokenFile']);
+  if (comesFrom('dir', 'cli')) forget(['coordinator', 'token', 'tokenFile', 'tlsCaFile', 'tlsServerName']);
   if (comesFrom('token', 'cli') && comesFrom('tokenFile', 'cli'))
     command.error("error: option '--token <token>' cannot be used with option '--token-file <file>'", {
       exitCode: 2,

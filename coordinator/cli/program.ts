@@ -46,6 +46,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/token-commands.ts')).addTokenCommands(program),
   },
   {
+    words: ['keys'],
+    add: async (program) => (await import('./commands/keys-commands.ts')).addKeysCommands(program),
+  },
+  {
     words: ['model', 'data'],
     add: async (program) => (await import('./commands/describe-command.ts')).addLocalCommands(program),
   },

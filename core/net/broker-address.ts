@@ -12,6 +12,7 @@ import {
 } from '@nats-io/transport-node';
 import { FleetError } from '../errors.ts';
 import { excerpt, foundText } from '../text/printable.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 /** Plain data, so that it can be sent to a thread. */
 export interface BrokerAddress {
@@ -33,6 +34,9 @@ export interface BrokerAddress {
   readonly worker?: WorkerIdentity | undefined;
   /** PEM file of the authorities that may sign the broker's certificate; without it those that Node has. */
   readonly caFile?: string;
+  /** PEM files of the certificate that is shown to the broker, and of its key. */
+  readonly certFile?: string;
+  readonly keyFile?: string;
 }
 
 /** A worker as a user of the broker (worker-user.ts). */
@@ -76,20 +80,18 @@ export function serversOf(url: string): readonly Server[] {
   });
 }
 
-/** Options of an encrypted connection; undefined when the address names no `tls://` server. */
-export function tlsOf(address: BrokerAddress): { readonly ca?: string } | undefined {
+/** The PEM files of an encrypted connection; undefined when the address names no `tls://` server. */
+export function tlsFilesOf(address: BrokerAddress): TlsFiles | undefined {
   const encrypted = serversOf(address.url).filter(({ tls }) => tls).length;
-  if (encrypted === 0) {
-    if (address.caFile)
-      throw new FleetError(
-        'invalidArgument',
-        `${address.caFile} would not be used: the broker address ${address.url} does not begin with tls://`,
-      );
-    return undefined;
-  }
-  return address.caFile
-    ? { ca: textOfFile(address.caFile, 'the certificate authorities of the broker') }
-    : {};
+  const { caFile = '', certFile = '', keyFile = '' } = address;
+  if (encrypted > 0) return { caFile, certFile, keyFile };
+  const given = caFile || certFile || keyFile;
+  if (given)
+    throw new FleetError(
+      'invalidArgument',
+      `${given} would not be used: the broker address ${address.url} does not begin with tls://`,
+    );
+  return undefined;
 }
 
 /** What proves the program's identity; undefined for a broker without authentication. */

@@ -9,8 +9,9 @@
 import { type Clock, systemClock } from '../clock.ts';
 import { type Denial, FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
-import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsOf } from './broker-address.ts';
+import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsFilesOf } from './broker-address.ts';
 import { type Link, openLink, PING_MS } from './data-link.ts';
+import { readTlsFiles } from './tls-files.ts';
 
 /** Where to connect, under which name, and how long to wait for the first connection. */
 export interface DataConnectionOptions extends BrokerAddress {
@@ -64,7 +65,7 @@ const PONG_MS_MAX = 3 * PING_MS;
 export async function connectData(options: DataConnectionOptions): Promise<DataConnection> {
   const clock = options.clock ?? systemClock;
   const servers = serversOf(options.url);
-  const tls = tlsOf(options);
+  const files = tlsFilesOf(options);
   const authenticator = authenticatorOf(options);
   const subscriptions = new Map<number, { readonly subject: string; readonly receiver: Receiver }>();
   const denialListeners = new Set<(denial: Denial) => void>();
@@ -77,7 +78,8 @@ export async function connectData(options: DataConnectionOptions): Promise<DataC
   async function dial(): Promise<void> {
     const dialled = await openLink({
       server: servers[nextServer++ % servers.length]!,
-      tls,
+      // Read at each dial, so that a new certificate counts from the next connection on.
+      tls: files && { ...readTlsFiles(files), caFile: files.caFile },
       authenticator,
       name: options.name,
       noEcho: options.noEcho ?? false,

@@ -11,11 +11,14 @@ import { after, every } from '../clock.ts';
 import { type Denial, FleetError, toFleetError } from '../errors.ts';
 import type { Authenticator, Server } from './broker-address.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
+import type { TlsMaterial } from './tls-files.ts';
+import { clientFailure } from './tls-sentences.ts';
 
 /** The server, the identity, and the receiver of what arrives. */
 export interface LinkOptions {
   readonly server: Server;
-  readonly tls: { readonly ca?: string } | undefined;
+  /** Certificates of an encrypted connection, and the file of its authorities for sentences. */
+  readonly tls: (TlsMaterial & { readonly caFile?: string | undefined }) | undefined;
   readonly authenticator: Authenticator | undefined;
   readonly name: string;
   readonly noEcho: boolean;
@@ -57,6 +60,7 @@ const LINE_END = Buffer.from('\r\n');
 /** Resolves when the server has accepted the identity. */
 export async function openLink(options: LinkOptions): Promise<Link> {
   const { server } = options;
+  const peer = { name: 'the broker', caFile: options.tls?.caFile };
   let unanswered = 0;
   let accept: () => void = () => {};
   let greet: (info: Info) => void = () => {};
@@ -92,7 +96,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   /** A socket ends by an error, by its peer or by this side; the first reason is the one that is kept. */
   const watch = (watched: Socket) => {
     watched.setNoDelay(true);
-    watched.on('error', (caught) => finish(toFleetError(caught)));
+    watched.on('error', (caught) => finish(clientFailure(caught, peer) ?? toFleetError(caught)));
     watched.once('close', () => finish(new FleetError('unavailable', 'the connection ended')));
   };
   const receive = guarded(
@@ -114,6 +118,11 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       throw new FleetError(
         'failedPrecondition',
         `it wants an encrypted connection; write tls://${server.host}:${server.port}`,
+      );
+    if (!info.tlsOffered && server.tls)
+      throw new FleetError(
+        'failedPrecondition',
+        `it does not encrypt; write nats://${server.host}:${server.port}, or give nats-server a certificate`,
       );
     if (server.tls) {
       socket = await secured(socket, options, ended, watch);
@@ -191,9 +200,10 @@ async function secured(
   watch: (socket: Socket) => void,
 ): Promise<Socket> {
   plain.removeAllListeners('data');
+  const { cert, key, ca } = tls ?? {};
   const secure = connectTls({
     socket: plain,
-    ...tls,
+    ...{ cert, key, ca, minVersion: 'TLSv1.2' },
     // A certificate names an IP address in another field than a server name, so the two are checked
     // differently.
     ...(/^[\d.]+$|:/.test(server.host) ? { host: server.host } : { servername: server.host }),
@@ -264,6 +274,7 @@ function createOutbox(socket: Socket): Outbox {
 interface Info {
   readonly maxPayload: number;
   readonly tlsRequired: boolean;
+  readonly tlsOffered: boolean;
   readonly nonce: string | undefined;
 }
 
@@ -272,6 +283,7 @@ function parseInfo(line: string): Info {
   return {
     maxPayload: Number(info.max_payload),
     tlsRequired: info.tls_required === true,
+    tlsOffered: info.tls_required === true || info.tls_available === true,
     nonce: typeof info.nonce === 'string' ? info.nonce : undefined,
   };
 }

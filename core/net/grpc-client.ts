@@ -2,6 +2,8 @@
 // server streams as async iterables. Decides how long a channel waits for a silent peer, whether it goes
 // through a proxy, and that every failure is a FleetError.
 
+import { isIP } from 'node:net';
+import { checkServerIdentity, createSecureContext } from 'node:tls';
 import {
   type CallOptions,
   type ChannelCredentials,
@@ -18,8 +20,12 @@ import { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { WorkerServiceClient } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { systemClock } from '../clock.ts';
 import { proxyWanted } from '../config.ts';
+import type { FleetError } from '../errors.ts';
+import { type ClientTls, nameFor } from './client-tls.ts';
 import { bearerInterceptor } from './grpc-auth.ts';
 import { fromServiceError } from './grpc-status.ts';
+import { handshakeFailure } from './handshake.ts';
+import type { TlsMaterial } from './tls-files.ts';
 import type { TokenSource } from './token-source.ts';
 
 /**
@@ -41,6 +47,8 @@ export interface Endpoint {
   readonly endpoint: string;
   /** A token, or what gives one for each call; empty: no token is sent. */
   readonly token: string | TokenSource;
+  /** Encrypts; without it calls are in the clear. */
+  readonly tls?: ClientTls | undefined;
 }
 
 /** A client of the service for people and scripts. The caller ends it with `close()`. */
@@ -53,11 +61,29 @@ function create<T>(
   Client: new (address: string, credentials: ChannelCredentials, options?: ClientOptions) => T,
   to: Endpoint,
 ): T {
-  return new Client(to.endpoint, credentials.createInsecure(), {
+  return new Client(to.endpoint, credentialsFor(to), {
     ...CHANNEL_OPTIONS,
+    ...nameOptions(to),
     'grpc.enable_http_proxy': usesProxy(to.endpoint) ? 1 : 0,
     interceptors: [bearerInterceptor(to.token)],
   });
+}
+
+function credentialsFor(to: Endpoint): ChannelCredentials {
+  const { tls } = to;
+  if (tls === undefined) return credentials.createInsecure();
+  return credentials.createFromSecureContext(
+    createSecureContext({ ...tls.source.current(), minVersion: 'TLSv1.2' }),
+    // The host that the library gives is the one of `nameOptions`.
+    { checkServerIdentity: (_host, certificate) => checkServerIdentity(nameFor(to), certificate) },
+  );
+}
+
+/** An IP address is no server name (RFC 6066, 3), so the library is given a name that nobody looks at. */
+function nameOptions(to: Endpoint): ClientOptions {
+  if (to.tls === undefined) return {};
+  const name = nameFor(to);
+  return { 'grpc.ssl_target_name_override': isIP(name) === 0 ? name : 'pocketfleet' };
 }
 
 /** Whether calls to this host:port go through the proxy of the environment, if there is one. */
@@ -73,24 +99,45 @@ function isLoopback(endpoint: string): boolean {
 /** Clients of one service at any address, made when they are first needed. */
 export interface Dialler<C> {
   to(endpoint: string): C;
+  /**
+   * The error of a call to `endpoint`; where there is no connection because of encryption or a certificate, the
+   * reason for that in its place.
+   */
+  explained(endpoint: string, error: FleetError): Promise<FleetError>;
   /** Closes all of them. */
   close(): void;
 }
 
-/** Calls to one address share a client, so that moving to another disturbs none of them. */
+/**
+ * Calls to one address share a client, so that moving to another disturbs none of them. When the files of its
+ * certificate have changed, the next calls get a client with the new ones; calls that are under way stay.
+ */
 export function createDialler<C extends Client>(
   create: (to: Endpoint) => C,
-  token: Endpoint['token'],
+  credentials: Omit<Endpoint, 'endpoint'>,
 ): Dialler<C> {
-  const clients = new Map<string, C>();
+  const { source } = credentials.tls ?? {};
+  const clients = new Map<string, { readonly client: C; readonly material: TlsMaterial | undefined }>();
+  const replaced: C[] = [];
   return {
     to(endpoint) {
-      const client = clients.get(endpoint) ?? create({ endpoint, token });
-      clients.set(endpoint, client);
+      const material = source?.current();
+      const known = clients.get(endpoint);
+      if (known !== undefined && known.material === material) return known.client;
+      if (known !== undefined) replaced.push(known.client);
+      const client = create({ endpoint, ...credentials });
+      clients.set(endpoint, { client, material });
       return client;
     },
+    async explained(endpoint, error) {
+      const { client } = clients.get(endpoint) ?? {};
+      const isAnswer = error.code !== 'unavailable' || Object.keys(error.details).length > 0;
+      if (isAnswer || (client !== undefined && isConnected(client))) return error;
+      return (await handshakeFailure(endpoint, credentials.tls)) ?? error;
+    },
     close() {
-      for (const client of clients.values()) client.close();
+      for (const { client } of clients.values()) client.close();
+      for (const client of replaced) client.close();
     },
   };
 }

@@ -37,6 +37,12 @@ export const GRPC_LIMITS: GrpcLimits = {
 /** The first bytes of a client of HTTP/2 (RFC 9113, 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
+/**
+ * Makes the server of sockets. `onUnheard` is called for a socket that was closed by its client before it sent
+ * anything.
+ */
+export type OpenServer = (begin: (socket: Socket, onUnheard?: () => void) => void) => SocketServer;
+
 /** The listening socket in front of a gRPC server. */
 export interface Gate {
   readonly server: SocketServer;
@@ -49,15 +55,23 @@ export interface Gate {
  * is silent costs a socket and a timer until its time is over; one with other bytes ends at once. Later
  * silence is noticed by the pings of gRPC.
  */
-export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Gate {
+export function createGate(
+  injector: ConnectionInjector,
+  limits: GrpcLimits,
+  open: OpenServer = (begin) => createServer({ noDelay: true }, (socket) => begin(socket)),
+): Gate {
   const waiting = new Set<Socket>();
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = open((socket, onUnheard) => {
     waiting.add(socket);
     const ignore = () => undefined;
     const stopWaiting = whenOverdue(limits.handshakeMs, () => socket.destroy());
     const end = () => {
       stopWaiting();
       waiting.delete(socket);
+    };
+    const endUnheard = () => {
+      end();
+      if (begun.length === 0) onUnheard?.();
     };
     let begun = Buffer.alloc(0);
     const look = () => {
@@ -68,12 +82,13 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
         return;
       }
       if (compared < PREFACE.length) return;
-      socket.removeListener('readable', look).removeListener('close', end).removeListener('error', ignore);
+      socket.removeListener('readable', look).removeListener('close', endUnheard);
+      socket.removeListener('error', ignore);
       end();
       socket.unshift(begun);
       injector.injectConnection(socket);
     };
-    socket.on('error', ignore).on('close', end).on('readable', look);
+    socket.on('error', ignore).on('close', endUnheard).on('readable', look);
   });
   server.maxConnections = limits.connectionsMax;
   return {
@@ -88,7 +103,7 @@ export function createGate(injector: ConnectionInjector, limits: GrpcLimits): Ga
  * Calls `action` after `ms` unless the returned function is called before. A process that was busy for that
  * long first reads what has arrived meanwhile: its own delay must not be counted against the caller.
  */
-function whenOverdue(ms: number, action: () => void): () => void {
+export function whenOverdue(ms: number, action: () => void): () => void {
   let immediate: NodeJS.Immediate | undefined;
   const stopTimer = after(ms, () => {
     immediate = setImmediate(action);

@@ -1,6 +1,6 @@
 // A gRPC server with everything but its services: the token check, limits, an observer of calls for metrics,
 // the health service and reflection. Decides in which order a call passes them. The observer comes first, so
-// that it counts refused calls too; then the token, then the drain, then the bounds of the health service.
+// that it counts refused calls too; then the certificate, then the token, then the drain, then the bounds of the health service.
 
 import { join } from 'node:path';
 import {
@@ -26,6 +26,7 @@ import { PROGRAMS } from '../system/places.ts';
 import type { Access } from './grpc-access.ts';
 import { createDrain, type Drain } from './grpc-drain.ts';
 import { boundingHealth, createGate, GRPC_LIMITS, type GrpcLimits } from './grpc-limits.ts';
+import { createSecureSockets, type GrpcTls } from './grpc-tls.ts';
 import { listenOn } from './listening.ts';
 
 /** Receives the calls of a server, for metrics. */
@@ -51,6 +52,8 @@ export interface CallLabels {
 export interface GrpcServer {
   /** host:port where it listens; the port is the one that was taken when 0 was asked for. */
   readonly endpoint: string;
+  /** host:port of the server for probes, where there is one. */
+  readonly healthEndpoint: string | undefined;
   /** Sets the health of a name of `healthOf`. */
   setHealth(name: string, serving: boolean): void;
   /**
@@ -87,18 +90,27 @@ export async function startGrpcServer(options: {
   healthOf: readonly string[];
   observer?: CallObserver;
   limits?: GrpcLimits;
+  /** Encrypts; without it calls are in the clear. */
+  tls?: GrpcTls | undefined;
+  /** host:port of a second server that never encrypts and has the health service alone, for probes. */
+  healthListen?: string | undefined;
 }): Promise<GrpcServer> {
   const { limits = GRPC_LIMITS } = options;
   const interceptors: ServerInterceptor[] = [];
   if (options.observer) interceptors.push(observing(options.observer));
+  const secure = options.tls && createSecureSockets(options.tls, limits);
+  if (secure) interceptors.push(secure.interceptor);
   if (options.access) interceptors.push(options.access.interceptor);
   const serviceNames = options.services.flatMap(({ definition }) => namesOf(definition));
   const drain = createDrain('the server is stopping', serviceNames);
   interceptors.push(drain.interceptor);
   const names = ['', ...options.healthOf, ...serviceNames];
-  interceptors.push(
-    boundingHealth({ access: options.access, limits, isKnown: (name) => names.includes(name) }),
-  );
+  const bounding = boundingHealth({
+    access: options.access,
+    limits,
+    isKnown: (name) => names.includes(name),
+  });
+  interceptors.push(bounding);
   const server = new Server({
     interceptors,
     ...KEEPALIVE,
@@ -117,10 +129,18 @@ export async function startGrpcServer(options: {
     ...REFLECTION,
   ])
     options.observer?.offered?.(call);
-  const gate = createGate(server.createConnectionInjector(ServerCredentials.createInsecure()), limits);
-  const endpoint = await listenOn(gate.server, options.listen);
+  const probed = options.healthListen
+    ? await openHealth({ listen: options.healthListen, health, bounding, limits })
+    : undefined;
+  const gate = createGate(server.createConnectionInjector(INJECTED), limits, secure?.open);
+  const endpoint = await listenOn(gate.server, options.listen).catch(async (caught: unknown) => {
+    secure?.close();
+    await probed?.close();
+    throw caught;
+  });
   return {
     endpoint,
+    healthEndpoint: probed?.endpoint,
     setHealth: (service, serving) => health.setStatus(service, serving ? 'SERVING' : 'NOT_SERVING'),
     setReady(serving) {
       for (const name of names)
@@ -130,7 +150,36 @@ export async function startGrpcServer(options: {
     async close(graceMs) {
       const closed = new Promise<void>((resolve) => gate.server.close(() => resolve()));
       gate.close();
+      secure?.close();
       await shutDown(server, { drain, graceMs, closed });
+      await closed;
+      await probed?.close();
+    },
+  };
+}
+
+/** Sockets reach the library as they are to be read: encryption is the gate's. */
+const INJECTED = ServerCredentials.createInsecure();
+
+/** A server with the health service alone: a kubelet's probe neither encrypts nor sends a token. */
+async function openHealth(options: {
+  readonly listen: string;
+  readonly health: HealthImplementation;
+  readonly bounding: ServerInterceptor;
+  readonly limits: GrpcLimits;
+}): Promise<{ readonly endpoint: string; close(): Promise<void> }> {
+  const { listen, health, bounding, limits } = options;
+  const calls = { 'grpc.max_concurrent_streams': limits.callsPerConnectionMax };
+  const server = new Server({ interceptors: [bounding], ...KEEPALIVE, ...calls });
+  health.addToServer(server);
+  const gate = createGate(server.createConnectionInjector(INJECTED), limits);
+  const endpoint = await listenOn(gate.server, listen);
+  return {
+    endpoint,
+    async close() {
+      const closed = new Promise<void>((resolve) => gate.server.close(() => resolve()));
+      gate.close();
+      server.forceShutdown();
       await closed;
     },
   };

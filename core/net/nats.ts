@@ -19,9 +19,11 @@ import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
-import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsOf } from './broker-address.ts';
+import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsFilesOf } from './broker-address.ts';
+import { openLink } from './data-link.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
 import type { Names } from './subjects.ts';
+import { readTlsFiles } from './tls-files.ts';
 
 export type { NatsConnection } from '@nats-io/transport-node';
 
@@ -47,13 +49,14 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
   const servers = serversOf(options.url).map(
     ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`,
   );
-  const tls = tlsOf(options);
+  const files = tlsFilesOf(options);
   const authenticator = authenticatorOf(options);
-  const dial = () =>
+  const dialOnce = () =>
     connect({
       servers,
       name: options.name,
-      ...(tls === undefined ? {} : { tls }),
+      // The client reads the files at each dial, so that a new certificate counts from the next connection on.
+      ...(files === undefined ? {} : { tls: files }),
       ...(authenticator === undefined ? {} : { authenticator }),
       ...(options.inboxPrefix === undefined ? {} : { inboxPrefix: options.inboxPrefix }),
       noEcho: options.noEcho ?? false,
@@ -67,6 +70,15 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       maxPingOut: 2,
       timeout: 5_000,
     });
+  const dial = async () => {
+    try {
+      if (files !== undefined) readTlsFiles(files);
+      return await dialOnce();
+    } catch (caught) {
+      const isRefused = caught instanceof Error && caught.name === 'AuthorizationError';
+      throw (isRefused ? undefined : await encryptionFailure(options)) ?? caught;
+    }
+  };
   return retrying(dial, {
     backoff: CONNECT,
     clock: options.clock ?? systemClock,
@@ -83,17 +95,34 @@ function connectFailure(caught: unknown, isLate: boolean, options: ConnectOption
     return new FleetError('unauthenticated', refusalText(url, { name: options.name, address: options }), {
       cause: caught,
     });
-  const certificate = toFleetError(rootOf(caught));
-  if (certificate.code === 'failedPrecondition')
-    return new FleetError(certificate.code, `broker at ${url}: ${certificate.message}`, { cause: caught });
+  if (caught instanceof FleetError && !caught.retryable) return caught;
   if (!isLate) return undefined;
   const { message } = toFleetError(caught);
   return new FleetError('unavailable', `no broker answers at ${url}: ${message}`, { cause: caught });
 }
 
-/** The innermost cause: the official client wraps the error of the socket. */
-function rootOf(caught: unknown): unknown {
-  return caught instanceof Error && caught.cause !== undefined ? rootOf(caught.cause) : caught;
+/**
+ * What the lean connection finds wrong with encryption or a certificate, in place of the official client's error,
+ * which has no code for most of it; undefined when it is something else.
+ */
+async function encryptionFailure(options: ConnectOptions): Promise<FleetError | undefined> {
+  const ignore = {
+    begin: () => 'skip' as const,
+    message: () => undefined,
+    onPong: () => undefined,
+    onDenied: () => undefined,
+    refusal: (place: string) => refusalText(place, { name: options.name, address: options }),
+  };
+  try {
+    const files = tlsFilesOf(options);
+    const tls = files && { ...readTlsFiles(files), caFile: files.caFile };
+    const common = { tls, authenticator: authenticatorOf(options), name: options.name, noEcho: false };
+    for (const server of serversOf(options.url)) (await openLink({ server, ...common, ...ignore })).close();
+  } catch (caught) {
+    const error = toFleetError(caught);
+    if (error.code === 'failedPrecondition' || error.code === 'invalidArgument') return error;
+  }
+  return undefined;
 }
 
 const SECOND_NS = 1_000_000_000;

@@ -2,6 +2,7 @@
 // out. Decides which run a command is for and when a draining worker may leave.
 
 import type { FleetError } from '../../core/errors.ts';
+import type { ClientTls } from '../../core/net/client-tls.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { TokenSource } from '../../core/net/token-source.ts';
 import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -45,6 +46,8 @@ export interface AgentOptions {
   /** host:port of each coordinator that is known. */
   readonly endpoints: readonly string[];
   readonly token: string | TokenSource;
+  /** Encrypts the stream. */
+  readonly tls?: ClientTls | undefined;
   readonly identity: Identity;
   /** Made for a link, through which runs report. */
   readonly services: (link: Pick<Link, 'report' | 'reportLatest'>) => Services;
@@ -101,6 +104,7 @@ export function createAgent(options: AgentOptions): Agent {
   const opened = openLink({
     endpoints: options.endpoints,
     token: options.token,
+    tls: options.tls,
     clock,
     log,
     hello: () => ({

@@ -7,6 +7,7 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { after, type Clock, every } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import type { ClientTls } from '../../core/net/client-tls.ts';
 import { createDialler, createWorkerClient, isConnected } from '../../core/net/grpc-client.ts';
 import { fromServiceError } from '../../core/net/grpc-status.ts';
 import { createRoute } from '../../core/net/route.ts';
@@ -48,6 +49,8 @@ export interface LinkOptions {
   /** host:port of each coordinator that is known; one leads, and the others name it. */
   readonly endpoints: readonly string[];
   readonly token: string | TokenSource;
+  /** Encrypts the stream. */
+  readonly tls?: ClientTls | undefined;
   readonly clock: Clock;
   readonly log: Logger;
   readonly hello: () => Hello;
@@ -68,7 +71,7 @@ export function openLink(options: LinkOptions): Link {
   const { clock, log } = options;
   const stopping = new AbortController();
   const route = createRoute(options.endpoints);
-  const dial = createDialler(createWorkerClient, options.token);
+  const dial = createDialler(createWorkerClient, { token: options.token, tls: options.tls });
   let queue: ReportQueue = emptyQueue;
   let stream: Stream | undefined;
   let welcomed = false;
@@ -137,7 +140,8 @@ export function openLink(options: LinkOptions): Link {
     /** The last stream was opened without a wait. */
     let hurried = false;
     while (!stopping.signal.aborted) {
-      const reason = await attachOnce();
+      const endpoint = route.current;
+      const reason = await dial.explained(endpoint, await attachOnce());
       if (stopping.signal.aborted) return;
       if (reason.code === 'invalidArgument') return options.onRefused(reason);
       failures = welcomed ? 1 : failures + 1;

@@ -23,6 +23,8 @@ const fleetFileSchema = z.strictObject({
   token: z.string(),
   /** Of a fleet that an earlier release started. */
   natsToken: z.string().optional(),
+  /** File of the authority of its certificates; absent in a fleet that does not encrypt. */
+  tlsCaFile: z.string().optional(),
   /** Process id of the supervisor, `pocketfleet up`. */
   pid: z.int(),
 });
@@ -80,6 +82,10 @@ export interface Address {
   readonly coordinator: string;
   /** Bearer token; empty when the fleet runs without authentication. */
   readonly token: string;
+  /** PEM file of the authority that signs the coordinator's certificate; absent or empty: calls are in the clear. */
+  readonly tlsCaFile?: string | undefined;
+  /** The name that its certificate is to be for; absent or empty: the host of the address. */
+  readonly tlsServerName?: string | undefined;
   /** Folder of the fleet.json that says so, for a fleet that `up` started. */
   readonly dir?: string;
 }
@@ -93,13 +99,16 @@ export interface Location {
   readonly token?: string | undefined;
   /** File that holds the token; it is used where both are given. */
   readonly tokenFile?: string | undefined;
+  readonly tlsCaFile?: string | undefined;
+  readonly tlsServerName?: string | undefined;
 }
 
 export function locateFleet(location: Location): Address {
   if (location.coordinator !== undefined) {
     const refusal = refusalOfAddresses(location.coordinator);
     if (refusal !== undefined) throw new FleetError('invalidArgument', `--coordinator: ${refusal}`);
-    return { coordinator: location.coordinator, token: tokenOf(location) ?? '' };
+    const { coordinator, tlsCaFile, tlsServerName } = location;
+    return { coordinator, token: tokenOf(location) ?? '', tlsCaFile, tlsServerName };
   }
   const file = readFleetFile(location.dir);
   if (file === undefined)
@@ -110,6 +119,7 @@ export function locateFleet(location: Location): Address {
   return {
     coordinator: file.coordinator,
     token: tokenOf(location) ?? file.token,
+    tlsCaFile: file.tlsCaFile,
     dir: resolve(location.dir),
   };
 }
