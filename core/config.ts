@@ -331,7 +331,7 @@ export const keysConfigSchema = z.strictObject({
   keyNames: z
     .string()
     .regex(/^[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*$/, 'names with commas between')
-    .default('token,nats-token')
+    .default('token,worker-token,nats-token')
     .describe('keys that it must have'),
   podNamespace: z
     .string()

@@ -1,5 +1,5 @@
-// The secret that the programs of a fleet share in a cluster: the token of the coordinator's callers and that
-// of the broker. Decides what is missing and makes that alone, from the system's random source; a value that
+// The secret that the programs of a fleet share in a cluster: the tokens of the administrator and of the workers,
+// and that of the broker. Decides what is missing and makes that alone, from the system's random source; a value that
 // is there is never replaced, whoever wrote it and whenever. Needs the rights to get, create and patch this
 // one secret.
 
@@ -13,6 +13,8 @@ import {
 } from '@kubernetes/client-node';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import type { Role } from '../../core/net/roles.ts';
+import { newToken } from '../../core/net/token-file.ts';
 import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import { randomHex, randomId } from '../../core/rng.ts';
 
@@ -92,7 +94,7 @@ async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
           apiVersion: 'v1',
           kind: 'Secret',
           metadata: { name: secret },
-          data: Object.fromEntries(missing.map((key) => [key, base64(randomToken())])),
+          data: Object.fromEntries(missing.map((key) => [key, base64(tokenFor(key))])),
         },
       },
       setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
@@ -124,7 +126,13 @@ export function missingKeys(found: V1Secret | undefined, { namespace, secret, ke
   return keys.filter((key) => found?.data?.[key] === undefined);
 }
 
-const randomToken = (): string => randomHex(TOKEN_BYTES);
+/** The role of the callers' tokens by their keys; any other key is a secret of another program. */
+const ROLES: Readonly<Record<string, Role>> = { token: 'admin', 'worker-token': 'worker' };
+
+function tokenFor(key: string): string {
+  const role = ROLES[key];
+  return role === undefined ? randomHex(TOKEN_BYTES) : newToken(role);
+}
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** A refusal of the API as a sentence; what may pass by itself is retryable. */

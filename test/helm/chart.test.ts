@@ -222,7 +222,7 @@ test('the programs accept the environment that the chart gives them', async () =
   }
   assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '[::]:7070');
   assert.equal(loadConfig(workerConfigSchema, [], worker).coordinator, 'pocketfleet-coordinator:7070');
-  assert.equal(loadConfig(keysConfigSchema, [], keys).keyNames, 'token,nats-token');
+  assert.equal(loadConfig(keysConfigSchema, [], keys).keyNames, 'token,worker-token,nats-token');
 });
 
 test('a Job makes the secret that every pod names, unless a secret is given; nothing of it is in the render', async () => {
@@ -234,19 +234,25 @@ test('a Job makes the secret that every pod names, unless a secret is given; not
     { apiGroups: [''], resources: ['secrets'], resourceNames: [made], verbs: ['get', 'create', 'patch'] },
   ]);
   const named = (from: readonly KubernetesObject[]) =>
-    podsOf(from).flatMap(({ pod }) =>
-      pod.containers[0].env.flatMap(
+    podsOf(from).flatMap(({ pod }) => [
+      ...pod.containers[0].env.flatMap(
         ({
           valueFrom,
         }: {
           valueFrom?: { secretKeyRef?: { name: string; key: string; optional?: boolean } };
         }) => valueFrom?.secretKeyRef ?? [],
       ),
-    ) as { name: string; key: string; optional?: boolean }[];
+      ...pod.volumes.flatMap(
+        ({ name, secret }: { name: string; secret?: { secretName: string; items: { key: string }[] } }) =>
+          name === 'auth'
+            ? secret!.items.map(({ key }) => ({ ...secret, name: secret!.secretName, key }))
+            : [],
+      ),
+    ]) as { name: string; key: string; optional?: boolean }[];
   assert(named(objects).length >= 5);
   for (const { name, key, optional } of named(objects)) {
     assert.equal(name, made);
-    assert(['token', 'nats-token'].includes(key));
+    assert(['token', 'worker-token', 'nats-token'].includes(key));
     // A pod whose secret is optional would start without a token instead of waiting.
     assert.equal(optional, undefined);
   }
@@ -258,6 +264,43 @@ test('a Job makes the secret that every pod names, unless a secret is given; not
     [],
   );
   assert(named(given).every(({ name }) => name === 'mine'));
+});
+
+test('a worker has the token of the workers and no other, and tokens of callers follow their secret as files', async () => {
+  const objects = await render();
+  const podOf = (part: string) => podsOf(objects).find(({ name }) => name.endsWith(part))!.pod;
+  const keysOf = (part: string) =>
+    podOf(part)
+      .volumes.find(({ name }: { name: string }) => name === 'auth')
+      .secret.items.map(({ key }: { key: string }) => key);
+  assert.deepEqual(
+    [keysOf('-worker'), keysOf('-coordinator')],
+    [['worker-token'], ['token', 'worker-token']],
+  );
+  for (const part of ['-worker', '-coordinator']) {
+    const [container] = podOf(part).containers;
+    const env = container.env as { name: string; value?: string; valueFrom?: object }[];
+    assert.deepEqual(
+      env.filter(({ name, valueFrom }) => valueFrom && /POCKETFLEET_(WORKER_)?TOKEN/.test(name)),
+      [],
+      'a token in the environment needs a restart',
+    );
+    for (const { name, value } of env.filter((one) => /TOKENS?_FILE$/.test(one.name)))
+      assert.ok(
+        container.volumeMounts.some(({ mountPath }: { mountPath: string }) =>
+          value!.startsWith(`${mountPath}/`),
+        ),
+        name,
+      );
+  }
+  const { secret } = podOf('-coordinator').volumes.find(({ name }: { name: string }) => name === 'tokens');
+  assert.deepEqual([secret.secretName, secret.optional], ['pocketfleet-tokens', true]);
+});
+
+test('the notes put no token into an argument or a variable', () => {
+  const notes = readFileSync(join(chart, 'templates', 'NOTES.txt'), 'utf8');
+  assert.ok(!/TOKEN=\$\(/.test(notes) && !/--token /.test(notes));
+  assert.match(notes, /umask 077; kubectl .* > pocketfleet\.token\)/);
 });
 
 test('another template of the Job is a Job of another name, since a Job cannot be changed', async () => {

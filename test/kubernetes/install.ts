@@ -214,8 +214,9 @@ test("the Job's program makes the secret once, and no value that is there is rep
     ended.map(({ output }) => output).join(''),
   );
   const made = await secretData();
-  assert.deepEqual(Object.keys(made).sort(), ['nats-token', 'token']);
-  assert.match(made.token!, /^[0-9a-f]{64}$/);
+  assert.deepEqual(Object.keys(made).sort(), ['nats-token', 'token', 'worker-token']);
+  assert.match(made.token!, /^pf_admin_[0-9a-f]{48}$/);
+  assert.match(made['worker-token']!, /^pf_worker_[0-9a-f]{48}$/);
   assert.match(made['nats-token']!, /^[0-9a-f]{64}$/);
   assert.notEqual(made.token, made['nats-token']);
   for (const { output } of ended)
@@ -233,9 +234,10 @@ test("the Job's program makes the secret once, and no value that is there is rep
     body: { metadata: { name: SECRET }, stringData: given },
   });
   assert.equal((await runKeys(file)).code, 0);
-  const { 'nats-token': added, ...rest } = await secretData();
+  const { 'nats-token': added, 'worker-token': another, ...rest } = await secretData();
   assert.deepEqual(rest, given);
   assert.match(added!, /^[0-9a-f]{64}$/);
+  assert.match(another!, /^pf_worker_/);
 });
 
 test('what cannot be done is one sentence and exit code 1', async () => {

@@ -72,7 +72,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "pocketfleet.secretName" -}}
 {{- if and (not .Values.nats.enabled) (not .Values.auth.existingSecret) -}}
-{{- fail "nats.enabled is false, so the token of the broker at nats.external.url cannot be made up: put it under the key nats-token of a secret, the token for the coordinator's callers under the key token, and name that secret in auth.existingSecret" -}}
+{{- fail "nats.enabled is false, so the token of the broker at nats.external.url cannot be made up: put it under the key nats-token of a secret, the administrator's token under the key token, that of the workers under the key worker-token, and name that secret in auth.existingSecret" -}}
 {{- end -}}
 {{- default (printf "%s-auth" (include "pocketfleet.fullname" .)) .Values.auth.existingSecret -}}
 {{- end -}}
@@ -111,11 +111,22 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* Tokens come from the secret, never from a value. */}}
-{{- define "pocketfleet.tokenEnv" -}}
-- name: POCKETFLEET_TOKEN
-  valueFrom:
-    secretKeyRef: { name: {{ include "pocketfleet.secretName" . }}, key: token }
+{{/*
+Tokens of callers come from files of the secret, which follow it without a restart. Takes (dict "root" $ "keys" (list KEY ...)).
+*/}}
+{{- define "pocketfleet.tokenVolume" -}}
+- name: auth
+  secret:
+    secretName: {{ include "pocketfleet.secretName" .root }}
+    defaultMode: 0440
+    items:
+      {{- range .keys }}
+      - { key: {{ . }}, path: {{ . }} }
+      {{- end }}
+{{- end -}}
+
+{{/* The broker's token comes from the secret, never from a value. */}}
+{{- define "pocketfleet.natsTokenEnv" -}}
 - name: POCKETFLEET_NATS_TOKEN
   valueFrom:
     secretKeyRef: { name: {{ include "pocketfleet.secretName" . }}, key: nats-token }
@@ -147,7 +158,7 @@ spec:
         {{- include "pocketfleet.containerSecurity" . | nindent 8 }}
       env:
         - { name: POCKETFLEET_KEY_SECRET, value: {{ include "pocketfleet.secretName" . | quote }} }
-        - { name: POCKETFLEET_KEY_NAMES, value: "token,nats-token" }
+        - { name: POCKETFLEET_KEY_NAMES, value: "token,worker-token,nats-token" }
         - name: POCKETFLEET_POD_NAMESPACE
           valueFrom:
             fieldRef: { fieldPath: metadata.namespace }
