@@ -53,7 +53,8 @@ export function startTicking(options: {
     if (!broker.connected || driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
       const incarnation = workerWith(driver.state, workerId)?.incarnation ?? '';
-      verdicts.submitNew([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
+      const goneAtMs = clock.now() - ms;
+      verdicts.submitNew([{ kind: 'lost', workerId, incarnation, cause: 'held_up', reason, goneAtMs }]);
     }
   };
   const stopTicks = every(TICK_MS, () => {

@@ -45,18 +45,18 @@ import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
 import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
-import { createMetrics, type Gauged } from './metrics.ts';
+import type { Gauged } from './metrics/gauges.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
-import { initialState, type State } from './model/state.ts';
+import type { State } from './model/state.ts';
 import { waitsOf } from './scheduling/waits.ts';
 import { type Collector, startCollector } from './store/collector.ts';
-import type { StoreState } from './store/store-state.ts';
 import { watchStore } from './store/store-watch.ts';
 import { createInspector } from './workers/inspector.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { startMender } from './workers/mender.ts';
-import { createProgressBoard } from './workers/progress-board.ts';
+import { createProgressBoard, type ProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
 import { createRequests, type Requests } from './workers/requests.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
@@ -87,6 +87,8 @@ const holderText = ({ runId, bytes }: Holding): string => `${runId} (${formatByt
 interface Options {
   readonly config: CoordinatorConfig;
   readonly version: string;
+  /** Of its sources. */
+  readonly revision: string;
   readonly log: Logger;
   readonly clock: Clock;
   /** Events between two snapshots at least; absent: see `createSnapshotStore`. */
@@ -197,8 +199,8 @@ function startCore(
   const { links, progress, observe } = fleet;
   const desk = createDesk();
   const metrics = createMetrics({
-    version,
-    gauged: () => gaugedOf(driver, links, { desk, broker, store: store().state }),
+    ...{ version, revision: options.revision, keepMs: config.metricsKeepMs, now: clock.now },
+    gauged: () => gaugedOf({ driver, links, progress, desk, broker, names, store: store() }),
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
@@ -229,9 +231,14 @@ function startCore(
       }),
     onLead(state) {
       links.expect(state.workers);
+      metrics.begin(state);
       for (const begin of beginning) begin();
     },
-    onLeave: links.clear,
+    onLeave(error) {
+      links.clear(error);
+      metrics.leave();
+    },
+    onLeaseRenewed: metrics.leaseRenewed,
     onDeposed: metrics.fencedWrite,
     onEvent(event, after) {
       logEvent(log, event, after);
@@ -522,20 +529,49 @@ function logEvent(log: Logger, event: Event, state: State): void {
 }
 
 /** What the gauges show; before the journal was read that is the store, and an empty fleet. */
-function gaugedOf(
-  driver: Driver,
-  links: Links,
-  at: { desk: Desk; broker: { connected: boolean }; store: StoreState },
-): Gauged {
-  const state = driver.known ?? initialState;
+function gaugedOf(parts: {
+  readonly driver: Driver;
+  readonly links: Links;
+  readonly progress: ProgressBoard;
+  readonly desk: Desk;
+  readonly broker: { readonly connected: boolean };
+  readonly names: Names;
+  readonly store: StoreView;
+}): Gauged {
+  const { driver, links, progress, desk, broker, names, store } = parts;
+  const kinds = streamKinds(names);
   return {
-    state,
-    waiting: waitsOf(at.desk.board),
-    natsConnected: at.broker.connected,
+    state: driver.known,
+    waiting: waitsOf(desk.board),
+    natsConnected: broker.connected,
     leads: driver.leads,
-    store: at.store,
+    halted: driver.halted !== undefined,
+    store: store.state,
+    streams: store.state.streams.flatMap(({ name, bytes, bytesMax }) => {
+      const kind = kinds.get(name);
+      return kind === undefined ? [] : [{ kind, bytes, bytesMax }];
+    }),
     lastSeenMs: links.lastSeenMs,
+    progressOf(run) {
+      const newest = progress.of(run.id);
+      if (newest === undefined) return undefined;
+      const { generation, point, openRoundSteps, waitingForStage } = newest;
+      const waits = waitingForStage > 0 || progress.storeWaitOf(run) !== undefined;
+      return { generation, step: point.step, openRoundSteps, waits };
+    },
   };
+}
+
+/** What each stream of the broker holds, as the metrics name it. */
+function streamKinds(names: Names): ReadonlyMap<string, Gauged['streams'][number]['kind']> {
+  return new Map([
+    [names.journalStream, 'journal'],
+    [`KV_${names.fleetBucket}`, 'lead'],
+    [names.manifestStream, 'manifests'],
+    [names.artefactStream, 'artefacts'],
+    [names.historyStream, 'history'],
+    [names.logStream, 'logs'],
+  ]);
 }
 
 /**

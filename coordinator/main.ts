@@ -8,7 +8,7 @@ import { createLogger } from '../core/log.ts';
 import { programAnswer } from '../core/system/program-help.ts';
 import { outliveListeners } from '../core/system/standard-streams.ts';
 import { onStopSignals } from '../core/system/stop-signals.ts';
-import { packageVersion } from '../core/system/version.ts';
+import { packageVersion, sourceRevision } from '../core/system/version.ts';
 import { printableLines } from '../core/text/printable.ts';
 import { startCoordinator } from './coordinator.ts';
 
@@ -27,7 +27,13 @@ async function main(): Promise<number> {
   });
   log.info({ config: redacted(config) }, 'starting');
   const stopping = nextSignal();
-  const coordinator = await startCoordinator({ config, version: packageVersion(), log, clock: systemClock });
+  const coordinator = await startCoordinator({
+    config,
+    version: packageVersion(),
+    revision: sourceRevision(),
+    log,
+    clock: systemClock,
+  });
   const endpoints = { grpc: coordinator.endpoint, metrics: coordinator.metricsEndpoint };
   log.info(endpoints, coordinator.ready ? 'ready' : 'started, and not ready');
   const ended = await Promise.race([stopping, coordinator.failed]);

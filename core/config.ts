@@ -38,6 +38,16 @@ const logLevel = z
   .default('info')
   .describe('the least important lines that are logged');
 
+const metricsKeepMs = z.coerce
+  .number()
+  .int()
+  .min(0)
+  .max(3_600_000)
+  .default(60_000)
+  .describe(
+    'how long metrics of a run (worker) or sweep (coordinator) that has ended can still be scraped, milliseconds: two scrape intervals or more',
+  );
+
 /** How a program reaches the broker; the address itself has another default in each. */
 const brokerFields = {
   natsToken: secret('token for the broker'),
@@ -128,6 +138,7 @@ export const coordinatorConfigSchema = z.strictObject({
       'host:port, or host with the port of listen, at which the CLI, the workers and other coordinators reach this one; empty: where it listens, with the name of the machine for every address',
     ),
   metricsListen: listenAddress.default('127.0.0.1:7071').describe('HTTP endpoint of /metrics'),
+  metricsKeepMs,
   healthListen: z
     .union([z.literal(''), listenAddress])
     .default('')
@@ -273,6 +284,7 @@ export const workerConfigSchema = z.strictObject({
   metricsListen: listenAddress
     .default('127.0.0.1:0')
     .describe('HTTP endpoint of /metrics; port 0 takes a free one'),
+  metricsKeepMs,
   slots: z.coerce
     .number()
     .int()

@@ -30,7 +30,7 @@ import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
 import { programAnswer } from '../core/system/program-help.ts';
 import { outliveListeners } from '../core/system/standard-streams.ts';
 import { onStopSignals } from '../core/system/stop-signals.ts';
-import { packageVersion } from '../core/system/version.ts';
+import { packageVersion, sourceRevision } from '../core/system/version.ts';
 import { addressesOf } from '../core/text/host-port.ts';
 import { printableLines } from '../core/text/printable.ts';
 import { type BrokerDial, createBrokerDial } from './broker-dial.ts';
@@ -69,7 +69,7 @@ async function main(): Promise<void> {
   let agent: Agent | undefined;
   const brokerLink = { up: false };
   const metrics = createMetrics({
-    version,
+    ...{ version, revision: sourceRevision(), keepMs: config.metricsKeepMs, now: systemClock.monotonic },
     queuedJobs: compute.queuedJobs,
     threadGauges: compute.threadGauges,
     heldRuns: () => agent?.heldRuns() ?? 0,
@@ -200,7 +200,7 @@ function startAgent(parts: {
       });
     },
     onRights: dial.renew,
-    onAttach: () => metrics.coordinatorReconnects.inc(),
+    onAttach: () => metrics.attaches.inc(),
     onRefused(reason) {
       log.fatal({ code: reason.code }, `the coordinator refuses this worker: ${reason.message}`);
       process.exit(1);
@@ -226,9 +226,7 @@ function stopOnSignals(options: {
     const askedAt = systemClock.monotonic();
     agent
       .drain()
-      .then(() =>
-        metrics.drainDuration.observe({ outcome: 'ok' }, (systemClock.monotonic() - askedAt) / 1000),
-      )
+      .then(() => metrics.drainDuration.observe((systemClock.monotonic() - askedAt) / 1000))
       .then(stop)
       .then(() => {
         log.info('left');

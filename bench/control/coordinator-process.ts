@@ -22,6 +22,7 @@ const coordinator = await startCoordinator({
     ...{ natsUrl, fleet, listen: '127.0.0.1:0', metricsListen: '127.0.0.1:0' },
   }),
   version: 'bench',
+  revision: 'test',
   log: createLogger({ program: 'coordinator', level: 'warn' }),
   clock: systemClock,
 });

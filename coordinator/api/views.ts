@@ -247,6 +247,7 @@ export function workerView(context: ViewContext, worker: WorkerState): Worker {
     deviceName: clipped(device?.name ?? ''),
     memoryBytes: device?.memoryBytes ?? 0,
     gpu: device?.gpu,
+    metricsEndpoint: clipped(worker.metricsEndpoint),
   };
 }
 

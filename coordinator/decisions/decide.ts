@@ -288,6 +288,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
     loseWorker(draft, {
       workerId: known.id,
       incarnation: known.incarnation,
+      cause: 'restarted',
       reason: `process ${known.pid} is gone: ${hello.workerId} came back as process ${hello.pid}`,
       ...(goneAtMs === undefined ? {} : { goneAtMs }),
     });

@@ -6,7 +6,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from '../model/caller.ts';
 import type { RefusedCalls } from '../model/events.ts';
-import type { DataFacts, EvaluationState, Member } from '../model/state.ts';
+import type { DataFacts, EvaluationState, LossCause, Member } from '../model/state.ts';
 
 /** A document that was found well-formed, buildable and with data behind it. */
 export type CheckedDocument =
@@ -168,6 +168,7 @@ export type Input = {
       readonly kind: 'lost';
       readonly workerId: string;
       readonly incarnation: string;
+      readonly cause: LossCause;
       readonly reason: string;
       /** When it was last there, if this coordinator has seen it. */
       readonly goneAtMs?: number;

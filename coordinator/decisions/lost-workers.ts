@@ -5,7 +5,7 @@
 
 import { type Backoff, delayMs } from '../../core/retry.ts';
 import type { EventOf } from '../model/events.ts';
-import { type RunState, runOf, workerWith } from '../model/state.ts';
+import { type LossCause, type RunState, runOf, workerWith } from '../model/state.ts';
 import { blameFor, isConvicted } from '../scheduling/blame.ts';
 import { type Draft, emit } from './draft.ts';
 import { endRun, leaveGang, runsHeldBy, setGang } from './gangs.ts';
@@ -36,14 +36,15 @@ export function loseWorker(
   loss: {
     readonly workerId: string;
     readonly incarnation: string;
+    readonly cause: LossCause;
     readonly reason: string;
     readonly goneAtMs?: number;
   },
 ): void {
-  const { workerId, incarnation, reason } = loss;
+  const { workerId, incarnation, cause, reason } = loss;
   const worker = workerWith(draft.state, workerId);
   if (worker === undefined || worker.incarnation !== incarnation || worker.state === 'lost') return;
-  emit(draft, { kind: 'worker.lost', workerId, incarnation, reason });
+  emit(draft, { kind: 'worker.lost', workerId, incarnation, cause, reason });
   draft.effects.push({ kind: 'disconnect', workerId, incarnation });
   const held = runsHeldBy(draft.state, workerId);
   for (const run of held) {
@@ -119,6 +120,7 @@ export function failRun(
     workerId,
     avoidUntilMs: draft.context.now + (ofPlace ? placePauseMs(run, workerId) : delayMs(AVOID, failures)),
     reason: `${cause}: ${message}`,
+    cause,
     ...(ofPlace ? { ofPlace } : {}),
   });
   leaveGang(draft, runOf(draft.state, run.id), {

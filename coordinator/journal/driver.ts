@@ -84,6 +84,8 @@ export interface DriverOptions {
   readonly onLeave: (error: FleetError) => void;
   /** Another coordinator has written to the journal. */
   readonly onDeposed?: () => void;
+  /** After each try to renew the lease of the lead, with how long it took, seconds. */
+  readonly onLeaseRenewed?: (outcome: 'ok' | 'error', seconds: number) => void;
   /**
    * Sees each event once, after it is on disk; not those that were read. `after`: the state with everything
    * that was decided together.

@@ -21,6 +21,7 @@ export interface LeadingParts extends TurnParts {
   readonly onLead: (state: State) => void;
   /** Nothing is taken in any more: workers are better off with another coordinator. */
   readonly onPause: (error: FleetError) => void;
+  readonly onLeaseRenewed?: (outcome: 'ok' | 'error', seconds: number) => void;
   /** There is something to show. */
   readonly onBegun: () => void;
 }

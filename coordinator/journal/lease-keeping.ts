@@ -28,6 +28,8 @@ export interface KeepingParts {
   readonly wake: () => void;
   readonly onLead: (state: State) => void;
   readonly onPause: (error: FleetError) => void;
+  /** Called after each try to renew the lease, with how long it took, seconds. */
+  readonly onLeaseRenewed?: (outcome: 'ok' | 'error', seconds: number) => void;
 }
 
 /**
@@ -56,10 +58,14 @@ export async function keepLease(parts: KeepingParts): Promise<never> {
 }
 
 /** A lease that the broker refuses to renew is no lost lead: what was written to the journal is. */
-async function renew({ lease, seat, log }: KeepingParts): Promise<void> {
+async function renew({ lease, seat, log, clock, onLeaseRenewed }: KeepingParts): Promise<void> {
+  const startedAt = clock.monotonic();
+  const seconds = () => (clock.monotonic() - startedAt) / 1000;
   try {
     await lease.hold(knownTo(seat).epoch);
+    onLeaseRenewed?.('ok', seconds());
   } catch (caught) {
+    onLeaseRenewed?.('error', seconds());
     const error = toFleetError(caught);
     if (error.retryable) throw error;
     log.warn({ code: error.code }, `the lease of the lead is not renewed: ${error.message}`);

@@ -59,7 +59,7 @@ export function inputsFrom(
     if (verdict === undefined || worker.state === 'lost') return [];
     const { id: workerId, incarnation } = worker;
     const { kind, reason } = verdict;
-    if (kind === 'gone') return [{ kind: 'lost', workerId, incarnation, reason }];
+    if (kind === 'gone') return [{ kind: 'lost', workerId, incarnation, cause: 'pod_ended', reason }];
     return worker.state === 'attached' ? [{ kind: 'leaving', workerId, incarnation, reason }] : [];
   });
 }

@@ -19,6 +19,7 @@ import type {
   EndState,
   EvaluationState,
   Fidelity,
+  LossCause,
   Member,
   Noun,
   Objectives,
@@ -176,6 +177,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
       /** It was a fault of the worker's place (a disk, a mount): no failure of the run. */
       readonly ofPlace?: boolean;
+      /** As the worker reported it; absent in journals of earlier releases. */
+      readonly cause?: 'infrastructure' | 'out_of_memory';
     }
   | {
       /** A worker was lost while it held the run, which may be why. */
@@ -339,6 +342,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly workerId: string;
       readonly incarnation: string;
       readonly reason: string;
+      /** Absent in journals of earlier releases. */
+      readonly cause?: LossCause;
     }
 );
 

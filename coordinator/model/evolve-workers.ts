@@ -28,8 +28,11 @@ export function workerChanged(
   const before = lookup(w.workers, event.workerId);
   if (before === undefined) return;
   recount(w, `worker ${before.state}`, `worker ${now}`);
-  const lostAs = now === 'lost' ? { lostAs: w.lostWorkers.count + 1 } : {};
-  const worker = { ...before, state: now, reason: event.reason, changedAtMs: event.atMs, ...lostAs };
+  const { reason, atMs } = event;
+  const lossCause =
+    event.kind === 'worker.lost' && event.cause !== undefined ? { lossCause: event.cause } : {};
+  const lostAs = now === 'lost' ? { lostAs: w.lostWorkers.count + 1, ...lossCause } : {};
+  const worker = { ...before, state: now, reason, changedAtMs: atMs, ...lostAs };
   w.workers = withEntry(w.workers, before.id, worker, w.edit);
   if (now !== 'lost') return;
   w.lostWorkers = withNewest(

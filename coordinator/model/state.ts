@@ -269,6 +269,25 @@ export function isWhole(run: RunState | EndedRun): run is RunState {
   return 'job' in run;
 }
 
+/** Why a worker was taken for lost, as a closed list; the reason of the same event has it in words. */
+export const LOSS_CAUSES = [
+  /** It reported nothing for too long. */
+  'silent',
+  /** Its stream ended, and it did not come back. */
+  'stream_ended',
+  /** It drained and left. */
+  'drained',
+  /** It did not come back after a start of the coordinator. */
+  'not_back',
+  /** Another process came under its id. */
+  'restarted',
+  /** Its pod ended. */
+  'pod_ended',
+  /** It held its gang up. */
+  'held_up',
+] as const;
+export type LossCause = (typeof LOSS_CAUSES)[number];
+
 /** A worker, as its newest process reported itself: those that are there, and those that were lost lately. */
 export interface WorkerState {
   readonly id: string;
@@ -290,6 +309,8 @@ export interface WorkerState {
   readonly runs: readonly number[];
   /** Its place among the lost ones. */
   readonly lostAs?: number;
+  /** Of a lost one; absent in journals of earlier releases. */
+  readonly lossCause?: LossCause;
 }
 
 /** Nouns whose ids are `noun-number`. */

@@ -40,6 +40,8 @@ export interface StoreState {
   readonly reason: string;
   readonly usedBytes: number;
   readonly limitBytes: number;
+  /** As they were seen; empty before anybody looked. */
+  readonly streams: StoreFacts['streams'];
   readonly place: string;
   /** Since when it is in this state, milliseconds since the epoch. */
   readonly sinceMs: number;
@@ -67,6 +69,7 @@ export function judgeStore(facts: StoreFacts, before: StoreState | undefined, no
         : sentenceOf({ kind, why, usedBytes, limitBytes, place, sinceMs, holders: facts.holders }),
     usedBytes,
     limitBytes,
+    streams: facts.streams,
     place,
     sinceMs,
   };

@@ -14,6 +14,7 @@ import {
   excused,
   goneAtMs,
   type Known,
+  type Loss,
   lossOf,
   type Presence,
   type PresenceLimits,
@@ -108,7 +109,7 @@ export interface Links {
   /** The listener is called whenever a stream has ended, from whichever side. */
   onDetach(listener: (workerId: string, incarnation: string) => void): void;
   /** Judges everybody: who is lost, why, and when it was last there (milliseconds since the epoch). */
-  judge(): { workerId: string; incarnation: string; reason: string; goneAtMs?: number }[];
+  judge(): (Loss & { workerId: string; incarnation: string; goneAtMs?: number })[];
   close(): void;
 }
 
@@ -228,9 +229,9 @@ export function createLinks(options: { clock: Clock; log: Logger; limits: Presen
       judgedAtMs = now;
       if (deafMs > 0) for (const link of links.values()) change(link, excused(link.presence, deafMs, now));
       return [...links].flatMap(([workerId, { incarnation, presence }]) => {
-        const reason = lossOf(presence, now, limits);
-        if (reason === undefined) return [];
-        const lost = { workerId, incarnation, reason };
+        const loss = lossOf(presence, now, limits);
+        if (loss === undefined) return [];
+        const lost = { workerId, incarnation, ...loss };
         // One that was only awaited has not been seen by this coordinator.
         return [presence.awaited ? lost : { ...lost, goneAtMs: onWallClock(goneAtMs(presence)) }];
       });

@@ -8,6 +8,8 @@
 //
 // All times here are milliseconds on the monotonic clock, unless a comment says otherwise.
 
+import type { LossCause } from '../model/state.ts';
+
 /** What is known of one process of a worker. */
 export interface Presence {
   /** Last report on its stream, or the start of the coordinator. */
@@ -46,26 +48,42 @@ export interface PresenceLimits {
  */
 export const REDIAL_GRACE_MS = 1_000;
 
-/** The reason why a worker is lost, or undefined while it counts as there. */
-export function lossOf(presence: Presence, now: number, limits: PresenceLimits): string | undefined {
+/** Why a worker is lost: as one of a closed list, and in words. */
+export interface Loss {
+  readonly cause: LossCause;
+  readonly reason: string;
+}
+
+/** Why a worker is lost, or undefined while it counts as there. */
+export function lossOf(presence: Presence, now: number, limits: PresenceLimits): Loss | undefined {
   const silentMs = now - presence.lastSeenMs;
+  const lost = (cause: LossCause, reason: string): Loss => ({ cause, reason });
   if (presence.awaited) {
     return silentMs >= limits.reattachGraceMs
-      ? `did not come back within ${seconds(limits.reattachGraceMs)} after the coordinator's start`
+      ? lost(
+          'not_back',
+          `did not come back within ${seconds(limits.reattachGraceMs)} after the coordinator's start`,
+        )
       : undefined;
   }
   if (presence.detachedAtMs !== undefined) {
-    if (presence.draining) return 'left after draining';
+    if (presence.draining) return lost('drained', 'left after draining');
     const awayMs = now - presence.detachedAtMs;
     if (presence.absent)
-      return `its stream ended, and ${seconds(awayMs)} later it was gone from the broker too`;
+      return lost(
+        'stream_ended',
+        `its stream ended, and ${seconds(awayMs)} later it was gone from the broker too`,
+      );
     return awayMs >= REDIAL_GRACE_MS
-      ? `its stream ended and it did not dial again within ${seconds(awayMs)}`
+      ? lost('stream_ended', `its stream ended and it did not dial again within ${seconds(awayMs)}`)
       : undefined;
   }
   const missed = Math.floor(silentMs / limits.heartbeatIntervalMs);
   return missed > limits.heartbeatsMissedMax
-    ? `silent for ${seconds(silentMs)}: ${missed} reports missed, ${limits.heartbeatsMissedMax} allowed`
+    ? lost(
+        'silent',
+        `silent for ${seconds(silentMs)}: ${missed} reports missed, ${limits.heartbeatsMissedMax} allowed`,
+      )
     : undefined;
 }
 

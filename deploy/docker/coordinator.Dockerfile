@@ -17,6 +17,9 @@ WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/built dist
 COPY package.json ./
+# The commit that the image is built from, as metrics show it: --build-arg REVISION=$(git rev-parse HEAD).
+ARG REVISION=
+RUN echo "$REVISION" > REVISION
 # A number, so that a cluster can see that it is not root's.
 USER 10001:10001
 EXPOSE 7070 7071

@@ -21,6 +21,9 @@ WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/built dist
 COPY package.json ./
+# The commit that the image is built from, as metrics show it: --build-arg REVISION=$(git rev-parse HEAD).
+ARG REVISION=
+RUN echo "$REVISION" > REVISION
 USER 10001:10001
 EXPOSE 7072
 # Read by NVIDIA's container runtime: which GPUs the container is given, and that the driver's libcuda and libnvidia-ml come with them.

@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
-import { createMetrics } from '../../coordinator/metrics.ts';
 import { queriesOf } from '../support/dashboard.ts';
 import { chart } from '../support/helm.ts';
+import { coordinatorMetrics } from '../support/metrics.ts';
 import { promtoolProgram } from '../support/tools.ts';
 
 const dashboard = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
@@ -46,8 +46,8 @@ async function promtool(text: string): Promise<string> {
 }
 
 test('the panel of failed trials shows the first failure', async () => {
-  const { registry } = createMetrics({ version: 'test', gauged: () => undefined });
-  const series = 'pocketfleet_trials_finished_total{outcome="failed"}';
+  const { registry } = coordinatorMetrics();
+  const series = 'pocketfleet_trials_finished_total{outcome="failed",reason="numeric"}';
   const born = (await registry.metrics())
     .split('\n')
     .find((line) => line.startsWith(series))

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { createMetrics as coordinatorMetrics } from '../../coordinator/metrics.ts';
-import { createMetrics as workerMetrics } from '../../worker/metrics.ts';
 import { metricNamesInScrape, metricNamesOf, metricNamesOfQuery, queriesOf } from '../support/dashboard.ts';
 import { chart } from '../support/helm.ts';
+import { coordinatorMetrics, workerMetrics } from '../support/metrics.ts';
 
 const json = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
 
@@ -48,14 +47,8 @@ test('names are taken from queries by the grammar of PromQL, and a broken query 
 });
 
 test('every query of the dashboard asks for series that the coordinator or a worker exports', async () => {
-  const coordinator = coordinatorMetrics({ version: 'test', gauged: () => undefined });
-  const worker = workerMetrics({
-    version: 'test',
-    queuedJobs: () => 0,
-    threadGauges: () => ({ tensors: 0, bytes: 0, graphs: 0 }),
-    heldRuns: () => 0,
-    connections: () => ({ nats: true, coordinator: true }),
-  });
+  const coordinator = coordinatorMetrics();
+  const worker = workerMetrics();
   const scrapes = [await coordinator.registry.metrics(), await worker.registry.metrics()];
   const exported = new Set(scrapes.flatMap((text) => [...metricNamesInScrape(text)]));
   assert(queriesOf(json).length > 40);

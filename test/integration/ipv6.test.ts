@@ -24,6 +24,7 @@ test('broker, coordinator, worker and caller meet at ::1', async () => {
   const coordinator = await startCoordinator({
     config: loadConfig(coordinatorConfigSchema, flags, {}),
     version: 'test',
+    revision: 'test',
     log: createLogger({ program: 'coordinator', level: 'error' }),
     clock: systemClock,
   });

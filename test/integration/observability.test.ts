@@ -4,6 +4,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { COORDINATOR_METRICS } from '../../core/metrics/coordinator-catalogue.ts';
+import { type Catalogue, seriesNames } from '../../core/metrics/description.ts';
+import { WORKER_METRICS } from '../../core/metrics/worker-catalogue.ts';
 import { unary } from '../../core/net/grpc-client.ts';
 import { metricNamesInScrape, metricNamesOf } from '../support/dashboard.ts';
 import { startFleet } from '../support/fleet.ts';
@@ -50,6 +53,19 @@ test('a real Prometheus scrapes coordinator and workers, and every metric of the
     const seen = (what: string, query: string, series: number) =>
       until(what, async () => (await prometheus.query(query)).length === series, PROMETHEUS_WAIT_MS);
     await seen('all three targets are up', 'up == 1', 3);
+    for (const [catalogue, endpoint] of [
+      [COORDINATOR_METRICS, fleet.metricsEndpoint],
+      [WORKER_METRICS, workers[0]!],
+    ] as const) {
+      const shown = [...metricNamesInScrape(await scrape(endpoint))];
+      assert.deepEqual(
+        shown.filter((name) => /^(pocketfleet|grpc)_/.test(name)).sort(),
+        Object.values(catalogue as Catalogue)
+          .flatMap(seriesNames)
+          .sort(),
+        'what a program exports is its catalogue',
+      );
+    }
     const { planIds } = await fleet.submit(plan);
     const wanted = metricNamesOf(dashboard);
     assert.ok(wanted.length > 20, 'the dashboard asks for something');

@@ -68,7 +68,7 @@ async function wireOf(worker: string, run: string): Promise<Wire | undefined> {
   const text = await response.text();
   const read = (name: string, more = '') =>
     Number(new RegExp(`^pocketfleet_${name}\\{run="${run}"${more}\\} (\\S+)`, 'm').exec(text)?.[1]);
-  const rounds = read('allreduce_rounds_total', ',outcome="ok"');
+  const rounds = read('allreduce_rounds_total');
   if (!(rounds > 0)) return undefined;
   return {
     rounds,

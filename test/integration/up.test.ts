@@ -125,8 +125,13 @@ test('up --coordinators 2: commands go to the one that leads, also when it stand
 
 test('up starts a fleet, replaces what dies, refuses a second one, and leaves nothing', async (t) => {
   const { dir, start } = scene(t);
-  const up = start(['up', '--dir', dir, '--workers', '2']);
+  const folder = join(dirname(dir), 'targets');
+  const up = start(['up', '--dir', dir, '--workers', '2', '--metrics-targets', folder]);
   await eventually(`ready: ${up.talk()}`, isReady(up));
+  const scraped = (program: string) => readTargets(join(folder, `${program}.json`));
+  assert.deepEqual(scraped('coordinator'), [readFleetFile(dir)?.metrics]);
+  const scrapedBefore = scraped('worker');
+  assert.equal(scrapedBefore.length, 2);
 
   assert.equal(statSync(fleetFilePath(dir)).mode & 0o777, 0o600);
   assert.equal(readFleetFile(dir)?.pid, up.pid);
@@ -158,13 +163,28 @@ test('up starts a fleet, replaces what dies, refuses a second one, and leaves no
     assert.ok(performance.now() < deadline, workers.talk());
   }
 
+  await eventually('the worker that was started again is scraped', () => {
+    const now = scraped('worker');
+    return now.length === 2 && now.some((target) => !scrapedBefore.includes(target));
+  });
   const all = readChildren(dir);
   up.kill('SIGINT');
   assert.equal(await ended(up), 130);
+  for (const program of ['coordinator', 'worker']) assert.deepEqual(scraped(program), []);
   assert.match(up.talk(), /stopped; nothing is left running/);
   assert.deepEqual(all.filter(isAlive), []);
   assert.equal(readFleetFile(dir), undefined);
 });
+
+/** What Prometheus finds in a file of targets. */
+function readTargets(path: string): readonly string[] {
+  const groups = JSON.parse(readFileSync(path, 'utf8')) as {
+    targets: string[];
+    labels: Record<string, string>;
+  }[];
+  for (const { labels } of groups) assert.deepEqual(labels, { namespace: 'local', fleet: 'local' });
+  return groups.flatMap(({ targets }) => targets);
+}
 
 /** A program on PATH that lists two GPUs, as a machine with a driver has it. */
 function twoGpus(folder: string): string {

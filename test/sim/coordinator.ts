@@ -143,7 +143,9 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     if (driver.halted !== undefined) return;
     for (const { workerId, reason, ms } of suspicion.judge(openRuns(driver.state), requests.occupies)) {
       const incarnation = workerWith(driver.state, workerId)?.incarnation ?? '';
-      verdicts.submitNew([{ kind: 'lost', workerId, incarnation, reason, goneAtMs: clock.now() - ms }]);
+      verdicts.submitNew([
+        { kind: 'lost', workerId, incarnation, cause: 'held_up', reason, goneAtMs: clock.now() - ms },
+      ]);
     }
   };
   links.onDetach(() => host.later(REDIAL_GRACE_MS + 1, judge));

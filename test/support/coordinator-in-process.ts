@@ -36,6 +36,7 @@ export async function startLocalCoordinator(
       ...config,
     }),
     version: 'test',
+    revision: 'test',
     log: createLogger({ program: 'coordinator', level: 'silent' }),
     clock: systemClock,
     ...(options.snapshotEvents === undefined ? {} : { snapshotEvents: options.snapshotEvents }),

@@ -30,6 +30,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/text': '',
   'core/system': '',
   'core/spec': '',
+  'core/metrics': '',
   'core/net': 'proto/gen',
   'core/tensor': '',
   'core/tensor/ops': 'core/tensor',
@@ -64,10 +65,10 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/kubernetes': 'coordinator/model coordinator/workers core/net',
   'coordinator/api':
     'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
-  'coordinator/metrics.ts':
-    'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/net',
+  'coordinator/metrics':
+    'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/metrics core/net core/spec',
   coordinator:
-    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics.ts coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
+    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
 
   // The command line: a gRPC client like any other. Nothing of the coordinator is in these rows.
   'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report core/spec proto/gen',
@@ -82,13 +83,14 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/cli/main.ts': 'coordinator/cli coordinator/cli/program.ts coordinator/cli/screen',
 
   // The worker: the device, one step, one run, one request, the stream to the coordinator.
-  'worker/compute': 'core/head core/nn core/optim core/spec core/tensor core/tensor/graph proto/gen',
-  'worker/metrics.ts': 'worker/compute',
+  'worker/compute':
+    'core/head core/metrics core/nn core/optim core/spec core/tensor core/tensor/graph proto/gen',
+  'worker/metrics.ts': 'core/metrics',
   'worker/verification':
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',
   'worker/training': 'core/allreduce core/data core/head core/nn core/spec proto/gen worker/compute',
   'worker/run':
-    'core/allreduce core/checkpoint core/data core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
+    'core/allreduce core/checkpoint core/data core/metrics core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':
     'core/allreduce core/checkpoint core/data core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',

@@ -180,7 +180,7 @@ export async function evaluateHeldOut(options: {
       throw new FleetError('dataLoss', `${state.weights.length} weights where ${backboneCount} are needed`);
     return { weights: state.weights.subarray(0, backboneCount), running: state.running };
   };
-  const timed = services.metrics.evaluationDuration.startTimer();
+  const startedAt = services.clock.monotonic();
   const report = await evaluate(
     {
       compute: services.compute,
@@ -194,6 +194,6 @@ export async function evaluateHeldOut(options: {
     backbone(options.trained),
     options.untrained && backbone(options.untrained),
   );
-  timed();
+  services.metrics.evaluationDuration.observe((services.clock.monotonic() - startedAt) / 1000);
   return report;
 }

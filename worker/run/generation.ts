@@ -64,7 +64,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     await agreeOnState({ services, session, membership, exchange, signal });
     const replica = session.replica!;
     const finish: FinishContext = { services, session, generation, signal };
-    telemetry.joined({ members: members.length, records });
+    telemetry.joined({ members: members.length, rank, records });
     phases.enter({ kind: 'training', generation, step: replica.step });
     await train({
       ...session,

@@ -3,9 +3,9 @@
 
 import type { ExchangeStats } from '../../core/allreduce/exchange.ts';
 import { every } from '../../core/clock.ts';
+import { STEP_PHASES } from '../../core/metrics/worker-catalogue.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { STEP_PHASES } from '../metrics.ts';
 import { createRate, createThrottle, PROGRESS_INTERVAL_MS } from '../training/rate.ts';
 import type { UnitTimes } from '../training/train.ts';
 import { historyStride, type Records } from './history.ts';
@@ -35,7 +35,7 @@ export interface Telemetry {
    * A generation begins. Every member publishes the newest points again, because the rank 0 before may have
    * died before it did so, and only those that were with it know them.
    */
-  joined(event: { readonly members: number; readonly records: Records }): void;
+  joined(event: { readonly members: number; readonly rank: number; readonly records: Records }): void;
   /**
    * Reports a wait for a teacher's stage now and each second, until it is over (`stage` undefined). `step`:
    * committed steps.
@@ -89,7 +89,7 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     recent.push({ point, at });
     if (recent[0]!.at < at - RECENT_MS) recent = recent.filter((known) => known.at >= at - RECENT_MS);
   };
-  const measureStep = (point: StepPoint, times: UnitTimes) => {
+  const measureStep = (point: StepPoint, times: UnitTimes, rank: number) => {
     metrics.steps.inc(run, times.steps);
     metrics.samples.inc(run, times.images);
     metrics.stepDuration.observe(run, times.total / times.steps);
@@ -101,13 +101,15 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     metrics.learningRate.set(run, point.learningRate);
     metrics.gradientNorm.set(run, point.gradientNorm);
     metrics.allreduceDuration.observe(run, times.allreduce);
-    metrics.allreduceRounds.inc({ run: runId, outcome: 'ok' });
+    metrics.allreduceWait.inc({ run: runId, rank: String(rank) }, times.allreduce);
+    metrics.allreduceRounds.inc(run);
   };
   const measureWire = (stats: Readonly<ExchangeStats>, vectorBytes: number) => {
     const grown = (name: keyof ExchangeStats) => Math.max(0, stats[name] - (seen[name] ?? 0));
     metrics.allreduceBytes.inc({ run: runId, direction: 'sent' }, grown('bytesSent'));
     metrics.allreduceBytes.inc({ run: runId, direction: 'received' }, grown('bytesReceived'));
-    metrics.allreduceRetransmits.inc(run, grown('resends') + grown('nacks'));
+    metrics.allreduceRetransmits.inc({ run: runId, kind: 'asked' }, grown('nacks'));
+    metrics.allreduceRetransmits.inc({ run: runId, kind: 'sent' }, grown('resends'));
     metrics.allreduceTensorBytes.inc(run, vectorBytes);
     seen = { ...stats };
   };
@@ -116,8 +118,11 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
     recordUnit({ point, times, generation, rank, shards, schedule, stats, records }) {
       const from = point.step - times.steps;
       last = point;
-      measureStep(point, times);
-      if (stepsSeen >= STEPS_BEFORE_SPEED) speed = ownRate.add(times.images, times.compute);
+      measureStep(point, times, rank);
+      if (stepsSeen >= STEPS_BEFORE_SPEED) {
+        speed = ownRate.add(times.images, times.compute);
+        metrics.ownSpeed.set(run, speed);
+      }
       stepsSeen += times.steps;
       measureWire(stats, times.vectorBytes * shards);
       const ends = point.step === schedule.stepsTotal;
@@ -133,10 +138,12 @@ export function createTelemetry(services: Services, runId: string): Telemetry {
       const known = last?.step === step ? last : undefined;
       reportProgress(known ?? pointBeforeSteps(step, clock.now()), generation, 0, openRoundSteps);
     },
-    joined({ members, records }) {
+    joined({ members, rank, records }) {
       seen = {};
       metrics.worldSize.set(run, members);
       metrics.reformations.inc(run);
+      metrics.allreduceWait.inc({ run: runId, rank: String(rank) }, 0);
+
       for (const { point } of recent) records.publishPoint(runId, point);
     },
     recordWait(stage, generation, step) {

@@ -33,6 +33,7 @@ interface UpFlags {
   readonly metricsPort: number;
   readonly natsPort: number;
   readonly storeBytes?: number;
+  readonly metricsTargets?: string;
   readonly dataRoot: readonly string[];
   readonly devices?: string;
   readonly detach?: boolean;
@@ -63,6 +64,10 @@ export function addFleetCommands(program: Command): void {
       '--store-bytes <n>',
       'bytes that checkpoints, journal and logs may take; most of what is free without it',
       wholeNumber(2 << 20, Number.MAX_SAFE_INTEGER),
+    )
+    .option(
+      '--metrics-targets <dir>',
+      'folder for the addresses that Prometheus scrapes, e.g. deploy/targets for deploy/prometheus.yml',
     )
     .option(
       '--data-root <dir>',
@@ -98,6 +103,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
       storeBytes: flags.storeBytes,
+      metricsTargets: flags.metricsTargets,
       dataRoots: flags.dataRoot,
       devices: flags.devices,
       signal: AbortSignal.any([signal, starter.gone]),
@@ -199,6 +205,7 @@ function upArguments(dir: string, flags: UpFlags): string[] {
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
     ...(flags.storeBytes === undefined ? [] : ['--store-bytes', String(flags.storeBytes)]),
+    ...(flags.metricsTargets === undefined ? [] : ['--metrics-targets', resolve(flags.metricsTargets)]),
     ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),
     ...(flags.devices === undefined ? [] : [`--devices=${flags.devices}`]),
   ];

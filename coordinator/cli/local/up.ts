@@ -24,6 +24,7 @@ import {
 import { readHost } from './host.ts';
 import { freePorts, isListening } from './ports.ts';
 import { notAttached, progressOf, until } from './readiness.ts';
+import { keepTargets, type TargetKeeping } from './scrape-targets.ts';
 import type { Supervised } from './supervise.ts';
 import { placeWorkers, type WorkersAsked } from './worker-places.ts';
 
@@ -37,6 +38,8 @@ export interface UpOptions extends WorkersAsked {
   readonly natsPort?: number;
   /** Bytes that the store may have at most; undefined: most of what is free. */
   readonly storeBytes?: number | undefined;
+  /** Folder in which Prometheus finds what to scrape; undefined: none is written. */
+  readonly metricsTargets?: string | undefined;
   /** Folders beneath which data may lie; empty: those of POCKETFLEET_DATA_ROOTS, else any. */
   readonly dataRoots?: readonly string[];
   /** Ends a start that is under way. */
@@ -79,8 +82,10 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   process.once('exit', abandon);
   const closed = new AbortController();
   let client: FleetClient | undefined;
+  let targetsKept: TargetKeeping | undefined;
   const endAll = async () => {
     closed.abort();
+    await targetsKept?.ended;
     client?.close();
     await children.stop();
     process.removeListener('exit', abandon);
@@ -155,6 +160,11 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     };
     await until(attached, children.all, WORKERS_DEADLINE_MS, signal);
     say(trouble === '' ? `${numbered(count)} attached` : trouble);
+    if (options.metricsTargets !== undefined) {
+      const targets = resolve(options.metricsTargets);
+      targetsKept = await keepTargets({ folder: targets, file, client, signal: closed.signal });
+      say(`targets for Prometheus are in ${targets}`);
+    }
     return { file, client, children: children.running, close, kill: children.kill };
   } catch (caught) {
     await close();

@@ -135,6 +135,7 @@ export const worker = (some: Partial<Worker> = {}): Worker => ({
   host: 'box',
   reason: '',
   pid: 4242,
+  metricsEndpoint: '',
   ...some,
 });
 

@@ -216,7 +216,11 @@ export interface Worker {
   /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
   memoryBytes: number;
   /** Facts of a GPU; absent for a CPU. */
-  gpu: Gpu | undefined;
+  gpu:
+    | Gpu
+    | undefined;
+  /** host:port of its /metrics as it listens there; the host may stand for every address of its machine. */
+  metricsEndpoint: string;
 }
 
 /** Facts that CUDA's libraries report of the device; a text is empty where they report none. */
@@ -3350,6 +3354,7 @@ function createBaseWorker(): Worker {
     deviceName: "",
     memoryBytes: 0,
     gpu: undefined,
+    metricsEndpoint: "",
   };
 }
 
@@ -3399,6 +3404,9 @@ export const Worker: MessageFns<Worker> = {
     }
     if (message.gpu !== undefined) {
       Gpu.encode(message.gpu, writer.uint32(122).fork()).join();
+    }
+    if (message.metricsEndpoint !== "") {
+      writer.uint32(130).string(message.metricsEndpoint);
     }
     return writer;
   },
@@ -3536,6 +3544,14 @@ export const Worker: MessageFns<Worker> = {
             message.gpu = Gpu.decode(reader, reader.uint32());
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.metricsEndpoint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3589,6 +3605,11 @@ export const Worker: MessageFns<Worker> = {
         ? globalThis.Number(object.memory_bytes)
         : 0,
       gpu: isSet(object.gpu) ? Gpu.fromJSON(object.gpu) : undefined,
+      metricsEndpoint: isSet(object.metricsEndpoint)
+        ? globalThis.String(object.metricsEndpoint)
+        : isSet(object.metrics_endpoint)
+        ? globalThis.String(object.metrics_endpoint)
+        : "",
     };
   },
 
@@ -3639,6 +3660,9 @@ export const Worker: MessageFns<Worker> = {
     if (message.gpu !== undefined) {
       obj.gpu = Gpu.toJSON(message.gpu);
     }
+    if (message.metricsEndpoint !== "") {
+      obj.metricsEndpoint = message.metricsEndpoint;
+    }
     return obj;
   },
 
@@ -3662,6 +3686,7 @@ export const Worker: MessageFns<Worker> = {
     message.deviceName = object.deviceName ?? "";
     message.memoryBytes = object.memoryBytes ?? 0;
     message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
+    message.metricsEndpoint = object.metricsEndpoint ?? "";
     return message;
   },
 };

@@ -11,7 +11,15 @@ import { Snapshot, StepPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.
 import { connections, waitsIn } from '../../../support/state.ts';
 import { createSweepFleet, type SweepFleet } from '../../../support/sweep-fleet.ts';
 
-const OK = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
+const OK = {
+  kind: 'ok',
+  reason: '',
+  usedBytes: 0,
+  limitBytes: 0,
+  streams: [],
+  place: '',
+  sinceMs: 0,
+} as const;
 const FULL = { ...OK, kind: 'full', reason: 'the disk is full' } as const;
 
 interface World {

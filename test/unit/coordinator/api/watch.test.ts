@@ -13,7 +13,15 @@ import { connections, waitsIn } from '../../../support/state.ts';
 import { createSweepFleet, type SweepFleet } from '../../../support/sweep-fleet.ts';
 import { serve } from '../model/grown.ts';
 
-const OK = { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, place: '', sinceMs: 0 } as const;
+const OK = {
+  kind: 'ok',
+  reason: '',
+  usedBytes: 0,
+  limitBytes: 0,
+  streams: [],
+  place: '',
+  sinceMs: 0,
+} as const;
 const request = (change: Partial<WatchRequest> = {}): WatchRequest => ({
   ...{ planId: '', sweepId: '', runId: '', rateHz: 20, untilFinished: false, changes: true },
   ...change,

@@ -22,7 +22,7 @@ const hello = {
   ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, deviceKind: 'cpu', deviceName: '' },
   ...{ deviceClass: 'c', slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
 };
-const lost = { kind: 'lost', workerId: 'w', incarnation: 'i', reason: 'r' } as const;
+const lost = { kind: 'lost', workerId: 'w', incarnation: 'i', cause: 'silent', reason: 'r' } as const;
 const submit: Input = { kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] };
 /** One input of each kind: a kind that is missing here does not compile. */
 const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {

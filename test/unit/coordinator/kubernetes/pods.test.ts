@@ -61,7 +61,7 @@ test('a verdict is about the worker that runs in that very pod, once, and about 
   ];
   assert.deepEqual(inputsFrom(verdicts, workers), [
     { kind: 'leaving', workerId: 'w-0', incarnation: 'of w-0', reason: 'evicted' },
-    { kind: 'lost', workerId: 'w-2', incarnation: 'of w-2', reason: 'deleted' },
-    { kind: 'lost', workerId: 'w-3', incarnation: 'of w-3', reason: 'deleted' },
+    { kind: 'lost', workerId: 'w-2', incarnation: 'of w-2', cause: 'pod_ended', reason: 'deleted' },
+    { kind: 'lost', workerId: 'w-3', incarnation: 'of w-3', cause: 'pod_ended', reason: 'deleted' },
   ]);
 });

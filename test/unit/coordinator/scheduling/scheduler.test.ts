@@ -53,7 +53,14 @@ function fleet(...workers: Partial<WorkerHello>[]) {
     crash(workerId: string, heldMs = 1000) {
       now += heldMs;
       const incarnation = crypto.randomUUID();
-      give({ kind: 'lost', workerId, incarnation: living.get(workerId)!, reason: 'test', goneAtMs: now });
+      give({
+        kind: 'lost',
+        cause: 'silent',
+        workerId,
+        incarnation: living.get(workerId)!,
+        reason: 'test',
+        goneAtMs: now,
+      });
       attach({ workerId, incarnation });
     },
     progress: (id: string, committed: number) => void steps.set(id, committed),
@@ -134,7 +141,7 @@ test('an exact run takes no worker of another device class and says so; an inexa
   const id = exact.submit(teacher({ workers: { min: 1, max: 2 } }));
   exact.pass(WAIT);
   assert.deepEqual(exact.gang(id), ['w1']);
-  exact.give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  exact.give({ kind: 'lost', cause: 'silent', workerId: 'w1', incarnation: 'i', reason: 'test' });
   exact.pass(WAIT);
   assert.equal(exact.run(id).state, 'queued');
   assert.match(exact.reason(id), /queued: 0 of 1 workers: 1 of another device class than cpu\/avx512/);
@@ -187,7 +194,7 @@ test('a student starts after its teacher has, runs beside it, and makes room whe
   assert.deepEqual([gang(late), gang(follower)], [['w1'], []]);
   give({ kind: 'cancel', id: blocker, reason: '' });
   assert.deepEqual([gang(late), gang(follower)], [['w1'], ['w2']]);
-  give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', cause: 'silent', workerId: 'w1', incarnation: 'i', reason: 'test' });
   assert.deepEqual([gang(late), gang(follower)], [['w2'], []]);
   assert.match(run(follower).reason, /its teacher run-3 needs w2/);
 });
@@ -268,7 +275,7 @@ test('reports of an older generation change nothing, except a stored checkpoint,
   const { submit, run, report, give } = fleet({}, {});
   const id = submit(teacher({ workers: { min: 2, max: 2 } }));
   const old = run(id).generation;
-  give({ kind: 'lost', workerId: 'w2', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', cause: 'silent', workerId: 'w2', incarnation: 'i', reason: 'test' });
   assert.equal(run(id).state, 'running');
   assert.ok(run(id).generation > old);
   const finished = report('w1', {
@@ -294,14 +301,15 @@ test('a gang that falls below the minimum goes on with those left, who have more
   const { submit, gang, run, give, attach, pass } = fleet({}, {}, {});
   const id = submit(teacher({ workers: { min: 3, max: 3 } }));
   assert.deepEqual(gang(id), ['w1', 'w2', 'w3']);
-  for (const workerId of ['w1', 'w3']) give({ kind: 'lost', workerId, incarnation: 'i', reason: 'test' });
+  for (const workerId of ['w1', 'w3'])
+    give({ kind: 'lost', cause: 'silent', workerId, incarnation: 'i', reason: 'test' });
   assert.deepEqual(gang(id), ['w2']);
   assert.match(run(id).reason, /w3 was lost: test; 1 go on/);
   attach({ workerId: 'w4' });
   pass(CHANGE_INTERVAL_MS);
   assert.deepEqual(gang(id), ['w2', 'w4']);
-  give({ kind: 'lost', workerId: 'w2', incarnation: 'i', reason: 'test' });
-  give({ kind: 'lost', workerId: 'w4', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', cause: 'silent', workerId: 'w2', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', cause: 'silent', workerId: 'w4', incarnation: 'i', reason: 'test' });
   assert.equal(run(id).state, 'queued');
   assert.match(run(id).reason, /nobody is left/);
   attach({ workerId: 'w5' });
@@ -317,7 +325,7 @@ test('a worker whose pod is taken away leaves its gangs at once and gets nothing
   give({ kind: 'leaving', workerId: 'w2', incarnation: 'i', reason: 'its pod is evicted' });
   assert.deepEqual(gang(id), ['w1']);
   assert.match(run(id).reason, /w2 drains/);
-  give({ kind: 'lost', workerId: 'w1', incarnation: 'i', reason: 'test' });
+  give({ kind: 'lost', cause: 'silent', workerId: 'w1', incarnation: 'i', reason: 'test' });
   assert.equal(run(id).state, 'queued', 'the one that leaves is no replacement');
 });
 
@@ -366,7 +374,7 @@ test('workers that are lost while a run gets further, or all at once, do not cou
   for (let outage = 0; outage < 4; outage++) {
     const goneAtMs = run(id).changedAtMs + 1;
     for (let i = 1; i <= 8; i++)
-      give({ kind: 'lost', workerId: `w${i}`, incarnation: 'x', reason: 'power', goneAtMs });
+      give({ kind: 'lost', cause: 'silent', workerId: `w${i}`, incarnation: 'x', reason: 'power', goneAtMs });
     for (let i = 1; i <= 8; i++) attach({ workerId: `w${i}`, incarnation: 'x' });
   }
   assert.equal(run(id).state, 'running');

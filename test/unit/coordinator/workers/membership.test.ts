@@ -13,14 +13,17 @@ const present = { lastSeenMs: 0, draining: false, awaited: false };
 
 test('an attached worker is lost only after more reports than the budget were missed', () => {
   assert.equal(lossOf(present, 10 * 500 + 499, limits), undefined);
-  assert.match(lossOf(present, 11 * 500, limits) ?? '', /silent for 5.5 s: 11 reports missed, 10 allowed/);
+  assert.match(
+    lossOf(present, 11 * 500, limits)?.reason ?? '',
+    /silent for 5.5 s: 11 reports missed, 10 allowed/,
+  );
 });
 
 test('a worker whose stream ended is lost after the time of a re-dial, not at once', () => {
   const away = { ...present, detachedAtMs: 0 };
   assert.equal(lossOf(away, REDIAL_GRACE_MS - 1, limits), undefined);
   assert.match(
-    lossOf(away, REDIAL_GRACE_MS, limits) ?? '',
+    lossOf(away, REDIAL_GRACE_MS, limits)?.reason ?? '',
     /stream ended and it did not dial again within 1.0 s/,
   );
 });
@@ -28,26 +31,29 @@ test('a worker whose stream ended is lost after the time of a re-dial, not at on
 test('a worker whose stream ended and that is gone from the broker too is not waited for', () => {
   const gone = { ...present, detachedAtMs: 0, absent: true };
   assert.match(
-    lossOf(gone, 12, limits) ?? '',
+    lossOf(gone, 12, limits)?.reason ?? '',
     /its stream ended, and 0.01 s later it was gone from the broker too/,
   );
   assert.equal(lossOf({ ...present, absent: true }, 12, limits), undefined, 'it is back on a stream');
 });
 
 test('a draining worker that hangs up has left', () => {
-  assert.equal(lossOf({ ...present, draining: true, detachedAtMs: 0 }, 0, limits), 'left after draining');
+  assert.deepEqual(lossOf({ ...present, draining: true, detachedAtMs: 0 }, 0, limits), {
+    cause: 'drained',
+    reason: 'left after draining',
+  });
 });
 
 test('after a start everybody has the grace to come back, however long they were not heard', () => {
   const awaited = { ...present, awaited: true };
   assert.equal(lossOf(awaited, 14_999, limits), undefined);
-  assert.match(lossOf(awaited, 15_000, limits) ?? '', /did not come back within 15.0 s/);
+  assert.match(lossOf(awaited, 15_000, limits)?.reason ?? '', /did not come back within 15.0 s/);
 });
 
 test("time in which the coordinator itself did not run is nobody's silence", () => {
   const stalled = excused(present, 60_000, 60_500);
   assert.equal(lossOf(stalled, 60_500, limits), undefined);
-  assert.match(lossOf(present, 60_500, limits) ?? '', /silent for 60.5 s/);
+  assert.match(lossOf(present, 60_500, limits)?.reason ?? '', /silent for 60.5 s/);
   const away = { ...present, detachedAtMs: 100 };
   assert.equal(lossOf(excused(away, 60_000, 60_500), 60_500, limits), undefined);
   assert.equal(excused(present, 60_000, 100).lastSeenMs, 100, 'never later than now');

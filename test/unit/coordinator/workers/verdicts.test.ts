@@ -51,7 +51,7 @@ test('a verdict that is refused is told again, and another one on the same worke
     submitted.push(verdict);
     return Promise.reject(new Error('the journal is being read'));
   });
-  const lost: Verdict = { kind: 'lost', workerId: 'w', incarnation: 'a', reason: 'r' };
+  const lost: Verdict = { kind: 'lost', workerId: 'w', incarnation: 'a', cause: 'silent', reason: 'r' };
   verdicts.submitNew([lost, lost, { ...lost, kind: 'leaving' }, { ...lost, incarnation: 'b' }]);
   assert.equal(submitted.length, 3);
   await Promise.resolve();

@@ -6,9 +6,9 @@ import { STATS } from '../../../../core/allreduce/wire.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { scheduleOf } from '../../../../core/spec/schedule.ts';
 import type { StepPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { createMetrics } from '../../../../worker/metrics.ts';
 import type { Services } from '../../../../worker/run/services.ts';
 import { createTelemetry } from '../../../../worker/run/telemetry.ts';
+import { workerMetrics } from '../../../support/metrics.ts';
 import { tinyRun } from '../../../support/tiny-run.ts';
 
 const zeros = Object.fromEntries(STATS.map((name) => [name, 0])) as Parameters<
@@ -28,13 +28,7 @@ const times = {
 
 function member() {
   let at = 0;
-  const metrics = createMetrics({
-    version: '1',
-    queuedJobs: () => 0,
-    threadGauges: () => ({ tensors: 0, bytes: 0, graphs: 0 }),
-    heldRuns: () => 1,
-    connections: () => ({ nats: true, coordinator: true }),
-  });
+  const metrics = workerMetrics({ heldRuns: () => 1 });
   const published: number[] = [];
   const records = {
     publishPoint: (_runId: string, { step }: StepPoint) => void published.push(step),
@@ -61,7 +55,7 @@ function member() {
         records,
       });
     },
-    join: () => telemetry.joined({ members: 2, records }),
+    join: () => telemetry.joined({ rank: 0, members: 2, records }),
   };
 }
 

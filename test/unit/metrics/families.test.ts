@@ -3,50 +3,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Counter, Histogram, type Registry } from 'prom-client';
-import { createMetrics as coordinatorMetrics } from '../../coordinator/metrics.ts';
-import type { Decided, Event } from '../../coordinator/model/events.ts';
-import { evolve } from '../../coordinator/model/evolve.ts';
-import { initialState } from '../../coordinator/model/state.ts';
-import { labelSets } from '../../core/metric-families.ts';
-import { startGrpcServer } from '../../core/net/grpc-server.ts';
-import { FleetServiceService } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { WorkerServiceService } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { JOB_KINDS } from '../../worker/compute/job-kind.ts';
-import { STEP_PHASES, createMetrics as workerMetrics } from '../../worker/metrics.ts';
-import { sweep } from '../sim/specs.ts';
-import { FACTS } from '../sim/world.ts';
-import { drawn, recorded } from '../support/state.ts';
+import type { Decided, Event } from '../../../coordinator/model/events.ts';
+import { evolve } from '../../../coordinator/model/evolve.ts';
+import { initialState, LOSS_CAUSES } from '../../../coordinator/model/state.ts';
+import { INPUT_KINDS } from '../../../core/metrics/coordinator-catalogue.ts';
+import { labelSets } from '../../../core/metrics/description.ts';
+import { JOB_KINDS, STEP_PHASES } from '../../../core/metrics/worker-catalogue.ts';
+import { FleetServiceService } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { WorkerServiceService } from '../../../proto/gen/pocketfleet/v1/worker.ts';
+import { sweep } from '../../sim/specs.ts';
+import { FACTS } from '../../sim/world.ts';
+import { servingCoordinatorMetrics, workerMetrics } from '../../support/metrics.ts';
+import { drawn, recorded } from '../../support/state.ts';
 
 /** Labels whose values nobody knows beforehand: the series of a run begin and end with it, a priority is one of 101. */
-const OPEN = new Set(['run', 'priority']);
+const OPEN = new Set(['run', 'rank', 'sweep', 'priority']);
 /** Labels that a scrape adds or a metric's kind has; a series' own of the same name would come out as exported_NAME. */
 const RESERVED =
-  /^(__.*|exported_.*|job|instance|namespace|pod|container|service|endpoint|node|cluster|prometheus|prometheus_replica|le|quantile)$/;
-
-const workerRegistry = () =>
-  workerMetrics({
-    version: 'test',
-    queuedJobs: () => 0,
-    threadGauges: () => ({ tensors: 0, bytes: 0, graphs: 0 }),
-    heldRuns: () => 0,
-    connections: () => ({ nats: true, coordinator: true }),
-  });
-
-/** With the methods that the coordinator's server has. */
-async function coordinatorRegistry() {
-  const metrics = coordinatorMetrics({ version: 'test', gauged: () => undefined });
-  const server = await startGrpcServer({
-    listen: '127.0.0.1:0',
-    services: [FleetServiceService, WorkerServiceService].map((definition) => ({
-      definition,
-      implementation: Object.fromEntries(Object.keys(definition).map((name) => [name, () => undefined])),
-    })),
-    healthOf: [],
-    observer: metrics.calls,
-  });
-  await server.close(0);
-  return metrics;
-}
+  /^(__.*|exported_.*|job|instance|namespace|fleet|pod|container|service|endpoint|node|cluster|prometheus|prometheus_replica|le|quantile)$/;
 
 interface Family {
   readonly name: string;
@@ -72,9 +46,9 @@ async function seriesOf(registry: Registry): Promise<Set<string>> {
 }
 
 test('every family that counts by closed labels has its series before anything happens, all of them 0', async () => {
-  for (const { registry } of [workerRegistry(), await coordinatorRegistry()]) {
+  for (const { registry } of [workerMetrics(), await servingCoordinatorMetrics()]) {
     const closed = counting(registry).filter(({ labelNames }) => !labelNames.some((name) => OPEN.has(name)));
-    assert(closed.length >= 5);
+    assert(closed.length >= 4);
     for (const { name, hashMap } of closed) assert(Object.keys(hashMap).length > 0, name);
     const text = await registry.metrics();
     for (const { name } of closed)
@@ -84,7 +58,7 @@ test('every family that counts by closed labels has its series before anything h
 });
 
 test('what happens to a fleet makes no new series of the coordinator', async () => {
-  const metrics = await coordinatorRegistry();
+  const metrics = await servingCoordinatorMetrics();
   const before = await seriesOf(metrics.registry);
   const at = (event: Decided) => ({ ...event, atMs: 1 }) as Event;
   const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
@@ -105,8 +79,27 @@ test('what happens to a fleet makes no new series of the coordinator', async () 
     happen({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'r' });
     happen({ kind: 'run.assigned', runId, generation: 1, members, deviceClass: 'c', reason: 'r' });
     happen({ kind: 'run.requeued', runId, generation: 1, reason: 'r' });
+    happen({
+      kind: 'run.troubled',
+      runId,
+      workerId: 'w',
+      avoidUntilMs: 1,
+      cause: 'out_of_memory',
+      reason: 'r',
+    });
+    const failure = { cause: 'numeric', reason: 'r' };
+    if (outcome === 'failed') happen({ kind: 'run.failed', runId, ...failure });
+    else if (outcome === 'cancelled') happen({ kind: 'run.cancelled', runId, reason: 'r' });
+    else
+      happen({
+        ...{ kind: 'run.finished', runId, generation: 1, workerId: 'w', step: 1, weightsDigest: 'd' },
+      });
     happen({ kind: 'trial.ended', trialId, state: outcome, reason: 'r' });
   }
+  for (const cause of LOSS_CAUSES)
+    happen({ kind: 'worker.lost', workerId: 'w', incarnation: 'i', cause, reason: 'r' });
+  for (const input of INPUT_KINDS) happen({ kind: 'input.refused', input, reason: 'r' });
+  happen({ kind: 'store.collected', manifests: 1, chunks: 2, bytes: 3 });
   for (const outcome of ['ok', 'refused'] as const) metrics.submission(outcome);
   for (const outcome of ['ok', 'error'] as const) metrics.appended(outcome, 0.1);
   metrics.reconnected();
@@ -121,17 +114,38 @@ test('what happens to a fleet makes no new series of the coordinator', async () 
     }
   const born = [...(await seriesOf(metrics.registry))].filter((series) => !before.has(series));
   assert.deepEqual(
-    born.filter((series) => !series.startsWith('pocketfleet_trial_queue_wait_seconds')),
+    born.filter((series) => !/^pocketfleet_(run_queue_wait_seconds|device_seconds_total)/.test(series)),
     [],
   );
+  const text = await metrics.registry.metrics();
+  for (const line of [
+    'pocketfleet_trials_finished_total{outcome="failed",reason="numeric"} 1',
+    'pocketfleet_trials_finished_total{outcome="done",reason="none"} 1',
+    'pocketfleet_runs_finished_total{kind="candidate",outcome="failed",reason="numeric"} 1',
+    'pocketfleet_trial_restarts_total{reason="out_of_memory"} 3',
+    'pocketfleet_workers_lost_total{reason="pod_ended"} 1',
+    'pocketfleet_store_collected_bytes_total 3',
+  ])
+    assert(text.includes(`${line}\n`), line);
+});
+
+test('the series of a priority are at 0 before the first run of that priority has a gang', async () => {
+  const metrics = await servingCoordinatorMetrics();
+  const { event: spec, digest } = recorded(sweep());
+  let state = evolve(initialState, { ...spec, atMs: 1 });
+  const submitted: Event = {
+    ...{ kind: 'sweep.submitted', sweepId: 'sweep-1', spec: digest, facts: FACTS, atMs: 1 },
+  };
+  state = evolve(state, submitted);
+  metrics.event(submitted, state);
   assert.match(
     await metrics.registry.metrics(),
-    /^pocketfleet_trials_finished_total\{outcome="failed"\} 1$/m,
+    /^pocketfleet_run_queue_wait_seconds_count\{priority="50"\} 0$/m,
   );
 });
 
 test('a run of a worker has all its series when it begins, and none when it is gone', async () => {
-  const metrics = workerRegistry();
+  const metrics = workerMetrics();
   const without = await seriesOf(metrics.registry);
   metrics.beginRun('run-1');
   const before = await seriesOf(metrics.registry);
@@ -141,10 +155,10 @@ test('a run of a worker has all its series when it begins, and none when it is g
     else (family as unknown as Histogram<'run'>).observe(run, 1);
   for (const phase of STEP_PHASES) metrics.phase.inc({ ...run, phase }, 1);
   for (const direction of ['sent', 'received'] as const) metrics.allreduceBytes.inc({ ...run, direction }, 1);
-  metrics.allreduceRounds.inc({ ...run, outcome: 'ok' });
+  for (const kind of ['asked', 'sent'] as const) metrics.allreduceRetransmits.inc({ ...run, kind }, 1);
   for (const kind of JOB_KINDS) metrics.computeBusy.inc({ kind }, 1);
   metrics.natsReconnects.inc({ component: 'worker' });
-  metrics.drainDuration.observe({ outcome: 'ok' }, 1);
+  metrics.drainDuration.observe(1);
   for (const op of ['save', 'load'] as const) {
     metrics.checkpointBytes.inc({ op }, 1);
     for (const outcome of ['ok', 'error'] as const) metrics.checkpointDuration.observe({ op, outcome }, 1);
@@ -155,7 +169,7 @@ test('a run of a worker has all its series when it begins, and none when it is g
 });
 
 test('no metric has a label that a scrape adds or that its kind has', async () => {
-  for (const { registry } of [workerRegistry(), await coordinatorRegistry()]) {
+  for (const { registry } of [workerMetrics(), await servingCoordinatorMetrics()]) {
     const families = familiesOf(registry);
     assert(families.length > 20);
     for (const { name, labelNames, hashMap } of families) {
