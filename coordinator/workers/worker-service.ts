@@ -10,22 +10,22 @@ import type { Prefixes } from '../../core/net/subjects.ts';
 import type { WorkerUsers } from '../../core/net/worker-user.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { foundText } from '../../core/text/printable.ts';
-import { boundedText, token } from '../../core/text/wire-text.ts';
-import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { boundedText } from '../../core/text/wire-text.ts';
 import type {
   Lease,
   WorkerCommand,
   WorkerReport,
   WorkerServiceServer,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { Command, FailureCause, Input, Report, WorkerHello } from '../decisions/inputs.ts';
+import type { Command, Input, Report, WorkerHello } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
-import { type EvaluationState, wholeRunWith } from '../model/state.ts';
+import { wholeRunWith } from '../model/state.ts';
 import { brokerKeyOf, helloOf } from './hello.ts';
 import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
+import { counted, measured, reportOf } from './report.ts';
 import { type SignedRights, signRights } from './signed-rights.ts';
 import type { SuspicionBoard, Testimony } from './suspicion.ts';
 import type { Verifier } from './verifier.ts';
@@ -188,6 +188,8 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
       const { runId, generation, point, waitingForStage, openRoundSteps } = kind.value;
       const run = wholeRunWith(parts.driver.state, runId);
       if (!run || !point) return;
+      counted('progress.point.step', point.step);
+      measured('progress.open_round_steps', openRoundSteps);
       const news = { generation, point, waitingForStage, openRoundSteps };
       if (parts.progress.report(run, worker.id, news)) parts.driver.touch();
       return;
@@ -216,8 +218,9 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
 
 function speedsOf(leases: readonly Lease[]): ReadonlyMap<string, number> {
   return new Map(
-    leases.flatMap(({ runId, imagesPerSecond }) =>
-      imagesPerSecond === undefined ? [] : [[runId, imagesPerSecond] as const],
+    leases.flatMap(({ runId, imagesPerSecond = Number.NaN }) =>
+      // A step that took no time has no speed.
+      Number.isFinite(imagesPerSecond) && imagesPerSecond >= 0 ? [[runId, imagesPerSecond] as const] : [],
     ),
   );
 }
@@ -238,7 +241,12 @@ function testimonyOf({ runId, generation, inExchange, suspects }: Lease): Testim
     suspects: suspects.map(({ workerId, kind, ms, limitMs }) => {
       if (kind !== 'silent' && kind !== 'idle')
         throw new FleetError('invalidArgument', `suspect.kind: unknown kind ${foundText(kind)}`);
-      return { workerId, kind, ms, limitMs };
+      return {
+        workerId,
+        kind,
+        ms: measured('suspect.ms', ms),
+        limitMs: measured('suspect.limit_ms', limitMs),
+      };
     }),
   };
 }
@@ -269,72 +277,6 @@ function submitOrCut(parts: Parts, input: Input, stream: Stream): void {
     const isOurs = error.code === 'invalidArgument';
     stream.end(isOurs ? new FleetError('internal', error.message, { cause: error }) : error);
   });
-}
-
-type Journalled = Exclude<
-  NonNullable<WorkerReport['kind']>,
-  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' | 'inspectResult' }
->;
-
-function reportOf(kind: Journalled): Report {
-  switch (kind.$case) {
-    case 'checkpointStored': {
-      const { runId, stage, step, bytes, digest } = kind.value;
-      const { weightsDigest, stateDigest, ledgerDigest, teacherDigest } = kind.value;
-      const texts = { runId, digest, weightsDigest, stateDigest, ledgerDigest, teacherDigest };
-      for (const [field, text] of Object.entries(texts))
-        if (text !== undefined) token(`checkpoint_stored.${field}`, text);
-      return {
-        kind: 'checkpointStored',
-        ...{ runId, stage, step, bytes, digest },
-        ...(weightsDigest === undefined ? {} : { weightsDigest }),
-        ...(stateDigest === undefined ? {} : { stateDigest }),
-        ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
-        ...(teacherDigest === undefined ? {} : { teacherDigest }),
-      };
-    }
-    case 'finished': {
-      const { runId, generation, step, weightsDigest, evaluation } = kind.value;
-      return {
-        kind: 'finished',
-        runId,
-        generation,
-        step,
-        weightsDigest,
-        ...(evaluation ? { evaluation: evaluationOf(evaluation) } : {}),
-      };
-    }
-    case 'failed': {
-      const { runId, generation, message, step, ofPlace = false, damaged } = kind.value;
-      if (damaged !== undefined) token('failed.damaged.run_id', damaged.runId);
-      return {
-        ...(damaged === undefined ? {} : { damaged: { runId: damaged.runId, stage: damaged.stage } }),
-        kind: 'failed',
-        runId,
-        generation,
-        cause: causeOf(kind.value.cause),
-        ofPlace,
-        message: boundedText(message),
-        step,
-      };
-    }
-    case 'draining':
-      return { kind: 'draining' };
-    case 'released':
-      return { kind: 'released' };
-  }
-}
-
-function causeOf(text: string): FailureCause {
-  if (text === 'infrastructure' || text === 'out_of_memory' || text === 'numeric' || text === 'user')
-    return text;
-  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${foundText(text)}`);
-}
-
-/** The evaluation as the state has it: what was not measured is absent, because NaN does not survive JSON. */
-function evaluationOf(evaluation: Evaluation): EvaluationState {
-  const { accuracyUntrained, ...measured } = evaluation;
-  return Number.isFinite(accuracyUntrained) ? { ...measured, accuracyUntrained } : measured;
 }
 
 function toMessage(

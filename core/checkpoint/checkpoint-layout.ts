@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { FleetError } from '../errors.ts';
 import { sharedFloats } from '../shared-memory.ts';
 import { type StateVectors, vectorNamed, WEIGHTS } from '../state-vectors.ts';
+import { excerpt } from '../text/printable.ts';
 import { shaped } from '../text/shape.ts';
 import type { Pieces } from './chunks.ts';
 
@@ -82,7 +83,7 @@ export function parsedLayout(text: string | undefined, where: string): StateLayo
     if (!named.has(name))
       throw new FleetError(
         'dataLoss',
-        `the layout in ${where} has values of ${name}, which is no vector of it`,
+        `the layout in ${where} has values of ${excerpt(name)}, which is no vector of it`,
       );
   for (const name of layout.vectors) lengthOf(layout, name, where);
   return layout;
@@ -124,7 +125,8 @@ function lengthOf(layout: StateLayout, name: string, where: string): number {
   const slices = VALUE_PARTS.flatMap((part) => layout[part]).filter(([vector]) => vector === name);
   let next = 0;
   for (const [, offset, length] of slices.sort(([, a], [, b]) => a - b)) {
-    if (offset !== next) throw new FleetError('dataLoss', `the layout in ${where} has a gap in ${name}`);
+    if (offset !== next)
+      throw new FleetError('dataLoss', `the layout in ${where} has a gap in ${excerpt(name)}`);
     next += length;
   }
   return next;

@@ -28,7 +28,8 @@ export function inputOf(target: Target, corpus: readonly Sections[], seed: numbe
   const own = corpus[number];
   if (own !== undefined) return own;
   const random = randomStream({ seed, purpose: `fuzz ${target.name}`, at: [number, 0] });
-  if (target.compose !== undefined && random.chance(0.5)) return target.compose(random, corpus);
+  if (target.compose !== undefined && random.chance(target.composed ?? 0.5))
+    return target.compose(random, corpus);
   return mutated(random, corpus);
 }
 

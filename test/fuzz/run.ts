@@ -56,6 +56,7 @@ export async function fuzz(selection: Selection): Promise<Report> {
     });
     from = undefined;
     if (end === undefined) continue;
+    if (new Float64Array(watch)[2] === 0) throw new Error(`between two cases: ${end}`);
     const [target = 0, number = 0] = new Float64Array(watch);
     found.push({ kind: 'found', target: targets[target]!.name, number, fault: end });
     if (single === undefined) from = { target, number: number + 1 };

@@ -29,8 +29,10 @@ export interface Target {
    * the family. `scratch`: an empty folder for inputs that are read from files.
    */
   decode(input: Sections, scratch: string): unknown;
-  /** An input of this format's own making, drawn in half of the cases. */
+  /** An input of this format's own making. */
   compose?(random: RandomStream, corpus: readonly Sections[]): Sections;
+  /** Share of the cases that are composed; half of them where nothing is said. */
+  readonly composed?: number;
   readonly memory?: MemoryBound;
   /** Cases in the short run. */
   readonly cases?: number;

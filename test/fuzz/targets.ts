@@ -4,6 +4,7 @@ import type { Target } from './target.ts';
 import { exchangeTargets } from './targets/exchange.ts';
 import { journalTargets } from './targets/journal.ts';
 import { modelTargets } from './targets/models.ts';
+import { reportTargets } from './targets/reports.ts';
 import { setTargets } from './targets/sets.ts';
 import { storedTargets } from './targets/stored.ts';
 import { textTargets } from './targets/texts.ts';
@@ -15,4 +16,5 @@ export const targets: readonly Target[] = [
   ...modelTargets,
   ...setTargets,
   ...textTargets,
+  ...reportTargets,
 ];

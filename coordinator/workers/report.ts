@@ -1,0 +1,99 @@
+// What a worker reports that becomes a part of the journal: wire messages to domain types. Decides what is
+// well-formed. JSON has no NaN, so a number that is none would be stored as null, and no coordinator could
+// read the journal any more.
+
+import { FleetError } from '../../core/errors.ts';
+import { foundText } from '../../core/text/printable.ts';
+import { boundedText, token } from '../../core/text/wire-text.ts';
+import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { FailureCause, Report } from '../decisions/inputs.ts';
+import type { EvaluationState } from '../model/state.ts';
+
+/** Reports that are journalled, or change what is. */
+export type Journalled = Exclude<
+  NonNullable<WorkerReport['kind']>,
+  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' | 'inspectResult' }
+>;
+
+/** The report in domain types; throws `invalidArgument` with the field that is wrong. */
+export function reportOf(kind: Journalled): Report {
+  switch (kind.$case) {
+    case 'checkpointStored': {
+      const { runId, stage, step, bytes, digest } = kind.value;
+      const { weightsDigest, stateDigest, ledgerDigest, teacherDigest } = kind.value;
+      const texts = { runId, digest, weightsDigest, stateDigest, ledgerDigest, teacherDigest };
+      for (const [field, text] of Object.entries(texts))
+        if (text !== undefined) token(`checkpoint_stored.${field}`, text);
+      return {
+        kind: 'checkpointStored',
+        ...{ runId, stage, digest },
+        step: counted('checkpoint_stored.step', step),
+        bytes: counted('checkpoint_stored.bytes', bytes),
+        ...(weightsDigest === undefined ? {} : { weightsDigest }),
+        ...(stateDigest === undefined ? {} : { stateDigest }),
+        ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
+        ...(teacherDigest === undefined ? {} : { teacherDigest }),
+      };
+    }
+    case 'finished': {
+      const { runId, generation, step, weightsDigest, evaluation } = kind.value;
+      const measures = evaluation && evaluationOf(evaluation);
+      return {
+        kind: 'finished',
+        runId,
+        generation,
+        step: counted('finished.step', step),
+        weightsDigest: token('finished.weights_digest', weightsDigest),
+        ...(measures === undefined ? {} : { evaluation: measures }),
+      };
+    }
+    case 'failed': {
+      const { runId, generation, message, step, ofPlace = false, damaged } = kind.value;
+      if (damaged !== undefined) token('failed.damaged.run_id', damaged.runId);
+      return {
+        ...(damaged === undefined ? {} : { damaged: { runId: damaged.runId, stage: damaged.stage } }),
+        kind: 'failed',
+        runId,
+        generation,
+        cause: causeOf(kind.value.cause),
+        ofPlace,
+        message: boundedText(message),
+        // A member without a state stands at -1.
+        step: step === -1 ? step : counted('failed.step', step),
+      };
+    }
+    case 'draining':
+      return { kind: 'draining' };
+    case 'released':
+      return { kind: 'released' };
+  }
+}
+
+/** A count of steps or bytes, where it is one; throws `invalidArgument` otherwise. */
+export function counted(field: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new FleetError('invalidArgument', `${field}: expected a whole number from 0 on, found ${value}`);
+}
+
+/** A time or a speed, where it is one; throws `invalidArgument` otherwise. */
+export function measured(field: string, value: number): number {
+  if (Number.isFinite(value) && value >= 0) return value;
+  throw new FleetError('invalidArgument', `${field}: expected a number from 0 on, found ${value}`);
+}
+
+function causeOf(text: string): FailureCause {
+  if (text === 'infrastructure' || text === 'out_of_memory' || text === 'numeric' || text === 'user')
+    return text;
+  throw new FleetError('invalidArgument', `failed.cause: unknown cause ${foundText(text)}`);
+}
+
+/**
+ * The evaluation as the state has it. What was not measured is NaN and left out; without the measures
+ * themselves, as of a network that gives no numbers, there is no evaluation.
+ */
+function evaluationOf(evaluation: Evaluation): EvaluationState | undefined {
+  const { accuracyUntrained, ...measures } = evaluation;
+  if (!Object.values(measures).every(Number.isFinite)) return undefined;
+  return Number.isFinite(accuracyUntrained) ? { ...measures, accuracyUntrained } : measures;
+}

@@ -1,0 +1,59 @@
+// What a worker reports becomes a part of the journal only where the journal can give it back.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Journalled, reportOf } from '../../../../coordinator/workers/report.ts';
+import { FleetError } from '../../../../core/errors.ts';
+import type { CheckpointStored, RunFinished } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
+
+const stored = (change: Partial<CheckpointStored>): Journalled => ({
+  $case: 'checkpointStored',
+  value: { runId: 'run-1', generation: 1, stage: 1, step: 4, bytes: 100, digest: 'ab', ...change },
+});
+const evaluation = {
+  ...{
+    accuracy: 0.9,
+    accuracyStd: 0.1,
+    auc: 0.8,
+    eer: 0.2,
+    tarAtFar: 0.5,
+    pairs: 600,
+    accuracyUntrained: 0.5,
+  },
+};
+const finished = (change: Partial<RunFinished>): Journalled => ({
+  $case: 'finished',
+  value: { runId: 'run-1', generation: 1, step: 8, weightsDigest: 'ab', evaluation, ...change },
+});
+
+test('a number that JSON would make null, or that is no count, is refused with its field', () => {
+  const refused: [Journalled, RegExp][] = [
+    [stored({ step: Number.NaN }), /^checkpoint_stored.step: expected a whole number from 0 on, found NaN$/],
+    [stored({ bytes: Number.POSITIVE_INFINITY }), /^checkpoint_stored.bytes: .*Infinity/],
+    [stored({ bytes: -5 }), /^checkpoint_stored.bytes/],
+    [stored({ step: 2 ** 53 }), /^checkpoint_stored.step/],
+    [stored({ step: 0.5 }), /^checkpoint_stored.step/],
+    [finished({ step: Number.NaN }), /^finished.step/],
+    [finished({ weightsDigest: '\u001b[31m' }), /^finished.weights_digest: .*\\u001b/],
+  ];
+  for (const [report, message] of refused)
+    assert.throws(
+      () => reportOf(report),
+      (error) =>
+        error instanceof FleetError && error.code === 'invalidArgument' && message.test(error.message),
+    );
+  assert.deepEqual(reportOf(stored({})), {
+    ...{ kind: 'checkpointStored', runId: 'run-1', stage: 1, step: 4, bytes: 100, digest: 'ab' },
+  });
+});
+
+test('an evaluation that gave no numbers is left out, and the run has finished all the same', () => {
+  const whole = reportOf(finished({}));
+  assert.deepEqual('evaluation' in whole && whole.evaluation, evaluation);
+  const { accuracyUntrained: _, ...measures } = evaluation;
+  const unmeasured = reportOf(finished({ evaluation: { ...evaluation, accuracyUntrained: Number.NaN } }));
+  assert.deepEqual('evaluation' in unmeasured && unmeasured.evaluation, measures);
+  const none = reportOf(finished({ evaluation: { ...evaluation, accuracy: Number.NaN } }));
+  assert.equal(none.kind, 'finished');
+  assert.equal('evaluation' in none, false);
+});
