@@ -5,19 +5,21 @@
 
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
-import { streamClient, streamManager } from '../../core/net/jetstream.ts';
+import { streamClient } from '../../core/net/jetstream.ts';
 import { ensureJournal, type NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import { ASK_AGAIN, delayMs, retrying } from '../../core/retry.ts';
+import { ASK_AGAIN, delayMs } from '../../core/retry.ts';
 import { randomId } from '../../core/rng.ts';
 import type { Event } from '../model/events.ts';
 import { type Begun, needsBegun, type Place } from './chain.ts';
 import { eventsOf, isRefusal } from './formats/reader.ts';
 import type { JournalIndex } from './journal-index.ts';
+import { createJournalLooks } from './journal-looks.ts';
 import { createJournalMemory, newJournalUid } from './journal-memory.ts';
-import { beginningOf, journalInfo, LOOK_MS, readGroups, type StoredMessage } from './journal-reader.ts';
+import { beginningOf, journalInfo, LOOK_MS, readGroups } from './journal-reader.ts';
 import { decodeGroup, digestOf, encodeGroup, FORMAT, isForeign } from './message.ts';
 import { otherWriterError, truncationOf } from './other-writer.ts';
+import { jsonBytesOf, partition } from './partition.ts';
 import { createStories, type Told } from './stories.ts';
 
 /** A place of the journal, and where the events up to there stand. */
@@ -83,8 +85,6 @@ export interface Journal {
 
 /** The server's codes for an append that expected another last sequence. */
 const WRONG_LAST_SEQUENCE: ReadonlySet<unknown> = new Set([10071, 10164]);
-/** Bytes of JSON that a message has before it is deflated; more only for one huge event. */
-const GROUP_BYTES_MAX = 256 * 1024;
 /** Bytes of the largest message that a broker takes which did not say its limit. */
 const MESSAGE_BYTES_MAX = 2 ** 20;
 /** Bytes of that which the headers of an append may take. */
@@ -119,6 +119,7 @@ export function openJournal(options: {
   const memory = createJournalMemory(connection, names);
   const closing = new AbortController();
   const writer = randomId();
+  const looks = createJournalLooks({ connection, names, clock, signal: closing.signal });
   let place = beginningOf(names);
   let appending = false;
   let trouble: Journal['trouble'];
@@ -168,16 +169,16 @@ export function openJournal(options: {
         options.onAppend?.('error', (systemClock.monotonic() - startedAt) / 1000);
         if (isWrongSequence(caught)) {
           // Either a lost answer made us repeat ourselves, or somebody else has written.
-          if (!(await isOurs(payload))) throw await surely(() => otherWriter(caught));
+          if (!(await isOurs(payload))) throw await looks.surely(() => otherWriter(caught));
           goOn(place.sequence + 1, payload, events);
           return;
         }
         const error = toFleetError(caught, `appending ${events.length} events to the journal`);
         if (connection.isClosed()) throw error;
         trouble = { sinceMs: trouble?.sinceMs ?? clock.now(), error };
-        if (error.code === 'resourceExhausted' && !begun && (await isUnchanged())) throw error;
-        missed = (await isGone()) ? missed + 1 : 0;
-        if (missed >= GONE_LOOKS) throw await surely(() => otherWriter());
+        if (error.code === 'resourceExhausted' && !begun && (await looks.endsAt(place.sequence))) throw error;
+        missed = (await looks.isGone()) ? missed + 1 : 0;
+        if (missed >= GONE_LOOKS) throw await looks.surely(() => otherWriter());
         await clock.sleep(delayMs(ASK_AGAIN, attempt), closing.signal);
       }
     }
@@ -192,63 +193,25 @@ export function openJournal(options: {
     trouble = undefined;
   }
 
-  /** Nothing of an append that was refused is stored, also by an earlier try whose answer was lost. */
-  async function isUnchanged(): Promise<boolean> {
-    return look().then(
-      (info) => info?.state.last_seq === place.sequence,
-      () => false,
-    );
-  }
-
-  const isGone = (): Promise<boolean> =>
-    look().then(
-      (info) => info === undefined,
-      () => false,
-    );
-
-  async function messageAt(seq: number): Promise<StoredMessage | undefined> {
-    try {
-      const manager = await streamManager(connection, { timeoutMs: APPEND_TIMEOUT_MS });
-      const stored = await manager.streams.getMessage(names.journalStream, { seq });
-      if (stored === null) return undefined;
-      return { sequence: seq, subject: stored.subject, atMs: stored.time.getTime(), data: stored.data };
-    } catch (caught) {
-      if (toFleetError(caught).code === 'notFound') return undefined;
-      throw caught;
-    }
-  }
-
-  const look = () => journalInfo(connection, names, LOOK_MS);
-
   const stories = createStories(async (sequence) => {
-    const message = await messageAt(sequence);
+    const message = await looks.messageAt(sequence);
     const envelope = message && decodeGroup(message.data);
     if (envelope === undefined || isForeign(envelope)) return undefined;
     const events = eventsOf(envelope);
     return isRefusal(events) ? undefined : events;
   });
 
-  /** A broker that went away in between is asked until it answers. */
-  const surely = <T>(ask: () => Promise<T>): Promise<T> =>
-    retrying(ask, {
-      backoff: ASK_AGAIN,
-      clock,
-      signal: closing.signal,
-      finalError: (caught) =>
-        connection.isClosed() ? toFleetError(caught, 'reading the journal') : undefined,
-    });
-
   async function isOurs(payload: Uint8Array): Promise<boolean> {
-    const found = await surely(() => messageAt(place.sequence + 1));
+    const found = await looks.surely(() => looks.messageAt(place.sequence + 1));
     return found !== undefined && Buffer.from(payload).equals(found.data);
   }
 
   /** The error that follows from what was written after `sequence`. */
   async function otherWriter(cause?: unknown): Promise<FleetError> {
-    const info = await look();
+    const info = await looks.look();
     const lastSequence = info?.state.last_seq;
     const isThere = lastSequence !== undefined && lastSequence >= place.sequence;
-    const next = isThere ? await messageAt(place.sequence + 1) : undefined;
+    const next = isThere ? await looks.messageAt(place.sequence + 1) : undefined;
     return otherWriterError({ identity, place, lastSequence, next, cause });
   }
 
@@ -287,7 +250,7 @@ export function openJournal(options: {
       if (place.sequence > 0) await memory.check(place.sequence, known);
     },
     async *readOn() {
-      const info = await look();
+      const info = await looks.look();
       const lastSequence = info?.state.last_seq;
       if (lastSequence === place.sequence) return;
       if (lastSequence === undefined || lastSequence < place.sequence) throw await otherWriter();
@@ -315,7 +278,7 @@ export function openJournal(options: {
     async confirmLead() {
       if (appending) return;
       const placeBefore = place;
-      const info = await look();
+      const info = await looks.look();
       // What was appended meanwhile found out for itself.
       if (appending || place !== placeBefore || info?.state.last_seq === place.sequence) return;
       throw await otherWriter();
@@ -342,37 +305,4 @@ export function openJournal(options: {
 
 function isWrongSequence(caught: unknown): boolean {
   return WRONG_LAST_SEQUENCE.has((caught as { code?: unknown } | null)?.code);
-}
-
-const jsonBytesOf = (events: readonly Event[]): number => Buffer.byteLength(JSON.stringify(events));
-
-/**
- * Cuts a long list into messages of some GROUP_BYTES_MAX, between decisions. A decision that is larger has a
- * message of its own; one that is too large even for that is cut, and settle() finds its place again.
- */
-function partition(
-  events: readonly Event[],
-  ends: readonly number[],
-  fits: (events: readonly Event[]) => boolean,
-): (readonly Event[])[] {
-  const parts: Event[][] = [];
-  let bytes = GROUP_BYTES_MAX;
-  const add = (some: readonly Event[]) => {
-    const size = jsonBytesOf(some);
-    if (bytes + size > GROUP_BYTES_MAX) {
-      parts.push([]);
-      bytes = 0;
-    }
-    parts.at(-1)!.push(...some);
-    bytes += size;
-  };
-  let from = 0;
-  for (const end of [...ends, events.length]) {
-    const decision = events.slice(from, end);
-    from = end;
-    if (decision.length === 0) continue;
-    if (fits(decision)) add(decision);
-    else for (const event of decision) add([event]);
-  }
-  return parts;
 }
