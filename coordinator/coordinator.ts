@@ -18,6 +18,7 @@ import { type GrpcServer, startGrpcServer } from '../core/net/grpc-server.ts';
 import { type MetricsServer, serveMetrics } from '../core/net/http-server.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../core/net/nats.ts';
 import type { Names } from '../core/net/subjects.ts';
+import { fileExpiryMs } from '../core/net/tls-files.ts';
 import { createTokenBook, type TokenBook } from '../core/net/token-book.ts';
 import { createWorkerUsers } from '../core/net/worker-user.ts';
 import { formatBytes } from '../core/text/bytes-text.ts';
@@ -121,7 +122,7 @@ export async function startCoordinator(options: Options): Promise<Coordinator> {
     const connection = await connectBroker(options, releases);
     const names = await findNames({ connection, fleet: options.config.fleet, clock: options.clock });
     const fleet = observeFleet(options);
-    const core = startCore(options, { connection, names, fleet }, releases);
+    const core = startCore(options, { connection, names, fleet, book }, releases);
     const access = openAccess(options, { core, book }, releases);
     const services = createServices(options, { connection, names, fleet, core, access }, releases);
     const server = await openCalls(options, { fleet, core, services, access }, releases);
@@ -191,16 +192,16 @@ function observeFleet({ config, log, clock }: Options) {
  */
 function startCore(
   options: Options,
-  parts: Pick<Parts, 'connection' | 'names' | 'fleet'>,
+  parts: Pick<Parts, 'connection' | 'names' | 'fleet'> & { readonly book: TokenBook },
   releases: Releases,
 ) {
   const { config, log, clock, version } = options;
-  const { connection, names, fleet } = parts;
+  const { connection, names, fleet, book } = parts;
   const { links, progress, observe } = fleet;
   const desk = createDesk();
   const metrics = createMetrics({
     ...{ version, revision: options.revision, keepMs: config.metricsKeepMs, now: clock.now },
-    gauged: () => gaugedOf({ driver, links, progress, desk, broker, names, store: store() }),
+    gauged: () => gaugedOf({ driver, links, progress, desk, broker, names, config, book, store: store() }),
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
@@ -536,9 +537,11 @@ function gaugedOf(parts: {
   readonly desk: Desk;
   readonly broker: { readonly connected: boolean };
   readonly names: Names;
+  readonly config: Pick<CoordinatorConfig, 'tlsCertFile'>;
+  readonly book: Pick<TokenBook, 'listed'>;
   readonly store: StoreView;
 }): Gauged {
-  const { driver, links, progress, desk, broker, names, store } = parts;
+  const { driver, links, progress, desk, broker, names, config, book, store } = parts;
   const kinds = streamKinds(names);
   return {
     state: driver.known,
@@ -551,6 +554,10 @@ function gaugedOf(parts: {
       const kind = kinds.get(name);
       return kind === undefined ? [] : [{ kind, bytes, bytesMax }];
     }),
+    certificateExpiryMs: fileExpiryMs(config.tlsCertFile),
+    tokenExpiries: book.listed.flatMap(({ name, role, expires, revoked }) =>
+      expires === undefined || revoked !== undefined ? [] : [{ name, role, atMs: Date.parse(expires) }],
+    ),
     lastSeenMs: links.lastSeenMs,
     progressOf(run) {
       const newest = progress.of(run.id);

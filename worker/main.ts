@@ -23,7 +23,7 @@ import { clientTls } from '../core/net/client-tls.ts';
 import { serveMetrics } from '../core/net/http-server.ts';
 import { answerPresence } from '../core/net/presence.ts';
 import type { Names } from '../core/net/subjects.ts';
-import { identityFiles } from '../core/net/tls-files.ts';
+import { fileExpiryMs, identityFiles } from '../core/net/tls-files.ts';
 import { tokenSource } from '../core/net/token-source.ts';
 import { randomId } from '../core/rng.ts';
 import { hasCudaDriver, listGpus } from '../core/system/gpus.ts';
@@ -73,6 +73,7 @@ async function main(): Promise<void> {
     queuedJobs: compute.queuedJobs,
     threadGauges: compute.threadGauges,
     heldRuns: () => agent?.heldRuns() ?? 0,
+    certificateExpiryMs: () => fileExpiryMs(config.tlsCertFile),
     connections: () => ({
       nats: brokerLink.up,
       coordinator: agent?.attached() ?? false,

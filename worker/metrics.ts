@@ -20,6 +20,8 @@ export interface MetricsSources {
   readonly threadGauges: () => { readonly tensors: number; readonly bytes: number; readonly graphs: number };
   readonly heldRuns: () => number;
   readonly connections: () => { readonly nats: boolean; readonly coordinator: boolean };
+  /** Milliseconds since the epoch; undefined: it has no certificate. */
+  readonly certificateExpiryMs: () => number | undefined;
 }
 
 /** Released runs whose series stay at most. */
@@ -48,6 +50,9 @@ export function createMetrics(sources: MetricsSources) {
     families.heldRuns.set(sources.heldRuns());
     families.attached.set(Number(coordinator));
     families.natsConnected.set({ component: 'worker' }, Number(nats));
+    families.certificateExpiry.reset();
+    const expiryMs = sources.certificateExpiryMs();
+    if (expiryMs !== undefined) families.certificateExpiry.set({ component: 'worker' }, expiryMs / 1000);
   }
   const { version, revision } = sources;
   families.buildInfo.set({ component: 'worker', version, revision, node_version: process.version }, 1);

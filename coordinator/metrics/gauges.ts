@@ -8,6 +8,7 @@ import {
   WORK_STATES,
   WORKER_STATES,
 } from '../../core/metrics/coordinator-catalogue.ts';
+import type { Role } from '../../core/net/roles.ts';
 import { scheduleOf } from '../../core/spec/schedule.ts';
 import { valuesOf } from '../model/persistent-map.ts';
 import { jobAt } from '../model/spec-of.ts';
@@ -42,6 +43,10 @@ export interface Gauged {
   readonly leads: boolean;
   readonly halted: boolean;
   readonly store: StoreState;
+  /** Milliseconds since the epoch; undefined: it has no certificate. */
+  readonly certificateExpiryMs: number | undefined;
+  /** Tokens of the file that expire, and when, milliseconds since the epoch. */
+  readonly tokenExpiries: readonly { readonly name: string; readonly role: Role; readonly atMs: number }[];
   /** By what they hold: bytes, and how many they may have; 0: no limit of their own. */
   readonly streams: readonly {
     readonly kind: (typeof STREAM_KINDS)[number];
@@ -75,7 +80,13 @@ export function createGauges(families: CoordinatorFamilies): Gauges {
       families.halted.set(halted ? 1 : 0);
       families.natsConnected.set({ component: 'coordinator' }, natsConnected ? 1 : 0);
       if (state !== undefined) families.epoch.set(state.epoch);
-      for (const family of leadersOnly(families)) family.reset();
+      for (const family of [...leadersOnly(families), families.certificateExpiry, families.tokenExpiry])
+        family.reset();
+      const { certificateExpiryMs, tokenExpiries } = gauged;
+      if (certificateExpiryMs !== undefined)
+        families.certificateExpiry.set({ component: 'coordinator' }, certificateExpiryMs / 1000);
+      for (const { name, role, atMs } of tokenExpiries)
+        families.tokenExpiry.set({ token: name, role }, atMs / 1000);
       if (state === undefined || !leads) return;
       fillStore(families, store, gauged.streams);
       fillCounts(families, state);

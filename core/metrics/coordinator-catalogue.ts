@@ -115,6 +115,12 @@ const CALL_METRICS = {
     subject: 'calls',
     labels: METHOD_LABELS,
   }),
+  tokenExpiry: gauge('pocketfleet_token_expiry_timestamp_seconds', {
+    help: 'When a token of the file of tokens expires, by its name; absent for one that does not, or that is revoked.',
+    unit: 'timestamp',
+    subject: 'calls',
+    labels: { token: 'open', role: ROLES },
+  }),
   callsRefused: counter('pocketfleet_calls_refused_total', {
     help: 'Calls refused for want of a right, by the role of their token and the reason.',
     unit: 'count',

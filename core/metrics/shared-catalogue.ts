@@ -10,6 +10,12 @@ export const sharedMetrics = <const C extends string>(component: C) => ({
     subject: 'process',
     labels: { component: [component], version: 'open', revision: 'open', node_version: 'open' },
   }),
+  certificateExpiry: gauge('pocketfleet_certificate_expiry_timestamp_seconds', {
+    help: 'When the certificate of the program expires; absent without one.',
+    unit: 'timestamp',
+    subject: 'calls',
+    labels: { component: [component] },
+  }),
   natsConnected: gauge('pocketfleet_nats_connected', {
     help: '1 while connected to the broker.',
     unit: 'flag',

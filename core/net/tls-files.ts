@@ -115,6 +115,16 @@ function keyIn({ pem, file }: Pem): ReturnType<typeof createPrivateKey> {
 /** When a certificate in PEM ends, milliseconds since 1970. */
 export const expiryMs = (pem: string): number => Date.parse(new X509Certificate(pem).validTo);
 
+/** When the certificate in this file ends, as above; undefined where there is none that can be read. */
+export function fileExpiryMs(certFile: string): number | undefined {
+  if (certFile === '') return undefined;
+  try {
+    return expiryMs(readFileSync(certFile, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
 /** Files that are looked at again and again. */
 export interface TlsSource<M extends TlsMaterial = TlsMaterial> {
   readonly files: TlsFiles;

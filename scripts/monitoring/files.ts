@@ -2,8 +2,14 @@
 // the stale ones.
 
 import { metricsPage } from './metrics-page.ts';
+import { rulesText } from './rules.ts';
 
 /** Contents by path from the root of the repository. */
 export function monitoringFiles(): ReadonlyMap<string, string> {
-  return new Map([['docs/metrics.md', metricsPage()]]);
+  const rules = rulesText();
+  return new Map([
+    ['docs/metrics.md', metricsPage()],
+    ['deploy/rules.yaml', rules],
+    ['helm/pocketfleet/files/rules.yaml', rules],
+  ]);
 }

@@ -2,17 +2,14 @@
 // coordinator exports them before and after, the query as the dashboard has it.
 
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { queriesOf } from '../support/dashboard.ts';
 import { chart } from '../support/helm.ts';
 import { coordinatorMetrics } from '../support/metrics.ts';
-import { promtoolProgram } from '../support/tools.ts';
+import { promtool } from '../support/promtool.ts';
 
 const dashboard = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
 
@@ -30,20 +27,7 @@ function unitTest(series: string, born: string | undefined, expression: string, 
   });
 }
 
-async function promtool(text: string): Promise<string> {
-  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-promtool-'));
-  try {
-    const file = join(folder, 'test.yml');
-    writeFileSync(file, text);
-    const { stdout } = await promisify(execFile)(await promtoolProgram(), ['test', 'rules', file]);
-    return stdout;
-  } catch (caught) {
-    const { stdout, stderr } = caught as { stdout?: string; stderr?: string };
-    return `${stdout}${stderr}`;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
-}
+const promtoolTest = (text: string) => promtool({ 'test.yml': text }, ['test', 'rules', 'test.yml']);
 
 test('the panel of failed trials shows the first failure', async () => {
   const { registry } = coordinatorMetrics();
@@ -55,6 +39,10 @@ test('the panel of failed trials shows the first failure', async () => {
   const { expression } = queriesOf(dashboard).find(({ panel }) => panel === 'Failed trials')!;
   const query = `round(${expression.replace('[1m]', '[15m]')})`;
   const one = [{ labels: '{}', value: 1 }];
-  assert.match(await promtool(unitTest(series, born, query, one)), /SUCCESS/);
-  assert.match(await promtool(unitTest(series, undefined, query, one)), /FAILED/, 'born at 1 it would not');
+  assert.match(await promtoolTest(unitTest(series, born, query, one)), /SUCCESS/);
+  assert.match(
+    await promtoolTest(unitTest(series, undefined, query, one)),
+    /FAILED/,
+    'born at 1 it would not',
+  );
 });

@@ -18,6 +18,7 @@ export const workerMetrics = (sources: Partial<MetricsSources> = {}) =>
     queuedJobs: () => 0,
     threadGauges: () => ({ tensors: 0, bytes: 0, graphs: 0 }),
     heldRuns: () => 0,
+    certificateExpiryMs: () => undefined,
     connections: () => ({ nats: true, coordinator: true }),
     ...sources,
   });

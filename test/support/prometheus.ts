@@ -1,7 +1,7 @@
 // A real Prometheus with the repository's own scrape configuration, for one test: loopback, a store of its
 // own, one scrape each second. The caller gives the targets and reads the result.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -31,6 +31,7 @@ export async function startPrometheus(options: {
   // Only the pace differs from what a user runs.
   config.global = { scrape_interval: '1s', scrape_timeout: '1s' };
   writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
+  copyFileSync(join(source, 'rules.yaml'), join(folder, 'rules.yaml'));
   mkdirSync(join(folder, 'targets'));
   for (const [name, targets] of Object.entries(options.targets))
     writeFileSync(join(folder, `targets/${name}.json`), JSON.stringify([{ targets }]));

@@ -20,6 +20,8 @@ function gauged(state: State, more: Partial<Gauged> = {}): Gauged {
       ...{ kind: 'full', reason: 'r', usedBytes: 7, limitBytes: 9, streams: [], place: 'p', sinceMs: 0 },
     },
     streams: [{ kind: 'artefacts', bytes: 5, bytesMax: 6 }],
+    certificateExpiryMs: 7_000,
+    tokenExpiries: [{ name: 'ci', role: 'submit', atMs: 8_000 }],
     lastSeenMs: () => 5_000,
     progressOf: () => undefined,
     ...more,
@@ -110,4 +112,6 @@ test('a standby shows that it is one, and nothing of the state: it would be coun
   const standby = await registry.metrics();
   assert.doesNotMatch(standby, ofState);
   assert.match(standby, /^pocketfleet_coordinator_leader 0$/m);
+  assert.match(standby, /^pocketfleet_certificate_expiry_timestamp_seconds\{component="coordinator"\} 7$/m);
+  assert.match(standby, /^pocketfleet_token_expiry_timestamp_seconds\{token="ci",role="submit"\} 8$/m);
 });
