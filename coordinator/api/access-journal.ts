@@ -6,8 +6,8 @@ import { after, type Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { RefusedCall } from '../../core/net/grpc-access.ts';
-import type { TokenBook } from '../../core/net/token-book.ts';
-import { fingerprintOf, type TokenEntry } from '../../core/net/token-file.ts';
+import type { Listed, TokenBook } from '../../core/net/token-book.ts';
+import { fingerprintOf } from '../../core/net/token-file.ts';
 import type { ListedToken } from '../decisions/inputs.ts';
 import type { Driver } from '../journal/driver.ts';
 import type { RefusedCalls } from '../model/events.ts';
@@ -50,7 +50,7 @@ export function createAccessJournal(parts: {
     });
   };
   /** What the journal was given last, and whether that is on disk. */
-  let noted: readonly TokenEntry[] | undefined;
+  let noted: readonly Listed[] | undefined;
   const note = () => {
     if (!driver.leads) {
       // Who leads next may know less.
@@ -86,15 +86,7 @@ export function createAccessJournal(parts: {
   };
 }
 
-function listedToken({
-  name,
-  role,
-  sha256,
-  createdBy,
-  expires,
-  revoked,
-  revokedBy,
-}: TokenEntry): ListedToken {
+function listedToken({ name, role, sha256, createdBy, expires, revoked, revokedBy }: Listed): ListedToken {
   return {
     ...{ name, role, fingerprint: fingerprintOf(sha256), createdBy },
     ...(expires === undefined ? {} : { expires }),

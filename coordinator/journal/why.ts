@@ -164,9 +164,9 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.exported':
       return `stage ${event.stage} of ${event.runId} was exported as ${event.format}`;
     case 'token.created':
-      return `the token ${principalText(event.token)}, made by ${event.createdBy}, is accepted ${event.expires === undefined ? 'until it is revoked' : `until ${event.expires}`}`;
+      return `the token ${principalText(event.token)}, from ${event.createdBy}, is accepted ${event.expires === undefined ? 'until it is revoked' : `until ${event.expires}`}`;
     case 'token.revoked':
-      return `the token ${principalText(event.token)} is refused from now on: ${event.revokedBy === undefined ? 'it is gone from the file of tokens' : `revoked by ${event.revokedBy}`}`;
+      return `the token ${principalText(event.token)} is refused from now on: ${event.revokedBy === undefined ? 'it is gone from its file' : `revoked by ${event.revokedBy}`}`;
     case 'calls.refused':
       return `calls were refused: ${[...event.refusals.map(refusalText), ...(event.others > 0 ? [`${event.others} others`] : [])].join(', ')}`;
     case 'run.finished':

@@ -264,19 +264,19 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly format: string;
     }
   | {
-      /** A token of the file of tokens is accepted from now on. */
+      /** A token of a file is accepted from now on. */
       readonly kind: 'token.created';
       readonly token: Caller;
-      /** The user who made it. */
+      /** The user who made it; of a file with one token its path. */
       readonly createdBy: string;
       /** ISO 8601; absent: it does not expire. */
       readonly expires?: string;
     }
   | {
-      /** A token of the file of tokens is refused from now on. */
+      /** A token of a file is refused from now on. */
       readonly kind: 'token.revoked';
       readonly token: Caller;
-      /** The user who did so; absent: its entry is gone from the file. */
+      /** The user who did so; absent: it is gone from the file. */
       readonly revokedBy?: string;
     }
   | {

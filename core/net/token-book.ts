@@ -28,14 +28,20 @@ export interface TokenRefusal {
   readonly error: FleetError;
 }
 
+/** A token of a file. */
+export type Listed = Omit<TokenEntry, 'created'>;
+
 /** The tokens of one server. */
 export interface TokenBook {
   /** No token is configured, and no call needs one. */
   readonly isOpen: boolean;
   /** Whose token has this digest (`tokenDigest`), or why it is refused. */
   find(digest: string): Principal | TokenRefusal;
-  /** The tokens of the file, with those that are refused. */
-  readonly listed: readonly TokenEntry[];
+  /**
+   * The tokens that come from files, with those that are refused; the same list until a file changes. Of a file with
+   * one token the path stands for who made it.
+   */
+  readonly listed: readonly Listed[];
   /** Why a file could not be read again; undefined: all of them hold. */
   readonly trouble: string | undefined;
   /** Called about once a second, after files were looked at. The returned function ends that. */
@@ -64,6 +70,7 @@ export function createTokenBook(
   const watched = [...single, file];
   const listeners = new Set<() => void>();
   let known = new Map<string, Principal | TokenEntry>();
+  let listed: readonly Listed[] = [];
   let trouble: string | undefined;
   const gather = () => {
     known = new Map();
@@ -71,6 +78,11 @@ export function createTokenBook(
     // The settings of the program come last: no file can take them away.
     add('workers', 'worker', [workerToken, single[1].value]);
     add('fleet', 'admin', [token, single[0].value]);
+    listed = [
+      ...(file.value ?? []),
+      ...fileOf('workers', 'worker', workerTokenFile, single[1].value),
+      ...fileOf('fleet', 'admin', tokenFile, single[0].value),
+    ];
   };
   const add = (name: string, role: Role, tokens: readonly (string | undefined)[]) => {
     for (const one of tokens) {
@@ -98,7 +110,7 @@ export function createTokenBook(
       return found === undefined ? UNKNOWN : 'fingerprint' in found ? found : entryOf(found, clock.now());
     },
     get listed() {
-      return file.value ?? [];
+      return listed;
     },
     get trouble() {
       return trouble;
@@ -113,6 +125,9 @@ export function createTokenBook(
     },
   };
 }
+
+const fileOf = (name: string, role: Role, path: string, token: string | undefined): readonly Listed[] =>
+  token === undefined ? [] : [{ name, role, sha256: tokenDigest(token), createdBy: path }];
 
 const UNKNOWN: TokenRefusal = {
   reason: 'unknown',

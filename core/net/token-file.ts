@@ -6,15 +6,15 @@ import { z } from 'zod';
 import { sha256Hex } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import { randomHex } from '../rng.ts';
-import { checkShape, sentence } from '../text/shape.ts';
+import { checkShape, type Problem, sentence, sentences } from '../text/shape.ts';
 import { placeText, readYaml } from '../text/yaml-text.ts';
 import { ROLES, type Role } from './roles.ts';
 
 /** Entries that a file may have; the lookup is by digest, so that more would cost memory alone. */
 const TOKENS_MAX = 1_000;
 
-/** The form of a token's name, which stands in the journal and in sentences. */
-const TOKEN_NAME = /^[a-z0-9][a-z0-9._@-]{0,62}$/;
+/** The form of a token's name, which stands in the journal and in sentences; two are those of the settings. */
+const TOKEN_NAME = /^(?!(?:fleet|workers)$)[a-z0-9][a-z0-9._@-]{0,62}$/;
 
 const time = z.string().refine((text) => Number.isFinite(Date.parse(text)), {
   error: 'expected a time such as 2027-01-31T12:00:00Z',
@@ -23,7 +23,8 @@ const person = z.string().min(1).max(200);
 
 const entrySchema = z.strictObject({
   name: z.string().regex(TOKEN_NAME, {
-    error: 'expected lower-case letters, digits and . _ @ -, at most 63, starting with a letter or digit',
+    error:
+      'expected lower-case letters, digits and . _ @ -, at most 63, starting with a letter or digit, and neither fleet nor workers',
   }),
   role: z.enum(ROLES),
   /** SHA-256 of the token, hex. */
@@ -45,11 +46,12 @@ export type TokenEntry = Readonly<z.infer<typeof entrySchema>>;
 export function readTokens(text: string, file: string): readonly TokenEntry[] {
   const document = readYaml(text)[0];
   const value = document?.value ?? {};
-  const parsed = checkShape(fileSchema, value);
+  // Somebody may have put the token itself where its digest belongs.
+  const parsed = checkShape(fileSchema, value, (path) => path.includes('sha256'));
   if (!parsed.ok) {
-    const [first] = parsed.problems;
-    const place = placeText(document?.placeOf(first!.path, first!.ofKey));
-    throw new FleetError('invalidArgument', `${file}: ${sentence(first!)}${place}`);
+    const told = (problem: Problem) =>
+      `${sentence(problem)}${placeText(document?.placeOf(problem.path, problem.ofKey))}`;
+    throw new FleetError('invalidArgument', `${file}: ${sentences(parsed.problems, told).join('; ')}`);
   }
   const { tokens } = parsed.data;
   const names = new Set<string>();

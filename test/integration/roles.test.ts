@@ -202,7 +202,8 @@ test('tokens that come and go are in the journal, and a flood of refused calls i
   const me = userInfo().username;
   assert.deepEqual(tokens.sort(), [
     ...[`ci submit ${me}`, `for-a-week read ${me}`, `mia submit ${me}`, `revoked for-a-week ${me}`],
-    `wall-screen read ${me}`,
+    ...['revoked workers undefined', `wall-screen read ${me}`],
+    ...[`workers worker ${workerTokenFile}`, `workers worker ${workerTokenFile}`],
   ]);
   const [first, ...more] = (await refusals()) as EventOf<'calls.refused'>[];
   assert.ok(more.length <= 1, 'one a minute');
