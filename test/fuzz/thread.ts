@@ -7,7 +7,7 @@ import type { Done, Found, Order } from './orders.ts';
 import { targets } from './targets.ts';
 
 /** Cases of a target that names no other number, in the short run. */
-const CASES = 40;
+const CASES = 25;
 /** Faults of one target after which the next one is begun. */
 const FAULTS_MAX = 4;
 

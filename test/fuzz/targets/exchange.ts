@@ -54,7 +54,7 @@ const header: Target = {
     const found = decodeHeader(head!, data!.length);
     decodeHeader(encodeHeader(found, data!.length), data!.length);
   },
-  cases: 300,
+  cases: 150,
 };
 
 /** A wire on which nothing goes out. */
@@ -135,7 +135,7 @@ const sync: Target = {
     other.vectors.catch(() => undefined);
     other.acceptPiece({ ...found, shardFirst: 1, shardCount: 1 }, data!);
   },
-  cases: 300,
+  cases: 150,
 };
 
 const words: Target = {
@@ -190,7 +190,7 @@ const frames: Target = {
       at += part.length;
     }
   },
-  cases: 200,
+  cases: 100,
   // A message of the broker's largest size may be announced before it comes.
   memory: { times: 64, plus: 160 << 20 },
 };

@@ -56,7 +56,7 @@ const journal: Target = {
   corpus: () => FORMATS.map(first),
   compose: otherEvents,
   decode: folded,
-  cases: 120,
+  cases: 60,
   charsMax: 4_000,
 };
 

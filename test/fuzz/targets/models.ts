@@ -50,7 +50,7 @@ const checkpointBlob: Target = {
   corpus: () => [fixture('checkpoint/sgd-v1.safetensors')],
   compose: otherHeader,
   decode: ([bytes]) => decodeBlob(bytes!),
-  cases: 200,
+  cases: 100,
 };
 
 async function imported([bytes]: Sections, scratch: string): Promise<void> {

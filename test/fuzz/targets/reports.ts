@@ -149,7 +149,7 @@ const reports: Target = {
   },
   composed: 0.95,
   decode: (sections) => reported(sections),
-  cases: 40,
+  cases: 20,
   charsMax: 4_000,
   lines: true,
 };

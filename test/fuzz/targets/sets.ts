@@ -128,7 +128,7 @@ const verification: Target = {
   corpus: verificationSets,
   compose: (random) => [anyPickle(random)],
   decode: ([bytes]) => parseVerificationBin(bytes!, 'a set'),
-  cases: 150,
+  cases: 80,
 };
 
 const TEMPLATES = ['a.png 1 10', 'b.png 2 11', 'c.png 3 12'];

@@ -105,7 +105,7 @@ const manifest: Target = {
     await loadCheckpoint(store, found);
     await loadNetwork(store, found, () => 8);
   },
-  cases: 200,
+  cases: 100,
   charsMax: 4_000,
 };
 
@@ -138,7 +138,7 @@ const batches: Target = {
       }
     if (faults.length === 3) throw faults[0];
   },
-  cases: 300,
+  cases: 150,
 };
 
 const cacheKey = 'c'.repeat(64);
