@@ -18,7 +18,7 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/demo-command.ts')).addDemoCommand(program),
   },
   {
-    words: ['up', 'down'],
+    words: ['up', 'join', 'down'],
     add: async (program) => (await import('./commands/fleet-commands.ts')).addFleetCommands(program),
   },
   {

@@ -13,6 +13,9 @@ import { clientFailure, isPlaintext } from './tls-sentences.ts';
 /** How long the server may take, milliseconds. */
 const PATIENCE_MS = 1_500;
 
+/** The preface of HTTP/2 and empty settings (RFC 9113, 3.4 and 6.5): a server answers with its own settings. */
+const HELLO = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+
 /** The reason as a sentence; undefined when it is none of these, for instance because nobody listens there. */
 export async function handshakeFailure(
   endpoint: string,
@@ -57,13 +60,15 @@ function shakeHands(endpoint: string, tls: ClientTls | undefined): Promise<unkno
         // A certificate names an IP address in another field than a host name.
         ...(isIP(wanted) === 0 ? { servername: wanted } : {}),
       },
-      () => settle(undefined),
+      // A word after the handshake, since the server takes a silent end for a refusal of its certificate.
+      function (this: Socket) {
+        this.write(HELLO, () => settle(undefined));
+      },
     ),
   );
 }
 
-/** The preface of HTTP/2 and empty settings (RFC 9113, 3.4 and 6.5): a server answers with its own settings. */
-const HELLO = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1');
+/** The type of a frame with settings (RFC 9113, 6.5). */
 const SETTINGS_FRAME = 4;
 
 async function speaksHttp2(endpoint: string): Promise<boolean> {

@@ -6,6 +6,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheFolder, programSearch } from '../config.ts';
 import { FleetError } from '../errors.ts';
+import type { TlsFiles } from './tls-files.ts';
 
 const OLDEST = [2, 12] as const;
 
@@ -52,6 +53,8 @@ export function natsServerConfig(options: {
   readonly port: number;
   /** Lines about who may connect; without them anybody may. */
   readonly authorization?: string;
+  /** PEM files; with them it encrypts, and takes clients with a certificate of this authority alone. */
+  readonly tls?: Required<TlsFiles> | undefined;
   /** Folder of JetStream's files; without it the server keeps no streams. */
   readonly storeDir?: string;
   /**
@@ -74,7 +77,13 @@ export function natsServerConfig(options: {
         options.storeBytesMax === undefined ? '' : `, max_file_store: ${options.storeBytesMax}`
       } }`,
     );
+  if (options.tls !== undefined) lines.push(tlsLine(options.tls));
   return `${lines.join('\n')}\n${options.authorization ?? ''}`;
+}
+
+function tlsLine({ certFile, keyFile, caFile }: Required<TlsFiles>): string {
+  const files = Object.entries({ cert_file: certFile, key_file: keyFile, ca_file: caFile });
+  return `tls { ${files.map(([name, file]) => `${name}: ${JSON.stringify(file)}`).join(', ')}, verify: true }`;
 }
 
 type Version = readonly [number, number, number];

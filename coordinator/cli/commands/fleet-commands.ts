@@ -24,6 +24,7 @@ import { type RunningFleet, startFleet } from '../local/up.ts';
 import { outliveReader } from '../lost-output.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { shellWord } from '../shell-word.ts';
+import { addJoinCommand } from './join-command.ts';
 
 interface UpFlags {
   readonly dir?: string;
@@ -32,6 +33,8 @@ interface UpFlags {
   readonly port: number;
   readonly metricsPort: number;
   readonly natsPort: number;
+  readonly listen?: string;
+  readonly tls?: boolean;
   readonly storeBytes?: number;
   readonly metricsTargets?: string;
   readonly dataRoot: readonly string[];
@@ -61,6 +64,11 @@ export function addFleetCommands(program: Command): void {
     .option('--metrics-port <port>', 'port of its /metrics; 0 takes a free one', port, 0)
     .option('--nats-port <port>', 'port of nats-server; 0 takes a free one', port, 0)
     .option(
+      '--listen <address>',
+      'address of this machine at which others reach the fleet, encrypted; writes join.json for `join`',
+    )
+    .option('--tls', 'encrypt on loopback too')
+    .option(
       '--store-bytes <n>',
       'bytes that checkpoints, journal and logs may take; most of what is free without it',
       wholeNumber(2 << 20, Number.MAX_SAFE_INTEGER),
@@ -78,6 +86,7 @@ export function addFleetCommands(program: Command): void {
     .option('--detach', 'return when the fleet is ready and leave it running; `down` stops it')
     .option('--json', 'print fleet.json when ready')
     .action((flags: UpFlags) => (flags.detach ? upDetached(flags) : upInForeground(flags)));
+  addJoinCommand(program);
   program
     .command('down')
     .description('stop the fleet that `up` started in a folder')
@@ -102,6 +111,8 @@ async function upInForeground(flags: UpFlags): Promise<void> {
       port: flags.port,
       metricsPort: flags.metricsPort,
       natsPort: flags.natsPort,
+      listen: flags.listen,
+      tls: flags.tls,
       storeBytes: flags.storeBytes,
       metricsTargets: flags.metricsTargets,
       dataRoots: flags.dataRoot,
@@ -204,6 +215,8 @@ function upArguments(dir: string, flags: UpFlags): string[] {
     ...['--coordinators', String(flags.coordinators)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],
+    ...(flags.listen === undefined ? [] : ['--listen', flags.listen]),
+    ...(flags.tls ? ['--tls'] : []),
     ...(flags.storeBytes === undefined ? [] : ['--store-bytes', String(flags.storeBytes)]),
     ...(flags.metricsTargets === undefined ? [] : ['--metrics-targets', resolve(flags.metricsTargets)]),
     ...flags.dataRoot.flatMap((dir) => ['--data-root', dir]),

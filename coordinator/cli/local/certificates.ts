@@ -7,6 +7,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
+import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
 import type { Holder, KeyPair } from '../../../core/net/authority.ts';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
@@ -30,7 +31,7 @@ export interface CertificatesAsked {
 const ownHost = (): string[] => (/^[A-Za-z0-9][A-Za-z0-9.-]*$/.test(hostname()) ? [hostname()] : []);
 
 /** Paths of the certificate, the key and the authority of one program in a folder. */
-const filesIn = (dir: string, holder: Holder) => ({
+export const filesIn = (dir: string, holder: Holder) => ({
   certFile: join(dir, `${holder}.crt`),
   keyFile: join(dir, `${holder}.key`),
   caFile: join(dir, 'ca.crt'),
@@ -118,6 +119,39 @@ function textOf(path: string): string {
     return readFileSync(path, 'utf8');
   } catch (caught) {
     throw fileFailure(caught, { path, doing: 'it cannot be read' });
+  }
+}
+
+/** How long the certificates of a local fleet are valid, days. */
+const OWN_DAYS = 365;
+/** A certificate that ends sooner is made anew, milliseconds: 60 days. */
+const RENEW_MS = 60 * 86_400_000;
+
+/**
+ * Certificates of a fleet on this machine that is reached at `host`: makes those that are missing, end soon, or
+ * are for other names, and returns whether it did. The authority stays, so programs that trust it go on doing so.
+ */
+export async function keepCertificates(dir: string, host: string): Promise<boolean> {
+  const good = HOLDERS.every((holder) => isGood(filesIn(dir, holder), holder === 'worker' ? [] : [host]));
+  if (good) return false;
+  await writeCertificates(dir, { names: [host], days: OWN_DAYS, authorityDir: dir });
+  return true;
+}
+
+function isGood(files: ReturnType<typeof filesIn>, hosts: readonly string[]): boolean {
+  if (Object.values(files).some((file) => !existsSync(file))) return false;
+  try {
+    const certificate = new X509Certificate(textOf(files.certFile));
+    const hasName = (host: string) =>
+      (certificate.checkIP(host) ?? certificate.checkHost(host)) !== undefined;
+    return (
+      Date.parse(certificate.validTo) - systemClock.now() > RENEW_MS &&
+      certificate.verify(new X509Certificate(textOf(files.caFile)).publicKey) &&
+      hosts.every(hasName)
+    );
+  } catch {
+    // What is no certificate is made anew.
+    return false;
   }
 }
 

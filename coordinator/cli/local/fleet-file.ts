@@ -108,7 +108,10 @@ export function locateFleet(location: Location): Address {
     const refusal = refusalOfAddresses(location.coordinator);
     if (refusal !== undefined) throw new FleetError('invalidArgument', `--coordinator: ${refusal}`);
     const { coordinator, tlsCaFile, tlsServerName } = location;
-    return { coordinator, token: tokenOf(location) ?? '', tlsCaFile, tlsServerName };
+    return {
+      ...{ coordinator, token: tokenOf(location) ?? '' },
+      ...(tlsCaFile === undefined ? {} : { tlsCaFile, tlsServerName }),
+    };
   }
   const file = readFleetFile(location.dir);
   if (file === undefined)
@@ -119,7 +122,7 @@ export function locateFleet(location: Location): Address {
   return {
     coordinator: file.coordinator,
     token: tokenOf(location) ?? file.token,
-    tlsCaFile: file.tlsCaFile,
+    ...(file.tlsCaFile === undefined ? {} : { tlsCaFile: file.tlsCaFile }),
     dir: resolve(location.dir),
   };
 }

@@ -1,12 +1,13 @@
-// Free TCP ports of the loopback interface. All are held open until the last one is found, so that they
+// Free TCP ports of this machine. All are held open until the last one is found, so that they
 // differ. Another program may still take one before the child binds it; the child then ends with that reason
 // in its log.
 
 import { createConnection, createServer, type Server } from 'node:net';
 import { FleetError } from '../../../core/errors.ts';
+import type { HostPort } from '../../../core/text/host-port.ts';
 
-/** One port for each wish; 0 wishes for any free one, another number for exactly that. */
-export async function freePorts(wishes: readonly number[]): Promise<number[]> {
+/** One port for each wish; port 0 wishes for any free one, another number for exactly that. */
+export async function freePorts(wishes: readonly HostPort[]): Promise<number[]> {
   const held: Server[] = [];
   try {
     const ports: number[] = [];
@@ -21,26 +22,26 @@ export async function freePorts(wishes: readonly number[]): Promise<number[]> {
   }
 }
 
-function listen(port: number): Promise<Server> {
+function listen({ host, port }: HostPort): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', (error) =>
       reject(
         new FleetError(
           'failedPrecondition',
-          `port ${port} of 127.0.0.1 cannot be used (${error.message}); choose another, or 0 for a free one`,
+          `port ${port} of ${host} cannot be used (${error.message}); choose another, or 0 for a free one`,
           { cause: error },
         ),
       ),
     );
-    server.listen(port, '127.0.0.1', () => resolve(server));
+    server.listen(port, host, () => resolve(server));
   });
 }
 
 /** Whether something listens there now. */
-export function isListening(port: number): Promise<boolean> {
+export function isListening({ host, port }: HostPort): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = createConnection({ host: '127.0.0.1', port });
+    const socket = createConnection({ host, port });
     const answer = (listening: boolean) => {
       socket.destroy();
       resolve(listening);

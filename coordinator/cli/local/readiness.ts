@@ -79,6 +79,21 @@ export async function notAttached(
   }
 }
 
+/** Workers that do not say themselves that they are attached, at the port of their probes. */
+export async function notReady(
+  workers: readonly { readonly worker: Supervised; readonly port: number }[],
+): Promise<readonly Supervised[]> {
+  const ready = await Promise.all(
+    workers.map(({ port }) =>
+      fetch(`http://127.0.0.1:${port}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
+        (answer) => answer.ok,
+        () => false,
+      ),
+    ),
+  );
+  return workers.flatMap(({ worker }, i) => (ready[i] ? [] : [worker]));
+}
+
 /** Reports how many workers have attached, as they attach, and returns those that have not. */
 export function progressOf(all: readonly Supervised[], say: (text: string) => void) {
   let said = 0;

@@ -7,12 +7,14 @@ import { adoptStore } from '../../../core/net/broker-store.ts';
 import { findNatsServer, natsServerConfig } from '../../../core/net/nats-binary.ts';
 import { newToken } from '../../../core/net/token-file.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
-import { addressesOf } from '../../../core/text/host-port.ts';
+import { addressesOf, formatHostPort, type HostPort, parseHostPort } from '../../../core/text/host-port.ts';
 import { type FleetClient, openFleet } from '../client.ts';
 import { type KeptKeys, keepBrokerKeys } from './broker-keys-folder.ts';
 import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
+import { filesIn } from './certificates.ts';
 import { childSpecs } from './child-specs.ts';
 import { endLeftovers, superviseChildren } from './children.ts';
+import { type Encryption, encryptionFor, keepEncryption, LOOPBACK } from './encryption.ts';
 import {
   type FleetFile,
   forgetFleet,
@@ -22,6 +24,7 @@ import {
   writePrivate,
 } from './fleet-file.ts';
 import { readHost } from './host.ts';
+import { writeJoinFile } from './join-file.ts';
 import { freePorts, isListening } from './ports.ts';
 import { notAttached, progressOf, until } from './readiness.ts';
 import { keepTargets, type TargetKeeping } from './scrape-targets.ts';
@@ -36,6 +39,10 @@ export interface UpOptions extends WorkersAsked {
   readonly port?: number;
   readonly metricsPort?: number;
   readonly natsPort?: number;
+  /** Address of this machine at which others reach it, encrypted; undefined: loopback. */
+  readonly listen?: string | undefined;
+  /** Encrypts on loopback too. */
+  readonly tls?: boolean | undefined;
   /** Bytes that the store may have at most; undefined: most of what is free. */
   readonly storeBytes?: number | undefined;
   /** Folder in which Prometheus finds what to scrape; undefined: none is written. */
@@ -99,8 +106,11 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   };
   try {
     await endLeftovers(dir, options.say);
-    const file = await addresses(options);
+    const encryption = await encryptionFor(dir, options);
+    const file = await addresses(options, encryption);
     makeFolder(join(dir, 'nats'), { mode: 0o700 });
+    const { tlsDir, host } = encryption;
+    const joinFile = options.listen && tlsDir ? writeJoinFile(dir, { ...file, tlsDir }) : undefined;
     const keys = await keepBrokerKeys(dir);
     adoptStore(join(dir, 'nats'), keys.account);
     const limit = await storeBytesMaxOf(join(dir, 'nats'), options.storeBytes);
@@ -110,20 +120,19 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       file,
       dataRoots: options.dataRoots ?? [],
       natsServer: findNatsServer(),
-      natsConfig: writeNatsConfig({ dir, file, keys }, limit),
+      natsConfig: writeNatsConfig({ dir, file, keys, encryption }, limit),
       keys,
       places: places.environments,
       workerToken: newToken('worker'),
+      tlsDir,
     });
     makeFolder(join(dir, 'logs'), { mode: 0o700 });
     const { signal, say } = options;
-    const count = specs.workers.length;
-    say(
-      `starting nats-server, ${specs.coordinators.length === 1 ? 'a coordinator' : `${specs.coordinators.length} coordinators`} and ${numbered(count)} (logs in ${join(dir, 'logs')})`,
-    );
+    const count = numbered(specs.workers.length);
+    say(startingText(specs.coordinators.length, count, dir));
     for (const line of places.lines) say(line);
     const broker = children.begin(specs.broker, 'broker');
-    const listens = async () => ((await isListening(portOf(file.natsUrl))) ? [] : [broker]);
+    const listens = async () => ((await isListening(placeOf(file.natsUrl))) ? [] : [broker]);
     await until(listens, children.all, START_DEADLINE_MS, signal);
     const coordinators = specs.coordinators.map((spec) => children.begin(spec, 'coordinator'));
     client = openFleet(file);
@@ -131,20 +140,15 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     const answers = () => reachable.ready(1_000).then(none, () => coordinators);
     await until(answers, children.all, START_DEADLINE_MS, signal);
     writeFleetFile(dir, file);
-    for (const [i, address] of addressesOf(file.coordinator).entries())
-      say(`coordinator at ${address}, metrics at http://${addressesOf(file.metrics)[i]}/metrics`);
+    if (tlsDir !== undefined)
+      keepEncryption({ tlsDir, host, brokerPid: broker.pid, say, signal: closed.signal });
+    for (const line of placesOf(file)) say(line);
     const store = () => reachable.ask((service) => service.getStore, {}, 2000).catch(() => undefined);
     void keepRoom({
-      folder: join(dir, 'nats'),
-      configured: options.storeBytes,
-      store,
-      limit,
-      signal: closed.signal,
+      ...{ folder: join(dir, 'nats'), configured: options.storeBytes, store, limit, signal: closed.signal },
       restart(bytesMax, reason) {
-        say(`nats-server is started again: ${reason}`);
-        writeNatsConfig({ dir, file, keys }, bytesMax);
-        const pid = broker.pid();
-        if (pid !== undefined) process.kill(pid, 'SIGTERM');
+        writeNatsConfig({ dir, file, keys, encryption }, bytesMax);
+        restartBroker(broker, reason, say);
       },
     });
     const workers = specs.workers.map((spec) => children.begin(spec, 'worker'));
@@ -159,12 +163,13 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
       return trouble === '' ? absent : [];
     };
     await until(attached, children.all, WORKERS_DEADLINE_MS, signal);
-    say(trouble === '' ? `${numbered(count)} attached` : trouble);
+    say(trouble === '' ? `${count} attached` : trouble);
     if (options.metricsTargets !== undefined) {
       const targets = resolve(options.metricsTargets);
       targetsKept = await keepTargets({ folder: targets, file, client, signal: closed.signal });
       say(`targets for Prometheus are in ${targets}`);
     }
+    if (joinFile !== undefined) say(joinText(joinFile));
     return { file, client, children: children.running, close, kill: children.kill };
   } catch (caught) {
     await close();
@@ -172,39 +177,68 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   }
 }
 
+const placesOf = ({ coordinator, metrics }: FleetFile): string[] =>
+  addressesOf(coordinator).map(
+    (address, i) => `coordinator at ${address}, metrics at http://${addressesOf(metrics)[i]}/metrics`,
+  );
+
+const startingText = (coordinators: number, workers: string, dir: string): string =>
+  `starting nats-server, ${coordinators === 1 ? 'a coordinator' : `${coordinators} coordinators`} and ${workers} (logs in ${join(dir, 'logs')})`;
+
+const joinText = (path: string): string =>
+  `another machine joins with ${path}, which lets workers attach and nothing else: copy it there, then \`pocketfleet join join.json\``;
+
+/** Ends nats-server, whose supervisor starts it with the configuration that is there then. */
+function restartBroker(broker: Supervised, reason: string, say: (text: string) => void): void {
+  say(`nats-server is started again: ${reason}`);
+  const pid = broker.pid();
+  if (pid !== undefined) process.kill(pid, 'SIGTERM');
+}
+
 const none = (): readonly Supervised[] => [];
 
 const numbered = (workers: number): string => (workers === 1 ? '1 worker' : `${workers} workers`);
 
 /** The addresses of this start. The ports that were asked for are the first coordinator's. */
-async function addresses(options: UpOptions): Promise<FleetFile> {
+async function addresses(options: UpOptions, { host, tlsDir }: Encryption): Promise<FleetFile> {
   const others = Array.from({ length: (options.coordinators ?? 1) - 1 }, () => 0);
+  const at = (of: string, asked: number) => [asked, ...others].map((port) => ({ host: of, port }));
   const [natsPort, ...ports] = await freePorts([
-    ...[options.natsPort ?? 0, options.port ?? 0, ...others],
-    ...[options.metricsPort ?? 0, ...others],
+    ...[{ host, port: options.natsPort ?? 0 }, ...at(host, options.port ?? 0)],
+    ...at(LOOPBACK, options.metricsPort ?? 0),
   ]);
-  const listed = (some: readonly number[]) => some.map((port) => `127.0.0.1:${port}`).join(',');
+  const listed = (of: string, some: readonly number[]) =>
+    some.map((port) => formatHostPort({ host: of, port })).join(',');
   return {
     fleet: 'local',
-    coordinator: listed(ports.slice(0, others.length + 1)),
-    metrics: listed(ports.slice(others.length + 1)),
-    natsUrl: `nats://127.0.0.1:${natsPort}`,
+    coordinator: listed(host, ports.slice(0, others.length + 1)),
+    metrics: listed(LOOPBACK, ports.slice(others.length + 1)),
+    natsUrl: `${tlsDir === undefined ? 'nats' : 'tls'}://${listed(host, [natsPort!])}`,
     token: newToken('admin'),
+    ...(tlsDir === undefined ? {} : { tlsCaFile: filesIn(tlsDir, 'nats').caFile }),
     pid: process.pid,
   };
 }
 
-const portOf = (url: string): number => Number(new URL(url).port);
+const placeOf = (url: string): HostPort => parseHostPort(url.replace(/^\w+:\/\//, ''));
 
 function writeNatsConfig(
-  { dir, file, keys }: { readonly dir: string; readonly file: FleetFile; readonly keys: KeptKeys },
+  fleet: {
+    readonly dir: string;
+    readonly file: FleetFile;
+    readonly keys: KeptKeys;
+    readonly encryption: Encryption;
+  },
   storeBytesMax: number,
 ): string {
+  const { dir, file, keys, encryption } = fleet;
+  const { tlsDir } = encryption;
   const configFile = join(dir, 'nats.conf');
   writePrivate(
     configFile,
     natsServerConfig({
-      port: portOf(file.natsUrl),
+      ...placeOf(file.natsUrl),
+      tls: tlsDir === undefined ? undefined : filesIn(tlsDir, 'nats'),
       authorization: keys.server,
       storeDir: join(dir, 'nats'),
       storeBytesMax,

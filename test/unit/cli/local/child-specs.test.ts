@@ -16,6 +16,7 @@ test('workers get a token of their own: none of them has that of the administrat
     },
     keys: { coordinatorFile: '/fleet/broker/a.creds', workersFile: '/fleet/broker/b.seed' },
     ...{ dataRoots: [], natsServer: 'nats-server', natsConfig: '/fleet/nats.conf', places: [{}, {}] },
+    tlsDir: undefined,
     workerToken: 'of-the-workers',
   });
   assert.equal(specs.workers.length, 2);
