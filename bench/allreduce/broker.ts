@@ -7,13 +7,17 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { filesIn, writeCertificates } from '../../coordinator/cli/local/certificates.ts';
 import { childEnvironment } from '../../core/config.ts';
 import { findNatsServer, NATS_ENVIRONMENT, natsServerConfig } from '../../core/net/nats-binary.ts';
+import type { TlsFiles } from '../../core/net/tls-files.ts';
 import { cpuSeconds, TICKS_PER_SECOND } from '../processor-time.ts';
 
 export interface Broker {
   readonly url: string;
   readonly token: string;
+  /** PEM files of a member; undefined: it does not encrypt. */
+  readonly tls: Required<TlsFiles> | undefined;
   /** Milliseconds so far; undefined where the system does not report it. */
   cpuMs(): number | undefined;
   stop(): Promise<void>;
@@ -22,14 +26,21 @@ export interface Broker {
 /** Clock ticks of /proc are 10 ms on every Linux that Node runs on. */
 const TICK_MS = 1000 / TICKS_PER_SECOND;
 
-export async function startBroker(options: { readonly gogc: string }): Promise<Broker> {
+export async function startBroker(options: {
+  readonly gogc: string;
+  readonly tls: boolean;
+}): Promise<Broker> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-bench-'));
   const file = join(folder, 'nats.conf');
   const port = await freePort();
   const token = 'bench';
+  if (options.tls) await writeCertificates(folder, { names: [], days: 1, authorityDir: folder });
   writeFileSync(
     file,
-    natsServerConfig({ port, authorization: `authorization { token: ${token} }\n`, serverName: 'bench' }),
+    natsServerConfig({
+      ...{ port, serverName: 'bench', authorization: `authorization { token: ${token} }\n` },
+      tls: options.tls ? filesIn(folder, 'nats') : undefined,
+    }),
   );
   const child = spawn(findNatsServer(), ['-c', file], {
     env: childEnvironment({ ...NATS_ENVIRONMENT, GOGC: options.gogc }),
@@ -46,7 +57,8 @@ export async function startBroker(options: { readonly gogc: string }): Promise<B
     child.once('exit', () => reject(new Error(`nats-server ended: ${said}`)));
   });
   return {
-    url: `nats://127.0.0.1:${port}`,
+    url: `${options.tls ? 'tls' : 'nats'}://127.0.0.1:${port}`,
+    tls: options.tls ? filesIn(folder, 'worker') : undefined,
     token,
     cpuMs: () => cpuMsOf(child.pid!),
     async stop() {

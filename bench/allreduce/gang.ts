@@ -32,8 +32,8 @@ export async function startGang(ranks: number, broker: Broker): Promise<Gang> {
     Promise.all(members.map((member, rank) => member.ask(command(rank), answer)));
   const started = await all(() => undefined, 'started');
   const ringPorts = started.map(({ ringPort }) => ringPort);
-  const { url, token } = broker;
-  await all((rank) => ({ kind: 'join', rank, ranks, ringPorts, url, token }), 'joined');
+  const { url, token, tls } = broker;
+  await all((rank) => ({ kind: 'join', rank, ranks, ringPorts, url, token, tls }), 'joined');
   return {
     ranks,
     size: async (mebibytes) => void (await all(() => ({ kind: 'size', mebibytes }), 'ready')),

@@ -1,7 +1,7 @@
 // `npm run bench:allreduce`: what the exchange costs against the same all-reduce over direct connections and
 // against raw loopback, measured in the same minutes on this machine. Prints a table; with --json the last
-// line has the goals and the rows; --quick measures less, --members=4 one number of members. Decides what is
-// measured and what the goals are.
+// line has the goals and the rows; --tls measures a broker that encrypts beside one that does not; --quick
+// measures less, --members=4 one number of members. Decides what is measured and what the goals are.
 //
 // All processes and the broker share this machine's processors, so with many members everything is bound by
 // them, and the seconds of processor time for a gigabyte tell more about other machines than the milliseconds
@@ -20,6 +20,8 @@ interface Row {
   readonly members: number;
   readonly mebibytes: number;
   readonly mode: Mode;
+  /** The broker encrypts; the ring never does. */
+  readonly encrypted: boolean;
   readonly wallMs: number;
   /** G/t * 2(N-1)/N, as nccl-tests count. */
   readonly busMBps: number;
@@ -55,9 +57,10 @@ const NAMES: Readonly<Record<Mode, string>> = {
 };
 
 async function main(): Promise<void> {
-  const { plan, json, gogc } = options();
+  const { plan, json, gogc, tls } = options();
   const startedAt = performance.now();
-  const broker = await startBroker({ gogc });
+  const brokers = [await startBroker({ gogc, tls: false })];
+  if (tls) brokers.push(await startBroker({ gogc, tls: true }));
   const rows: Row[] = [];
   let rawMBps = 0;
   try {
@@ -65,13 +68,14 @@ async function main(): Promise<void> {
       `${availableParallelism()} processors for members and broker together; nats-server with GOGC=${gogc}`,
     );
     say('');
-    say('  N    MiB  way        wall ms  bus MB/s  of ring  CPU-s/GB: member   broker   others');
-    for (const [i, members] of plan.members.entries()) {
+    say('  N    MiB  way           wall ms  bus MB/s  of ring  CPU-s/GB: member   broker   others');
+    const settings = plan.members.flatMap((members) => brokers.map((broker) => ({ members, broker })));
+    for (const [i, { members, broker }] of settings.entries()) {
       const gang = await startGang(members, broker);
       try {
         rawMBps = Math.max(rawMBps, await gang.raw(RAW_MEBIBYTES), await gang.raw(RAW_MEBIBYTES));
         for (const [j, mebibytes] of plan.mebibytes.entries()) {
-          const done = (i + (j + 1) / plan.mebibytes.length) / plan.members.length;
+          const done = (i + (j + 1) / plan.mebibytes.length) / settings.length;
           const until = startedAt + plan.totalMs * done;
           const measured = await measure({ gang, mebibytes, broker, plan, until });
           rows.push(...measured);
@@ -82,7 +86,7 @@ async function main(): Promise<void> {
       }
     }
   } finally {
-    await broker.stop();
+    for (const broker of brokers) await broker.stop();
   }
   say('');
   say(`raw loopback, one process to another: ${rawMBps.toFixed(0)} MB/s`);
@@ -121,7 +125,12 @@ async function measure(setting: {
     for (const mode of MODES) rounds.get(mode)!.push(await round(gang, mode, iterations.get(mode)!, broker));
   }
   const ring = rounds.get('ring')!;
-  return MODES.map((mode) => rowOf({ mode, mebibytes, ranks: gang.ranks, own: rounds.get(mode)!, ring }));
+  return MODES.map((mode) =>
+    rowOf({
+      ...{ mode, mebibytes, ranks: gang.ranks, own: rounds.get(mode)!, ring },
+      encrypted: broker.tls !== undefined,
+    }),
+  );
 }
 
 /**
@@ -154,12 +163,13 @@ async function round(gang: Gang, mode: Mode, iterations: number, broker: Broker)
 function rowOf(of: {
   readonly mode: Mode;
   readonly mebibytes: number;
+  readonly encrypted: boolean;
   readonly ranks: number;
   readonly own: readonly Round[];
   /** Of the same turns. */
   readonly ring: readonly Round[];
 }): Row {
-  const { mode, mebibytes, ranks, own, ring } = of;
+  const { mode, mebibytes, encrypted, ranks, own, ring } = of;
   const best = own.reduce((a, b) => (b.wallMs < a.wallMs ? b : a));
   const { wallMs, cpuMs, brokerMs, othersShare } = best;
   const gigabytes = (mebibytes * MIB) / 1e9;
@@ -167,6 +177,7 @@ function rowOf(of: {
     members: ranks,
     mebibytes,
     mode,
+    encrypted,
     wallMs,
     busMBps: (gigabytes * 1e6 * 2 * (ranks - 1)) / ranks / wallMs,
     ofRing: median(own.map((round, turn) => ring[turn]!.wallMs / round.wallMs)),
@@ -181,7 +192,7 @@ function lineOf(row: Row): string {
   const cells = [
     String(row.members).padStart(3),
     String(row.mebibytes).padStart(6),
-    ` ${NAMES[row.mode].padEnd(8)}`,
+    ` ${`${NAMES[row.mode]}${row.encrypted && row.mode !== 'ring' ? ' tls' : ''}`.padEnd(11)}`,
     row.wallMs.toFixed(1).padStart(9),
     row.busMBps.toFixed(0).padStart(9),
     row.ofRing.toFixed(2).padStart(8),
@@ -197,7 +208,7 @@ function lineOf(row: Row): string {
  * of it.
  */
 function goalsOf(rows: readonly Row[]): Goal[] {
-  const counted = rows.filter(({ members }) => members >= 4);
+  const counted = rows.filter(({ members, encrypted }) => members >= 4 && !encrypted);
   if (counted.length === 0) return [];
   const worst = (mode: Mode): number =>
     Math.min(...counted.filter((row) => row.mode === mode).map(({ ofRing }) => ofRing));
@@ -212,13 +223,19 @@ function goalsOf(rows: readonly Row[]): Goal[] {
  * `--json`, `--quick`, `--members=4` or `--members=2,4` for some of the numbers, `--gogc=N` for the broker's
  * garbage collector.
  */
-function options(): { readonly plan: Plan; readonly json: boolean; readonly gogc: string } {
-  const known = '--json --quick --members=2,4,8 --gogc=N';
+function options(): {
+  readonly plan: Plan;
+  readonly json: boolean;
+  readonly gogc: string;
+  readonly tls: boolean;
+} {
+  const known = '--json --quick --tls --members=2,4,8 --gogc=N';
   const { values } = argumentsOf(
     {
       options: {
         json: { type: 'boolean', default: false },
         quick: { type: 'boolean', default: false },
+        tls: { type: 'boolean', default: false },
         members: { type: 'string' },
         gogc: { type: 'string', default: NATS_ENVIRONMENT.GOGC },
       },
@@ -236,6 +253,7 @@ function options(): { readonly plan: Plan; readonly json: boolean; readonly gogc
     plan: { ...plan, members, totalMs: (plan.totalMs * members.length) / plan.members.length },
     json: values.json,
     gogc: values.gogc,
+    tls: values.tls,
   };
 }
 

@@ -29,7 +29,7 @@ async function perform(command: Command): Promise<void> {
       ({ rank, ranks } = command);
       sockets = await ringPort.join({ rank, ranks, next: command.ringPorts[(rank + 1) % ranks]! });
       plane = await createDataPlane({
-        ...{ url: command.url, token: command.token, name: `member ${rank}`, log },
+        ...{ url: command.url, token: command.token, ...command.tls, name: `member ${rank}`, log },
         prefixes: prefixesOf('bench', 'bench'),
       });
       return tell({ kind: 'joined' });

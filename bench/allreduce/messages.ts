@@ -1,6 +1,7 @@
 // The messages between the main process of the benchmark and its members.
 
 import type { Compression } from '../../core/allreduce/exchange.ts';
+import type { TlsFiles } from '../../core/net/tls-files.ts';
 
 /** `ring`: float32 over direct connections; the others are exchanges over the broker. */
 export type Mode = 'ring' | Compression;
@@ -14,6 +15,8 @@ export type Command =
       readonly ringPorts: readonly number[];
       readonly url: string;
       readonly token: string;
+      /** PEM files of a member's identity; undefined: the broker does not encrypt. */
+      readonly tls: Required<TlsFiles> | undefined;
     }
   | { readonly kind: 'size'; readonly mebibytes: number }
   | { readonly kind: 'run'; readonly mode: Mode; readonly iterations: number }
