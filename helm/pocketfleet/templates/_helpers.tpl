@@ -87,7 +87,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{- define "pocketfleet.natsUrl" -}}
 {{- if .Values.nats.enabled -}}
-nats://{{ include "pocketfleet.fullname" . }}-nats:4222
+{{ ternary "tls" "nats" (ne .Values.tls.source "none") }}://{{ include "pocketfleet.fullname" . }}-nats:4222
 {{- else -}}
 {{- .Values.nats.external.url -}}
 {{- end -}}
@@ -130,6 +130,51 @@ Tokens of callers come from files of the secret, which follow it without a resta
 - name: POCKETFLEET_NATS_TOKEN
   valueFrom:
     secretKeyRef: { name: {{ include "pocketfleet.secretName" . }}, key: nats-token }
+{{- end -}}
+
+{{/* "true" where gRPC and the broker of the chart are encrypted. */}}
+{{- define "pocketfleet.encrypts" -}}
+{{- if ne .Values.tls.source "none" -}}true{{- end -}}
+{{- end -}}
+
+{{/* The secret with the certificate of one part. Takes (dict "root" $ "component" "worker"). */}}
+{{- define "pocketfleet.tlsSecret" -}}
+{{- default (printf "%s-%s-tls" (include "pocketfleet.fullname" .root) .component) (get .root.Values.tls.secrets .component) -}}
+{{- end -}}
+
+{{/* Files of that secret, which follow it without a restart. */}}
+{{- define "pocketfleet.tlsVolume" -}}
+- name: tls
+  secret: { secretName: {{ include "pocketfleet.tlsSecret" . }}, defaultMode: 0440 }
+{{- end -}}
+
+{{- define "pocketfleet.tlsEnv" -}}
+- { name: POCKETFLEET_TLS_CERT_FILE, value: /etc/pocketfleet/tls/tls.crt }
+- { name: POCKETFLEET_TLS_KEY_FILE, value: /etc/pocketfleet/tls/tls.key }
+- { name: POCKETFLEET_TLS_CA_FILE, value: /etc/pocketfleet/tls/ca.crt }
+{{- end -}}
+
+{{/*
+nats-server takes up new certificates when it is signalled. So the shell looks at the files, passes a stop on, and ends as
+the server ends.
+*/}}
+{{- define "pocketfleet.natsScript" -}}
+nats-server --config /etc/nats/nats.conf &
+server=$!
+stopping=
+trap 'stopping=1; kill -TERM "$server"' TERM INT
+look() { cat /etc/nats/tls/* | sha256sum; }
+seen=$(look)
+while [ -z "$stopping" ] && kill -0 "$server" 2>/dev/null; do
+  sleep 5 &
+  wait $!
+  now=$(look)
+  if [ "$now" != "$seen" ]; then
+    seen=$now
+    kill -HUP "$server"
+  fi
+done
+wait "$server"
 {{- end -}}
 
 {{/* The pod that makes the secret. */}}
@@ -205,6 +250,10 @@ max_payload: {{ .Values.nats.maxPayload }}
 max_pending: {{ .Values.nats.maxPending }}
 # Quoted in the environment, so that a token of digits stays a string.
 authorization { token: $QUOTED_TOKEN }
+{{- if include "pocketfleet.encrypts" . }}
+# Every client shows a certificate of the fleet. The files are looked at again after a signal.
+tls { cert_file: /etc/nats/tls/tls.crt, key_file: /etc/nats/tls/tls.key, ca_file: /etc/nats/tls/ca.crt, verify: true }
+{{- end }}
 # The journal is only acknowledged when it is on disk.
 jetstream { store_dir: /data, sync_interval: always }
 {{- end -}}
