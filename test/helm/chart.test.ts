@@ -447,10 +447,19 @@ test('a ServiceMonitor is rendered where the cluster has the type, and scrapes b
   assert.equal(services.length, 2);
 });
 
-test('the dashboard in the chart is the file, unchanged by the templates', async () => {
-  const config = (await render()).find(({ metadata }) => metadata.name === 'pocketfleet-dashboards')!;
-  const file = readFileSync(join(chart, 'files/dashboards/pocketfleet.json'), 'utf8');
-  assert.deepEqual(JSON.parse(config.data['pocketfleet.json']), JSON.parse(file));
+test('each dashboard of the chart is a ConfigMap with the file, unchanged by the templates', async () => {
+  const names = readdirSync(join(chart, 'files/dashboards'));
+  assert.equal(names.length, 7);
+  const maps = (await render()).filter(({ metadata }) => metadata.name.endsWith('-dashboard'));
+  for (const name of names) {
+    const file = readFileSync(join(chart, 'files/dashboards', name), 'utf8');
+    const [map, ...others] = maps.filter(({ data }) => name in data);
+    assert.deepEqual(others, []);
+    assert.deepEqual(JSON.parse(map!.data[name]), JSON.parse(file));
+    assert.equal(map!.metadata.labels?.grafana_dashboard, '1');
+  }
+  const without = await render('--set', 'metrics.dashboards.enabled=false');
+  assert.equal(without.filter(({ metadata }) => metadata.name.endsWith('-dashboard')).length, 0);
 });
 
 test('callers reach the coordinator that has the label of the leader; all are ready, so that upgrades and drains go on', async () => {
