@@ -87,10 +87,11 @@ export async function benchStart(trials: number): Promise<{ goals: Goal[]; rows:
     const bytes = await writeJournal(nats, trials);
     const empty = await startEmpty();
     const first = await startProcess(nats);
-    const why = await whyMs(first, trials);
     await snapshotStored(nats);
     await first.stop();
     const second = await startProcess(nats);
+    // The one that has read no message before the snapshot.
+    const why = await whyMs(second, trials);
     await second.stop();
     const row = {
       ...{ trials, bytesPerTrial: bytes / trials, emptyMs: empty.cpuMs, whyMs: why },
