@@ -339,12 +339,19 @@ export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
 
 /** Settings of the program that makes the keys of a fleet in a cluster. */
 export const keysConfigSchema = z.strictObject({
-  keySecret: z.string().min(1).describe('name of the Kubernetes secret that holds the keys'),
+  keySecret: z
+    .string()
+    .default('')
+    .describe('name of the Kubernetes secret that holds the tokens; empty: somebody else keeps them'),
   keyNames: z
     .string()
     .regex(/^[A-Za-z0-9._-]+(,[A-Za-z0-9._-]+)*$/, 'names with commas between')
-    .default('token,worker-token,nats-token')
-    .describe('keys that it must have'),
+    .default('token,worker-token')
+    .describe('tokens that it must have'),
+  brokerSecret: z
+    .string()
+    .default('')
+    .describe("name of the Kubernetes secret that holds the broker's keys; empty: somebody else keeps them"),
   podNamespace: z
     .string()
     .default('')
@@ -355,6 +362,13 @@ export const keysConfigSchema = z.strictObject({
     .min(0)
     .default(120_000)
     .describe('how long an API server that does not answer is asked again, milliseconds'),
+  logLevel,
+});
+
+/** Settings of the program that runs before the broker of a cluster. */
+export const adoptStoreConfigSchema = z.strictObject({
+  storeDir: z.string().min(1).describe("folder of the broker's store"),
+  accountFile: z.string().min(1).describe("file with the public key of the fleet's account"),
   logLevel,
 });
 

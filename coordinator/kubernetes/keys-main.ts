@@ -6,7 +6,7 @@ import { keysConfigSchema, loadConfig } from '../../core/config.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { createLogger } from '../../core/log.ts';
 import { programAnswer } from '../../core/system/program-help.ts';
-import { ensureKeys } from './keys.ts';
+import { brokerKeysIn, ensureKeys, tokensIn } from './keys.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
 
 async function main(): Promise<void> {
@@ -21,14 +21,17 @@ async function main(): Promise<void> {
   const config = kubernetesConfig(
     'there is no Kubernetes configuration: set KUBECONFIG, or run in a pod with a service account token',
   );
-  const { keySecret: secret, waitMs } = options;
+  const { keySecret, brokerSecret, waitMs } = options;
   const namespace = options.podNamespace || namespaceOf(config);
-  const { made, kept } = await ensureKeys({
-    ...{ config, namespace, secret, waitMs },
-    keys: options.keyNames.split(','),
-    clock: systemClock,
-  });
-  log.info({ namespace, name: secret, made, kept }, made.length > 0 ? 'keys made' : 'all keys are there');
+  const wanted = [
+    ...(keySecret === '' ? [] : [tokensIn(keySecret, options.keyNames.split(','))]),
+    ...(brokerSecret === '' ? [] : [brokerKeysIn(brokerSecret)]),
+  ];
+  for (const secret of wanted) {
+    const { made, kept } = await ensureKeys({ ...secret, config, namespace, waitMs, clock: systemClock });
+    const name = secret.secret;
+    log.info({ namespace, name, made, kept }, made.length > 0 ? 'keys made' : 'all keys are there');
+  }
 }
 
 main().then(

@@ -1,7 +1,7 @@
-// The secret that the programs of a fleet share in a cluster: the tokens of the administrator and of the workers,
-// and that of the broker. Decides what is missing and makes that alone, from the system's random source; a value that
-// is there is never replaced, whoever wrote it and whenever. Needs the rights to get, create and patch this
-// one secret.
+// The secrets of a fleet in a cluster: tokens, each by itself, and the keys of its broker, which belong
+// together. Decides what is missing and makes that alone, from the system's random source; a value that is
+// there is never replaced, whoever wrote it and whenever. Needs the rights to get, create and patch these
+// secrets.
 
 import {
   ApiException,
@@ -13,6 +13,7 @@ import {
 } from '@kubernetes/client-node';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';
+import { BROKER_KEYS, type BrokerKeys, makeBrokerKeys } from '../../core/net/broker-keys.ts';
 import type { Role } from '../../core/net/roles.ts';
 import { newToken } from '../../core/net/token-file.ts';
 import { retrying, WAIT_FOR_ROOM } from '../../core/retry.ts';
@@ -22,6 +23,39 @@ import { randomHex, randomId } from '../../core/rng.ts';
 export interface KeysOutcome {
   readonly made: readonly string[];
   readonly kept: readonly string[];
+}
+
+/** A secret that must have certain keys. */
+export interface WantedSecret {
+  readonly secret: string;
+  readonly keys: readonly string[];
+  /** The values of keys that it lacks; throws where these alone cannot be made. */
+  readonly make: (missing: readonly string[]) => Promise<Readonly<Record<string, string>>>;
+}
+
+/** Tokens under these names. */
+export const tokensIn = (secret: string, keys: readonly string[]): WantedSecret => ({
+  ...{ secret, keys },
+  make: async (missing) => Object.fromEntries(missing.map((key) => [key, tokenFor(key)])),
+});
+
+/** The keys of a broker: all of them or none. */
+export function brokerKeysIn(secret: string): WantedSecret {
+  const keys = Object.values(BROKER_KEYS);
+  return {
+    ...{ secret, keys },
+    async make(missing) {
+      if (missing.length < keys.length)
+        throw new FleetError(
+          'failedPrecondition',
+          `the secret ${secret} lacks ${missing.join(' and ')}, which belong to what it has; put them back, or delete the secret and restart broker and coordinator, which keeps the fleet's data`,
+        );
+      const made = await makeBrokerKeys();
+      return Object.fromEntries(
+        Object.entries(BROKER_KEYS).map(([name, key]) => [key, made[name as keyof BrokerKeys]]),
+      );
+    },
+  };
 }
 
 const TOKEN_BYTES = 32;
@@ -34,14 +68,14 @@ const ATTEMPT_MS = 15_000;
  * Makes the keys of the secret that are not there. Tries again for `waitMs` while the API server does not
  * answer.
  */
-export async function ensureKeys(options: {
-  readonly config: KubeConfig;
-  readonly namespace: string;
-  readonly secret: string;
-  readonly keys: readonly string[];
-  readonly clock: Clock;
-  readonly waitMs: number;
-}): Promise<KeysOutcome> {
+export async function ensureKeys(
+  options: WantedSecret & {
+    readonly config: KubeConfig;
+    readonly namespace: string;
+    readonly clock: Clock;
+    readonly waitMs: number;
+  },
+): Promise<KeysOutcome> {
   const { clock, waitMs } = options;
   const api = options.config.makeApiClient(CoreV1Api);
   return retrying(() => within(clock, attempt(api, options)), {
@@ -71,17 +105,16 @@ async function within<T>(clock: Clock, attempted: Promise<T>): Promise<T> {
   }
 }
 
-interface Wanted {
+interface Wanted extends WantedSecret {
   readonly namespace: string;
-  readonly secret: string;
-  readonly keys: readonly string[];
 }
 
 async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
-  const { namespace, secret, keys } = wanted;
+  const { namespace, secret, keys, make } = wanted;
   const found = await read(api, wanted);
   const missing = missingKeys(found, wanted);
   if (missing.length > 0) {
+    const made = await make(missing);
     // An apply without force, by a manager that nobody else is, conflicts with every value that is there: of
     // two that do this at once the second one is refused, reads again and finds the keys of the first one.
     await api.patchNamespacedSecret(
@@ -94,7 +127,7 @@ async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
           apiVersion: 'v1',
           kind: 'Secret',
           metadata: { name: secret },
-          data: Object.fromEntries(missing.map((key) => [key, base64(tokenFor(key))])),
+          data: Object.fromEntries(Object.entries(made).map(([key, text]) => [key, base64(text)])),
         },
       },
       setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply),
@@ -103,7 +136,10 @@ async function attempt(api: CoreV1Api, wanted: Wanted): Promise<KeysOutcome> {
   return { made: missing, kept: keys.filter((key) => !missing.includes(key)) };
 }
 
-async function read(api: CoreV1Api, { namespace, secret }: Wanted): Promise<V1Secret | undefined> {
+async function read(
+  api: CoreV1Api,
+  { namespace, secret }: Pick<Wanted, 'namespace' | 'secret'>,
+): Promise<V1Secret | undefined> {
   try {
     return await api.readNamespacedSecret({ name: secret, namespace });
   } catch (caught) {
@@ -116,7 +152,10 @@ async function read(api: CoreV1Api, { namespace, secret }: Wanted): Promise<V1Se
  * Keys that the secret lacks. An empty value is not replaced and not accepted: a fleet with it would ask for
  * no token.
  */
-export function missingKeys(found: V1Secret | undefined, { namespace, secret, keys }: Wanted): string[] {
+export function missingKeys(
+  found: V1Secret | undefined,
+  { namespace, secret, keys }: Omit<Wanted, 'make'>,
+): string[] {
   const empty = keys.filter((key) => found?.data?.[key] === '');
   if (empty.length > 0)
     throw new FleetError(
@@ -136,7 +175,7 @@ function tokenFor(key: string): string {
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** A refusal of the API as a sentence; what may pass by itself is retryable. */
-function explain(caught: unknown, { namespace, secret, keys }: Wanted): FleetError {
+function explain(caught: unknown, { namespace, secret, keys }: Omit<Wanted, 'make'>): FleetError {
   if (caught instanceof FleetError) return caught;
   const where = `the secret ${secret} of namespace ${namespace}`;
   if (!(caught instanceof ApiException))

@@ -4,16 +4,28 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { LEADS_LABEL } from '../../coordinator/kubernetes/lead-mirror.ts';
 import {
+  adoptStoreConfigSchema,
   coordinatorConfigSchema,
   keysConfigSchema,
   loadConfig,
   workerConfigSchema,
 } from '../../core/config.ts';
+import { BROKER_KEYS } from '../../core/net/broker-keys.ts';
 import { chart, helm, installText, type KubernetesObject, render } from '../support/helm.ts';
 import { faultsOf } from '../support/kubernetes.ts';
 
 const install = new URL('../../deploy/install.yaml', import.meta.url);
 const variants = readdirSync(join(chart, 'ci')).map((name) => join(chart, 'ci', name));
+
+/** What a volume takes from secrets. */
+interface Volume {
+  readonly secret?: { readonly secretName: string; readonly items: readonly { readonly key: string }[] };
+  readonly projected?: {
+    readonly sources: readonly {
+      readonly secret?: { readonly name: string; readonly items: readonly { readonly key: string }[] };
+    }[];
+  };
+}
 
 /** Pod specs with the name of their object. */
 function podsOf(objects: readonly KubernetesObject[]) {
@@ -99,7 +111,7 @@ test('every pod runs under the restricted profile, with requests, limits and pro
     assert.equal(pod.securityContext.runAsNonRoot, true, name);
     assert(pod.securityContext.runAsUser > 0, name);
     assert.equal(pod.securityContext.seccompProfile.type, 'RuntimeDefault', name);
-    for (const container of pod.containers) {
+    for (const container of [...pod.containers, ...(pod.initContainers ?? [])]) {
       assert.deepEqual(container.securityContext, {
         allowPrivilegeEscalation: false,
         readOnlyRootFilesystem: true,
@@ -111,7 +123,10 @@ test('every pod runs under the restricted profile, with requests, limits and pro
       // values.yaml says why.
       assert.equal(limits.cpu, undefined, name);
       for (const probe of ['livenessProbe', 'readinessProbe', 'startupProbe'])
-        assert(object.kind === 'Job' || container[probe], `${name}: ${probe}`);
+        assert(
+          object.kind === 'Job' || !pod.containers.includes(container) || container[probe],
+          `${name}: ${probe}`,
+        );
     }
   }
 });
@@ -147,7 +162,8 @@ test('the coordinator may read and label pods and keep its Lease, and nothing el
     .labels;
   for (const pair of selector.split(',')) assert.equal(labels[pair.split('=')[0]!], pair.split('=')[1], pair);
   const without = await render(
-    ...['--set', 'coordinator.replicas=1,coordinator.watchPods=false,auth.existingSecret=given'],
+    ...['--set', 'coordinator.replicas=1,coordinator.watchPods=false'],
+    ...['--set', 'auth.existingSecret=given,auth.existingBrokerSecret=given-too'],
   );
   assert.deepEqual([ofKind('Role', without), ofKind('RoleBinding', without)], [[], []]);
   assert(!JSON.stringify(env('Deployment', without)).includes('POD_SELECTOR'));
@@ -180,9 +196,10 @@ test('names inside the chart resolve: selectors, ports, claims, config maps, acc
     if (object.kind === 'StatefulSet') assert(named('Service').includes(object.spec.serviceName), name);
     assert(named('ServiceAccount').includes(pod.serviceAccountName), name);
     const volumes = [...pod.volumes, ...(object.spec.volumeClaimTemplates ?? []).map(nameOfClaim)];
-    for (const { configMap } of pod.volumes)
+    const sources = pod.volumes.flatMap((volume: Volume) => [volume, ...(volume.projected?.sources ?? [])]);
+    for (const { configMap } of sources)
       if (configMap) assert(named('ConfigMap').includes(configMap.name), name);
-    for (const { volumeMounts } of pod.containers)
+    for (const { volumeMounts } of [...pod.containers, ...(pod.initContainers ?? [])])
       for (const mount of volumeMounts)
         assert(
           volumes.some((volume) => volume.name === mount.name),
@@ -224,16 +241,25 @@ test('the programs accept the environment that the chart gives them', async () =
   }
   assert.equal(loadConfig(coordinatorConfigSchema, [], coordinator).listen, '[::]:7070');
   assert.equal(loadConfig(workerConfigSchema, [], worker).coordinator, 'pocketfleet-coordinator:7070');
-  assert.equal(loadConfig(keysConfigSchema, [], keys).keyNames, 'token,worker-token,nats-token');
+  assert.equal(loadConfig(keysConfigSchema, [], keys).keyNames, 'token,worker-token');
+  assert.equal(loadConfig(keysConfigSchema, [], keys).brokerSecret, 'pocketfleet-broker');
+  const broker = pods.find(({ name }) => name.endsWith('-nats'))!.pod;
+  const adopt = Object.fromEntries(
+    broker.initContainers[0].env.map(({ name, value }: { name: string; value: string }) => [name, value]),
+  );
+  assert.equal(loadConfig(adoptStoreConfigSchema, [], adopt).storeDir, '/data');
 });
 
-test('a Job makes the secret that every pod names, unless a secret is given; nothing of it is in the render', async () => {
+test('a Job makes the secrets that pods name, unless they are given; nothing of them is in the render', async () => {
   const objects = await render();
   const job = objects.find(({ kind }) => kind === 'Job')!;
   const made = job.spec.template.spec.containers[0].env[0].value;
   const role = objects.find(({ kind, metadata }) => kind === 'Role' && metadata.name.endsWith('-keys'))!;
   assert.deepEqual(role.rules, [
-    { apiGroups: [''], resources: ['secrets'], resourceNames: [made], verbs: ['get', 'create', 'patch'] },
+    {
+      ...{ apiGroups: [''], resources: ['secrets'], resourceNames: [made, 'pocketfleet-broker'] },
+      verbs: ['get', 'create', 'patch'],
+    },
   ]);
   const named = (from: readonly KubernetesObject[]) =>
     podsOf(from).flatMap(({ pod }) => [
@@ -251,16 +277,43 @@ test('a Job makes the secret that every pod names, unless a secret is given; not
             : [],
       ),
     ]) as { name: string; key: string; optional?: boolean }[];
-  assert(named(objects).length >= 5);
+  assert(named(objects).length >= 3);
   for (const { name, key, optional } of named(objects)) {
     assert.equal(name, made);
-    assert(['token', 'worker-token', 'nats-token'].includes(key));
+    assert(['token', 'worker-token'].includes(key));
     // A pod whose secret is optional would start without a token instead of waiting.
     assert.equal(optional, undefined);
   }
   assert.equal(objects.filter(({ kind }) => kind === 'Secret').length, 0);
 
-  const given = await render('--set', 'auth.existingSecret=mine');
+  // The keys of the broker: the server gets what is no secret, the coordinator its credentials and the seed with
+  // which it signs, and workers nothing.
+  const files = (from: readonly KubernetesObject[], part: string) =>
+    podsOf(from)
+      .filter(({ name }) => name.includes(part))
+      .flatMap(({ pod }) =>
+        pod.volumes.flatMap((volume: Volume) => [
+          ...(volume.secret === undefined ? [] : [{ ...volume.secret, name: volume.secret.secretName }]),
+          ...(volume.projected?.sources ?? []).flatMap(({ secret }) => secret ?? []),
+        ]),
+      )
+      .filter(({ items = [] }) => items.some(({ key }: { key: string }) => key.startsWith('nats-')))
+      .map(({ name, items }) => [name, items.map(({ key }: { key: string }) => key)]);
+  const secret = 'pocketfleet-broker';
+  assert.deepEqual(files(objects, '-nats'), [[secret, [BROKER_KEYS.server, BROKER_KEYS.account]]]);
+  assert.deepEqual(files(objects, '-coordinator'), [
+    [secret, [BROKER_KEYS.coordinator, BROKER_KEYS.workers]],
+  ]);
+  assert.deepEqual(files(objects, '-worker'), []);
+
+  const own = await render('--set', 'auth.existingSecret=mine');
+  assert.deepEqual(
+    own.find(({ kind, metadata }) => kind === 'Role' && metadata.name.endsWith('-keys'))?.rules[0]
+      .resourceNames,
+    [secret],
+  );
+  const given = await render('--set', 'auth.existingSecret=mine,auth.existingBrokerSecret=theirs');
+  assert.deepEqual(files(given, '-nats')[0]![0], 'theirs');
   assert.deepEqual(
     given.filter(({ kind, metadata }) => kind === 'Job' || metadata.name.includes('-keys')),
     [],

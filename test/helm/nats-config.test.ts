@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { connect } from '@nats-io/transport-node';
+import { BROKER_KEYS, makeBrokerKeys } from '../../core/net/broker-keys.ts';
+import { connectNats } from '../../core/net/nats.ts';
 import { findNatsServer, NATS_ENVIRONMENT } from '../../core/net/nats-binary.ts';
 import { render } from '../support/helm.ts';
 import { assertNothingLeft, freePort, startProgram } from '../support/processes.ts';
 
-test('a real nats-server takes the rendered configuration, lets the token in and nobody else', async () => {
+test('a real nats-server takes the rendered configuration, lets the coordinator in and nobody else', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-chart-nats-'));
   const objects = await render();
   const rendered: string = objects.find((o) => o.kind === 'ConfigMap' && o.metadata.name.endsWith('-nats'))!
@@ -22,14 +24,15 @@ test('a real nats-server takes the rendered configuration, lets the token in and
     .replace('/data', join(folder, 'store'));
   const file = join(folder, 'nats.conf');
   writeFileSync(file, text);
-  // A token of digits would be read as a number if the chart did not quote it.
-  const token = '12345678';
+  // As the volume of the pod has them: the accounts beside the configuration.
+  const keys = await makeBrokerKeys();
+  writeFileSync(join(folder, BROKER_KEYS.server), keys.server);
+  const credentialsFile = join(folder, BROKER_KEYS.coordinator);
+  writeFileSync(credentialsFile, keys.coordinator);
   const { GOGC, GOMEMLIMIT } = plainEnvironment(objects);
   assert.equal(GOGC, NATS_ENVIRONMENT.GOGC, 'as on one machine');
   const env = {
     SERVER_NAME: 'pocketfleet-nats-0',
-    TOKEN: token,
-    QUOTED_TOKEN: `"${token}"`,
     GOGC: GOGC!,
     GOMEMLIMIT: GOMEMLIMIT!,
   };
@@ -40,7 +43,8 @@ test('a real nats-server takes the rendered configuration, lets the token in and
     await server.untilOutput(/Server is ready/);
     const servers = `127.0.0.1:${port}`;
     await assert.rejects(connect({ servers, reconnect: false }), /authorization/i);
-    const connection = await connect({ servers, token, reconnect: false });
+    await assert.rejects(connect({ servers, token: 'x', reconnect: false }), /authorization/i);
+    const connection = await connectNats({ url: `nats://${servers}`, credentialsFile, name: 'coordinator' });
     assert.equal(connection.info?.jetstream, true);
     await connection.close();
     for (const path of ['/healthz', '/healthz?js-server-only=true', '/healthz?js-enabled-only=true'])

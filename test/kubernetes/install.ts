@@ -18,12 +18,14 @@ import {
   PolicyV1Api,
   type V1Pod,
 } from '@kubernetes/client-node';
+import { BROKER_KEYS } from '../../core/net/broker-keys.ts';
 import { startApiServer, type TestApiServer } from '../support/api-server.ts';
 import { chart, helm, installText, type KubernetesObject, objectsOf, render } from '../support/helm.ts';
 import { assertNothingLeft, type Ending, freePort, startTypeScript } from '../support/processes.ts';
 
 const NAMESPACE = 'pocketfleet';
 const SECRET = 'pocketfleet-auth';
+const BROKER_SECRET = 'pocketfleet-broker';
 const KEYS = fileURLToPath(new URL('../../coordinator/kubernetes/keys-main.ts', import.meta.url));
 
 let server: TestApiServer;
@@ -84,8 +86,8 @@ async function runKeys(
   return { ...(await program.ended), output: program.output() };
 }
 
-async function secretData(): Promise<Readonly<Record<string, string>>> {
-  const { data = {} } = await core.readNamespacedSecret({ name: SECRET, namespace: NAMESPACE });
+async function secretData(name = SECRET): Promise<Readonly<Record<string, string>>> {
+  const { data = {} } = await core.readNamespacedSecret({ name, namespace: NAMESPACE });
   return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, atob(value)]));
 }
 
@@ -214,18 +216,22 @@ test("the Job's program makes the secret once, and no value that is there is rep
     ended.map(({ output }) => output).join(''),
   );
   const made = await secretData();
-  assert.deepEqual(Object.keys(made).sort(), ['nats-token', 'token', 'worker-token']);
+  assert.deepEqual(Object.keys(made).sort(), ['token', 'worker-token']);
   assert.match(made.token!, /^pf_admin_[0-9a-f]{48}$/);
   assert.match(made['worker-token']!, /^pf_worker_[0-9a-f]{48}$/);
-  assert.match(made['nats-token']!, /^[0-9a-f]{64}$/);
-  assert.notEqual(made.token, made['nats-token']);
+  const broker = await secretData(BROKER_SECRET);
+  assert.deepEqual(Object.keys(broker).sort(), Object.values(BROKER_KEYS).sort());
+  assert.match(broker[BROKER_KEYS.account]!, /^A[A-Z2-7]{55}$/);
+  assert(broker[BROKER_KEYS.server]!.includes(broker[BROKER_KEYS.account]!), 'of one set');
   for (const { output } of ended)
-    for (const value of Object.values(made)) assert(!output.includes(value), 'tokens are not logged');
+    for (const value of [...Object.values(made), ...Object.values(broker)])
+      assert(!output.includes(value), 'tokens and keys are not logged');
 
   const again = await runKeys(file);
   assert.equal(again.code, 0);
   assert.match(again.output, /all keys are there/);
   assert.deepEqual(await secretData(), made);
+  assert.deepEqual(await secretData(BROKER_SECRET), broker);
 
   await core.deleteNamespacedSecret({ name: SECRET, namespace: NAMESPACE });
   const given = { token: 'chosen by a person', other: 'of somebody else' };
@@ -234,10 +240,9 @@ test("the Job's program makes the secret once, and no value that is there is rep
     body: { metadata: { name: SECRET }, stringData: given },
   });
   assert.equal((await runKeys(file)).code, 0);
-  const { 'nats-token': added, 'worker-token': another, ...rest } = await secretData();
+  const { 'worker-token': added, ...rest } = await secretData();
   assert.deepEqual(rest, given);
-  assert.match(added!, /^[0-9a-f]{64}$/);
-  assert.match(another!, /^pf_worker_/);
+  assert.match(added!, /^pf_worker_/);
 });
 
 test('what cannot be done is one sentence and exit code 1', async () => {
@@ -249,6 +254,19 @@ test('what cannot be done is one sentence and exit code 1', async () => {
   assert.equal(immutable.code, 1);
   assert.match(immutable.output, /^keys: the secret .* lacks one of the keys .*immutable/);
   await core.deleteNamespacedSecret({ name: SECRET, namespace: NAMESPACE });
+
+  const { data = {} } = await core.readNamespacedSecret({ name: BROKER_SECRET, namespace: NAMESPACE });
+  const { [BROKER_KEYS.workers]: lost, ...rest } = data;
+  assert(lost !== undefined);
+  await core.deleteNamespacedSecret({ name: BROKER_SECRET, namespace: NAMESPACE });
+  const part = { metadata: { name: BROKER_SECRET }, data: rest };
+  await core.createNamespacedSecret({ namespace: NAMESPACE, body: part });
+  const partial = await runKeys(file);
+  assert.equal(partial.code, 1);
+  assert.match(
+    partial.output,
+    /keys: the secret pocketfleet-broker lacks nats-workers\.seed, which belong to what it has; put them back/,
+  );
 
   const away = server.kubeConfigFile('away', 'x', NAMESPACE, await freePort());
   const unreachable = await runKeys(away, { POCKETFLEET_WAIT_MS: '0' });

@@ -133,6 +133,7 @@ const DOORS: Readonly<Record<string, Door>> = {
 const LIGHT = [
   'coordinator/main.ts',
   'coordinator/cli/main.ts',
+  'coordinator/kubernetes/adopt-store-main.ts',
   'coordinator/kubernetes/keys-main.ts',
   'core/data/inspection/inspect-process.ts',
 ];

@@ -77,6 +77,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- default (printf "%s-auth" (include "pocketfleet.fullname" .)) .Values.auth.existingSecret -}}
 {{- end -}}
 
+{{/* The secret with the keys of the broker. */}}
+{{- define "pocketfleet.brokerSecretName" -}}
+{{- default (printf "%s-broker" (include "pocketfleet.fullname" .)) .Values.auth.existingBrokerSecret -}}
+{{- end -}}
+
 {{- define "pocketfleet.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "pocketfleet.fullname" .) .Values.serviceAccount.name -}}
@@ -125,11 +130,13 @@ Tokens of callers come from files of the secret, which follow it without a resta
       {{- end }}
 {{- end -}}
 
-{{/* The broker's token comes from the secret, never from a value. */}}
+{{/* The token of a broker elsewhere comes from the secret, never from a value. */}}
 {{- define "pocketfleet.natsTokenEnv" -}}
+{{- if not .Values.nats.enabled -}}
 - name: POCKETFLEET_NATS_TOKEN
   valueFrom:
     secretKeyRef: { name: {{ include "pocketfleet.secretName" . }}, key: nats-token }
+{{- end -}}
 {{- end -}}
 
 {{/* "true" where gRPC and the broker of the chart are encrypted. */}}
@@ -202,8 +209,13 @@ spec:
       securityContext:
         {{- include "pocketfleet.containerSecurity" . | nindent 8 }}
       env:
+        {{- if not .Values.auth.existingSecret }}
         - { name: POCKETFLEET_KEY_SECRET, value: {{ include "pocketfleet.secretName" . | quote }} }
-        - { name: POCKETFLEET_KEY_NAMES, value: "token,worker-token,nats-token" }
+        - { name: POCKETFLEET_KEY_NAMES, value: "token,worker-token" }
+        {{- end }}
+        {{- if and .Values.nats.enabled (not .Values.auth.existingBrokerSecret) }}
+        - { name: POCKETFLEET_BROKER_SECRET, value: {{ include "pocketfleet.brokerSecretName" . | quote }} }
+        {{- end }}
         - name: POCKETFLEET_POD_NAMESPACE
           valueFrom:
             fieldRef: { fieldPath: metadata.namespace }
@@ -248,8 +260,8 @@ port: 4222
 http_port: 8222
 max_payload: {{ .Values.nats.maxPayload }}
 max_pending: {{ .Values.nats.maxPending }}
-# Quoted in the environment, so that a token of digits stays a string.
-authorization { token: $QUOTED_TOKEN }
+# Who may connect: the operator and the accounts, from the secret.
+include "nats-accounts.conf"
 {{- if include "pocketfleet.encrypts" . }}
 # Every client shows a certificate of the fleet. The files are looked at again after a signal.
 tls { cert_file: /etc/nats/tls/tls.crt, key_file: /etc/nats/tls/tls.key, ca_file: /etc/nats/tls/ca.crt, verify: true }
