@@ -6,8 +6,15 @@
 // `quietMs`.
 
 import type { Clock } from '../clock.ts';
-import { CODES, type Code, FleetError } from '../errors.ts';
+import { FleetError } from '../errors.ts';
+import { boundedText } from '../text/wire-text.ts';
 import { encodeJson, type Header, jsonOf } from './message.ts';
+
+/**
+ * A member stops the others because weights are not what they should be, and for nothing else. What the message
+ * carries is not believed: a code of a user's mistake would end the run for good, on the word of one member.
+ */
+const STOP_CODE = 'dataLoss';
 
 export interface Ending {
   /** Why this member does not go on; undefined while it does. */
@@ -24,6 +31,8 @@ export interface Ending {
 
 export function createEnding(options: {
   readonly clock: Clock;
+  /** The worker of a rank. */
+  readonly nameOf: (rank: number) => string;
   /** Sends the reason to all members. */
   readonly sendStop: (reason: Uint8Array) => void;
   /** Least time between two repetitions of the stop, milliseconds. */
@@ -55,11 +64,18 @@ export function createEnding(options: {
       endHere(error);
     },
     acceptStop({ source }, data) {
-      const { code, message: reason } = jsonOf(data) as { code?: unknown; message?: unknown };
-      const known = typeof code === 'string' && code in CODES ? (code as Code) : 'aborted';
+      const { message: reason } = jsonOf(data) as { message?: unknown };
       if (failure !== undefined) return;
-      stopped = encodeJson({ code: known, message: reason });
-      endHere(new FleetError(known, String(reason), { details: { toldBy: source } }));
+      stopped = encodeJson({ code: STOP_CODE, message: reason });
+      endHere(
+        new FleetError(
+          STOP_CODE,
+          `${options.nameOf(source)} stopped the gang: ${boundedText(String(reason))}`,
+          {
+            details: { toldBy: source },
+          },
+        ),
+      );
     },
     repeatStop() {
       if (stopped === undefined || clock.monotonic() - repeatedAt < options.quietMs()) return;

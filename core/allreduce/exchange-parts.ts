@@ -121,6 +121,7 @@ export function createParts(options: ExchangeOptions): Parts {
   });
   const ending = createEnding({
     clock,
+    nameOf: wire.nameOf,
     sendStop: (reason) => wire.sendAll(wire.header('stop', 0), reason),
     quietMs: pace.stallMs,
     onStopped: (error) => log.error({ runId, generation, details: error.details }, error.message),
