@@ -159,8 +159,7 @@ async function hostHere(options: GangOptions, plan: ExchangePlan, provideState: 
   const faults = options.faults?.(rank);
   const residuals = options.residuals?.[rank];
   const connection = await connectData({
-    url: nats.url,
-    token: nats.token,
+    ...nats.access,
     name: `member ${rank}`,
     noEcho: rank % 2 === 0,
   });

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BrokerAddress } from '../../core/net/broker-address.ts';
-import { BROKER_KEYS, makeBrokerKeys } from '../../core/net/broker-keys.ts';
+import { BROKER_KEYS, type BrokerKeys, makeBrokerKeys } from '../../core/net/broker-keys.ts';
 import { findNatsServer, natsServerConfig } from '../../core/net/nats-binary.ts';
 import { deliver, freePort, type Program, startProgram } from './processes.ts';
 
@@ -37,7 +37,7 @@ export interface NatsOptions {
   readonly jetstream?: boolean;
   readonly token?: string;
   /** Accounts of a fleet and its workers, with keys of its own, as `up` makes them. */
-  readonly identities?: boolean;
+  readonly identities?: boolean | BrokerKeys;
   /** Bytes of JetStream; another number may be given at a restart. */
   readonly storeBytesMax?: number;
   /** Folder of the store; it stays when the server stops. */
@@ -56,7 +56,8 @@ export async function startNats(options: NatsOptions = {}): Promise<TestNats> {
   let { storeBytesMax } = options;
   const token = options.token ?? '';
   const configFile = join(folder, 'nats.conf');
-  const made = options.identities ? await makeBrokerKeys() : undefined;
+  const { identities = false } = options;
+  const made = identities === true ? await makeBrokerKeys() : identities || undefined;
   const keys = made && {
     account: made.account,
     coordinatorFile: join(folder, BROKER_KEYS.coordinator),
