@@ -38,6 +38,12 @@ test('each part mounts the secret that is made for it, by cert-manager or by `ke
       const pod = podOf(objects, part);
       const { secret } = pod.volumes.find(({ name }: { name: string }) => name === 'tls');
       assert.equal(secret.secretName, `pocketfleet-${part}-tls`);
+      // A mount inside of another one that is read-only has no place to be made.
+      const paths = pod.containers[0].volumeMounts.map(
+        ({ mountPath }: { mountPath: string }) => `${mountPath}/`,
+      );
+      for (const path of paths)
+        assert.ok(!paths.some((other: string) => other !== path && other.startsWith(path)), path);
       assert.ok(
         pod.containers[0].volumeMounts.some(
           ({ name, readOnly }: { name: string; readOnly: boolean }) => name === 'tls' && readOnly,
@@ -106,7 +112,7 @@ test("the broker's shell signals nats-server when the files change, passes a sto
   const port = await freePort();
   writeFileSync(join(folder, 'nats.conf'), `port: ${port}\n${natsTls(files)}`);
   const moved = script!
-    .replaceAll('/etc/nats/tls', dirname(files.certFile))
+    .replaceAll('/etc/nats-tls', dirname(files.certFile))
     .replaceAll('/etc/nats/', `${folder}/`)
     .replace('sleep 5', 'sleep 0.2');
   const shell = startProgram('/bin/sh', ['-c', moved], {

@@ -170,7 +170,7 @@ nats-server --config /etc/nats/nats.conf &
 server=$!
 stopping=
 trap 'stopping=1; kill -TERM "$server"' TERM INT
-look() { cat /etc/nats/tls/* | sha256sum; }
+look() { cat /etc/nats-tls/* | sha256sum; }
 seen=$(look)
 while [ -z "$stopping" ] && kill -0 "$server" 2>/dev/null; do
   sleep 5 &
@@ -264,7 +264,7 @@ max_pending: {{ .Values.nats.maxPending }}
 include "nats-accounts.conf"
 {{- if include "pocketfleet.encrypts" . }}
 # Every client shows a certificate of the fleet. The files are looked at again after a signal.
-tls { cert_file: /etc/nats/tls/tls.crt, key_file: /etc/nats/tls/tls.key, ca_file: /etc/nats/tls/ca.crt, verify: true }
+tls { cert_file: /etc/nats-tls/tls.crt, key_file: /etc/nats-tls/tls.key, ca_file: /etc/nats-tls/ca.crt, verify: true }
 {{- end }}
 # The journal is only acknowledged when it is on disk.
 jetstream { store_dir: /data, sync_interval: always }
