@@ -1,10 +1,23 @@
 // What the store holds, as a user sees it: by run, stage and part, and who holds it; what would go with a run.
 // It is read from the manifests, because only they say what is there.
 
-import { type Holding, holdingsOf } from '../../core/checkpoint/holdings.ts';
+import {
+  comparePlaces,
+  type Holding,
+  placeOf,
+  type RunPlace,
+  type StageHolding,
+  sumHoldings,
+} from '../../core/checkpoint/holdings.ts';
 import type { ArtefactStore } from '../../core/checkpoint/store.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import type { ListArtefactsResponse, RunArtefacts } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { beginSlices, type Slices } from '../../core/slices.ts';
+import {
+  type ListArtefactsRequest,
+  type ListArtefactsResponse,
+  RunArtefacts,
+  type StageArtefact,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { factsOf } from '../decisions/retaining.ts';
 import { reasonToKeep } from '../decisions/retention.ts';
 import { readersOf } from '../decisions/stages.ts';
@@ -20,11 +33,15 @@ import {
   trialWith,
   wholeRunWith,
 } from '../model/state.ts';
+import { bytesOf, openPage } from './page.ts';
 
 /** The artefacts of a fleet, for callers of the service. */
 export interface Artefacts {
-  /** `id`: of a plan, sweep or run, or its name; empty: everything. */
-  list(state: State, id: string): Promise<ListArtefactsResponse>;
+  /**
+   * One page; `id`: of a plan, sweep or run, or its name; empty: everything. The work is done in slices, so that a
+   * large store holds up no other call.
+   */
+  list(state: State, request: ListArtefactsRequest): Promise<ListArtefactsResponse>;
   /** Bytes that are stored of these runs, or of one stage. */
   bytesOf(runIds: readonly string[], stage?: number): Promise<number>;
   /** The runs that hold the most, the largest first. */
@@ -39,15 +56,40 @@ export function createArtefacts({
   readonly store: Pick<ArtefactStore, 'listManifests'>;
   readonly names: Names;
 }): Artefacts {
-  const holdings = async (): Promise<Holding[]> => holdingsOf(await store.listManifests(names.manifestKeys));
+  async function holdings(): Promise<Holding[]> {
+    const sums = sumHoldings();
+    const slices = beginSlices();
+    for (const manifest of await store.listManifests(names.manifestKeys)) {
+      sums.add(manifest);
+      await slices.next();
+    }
+    return sums.all();
+  }
   return {
-    async list(state, idOrName) {
+    async list(state, { id: idOrName, ...request }) {
       const id = idOrName === '' ? '' : theOne(state, idOrName, ['plan', 'sweep', 'run']).id;
+      const page = openPage({ list: `artefacts ${id}`, request, bytesOf: bytesOf(RunArtefacts) });
       const wanted = id === '' ? undefined : new Set(runIdsOf(state, id));
       const runs = (await holdings()).filter(({ runId }) => wanted?.has(runId) ?? true);
+      const slices = beginSlices();
+      const after = page.after === undefined ? undefined : itemPlaceOf(page.after);
+      let isFull = false;
+      let total = 0;
+      for (const holding of runs) {
+        const firsts = firstStagesOf(holding);
+        total += firsts.length;
+        for (const first of isFull ? [] : firsts) {
+          if (after !== undefined && isUpTo(holding.runId, first, after)) continue;
+          isFull = !page.take(`${holding.runId}/${first}`, await viewOf(state, holding, first, slices));
+          if (isFull) break;
+        }
+        await slices.next();
+      }
       return {
-        runs: runs.map((holding) => viewOf(state, holding)),
+        runs: page.items,
         totalBytes: runs.reduce((sum, { bytes }) => sum + bytes, 0),
+        nextPageToken: page.nextPageToken,
+        total,
       };
     },
     async bytesOf(runIds, stage) {
@@ -60,7 +102,7 @@ export function createArtefacts({
         }, 0);
     },
     async largest(count) {
-      return (await holdings()).slice(0, count);
+      return (await holdings()).sort((a, b) => b.bytes - a.bytes).slice(0, count);
     },
   };
 }
@@ -71,37 +113,82 @@ export function runIdsOf(state: State, id: string): string[] {
   return numbers === undefined ? [id] : [...allNumbers(numbers)].map((number) => `run-${number}`);
 }
 
-function viewOf(state: State, { runId, bytes, stages, reportBytes }: Holding): RunArtefacts {
+/** Stages of one item of a page, so that a run with very many stages spreads over several. */
+const STAGES_MAX = 500;
+/** Readers of a stage that are named. */
+const READERS_MAX = 5;
+
+/** The first stage of each item of a run, 0 for the first item: a stage stays in its item when others go. */
+function firstStagesOf({ stages }: Holding): number[] {
+  const firsts = [0];
+  for (const { stage } of stages) {
+    const first = stage - (stage % STAGES_MAX);
+    if (first > firsts.at(-1)!) firsts.push(first);
+  }
+  return firsts;
+}
+
+/** The item that a page ended with. */
+interface ItemPlace {
+  readonly run: RunPlace;
+  readonly first: number;
+}
+
+/** The place that a key of a page names. */
+function itemPlaceOf(key: string): ItemPlace {
+  const at = key.lastIndexOf('/');
+  return { run: placeOf(key.slice(0, at)), first: Number(key.slice(at + 1)) };
+}
+
+/** Whether an item was on a page before. */
+function isUpTo(runId: string, first: number, last: ItemPlace): boolean {
+  return (comparePlaces(placeOf(runId), last.run) || first - last.first) <= 0;
+}
+
+async function viewOf(state: State, holding: Holding, first: number, slices: Slices): Promise<RunArtefacts> {
+  const { runId, bytes, stages, reportBytes } = holding;
   const run = runWith(state, runId);
   const whole = wholeRunWith(state, runId);
   const sweep = run?.sweepId === undefined ? undefined : sweepWith(state, run.sweepId);
   const trial = run?.trialId === undefined ? undefined : trialWith(state, run.trialId);
+  const shown: StageArtefact[] = [];
+  const holder = whole === undefined ? () => holderOfEnded(run) : holdersOf(state, whole);
+  for (const { stage, bytes: ofStage, parts } of stagesFrom(stages, first)) {
+    shown.push({
+      ...{ stage, bytes: ofStage, parts: parts.map((part) => ({ ...part })) },
+      heldBy: holder(stage),
+    });
+    await slices.next();
+  }
   return {
     runId,
     name: whole?.name ?? (sweep === undefined || trial === undefined ? '' : `${sweep.name}-${trial.number}`),
     kind: run === undefined ? '' : isWhole(run) ? run.job.kind : 'candidate',
     state: run?.state ?? '',
     bytes,
-    reportBytes,
-    stages: stages.map(({ stage, bytes: ofStage, parts }) => ({
-      stage,
-      bytes: ofStage,
-      parts: parts.map((part) => ({ ...part })),
-      heldBy:
-        whole === undefined
-          ? run === undefined
-            ? 'nothing: it is being removed'
-            : 'the best of its sweep'
-          : heldBy(state, whole, stage),
-    })),
+    reportBytes: first === 0 ? reportBytes : 0,
+    stages: shown,
   };
 }
 
-/** Why a stage stays: who reads it, a request, or the policy of its run. */
-function heldBy(state: State, run: RunState, stage: number): string {
-  const readers = readersOf(state, run, stage);
-  if (readers.length > 0) return readers.join(', ');
+function stagesFrom(stages: readonly StageHolding[], first: number): readonly StageHolding[] {
+  return stages.filter(({ stage }) => stage >= first && stage < first + STAGES_MAX);
+}
+
+function holderOfEnded(run: ReturnType<typeof runWith>): string {
+  return run === undefined ? 'nothing: it is being removed' : 'the best of its sweep';
+}
+
+/** By stage, why it stays: who reads it, a request, or the policy of its run. */
+function holdersOf(state: State, run: RunState): (stage: number) => string {
   const facts = factsOf(state, run);
-  const found = facts.stages.find((one) => one.stage === stage);
-  return found === undefined ? 'not in the journal yet' : reasonToKeep(facts, found);
+  const byStage = new Map(facts.stages.map((one) => [one.stage, one]));
+  return (stage) => {
+    const readers = readersOf(state, run, stage);
+    const more = readers.length - READERS_MAX;
+    if (more > 0) return `${readers.slice(0, READERS_MAX).join(', ')} and ${more} more`;
+    if (readers.length > 0) return readers.join(', ');
+    const found = byStage.get(stage);
+    return found === undefined ? 'not in the journal yet' : reasonToKeep(facts, found);
+  };
 }

@@ -206,7 +206,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         release();
       }
     }),
-    listArtefacts: unary(({ id }) => parts.artefacts.list(now(), id)),
+    listArtefacts: unary((request) => parts.artefacts.list(now(), request)),
     keepCheckpoint: unary(async ({ runId: idOrName, stage, release, reason }, call) => {
       const runId = idOf(now(), 'run', idOrName);
       const by = callerOf(parts, call);

@@ -22,6 +22,7 @@ import { isRefusal, type KvEntry, openBucket, streamClient, streamManager } from
 import type { NatsConnection } from '../net/nats.ts';
 import type { Names } from '../net/subjects.ts';
 import { sharedBytes } from '../shared-memory.ts';
+import { beginSlices } from '../slices.ts';
 import { artefactName, runOfKey } from './artefact-names.ts';
 import {
   bytesOf,
@@ -324,10 +325,14 @@ export function createArtefactStore(options: {
       for await (const entry of await (await bucket()).history({ key: filter })) found.push(entry);
       return found;
     });
-    return entries
-      .filter((entry) => entry.operation === 'PUT')
-      .sort((a, b) => a.revision - b.revision)
-      .map((entry) => manifestOf(names.manifestBucket, entry));
+    const manifests: Manifest[] = [];
+    // A large store does not hold up what else this thread has to do.
+    const slices = beginSlices();
+    for (const entry of entries.sort((a, b) => a.revision - b.revision)) {
+      if (entry.operation === 'PUT') manifests.push(manifestOf(names.manifestBucket, entry));
+      await slices.next();
+    }
+    return manifests;
   }
 
   return {

@@ -89,13 +89,29 @@ export function addArtefactCommands(program: Command): void {
 
 /** What is stored, run by run and stage by stage. */
 async function list(client: FleetClient, id: string, flags: FleetOptions): Promise<void> {
-  const { runs, totalBytes } = await client.ask((service) => service.listArtefacts, { id });
+  const { items } = await listAll(
+    (page) => client.ask((service) => service.listArtefacts, { id, ...page }),
+    (answer) => answer.runs,
+  );
+  const runs = largestFirst(items);
+  const totalBytes = runs.reduce((sum, { bytes }) => sum + bytes, 0);
   if (flags.json) {
     printJson({ totalBytes, runs });
     return;
   }
   print(table(runs.flatMap(rowsOf), ARTEFACT_COLUMNS));
   say(runs.length === 0 ? 'nothing is stored' : `${formatBytes(totalBytes)} of ${runs.length} runs`);
+}
+
+/** One entry a run: the items of a run with very many stages are put together. */
+function largestFirst(items: readonly RunArtefacts[]): RunArtefacts[] {
+  const byRun = new Map<string, RunArtefacts>();
+  for (const item of items) {
+    const found = byRun.get(item.runId);
+    if (found === undefined) byRun.set(item.runId, item);
+    else for (const stage of item.stages) found.stages.push(stage);
+  }
+  return [...byRun.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
 interface ArtefactRow {

@@ -444,13 +444,21 @@ export interface GetStoreRequest {
 export interface ListArtefactsRequest {
   /** Id of a plan, sweep or run; empty: everything. */
   id: string;
+  pageSize?: number | undefined;
+  pageToken?: string | undefined;
 }
 
 export interface ListArtefactsResponse {
-  /** The largest first. */
+  /**
+   * In the order of their ids; numbers within an id count as numbers. A run with more than 500 stages comes as several items, one
+   * after the other, with some of the stages each.
+   */
   runs: RunArtefacts[];
-  /** Of all chunks that are named. */
+  /** Of all chunks that are named, on all pages together. */
   totalBytes: number;
+  nextPageToken: string;
+  /** Number of items on all pages together, now. */
+  total: number;
 }
 
 /** What the store holds of one run. */
@@ -460,6 +468,7 @@ export interface RunArtefacts {
   name: string;
   kind: string;
   state: string;
+  /** Of the whole run. */
   bytes: number;
   stages: StageArtefact[];
   /** Of the evaluation report. */
@@ -6800,13 +6809,19 @@ export const GetStoreRequest: MessageFns<GetStoreRequest> = {
 };
 
 function createBaseListArtefactsRequest(): ListArtefactsRequest {
-  return { id: "" };
+  return { id: "", pageSize: undefined, pageToken: undefined };
 }
 
 export const ListArtefactsRequest: MessageFns<ListArtefactsRequest> = {
   encode(message: ListArtefactsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     if (message.id !== "") {
       writer.uint32(10).string(message.id);
+    }
+    if (message.pageSize !== undefined) {
+      writer.uint32(16).uint32(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      writer.uint32(26).string(message.pageToken);
     }
     return writer;
   },
@@ -6832,6 +6847,22 @@ export const ListArtefactsRequest: MessageFns<ListArtefactsRequest> = {
             message.id = reader.string();
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.pageSize = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.pageToken = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6845,13 +6876,31 @@ export const ListArtefactsRequest: MessageFns<ListArtefactsRequest> = {
   },
 
   fromJSON(object: any): ListArtefactsRequest {
-    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      pageSize: isSet(object.pageSize)
+        ? globalThis.Number(object.pageSize)
+        : isSet(object.page_size)
+        ? globalThis.Number(object.page_size)
+        : undefined,
+      pageToken: isSet(object.pageToken)
+        ? globalThis.String(object.pageToken)
+        : isSet(object.page_token)
+        ? globalThis.String(object.page_token)
+        : undefined,
+    };
   },
 
   toJSON(message: ListArtefactsRequest): unknown {
     const obj: any = {};
     if (message.id !== "") {
       obj.id = message.id;
+    }
+    if (message.pageSize !== undefined) {
+      obj.pageSize = Math.round(message.pageSize);
+    }
+    if (message.pageToken !== undefined) {
+      obj.pageToken = message.pageToken;
     }
     return obj;
   },
@@ -6862,12 +6911,14 @@ export const ListArtefactsRequest: MessageFns<ListArtefactsRequest> = {
   fromPartial(object: DeepPartial<ListArtefactsRequest>): ListArtefactsRequest {
     const message = createBaseListArtefactsRequest();
     message.id = object.id ?? "";
+    message.pageSize = object.pageSize ?? undefined;
+    message.pageToken = object.pageToken ?? undefined;
     return message;
   },
 };
 
 function createBaseListArtefactsResponse(): ListArtefactsResponse {
-  return { runs: [], totalBytes: 0 };
+  return { runs: [], totalBytes: 0, nextPageToken: "", total: 0 };
 }
 
 export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
@@ -6877,6 +6928,12 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
     }
     if (message.totalBytes !== 0) {
       writer.uint32(17).double(message.totalBytes);
+    }
+    if (message.nextPageToken !== "") {
+      writer.uint32(26).string(message.nextPageToken);
+    }
+    if (message.total !== 0) {
+      writer.uint32(32).uint32(message.total);
     }
     return writer;
   },
@@ -6910,6 +6967,22 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
             message.totalBytes = reader.double();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.nextPageToken = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.total = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -6930,6 +7003,12 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
         : isSet(object.total_bytes)
         ? globalThis.Number(object.total_bytes)
         : 0,
+      nextPageToken: isSet(object.nextPageToken)
+        ? globalThis.String(object.nextPageToken)
+        : isSet(object.next_page_token)
+        ? globalThis.String(object.next_page_token)
+        : "",
+      total: isSet(object.total) ? globalThis.Number(object.total) : 0,
     };
   },
 
@@ -6941,6 +7020,12 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
     if (message.totalBytes !== 0) {
       obj.totalBytes = floatToJson(message.totalBytes);
     }
+    if (message.nextPageToken !== "") {
+      obj.nextPageToken = message.nextPageToken;
+    }
+    if (message.total !== 0) {
+      obj.total = Math.round(message.total);
+    }
     return obj;
   },
 
@@ -6951,6 +7036,8 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
     const message = createBaseListArtefactsResponse();
     message.runs = object.runs?.map((e) => RunArtefacts.fromPartial(e)) || [];
     message.totalBytes = object.totalBytes ?? 0;
+    message.nextPageToken = object.nextPageToken ?? "";
+    message.total = object.total ?? 0;
     return message;
   },
 };

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createArtefacts } from '../../../../coordinator/api/artefacts.ts';
+import { listAll } from '../../../../coordinator/cli/pages.ts';
+import type { Manifest } from '../../../../core/checkpoint/manifest.ts';
+import { ListArtefactsResponse } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { NAMES } from '../../../support/names.ts';
+import { longestTurnMs } from '../../../support/turns.ts';
+import { grow } from '../model/grown.ts';
+
+const CANDIDATES = 6_000;
+/** Of a run that is in no list any more. */
+const STAGES = 4_000;
+const FORGOTTEN = `run-${CANDIDATES + 1_000}`;
+
+const { state } = grow({ trials: CANDIDATES, cancelled: 0, reasonBytes: 0, yamlBytes: 10 });
+const stored = [
+  ...Array.from({ length: STAGES }, (_, at) => manifest(FORGOTTEN, at + 1)),
+  ...Array.from({ length: CANDIDATES }, (_, at) => manifest(`run-${CANDIDATES - at}`, 4)),
+];
+const artefacts = createArtefacts({ store: { listManifests: async () => stored }, names: NAMES });
+
+function manifest(run: string, stage: number): Manifest {
+  const part = { name: 'backbone', bytes: 10, chunkBytes: 512, digest: '', chunks: [''] };
+  return {
+    ...{ key: NAMES.checkpointKey(run, stage), form: 'parts', digest: '', bytes: 10, parts: [part] },
+    ...{ metadata: {}, storedAtMs: 0, revision: 1 },
+  };
+}
+
+test('pages together are what the store holds, each stage once, a run with very many in several items', async () => {
+  const { items, total } = await listAll(
+    (page) => artefacts.list(state, { id: '', ...page, pageSize: 700 }),
+    (answer) => answer.runs,
+  );
+  assert.equal(total, items.length);
+  assert.deepEqual(
+    items.map(({ runId }) => runId),
+    [
+      ...Array.from({ length: CANDIDATES }, (_, at) => `run-${at + 1}`),
+      ...new Array(STAGES / 500 + 1).fill(FORGOTTEN),
+    ],
+  );
+  assert.deepEqual([items[6]!.name, items[6]!.kind], ['many-7', 'candidate']);
+  const forgotten = items.filter(({ runId }) => runId === FORGOTTEN);
+  assert.deepEqual(
+    forgotten.flatMap(({ stages }) => stages.map(({ stage }) => stage)),
+    Array.from({ length: STAGES }, (_, at) => at + 1),
+  );
+  assert.ok(forgotten.every(({ bytes, stages }) => bytes === 10 * STAGES && stages.length <= 500));
+  const one = await artefacts.list(state, { id: 'run-7' });
+  assert.deepEqual([one.runs.length, one.totalBytes, one.nextPageToken], [1, 10, '']);
+});
+
+test('a token of another list is refused, and the total of the store is on each page', async () => {
+  const first = await artefacts.list(state, { id: '', pageSize: 1 });
+  assert.deepEqual([first.runs.length, first.totalBytes], [1, 10 * stored.length]);
+  await assert.rejects(artefacts.list(state, { id: 'run-7', pageToken: first.nextPageToken }), {
+    code: 'invalidArgument',
+    message: /^page_token: /,
+  });
+});
+
+test('a page of 10,000 stages stops the event loop for no more than 20 ms', async () => {
+  const page = () => artefacts.list(state, { id: '', pageSize: 5_000 });
+  const { nextPageToken, ...rest } = await page();
+  assert.ok(ListArtefactsResponse.encode({ ...rest, nextPageToken }).finish().length < 2.5 * 1024 * 1024);
+  const longest = await longestTurnMs(page);
+
+  assert.ok(longest <= 20, `${longest} ms of processor in one turn`);
+});
