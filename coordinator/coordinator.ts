@@ -50,10 +50,11 @@ import type { Gauged } from './metrics/gauges.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
-import type { State } from './model/state.ts';
+import { openSearches, type State } from './model/state.ts';
 import { waitsOf } from './scheduling/waits.ts';
 import { type Collector, startCollector } from './store/collector.ts';
 import { watchStore } from './store/store-watch.ts';
+import { prepareSpaces } from './strategies/spaces.ts';
 import { createInspector } from './workers/inspector.ts';
 import { createLinks, type Links } from './workers/links.ts';
 import { startMender } from './workers/mender.ts';
@@ -230,6 +231,7 @@ function startCore(
         ...{ clock, journal: false, waitMs: STREAMS_WAIT_MS },
         replicas: { journal: config.journalReplicas, store: config.storeReplicas },
       }),
+    beforeDecisions: (state) => prepareSpaces(openSearches(state)),
     onLead(state) {
       links.expect(state.workers);
       metrics.begin(state);

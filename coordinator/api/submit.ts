@@ -15,6 +15,7 @@ import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
+import { prepareSpaces } from '../strategies/spaces.ts';
 import { type Located, refusal, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 
@@ -44,6 +45,8 @@ export async function checkSubmission(
     const facts = { ...known.facts, digest: known.digest };
     documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
   }
+  // The decision proposes at once, and other calls do not wait until networks are counted for it.
+  await prepareSpaces(located.map(({ spec }) => spec));
   return documents;
 }
 

@@ -78,6 +78,8 @@ export interface DriverOptions {
   readonly perform: (effect: Effect) => void;
   /** Before each reading of the journal: what must exist for it. */
   readonly prepare: () => Promise<void>;
+  /** Before the first decision of a lead: what would hold up the event loop if decisions had to make it. */
+  readonly beforeDecisions?: (state: State) => Promise<void>;
   /** Decisions begin, or go on after a pause, with this state: its workers are expected to dial. */
   readonly onLead: (state: State) => void;
   /** Nothing is decided here any more, perhaps only for now: workers are better off elsewhere. */

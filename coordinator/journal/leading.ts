@@ -19,6 +19,8 @@ export interface LeadingParts extends TurnParts {
   readonly version: string;
   /** Decisions begin, or go on after a pause, with this state: workers are expected to dial. */
   readonly onLead: (state: State) => void;
+  /** Before the first decision of a lead: what would hold up the event loop if decisions had to make it. */
+  readonly beforeDecisions?: ((state: State) => Promise<void>) | undefined;
   /** Nothing is taken in any more: workers are better off with another coordinator. */
   readonly onPause: (error: FleetError) => void;
   readonly onLeaseRenewed?: (outcome: 'ok' | 'error', seconds: number) => void;
@@ -59,6 +61,7 @@ export function createLeading(parts: LeadingParts): Leading {
   /** Decides group by group; rejects with the reason of the end. */
   async function decide(ending: AbortSignal): Promise<never> {
     let isRested = false;
+    await parts.beforeDecisions?.(knownTo(seat));
     for (;;) {
       ending.throwIfAborted();
       const mayGoOn = turns.left === 'work' || (turns.left === 'search' && isRested);

@@ -520,6 +520,15 @@ export function openRuns(state: State): RunState[] {
   return [...rowsOf(state.openRuns)].map(([number]) => rowAt(state.runs, number) as RunState);
 }
 
+/** The specs of all plans and sweeps that have not ended. */
+export function openSearches(state: State): (PlanSpec | SweepSpec)[] {
+  const specs = [...rowsOf(state.openPlans)].map(
+    ([number]): PlanSpec | SweepSpec => planOf(state, `plan-${number}`).spec,
+  );
+  for (const [number] of rowsOf(state.openSweeps)) specs.push(sweepOf(state, `sweep-${number}`).spec);
+  return specs;
+}
+
 /** How many workers are attached. */
 export function attachedWorkers(state: State): number {
   return state.counts['worker attached'] ?? 0;

@@ -3,7 +3,8 @@
 // space. So a network costs a constant and one number an edge, which are read off one network an op. Whether
 // this holds is checked as the table is made; where it does not hold, each network is built and counted.
 
-import { memo } from '../memo.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type Memo, memo } from '../memo.ts';
 import { type Genotype, OPS, type Op } from '../spec/network.ts';
 import type { SweepSpec } from '../spec/sweep.ts';
 import { buildNetwork } from './build.ts';
@@ -47,13 +48,43 @@ export interface Sums {
   readonly multiplyAdds: number;
 }
 
-/** The costs of the networks of a space. A table costs some networks, so those of the newest spaces are kept. */
-export const cellCosts: (space: Space) => CellCosts = memo({
-  most: 32,
-  keyOf: ({ kind, channels, layers, embedding }: Space) => `${kind} ${channels} ${layers} ${embedding}`,
-  make: (space) =>
-    costsCounted(space, (genotype) => describe(buildNetwork(candidateNetwork({ space }, genotype)))),
+/** Spaces whose tables are kept: those of all sweeps that a fleet is likely to have open at once. */
+const SPACES_MAX = 256;
+
+/**
+ * The costs of the networks of a space. A table costs some networks, so those of the newest spaces are kept;
+ * where the event loop must not wait for them, `prepareCosts` comes first.
+ */
+export const cellCosts: Memo<Space, CellCosts> = memo({
+  most: SPACES_MAX,
+  keyOf: keyOfSpace,
+  make: (space) => costsCounted(space, (genotype) => counted({ space, genotype })),
 });
+
+/** Networks that were counted for tables in the making. */
+const counted = memo({
+  most: 8,
+  keyOf: ({ space, genotype }: { readonly space: Space; readonly genotype: Genotype }) =>
+    `${keyOfSpace(space)} ${JSON.stringify(genotype)}`,
+  make: ({ space, genotype }) => describe(buildNetwork(candidateNetwork({ space }, genotype))),
+});
+
+/**
+ * Makes the table of a space, one network a turn of the event loop: `cellCosts` has it at hand afterwards. A
+ * network of 18 layers takes some 10 ms the first time.
+ */
+export async function prepareCosts(space: Space): Promise<void> {
+  if (cellCosts.has(space)) return;
+  for (const genotype of READ_GENOTYPES) {
+    counted({ space, genotype });
+    await nextTurn();
+  }
+  cellCosts(space);
+}
+
+function keyOfSpace({ kind, channels, layers, embedding }: Space): string {
+  return `${kind} ${channels} ${layers} ${embedding}`;
+}
 
 /** The costs of the networks of a space by a function that counts one of them. */
 export function costsCounted(
@@ -91,9 +122,8 @@ function sumsOf(
   const reduce = new Array<Sums>(EDGE_CODES).fill(NOTHING);
   if (READ_OFF.size !== 2 * OPS.filter((op) => op !== 'none').length) return undefined;
   const bases = PROBES.map((cell, at) => {
-    const probe = { normal: cell, normal_concat: CONCAT, reduce: cell, reduce_concat: CONCAT };
     let base = NOTHING;
-    for (const row of count(probe).rows) {
+    for (const row of count(probeOf(cell)).rows) {
       const [, cellIndex, node, edge] = EDGE_LAYER.exec(row.name) ?? [];
       if (cellIndex === undefined) {
         base = plus(base, row);
@@ -112,8 +142,8 @@ function sumsOf(
   const [base = NOTHING] = bases;
   const sums = { base, normal, reduce };
   // A network of other cells, which has nodes of two equal ops.
-  const counted = count(GENOTYPES.casia).rows.reduce(plus, NOTHING);
-  const isSum = isSame(summed(sums, codeOf(GENOTYPES.casia)), counted);
+  const whole = count(CONTROL).rows.reduce(plus, NOTHING);
+  const isSum = isSame(summed(sums, codeOf(CONTROL)), whole);
   return isSum && bases.every((other) => isSame(base, other)) ? sums : undefined;
 }
 
@@ -167,6 +197,16 @@ const PROBES: readonly Cell[] = [
     ],
   ],
 ];
+
+function probeOf(cell: Cell): Genotype {
+  return { normal: cell, normal_concat: CONCAT, reduce: cell, reduce_concat: CONCAT };
+}
+
+/** The network that shows whether costs are sums. */
+const CONTROL = GENOTYPES.casia;
+
+/** All networks that a table is made from. */
+const READ_GENOTYPES: readonly Genotype[] = [...PROBES.map(probeOf), CONTROL];
 
 /** The edge of the probes that an op on inputs of one kind is read off, the first that has it. */
 const READ_OFF: ReadonlyMap<string, string> = new Map(

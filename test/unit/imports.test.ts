@@ -68,7 +68,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/metrics':
     'coordinator/decisions coordinator/model coordinator/scheduling coordinator/store core/metrics core/net core/spec',
   coordinator:
-    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics coordinator/model coordinator/scheduling coordinator/store coordinator/workers core/checkpoint core/net proto/gen',
+    'coordinator/api coordinator/decisions coordinator/journal coordinator/kubernetes coordinator/metrics coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/net proto/gen',
 
   // The command line: a gRPC client like any other. Nothing of the coordinator is in these rows.
   'coordinator/cli': 'coordinator/cli/local coordinator/cli/screen core/net core/report core/spec proto/gen',

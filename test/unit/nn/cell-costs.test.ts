@@ -2,13 +2,14 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { buildNetwork } from '../../../core/nn/build.ts';
-import { cellCosts, costsCounted } from '../../../core/nn/cell-costs.ts';
+import { cellCosts, costsCounted, prepareCosts } from '../../../core/nn/cell-costs.ts';
 import { describe } from '../../../core/nn/describe.ts';
 import { codeOf } from '../../../core/nn/genotype-code.ts';
 import { candidateNetwork, costsOf } from '../../../core/nn/space.ts';
 import type { Genotype } from '../../../core/spec/network.ts';
 import { type SweepSpec, sweepSchema } from '../../../core/spec/sweep.ts';
 import { genotypes } from '../../support/any-genotype.ts';
+import { longestTurnMs } from '../../support/turns.ts';
 
 const spaceOf = (space: Record<string, unknown>): SweepSpec['space'] => sweepSchema.shape.space.parse(space);
 
@@ -54,4 +55,15 @@ test('a space whose costs are no sums over edges has its networks built', () => 
     { numRuns: 10 },
   );
   assert.ok(costsCounted(space, build).sums !== undefined, 'without the common parameters it has sums');
+});
+
+test('a table that is prepared holds up the event loop for no more than 20 ms, and is at hand then', async () => {
+  let embedding = 300;
+  const longest = await longestTurnMs(async () => {
+    embedding += 1;
+    const space = spaceOf({ channels: 16, layers: 18, embedding });
+    await prepareCosts(space);
+    assert.ok(cellCosts.has(space));
+  });
+  assert.ok(longest <= 20, `${longest} ms of processor in one turn`);
 });

@@ -9,6 +9,7 @@ import { step } from '../../../../coordinator/decisions/decide.ts';
 import { initialState } from '../../../../coordinator/model/state.ts';
 import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { cellCosts } from '../../../../core/nn/cell-costs.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections } from '../../../support/state.ts';
@@ -277,4 +278,12 @@ test('a text that is no YAML, empty, or overridden where nothing is, is refused 
   assert.equal(({} as { x?: unknown }).x, undefined);
   const bomb = `a: &a [x, x, x]\nb: &b [${'*a, '.repeat(50)}]\nc: [${'*b, '.repeat(50)}]\n`;
   assert.match(await refusal(bomb), /alias/);
+});
+
+test('the costs of a space that is searched are at hand before the decision about it', async () => {
+  const space = 'space: { channels: 2, layers: 4, embedding: 323 }\nstrategy: { trials: 2 }';
+  const data = RUN.slice(RUN.indexOf('data:'), RUN.indexOf('training:'));
+  const evaluation = 'evaluation:\n  training: { epochs: 2, batch: 16 }\n  verification: { pairs: 40 }\n';
+  const [document] = await check(`kind: sweep\nname: s\n${space}\n${data}${evaluation}`);
+  assert.ok(document?.kind === 'sweep' && cellCosts.has(document.spec.space));
 });
