@@ -111,7 +111,7 @@ export function listCheckpoints(run: RunState, request: ListCheckpointsRequest):
   const all = checkpointViews(run);
   const page = openPage({ list: `checkpoints of ${id}`, request, bytesOf: bytesOf(Checkpoint) });
   for (const checkpoint of all) {
-    if (checkpoint.stage <= Number(page.after ?? -1)) continue;
+    if (checkpoint.stage <= (page.afterNumber() ?? -1)) continue;
     if (!page.take(String(checkpoint.stage), checkpoint)) break;
   }
   return { checkpoints: page.items, nextPageToken: page.nextPageToken, total: all.length };
@@ -192,7 +192,7 @@ function inPlaces<T>(options: {
     ...options,
     list: newestFirst ? `${options.list}, newest first` : options.list,
   });
-  for (const place of places(numbers.last, page.after, newestFirst)) {
+  for (const place of places(numbers.last, page.afterNumber(), newestFirst)) {
     const number = numbers.at(place);
     if (number !== undefined && !page.take(String(place), options.itemAt(number))) break;
   }

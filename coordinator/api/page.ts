@@ -15,6 +15,11 @@ export interface Page<T> {
   /** Key of the last item of the page before; undefined on the first. */
   readonly after: string | undefined;
   readonly items: T[];
+  /**
+   * The same for a list whose keys are numbers; undefined on the first page. Throws `invalidArgument` where the
+   * token has no whole number from 0 on.
+   */
+  afterNumber(): number | undefined;
   /** Adds an item, or returns false: the page is full, and the item belongs to the next page. */
   take(key: string, item: T): boolean;
   /** Empty unless the page was full. */
@@ -45,9 +50,15 @@ export function openPage<T>(options: {
   let bytes = 0;
   let last = '';
   let nextPageToken = '';
+  const after = afterOf(list, request.pageToken ?? '');
   return {
-    after: afterOf(list, request.pageToken ?? ''),
+    after,
     items,
+    afterNumber() {
+      if (after === undefined) return undefined;
+      if (!/^\d{1,15}$/.test(after)) throw foreignToken();
+      return Number(after);
+    },
     get nextPageToken() {
       return nextPageToken;
     },
@@ -65,13 +76,12 @@ export function openPage<T>(options: {
   };
 }
 
-/** Places 1 to `total` after the one named by the page before, upwards or from the newest down. */
+/** Places 1 to `total` after `from`, the last of the page before, upwards or from the newest down. */
 export function* places(
   total: number,
-  after: string | undefined,
+  from: number | undefined,
   newestFirst: boolean | undefined,
 ): Generator<number> {
-  const from = after === undefined ? undefined : Number(after);
   if (newestFirst)
     for (let place = Math.min(total, (from ?? total + 1) - 1); place >= 1; place--) yield place;
   else for (let place = (from ?? 0) + 1; place <= total; place++) yield place;
@@ -85,11 +95,14 @@ function afterOf(list: string, token: string): string | undefined {
   } catch {
     // What cannot be read was not made here; the refusal below is right for it too.
   }
-  throw new FleetError(
+  throw foreignToken();
+}
+
+const foreignToken = () =>
+  new FleetError(
     'invalidArgument',
     'page_token: it is not of this list; take next_page_token of the answer before, and repeat all other fields of its request',
   );
-}
 
 /** The number of bytes that a message takes within another one, with its tag and length. */
 export function bytesOf<T>(type: { encode(message: T): { finish(): Uint8Array } }): (item: T) => number {

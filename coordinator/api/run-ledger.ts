@@ -19,7 +19,7 @@ export async function ledgerOf(
 ): Promise<Ledger> {
   const list = `ledger of ${run.id}`;
   const page = openPage<LedgerEntry>({ list, request, bytesOf: bytesOf(LedgerEntry) });
-  for await (const { number: sequence, event } of journal.story(run.id, Number(page.after ?? 0))) {
+  for await (const { number: sequence, event } of journal.story(run.id, page.afterNumber() ?? 0)) {
     if (event.kind !== 'run.checkpointed') continue;
     const { stage, step, digest, workerId, atMs } = event;
     const entry = {

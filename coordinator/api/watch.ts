@@ -9,6 +9,8 @@ import { type Selected, selectedBy } from './selection.ts';
 import type { ViewContext } from './views.ts';
 
 const RATE_HZ_DEFAULT = 4;
+/** Once an hour; a timer waits for 24 days at most. */
+const RATE_HZ_MIN = 1 / 3_600;
 const RATE_HZ_MAX = 20;
 /** Messages of changes that a feed keeps for watchers that are behind. */
 const KEPT_MAX = 16;
@@ -50,7 +52,8 @@ export function createWatches(sight: Sight): Watches {
   const pace = createPace(sight.clock);
   return {
     async *watch(request, signal) {
-      const rateHz = request.rateHz > 0 ? Math.min(RATE_HZ_MAX, request.rateHz) : RATE_HZ_DEFAULT;
+      const rateHz =
+        request.rateHz > 0 ? Math.max(RATE_HZ_MIN, Math.min(RATE_HZ_MAX, request.rateHz)) : RATE_HZ_DEFAULT;
       const selected = selectedBy(sight.context().state, request);
       const key = JSON.stringify([selected, rateHz]);
       const shared = feeds.get(key) ?? { feed: createFeed(sight, { selected, rateHz, pace }), watchers: 0 };

@@ -30,7 +30,7 @@ export async function why(
   const { id } = theOne(state, request.id, NOUNS);
   const page = openPage<Decision>({ list: `why ${id}`, request, bytesOf: bytesOf(Decision) });
   const answer = () => ({ decisions: page.items, nextPageToken: page.nextPageToken });
-  let sequence = Number(page.after ?? 0);
+  let sequence = page.afterNumber() ?? 0;
   for await (const { number, event } of journal.story(id, sequence)) {
     sequence = number;
     const text = clipped(sentenceOf(event, state));

@@ -4,13 +4,9 @@
 // is nothing else: it may be lost.
 //
 // There are two places, which are written in turn, so that one is whole while the other is written. A place
-// has chunks, and then a head that names them by their digest. A chunk is JSON, one part of the state or of the
-// index a line, deflated. Writing rests after each part for longer than the part took, because a leader writes
-// while it decides.
+// has chunks, and then a head that names them by their digest.
 
 import { createHash } from 'node:crypto';
-import { promisify } from 'node:util';
-import { deflateRaw, inflateRaw } from 'node:zlib';
 import { z } from 'zod';
 import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
@@ -18,12 +14,13 @@ import type { Logger } from '../../core/log.ts';
 import { type JetStreamManager, streamClient, streamManager } from '../../core/net/jetstream.ts';
 import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
-import { createStateDecoder, encodeState, FOLD, type StatePart } from '../model/snapshot.ts';
+import { FOLD } from '../model/snapshot.ts';
 import type { State } from '../model/state.ts';
 import type { Place } from './chain.ts';
-import { createJournalIndex, type IndexPart, type JournalIndex } from './journal-index.ts';
+import type { JournalIndex } from './journal-index.ts';
 import { journalInfo } from './journal-reader.ts';
 import { digestOf } from './message.ts';
+import { type ChunkLine, chunksOf, decodeSnapshot, linesOf } from './snapshot-chunks.ts';
 
 /** The state at a place of the journal, and where the events up to there stand. */
 export interface Snapshot {
@@ -48,17 +45,10 @@ export interface SnapshotStore {
   put(snapshot: Snapshot, signal?: AbortSignal): Promise<void>;
 }
 
-const deflate = promisify(deflateRaw);
-const inflate = promisify(inflateRaw);
-
 /** So many events are folded in less than a second. */
 const EVENTS_BETWEEN = 20_000;
 /** With a long past the next is due after this part of it, so that all of them together cost a few readings. */
 const PART_BETWEEN = 1 / 5;
-/** Bytes of JSON that a chunk has before it is deflated. */
-const CHUNK_BYTES = 1024 * 1024;
-/** Rest after a part, in times of what it took. */
-const REST = 2;
 const PLACES = [0, 1] as const;
 /** Of the form of head and chunks; another form is another number. */
 const FORM = 2;
@@ -81,9 +71,6 @@ const headSchema = z.strictObject({
   digest: z.string(),
 });
 type Head = z.infer<typeof headSchema>;
-
-/** A line of a chunk. */
-type Line = readonly ['state', StatePart] | readonly ['index', IndexPart];
 
 /** Snapshots in the fleet's stream for them, which must exist. */
 export function createSnapshotStore(options: {
@@ -159,21 +146,13 @@ export function createSnapshotStore(options: {
     const hash = createHash('sha256');
     for (const chunk of chunks) hash.update(chunk);
     if (hash.digest('hex') !== head.digest) throw new Error('its bytes are not those that were stored');
-    const decoder = createStateDecoder();
-    const index: IndexPart[] = [];
-    for (const chunk of chunks)
-      for (const text of (await inflate(chunk)).toString().split('\n')) {
-        const [of, part] = JSON.parse(text) as Line;
-        if (of === 'state') decoder.add(part);
-        else index.push(part);
-      }
-    return { state: decoder.state(), index: createJournalIndex(index) };
+    return decodeSnapshot(chunks);
   }
 
   /** Writes the chunks of a place and then its head. */
   async function write(
     at: number,
-    of: { readonly place: Place; readonly events: number; readonly lines: Iterable<Line> },
+    of: { readonly place: Place; readonly events: number; readonly lines: Iterable<ChunkLine> },
     signal: AbortSignal | undefined,
   ): Promise<number> {
     const { events, lines } = of;
@@ -237,38 +216,6 @@ export function createSnapshotStore(options: {
       }
     },
   };
-}
-
-function* linesOf(state: State, index: Iterable<IndexPart>): Generator<Line> {
-  for (const part of encodeState(state)) yield ['state', part];
-  for (const part of index) yield ['index', part];
-}
-
-/** The lines as the bytes of chunks, with a rest after each. Throws the signal's reason. */
-async function* chunksOf(
-  lines: Iterable<Line>,
-  {
-    clock,
-    signal,
-  }: { readonly clock: Pick<Clock, 'monotonic' | 'sleep'>; readonly signal: AbortSignal | undefined },
-): AsyncGenerator<Uint8Array> {
-  let texts: string[] = [];
-  let size = 0;
-  const chunk = () => deflate(texts.join('\n'), { level: 1 });
-  let startedAt = clock.monotonic();
-  for (const line of lines) {
-    const text = JSON.stringify(line);
-    texts.push(text);
-    size += text.length;
-    if (size >= CHUNK_BYTES) {
-      yield await chunk();
-      texts = [];
-      size = 0;
-    }
-    await clock.sleep(REST * (clock.monotonic() - startedAt), signal);
-    startedAt = clock.monotonic();
-  }
-  if (texts.length > 0) yield await chunk();
 }
 
 const placeOf = ({ place: { journal, ...rest } }: Head): Place => ({ ...rest, journal });

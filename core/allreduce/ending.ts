@@ -5,10 +5,14 @@
 // sending; whatever arrives from it after the end is therefore answered with the stop again, at most once in
 // `quietMs`.
 
+import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import { FleetError } from '../errors.ts';
+import { shaped } from '../text/shape.ts';
 import { boundedText } from '../text/wire-text.ts';
 import { encodeJson, type Header, jsonOf } from './message.ts';
+
+const stopSchema = z.looseObject({ message: z.string() });
 
 /**
  * A member stops the others because weights are not what they should be, and for nothing else. What the message
@@ -64,17 +68,13 @@ export function createEnding(options: {
       endHere(error);
     },
     acceptStop({ source }, data) {
-      const { message: reason } = jsonOf(data) as { message?: unknown };
+      const { message: reason } = shaped(stopSchema, jsonOf(data), 'a stop message');
       if (failure !== undefined) return;
       stopped = encodeJson({ code: STOP_CODE, message: reason });
       endHere(
-        new FleetError(
-          STOP_CODE,
-          `${options.nameOf(source)} stopped the gang: ${boundedText(String(reason))}`,
-          {
-            details: { toldBy: source },
-          },
-        ),
+        new FleetError(STOP_CODE, `${options.nameOf(source)} stopped the gang: ${boundedText(reason)}`, {
+          details: { toldBy: source },
+        }),
       );
     },
     repeatStop() {

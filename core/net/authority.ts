@@ -3,7 +3,7 @@
 // client, and a coordinator is a client of the broker as well. Keys are on the curve P-256. Nothing is written.
 
 import 'reflect-metadata';
-import { webcrypto } from 'node:crypto';
+import { createPrivateKey, X509Certificate as NodeCertificate, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
 import {
   AuthorityKeyIdentifierExtension,
@@ -64,7 +64,7 @@ export async function makeAuthority(fleet: string): Promise<KeyPair> {
   return { cert: pemOf(certificate), key: await keyPem(keys.privateKey) };
 }
 
-/** A certificate for one program, signed by `authority`. A client needs no names. */
+/** A certificate for one program, signed by `authority`. A client needs no names. Throws as `readAuthority`. */
 export async function makeCertificate(options: {
   readonly authority: KeyPair;
   readonly holder: Holder;
@@ -77,14 +77,14 @@ export async function makeCertificate(options: {
 }): Promise<KeyPair> {
   const { authority, holder, names, days, fromMs } = options;
   const keys = await webcrypto.subtle.generateKey(CURVE, true, ['sign', 'verify']);
-  const issuer = new X509Certificate(authority.cert);
+  const { issuer, signingKey } = await readAuthority(authority);
   const certificate = await X509CertificateGenerator.create({
     ...validity(days, fromMs),
     serialNumber: serialNumber(),
     subject: `O=pocketfleet, CN=${holder}`,
     issuer: issuer.subject,
     publicKey: keys.publicKey,
-    signingKey: await signingKey(authority.key),
+    signingKey,
     signingAlgorithm: SIGNING,
     extensions: [
       new BasicConstraintsExtension(false, undefined, true),
@@ -114,9 +114,40 @@ function nameOf(name: string): { type: 'ip' | 'dns'; value: string } {
   );
 }
 
-function signingKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const [der] = PemConverter.decode(pem);
-  return webcrypto.subtle.importKey('pkcs8', der!, CURVE, false, ['sign']);
+/**
+ * Certificate and key of an authority. Throws `invalidArgument` for texts that are not in PEM, and for a key that
+ * is on another curve or of another certificate: what it would sign nobody would take.
+ */
+export async function readAuthority({
+  cert,
+  key,
+}: KeyPair): Promise<{ readonly issuer: X509Certificate; readonly signingKey: webcrypto.CryptoKey }> {
+  const issuer = await orRefused('certificate', 'in PEM', () => new X509Certificate(cert));
+  const signingKey = await orRefused('key', 'on the curve P-256 in PEM (PKCS #8)', () => {
+    const [der] = PemConverter.decode(key);
+    return webcrypto.subtle.importKey('pkcs8', der!, CURVE, false, ['sign']);
+  });
+  const isPair = await orRefused('key', 'in PEM', () =>
+    new NodeCertificate(cert).checkPrivateKey(createPrivateKey(key)),
+  );
+  if (!isPair)
+    throw new FleetError(
+      'invalidArgument',
+      'the key of the authority is not the one of its certificate; take both from one pair',
+    );
+  return { issuer, signingKey };
+}
+
+async function orRefused<T>(what: string, form: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    throw new FleetError(
+      'invalidArgument',
+      `the ${what} of the authority cannot be read: expected one ${form}`,
+      { cause },
+    );
+  }
 }
 
 const pemOf = (certificate: X509Certificate): string => `${certificate.toString('pem')}\n`;

@@ -10,6 +10,7 @@ import { connect as connectTls } from 'node:tls';
 import { after, every } from '../clock.ts';
 import { type Denial, FleetError, toFleetError } from '../errors.ts';
 import type { Authenticator, Server } from './broker-address.ts';
+import { type Greeting, greetingIn } from './broker-greeting.ts';
 import { createFrameReader, type FrameReader, type FrameSink } from './frame-reader.ts';
 import type { TlsMaterial } from './tls-files.ts';
 import { clientFailure } from './tls-sentences.ts';
@@ -63,8 +64,8 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const peer = { name: 'the broker', caFile: options.tls?.caFile };
   let unanswered = 0;
   let accept: () => void = () => {};
-  let greet: (info: Info) => void = () => {};
-  const greeting = new Promise<Info>((resolve) => {
+  let greet: (info: Greeting) => void = () => {};
+  const greeting = new Promise<Greeting>((resolve) => {
     greet = resolve;
   });
   const accepted = new Promise<void>((resolve) => {
@@ -83,7 +84,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
         unanswered = 0;
         options.onPong();
         accept();
-      } else if (text.startsWith('INFO ')) greet(parseInfo(text));
+      } else if (text.startsWith('INFO ')) greet(greetingIn(text));
       else if (text.startsWith('-ERR ')) {
         const denial = denialOf(text);
         if (denial === undefined) throw errorOf(text, options);
@@ -271,24 +272,7 @@ function createOutbox(socket: Socket): Outbox {
   };
 }
 
-interface Info {
-  readonly maxPayload: number;
-  readonly tlsRequired: boolean;
-  readonly tlsOffered: boolean;
-  readonly nonce: string | undefined;
-}
-
-function parseInfo(line: string): Info {
-  const info = JSON.parse(line.slice('INFO '.length)) as Record<string, unknown>;
-  return {
-    maxPayload: Number(info.max_payload),
-    tlsRequired: info.tls_required === true,
-    tlsOffered: info.tls_required === true || info.tls_available === true,
-    nonce: typeof info.nonce === 'string' ? info.nonce : undefined,
-  };
-}
-
-function connectOf(options: LinkOptions, info: Info): Record<string, unknown> {
+function connectOf(options: LinkOptions, info: Greeting): Record<string, unknown> {
   return {
     lang: 'node',
     version: '1',

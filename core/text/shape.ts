@@ -78,6 +78,21 @@ export function shaped<S extends z.ZodType>(
   throw new FleetError(code, `${doing}: ${sentences(result.problems).join('; ')}`);
 }
 
+/** The value of a JSON text in its shape. Throws as `shaped`, also for a text that is no JSON. */
+export function shapedJson<S extends z.ZodType>(
+  schema: S,
+  text: string,
+  ...[doing, code = 'invalidArgument']: [doing: string, code?: 'invalidArgument' | 'dataLoss']
+): z.infer<S> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new FleetError(code, `${doing}: the text is not JSON`, { cause });
+  }
+  return shaped(schema, value, doing, code);
+}
+
 /** A path as people write it, `search.space.ops.2`; the whole value is the `document`. */
 export function pathText(path: Path): string {
   return path.length === 0 ? 'document' : excerpt(path.map(String).join('.'), 200);

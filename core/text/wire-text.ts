@@ -46,13 +46,17 @@ const PATHS: ReadonlySet<string> = new Set(['setPath', 'baseDir']);
 /** Fields of a submission, whose reader bounds it as a whole. */
 const WHOLE: ReadonlySet<string> = new Set(['yaml', 'overrides']);
 
+/** Fields of requests that are no counts; all other numbers are stages, sequences and sizes. */
+const RATES: ReadonlySet<string> = new Set(['rateHz']);
+
 /**
  * Throws for a request with a text beyond its limit, in any field: ids and names are looked up, reasons are
- * stored.
+ * stored. The same for a number that is none, and for a count that is not whole or that a double does not hold.
  */
 export function assertRequestBounded(request: unknown): void {
   for (const [field, value] of Object.entries(request as object)) {
     if (WHOLE.has(field)) continue;
+    if (typeof value === 'number') assertNumber(field, value);
     const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
     const most = PATHS.has(field) ? PATH_CHARS_MAX : TEXT_CHARS_MAX;
     for (const text of texts)
@@ -63,6 +67,14 @@ export function assertRequestBounded(request: unknown): void {
           { details: { field: snake(field) } },
         );
   }
+}
+
+function assertNumber(field: string, value: number): void {
+  if (RATES.has(field) ? Number.isFinite(value) : Number.isSafeInteger(value) && value >= 0) return;
+  const expected = RATES.has(field) ? 'a number' : `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`;
+  throw new FleetError('invalidArgument', `${snake(field)}: ${expected} is expected, found ${value}`, {
+    details: { field: snake(field) },
+  });
 }
 
 /** A message of another process, cut to the length that is journalled and shown. */

@@ -5,7 +5,7 @@
 
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import { after, type Clock, every } from '../../core/clock.ts';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import type { ClientTls } from '../../core/net/client-tls.ts';
 import { createDialler, createWorkerClient, isConnected } from '../../core/net/grpc-client.ts';
@@ -21,6 +21,7 @@ import type {
   WorkerReport,
 } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { ReportKind } from '../run/services.ts';
+import { assertCommand } from './commands.ts';
 import { acknowledge, emptyQueue, enqueue, type ReportQueue } from './reports.ts';
 
 export type Command = Exclude<
@@ -118,15 +119,22 @@ export function openLink(options: LinkOptions): Link {
       };
       stream = own;
       welcomed = false;
-      own.on('data', (command: WorkerCommand) =>
-        take(command, own, (intervalMs) => {
-          stopHeartbeats?.();
-          stopHeartbeats = every(intervalMs, () => {
-            if (!own.writableNeedDrain)
-              own.write({ sequence: 0, kind: { $case: 'heartbeat', value: options.heartbeat() } });
-          });
-        }),
-      );
+      const startHeartbeats = (intervalMs: number) => {
+        stopHeartbeats?.();
+        stopHeartbeats = every(intervalMs, () => {
+          if (!own.writableNeedDrain)
+            own.write({ sequence: 0, kind: { $case: 'heartbeat', value: options.heartbeat() } });
+        });
+      };
+      own.on('data', (command: WorkerCommand) => {
+        try {
+          assertCommand(command);
+        } catch (caught) {
+          end(toFleetError(caught));
+          return;
+        }
+        take(command, own, startHeartbeats);
+      });
       own.on('error', (error) => end(fromServiceError(error)));
       own.on('end', () => end(new FleetError('unavailable', 'the coordinator ended the stream')));
       stopping.signal.addEventListener('abort', onStop, { once: true });

@@ -4,7 +4,7 @@
 
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { dataSchema } from '../../core/spec/data.ts';
-import { shaped } from '../../core/text/shape.ts';
+import { shapedJson } from '../../core/text/shape.ts';
 import type { DataInspection, Inspect, InspectResult } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Services } from '../run/services.ts';
 
@@ -35,7 +35,7 @@ async function inspectHere(
   signal: AbortSignal,
   onProgress: (progress: Extract<InspectResult['part'], { $case: 'progress' }>['value']) => void,
 ): Promise<DataInspection> {
-  const data = shaped(dataSchema, JSON.parse(dataJson), 'this worker does not understand the data spec');
+  const data = shapedJson(dataSchema, dataJson, 'this worker does not understand the data spec');
   const path = data.kind === 'synthetic' ? '' : data.path;
   try {
     const { facts, skipped, ...found } = await services.inspections.set(data, {

@@ -6,7 +6,7 @@ import { readImage } from '../../core/data/images/image.ts';
 import { IMAGE_BYTES } from '../../core/data/images/pixels.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import { runSchema } from '../../core/spec/run.ts';
-import { shaped } from '../../core/text/shape.ts';
+import { shapedJson } from '../../core/text/shape.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Verify } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { evaluateHeldOut } from '../run/finish.ts';
@@ -31,11 +31,7 @@ async function verifyCheckpoint(
   request: Verify,
   signal: AbortSignal,
 ): Promise<EvaluationReport> {
-  const spec = shaped(
-    runSchema,
-    JSON.parse(request.specJson),
-    "this worker does not understand the run's spec",
-  );
+  const spec = shapedJson(runSchema, request.specJson, "this worker does not understand the run's spec");
   const { checkpoints } = await services.broker;
   const stage =
     request.stage > 0

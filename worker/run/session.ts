@@ -12,7 +12,7 @@ import { sharedFloats } from '../../core/shared-memory.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
 import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
-import { shaped } from '../../core/text/shape.ts';
+import { shapedJson } from '../../core/text/shape.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import { chooseProcedure } from '../training/choose-procedure.ts';
@@ -134,7 +134,7 @@ export async function firstReplica(
 }
 
 function parseSpec(text: string): RunSpec {
-  return shaped(runSchema, JSON.parse(text), "this worker does not understand the run's spec");
+  return shapedJson(runSchema, text, "this worker does not understand the run's spec");
 }
 
 function teacherOf(

@@ -8,7 +8,7 @@ import { systemClock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import { importModel } from '../../core/model/import.ts';
 import { genotypeSchema, networkSchema } from '../../core/spec/network.ts';
-import { shaped } from '../../core/text/shape.ts';
+import { shapedJson } from '../../core/text/shape.ts';
 import { createEmbedder } from './embedder.ts';
 import { verifySet } from './verify-sets.ts';
 
@@ -27,7 +27,7 @@ const requestSchema = z.strictObject({
 const PROGRESS_INTERVAL_MS = 2000;
 
 try {
-  const request = shaped(requestSchema, JSON.parse(await text(process.stdin)), 'the request');
+  const request = shapedJson(requestSchema, await text(process.stdin), 'the request');
   process.stdout.write(`${JSON.stringify(await verifyFile(request))}\n`);
 } catch (caught) {
   const { code, message } = toFleetError(caught);

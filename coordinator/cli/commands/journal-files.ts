@@ -107,7 +107,8 @@ export async function importFrom(client: FleetClient, file: string, options: Fle
 /** What an import leaves to the coordinator. */
 const REST_OF_MESSAGE = { subject: '', atMs: 0, digest: '', eventsJson: '' };
 
-async function* messagesIn(file: string): AsyncGenerator<{ sequence: number; data: Buffer }> {
+/** The messages of a file, line by line. Throws `invalidArgument` that names the line which is none. */
+export async function* messagesIn(file: string): AsyncGenerator<{ sequence: number; data: Buffer }> {
   const handle = await open(file).catch((caught: unknown) => {
     throw toFleetError(caught, `${file} cannot be read`);
   });

@@ -143,3 +143,19 @@ test('join.json has a token of workers alone, which stays until it is revoked, a
     /is no join\.json \(.*`pocketfleet up --listen ADDRESS` writes one/s,
   );
 });
+
+test('an authority whose key is of another certificate, or no key, signs nothing', async () => {
+  const dir = join(folder, 'halves');
+  await writeCertificates(dir, { names: [], days: 1, authorityDir: dir });
+  const asked = { names: [], days: 1, authorityDir: dir };
+  writeFileSync(join(dir, 'ca.key'), readFileSync(filesIn(dir, 'worker').keyFile));
+  await assert.rejects(writeCertificates(dir, asked), {
+    code: 'invalidArgument',
+    message: 'the key of the authority is not the one of its certificate; take both from one pair',
+  });
+  writeFileSync(join(dir, 'ca.key'), 'no key');
+  await assert.rejects(writeCertificates(dir, asked), {
+    code: 'invalidArgument',
+    message: /^the key of the authority cannot be read: expected one on the curve P-256 in PEM/,
+  });
+});
