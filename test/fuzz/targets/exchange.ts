@@ -1,6 +1,7 @@
 // What members of a gang send each other, and what the broker sends to the data connection.
 
 import { wordsOfHello } from '../../../core/allreduce/agreement.ts';
+import { createEnding } from '../../../core/allreduce/ending.ts';
 import {
   decodeHeader,
   encodeHeader,
@@ -17,10 +18,13 @@ import { encodeInventory } from '../../../core/allreduce/residuals.ts';
 import { createFetch } from '../../../core/allreduce/state-transfer.ts';
 import { createSync } from '../../../core/allreduce/sync.ts';
 import type { Wire } from '../../../core/allreduce/wire.ts';
+import { systemClock } from '../../../core/clock.ts';
 import { digest64 } from '../../../core/digest.ts';
 import { decodeStanding, encodeStanding, standingLength } from '../../../core/head/holders.ts';
+import { greetingIn } from '../../../core/net/broker-greeting.ts';
 import { createFrameReader } from '../../../core/net/frame-reader.ts';
 import type { Sections, Target } from '../target.ts';
+import { faultOf } from '../verdict.ts';
 
 const WEIGHTS = Float32Array.of(1, 2, 3, 4);
 const ELEMENTS = 16;
@@ -195,4 +199,39 @@ const frames: Target = {
   memory: { times: 64, plus: 160 << 20 },
 };
 
-export const exchangeTargets: readonly Target[] = [header, sync, words, frames];
+const INFO = {
+  ...{ server_id: 'N', version: '2.12.0', proto: 1, max_payload: 1_048_576, jetstream: true },
+  ...{ tls_required: false, tls_available: true, nonce: 'n0nce' },
+};
+
+const greeting: Target = {
+  name: 'broker-greeting',
+  decoders: ['core/net/broker-greeting.ts'],
+  corpus: () => [[Buffer.from(JSON.stringify(INFO))]],
+  decode([info]) {
+    const { maxPayload, nonce = '' } = greetingIn(`INFO ${Buffer.from(info!).toString('latin1')}`);
+    if (!Number.isSafeInteger(maxPayload) || maxPayload < 1) throw new Error(`a bound of ${maxPayload}`);
+    nonce.length;
+  },
+  cases: 80,
+};
+
+const stop: Target = {
+  name: 'exchange-stop',
+  decoders: ['core/allreduce/ending.ts', 'core/allreduce/message.ts'],
+  corpus: () => [[Buffer.from(encodeJson({ code: 'failedPrecondition', message: 'loss is NaN' }))]],
+  decode([data]) {
+    const ending = createEnding({
+      ...{ clock: systemClock, quietMs: () => 0, nameOf: (rank) => `worker ${rank}` },
+      ...{ sendStop: () => undefined, onStopped: () => undefined, onFailed: () => undefined },
+    });
+    ending.acceptStop(headerOf('stop'), data!);
+    ending.repeatStop();
+    const failure = ending.failure();
+    const fault = failure && faultOf(failure, { charsMax: 5_000 });
+    if (fault !== undefined) throw new Error(fault);
+  },
+  cases: 80,
+};
+
+export const exchangeTargets: readonly Target[] = [header, sync, words, stop, frames, greeting];

@@ -1,14 +1,18 @@
 // The journal: its messages, and what is folded from them.
 
+import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { BEGINNING } from '../../../coordinator/journal/chain.ts';
+import { createJournalIndex, type JournalIndex } from '../../../coordinator/journal/journal-index.ts';
 import { groupAfter, truncationIn } from '../../../coordinator/journal/journal-reader.ts';
 import { encodeGroup, readableText } from '../../../coordinator/journal/message.ts';
 import { foldedAt } from '../../../coordinator/journal/opening.ts';
-import { initialState } from '../../../coordinator/model/state.ts';
+import { chunksOf, decodeSnapshot, linesOf } from '../../../coordinator/journal/snapshot-chunks.ts';
+import { initialState, type State } from '../../../coordinator/model/state.ts';
+import { systemClock } from '../../../core/clock.ts';
 import { namesOf, PREFIXES_OF_OLD, prefixesOf } from '../../../core/net/subjects.ts';
 import type { RandomStream } from '../../../core/rng.ts';
 import { journalFixture } from '../../support/journal-fixtures.ts';
-import { hostileValue } from '../mutators.ts';
+import { draw, hostileValue } from '../mutators.ts';
 import type { Sections, Target } from '../target.ts';
 
 const first = (name: string): Sections =>
@@ -56,8 +60,53 @@ const journal: Target = {
   corpus: () => FORMATS.map(first),
   compose: otherEvents,
   decode: folded,
-  cases: 60,
+  cases: 40,
   charsMax: 4_000,
 };
 
-export const journalTargets: readonly Target[] = [journal];
+function stateOf(): { readonly state: State; readonly index: JournalIndex } {
+  let state = initialState;
+  const index = createJournalIndex();
+  const prefixes = prefixesOf('local', '0');
+  let place = BEGINNING;
+  for (const { data, sequence } of journalFixture(FORMATS[1]!)) {
+    const identity = { names: namesOf(prefixes), fleet: 'local' };
+    const group = groupAfter(identity, place, { sequence, subject: 'x', atMs: 0, data });
+    place = group.place;
+    index.add(sequence, group.events);
+    for (const event of group.events) state = foldedAt({ stream: 'PF_JOURNAL', sequence }, state, event);
+  }
+  return { state, index };
+}
+
+async function storedSnapshot(): Promise<Sections> {
+  const { state, index } = stateOf();
+  const chunks: Uint8Array[] = [];
+  const options = { clock: systemClock, signal: undefined };
+  for await (const chunk of chunksOf(linesOf(state, index.encoded()), options)) chunks.push(chunk);
+  return chunks;
+}
+
+/** A part of a snapshot is changed before it is deflated. */
+function otherParts(random: RandomStream, corpus: readonly Sections[]): Sections {
+  const [chunk = new Uint8Array()] = draw.pick(random, corpus);
+  const lines = inflateRawSync(chunk).toString().split('\n');
+  const at = random.integer(lines.length);
+  lines[at] = JSON.stringify(hostileValue(random, JSON.parse(lines[at]!)));
+  return [deflateRawSync(lines.join('\n'), { level: 1 })];
+}
+
+const snapshot: Target = {
+  name: 'snapshot',
+  decoders: ['coordinator/journal/snapshot-chunks.ts', 'coordinator/model/snapshot.ts'],
+  corpus: async () => [await storedSnapshot()],
+  compose: otherParts,
+  async decode(chunks) {
+    const { state, index } = await decodeSnapshot(chunks);
+    [...index.encoded()].length;
+    state.runs.size;
+  },
+  cases: 25,
+};
+
+export const journalTargets: readonly Target[] = [journal, snapshot];

@@ -90,7 +90,7 @@ function openStream(world: World): {
 }
 
 /** Throws for events that a journal does not give back as they are. */
-function assertReadable(events: readonly Event[]): void {
+export function assertReadable(events: readonly Event[]): void {
   for (const event of events) {
     const read = JSON.parse(JSON.stringify(event)) as Event;
     const refusal = refusalOfEvents([read]);
