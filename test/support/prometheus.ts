@@ -29,7 +29,7 @@ export async function startPrometheus(options: {
   const source = options.configDir ?? fileURLToPath(new URL('../../deploy', import.meta.url));
   const config = parse(readFileSync(join(source, 'prometheus.yml'), 'utf8')) as { global: object };
   // Only the pace differs from what a user runs.
-  config.global = { scrape_interval: '1s', scrape_timeout: '1s' };
+  config.global = { scrape_interval: '1s', scrape_timeout: '1s', evaluation_interval: '1s' };
   writeFileSync(join(folder, 'prometheus.yml'), stringify(config));
   copyFileSync(join(source, 'rules.yaml'), join(folder, 'rules.yaml'));
   mkdirSync(join(folder, 'targets'));

@@ -14,15 +14,19 @@ import { promtoolProgram } from './tools.ts';
 export async function promtool(
   files: Readonly<Record<string, string>>,
   command: readonly string[],
+  /** Name of the file that it reads as its input. */
+  input?: string,
 ): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-promtool-'));
   try {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
-    const { stdout } = await promisify(execFile)(await promtoolProgram(), [...command], {
+    const running = promisify(execFile)(await promtoolProgram(), [...command], {
       cwd: folder,
       maxBuffer: 1 << 26,
     });
-    return stdout;
+    running.child.stdin?.end(input === undefined ? '' : files[input]);
+    const { stdout, stderr } = await running;
+    return `${stdout}${stderr}`;
   } catch (caught) {
     const { stdout, stderr, message } = caught as { stdout?: string; stderr?: string; message: string };
     return stdout === undefined ? message : `${stdout}${stderr}`;

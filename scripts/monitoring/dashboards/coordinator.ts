@@ -49,7 +49,8 @@ export const COORDINATOR: DashboardSpec = {
         }),
         panel('Errors', {
           expr: 'method:grpc_server_handled:error_ratio_rate5m',
-          ...{ legend: '{{grpc_method}}', unit: 'percentunit', reading: 'By a fault of the server alone.' },
+          ...{ legend: '{{grpc_service}} {{grpc_method}}', unit: 'percentunit' },
+          reading: 'By a fault of the server alone.',
         }),
         panel('Duration p99', {
           ...{ unit: 's', legend: '{{grpc_method}}' },
