@@ -6,7 +6,7 @@
 import { statfs } from 'node:fs/promises';
 import type { Clock } from '../../core/clock.ts';
 import type { CoordinatorConfig } from '../../core/config.ts';
-import { toFleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import {
   type JetStreamManager,
@@ -190,8 +190,14 @@ export function watchStore(options: {
     if (sharedFor === broker.sinceMs && room === sharedRoom) return;
     const connectedAt = broker.sinceMs;
     await ensureStreams(connection, names, { clock, journal: false, waitMs: REQUEST_MS });
-    const found = await findStoreLimit(connection, names, config.storeBytesMax);
-    if (found === undefined)
+    const found = await findStoreLimit(connection, names, config.storeBytesMax).catch((caught: unknown) =>
+      toFleetError(caught),
+    );
+    if (found instanceof FleetError) {
+      // Nothing can be changed, and this coordinator goes on with the shares that there are.
+      if (found.code !== 'failedPrecondition') throw found;
+      log.warn(found.message);
+    } else if (found === undefined)
       log.warn(
         'the broker has no limit for its store and none is configured: checkpoints can take the room of the journal; set storeBytesMax',
       );
@@ -200,7 +206,7 @@ export function watchStore(options: {
       await applyShares(connection, names, sharesOf(found, reserve));
       log.info({ limitBytes: found, reserveBytes: reserve }, 'the streams have their shares of the store');
     }
-    limitBytes = found ?? 0;
+    limitBytes = found instanceof FleetError ? Number(found.details.reservedBytes) : (found ?? 0);
     sharedFor = connectedAt;
     sharedRoom = room;
   }

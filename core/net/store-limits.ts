@@ -5,7 +5,7 @@
 // refuses to reserve more than it has. So the limit is found by asking for reservations: a search over the
 // powers of two, then over the bits below, about fifteen requests at each start.
 
-import { toFleetError } from '../errors.ts';
+import { FleetError, toFleetError } from '../errors.ts';
 import { type JetStreamManager, streamManager } from './jetstream.ts';
 import type { NatsConnection } from './nats.ts';
 import type { Names } from './subjects.ts';
@@ -59,7 +59,8 @@ export function sharesOf(limitBytes: number, reserveBytes: number): StoreShares 
 
 /**
  * Bytes that the streams of this account may take together, at most `configuredBytes` when that is not 0;
- * undefined when there is no limit to be found. The search leaves the stream of artefacts with an arbitrary
+ * undefined when there is no limit to be found; failedPrecondition when the limit was lowered below what the
+ * streams have already. The search leaves the stream of artefacts with an arbitrary
  * limit, so `applyShares` has to follow.
  */
 export async function findStoreLimit(
@@ -101,7 +102,11 @@ async function largestReservation(
   // First the power of two, then the bits below it.
   let [low, high] = [LIMIT_BITS_MIN, LIMIT_BITS_MAX];
   if (await isFree(2 ** high)) return undefined;
-  if (!(await isFree(2 ** low))) return undefined;
+  if (!(await isFree(2 ** low))) {
+    const { max_bytes: own } = (await manager.streams.info(names.artefactStream)).config;
+    if (own > 0 && !(await isFree(own + others))) throw overReserved(own + others);
+    return undefined;
+  }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     if (await isFree(2 ** middle)) low = middle;
@@ -113,6 +118,15 @@ async function largestReservation(
     if (await isFree(next)) bytes = next;
   }
   return bytes;
+}
+
+/** A server whose limit was lowered refuses every change of a stream, also one that would make it smaller. */
+function overReserved(reservedBytes: number): FleetError {
+  return new FleetError(
+    'failedPrecondition',
+    `the streams of this fleet have ${reservedBytes} bytes of the broker's store, and its limit is below that: the broker refuses to change them. All that is stored stays, but the journal has no reserve of its own; raise the broker's limit to ${reservedBytes} bytes or more`,
+    { details: { reservedBytes } },
+  );
 }
 
 /**

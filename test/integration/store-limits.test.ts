@@ -13,9 +13,10 @@ import {
   reserveOf,
   sharesOf,
 } from '../../core/net/store-limits.ts';
-import { NAMES } from '../support/names.ts';
+import { startLocalCoordinator } from '../support/coordinator-in-process.ts';
+import { NAMES, namesOn } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
-import { until } from '../support/processes.ts';
+import { assertNothingLeft, until } from '../support/processes.ts';
 
 const LIMIT = 12 << 20;
 let nats: TestNats;
@@ -122,4 +123,47 @@ test('shares and reserve: everything is given out once, and small stores keep ha
   }
   assert.equal(reserveOf(2 ** 43), 2 ** 31);
   assert.equal(reserveOf(1 << 20, 1 << 30), 1 << 19);
+});
+
+test('a leader corrects the shares when the limit of the broker has changed; one below what the streams have is named, and harms nothing', async (t) => {
+  const own = await startNats({ storeBytesMax: LIMIT });
+  const coordinator = await startLocalCoordinator({ natsUrl: own.url });
+  const looking = await connectNats({ url: own.url, name: 'looking' });
+  t.after(async () => {
+    await looking.close();
+    await coordinator.close();
+    await own.stop();
+    await assertNothingLeft([own.pid], [own.port]);
+  });
+  const names = await namesOn(looking);
+  const shared = async () => {
+    const manager = await jetstreamManager(looking);
+    const limits = limitedStreams(names).map(
+      async (name) => (await manager.streams.info(name)).config.max_bytes,
+    );
+    return (await Promise.all(limits)).reduce((sum, bytes) => sum + bytes, 0);
+  };
+  /** The limit is found to 1/64, and what is left of it is the journal's. */
+  const untilShares = (limit: number) =>
+    until(
+      `the streams share ${limit}`,
+      async () => {
+        const total = await shared().catch(() => 0);
+        const whole = limit - reserveOf(limit);
+        return total <= whole && total > whole * (1 - 2 ** -5);
+      },
+      30_000,
+    );
+  await untilShares(LIMIT);
+  await own.restart({ storeBytesMax: LIMIT / 2 });
+  await until('the lowered limit is named', () =>
+    findStoreLimit(looking, names).then(
+      () => false,
+      ({ code, message }) =>
+        code === 'failedPrecondition' && /^the streams of this fleet have 1\d{7} bytes /.test(message),
+    ),
+  );
+  await own.restart({ storeBytesMax: 3 * LIMIT });
+  await untilShares(3 * LIMIT);
+  assert.equal(coordinator.failure(), undefined);
 });
