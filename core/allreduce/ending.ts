@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
 import { FleetError } from '../errors.ts';
+import { printable } from '../text/printable.ts';
 import { shaped } from '../text/shape.ts';
 import { boundedText } from '../text/wire-text.ts';
 import { encodeJson, type Header, jsonOf } from './message.ts';
@@ -72,9 +73,13 @@ export function createEnding(options: {
       if (failure !== undefined) return;
       stopped = encodeJson({ code: STOP_CODE, message: reason });
       endHere(
-        new FleetError(STOP_CODE, `${options.nameOf(source)} stopped the gang: ${boundedText(reason)}`, {
-          details: { toldBy: source },
-        }),
+        new FleetError(
+          STOP_CODE,
+          `${options.nameOf(source)} stopped the gang: ${printable(boundedText(reason))}`,
+          {
+            details: { toldBy: source },
+          },
+        ),
       );
     },
     repeatStop() {

@@ -4,6 +4,7 @@
 
 import { isIPv6 } from 'node:net';
 import { FleetError, toFleetError } from '../errors.ts';
+import { foundText } from './printable.ts';
 
 /** An address in its two parts. */
 export interface HostPort {
@@ -28,14 +29,14 @@ export function parseHostPort(text: string): HostPort {
     );
   const { host, port } = split(text);
   if (!/^\d{1,5}$/.test(port) || Number(port) > PORT_MAX)
-    throw refusal(text, `${JSON.stringify(port)} is no port, a number up to ${PORT_MAX}`);
+    throw refusal(text, `${foundText(port)} is no port, a number up to ${PORT_MAX}`);
   return { host, port: Number(port) };
 }
 
 function split(text: string): { readonly host: string; readonly port: string } {
   const [, bracketed, , afterBrackets] = /^\[([^\]]*)\](:(.*))?$/.exec(text) ?? [];
   if (bracketed !== undefined) {
-    if (!isIPv6(bracketed)) throw refusal(text, `${JSON.stringify(bracketed)} is no IPv6 address`);
+    if (!isIPv6(bracketed)) throw refusal(text, `${foundText(bracketed)} is no IPv6 address`);
     if (afterBrackets === undefined) throw refusal(text, `the port is missing: [${bracketed}]:7070`);
     return { host: bracketed, port: afterBrackets };
   }
@@ -47,14 +48,14 @@ function split(text: string): { readonly host: string; readonly port: string } {
       `an IPv6 address is in brackets: ${isIPv6(host) ? `[${host}]:${port}` : `[${text}]:7070`}`,
     );
   if (/^[a-z]+:\/\//i.test(text)) throw refusal(text, 'it is a URL');
-  if (/[\s\p{C}:/[\]@]/u.test(host)) throw refusal(text, `${JSON.stringify(host)} is no host`);
+  if (/[\s\p{C}:/[\]@]/u.test(host)) throw refusal(text, `${foundText(host)} is no host`);
   if (host === '') throw refusal(text, `the host is missing: localhost:${port || 7070}`);
   if (port === undefined) throw refusal(text, `the port is missing: ${host}:7070`);
   return { host, port };
 }
 
 function refusal(text: string, reason: string): FleetError {
-  return new FleetError('invalidArgument', `${JSON.stringify(text)} is not host:port (${reason})`);
+  return new FleetError('invalidArgument', `${foundText(text)} is not host:port (${reason})`);
 }
 
 /** The text of an address, in the form that `parseHostPort` reads. */
@@ -66,7 +67,7 @@ export function formatHostPort({ host, port }: HostPort): string {
 export function refusalOfAddress(text: string, portMin: 0 | 1): string | undefined {
   try {
     if (parseHostPort(text).port >= portMin) return undefined;
-    return `${JSON.stringify(text)} names port 0, where nobody listens`;
+    return `${foundText(text)} names port 0, where nobody listens`;
   } catch (caught) {
     return toFleetError(caught).message;
   }

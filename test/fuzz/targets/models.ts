@@ -62,6 +62,7 @@ async function imported([bytes]: Sections, scratch: string): Promise<void> {
 
 const modelFileTarget: Target = {
   name: 'model-safetensors',
+  cases: 15,
   decoders: ['core/model/state-file.ts', 'core/model/import.ts', 'core/model/recognise.ts'],
   corpus: () => [exported()],
   compose: otherHeader,
@@ -90,6 +91,7 @@ const pytorchFiles = (): Sections[] =>
 
 const pth: Target = {
   name: 'pth',
+  cases: 15,
   decoders: [
     'core/model/pth.ts',
     'core/model/torch-pickle.ts',
@@ -111,6 +113,7 @@ const pth: Target = {
 
 const pthLegacy: Target = {
   name: 'pth-legacy',
+  cases: 15,
   decoders: ['core/model/pth.ts'],
   corpus: () => pytorchFiles().filter(([bytes]) => bytes![0] !== 0x50),
   compose: (random, corpus) => {

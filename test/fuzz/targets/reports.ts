@@ -149,7 +149,7 @@ const reports: Target = {
   },
   composed: 0.95,
   decode: (sections) => reported(sections),
-  cases: 20,
+  cases: 10,
   charsMax: 4_000,
   lines: true,
 };

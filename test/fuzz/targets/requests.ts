@@ -237,7 +237,7 @@ const requests: Target = {
   decode: answered,
   lines: true,
   charsMax: 12_000,
-  cases: 36,
+  cases: 32,
 };
 
 export const requestTargets: readonly Target[] = [requests];

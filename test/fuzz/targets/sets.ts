@@ -54,7 +54,7 @@ function pack(first: number, withHeader: boolean): Sections {
 
 const packs: Target = {
   name: 'recordio-pack',
-  cases: 25,
+  cases: 10,
   decoders: [
     'core/data/packs/recordio.ts',
     'core/data/packs/record-index.ts',
@@ -85,6 +85,7 @@ const packs: Target = {
 
 const records: Target = {
   name: 'recordio',
+  cases: 15,
   decoders: ['core/data/packs/recordio.ts'],
   corpus: () => [pack(1, true), pack(0, false)].map(([bytes]) => [bytes!]),
   async decode([bytes], scratch) {
@@ -136,7 +137,7 @@ const POINTS = '38.2946 51.6963 73.5318 51.5014 56.0252 71.7366 41.5493 92.3655 
 
 const ijb: Target = {
   name: 'ijb',
-  cases: 20,
+  cases: 10,
   decoders: [
     'core/data/benchmarks/ijb.ts',
     'core/data/benchmarks/text-lines.ts',
@@ -167,7 +168,7 @@ const ijb: Target = {
 
 const megaface: Target = {
   name: 'megaface',
-  cases: 20,
+  cases: 10,
   decoders: ['core/data/benchmarks/megaface.ts'],
   corpus: () => {
     const feature = encodeFeature(Float32Array.of(1, 2, 3));

@@ -92,7 +92,7 @@ const yaml: Target = {
   // A node of the parser has hundreds of bytes, and one character makes one.
   memory: { times: 1_000, plus: 64 << 20 },
   lines: true,
-  cases: 30,
+  cases: 20,
 };
 
 const submissions: Target = {
@@ -118,7 +118,7 @@ const submissions: Target = {
     readSubmission(submission);
   },
   lines: true,
-  cases: 25,
+  cases: 15,
   // Twenty problems, a line each.
   charsMax: 12_000,
 };
