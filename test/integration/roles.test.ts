@@ -6,9 +6,12 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { editTokens } from '../../coordinator/cli/local/tokens.ts';
 import type { Event, EventOf } from '../../coordinator/model/events.ts';
 import { createFleetClient, streamed, unary } from '../../core/net/grpc-client.ts';
-import { tokenDigest } from '../../core/net/token-file.ts';
+import type { Role } from '../../core/net/roles.ts';
+import { newToken, tokenDigest, withToken } from '../../core/net/token-file.ts';
+import { createUserKey } from '../../core/net/worker-user.ts';
 import type { FleetServiceClient } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { pocketfleet } from '../support/cli.ts';
 import { runText, startLocalCoordinator } from '../support/coordinator-in-process.ts';
@@ -17,12 +20,14 @@ import { assertNothingLeft, until } from '../support/processes.ts';
 import { dialRawWorker } from '../support/raw-worker.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-roles-'));
-const nats = await startNats();
+const nats = await startNats({ identities: true });
 const tokensFile = join(folder, 'tokens.yaml');
 const workerTokenFile = join(folder, 'worker.token');
 writeFileSync(workerTokenFile, 'token-of-the-workers\n');
 const coordinator = await startLocalCoordinator({
   natsUrl: nats.url,
+  natsCredentialsFile: nats.keys!.coordinatorFile,
+  natsWorkersSeedFile: nats.keys!.workersFile,
   token: 'token-of-the-administrator',
   workerTokenFile,
   tokensFile,
@@ -59,8 +64,17 @@ const cancel = (client: FleetServiceClient): Promise<unknown> =>
   unary(client, client.cancel, { id: 'run-1', reason: '' });
 const list = (client: FleetServiceClient) => unary(client, client.listWorkers, {});
 
-/** A token that `pocketfleet token create` makes while the coordinator runs. */
-async function made(role: string, name: string): Promise<string> {
+/** A token that is added to the file while the coordinator runs, as `pocketfleet token create` does. */
+function made(role: Role, name: string): string {
+  const token = newToken(role);
+  const [sha256, created] = [tokenDigest(token), new Date().toISOString()];
+  const entry = { name, role, sha256, created, createdBy: userInfo().username };
+  editTokens(tokensFile, (tokens) => withToken(tokens, entry, Date.now()));
+  return token;
+}
+
+/** A token that the command makes. */
+async function madeByCommand(role: Role, name: string): Promise<string> {
   const { code, out, err } = await pocketfleet(
     ['token', 'create', '--role', role, '--name', name, '--file', tokensFile],
     folder,
@@ -72,9 +86,12 @@ async function made(role: string, name: string): Promise<string> {
 
 test('a worker cannot submit or cancel, and a second process with the id of a living worker gets nothing', async (t) => {
   const token = 'token-of-the-workers';
-  const living = dialRawWorker({ endpoint, token, id: 'w-1', incarnation: 'first' });
+  const hello = { endpoint, token, id: 'w-1' };
+  const living = dialRawWorker({ ...hello, incarnation: 'first', brokerKey: createUserKey().publicKey });
   t.after(living.close);
   await until('it is welcome', () => living.received.includes('welcome'));
+  const welcome = living.commands.find(({ kind }) => kind?.$case === 'welcome')!.kind!;
+  assert.ok(welcome.$case === 'welcome' && welcome.value.brokerRights!.jwt !== '', 'it may use the broker');
   for (const [call, name] of [
     [submit, 'Submit'],
     [cancel, 'Cancel'],
@@ -85,15 +102,16 @@ test('a worker cannot submit or cancel, and a second process with the id of a li
         `^permissionDenied: the token workers \\(worker, [0-9a-f]{12}\\) may not call ${name}, which takes the role admin or submit$`,
       ),
     );
-  const second = dialRawWorker({ endpoint, token, id: 'w-1', incarnation: 'second' });
+  const second = dialRawWorker({ ...hello, incarnation: 'second', brokerKey: createUserKey().publicKey });
   t.after(second.close);
   await until('the second one is refused', () => second.end !== undefined);
   assert.match(second.end!, /^unavailable: .*w-1/);
+  // No command at all came, and so no JWT of the broker for the key that it named.
   assert.deepEqual([second.received, living.end], [[], undefined]);
 });
 
 test('who submits cannot attach, and who reads can do neither', async () => {
-  const [submitter, reader] = [await made('submit', 'ci'), await made('read', 'wall-screen')];
+  const [submitter, reader] = [made('submit', 'ci'), made('read', 'wall-screen')];
   await until(
     'both are known',
     async () => (await refusalOf(submitter, list)) + (await refusalOf(reader, list)) === '',
@@ -123,7 +141,7 @@ test('who submits cannot attach, and who reads can do neither', async () => {
 });
 
 test('a token is shown once, listed by its fingerprint, read from a file, and refused once it is revoked', async () => {
-  const token = await made('read', 'for-a-week');
+  const token = await madeByCommand('read', 'for-a-week');
   const file = join(folder, 'mine.token');
   writeFileSync(file, `${token}\n`);
   assert.equal(statSync(tokensFile).mode & 0o777, 0o600);
@@ -172,7 +190,7 @@ async function journalled(): Promise<readonly Event[]> {
 }
 
 test('who submitted and who cancelled is in the journal, and `why` shows it', async () => {
-  const token = await made('submit', 'mia');
+  const token = made('submit', 'mia');
   await until('it is known', async () => (await refusalOf(token, list)) === '');
   const client = createFleetClient({ endpoint, token });
   const { runIds } = await unary(client, client.submit, { ...submission, yaml: runText('mine') });

@@ -23,6 +23,8 @@ export function dialRawWorker(options: {
   readonly token?: string;
   readonly id: string;
   readonly incarnation?: string;
+  /** The public key of a user of the broker, whose rights the coordinator signs. */
+  readonly brokerKey?: string;
   readonly leases?: readonly { readonly runId: string; readonly generation: number }[];
 }): RawWorker {
   const client = createWorkerClient({ endpoint: options.endpoint, token: options.token ?? '' });
@@ -39,6 +41,7 @@ export function dialRawWorker(options: {
   });
   const value: Hello = {
     ...{ workerId: options.id, incarnation: options.incarnation ?? randomUUID() },
+    ...(options.brokerKey === undefined ? {} : { brokerKey: options.brokerKey }),
     ...{
       version: 'raw',
       host: 'test',
