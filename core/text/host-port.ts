@@ -4,7 +4,7 @@
 
 import { isIPv6 } from 'node:net';
 import { FleetError, toFleetError } from '../errors.ts';
-import { foundText } from './printable.ts';
+import { excerpt, foundText } from './printable.ts';
 
 /** An address in its two parts. */
 export interface HostPort {
@@ -55,7 +55,7 @@ function split(text: string): { readonly host: string; readonly port: string } {
 }
 
 function refusal(text: string, reason: string): FleetError {
-  return new FleetError('invalidArgument', `${foundText(text)} is not host:port (${reason})`);
+  return new FleetError('invalidArgument', `${foundText(text)} is not host:port (${excerpt(reason, 300)})`);
 }
 
 /** The text of an address, in the form that `parseHostPort` reads. */
