@@ -46,6 +46,7 @@ import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
 import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
+import type { SeenRequest } from './kubernetes/requests.ts';
 import type { Gauged } from './metrics/gauges.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import type { Event } from './model/events.ts';
@@ -500,9 +501,10 @@ async function keepTime(
     pods: () => pods,
   });
   releases.push(beat.stop);
-  pods = await followPods({ ...options, onChange: beat.judge });
+  const onRequest = core.metrics.kubernetesRequest;
+  pods = await followPods({ ...options, onRequest, onChange: beat.judge });
   if (pods !== undefined) releases.push(pods.close);
-  const mirror = await openLeadMirror(options);
+  const mirror = await openLeadMirror({ ...options, onRequest });
   if (mirror === undefined) return;
   releases.push(mirror.close);
   mirror.show(driver.leads);
@@ -583,12 +585,17 @@ function streamKinds(names: Names): ReadonlyMap<string, Gauged['streams'][number
   ]);
 }
 
+/** Requests to Kubernetes are counted. */
+interface Observing {
+  readonly onRequest: (request: SeenRequest) => void;
+}
+
 /**
  * Only in a cluster, where `podSelector` names the pods of the workers. The client is loaded here and not
  * above, because loading it takes longer than all the rest.
  */
 async function followPods(
-  options: Options & { readonly onChange: () => void },
+  options: Options & Observing & { readonly onChange: () => void },
 ): Promise<PodWatch | undefined> {
   const { podSelector, podNamespace } = options.config;
   if (podSelector === '') return undefined;
@@ -597,9 +604,10 @@ async function followPods(
 }
 
 /** Only in a cluster, where `podName` names the pod of this coordinator. */
-async function openLeadMirror({ config, clock, log }: Options): Promise<LeadMirror | undefined> {
+async function openLeadMirror(options: Options & Observing): Promise<LeadMirror | undefined> {
+  const { config, clock, log, onRequest } = options;
   const { podName, podNamespace, leaseName } = config;
   if (podName === '') return undefined;
   const { mirrorLead } = await import('./kubernetes/lead-mirror.ts');
-  return mirrorLead({ namespace: podNamespace, podName, leaseName, clock, log });
+  return mirrorLead({ namespace: podNamespace, podName, leaseName, clock, log, onRequest });
 }

@@ -4,7 +4,6 @@
 // that had it may stand still and cannot.
 
 import {
-  type ApiException,
   CoordinationV1Api,
   CoreV1Api,
   PatchStrategy,
@@ -15,6 +14,7 @@ import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
+import { observedRequests, outcomeOf, type SeenRequest } from './requests.ts';
 
 /** The mirror of one coordinator. */
 export interface LeadMirror {
@@ -40,7 +40,9 @@ export function mirrorLead(options: {
   readonly leaseName: string;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly onRequest: (request: SeenRequest) => void;
 }): LeadMirror {
+  const ask = observedRequests(options.onRequest);
   const { podName, leaseName, clock, log } = options;
   const config = kubernetesConfig(
     'podName is set, but there is no Kubernetes configuration: set KUBECONFIG, run in a pod with a service account token, or leave podName empty',
@@ -54,9 +56,11 @@ export function mirrorLead(options: {
   let wake: () => void = () => undefined;
 
   const label = (name: string, value: string) =>
-    pods.patchNamespacedPod(
-      { name, namespace, body: { metadata: { labels: { [LEADS_LABEL]: value } } } },
-      setHeaderOptions('Content-Type', PatchStrategy.MergePatch),
+    ask('patch', 'pods', () =>
+      pods.patchNamespacedPod(
+        { name, namespace, body: { metadata: { labels: { [LEADS_LABEL]: value } } } },
+        setHeaderOptions('Content-Type', PatchStrategy.MergePatch),
+      ),
     );
 
   async function write(): Promise<void> {
@@ -64,7 +68,9 @@ export function mirrorLead(options: {
       await label(podName, 'false');
       return;
     }
-    const { items } = await pods.listNamespacedPod({ namespace, labelSelector: `${LEADS_LABEL}=true` });
+    const { items } = await ask('list', 'pods', () =>
+      pods.listNamespacedPod({ namespace, labelSelector: `${LEADS_LABEL}=true` }),
+    );
     for (const { metadata } of items)
       if (metadata?.name !== undefined && metadata.name !== podName) await label(metadata.name, 'false');
     await label(podName, 'true');
@@ -73,8 +79,9 @@ export function mirrorLead(options: {
 
   async function renew(): Promise<void> {
     const now = new V1MicroTime(clock.now());
-    const found = await leases.readNamespacedLease({ name: leaseName, namespace }).catch((caught) => {
-      if ((caught as ApiException<unknown>).code === 404) return undefined;
+    const read = () => leases.readNamespacedLease({ name: leaseName, namespace });
+    const found = await ask('get', 'leases', read).catch((caught) => {
+      if (outcomeOf(caught) === 'missing') return undefined;
       throw caught;
     });
     const before = found?.spec;
@@ -85,8 +92,13 @@ export function mirrorLead(options: {
       leaseTransitions: (before?.leaseTransitions ?? 0) + (isNew && found !== undefined ? 1 : 0),
     };
     if (found === undefined)
-      await leases.createNamespacedLease({ namespace, body: { metadata: { name: leaseName }, spec } });
-    else await leases.replaceNamespacedLease({ name: leaseName, namespace, body: { ...found, spec } });
+      await ask('create', 'leases', () =>
+        leases.createNamespacedLease({ namespace, body: { metadata: { name: leaseName }, spec } }),
+      );
+    else
+      await ask('update', 'leases', () =>
+        leases.replaceNamespacedLease({ name: leaseName, namespace, body: { ...found, spec } }),
+      );
   }
 
   const writing = (async () => {

@@ -11,6 +11,7 @@ import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { WorkerState } from '../model/state.ts';
 import type { Verdict } from '../workers/verdicts.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
+import { observedRequests, type SeenRequest } from './requests.ts';
 
 /** `leaving`: its processes may still run, and are being ended; `gone`: none runs. */
 export interface PodVerdict {
@@ -76,6 +77,7 @@ export function watchPods(options: {
   readonly log: Logger;
   /** Called when there may be something new to judge. */
   readonly onChange: () => void;
+  readonly onRequest: (request: SeenRequest) => void;
 }): PodWatch {
   const { selector, clock, log, onChange } = options;
   const config = kubernetesConfig(
@@ -84,7 +86,8 @@ export function watchPods(options: {
   const namespace = options.namespace || namespaceOf(config);
   const api = config.makeApiClient(CoreV1Api);
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const list = () => api.listNamespacedPod({ namespace, labelSelector: selector });
+  const ask = observedRequests(options.onRequest);
+  const list = () => ask('list', 'pods', () => api.listNamespacedPod({ namespace, labelSelector: selector }));
   const informer = makeInformer(config, path, list, selector);
   const stopping = new AbortController();
   const verdicts = new LRUCache<string, PodVerdict>({ max: VERDICTS_MAX });

@@ -1,7 +1,12 @@
 // The coordinator's metrics: what is counted when, and what the gauges read when they are scraped. Names and
 // labels are those of the catalogue.
 
-import { COORDINATOR_METRICS } from '../../core/metrics/coordinator-catalogue.ts';
+import {
+  COORDINATOR_METRICS,
+  type REQUEST_OUTCOMES,
+  type REQUEST_RESOURCES,
+  type REQUEST_VERBS,
+} from '../../core/metrics/coordinator-catalogue.ts';
 import { createProgramMetrics } from '../../core/metrics/families.ts';
 import { createRetention } from '../../core/metrics/retention.ts';
 import { type RefusedCall, roleLabel } from '../../core/net/grpc-access.ts';
@@ -30,6 +35,12 @@ export interface Metrics {
   fencedWrite(): void;
   refusedCall(refused: RefusedCall): void;
   reconnected(): void;
+  /** A request to the Kubernetes API has ended. */
+  kubernetesRequest(request: {
+    readonly verb: (typeof REQUEST_VERBS)[number];
+    readonly resource: (typeof REQUEST_RESOURCES)[number];
+    readonly outcome: (typeof REQUEST_OUTCOMES)[number];
+  }): void;
 }
 
 /** Ended sweeps whose series stay at most. */
@@ -90,6 +101,7 @@ export function createMetrics(options: {
     leaseRenewed: (outcome, seconds) => families.leaseRenewal.observe({ outcome }, seconds),
     fencedWrite: () => families.fenced.inc(),
     refusedCall: (refused) => families.callsRefused.inc({ role: roleLabel(refused), reason: refused.reason }),
+    kubernetesRequest: (request) => families.kubernetesRequests.inc({ ...request }),
     reconnected: () => families.natsReconnects.inc({ component: 'coordinator' }),
   };
 }

@@ -54,6 +54,16 @@ export const INPUT_KINDS = [
 /** The streams of the broker by what they hold. */
 export const STREAM_KINDS = ['journal', 'lead', 'manifests', 'artefacts', 'history', 'logs'] as const;
 
+/** What the Kubernetes API is asked to do. */
+export const REQUEST_VERBS = ['get', 'list', 'create', 'update', 'patch'] as const;
+/** With what. */
+export const REQUEST_RESOURCES = ['pods', 'leases'] as const;
+/**
+ * How that ends. `missing`: it is not there; `conflict`: somebody else has changed it; `refused`: a right is
+ * missing; `failed`: the server answers with an error, or not at all.
+ */
+export const REQUEST_OUTCOMES = ['ok', 'missing', 'conflict', 'refused', 'failed'] as const;
+
 /** Roles of tokens. */
 const ROLES = ['admin', 'submit', 'read', 'worker'] as const;
 /** Why calls are refused; `none`: without a token, `role`: with one whose role does not take it. */
@@ -87,6 +97,16 @@ const LEAD_METRICS = {
     buckets: RPC_BUCKETS,
     subject: 'lead',
     labels: { outcome: ['ok', 'error'] },
+  }),
+  kubernetesRequests: counter('pocketfleet_kubernetes_requests_total', {
+    help: 'Requests to the Kubernetes API about pods and the Lease, by how they ended; watches are not among them.',
+    unit: 'count',
+    subject: 'lead',
+    labels: {
+      verb: REQUEST_VERBS,
+      resource: REQUEST_RESOURCES,
+      outcome: REQUEST_OUTCOMES,
+    },
   }),
   refusedInputs: counter('pocketfleet_coordinator_inputs_refused_total', {
     help: 'Inputs that were refused because deciding them failed: each is a fault of this program.',

@@ -42,10 +42,16 @@ let pods: CoreV1Api;
 let own: KubeConfig;
 let labels: Record<string, string>;
 let port: number;
+let metricsPort: number;
 const workers: ScriptedWorker[] = [];
 
 before(async () => {
-  [server, nats, port] = await Promise.all([startApiServer(), startNats({ token: TOKEN }), freePort()]);
+  [server, nats, port, metricsPort] = await Promise.all([
+    startApiServer(),
+    startNats({ token: TOKEN }),
+    freePort(),
+    freePort(),
+  ]);
   const objects = await render();
   const env = deploymentOf(objects).spec.template.spec.containers[0].env as { name: string; value: string }[];
   labels = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name.includes('worker'))!
@@ -75,7 +81,7 @@ before(async () => {
   coordinator = startTypeScript(
     fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url)),
     [
-      ...['--listen', `127.0.0.1:${port}`, '--metrics-listen', '127.0.0.1:0'],
+      ...['--listen', `127.0.0.1:${port}`, '--metrics-listen', `127.0.0.1:${metricsPort}`],
       ...['--nats-url', nats.url, '--nats-token', TOKEN, '--token', TOKEN],
       ...['--pod-selector', env.find(({ name }) => name === 'POCKETFLEET_POD_SELECTOR')!.value],
       ...['--pod-namespace', NAMESPACE, '--pod-name', 'coordinator-0'],
@@ -94,7 +100,7 @@ after(async () => {
   await nats?.stop();
   await server?.stop();
   const pids = [coordinator?.pid, nats?.pid, ...(server?.pids ?? [])].filter((pid) => pid !== undefined);
-  await assertNothingLeft(pids, [port, nats.port, ...server.ports]);
+  await assertNothingLeft(pids, [port, metricsPort, nats.port, ...server.ports]);
 });
 
 const deploymentOf = (objects: readonly KubernetesObject[]) =>
@@ -153,6 +159,9 @@ test('the pod of the leader alone has its label, and the Lease names it', async 
     [spec!.holderIdentity, spec!.leaseDurationSeconds, spec!.leaseTransitions],
     ['coordinator-0', 15, 0],
   );
+  const scrape = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const made = 'pocketfleet_kubernetes_requests_total{verb="create",resource="leases",outcome="ok"} 1';
+  assert.ok(scrape.includes(made), scrape.match(/^pocketfleet_kubernetes_requests_total.*$/gm)?.join('\n'));
   await assert.rejects(
     own.makeApiClient(CoordinationV1Api).deleteNamespacedLease({ ...lease, body: {} }),
     /HTTP-Code: 403/,

@@ -17,6 +17,7 @@ import { type Curve, drawDashboard } from './draw.ts';
 /** Panels that stay empty in this fleet, and why. */
 const EMPTY: Readonly<Record<string, string>> = {
   'Refused inputs': 'only a fault of the program fills it',
+  'Requests to Kubernetes': 'the fleet is in no cluster',
   Tokens: 'no token of the fleet expires',
   Certificates: 'the fleet is not encrypted',
   'Time to drain p90': 'a worker that has drained is not scraped any more',

@@ -62,7 +62,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/store': 'coordinator/decisions coordinator/journal coordinator/model core/checkpoint core/net',
   'coordinator/workers':
     'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
-  'coordinator/kubernetes': 'coordinator/model coordinator/workers core/net',
+  'coordinator/kubernetes': 'coordinator/model coordinator/workers core/metrics core/net',
   'coordinator/api':
     'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
   'coordinator/metrics':

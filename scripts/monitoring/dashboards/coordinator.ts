@@ -68,6 +68,16 @@ export const COORDINATOR: DashboardSpec = {
       ],
     },
     {
+      title: 'Does Kubernetes answer?',
+      panels: [
+        panel('Requests to Kubernetes', {
+          expr: 'sum by (verb, resource, outcome) (rate(pocketfleet_kubernetes_requests_total[$__rate_interval])) > 0',
+          ...{ legend: '{{verb}} {{resource}} {{outcome}}', unit: 'reqps' },
+          reading: 'Refused: the service account lacks a right. Empty outside of a cluster.',
+        }),
+      ],
+    },
+    {
       title: 'What expires?',
       panels: [
         panel('Tokens', {
