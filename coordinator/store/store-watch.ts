@@ -79,6 +79,8 @@ export function watchStore(options: {
   const stopping = new AbortController();
   const place = config.storeDir === '' ? config.natsUrl : config.storeDir;
   let limitBytes = config.storeBytesMax;
+  /** The broker's limit is below what the streams have been given. */
+  let isOverReserved = false;
   let sharedFor: number | undefined;
   let sharedRoom: string | undefined;
   let silentSince: number | undefined;
@@ -113,7 +115,11 @@ export function watchStore(options: {
     shortBefore = short;
     const diskFreeBytes = config.storeDir === '' ? undefined : await freeBytes(config.storeDir);
     const isTroubled = journal.trouble !== undefined;
-    const asks = mustTryWrite({ isTroubled, anyWait: options.anyWait(), limitBytes, kind: state.kind });
+    const asks = mustTryWrite({
+      ...{ isTroubled, anyWait: options.anyWait(), kind: state.kind },
+      // Only a write shows whether a store that has less than it gave away takes any more.
+      limitBytes: isOverReserved ? 0 : limitBytes,
+    });
     const refused = asks ? await tryWrite() : undefined;
     followHolders();
     return { streams, limitBytes, place, diskFreeBytes, refused, silentMs: silentMs(), holders };
@@ -206,6 +212,7 @@ export function watchStore(options: {
       await applyShares(connection, names, sharesOf(found, reserve));
       log.info({ limitBytes: found, reserveBytes: reserve }, 'the streams have their shares of the store');
     }
+    isOverReserved = found instanceof FleetError;
     limitBytes = found instanceof FleetError ? Number(found.details.reservedBytes) : (found ?? 0);
     sharedFor = connectedAt;
     sharedRoom = room;
