@@ -14,7 +14,7 @@ import { startNats } from '../support/nats.ts';
 import { assertNothingLeft, freePort, type Program, startTypeScript, until } from '../support/processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../coordinator/main.ts', import.meta.url));
-const STAGES = 150;
+const STAGES = 60;
 const nats = await startNats();
 const connection = await connectNats({ url: nats.url, name: 'test' });
 after(async () => {
