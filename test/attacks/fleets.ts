@@ -2,7 +2,7 @@
 // identities and tokens had roles, and one as `up` and the chart start it. The attacker has what a worker of the
 // fleet has, and in some attacks what somebody has who submits.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../../core/clock.ts';
@@ -62,7 +62,6 @@ export async function startClosed(): Promise<Target> {
     return out.trim();
   };
   const tokens = { worker: await made('worker'), submit: await made('submit') };
-  writeFileSync(join(folder, 'admin.token'), 'the-token-of-an-administrator');
   const coordinator = await startLocalCoordinator({
     ...{ natsUrl: nats.url, natsCredentialsFile: nats.keys!.coordinatorFile },
     ...{ natsWorkersSeedFile: nats.keys!.workersFile, token: 'the-token-of-an-administrator', tokensFile },

@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { zipSync } from 'fflate';
-import { encodeHeader, encodeJson, type Header, hashOf } from '../../core/allreduce/message.ts';
+import { encodeHeader, encodeJson } from '../../core/allreduce/message.ts';
 import { judged } from './case.ts';
 import { pickled } from './pickles.ts';
 import type { Sections, Target } from './target.ts';
+import { headerOf } from './targets/exchange.ts';
 import { targets } from './targets.ts';
 
 const latin = (text: string): Buffer => Buffer.from(text, 'latin1');
@@ -221,21 +222,7 @@ const override = (value: string): Sections => [latin('a: 1'), latin('a'), latin(
 bomb('an override of 4 million brackets', 'submission', () => override('['.repeat(4 << 20)), /at most/);
 bomb('an override of 7 million items', 'submission', () => override(`[${'1,'.repeat(7 << 20)}1]`), /at most/);
 
-const stateHeader: Header = {
-  kind: 'state',
-  encoding: 'none',
-  generation: 1,
-  runHash: hashOf('run-1'),
-  step: 5,
-  source: 1,
-  ranks: 2,
-  shardFirst: 0,
-  shardCount: 0,
-  chunk: 0xffff_ffff,
-  offset: 0,
-  count: 0,
-  digest: '0'.repeat(16),
-};
+const stateHeader = headerOf('state', { chunk: 0xffff_ffff, digest: '0'.repeat(16) });
 const claim = encodeJson({ lengths: Array(16).fill(2 ** 29), digests: Array(16).fill('0'.repeat(16)) });
 bomb(
   'a state of 32 GB, announced',

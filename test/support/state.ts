@@ -93,3 +93,15 @@ export function keyNumber(number: number): string {
 export function drawn(nextDraw: number) {
   return { kind: 'random', nextDraw, accepted: nextDraw, skipped: { count: 0, firstReason: '' } } as const;
 }
+
+/** A store with room, of which nothing is known. */
+export const STORE_OK = {
+  ...({ kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, streams: [], place: '' } as const),
+  sinceMs: 0,
+};
+
+/** The measures of a network that was verified. */
+export const EVALUATION = {
+  ...{ accuracy: 0.9, accuracyStd: 0.1, auc: 0.8, eer: 0.2, tarAtFar: 0.5, pairs: 600 },
+  accuracyUntrained: 0.5,
+};

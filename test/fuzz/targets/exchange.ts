@@ -29,7 +29,8 @@ import { faultOf } from '../verdict.ts';
 const WEIGHTS = Float32Array.of(1, 2, 3, 4);
 const ELEMENTS = 16;
 
-function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
+/** The head of a message of rank 1 of two, in step 5. */
+export function headerOf(kind: Kind, fields: Partial<Header> = {}): Header {
   return {
     kind,
     encoding: 'none',

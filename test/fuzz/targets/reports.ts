@@ -12,6 +12,7 @@ import { decodeOrLost } from '../../../core/protobuf.ts';
 import { type WorkerCommand, WorkerReport } from '../../../proto/gen/pocketfleet/v1/worker.ts';
 import { teacher } from '../../sim/specs.ts';
 import { createWorld, FACTS, type World } from '../../sim/world.ts';
+import { EVALUATION as evaluation } from '../../support/state.ts';
 import { draw } from '../mutators.ts';
 import { otherMessage } from '../protobuf.ts';
 import type { Sections, Target } from '../target.ts';
@@ -30,17 +31,6 @@ const hello = report(0, {
 const lease = {
   ...{ runId: 'run-1', generation: 1, step: 4, imagesPerSecond: 9, inExchange: true, waitsForStore: 'full' },
   suspects: [{ workerId: 'w2', kind: 'silent', ms: 10, limitMs: 5 }],
-};
-const evaluation = {
-  ...{
-    accuracy: 0.9,
-    accuracyStd: 0.1,
-    auc: 0.8,
-    eer: 0.2,
-    tarAtFar: 0.5,
-    pairs: 600,
-    accuracyUntrained: 0.5,
-  },
 };
 const run = { runId: 'run-1', generation: 1 };
 const ends = [

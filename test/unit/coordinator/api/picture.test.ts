@@ -8,18 +8,9 @@ import { pictureWith } from '../../../../coordinator/cli/picture.ts';
 import { runWith, wholeRunWith } from '../../../../coordinator/model/state.ts';
 import { createProgressBoard, type ProgressBoard } from '../../../../coordinator/workers/progress-board.ts';
 import { Snapshot, StepPoint } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { connections, waitsIn } from '../../../support/state.ts';
+import { connections, STORE_OK as OK, waitsIn } from '../../../support/state.ts';
 import { createSweepFleet, type SweepFleet } from '../../../support/sweep-fleet.ts';
 
-const OK = {
-  kind: 'ok',
-  reason: '',
-  usedBytes: 0,
-  limitBytes: 0,
-  streams: [],
-  place: '',
-  sinceMs: 0,
-} as const;
 const FULL = { ...OK, kind: 'full', reason: 'the disk is full' } as const;
 
 interface World {

@@ -9,19 +9,10 @@ import { createProgressBoard } from '../../../../coordinator/workers/progress-bo
 import type { Clock } from '../../../../core/clock.ts';
 import { createFleetClient, streamed } from '../../../../core/net/grpc-client.ts';
 import { Snapshot, type WatchRequest } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
-import { connections, waitsIn } from '../../../support/state.ts';
+import { connections, STORE_OK as OK, waitsIn } from '../../../support/state.ts';
 import { createSweepFleet, type SweepFleet } from '../../../support/sweep-fleet.ts';
 import { serve } from '../model/grown.ts';
 
-const OK = {
-  kind: 'ok',
-  reason: '',
-  usedBytes: 0,
-  limitBytes: 0,
-  streams: [],
-  place: '',
-  sinceMs: 0,
-} as const;
 const request = (change: Partial<WatchRequest> = {}): WatchRequest => ({
   ...{ planId: '', sweepId: '', runId: '', rateHz: 20, untilFinished: false, changes: true },
   ...change,

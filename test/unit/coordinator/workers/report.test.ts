@@ -5,22 +5,12 @@ import { test } from 'node:test';
 import { type Journalled, reportOf } from '../../../../coordinator/workers/report.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import type { CheckpointStored, RunFinished } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
+import { EVALUATION as evaluation } from '../../../support/state.ts';
 
 const stored = (change: Partial<CheckpointStored>): Journalled => ({
   $case: 'checkpointStored',
   value: { runId: 'run-1', generation: 1, stage: 1, step: 4, bytes: 100, digest: 'ab', ...change },
 });
-const evaluation = {
-  ...{
-    accuracy: 0.9,
-    accuracyStd: 0.1,
-    auc: 0.8,
-    eer: 0.2,
-    tarAtFar: 0.5,
-    pairs: 600,
-    accuracyUntrained: 0.5,
-  },
-};
 const finished = (change: Partial<RunFinished>): Journalled => ({
   $case: 'finished',
   value: { runId: 'run-1', generation: 1, step: 8, weightsDigest: 'ab', evaluation, ...change },
