@@ -46,9 +46,8 @@ import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
 import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
-import type { SeenRequest } from './kubernetes/requests.ts';
 import type { Gauged } from './metrics/gauges.ts';
-import { createMetrics } from './metrics/metrics.ts';
+import { createMetrics, type Metrics } from './metrics/metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
 import { openSearches, type State } from './model/state.ts';
@@ -587,7 +586,7 @@ function streamKinds(names: Names): ReadonlyMap<string, Gauged['streams'][number
 
 /** Requests to Kubernetes are counted. */
 interface Observing {
-  readonly onRequest: (request: SeenRequest) => void;
+  readonly onRequest: Metrics['kubernetesRequest'];
 }
 
 /**

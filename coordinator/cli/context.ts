@@ -3,7 +3,7 @@
 
 import { constants } from 'node:os';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { FleetError } from '../../core/errors.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
 import { onStopSignals } from '../../core/system/stop-signals.ts';
 import { type Noun, onlyOne } from '../../core/text/naming.ts';
 import type { Found, Run } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -133,6 +133,23 @@ export function interruptedBy(error: FleetError): number | undefined {
   return typeof signal === 'string' && signal in constants.signals
     ? exitCodeOf(signal as NodeJS.Signals)
     : undefined;
+}
+
+/** Resolves when the signal is aborted. */
+export function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((done) => {
+    if (signal.aborted) done();
+    signal.addEventListener('abort', () => done(), { once: true });
+  });
+}
+
+/**
+ * Sets the exit code of a command that runs until it is stopped: 0 after SIGTERM, which `down` and service managers
+ * send; 130 after Ctrl-C. `signal` is that of `onInterrupt`.
+ */
+export function endedBy(signal: AbortSignal): void {
+  const code = interruptedBy(toFleetError(signal.reason));
+  if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
 }
 
 /** A run by its id, or by its name where only one run of the fleet has it. */

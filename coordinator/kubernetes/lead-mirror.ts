@@ -13,8 +13,9 @@ import {
 import type { Clock } from '../../core/clock.ts';
 import { toFleetError } from '../../core/errors.ts';
 import type { Logger } from '../../core/log.ts';
+import type { KubernetesRequest } from '../../core/metrics/coordinator-catalogue.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
-import { observedRequests, outcomeOf, type SeenRequest } from './requests.ts';
+import { observedRequests, outcomeOf } from './requests.ts';
 
 /** The mirror of one coordinator. */
 export interface LeadMirror {
@@ -40,7 +41,7 @@ export function mirrorLead(options: {
   readonly leaseName: string;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly onRequest: (request: SeenRequest) => void;
+  readonly onRequest: (request: KubernetesRequest) => void;
 }): LeadMirror {
   const ask = observedRequests(options.onRequest);
   const { podName, leaseName, clock, log } = options;

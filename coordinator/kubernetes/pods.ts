@@ -7,11 +7,12 @@ import { CoreV1Api, makeInformer, type V1Pod } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../core/clock.ts';
 import type { Logger } from '../../core/log.ts';
+import type { KubernetesRequest } from '../../core/metrics/coordinator-catalogue.ts';
 import { delayMs, WAIT_FOR_ROOM } from '../../core/retry.ts';
 import type { WorkerState } from '../model/state.ts';
 import type { Verdict } from '../workers/verdicts.ts';
 import { kubernetesConfig, namespaceOf } from './kube-config.ts';
-import { observedRequests, type SeenRequest } from './requests.ts';
+import { observedRequests } from './requests.ts';
 
 /** `leaving`: its processes may still run, and are being ended; `gone`: none runs. */
 export interface PodVerdict {
@@ -77,7 +78,7 @@ export function watchPods(options: {
   readonly log: Logger;
   /** Called when there may be something new to judge. */
   readonly onChange: () => void;
-  readonly onRequest: (request: SeenRequest) => void;
+  readonly onRequest: (request: KubernetesRequest) => void;
 }): PodWatch {
   const { selector, clock, log, onChange } = options;
   const config = kubernetesConfig(

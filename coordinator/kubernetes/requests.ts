@@ -2,31 +2,17 @@
 // answer counts; watches are none of these, since they have no end.
 
 import { ApiException } from '@kubernetes/client-node';
-import type {
-  REQUEST_OUTCOMES,
-  REQUEST_RESOURCES,
-  REQUEST_VERBS,
-} from '../../core/metrics/coordinator-catalogue.ts';
-
-/** One request that was answered, or not. */
-export interface SeenRequest {
-  readonly verb: (typeof REQUEST_VERBS)[number];
-  readonly resource: (typeof REQUEST_RESOURCES)[number];
-  readonly outcome: RequestOutcome;
-}
-
-/** How it ended. */
-export type RequestOutcome = (typeof REQUEST_OUTCOMES)[number];
+import type { KubernetesRequest } from '../../core/metrics/coordinator-catalogue.ts';
 
 /** Asks, and reports how that ended. */
 export type Ask = <T>(
-  verb: SeenRequest['verb'],
-  resource: SeenRequest['resource'],
+  verb: KubernetesRequest['verb'],
+  resource: KubernetesRequest['resource'],
   request: () => Promise<T>,
 ) => Promise<T>;
 
 /** `onRequest` sees every request once, after its end. */
-export function observedRequests(onRequest: (request: SeenRequest) => void): Ask {
+export function observedRequests(onRequest: (request: KubernetesRequest) => void): Ask {
   return async (verb, resource, request) => {
     try {
       const answer = await request();
@@ -40,7 +26,7 @@ export function observedRequests(onRequest: (request: SeenRequest) => void): Ask
 }
 
 /** How a request that was rejected counts. */
-export function outcomeOf(caught: unknown): RequestOutcome {
+export function outcomeOf(caught: unknown): KubernetesRequest['outcome'] {
   switch (caught instanceof ApiException ? caught.code : undefined) {
     case 404:
       return 'missing';

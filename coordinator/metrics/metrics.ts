@@ -1,12 +1,7 @@
 // The coordinator's metrics: what is counted when, and what the gauges read when they are scraped. Names and
 // labels are those of the catalogue.
 
-import {
-  COORDINATOR_METRICS,
-  type REQUEST_OUTCOMES,
-  type REQUEST_RESOURCES,
-  type REQUEST_VERBS,
-} from '../../core/metrics/coordinator-catalogue.ts';
+import { COORDINATOR_METRICS, type KubernetesRequest } from '../../core/metrics/coordinator-catalogue.ts';
 import { createProgramMetrics } from '../../core/metrics/families.ts';
 import { createRetention } from '../../core/metrics/retention.ts';
 import { type RefusedCall, roleLabel } from '../../core/net/grpc-access.ts';
@@ -36,11 +31,7 @@ export interface Metrics {
   refusedCall(refused: RefusedCall): void;
   reconnected(): void;
   /** A request to the Kubernetes API has ended. */
-  kubernetesRequest(request: {
-    readonly verb: (typeof REQUEST_VERBS)[number];
-    readonly resource: (typeof REQUEST_RESOURCES)[number];
-    readonly outcome: (typeof REQUEST_OUTCOMES)[number];
-  }): void;
+  kubernetesRequest(request: KubernetesRequest): void;
 }
 
 /** Ended sweeps whose series stay at most. */

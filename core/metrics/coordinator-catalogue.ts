@@ -1,6 +1,7 @@
 // The metrics of a coordinator. No trial is a label here. A run is one while it is running, a sweep while it is
 // open, a worker while it is remembered.
 
+import { REFUSALS, ROLES } from '../net/roles.ts';
 import { counter, gauge, geometric, histogram } from './description.ts';
 import { sharedMetrics } from './shared-catalogue.ts';
 
@@ -55,19 +56,20 @@ export const INPUT_KINDS = [
 export const STREAM_KINDS = ['journal', 'lead', 'manifests', 'artefacts', 'history', 'logs'] as const;
 
 /** What the Kubernetes API is asked to do. */
-export const REQUEST_VERBS = ['get', 'list', 'create', 'update', 'patch'] as const;
+const REQUEST_VERBS = ['get', 'list', 'create', 'update', 'patch'] as const;
 /** With what. */
-export const REQUEST_RESOURCES = ['pods', 'leases'] as const;
+const REQUEST_RESOURCES = ['pods', 'leases'] as const;
 /**
  * How that ends. `missing`: it is not there; `conflict`: somebody else has changed it; `refused`: a right is
  * missing; `failed`: the server answers with an error, or not at all.
  */
-export const REQUEST_OUTCOMES = ['ok', 'missing', 'conflict', 'refused', 'failed'] as const;
-
-/** Roles of tokens. */
-const ROLES = ['admin', 'submit', 'read', 'worker'] as const;
-/** Why calls are refused; `none`: without a token, `role`: with one whose role does not take it. */
-const REFUSALS = ['none', 'unknown', 'expired', 'revoked', 'role'] as const;
+const REQUEST_OUTCOMES = ['ok', 'missing', 'conflict', 'refused', 'failed'] as const;
+/** A request to the Kubernetes API that was answered, or not. */
+export interface KubernetesRequest {
+  readonly verb: (typeof REQUEST_VERBS)[number];
+  readonly resource: (typeof REQUEST_RESOURCES)[number];
+  readonly outcome: (typeof REQUEST_OUTCOMES)[number];
+}
 
 const METHOD_LABELS = { grpc_type: 'open', grpc_service: 'open', grpc_method: 'open' } as const;
 

@@ -7,19 +7,15 @@ import { after, systemClock } from '../clock.ts';
 import { FleetError } from '../errors.ts';
 import { HEALTH_PREFIX } from './grpc-auth.ts';
 import { toStatus } from './grpc-status.ts';
-import { may, type Principal, principalText, type Role, rolesText, verbOf } from './roles.ts';
+import { may, type Principal, principalText, type Refusal, type Role, rolesText, verbOf } from './roles.ts';
 import { isRefused, type TokenBook } from './token-book.ts';
 import { tokenDigest } from './token-file.ts';
-
-/** Why calls are refused, as a closed list of codes. */
-export const REFUSALS = ['none', 'unknown', 'expired', 'revoked', 'role'] as const;
 
 /** A call that was refused. */
 export interface RefusedCall {
   /** Name of the method, without its service. */
   readonly method: string;
-  /** `none`: without a token; `role`: with one whose role does not take it. */
-  readonly reason: (typeof REFUSALS)[number];
+  readonly reason: Refusal;
   /** Whose token it was, where that is known. */
   readonly principal?: Principal;
 }

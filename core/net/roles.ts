@@ -12,6 +12,14 @@ export const ROLES = ['admin', 'submit', 'read', 'worker'] as const;
 /** One of these roles. */
 export type Role = (typeof ROLES)[number];
 
+/**
+ * Why calls are refused, as a closed list of codes. `none`: without a token; `role`: with one whose role does not
+ * take it.
+ */
+export const REFUSALS = ['none', 'unknown', 'expired', 'revoked', 'role'] as const;
+/** One of these reasons. */
+export type Refusal = (typeof REFUSALS)[number];
+
 /** Who makes a call, as its token says. */
 export interface Principal {
   /** The name of the token, unique among those that are accepted. */

@@ -94,7 +94,8 @@ function textOf(file: string, what: string): string {
   }
 }
 
-function certificateIn({ pem, file }: Pem): X509Certificate {
+/** The first certificate of a file. Throws `invalidArgument` for a text that holds none. */
+export function certificateIn({ pem, file }: Pem): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch (cause) {

@@ -8,7 +8,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { PACKAGE_ROOT } from '../../../core/system/places.ts';
 import { openFleet } from '../client.ts';
-import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from '../context.ts';
+import { aborted, endedBy, exitCodeOf, onInterrupt, wholeNumber } from '../context.ts';
 import { endLeftovers } from '../local/children.ts';
 import { startDetached, starterOf } from '../local/detached.ts';
 import {
@@ -136,22 +136,6 @@ async function upInForeground(flags: UpFlags): Promise<void> {
   } finally {
     release();
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((done) => {
-    if (signal.aborted) done();
-    signal.addEventListener('abort', () => done(), { once: true });
-  });
-}
-
-/**
- * The exit code of `up`: 0 after SIGTERM, which `down` and service managers send to stop a fleet; 130 after
- * Ctrl-C.
- */
-function endedBy(signal: AbortSignal): void {
-  const code = interruptedBy(toFleetError(signal.reason));
-  if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
 }
 
 async function announce(dir: string, flags: UpFlags): Promise<void> {

@@ -3,9 +3,8 @@
 import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { toFleetError } from '../../../core/errors.ts';
 import { WORKER_ID, WORKER_ID_WORDS } from '../../../core/text/wire-text.ts';
-import { exitCodeOf, interruptedBy, onInterrupt, wholeNumber } from '../context.ts';
+import { aborted, endedBy, exitCodeOf, onInterrupt, wholeNumber } from '../context.ts';
 import { DEFAULT_DIR, dirOption, ownDir } from '../local/fleet-folder.ts';
 import { type JoinedWorkers, joinFleet } from '../local/join.ts';
 import { readJoinFile } from '../local/join-file.ts';
@@ -72,14 +71,10 @@ async function joined(path: string, flags: JoinFlags): Promise<void> {
     });
     for (const id of workers.ids) print(id);
     say('attached; Ctrl-C takes them out again');
-    await new Promise<void>((done) => {
-      if (signal.aborted) done();
-      signal.addEventListener('abort', () => done(), { once: true });
-    });
+    await aborted(signal);
     await workers.close();
     say('stopped; nothing is left running');
-    const code = interruptedBy(toFleetError(signal.reason));
-    if (code !== undefined && code !== exitCodeOf('SIGTERM')) process.exitCode = code;
+    endedBy(signal);
   } finally {
     release();
   }

@@ -10,6 +10,7 @@ import { stringify } from 'yaml';
 import { systemClock } from '../../../core/clock.ts';
 import { FleetError } from '../../../core/errors.ts';
 import type { Holder, KeyPair } from '../../../core/net/authority.ts';
+import { certificateIn } from '../../../core/net/tls-files.ts';
 import { fileFailure, makeFolder } from '../../../core/system/folder.ts';
 import { writePrivate } from './fleet-file.ts';
 
@@ -173,7 +174,7 @@ export function certificatesIn(dir: string): ShownCertificate[] {
       `${dir} holds no certificates; pocketfleet keys generate --out DIR makes some, and \`up --tls\` keeps those of a local fleet in DIR/tls`,
     );
   return files.map((file) => {
-    const { subject, subjectAltName = '', validTo } = parsed(file);
+    const { subject, subjectAltName = '', validTo } = certificateIn({ pem: textOf(file), file });
     return {
       file,
       subject: subject.replaceAll('\n', ', '),
@@ -181,13 +182,4 @@ export function certificatesIn(dir: string): ShownCertificate[] {
       validUntilMs: Date.parse(validTo),
     };
   });
-}
-
-function parsed(file: string): X509Certificate {
-  try {
-    return new X509Certificate(textOf(file));
-  } catch (cause) {
-    if (cause instanceof FleetError) throw cause;
-    throw new FleetError('invalidArgument', `${file} holds no certificate in PEM`, { cause });
-  }
 }

@@ -5,9 +5,10 @@ import { join, resolve } from 'node:path';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { filesIn } from './certificates.ts';
 import { workerSpec } from './child-specs.ts';
-import { endLeftovers, superviseChildren } from './children.ts';
+import { endLeftovers } from './children.ts';
 import { LOOPBACK } from './encryption.ts';
-import { forgetFleet, lockDir, writePrivate } from './fleet-file.ts';
+import { writePrivate } from './fleet-file.ts';
+import { holdFolder } from './held-folder.ts';
 import { readHost } from './host.ts';
 import type { JoinFile } from './join-file.ts';
 import { freePorts } from './ports.ts';
@@ -40,22 +41,7 @@ const WORKERS_DEADLINE_MS = 180_000;
 export async function joinFleet(options: JoinOptions): Promise<JoinedWorkers> {
   const { file, name, dataRoots, signal, say } = options;
   const dir = resolve(options.dir);
-  const unlock = lockDir(dir);
-  const children = superviseChildren(dir, say);
-  const leave = () => {
-    forgetFleet(dir);
-    unlock();
-  };
-  const abandon = () => {
-    children.kill();
-    leave();
-  };
-  process.once('exit', abandon);
-  const close = async () => {
-    await children.stop();
-    process.removeListener('exit', abandon);
-    leave();
-  };
+  const { children, release: close } = holdFolder(dir, say);
   try {
     await endLeftovers(dir, say);
     makeFolder(join(dir, 'logs'), { mode: 0o700 });

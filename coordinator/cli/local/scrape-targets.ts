@@ -2,13 +2,13 @@
 // coordinators, and every worker that the fleet has, wherever it runs. Decides that the files name nobody once
 // the fleet has ended.
 
-import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '../../../core/clock.ts';
 import { makeFolder } from '../../../core/system/folder.ts';
 import { addressesOf, formatHostPort, parseHostPort } from '../../../core/text/host-port.ts';
 import type { Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
+import { writeOutput } from '../output-file.ts';
 import { listAll } from '../pages.ts';
 import type { FleetFile } from './fleet-file.ts';
 
@@ -33,14 +33,15 @@ export async function keepTargets(options: {
   const { folder, file, client, signal } = options;
   makeFolder(folder);
   let written = '';
-  const write = (targets: {
+  // Prometheus never sees half a file.
+  const write = async (targets: {
     readonly coordinator: readonly string[];
     readonly worker: readonly string[];
   }) => {
     const text = JSON.stringify(targets);
     if (text === written) return;
     for (const [name, addresses] of Object.entries(targets))
-      replaceFile(join(folder, `${name}.json`), targetsText(file.fleet, addresses));
+      await writeOutput(join(folder, `${name}.json`), targetsText(file.fleet, addresses));
     written = text;
   };
   const look = async () => {
@@ -48,7 +49,7 @@ export async function keepTargets(options: {
       (page) => client.ask((service) => service.listWorkers, page, 2_000, signal),
       ({ workers }) => workers,
     );
-    write({ coordinator: addressesOf(file.metrics), worker: workerTargets(items) });
+    await write({ coordinator: addressesOf(file.metrics), worker: workerTargets(items) });
   };
   await look();
   const ended = (async () => {
@@ -57,7 +58,7 @@ export async function keepTargets(options: {
       // A coordinator that is away names no workers: those that were there are still scraped.
       if (!signal.aborted) await look().catch(() => undefined);
     }
-    write({ coordinator: [], worker: [] });
+    await write({ coordinator: [], worker: [] });
   })();
   return { ended };
 }
@@ -79,11 +80,4 @@ export function workerTargets(
 function targetsText(fleet: string, targets: readonly string[]): string {
   const groups = targets.length === 0 ? [] : [{ targets, labels: { namespace: 'local', fleet } }];
   return `${JSON.stringify(groups, null, 2)}\n`;
-}
-
-/** Prometheus never sees half a file. */
-function replaceFile(path: string, text: string): void {
-  const temporary = `${path}.${process.pid}`;
-  writeFileSync(temporary, text);
-  renameSync(temporary, path);
 }

@@ -13,16 +13,10 @@ import { type KeptKeys, keepBrokerKeys } from './broker-keys-folder.ts';
 import { keepRoom, storeBytesMaxOf } from './broker-room.ts';
 import { filesIn } from './certificates.ts';
 import { childSpecs } from './child-specs.ts';
-import { endLeftovers, superviseChildren } from './children.ts';
+import { endLeftovers } from './children.ts';
 import { type Encryption, encryptionFor, keepEncryption, LOOPBACK } from './encryption.ts';
-import {
-  type FleetFile,
-  forgetFleet,
-  lockDir,
-  type ProcessIdentity,
-  writeFleetFile,
-  writePrivate,
-} from './fleet-file.ts';
+import { type FleetFile, type ProcessIdentity, writeFleetFile, writePrivate } from './fleet-file.ts';
+import { holdFolder } from './held-folder.ts';
 import { readHost } from './host.ts';
 import { writeJoinFile } from './join-file.ts';
 import { freePorts, isListening } from './ports.ts';
@@ -78,15 +72,8 @@ const WORKERS_DEADLINE_MS = 180_000;
  */
 export async function startFleet(options: UpOptions): Promise<RunningFleet> {
   const dir = resolve(options.dir);
-  const unlock = lockDir(dir);
-  const children = superviseChildren(dir, options.say);
-  // An exception that nobody caught, or a second Ctrl-C, must not leave anything behind either.
-  const abandon = () => {
-    children.kill();
-    forgetFleet(dir);
-    unlock();
-  };
-  process.once('exit', abandon);
+  const held = holdFolder(dir, options.say);
+  const { children } = held;
   const closed = new AbortController();
   let client: FleetClient | undefined;
   let targetsKept: TargetKeeping | undefined;
@@ -94,10 +81,7 @@ export async function startFleet(options: UpOptions): Promise<RunningFleet> {
     closed.abort();
     await targetsKept?.ended;
     client?.close();
-    await children.stop();
-    process.removeListener('exit', abandon);
-    forgetFleet(dir);
-    unlock();
+    await held.release();
   };
   let closing: Promise<void> | undefined;
   const close = () => {

@@ -6,8 +6,7 @@ import { LOSS_CAUSES } from '../../../coordinator/model/state.ts';
 import { COORDINATOR_METRICS } from '../../../core/metrics/coordinator-catalogue.ts';
 import { type Catalogue, type Description, seriesNames } from '../../../core/metrics/description.ts';
 import { WORKER_METRICS } from '../../../core/metrics/worker-catalogue.ts';
-import { REFUSALS } from '../../../core/net/grpc-access.ts';
-import { ROLES } from '../../../core/net/roles.ts';
+import { REFUSALS, ROLES } from '../../../core/net/roles.ts';
 import { metricNamesInScrape } from '../../support/dashboard.ts';
 import { coordinatorMetrics, workerMetrics } from '../../support/metrics.ts';
 

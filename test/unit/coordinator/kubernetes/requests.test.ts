@@ -3,13 +3,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ApiException } from '@kubernetes/client-node';
-import { observedRequests, type SeenRequest } from '../../../../coordinator/kubernetes/requests.ts';
+import { observedRequests } from '../../../../coordinator/kubernetes/requests.ts';
+import type { KubernetesRequest } from '../../../../core/metrics/coordinator-catalogue.ts';
 
 test('each request is seen once, by how it ended, and its answer or error is passed on', async () => {
-  const seen: SeenRequest[] = [];
+  const seen: KubernetesRequest[] = [];
   const ask = observedRequests((request) => seen.push(request));
   assert.equal(await ask('list', 'pods', async () => 'answer'), 'answer');
-  const failures: readonly (readonly [unknown, SeenRequest['outcome']])[] = [
+  const failures: readonly (readonly [unknown, KubernetesRequest['outcome']])[] = [
     [new ApiException(404, 'absent', {}, {}), 'missing'],
     [new ApiException(409, 'changed', {}, {}), 'conflict'],
     [new ApiException(403, 'forbidden', {}, {}), 'refused'],
