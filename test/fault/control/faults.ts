@@ -1,7 +1,7 @@
 // The faults of the control plane, each by name, and when each of them is over. Decides how a fault is done
 // and that it has happened; which come when is the run's.
 
-import { deliver } from '../../support/processes.ts';
+import { deliver, until } from '../../support/processes.ts';
 import type { ControlFleet, Place } from './control-fleet.ts';
 
 /** What a fault has done. */
@@ -69,10 +69,13 @@ export async function perform(kind: FaultKind, fleet: ControlFleet, chance: () =
     case 'stop standby':
       await standStill(standby);
       return { kind, atMs };
-    case 'cut leader':
-      leader.broker.hold(STOPPED_MS);
+    case 'cut leader': {
+      // One that dials the broker again just now has no connection that could be cut.
+      await until('the leader was cut off', () => leader.broker.hold(STOPPED_MS) > 0);
+      const cutAtMs = Date.now();
       await pass(STOPPED_MS);
-      return { kind, atMs, takeoverMs: TAKEOVER_MS };
+      return { kind, atMs: cutAtMs, takeoverMs: TAKEOVER_MS };
+    }
     case 'kill broker':
       await nats.kill('SIGKILL');
       await pass(AWAY_MS * chance());
