@@ -1,10 +1,9 @@
 // What happens to a connection to the broker, as calls: that it is up or down, and what the broker did not let
 // the program do. The client reports it as a stream of status messages that ends only with the connection; this
-// module makes it something that can be ended before.
+// module makes it something that can be ended before. And what becomes of requests when it is lost.
 
-import type { QueuedIterator, Status } from '@nats-io/transport-node';
-import { type FleetError, toFleetError } from '../errors.ts';
-import type { NatsConnection } from './nats.ts';
+import type { Msg, NatsConnection, QueuedIterator, Status } from '@nats-io/transport-node';
+import { FleetError, toFleetError } from '../errors.ts';
 
 /** So many refusals are known as reported. */
 const DENIALS_MAX = 1_000;
@@ -37,6 +36,33 @@ export function followConnection(
   return () => {
     if (isStoppable(statuses)) statuses.stop();
   };
+}
+
+/**
+ * Makes requests of this connection fail with `unavailable` as soon as it is lost. Those that were on their way
+ * are never answered, and whoever asks again and again would find out only at the end of the time for each.
+ */
+export function failRequestsOnLoss(connection: Pick<NatsConnection, 'status' | 'request'>): void {
+  const waiting = new Set<(error: FleetError) => void>();
+  const ask = connection.request.bind(connection);
+  connection.request = (...request) =>
+    new Promise<Msg>((resolve, reject) => {
+      waiting.add(reject);
+      ask(...request)
+        .then(resolve, reject)
+        .finally(() => waiting.delete(reject));
+    });
+  followConnection(
+    connection,
+    (isUp) => {
+      if (isUp) return;
+      const failed = [...waiting];
+      waiting.clear();
+      for (const fail of failed)
+        fail(new FleetError('unavailable', 'the connection to the broker was lost before it answered'));
+    },
+    () => undefined,
+  );
 }
 
 function isStoppable(statuses: AsyncIterable<Status>): statuses is QueuedIterator<Status> {

@@ -20,6 +20,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsFilesOf } from './broker-address.ts';
+import { failRequestsOnLoss } from './connection-status.ts';
 import { openLink } from './data-link.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
 import type { Names } from './subjects.ts';
@@ -79,13 +80,15 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
       throw (isRefused ? undefined : await encryptionFailure(options)) ?? caught;
     }
   };
-  return retrying(dial, {
+  const connection = await retrying(dial, {
     backoff: CONNECT,
     clock: options.clock ?? systemClock,
     signal: options.signal,
     withinMs: options.waitMs ?? 15_000,
     finalError: (caught, isLate) => connectFailure(caught, isLate, options),
   });
+  failRequestsOnLoss(connection);
+  return connection;
 }
 
 /** What ends the dialling: a refusal that no further attempt changes, or the end of the time for it. */

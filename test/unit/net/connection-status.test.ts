@@ -37,3 +37,32 @@ test('each loss and each return of the broker is reported once, and none after t
   }
   await assertNothingLeft([nats.pid], [nats.port]);
 });
+
+test('a request that was on its way when the broker went fails at once; one that comes later is answered', async () => {
+  const nats = await startNats({ jetstream: false });
+  const connect = (name: string) => connectNats({ url: nats.url, token: nats.token, name });
+  const [asking, silent] = await Promise.all([connect('asking'), connect('silent')]);
+  try {
+    // It has the request, and never answers.
+    const asked = new Promise((resolve) =>
+      silent.subscribe('test.question', { callback: () => resolve(true) }),
+    );
+    await silent.flush();
+    const question = asking.request('test.question', undefined, { timeout: 3_600_000 });
+    const refused = assert.rejects(question, { code: 'unavailable', message: /lost before it answered/ });
+    await asked;
+    await nats.kill('SIGKILL');
+    await refused;
+    silent.subscribe('test.later', { callback: (_, message) => void message.respond('answer') });
+    await nats.restart();
+    const answer = await until('the broker is back', () =>
+      asking.request('test.later', undefined, { timeout: 1_000 }).catch(() => undefined),
+    );
+    assert.equal(answer.string(), 'answer');
+  } finally {
+    await asking.close();
+    await silent.close();
+    await nats.stop();
+  }
+  await assertNothingLeft([nats.pid], [nats.port]);
+});
