@@ -39,31 +39,60 @@ export function followConnection(
 }
 
 /**
- * Makes requests of this connection fail with `unavailable` as soon as it is lost. Those that were on their way
- * are never answered, and whoever asks again and again would find out only at the end of the time for each.
+ * Makes requests of this connection follow its fate. One that was on its way when the connection was lost is
+ * never answered: it fails with `unavailable` at once, not at the end of its time. One that is made meanwhile
+ * leaves when the connection is back; the client itself forgets it at its next dial.
  */
-export function failRequestsOnLoss(connection: Pick<NatsConnection, 'status' | 'request'>): void {
-  const waiting = new Set<(error: FleetError) => void>();
+export function followWithRequests(connection: Pick<NatsConnection, 'status' | 'request' | 'closed'>): void {
   const ask = connection.request.bind(connection);
-  connection.request = (...request) =>
+  const underWay = new Set<(error: FleetError) => void>();
+  const postponed = new Set<() => void>();
+  let isUp = true;
+  connection.request = (subject, payload, options) =>
     new Promise<Msg>((resolve, reject) => {
-      waiting.add(reject);
-      ask(...request)
-        .then(resolve, reject)
-        .finally(() => waiting.delete(reject));
+      const leave = (timeout: number) => {
+        underWay.add(reject);
+        ask(subject, payload, { ...options, timeout })
+          .then(resolve, reject)
+          .finally(() => underWay.delete(reject));
+      };
+      const timeout = options?.timeout ?? REQUEST_MS;
+      if (isUp) return leave(timeout);
+      const sinceMs = performance.now();
+      const timer = setTimeout(() => {
+        postponed.delete(back);
+        reject(new FleetError('unavailable', `the broker was away for ${timeout} ms`));
+      }, timeout);
+      const back = () => {
+        clearTimeout(timer);
+        leave(Math.max(1, Math.ceil(timeout - (performance.now() - sinceMs))));
+      };
+      postponed.add(back);
     });
+  const goOn = () => {
+    isUp = true;
+    const waiting = [...postponed];
+    postponed.clear();
+    for (const back of waiting) back();
+  };
+  const fail = () => {
+    isUp = false;
+    const failed = [...underWay];
+    underWay.clear();
+    for (const reject of failed)
+      reject(new FleetError('unavailable', 'the connection to the broker was lost before it answered'));
+  };
   followConnection(
     connection,
-    (isUp) => {
-      if (isUp) return;
-      const failed = [...waiting];
-      waiting.clear();
-      for (const fail of failed)
-        fail(new FleetError('unavailable', 'the connection to the broker was lost before it answered'));
-    },
+    (isUpNow) => (isUpNow ? goOn() : fail()),
     () => undefined,
   );
+  // The client refuses whatever is asked of a connection that was closed.
+  void connection.closed().then(goOn);
 }
+
+/** How long the client waits for an answer where the caller gives no time, milliseconds. */
+const REQUEST_MS = 1_000;
 
 function isStoppable(statuses: AsyncIterable<Status>): statuses is QueuedIterator<Status> {
   return 'stop' in statuses && typeof statuses.stop === 'function';

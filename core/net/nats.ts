@@ -20,7 +20,7 @@ import { type Clock, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 import { CONNECT, retrying } from '../retry.ts';
 import { authenticatorOf, type BrokerAddress, refusalText, serversOf, tlsFilesOf } from './broker-address.ts';
-import { failRequestsOnLoss } from './connection-status.ts';
+import { followWithRequests } from './connection-status.ts';
 import { openLink } from './data-link.ts';
 import { isStreamMissing, streamManager } from './jetstream.ts';
 import type { Names } from './subjects.ts';
@@ -87,7 +87,7 @@ export async function connectNats(options: ConnectOptions): Promise<NatsConnecti
     withinMs: options.waitMs ?? 15_000,
     finalError: (caught, isLate) => connectFailure(caught, isLate, options),
   });
-  failRequestsOnLoss(connection);
+  followWithRequests(connection);
   return connection;
 }
 
