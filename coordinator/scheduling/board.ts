@@ -18,6 +18,7 @@ import {
 } from '../model/state.ts';
 import { changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
+import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 import { createPools, type Pool, type Pools, type Seat } from './pools.ts';
 import { createQueue, type Queue } from './queue.ts';
 
@@ -36,6 +37,8 @@ export interface Board {
   readonly shrinking: ReadonlySet<number>;
   /** Numbers of running runs with more than one worker. */
   readonly wide: ReadonlySet<number>;
+  /** Numbers of running runs of this device class, `count` at most, oldest first. */
+  holding(deviceClass: string, count: number): number[];
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
@@ -59,6 +62,7 @@ export function createBoard(): Board {
   const growing = new Set<number>();
   const shrinking = new Set<number>();
   const wide = new Set<number>();
+  const holding = new Map<string, LazyHeap<number>>();
   /** Runs that workers were lost over. */
   const blamed = new Set<number>();
   /** Workers that hold a suspect. */
@@ -82,12 +86,26 @@ export function createBoard(): Board {
     if (before !== undefined && isWhole(before) && before.state === 'queued') queue.remove(before);
     const now = after !== undefined && isWhole(after) && !hasEnded(after) ? after : undefined;
     if (now?.state === 'queued') queue.add(now);
+    hold(number, before, now);
     const { min, max } = now?.job.workers ?? { min: 0, max: 0 };
     const size = now?.gang.length ?? 0;
     mark(growing, number, size > 0 && size < max);
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
     mark(blamed, number, now !== undefined && isBlamed(now));
+  }
+
+  /** Keeps the running runs of each device class; that of a run never changes. */
+  function hold(number: number, before: RunState | EndedRun | undefined, now: RunState | undefined): void {
+    if (now !== undefined && now.gang.length > 0) {
+      const { deviceClass = '' } = now;
+      let numbers = holding.get(deviceClass);
+      if (numbers === undefined) {
+        numbers = createLazyHeap<number>((a, b) => a < b);
+        holding.set(deviceClass, numbers);
+      }
+      numbers.add(number);
+    } else if (before?.deviceClass !== undefined) holding.get(before.deviceClass)?.delete(number);
   }
 
   function followSuspects(touched: Set<string>): void {
@@ -109,6 +127,7 @@ export function createBoard(): Board {
       return observed;
     },
     ...{ queue, pools, growing, shrinking, wide, run },
+    holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;
       const touched = new Set<string>();
@@ -157,33 +176,46 @@ export function avoidedNow(board: Board, run: RunState): Avoided[] {
   );
 }
 
-/** The run's minimum could be met if nothing else ran. */
-export function isPlaceable(board: Board, run: RunState): boolean {
+/**
+ * The device classes of which a run takes its workers: those that could give it its minimum if nothing else
+ * ran, and of several only one when it needs all of one class, that with most free workers. Empty: this fleet
+ * cannot give it its minimum.
+ */
+export function classesFor(board: Board, run: RunState): string[] {
   const avoided = avoidedNow(board, run);
-  const counts = board.pools
+  const { min } = run.job.workers;
+  const pools = board.pools
     .all()
     .filter((pool) => fitsClass(run, pool))
-    .map(({ live, deviceClass }) => live - avoided.filter((one) => isIn(board, one, deviceClass)).length);
-  const most = needsOneClass(run) ? Math.max(0, ...counts) : counts.reduce((sum, count) => sum + count, 0);
-  return most >= run.job.workers.min;
-}
-
-/**
- * A run that could be placed on this fleet and waits longer than this is no longer overtaken by smaller ones.
- */
-const OVERTAKE_MS = 30_000;
-
-/** Workers that become free are kept for this run, which has been overtaken long enough. */
-export function keepsWorkers(board: Board, run: RunState): boolean {
-  return board.observed.now - run.queuedAtMs > OVERTAKE_MS && isPlaceable(board, run);
+    .map(({ live, free, deviceClass }) => ({
+      deviceClass,
+      free,
+      usable: live - avoided.filter((one) => isIn(board, one, deviceClass)).length,
+    }));
+  if (!needsOneClass(run)) {
+    const usable = pools.reduce((sum, pool) => sum + pool.usable, 0);
+    return usable >= min ? pools.map(({ deviceClass }) => deviceClass) : [];
+  }
+  const [best] = pools
+    .filter(({ usable }) => usable >= min)
+    .sort((a, b) => b.free - a.free || b.usable - a.usable);
+  return best === undefined ? [] : [best.deviceClass];
 }
 
 const isIn = (board: Board, { workerId }: Avoided, deviceClass: string): boolean =>
   board.pools.seatOf(workerId)?.deviceClass === deviceClass;
 
 /** The workers of the first gang of an exact run have one class among them, whichever it is. */
-function needsOneClass(run: RunState): boolean {
+export function needsOneClass(run: RunState): boolean {
   return run.job.training.exact && run.deviceClass === undefined;
+}
+
+/** Which of the workers that fit a run it may have. */
+export interface Selection {
+  /** Pools of which it takes nothing. */
+  readonly isClosed: (pool: Pool) => boolean;
+  /** Workers that it does not take. */
+  readonly without: ReadonlySet<string>;
 }
 
 /**
@@ -193,12 +225,9 @@ function needsOneClass(run: RunState): boolean {
 export function chooseFree(
   board: Board,
   run: RunState,
-  how: {
-    readonly count: number;
-    readonly isClosed: (pool: Pool) => boolean;
-    readonly without?: ReadonlySet<string>;
-  },
+  how: Partial<Selection> & { readonly count: number },
 ): Seat[] {
+  const { isClosed = () => false } = how;
   if (board.pools.free === 0) return [];
   const idleOnly = isSuspect(run, board.observed);
   const avoided = new Set([
@@ -206,7 +235,7 @@ export function chooseFree(
     ...(how.without ?? []),
   ]);
   const accept = (id: string) => !avoided.has(id);
-  const open = board.pools.all().filter((pool) => fitsClass(run, pool) && !how.isClosed(pool));
+  const open = board.pools.all().filter((pool) => fitsClass(run, pool) && !isClosed(pool));
   const available = (pool: Pool) => {
     let refused = 0;
     for (const id of avoided) {
@@ -230,7 +259,8 @@ export function chooseFree(
   return choices.length < 2 ? chosen : chosen.sort(byLoad).slice(0, how.count);
 }
 
-function byLoad(a: Seat, b: Seat): number {
+/** The order in which workers are chosen. */
+export function byLoad(a: Seat, b: Seat): number {
   return a.held - b.held || (a.id < b.id ? -1 : 1);
 }
 

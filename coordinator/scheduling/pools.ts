@@ -26,6 +26,8 @@ export interface Pool {
   readonly free: number;
   /** Workers that hold nothing. */
   readonly idle: number;
+  /** Workers with a free slot that is not given out, because they hold a run that shares with nobody. */
+  readonly taken: number;
   /** The free ones that are accepted, least loaded first, then by id; `idleOnly`: those that hold nothing. */
   leastLoaded(count: number, how: { idleOnly: boolean; accept: (id: string) => boolean }): Seat[];
 }
@@ -47,6 +49,7 @@ interface Mutable extends Pool {
   live: number;
   free: number;
   idle: number;
+  taken: number;
   /** Free workers by the number of runs that they hold. */
   readonly byLoad: LazyHeap<string>[];
 }
@@ -65,7 +68,7 @@ export function createPools(): Pools {
     const pool: Mutable = {
       deviceClass,
       isDeterministic: isDeterministic(deviceClass),
-      ...{ live: 0, free: 0, idle: 0, byLoad },
+      ...{ live: 0, free: 0, idle: 0, taken: 0, byLoad },
       leastLoaded(count, { idleOnly, accept }) {
         const chosen: Seat[] = [];
         for (const [load, heap] of byLoad.entries()) {
@@ -83,6 +86,7 @@ export function createPools(): Pools {
   function count(seat: Seat, by: 1 | -1): void {
     const pool = poolOf(seat.deviceClass);
     pool.live += by;
+    if (seat.isTaken && seat.held < seat.slots) pool.taken += by;
     if (!isFree(seat)) return;
     pool.free += by;
     free += by;

@@ -36,7 +36,16 @@ function keyOf(run: RunState, isBlamed: boolean): string {
     run.waitsForStage ?? '',
     avoided,
     isBlamed ? run.id : '',
+    workOf(run),
   ]);
+}
+
+/**
+ * How much the run computes, in powers of two: of those that need the same a short one may fit where a long one
+ * does not.
+ */
+function workOf({ job, facts, costs }: RunState): number {
+  return Math.round(Math.log2(1 + job.training.epochs * facts.trainingImages * costs.multiplyAdds));
 }
 
 /** An empty queue. */

@@ -5,28 +5,21 @@
 // The order is priority, then age. Every run that can start first gets its minimum; what is left makes gangs
 // larger, one worker a round, so that no gang takes all. A run that finds too few workers takes surplus
 // members of elastic gangs of its priority or below, and a teacher may take all of its own students, which
-// would wait for it for ever. A large run that could be placed on this fleet is overtaken by smaller ones for
-// half a minute at most: then workers that become free are kept for it.
+// would wait for it for ever. What a run that is blocked keeps from those behind it is its reservation
+// (reservation.ts).
 //
 // The cost is that of what is placed and of the groups of the queue; neither the queue nor the workers nor
 // the runs are looked through.
 
 import { lookup } from '../model/persistent-map.ts';
 import type { RunState } from '../model/state.ts';
-import {
-  type Board,
-  byUrgency,
-  chooseFree,
-  fitsClass,
-  isPlaceable,
-  keepsWorkers,
-  mayChange,
-} from './board.ts';
+import { type Board, byUrgency, chooseFree, classesFor, mayChange } from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
 import type { Group } from './queue.ts';
 import { reclaim } from './reclaim.ts';
-import { notStartable } from './waits.ts';
+import { createReservations, type Reservations } from './reservation.ts';
+import { notStartable } from './wait.ts';
 
 /**
  * Workers that could take the places of lost members now, so that those who stay keep what they have in
@@ -39,7 +32,6 @@ export function replacementsFor(
   const { run, survivors, without, count } = options;
   const free = chooseFree(board, run, {
     count,
-    isClosed: () => false,
     without: new Set([without, ...survivors]),
   });
   return free.map((seat) => seat.id);
@@ -48,36 +40,52 @@ export function replacementsFor(
 /** Places what can be placed now. */
 export function schedule(board: Board): Placement[] {
   const plan = createPlan(board);
-  const blocked = placeQueued(plan);
+  const { blocked } = placeQueued(plan);
   if (board.pools.free > 0) growGangs(plan, blocked);
   return plan.finish();
 }
 
-/** Gives queued runs their smallest gangs, in order of urgency; returns the first of each group that waits. */
-function placeQueued(plan: Plan): RunState[] {
+/** What waiting gangs keep for themselves now, in the order of their urgency. */
+export function reservationsOn(board: Board): Reservations {
+  const plan = createPlan(board);
+  const { reservations } = placeQueued(plan, true);
+  plan.finish();
+  return reservations;
+}
+
+/**
+ * Gives queued runs their smallest gangs, in order of urgency. `blocked`: the first of each group that finds too
+ * few workers. `toTheEnd`: also when nothing is left to give.
+ */
+function placeQueued(
+  plan: Plan,
+  toTheEnd = false,
+): { readonly blocked: RunState[]; readonly reservations: Reservations } {
   const { board } = plan;
   const blocked: RunState[] = [];
+  const reservations = createReservations(plan);
   const waiting = new Set<Group>();
   const placed: { readonly group: Group; readonly number: number }[] = [];
   // A queued teacher can take the places of its students, which may be all that is left to take.
   const canTake = board.shrinking.size > 0 || isTeacherQueued(board);
-  while (board.pools.free > 0 || canTake) {
+  while (board.pools.free > 0 || canTake || toTheEnd) {
     const next = mostUrgent(board, waiting);
     if (next === undefined) break;
     const { group, number } = next;
     const run = board.run(number);
     if (notStartable(board.state, run) !== undefined) waiting.add(group);
-    else if (placeMinimum(plan, run, blocked)) {
+    else if (placeMinimum(plan, run, reservations)) {
       group.numbers.delete(number);
       placed.push(next);
     } else {
       waiting.add(group);
       blocked.push(run);
+      reservations.add(run);
     }
   }
   // The queue is the board's: it loses them when they have their gangs.
   for (const { group, number } of placed) group.numbers.add(number);
-  return blocked;
+  return { blocked, reservations };
 }
 
 function isTeacherQueued(board: Board): boolean {
@@ -106,29 +114,31 @@ function isBefore(
 }
 
 /** Gives a queued run its smallest gang if that is possible. */
-function placeMinimum(plan: Plan, run: RunState, blocked: readonly RunState[]): boolean {
+function placeMinimum(plan: Plan, run: RunState, reservations: Reservations): boolean {
   const { board } = plan;
   const { min } = run.job.workers;
-  const isClosed = (pool: Pool) => isReserved(board, pool, blocked);
-  const choose = () => chooseFree(board, run, { count: min, isClosed });
+  const { without, isClosed } = reservations.selectionFor(run);
+  const choose = () => chooseFree(board, run, { count: min, without });
   const chosen = choose();
   if (chosen.length < min && !reclaim(plan, run, chosen, isClosed)) return false;
   const members = (chosen.length < min ? choose() : chosen).map(({ id }) => id);
+  reservations.placed(run, members);
   plan.setGang(run, members, `${members.length} of at least ${min} workers free: ${members.join(', ')}`);
   return true;
 }
 
-/** The workers of a class are kept for another run that has been overtaken long enough. */
-function isReserved(board: Board, pool: Pool, blocked: readonly RunState[]): boolean {
-  return blocked.some((other) => keepsWorkers(board, other) && fitsClass(other, pool));
-}
-
-/** One worker a gang a round, in order of urgency, while workers are free that no waiting run could use. */
+/**
+ * One worker a gang a round, in order of urgency. Workers that a run waits for are lent to gangs that it may
+ * take them back from.
+ */
 function growGangs(plan: Plan, blocked: readonly RunState[]): void {
   const { board } = plan;
   const growing = growable(plan);
   if (growing.length === 0) return;
-  const wanted = blocked.filter((other) => isPlaceable(board, other));
+  const wanted = blocked.map((other) => ({
+    priority: other.job.priority,
+    classes: classesFor(board, other),
+  }));
   const started = new Map(growing.map((run) => [run.id, plan.membersOf(run).length]));
   for (let grew = true; grew; ) {
     grew = false;
@@ -153,14 +163,20 @@ function growable(plan: Plan): RunState[] {
   return [...running, ...begun].filter((run) => mayChange(board, run)).sort(byUrgency);
 }
 
-function growByOne(plan: Plan, run: RunState, wanted: readonly RunState[]): boolean {
+/** What a blocked run waits for. */
+interface Wanted {
+  readonly priority: number;
+  readonly classes: readonly string[];
+}
+
+function growByOne(plan: Plan, run: RunState, wanted: readonly Wanted[]): boolean {
   const { board } = plan;
   const members = plan.membersOf(run);
   if (members.length === 0 || members.length >= run.job.workers.max) return false;
   const deviceClass = run.deviceClass ?? lookup(board.state.workers, members[0]!)?.deviceClass;
   const isClosed = (pool: Pool) =>
     (run.job.training.exact && pool.deviceClass !== deviceClass) ||
-    wanted.some((other) => fitsClass(other, pool));
+    wanted.some(({ priority, classes }) => priority < run.job.priority && classes.includes(pool.deviceClass));
   const [seat] = chooseFree(board, run, { count: 1, isClosed, without: new Set(members) });
   if (seat === undefined) return false;
   plan.setGang(run, [...members, seat.id], plan.reasonOf(run) ?? `idle worker joins: ${seat.id}`);

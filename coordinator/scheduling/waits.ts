@@ -1,19 +1,12 @@
 // What queued runs wait for, in words and as the label of a metric. Derived from the board when somebody
 // asks, and once for all runs that need the same.
 
-import { lookup } from '../model/persistent-map.ts';
-import { type Avoided, numberOf, type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, byUrgency, chooseFree, fitsClass, keepsWorkers } from './board.ts';
-
-/**
- * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a
- * sentence with numbers for a person. Neither is journalled.
- */
-export interface Wait {
-  readonly kind: 'teacher_not_started' | 'stage_damaged' | 'model_mismatch' | 'insufficient_workers';
-  readonly reason: string;
-}
+import { avoidedNow, type Board, chooseFree, fitsClass, needsOneClass } from './board.ts';
+import type { Reservation, Reservations } from './reservation.ts';
+import { reservationsOn } from './scheduler.ts';
+import { notStartable, type Wait } from './wait.ts';
 
 /** What a queued run waits for, and how many wait for what. */
 export interface Waits {
@@ -26,12 +19,14 @@ export interface Waits {
 /** The waits of the board as it is now. */
 export function waitsOf(board: Board): Waits {
   const byGroup = new Map<string, Wait>();
+  let reservations: Reservations | undefined;
   const waitIn = (key: string, number: number): Wait => {
     const known = byGroup.get(key);
     if (known !== undefined) return known;
     const run = board.run(number);
     const obstacle = notStartable(board.state, run);
-    const wait: Wait = obstacle ?? shortage(board, run);
+    reservations ??= reservationsOn(board);
+    const wait: Wait = obstacle ?? shortage(board, run, reservations);
     byGroup.set(key, wait);
     return wait;
   };
@@ -52,38 +47,24 @@ export function waitsOf(board: Board): Waits {
   };
 }
 
-/**
- * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
- * checkpoint, and a stored stage that cannot be read is computed again first.
- */
-export function notStartable(state: State, run: RunState): Wait | undefined {
-  const { waitsForStage, teacherRunId } = run;
-  if (waitsForStage !== undefined && lookup(state.damaged, waitsForStage) !== undefined)
-    return { kind: 'stage_damaged', reason: run.reason };
-  if (teacherRunId === undefined) return undefined;
-  const teacher = wholeRunWith(state, teacherRunId);
-  if (teacher === undefined) return undefined;
-  return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
-    ? undefined
-    : { kind: 'teacher_not_started', reason: `queued: its teacher ${teacher.id} has not started` };
-}
-
 /** What keeps a run from the workers that it needs. */
-function shortage(board: Board, run: RunState): Wait {
+function shortage(board: Board, run: RunState, reservations: Reservations): Wait {
   const { pools } = board;
   const { min } = run.job.workers;
-  const free = chooseFree(board, run, { count: min, isClosed: () => false }).length;
+  const own = reservations.all().find((one) => one.run.id === run.id);
+  const keepers = own === undefined ? reservations.against(run) : [];
+  const { without = NONE } = own === undefined ? reservations.selectionFor(run) : {};
+  const free = chooseFree(board, run, { count: min, without }).length;
   const unfit = pools.all().filter((pool) => !fitsClass(run, pool));
   const random = unfit.filter((pool) => !pool.isDeterministic).reduce((sum, { live }) => sum + live, 0);
   const others = unfit.reduce((sum, { live }) => sum + live, 0) - random;
   const avoided = avoidedNow(board, run);
-  const keeper = free < min ? undefined : keeperFrom(board, run);
+  const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
-    keeper === undefined
-      ? ''
-      : `kept for ${keeper.id}, which needs ${keeper.job.workers.min} and has waited for ${Math.floor((board.observed.now - keeper.queuedAtMs) / 1000)} s`,
+    ...kept.map((one) => keptText(one, without)),
+    oneClassText(board, run),
     pools.live === 0 ? 'no worker is connected' : '',
-    busyText(board, run, avoided),
+    ...busyTexts(board, run, avoided),
     avoided.length > 0 ? avoidedText(avoided) : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
     random > 0
@@ -92,38 +73,66 @@ function shortage(board: Board, run: RunState): Wait {
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${pools.live} connected, more are needed`;
   return {
-    kind: others > 0 ? 'model_mismatch' : 'insufficient_workers',
-    reason: `queued: ${free} of ${min} workers: ${why}`,
+    kind: kept.length > 0 ? 'reserved' : others > 0 ? 'model_mismatch' : 'insufficient_workers',
+    reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}`,
   };
 }
 
-/** A more urgent run that workers are kept for which this one could use. */
-function keeperFrom(board: Board, run: RunState): RunState | undefined {
-  const pools = board.pools.all().filter((pool) => fitsClass(run, pool));
-  for (const { numbers } of board.queue.groups()) {
-    const other = board.run(numbers.first()!);
-    const isBefore = byUrgency(other, run) < 0;
-    if (isBefore && keepsWorkers(board, other) && pools.some((pool) => fitsClass(other, pool))) return other;
-  }
-  return undefined;
+/** Workers of several classes are free, which together would be enough. */
+function oneClassText(board: Board, run: RunState): string {
+  if (!needsOneClass(run)) return '';
+  const pools = board.pools.all().filter((pool) => fitsClass(run, pool) && pool.free > 0);
+  const free = pools.reduce((sum, pool) => sum + pool.free, 0);
+  return pools.length > 1 && free >= run.job.workers.min
+    ? `all have to be of one device class, and ${free} are free in ${pools.length} classes`
+    : '';
 }
 
-function busyText(board: Board, run: RunState, avoided: readonly Avoided[]): string {
+const NONE: ReadonlySet<string> = new Set();
+
+/** Workers that are free and kept for a gang before this run. */
+function keptText({ run, workerIds, deadlineMs }: Reservation, without: ReadonlySet<string>): string {
+  const count = [...workerIds].filter((id) => without.has(id)).length;
+  const { min } = run.job.workers;
+  return `${count} kept for ${run.id}, which needs ${min} and lacks ${min - workerIds.size} (kept since ${timeText(deadlineMs)})`;
+}
+
+/** What is kept for the run itself. */
+function ownText({ isDue, deadlineMs, start }: Reservation): string {
+  const known = start();
+  const estimate = known === undefined ? '' : `; by estimate it starts at ${timeText(known.atMs)}`;
+  const since = isDue ? 'since' : 'from';
+  return `; free ones are kept for it ${since} ${timeText(deadlineMs)}${isDue ? '' : ' on'}${estimate}`;
+}
+
+/** A time as a reason has it: to the second, in UTC. */
+function timeText(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+function busyTexts(board: Board, run: RunState, avoided: readonly Avoided[]): string[] {
   const { pools } = board;
   const suspect = isSuspect(run, board.observed);
-  let busy = 0;
+  let full = 0;
+  let taken = 0;
   for (const pool of pools.all()) {
     if (!fitsClass(run, pool)) continue;
-    busy += pool.live - (suspect ? pool.idle : pool.free);
+    if (suspect) full += pool.live - pool.idle;
+    else {
+      full += pool.live - pool.free - pool.taken;
+      taken += pool.taken;
+    }
   }
   for (const { workerId } of avoided) {
     const seat = pools.seatOf(workerId)!;
-    const isFree = seat.held < seat.slots && !seat.isTaken && (!suspect || seat.held === 0);
-    if (!isFree && lookup(board.state.workers, workerId) !== undefined) busy -= 1;
+    if (suspect ? seat.held > 0 : seat.held >= seat.slots) full -= 1;
+    else if (!suspect && seat.isTaken) taken -= 1;
   }
-  if (busy <= 0) return '';
-  const whole = suspect ? ' (it needs whole workers, since it may be what killed others)' : '';
-  return `${busy} without a free slot${whole}`;
+  const fullText = suspect
+    ? `${full} that hold other runs (it needs whole workers, since it may be what killed others)`
+    : `${full} without a free slot`;
+  const takenText = `${taken} that hold a run alone, which may be what killed other workers`;
+  return [...(full > 0 ? [fullText] : []), ...(taken > 0 ? [takenText] : [])];
 }
 
 /** Which workers the run is kept from for a while, and what went wrong there last. */

@@ -31,6 +31,7 @@ export const WAIT_REASONS = [
   'teacher_not_started',
   'stage_damaged',
   'model_mismatch',
+  'reserved',
   'insufficient_workers',
 ] as const;
 /** States of a worker. */

@@ -12,7 +12,7 @@ import { sentenceOf } from '../../coordinator/journal/why.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { initialState, openRuns, type State } from '../../coordinator/model/state.ts';
-import type { Wait } from '../../coordinator/scheduling/waits.ts';
+import type { Wait } from '../../coordinator/scheduling/wait.ts';
 import { createLinks, type Links, type Stream } from '../../coordinator/workers/links.ts';
 import type { Clock } from '../../core/clock.ts';
 import { FleetError } from '../../core/errors.ts';

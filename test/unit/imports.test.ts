@@ -55,7 +55,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   // outside.
   'coordinator/strategies': 'core/nn core/search core/spec',
   'coordinator/model': 'coordinator/strategies core/nn core/spec',
-  'coordinator/scheduling': 'coordinator/model',
+  'coordinator/scheduling': 'coordinator/model core/spec',
   'coordinator/decisions':
     'coordinator/model coordinator/scheduling coordinator/strategies core/nn core/search core/spec',
   'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/nn core/spec',

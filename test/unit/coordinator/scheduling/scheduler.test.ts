@@ -1,97 +1,14 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { step } from '../../../../coordinator/decisions/decide.ts';
-import { createDesk } from '../../../../coordinator/decisions/desk.ts';
-import type { CheckedDocument, WorkerHello } from '../../../../coordinator/decisions/inputs.ts';
-import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
-import type { RunSpec } from '../../../../core/spec/run.ts';
 import { student, teacher, training } from '../../../sim/specs.ts';
-import { FACTS } from '../../../sim/world.ts';
-import { connections, waitsIn, wholeRuns } from '../../../support/state.ts';
-
-/** A fleet by hand: every input one millisecond after the last. */
-function fleet(...workers: Partial<WorkerHello>[]) {
-  let state: State = initialState;
-  let now = 0;
-  const connected = new Set<string>();
-  const living = new Map<string, string>();
-  const steps = new Map<string, number>();
-  const desk = createDesk();
-  const observed = () => ({ now, connected: connections(connected), stepOf: (id: string) => steps.get(id) });
-  const give = (input: Parameters<typeof step>[1]) => {
-    now += 1;
-    const decision = step(state, input, observed(), desk);
-    state = decision.state;
-    return decision;
-  };
-  const attach = (worker: Partial<WorkerHello>) => {
-    const hello: WorkerHello = {
-      workerId: `w${connected.size + 1}`,
-      incarnation: 'i',
-      version: '',
-      host: '',
-      pid: 1,
-      deviceKind: 'cpu',
-      deviceName: 'cpu',
-      deviceClass: 'cpu',
-      slots: 1,
-      leases: [],
-      metricsEndpoint: '',
-      podUid: '',
-      ...worker,
-    };
-    connected.add(hello.workerId);
-    living.set(hello.workerId, hello.incarnation);
-    return give({ kind: 'attached', hello });
-  };
-  for (const worker of workers) attach(worker);
-  return {
-    give,
-    attach,
-    /** The process ends and starts again; `heldMs`: how long it lived after the last input. */
-    crash(workerId: string, heldMs = 1000) {
-      now += heldMs;
-      const incarnation = crypto.randomUUID();
-      give({
-        kind: 'lost',
-        cause: 'silent',
-        workerId,
-        incarnation: living.get(workerId)!,
-        reason: 'test',
-        goneAtMs: now,
-      });
-      attach({ workerId, incarnation });
-    },
-    progress: (id: string, committed: number) => void steps.set(id, committed),
-    held: (workerId: string) =>
-      wholeRuns(state)
-        .filter((run) => run.gang.some((m) => m.workerId === workerId))
-        .map(({ id }) => id),
-    submit(spec: RunSpec): string {
-      const document: CheckedDocument = { kind: 'run', spec, facts: FACTS };
-      const { answer } = give({ kind: 'submit', documents: [document] });
-      return answer?.kind === 'submitted' ? answer.runIds[0]! : '';
-    },
-    pass(ms: number) {
-      now += ms;
-      return give({ kind: 'tick' });
-    },
-    report(workerId: string, report: Extract<Parameters<typeof step>[1], { kind: 'reported' }>['report']) {
-      return give({ kind: 'reported', workerId, incarnation: 'i', sequence: 1, report });
-    },
-    gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
-    run: (id: string) => runOf(state, id),
-    reason: (id: string) => waitsIn(state, observed()).of(id)?.reason ?? '',
-    kind: (id: string) => waitsIn(state, observed()).of(id)?.kind,
-  };
-}
+import { handFleet } from '../../../support/hand-fleet.ts';
 
 const one = { min: 1, max: 1 };
 const WAIT = CHANGE_INTERVAL_MS + 1;
 
 test('an elastic run takes idle workers, one change a second at most, and gives them back to a run that waits', () => {
-  const { submit, gang, attach, pass } = fleet({});
+  const { submit, gang, attach, pass } = handFleet({});
   const elastic = submit(teacher({ workers: { min: 1, max: 3 } }));
   assert.deepEqual(gang(elastic), ['w1']);
   attach({});
@@ -108,7 +25,7 @@ test('an elastic run takes idle workers, one change a second at most, and gives 
 });
 
 test('higher priorities go first, then the older; a lower one never takes workers from a higher', () => {
-  const { submit, gang, pass } = fleet({}, {});
+  const { submit, gang, pass } = handFleet({}, {});
   const high = submit(teacher({ workers: { min: 1, max: 2 }, priority: 90 }));
   pass(WAIT);
   assert.equal(gang(high).length, 2);
@@ -121,7 +38,7 @@ test('higher priorities go first, then the older; a lower one never takes worker
 });
 
 test('a gang is placed whole or not at all, and its reason says how many are missing', () => {
-  const { submit, gang, reason, attach } = fleet({}, {});
+  const { submit, gang, reason, attach } = handFleet({}, {});
   const large = submit(teacher({ workers: { min: 3, max: 3 } }));
   assert.deepEqual(gang(large), []);
   assert.match(reason(large), /queued: 2 of 3 workers: 2 connected, more are needed/);
@@ -130,14 +47,14 @@ test('a gang is placed whole or not at all, and its reason says how many are mis
 });
 
 test('slots let one worker hold several runs, spread over the least loaded', () => {
-  const { submit, gang, reason } = fleet({ slots: 2 }, { slots: 2 });
+  const { submit, gang, reason } = handFleet({ slots: 2 }, { slots: 2 });
   const ids = Array.from({ length: 5 }, () => submit(teacher({ workers: one })));
   assert.deepEqual(ids.map(gang), [['w1'], ['w2'], ['w1'], ['w2'], []]);
   assert.match(reason(ids[4]!), /queued: 0 of 1 workers: 2 without a free slot/);
 });
 
 test('an exact run takes no worker of another device class and says so; an inexact one does', () => {
-  const exact = fleet({ deviceClass: 'cpu/avx512' }, { deviceClass: 'cpu/avx2' });
+  const exact = handFleet({ deviceClass: 'cpu/avx512' }, { deviceClass: 'cpu/avx2' });
   const id = exact.submit(teacher({ workers: { min: 1, max: 2 } }));
   exact.pass(WAIT);
   assert.deepEqual(exact.gang(id), ['w1']);
@@ -146,7 +63,7 @@ test('an exact run takes no worker of another device class and says so; an inexa
   assert.equal(exact.run(id).state, 'queued');
   assert.match(exact.reason(id), /queued: 0 of 1 workers: 1 of another device class than cpu\/avx512/);
   assert.equal(exact.kind(id), 'model_mismatch');
-  const loose = fleet({ deviceClass: 'a' }, { deviceClass: 'b' });
+  const loose = handFleet({ deviceClass: 'a' }, { deviceClass: 'b' });
   const mixed = loose.submit(
     teacher({ workers: { min: 2, max: 2 }, training: { ...training, exact: false } }),
   );
@@ -156,7 +73,7 @@ test('an exact run takes no worker of another device class and says so; an inexa
 test('an exact run takes no GPU that gives other bits each time and says what to do; an inexact one does', () => {
   const random = 'cuda/NVIDIA-H200/sm_90/sms=132/tf=2.21.0/tf32=0/deterministic=0';
   const steady = random.replace('deterministic=0', 'deterministic=1');
-  const only = fleet({ deviceClass: random });
+  const only = handFleet({ deviceClass: random });
   const waits = only.submit(teacher({ workers: { min: 1, max: 1 } }));
   only.pass(WAIT);
   assert.equal(only.run(waits).state, 'queued');
@@ -168,12 +85,12 @@ test('an exact run takes no GPU that gives other bits each time and says what to
     teacher({ workers: { min: 1, max: 1 }, training: { ...training, exact: false } }),
   );
   assert.deepEqual(only.gang(loose), ['w1']);
-  const both = fleet({ deviceClass: random }, { deviceClass: steady });
+  const both = handFleet({ deviceClass: random }, { deviceClass: steady });
   assert.deepEqual(both.gang(both.submit(teacher({ workers: { min: 1, max: 2 } }))), ['w2']);
 });
 
 test('what a run waits for has a kind of its own, whatever words a worker puts into the reason', () => {
-  const { submit, gang, report, reason, kind } = fleet({});
+  const { submit, gang, report, reason, kind } = handFleet({});
   const id = submit(teacher({ workers: one }));
   const message = "EIO: i/o error, of another device class than its teacher's disk";
   const failed = { kind: 'failed', cause: 'infrastructure', ofPlace: true, message, step: 0 } as const;
@@ -183,7 +100,7 @@ test('what a run waits for has a kind of its own, whatever words a worker puts i
 });
 
 test('a student starts after its teacher has, runs beside it, and makes room when the teacher has nowhere to go', () => {
-  const { submit, gang, run, reason, kind, give } = fleet({ slots: 1 }, { slots: 1 });
+  const { submit, gang, run, reason, kind, give } = handFleet({ slots: 1 }, { slots: 1 });
   const first = submit(teacher({ workers: one }));
   const blocker = submit(teacher({ workers: one }));
   const late = submit(teacher({ workers: one }));
@@ -200,7 +117,7 @@ test('a student starts after its teacher has, runs beside it, and makes room whe
 });
 
 test('an infrastructure failure is tried elsewhere without charge, ten in a row without a checkpoint end the run', () => {
-  const { submit, gang, run, report, pass } = fleet({}, {});
+  const { submit, gang, run, report, pass } = handFleet({}, {});
   const id = submit(teacher({ workers: one }));
   const fail = () =>
     report(gang(id)[0]!, {
@@ -226,7 +143,7 @@ test('an infrastructure failure is tried elsewhere without charge, ten in a row 
 });
 
 test('a place that fails a run is left alone for growing pauses, and costs the run nothing however often', () => {
-  const { submit, gang, run, report, pass, reason } = fleet({}, {});
+  const { submit, gang, run, report, pass, reason } = handFleet({}, {});
   const id = submit(teacher({ workers: one }));
   const fail = (workerId: string) =>
     report(workerId, {
@@ -272,7 +189,7 @@ test('a place that fails a run is left alone for growing pauses, and costs the r
 });
 
 test('reports of an older generation change nothing, except a stored checkpoint, and all are acknowledged', () => {
-  const { submit, run, report, give } = fleet({}, {});
+  const { submit, run, report, give } = handFleet({}, {});
   const id = submit(teacher({ workers: { min: 2, max: 2 } }));
   const old = run(id).generation;
   give({ kind: 'lost', cause: 'silent', workerId: 'w2', incarnation: 'i', reason: 'test' });
@@ -298,7 +215,7 @@ test('reports of an older generation change nothing, except a stored checkpoint,
 });
 
 test('a gang that falls below the minimum goes on with those left, who have more in memory than any checkpoint, and grows again', () => {
-  const { submit, gang, run, give, attach, pass } = fleet({}, {}, {});
+  const { submit, gang, run, give, attach, pass } = handFleet({}, {}, {});
   const id = submit(teacher({ workers: { min: 3, max: 3 } }));
   assert.deepEqual(gang(id), ['w1', 'w2', 'w3']);
   for (const workerId of ['w1', 'w3'])
@@ -317,7 +234,7 @@ test('a gang that falls below the minimum goes on with those left, who have more
 });
 
 test('a worker whose pod is taken away leaves its gangs at once and gets nothing new; a verdict on an earlier process is void', () => {
-  const { submit, gang, run, give } = fleet({}, {});
+  const { submit, gang, run, give } = handFleet({}, {});
   const id = submit(teacher({ workers: { min: 1, max: 2 } }));
   assert.deepEqual(gang(id), ['w1', 'w2']);
   give({ kind: 'leaving', workerId: 'w2', incarnation: 'an earlier one', reason: 'its pod is evicted' });
@@ -330,7 +247,7 @@ test('a worker whose pod is taken away leaves its gangs at once and gets nothing
 });
 
 test('a student fails with its teacher, with the reason', () => {
-  const { submit, run, report } = fleet({ slots: 2 });
+  const { submit, run, report } = handFleet({ slots: 2 });
   const id = submit(teacher({ workers: one }));
   const follower = submit(student(id, { workers: one }));
   report('w1', {
@@ -347,7 +264,7 @@ test('a student fails with its teacher, with the reason', () => {
 });
 
 test('a run over which five workers are lost without a new step fails with that reason, wherever it was', () => {
-  const { submit, gang, run, crash, pass } = fleet({}, {});
+  const { submit, gang, run, crash, pass } = handFleet({}, {});
   const id = submit(teacher({ workers: one }));
   for (let i = 0; i < 4; i++) crash(gang(id)[0]!);
   assert.equal(run(id).state, 'running');
@@ -362,7 +279,7 @@ test('a run over which five workers are lost without a new step fails with that 
 });
 
 test('workers that are lost while a run gets further, or all at once, do not count against it', () => {
-  const { submit, gang, run, crash, progress, give, attach } = fleet({}, {}, {}, {}, {}, {}, {}, {});
+  const { submit, gang, run, crash, progress, give, attach } = handFleet({}, {}, {}, {}, {}, {}, {}, {});
   const id = submit(teacher({ workers: { min: 1, max: 8 } }));
   for (let i = 1; i <= 20; i++) {
     progress(id, i);
@@ -381,7 +298,7 @@ test('workers that are lost while a run gets further, or all at once, do not cou
 });
 
 test('one that shared its worker is placed alone until it is clear who is to blame; the innocent finish', () => {
-  const { submit, gang, run, held, crash, progress, pass } = fleet({ slots: 3 }, { slots: 3 });
+  const { submit, gang, run, held, crash, progress, pass } = handFleet({ slots: 3 }, { slots: 3 });
   const bad = submit(teacher({ workers: one, name: 'bad' }));
   const good = [submit(teacher({ workers: one })), submit(teacher({ workers: one }))];
   for (let round = 0; round < 30 && run(bad).state !== 'failed'; round++) {
@@ -401,7 +318,7 @@ test('one that shared its worker is placed alone until it is clear who is to bla
 });
 
 test('a suspect teacher takes a whole worker from its own students instead of waiting for it for ever', () => {
-  const { submit, gang, crash, pass } = fleet({ slots: 3 }, { slots: 3 });
+  const { submit, gang, crash, pass } = handFleet({ slots: 3 }, { slots: 3 });
   const late = submit(teacher({ workers: one }));
   const students = [1, 2].map(() => submit(student(late, { workers: one })));
   crash(gang(late)[0]!);

@@ -1,0 +1,35 @@
+// Why a run stays queued: what that is in words and as the label of a metric, and what keeps a run from
+// starting whatever workers are free.
+
+import { lookup } from '../model/persistent-map.ts';
+import { type RunState, type State, wholeRunWith } from '../model/state.ts';
+
+/**
+ * Why a run stays queued. The kind is a closed list, because it is the label of a metric; the reason is a
+ * sentence with numbers for a person. Neither is journalled.
+ */
+export interface Wait {
+  readonly kind:
+    | 'teacher_not_started'
+    | 'stage_damaged'
+    | 'model_mismatch'
+    | 'reserved'
+    | 'insufficient_workers';
+  readonly reason: string;
+}
+
+/**
+ * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
+ * checkpoint, and a stored stage that cannot be read is computed again first.
+ */
+export function notStartable(state: State, run: RunState): Wait | undefined {
+  const { waitsForStage, teacherRunId } = run;
+  if (waitsForStage !== undefined && lookup(state.damaged, waitsForStage) !== undefined)
+    return { kind: 'stage_damaged', reason: run.reason };
+  if (teacherRunId === undefined) return undefined;
+  const teacher = wholeRunWith(state, teacherRunId);
+  if (teacher === undefined) return undefined;
+  return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
+    ? undefined
+    : { kind: 'teacher_not_started', reason: `queued: its teacher ${teacher.id} has not started` };
+}

@@ -1,0 +1,98 @@
+// A fleet by hand for tests of placing: the real core, and workers that do only what a test has them do.
+
+import { step } from '../../coordinator/decisions/decide.ts';
+import { createDesk } from '../../coordinator/decisions/desk.ts';
+import type { CheckedDocument, Input, WorkerHello } from '../../coordinator/decisions/inputs.ts';
+import type { Observed } from '../../coordinator/model/observed.ts';
+import { initialState, runOf, type State } from '../../coordinator/model/state.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import { FACTS } from '../sim/world.ts';
+import { connections, waitsIn, wholeRuns } from './state.ts';
+
+/** A fleet by hand: every input one millisecond after the last. */
+export function handFleet(...workers: Partial<WorkerHello>[]) {
+  let state: State = initialState;
+  let now = 0;
+  const connected = new Set<string>();
+  /** As each worker came last: it comes back the same. */
+  const hellos = new Map<string, WorkerHello>();
+  const living = new Map<string, string>();
+  const steps = new Map<string, number>();
+  const speeds = new Map<string, number>();
+  const desk = createDesk();
+  const observed = (): Observed => ({
+    ...{ now, connected: connections(connected), stepOf: (id: string) => steps.get(id) },
+    speedOf: (id, workerId) => speeds.get(`${id} ${workerId}`),
+  });
+  const give = (input: Input) => {
+    now += 1;
+    const decision = step(state, input, observed(), desk);
+    state = decision.state;
+    return decision;
+  };
+  const attach = (worker: Partial<WorkerHello>) => {
+    const before = hellos.get(worker.workerId ?? '');
+    const hello: WorkerHello = {
+      workerId: `w${connected.size + 1}`,
+      incarnation: 'i',
+      version: '',
+      host: '',
+      pid: 1,
+      deviceKind: 'cpu',
+      deviceName: 'cpu',
+      deviceClass: 'cpu',
+      slots: 1,
+      leases: [],
+      metricsEndpoint: '',
+      podUid: '',
+      ...before,
+      ...worker,
+    };
+    hellos.set(hello.workerId, hello);
+    connected.add(hello.workerId);
+    living.set(hello.workerId, hello.incarnation);
+    return give({ kind: 'attached', hello });
+  };
+  for (const worker of workers) attach(worker);
+  return {
+    give,
+    attach,
+    /** The process ends and starts again; `heldMs`: how long it lived after the last input. */
+    crash(workerId: string, heldMs = 1000) {
+      now += heldMs;
+      const incarnation = crypto.randomUUID();
+      give({
+        kind: 'lost',
+        cause: 'silent',
+        workerId,
+        incarnation: living.get(workerId)!,
+        reason: 'test',
+        goneAtMs: now,
+      });
+      attach({ workerId, incarnation });
+    },
+    progress: (id: string, committed: number) => void steps.set(id, committed),
+    /** Images a second that a worker computes for a run. */
+    measure: (id: string, workerId: string, speed: number) => void speeds.set(`${id} ${workerId}`, speed),
+    held: (workerId: string) =>
+      wholeRuns(state)
+        .filter((run) => run.gang.some((m) => m.workerId === workerId))
+        .map(({ id }) => id),
+    submit(spec: RunSpec): string {
+      const document: CheckedDocument = { kind: 'run', spec, facts: FACTS };
+      const { answer } = give({ kind: 'submit', documents: [document] });
+      return answer?.kind === 'submitted' ? answer.runIds[0]! : '';
+    },
+    pass(ms: number) {
+      now += ms;
+      return give({ kind: 'tick' });
+    },
+    report(workerId: string, report: Extract<Input, { kind: 'reported' }>['report']) {
+      return give({ kind: 'reported', workerId, incarnation: 'i', sequence: 1, report });
+    },
+    gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
+    run: (id: string) => runOf(state, id),
+    reason: (id: string) => waitsIn(state, observed()).of(id)?.reason ?? '',
+    kind: (id: string) => waitsIn(state, observed()).of(id)?.kind,
+  };
+}
