@@ -1,7 +1,7 @@
 // What a proposal of the strategy costs: in the space of PocketNet-S, without constraints and with one that a
 // hundredth of the draws meets.
 
-import { strategyOf } from '../../coordinator/strategies/strategies.ts';
+import { searchOf } from '../../coordinator/strategies/strategies.ts';
 import { sweep } from '../../test/sim/specs.ts';
 import { atMost, type Goal, say } from '../goals.ts';
 import { cpuMs } from './processor.ts';
@@ -16,19 +16,24 @@ const DRAWS = 1_000;
 /** Milliseconds a proposal, and the share of draws that became one. */
 function measure(constraints: { readonly parametersMax?: number }) {
   const spec = sweep({ space: SPACE, constraints, strategy: { trials: 1_000_000 } });
-  const strategy = strategyOf(spec);
+  const search = searchOf(spec);
   const known = new Map<string, number>();
-  let state = strategy.begin(spec);
+  let state = search.begin(1);
   let skipped = 0;
   let start = 0;
   for (let number = 1; number <= WARM_UP + PROPOSALS; ) {
     if (number === WARM_UP) start = cpuMs();
-    const answer = strategy.ask({ spec, state, known: (key) => known.get(key), draws: DRAWS });
-    if (answer.kind === 'exhausted') throw new Error(answer.reason);
-    state = answer.state;
-    if (answer.kind === 'later') continue;
+    const answer = search.ask(state, {
+      ...{ draws: DRAWS, mayBegin: true, known: (key) => known.get(key), keyOf: () => '' },
+    });
+    if (answer.kind === 'wait' || answer.kind === 'done') throw new Error(answer.reason);
+    if (answer.kind === 'later') {
+      state = { ...state, cursor: answer.cursor };
+      continue;
+    }
     skipped += answer.skipped.count;
-    known.set(answer.candidate.key, number);
+    known.set(answer.move.key, number);
+    state = search.made(state, { ...answer.move, cursor: answer.cursor });
     number += 1;
   }
   const proposals = WARM_UP + PROPOSALS;

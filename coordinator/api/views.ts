@@ -34,7 +34,7 @@ import {
 import { rowAt } from '../model/table.ts';
 import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
-import { type StrategyState, strategyOf } from '../strategies/strategies.ts';
+import type { Cursor } from '../strategies/search.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 
 /** What a view needs besides the thing itself. */
@@ -49,7 +49,7 @@ export interface ViewContext {
   readonly connected: PersistentMap<true>;
   readonly store: StoreView;
   /** How far the strategy of a sweep, by number, has looked since its last move, while it looks. */
-  readonly looked: (sweepNumber: number) => StrategyState | undefined;
+  readonly looked: (sweepNumber: number) => Cursor | undefined;
 }
 
 /** Of a sentence or a word: a reason that a worker reports can be as long as its message. */
@@ -141,9 +141,9 @@ const MISSES_SHOWN = 1_000;
 function searchText(context: ViewContext, sweep: SweepState): string | undefined {
   const looked = context.looked(numberOf(sweep.id));
   if (looked === undefined) return undefined;
-  const { draws, accepted, skipped } = strategyOf(sweep.spec).acceptance(looked);
+  const { draws, walked = 0, skipped } = looked;
   if (skipped.count < MISSES_SHOWN) return undefined;
-  return `looks for another candidate: ${accepted} of ${draws} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
+  return `looks for another candidate: ${sweep.trialsProposed} of ${draws + walked} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
 }
 
 /** A trial with its newest run. */

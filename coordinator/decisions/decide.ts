@@ -34,7 +34,7 @@ import { missingStage } from './retaining.ts';
 import { balance, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
-import { cancelSweep } from './sweeps.ts';
+import { cancelSweep, lagAtSubmit } from './sweeps.ts';
 import { noteTokens } from './tokens.ts';
 
 /** What follows from an input. */
@@ -180,7 +180,13 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
       const spec = recordSpec(draft, document.spec);
-      emit(draft, { kind: 'sweep.submitted', sweepId, spec, facts: document.facts });
+      emit(draft, {
+        kind: 'sweep.submitted',
+        sweepId,
+        spec,
+        facts: document.facts,
+        ...lagAtSubmit(draft, document.spec),
+      });
       sweepIds.push(sweepId);
     } else {
       const runId = createRun(draft, document, teachers);

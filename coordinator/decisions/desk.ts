@@ -2,16 +2,16 @@
 // more to propose than one slice allowed. All of it can be made again from the state.
 
 import { type Board, createBoard } from '../scheduling/board.ts';
-import type { StrategyState } from '../strategies/strategies.ts';
+import type { Cursor } from '../strategies/search.ts';
 
 /** Kept by the one who decides, from decision to decision. */
 export interface Desk {
   board: Board;
   /**
-   * Sweeps whose next proposals were put off, by number, each with how far its strategy has looked since its
+   * Sweeps whose next proposals were put off, by number, each with how far its search has looked since its
    * last move. It looks in the same order again after a restart.
    */
-  readonly proposing: Map<number, StrategyState>;
+  readonly proposing: Map<number, Cursor>;
   /** What may still be proposed before the caller gets its turn. */
   readonly slice: Slice;
   /** The next decision looks at everything that is open, as one that has just taken the lead does. */

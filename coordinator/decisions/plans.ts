@@ -7,6 +7,7 @@ import { planOf } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { nextOfPlan } from './plan.ts';
 import { recordSpec } from './specs.ts';
+import { lagAtSubmit } from './sweeps.ts';
 
 /** Performs the steps of an open plan that are possible now. */
 export function settlePlan(draft: Draft, planId: string): void {
@@ -23,6 +24,7 @@ export function settlePlan(draft: Draft, planId: string): void {
           spec: recordSpec(draft, next.spec),
           facts: plan.facts,
           planId,
+          ...lagAtSubmit(draft, next.spec),
         });
         break;
       case 'train': {

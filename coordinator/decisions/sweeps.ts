@@ -6,6 +6,7 @@
 // trial after trial is not the candidates' (a mount that is away, a spec that no candidate survives): the
 // sweep ends with that cause instead of spending all its trials on it, and can be resumed.
 
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { numberAt } from '../model/roll.ts';
 import {
@@ -19,7 +20,7 @@ import {
   trialOf,
 } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
-import { strategyOf } from '../strategies/strategies.ts';
+import { lagOf, searchOf } from '../strategies/strategies.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { createAttempt } from './trials.ts';
 
@@ -109,34 +110,44 @@ function propose(draft: Draft, sweepId: string): void {
     const sweep = sweepOf(draft.state, sweepId);
     if (sweep.trialsProposed >= sweep.trialsTotal) return;
     if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return;
-    const state = looked ?? sweep.strategy;
+    const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {
-      proposing.set(place, state);
+      proposing.set(place, cursor);
       return;
     }
-    const answer = strategyOf(sweep.spec).ask({
-      ...{ spec: sweep.spec, state, draws: slice.draws },
-      known: (key) => numberOfCandidate(draft.state, sweep, key),
-    });
+    const answer = searchOf(sweep.spec).ask(
+      { ...sweep.search, cursor },
+      {
+        draws: slice.draws,
+        mayBegin: true,
+        known: (key) => numberOfCandidate(draft.state, sweep, key),
+        keyOf: (number) => trialOf(draft.state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
+      },
+    );
     if (answer.kind === 'later') {
       slice.draws = 0;
-      looked = answer.state;
+      looked = answer.cursor;
       continue;
     }
-    if (answer.kind === 'exhausted') {
+    if (answer.kind === 'wait') return;
+    if (answer.kind === 'done') {
       const trialsTotal = sweep.trialsProposed;
       emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: answer.reason });
       return;
     }
     const trialId = nextId(draft.state, 'trial');
-    const { candidate, skipped } = answer;
+    const { move, skipped } = answer;
+    if (move.kind !== 'evaluate') throw new Error(`assertion: no strategy makes the move ${move.kind}`);
+    const { skipped: _none, ...reached } = answer.cursor;
     slice.proposals -= 1;
     slice.draws -= 1 + skipped.count;
     looked = undefined;
     emit(draft, {
       kind: 'trial.proposed',
       ...{ trialId, sweepId, number: sweep.trialsProposed + 1 },
-      ...{ genotype: candidate.key, costs: candidate.costs, strategy: answer.state },
+      ...{ genotype: move.key, costs: move.costs, cursor: reached },
+      ...(move.reason === '' ? {} : { why: move.reason }),
+      ...(move.parents.length === 0 ? {} : { parents: move.parents }),
       ...(skipped.count === 0 ? {} : { skipped }),
     });
     createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
@@ -153,4 +164,10 @@ function numberOfCandidate(state: State, sweep: SweepState, key: string): number
 function parallelismOf(draft: Draft, sweep: SweepState): number {
   if (sweep.spec.parallelism > 0) return sweep.spec.parallelism;
   return Math.max(1, attachedWorkers(draft.state));
+}
+
+/** The lag of a sweep that is submitted now, as a field of its event. */
+export function lagAtSubmit({ state }: Draft, spec: SweepSpec): { readonly lag?: number } {
+  const lag = lagOf(spec, attachedWorkers(state));
+  return lag === undefined ? {} : { lag };
 }

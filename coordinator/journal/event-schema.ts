@@ -32,7 +32,6 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     number,
     genotype: text,
     costs,
-    strategy: z.object({ kind: text }),
   },
   'trial.attempted': { trialId: text, runId: text, ...reason },
   'trial.ended': { trialId: text, ...ending },

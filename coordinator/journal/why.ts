@@ -119,14 +119,14 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.planId} ${event.state}: ${event.reason}`;
     case 'sweep.submitted': {
       const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
-      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.planId === undefined ? '' : `, for ${event.planId}`}`;
+      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}`;
     }
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
     case 'sweep.ended':
       return `${event.sweepId} ${event.state}: ${event.reason}`;
     case 'trial.proposed':
-      return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${skippedText(event.skipped)}`;
+      return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${skippedText(event.skipped)}`;
     case 'trial.ended':
       return `${event.trialId} ${event.state}: ${event.reason}`;
     case 'trial.attempted':

@@ -11,7 +11,7 @@ import type { Costs } from '../../core/nn/space.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import type { StrategyState } from '../strategies/strategies.ts';
+import type { Cursor } from '../strategies/search.ts';
 import type { Caller } from './caller.ts';
 import type {
   Blame,
@@ -93,6 +93,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly spec: string;
       readonly facts: DataFacts;
       readonly planId?: string;
+      /** Move k sees the results of moves up to k - lag; absent where the strategy learns from none. */
+      readonly lag?: number;
     }
   | {
       /** No further candidate was found: the sweep has fewer trials than asked for. */
@@ -115,8 +117,14 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       /** Key of the canonical genotype. */
       readonly genotype: string;
       readonly costs: Costs;
-      /** What the strategy remembers after this move. */
-      readonly strategy: StrategyState;
+      /** How far the search has looked with this move. */
+      readonly cursor?: Omit<Cursor, 'skipped'>;
+      /** The same, in what releases wrote that had random search alone. */
+      readonly strategy?: { readonly nextDraw: number; readonly walked?: number };
+      /** Why the strategy proposes it; absent where it was drawn at random. */
+      readonly why?: string;
+      /** Numbers of the trials that it descends from; absent where there are none. */
+      readonly parents?: readonly number[];
       /** Candidates that were passed over on the way here. */
       readonly skipped?: Skipped;
     }

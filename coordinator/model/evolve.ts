@@ -5,7 +5,8 @@
 
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import { strategyOf } from '../strategies/strategies.ts';
+import { searchOf } from '../strategies/strategies.ts';
+import type { Result } from '../strategies/strategy.ts';
 import type { Event, EventOf } from './events.ts';
 import { workRemoved } from './evolve-removal.ts';
 import {
@@ -288,7 +289,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     allRunIds: emptyRoll,
     openTrials: emptyTable(),
     endedBadly: emptyTable(),
-    strategy: strategyOf(spec).begin(spec),
+    search: searchOf(spec).begin(event.lag ?? 1),
     candidates: emptyMap(),
     job: candidateJob(spec),
     failuresInRow: NO_FAILURES,
@@ -323,9 +324,17 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
     trialsProposed: sweep.trialsProposed + 1,
     trialIds: appended(sweep.trialIds, number, w.edit),
     openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
-    strategy: event.strategy,
+    search: searchOf(sweep.spec).made(sweep.search, {
+      ...{ kind: 'evaluate', trial: event.number, key: event.genotype, cursor: cursorOf(event) },
+    }),
     candidates: withEntry(sweep.candidates, event.genotype, number, w.edit),
   });
+}
+
+function cursorOf({ cursor, strategy }: EventOf<'trial.proposed'>) {
+  if (cursor !== undefined) return cursor;
+  const { nextDraw = 0, walked } = strategy ?? {};
+  return { draws: nextDraw, ...optional('walked', walked) };
 }
 
 function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
@@ -359,6 +368,7 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const change: { -readonly [K in keyof SweepState]?: SweepState[K] } = {
     openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
     failuresInRow: failuresAfter(w, sweep, trial),
+    search: searchOf(sweep.spec).ended(sweep.search, resultOf(trial)),
   };
   if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
   if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
@@ -367,6 +377,12 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   changeSweep(w, sweep.id, change);
   // What failed or was cancelled may be continued, and stays as it is.
   if (state === 'done') for (const runId of trial.runIds) summarise(w, runId);
+}
+
+/** How the newest move of a trial came out. */
+function resultOf({ number, move = number, objectives, state, reason }: TrialState): Result {
+  if (state === 'done') return { move, kind: 'measured', scores: [objectives?.accuracy ?? 0] };
+  return { move, kind: state === 'cancelled' ? 'cancelled' : 'failed', reason };
 }
 
 function isBest(w: Working, sweep: SweepState, trial: TrialState): boolean {

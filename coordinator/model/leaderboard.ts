@@ -1,11 +1,11 @@
-// The order of a sweep's trials, best first: its strategy's.
+// The order of a sweep's trials, best first.
 
-import { strategyOf } from '../strategies/strategies.ts';
+import { compareStandings } from '../strategies/standing.ts';
 import type { SweepState, TrialState } from './state.ts';
 
 /** The order of a leaderboard: negative when `a` stands before `b`. */
 export function bestTrialFirst({ spec }: Pick<SweepState, 'spec'>): (a: TrialState, b: TrialState) => number {
-  const { compare } = strategyOf(spec);
+  const compare = compareStandings(spec);
   return (a, b) => compare(standing(a), standing(b));
 }
 

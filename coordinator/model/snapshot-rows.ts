@@ -20,16 +20,17 @@ export type TrialRow = readonly [
   runIds: readonly string[],
   objectives: Objectives | null,
   rungs: readonly Rung[] | null,
+  move: number | null,
 ];
 
 /** The row of a trial. */
 export function trialRow(number: number, trial: TrialState): TrialRow {
   const { sweepId, number: place, state, reason, createdAtMs, genotypeKey, costs, runIds } = trial;
   const { parameters, mflops, multiplyAdds } = costs;
-  const { endedAtMs = null, objectives = null, rungs = null } = trial;
+  const { endedAtMs = null, objectives = null, rungs = null, move = null } = trial;
   return [
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
-    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs] as const),
+    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move] as const),
   ];
 }
 
@@ -38,6 +39,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   const endedAtMs = row[6];
   const objectives = row[12];
   const rungs = row[13];
+  const move = row[14];
   const costs: Costs = { parameters: row[8], mflops: row[9], multiplyAdds: row[10] };
   const trial: { -readonly [K in keyof TrialState]: TrialState[K] } = {
     id: `trial-${row[0]}`,
@@ -53,6 +55,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (endedAtMs !== null) trial.endedAtMs = endedAtMs;
   if (objectives !== null) trial.objectives = objectives;
   if (rungs !== null) trial.rungs = rungs;
+  if (move !== null) trial.move = move;
   return trial;
 }
 

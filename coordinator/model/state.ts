@@ -10,6 +10,7 @@ import type { Costs } from '../../core/nn/space.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
 import type { Caller } from './caller.ts';
 import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
@@ -77,8 +78,8 @@ export interface SweepState extends Ending {
   readonly openTrials: NumberSet;
   /** Numbers of the ids of trials that failed or were cancelled. */
   readonly endedBadly: NumberSet;
-  /** What the strategy remembers; plain JSON. */
-  readonly strategy: StrategyState;
+  /** How far its strategy is; plain JSON. */
+  readonly search: SearchState<StrategyState>;
   /** Keys of the genotypes proposed so far -> number of the trial's id. */
   readonly candidates: PersistentMap<number>;
   /** What every candidate's run has of a spec; one object for all of them. */
@@ -95,6 +96,8 @@ export interface TrialState extends Ending {
   readonly sweepId: string;
   /** From 1 within the sweep. */
   readonly number: number;
+  /** The move of its sweep that asked for its newest evaluation; absent where that is its number. */
+  readonly move?: number;
   readonly state: 'queued' | 'running' | EndState;
   /** The canonical genotype as a key (core/nn/genotype.ts); equal keys are one candidate. */
   readonly genotypeKey: string;

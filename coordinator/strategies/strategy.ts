@@ -1,85 +1,94 @@
-// What a search strategy is: a state that is plain data, and pure functions of it. The caller numbers the
-// trials, evaluates them and keeps the state; a strategy knows no clock, no worker and no journal, and its
-// chance follows from the seed of its sweep.
+// What a search strategy is: a state that is plain data, and pure functions of it. A strategy proposes raw
+// candidates and learns from what became of its moves. It knows no clock, no worker and no journal, and its
+// chance follows from the seed and the number of the proposal. Whether a candidate is new and within the
+// constraints is none of its business.
 
-import type { Costs } from '../../core/nn/space.ts';
-import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { Genes } from './search-space.ts';
 
 /** One kind of strategy; S is its state: plain JSON of bounded size. */
 export interface Strategy<S> {
-  /** The state of a sweep that begins. */
-  begin(spec: SweepSpec): S;
-  /** The next move, or why there is none. */
-  ask(question: Question<S>): Answer<S>;
-  /** The state once a trial has ended. */
-  tell(state: S, result: Result): S;
-  /** How many of its draws became candidates. */
-  acceptance(state: S): Acceptance;
-  /** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */
-  compare(a: Standing, b: Standing): number;
+  /** Whether it depends on results. One that does not is never held back by them. */
+  readonly learns: boolean;
+  /** Whether it has trials go on after a result at a lower fidelity. */
+  readonly promotes: boolean;
+  /**
+   * Whether every candidate of the space is worth a try: once its proposals bring nothing new, the candidates of
+   * a small space are tried one by one.
+   */
+  readonly isWhole: boolean;
+  /** The state of a search that begins. */
+  begin(): S;
+  /**
+   * The next proposal, a function of its arguments alone: the state changes once the move is made, so that a
+   * proposal that is refused leaves nothing behind.
+   */
+  ask(state: S, turn: Turn): Proposal;
+  /** The state once something has happened. */
+  tell(state: S, news: News): S;
 }
 
-/** What a strategy decides from. */
-export interface Question<S> {
-  readonly spec: SweepSpec;
-  readonly state: S;
-  /** The number of the trial that has the canonical genotype of this key, if there is one. */
-  readonly known: (key: string) => number | undefined;
-  /** Draws that this answer may take, at least 1: its cost is proportional to them. */
-  readonly draws: number;
+/** What a proposal may depend on beside the state. */
+export interface Turn {
+  /** The number of the proposal from 0, refused ones included: chance is drawn by it. */
+  readonly draw: number;
+  /** Proposals that were refused since the last move. */
+  readonly misses: number;
+  /** Whether another trial may begin; false for a strategy that promotes alone. */
+  readonly mayBegin: boolean;
 }
 
-export type Answer<S> =
-  /** A candidate that is new and within the constraints. */
+/** How much of the full evaluation a candidate gets. */
+export interface Fidelity {
+  readonly epochs: number;
+}
+
+/** What a strategy wants next; `reason` is a phrase for a person. */
+export type Proposal =
   | {
-      readonly kind: 'move';
-      readonly state: S;
-      readonly candidate: Candidate;
-      readonly skipped: Skipped;
+      readonly kind: 'evaluate';
+      readonly reason: string;
+      readonly genes: Genes;
+      /** Numbers of the trials that it descends from. */
+      readonly parents: readonly number[];
+      /** Absent: the full evaluation. */
+      readonly fidelity?: Fidelity;
     }
-  /** No candidate within the draws that were allowed: the caller asks again with the new state. */
+  /** The evaluation of a trial that has a result goes on to a higher fidelity. */
   | {
-      readonly kind: 'later';
-      readonly state: S;
-      readonly skipped: Skipped;
+      readonly kind: 'promote';
+      readonly reason: string;
+      readonly trial: number;
+      /** Absent: the full evaluation. */
+      readonly fidelity?: Fidelity;
     }
-  /** It is proven that no further candidate exists; `reason` is the proof. */
-  | { readonly kind: 'exhausted'; readonly reason: string };
+  /** A trial that has a result gets no other. */
+  | { readonly kind: 'stop'; readonly reason: string; readonly trial: number }
+  /** Nothing before another result has come. */
+  | { readonly kind: 'wait'; readonly reason: string }
+  /** Nothing any more, whatever comes. */
+  | { readonly kind: 'done'; readonly reason: string };
 
-export interface Candidate {
-  /** Of its canonical genotype: core/nn/genotype-code.ts. */
-  readonly key: string;
-  readonly costs: Costs;
-}
+/** What a strategy is told. Trials and moves are numbered from 1 within the search. */
+export type News =
+  /** A move was made. */
+  | {
+      readonly kind: 'moved';
+      readonly move: number;
+      readonly trial: number;
+      readonly made: 'evaluate' | 'promote' | 'stop';
+      /** Of the trial's candidate. */
+      readonly key: string;
+      readonly fidelity?: Fidelity;
+    }
+  /** How a move came out. */
+  | (Result & { readonly trial: number });
 
-/** How rare candidates are. */
-export interface Acceptance {
-  /** All draws of the sweep so far. */
-  readonly draws: number;
-  /** How many of them became candidates. */
-  readonly accepted: number;
-  /** The draws since the last candidate. */
-  readonly skipped: Skipped;
-}
-
-/** The draws since the last candidate that became none. */
-export interface Skipped {
-  readonly count: number;
-  /** Why the first of them was passed over; empty where there is none. */
-  readonly firstReason: string;
-}
-
-/** How a trial ended. */
-export type Result = { readonly trial: number; readonly costs: Costs } & (
-  | { readonly kind: 'measured'; readonly objectives: Readonly<Record<string, number>> }
+/** How an evaluation or a promotion came out. */
+export type Result = { readonly move: number } & (
+  | {
+      readonly kind: 'measured';
+      /** In the order of the search's objectives, each so that more is better. */
+      readonly scores: readonly number[];
+    }
   | { readonly kind: 'failed' | 'cancelled'; readonly reason: string }
 );
-
-/** A trial as a leaderboard sees it. */
-export interface Standing {
-  /** By name; empty where there is no result. */
-  readonly objectives: Readonly<Record<string, number>>;
-  readonly costs: Pick<Costs, 'parameters'>;
-  /** Its number in the sweep, from 1. */
-  readonly number: number;
-}

@@ -33,11 +33,13 @@ export function edgeCode(input: number, op: number): number {
   return input * OPS_MAX + op;
 }
 
-function inputOf(edge: number): number {
+/** The input of an edge. */
+export function inputOf(edge: number): number {
   return Math.trunc(edge / OPS_MAX);
 }
 
-function opOf(edge: number): number {
+/** The op of an edge, as a place in OPS. */
+export function opOf(edge: number): number {
   return edge % OPS_MAX;
 }
 

@@ -1,9 +1,10 @@
 // A search: which candidates exist, how they are drawn, what each may cost, and how each is evaluated.
 
 import { z } from 'zod';
-import { name, seed } from './common.ts';
+import { name } from './common.ts';
 import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
+import { strategySchema } from './strategy.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 const constraintsSchema = z.strictObject({
@@ -27,11 +28,7 @@ export const sweepSchema = z.strictObject({
       .min(1)
       .default(OPS.filter((op) => op !== 'none')),
   }),
-  strategy: z.strictObject({
-    kind: z.literal('random').default('random'),
-    trials: z.int().min(1).max(1_000_000),
-    seed: seed.default(1),
-  }),
+  strategy: strategySchema,
   objective: z
     .literal('accuracy')
     .default('accuracy')

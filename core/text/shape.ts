@@ -187,7 +187,11 @@ function kindProblem(
   // zod reports either the field or the mapping around it.
   const field = path.at(-1) === key ? path : [...path, key];
   const holder = path.at(-1) === key ? valueAt(context.root, path.slice(0, -1)) : value;
-  const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : [];
+  // A kind that may be left out is an option without a word.
+  const options =
+    'options' in issue && Array.isArray(issue.options)
+      ? issue.options.filter((option) => option !== undefined).map(String)
+      : [];
   const known = field.length === 1 && options.length === 0 ? DOCUMENT_KINDS : options;
   if (typeof holder !== 'object' || holder === null || Array.isArray(holder))
     return {

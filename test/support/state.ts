@@ -89,9 +89,9 @@ export function keyNumber(number: number): string {
   return `test-key-${number}`;
 }
 
-/** What random search remembers after so many draws. */
-export function drawn(nextDraw: number) {
-  return { kind: 'random', nextDraw, accepted: nextDraw, skipped: { count: 0, firstReason: '' } } as const;
+/** How far a search has looked after so many draws. */
+export function drawn(draws: number) {
+  return { draws };
 }
 
 /** A store with room, of which nothing is known. */

@@ -58,7 +58,7 @@ export function createSweepFleet(workers: number): SweepFleet {
   const proposeTrial = () => {
     const number = ++trials;
     const trialId = `trial-${number}`;
-    const strategy = drawn(number);
+    const cursor = drawn(number);
     add({
       kind: 'trial.proposed',
       trialId,
@@ -66,7 +66,7 @@ export function createSweepFleet(workers: number): SweepFleet {
       number,
       genotype: nextKey(),
       costs,
-      strategy,
+      cursor,
     });
     return number;
   };

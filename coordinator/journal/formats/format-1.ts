@@ -105,12 +105,11 @@ function lifted(event: Json): readonly Json[] {
     case 'trial.proposed': {
       const { genotype, genotypeJson: _json, nextDraw, skipped, ...rest } = event;
       const passed = skipped as readonly { readonly reason: string }[];
-      const none = { count: 0, firstReason: '' };
       return [
         {
           ...rest,
           genotype: genotypeKey(genotype as Genotype),
-          strategy: { kind: 'random', nextDraw, accepted: event.number, skipped: none },
+          cursor: { draws: nextDraw },
           ...(passed.length === 0
             ? {}
             : { skipped: { count: passed.length, firstReason: passed[0]!.reason } }),

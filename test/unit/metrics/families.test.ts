@@ -62,7 +62,7 @@ test('what happens to a fleet makes no new series of the coordinator', async () 
   const before = await seriesOf(metrics.registry);
   const at = (event: Decided) => ({ ...event, atMs: 1 }) as Event;
   const costs = { parameters: 1, mflops: 1, multiplyAdds: 1 };
-  const proposed = { number: 1, genotype: 'g', costs, strategy: drawn(1) };
+  const proposed = { number: 1, genotype: 'g', costs, cursor: drawn(1) };
   const { event: spec, digest } = recorded(sweep());
   const members = [{ workerId: 'w', shardFirst: 0, shardCount: 8 }];
   let state = initialState;

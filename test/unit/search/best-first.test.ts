@@ -67,7 +67,7 @@ test('of equal candidates the fold, the table and the report put the same one fi
     trial({ id: `trial-${i + 1}`, number: i + 1, objective: 0.7, parameters: each }),
   );
   const events = trials.flatMap(({ id: trialId, number, objective, parameters }): Decided[] => {
-    const proposed = { genotype: `g${number}`, strategy: drawn(number) };
+    const proposed = { genotype: `g${number}`, cursor: drawn(number) };
     const costs = { parameters, mflops: 1, multiplyAdds: 1 };
     return [
       { kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, costs, ...proposed },

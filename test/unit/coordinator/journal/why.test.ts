@@ -38,7 +38,7 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'sweep.exhausted': { sweepId: 'sweep-1', trialsTotal: 1, reason },
   'sweep.ended': { sweepId: 'sweep-1', state: 'done', reason },
   'trial.proposed': {
-    ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, costs, genotype: 'k', strategy: drawn(1) },
+    ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, costs, genotype: 'k', cursor: drawn(1) },
     skipped: { count: 2, firstReason: 'too large' },
   },
   'trial.attempted': { trialId: 'trial-1', runId: 'run-1', attempt: 1, reason },

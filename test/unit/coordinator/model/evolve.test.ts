@@ -18,7 +18,7 @@ function* longSweep(trials: number): Generator<Event> {
   for (let n = 1; n <= trials; n++) {
     const trialId = `trial-${n}`;
     const runId = `run-${n}`;
-    const proposed = { number: n, genotype: `g${n}`, costs, strategy: drawn(n) };
+    const proposed = { number: n, genotype: `g${n}`, costs, cursor: drawn(n) };
     yield at({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', ...proposed }, n);
     yield at({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'r' }, n);
     const members = [{ workerId: 'w', shardFirst: 0, shardCount: 8 }];

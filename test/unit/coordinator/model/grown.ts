@@ -50,7 +50,7 @@ export function grow(options: {
   const candidates = randomKeys(options.trials);
   for (let number = 1; number <= options.trials; number++) {
     const [trialId, runId] = [`trial-${number}`, `run-${number}`];
-    const proposed = { genotype: candidates[number - 1]!, strategy: drawn(number), costs };
+    const proposed = { genotype: candidates[number - 1]!, cursor: drawn(number), costs };
     add({ kind: 'trial.proposed', trialId, sweepId: 'sweep-1', number, ...proposed });
     add({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'first attempt' });
     const weightsDigest = '00112233';

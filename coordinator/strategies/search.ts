@@ -1,0 +1,261 @@
+// A search: the one way from a strategy's raw proposals to moves. A proposal that is a twin of an earlier
+// candidate or breaks a constraint is refused at no cost, and the strategy is asked again. Once that brings
+// nothing new, a space that is small within its constraints is walked, each candidate once and in a random
+// order; at the end of the walk the search is over. A large space is searched for as long as the caller wants.
+//
+// Moves are numbered, and move k sees the results of moves up to k - lag, in the order of moves. So a search
+// makes the same moves whoever evaluates them and in any order of finishing; a result that comes early is kept
+// until its turn, and one that is late holds the search back. `as-finished` gives this up: a result is told as
+// soon as it is there.
+//
+// The state is a fold over the moves that were made and their results. `ask` only looks ahead.
+
+import type { Costs } from '../../core/nn/space.ts';
+import { permutationAt } from '../../core/rng.ts';
+import type { Genes, ListedSpace, SearchSpace } from './search-space.ts';
+import type { Fidelity, News, Result, Strategy } from './strategy.ts';
+
+/** Proposals that were refused in a row after which a small space is walked. */
+const MISSES_MAX = 500;
+
+/** What a search has done: plain JSON. */
+export interface SearchState<S> {
+  /** What the strategy remembers. */
+  readonly strategy: S;
+  readonly cursor: Cursor;
+  /** Moves that were made. */
+  readonly moves: number;
+  /** Trials among them. */
+  readonly trials: number;
+  /** Move k sees the results of moves up to k - lag; at least 1. */
+  readonly lag: number;
+  /** Those that the strategy has not been told yet, and the trials they belong to. */
+  readonly early: readonly (Result & { readonly trial: number })[];
+  /** Moves that have no result yet, ascending; empty for a strategy that learns nothing. */
+  readonly open: readonly { readonly move: number; readonly trial: number }[];
+}
+
+/** How far a search has looked. */
+export interface Cursor {
+  /** Proposals of the strategy so far, refused ones included; the number of the next. */
+  readonly draws: number;
+  /** Candidates of a small space that were walked over; absent before the walk. */
+  readonly walked?: number;
+  /** What was refused since the last move. */
+  readonly skipped: Skipped;
+}
+
+/** Proposals in a row that became no move. */
+export interface Skipped {
+  readonly count: number;
+  /** Why the first of them was refused; empty where there is none. */
+  readonly firstReason: string;
+}
+
+const NONE_SKIPPED: Skipped = { count: 0, firstReason: '' };
+
+/** What a search is made of. */
+export interface SearchSetting<S> {
+  readonly strategy: Strategy<S>;
+  readonly space: SearchSpace;
+  readonly seed: number;
+  readonly order: 'by-move' | 'as-finished';
+}
+
+/** What an answer follows from, beside the state. */
+export interface Question {
+  /** The number of the trial that has the candidate with this key, if there is one. */
+  readonly known: (key: string) => number | undefined;
+  /** The key of the candidate of a trial. */
+  readonly keyOf: (trial: number) => string;
+  /** Proposals that may be looked at, at least 1: the answer's cost is proportional to them. */
+  readonly draws: number;
+  /** Whether another trial may begin; without it only those that exist may go on. */
+  readonly mayBegin: boolean;
+}
+
+/** A move that is to be made. */
+export type Move = { readonly reason: string; readonly trial: number; readonly key: string } & (
+  | {
+      readonly kind: 'evaluate';
+      readonly costs: Costs;
+      readonly parents: readonly number[];
+      readonly fidelity?: Fidelity;
+    }
+  | { readonly kind: 'promote'; readonly fidelity?: Fidelity }
+  | { readonly kind: 'stop' }
+);
+
+export type Answer =
+  /** `cursor`: how far the search has looked once the move is made; `skipped`: what it passed over for it. */
+  | { readonly kind: 'move'; readonly move: Move; readonly cursor: Cursor; readonly skipped: Skipped }
+  /** No move among the proposals that were allowed: the caller asks again with the new cursor. */
+  | { readonly kind: 'later'; readonly cursor: Cursor; readonly skipped: Skipped }
+  /** No move before another result; `trial`: the one that holds the search back, where it is one. */
+  | { readonly kind: 'wait'; readonly reason: string; readonly trial?: number }
+  /** No move ever; the reason is the proof. */
+  | { readonly kind: 'done'; readonly reason: string };
+
+/** The pure functions of one search. */
+export interface Search<S> {
+  begin(lag: number): SearchState<S>;
+  ask(state: SearchState<S>, question: Question): Answer;
+  /** The state once a move is made. */
+  made(state: SearchState<S>, made: Made): SearchState<S>;
+  /** The state once a move has come out; a result of a move that has one changes nothing. */
+  ended(state: SearchState<S>, result: Result): SearchState<S>;
+}
+
+/** A move as it is journalled. */
+export interface Made {
+  readonly kind: Move['kind'];
+  readonly trial: number;
+  readonly key: string;
+  readonly fidelity?: Fidelity;
+  readonly cursor: Omit<Cursor, 'skipped'>;
+}
+
+/** The search of a strategy over a space. */
+export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
+  const { strategy } = setting;
+  return {
+    begin: (lag) => ({
+      ...{ strategy: strategy.begin(), cursor: { draws: 0, skipped: NONE_SKIPPED } },
+      ...{ moves: 0, trials: 0, lag, early: [], open: [] },
+    }),
+    ask: (state, question) => ask(setting, state, question),
+    made: (state, move) => made(setting, state, move),
+    ended: (state, result) => ended(setting, state, result),
+  };
+}
+
+function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Question): Answer {
+  const { strategy } = setting;
+  const state = caughtUp(setting, before);
+  if (!question.mayBegin && !strategy.promotes)
+    return { kind: 'done', reason: 'all trials that were asked for are begun' };
+  const next = state.moves + 1;
+  const late = state.open[0];
+  if (isInOrder(setting) && late !== undefined && late.move <= next - state.lag)
+    return {
+      kind: 'wait',
+      trial: late.trial,
+      reason: `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${next - state.lag}`,
+    };
+  return lookedOn(setting, state, question);
+}
+
+/** Asks the strategy, or walks, until something is new or the draws are used up. */
+function lookedOn<S>(setting: SearchSetting<S>, state: SearchState<S>, question: Question): Answer {
+  const { strategy, space, seed } = setting;
+  let { draws, walked, skipped } = state.cursor;
+  const cursor = (passed: Skipped): Cursor => ({
+    draws,
+    ...(walked === undefined ? {} : { walked }),
+    skipped: passed,
+  });
+  for (let left = Math.max(1, question.draws); left > 0; left--) {
+    const isDry = strategy.isWhole && (walked !== undefined || skipped.count >= MISSES_MAX);
+    const small = isDry ? space.listed() : undefined;
+    const isWalked = small !== undefined && (walked ?? 0) >= small.size;
+    if (isWalked && !strategy.promotes) return { kind: 'done', reason: proof(small, state.trials) };
+    const mayBegin = question.mayBegin && !isWalked;
+    let proposal = strategy.ask(state.strategy, { draw: draws, misses: skipped.count, mayBegin });
+    if (proposal.kind === 'wait' || proposal.kind === 'done') return proposal;
+    if (proposal.kind === 'evaluate' && !mayBegin)
+      throw new Error('assertion: a trial is proposed where none may begin');
+    if (proposal.kind === 'evaluate' && small !== undefined) {
+      walked ??= 0;
+      proposal = { ...proposal, ...stepOfWalk(small, seed, walked) };
+      walked += 1;
+    } else draws += 1;
+    if (proposal.kind !== 'evaluate') {
+      const { trial } = proposal;
+      const move = { ...proposal, key: question.keyOf(trial) };
+      return { kind: 'move', move, cursor: cursor(NONE_SKIPPED), skipped };
+    }
+    const { genes, ...rest } = proposal;
+    const candidate = judged(space, genes, question);
+    if ('costs' in candidate) {
+      const move = { ...rest, ...candidate, trial: state.trials + 1 };
+      return { kind: 'move', move, cursor: cursor(NONE_SKIPPED), skipped };
+    }
+    skipped = { count: skipped.count + 1, firstReason: skipped.firstReason || candidate.refused };
+  }
+  return { kind: 'later', cursor: cursor(skipped), skipped };
+}
+
+/** The next candidate of the walk takes the place of a proposal. */
+function stepOfWalk(small: ListedSpace, seed: number, walked: number) {
+  return {
+    reason: `one of the ${small.size} candidates of a small space, which are tried one by one`,
+    genes: small.at(permutationAt({ seed, epoch: 0, size: small.size, index: walked })),
+    parents: [],
+  };
+}
+
+/** A candidate that may be tried, or why not. */
+function judged(
+  space: SearchSpace,
+  genes: Genes,
+  { known }: Question,
+): { readonly key: string; readonly costs: Costs } | { readonly refused: string } {
+  const costs = space.costsOf(genes);
+  const broken = space.violation(costs);
+  if (broken !== undefined) return { refused: broken };
+  const key = space.keyOf(genes);
+  const twin = known(key);
+  return twin === undefined ? { key, costs } : { refused: `isomorphic to trial ${twin}` };
+}
+
+/** Why no further candidate exists. */
+function proof(small: ListedSpace, trials: number): string {
+  return small.size > 0
+    ? `each of the ${small.size} networks of the space that could meet the constraints was looked at: ${trials} became trials, no other one is new and within the constraints`
+    : small.emptiness();
+}
+
+const isInOrder = <S>({ strategy, order }: SearchSetting<S>): boolean =>
+  strategy.learns && order === 'by-move';
+
+/** With all results told that the next move may see. */
+function caughtUp<S>(setting: SearchSetting<S>, state: SearchState<S>): SearchState<S> {
+  if (!isInOrder(setting) || state.early.length === 0) return state;
+  const last = Math.min(state.moves + 1 - state.lag, (state.open[0]?.move ?? Number.POSITIVE_INFINITY) - 1);
+  const due = state.early.filter(({ move }) => move <= last).sort((a, b) => a.move - b.move);
+  if (due.length === 0) return state;
+  const tell = (before: S, news: News): S => setting.strategy.tell(before, news);
+  return {
+    ...state,
+    strategy: due.reduce(tell, state.strategy),
+    early: state.early.filter(({ move }) => move > last),
+  };
+}
+
+function made<S>(setting: SearchSetting<S>, before: SearchState<S>, move: Made): SearchState<S> {
+  const { strategy } = setting;
+  const state = caughtUp(setting, before);
+  const { kind, trial, key, fidelity, cursor } = move;
+  const number = state.moves + 1;
+  const news: News = {
+    ...{ kind: 'moved', move: number, trial, made: kind, key },
+    ...(fidelity === undefined ? {} : { fidelity }),
+  };
+  return {
+    ...state,
+    strategy: strategy.tell(state.strategy, news),
+    cursor: { ...cursor, skipped: NONE_SKIPPED },
+    moves: number,
+    trials: state.trials + (kind === 'evaluate' ? 1 : 0),
+    open: kind === 'stop' || !strategy.learns ? state.open : [...state.open, { move: number, trial }],
+  };
+}
+
+function ended<S>(setting: SearchSetting<S>, state: SearchState<S>, result: Result): SearchState<S> {
+  const entry = state.open.find(({ move }) => move === result.move);
+  if (entry === undefined) return state;
+  const open = state.open.filter((one) => one !== entry);
+  const news = { ...result, trial: entry.trial };
+  if (isInOrder(setting)) return { ...state, open, early: [...state.early, news] };
+  return { ...state, open, strategy: setting.strategy.tell(state.strategy, news) };
+}
