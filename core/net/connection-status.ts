@@ -3,6 +3,7 @@
 // module makes it something that can be ended before. And what becomes of requests when it is lost.
 
 import type { Msg, NatsConnection, QueuedIterator, Status } from '@nats-io/transport-node';
+import { after, systemClock } from '../clock.ts';
 import { FleetError, toFleetError } from '../errors.ts';
 
 /** So many refusals are known as reported. */
@@ -58,14 +59,14 @@ export function followWithRequests(connection: Pick<NatsConnection, 'status' | '
       };
       const timeout = options?.timeout ?? REQUEST_MS;
       if (isUp) return leave(timeout);
-      const sinceMs = performance.now();
-      const timer = setTimeout(() => {
+      const sinceMs = systemClock.monotonic();
+      const stopTimer = after(timeout, () => {
         postponed.delete(back);
         reject(new FleetError('unavailable', `the broker was away for ${timeout} ms`));
-      }, timeout);
+      });
       const back = () => {
-        clearTimeout(timer);
-        leave(Math.max(1, Math.ceil(timeout - (performance.now() - sinceMs))));
+        stopTimer();
+        leave(Math.max(1, Math.ceil(timeout - (systemClock.monotonic() - sinceMs))));
       };
       postponed.add(back);
     });
