@@ -38,6 +38,8 @@ export interface Simulated<S> {
   readonly draws?: number;
   /** `epochs` is undefined for the full evaluation. */
   readonly evaluate: (key: string, epochs: number | undefined) => Evaluation;
+  /** No move is made any more once the candidate of this key has its result. */
+  readonly until?: (key: string) => boolean;
   /** How long an evaluation takes, in any unit; all take 1 by default. */
   readonly duration?: (move: number) => number;
   /** Sees, and may replace, each state before it is used: for instance one that went through JSON. */
@@ -47,7 +49,7 @@ export interface Simulated<S> {
 /** The evaluations of a whole search in the order of moves, and how it ended. */
 export function simulated<S>(options: Simulated<S>) {
   const { strategy, space, seed, trials, lag, order = 'by-move', workers = lag, draws = 1_000 } = options;
-  const { evaluate, duration = () => 1, stored = (state) => state } = options;
+  const { evaluate, until = () => false, duration = () => 1, stored = (state) => state } = options;
   const search = createSearch({ strategy, space, seed, order });
   const trialOf = new Map<string, number>();
   const keys: string[] = [];
@@ -98,6 +100,7 @@ export function simulated<S>(options: Simulated<S>) {
     now = first.endsAt;
     const { move } = moves[first.number - 1]!;
     const evaluation = evaluate(move.key, epochsOf(move));
+    isOver ||= until(move.key);
     done.set(first.number, evaluation);
     const result: Result =
       'kind' in evaluation

@@ -1,0 +1,156 @@
+// `npm run bench:search`: how soon strategies find the best networks of tables that others have measured, beside
+// random search and Optuna. Decides nothing but what is measured: `--seeds N`, `--only NAME` picks rows, `--json`
+// ends with one JSON object.
+//
+// A network counts once, however often it is proposed. `to best`: evaluations until one of the best 0.1 % of the
+// table (26 networks, and those that are equal to the last of them) is found, the median over seeds.
+
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { strategyOf } from '../../coordinator/strategies/strategies.ts';
+import { randomStream } from '../../core/rng.ts';
+import { type StrategySpec, strategySchema } from '../../core/spec/strategy.ts';
+import { simulated } from '../../test/support/simulated-search.ts';
+import { argumentsOf, atMost, type Goal, median, refuse, say, tell } from '../goals.ts';
+import { type GraphTable, readGraphTable } from './graph-table.ts';
+import { installOptuna, type Optuna } from './optuna.ts';
+import { tableSpace } from './table-space.ts';
+
+const FETCH = fileURLToPath(new URL('../../scripts/fetch-search-tables.mjs', import.meta.url));
+const TABLES = ['arxiv', 'cora', 'photo'] as const;
+/** Networks that count as the best. */
+const BEST = 26;
+const LAG = 16;
+/** Evaluations of a search that learns; random search gets as many as it needs. */
+const LIMIT = 3_000;
+
+const known = '--json, --seeds N, --only best|lag';
+const { values } = argumentsOf(
+  {
+    options: {
+      json: { type: 'boolean', default: false },
+      seeds: { type: 'string', default: '20' },
+      only: { type: 'string', multiple: true, default: ['best', 'lag'] },
+    },
+  },
+  known,
+);
+if (!/^[1-9]\d*$/.test(values.seeds)) refuse(`--seeds is "${values.seeds}" and no whole number`, known);
+const SEEDS = Number(values.seeds);
+const fetched = spawnSync(process.execPath, [FETCH], {
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'inherit'],
+});
+if (fetched.status !== 0) process.exit(1);
+const tables = TABLES.map((name) => readGraphTable(fetched.stdout.trim(), name));
+
+const seeds = Array.from({ length: SEEDS }, (_, i) => i + 1);
+
+type Order = 'by-move' | 'as-finished';
+
+/** Keys of the networks in the order in which a search evaluates them. */
+function evaluated(
+  table: GraphTable,
+  spec: StrategySpec,
+  how: { lag?: number; order?: Order; until?: number } = {},
+): string[] {
+  const space = tableSpace(table);
+  const { lag = LAG, until = Number.POSITIVE_INFINITY } = how;
+  const { evaluated: found } = simulated({
+    ...{ strategy: strategyOf(spec, space), space, seed: spec.seed, trials: spec.trials, lag },
+    ...(how.order === undefined ? {} : { order: how.order }),
+    evaluate: (key) => [table.networks.get(key)!.accuracy],
+    // Some take three times as long as others.
+    duration: (move) => 0.5 + randomStream({ seed: spec.seed, purpose: 'duration', at: [move, 0] }).uniform(),
+    until: (key) => table.networks.get(key)!.accuracy >= until,
+  });
+  return found.map(({ key }) => key);
+}
+
+const specOf = (kind: string, seed: number, trials: number, more: object = {}): StrategySpec =>
+  strategySchema.parse({ kind, seed, trials, ...more });
+
+/** The accuracy of the last of the best networks. */
+function bestAccuracy({ networks }: GraphTable): number {
+  return [...networks.values()].map(({ accuracy }) => accuracy).sort((a, b) => b - a)[BEST - 1]!;
+}
+
+/** Evaluations until one of the best was found, the median over the seeds; a search without one counts as `LIMIT`. */
+function toBest(table: GraphTable, kind: string, how: { lag?: number; order?: Order } = {}): number {
+  const until = bestAccuracy(table);
+  const limit = kind === 'random' ? table.networks.size : LIMIT;
+  return median(
+    seeds.map((seed) => {
+      const keys = evaluated(table, specOf(kind, seed, limit), { ...how, until });
+      const place = keys.findIndex((key) => table.networks.get(key)!.accuracy >= until);
+      return place < 0 ? limit : place + 1;
+    }),
+  );
+}
+
+const geometricMean = (numbers: readonly number[]) =>
+  Math.exp(numbers.reduce((sum, one) => sum + Math.log(one), 0) / numbers.length);
+
+async function benchBest(optuna: Optuna | undefined): Promise<{ goals: Goal[]; rows: unknown }> {
+  const kinds = ['random', 'evolution'];
+  const rows: Record<string, Record<string, number>> = {};
+  for (const kind of kinds) {
+    rows[kind] = Object.fromEntries(tables.map((table) => [table.name, toBest(table, kind)]));
+    say(`to best, ${kind}: ${JSON.stringify(rows[kind])}`);
+  }
+  const goals = kinds
+    .slice(1)
+    .flatMap((kind) =>
+      TABLES.map((table) =>
+        atMost(`${kind} to best of ${table}, of random`, rows[kind]![table]! / rows.random![table]!, 0.4, ''),
+      ),
+    );
+  if (optuna !== undefined) {
+    rows.optuna = {};
+    for (const table of tables) {
+      const how = { best: bestAccuracy(table), seeds: SEEDS, limit: LIMIT };
+      const results = await optuna.evaluationsTo(table, how);
+      rows.optuna[table.name] = median(results.map((one) => one ?? LIMIT));
+    }
+    say(`to best, Optuna's TPE, one after the other: ${JSON.stringify(rows.optuna)}`);
+    const means = kinds.slice(1).map((kind) => geometricMean(TABLES.map((table) => rows[kind]![table]!)));
+    const theirs = geometricMean(TABLES.map((table) => rows.optuna![table]!));
+    goals.push(
+      atMost("the best of ours to best, geometric mean, of Optuna's TPE", Math.min(...means) / theirs, 1, ''),
+    );
+  }
+  return { goals, rows };
+}
+
+/** What the order costs: evolution that sees results later, and one that sees them as they come. */
+function benchLag(): { goals: Goal[]; rows: unknown } {
+  const row = (how: { lag: number; order?: Order }) =>
+    Object.fromEntries(tables.map((table) => [table.name, toBest(table, 'evolution', how)]));
+  const rows = {
+    ...Object.fromEntries([1, 4, 16, 64].map((lag) => [`lag ${lag}`, row({ lag })])),
+    'as finished, 16 at once': row({ lag: 16, order: 'as-finished' }),
+  };
+  for (const [name, found] of Object.entries(rows)) say(`evolution, ${name}: ${JSON.stringify(found)}`);
+  return { goals: [], rows };
+}
+
+let optuna: Optuna | undefined;
+try {
+  optuna = await installOptuna();
+} catch (caught) {
+  say(`Optuna has no row: ${(caught as Error).message.split('\n')[0]}`);
+}
+const goals: Goal[] = [];
+const rows: Record<string, unknown> = {};
+const ROWS = { best: () => benchBest(optuna), lag: benchLag };
+try {
+  for (const name of values.only) {
+    const bench = ROWS[name as keyof typeof ROWS] ?? refuse(`--only ${name} is no row`, known);
+    const measured = await bench();
+    goals.push(...measured.goals);
+    rows[name] = measured.rows;
+  }
+} finally {
+  optuna?.remove();
+}
+tell(goals, rows, values.json);
