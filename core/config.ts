@@ -12,8 +12,9 @@ import { refusalOfAddress, refusalOfAddresses, withPort } from './text/host-port
 import { nearest } from './text/nearest.ts';
 import { foundText } from './text/printable.ts';
 import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
+import { problemAt, problemsIn, problemText } from './text/text-problems.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
-import { placeText, readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
+import { readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** An address to listen at; port 0 takes a free one. */
@@ -406,7 +407,7 @@ export function loadConfig<S extends z.ZodObject>(
     if (key in fromFlags) return `${sentence(problem)} (--${camelToFlag(key)})`;
     if (key in fromEnv) return `${sentence(problem)} (${camelToEnv(key)})`;
     const inFile = fromFile !== undefined && Object.hasOwn(fromFile.value, key);
-    if (inFile) return `${sentence(problem)}${fromFile.placeOf(problem)}`;
+    if (inFile) return fromFile.told(problem);
     return `${sentence(problem)} (--${camelToFlag(key)} or ${camelToEnv(key)})`;
   };
   throw new FleetError('invalidArgument', `configuration: ${sentences(parsed.problems, told).join('\n')}`);
@@ -493,22 +494,24 @@ function textOf(file: string): string {
 /** The mapping of a configuration file, in which each setting occurs once. */
 function configFile(file: string): {
   readonly value: Readonly<Record<string, unknown>>;
-  placeOf(problem: Problem): string;
+  /** A problem of one of these settings with its place. */
+  told(problem: Problem): string;
 } {
   const doing = `configuration file ${file}`;
   let document: YamlDocument | undefined;
   try {
-    document = readYaml(textOf(file))[0];
+    document = readYaml(textOf(file), { name: file })[0];
   } catch (caught) {
-    throw toFleetError(caught, doing);
+    const error = toFleetError(caught);
+    throw problemsIn(error).length > 0 ? toFleetError(error, 'configuration') : toFleetError(error, doing);
   }
   const value = document?.value ?? {};
   if (typeof value !== 'object' || Array.isArray(value))
     throw new FleetError('invalidArgument', `${doing}: expected a mapping, found ${foundText(value)}`);
   return {
     value: value as Record<string, unknown>,
-    placeOf: ({ path, ofKey }) =>
-      ` (${file}${placeText(document?.placeOf(path, ofKey)).replace(' (', ', ').replace(')', '')})`,
+    told: (problem) =>
+      problemText(problemAt(problem, document?.placeOf(problem.path, problem.ofKey)), { name: file }),
   };
 }
 

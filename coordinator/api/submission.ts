@@ -1,7 +1,6 @@
 // A submitted text as documents of the right shape whose networks can be built: all that can be found out
-// about it without the fleet and without its data. Decides every such refusal and words it as `field.path:
-// reason`, with the line or the override that the value came from. It runs in a thread, because its cost is a
-// stranger's choice.
+// about it without the fleet and without its data. Decides every such refusal, with the field, and the line or the
+// override that the value came from. It runs in a thread, because its cost is a stranger's choice.
 
 import { isAbsolute, resolve } from 'node:path';
 import { FleetError, toFleetError } from '../../core/errors.ts';
@@ -9,8 +8,16 @@ import { buildNetwork } from '../../core/nn/build.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { foundText } from '../../core/text/printable.ts';
-import { checkShape, type Problem, pathText, sentences } from '../../core/text/shape.ts';
-import { type Place, placeText, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';
+import { checkShape } from '../../core/text/shape.ts';
+import {
+  type Origin,
+  problemAt,
+  problemsError,
+  problemsIn,
+  type TextProblem,
+  type TextSource,
+} from '../../core/text/text-problems.ts';
+import { type Place, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';
 import { effectiveText, type Replaced } from './effective-text.ts';
 
 /** A text as it was submitted. */
@@ -24,10 +31,8 @@ export interface Submission {
 /** A document of a text, with where it and its values came from. */
 export interface Located {
   readonly spec: DocumentSpec;
-  /** `document 2: ` where a text has several; otherwise empty. */
-  readonly where: string;
-  /** By dotted path: where a field's value came from, worded so that it can stand behind a sentence. */
-  readonly origins: Readonly<Record<string, string>>;
+  /** By dotted path: where a field's value came from. */
+  readonly origins: Readonly<Record<string, Origin>>;
   /** The text of a plan as it took effect; empty for other documents. */
   readonly text: string;
 }
@@ -62,65 +67,89 @@ export function assertBounded({ yaml, overrides }: Submission): void {
     );
 }
 
+/** The text as refusals name it: by its field of the request. A client that knows the file names that instead. */
+const SUBMITTED: TextSource = { name: 'yaml' };
+
 /** Every document of the text, or a FleetError that names each field that is wrong. */
 export function readSubmission(submission: Submission): Located[] {
-  const documents = readYaml(submission.yaml);
+  const documents = readYaml(submission.yaml, SUBMITTED);
   const [first] = documents;
   if (first === undefined)
-    throw new FleetError('invalidArgument', 'the text has no document; it needs a plan, a sweep or a run');
+    throw refused([
+      { path: '', reason: 'the text has no document; it needs a plan, a sweep or a run', line: 1, column: 1 },
+    ]);
   const givers: Giver[] = [];
   for (const [path, value] of Object.entries(submission.overrides)) {
     givers.push({ path: givenBy(path, first.value), override: path });
     override(first.value, path, value);
   }
-  const problems: string[] = [];
-  const located: Located[] = [];
-  for (const [i, { value, placeOf }] of documents.entries()) {
-    const where = documents.length > 1 ? `document ${i + 1}: ` : '';
-    const overrides = i === 0 ? Object.keys(submission.overrides) : [];
+  const problems: TextProblem[] = [];
+  const shaped: (Pick<Located, 'spec' | 'origins'> & { readonly index: number; readonly value: unknown })[] =
+    [];
+  for (const [index, { value, placeOf }] of documents.entries()) {
     const origin = (path: readonly PropertyKey[], ofKey?: boolean) =>
-      originText(path, i === 0 ? givers : [], placeOf(path, ofKey));
+      originOf(path, index === 0 ? givers : [], placeOf(path, ofKey));
     const result = checkShape(documentSchema, value);
-    if (result.ok) {
-      const origins = originsOf(value, origin);
-      const spec = withAbsolutePath({ spec: result.data, where, origins }, submission.baseDir);
-      const text = spec.kind === 'plan' ? textOf(submission.yaml, i, { value, spec, overrides }) : '';
-      located.push({ spec, where, origins, text });
-    } else problems.push(...sentences(result.problems, (problem) => worded(problem, where, origin)));
+    if (result.ok) shaped.push({ spec: result.data, origins: originsOf(value, origin), index, value });
+    else
+      problems.push(
+        ...result.problems.map((problem) => problemAt(problem, origin(problem.path, problem.ofKey))),
+      );
   }
-  if (problems.length > 0) throw new FleetError('invalidArgument', some(problems), { details: { problems } });
-  for (const document of located) checkNetworks(document);
+  if (problems.length > 0) throw refused(problems);
+  const located: Located[] = [];
+  refuseTogether(
+    shaped.flatMap(({ index, value, ...document }) => [
+      () => {
+        const spec = withAbsolutePath(document, submission.baseDir);
+        const overrides = index === 0 ? Object.keys(submission.overrides) : [];
+        const text = spec.kind === 'plan' ? textOf(submission.yaml, index, { value, spec, overrides }) : '';
+        located.push({ ...document, spec, text });
+      },
+      ...networkChecks(document),
+    ]),
+  );
   return located;
 }
 
-/** A refusal of one field, with its document and where the field's value came from. */
+/** A refusal of one field, with where the field's value came from. */
 export function refusal(
-  { where, origins }: Pick<Located, 'where' | 'origins'>,
+  { origins }: Pick<Located, 'origins'>,
   field: string,
   text: string,
   options: ConstructorParameters<typeof FleetError>[2] = {},
 ): FleetError {
   const keys = field.split('.');
-  let origin: string | undefined;
+  let origin: Origin | undefined;
   for (let n = keys.length; n >= 0 && origin === undefined; n--) origin = origins[keys.slice(0, n).join('.')];
-  return new FleetError('invalidArgument', `${where}${field}: ${text}${origin ?? ''}`, {
-    ...options,
-    details: { ...options.details, field },
-  });
+  return refused([{ path: field, reason: text, ...origin }], options);
 }
 
-/** The first problems of a list; a text of many documents can have thousands. */
-function some(problems: readonly string[]): string {
-  const SHOWN = 20;
-  const rest = problems.length - SHOWN;
-  return [...problems.slice(0, SHOWN), ...(rest > 0 ? [`and ${rest} more`] : [])].join('\n');
+const refused = (
+  problems: readonly TextProblem[],
+  options: ConstructorParameters<typeof FleetError>[2] = {},
+): FleetError => problemsError(problems, SUBMITTED, options);
+
+/**
+ * Makes every check, and refuses what they refuse in one error. What is no refusal of a field ends them at once.
+ */
+export function refuseTogether(checks: Iterable<() => void>): void {
+  const errors: FleetError[] = [];
+  for (const check of checks) {
+    try {
+      check();
+    } catch (caught) {
+      const error = toFleetError(caught);
+      if (problemsIn(error).length === 0) throw caught;
+      errors.push(error);
+    }
+  }
+  const [first] = errors;
+  if (first === undefined) return;
+  throw errors.length === 1 ? first : refused(errors.flatMap(problemsIn), { cause: first });
 }
 
-type Origin = (path: readonly PropertyKey[], ofKey?: boolean) => string;
-
-function worded(problem: Problem, where: string, origin: Origin): string {
-  return `${where}${pathText(problem.path)}: ${problem.text}${origin(problem.path, problem.ofKey)}`;
-}
+type OriginOf = (path: readonly PropertyKey[], ofKey?: boolean) => Origin;
 
 /** An override and the place that it gave a value to: all beneath `path` is the override's. */
 interface Giver {
@@ -143,20 +172,16 @@ function givenBy(path: string, value: unknown): string {
   return path;
 }
 
-/** The origin of a value: the override that gave it, or the line where it stands. */
-function originText(
-  path: readonly PropertyKey[],
-  givers: readonly Giver[],
-  place: Place | undefined,
-): string {
+/** The origin of a value: the override that gave it, or the place where it stands. */
+function originOf(path: readonly PropertyKey[], givers: readonly Giver[], place: Place | undefined): Origin {
   const text = path.map(String).join('.');
   const giver = givers.findLast((g) => text === g.path || text.startsWith(`${g.path}.`));
-  return giver === undefined ? placeText(place) : ` (override ${giver.override})`;
+  return giver === undefined ? { ...place } : { override: giver.override };
 }
 
 /** The origins of a document's values by dotted path; the path of the document itself is ''. */
-function originsOf(value: unknown, origin: Origin): Record<string, string> {
-  const origins: Record<string, string> = Object.create(null);
+function originsOf(value: unknown, origin: OriginOf): Record<string, Origin> {
+  const origins: Record<string, Origin> = Object.create(null);
   const open: { readonly path: readonly string[]; readonly value: unknown }[] = [{ path: [], value }];
   for (let i = 0; i < open.length && i < ORIGINS_MAX; i++) {
     const at = open[i]!;
@@ -186,7 +211,7 @@ function textOf(
   return effectiveText(yaml, index, effective, replaced);
 }
 
-function withAbsolutePath(document: Omit<Located, 'text'>, baseDir: string): DocumentSpec {
+function withAbsolutePath(document: Pick<Located, 'spec' | 'origins'>, baseDir: string): DocumentSpec {
   const { spec } = document;
   const { data } = spec;
   if (data.kind === 'synthetic' || isAbsolute(data.path)) return spec;
@@ -218,34 +243,35 @@ function spaceExample(space: { channels: number; layers: number; embedding: numb
   return { kind: 'pocketnet', channels, layers, embedding, genotype: 'casia' };
 }
 
-function checkNetworks(document: Located): void {
-  const { spec } = document;
-  for (const [path, network] of networksOf(spec)) {
+function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): (() => void)[] {
+  const checks = networksOf(spec).map(([path, network]) => () => {
     try {
       buildNetwork(network);
     } catch (caught) {
-      throw refusal(document, path, toFleetError(caught).message, { cause: caught });
+      throw refusal({ origins }, path, toFleetError(caught).message, { cause: caught });
     }
-  }
-  if (spec.kind !== 'plan') return;
+  });
+  if (spec.kind !== 'plan') return checks;
   // The schema of a run refuses this too, but the runs of a plan become runs only later, when it is too late
   // to refuse.
   const runs = [
     ...(spec.teacher ? [['teacher', spec.teacher] as const] : []),
     ...spec.students.map((student, i) => [`students.${i}`, student] as const),
   ];
-  for (const [path, { workers, training }] of runs)
+  const ofWorkers = runs.map(([path, { workers, training }]) => () => {
     if (workers.max > training.shards)
       throw refusal(
-        document,
+        { origins },
         `${path}.workers.max`,
         `${workers.max} workers cannot share ${training.shards} shards`,
       );
+  });
+  return [...checks, ...ofWorkers];
 }
 
 function override(document: unknown, path: string, text: string): void {
   const keys = path.split('.');
-  const refuse = (why: string) => new FleetError('invalidArgument', `override ${path}: ${why}`);
+  const refuse = (why: string) => refused([{ path, reason: why, override: path }]);
   if (keys.some((key) => key === '' || key === '__proto__' || key === 'constructor' || key === 'prototype'))
     throw refuse('is no dotted path such as training.epochs or students.0.workers.max');
   let at: unknown = document;

@@ -3,20 +3,21 @@
 // that passes is an input of the core.
 
 import type { Inspection } from '../../core/data/inspection/inspection.ts';
-import { toFleetError } from '../../core/errors.ts';
+import { type FleetError, toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
+import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
-import { type Located, refusal, type Submission } from './submission.ts';
+import { type Located, refusal, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
 
 /** Every document of the text, checked, or a FleetError that names each field that is wrong. */
@@ -34,17 +35,27 @@ export async function checkSubmission(
   },
 ): Promise<CheckedDocument[]> {
   const located = await reader.read(submission, signal);
-  for (const document of located) checkTeacher(document, located, state());
+  refuseTogether(located.map((document) => () => checkTeacher(document, located, state())));
   const inspections = new Map<string, Inspection>();
   const documents: CheckedDocument[] = [];
+  const checks: (() => void)[] = [];
   for (const document of located) {
     const key = canonicalJson(document.spec.data);
-    const known = inspections.get(key) ?? (await inspected(document, inspect));
-    inspections.set(key, known);
-    checkAgainstData(document, known);
-    const facts = { ...known.facts, digest: known.digest };
-    documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
+    try {
+      const known = inspections.get(key) ?? (await inspected(document, inspect));
+      inspections.set(key, known);
+      checks.push(...dataChecks(document, known));
+      const facts = { ...known.facts, digest: known.digest };
+      documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
+    } catch (caught) {
+      const error = toFleetError(caught);
+      if (problemsIn(error).length === 0) throw caught;
+      checks.push(() => {
+        throw error;
+      });
+    }
   }
+  refuseTogether(checks);
   // The decision proposes at once, and other calls do not wait until networks are counted for it.
   await prepareSpaces(located.map(({ spec }) => spec));
   return documents;
@@ -68,7 +79,7 @@ function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec 
  * same space.
  */
 function checkTeacher(document: Located, all: readonly Located[], state: State): void {
-  const { spec, where } = document;
+  const { spec } = document;
   if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
   const { teacher: named } = spec.distillation;
   const local = all.find(
@@ -79,7 +90,7 @@ function checkTeacher(document: Located, all: readonly Located[], state: State):
   try {
     teacher = local?.spec ?? specOf(state, usableTeacher(state, named));
   } catch (caught) {
-    throw toFleetError(caught, where === '' ? undefined : where.slice(0, -2));
+    throw refusedField(document, '', caught);
   }
   if (teacher.network.embedding !== spec.network.embedding)
     throw refusal(
@@ -107,34 +118,45 @@ function trainingsOf(
   ];
 }
 
-/** Refuses what does not fit the data. */
-function checkAgainstData(document: Located, { facts, heldOutSizes }: Inspection): void {
-  for (const { path, training, pairs } of trainingsOf(document.spec)) {
-    // Several epochs would end within one step then, and only the last of them would leave a checkpoint
-    // (core/spec/schedule.ts).
-    if (training.batch > facts.trainingImages)
-      throw refusal(
-        document,
-        `${path}training.batch`,
-        `${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
-      );
-    if (training.head === 'sharded')
-      against(document, path, () => assertClassesDivide(facts.classes, training.shards));
-    against(document, path, () => assertPairsPossible(heldOutSizes, pairs));
-  }
+/** What refuses a document that does not fit its data. */
+function dataChecks(document: Located, { facts, heldOutSizes }: Inspection): (() => void)[] {
+  return trainingsOf(document.spec).flatMap(({ path, training, pairs }) => [
+    () => {
+      // Several epochs would end within one step then, and only the last of them would leave a checkpoint
+      // (core/spec/schedule.ts).
+      if (training.batch > facts.trainingImages)
+        throw refusal(
+          document,
+          `${path}training.batch`,
+          `${training.batch} images a step, but there are only ${facts.trainingImages} training images; an epoch needs at least one step of its own`,
+        );
+    },
+    () => {
+      if (training.head === 'sharded')
+        against(document, path, () => assertClassesDivide(facts.classes, training.shards));
+    },
+    () => against(document, path, () => assertPairsPossible(heldOutSizes, pairs)),
+  ]);
 }
 
-/**
- * Runs a check whose error begins with the name of its field, and gives that error its place in the document.
- */
+/** Runs a check whose error names its field, and gives that error its place in the document. */
 function against(document: Located, path: string, check: () => void): void {
   try {
     check();
   } catch (caught) {
-    const { message, details } = toFleetError(caught);
-    const field = String(details.field);
-    throw refusal(document, path + field, message.replace(`${field}: `, ''), { cause: caught, details });
+    throw refusedField(document, path, caught);
   }
+}
+
+/**
+ * An error of a field (`details.field`, with which its message begins) as a refusal with its place in the document.
+ * `path` is the way to what was checked, with a dot behind it. Other errors stay as they are.
+ */
+function refusedField(document: Located, path: string, caught: unknown): FleetError {
+  const error = toFleetError(caught);
+  const { field } = error.details;
+  if (typeof field !== 'string') return error;
+  return refusal(document, path + field, error.message.replace(`${field}: `, ''), { cause: caught });
 }
 
 /** Codes that are not about the data: the same text may be taken another time. */
@@ -153,10 +175,15 @@ async function inspected(document: Located, inspect: Inspect): Promise<Inspectio
   } catch (caught) {
     const { code, message, details } = toFleetError(caught);
     if (PASSED_ON.has(code)) throw caught;
-    // The message begins with its field where one is known.
-    const field = /^data(\.[a-zA-Z]+)*(?=: )/.exec(message)?.[0] ?? 'data';
-    const text = message.startsWith(`${field}: `) ? message.slice(field.length + 2) : message;
-    throw refusal(document, field, text, { cause: caught, details });
+    // Each line begins with its field where one is known.
+    refuseTogether(
+      message.split('\n').map((line) => () => {
+        const field = /^data(\.[a-zA-Z]+)*(?=: )/.exec(line)?.[0];
+        const text = field === undefined ? line : line.slice(field.length + 2);
+        throw refusal(document, field ?? 'data', text, { cause: caught, details });
+      }),
+    );
+    throw caught;
   }
   const { facts } = inspection;
   if (facts.classes > facts.trainingImages)

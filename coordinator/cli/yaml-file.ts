@@ -1,39 +1,40 @@
 // YAML and JSON files that a person names on the command line, in the shape that a command wants. Decides how
-// a refusal names the file, the field, and the line.
+// a refusal names the file.
 
 import { resolve } from 'node:path';
 import type { z } from 'zod';
-import { FleetError, toFleetError } from '../../core/errors.ts';
+import { toFleetError } from '../../core/errors.ts';
 import { type DocumentSpec, documentSchema } from '../../core/spec/document.ts';
 import { readTextBounded } from '../../core/text/bounded-text.ts';
-import { checkShape, type Problem, sentence, sentences } from '../../core/text/shape.ts';
-import { placeText, readYaml, type YamlDocument } from '../../core/text/yaml-text.ts';
+import { checkShape, type Problem } from '../../core/text/shape.ts';
+import { namedProblems, problemAt, problemsError, type TextSource } from '../../core/text/text-problems.ts';
+import { readYaml, type YamlDocument } from '../../core/text/yaml-text.ts';
 
-/** The file's documents. */
-async function readYamlFile(path: string): Promise<YamlDocument[]> {
-  const text = await readTextBounded(path, resolve(path));
+/** Reads a file and uses its documents; a refusal by `use` or by the reader shows the lines of the file. */
+async function withYamlFile<T>(
+  path: string,
+  use: (documents: YamlDocument[], source: TextSource) => T,
+): Promise<T> {
+  const source = { name: path, text: await readTextBounded(path, resolve(path)) };
   try {
-    return readYaml(text);
+    return use(readYaml(source.text, source), source);
   } catch (caught) {
-    throw toFleetError(caught, resolve(path));
+    throw namedProblems(toFleetError(caught), source);
   }
 }
 
 /** Every document of a file that could be submitted; there is at least one. */
 export async function submittable(path: string): Promise<DocumentSpec[]> {
-  const documents = await readYamlFile(path);
-  if (documents.length === 0)
-    throw new FleetError(
-      'invalidArgument',
-      `${resolve(path)} has no document; it needs a plan, a sweep or a run`,
-    );
-  return documents.map((document) => {
-    const result = checkShape(documentSchema, document.value);
-    if (result.ok) return result.data;
-    throw new FleetError(
-      'invalidArgument',
-      `${resolve(path)}: ${toldProblems(result.problems, document, [])}`,
-    );
+  return withYamlFile(path, (documents, source) => {
+    if (documents.length === 0) throw emptyText('a plan, a sweep or a run', source);
+    const specs: DocumentSpec[] = [];
+    const problems = documents.flatMap((document) => {
+      const result = checkShape(documentSchema, document.value);
+      if (result.ok) specs.push(result.data);
+      return result.ok ? [] : placed(result.problems, document, []);
+    });
+    if (problems.length > 0) throw problemsError(problems, source);
+    return specs;
   });
 }
 
@@ -45,25 +46,27 @@ export async function shapedYaml<S extends z.ZodType>(
   path: string,
   { key, noun, schemaOf }: { key: string; noun: string; schemaOf: (value: unknown) => S },
 ): Promise<z.infer<S>> {
-  const [document] = await readYamlFile(path);
-  const whole = document?.value;
-  const inner =
-    typeof whole === 'object' && whole !== null ? (whole as Record<string, unknown>)[key] : undefined;
-  const above = inner === undefined ? [] : [key];
-  const value = inner ?? whole;
-  const result = checkShape(schemaOf(value), value);
-  if (result.ok) return result.data;
-  const told = toldProblems(result.problems, document, above);
-  throw new FleetError('invalidArgument', `${resolve(path)} describes no ${noun}: ${told}`);
+  return withYamlFile(path, ([document], source) => {
+    if (document === undefined) throw emptyText(`a ${noun}`, source);
+    const whole = document.value;
+    const inner =
+      typeof whole === 'object' && whole !== null ? (whole as Record<string, unknown>)[key] : undefined;
+    const value = inner ?? whole;
+    const result = checkShape(schemaOf(value), value);
+    if (result.ok) return result.data;
+    throw problemsError(placed(result.problems, document, inner === undefined ? [] : [key]), source);
+  });
 }
 
-/** Each problem with its place in the file. */
-const toldProblems = (
-  problems: readonly Problem[],
-  document: YamlDocument | undefined,
-  above: readonly string[],
-): string =>
-  sentences(
-    problems,
-    (problem) => sentence(problem) + placeText(document?.placeOf([...above, ...problem.path], problem.ofKey)),
-  ).join('; ');
+const emptyText = (needed: string, source: TextSource) =>
+  problemsError(
+    [{ path: '', reason: `the text has no document; it needs ${needed}`, line: 1, column: 1 }],
+    source,
+  );
+
+/** Each problem with its place in the file; `above` is the way to the value that was checked. */
+const placed = (problems: readonly Problem[], document: YamlDocument, above: readonly string[]) =>
+  problems.map((problem) => {
+    const path = [...above, ...problem.path];
+    return problemAt({ ...problem, path }, document.placeOf(path, problem.ofKey));
+  });

@@ -242,7 +242,9 @@ function createRun(
  * be one.
  */
 export function usableTeacher(state: State, named: string): RunState {
-  const refuse = (why: string) => new FleetError('invalidArgument', `distillation.teacher: ${why}`);
+  const field = 'distillation.teacher';
+  const refuse = (why: string) =>
+    new FleetError('invalidArgument', `${field}: ${why}`, { details: { field } });
   const { found, total } = find(state, named, ['run']);
   const [only] = found;
   if (only === undefined)

@@ -6,8 +6,9 @@ import { z } from 'zod';
 import { sha256Hex } from '../digest.ts';
 import { FleetError } from '../errors.ts';
 import { randomHex } from '../rng.ts';
-import { checkShape, type Problem, sentence, sentences } from '../text/shape.ts';
-import { placeText, readYaml } from '../text/yaml-text.ts';
+import { checkShape } from '../text/shape.ts';
+import { problemAt, problemsError } from '../text/text-problems.ts';
+import { readYaml } from '../text/yaml-text.ts';
 import { ROLES, type Role } from './roles.ts';
 
 /** Entries that a file may have; the lookup is by digest, so that more would cost memory alone. */
@@ -44,15 +45,16 @@ export type TokenEntry = Readonly<z.infer<typeof entrySchema>>;
 
 /** The entries of a file. Throws `invalidArgument` with what is wrong and where. `file` stands in the refusal. */
 export function readTokens(text: string, file: string): readonly TokenEntry[] {
-  const document = readYaml(text)[0];
+  const source = { name: file };
+  const document = readYaml(text, source)[0];
   const value = document?.value ?? {};
   // Somebody may have put the token itself where its digest belongs.
   const parsed = checkShape(fileSchema, value, (path) => path.includes('sha256'));
-  if (!parsed.ok) {
-    const told = (problem: Problem) =>
-      `${sentence(problem)}${placeText(document?.placeOf(problem.path, problem.ofKey))}`;
-    throw new FleetError('invalidArgument', `${file}: ${sentences(parsed.problems, told).join('; ')}`);
-  }
+  if (!parsed.ok)
+    throw problemsError(
+      parsed.problems.map((problem) => problemAt(problem, document?.placeOf(problem.path, problem.ofKey))),
+      source,
+    );
   const { tokens } = parsed.data;
   const names = new Set<string>();
   const digests = new Set<string>();

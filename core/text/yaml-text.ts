@@ -17,8 +17,9 @@ import {
   Parser,
   type YAMLParseError,
 } from 'yaml';
-import { FleetError } from '../errors.ts';
-import { excerpt, foundText } from './printable.ts';
+import { FleetError, toFleetError } from '../errors.ts';
+import { foundText } from './printable.ts';
+import { problemsError, problemsIn, type TextSource } from './text-problems.ts';
 
 /** One document: its value, and where each part of it stands in the text. */
 export interface YamlDocument {
@@ -47,40 +48,49 @@ const DEPTH_MAX = 64;
 const ALIASES_MAX = 256;
 const DOCUMENTS_MAX = 256;
 
-/** Every document of the text that is not empty, in order. */
-export function readYaml(text: string): YamlDocument[] {
+/** Every document of the text that is not empty, in order. A refusal names the text by its source. */
+export function readYaml(text: string, source: TextSource = UNNAMED): YamlDocument[] {
   const lines = new LineCounter();
-  const documents = composed(text, lines);
+  const refuse: Refuse = (offset, reason, options) => {
+    const { line, col } = lines.linePos(offset);
+    return problemsError([{ path: '', reason, ...(line > 0 && { line, column: col }) }], source, options);
+  };
+  const documents = composed(text, lines, refuse);
   if (documents.length > DOCUMENTS_MAX)
-    throw new FleetError(
-      'invalidArgument',
+    throw refuse(
+      documents[DOCUMENTS_MAX]?.range[0] ?? 0,
       `the text has ${documents.length} documents, at most ${DOCUMENTS_MAX} are taken`,
     );
-  return documents.flatMap((document, i) => {
-    const label = documents.length > 1 ? `document ${i + 1}: ` : '';
+  return documents.flatMap((document) => {
     const error = firstOf(document.errors);
-    if (error) throw notYaml(label, wordsOf(error), { text, lines, offset: error.pos[0] });
-    checkNodes(document, (offset, problem) => notYaml(label, problem, { text, lines, offset }));
-    const value = plainOf(document, label);
+    if (error) throw refuse(error.pos[0], `not YAML: ${wordsOf(error)}`);
+    checkNodes(document, (offset, problem) => refuse(offset, `not YAML: ${problem}`));
+    const value = plainOf(document, refuse);
     if (value === null || value === undefined) return [];
     return [{ value, placeOf: (path, ofKey = false) => placeIn(document, lines, path, ofKey) }];
   });
 }
 
-/** A text that is one value: a flag, or a file. */
+const UNNAMED: TextSource = { name: 'text' };
+
+/** The refusal of what begins at this character of the text. */
+type Refuse = (offset: number, reason: string, options?: { readonly cause: unknown }) => FleetError;
+
+/** A text that is one value, for instance that of a flag. Throws `invalidArgument` with the reason alone. */
 export function readYamlValue(text: string): unknown {
-  const documents = readYaml(text);
+  let documents: readonly YamlDocument[];
+  try {
+    documents = readYaml(text);
+  } catch (caught) {
+    const error = toFleetError(caught);
+    throw new FleetError(error.code, problemsIn(error)[0]?.reason ?? error.message, { cause: caught });
+  }
   if (documents.length > 1)
     throw new FleetError('invalidArgument', `it has ${documents.length} documents, one is expected`);
   return documents[0]?.value ?? null;
 }
 
-/** ` (line 4, column 12)`, or nothing. */
-export function placeText(place: Place | undefined): string {
-  return place === undefined ? '' : ` (line ${place.line}, column ${place.column})`;
-}
-
-function composed(text: string, lines: LineCounter): Document.Parsed[] {
+function composed(text: string, lines: LineCounter, refuse: Refuse): Document.Parsed[] {
   lines.addNewLine(0);
   const parser = new Parser(lines.addNewLine);
   const tokens = [];
@@ -88,11 +98,7 @@ function composed(text: string, lines: LineCounter): Document.Parsed[] {
     for (const token of parser.next(lexeme)) tokens.push(token);
     // The stack holds the document and the collections that are open.
     if (parser.stack.length > DEPTH_MAX + 2)
-      throw notYaml('', `lists and mappings are nested more than ${DEPTH_MAX} deep`, {
-        text,
-        lines,
-        offset: parser.offset,
-      });
+      throw refuse(parser.offset, `not YAML: lists and mappings are nested more than ${DEPTH_MAX} deep`);
   }
   for (const token of parser.end()) tokens.push(token);
   // The library's own search for equal keys compares each with each, which is quadratic.
@@ -101,10 +107,7 @@ function composed(text: string, lines: LineCounter): Document.Parsed[] {
 }
 
 /** Refuses keys that are neither text nor number, keys that occur twice in a mapping, and unknown tags. */
-function checkNodes(
-  document: Document.Parsed,
-  refuse: (offset: number, problem: string) => FleetError,
-): void {
+function checkNodes(document: Document.Parsed, refuse: Refuse): void {
   const [warning] = document.warnings;
   if (warning?.code === 'TAG_RESOLVE_FAILED') throw refuse(warning.pos[0], 'a tag that is not known here');
   let aliases = 0;
@@ -137,13 +140,11 @@ function checkNodes(
   }
 }
 
-function plainOf(document: Document.Parsed, label: string): unknown {
+function plainOf(document: Document.Parsed, refuse: Refuse): unknown {
   try {
     return document.toJS({ maxAliasCount: 100 }) as unknown;
-  } catch (caught) {
-    throw new FleetError('invalidArgument', `${label}not readable: its aliases (*name) repeat too much`, {
-      cause: caught,
-    });
+  } catch (cause) {
+    throw refuse(rangeOf(document.contents) ?? 0, 'its aliases (*name) repeat too much', { cause });
   }
 }
 
@@ -219,27 +220,3 @@ function wordsOf(error: YAMLParseError): string {
       return 'this cannot be read here';
   }
 }
-
-/** The place, and the line with a mark below the column. */
-function notYaml(
-  label: string,
-  problem: string,
-  at: { readonly text: string; readonly lines: LineCounter; readonly offset: number },
-): FleetError {
-  const { line, col } = at.lines.linePos(at.offset);
-  if (line === 0) return new FleetError('invalidArgument', `${label}not YAML: ${problem}`);
-  const start = at.lines.lineStarts[line - 1] ?? 0;
-  const whole = at.text.slice(start, start + LINE_MAX).split(/\r?\n/, 1)[0] ?? '';
-  // Of a long line only the part around the mark is shown, or the mark would be out of sight.
-  const from = Math.max(0, col - 1 - EXCERPT_BEFORE);
-  const before = excerpt(whole.slice(from, col - 1), EXCERPT_BEFORE + 1);
-  const shown = before + excerpt(whole.slice(col - 1), EXCERPT_AFTER);
-  return new FleetError(
-    'invalidArgument',
-    `${label}not YAML: ${problem}${placeText({ line, column: col })}\n  ${shown}\n  ${' '.repeat(before.length)}^`,
-  );
-}
-
-const LINE_MAX = 1 << 16;
-const EXCERPT_BEFORE = 40;
-const EXCERPT_AFTER = 40;

@@ -8,6 +8,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { problemsError } from '../../core/text/text-problems.ts';
 import type { SubmitRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { CLI, pocketfleet } from '../support/cli.ts';
 import { evaluation, plan, run, snapshot, sweep, trial, worker } from '../unit/cli/messages.ts';
@@ -71,6 +72,20 @@ test('a refused submit says the file and the reason and exits with 1', async (t)
   assert.equal(code, 1);
   assert.equal(out, '');
   assert.equal(err, 'pocketfleet: bad.yaml: training.batch: batch 30 is not divisible by 8 shards\n');
+});
+
+test('a refused text is told as file:line:column with its line and a mark, and as JSON for scripts', async (t) => {
+  const { ask, dir } = await fleet(t, {
+    refusal: problemsError([{ path: 'kind', reason: 'no', line: 2, column: 7 }], { name: 'yaml' }),
+  });
+  writeFileSync(join(dir, 'bad.yaml'), '# a sweep\nkind: swep\n');
+  const { code, out, err } = await ask('submit', 'bad.yaml', '--json');
+  assert.equal(code, 1);
+  assert.equal(err, 'bad.yaml:2:7: kind: no\n  kind: swep\n        ^\n');
+  assert.deepEqual(JSON.parse(out), {
+    problems: [{ file: 'bad.yaml', path: 'kind', reason: 'no', line: 2, column: 7 }],
+    more: 0,
+  });
 });
 
 test('submit --wait shows progress on stderr and results on stdout', async (t) => {

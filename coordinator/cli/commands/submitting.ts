@@ -8,6 +8,7 @@ import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { randomId } from '../../../core/rng.ts';
 import { readTextBounded } from '../../../core/text/bounded-text.ts';
+import { namedProblems } from '../../../core/text/text-problems.ts';
 import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -56,7 +57,12 @@ export async function submitFile(
     return await answer;
   } catch (caught) {
     const error = toFleetError(caught);
-    throw error.code === 'invalidArgument' ? toFleetError(error, options.file) : error;
+    const source = {
+      name: options.file === '-' ? 'stdin' : options.file,
+      text: request.yaml,
+      overrides: '--set',
+    };
+    throw error.code === 'invalidArgument' ? namedProblems(error, source) : error;
   } finally {
     answered.abort();
   }

@@ -34,8 +34,8 @@ export interface Script {
   readonly logs?: LogLine[];
   readonly evaluation?: EvaluationReport;
   readonly exported?: ExportChunk[];
-  /** Refuses Submit with these words. */
-  readonly refusal?: string;
+  /** Refuses Submit with these words, or with this error. */
+  readonly refusal?: string | FleetError;
 }
 
 export interface ScriptedFleet {
@@ -89,7 +89,9 @@ export async function startScriptedFleet(script: Script): Promise<ScriptedFleet>
   // A call that no test of the CLI makes is answered UNIMPLEMENTED by the server itself.
   const service: Partial<FleetServiceServer> = {
     submit: unary('submit', () => {
-      if (script.refusal !== undefined) throw new FleetError('invalidArgument', script.refusal);
+      const { refusal } = script;
+      if (refusal !== undefined)
+        throw typeof refusal === 'string' ? new FleetError('invalidArgument', refusal) : refusal;
       return { planIds: (script.plans ?? []).map(({ id }) => id), sweepIds: [], runIds: [], notes: [] };
     }),
     find: unary('find', ({ idOrName, kinds }) => {

@@ -27,17 +27,17 @@ const DAY_MS = 86_400_000;
 
 test('what is wrong with a file is named with its place, and no token is shown', () => {
   const wrong: readonly (readonly [string, RegExp])[] = [
-    ['tokens: [{ name: ci, role: root }]', /^f: tokens\.0\.\S+: .*line 1/],
-    ['tokens:\n  - nmae: ci\n', /^f: tokens\.0\..*nmae.*\(line 2, column 5\)/],
-    [tokensText([entry('fleet')]), /^f: tokens\.0\.name: .*neither fleet nor workers/],
-    [tokensText([entry('a', { expires: 'soon' })]), /^f: tokens\.0\.expires: expected a time such as/],
+    ['tokens: [{ name: ci, role: root }]', /^f:1:\d+: tokens\.0\.\S+: /],
+    ['tokens:\n  - nmae: ci\n', /^f:2:5: tokens\.0\.nmae: unknown key; did you mean name\?$/m],
+    [tokensText([entry('fleet')]), /^f:3:11: tokens\.0\.name: .*neither fleet nor workers/],
+    [tokensText([entry('a', { expires: 'soon' })]), /^f:8:14: tokens\.0\.expires: expected a time such as/],
     [tokensText([entry('a'), entry('a', { sha256: tokenDigest('b') })]), /^f: tokens: a is there twice/],
     [tokensText([entry('a'), entry('b', { sha256: tokenDigest('a') })]), /the digest of b is there twice/],
     [
       tokensText([entry('a', { sha256: 'pf_read_0' })]),
-      /^f: tokens\.0\.sha256: (?!.*pf_read).*64 hex digits/,
+      /^f:5:13: tokens\.0\.sha256: (?!.*pf_read).*64 hex digits/,
     ],
-    ['tokens: [', /line 1/],
+    ['tokens: [', /^f:1:10: not YAML: /],
   ];
   for (const [text, sentence] of wrong)
     assert.throws(() => readTokens(text, 'f'), { code: 'invalidArgument', message: sentence }, text);

@@ -76,12 +76,12 @@ test('texts that once took seconds are read within their limits, and others are 
     turns += 1;
   }, 1);
   try {
-    await assert.rejects(reader.read(submission(keys)), /kind: is missing|document: /);
+    await assert.rejects(reader.read(submission(keys)), /kind: is missing|expected a mapping/);
     assert.ok(turns > 10, `${turns} turns of the event loop while a text was read`);
     await assert.rejects(reader.read(submission(aliases)), /more than 256 aliases/);
     await assert.rejects(
       reader.read(submission(bomb)),
-      /not readable: its aliases \(\*name\) repeat too much/,
+      /^FleetError: yaml:1:1: its aliases \(\*name\) repeat too much/,
     );
     await assert.rejects(
       reader.read(submission('--- a\n'.repeat(40_000))),
@@ -97,55 +97,55 @@ test('a network that would take the memory of the machine is refused by its fiel
   for (const network of ['blocks: [1000000000, 1, 1, 1]', 'blocks: [1, 1, 1, 1], stem: 1000000000'])
     assert.match(
       refusal(RUN, { network: `{ kind: iresnet, embedding: 16, ${network} }` }),
-      /^network\.(blocks\.0|stem): expected at most \d+, found 1000000000 \(override network\)/,
+      /^override network: network\.(blocks\.0|stem): expected at most \d+, found 1000000000$/,
     );
 });
 
-test('a problem names its line and column, in flow and in block, or the override it came from', () => {
+test('a problem names its line and column, in flow and in block, or the override that it came from', () => {
   assert.equal(
     refusal(RUN.replace('batch: 16', 'batch: sixty')),
-    'training.batch: expected a whole number, found "sixty" (line 7, column 10)',
+    'yaml:7:10: training.batch: expected a whole number, found "sixty"',
   );
   assert.equal(
     refusal(RUN.replace('epochs', 'epoch')),
-    'training.epochs: is missing (a whole number) (line 6, column 3)\ntraining.epoch: unknown key; did you mean epochs? (line 6, column 3)',
+    'yaml:6:3: training.epochs: is missing (a whole number)\nyaml:6:3: training.epoch: unknown key; did you mean epochs?',
   );
   assert.equal(
     refusal(RUN.replace('layers: 4', 'layers: 3')),
-    'network.layers: expected at least 4, found 3 (line 3, column 50)',
+    'yaml:3:50: network.layers: expected at least 4, found 3',
   );
   assert.equal(
     refusal(RUN, { 'training.batch': '300k' }),
-    'training.batch: expected a whole number, found "300k" (override training.batch)',
+    'override training.batch: expected a whole number, found "300k"',
   );
   // A key that the text does not have is the override's, though its value is a mapping that nobody wrote.
-  assert.match(refusal(RUN, { 'nope.x.y': '1' }), /^nope: unknown key; .*\(override nope\.x\.y\)$/);
+  assert.match(refusal(RUN, { 'nope.x.y': '1' }), /^override nope\.x\.y: nope: unknown key; known here: /);
   assert.equal(
     refusal(RUN, { 'training.optimizer.learnigRate': '1' }),
-    'training.optimizer.learnigRate: unknown key; did you mean learningRate? (override training.optimizer.learnigRate)',
+    'override training.optimizer.learnigRate: unknown key; did you mean learningRate?',
   );
   assert.equal(
     refusal(`${RUN}---\n${RUN.replace('epochs: 2', 'epochs: 0')}`),
-    'document 2: training.epochs: expected at least 1, found 0 (line 14, column 11)',
+    'yaml:14:11: training.epochs: expected at least 1, found 0',
   );
 });
 
-test('what is no YAML is told in our words, with line, column and a mark', () => {
+test('what is no YAML is told in our words, with line and column', () => {
   assert.equal(
     refusal('kind: sweep\n\tname: x\n'),
-    'not YAML: a tab where spaces are expected; YAML indents with spaces (line 2, column 1)\n  \\tname: x\n  ^',
+    'yaml:2:1: not YAML: a tab where spaces are expected; YAML indents with spaces',
   );
+  assert.match(refusal('a: 1\na: 2'), /^yaml:2:1: not YAML: the key "a" stands there twice$/);
+  assert.match(refusal('a: [1, 2'), /^yaml:1:9: not YAML: /);
+  assert.match(refusal('a: "\\q"'), /^yaml:1:\d+: not YAML: this escape is not known/);
   assert.match(
-    refusal('a: 1\na: 2'),
-    /^not YAML: the key "a" stands there twice \(line 2, column 1\)\n {2}a: 2\n {2}\^$/,
+    refusal('a: !!python/object:os.system x'),
+    /^yaml:1:\d+: not YAML: a tag that is not known here/,
   );
-  assert.match(refusal('a: [1, 2'), /^not YAML: .+ \(line 1, column 9\)/);
-  assert.match(refusal('a: "\\q"'), /^not YAML: this escape is not known/);
-  assert.match(refusal('a: !!python/object:os.system x'), /^not YAML: a tag that is not known here/);
-  assert.match(refusal('? {a: 1}\n: 2'), /^not YAML: a key that is no text/);
-  assert.match(refusal('a: *b'), /^not YAML: an alias \(\*name\) that leads to no anchor/);
-  assert.match(refusal(''), /^the text has no document/);
-  assert.match(refusal('\ufffd\ufffd'), /^document: expected a mapping, found/);
+  assert.match(refusal('? {a: 1}\n: 2'), /^yaml:1:\d+: not YAML: a key that is no text/);
+  assert.match(refusal('a: *b'), /^yaml:1:\d+: not YAML: an alias \(\*name\) that leads to no anchor/);
+  assert.match(refusal(''), /^yaml:1:1: the text has no document/);
+  assert.match(refusal('\ufffd\ufffd'), /^yaml:1:1: expected a mapping, found/);
   // Nothing of the text is obeyed by a terminal.
   assert.doesNotMatch(refusal('a: "\u001b[31m\u202e" "'), /\u202e|(?!\n)\p{Cc}/u);
 });

@@ -10,6 +10,7 @@ import { initialState } from '../../../../coordinator/model/state.ts';
 import { inspectData } from '../../../../core/data/inspection/inspect.ts';
 import { FleetError } from '../../../../core/errors.ts';
 import { cellCosts } from '../../../../core/nn/cell-costs.ts';
+import { problemsIn } from '../../../../core/text/text-problems.ts';
 import { teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
 import { connections } from '../../../support/state.ts';
@@ -32,13 +33,20 @@ function check(yaml: string, overrides: Record<string, string> = {}, state = ini
   return checkSubmission({ yaml, baseDir: folder, overrides }, () => state, { reader, inspect: inspectData });
 }
 
+/** `path: reason` of each problem, a line each; that the message has the place of each is checked here. */
 async function refusal(yaml: string, overrides: Record<string, string> = {}, state = initialState) {
   try {
     await check(yaml, overrides, state);
   } catch (caught) {
     assert.ok(caught instanceof FleetError, String(caught));
     assert.equal(caught.code, 'invalidArgument', caught.message);
-    return caught.message;
+    const problems = problemsIn(caught);
+    assert.ok(problems.length > 0, caught.message);
+    const places = problems.map(({ line, column, override }) =>
+      override === undefined ? `yaml:${line}:${column}: ` : `override ${override}: `,
+    );
+    for (const place of places) assert.ok(`\n${caught.message}`.includes(`\n${place}`), caught.message);
+    return problems.map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`)).join('\n');
   }
   return assert.fail('it was taken');
 }
@@ -241,6 +249,15 @@ students:
   );
 });
 
+test('what the data refuse is told of all documents at once, in the order of the text', async () => {
+  const large = RUN.replace('batch: 16', 'batch: 80');
+  const pairs = `---\n${RUN.replace('pairs: 40', 'pairs: 600').replace('name: t', 'name: u')}`;
+  const told = (await refusal(`${large}${pairs}`)).split('\n');
+  assert.match(told[0]!, /^training\.batch: 80 images a step, but there are only 64/);
+  assert.match(told[1]!, /^verification\.pairs: 600 pairs need 300/);
+  assert.equal(told.length, 2);
+});
+
 test('a student names a teacher of the same text or a run of the fleet, with the same embedding', async () => {
   const student = RUN.replace('kind: teacher\nname: t', 'kind: student\nname: s');
   const text = `${student}distillation: { teacher: t }\n---\n${RUN}`;
@@ -249,7 +266,7 @@ test('a student names a teacher of the same text or a run of the fleet, with the
     ['run', 'run'],
   );
   const apart = text.replace('embedding: 16', 'embedding: 32');
-  assert.match(await refusal(apart), /^document 1: network\.embedding: 32 differs from the 16 of teacher t/);
+  assert.match(await refusal(apart), /^network\.embedding: 32 differs from the 16 of teacher t/);
   const { state } = step(
     initialState,
     { kind: 'submit', documents: [{ kind: 'run', spec: teacher(), facts: FACTS }] },
@@ -270,10 +287,7 @@ test('a student names a teacher of the same text or a run of the fleet, with the
 test('a text that is no YAML, empty, or overridden where nothing is, is refused with the place', async () => {
   assert.match(await refusal('kind: [unclosed'), /not YAML/);
   assert.match(await refusal('# nothing\n'), /no document/);
-  assert.match(
-    await refusal(RUN, { 'name.first': '1' }),
-    /override name\.first: name is not a mapping or list/,
-  );
+  assert.match(await refusal(RUN, { 'name.first': '1' }), /^name\.first: name is not a mapping or list/);
   assert.match(await refusal(RUN, { '__proto__.x': '1' }), /is no dotted path/);
   assert.equal(({} as { x?: unknown }).x, undefined);
   const bomb = `a: &a [x, x, x]\nb: &b [${'*a, '.repeat(50)}]\nc: [${'*b, '.repeat(50)}]\n`;
