@@ -89,8 +89,8 @@ export function decodeGroup(bytes: Uint8Array): Envelope | Foreign {
 /** Characters below the first printable one with which JSON may begin. */
 const JSON_BLANKS: ReadonlySet<number> = new Set([0x09, 0x0a, 0x0d]);
 
-const textOf = (bytes: Uint8Array): string =>
-  new TextDecoder('utf-8', { fatal: true }).decode(inflated(bytes));
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+const textOf = (bytes: Uint8Array): string => UTF_8.decode(inflated(bytes));
 
 const inflated = (bytes: Uint8Array): Uint8Array =>
   bytes[0] === FORMAT
