@@ -7,7 +7,7 @@
 // sweep ends with that cause instead of spending all its trials on it, and can be resumed.
 
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import { lookup } from '../model/persistent-map.ts';
+import { trialOfGenotype } from '../model/candidates.ts';
 import { numberAt } from '../model/roll.ts';
 import {
   attachedWorkers,
@@ -156,7 +156,7 @@ function propose(draft: Draft, sweepId: string): void {
 
 /** The number within its sweep of the trial that has this genotype. */
 function numberOfCandidate(state: State, sweep: SweepState, key: string): number | undefined {
-  const number = lookup(sweep.candidates, key);
+  const number = trialOfGenotype(sweep.candidates, key);
   return number === undefined ? undefined : trialOf(state, `trial-${number}`).number;
 }
 

@@ -7,6 +7,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
+import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
 import { workRemoved } from './evolve-removal.ts';
 import {
@@ -46,7 +47,7 @@ import {
   workingOn,
 } from './folding.ts';
 import { bestTrialFirst } from './leaderboard.ts';
-import { emptyMap, lookup, withEntry, withoutEntry } from './persistent-map.ts';
+import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import { candidateJob, childName } from './spec-of.ts';
 import {
@@ -290,7 +291,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     openTrials: emptyTable(),
     endedBadly: emptyTable(),
     search: searchOf(spec).begin(event.lag ?? 1),
-    candidates: emptyMap(),
+    candidates: noCandidates(),
     job: candidateJob(spec),
     failuresInRow: NO_FAILURES,
   };
@@ -320,6 +321,9 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   took(w, 'trial', trial.id);
   recount(w, undefined, 'trial queued');
   w.trials = withRow(w.trials, number, trial, w.edit);
+  let { candidates } = sweep;
+  if (w.ownsRows) addCandidate(candidates, event.genotype, number);
+  else candidates = withCandidate(candidates, event.genotype, number, w.edit);
   changeSweep(w, sweep.id, {
     trialsProposed: sweep.trialsProposed + 1,
     trialIds: appended(sweep.trialIds, number, w.edit),
@@ -327,7 +331,7 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
     search: searchOf(sweep.spec).made(sweep.search, {
       ...{ kind: 'evaluate', trial: event.number, key: event.genotype, cursor: cursorOf(event) },
     }),
-    candidates: withEntry(sweep.candidates, event.genotype, number, w.edit),
+    candidates,
   });
 }
 

@@ -7,7 +7,8 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from './caller.ts';
-import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
+import { addCandidate, noCandidates } from './candidates.ts';
+import { entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
   type EndedRunRow,
@@ -190,7 +191,7 @@ export function createStateDecoder(): StateDecoder {
       made.trials = withRow(made.trials, number, trial, edit);
       const sweep: Writable<SweepState> = rowAt(made.sweeps, numberOf(trial.sweepId))!;
       sweep.trialIds = appended(sweep.trialIds, number, edit);
-      sweep.candidates = withEntry(sweep.candidates, trial.genotypeKey, number, edit);
+      addCandidate(sweep.candidates, trial.genotypeKey, number);
       if (!hasEnded(trial)) sweep.openTrials = withRow(sweep.openTrials, number, true, edit);
       else if (trial.state !== 'done') sweep.endedBadly = withRow(sweep.endedBadly, number, true, edit);
     },
@@ -260,7 +261,7 @@ function emptySweep(plain: PlainSweep, spec: SweepSpec): SweepState {
     allRunIds: emptyRoll,
     openTrials: emptyTable(),
     endedBadly: emptyTable(),
-    candidates: emptyMap(),
+    candidates: noCandidates(),
   };
 }
 

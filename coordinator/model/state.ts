@@ -13,6 +13,7 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
 import type { Caller } from './caller.ts';
+import type { Candidates } from './candidates.ts';
 import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
 import { emptyTable, rowAt, rowsOf, type Table } from './table.ts';
@@ -80,8 +81,8 @@ export interface SweepState extends Ending {
   readonly endedBadly: NumberSet;
   /** How far its strategy is; plain JSON. */
   readonly search: SearchState<StrategyState>;
-  /** Keys of the genotypes proposed so far -> number of the trial's id. */
-  readonly candidates: PersistentMap<number>;
+  /** The genotypes proposed so far. */
+  readonly candidates: Candidates;
   /** What every candidate's run has of a spec; one object for all of them. */
   readonly job: Job;
   /** The first in the strategy's order, once a trial is done. */

@@ -68,6 +68,10 @@ function plainValue(value: unknown): unknown {
       entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, v]) => [k, plainValue(v)]),
     );
   }
+  if ('past' in value && value.past instanceof Map && 'recent' in value) {
+    const recent = entriesOf(value.recent as PersistentMap<unknown>);
+    return Object.fromEntries([...value.past, ...recent].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
   // A working state carries what it was made with, and counts that are 0 are none.
   const { edit: _edit, ownsRows: _owns, counts, ...fields } = value as Record<string, unknown>;
   const plain = Object.fromEntries(Object.entries(fields).map(([key, one]) => [key, plainValue(one)]));
