@@ -1,6 +1,7 @@
 // What events do to a run: its beginning, its gangs, what it stores, its end.
 
 import type { Costs } from '../../core/nn/space.ts';
+import { closeAccount, openAccount, shareOf } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import {
   changePlan,
@@ -47,6 +48,8 @@ interface Beginning {
   readonly trialId?: string | undefined;
   readonly fidelity?: Fidelity | undefined;
   readonly teacherRunId?: string | undefined;
+  /** Of a run by itself. */
+  readonly owner?: string | undefined;
 }
 
 /** A run that begins: queued, without a gang. */
@@ -56,7 +59,7 @@ export function runBegun(
   begun: Beginning,
 ): void {
   const { runId: id, atMs, reason } = event;
-  const { attempt, name, job, facts, costs, planId, sweepId, trialId, fidelity, teacherRunId } = begun;
+  const { attempt, name, job, facts, costs, planId, sweepId, trialId, fidelity, teacherRunId, owner } = begun;
   const run: { -readonly [K in keyof RunState]: RunState[K] } = {
     id,
     name,
@@ -83,12 +86,19 @@ export function runBegun(
   if (trialId !== undefined) run.trialId = trialId;
   if (fidelity !== undefined) run.fidelity = fidelity;
   if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
+  if (owner !== undefined) run.owner = owner;
+  if (isLoose(run)) openAccount(w, shareOf(w, run));
   took(w, 'run', id);
   recount(w, undefined, runCount(job.kind, 'queued'));
   w.runs = withRow(w.runs, numberOf(id), run, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
   if (planId === undefined) return;
   changePlan(w, planId, { allRunIds: appended(planOf(w, planId).allRunIds, numberOf(id), w.edit) });
+}
+
+/** It belongs to no plan and no sweep. */
+function isLoose(run: RunState): boolean {
+  return run.planId === undefined && run.sweepId === undefined;
 }
 
 /** The list of a run that has none of something; nobody changes it. */
@@ -197,7 +207,9 @@ export function runEnded(w: Working, id: string, change: Partial<RunState>): voi
 function ended(w: Working, id: string, change: Partial<RunState>): void {
   changeRun(w, id, change);
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
-  const { trialId, fidelity, evaluation } = runOf(w, id);
+  const run = runOf(w, id);
+  if (isLoose(run)) closeAccount(w, shareOf(w, run));
+  const { trialId, fidelity, evaluation } = run;
   if (trialId === undefined || fidelity === undefined || evaluation === undefined) return;
   const { rungs = [] } = trialOf(w, trialId);
   const rung = { fidelity, runId: id, objectives: { accuracy: evaluation.accuracy } };
@@ -218,6 +230,7 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
   };
   w.runs = withRow(w.runs, numberOf(id), { ...run, ...fresh, state: 'queued', reason }, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
+  if (isLoose(runOf(w, id))) openAccount(w, shareOf(w, runOf(w, id)));
 }
 
 /** Keeps of a candidate's run what lists show. */

@@ -7,6 +7,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
+import { closeAccount, openAccount, shareOfWork } from './accounts.ts';
 import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
 import { workRemoved } from './evolve-removal.ts';
@@ -55,6 +56,7 @@ import {
   numberOf,
   type PlanState,
   planOf,
+  planWith,
   runWith,
   type State,
   type SweepState,
@@ -160,6 +162,7 @@ function apply(w: Working, event: Event): void {
     case 'plan.ended':
       changePlan(w, event.planId, { ...ended(event), ...optional('winnerRunId', event.winnerRunId) });
       w.openPlans = withoutNumber(w.openPlans, event.planId, w.edit);
+      closeAccount(w, shareOfWork(planOf(w, event.planId)));
       return;
     case 'sweep.submitted':
       sweepSubmitted(w, event);
@@ -170,6 +173,8 @@ function apply(w: Working, event: Event): void {
     case 'sweep.ended':
       changeSweep(w, event.sweepId, ended(event));
       w.openSweeps = withoutNumber(w.openSweeps, event.sweepId, w.edit);
+      if (sweepOf(w, event.sweepId).planId === undefined)
+        closeAccount(w, shareOfWork(sweepOf(w, event.sweepId)));
       return;
     case 'work.resumed':
       workResumed(w, event);
@@ -261,9 +266,11 @@ function planSubmitted(w: Working, event: EventOf<'plan.submitted'>): void {
     spec,
     yaml: event.yaml,
     facts: event.facts,
+    ...optional('owner', event.by?.name),
     studentRunIds: [],
     allRunIds: emptyRoll,
   };
+  openAccount(w, shareOfWork(plan));
   took(w, 'plan', plan.id);
   recount(w, undefined, 'plan running');
   w.plans = withRow(w.plans, numberOf(plan.id), plan, w.edit);
@@ -282,6 +289,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     spec,
     facts: event.facts,
     ...optional('planId', event.planId),
+    ...optional('owner', event.planId === undefined ? event.by?.name : planWith(w, event.planId)?.owner),
     trialsTotal: spec.strategy.trials,
     trialsProposed: 0,
     trialsDone: 0,
@@ -295,6 +303,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     job: candidateJob(spec),
     failuresInRow: NO_FAILURES,
   };
+  if (sweep.planId === undefined) openAccount(w, shareOfWork(sweep));
   took(w, 'sweep', sweep.id);
   recount(w, undefined, 'sweep running');
   if (event.planId !== undefined)
@@ -415,6 +424,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     recount(w, `plan ${plan.state}`, 'plan running');
     w.plans = withRow(w.plans, numberOf(planId), { ...plan, state: 'running', reason }, w.edit);
     w.openPlans = withNumber(w.openPlans, planId, w.edit);
+    openAccount(w, shareOfWork(planOf(w, planId)));
   }
   if (sweepId !== undefined) {
     const { endedAtMs: _ended, ...sweep } = sweepOf(w, sweepId);
@@ -422,6 +432,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     recount(w, `sweep ${sweep.state}`, 'sweep running');
     w.sweeps = withRow(w.sweeps, numberOf(sweepId), { ...sweep, ...change }, w.edit);
     w.openSweeps = withNumber(w.openSweeps, sweepId, w.edit);
+    if (sweep.planId === undefined) openAccount(w, shareOfWork(sweepOf(w, sweepId)));
   }
   if (trialId !== undefined) {
     const { endedAtMs: _ended, objectives: _objectives, ...trial } = trialOf(w, trialId);
@@ -441,7 +452,16 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
   const { spec: digest, role, planId, runId, teacherRunId } = event;
   const job = specNamed<SweepState['job'] & { name: string }>(w, digest);
   const { facts, costs } = event;
-  runBegun(w, event, { attempt: 1, name: job.name, job, facts, costs, planId, teacherRunId });
+  runBegun(w, event, {
+    attempt: 1,
+    name: job.name,
+    job,
+    facts,
+    costs,
+    planId,
+    teacherRunId,
+    ...(planId === undefined && { owner: event.by?.name }),
+  });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);
   if (teacherRunId !== undefined) {
     const teacher = runWith(w, teacherRunId);

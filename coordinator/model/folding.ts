@@ -1,6 +1,7 @@
 // One step of the fold as it is being made: a copy of the state whose fields are replaced one after the
 // other, and the updates that all kinds of events share.
 
+import { charge, shareOf } from './accounts.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import {
   type Noun,
@@ -99,7 +100,11 @@ export function changeRun(w: Working, id: string, change: Partial<RunState>): vo
   const run = runOf(w, id);
   const { kind } = run.job;
   if (change.state !== undefined) recount(w, runCount(kind, run.state), runCount(kind, change.state));
-  if (change.gang !== undefined && change.gang !== run.gang) regroup(w, run, change.gang);
+  if (change.gang !== undefined && change.gang !== run.gang) {
+    if (change.gang.length !== run.gang.length)
+      charge(w, shareOf(w, run), change.gang.length - run.gang.length);
+    regroup(w, run, change.gang);
+  }
   if (w.ownsRows) Object.assign(run, change);
   else w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
 }

@@ -21,6 +21,7 @@ import {
 import { specDigest } from './spec-digest.ts';
 import { candidateJob, jobAt } from './spec-of.ts';
 import {
+  type Account,
   hasEnded,
   initialState,
   isWhole,
@@ -40,7 +41,7 @@ import { Edit, emptyTable, rowAt, rowsOf, withRow } from './table.ts';
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 4;
+export const FOLD = 5;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
@@ -53,7 +54,10 @@ type RecentRow<V> = readonly [place: number, key: string, value: V | null];
 
 /** The rows of each kind, in the order in which they come. */
 interface Rows {
-  readonly facts: Pick<State, 'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts'> & {
+  readonly facts: Pick<
+    State,
+    'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts' | 'usageHalfLifeMs'
+  > & {
     readonly fold: number;
     /** How many there ever were. */
     readonly lostWorkers: number;
@@ -70,6 +74,7 @@ interface Rows {
   readonly lostWorkers: RecentRow<true>;
   readonly submissions: RecentRow<Submission>;
   readonly tokens: readonly [string, Caller];
+  readonly accounts: readonly [string, Account];
 }
 
 /** Some rows of one kind, as JSON has them. */
@@ -82,13 +87,13 @@ const ROWS_A_PART = 500;
 
 /** The state part by part. What was given is not changed meanwhile, whatever is decided. */
 export function* encodeState(state: State): Generator<StatePart> {
-  const { events, epoch, lastMs, numbers, cutOffRuns } = state;
+  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
   const facts = {
     ...{ fold: FOLD, events, epoch, lastMs, numbers, cutOffRuns, counts: withoutZeros(state.counts) },
-    ...{ lostWorkers: state.lostWorkers.count, submissions: state.submissions.count },
+    ...{ lostWorkers: state.lostWorkers.count, submissions: state.submissions.count, usageHalfLifeMs },
   };
   yield { of: 'facts', rows: [facts] };
   yield* parts('specs', entriesOf(state.specs), (entry) => entry);
@@ -106,6 +111,7 @@ export function* encodeState(state: State): Generator<StatePart> {
   yield* parts('lostWorkers', rowsOf(state.lostWorkers.keys), recentRow(state.lostWorkers));
   yield* parts('submissions', rowsOf(state.submissions.keys), recentRow(state.submissions));
   yield* parts('tokens', entriesOf(state.tokens), (entry) => entry);
+  yield* parts('accounts', entriesOf(state.accounts), (entry) => entry);
 }
 
 function* parts<K extends keyof Rows, T>(
@@ -223,6 +229,9 @@ export function createStateDecoder(): StateDecoder {
     },
     tokens([key, caller]) {
       made.tokens = withEntry(made.tokens, key, caller, edit);
+    },
+    accounts([key, account]) {
+      made.accounts = withEntry(made.accounts, key, account, edit);
     },
   };
 

@@ -43,6 +43,8 @@ interface Ending {
 export interface PlanState extends Ending {
   readonly id: string;
   readonly name: string;
+  /** Name of the token that submitted it; absent where no token is needed. */
+  readonly owner?: string;
   readonly state: 'running' | EndState;
   readonly spec: PlanSpec;
   /** The submitted text as it took effect. */
@@ -62,6 +64,8 @@ export interface PlanState extends Ending {
 export interface SweepState extends Ending {
   readonly id: string;
   readonly name: string;
+  /** As for a plan; that of its plan where it has one. */
+  readonly owner?: string;
   readonly state: 'running' | EndState;
   readonly spec: SweepSpec;
   readonly facts: DataFacts;
@@ -209,6 +213,8 @@ export interface RunState extends Ending {
   readonly planId?: string;
   readonly sweepId?: string;
   readonly trialId?: string;
+  /** As for a plan, of a run by itself. */
+  readonly owner?: string;
   /** Which try of its trial it is, from 1; 1 for a run that belongs to no trial. */
   readonly attempt: number;
   /** A candidate that is evaluated with less than its sweep's full evaluation. */
@@ -317,6 +323,17 @@ export interface WorkerState {
   readonly lossCause?: LossCause;
 }
 
+/** What an owner, or something that was submitted, has used of the fleet; coordinator/model/accounts.ts. */
+export interface Account {
+  /** Worker-milliseconds at `atMs`, of which earlier ones count less. */
+  readonly usedMs: number;
+  readonly atMs: number;
+  /** Members of gangs now. */
+  readonly workers: number;
+  /** Things of it that have not ended; 0 for an owner. */
+  readonly open: number;
+}
+
 /** Nouns whose ids are `noun-number`. */
 export type Noun = 'plan' | 'sweep' | 'trial' | 'run';
 
@@ -381,6 +398,10 @@ export interface State {
   readonly tokens: PersistentMap<Caller>;
   /** Damaged stages that are computed again, by `run-1/3`. */
   readonly damaged: PersistentMap<{ readonly runId: string; readonly stage: number }>;
+  /** What was used of the fleet, by the keys of coordinator/model/accounts.ts. */
+  readonly accounts: PersistentMap<Account>;
+  /** After this time what was used counts half, milliseconds. */
+  readonly usageHalfLifeMs: number;
   /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
   readonly openPlans: NumberSet;
   readonly openSweeps: NumberSet;
@@ -411,6 +432,8 @@ export const initialState: State = {
   submissions: noneYet(),
   tokens: emptyMap(),
   damaged: emptyMap(),
+  accounts: emptyMap(),
+  usageHalfLifeMs: 86_400_000,
   openPlans: emptyTable(),
   openSweeps: emptyTable(),
   openRuns: emptyTable(),
@@ -447,12 +470,12 @@ function rowWith<V>(table: Table<V>, noun: Noun, id: string): V | undefined {
 }
 
 /** The plan with this id, or undefined. */
-export function planWith(state: State, id: string): PlanState | undefined {
+export function planWith(state: Pick<State, 'plans'>, id: string): PlanState | undefined {
   return rowWith(state.plans, 'plan', id);
 }
 
 /** The sweep with this id, or undefined. */
-export function sweepWith(state: State, id: string): SweepState | undefined {
+export function sweepWith(state: Pick<State, 'sweeps'>, id: string): SweepState | undefined {
   return rowWith(state.sweeps, 'sweep', id);
 }
 

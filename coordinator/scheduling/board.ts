@@ -3,6 +3,7 @@
 // brought up to date by what differs between two states (the tables are persistent), so that it costs as much
 // as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
 
+import { shareOf } from '../model/accounts.ts';
 import type { Observed } from '../model/observed.ts';
 import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
 import {
@@ -11,7 +12,6 @@ import {
   hasEnded,
   initialState,
   isWhole,
-  numberOf,
   type RunState,
   type State,
   type WorkerState,
@@ -57,7 +57,7 @@ interface Loan {
 export function createBoard(): Board {
   let state = initialState;
   let observed: Observed = { now: 0, connected: emptyMap() };
-  const queue = createQueue(isBlamed);
+  const queue = createQueue({ isBlamed, share: (run) => shareOf(state, run) });
   const pools = createPools();
   const growing = new Set<number>();
   const shrinking = new Set<number>();
@@ -278,9 +278,4 @@ export function isSettled(run: RunState, connected: PersistentMap<true>): boolea
 export function mayChange({ observed }: Board, run: RunState): boolean {
   if (run.state === 'queued') return true;
   return observed.now - run.changedAtMs >= CHANGE_INTERVAL_MS && isSettled(run, observed.connected);
-}
-
-/** The order in which runs get workers: priority, then age. Negative when `a` comes first. */
-export function byUrgency(a: RunState, b: RunState): number {
-  return b.job.priority - a.job.priority || numberOf(a.id) - numberOf(b.id);
 }

@@ -1,6 +1,8 @@
 // The runs that wait for workers, in groups of those that need the same: when the first of a group finds no
-// workers, none of the group does, so that a look at the queue costs as much as it has groups.
+// workers, none of the group does, so that a look at the queue costs as much as it has groups. A group belongs to
+// one share of the fleet, so that the groups are ordered by what was used, and not the runs.
 
+import type { Share } from '../model/accounts.ts';
 import { numberOf, type RunState } from '../model/state.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 
@@ -8,6 +10,7 @@ import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 export interface Group {
   readonly key: string;
   readonly priority: number;
+  readonly share: Share;
   /** Numbers of their ids; the lowest is the oldest. */
   readonly numbers: LazyHeap<number>;
 }
@@ -24,10 +27,11 @@ export interface Queue {
 }
 
 /** What decides where a run can be placed; `isBlamed`: it may have to be placed alone, and waits by itself. */
-function keyOf(run: RunState, isBlamed: boolean): string {
+function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
   const { priority, workers, training } = run.job;
   const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
   return JSON.stringify([
+    account,
     priority,
     workers.min,
     training.exact,
@@ -49,7 +53,10 @@ function workOf({ job, facts, costs }: RunState): number {
 }
 
 /** An empty queue. */
-export function createQueue(isBlamed: (run: RunState) => boolean): Queue {
+export function createQueue(of: {
+  readonly isBlamed: (run: RunState) => boolean;
+  readonly share: (run: RunState) => Share;
+}): Queue {
   const groups = new Map<string, Group>();
   const byNumber = new Map<number, Group>();
   return {
@@ -57,12 +64,13 @@ export function createQueue(isBlamed: (run: RunState) => boolean): Queue {
       return byNumber.size;
     },
     add(run) {
-      const key = keyOf(run, isBlamed(run));
+      const share = of.share(run);
+      const key = keyOf(run, share, of.isBlamed(run));
       const number = numberOf(run.id);
       let group = groups.get(key);
       if (group === undefined) {
         const numbers = createLazyHeap<number>((a, b) => a < b);
-        group = { key, priority: run.job.priority, numbers };
+        group = { key, priority: run.job.priority, share, numbers };
         groups.set(key, group);
       }
       group.numbers.add(number);

@@ -2,7 +2,7 @@
 // which give workers back. Pure: a board goes in, placements with their reasons come out. Gangs are placed
 // whole or not at all, so that half-placed gangs cannot block each other.
 //
-// The order is priority, then age. Every run that can start first gets its minimum; what is left makes gangs
+// The order is that of shares.ts. Every run that can start first gets its minimum; what is left makes gangs
 // larger, one worker a round, so that no gang takes all. A run that finds too few workers takes surplus
 // members of elastic gangs of its priority or below, and a teacher may take all of its own students, which
 // would wait for it for ever. What a run that is blocked keeps from those behind it is its reservation
@@ -13,12 +13,13 @@
 
 import { lookup } from '../model/persistent-map.ts';
 import type { RunState } from '../model/state.ts';
-import { type Board, byUrgency, chooseFree, classesFor, mayChange } from './board.ts';
+import { type Board, chooseFree, classesFor, mayChange } from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
 import type { Group } from './queue.ts';
 import { reclaim } from './reclaim.ts';
 import { createReservations, type Reservations } from './reservation.ts';
+import { createOrder, type Head } from './shares.ts';
 import { notStartable } from './wait.ts';
 
 /**
@@ -64,12 +65,13 @@ function placeQueued(
   const { board } = plan;
   const blocked: RunState[] = [];
   const reservations = createReservations(plan);
+  const order = createOrder(board);
   const waiting = new Set<Group>();
-  const placed: { readonly group: Group; readonly number: number }[] = [];
+  const placed: Head[] = [];
   // A queued teacher can take the places of its students, which may be all that is left to take.
   const canTake = board.shrinking.size > 0 || isTeacherQueued(board);
   while (board.pools.free > 0 || canTake || toTheEnd) {
-    const next = mostUrgent(board, waiting);
+    const next = order.firstOf(headsOf(board, waiting));
     if (next === undefined) break;
     const { group, number } = next;
     const run = board.run(number);
@@ -77,6 +79,7 @@ function placeQueued(
     else if (placeMinimum(plan, run, reservations)) {
       group.numbers.delete(number);
       placed.push(next);
+      order.placed(group.share, run.job.workers.min);
     } else {
       waiting.add(group);
       blocked.push(run);
@@ -94,23 +97,14 @@ function isTeacherQueued(board: Board): boolean {
   return false;
 }
 
-function mostUrgent(board: Board, waiting: ReadonlySet<Group>): { group: Group; number: number } | undefined {
-  let best: { group: Group; number: number } | undefined;
+/** The first run of each group that is not known to wait. */
+function headsOf(board: Board, waiting: ReadonlySet<Group>): Head[] {
+  const heads: Head[] = [];
   for (const group of board.queue.groups()) {
     const number = waiting.has(group) ? undefined : group.numbers.first();
-    if (number === undefined) continue;
-    if (best === undefined || isBefore({ group, number }, best)) best = { group, number };
+    if (number !== undefined) heads.push({ group, number });
   }
-  return best;
-}
-
-function isBefore(
-  a: { readonly group: Group; readonly number: number },
-  b: { readonly group: Group; readonly number: number },
-): boolean {
-  return (
-    a.group.priority > b.group.priority || (a.group.priority === b.group.priority && a.number < b.number)
-  );
+  return heads;
 }
 
 /** Gives a queued run its smallest gang if that is possible. */
@@ -160,7 +154,7 @@ function growable(plan: Plan): RunState[] {
   const { board } = plan;
   const running = [...board.growing].map((number) => board.run(number));
   const begun = plan.begun().filter(({ job }) => job.workers.max > job.workers.min);
-  return [...running, ...begun].filter((run) => mayChange(board, run)).sort(byUrgency);
+  return [...running, ...begun].filter((run) => mayChange(board, run)).sort(createOrder(board).compare);
 }
 
 /** What a blocked run waits for. */

@@ -1,6 +1,8 @@
 // What queued runs wait for, in words and as the label of a metric. Derived from the board when somebody
 // asks, and once for all runs that need the same.
 
+import { ownerKey, shareOf, usedAt } from '../model/accounts.ts';
+import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { avoidedNow, type Board, chooseFree, fitsClass, needsOneClass } from './board.ts';
@@ -74,8 +76,25 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const why = parts.length > 0 ? parts.join(', ') : `${pools.live} connected, more are needed`;
   return {
     kind: kept.length > 0 ? 'reserved' : others > 0 ? 'model_mismatch' : 'insufficient_workers',
-    reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}`,
+    reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${shareText(board, run)}`,
   };
+}
+
+/** What the share of the run has used, where several shares wait. */
+function shareText(board: Board, run: RunState): string {
+  const { owner, account, weight } = shareOf(board.state, run);
+  let isAlone = true;
+  for (const { share } of board.queue.groups()) isAlone &&= share.account === account;
+  if (isAlone) return '';
+  const name = account.startsWith('runs ') ? 'its share' : account;
+  const ofOwner = owner === '' ? '' : `, ${owner} ${hoursUsed(board, ownerKey(owner))} in all`;
+  return `; ${name} has used ${hoursUsed(board, account)} worker-hours of late (weight ${weight})${ofOwner}`;
+}
+
+function hoursUsed({ state, observed }: Board, key: string): string {
+  const account = lookup(state.accounts, key);
+  const ms = account === undefined ? 0 : usedAt(account, observed.now, state.usageHalfLifeMs);
+  return (ms / 3_600_000).toFixed(1);
 }
 
 /** Workers of several classes are free, which together would be enough. */

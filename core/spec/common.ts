@@ -14,6 +14,12 @@ export const name = z
   );
 
 /**
+ * The share of workers against other work of the same owner and priority; 1 where it is absent. Without a default:
+ * the canonical text of a spec that does not name it stays what it was.
+ */
+export const weight = z.number().positive().max(1e6).optional();
+
+/**
  * How many workers a run may have at once; its result does not depend on the number. A run starts with `min`
  * or more. One that loses members later goes on with the others, and grows again up to `max`.
  */

@@ -2,7 +2,7 @@
 // its parts fit together.
 
 import { z } from 'zod';
-import { name, workers } from './common.ts';
+import { name, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { networkSchema } from './network.ts';
 import { checkpoints, distillationSchema } from './run.ts';
@@ -24,7 +24,8 @@ export const planSchema = z
     kind: z.literal('plan'),
     name,
     data: dataSchema,
-    search: sweepSchema.omit({ kind: true, name: true, data: true }).optional(),
+    weight,
+    search: sweepSchema.omit({ kind: true, name: true, data: true, weight: true }).optional(),
     teacher: planRun
       .extend({
         network: networkSchema,

@@ -1,7 +1,7 @@
 // A search: which candidates exist, how they are drawn, what each may cost, and how each is evaluated.
 
 import { z } from 'zod';
-import { name } from './common.ts';
+import { name, weight } from './common.ts';
 import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
 import { strategySchema } from './strategy.ts';
@@ -40,6 +40,7 @@ export const sweepSchema = z.strictObject({
   /** Trials at once; 0: one for each worker. */
   parallelism: z.int().min(0).default(0),
   priority: z.int().min(0).max(100).default(50),
+  weight,
   /** Attempts of one trial, counted by failures of its own. */
   attemptsMax: z.int().min(1).max(10).default(2),
   /**

@@ -1,11 +1,13 @@
 // A fleet by hand for tests of placing: the real core, and workers that do only what a test has them do.
 
 import { step } from '../../coordinator/decisions/decide.ts';
-import { createDesk } from '../../coordinator/decisions/desk.ts';
+import { createDesk, renewSlice } from '../../coordinator/decisions/desk.ts';
 import type { CheckedDocument, Input, WorkerHello } from '../../coordinator/decisions/inputs.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { initialState, runOf, type State } from '../../coordinator/model/state.ts';
+import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { FACTS } from '../sim/world.ts';
 import { connections, waitsIn, wholeRuns } from './state.ts';
 
@@ -26,6 +28,7 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
   });
   const give = (input: Input) => {
     now += 1;
+    renewSlice(desk);
     const decision = step(state, input, observed(), desk);
     state = decision.state;
     return decision;
@@ -78,11 +81,24 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
       wholeRuns(state)
         .filter((run) => run.gang.some((m) => m.workerId === workerId))
         .map(({ id }) => id),
-    submit(spec: RunSpec): string {
-      const document: CheckedDocument = { kind: 'run', spec, facts: FACTS };
-      const { answer } = give({ kind: 'submit', documents: [document] });
-      return answer?.kind === 'submitted' ? answer.runIds[0]! : '';
+    submit(spec: RunSpec | SweepSpec | PlanSpec, owner?: string): string {
+      const document = {
+        kind: spec.kind === 'sweep' || spec.kind === 'plan' ? spec.kind : 'run',
+        spec,
+        yaml: '',
+        facts: FACTS,
+      };
+      const by = owner === undefined ? {} : { by: { name: owner, role: 'user', fingerprint: owner } };
+      const { answer } = give({ kind: 'submit', documents: [document as CheckedDocument], ...by });
+      if (answer?.kind !== 'submitted') return '';
+      return [...answer.runIds, ...answer.sweepIds, ...answer.planIds][0]!;
     },
+    /** Time passes, and nobody looks. */
+    wait(ms: number) {
+      now += ms;
+    },
+    now: () => now,
+    state: () => state,
     pass(ms: number) {
       now += ms;
       return give({ kind: 'tick' });

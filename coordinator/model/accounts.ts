@@ -1,0 +1,180 @@
+// Who has used how much of the fleet: worker-milliseconds of each owner, and of what each owner has submitted.
+// What was used loses half of its weight in each half-life, in sixty-fourths of it that begin at the same moments
+// for all, so that two accounts compare the same whenever they are looked at. Only products and square roots are
+// used, which are exact in the same way on every machine.
+
+import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
+import {
+  type Account,
+  type PlanState,
+  planWith,
+  type RunState,
+  type State,
+  type SweepState,
+  sweepWith,
+} from './state.ts';
+import { type Edit, rowsOf } from './table.ts';
+
+/** Whose share a run belongs to. */
+export interface Share {
+  /** Name of the token that submitted it; empty where no token is needed. */
+  readonly owner: string;
+  /**
+   * A plan or a sweep by its id, for the runs that belong to it; runs by themselves of one owner and weight have
+   * one account together.
+   */
+  readonly account: string;
+  /** Against the other accounts of the owner. */
+  readonly weight: number;
+}
+
+/** The key of an owner's account. */
+export function ownerKey(owner: string): string {
+  return `owner ${owner}`;
+}
+
+/** The share that a run belongs to; it never changes. */
+export function shareOf(
+  state: Pick<State, 'plans' | 'sweeps'>,
+  { planId, sweepId, owner = '', job }: Pick<RunState, 'planId' | 'sweepId' | 'owner' | 'job'>,
+): Share {
+  const parent =
+    planId !== undefined
+      ? planWith(state, planId)
+      : sweepId !== undefined
+        ? sweepWith(state, sweepId)
+        : undefined;
+  if (parent !== undefined) return shareOfWork(parent);
+  const weight = job.weight ?? 1;
+  return { owner, account: looseAccount(owner, weight), weight };
+}
+
+/** The share of a plan, or of a sweep that belongs to none. */
+export function shareOfWork({ owner = '', id, spec }: PlanState | SweepState): Share {
+  return { owner, account: id, weight: spec.weight ?? 1 };
+}
+
+function looseAccount(owner: string, weight: number): string {
+  return `runs ${weight} ${owner}`;
+}
+
+/** Parts of a half-life after each of which a little is forgotten. */
+const QUANTA = 64;
+/** 2^(-1/64). */
+const DECAY = Math.sqrt(Math.sqrt(Math.sqrt(Math.sqrt(Math.sqrt(Math.sqrt(0.5))))));
+/** Half-lives after which nothing is left. */
+const FORGOTTEN = 64;
+
+/** What an account has used at a time, worker-milliseconds, with what its workers have used since it last changed. */
+export function usedAt({ usedMs, atMs, workers }: Account, nowMs: number, halfLifeMs: number): number {
+  if (nowMs <= atMs) return usedMs;
+  const quantumMs = halfLifeMs / QUANTA;
+  const quanta = Math.floor(nowMs / quantumMs) - Math.floor(atMs / quantumMs);
+  if (quanta === 0) return usedMs + workers * (nowMs - atMs);
+  const beganMs = Math.floor(nowMs / quantumMs) * quantumMs;
+  const firstMs = (Math.floor(atMs / quantumMs) + 1) * quantumMs - atMs;
+  const kept = decayOver(quanta);
+  // The part of a quantum at the beginning, whole ones, of which each later one has decayed less, the part at the end.
+  const whole = (quantumMs * (DECAY - kept)) / (1 - DECAY);
+  return kept * (usedMs + workers * firstMs) + workers * (whole + Math.max(0, nowMs - beganMs));
+}
+
+/** DECAY to a whole power, by squaring. */
+function decayOver(quanta: number): number {
+  if (quanta > QUANTA * FORGOTTEN) return 0;
+  let result = 1;
+  let square = DECAY;
+  for (let rest = quanta; rest > 0; rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) result *= square;
+    square *= square;
+  }
+  return result;
+}
+
+/** All accounts, and what is needed to change one. */
+interface Books {
+  accounts: PersistentMap<Account>;
+  readonly lastMs: number;
+  readonly usageHalfLifeMs: number;
+  readonly edit: Edit;
+}
+
+/** The gang of a run has so many workers more, or less. */
+export function charge(books: Books, { owner, account }: Share, workers: number): void {
+  if (workers === 0) return;
+  for (const key of [ownerKey(owner), account]) change(books, key, { workers });
+}
+
+/** Something of this share begins, or goes on after its end. */
+export function openAccount(
+  books: Books & Pick<State, 'openPlans' | 'openSweeps' | 'plans' | 'sweeps'>,
+  share: Share,
+): void {
+  if (lookup(books.accounts, share.account) === undefined)
+    set(books, share.account, {
+      ...NOTHING,
+      atMs: books.lastMs,
+      usedMs: share.weight * leastOf(books, share),
+    });
+  change(books, share.account, { open: 1 });
+}
+
+/** Something of this share has ended. */
+export function closeAccount(books: Books, { account }: Share): void {
+  change(books, account, { open: -1 });
+}
+
+const NOTHING: Account = { usedMs: 0, atMs: 0, workers: 0, open: 0 };
+
+function change(books: Books, key: string, by: { readonly workers?: number; readonly open?: number }): void {
+  const { lastMs: nowMs, usageHalfLifeMs } = books;
+  const before = lookup(books.accounts, key) ?? { ...NOTHING, atMs: nowMs };
+  const workers = before.workers + (by.workers ?? 0);
+  const open = before.open + (by.open ?? 0);
+  // The history of an owner counts further; that of a thing ends with it.
+  if (workers <= 0 && open <= 0 && !key.startsWith('owner '))
+    books.accounts = withoutEntry(books.accounts, key, books.edit);
+  else
+    set(books, key, {
+      usedMs: usedAt(before, nowMs, usageHalfLifeMs),
+      atMs: Math.max(before.atMs, nowMs),
+      workers,
+      open,
+    });
+}
+
+function set(books: Books, key: string, account: Account): void {
+  books.accounts = withEntry(books.accounts, key, account, books.edit);
+}
+
+/** Open plans and sweeps that are looked at for the least usage. */
+const LOOKED_AT = 256;
+
+/**
+ * The least that an open account of this owner has used for its weight: a new one begins there, because otherwise
+ * it would get everything until it had caught up with the day before.
+ */
+function leastOf(
+  books: Books & Pick<State, 'openPlans' | 'openSweeps' | 'plans' | 'sweeps'>,
+  { owner, account }: Share,
+): number {
+  let least = Number.POSITIVE_INFINITY;
+  const consider = (key: string, weight: number) => {
+    const other = key === account ? undefined : lookup(books.accounts, key);
+    if (other !== undefined)
+      least = Math.min(least, usedAt(other, books.lastMs, books.usageHalfLifeMs) / weight);
+  };
+  consider(looseAccount(owner, 1), 1);
+  let looked = 0;
+  for (const [numbers, noun] of [
+    [books.openPlans, 'plan'],
+    [books.openSweeps, 'sweep'],
+  ] as const)
+    for (const [number] of rowsOf(numbers)) {
+      if (++looked > LOOKED_AT) break;
+      const id = `${noun}-${number}`;
+      const thing = noun === 'plan' ? planWith(books, id) : sweepWith(books, id);
+      if ((thing?.owner ?? '') === owner) consider(id, thing?.spec.weight ?? 1);
+    }
+  return Number.isFinite(least) ? least : 0;
+}
