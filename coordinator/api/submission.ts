@@ -18,6 +18,7 @@ import {
   type TextSource,
 } from '../../core/text/text-problems.ts';
 import { type Place, readYaml, readYamlValue, TEXT_BYTES_MAX } from '../../core/text/yaml-text.ts';
+import { searchFault } from '../strategies/checks.ts';
 import { effectiveText, type Replaced } from './effective-text.ts';
 
 /** A text as it was submitted. */
@@ -251,6 +252,13 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
       throw refusal({ origins }, path, toFleetError(caught).message, { cause: caught });
     }
   });
+  const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
+  if (search !== undefined)
+    checks.push(() => {
+      const fault = searchFault(search);
+      if (fault === undefined) return;
+      throw refusal({ origins }, `${spec.kind === 'plan' ? 'search.' : ''}${fault.field}`, fault.reason);
+    });
   if (spec.kind !== 'plan') return checks;
   // The schema of a run refuses this too, but the runs of a plan become runs only later, when it is too late
   // to refuse.

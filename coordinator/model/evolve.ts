@@ -5,6 +5,7 @@
 
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { scoresOf } from '../strategies/standing.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
 import { closeAccount, openAccount, shareOfWork } from './accounts.ts';
@@ -381,7 +382,7 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const change: { -readonly [K in keyof SweepState]?: SweepState[K] } = {
     openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
     failuresInRow: failuresAfter(w, sweep, trial),
-    search: searchOf(sweep.spec).ended(sweep.search, resultOf(trial)),
+    search: searchOf(sweep.spec).ended(sweep.search, resultOf(sweep.spec, trial)),
   };
   if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
   if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
@@ -393,8 +394,10 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
 }
 
 /** How the newest move of a trial came out. */
-function resultOf({ number, move = number, objectives, state, reason }: TrialState): Result {
-  if (state === 'done') return { move, kind: 'measured', scores: [objectives?.accuracy ?? 0] };
+function resultOf(spec: SweepSpec, trial: TrialState): Result {
+  const { number, move = number, objectives = {}, costs, state, reason } = trial;
+  const scores = state === 'done' ? scoresOf(spec, { objectives, costs }) : undefined;
+  if (scores !== undefined) return { move, kind: 'measured', scores };
   return { move, kind: state === 'cancelled' ? 'cancelled' : 'failed', reason };
 }
 

@@ -17,6 +17,7 @@ import {
 import { randomCode } from '../../core/nn/random-genotype.ts';
 import { smallSpace } from '../../core/nn/small-space.ts';
 import type { Costs } from '../../core/nn/space.ts';
+import type { Genotype } from '../../core/spec/network.ts';
 import { OPS } from '../../core/spec/network.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Gene, Genes, SearchSpace } from './search-space.ts';
@@ -24,8 +25,14 @@ import type { Gene, Genes, SearchSpace } from './search-space.ts';
 /** Genes of a node: its pair of inputs, then the operation on the lower and on the higher of them. */
 const NODE_GENES = 3;
 
+/** The cells of PocketNet as genes. */
+export interface CellSpace extends SearchSpace {
+  /** The genes of a genotype as it is written; -1 for what is outside the space. */
+  genesFor(genotype: Genotype): Genes;
+}
+
 /** The space of a sweep within its constraints. Tables of costs are made when a cost is asked for. */
-export function cellSpace({ space, constraints }: Pick<SweepSpec, 'space' | 'constraints'>): SearchSpace {
+export function cellSpace({ space, constraints }: Pick<SweepSpec, 'space' | 'constraints'>): CellSpace {
   const drawn = space.ops.filter((op) => op !== 'none');
   const ops = [...new Set(drawn)].map((op) => OPS.indexOf(op));
   const codeFrom = (genes: Genes): GenotypeCode => {
@@ -57,6 +64,7 @@ export function cellSpace({ space, constraints }: Pick<SweepSpec, 'space' | 'con
     draw: (seed, number) => genesFrom(randomCode(drawn, seed, number)),
     keyOf: (genes) => keyOfCode(canonicalCode(codeFrom(genes))),
     genesOf: (key) => genesFrom(codeOf(genotypeOfKey(key))),
+    genesFor: (genotype) => genesFrom(codeOf(genotype)),
     costsOf: (genes) => cellCosts(space).of(codeFrom(genes)),
     violation,
     listed() {

@@ -1,4 +1,5 @@
-// Which trial of a sweep is better: the order of its leaderboard.
+// What a sweep looks for: the scores of a trial, and which of two trials is better. With several objectives the
+// leaderboard has the order of the first one; which trials no other dominates is a question of its own.
 
 import type { Costs } from '../../core/nn/space.ts';
 import { bestFirst } from '../../core/search/best-first.ts';
@@ -8,16 +9,32 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 export interface Standing {
   /** By name; empty where there is no result. */
   readonly objectives: Readonly<Record<string, number>>;
-  readonly costs: Pick<Costs, 'parameters'>;
+  readonly costs: Pick<Costs, 'parameters' | 'mflops'>;
   /** Its number in the sweep, from 1. */
   readonly number: number;
 }
 
-/** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */
-export function compareStandings(_spec: Pick<SweepSpec, 'objective'>): (a: Standing, b: Standing) => number {
-  return (a, b) => bestFirst(ranked(a), ranked(b));
+type Aims = Pick<SweepSpec, 'objectives'>;
+
+const ACCURACY = [{ name: 'accuracy', direction: 'maximise' }] as const;
+
+/** In the order of the sweep's objectives, each so that more is better; undefined where there is no result. */
+export function scoresOf(spec: Aims, trial: Omit<Standing, 'number'>): number[] | undefined {
+  const { accuracy } = trial.objectives;
+  if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
+  const { parameters, mflops } = trial.costs;
+  const values = { accuracy, parameters, mflops };
+  return (spec.objectives ?? ACCURACY).map(
+    ({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name],
+  );
 }
 
-function ranked({ objectives, costs, number }: Standing) {
-  return { objective: objectives.accuracy, parameters: costs.parameters, number };
+/** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */
+export function compareStandings(spec: Aims): (a: Standing, b: Standing) => number {
+  const ranked = (trial: Standing) => ({
+    objective: scoresOf(spec, trial)?.[0],
+    parameters: trial.costs.parameters,
+    number: trial.number,
+  });
+  return (a, b) => bestFirst(ranked(a), ranked(b));
 }

@@ -1,24 +1,34 @@
 // The strategies by the word that a sweep's spec names them with, each as a search over the sweep's space.
 
-import type { StrategySpec } from '../../core/spec/strategy.ts';
+import { GENOTYPES } from '../../core/nn/genotype.ts';
+import type { GridSpec, StrategySpec } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import { cellSpace } from './cell-space.ts';
+import { type CellSpace, cellSpace } from './cell-space.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
+import { type GridState, grid } from './grid.ts';
+import { type Nsga2State, nsga2 } from './nsga2.ts';
 import { type RandomState, randomSearch } from './random-search.ts';
 import { createSearch, type Search } from './search.ts';
-import type { SearchSpace } from './search-space.ts';
+import type { Genes, SearchSpace } from './search-space.ts';
 import type { Strategy } from './strategy.ts';
+import { type TpeState, tpe } from './tpe.ts';
 
 /** The state of any strategy; which one it is follows from the `kind` in the sweep's spec. */
-export type StrategyState = RandomState | EvolutionState;
+export type StrategyState = RandomState | GridState | EvolutionState | TpeState | Nsga2State;
 
-/** The strategy that a spec names, over any space. */
-export function strategyOf(spec: StrategySpec, space: SearchSpace): Strategy<StrategyState> {
+/** The strategy that a spec names, over any space; `base`: the genes of a grid that have no axis. */
+export function strategyOf(spec: StrategySpec, space: SearchSpace, base?: Genes): Strategy<StrategyState> {
   switch (spec.kind) {
     case 'random':
       return randomSearch(spec, space);
+    case 'grid':
+      return grid(spec, space, base);
     case 'evolution':
       return evolution(spec, space);
+    case 'tpe':
+      return tpe(spec, space);
+    case 'nsga2':
+      return nsga2(spec, space);
   }
 }
 
@@ -31,12 +41,19 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
   if (known !== undefined) return known;
   const space = cellSpace(spec);
   const { strategy } = spec;
+  const base = strategy.kind === 'grid' ? baseOf(strategy, space) : undefined;
   const search = createSearch({
-    ...{ strategy: strategyOf(strategy, space), space, seed: strategy.seed },
+    ...{ strategy: strategyOf(strategy, space, base), space, seed: strategy.seed },
     order: 'order' in strategy && strategy.order === 'as-finished' ? 'as-finished' : 'by-move',
   });
   searches.set(spec, search);
   return search;
+}
+
+/** The genes of a grid's base; -1 for what is outside the space. */
+export function baseOf({ base }: Pick<GridSpec, 'base'>, space: CellSpace): Genes | undefined {
+  if (base === undefined) return undefined;
+  return space.genesFor(typeof base === 'string' ? GENOTYPES[base] : base);
 }
 
 /**
@@ -44,6 +61,6 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
  * that are open at once. Undefined where its strategy learns nothing from results.
  */
 export function lagOf({ strategy, parallelism }: SweepSpec, workers: number): number | undefined {
-  if (strategy.kind === 'random') return undefined;
+  if (strategy.kind === 'random' || strategy.kind === 'grid') return undefined;
   return strategy.lag ?? 2 * (parallelism > 0 ? parallelism : Math.max(1, workers));
 }

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { seed } from './common.ts';
+import { genotypeSchema } from './network.ts';
 
 // What is optional here has no default in the schema, so that the text of a spec from before such a field stays
 // what it was.
@@ -30,36 +31,94 @@ const learning = {
 
 const probability = z.number().min(0).max(1);
 
+const population = z
+  .int()
+  .min(2)
+  .max(1000)
+  .describe('results that parents are chosen among; as many candidates are drawn at random first');
+const mutations = z.int().min(1).max(100).default(1).describe('genes that a child has changed');
+
+const enoughTrials = {
+  path: ['population'],
+  message: 'the population is above the trials of the sweep, so that no child would be bred',
+};
+
+const randomSchema = z.strictObject({ kind: z.literal('random').default('random'), ...common });
+
+const gridSchema = z
+  .strictObject({
+    kind: z.literal('grid'),
+    ...common,
+    axes: z
+      .record(z.string().min(1), z.array(z.string()).min(1))
+      .optional()
+      .describe('values by gene, such as normal.3.lower: [dw_conv_3x3, skip_connect]; all genes by default'),
+    base: z
+      .union([z.enum(['casia', 'cifar10']), genotypeSchema])
+      .optional()
+      .describe('the genes that have no axis; the first value of each by default'),
+  })
+  .refine((spec) => spec.base === undefined || spec.axes !== undefined, {
+    path: ['base'],
+    message: 'a base is for the genes without an axis, and there are no axes',
+  });
+
 const evolutionSchema = z
   .strictObject({
     kind: z.literal('evolution'),
     ...learning,
-    population: z
-      .int()
-      .min(2)
-      .max(10_000)
-      .default(50)
-      .describe('newest results that parents are chosen among; as many candidates are drawn at random first'),
-    sample: z.int().min(1).max(10_000).default(10).describe('results of which the best becomes a parent'),
-    mutations: z.int().min(1).max(100).default(1).describe('genes that a child has changed'),
-    crossover: probability.default(0).describe('probability that a child has two parents'),
+    population: population.default(30),
+    sample: z.int().min(1).max(1000).default(10).describe('results of which the best becomes a parent'),
+    mutations,
+    crossover: probability.default(0.5).describe('probability that a child has two parents'),
   })
-  .refine((spec) => spec.population <= spec.trials, {
-    path: ['population'],
-    message: 'the population is above the trials of the sweep, so that no child would be bred',
-  })
+  .refine((spec) => spec.population <= spec.trials, enoughTrials)
   .refine((spec) => spec.sample <= spec.population, {
     path: ['sample'],
     message: 'the sample is above the population it is taken from',
   });
 
-const randomSchema = z.strictObject({ kind: z.literal('random').default('random'), ...common });
+const tpeSchema = z
+  .strictObject({
+    kind: z.literal('tpe'),
+    ...learning,
+    startup: z.int().min(1).max(10_000).default(20).describe('candidates that are drawn at random first'),
+    gamma: z.number().gt(0).lt(1).default(0.05).describe('share of the results that counts as good'),
+    bestMax: z.int().min(1).max(1000).default(25).describe('results that count as good at most'),
+    priorWeight: z.number().positive().max(1000).default(1).describe('weight of the uniform density'),
+    bandwidth: probability.default(0.6).describe('probability that a gene keeps the value of a good result'),
+    candidates: z.int().min(1).max(1000).default(4).describe('candidates of which the best is proposed'),
+  })
+  .refine((spec) => spec.startup <= spec.trials, {
+    path: ['startup'],
+    message: 'more candidates are drawn at random than the sweep has trials',
+  });
+
+const nsga2Schema = z
+  .strictObject({
+    kind: z.literal('nsga2'),
+    ...learning,
+    // Each result ranks the whole population anew.
+    population: population.max(200).default(20),
+    mutations,
+    crossover: probability.default(0.2).describe('probability that a child has two parents'),
+  })
+  .refine((spec) => spec.population <= spec.trials, enoughTrials);
 
 /** How candidates are chosen; docs/adding/strategy.md says what a strategy is. */
-export const strategySchema = z.discriminatedUnion('kind', [randomSchema, evolutionSchema]);
+export const strategySchema = z.discriminatedUnion('kind', [
+  randomSchema,
+  gridSchema,
+  evolutionSchema,
+  tpeSchema,
+  nsga2Schema,
+]);
 
 /** A checked strategy. */
 export type StrategySpec = z.infer<typeof strategySchema>;
 
 export type RandomSpec = z.infer<typeof randomSchema>;
+export type GridSpec = z.infer<typeof gridSchema>;
 export type EvolutionSpec = z.infer<typeof evolutionSchema>;
+export type TpeSpec = z.infer<typeof tpeSchema>;
+export type Nsga2Spec = z.infer<typeof nsga2Schema>;

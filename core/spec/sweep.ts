@@ -13,6 +13,26 @@ const constraintsSchema = z.strictObject({
   mflopsMax: z.number().positive().optional(),
 });
 
+const objectiveSchema = z
+  .strictObject({
+    name: z
+      .enum(['accuracy', 'parameters', 'mflops'])
+      .describe('accuracy is measured after the short schedule; the others follow from the network'),
+    direction: z.enum(['maximise', 'minimise']).optional().describe('accuracy is maximised by default'),
+  })
+  .refine(({ name: of, direction }) => direction !== undefined || of === 'accuracy', {
+    path: ['direction'],
+    message: 'is missing; an objective other than accuracy says maximise or minimise',
+  });
+
+const objectivesSchema = z
+  .array(objectiveSchema)
+  .min(1)
+  .max(3)
+  .refine((objectives) => new Set(objectives.map(({ name: of }) => of)).size === objectives.length, {
+    message: 'an objective stands there twice',
+  });
+
 /** A sweep: space, strategy, constraints, and the training that every candidate gets. */
 export const sweepSchema = z.strictObject({
   kind: z.literal('sweep'),
@@ -33,6 +53,8 @@ export const sweepSchema = z.strictObject({
     .literal('accuracy')
     .default('accuracy')
     .describe('10-fold verification accuracy after the short schedule'),
+  /** What the search looks for, the most important first; in the place of `objective`. */
+  objectives: objectivesSchema.optional(),
   constraints: constraintsSchema.prefault({}),
   /** Short schedule that every candidate gets. */
   evaluation: z.strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) }),

@@ -301,3 +301,39 @@ test('the costs of a space that is searched are at hand before the decision abou
   const [document] = await check(`kind: sweep\nname: s\n${space}\n${data}${evaluation}`);
   assert.ok(document?.kind === 'sweep' && cellCosts.has(document.spec.space));
 });
+
+test('a search that cannot be what its spec says is refused by the field, and nothing is made', async () => {
+  const data = RUN.slice(RUN.indexOf('data:'), RUN.indexOf('training:'));
+  const rest = `${data}evaluation:\n  training: { epochs: 2, batch: 16 }\n  verification: { pairs: 40 }\n`;
+  const refused = (strategy: string, more = '') =>
+    refusal(
+      `kind: sweep\nname: s\nspace: { channels: 2, layers: 4, embedding: 16 }\nstrategy: ${strategy}\n${more}${rest}`,
+    );
+  assert.match(
+    await refused('{ kind: evolutoin, trials: 9 }'),
+    /strategy\.kind: unknown kind "?evolutoin"?; one of random, grid, evolution, .*evolution/,
+  );
+  assert.match(
+    await refused('{ kind: evolution, trials: 9, population: 20 }'),
+    /strategy\.population: .* above the trials/,
+  );
+  assert.match(await refused('{ kind: nsga2, trials: 9 }'), /strategy\.population: .* above the trials/);
+  assert.match(
+    await refused('{ kind: evolution, trials: 90, sample: 80 }'),
+    /strategy\.sample: .* above the population/,
+  );
+  assert.match(await refused('{ kind: random, trials: 9, lag: 3 }'), /strategy\.lag: unknown key/);
+  assert.match(
+    await refused('{ trials: 9 }', 'objectives: [{ name: parameters }]\n'),
+    /objectives\.0\.direction: is missing; an objective other than accuracy says maximise or minimise/,
+  );
+  const two = 'objectives: [{ name: accuracy }, { name: mflops, direction: minimise }]\n';
+  assert.match(
+    await refused('{ kind: tpe, trials: 90 }', two),
+    /objectives: tpe looks for one objective; nsga2/,
+  );
+  assert.match(
+    await refused('{ kind: grid, trials: 9, axes: { normal.1.lower: [conv_9x9] } }'),
+    /strategy\.axes\.normal\.1\.lower: "conv_9x9" is outside the space/,
+  );
+});

@@ -12,7 +12,10 @@ import { tableSpace } from '../../../support/table-space.ts';
 /** Each strategy as a spec would have it, small enough for some tens of trials. */
 const STRATEGIES: readonly Record<string, unknown>[] = [
   { kind: 'random' },
+  { kind: 'grid' },
   { kind: 'evolution', population: 8, sample: 3, crossover: 0.3 },
+  { kind: 'tpe', startup: 8 },
+  { kind: 'nsga2', population: 8 },
 ];
 
 /** 240 candidates. */
@@ -83,7 +86,7 @@ for (const strategy of STRATEGIES) {
     );
     const keys = [...new Set(evaluated.map(({ key }) => key))];
     assert.deepEqual(keys.sort(), within.map((genes) => small.keyOf(genes)).sort());
-    assert.match(end, /^each of the 24 networks /);
+    assert.match(end, /^each of the 24 (networks|combinations) /);
   });
 
   test(`${kind}: failures and cancellations hold nothing up`, () => {

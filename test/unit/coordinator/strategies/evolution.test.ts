@@ -12,7 +12,7 @@ const space = tableSpace(WIDTHS);
 
 function evolved(change: Record<string, unknown> = {}, seed = 1) {
   const spec = strategySchema.parse({
-    ...{ kind: 'evolution', trials: 200, seed, population: 20, sample: 5 },
+    ...{ kind: 'evolution', trials: 200, seed, population: 20, sample: 5, crossover: 0 },
     ...change,
   }) as EvolutionSpec;
   // The best of 46656 has 0 everywhere.

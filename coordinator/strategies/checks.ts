@@ -1,0 +1,27 @@
+// Whether a search can be what its spec says: what a schema cannot see, because it follows from the space or from
+// several parts of the spec. Asked at submit, before anything is journalled.
+
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { cellSpace } from './cell-space.ts';
+import { axesFault, type Fault } from './grid.ts';
+import { baseOf } from './strategies.ts';
+
+type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives'>;
+
+/** The first field that is wrong, and why; undefined when all is well. */
+export function searchFault(spec: Searched): Fault | undefined {
+  const { strategy, objectives = [] } = spec;
+  if (objectives.length > 1 && (strategy.kind === 'evolution' || strategy.kind === 'tpe'))
+    return {
+      field: 'objectives',
+      reason: `${strategy.kind} looks for one objective; nsga2 looks for ${objectives.length}`,
+    };
+  if (strategy.kind !== 'grid') return undefined;
+  const space = cellSpace(spec);
+  if (baseOf(strategy, space)?.includes(-1))
+    return {
+      field: 'strategy.base',
+      reason: `the genotype is outside the space, whose operations are ${spec.space.ops.join(', ')}`,
+    };
+  return axesFault(strategy, space);
+}

@@ -1,0 +1,128 @@
+// NSGA-II (Deb et al., IEEE Transactions on Evolutionary Computation 6(2), 2002): several objectives, parents by
+// tournaments of two on non-dominated rank and then on crowding. Each result enters the population as it is told,
+// and the most crowded of the worst rank leaves (Durillo et al., "On the Effect of the Steady-State Selection
+// Scheme in Multi-Objective Genetic Algorithms", EMO 2009), so that a lag of some results is all that it waits
+// for. What breaks a constraint is refused before it is evaluated, which is the domination of every feasible
+// candidate over every other.
+
+import { type RandomStream, randomStream } from '../../core/rng.ts';
+import { crowdingOf, ranksOf, type Scores } from '../../core/search/pareto.ts';
+import type { Nsga2Spec } from '../../core/spec/strategy.ts';
+import { type SearchSpace, widthsOf } from './search-space.ts';
+import type { News, Proposal, Strategy, Turn } from './strategy.ts';
+import { crossed, mutated } from './variation.ts';
+
+/** A network with its results. */
+interface Member {
+  readonly trial: number;
+  readonly key: string;
+  readonly scores: Scores;
+  /** Fronts of the population that lie before its own. */
+  readonly rank: number;
+  /** Crowding distance within its front; null: infinite, as JSON has no such number. */
+  readonly crowding: number | null;
+}
+
+/** What the search remembers: at most its population, and the moves that have no result. */
+export interface Nsga2State {
+  /** Candidates that were begun. */
+  readonly begun: number;
+  readonly population: readonly Member[];
+  readonly pending: readonly { readonly trial: number; readonly key: string }[];
+}
+
+/** Refused children in a row after which the next ones have one more gene changed. */
+const MISSES_A_MUTATION = 8;
+
+/** The strategy of a sweep. */
+export function nsga2(spec: Nsga2Spec, space: SearchSpace): Strategy<Nsga2State> {
+  return {
+    learns: true,
+    promotes: false,
+    isWhole: true,
+    begin: () => ({ begun: 0, population: [], pending: [] }),
+    ask: (state, turn) => ask(spec, space, state, turn),
+    tell: (state, news) => tell(spec, state, news),
+  };
+}
+
+function ask(spec: Nsga2Spec, space: SearchSpace, state: Nsga2State, turn: Turn): Proposal {
+  const { begun, population } = state;
+  if (begun < spec.population || population.length === 0)
+    return {
+      kind: 'evaluate',
+      reason:
+        begun < spec.population
+          ? `one of the first ${spec.population}, drawn at random`
+          : 'drawn at random, because no trial has a result yet',
+      genes: space.draw(spec.seed, turn.draw),
+      parents: [],
+    };
+  const random = randomStream({ seed: spec.seed, purpose: 'nsga2', at: [turn.draw, 0] });
+  const parent = winner(population, random);
+  const other = random.chance(spec.crossover) ? winner(population, random) : parent;
+  const genes = crossed(space.genesOf(parent.key), space.genesOf(other.key), random);
+  const count = spec.mutations + Math.floor(turn.misses / MISSES_A_MUTATION);
+  const text = ({ trial, rank }: Member) => `trial ${trial} (front ${rank + 1})`;
+  const isChild = other.trial !== parent.trial;
+  return {
+    kind: 'evaluate',
+    reason: isChild
+      ? `a child of ${text(parent)} and ${text(other)}, which won tournaments`
+      : `a mutation of ${text(parent)}, which won a tournament`,
+    genes: mutated(genes, widthsOf(space), count, random),
+    parents: isChild ? [parent.trial, other.trial] : [parent.trial],
+  };
+}
+
+/** The better of two that are drawn at random. */
+function winner(population: readonly Member[], random: RandomStream): Member {
+  const one = population[random.integer(population.length)]!;
+  const other = population[random.integer(population.length)]!;
+  return isBefore(other, one) ? other : one;
+}
+
+function isBefore(a: Member, b: Member): boolean {
+  return a.rank < b.rank || (a.rank === b.rank && distanceOf(a) > distanceOf(b));
+}
+
+const distanceOf = ({ crowding }: Member): number => crowding ?? Number.POSITIVE_INFINITY;
+
+function tell(spec: Nsga2Spec, state: Nsga2State, news: News): Nsga2State {
+  const { begun, population, pending } = state;
+  if (news.kind === 'moved') {
+    const { trial, key } = news;
+    return { begun: begun + 1, population, pending: [...pending, { trial, key }] };
+  }
+  const entry = pending.find(({ trial }) => trial === news.trial);
+  if (entry === undefined) return state;
+  const rest = pending.filter((one) => one !== entry);
+  if (news.kind !== 'measured') return { begun, population, pending: rest };
+  const grown = [...population, { ...entry, scores: news.scores }];
+  return { begun, population: survivors(grown, spec.population), pending: rest };
+}
+
+/** Ranked anew, without the most crowded of the last front where there is one too many. */
+function survivors(members: readonly Omit<Member, 'rank' | 'crowding'>[], most: number): Member[] {
+  const placed = placedIn(members);
+  if (placed.length <= most) return placed;
+  // Of equal ones the later leaves, as it shows nothing that is not known.
+  const last = placed.reduce((worst, one) => (isBefore(worst, one) || !isBefore(one, worst) ? one : worst));
+  return placedIn(placed.filter((one) => one !== last));
+}
+
+function placedIn(members: readonly Omit<Member, 'rank' | 'crowding'>[]): Member[] {
+  const ranks = ranksOf(members.map(({ scores }) => scores));
+  const fronts = new Map<number, number[]>();
+  for (const [at, rank] of ranks.entries()) fronts.set(rank, [...(fronts.get(rank) ?? []), at]);
+  const placed = new Array<Member>(members.length);
+  for (const [rank, places] of fronts) {
+    const distances = crowdingOf(places.map((at) => members[at]!.scores));
+    places.forEach((at, i) => {
+      const crowding = distances[i]!;
+      const { trial, key, scores } = members[at]!;
+      placed[at] = { trial, key, scores, rank, crowding: Number.isFinite(crowding) ? crowding : null };
+    });
+  }
+  return placed;
+}
