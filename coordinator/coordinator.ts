@@ -33,6 +33,7 @@ import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
+import { followPods, scaleWorkers, showLead } from './cluster.ts';
 import { createDesk, type Desk } from './decisions/desk.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { encryptionOf } from './encryption.ts';
@@ -44,10 +45,9 @@ import { createJournalRepair } from './journal/journal-repair.ts';
 import { leaseKeyOf, openLease } from './journal/lease.ts';
 import { createSnapshotStore } from './journal/snapshots.ts';
 import { sentenceOf } from './journal/why.ts';
-import type { LeadMirror } from './kubernetes/lead-mirror.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
 import type { Gauged } from './metrics/gauges.ts';
-import { createMetrics, type Metrics } from './metrics/metrics.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import type { Event } from './model/events.ts';
 import type { Observed } from './model/observed.ts';
 import { openSearches, type State } from './model/state.ts';
@@ -500,14 +500,10 @@ async function keepTime(
     pods: () => pods,
   });
   releases.push(beat.stop);
-  const onRequest = core.metrics.kubernetesRequest;
-  pods = await followPods({ ...options, onRequest, onChange: beat.judge });
+  pods = await followPods({ ...options, metrics: core.metrics, onChange: beat.judge });
   if (pods !== undefined) releases.push(pods.close);
-  const mirror = await openLeadMirror({ ...options, onRequest });
-  if (mirror === undefined) return;
-  releases.push(mirror.close);
-  mirror.show(driver.leads);
-  releases.push(driver.onChange(() => mirror.show(driver.leads)));
+  for (const part of [await showLead({ ...options, ...core }), await scaleWorkers({ ...options, ...core })])
+    if (part !== undefined) releases.push(part.close);
 }
 
 /** Where others reach it: as configured, or where it listens, with the name of this machine for every address. */
@@ -582,31 +578,4 @@ function streamKinds(names: Names): ReadonlyMap<string, Gauged['streams'][number
     [names.historyStream, 'history'],
     [names.logStream, 'logs'],
   ]);
-}
-
-/** Requests to Kubernetes are counted. */
-interface Observing {
-  readonly onRequest: Metrics['kubernetesRequest'];
-}
-
-/**
- * Only in a cluster, where `podSelector` names the pods of the workers. The client is loaded here and not
- * above, because loading it takes longer than all the rest.
- */
-async function followPods(
-  options: Options & Observing & { readonly onChange: () => void },
-): Promise<PodWatch | undefined> {
-  const { podSelector, podNamespace } = options.config;
-  if (podSelector === '') return undefined;
-  const { watchPods } = await import('./kubernetes/pods.ts');
-  return watchPods({ ...options, selector: podSelector, namespace: podNamespace });
-}
-
-/** Only in a cluster, where `podName` names the pod of this coordinator. */
-async function openLeadMirror(options: Options & Observing): Promise<LeadMirror | undefined> {
-  const { config, clock, log, onRequest } = options;
-  const { podName, podNamespace, leaseName } = config;
-  if (podName === '') return undefined;
-  const { mirrorLead } = await import('./kubernetes/lead-mirror.ts');
-  return mirrorLead({ namespace: podNamespace, podName, leaseName, clock, log, onRequest });
 }

@@ -39,6 +39,8 @@ const logLevel = z
   .default('info')
   .describe('the least important lines that are logged');
 
+const pods = z.coerce.number().int().min(0).max(10_000).default(1);
+
 const metricsKeepMs = z.coerce
   .number()
   .int()
@@ -250,6 +252,21 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe('in a cluster: the Lease object that shows which pod leads; empty: none does'),
+  scaleWorkers: z
+    .string()
+    .default('')
+    .describe(
+      'in a cluster: the StatefulSet of the workers, which the leader gives as many pods as the open runs can use; empty: it has as many as somebody else gives it',
+    ),
+  scaleMin: pods.describe('pods that it has at least'),
+  scaleMax: pods.describe('pods that it has at most, no fewer than that'),
+  scaleDownAfterMs: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(86_400_000)
+    .default(300_000)
+    .describe('fewer pods must have been enough for so long before any goes, milliseconds'),
   logLevel,
 });
 /** The checked settings of the coordinator. */

@@ -1,7 +1,11 @@
 // The coordinator's metrics: what is counted when, and what the gauges read when they are scraped. Names and
 // labels are those of the catalogue.
 
-import { COORDINATOR_METRICS, type KubernetesRequest } from '../../core/metrics/coordinator-catalogue.ts';
+import {
+  COORDINATOR_METRICS,
+  type KubernetesRequest,
+  type ScalerStep,
+} from '../../core/metrics/coordinator-catalogue.ts';
 import { createProgramMetrics } from '../../core/metrics/families.ts';
 import { createRetention } from '../../core/metrics/retention.ts';
 import { type RefusedCall, roleLabel } from '../../core/net/grpc-access.ts';
@@ -32,6 +36,7 @@ export interface Metrics {
   reconnected(): void;
   /** A request to the Kubernetes API has ended. */
   kubernetesRequest(request: KubernetesRequest): void;
+  scalerStep(step: ScalerStep): void;
 }
 
 /** Ended sweeps whose series stay at most. */
@@ -93,6 +98,7 @@ export function createMetrics(options: {
     fencedWrite: () => families.fenced.inc(),
     refusedCall: (refused) => families.callsRefused.inc({ role: roleLabel(refused), reason: refused.reason }),
     kubernetesRequest: (request) => families.kubernetesRequests.inc({ ...request }),
+    scalerStep: (step) => families.scalerSteps.inc({ step }),
     reconnected: () => families.natsReconnects.inc({ component: 'coordinator' }),
   };
 }

@@ -59,7 +59,7 @@ export const STREAM_KINDS = ['journal', 'lead', 'manifests', 'artefacts', 'histo
 /** What the Kubernetes API is asked to do. */
 const REQUEST_VERBS = ['get', 'list', 'create', 'update', 'patch'] as const;
 /** With what. */
-const REQUEST_RESOURCES = ['pods', 'leases'] as const;
+const REQUEST_RESOURCES = ['pods', 'leases', 'statefulsets'] as const;
 /**
  * How that ends. `missing`: it is not there; `conflict`: somebody else has changed it; `refused`: a right is
  * missing; `failed`: the server answers with an error, or not at all.
@@ -71,6 +71,10 @@ export interface KubernetesRequest {
   readonly resource: (typeof REQUEST_RESOURCES)[number];
   readonly outcome: (typeof REQUEST_OUTCOMES)[number];
 }
+
+/** What the scaler does: it asks for more pods, drains the workers that are to go, and asks for fewer. */
+const SCALER_STEPS = ['up', 'drain', 'down'] as const;
+export type ScalerStep = (typeof SCALER_STEPS)[number];
 
 const METHOD_LABELS = { grpc_type: 'open', grpc_service: 'open', grpc_method: 'open' } as const;
 
@@ -102,7 +106,7 @@ const LEAD_METRICS = {
     labels: { outcome: ['ok', 'error'] },
   }),
   kubernetesRequests: counter('pocketfleet_kubernetes_requests_total', {
-    help: 'Requests to the Kubernetes API about pods and the Lease, by how they ended; watches are not among them.',
+    help: 'Requests to the Kubernetes API about pods, the Lease and the StatefulSet of the workers, by how they ended; watches are not among them.',
     unit: 'count',
     subject: 'lead',
     labels: {
@@ -110,6 +114,12 @@ const LEAD_METRICS = {
       resource: REQUEST_RESOURCES,
       outcome: REQUEST_OUTCOMES,
     },
+  }),
+  scalerSteps: counter('pocketfleet_scaler_decisions_total', {
+    help: 'Decisions of the scaler: more pods of workers, workers drained because their pods are to go, fewer pods.',
+    unit: 'count',
+    subject: 'lead',
+    labels: { step: SCALER_STEPS },
   }),
   refusedInputs: counter('pocketfleet_coordinator_inputs_refused_total', {
     help: 'Inputs that were refused because deciding them failed: each is a fault of this program.',

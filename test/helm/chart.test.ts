@@ -150,6 +150,19 @@ test('the coordinator may read and label pods and keep its Lease, and nothing el
     [reads],
   );
   assert.equal(ofKind('ClusterRole').length, 0);
+  const scaled = await render('--set', 'worker.autoscale.enabled=true,worker.autoscale.max=9');
+  const [workers] = ofKind('StatefulSet', scaled).filter(({ metadata }) => metadata.name.endsWith('-worker'));
+  assert.equal(workers?.spec.replicas, undefined, "the number is the leader's");
+  const scales = ofKind('Role', scaled).flatMap(({ rules }) => rules as { apiGroups: string[] }[]);
+  assert.deepEqual(
+    scales.filter(({ apiGroups }) => apiGroups.includes('apps')),
+    [
+      {
+        ...{ apiGroups: ['apps'], resources: ['statefulsets/scale'] },
+        ...{ resourceNames: [workers!.metadata.name], verbs: ['get', 'patch'] },
+      },
+    ],
+  );
   const [binding] = ofCoordinator('RoleBinding');
   const [account] = ofCoordinator('ServiceAccount');
   assert.equal(binding?.subjects[0].name, account?.metadata.name);

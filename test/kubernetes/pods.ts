@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import {
+  AppsV1Api,
   CoordinationV1Api,
   CoreV1Api,
   KubeConfig,
@@ -34,6 +35,9 @@ verification: { pairs: 40 }
 workers: { min: 1, max: 4 }
 `;
 
+/** The StatefulSet of the workers, and the Service of its name. */
+const WORKERS = 'pocketfleet-worker';
+
 let server: TestApiServer;
 let nats: TestNats;
 let coordinator: Program;
@@ -52,7 +56,7 @@ before(async () => {
     freePort(),
     freePort(),
   ]);
-  const objects = await render();
+  const objects = await render('--set', 'worker.autoscale.enabled=true');
   const env = deploymentOf(objects).spec.template.spec.containers[0].env as { name: string; value: string }[];
   labels = objects.find(({ kind, metadata }) => kind === 'StatefulSet' && metadata.name.includes('worker'))!
     .spec.template.metadata.labels;
@@ -60,7 +64,8 @@ before(async () => {
   await pods.createNamespace({ body: { metadata: { name: NAMESPACE } } });
   const any = KubernetesObjectApi.makeApiClient(server.admin);
   for (const object of objects)
-    if (['ServiceAccount', 'Role', 'RoleBinding'].includes(object.kind)) await any.create(object);
+    if (['ServiceAccount', 'Role', 'RoleBinding'].includes(object.kind) || object.metadata.name === WORKERS)
+      await any.create(object);
   const account = deploymentOf(objects).spec.template.spec.serviceAccountName as string;
   const { status } = await pods.createNamespacedServiceAccountToken({
     name: account,
@@ -86,6 +91,8 @@ before(async () => {
       ...['--pod-selector', env.find(({ name }) => name === 'POCKETFLEET_POD_SELECTOR')!.value],
       ...['--pod-namespace', NAMESPACE, '--pod-name', 'coordinator-0'],
       ...['--lease-name', env.find(({ name }) => name === 'POCKETFLEET_LEASE_NAME')!.value],
+      ...['--scale-workers', env.find(({ name }) => name === 'POCKETFLEET_SCALE_WORKERS')!.value],
+      ...['--scale-min', '1', '--scale-max', '3', '--scale-down-after-ms', '1000'],
     ],
     { env: { KUBECONFIG: file } },
   );
@@ -211,4 +218,23 @@ test('what happened while the API server was away is heard when it is back', asy
   await server.start();
   await pods.deleteNamespacedPod({ name: 'worker-2', namespace: NAMESPACE, gracePeriodSeconds: 0 });
   await untilGang(id, ['worker-0'], 10_000);
+});
+
+test('the leader asks for as many pods as the runs can use, and drains workers before it gives their pods up', async () => {
+  const apps = server.admin.makeApiClient(AppsV1Api);
+  const replicas = async () =>
+    (await apps.readNamespacedStatefulSet({ name: WORKERS, namespace: NAMESPACE })).spec!.replicas;
+  await until('as many pods as there may be', async () => (await replicas()) === 3, 20_000);
+  const names = [0, 1, 2].map((place) => `${WORKERS}-${place}`);
+  await Promise.all(names.map(startWorker));
+  const { runs } = await unary(client, client.listRuns, { planId: '', sweepId: '' });
+  const id = runs[0]!.id;
+  await until('they train', async () => (await gangOf(id)).includes(names[2]!), 20_000);
+  await unary(client, client.cancel, { id, reason: 'enough' });
+  await until('one pod is left', async () => (await replicas()) === 1, 20_000);
+  assert.match(await why(names[2]!), /drains.*the fleet needs fewer workers: the open runs could use/s);
+  assert.doesNotMatch(await why(names[0]!), /fewer workers/);
+  const scrape = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  for (const step of ['up', 'drain', 'down'])
+    assert.match(scrape, new RegExp(`pocketfleet_scaler_decisions_total\\{step="${step}"\\} [1-9]`));
 });

@@ -75,6 +75,11 @@ export const COORDINATOR: DashboardSpec = {
           ...{ legend: '{{verb}} {{resource}} {{outcome}}', unit: 'reqps' },
           reading: 'Refused: the service account lacks a right. Empty outside of a cluster.',
         }),
+        panel('Scaling of the workers', {
+          expr: 'sum by (step) (increase(pocketfleet_scaler_decisions_total[$__range]))',
+          ...{ legend: '{{step}}' },
+          reading: 'up: more pods; drain: workers whose pods are to go; down: fewer pods.',
+        }),
       ],
     },
     {
