@@ -67,10 +67,10 @@ const evolutionSchema = z
   .strictObject({
     kind: z.literal('evolution'),
     ...learning,
-    population: population.default(30),
+    population: population.default(20),
     sample: z.int().min(1).max(1000).default(10).describe('results of which the best becomes a parent'),
     mutations,
-    crossover: probability.default(0.5).describe('probability that a child has two parents'),
+    crossover: probability.default(0).describe('probability that a child has two parents'),
   })
   .refine((spec) => spec.population <= spec.trials, enoughTrials)
   .refine((spec) => spec.sample <= spec.population, {
