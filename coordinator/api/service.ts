@@ -18,6 +18,7 @@ import type {
   SubmitResponse,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Desk } from '../decisions/desk.ts';
+import { runsHeldBy } from '../decisions/gangs.ts';
 import type { Answer, Input } from '../decisions/inputs.ts';
 import { assertRemovable } from '../decisions/removal.ts';
 import { assertDroppable, stageToRead } from '../decisions/stages.ts';
@@ -164,6 +165,23 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       const answer = await driver.submit({ kind: 'resume', id, reason, ...callerOf(parts, call) });
       return { resumedIds: [...answered(answer, 'resumed').ids] };
     }),
+    pause: unary(async ({ id: idOrName, reason }, call) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      const answer = await driver.submit({ kind: 'pause', id, reason, ...callerOf(parts, call) });
+      return { pausedIds: [...answered(answer, 'paused').ids] };
+    }),
+    prioritise: unary(async ({ id: idOrName, priority, reason }, call) => {
+      const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
+      assertPriority(priority);
+      await driver.submit({ kind: 'prioritise', id, priority, reason, ...callerOf(parts, call) });
+      return {};
+    }),
+    drain: unary(async ({ workerId: idOrName, undo = false, reason }, call) => {
+      const workerId = idOf(now(), 'worker', idOrName);
+      const runIds = runsHeldBy(now(), workerId).map(({ id }) => id);
+      await driver.submit({ kind: 'drain', workerId, undo, reason, ...callerOf(parts, call) });
+      return { runIds };
+    }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
       const run = await runNamed(parts, idOrName);
       const read = { runId: run.id, stage: stageToRead(run, stage) };
@@ -246,6 +264,14 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       mark: await parts.repair.truncate({ ...request, ...callerOf(parts, call) }),
     })),
   };
+}
+
+function assertPriority(priority: number): void {
+  if (Number.isInteger(priority) && priority >= 0 && priority <= 100) return;
+  throw new FleetError(
+    'invalidArgument',
+    `priority: expected a whole number from 0 to 100, found ${priority}`,
+  );
 }
 
 function exportedMessage({ data, ...message }: StoredMessage, withEvents: boolean): JournalMessage {

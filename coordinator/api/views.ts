@@ -21,12 +21,14 @@ import { jobAt, specOf } from '../model/spec-of.ts';
 import {
   type EndedRun,
   type EvaluationState,
+  hasGang,
   isWhole,
   numberOf,
   type PlanState,
   type RunState,
   type State,
   type SweepState,
+  storedStep,
   type TrialState,
   trialOf,
   type WorkerState,
@@ -93,7 +95,7 @@ function storeReasonOf(context: ViewContext, run: RunState): string | undefined 
   if (run.state === 'queued' && halted !== '') return halted;
   if (run.state === 'queued' && blocksDecisions && state.kind !== 'ok')
     return `waits for the store: ${state.reason}`;
-  const reported = run.state === 'running' ? context.progress.storeWaitOf(run) : undefined;
+  const reported = hasGang(run) ? context.progress.storeWaitOf(run) : undefined;
   if (reported === undefined) return undefined;
   return `waits for the store: ${state.kind === 'ok' ? reported : state.reason}`;
 }
@@ -177,7 +179,7 @@ export function runView(
   const schedule = scheduleOf(training, facts.trainingImages);
   const newest = context.progress.of(run.id);
   const point = newest?.point;
-  const step = run.finalStep ?? Math.max(point?.step ?? 0, run.checkpoints.at(-1)?.step ?? 0);
+  const step = run.finalStep ?? Math.max(point?.step ?? 0, storedStep(run));
   const running = run.state === 'running';
   const rate = running ? (point?.imagesPerSecond ?? 0) : 0;
   // The open steps are those after the point; they mean nothing once a checkpoint has overtaken it.

@@ -22,7 +22,18 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/fleet-commands.ts')).addFleetCommands(program),
   },
   {
-    words: ['submit', 'watch', 'cancel', 'resume', 'verify', 'export', 'report'],
+    words: [
+      'submit',
+      'watch',
+      'cancel',
+      'pause',
+      'resume',
+      'priority',
+      'drain',
+      'verify',
+      'export',
+      'report',
+    ],
     add: async (program) => (await import('./commands/work-commands.ts')).addWorkCommands(program),
   },
   {

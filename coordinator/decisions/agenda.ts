@@ -3,6 +3,7 @@
 // the agenda, and so finds its place again wherever the one before it stopped.
 
 import type { Event } from '../model/events.ts';
+import { heldBy, openRunsOf } from '../model/holds.ts';
 import { numberOf, type State, sweepOf, trialOf, trialWith, wholeRunWith } from '../model/state.ts';
 import { rowAt, rowsOf } from '../model/table.ts';
 
@@ -58,8 +59,24 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       return;
     case 'run.created':
       if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
+      noteHeldRun(agenda, state, event.runId);
       return;
     case 'run.checkpointed':
+      // A student whose teacher is paused may have to wait for it now.
+      if (wholeRunWith(state, event.runId)?.teacherRunId !== undefined)
+        agenda.runs.add(numberOf(event.runId));
+      noteStages(agenda, state, event.runId);
+      return;
+    case 'run.requeued':
+      agenda.runs.add(numberOf(event.runId));
+      return;
+    case 'run.paused':
+      agenda.stages.add(numberOf(event.runId));
+      for (const id of wholeRunWith(state, event.runId)?.studentRunIds ?? []) agenda.runs.add(numberOf(id));
+      return;
+    case 'work.paused':
+      for (const id of openRunsOf(state, idOfWork(event))) agenda.runs.add(numberOf(id));
+      return;
     case 'stage.released':
       noteStages(agenda, state, event.runId);
       return;
@@ -70,6 +87,7 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     case 'trial.attempted':
       // The attempt before it keeps nothing.
       for (const id of trialOf(state, event.trialId).runIds.slice(-2, -1)) agenda.stages.add(numberOf(id));
+      noteHeldRun(agenda, state, event.runId);
       return;
     case 'run.finished':
     case 'run.failed':
@@ -82,8 +100,10 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       if (event.sweepId !== undefined) noteSweep(agenda, state, event.sweepId);
       if (event.trialId !== undefined) agenda.trials.add(numberOf(event.trialId));
       if (event.runId !== undefined) agenda.runs.add(numberOf(event.runId));
+      for (const id of openRunsOf(state, idOfWork(event))) agenda.runs.add(numberOf(id));
       return;
     case 'worker.attached':
+    case 'worker.undrained':
     case 'worker.draining':
     case 'worker.lost':
       // A sweep without a parallelism of its own has as many trials open as there are workers.
@@ -101,6 +121,20 @@ function noteStages(agenda: Agenda, state: State, runId: string): void {
   const teacher = wholeRunWith(state, runId)?.teacherRunId;
   if (teacher !== undefined) agenda.stages.add(numberOf(teacher));
 }
+
+/** A run that is made while what it belongs to is paused. */
+function noteHeldRun(agenda: Agenda, state: State, runId: string): void {
+  const run = wholeRunWith(state, runId);
+  if (run !== undefined && heldBy(state, run) !== undefined) agenda.runs.add(numberOf(runId));
+}
+
+/** The id of what an event is about, whatever its noun. */
+const idOfWork = (event: {
+  readonly planId?: string;
+  readonly sweepId?: string;
+  readonly trialId?: string;
+  readonly runId?: string;
+}): string => event.planId ?? event.sweepId ?? event.trialId ?? event.runId ?? '';
 
 function noteSweep(agenda: Agenda, state: State, sweepId: string): void {
   agenda.sweeps.add(numberOf(sweepId));

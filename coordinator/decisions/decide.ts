@@ -13,6 +13,7 @@ import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import {
   hasEnded,
+  hasGang,
   planWith,
   type RunState,
   runOf,
@@ -28,10 +29,11 @@ import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
+import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
 import { missingStage } from './retaining.ts';
-import { balance, place, settle } from './settle.ts';
+import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
@@ -81,6 +83,7 @@ export function decideProposals(state: State, context: Observed, desk: Desk): De
 /** Places runs; at a beat shards are moved too. */
 export function placeRuns(state: State, context: Observed, desk: Desk, isBeat: boolean): Decision {
   const draft = beginDraft(state, context, desk);
+  if (isBeat) endPauses(draft);
   place(draft);
   if (isBeat) balance(draft);
   return decisionOf(draft);
@@ -102,6 +105,14 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return cancel(draft, input);
     case 'resume':
       return resume(draft, input);
+    case 'pause':
+      return pause(draft, input);
+    case 'prioritise':
+      prioritise(draft, input);
+      return undefined;
+    case 'drain':
+      drainByRequest(draft, input);
+      return undefined;
     case 'keep':
       keepStage(draft, input);
       return undefined;
@@ -320,6 +331,11 @@ function takeReport(draft: Draft, workerId: string, report: Report): void {
       emit(draft, { ...report, kind: 'run.checkpointed', workerId });
       return;
     }
+    case 'paused': {
+      const run = currentRun(draft.state, workerId, report);
+      if (run?.state === 'pausing') takePause(draft, run, { ...report, workerId });
+      return;
+    }
     case 'finished': {
       const run = currentRun(draft.state, workerId, report);
       if (run) endRun(draft, run, { ...report, kind: 'run.finished', workerId }, 'finished');
@@ -338,12 +354,38 @@ function takeReport(draft: Draft, workerId: string, report: Report): void {
   }
 }
 
-/** The worker gets nothing new, and what it holds goes on without it. */
-function drainWorker(draft: Draft, workerId: string, reason: string): void {
-  if (workerWith(draft.state, workerId)?.state !== 'attached') return;
-  emit(draft, { kind: 'worker.draining', workerId, reason });
-  for (const run of runsHeldBy(draft.state, workerId))
-    leaveGang(draft, run, { workerId, reason: `${workerId} drains`, gone: false });
+/** The worker gets nothing new, and what it holds goes on without it: what it holds alone from the step that it stores. */
+function drainWorker(draft: Draft, workerId: string, reason: string, byRequest = false): void {
+  const worker = workerWith(draft.state, workerId);
+  const takesBack = worker?.drainsByRequest === true && !byRequest;
+  if (worker?.state !== 'attached' && !takesBack) return;
+  emit(draft, { kind: 'worker.draining', workerId, reason, ...(byRequest ? { byRequest: true } : {}) });
+  const drains = `${workerId} drains`;
+  for (const run of runsHeldBy(draft.state, workerId)) {
+    const isAlone = run.gang.length === 1;
+    if (isAlone && (run.state === 'pausing' || beginPausing(draft, run, { reason: drains }))) continue;
+    leaveGang(draft, run, { workerId, reason: drains, gone: false });
+  }
+}
+
+/** Takes a worker out of placement, or gives it back; once more changes nothing. */
+function drainByRequest(draft: Draft, input: Extract<Input, { kind: 'drain' }>): void {
+  const { workerId, undo } = input;
+  const worker = workerWith(draft.state, workerId);
+  const reason = input.reason === '' ? 'by request' : input.reason;
+  if (worker === undefined || worker.state === 'lost')
+    throw new FleetError('notFound', `${workerId} is no worker that is there; see \`pocketfleet workers\``);
+  if (!undo) {
+    drainWorker(draft, workerId, reason, true);
+    return;
+  }
+  if (worker.state === 'attached') return;
+  if (!worker.drainsByRequest)
+    throw new FleetError(
+      'failedPrecondition',
+      `${workerId} drains because its process ends (${worker.reason})`,
+    );
+  emit(draft, { kind: 'worker.undrained', workerId, reason });
 }
 
 /**
@@ -357,7 +399,8 @@ function currentRun(
 ): RunState | undefined {
   const run = wholeRunWith(state, report.runId);
   const current =
-    run?.state === 'running' &&
+    run !== undefined &&
+    hasGang(run) &&
     run.generation === report.generation &&
     run.gang.some((member) => member.workerId === workerId);
   return current ? run : undefined;

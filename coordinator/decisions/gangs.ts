@@ -96,6 +96,11 @@ export function leaveGang(
 /** Ends a run with this event and lets its members go. */
 export function endRun(draft: Draft, run: RunState, event: Decided, reason: string): void {
   emit(draft, event);
+  releaseGang(draft, run, reason);
+}
+
+/** Lets the members of a gang go; the run has none any more. */
+export function releaseGang(draft: Draft, run: RunState, reason: string): void {
   for (const { workerId } of run.gang) release(draft, workerId, run, reason);
 }
 
@@ -140,6 +145,8 @@ function assignment(state: State, runId: string): Command {
           teacherRunId: run.teacherRunId,
           teacherStages: wholeRunWith(state, run.teacherRunId)?.job.training.epochs ?? 0,
         }),
+    ...(run.state === 'pausing' ? { pauses: true as const } : {}),
+    ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
   };
 }
 

@@ -5,7 +5,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from '../model/caller.ts';
-import type { RefusedCalls } from '../model/events.ts';
+import type { EventOf, RefusedCalls } from '../model/events.ts';
 import type { DataFacts, EvaluationState, LossCause, Member } from '../model/state.ts';
 
 /** A document that was found well-formed, buildable and with data behind it. */
@@ -66,6 +66,16 @@ export interface WorkerHello {
  */
 export type FailureCause = 'infrastructure' | 'out_of_memory' | 'numeric' | 'user';
 
+/** A gang stands after a step, and what is needed to go on from there is stored. */
+export interface PausedReport {
+  readonly kind: 'paused';
+  readonly runId: string;
+  readonly generation: number;
+  readonly step: number;
+  /** The checkpoint of a step within a stage. */
+  readonly stored?: NonNullable<EventOf<'run.paused'>['stored']>;
+}
+
 /**
  * A report that is acknowledged and may change the state. Progress and heartbeats are volatile and are no
  * inputs.
@@ -83,6 +93,7 @@ export type Report =
       readonly ledgerDigest?: string;
       readonly teacherDigest?: string;
     }
+  | PausedReport
   | {
       readonly kind: 'finished';
       readonly runId: string;
@@ -124,6 +135,10 @@ export type Input = {
     }
   | { readonly kind: 'cancel'; readonly id: string; readonly reason: string }
   | { readonly kind: 'resume'; readonly id: string; readonly reason: string }
+  | { readonly kind: 'pause'; readonly id: string; readonly reason: string }
+  | { readonly kind: 'prioritise'; readonly id: string; readonly priority: number; readonly reason: string }
+  /** Takes a worker out of placement, or gives it back. */
+  | { readonly kind: 'drain'; readonly workerId: string; readonly undo: boolean; readonly reason: string }
   /** Keeps a stored stage from retention, or gives it back. */
   | {
       readonly kind: 'keep';
@@ -211,6 +226,10 @@ export type Command =
       readonly members: readonly Member[];
       readonly teacherRunId?: string;
       readonly teacherStages?: number;
+      /** The gang stores where it stands and is released. */
+      readonly pauses?: true;
+      /** Committed steps of the checkpoint within a stage from which it goes on. */
+      readonly pausedStep?: number;
     }
   | {
       readonly kind: 'release';
@@ -227,7 +246,7 @@ export type Effect =
    */
   | { readonly kind: 'disconnect'; readonly workerId: string; readonly incarnation: string };
 
-/** What a caller of submit, cancel or resume gets: the ids of what was made or changed. */
+/** What a caller of submit, cancel, pause or resume gets: the ids of what was made or changed. */
 export type Answer =
   | {
       readonly kind: 'submitted';
@@ -236,4 +255,5 @@ export type Answer =
       readonly runIds: readonly string[];
     }
   | { readonly kind: 'cancelled'; readonly ids: readonly string[] }
-  | { readonly kind: 'resumed'; readonly ids: readonly string[] };
+  | { readonly kind: 'resumed'; readonly ids: readonly string[] }
+  | { readonly kind: 'paused'; readonly ids: readonly string[] };

@@ -38,6 +38,7 @@ export function nextOfPlan(state: State, plan: PlanState): PlanStep {
   const { spec } = plan;
   const failure = failureOf(state, plan);
   if (failure !== undefined) return { kind: 'fail', reason: failure };
+  if (plan.state === 'paused') return { kind: 'wait' };
   if (spec.search && plan.sweepId === undefined) return { kind: 'search', spec: searchSpec(spec) };
   const searched = plan.sweepId === undefined || hasEnded(sweepOf(state, plan.sweepId));
   if (spec.teacher && plan.teacherRunId === undefined && (searched || spec.teacher.start === 'at-once'))

@@ -1,4 +1,4 @@
-// Continuing something that failed or was cancelled, because a person asks for it. Decides what can be
+// Continuing something that failed, was cancelled or paused, because a person asks for it. Decides what can be
 // continued, and which parents, runs and students come along, so that nothing that is resumed ends again in
 // the same moment for a reason that was there before. A run goes on from its newest checkpoint like one that
 // has lost its gang, and so with the same bits.
@@ -31,6 +31,7 @@ import {
 import { rowsOf } from '../model/table.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Answer } from './inputs.ts';
+import { resumePaused } from './pauses.ts';
 import { runsOf } from './plan.ts';
 
 /**
@@ -45,6 +46,8 @@ export function resume(
   const reason = request.reason === '' ? 'by request' : request.reason;
   const { state } = draft;
   const thing = workWithId(state, id);
+  const isPaused = resumePaused(draft, { id, reason });
+  if (isPaused !== undefined) return isPaused;
   assertEndedBadly(thing);
   const resumed = new Set<string>();
   const go = { draft, reason, resumed };

@@ -22,8 +22,18 @@ export function retain(draft: Draft, runId: string): void {
     retainEnded(draft, runId);
     return;
   }
-  for (const drop of dropsOf(factsOf(draft.state, run)))
-    emit(draft, { kind: 'stage.dropped', runId, ...drop });
+  const facts = factsOf(draft.state, run);
+  for (const drop of dropsOf(facts)) emit(draft, { kind: 'stage.dropped', runId, ...drop });
+  const { pausedStep } = run;
+  const reason = pausedStep && whyStepGoes(facts, pausedStep.step, run.checkpoints.at(-1)?.step ?? 0);
+  if (pausedStep !== undefined && reason !== undefined)
+    emit(draft, { kind: 'step.dropped', runId, step: pausedStep.step, reason });
+}
+
+/** Why the state that a pause has stored within a stage is needed no more; undefined while it is. */
+function whyStepGoes({ candidate }: RetentionFacts, step: number, newest: number): string | undefined {
+  if (newest >= step) return 'a later stage is stored';
+  return candidate.isReplaced ? 'another attempt has taken its place' : undefined;
 }
 
 /**

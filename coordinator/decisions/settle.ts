@@ -26,6 +26,7 @@ import { schedule } from '../scheduling/scheduler.ts';
 import { takeOne } from './agenda.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
+import { endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
 import { retain } from './retaining.ts';
 import { lossInTheWay } from './stages.ts';
@@ -73,6 +74,11 @@ export function place(draft: Draft): void {
       goesOn ||= run.state === 'queued' && run.studentRunIds.length > 0;
     }
   }
+}
+
+/** Goes on without gangs that do not store where they stand. */
+export function endPauses(draft: Draft): void {
+  endOverduePauses(draft, boardOf(draft).pausing);
 }
 
 /** Gangs whose shards are looked at in one beat. */
@@ -127,13 +133,16 @@ function lookAtPlan(draft: Draft, planId: string): void {
     if (id !== undefined) lookAtRun(draft, wholeRunWith(draft.state, id));
 }
 
-/** Ends a run that may not go on: what it belongs to has ended, or its teacher ended without success. */
+/**
+ * Ends a run that may not go on: what it belongs to has ended, or its teacher ended without success. One that may
+ * is paused or goes on as what it belongs to is.
+ */
 function lookAtRun(draft: Draft, run: RunState | undefined): void {
   if (run === undefined || hasEnded(run)) return;
   const parent = endedParent(draft.state, run);
   if (parent !== undefined)
     endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
-  else if (!failWithTeacher(draft, run)) failWithDamage(draft, run);
+  else if (!failWithTeacher(draft, run) && !failWithDamage(draft, run)) followPauses(draft, run);
 }
 
 /** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */
@@ -160,8 +169,9 @@ function failWithTeacher(draft: Draft, run: RunState): boolean {
 }
 
 /** A stored stage that the run waits for is lost, and nothing gives it back. */
-function failWithDamage(draft: Draft, run: RunState): void {
+function failWithDamage(draft: Draft, run: RunState): boolean {
   const reason = lossInTheWay(draft.state, run);
-  if (reason === undefined) return;
+  if (reason === undefined) return false;
   endRun(draft, run, { kind: 'run.failed', runId: run.id, cause: 'infrastructure', reason }, reason);
+  return true;
 }

@@ -8,6 +8,7 @@
 
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { trialOfGenotype } from '../model/candidates.ts';
+import { isPaused } from '../model/holds.ts';
 import { numberAt } from '../model/roll.ts';
 import {
   attachedWorkers,
@@ -109,6 +110,7 @@ function propose(draft: Draft, sweepId: string): void {
   for (;;) {
     const sweep = sweepOf(draft.state, sweepId);
     if (sweep.trialsProposed >= sweep.trialsTotal) return;
+    if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return;
     if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return;
     const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {

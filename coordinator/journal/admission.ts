@@ -51,6 +51,9 @@ export function isCall(input: Input): boolean {
     case 'submit':
     case 'cancel':
     case 'resume':
+    case 'pause':
+    case 'prioritise':
+    case 'drain':
     case 'keep':
     case 'drop':
     case 'remove':

@@ -38,6 +38,9 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'run.created': { runId: text, spec: text, facts, costs, ...reason },
   'run.assigned': { runId: text, generation: number, members, deviceClass: text, ...reason },
   'run.requeued': { runId: text, generation: number, ...reason },
+  'run.pausing': { runId: text, ...reason },
+  'run.paused': { runId: text, step: number, isHeld: z.boolean(), ...reason },
+  'step.dropped': { runId: text, step: number, ...reason },
   'run.troubled': { runId: text, workerId: text, avoidUntilMs: number, ...reason },
   'run.blamed': { runId: text, workerId: text, blame: z.object({}), ...reason },
   'run.checkpointed': { runId: text, stage: number, step: number, bytes: number, digest: text },
@@ -60,6 +63,8 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'run.failed': { runId: text, cause: text, ...reason },
   'run.cancelled': { runId: text, ...reason },
   'work.resumed': reason,
+  'work.paused': reason,
+  'work.prioritised': { priority: number, ...reason },
   'worker.attached': {
     workerId: text,
     incarnation: text,
@@ -73,6 +78,7 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     ...reason,
   },
   'worker.draining': { workerId: text, ...reason },
+  'worker.undrained': { workerId: text, ...reason },
   'worker.lost': { workerId: text, incarnation: text, ...reason },
 };
 

@@ -48,10 +48,14 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.runId, ...event.members.map(({ workerId }) => workerId)];
     case 'run.requeued':
     case 'run.cancelled':
+    case 'step.dropped':
       return [event.runId];
+    case 'run.pausing':
+      return [event.runId, event.forRunId];
     case 'run.troubled':
     case 'run.blamed':
     case 'run.checkpointed':
+    case 'run.paused':
     case 'run.finished':
     case 'run.failed':
       return [event.runId, event.workerId];
@@ -73,9 +77,12 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.exported':
       return [event.runId];
     case 'work.resumed':
+    case 'work.paused':
+    case 'work.prioritised':
       return [event.planId, event.sweepId, event.trialId, event.runId];
     case 'worker.attached':
     case 'worker.draining':
+    case 'worker.undrained':
     case 'worker.lost':
       return [event.workerId];
   }
@@ -139,6 +146,12 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.runId} got generation ${event.generation} with ${event.members.map(memberText).join(', ')}: ${event.reason}`;
     case 'run.requeued':
       return `${event.runId} went back to the queue after generation ${event.generation}: ${event.reason}`;
+    case 'run.pausing':
+      return `${event.runId} stores where it stands and gives its workers back: ${event.reason}`;
+    case 'run.paused':
+      return pausedText(event);
+    case 'step.dropped':
+      return `the checkpoint of step ${event.step} of ${event.runId} is not kept any more: ${event.reason}`;
     case 'run.troubled':
       return `${event.runId} is kept from ${event.workerId} for a while: ${event.reason}`;
     case 'run.blamed':
@@ -177,13 +190,25 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.runId} was cancelled: ${event.reason}`;
     case 'work.resumed':
       return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} goes on: ${event.reason}`;
+    case 'work.paused':
+      return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} is to pause: ${event.reason}`;
+    case 'work.prioritised':
+      return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} has priority ${event.priority} from now on: ${event.reason}`;
     case 'worker.attached':
       return `${event.workerId} attached as process ${event.pid} on ${event.host} (${event.deviceName}, ${event.slots} slots): ${event.reason}`;
     case 'worker.draining':
       return `${event.workerId} drains: ${event.reason}`;
+    case 'worker.undrained':
+      return `${event.workerId} gets work again: ${event.reason}`;
     case 'worker.lost':
       return `${event.workerId} was lost: ${event.reason}`;
   }
+}
+
+function pausedText({ runId, step, isHeld, reason, workerId, stored }: EventOf<'run.paused'>): string {
+  const by = workerId === undefined || stored === undefined ? '' : ` (${stored.bytes} bytes, by ${workerId})`;
+  const then = isHeld ? 'is paused' : 'waits for workers again';
+  return `${runId} ${then}, and goes on from step ${step}${by}: ${reason}`;
 }
 
 function refusalText({ token, method, reason, count }: RefusedCalls): string {

@@ -3,7 +3,7 @@
 // counted by none.
 
 import { lookup } from '../model/persistent-map.ts';
-import { isWhole, openRuns, type RunState, runWith, type State } from '../model/state.ts';
+import { hasGang, isWhole, openRuns, type RunState, runWith, type State } from '../model/state.ts';
 
 /** What device time is counted by. */
 export interface DeviceTimeLabels {
@@ -59,7 +59,7 @@ export function createDeviceTime(count: (labels: DeviceTimeLabels, seconds: numb
       if (before !== undefined) settle(before, nowMs);
       held.delete(runId);
       const run = runWith(after, runId);
-      if (run !== undefined && isWhole(run) && run.state === 'running') hold(after, run, nowMs);
+      if (run !== undefined && isWhole(run) && hasGang(run)) hold(after, run, nowMs);
     },
     collect(nowMs) {
       for (const one of held.values()) settle(one, nowMs);

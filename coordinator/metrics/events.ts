@@ -6,6 +6,7 @@ import type { Event, EventOf } from '../model/events.ts';
 import {
   type EndedRun,
   isWhole,
+  priorityOf,
   type RunState,
   runWith,
   type State,
@@ -23,7 +24,7 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
       return;
     case 'run.created': {
       const run = runWith(after, event.runId);
-      if (run !== undefined && isWhole(run)) metrics.begin('priority', String(run.job.priority));
+      if (run !== undefined && isWhole(run)) metrics.begin('priority', String(priorityOf(run)));
       return;
     }
     case 'trial.proposed':
@@ -84,7 +85,7 @@ function runAssigned({ families }: Registered, event: EventOf<'run.assigned'>, a
   families.gangs.inc({ outcome: 'ok' });
   const run = runWith(after, event.runId);
   if (run === undefined || event.generation > 1) return;
-  const { priority } = isWhole(run) ? run.job : sweepOf(after, run.sweepId).spec;
+  const priority = isWhole(run) ? priorityOf(run) : sweepOf(after, run.sweepId).spec.priority;
   families.queueWait.observe({ priority: String(priority) }, (event.atMs - run.createdAtMs) / 1000);
   if (run.trialId !== undefined) families.transitions.inc({ from: 'queued', to: 'running' });
 }

@@ -3,8 +3,10 @@
 
 import {
   RUN_KINDS,
+  RUN_STATES,
   type STREAM_KINDS,
   WAIT_REASONS,
+  WHOLE_STATES,
   WORK_STATES,
   WORKER_STATES,
 } from '../../core/metrics/coordinator-catalogue.ts';
@@ -123,14 +125,13 @@ function fillStore(families: CoordinatorFamilies, store: StoreState, streams: Ga
 /** A state without things is 0 and not absent, so that a panel shows a line from the start. */
 function fillCounts(families: CoordinatorFamilies, { counts }: State): void {
   const count = (key: string) => counts[key] ?? 0;
-  for (const state of ['running', 'done', 'failed', 'cancelled'] as const) {
+  for (const state of WHOLE_STATES) {
     families.plans.set({ state }, count(`plan ${state}`));
     families.sweeps.set({ state }, count(`sweep ${state}`));
   }
-  for (const state of WORK_STATES) {
-    families.trials.set({ state }, count(`trial ${state}`));
+  for (const state of WORK_STATES) families.trials.set({ state }, count(`trial ${state}`));
+  for (const state of RUN_STATES)
     for (const kind of RUN_KINDS) families.runs.set({ kind, state }, count(`run ${kind} ${state}`));
-  }
 }
 
 function fillSweeps(families: CoordinatorFamilies, state: State, endedIds: readonly string[]): void {
@@ -201,6 +202,9 @@ function stepsTotalOf({ job, fidelity, facts }: RunState): number {
 /** How many workers these open runs could use now: a student whose teacher has not started could use none. */
 export function workersDesired(open: readonly RunState[], waiting: Pick<Waits, 'of'>): number {
   return open
-    .filter(({ id }) => waiting.of(id)?.kind !== 'teacher_not_started')
+    .filter(({ id, state }) => state !== 'paused' && !waitsForTeacher(waiting.of(id)?.kind))
     .reduce((sum, { job }) => sum + job.workers.max, 0);
 }
+
+const waitsForTeacher = (kind: string | undefined): boolean =>
+  kind === 'teacher_not_started' || kind === 'teacher_paused';

@@ -177,6 +177,41 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
     }
   | {
+      /** The gang is told to store where it stands; then its workers are free. */
+      readonly kind: 'run.pausing';
+      readonly runId: string;
+      /** A run of higher priority that gets workers of it. */
+      readonly forRunId?: string;
+      readonly reason: string;
+    }
+  | {
+      /** The run has no gang any more, and goes on from `step`. */
+      readonly kind: 'run.paused';
+      readonly runId: string;
+      /** Committed steps that are stored. */
+      readonly step: number;
+      /** It waits until somebody resumes it; otherwise it waits for workers. */
+      readonly isHeld: boolean;
+      readonly reason: string;
+      /** Who has stored the step. */
+      readonly workerId?: string;
+      /** The checkpoint of a step within a stage. */
+      readonly stored?: {
+        readonly bytes: number;
+        readonly digest: string;
+        readonly weightsDigest: string;
+        readonly stateDigest: string;
+        readonly ledgerDigest: string;
+      };
+    }
+  | {
+      /** The checkpoint of a step within a stage is not kept any more. */
+      readonly kind: 'step.dropped';
+      readonly runId: string;
+      readonly step: number;
+      readonly reason: string;
+    }
+  | {
       /** A worker reported that it could not go on, through no fault of the run. */
       readonly kind: 'run.troubled';
       readonly runId: string;
@@ -321,12 +356,31 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
     }
   | { readonly kind: 'run.cancelled'; readonly runId: string; readonly reason: string }
   | {
-      /** Something that had failed or was cancelled goes on: exactly one of the ids is there. */
+      /** Something that had failed, was cancelled or was paused goes on: exactly one of the ids is there. */
       readonly kind: 'work.resumed';
       readonly planId?: string;
       readonly sweepId?: string;
       readonly trialId?: string;
       readonly runId?: string;
+      readonly reason: string;
+    }
+  | {
+      /** By `pause`: nothing of it is trained until it is resumed. Exactly one of the ids is there. */
+      readonly kind: 'work.paused';
+      readonly planId?: string;
+      readonly sweepId?: string;
+      readonly trialId?: string;
+      readonly runId?: string;
+      readonly reason: string;
+    }
+  | {
+      /** By `priority`: it has another from the next placement on. Exactly one of the ids is there. */
+      readonly kind: 'work.prioritised';
+      readonly planId?: string;
+      readonly sweepId?: string;
+      readonly trialId?: string;
+      readonly runId?: string;
+      readonly priority: number;
       readonly reason: string;
     }
   | {
@@ -344,7 +398,19 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly podUid: string;
       readonly reason: string;
     }
-  | { readonly kind: 'worker.draining'; readonly workerId: string; readonly reason: string }
+  | {
+      readonly kind: 'worker.draining';
+      readonly workerId: string;
+      readonly reason: string;
+      /** By `drain`, and not by the worker: it may be taken back. */
+      readonly byRequest?: true;
+    }
+  | {
+      /** By `drain --undo`: the worker gets work again. */
+      readonly kind: 'worker.undrained';
+      readonly workerId: string;
+      readonly reason: string;
+    }
   | {
       readonly kind: 'worker.lost';
       readonly workerId: string;

@@ -50,6 +50,7 @@ interface Beginning {
   readonly teacherRunId?: string | undefined;
   /** Of a run by itself. */
   readonly owner?: string | undefined;
+  readonly priority?: number | undefined;
 }
 
 /** A run that begins: queued, without a gang. */
@@ -86,6 +87,7 @@ export function runBegun(
   if (trialId !== undefined) run.trialId = trialId;
   if (fidelity !== undefined) run.fidelity = fidelity;
   if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
+  if (begun.priority !== undefined) run.priority = begun.priority;
   if (owner !== undefined) run.owner = owner;
   if (isLoose(run)) openAccount(w, shareOf(w, run));
   took(w, 'run', id);
@@ -112,7 +114,8 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     w.runs = withRow(w.runs, numberOf(run.id), rest, w.edit);
   }
   changeRun(w, run.id, {
-    state: 'running',
+    // Who is lost or leaves while it pauses changes nothing of that.
+    state: run.state === 'pausing' ? 'pausing' : 'running',
     reason: event.reason,
     generation: event.generation,
     gang: event.members,
@@ -120,12 +123,13 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
   });
-  if (run.trialId === undefined || trialOf(w, run.trialId).state === 'running') return;
+  if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
   changeTrial(w, run.trialId, { state: 'running', reason: event.reason });
 }
 
 /** The run has no gang any more and waits for one. */
 export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
+  noLongerPausing(w, event.runId);
   changeRun(w, event.runId, {
     state: 'queued',
     reason: event.reason,
@@ -134,6 +138,12 @@ export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
     queuedAtMs: event.atMs,
     ...optional('waitsForStage', event.waitsForStage),
   });
+}
+
+/** What pausing the run was for is over. */
+export function noLongerPausing(w: Working, id: string): void {
+  const { pausing, ...rest } = runOf(w, id);
+  if (pausing !== undefined) w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
 /**
@@ -205,6 +215,7 @@ export function runEnded(w: Working, id: string, change: Partial<RunState>): voi
 
 /** The run has ended; a result at a lower fidelity is kept with its trial. */
 function ended(w: Working, id: string, change: Partial<RunState>): void {
+  noLongerPausing(w, id);
   changeRun(w, id, change);
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
   const run = runOf(w, id);
@@ -218,8 +229,14 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
 
 /** The run waits for a gang again, with a clean slate. */
 export function runResumed(w: Working, id: string, event: { reason: string; atMs: number }): void {
-  const { endedAtMs: _ended, failureCause: _cause, ...run } = runOf(w, id);
+  const before = runOf(w, id);
+  const { endedAtMs: _ended, failureCause: _cause, isHeld: _held, ...run } = before;
   const { reason, atMs } = event;
+  if (!hasEnded(before)) {
+    // It was paused, and what belongs to it may be paused still.
+    w.runs = withRow(w.runs, numberOf(id), run, w.edit);
+    return;
+  }
   recount(w, runCount(run.job.kind, run.state), runCount(run.job.kind, 'queued'));
   const fresh = {
     infrastructureFailures: 0,

@@ -19,20 +19,23 @@ export function workerAttached(w: Working, event: EventOf<'worker.attached'>): v
   w.workers = withEntry(w.workers, workerId, worker, w.edit);
 }
 
-/** A worker drains, or is lost. */
+/** A worker drains, gets work again, or is lost. */
 export function workerChanged(
   w: Working,
-  event: EventOf<'worker.draining'> | EventOf<'worker.lost'>,
-  now: 'draining' | 'lost',
+  event: EventOf<'worker.draining'> | EventOf<'worker.undrained'> | EventOf<'worker.lost'>,
+  now: 'attached' | 'draining' | 'lost',
 ): void {
-  const before = lookup(w.workers, event.workerId);
-  if (before === undefined) return;
+  const known = lookup(w.workers, event.workerId);
+  if (known === undefined) return;
+  const { drainsByRequest: _drains, ...before } = known;
+  const byRequest =
+    event.kind === 'worker.draining' && event.byRequest ? { drainsByRequest: true as const } : {};
   recount(w, `worker ${before.state}`, `worker ${now}`);
   const { reason, atMs } = event;
   const lossCause =
     event.kind === 'worker.lost' && event.cause !== undefined ? { lossCause: event.cause } : {};
   const lostAs = now === 'lost' ? { lostAs: w.lostWorkers.count + 1, ...lossCause } : {};
-  const worker = { ...before, state: now, reason, changedAtMs: atMs, ...lostAs };
+  const worker = { ...before, state: now, reason, changedAtMs: atMs, ...lostAs, ...byRequest };
   w.workers = withEntry(w.workers, before.id, worker, w.edit);
   if (now !== 'lost') return;
   w.lostWorkers = withNewest(

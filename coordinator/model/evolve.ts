@@ -11,6 +11,7 @@ import type { Result } from '../strategies/strategy.ts';
 import { closeAccount, openAccount, shareOfWork } from './accounts.ts';
 import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
+import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
 import { workRemoved } from './evolve-removal.ts';
 import {
   runAssigned,
@@ -53,6 +54,7 @@ import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import { candidateJob, childName } from './spec-of.ts';
 import {
+  hasEnded,
   initialState,
   numberOf,
   type PlanState,
@@ -186,6 +188,21 @@ function apply(w: Working, event: Event): void {
     case 'run.requeued':
       runRequeued(w, event);
       return;
+    case 'run.pausing':
+      runPausing(w, event);
+      return;
+    case 'run.paused':
+      runPaused(w, event);
+      return;
+    case 'step.dropped':
+      stepDropped(w, event);
+      return;
+    case 'work.paused':
+      workPaused(w, event);
+      return;
+    case 'work.prioritised':
+      workPrioritised(w, event);
+      return;
     case 'run.troubled':
       runTroubled(w, event);
       return;
@@ -221,6 +238,9 @@ function apply(w: Working, event: Event): void {
       return;
     case 'worker.draining':
       workerChanged(w, event, 'draining');
+      return;
+    case 'worker.undrained':
+      workerChanged(w, event, 'attached');
       return;
     case 'worker.lost':
       workerChanged(w, event, 'lost');
@@ -291,6 +311,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     facts: event.facts,
     ...optional('planId', event.planId),
     ...optional('owner', event.planId === undefined ? event.by?.name : planWith(w, event.planId)?.owner),
+    ...optional('priority', event.planId === undefined ? undefined : planOf(w, event.planId).priority),
     trialsTotal: spec.strategy.trials,
     trialsProposed: 0,
     trialsDone: 0,
@@ -364,6 +385,7 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     sweepId: sweep.id,
     trialId: trial.id,
     fidelity: event.fidelity,
+    priority: trial.priority ?? sweep.priority,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });
   changeTrial(w, trial.id, { runIds: [...trial.runIds, event.runId], reason: event.reason });
@@ -427,7 +449,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     recount(w, `plan ${plan.state}`, 'plan running');
     w.plans = withRow(w.plans, numberOf(planId), { ...plan, state: 'running', reason }, w.edit);
     w.openPlans = withNumber(w.openPlans, planId, w.edit);
-    openAccount(w, shareOfWork(planOf(w, planId)));
+    if (hasEnded(plan)) openAccount(w, shareOfWork(planOf(w, planId)));
   }
   if (sweepId !== undefined) {
     const { endedAtMs: _ended, ...sweep } = sweepOf(w, sweepId);
@@ -435,7 +457,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     recount(w, `sweep ${sweep.state}`, 'sweep running');
     w.sweeps = withRow(w.sweeps, numberOf(sweepId), { ...sweep, ...change }, w.edit);
     w.openSweeps = withNumber(w.openSweeps, sweepId, w.edit);
-    if (sweep.planId === undefined) openAccount(w, shareOfWork(sweepOf(w, sweepId)));
+    if (sweep.planId === undefined && hasEnded(sweep)) openAccount(w, shareOfWork(sweepOf(w, sweepId)));
   }
   if (trialId !== undefined) {
     const { endedAtMs: _ended, objectives: _objectives, ...trial } = trialOf(w, trialId);
@@ -463,6 +485,7 @@ function runCreated(w: Working, event: EventOf<'run.created'>): void {
     costs,
     planId,
     teacherRunId,
+    priority: planId === undefined ? undefined : planOf(w, planId).priority,
     ...(planId === undefined && { owner: event.by?.name }),
   });
   w.names = named(w.names, { noun: 'run', name: job.name, id: runId }, w.edit);

@@ -65,6 +65,8 @@ function countsOf<K extends RunState['job']['kind']>(kind: K) {
   return {
     queued: `run ${kind} queued`,
     running: `run ${kind} running`,
+    pausing: `run ${kind} pausing`,
+    paused: `run ${kind} paused`,
     done: `run ${kind} done`,
     failed: `run ${kind} failed`,
     cancelled: `run ${kind} cancelled`,

@@ -21,16 +21,17 @@ export type TrialRow = readonly [
   objectives: Objectives | null,
   rungs: readonly Rung[] | null,
   move: number | null,
+  priority: number | null,
 ];
 
 /** The row of a trial. */
 export function trialRow(number: number, trial: TrialState): TrialRow {
   const { sweepId, number: place, state, reason, createdAtMs, genotypeKey, costs, runIds } = trial;
   const { parameters, mflops, multiplyAdds } = costs;
-  const { endedAtMs = null, objectives = null, rungs = null, move = null } = trial;
+  const { endedAtMs = null, objectives = null, rungs = null, move = null, priority = null } = trial;
   return [
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
-    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move] as const),
+    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority] as const),
   ];
 }
 
@@ -40,6 +41,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   const objectives = row[12];
   const rungs = row[13];
   const move = row[14];
+  const priority = row[15];
   const costs: Costs = { parameters: row[8], mflops: row[9], multiplyAdds: row[10] };
   const trial: { -readonly [K in keyof TrialState]: TrialState[K] } = {
     id: `trial-${row[0]}`,
@@ -56,6 +58,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (objectives !== null) trial.objectives = objectives;
   if (rungs !== null) trial.rungs = rungs;
   if (move !== null) trial.move = move;
+  if (priority !== null) trial.priority = priority;
   return trial;
 }
 

@@ -41,7 +41,7 @@ import { Edit, emptyTable, rowAt, rowsOf, withRow } from './table.ts';
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 5;
+export const FOLD = 6;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };

@@ -45,7 +45,9 @@ export interface PlanState extends Ending {
   readonly name: string;
   /** Name of the token that submitted it; absent where no token is needed. */
   readonly owner?: string;
-  readonly state: 'running' | EndState;
+  readonly state: 'running' | 'paused' | EndState;
+  /** Of all that belongs to it, where somebody has set another than its spec has. */
+  readonly priority?: number;
   readonly spec: PlanSpec;
   /** The submitted text as it took effect. */
   readonly yaml: string;
@@ -66,7 +68,9 @@ export interface SweepState extends Ending {
   readonly name: string;
   /** As for a plan; that of its plan where it has one. */
   readonly owner?: string;
-  readonly state: 'running' | EndState;
+  readonly state: 'running' | 'paused' | EndState;
+  /** Of all its trials, where somebody has set another than its spec has. */
+  readonly priority?: number;
   readonly spec: SweepSpec;
   readonly facts: DataFacts;
   readonly planId?: string;
@@ -103,7 +107,9 @@ export interface TrialState extends Ending {
   readonly number: number;
   /** The move of its sweep that asked for its newest evaluation; absent where that is its number. */
   readonly move?: number;
-  readonly state: 'queued' | 'running' | EndState;
+  readonly state: 'queued' | 'running' | 'paused' | EndState;
+  /** Of its runs, where somebody has set another. */
+  readonly priority?: number;
   /** The canonical genotype as a key (core/nn/genotype.ts); equal keys are one candidate. */
   readonly genotypeKey: string;
   readonly costs: Costs;
@@ -158,6 +164,16 @@ export interface CheckpointState {
   readonly damage?: { readonly reason: string; readonly isLost: boolean };
 }
 
+/** The checkpoint of a step within a stage, which a pause has stored. */
+export interface PausedStep {
+  /** Committed steps that it contains. */
+  readonly step: number;
+  readonly bytes: number;
+  /** SHA-256 of its bytes, hex. */
+  readonly digest: string;
+  readonly storedAtMs: number;
+}
+
 /** The verification of a trained network; rates and accuracies are 0 to 1. */
 export interface EvaluationState {
   readonly accuracy: number;
@@ -206,7 +222,18 @@ export type Job = Omit<RunSpec, 'name' | 'network'> & Partial<Pick<RunSpec, 'nam
 export interface RunState extends Ending {
   readonly id: string;
   readonly name: string;
-  readonly state: 'queued' | 'running' | EndState;
+  /** `pausing`: its gang stores where it stands, to be released. `paused`: it has no gang and gets none. */
+  readonly state: 'queued' | 'running' | 'pausing' | 'paused' | EndState;
+  /** Somebody has paused this run itself. */
+  readonly isHeld?: true;
+  /** Since when it is being paused and why, and the run that gets its workers. */
+  readonly pausing?: { readonly sinceMs: number; readonly reason: string; readonly forRunId?: string };
+  /** When it last had to give its workers to a run of higher priority. */
+  readonly preemptedAtMs?: number;
+  /** The state within a stage from which it goes on; absent once a later stage is stored. */
+  readonly pausedStep?: PausedStep;
+  /** Where somebody has set another than its job has. */
+  readonly priority?: number;
   readonly job: Job;
   readonly facts: DataFacts;
   readonly costs: Costs;
@@ -315,6 +342,8 @@ export interface WorkerState {
   readonly metricsEndpoint: string;
   readonly podUid: string;
   readonly changedAtMs: number;
+  /** It drains because somebody asked for that. */
+  readonly drainsByRequest?: true;
   /** Numbers of the ids of the runs whose gangs have it. */
   readonly runs: readonly number[];
   /** Its place among the lost ones. */
@@ -535,6 +564,21 @@ const collator = new Intl.Collator('en', { numeric: true });
 /** Order of ids as a person reads them: `worker-2` before `worker-10`, and total. */
 export function byNumbers(a: string, b: string): number {
   return collator.compare(a, b) || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+/** Whether a run has a gang. */
+export function hasGang(run: { readonly state: RunState['state'] }): boolean {
+  return run.state === 'running' || run.state === 'pausing';
+}
+
+/** The step after which a run goes on without anything that its workers have in memory. */
+export function storedStep({ checkpoints, pausedStep }: RunState): number {
+  return Math.max(checkpoints.at(-1)?.step ?? 0, pausedStep?.step ?? 0);
+}
+
+/** The priority of a run: the higher is placed first. */
+export function priorityOf({ priority, job }: Pick<RunState, 'priority' | 'job'>): number {
+  return priority ?? job.priority;
 }
 
 /** Whether a thing is done, failed or cancelled. */

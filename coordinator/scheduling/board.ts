@@ -39,6 +39,8 @@ export interface Board {
   readonly wide: ReadonlySet<number>;
   /** Numbers of running runs of this device class, `count` at most, oldest first. */
   holding(deviceClass: string, count: number): number[];
+  /** Numbers of runs whose gangs store where they stand, to be released. */
+  readonly pausing: ReadonlySet<number>;
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
@@ -63,6 +65,7 @@ export function createBoard(): Board {
   const shrinking = new Set<number>();
   const wide = new Set<number>();
   const holding = new Map<string, LazyHeap<number>>();
+  const pausing = new Set<number>();
   /** Runs that workers were lost over. */
   const blamed = new Set<number>();
   /** Workers that hold a suspect. */
@@ -88,7 +91,8 @@ export function createBoard(): Board {
     if (now?.state === 'queued') queue.add(now);
     hold(number, before, now);
     const { min, max } = now?.job.workers ?? { min: 0, max: 0 };
-    const size = now?.gang.length ?? 0;
+    const size = now?.state === 'running' ? now.gang.length : 0;
+    mark(pausing, number, now?.state === 'pausing');
     mark(growing, number, size > 0 && size < max);
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
@@ -126,7 +130,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, growing, shrinking, wide, run },
+    ...{ queue, pools, growing, shrinking, wide, pausing, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;

@@ -3,7 +3,7 @@
 // one share of the fleet, so that the groups are ordered by what was used, and not the runs.
 
 import type { Share } from '../model/accounts.ts';
-import { numberOf, type RunState } from '../model/state.ts';
+import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 
 /** Queued runs that need the same. */
@@ -28,15 +28,15 @@ export interface Queue {
 
 /** What decides where a run can be placed; `isBlamed`: it may have to be placed alone, and waits by itself. */
 function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
-  const { priority, workers, training } = run.job;
+  const { workers, training } = run.job;
   const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
   return JSON.stringify([
     account,
-    priority,
+    priorityOf(run),
     workers.min,
     training.exact,
     run.deviceClass ?? '',
-    run.teacherRunId ?? '',
+    run.teacherRunId === undefined ? '' : `${run.teacherRunId}/${run.checkpoints.at(-1)?.stage ?? 0}`,
     run.waitsForStage ?? '',
     avoided,
     isBlamed ? run.id : '',
@@ -70,7 +70,7 @@ export function createQueue(of: {
       let group = groups.get(key);
       if (group === undefined) {
         const numbers = createLazyHeap<number>((a, b) => a < b);
-        group = { key, priority: run.job.priority, share, numbers };
+        group = { key, priority: priorityOf(run), share, numbers };
         groups.set(key, group);
       }
       group.numbers.add(number);

@@ -12,7 +12,7 @@
 // the runs are looked through.
 
 import { lookup } from '../model/persistent-map.ts';
-import type { RunState } from '../model/state.ts';
+import { priorityOf, type RunState } from '../model/state.ts';
 import { type Board, chooseFree, classesFor, mayChange } from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
@@ -130,7 +130,7 @@ function growGangs(plan: Plan, blocked: readonly RunState[]): void {
   const growing = growable(plan);
   if (growing.length === 0) return;
   const wanted = blocked.map((other) => ({
-    priority: other.job.priority,
+    priority: priorityOf(other),
     classes: classesFor(board, other),
   }));
   const started = new Map(growing.map((run) => [run.id, plan.membersOf(run).length]));
@@ -170,7 +170,7 @@ function growByOne(plan: Plan, run: RunState, wanted: readonly Wanted[]): boolea
   const deviceClass = run.deviceClass ?? lookup(board.state.workers, members[0]!)?.deviceClass;
   const isClosed = (pool: Pool) =>
     (run.job.training.exact && pool.deviceClass !== deviceClass) ||
-    wanted.some(({ priority, classes }) => priority < run.job.priority && classes.includes(pool.deviceClass));
+    wanted.some(({ priority, classes }) => priority < priorityOf(run) && classes.includes(pool.deviceClass));
   const [seat] = chooseFree(board, run, { count: 1, isClosed, without: new Set(members) });
   if (seat === undefined) return false;
   plan.setGang(run, [...members, seat.id], plan.reasonOf(run) ?? `idle worker joins: ${seat.id}`);

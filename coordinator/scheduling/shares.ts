@@ -4,7 +4,7 @@
 
 import { ownerKey, type Share, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { numberOf, type RunState } from '../model/state.ts';
+import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import type { Board } from './board.ts';
 import type { Group } from './queue.ts';
 
@@ -86,7 +86,7 @@ export function createOrder(board: Board): Order {
       return best;
     },
     compare: (a, b) =>
-      b.job.priority - a.job.priority ||
+      priorityOf(b) - priorityOf(a) ||
       byShare(shareOf(board.state, a), shareOf(board.state, b)) ||
       numberOf(a.id) - numberOf(b.id),
     placed({ owner, account }, workers) {

@@ -1,6 +1,7 @@
 // Why a run stays queued: what that is in words and as the label of a metric, and what keeps a run from
 // starting whatever workers are free.
 
+import { pausedTeacherOf } from '../model/holds.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { type RunState, type State, wholeRunWith } from '../model/state.ts';
 
@@ -11,6 +12,7 @@ import { type RunState, type State, wholeRunWith } from '../model/state.ts';
 export interface Wait {
   readonly kind:
     | 'teacher_not_started'
+    | 'teacher_paused'
     | 'stage_damaged'
     | 'model_mismatch'
     | 'reserved'
@@ -29,6 +31,8 @@ export function notStartable(state: State, run: RunState): Wait | undefined {
   if (teacherRunId === undefined) return undefined;
   const teacher = wholeRunWith(state, teacherRunId);
   if (teacher === undefined) return undefined;
+  if (pausedTeacherOf(state, run) !== undefined)
+    return { kind: 'teacher_paused', reason: `queued: its teacher ${teacher.id} is paused` };
   return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
     ? undefined
     : { kind: 'teacher_not_started', reason: `queued: its teacher ${teacher.id} has not started` };

@@ -13,7 +13,7 @@ import type { Logger } from '../../core/log.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import type { Event } from '../model/events.ts';
 import type { State } from '../model/state.ts';
-import { heldOfRun } from './held.ts';
+import { type HeldOfRun, heldOfRun } from './held.ts';
 
 /** The collector of one coordinator. */
 export interface Collector {
@@ -94,9 +94,8 @@ export function startCollector(options: {
   async function letGo(runId: string, artefacts: readonly ArtefactId[]): Promise<number> {
     const held = heldOfRun(options.state(), runId);
     let manifests = 0;
-    for (const { stage } of artefacts) {
-      const key = stage === undefined ? names.evaluationKey(runId) : names.checkpointKey(runId, stage);
-      const keep = stage === undefined ? (held.evaluation ? 'all' : 'nothing') : held.of(stage);
+    for (const artefact of artefacts) {
+      const { key, keep } = keyAndHeld(names, held, artefact);
       if (keep === 'all') continue;
       const gone = await removal.letGo(key, keep === 'nothing' ? 'all' : [OPTIMIZER, HEAD]);
       if (gone && keep === 'nothing') manifests += 1;
@@ -170,7 +169,9 @@ export function startCollector(options: {
 
   return {
     note(event) {
-      if (event.kind === 'stage.dropped') take(event.runId);
+      if (event.kind === 'stage.dropped' || event.kind === 'step.dropped') take(event.runId);
+      // An earlier pause of the same stage is behind it.
+      if (event.kind === 'run.paused' && event.stored !== undefined) take(event.runId);
       // The runs of what was removed are in no table any more.
       if (event.kind === 'work.removed') compare();
     },
@@ -192,4 +193,12 @@ export function startCollector(options: {
       await collecting;
     },
   };
+}
+
+/** The key of an artefact, and what stays of it. */
+function keyAndHeld(names: Names, held: HeldOfRun, { runId, stage, step }: ArtefactId) {
+  if (step !== undefined)
+    return { key: names.pausedKey(runId, step), keep: held.ofStep(step) ? 'all' : 'nothing' } as const;
+  if (stage !== undefined) return { key: names.checkpointKey(runId, stage), keep: held.of(stage) };
+  return { key: names.evaluationKey(runId), keep: held.evaluation ? 'all' : 'nothing' } as const;
 }

@@ -4,7 +4,7 @@
 
 import { LRUCache } from 'lru-cache';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import type { RunState } from '../model/state.ts';
+import { hasGang, type RunState } from '../model/state.ts';
 
 /** The newest report about a run. */
 export interface Progress {
@@ -55,7 +55,7 @@ export function createProgressBoard(): ProgressBoard {
     of: (runId) => newest.peek(runId),
     report(run, workerId, progress) {
       const rank = run.gang.findIndex((member) => member.workerId === workerId);
-      if (run.state !== 'running' || run.generation !== progress.generation || rank < 0) return false;
+      if (!hasGang(run) || run.generation !== progress.generation || rank < 0) return false;
       const before = newest.peek(run.id);
       // Members are at most a step apart: a report about an earlier step is older, although it comes later.
       const older =

@@ -6,8 +6,8 @@ import { FleetError } from '../../core/errors.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
 import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import type { FailureCause, Report } from '../decisions/inputs.ts';
+import type { StoredStep, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
+import type { FailureCause, PausedReport, Report } from '../decisions/inputs.ts';
 import type { EvaluationState } from '../model/state.ts';
 
 /** Reports that are journalled, or change what is. */
@@ -34,6 +34,14 @@ export function reportOf(kind: Journalled): Report {
         ...(stateDigest === undefined ? {} : { stateDigest }),
         ...(ledgerDigest === undefined ? {} : { ledgerDigest }),
         ...(teacherDigest === undefined ? {} : { teacherDigest }),
+      };
+    }
+    case 'paused': {
+      const { runId, generation, step, stored } = kind.value;
+      return {
+        kind: 'paused',
+        ...{ runId, generation, step: counted('paused.step', step) },
+        ...(stored === undefined ? {} : { stored: storedStepOf(stored) }),
       };
     }
     case 'finished': {
@@ -74,6 +82,11 @@ export function reportOf(kind: Journalled): Report {
 export function counted(field: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new FleetError('invalidArgument', `${field}: expected a whole number from 0 on, found ${value}`);
+}
+
+function storedStepOf({ bytes, ...digests }: StoredStep): NonNullable<PausedReport['stored']> {
+  for (const [field, text] of Object.entries(digests)) token(`paused.stored.${field}`, text);
+  return { bytes: counted('paused.stored.bytes', bytes), ...digests };
 }
 
 /** A time or a speed, where it is one; throws `invalidArgument` otherwise. */

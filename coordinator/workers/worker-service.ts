@@ -321,6 +321,8 @@ function toMessage(
             members: members.map((member) => ({ ...member })),
             teacherRunId: command.teacherRunId ?? '',
             teacherStages: command.teacherStages ?? 0,
+            pauses: command.pauses,
+            pausedStep: command.pausedStep,
           },
         },
       };

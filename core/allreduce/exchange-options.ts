@@ -26,6 +26,8 @@ export interface ExchangePlan {
   readonly factor?: number;
   /** Names of the vectors of a state, in the order in which they are sent. Default: those of SGD. */
   readonly stateNames?: readonly string[];
+  /** With int8: sync collects here what was left of every shard, for a checkpoint within a stage. Default: no. */
+  readonly gathersResiduals?: boolean;
   /**
    * Quiet time after which missing messages are asked for; about four round trips and some scheduling,
    * milliseconds.

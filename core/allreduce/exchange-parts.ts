@@ -35,6 +35,8 @@ export interface Parts {
   readonly residuals: ResidualStore;
   /** Shards whose residual is in memory rather than in the store. */
   readonly residualsLive: ReadonlySet<number>;
+  /** Residuals of shards of others, where this member gathers all. */
+  readonly gathered: ReadonlyMap<number, Float32Array>;
   readonly watch: MemberWatch;
   readonly pace: Pace;
   readonly wire: Wire;
@@ -58,6 +60,7 @@ export function createParts(options: ExchangeOptions): Parts {
   const vectors = createOwnVectors({ plan, rank, memory, factor: options.factor ?? 1 });
   const residuals = options.residuals ?? createResidualStore();
   const residualsLive = new Set<number>();
+  const gathered = new Map<number, Float32Array>();
   const closing = new AbortController();
   const watch = createMemberWatch({
     ranks,
@@ -106,10 +109,14 @@ export function createParts(options: ExchangeOptions): Parts {
     stateNames: options.stateNames ?? SGD_STATE,
     elements: plan.elements,
     residuals: () => residuals.all(),
-    needed: plan.compression === 'int8' ? shardsOf(plan, rank) : [],
+    needed: neededResiduals(plan, rank, options.gathersResiduals === true),
     onResidual(shard, values) {
+      const residual = vectors.residual(shard, 'open');
+      if (residual === undefined) {
+        if (values !== undefined) gathered.set(shard, values);
+        return;
+      }
       residualsLive.add(shard);
-      const residual = vectors.residual(shard, 'open')!;
       if (values === undefined) residual.fill(0);
       else residual.set(values);
     },
@@ -137,7 +144,7 @@ export function createParts(options: ExchangeOptions): Parts {
     onFailed: (caught) => ending.endHere(toFleetError(caught, 'repairing the exchange')),
   });
   const parts: Parts = {
-    ...{ plan, stats, memory, vectors, residuals, residualsLive, watch, pace },
+    ...{ plan, stats, memory, vectors, residuals, residualsLive, gathered, watch, pace },
     ...{ wire, steps, sync, ending, listening, closing },
     closeChannel: channel.close,
   };
@@ -192,6 +199,11 @@ function lookForMissing(
   // While the broker is away, silence says nothing about any member.
   if (connection.isUp()) watch.judge((other) => (pace.isUsualStep() ? open?.waitedFor(other) : undefined));
   else watch.clearQuestions();
+}
+
+function neededResiduals(plan: Plan, rank: number, all: boolean): number[] {
+  if (plan.compression !== 'int8') return [];
+  return all ? Array.from({ length: plan.shards }, (_, shard) => shard) : shardsOf(plan, rank);
 }
 
 function shardsOf({ members }: Plan, rank: number): number[] {

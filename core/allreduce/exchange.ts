@@ -18,7 +18,7 @@ import { FleetError } from '../errors.ts';
 import { letGoOfShared } from '../shared-memory.ts';
 import type { ExchangeOptions } from './exchange-options.ts';
 import { createParts, type Parts } from './exchange-parts.ts';
-import { residualsLeft } from './residuals.ts';
+import { type Residual, residualsLeft } from './residuals.ts';
 import type { Synced } from './sync.ts';
 import { checkVectors, fillVectors, vectorView } from './vectors.ts';
 import type { ExchangeStats } from './wire.ts';
@@ -26,6 +26,7 @@ import type { ExchangeStats } from './wire.ts';
 export type { ExchangeOptions, ExchangePlan } from './exchange-options.ts';
 export type { Suspect } from './member-watch.ts';
 export type { Compression, Member } from './plan.ts';
+export type { Residual } from './residuals.ts';
 export type { Synced } from './sync.ts';
 export type { ExchangeStats, Faults, State } from './wire.ts';
 
@@ -39,6 +40,9 @@ export interface ReduceOptions {
   readonly fresh?: boolean;
 }
 
+/** What int8 had left of a shard. */
+export type ShardResidual = Pick<Residual, 'shard' | 'values'>;
+
 export interface Exchange {
   /**
    * Agrees with all members on the step at which all go on: the largest that anybody has. `digest` is
@@ -47,6 +51,10 @@ export interface Exchange {
    * again.
    */
   sync(mine: { readonly step: number; readonly digest: string }): Promise<Synced>;
+  /** Before `sync`, with int8: what a checkpoint within a stage has of shards, as if this member had had it all along. */
+  bringResiduals(residuals: readonly Residual[]): void;
+  /** After `sync` and before the first sum, with int8: what this member has of shards; nothing where it was lost. */
+  residuals(): Promise<readonly ShardResidual[]>;
   /**
    * Where a shard's vector of the next step may be computed into, so that `reduce` need not copy it. Free
    * between the result of one reduce and the call of the next.
@@ -93,6 +101,8 @@ export function createExchange(options: ExchangeOptions): Exchange {
 
   return {
     sync: (mine) => whilePending(() => parts.sync.agree(mine)),
+    bringResiduals: (given) => parts.residuals.replace([...parts.residuals.all(), ...given]),
+    residuals: async () => residualsAt(parts),
     vector: (shard) => vectorView(parts.memory, options, shard),
     reduce: (step, given, reduceOptions) =>
       whilePending(() => reduceStep(parts, options, step, given, reduceOptions)),
@@ -132,6 +142,14 @@ async function reduceStep(
   stats.reduces++;
   stats.reduceSeconds += (clock.monotonic() - startedAt) / 1000;
   return memory.floats(memory.layout.sum, plan.elements);
+}
+
+function residualsAt({ residualsLive, gathered, vectors }: Parts): ShardResidual[] {
+  const own = [...residualsLive].map((shard) => ({
+    shard,
+    values: Float32Array.from(vectors.residual(shard, 'open')!),
+  }));
+  return [...own, ...[...gathered].map(([shard, values]) => ({ shard, values }))];
 }
 
 /** Throws unless `step` is the open one. */

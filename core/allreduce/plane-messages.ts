@@ -3,7 +3,7 @@
 
 import type { BrokerAddress } from '../net/broker-address.ts';
 import type { Prefixes } from '../net/subjects.ts';
-import type { ExchangePlan, ReduceOptions, Synced } from './exchange.ts';
+import type { ExchangePlan, ReduceOptions, Residual, ShardResidual, Synced } from './exchange.ts';
 import type { SharedMemory } from './kernels/create-kernels.ts';
 import type { Suspect } from './member-watch.ts';
 import type { State } from './wire.ts';
@@ -36,6 +36,10 @@ export type PlaneCalls = {
     };
     readonly answer: Synced;
   };
+  readonly residuals: {
+    readonly ask: { readonly exchange: number };
+    readonly answer: readonly ShardResidual[];
+  };
   /** The vectors and the sum are in the exchange's memory. */
   readonly reduce: {
     readonly ask: { readonly exchange: number; readonly step: number; readonly options: ReduceOptions };
@@ -59,6 +63,7 @@ export type ToPlane =
       readonly exchange: number;
       readonly state: State | undefined;
     }
+  | { readonly kind: 'bring-residuals'; readonly exchange: number; readonly residuals: readonly Residual[] }
   | { readonly kind: 'close-exchange'; readonly exchange: number }
   /** Nothing of the run is needed any more. */
   | { readonly kind: 'release-run'; readonly runId: string }

@@ -42,6 +42,7 @@ const note = answerCalls<PlaneCalls, ToPlane, FromPlane>({
       return undefined;
     },
     sync: async ({ exchange, mine }) => hostedAt(exchange).exchange.sync(mine),
+    residuals: async ({ exchange }) => hostedAt(exchange).exchange.residuals(),
     reduce: async ({ exchange, step, options }) => reduce(exchange, step, options),
   },
   onNote: acceptNote,
@@ -54,6 +55,9 @@ function acceptNote(message: ToPlane): void {
       return;
     case 'give-state':
       for (const resolve of hosted.get(message.exchange)?.waiting.splice(0) ?? []) resolve(message.state);
+      return;
+    case 'bring-residuals':
+      hosted.get(message.exchange)?.exchange.bringResiduals(message.residuals);
       return;
     case 'close-exchange': {
       const gone = hosted.get(message.exchange);

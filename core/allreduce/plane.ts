@@ -162,6 +162,8 @@ function openExchange(
 
   const exchange: Exchange = {
     sync: (mine) => thread.call('sync', { exchange: id, mine }, { signal: leaving.signal }),
+    bringResiduals: (residuals) => thread.note({ kind: 'bring-residuals', exchange: id, residuals }),
+    residuals: () => thread.call('residuals', { exchange: id }, { signal: leaving.signal }),
     vector: (shard) => vectorView(memory, plan, shard),
     async reduce(step, vectors, given = {}) {
       checkVectors(plan, vectors);

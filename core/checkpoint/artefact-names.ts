@@ -3,21 +3,26 @@
 
 import { FleetError } from '../errors.ts';
 
-/** An artefact: the checkpoint of a stage, or what else a run leaves, by its noun. */
+/** An artefact: the checkpoint of a stage or of a step within one, or what else a run leaves, by its noun. */
 export interface ArtefactId {
   readonly noun: string;
   readonly runId: string;
-  /** Of a checkpoint. */
+  /** Of the checkpoint of a stage. */
   readonly stage: number | undefined;
+  /** Of the checkpoint of a step: committed steps. */
+  readonly step: number | undefined;
 }
 
-const KEY = /(?:^|\.)([a-z]+)\.([^.]+?)(?:\.(\d+))?$/;
+const KEY = /(?:^|\.)([a-z]+)\.([^.]+?)(?:\.(s?)(\d+))?$/;
 
 /** Reads a key as core/net/subjects.ts makes it; undefined for one of another form. */
 export function artefactOfKey(key: string): ArtefactId | undefined {
-  const [, noun, runId, stage] = KEY.exec(key) ?? [];
+  const [, noun, runId, isStep, digits] = KEY.exec(key) ?? [];
   if (noun === undefined || runId === undefined) return undefined;
-  return { noun, runId, stage: stage === undefined ? undefined : Number(stage) };
+  const number = digits === undefined ? undefined : Number(digits);
+  return isStep === 's'
+    ? { noun, runId, stage: undefined, step: number }
+    : { noun, runId, stage: number, step: undefined };
 }
 
 /** The run that an artefact belongs to. */
@@ -27,11 +32,12 @@ export function runOfKey(key: string): string {
   return found.runId;
 }
 
-/** `run-1's stage 2`, `run-1's evaluation`. */
+/** `run-1's stage 2`, `run-1's step 57`, `run-1's evaluation`. */
 export function artefactName(key: string): string {
   const found = artefactOfKey(key);
   if (found === undefined) return key;
-  return `${found.runId}'s ${found.stage === undefined ? found.noun : `stage ${found.stage}`}`;
+  const { runId, noun, stage, step } = found;
+  return `${runId}'s ${stage !== undefined ? `stage ${stage}` : step !== undefined ? `step ${step}` : noun}`;
 }
 
 /** The stage whose stored bytes an error is about; undefined for any other error. */

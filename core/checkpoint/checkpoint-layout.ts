@@ -1,7 +1,7 @@
 // Which values of a state lie in which part of its checkpoint. Decides the parts by what reads them alone:
 //
 //   backbone    the network and its running statistics: what a student, a verification and an export need
-//   optimizer   what only the next step of the same run needs: momenta
+//   optimizer   what only the next step of the same run needs: momenta, and residuals of int8 within a stage
 //   head        the rest of the weights: the classes of the training data
 //   labels      the labels of the head's classes, where they were renumbered; text
 //
@@ -33,6 +33,11 @@ const OPTIMIZER_VECTORS: ReadonlySet<string> = new Set([
   'adam_second',
 ]);
 
+/** Name of the vector of what int8 compression has left of a shard, in the checkpoint of a step. */
+export const residualName = (shard: number): string => `residual_${shard}`;
+
+const isOfOptimizer = (name: string): boolean => OPTIMIZER_VECTORS.has(name) || name.startsWith('residual_');
+
 /** A range of a vector, in values: its name, the first value, how many. */
 const sliceSchema = z.tuple([z.string().regex(/^[a-z][a-z0-9_]*$/), z.int().min(0), z.int().min(0)]);
 /** One such range. */
@@ -60,11 +65,8 @@ export function layoutOfState(vectors: StateVectors, backboneCount: number): Sta
   const whole = (names: StateVectors): Slice[] => names.map(({ name, values }) => [name, 0, values.length]);
   return {
     vectors: vectors.map(({ name }) => name),
-    backbone: [
-      [WEIGHTS, 0, backboneCount],
-      ...whole(others.filter(({ name }) => !OPTIMIZER_VECTORS.has(name))),
-    ],
-    optimizer: whole(others.filter(({ name }) => OPTIMIZER_VECTORS.has(name))),
+    backbone: [[WEIGHTS, 0, backboneCount], ...whole(others.filter(({ name }) => !isOfOptimizer(name)))],
+    optimizer: whole(others.filter(({ name }) => isOfOptimizer(name))),
     head: [[WEIGHTS, backboneCount, weights - backboneCount]],
   };
 }

@@ -22,7 +22,7 @@ export interface CheckpointFacts {
   readonly step: number;
   /** Complete epochs; equal to the stage. */
   readonly epoch: number;
-  /** The stage that this checkpoint ends, from 1. */
+  /** Complete stages: the one that this checkpoint ends, unless a pause stored it within the next one. */
   readonly stage: number;
   /** The class whose arithmetic gave these bits. */
   readonly deviceClass: string;

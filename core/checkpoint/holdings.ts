@@ -10,12 +10,17 @@ export interface StageHolding {
   readonly parts: readonly { readonly name: string; readonly bytes: number }[];
 }
 
+/** Bytes of the checkpoint of a step within a stage. */
+export type StepHolding = Omit<StageHolding, 'stage'> & { readonly step: number };
+
 /** What is stored of one run. */
 export interface Holding {
   readonly runId: string;
   readonly bytes: number;
   /** Ascending. */
   readonly stages: readonly StageHolding[];
+  /** Ascending. */
+  readonly steps: readonly StepHolding[];
   /** Of all that is no checkpoint. */
   readonly reportBytes: number;
 }
@@ -30,32 +35,42 @@ export interface HoldingSums {
 
 /** Begins a sum. */
 export function sumHoldings(): HoldingSums {
-  const byRun = new Map<string, { stages: StageHolding[]; bytes: number; reportBytes: number }>();
+  const byRun = new Map<string, Sum>();
   return {
     add(manifest) {
       const artefact = artefactOfKey(manifest.key);
       if (artefact === undefined) return;
-      const run = byRun.get(artefact.runId) ?? { stages: [], bytes: 0, reportBytes: 0 };
+      const run = byRun.get(artefact.runId) ?? { stages: [], steps: [], bytes: 0, reportBytes: 0 };
       byRun.set(artefact.runId, run);
       const parts = manifest.parts
         .filter((part) => isHeld(manifest, part))
         .map(({ name, bytes }) => ({ name, bytes }));
       const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
       run.bytes += bytes;
-      if (artefact.stage === undefined) run.reportBytes += bytes;
+      if (artefact.step !== undefined) run.steps.push({ step: artefact.step, bytes, parts });
+      else if (artefact.stage === undefined) run.reportBytes += bytes;
       else run.stages.push({ stage: artefact.stage, bytes, parts });
     },
     all: () =>
       [...byRun]
-        .map(([runId, { bytes, reportBytes, stages }]) => ({ runId, bytes, reportBytes, stages }))
+        .map(([runId, sum]) => ({ runId, ...sum }))
         // Numbers that were read once, because a store may have very many runs.
         .map((holding) => ({ holding, place: placeOf(holding.runId) }))
         .sort((a, b) => comparePlaces(a.place, b.place))
         .map(({ holding }) => {
           holding.stages.sort((a, b) => a.stage - b.stage);
+          holding.steps.sort((a, b) => a.step - b.step);
           return holding;
         }),
   };
+}
+
+/** What is stored of a run, while it is being summed. */
+interface Sum {
+  readonly stages: StageHolding[];
+  readonly steps: StepHolding[];
+  bytes: number;
+  reportBytes: number;
 }
 
 /** Where a run stands in a list: by number, ids without one last. */

@@ -12,7 +12,11 @@ const LONG_BUCKETS = [1, 2, 5, 15, 60, 180, 600, 1800, 3600, 10_800, 21_600, 43_
 /** How things end. */
 const OUTCOMES = ['done', 'failed', 'cancelled'] as const;
 /** States of what is submitted. */
-export const WORK_STATES = ['queued', 'running', ...OUTCOMES] as const;
+export const WORK_STATES = ['queued', 'running', 'paused', ...OUTCOMES] as const;
+/** States of runs; `pausing`: its gang stores where it stands. */
+export const RUN_STATES = ['queued', 'running', 'pausing', 'paused', ...OUTCOMES] as const;
+/** States of what consists of trials or runs. */
+export const WHOLE_STATES = ['running', 'paused', ...OUTCOMES] as const;
 /** Kinds of runs: what a run is to its plan or sweep. */
 export const RUN_KINDS = ['candidate', 'teacher', 'student'] as const;
 /** Why runs fail; `none`: it did not. */
@@ -29,6 +33,7 @@ export const FAILURE_REASONS = [
 /** What queued runs wait for. */
 export const WAIT_REASONS = [
   'teacher_not_started',
+  'teacher_paused',
   'stage_damaged',
   'model_mismatch',
   'reserved',
@@ -50,6 +55,7 @@ export const LOSS_REASONS = [
 /** Inputs of decisions. */
 export const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
+  ...(['pause', 'prioritise', 'drain'] as const),
   ...(['attached', 'reported', 'lost', 'leaving', 'mended', 'collected', 'tick'] as const),
   ...(['exported', 'tokens', 'refusals'] as const),
 ] as const;
@@ -173,13 +179,13 @@ const WORK_METRICS = {
     help: 'Plans by state.',
     unit: 'count',
     subject: 'work',
-    labels: { state: ['running', ...OUTCOMES] },
+    labels: { state: WHOLE_STATES },
   }),
   sweeps: gauge('pocketfleet_sweeps', {
     help: 'Sweeps by state.',
     unit: 'count',
     subject: 'work',
-    labels: { state: ['running', ...OUTCOMES] },
+    labels: { state: WHOLE_STATES },
   }),
   trials: gauge('pocketfleet_trials', {
     help: 'Trials by state.',
@@ -191,7 +197,7 @@ const WORK_METRICS = {
     help: 'Runs by kind and state.',
     unit: 'count',
     subject: 'work',
-    labels: { kind: RUN_KINDS, state: WORK_STATES },
+    labels: { kind: RUN_KINDS, state: RUN_STATES },
   }),
   transitions: counter('pocketfleet_trial_transitions_total', {
     help: 'Changes of state of trials.',

@@ -67,6 +67,8 @@ export interface Names {
   readonly manifestStream: string;
   /** The key of a stage's checkpoint; `*` stands for every run or stage. */
   checkpointKey(runId: string, stage: number | '*'): string;
+  /** The key of the checkpoint of a step within a stage, which a pause has stored. Filters of stages take it too. */
+  pausedKey(runId: string, step: number): string;
   /** Every key of this journal's runs. */
   readonly manifestKeys: string;
   /** The key of a run's evaluation report; `*` stands for every run. */
@@ -148,6 +150,7 @@ export function namesOf(prefixes: Prefixes): Names {
     manifestBucket: bucket('manifests'),
     manifestStream: `KV_${bucket('manifests')}`,
     checkpointKey: (runId, stage) => `${keys}checkpoint.${tokenOrAll('run_id', runId)}.${stage}`,
+    pausedKey: (runId, step) => `${keys}checkpoint.${token('run_id', runId)}.s${step}`,
     manifestKeys: `${keys}>`,
     evaluationKey: (runId) => `${keys}evaluation.${tokenOrAll('run_id', runId)}`,
     historyStream: `${streams}HISTORY`,

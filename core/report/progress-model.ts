@@ -77,11 +77,13 @@ function runItem(run: Run, runs: readonly Run[]): ProgressItem {
     case 'failed':
     case 'cancelled':
       return { ...item, fraction: stepFraction(run), note: `${run.state}: ${run.reason}` };
+    case 'pausing':
+    case 'paused':
     case 'queued':
       return {
         ...item,
         fraction: stepFraction(run),
-        note: run.reason === '' ? 'queued' : `queued: ${run.reason}`,
+        note: run.reason === '' || run.reason === run.state ? run.state : `${run.state}: ${run.reason}`,
       };
     case 'waiting': {
       const teacher = runs.find((other) => other.id === run.teacherRunId);

@@ -12,6 +12,7 @@ import { readEvaluation } from '../../core/checkpoint/evaluation.ts';
 import { createArtefactStore } from '../../core/checkpoint/store.ts';
 import { createLogger } from '../../core/log.ts';
 import { connectNats, ensureStreams, type NatsConnection } from '../../core/net/nats.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { PACKAGE_ROOT } from '../../core/system/places.ts';
 import { NAMES } from '../support/names.ts';
 import { startNats, type TestNats } from '../support/nats.ts';
@@ -477,4 +478,47 @@ test('each step is in the history once when rank 0 is killed with points that it
     Array.from({ length: step }, (_, i) => i + 1),
   );
   await release(runId, 2, ['w2']);
+});
+
+test('a gang pauses within a stage, and one worker goes on from there to the bits of a run that never stopped', async () => {
+  // 48 images, 6 steps a stage. Few images, because drawing them takes longer than training on them.
+  const data = { kind: 'synthetic', identities: 10, images: 6, holdout: 2, seed: 5 };
+  const [stageSteps, steps] = [6, 24];
+  const procedures = {
+    int8: { compression: 'int8' },
+    outer: { sync: { kind: 'outer', every: 4 } },
+    head: { head: 'sharded' },
+  };
+  const paused = async (runId: string, spec: RunSpec) => {
+    const workers = ['w1', 'w2'];
+    for (const id of workers) coordinator.send(id, assignOf({ runId, generation: 1, spec, workers }));
+    await coordinator.report('progress', (value) => value.runId === runId && (value.point?.step ?? 0) >= 2);
+    const pausing = assignOf({ runId, generation: 2, spec, workers, pauses: true });
+    for (const id of workers) coordinator.send(id, pausing);
+    const { step, stored } = await coordinator.report('paused', (value) => value.runId === runId);
+    assert.ok(step >= 2 && step < steps, `${runId} paused at step ${step}`);
+    assert.equal(stored === undefined, step % stageSteps === 0);
+    await release(runId, 2, workers);
+    coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'], pausedStep: step }));
+    return step;
+  };
+  for (const [name, training] of Object.entries(procedures)) {
+    const spec = tinyRun({ ...withTraining({ epochs: 4, batch: 8, ...training }), data });
+    const step = await paused(`run-paused-${name}`, spec);
+    if (name === 'outer') assert.ok([0, 4].includes(step % stageSteps), 'an outer run pauses at a round');
+    const still = `run-still-${name}`;
+    coordinator.send('w2', assignOf({ runId: still, generation: 1, spec, workers: ['w2'] }));
+    const [went, stayed] = await Promise.all([finished(`run-paused-${name}`), finished(still)]);
+    assert.deepEqual({ ...went, runId: '', generation: 0 }, { ...stayed, runId: '', generation: 0 }, name);
+    const ledgers = await Promise.all(
+      [went, stayed].map(({ runId }) =>
+        coordinator.report('checkpointStored', (value) => value.runId === runId && value.stage === 4),
+      ),
+    );
+    assert.equal(ledgers[0]!.ledgerDigest, ledgers[1]!.ledgerDigest);
+    const first = await reader().history(went.runId);
+    assert.deepEqual(first.at(-1)?.step, steps);
+    await Promise.all([release(went.runId, 3, ['w1']), release(still, 1, ['w2'])]);
+  }
+  assert.ok(!programs.get('w1')!.output().includes('cannot be read'), 'each went on from its pause');
 });

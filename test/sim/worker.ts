@@ -4,7 +4,7 @@
 
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
+import { scheduleOf, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, Member, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { CallEnd, CallListener } from './call.ts';
 import { numberOfText } from './chance.ts';
@@ -214,7 +214,7 @@ export function startWorker(
     const old = held.get(runId);
     if (old !== undefined && old.assign.generation >= generation) return;
     const spec = JSON.parse(assign.specJson) as RunSpec;
-    held.set(runId, { assign, spec, step: old?.step ?? 0 });
+    held.set(runId, { assign, spec, step: old?.step ?? assign.pausedStep ?? 0 });
     if (spec.name === POISON) later(300, () => held.has(runId) && worker.kill(1_500));
     else if (members[0]!.workerId === id) train(runId, generation);
   }
@@ -228,9 +228,28 @@ export function startWorker(
       if (mine?.assign.generation !== generation) return;
       const gang = members.map(({ workerId }) => workers.get(workerId)?.held.get(runId));
       const complete = gang.every((member) => member?.assign.generation === generation);
+      if (complete && mine.assign.pauses && pauses(runId, mine, gang as Held[])) return;
       if (complete && advance(runId, mine, gang as Held[])) return;
       train(runId, generation);
     });
+  }
+
+  /** The gang stores the newest step that it has; false when that is the last, after which the run ends. */
+  function pauses(runId: string, mine: Held, gang: readonly Held[]): boolean {
+    const schedule = scheduleOf(mine.spec.training, IMAGES);
+    const step = Math.max(stored.get(runId) ?? 0, ...gang.map((member) => member.step));
+    if (step >= schedule.stepsTotal) return false;
+    for (const member of gang) member.step = step;
+    stored.set(runId, step);
+    const { generation } = mine.assign;
+    const digest = `${runId}-s${step}`;
+    const digests = { digest, weightsDigest: digest, stateDigest: digest, ledgerDigest: digest };
+    const isStage = step === 0 || stageEndingAt(schedule, step) > 0;
+    report({
+      $case: 'paused',
+      value: { runId, generation, step, stored: isStage ? undefined : { bytes: 1, ...digests } },
+    });
+    return true;
   }
 
   /** One more step of a run; true when it was the last. */

@@ -6,7 +6,7 @@ import type { CheckedDocument, FailureCause, Report } from '../../coordinator/de
 import { valuesOf } from '../../coordinator/model/persistent-map.ts';
 import { byNumbers, openRuns, runOf } from '../../coordinator/model/state.ts';
 import type { Table } from '../../coordinator/model/table.ts';
-import { scheduleOf, stepsAtStage } from '../../core/spec/schedule.ts';
+import { scheduleOf, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
 import { plan, student, sweep, teacher, training } from '../sim/specs.ts';
 import { inOrder } from '../support/state.ts';
 import {
@@ -79,6 +79,15 @@ const COMMANDS: Readonly<Record<string, (fleet: Fleet, line: Line) => void>> = {
     decide(fleet, leader(fleet), { kind: 'cancel', id: words[0]!, reason: text }),
   resume: (fleet, { words, text }) =>
     decide(fleet, leader(fleet), { kind: 'resume', id: words[0]!, reason: text }),
+  pause: (fleet, { words, text }) =>
+    decide(fleet, leader(fleet), { kind: 'pause', id: words[0]!, reason: text }),
+  priority: (fleet, { words: [id, priority], text }) =>
+    decide(fleet, leader(fleet), { kind: 'prioritise', id: id!, priority: Number(priority), reason: text }),
+  'drain-worker': (fleet, { words, options, text }) => {
+    const undo = options.get('undo') === 'true';
+    decide(fleet, leader(fleet), { kind: 'drain', workerId: words[0]!, undo, reason: text });
+  },
+  paused,
   step: (fleet, { words: [runId, step] }) => void fleet.steps.set(runId!, Number(step)),
   speed: (fleet, { options }) => {
     for (const [id, speed] of options) fleet.speeds.set(id, Number(speed));
@@ -161,6 +170,19 @@ function killOf({ options }: Line): Kill | undefined {
   const kill = options.get('kill');
   if (kill === undefined) return undefined;
   return kill === 'before-effects' ? { beforeEffects: true } : { afterEvents: Number(kill) };
+}
+
+/** `paused run-1 step 5`: rank 0 has stored the state after that step. */
+function paused(fleet: Fleet, { words: [runId, , text] }: Line): void {
+  const { gang, generation, job } = runOf(memory(fleet), runId!);
+  const step = Number(text);
+  const isStage = step === 0 || stageEndingAt(scheduleOf(job.training, FACTS.trainingImages), step) > 0;
+  const digest = `${runId}-s${step}`;
+  const digests = { digest, weightsDigest: digest, stateDigest: digest, ledgerDigest: digest };
+  report(fleet, listener(fleet), gang[0]!.workerId, {
+    ...{ kind: 'paused', runId: runId!, generation, step },
+    ...(isStage ? {} : { stored: { bytes: 1000, ...digests } }),
+  });
 }
 
 /** `checkpoint run-1 stage 2 [from w2]`: by rank 0 unless a worker is named. */

@@ -31,12 +31,18 @@ export const assignOf = (options: {
   readonly workers: readonly string[];
   readonly teacherRunId?: string;
   readonly teacherStages?: number;
+  readonly pauses?: boolean;
+  readonly pausedStep?: number;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
+  const { pauses, pausedStep } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
     $case: 'assign' as const,
-    value: { runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
+    value: {
+      ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
+      ...{ pauses, pausedStep },
+    },
   };
 };

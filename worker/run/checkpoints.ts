@@ -3,7 +3,7 @@
 // is full or away is waited for without end, and which loaded teachers are kept for other students.
 
 import { LRUCache } from 'lru-cache';
-import { artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
+import { artefactName, artefactOfKey } from '../../core/checkpoint/artefact-names.ts';
 import type { Checkpoint } from '../../core/checkpoint/checkpoint.ts';
 import { BACKBONE } from '../../core/checkpoint/checkpoint-layout.ts';
 import {
@@ -31,6 +31,8 @@ import type { StoredNetwork } from '../training/teacher.ts';
 export interface Checkpoints {
   /** The checkpoint with the highest stage of a run of so many stages; undefined before the first. */
   newest(runId: string, stages: number, signal: AbortSignal): Promise<LoadedCheckpoint | undefined>;
+  /** The checkpoint of a step that a pause has stored, its digests verified. */
+  loadStep(runId: string, step: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
   newestStage(runId: string, stages: number, signal: AbortSignal): Promise<number | undefined>;
   /** The checkpoint of a stage, its digests verified; `notFound` when there is none. */
   load(runId: string, stage: number, signal: AbortSignal): Promise<LoadedCheckpoint>;
@@ -44,6 +46,8 @@ export interface Checkpoints {
     checkpoint: Checkpoint & { readonly backboneCount: number },
     signal: AbortSignal,
   ): Promise<Manifest>;
+  /** The same for the checkpoint of a step within a stage. */
+  saveStep: Checkpoints['save'];
   /**
    * Stores the chunks of a checkpoint that exists where the stored ones are missing or damaged; `dataLoss` when
    * this is another checkpoint than the manifest names.
@@ -91,6 +95,33 @@ export function createCheckpoints(options: {
       loadCheckpoint(store, manifest, { signal, onWait: waits.of(runId) }),
     );
   };
+  const loadStep = async (runId: string, step: number, signal: AbortSignal): Promise<LoadedCheckpoint> => {
+    const manifest = await store.getManifest(names.pausedKey(runId, step));
+    if (manifest === undefined)
+      throw new FleetError('notFound', `${runId} has no checkpoint of step ${step}`);
+    return timed('load', manifest.bytes, () =>
+      loadCheckpoint(store, manifest, { signal, onWait: waits.of(runId) }),
+    );
+  };
+  /** Stores a checkpoint under this key unless it is there. */
+  const saveUnder = async (
+    key: string,
+    runId: string,
+    { backboneCount, ...checkpoint }: Parameters<Checkpoints['save']>[1],
+    signal: AbortSignal,
+  ): Promise<Manifest> => {
+    const manifest = await persist(runId, `storing ${artefactName(key)}`, signal, async () => {
+      const stored = await store.getManifest(key);
+      if (stored) return stored;
+      const artefact = await checkpointArtefact(store, checkpoint, backboneCount);
+      const bytes = artefact.parts.reduce((sum, { pieces }) => sum + bytesOf(pieces), 0);
+      return timed('save', bytes, () =>
+        store.putArtefact({ key, ...artefact, signal, onWait: waits.of(runId) }),
+      );
+    });
+    metrics.checkpointLast.set({ run: runId }, options.clock.now() / 1000);
+    return manifest;
+  };
   const existing = async (runId: string, stage: number): Promise<Manifest> => {
     const manifest = await store.getManifest(names.checkpointKey(runId, stage));
     if (manifest !== undefined) return manifest;
@@ -131,29 +162,16 @@ export function createCheckpoints(options: {
       persist(runId, `looking for a checkpoint of ${runId}`, signal, () => newestStage(runId, stages)),
     load: (runId, stage, signal) =>
       persist(runId, `loading checkpoint ${stage} of ${runId}`, signal, () => load(runId, stage, signal)),
+    loadStep: (runId, step, signal) =>
+      persist(runId, `loading step ${step} of ${runId}`, signal, () => loadStep(runId, step, signal)),
     find: (runId, stage, signal) =>
       persist(runId, `looking for checkpoint ${stage} of ${runId}`, signal, () =>
         store.getManifest(names.checkpointKey(runId, stage)),
       ),
-    async save(runId, { backboneCount, ...checkpoint }, signal) {
-      const key = names.checkpointKey(runId, checkpoint.stage);
-      const manifest = await persist(
-        runId,
-        `storing checkpoint ${checkpoint.stage} of ${runId}`,
-        signal,
-        async () => {
-          const stored = await store.getManifest(key);
-          if (stored) return stored;
-          const artefact = await checkpointArtefact(store, checkpoint, backboneCount);
-          const bytes = artefact.parts.reduce((sum, { pieces }) => sum + bytesOf(pieces), 0);
-          return timed('save', bytes, () =>
-            store.putArtefact({ key, ...artefact, signal, onWait: waits.of(runId) }),
-          );
-        },
-      );
-      metrics.checkpointLast.set({ run: runId }, options.clock.now() / 1000);
-      return manifest;
-    },
+    save: (runId, checkpoint, signal) =>
+      saveUnder(names.checkpointKey(runId, checkpoint.stage), runId, checkpoint, signal),
+    saveStep: (runId, checkpoint, signal) =>
+      saveUnder(names.pausedKey(runId, checkpoint.step), runId, checkpoint, signal),
     async mend(runId, { backboneCount, ...checkpoint }, signal) {
       const key = names.checkpointKey(runId, checkpoint.stage);
       await persist(runId, `mending checkpoint ${checkpoint.stage} of ${runId}`, signal, async () => {

@@ -10,7 +10,7 @@ import { CHECKPOINT_PREPROCESSING } from '../../core/model/preprocessing.ts';
 import { initialRunning, initialWeights } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { stepsAtStage } from '../../core/spec/schedule.ts';
+import { epochOfStep, stepsAtStage } from '../../core/spec/schedule.ts';
 import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
 import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
@@ -42,12 +42,8 @@ export async function storeStage(
   const { replica, runId, schedule } = session;
   if (replica?.step !== stepsAtStage(schedule, stage))
     throw new Error(`assertion: step ${replica?.step} is not the end of stage ${stage}`);
-  const { checkpoints, records } = await services.broker;
-  if (!(await records.flush(POINTS_WAIT_MS, signal)) && !signal.aborted)
-    services.log.warn(
-      { run: runId, stage },
-      'the broker has not taken the newest points of the history yet; the checkpoint is stored without them',
-    );
+  await storePoints(context);
+  const { checkpoints } = await services.broker;
   const manifest = await checkpoints.save(runId, await checkpointOf(context, stage, vectors), signal);
   // An earlier rank 0 may have died while the coordinator was away, and its reports with it.
   for (let earlier = session.reportedStage + 1; earlier < stage; earlier++) {
@@ -58,29 +54,75 @@ export async function storeStage(
   session.reportedStage = stage;
 }
 
-/** The checkpoint of a stage, at whose end the state is `vectors`. */
-export async function checkpointOf(
-  { services, session, signal }: Pick<FinishContext, 'services' | 'session' | 'signal'>,
-  stage: number,
+/** Stores the points of the committed steps, before the checkpoint from which somebody goes on. */
+async function storePoints({ services, session, signal }: FinishContext): Promise<void> {
+  const { records } = await services.broker;
+  if (!(await records.flush(POINTS_WAIT_MS, signal)) && !signal.aborted)
+    services.log.warn(
+      { run: session.runId, step: session.replica?.step },
+      'the broker has not taken the newest points of the history yet; the checkpoint is stored without them',
+    );
+}
+
+/** Stores the state after a step within a stage. `vectors`: the whole state. */
+export async function storeStep(
+  context: FinishContext,
+  step: number,
   vectors: StateVectors,
-): Promise<Checkpoint & { readonly backboneCount: number }> {
+): Promise<Manifest> {
+  const { services, session, signal } = context;
   const { checkpoints } = await services.broker;
-  const storedLedger = async (earlier: number) =>
-    (await checkpoints.find(session.runId, earlier, signal))?.metadata.ledger_digest;
-  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
+  await storePoints(context);
+  const stage = epochOfStep(session.schedule, step);
+  const teacherDigest = await session.teacher?.digestFor(stage, signal);
+  const checkpoint = {
+    ...factsOfSession(context, vectors),
+    ...{ step, stage, epoch: stage },
+    ledgerDigest: await session.ledger.digestAtStep(step, ledgerStored(context)),
+    ...(teacherDigest === undefined ? {} : { teacherDigest }),
+  };
+  return checkpoints.saveStep(session.runId, checkpoint, signal);
+}
+
+/** The ledger's digest that is stored with a stage. */
+const ledgerStored =
+  ({ services, session, signal }: Pick<FinishContext, 'services' | 'session' | 'signal'>) =>
+  async (stage: number): Promise<string | undefined> => {
+    const { checkpoints } = await services.broker;
+    return (await checkpoints.find(session.runId, stage, signal))?.metadata.ledger_digest;
+  };
+
+/** What every checkpoint of a run has. */
+function factsOfSession(
+  { services, session }: Pick<FinishContext, 'services' | 'session'>,
+  vectors: StateVectors,
+) {
   return {
     vectors,
     backboneCount: layoutOf(session.network).backboneCount,
     spec: session.spec,
     network: session.network.spec,
     preprocessing: CHECKPOINT_PREPROCESSING,
+    deviceClass: services.deviceClass,
+    ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
+  };
+}
+
+/** The checkpoint of a stage, at whose end the state is `vectors`. */
+export async function checkpointOf(
+  context: Pick<FinishContext, 'services' | 'session' | 'signal'>,
+  stage: number,
+  vectors: StateVectors,
+): Promise<Checkpoint & { readonly backboneCount: number }> {
+  const { session, signal } = context;
+  const teacherDigest = await session.teacher?.digestFor(stage - 1, signal);
+  return {
+    ...factsOfSession(context, vectors),
     step: stepsAtStage(session.schedule, stage),
     epoch: stage,
     stage,
-    deviceClass: services.deviceClass,
-    ledgerDigest: await session.ledger.digestAfter(stage, storedLedger),
+    ledgerDigest: await session.ledger.digestAfter(stage, ledgerStored(context)),
     ...(teacherDigest === undefined ? {} : { teacherDigest }),
-    ...(session.loader.labelMap === undefined ? {} : { labelMap: session.loader.labelMap }),
   };
 }
 

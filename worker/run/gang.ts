@@ -10,8 +10,9 @@ import { namesOf, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Membership } from '../training/procedure.ts';
 import { type Replica, replicaOf } from '../training/replica.ts';
+import { pausedState } from './pause.ts';
 import type { Services } from './services.ts';
-import { loadReplica, type Session } from './session.ts';
+import { adoptStored, loadReplica, type Session } from './session.ts';
 
 export function joinGang(options: {
   readonly session: Session;
@@ -28,6 +29,8 @@ export function joinGang(options: {
     rank,
     members: assign.members,
     ...sumOf(session),
+    // The checkpoint of a step has what compression left of every shard.
+    gathersResiduals: rank === 0 && assign.pauses === true,
     provideState: () => {
       if (!session.replica) throw new Error('assertion: a peer asked for a state before there was one');
       return exchangedState(session.replica);
@@ -63,6 +66,8 @@ export async function agreeOnState(options: {
   readonly session: Session;
   readonly membership: Membership;
   readonly exchange: Exchange;
+  /** Committed steps of the newest checkpoint that a pause has stored; 0: there is none. */
+  readonly pausedStep: number;
   readonly signal: AbortSignal;
 }): Promise<void> {
   const { session, membership } = options;
@@ -98,6 +103,15 @@ async function agreedReplica(options: Parameters<typeof agreeOnState>[0]): Promi
       return replicaOf({ step, vectors });
     }
     if (step >= 0 && replica !== undefined) return replica;
-    session.replica ??= await loadReplica(services, session, signal);
+    session.replica ??= await storedReplica(options);
   }
+}
+
+/** From storage: where a pause has left the run, or its newest stage, or the seed. */
+async function storedReplica(options: Parameters<typeof agreeOnState>[0]): Promise<Replica> {
+  const { services, session, exchange, pausedStep, signal } = options;
+  const paused = pausedStep > 0 ? await pausedState(services, session, options) : undefined;
+  if (paused === undefined) return loadReplica(services, session, signal);
+  if (paused.residuals.length > 0) exchange.bringResiduals(paused.residuals);
+  return adoptStored(services, session, paused, `the pause at step ${paused.step}`);
 }

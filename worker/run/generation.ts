@@ -1,12 +1,13 @@
 // One generation of a run on this worker, from joining the gang until the signal ends it: agree on the state,
-// train, verify, keep the state. Decides which member does what only one has to do (rank 0) and what is
+// train or pause, verify, keep the state. Decides which member does what only one has to do (rank 0) and what is
 // measured of the gang.
 
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { train } from '../training/train.ts';
+import { type TrainContext, train } from '../training/train.ts';
 import { type FinishContext, finishRun, storeStage } from './finish.ts';
 import { agreeOnState, joinGang } from './gang.ts';
+import { pauseRun } from './pause.ts';
 import type { Phases } from './phases.ts';
 import { placeIn } from './place.ts';
 import type { Services } from './services.ts';
@@ -61,12 +62,12 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       signal,
     });
     toLeave.unshift(() => membership.leave());
-    await agreeOnState({ services, session, membership, exchange, signal });
+    const pausedStep = assign.pausedStep ?? 0;
+    await agreeOnState({ services, session, membership, exchange, pausedStep, signal });
     const replica = session.replica!;
     const finish: FinishContext = { services, session, generation, signal };
     telemetry.joined({ members: members.length, rank, records });
-    phases.enter({ kind: 'training', generation, step: replica.step });
-    await train({
+    const training: TrainContext = {
       ...session,
       replica,
       membership,
@@ -91,8 +92,12 @@ export async function workInGeneration(context: GenerationContext): Promise<void
           stats: totalOf([exchange.stats(), ...membership.exchangeStats()]),
           records,
         }),
-    });
-    if (rank === 0) {
+    };
+    const phase = assign.pauses === true ? 'pausing' : 'training';
+    phases.enter({ kind: phase, generation, step: replica.step });
+    const isPaused = assign.pauses === true && (await pauseRun(finish, { rank, training, exchange }));
+    if (!isPaused) await train(training);
+    if (!isPaused && rank === 0) {
       phases.enter({ kind: 'evaluating' });
       await finishRun(finish);
     }

@@ -7,6 +7,8 @@ export type Phase =
   /** Agrees with the other members on the newest step and gets its state. */
   | { readonly kind: 'joining'; readonly generation: number; readonly members: number }
   | { readonly kind: 'training'; readonly generation: number; readonly step: number }
+  /** Stores where it stands, to be released. */
+  | { readonly kind: 'pausing'; readonly generation: number; readonly step: number }
   /** A student whose teacher has not stored the stage it needs. */
   | { readonly kind: 'waiting'; readonly teacherRunId: string; readonly stage: number }
   /** Something has to be stored or read, and the broker's store is full or does not answer. */
@@ -25,6 +27,8 @@ export function sentenceOf(phase: Phase): string {
       return `joining generation ${phase.generation} of ${phase.members} worker${phase.members === 1 ? '' : 's'}`;
     case 'training':
       return `training in generation ${phase.generation} from step ${phase.step}`;
+    case 'pausing':
+      return `pausing in generation ${phase.generation} at step ${phase.step}`;
     case 'waiting':
       return `waiting for stage ${phase.stage} of teacher ${phase.teacherRunId}`;
     case 'storing':

@@ -17,7 +17,7 @@ import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import { chooseProcedure } from '../training/choose-procedure.ts';
 import type { Procedure } from '../training/procedure.ts';
-import type { Replica } from '../training/replica.ts';
+import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
 import { createTeacherFeed, type TeacherFeed } from '../training/teacher.ts';
 import { ofThisPlace } from './failure.ts';
@@ -102,16 +102,26 @@ export async function loadReplica(
   signal: AbortSignal,
 ): Promise<Replica> {
   const { checkpoints } = await services.broker;
-  const { runId, procedure, spec } = session;
+  const { runId, spec } = session;
   const stored = await checkpoints.newest(runId, spec.training.epochs, signal);
   if (stored === undefined) return firstReplica(services.compute, session);
+  return adoptStored(services, session, stored, `checkpoint ${stored.stage}`);
+}
+
+/** The replica with a state that was stored; `which` names the checkpoint in sentences. */
+export function adoptStored(
+  services: Services,
+  { runId, procedure }: Session,
+  stored: StateAtStep,
+  which: string,
+): Replica {
   const misfit = firstMisfit(procedure.stateShape, stored.vectors);
   if (misfit !== undefined)
     throw new FleetError(
       'dataLoss',
-      `checkpoint ${stored.stage} of ${runId} has ${misfit.found} ${misfit.name}, the run has ${misfit.expected}`,
+      `${which} of ${runId} has ${misfit.found} ${misfit.name}, the run has ${misfit.expected}`,
     );
-  services.log.info({ run: runId, step: stored.step }, `continues from checkpoint ${stored.stage}`);
+  services.log.info({ run: runId, step: stored.step }, `continues from ${which}`);
   return procedure.adopt(stored);
 }
 

@@ -13,7 +13,7 @@ import {
   stepTag,
 } from '../../core/data/loading/sample-ledger.ts';
 import { FleetError } from '../../core/errors.ts';
-import { stageEndingAt } from '../../core/spec/schedule.ts';
+import { epochOfStep, stageEndingAt } from '../../core/spec/schedule.ts';
 
 export interface Ledger {
   /** The tag of a step, and the images that each of its shards must consist of. */
@@ -23,6 +23,8 @@ export interface Ledger {
    * not stored.
    */
   digestAfter(stage: number, before: (stage: number) => Promise<string | undefined>): Promise<string>;
+  /** The digest after a step within a stage: as if the stage ended with it. */
+  digestAtStep(step: number, before: (stage: number) => Promise<string | undefined>): Promise<string>;
 }
 
 /** Number of tags that are computed before other work gets its turn. */
@@ -47,8 +49,10 @@ export function createLedger(sampling: Sampling): Ledger {
     return opened;
   };
 
-  async function stageTags(stage: number): Promise<string[]> {
-    const { first, end } = stageSteps(sampling.schedule, stage);
+  /** Of the whole stage, or up to a step within it. */
+  async function stageTags(stage: number, upTo = Number.POSITIVE_INFINITY): Promise<string[]> {
+    const { first, end: last } = stageSteps(sampling.schedule, stage);
+    const end = Math.min(last, upTo);
     const all: string[] = [];
     for (let step = first; step < end; step++) {
       const tag = tags.get(step) ?? stepTag(sampling, step, stepImages(sampling, step));
@@ -58,20 +62,30 @@ export function createLedger(sampling: Sampling): Ledger {
     return all;
   }
 
+  async function digestAfter(
+    stage: number,
+    before: (stage: number) => Promise<string | undefined>,
+  ): Promise<string> {
+    const done = known.get(stage);
+    if (done !== undefined) return done;
+    let at = stage;
+    let ledger: string | undefined;
+    // Back to the newest stage whose ledger is known here or stored.
+    while (ledger === undefined && --at > 0) ledger = known.get(at) ?? (await before(at));
+    ledger ??= emptyLedger(sampling);
+    for (at += 1; at <= stage; at++) ledger = ledgerAfter(ledger, at, await stageTags(at));
+    known.clear();
+    known.set(stage, ledger);
+    return ledger;
+  }
+
   return {
     samplesOf,
-    async digestAfter(stage, before) {
-      const done = known.get(stage);
-      if (done !== undefined) return done;
-      let at = stage;
-      let ledger: string | undefined;
-      // Back to the newest stage whose ledger is known here or stored.
-      while (ledger === undefined && --at > 0) ledger = known.get(at) ?? (await before(at));
-      ledger ??= emptyLedger(sampling);
-      for (at += 1; at <= stage; at++) ledger = ledgerAfter(ledger, at, await stageTags(at));
-      known.clear();
-      known.set(stage, ledger);
-      return ledger;
+    digestAfter,
+    async digestAtStep(step, before) {
+      const stage = epochOfStep(sampling.schedule, step);
+      const ledger = stage === 0 ? emptyLedger(sampling) : await digestAfter(stage, before);
+      return ledgerAfter(ledger, stage + 1, await stageTags(stage + 1, step));
     },
   };
 }

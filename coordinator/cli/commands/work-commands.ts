@@ -1,4 +1,5 @@
-// Commands that request work or its results: submit, watch, cancel, resume, export, report. Decides flags,
+// Commands that request work or its results: submit, watch, cancel, resume, export, report; those that hold it back
+// are pause-commands.ts. Decides flags,
 // exit codes and what is printed.
 
 import { userInfo } from 'node:os';
@@ -21,6 +22,7 @@ import { selectionOf, watch } from '../watching.ts';
 import { exportRun } from './export-file.ts';
 import { formatOption, OUTPUT_HELP } from './model-commands.ts';
 import { modelOutput } from './model-output.ts';
+import { addPauseCommands } from './pause-commands.ts';
 import { writeReport } from './report-file.ts';
 import { collectOverrides, submitFile } from './submitting.ts';
 import { addVerifyCommand } from './verify-command.ts';
@@ -66,10 +68,11 @@ export function addWorkCommands(program: Command): void {
           say(cancelledIds.length === 0 ? `${id} had ended already` : `cancelled ${cancelledIds.join(', ')}`);
       }),
     );
+  addPauseCommands(program);
   fleetCommand(
     program,
     'resume <id>',
-    'continue a plan, sweep, trial or run that failed or was cancelled, from its newest checkpoints',
+    'continue a plan, sweep, trial or run that failed, was cancelled or paused, with the same bits',
   )
     .option('--reason <text>', 'kept in the journal', `resumed by ${userInfo().username}`)
     .action((id: string, flags: FleetOptions & { reason: string }) =>

@@ -74,7 +74,7 @@ export function storeTroubles({ store }: Snapshot): string[] {
 export function headline(snapshot: Snapshot): string {
   const there = snapshot.workers.filter((worker) => worker.state !== 'lost');
   const busy = there.filter((worker) => worker.runIds.length > 0).length;
-  const active = snapshot.runs.filter((run) => run.state === 'running' || run.state === 'waiting').length;
+  const active = snapshot.runs.filter((run) => isActive(run)).length;
   const queued = snapshot.runs.filter((run) => run.state === 'queued').length;
   return `fleet at ${formatTime(snapshot.atMs)}: ${there.length} workers (${busy} busy), ${active} runs active, ${queued} queued, journal at ${formatCount(snapshot.journalSequence)}`;
 }
@@ -115,6 +115,10 @@ function workLines(snapshot: Snapshot): string[] {
   return blocks.sort((a, b) => a.rank - b.rank).flatMap(({ lines }) => lines);
 }
 
+/** Whether it has workers. */
+const isActive = ({ state }: Run): boolean =>
+  state === 'running' || state === 'waiting' || state === 'pausing';
+
 const RUNNING = 0;
 const WAITING = 1;
 const QUEUED = 2;
@@ -130,7 +134,7 @@ function rankOf(one: Sweep | Run, snapshot: Snapshot): number {
 /** The search, and the candidates that are computed now below it. */
 function sweepLines(sweep: Sweep, item: ProgressItem, snapshot: Snapshot): string[] {
   const candidates = snapshot.runs
-    .filter((run) => run.sweepId === sweep.id && (run.state === 'running' || run.state === 'waiting'))
+    .filter((run) => run.sweepId === sweep.id && isActive(run))
     .map(candidateLine);
   return [workLine(sweep.id, item), ...candidates];
 }

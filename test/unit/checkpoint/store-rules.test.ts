@@ -121,8 +121,10 @@ test('a key says the run and the stage, with and without the uid of a journal be
       noun: 'checkpoint',
       runId: 'run-7',
       stage: 12,
+      step: undefined,
     });
     assert.equal(artefactName(`${prefix}checkpoint.run-7.12`), "run-7's stage 12");
+    assert.equal(artefactName(`${prefix}checkpoint.run-7.s57`), "run-7's step 57");
     assert.equal(artefactName(`${prefix}evaluation.run-7`), "run-7's evaluation");
   }
 });

@@ -33,16 +33,15 @@ const MAY: Readonly<Record<string, string>> = {
     ].map((name) => [name, 'admin submit read']),
   ),
   ...Object.fromEntries(
-    ['Submit', 'Inspect', 'Cancel', 'Resume', 'Verify', 'Export', 'Replay', 'KeepCheckpoint'].map((name) => [
-      name,
-      'admin submit',
-    ]),
+    [
+      ...['Submit', 'Inspect', 'Cancel', 'Resume', 'Pause', 'Prioritise'],
+      ...['Verify', 'Export', 'Replay', 'KeepCheckpoint'],
+    ].map((name) => [name, 'admin submit']),
   ),
   ...Object.fromEntries(
-    ['DeleteArtefacts', 'Remove', 'ExportJournal', 'ImportJournal', 'TruncateJournal'].map((name) => [
-      name,
-      'admin',
-    ]),
+    ['DeleteArtefacts', 'Remove', 'Drain', 'ExportJournal', 'ImportJournal', 'TruncateJournal'].map(
+      (name) => [name, 'admin'],
+    ),
   ),
   Attach: 'admin worker',
 };
@@ -162,7 +161,7 @@ test('each role may call what the table says and nothing else, and the table has
       }),
     );
   const denied = (role: Role) => refused.filter(({ principal }) => principal?.role === role).length;
-  assert.deepEqual(ROLES.map(denied), [0, 6, 14, METHODS.length - 1]);
+  assert.deepEqual(ROLES.map(denied), [0, 7, 17, METHODS.length - 1]);
   assert.ok(refused.every(({ reason }) => reason === 'role'));
 });
 

@@ -650,7 +650,7 @@ export interface CancelResponse {
 }
 
 export interface ResumeRequest {
-  /** Id or name of a plan, sweep, trial or run that failed or was cancelled. */
+  /** Id or name of a plan, sweep, trial or run that failed, was cancelled or was paused. */
   id: string;
   /** Reason for a person; it is kept in the journal. */
   reason: string;
@@ -659,6 +659,46 @@ export interface ResumeRequest {
 export interface ResumeResponse {
   /** Ids of everything that continues. */
   resumedIds: string[];
+}
+
+export interface PauseRequest {
+  /** Id or name of a plan, sweep, trial or run that has not ended. */
+  id: string;
+  /** Reason for a person; it is kept in the journal. */
+  reason: string;
+}
+
+export interface PauseResponse {
+  /** The id of what was paused, and those of its open runs, which stand still soon. */
+  pausedIds: string[];
+}
+
+export interface PrioritiseRequest {
+  /** Id or name of a plan, sweep, trial or run that has not ended. */
+  id: string;
+  /** From 0 to 100; the higher is placed first. */
+  priority: number;
+  /** Reason for a person; it is kept in the journal. */
+  reason: string;
+}
+
+export interface PrioritiseResponse {
+}
+
+export interface DrainRequest {
+  /** Id of a worker that is there. */
+  workerId: string;
+  /** True: a worker that was drained by this call gets work again. */
+  undo?:
+    | boolean
+    | undefined;
+  /** Reason for a person; it is kept in the journal. */
+  reason: string;
+}
+
+export interface DrainResponse {
+  /** Runs that the worker held. */
+  runIds: string[];
 }
 
 export interface VerifyRequest {
@@ -9931,6 +9971,495 @@ export const ResumeResponse: MessageFns<ResumeResponse> = {
   },
 };
 
+function createBasePauseRequest(): PauseRequest {
+  return { id: "", reason: "" };
+}
+
+export const PauseRequest: MessageFns<PauseRequest> = {
+  encode(message: PauseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: PauseRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseRequest>): PauseRequest {
+    return PauseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseRequest>): PauseRequest {
+    const message = createBasePauseRequest();
+    message.id = object.id ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBasePauseResponse(): PauseResponse {
+  return { pausedIds: [] };
+}
+
+export const PauseResponse: MessageFns<PauseResponse> = {
+  encode(message: PauseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.pausedIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PauseResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePauseResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.pausedIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PauseResponse {
+    return {
+      pausedIds: globalThis.Array.isArray(object?.pausedIds)
+        ? object.pausedIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.paused_ids)
+        ? object.paused_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PauseResponse): unknown {
+    const obj: any = {};
+    if (message.pausedIds?.length) {
+      obj.pausedIds = message.pausedIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PauseResponse>): PauseResponse {
+    return PauseResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PauseResponse>): PauseResponse {
+    const message = createBasePauseResponse();
+    message.pausedIds = object.pausedIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBasePrioritiseRequest(): PrioritiseRequest {
+  return { id: "", priority: 0, reason: "" };
+}
+
+export const PrioritiseRequest: MessageFns<PrioritiseRequest> = {
+  encode(message: PrioritiseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.priority !== 0) {
+      writer.uint32(16).uint32(message.priority);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrioritiseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrioritiseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.priority = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PrioritiseRequest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      priority: isSet(object.priority) ? globalThis.Number(object.priority) : 0,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: PrioritiseRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.priority !== 0) {
+      obj.priority = Math.round(message.priority);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PrioritiseRequest>): PrioritiseRequest {
+    return PrioritiseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PrioritiseRequest>): PrioritiseRequest {
+    const message = createBasePrioritiseRequest();
+    message.id = object.id ?? "";
+    message.priority = object.priority ?? 0;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBasePrioritiseResponse(): PrioritiseResponse {
+  return {};
+}
+
+export const PrioritiseResponse: MessageFns<PrioritiseResponse> = {
+  encode(_: PrioritiseResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PrioritiseResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrioritiseResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): PrioritiseResponse {
+    return {};
+  },
+
+  toJSON(_: PrioritiseResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<PrioritiseResponse>): PrioritiseResponse {
+    return PrioritiseResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<PrioritiseResponse>): PrioritiseResponse {
+    const message = createBasePrioritiseResponse();
+    return message;
+  },
+};
+
+function createBaseDrainRequest(): DrainRequest {
+  return { workerId: "", undo: undefined, reason: "" };
+}
+
+export const DrainRequest: MessageFns<DrainRequest> = {
+  encode(message: DrainRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.workerId !== "") {
+      writer.uint32(10).string(message.workerId);
+    }
+    if (message.undo !== undefined) {
+      writer.uint32(16).bool(message.undo);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.workerId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.undo = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainRequest {
+    return {
+      workerId: isSet(object.workerId)
+        ? globalThis.String(object.workerId)
+        : isSet(object.worker_id)
+        ? globalThis.String(object.worker_id)
+        : "",
+      undo: isSet(object.undo) ? globalThis.Boolean(object.undo) : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: DrainRequest): unknown {
+    const obj: any = {};
+    if (message.workerId !== "") {
+      obj.workerId = message.workerId;
+    }
+    if (message.undo !== undefined) {
+      obj.undo = message.undo;
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainRequest>): DrainRequest {
+    return DrainRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainRequest>): DrainRequest {
+    const message = createBaseDrainRequest();
+    message.workerId = object.workerId ?? "";
+    message.undo = object.undo ?? undefined;
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseDrainResponse(): DrainResponse {
+  return { runIds: [] };
+}
+
+export const DrainResponse: MessageFns<DrainResponse> = {
+  encode(message: DrainResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.runIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DrainResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDrainResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DrainResponse {
+    return {
+      runIds: globalThis.Array.isArray(object?.runIds)
+        ? object.runIds.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.run_ids)
+        ? object.run_ids.map((e: any) => globalThis.String(e))
+        : [],
+    };
+  },
+
+  toJSON(message: DrainResponse): unknown {
+    const obj: any = {};
+    if (message.runIds?.length) {
+      obj.runIds = message.runIds;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DrainResponse>): DrainResponse {
+    return DrainResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DrainResponse>): DrainResponse {
+    const message = createBaseDrainResponse();
+    message.runIds = object.runIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
 function createBaseVerifyRequest(): VerifyRequest {
   return { runId: "", stage: 0, setPath: "" };
 }
@@ -12188,6 +12717,39 @@ export const FleetServiceService = {
     responseSerialize: (value: ResumeResponse): Buffer => Buffer.from(ResumeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ResumeResponse => ResumeResponse.decode(value),
   },
+  /**
+   * Nothing of a plan, sweep, trial or run is trained until it is resumed. Running runs store the step that they are at and give their
+   * workers back; a sweep proposes nothing. Once more changes nothing.
+   */
+  pause: {
+    path: "/pocketfleet.v1.FleetService/Pause" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PauseRequest): Buffer => Buffer.from(PauseRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PauseRequest => PauseRequest.decode(value),
+    responseSerialize: (value: PauseResponse): Buffer => Buffer.from(PauseResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PauseResponse => PauseResponse.decode(value),
+  },
+  /** Another priority for a plan, sweep, trial or run and all that belongs to it, from the next placement on. */
+  prioritise: {
+    path: "/pocketfleet.v1.FleetService/Prioritise" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: PrioritiseRequest): Buffer => Buffer.from(PrioritiseRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): PrioritiseRequest => PrioritiseRequest.decode(value),
+    responseSerialize: (value: PrioritiseResponse): Buffer => Buffer.from(PrioritiseResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): PrioritiseResponse => PrioritiseResponse.decode(value),
+  },
+  /** A worker gets no more work, and its runs go on without it; or, with undo, it gets work again. */
+  drain: {
+    path: "/pocketfleet.v1.FleetService/Drain" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DrainRequest): Buffer => Buffer.from(DrainRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DrainRequest => DrainRequest.decode(value),
+    responseSerialize: (value: DrainResponse): Buffer => Buffer.from(DrainResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DrainResponse => DrainResponse.decode(value),
+  },
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify: {
     path: "/pocketfleet.v1.FleetService/Verify" as const,
@@ -12410,6 +12972,15 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
    * or its numbers ceased to be finite and would do so again.
    */
   resume: handleUnaryCall<ResumeRequest, ResumeResponse>;
+  /**
+   * Nothing of a plan, sweep, trial or run is trained until it is resumed. Running runs store the step that they are at and give their
+   * workers back; a sweep proposes nothing. Once more changes nothing.
+   */
+  pause: handleUnaryCall<PauseRequest, PauseResponse>;
+  /** Another priority for a plan, sweep, trial or run and all that belongs to it, from the next placement on. */
+  prioritise: handleUnaryCall<PrioritiseRequest, PrioritiseResponse>;
+  /** A worker gets no more work, and its runs go on without it; or, with undo, it gets work again. */
+  drain: handleUnaryCall<DrainRequest, DrainResponse>;
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify: handleUnaryCall<VerifyRequest, VerifyResponse>;
   /** The last evaluation of a run with ROC points and example pairs. */
@@ -12721,6 +13292,57 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ResumeResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Nothing of a plan, sweep, trial or run is trained until it is resumed. Running runs store the step that they are at and give their
+   * workers back; a sweep proposes nothing. Once more changes nothing.
+   */
+  pause(
+    request: PauseRequest,
+    callback: (error: ServiceError | null, response: PauseResponse) => void,
+  ): ClientUnaryCall;
+  pause(
+    request: PauseRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PauseResponse) => void,
+  ): ClientUnaryCall;
+  pause(
+    request: PauseRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PauseResponse) => void,
+  ): ClientUnaryCall;
+  /** Another priority for a plan, sweep, trial or run and all that belongs to it, from the next placement on. */
+  prioritise(
+    request: PrioritiseRequest,
+    callback: (error: ServiceError | null, response: PrioritiseResponse) => void,
+  ): ClientUnaryCall;
+  prioritise(
+    request: PrioritiseRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: PrioritiseResponse) => void,
+  ): ClientUnaryCall;
+  prioritise(
+    request: PrioritiseRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: PrioritiseResponse) => void,
+  ): ClientUnaryCall;
+  /** A worker gets no more work, and its runs go on without it; or, with undo, it gets work again. */
+  drain(
+    request: DrainRequest,
+    callback: (error: ServiceError | null, response: DrainResponse) => void,
+  ): ClientUnaryCall;
+  drain(
+    request: DrainRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DrainResponse) => void,
+  ): ClientUnaryCall;
+  drain(
+    request: DrainRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DrainResponse) => void,
   ): ClientUnaryCall;
   /** Verifies a run's checkpoint on its held-out identities, or on the pairs of a `.bin` set, on a worker; answers when done. */
   verify(

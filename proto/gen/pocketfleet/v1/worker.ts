@@ -42,6 +42,7 @@ export interface WorkerReport {
     | { $case: "released"; value: LeaseReleased }
     | { $case: "replayResult"; value: ReplayResult }
     | { $case: "inspectResult"; value: InspectResult }
+    | { $case: "paused"; value: RunPaused }
     | undefined;
 }
 
@@ -156,6 +157,29 @@ export interface CheckpointStored {
     | undefined;
   /** Of the teacher's checkpoint that this stage was distilled from, SHA-256, hex. */
   teacherDigest?: string | undefined;
+}
+
+/**
+ * The worker of rank 0 of a gang that was told to pause: all members stand after the same committed step, and what is needed to go on
+ * from there is stored.
+ */
+export interface RunPaused {
+  runId: string;
+  generation: number;
+  /** Committed steps; 0: it had not begun. */
+  step: number;
+  /** Absent where a stage ends with this step, whose checkpoint was reported before, and at step 0. */
+  stored?: StoredStep | undefined;
+}
+
+/** A checkpoint of a step within a stage. */
+export interface StoredStep {
+  bytes: number;
+  /** Of the artefact, of the weights alone, of all vectors of the state together, and which samples were counted so far; hex. */
+  digest: string;
+  weightsDigest: string;
+  stateDigest: string;
+  ledgerDigest: string;
 }
 
 /** The worker of rank 0 reports the end of a run after its last checkpoint and its evaluation are stored. */
@@ -323,6 +347,15 @@ export interface Assign {
   /** Teacher of a student run. */
   teacherRunId: string;
   teacherStages: number;
+  /**
+   * True: agree on the newest committed step, finish an open round of outer steps, store the state and report RunPaused; then keep it
+   * until the release. A gang that has committed every step ends the run instead.
+   */
+  pauses?:
+    | boolean
+    | undefined;
+  /** Committed steps of the checkpoint that a pause has stored within a stage, the newest; absent: there is none. */
+  pausedStep?: number | undefined;
 }
 
 export interface Member {
@@ -422,6 +455,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "inspectResult":
         InspectResult.encode(message.kind.value, writer.uint32(98).fork()).join();
+        break;
+      case "paused":
+        RunPaused.encode(message.kind.value, writer.uint32(106).fork()).join();
         break;
     }
     return writer;
@@ -536,6 +572,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "inspectResult", value: InspectResult.decode(reader, reader.uint32()) };
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.kind = { $case: "paused", value: RunPaused.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -581,6 +625,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "inspectResult", value: InspectResult.fromJSON(object.inspectResult) }
         : isSet(object.inspect_result)
         ? { $case: "inspectResult", value: InspectResult.fromJSON(object.inspect_result) }
+        : isSet(object.paused)
+        ? { $case: "paused", value: RunPaused.fromJSON(object.paused) }
         : undefined,
     };
   },
@@ -612,6 +658,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.replayResult = ReplayResult.toJSON(message.kind.value);
     } else if (message.kind?.$case === "inspectResult") {
       obj.inspectResult = InspectResult.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "paused") {
+      obj.paused = RunPaused.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -686,6 +734,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "inspectResult": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "inspectResult", value: InspectResult.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "paused": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "paused", value: RunPaused.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -1934,6 +1988,274 @@ export const CheckpointStored: MessageFns<CheckpointStored> = {
     message.stateDigest = object.stateDigest ?? undefined;
     message.ledgerDigest = object.ledgerDigest ?? undefined;
     message.teacherDigest = object.teacherDigest ?? undefined;
+    return message;
+  },
+};
+
+function createBaseRunPaused(): RunPaused {
+  return { runId: "", generation: 0, step: 0, stored: undefined };
+}
+
+export const RunPaused: MessageFns<RunPaused> = {
+  encode(message: RunPaused, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(16).uint32(message.generation);
+    }
+    if (message.step !== 0) {
+      writer.uint32(25).double(message.step);
+    }
+    if (message.stored !== undefined) {
+      StoredStep.encode(message.stored, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunPaused {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunPaused();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.generation = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.step = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stored = StoredStep.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunPaused {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      stored: isSet(object.stored) ? StoredStep.fromJSON(object.stored) : undefined,
+    };
+  },
+
+  toJSON(message: RunPaused): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
+    if (message.step !== 0) {
+      obj.step = floatToJson(message.step);
+    }
+    if (message.stored !== undefined) {
+      obj.stored = StoredStep.toJSON(message.stored);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunPaused>): RunPaused {
+    return RunPaused.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunPaused>): RunPaused {
+    const message = createBaseRunPaused();
+    message.runId = object.runId ?? "";
+    message.generation = object.generation ?? 0;
+    message.step = object.step ?? 0;
+    message.stored = (object.stored !== undefined && object.stored !== null)
+      ? StoredStep.fromPartial(object.stored)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStoredStep(): StoredStep {
+  return { bytes: 0, digest: "", weightsDigest: "", stateDigest: "", ledgerDigest: "" };
+}
+
+export const StoredStep: MessageFns<StoredStep> = {
+  encode(message: StoredStep, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.bytes !== 0) {
+      writer.uint32(9).double(message.bytes);
+    }
+    if (message.digest !== "") {
+      writer.uint32(18).string(message.digest);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(26).string(message.weightsDigest);
+    }
+    if (message.stateDigest !== "") {
+      writer.uint32(34).string(message.stateDigest);
+    }
+    if (message.ledgerDigest !== "") {
+      writer.uint32(42).string(message.ledgerDigest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredStep {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredStep();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.digest = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.stateDigest = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ledgerDigest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredStep {
+    return {
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      digest: isSet(object.digest) ? globalThis.String(object.digest) : "",
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : "",
+      stateDigest: isSet(object.stateDigest)
+        ? globalThis.String(object.stateDigest)
+        : isSet(object.state_digest)
+        ? globalThis.String(object.state_digest)
+        : "",
+      ledgerDigest: isSet(object.ledgerDigest)
+        ? globalThis.String(object.ledgerDigest)
+        : isSet(object.ledger_digest)
+        ? globalThis.String(object.ledger_digest)
+        : "",
+    };
+  },
+
+  toJSON(message: StoredStep): unknown {
+    const obj: any = {};
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    if (message.digest !== "") {
+      obj.digest = message.digest;
+    }
+    if (message.weightsDigest !== "") {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.stateDigest !== "") {
+      obj.stateDigest = message.stateDigest;
+    }
+    if (message.ledgerDigest !== "") {
+      obj.ledgerDigest = message.ledgerDigest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredStep>): StoredStep {
+    return StoredStep.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredStep>): StoredStep {
+    const message = createBaseStoredStep();
+    message.bytes = object.bytes ?? 0;
+    message.digest = object.digest ?? "";
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.stateDigest = object.stateDigest ?? "";
+    message.ledgerDigest = object.ledgerDigest ?? "";
     return message;
   },
 };
@@ -3919,7 +4241,16 @@ export const Acknowledge: MessageFns<Acknowledge> = {
 };
 
 function createBaseAssign(): Assign {
-  return { runId: "", generation: 0, specJson: "", members: [], teacherRunId: "", teacherStages: 0 };
+  return {
+    runId: "",
+    generation: 0,
+    specJson: "",
+    members: [],
+    teacherRunId: "",
+    teacherStages: 0,
+    pauses: undefined,
+    pausedStep: undefined,
+  };
 }
 
 export const Assign: MessageFns<Assign> = {
@@ -3941,6 +4272,12 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.teacherStages !== 0) {
       writer.uint32(48).uint32(message.teacherStages);
+    }
+    if (message.pauses !== undefined) {
+      writer.uint32(56).bool(message.pauses);
+    }
+    if (message.pausedStep !== undefined) {
+      writer.uint32(65).double(message.pausedStep);
     }
     return writer;
   },
@@ -4006,6 +4343,22 @@ export const Assign: MessageFns<Assign> = {
             message.teacherStages = reader.uint32();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.pauses = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.pausedStep = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4042,6 +4395,12 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.teacher_stages)
         ? globalThis.Number(object.teacher_stages)
         : 0,
+      pauses: isSet(object.pauses) ? globalThis.Boolean(object.pauses) : undefined,
+      pausedStep: isSet(object.pausedStep)
+        ? globalThis.Number(object.pausedStep)
+        : isSet(object.paused_step)
+        ? globalThis.Number(object.paused_step)
+        : undefined,
     };
   },
 
@@ -4065,6 +4424,12 @@ export const Assign: MessageFns<Assign> = {
     if (message.teacherStages !== 0) {
       obj.teacherStages = Math.round(message.teacherStages);
     }
+    if (message.pauses !== undefined) {
+      obj.pauses = message.pauses;
+    }
+    if (message.pausedStep !== undefined) {
+      obj.pausedStep = floatToJson(message.pausedStep);
+    }
     return obj;
   },
 
@@ -4079,6 +4444,8 @@ export const Assign: MessageFns<Assign> = {
     message.members = object.members?.map((e) => Member.fromPartial(e)) || [];
     message.teacherRunId = object.teacherRunId ?? "";
     message.teacherStages = object.teacherStages ?? 0;
+    message.pauses = object.pauses ?? undefined;
+    message.pausedStep = object.pausedStep ?? undefined;
     return message;
   },
 };

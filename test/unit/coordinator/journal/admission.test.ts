@@ -30,6 +30,9 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   submit,
   cancel: { kind: 'cancel', id: 'run-1', reason: '' },
   resume: { kind: 'resume', id: 'run-1', reason: '' },
+  pause: { kind: 'pause', id: 'run-1', reason: '' },
+  prioritise: { kind: 'prioritise', id: 'run-1', priority: 1, reason: '' },
+  drain: { kind: 'drain', workerId: 'w', undo: false, reason: '' },
   keep: { kind: 'keep', runId: 'run-1', stage: 1, keep: true, reason: '' },
   drop: { kind: 'drop', runId: 'run-1', reason: '' },
   remove: { kind: 'remove', id: 'run-1', reason: '' },
@@ -44,7 +47,9 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   leaving: { ...lost, kind: 'leaving' },
   tick: { kind: 'tick' },
 };
-const CALLS = ['cancel', 'drop', 'exported', 'keep', 'remove', 'resume', 'submit'];
+const CALLS = [
+  ...['cancel', 'drain', 'drop', 'exported', 'keep', 'pause', 'prioritise', 'remove', 'resume', 'submit'],
+];
 const FREE: Standing = {
   ...{ halted: undefined, refusal: undefined, isTroubled: false, queued: 0, tickWaits: false },
 };

@@ -54,6 +54,12 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   },
   'run.assigned': { runId: 'run-1', generation: 1, members, deviceClass: 'c', reason },
   'run.requeued': { runId: 'run-1', generation: 1, reason },
+  'run.pausing': { runId: 'run-1', forRunId: 'run-2', reason },
+  'run.paused': {
+    ...{ runId: 'run-1', step: 5, isHeld: true, reason, workerId: 'w1' },
+    stored: { bytes: 1, digest: 'd', weightsDigest: 'w', stateDigest: 's', ledgerDigest: 'l' },
+  },
+  'step.dropped': { runId: 'run-1', step: 5, reason },
   'run.troubled': { runId: 'run-1', workerId: 'w1', avoidUntilMs: 1, reason },
   'run.blamed': { runId: 'run-1', workerId: 'w1', blame: NO_BLAME, reason },
   'run.checkpointed': { runId: 'run-1', workerId: 'w1', stage: 1, step: 1, bytes: 1, digest: 'd' },
@@ -79,8 +85,11 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
   'run.cancelled': { runId: 'run-1', reason },
   'work.resumed': { ...parents, runId: 'run-1', reason },
+  'work.paused': { ...parents, runId: 'run-1', reason },
+  'work.prioritised': { ...parents, runId: 'run-1', priority: 60, reason },
   'worker.attached': { ...worker, reason },
   'worker.draining': { workerId: 'w1', reason },
+  'worker.undrained': { workerId: 'w1', reason },
   'worker.lost': { workerId: 'w1', incarnation: 'i', reason },
 };
 /** Named by an event that is about something else. */

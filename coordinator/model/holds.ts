@@ -1,0 +1,77 @@
+// What is paused: which of a plan, sweep, trial and run holds a run back, and which runs belong to one of them. Only
+// the thing that somebody paused says so; its runs follow from that.
+
+import { teacherStageFor } from '../../core/spec/schedule.ts';
+import {
+  hasEnded,
+  type PlanState,
+  planWith,
+  type RunState,
+  type State,
+  sweepWith,
+  trialWith,
+  wholeRunWith,
+} from './state.ts';
+import { rowsOf } from './table.ts';
+
+/** What holds a run back: itself, or the first of its trial, sweep and plan that is paused; undefined: nothing. */
+export function heldBy(state: State, run: RunState): string | undefined {
+  if (run.isHeld) return run.id;
+  for (const id of parentsOf(run)) if (isPaused(state, id)) return id;
+  return undefined;
+}
+
+function parentsOf({ trialId, sweepId, planId }: RunState): string[] {
+  return [trialId, sweepId, planId].filter((id) => id !== undefined);
+}
+
+/** Whether a plan, sweep or trial is paused itself. */
+export function isPaused(state: State, id: string | undefined): boolean {
+  if (id === undefined) return false;
+  const work = planWith(state, id) ?? sweepWith(state, id) ?? trialWith(state, id);
+  return work?.state === 'paused';
+}
+
+/** The runs of a plan, sweep or trial, or the run itself, that have not ended. */
+export function openRunsOf(state: State, id: string): string[] {
+  const plan = planWith(state, id);
+  const sweep = sweepWith(state, plan?.sweepId ?? id);
+  const trials = [...(sweep === undefined ? [] : rowsOf(sweep.openTrials))].map(
+    ([number]) => trialWith(state, `trial-${number}`)!,
+  );
+  const trial = trialWith(state, id);
+  const ids = [
+    ...[...trials, ...(trial === undefined ? [] : [trial])].map(({ runIds }) => runIds.at(-1)),
+    ...(plan === undefined ? [] : ownRunsOf(plan)),
+    id,
+  ];
+  return ids.filter((one): one is string => {
+    const run = one === undefined ? undefined : wholeRunWith(state, one);
+    return run !== undefined && !hasEnded(run);
+  });
+}
+
+const ownRunsOf = ({ teacherRunId, studentRunIds }: PlanState) => [teacherRunId, ...studentRunIds];
+
+/** The paused teacher of a student that needs a further stage of it; undefined when it need not wait for one. */
+export function pausedTeacherOf(state: State, run: RunState): RunState | undefined {
+  const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(state, run.teacherRunId);
+  if (teacher?.state !== 'paused') return undefined;
+  const { training, distillation } = run.job;
+  const epoch = run.checkpoints.at(-1)?.stage ?? 0;
+  if (epoch >= training.epochs) return undefined;
+  const needed = teacherStageFor({
+    schedule: distillation?.schedule ?? 'multi-step',
+    epoch,
+    teacherStages: teacher.job.training.epochs,
+  });
+  return needed > (teacher.checkpoints.at(-1)?.stage ?? 0) ? teacher : undefined;
+}
+
+/** The field of an event that names a thing by its noun. */
+export function idFieldOf(state: State, id: string) {
+  if (planWith(state, id)) return { planId: id };
+  if (sweepWith(state, id)) return { sweepId: id };
+  if (trialWith(state, id)) return { trialId: id };
+  return { runId: id };
+}
