@@ -61,6 +61,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/keys-commands.ts')).addKeysCommands(program),
   },
   {
+    words: ['schema'],
+    add: async (program) => (await import('./commands/schema-command.ts')).addSchemaCommand(program),
+  },
+  {
     words: ['model', 'data'],
     add: async (program) => (await import('./commands/describe-command.ts')).addLocalCommands(program),
   },

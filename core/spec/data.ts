@@ -23,44 +23,55 @@ const storedFields = {
     ),
   skipped: z
     .strictObject({
-      count: z.int().min(1),
-      digest: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits'),
-      list: z.base64().max(SKIPPED_TEXT_MAX),
+      count: z.int().min(1).describe('images that are left out'),
+      digest: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/, 'a SHA-256 of 64 hex digits')
+        .describe('SHA-256 of their numbers'),
+      list: z.base64().max(SKIPPED_TEXT_MAX).describe('their numbers, packed'),
     })
     .optional()
     .describe('with onCorrupt: skip, the images that are left out; filled in at submit'),
 };
 
 /** A data set of one of three kinds. */
-export const dataSchema = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('synthetic'),
-    identities: z.int().min(4).max(100_000),
-    images: z.int().min(2).max(1000).describe('images of each identity'),
-    holdout,
-    seed: seed.default(1),
-    /** 0: frontal and evenly lit; 1: full variation of pose, light, expression, occlusion and blur. */
-    difficulty: z.number().min(0).max(1).default(1),
-  }),
-  z.strictObject({
-    kind: z.literal('folder'),
-    path: dataPath.describe('one folder an identity; PGM, PPM, PNG, JPEG or WebP images'),
-    holdout,
-    ...storedFields,
-  }),
-  z.strictObject({
-    kind: z.literal('recordio'),
-    path: dataPath.describe('folder with train.rec and train.idx'),
-    holdout,
-    labels: z
-      .enum(['strict', 'renumber'])
-      .optional()
-      .describe(
-        'strict (the default) takes labels 0..C-1 alone; renumber makes classes of the labels that occur, in rising order, and keeps the map with the model',
-      ),
-    ...storedFields,
-  }),
-]);
+export const dataSchema = z
+  .discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('synthetic'),
+      identities: z.int().min(4).max(100_000).describe('people that are drawn'),
+      images: z.int().min(2).max(1000).describe('images of each identity'),
+      holdout,
+      seed: seed.default(1),
+      difficulty: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(1)
+        .describe(
+          '0: frontal and evenly lit; 1: full variation of pose, light, expression, occlusion and blur',
+        ),
+    }),
+    z.strictObject({
+      kind: z.literal('folder'),
+      path: dataPath.describe('one folder an identity; PGM, PPM, PNG, JPEG or WebP images'),
+      holdout,
+      ...storedFields,
+    }),
+    z.strictObject({
+      kind: z.literal('recordio'),
+      path: dataPath.describe('folder with train.rec and train.idx'),
+      holdout,
+      labels: z
+        .enum(['strict', 'renumber'])
+        .optional()
+        .describe(
+          'strict (the default) takes labels 0..C-1 alone; renumber makes classes of the labels that occur, in rising order, and keeps the map with the model',
+        ),
+      ...storedFields,
+    }),
+  ])
+  .describe('faces that are drawn, a folder of people, or a record pack');
 
 /** A checked data set. */
 export type DataSpec = z.infer<typeof dataSchema>;

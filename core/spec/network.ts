@@ -56,20 +56,31 @@ const cell = z
  * 1 are the cells k-2 and k-1, higher ones are the nodes of the same cell.
  */
 export const genotypeSchema = z.strictObject({
-  normal: cell,
-  normal_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
-  reduce: cell,
-  reduce_concat: z.tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)]).default([2, 3, 4, 5]),
+  normal: cell.describe('two edges [op, input] for each of four nodes of a normal cell'),
+  normal_concat: z
+    .tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)])
+    .default([2, 3, 4, 5])
+    .describe('nodes that the cell puts out; fixed'),
+  reduce: cell.describe('the same for a reduction cell'),
+  reduce_concat: z
+    .tuple([z.literal(2), z.literal(3), z.literal(4), z.literal(5)])
+    .default([2, 3, 4, 5])
+    .describe('nodes that the cell puts out; fixed'),
 });
 
 /** The checked cells of a PocketNet. */
 export type Genotype = z.infer<typeof genotypeSchema>;
 
 /** A number of channels that halves without a rest. */
-export const evenChannels = z.int().min(2).max(512).multipleOf(2);
+export const evenChannels = z
+  .int()
+  .min(2)
+  .max(512)
+  .multipleOf(2)
+  .describe('working channels C of the first cells');
 
 /** Width E of the embedding. */
-export const embedding = z.int().min(2).max(1024);
+export const embedding = z.int().min(2).max(1024).describe('width of the embedding');
 
 /**
  * Far beyond any published network: a larger number is a slip, and building it would take the machine's
@@ -82,28 +93,36 @@ const width = z.int().min(1).max(8192);
 /** A PocketNet: a chain of cells, two of whose kinds a genotype describes. */
 export const pocketnetSchema = z.strictObject({
   kind: z.literal('pocketnet'),
-  /**
-   * Working channels C of the first cells. C doubles at each reduction, and a cell has 4C output channels.
-   */
-  channels: evenChannels.default(16),
-  /** Number of cells L. Below 4 two of the three reductions would coincide. */
-  layers: z.int().min(4).max(64).default(18),
+  channels: evenChannels
+    .default(16)
+    .describe(
+      'Working channels C of the first cells. C doubles at each reduction, and a cell has 4C output channels',
+    ),
+  layers: z
+    .int()
+    .min(4)
+    .max(64)
+    .default(18)
+    .describe('Number of cells L. Below 4 two of the three reductions would coincide'),
   embedding: embedding.default(128),
-  /** The cells, or a published genotype by name. */
-  genotype: z.union([z.enum(['casia', 'cifar10']), genotypeSchema]).default('casia'),
+  genotype: z
+    .union([z.enum(['casia', 'cifar10']), genotypeSchema])
+    .default('casia')
+    .describe('the cells, or a published genotype by name'),
 });
 
 const iresnetSchema = z.strictObject({
   kind: z.literal('iresnet'),
-  /**
-   * Residual blocks of each of the four stages: IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100
-   * 3,13,30,3.
-   */
-  blocks: z.tuple([blocks, blocks, blocks, blocks]),
-  /** Channels of each of the four stages. */
-  widths: z.tuple([width, width, width, width]).default([64, 128, 256, 512]),
-  /** Channels of the first convolution; the original has 64. */
-  stem: width.default(64),
+  blocks: z
+    .tuple([blocks, blocks, blocks, blocks])
+    .describe(
+      'Residual blocks of each of the four stages: IResNet-18 2,2,2,2; -34 3,4,6,3; -50 3,4,14,3; -100 3,13,30,3',
+    ),
+  widths: z
+    .tuple([width, width, width, width])
+    .default([64, 128, 256, 512])
+    .describe('Channels of each of the four stages'),
+  stem: width.default(64).describe('Channels of the first convolution; the original has 64'),
   embedding: embedding.default(128),
 });
 
@@ -113,11 +132,9 @@ const mobilefacenetSchema = z.strictObject({
 });
 
 /** A network of one of three families. */
-export const networkSchema = z.discriminatedUnion('kind', [
-  pocketnetSchema,
-  iresnetSchema,
-  mobilefacenetSchema,
-]);
+export const networkSchema = z
+  .discriminatedUnion('kind', [pocketnetSchema, iresnetSchema, mobilefacenetSchema])
+  .describe('a PocketNet, an IResNet or a MobileFaceNet');
 
 /** A checked network. */
 export type NetworkSpec = z.infer<typeof networkSchema>;

@@ -15,7 +15,7 @@ const planRun = z.strictObject({
   verification: verificationSchema.prefault({}),
   workers: workers.prefault({}),
   checkpoints,
-  priority: z.int().min(0).max(100).default(50),
+  priority: z.int().min(0).max(100).default(50).describe('higher first'),
 });
 
 /** A plan, whose parts refer to each other by name. */
@@ -25,33 +25,43 @@ export const planSchema = z
     name,
     data: dataSchema,
     weight,
-    search: sweepSchema.omit({ kind: true, name: true, data: true, weight: true }).optional(),
+    search: sweepSchema
+      .omit({ kind: true, name: true, data: true, weight: true })
+      .optional()
+      .describe('a search, whose winner students may train as network: best'),
     teacher: planRun
       .extend({
         network: networkSchema,
-        /**
-         * with-students: it starts when the search has ended, so that students follow its first checkpoints
-         * live; at-once: beside the search.
-         */
-        start: z.enum(['with-students', 'at-once']).default('with-students'),
+        start: z
+          .enum(['with-students', 'at-once'])
+          .default('with-students')
+          .describe(
+            'with-students: it starts when the search has ended, so that students follow its first checkpoints live; at-once: beside the search',
+          ),
       })
-      .optional(),
+      .optional()
+      .describe('the run that students are distilled from'),
     students: z
       .array(
         planRun.extend({
-          /** A network, or `best` for the search's winner. */
-          network: z.union([z.literal('best'), networkSchema]),
-          distillation: distillationSchema.omit({ teacher: true }).optional(),
+          network: z
+            .union([z.literal('best'), networkSchema])
+            .describe("a network, or `best` for the search's winner"),
+          distillation: distillationSchema
+            .omit({ teacher: true })
+            .optional()
+            .describe('how it learns from the teacher of the plan; without it, from labels alone'),
         }),
       )
-      .default([]),
-    /** The student that is exported when all are done. */
+      .default([])
+      .describe('runs of a fixed network, or of the winner'),
     export: z
       .strictObject({
         choose: z.literal('most-accurate').default('most-accurate'),
         format: z.literal('safetensors').default('safetensors'),
       })
-      .optional(),
+      .optional()
+      .describe('the student that is exported when all are done'),
   })
   .superRefine((plan, context) => {
     const names = new Set<string>();

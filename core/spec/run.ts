@@ -8,14 +8,27 @@ import { networkSchema } from './network.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 /** How a student learns from a teacher. */
-export const distillationSchema = z.strictObject({
-  /** Name of the teacher run of the same document, or id of a run of the fleet. */
-  teacher: z.string().min(1).max(200),
-  /** multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only. */
-  schedule: z.enum(['multi-step', 'single-step']).default('multi-step'),
-  /** Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse. */
-  weight: z.number().min(0).max(1e6).default(100),
-});
+export const distillationSchema = z
+  .strictObject({
+    teacher: z
+      .string()
+      .min(1)
+      .max(200)
+      .describe('Name of the teacher run of the same document, or id of a run of the fleet'),
+    schedule: z
+      .enum(['multi-step', 'single-step'])
+      .default('multi-step')
+      .describe(
+        "multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only",
+      ),
+    weight: z
+      .number()
+      .min(0)
+      .max(1e6)
+      .default(100)
+      .describe('Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse'),
+  })
+  .describe('how a student learns from a teacher');
 
 /** A checked distillation. */
 export type DistillationSpec = z.infer<typeof distillationSchema>;
@@ -24,21 +37,30 @@ export type DistillationSpec = z.infer<typeof distillationSchema>;
  * Which checkpoints of a run stay stored: all, the newest alone, every nth beside the last two; without it
  * what coordinator/decisions/retention.ts says.
  */
-const checkpointPolicy = z.union([
-  z.enum(['all', 'last']),
-  z.strictObject({ every: z.int().min(1).max(10_000) }),
-]);
+const checkpointPolicy = z
+  .union([
+    z.enum(['all', 'last']),
+    z.strictObject({
+      every: z.int().min(1).max(10_000).describe('every nth stays, beside the last two'),
+    }),
+  ])
+  .describe('all, the newest alone (last), or every nth beside the last two');
 
 /** A checked policy of that kind. */
 export type CheckpointPolicy = z.infer<typeof checkpointPolicy>;
 
 // Without a default: the canonical text of a spec that does not name it stays what it was.
-export const checkpoints = z.strictObject({ keep: checkpointPolicy }).optional();
+export const checkpoints = z
+  .strictObject({ keep: checkpointPolicy })
+  .optional()
+  .describe('which checkpoints stay stored; without it those that others still need, and the last');
 
 /** A complete training job. `distillation.teacher` is a run id here. */
 export const runSchema = z
   .strictObject({
-    kind: z.enum(['teacher', 'student', 'candidate']),
+    kind: z
+      .enum(['teacher', 'student', 'candidate'])
+      .describe('a student is distilled from a teacher; a candidate is what a search trains'),
     name,
     network: networkSchema,
     data: dataSchema,

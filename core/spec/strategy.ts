@@ -7,7 +7,7 @@ import { genotypeSchema } from './network.ts';
 // What is optional here has no default in the schema, so that the text of a spec from before such a field stays
 // what it was.
 const common = {
-  trials: z.int().min(1).max(1_000_000),
+  trials: z.int().min(1).max(1_000_000).describe('candidates that are tried'),
   seed: seed.default(1),
 };
 
@@ -106,13 +106,9 @@ const nsga2Schema = z
   .refine((spec) => spec.population <= spec.trials, enoughTrials);
 
 /** How candidates are chosen; docs/adding/strategy.md says what a strategy is. */
-export const strategySchema = z.discriminatedUnion('kind', [
-  randomSchema,
-  gridSchema,
-  evolutionSchema,
-  tpeSchema,
-  nsga2Schema,
-]);
+export const strategySchema = z
+  .discriminatedUnion('kind', [randomSchema, gridSchema, evolutionSchema, tpeSchema, nsga2Schema])
+  .describe('how candidates are chosen');
 
 /** A checked strategy. */
 export type StrategySpec = z.infer<typeof strategySchema>;

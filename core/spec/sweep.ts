@@ -8,9 +8,12 @@ import { strategySchema } from './strategy.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 const constraintsSchema = z.strictObject({
-  parametersMax: z.number().positive().optional(),
-  /** FLOPs in the convention of the PocketNet authors: about twice the multiply-adds. */
-  mflopsMax: z.number().positive().optional(),
+  parametersMax: z.number().positive().optional().describe('parameters of the network, at most'),
+  mflopsMax: z
+    .number()
+    .positive()
+    .optional()
+    .describe('FLOPs in the convention of the PocketNet authors: about twice the multiply-adds'),
 });
 
 const objectiveSchema = z
@@ -37,39 +40,49 @@ const objectivesSchema = z
 export const sweepSchema = z.strictObject({
   kind: z.literal('sweep'),
   name,
-  space: z.strictObject({
-    kind: z.literal('pocketnet-cells').default('pocketnet-cells'),
-    channels: evenChannels.default(16),
-    layers: z.int().min(4).max(64).default(18),
-    embedding: embedding.default(128),
-    /** The operations that a candidate may use. */
-    ops: z
-      .array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]]))
-      .min(1)
-      .default(OPS.filter((op) => op !== 'none')),
-  }),
+  space: z
+    .strictObject({
+      kind: z.literal('pocketnet-cells').default('pocketnet-cells'),
+      channels: evenChannels.default(16),
+      layers: z.int().min(4).max(64).default(18).describe('number of cells'),
+      embedding: embedding.default(128),
+      ops: z
+        .array(z.enum(OPS.filter((op) => op !== 'none') as [Op, ...Op[]]))
+        .min(1)
+        .default(OPS.filter((op) => op !== 'none'))
+        .describe('the operations that a candidate may use'),
+    })
+    .describe('the candidates that there are'),
   strategy: strategySchema,
   objective: z
     .literal('accuracy')
     .default('accuracy')
     .describe('10-fold verification accuracy after the short schedule'),
-  /** What the search looks for, the most important first; in the place of `objective`. */
-  objectives: objectivesSchema.optional(),
-  constraints: constraintsSchema.prefault({}),
-  /** Short schedule that every candidate gets. */
-  evaluation: z.strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) }),
+  objectives: objectivesSchema
+    .optional()
+    .describe('what the search looks for, the most important first; in the place of `objective`'),
+  constraints: constraintsSchema.prefault({}).describe('what a candidate may cost; others are not trained'),
+  evaluation: z
+    .strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) })
+    .describe('short schedule that every candidate gets'),
   data: dataSchema,
-  /** Trials at once; 0: one for each worker. */
-  parallelism: z.int().min(0).default(0),
-  priority: z.int().min(0).max(100).default(50),
+  parallelism: z.int().min(0).default(0).describe('trials at once; 0: one for each worker'),
+  priority: z.int().min(0).max(100).default(50).describe('higher first'),
   weight,
-  /** Attempts of one trial, counted by failures of its own. */
-  attemptsMax: z.int().min(1).max(10).default(2),
-  /**
-   * Trials that fail in a row for one cause, without a success between, before the sweep ends with that
-   * cause.
-   */
-  failuresInRowMax: z.int().min(1).max(1_000_000).default(5),
+  attemptsMax: z
+    .int()
+    .min(1)
+    .max(10)
+    .default(2)
+    .describe('attempts of one trial, counted by failures of its own'),
+  failuresInRowMax: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(5)
+    .describe(
+      'trials that fail in a row for one cause, without a success between, before the sweep ends with that cause',
+    ),
 });
 
 /** A checked sweep. */

@@ -7,15 +7,24 @@ import { seed } from './common.ts';
 
 /** SGD with momentum and a rate that falls at milestones. */
 export const optimizerSchema = z.strictObject({
-  learningRate: z.number().positive().max(10).default(0.1),
-  momentum: z.number().min(0).lt(1).default(0.9),
-  /** L2 penalty, added to the gradient of every parameter before momentum. */
-  weightDecay: z.number().min(0).max(1).default(5e-4),
-  /** Largest global L2 norm of the backbone's mean gradient; the head is not clipped. */
-  clipNorm: z.number().positive().default(5),
-  /** The rate is multiplied by `gamma` at the start of each of these 0-based epochs. */
-  milestones: z.array(z.int().min(1)).default([]),
-  gamma: z.number().positive().max(1).default(0.1),
+  learningRate: z.number().positive().max(10).default(0.1).describe('rate of the first epochs'),
+  momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last update that is kept'),
+  weightDecay: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(5e-4)
+    .describe('L2 penalty, added to the gradient of every parameter before momentum'),
+  clipNorm: z
+    .number()
+    .positive()
+    .default(5)
+    .describe("Largest global L2 norm of the backbone's mean gradient; the head is not clipped"),
+  milestones: z
+    .array(z.int().min(1))
+    .default([])
+    .describe('the rate is multiplied by `gamma` at the start of each of these 0-based epochs'),
+  gamma: z.number().positive().max(1).default(0.1).describe('factor of the rate at a milestone'),
 });
 
 /** When the shards of a run are summed. */
@@ -33,10 +42,13 @@ const syncSchema = z.discriminatedUnion(
      */
     z.strictObject({
       kind: z.literal('outer'),
-      /** H: steps of a round; the bytes on the wire are that many times fewer. */
-      every: z.int().min(1).max(100_000),
-      learningRate: z.number().positive().max(10).default(0.7),
-      momentum: z.number().min(0).lt(1).default(0.9),
+      every: z
+        .int()
+        .min(1)
+        .max(100_000)
+        .describe('H: steps of a round; the bytes on the wire are that many times fewer'),
+      learningRate: z.number().positive().max(10).default(0.7).describe('rate of the outer step'),
+      momentum: z.number().min(0).lt(1).default(0.9).describe('share of the last update that is kept'),
     }),
   ],
   {
@@ -50,57 +62,56 @@ const syncSchema = z.discriminatedUnion(
 /** How one network is trained. */
 export const trainingSchema = z
   .strictObject({
-    epochs: z.int().min(1).max(10_000),
-    /** Global batch B; every optimiser step uses B images. */
-    batch: z.int().min(1),
-    /**
-     * V, a power of two: fixed slices of the batch. A result depends on it and not on the number of workers.
-     */
-    shards: z.int().min(1).max(256).default(8),
+    epochs: z.int().min(1).max(10_000).describe('passes over the training images'),
+    batch: z.int().min(1).describe('Global batch B; every optimiser step uses B images'),
+    shards: z
+      .int()
+      .min(1)
+      .max(256)
+      .default(8)
+      .describe(
+        'V, a power of two: fixed slices of the batch. A result depends on it and not on the number of workers',
+      ),
     seed: seed.default(1),
     flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
     loss: z
       .strictObject({
         kind: z.literal('arcface').default('arcface'),
-        scale: z.number().positive().default(64),
-        margin: z.number().min(0).max(1.5).default(0.5),
+        scale: z.number().positive().default(64).describe('scale s of the logits'),
+        margin: z.number().min(0).max(1.5).default(0.5).describe('additive angle m, radians'),
       })
-      .prefault({}),
-    /**
-     * Where the classifier head is. graph: in every worker's step, which is right while its classes are few.
-     * sharded: its classes are cut into V parts that belong to the shards; embeddings travel in place of the
-     * head's gradient, and two workers keep each part.
-     */
+      .prefault({})
+      .describe('ArcFace'),
     head: z
       .enum(['graph', 'sharded'], {
         error: (issue) => `unknown head ${foundText(issue.input)}; one of graph, sharded`,
       })
-      .default('graph'),
-    /**
-     * For a sharded head: the share of each part's classes that takes part in a step, (0, 1]. The classes of
-     * the batch are always among them, the others are drawn anew in each step. Classes that do not take part
-     * keep their weights, without decay or momentum. Default: all take part.
-     */
+      .default('graph')
+      .describe(
+        "Where the classifier head is. graph: in every worker's step, which is right while its classes are few. sharded: its classes are cut into V parts that belong to the shards; embeddings travel in place of the head's gradient, and two workers keep each part",
+      ),
     negatives: z
       .number()
       .gt(0, 'negatives is a share of the classes, above 0 and at most 1')
       .max(1, 'negatives is a share of the classes, above 0 and at most 1')
-      .optional(),
-    optimizer: optimizerSchema.prefault({}),
-    sync: syncSchema.prefault({ kind: 'every-step' }),
-    /**
-     * How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum
-     * are rounded to 8 bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what
-     * rounding leaves of a shard is added to the same shard in the next step (error feedback), until the next
-     * checkpoint begins anew. All three give equal weights on all workers at all times. With none and bf16
-     * the result is the same for any number of workers, however they come, go and die. With int8 it is the
-     * same for any placement of the shards, also when they move between workers that stay or to new ones; a
-     * worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint.
-     * That begins again at zero, which is logged, and the result then depends on when it was.
-     */
-    compression: z.enum(['none', 'bf16', 'int8']).default('none'),
-    /** false: workers of any device class may join, and equal bits are not promised. */
-    exact: z.boolean().default(true),
+      .optional()
+      .describe(
+        "For a sharded head: the share of each part's classes that takes part in a step, (0, 1]. The classes of the batch are always among them, the others are drawn anew in each step. Classes that do not take part keep their weights, without decay or momentum. Default: all take part",
+      ),
+    optimizer: optimizerSchema.prefault({}).describe('SGD with momentum and a rate that falls at milestones'),
+    sync: syncSchema
+      .prefault({ kind: 'every-step' })
+      .describe('when the shards of a run are summed: after every step, or after outer steps (DiLoCo)'),
+    compression: z
+      .enum(['none', 'bf16', 'int8'])
+      .default('none')
+      .describe(
+        "How gradients travel. none: as float32, exact. bf16: half the bytes; each shard's gradient and the sum are rounded to 8 bits of mantissa. int8: a quarter; in blocks of 256 with a common scale, and what rounding leaves of a shard is added to the same shard in the next step (error feedback), until the next checkpoint begins anew. All three give equal weights on all workers at all times. With none and bf16 the result is the same for any number of workers, however they come, go and die. With int8 it is the same for any placement of the shards, also when they move between workers that stay or to new ones; a worker that leaves or dies takes along what rounding had left of its shards since the last checkpoint. That begins again at zero, which is logged, and the result then depends on when it was",
+      ),
+    exact: z
+      .boolean()
+      .default(true)
+      .describe('false: workers of any device class may join, and equal bits are not promised'),
   })
   .superRefine((training, context) => {
     if (training.head === 'sharded' && training.sync.kind === 'outer')
@@ -134,15 +145,25 @@ export const trainingSchema = z
         path: ['batch'],
         message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2`,
       });
-  });
+  })
+  .describe('how a network is trained');
 
 /** A checked training. */
 export type TrainingSpec = z.infer<typeof trainingSchema>;
 
 /** How a trained network is verified. */
-export const verificationSchema = z.strictObject({
-  /** Pairs drawn from the held-out identities, half of them genuine; fewer where the images allow no more. */
-  pairs: z.int().min(20).max(200_000).multipleOf(20).default(600),
-  folds: z.literal(10).default(10),
-  seed: seed.default(1),
-});
+export const verificationSchema = z
+  .strictObject({
+    pairs: z
+      .int()
+      .min(20)
+      .max(200_000)
+      .multipleOf(20)
+      .default(600)
+      .describe(
+        'Pairs drawn from the held-out identities, half of them genuine; fewer where the images allow no more',
+      ),
+    folds: z.literal(10).default(10),
+    seed: seed.default(1),
+  })
+  .describe('how a trained network is verified: pairs of held-out people, in ten folds');

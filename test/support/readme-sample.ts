@@ -11,7 +11,7 @@ const BLOCK =
   /<!-- sample of the demo, plan ([0-9a-f]{16}); made by `npm run generate:sample` -->\n\n([\s\S]*?)\n\n<!-- end of the sample -->/;
 
 export interface Sample {
-  /** First 64 bits of the SHA-256 of the plan that the sample was made from, hex. */
+  /** First 64 bits of the SHA-256 of the plan that the sample was made from, without comments, hex. */
   readonly plan: string;
   readonly lines: readonly string[];
 }
@@ -31,8 +31,12 @@ export function withSample(readme: string, lines: readonly string[]): string {
   return readme.replace(BLOCK, () => block);
 }
 
+/** Lines that are comments do not count, because the demo does not depend on them. */
 export const planDigest = (): string =>
-  createHash('sha256').update(readFileSync(PLAN)).digest('hex').slice(0, 16);
+  createHash('sha256')
+    .update(readFileSync(PLAN, 'utf8').replace(/^#.*\n/gm, ''))
+    .digest('hex')
+    .slice(0, 16);
 
 /** "teacher teacher   1 %  step 3/250, …": how far something is, which changes all the time. */
 export const isProgress = (line: string): boolean =>

@@ -1,0 +1,32 @@
+// What a document may be as JSON Schema, for editors and other programs. Follows from the schemas alone; what they
+// refuse by a rule over several fields is refused at submit only.
+
+import { z } from 'zod';
+import { documentSchema } from './document.ts';
+import { planSchema } from './plan.ts';
+import { runSchema } from './run.ts';
+import { sweepSchema } from './sweep.ts';
+
+/** The kinds of documents that have a schema of their own. A run is a teacher, a student or a candidate. */
+export const SCHEMA_KINDS = ['plan', 'sweep', 'run'] as const;
+/** One of these kinds. */
+export type SchemaKind = (typeof SCHEMA_KINDS)[number];
+
+const SCHEMAS: Readonly<Record<SchemaKind, z.ZodType>> = {
+  plan: planSchema,
+  sweep: sweepSchema,
+  run: runSchema,
+};
+
+/** JSON Schema (draft 2020-12) of what a person writes; fields with a default may be left out. Without a kind: of all. */
+export function jsonSchemaOf(kind?: SchemaKind): Record<string, unknown> {
+  const { $schema, ...rest } = z.toJSONSchema(kind === undefined ? documentSchema : SCHEMAS[kind], {
+    io: 'input',
+    target: 'draft-2020-12',
+    unrepresentable: 'throw',
+  });
+  return { $schema, title: `Pocketfleet ${kind ?? 'document'}`, ...rest };
+}
+
+/** The same as text: a file of `schema/`, and what the command prints. */
+export const schemaText = (kind?: SchemaKind): string => `${JSON.stringify(jsonSchemaOf(kind), null, 2)}\n`;
