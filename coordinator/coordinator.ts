@@ -62,6 +62,7 @@ import { createProgressBoard, type ProgressBoard } from './workers/progress-boar
 import { createReplayer } from './workers/replayer.ts';
 import { createRequests, type Requests } from './workers/requests.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
+import { createTimeBoard, fleetSeconds, type TimeBoard } from './workers/time-board.ts';
 import { createVerifier } from './workers/verifier.ts';
 import { createWorkerService } from './workers/worker-service.ts';
 
@@ -176,6 +177,7 @@ function observeFleet({ config, log, clock }: Options) {
   const progress = createProgressBoard();
   const { heartbeatIntervalMs } = config;
   const suspicion = createSuspicionBoard({ now: clock.monotonic, heartbeatIntervalMs });
+  const times = createTimeBoard();
   links.onDetach(progress.removeWorker);
   links.onDetach(suspicion.removeWorker);
   const observe = (): Observed => ({
@@ -183,8 +185,9 @@ function observeFleet({ config, log, clock }: Options) {
     connected: suspicion.placeable(links.connected),
     stepOf: (runId) => progress.of(runId)?.point.step,
     speedOf: progress.speedOf,
+    openTimeOf: times.of,
   });
-  return { links, progress, suspicion, observe };
+  return { links, progress, suspicion, times, observe };
 }
 
 /**
@@ -198,11 +201,12 @@ function startCore(
 ) {
   const { config, log, clock, version } = options;
   const { connection, names, fleet, book } = parts;
-  const { links, progress, observe } = fleet;
+  const { links, progress, times, observe } = fleet;
   const desk = createDesk();
   const metrics = createMetrics({
     ...{ version, revision: options.revision, keepMs: config.metricsKeepMs, now: clock.now },
-    gauged: () => gaugedOf({ driver, links, progress, desk, broker, names, config, book, store: store() }),
+    gauged: () =>
+      gaugedOf({ driver, links, progress, times, desk, broker, names, config, book, store: store() }),
   });
   const broker = watchBroker({ connection, clock, log, onReconnect: metrics.reconnected });
   releases.push(broker.close);
@@ -246,6 +250,7 @@ function startCore(
     onEvent(event, after) {
       logEvent(log, event, after);
       metrics.event(event, after);
+      if (event.kind === 'worker.lost') times.remove(event.workerId, event.incarnation);
       for (const note of noting) note(event);
     },
   });
@@ -520,11 +525,11 @@ function perform(links: Links, effect: Effect): void {
 }
 
 /**
- * Logs every decision once, with its reason. Checkpoints are many: they are counted by metrics and logged at
- * `debug`.
+ * Logs every decision once, with its reason. Checkpoints and slices of time are many: they are counted by metrics
+ * and logged at `debug`.
  */
 function logEvent(log: Logger, event: Event, state: State): void {
-  const level = event.kind === 'run.checkpointed' ? 'debug' : 'info';
+  const level = event.kind === 'run.checkpointed' || event.kind === 'worker.spent' ? 'debug' : 'info';
   log[level]({ event: event.kind }, sentenceOf(event, state));
 }
 
@@ -533,6 +538,7 @@ function gaugedOf(parts: {
   readonly driver: Driver;
   readonly links: Links;
   readonly progress: ProgressBoard;
+  readonly times: TimeBoard;
   readonly desk: Desk;
   readonly broker: { readonly connected: boolean };
   readonly names: Names;
@@ -540,10 +546,11 @@ function gaugedOf(parts: {
   readonly book: Pick<TokenBook, 'listed'>;
   readonly store: StoreView;
 }): Gauged {
-  const { driver, links, progress, desk, broker, names, config, book, store } = parts;
+  const { driver, links, progress, times, desk, broker, names, config, book, store } = parts;
   const kinds = streamKinds(names);
   return {
     state: driver.known,
+    time: driver.known && fleetSeconds(driver.known, times),
     waiting: waitsOf(desk.board),
     natsConnected: broker.connected,
     leads: driver.leads,

@@ -42,6 +42,7 @@ import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
 import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
+import { createTimeline, type Timeline } from './run/timeline.ts';
 
 async function main(): Promise<void> {
   const argv = process.argv.slice(2);
@@ -50,6 +51,9 @@ async function main(): Promise<void> {
     process.stdout.write(answer);
     return;
   }
+  // The clock began with the process: loading the program counts too.
+  const timeline = createTimeline(systemClock, 0);
+  const starting = timeline.open();
   const config = loadConfig(workerConfigSchema, argv);
   const { choice, kernels } = prepareLibraries(config);
   const log = createLogger({ program: 'worker', level: config.logLevel, bindings: { worker: config.id } });
@@ -64,6 +68,8 @@ async function main(): Promise<void> {
   const compute = createCompute({
     cacheDir: join(cacheDir, 'graphs'),
     onJob: (kind, busyMs) => metrics.computeBusy.inc({ kind }, busyMs / 1000),
+    owner: starting.owner,
+    onIdle: timeline.computesNothing,
   });
   releases.push(() => compute.close());
   let agent: Agent | undefined;
@@ -125,7 +131,10 @@ async function main(): Promise<void> {
   const dataCache = join(cacheDir, 'data');
   const inspections = createInspections({ roots: dataRoots(config), cacheDir: dataCache });
   releases.push(() => inspections.close());
-  agent = startAgent({ config, log, metrics, compute, dial, identity, dataCache, inspections });
+  agent = startAgent({
+    ...{ config, log, metrics, compute, dial, identity, dataCache, inspections, timeline },
+    onWelcome: starting.end,
+  });
   releases.push(() => agent?.close());
   stopOnSignals({ agent, log, metrics, stop });
 }
@@ -158,8 +167,11 @@ function startAgent(parts: {
   readonly identity: Identity;
   readonly dataCache: string;
   readonly inspections: Inspections;
+  readonly timeline: Timeline;
+  /** A coordinator has taken this worker. */
+  readonly onWelcome: () => void;
 }): Agent {
-  const { config, log, metrics, compute, dial, identity, dataCache, inspections } = parts;
+  const { config, log, metrics, compute, dial, identity, dataCache, inspections, timeline } = parts;
   const { device, workerId, host } = identity;
   const roots = dataRoots(config);
   let names: Names | undefined;
@@ -183,11 +195,13 @@ function startAgent(parts: {
       inspections,
       roots,
       metrics,
+      timeline,
       broker: dial.broker,
       report,
       reportLatest,
     }),
     onWelcome: (welcome) => {
+      parts.onWelcome();
       try {
         names = namesIn(welcome, names);
       } catch (caught) {

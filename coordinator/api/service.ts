@@ -41,8 +41,10 @@ import type { Inspector } from '../workers/inspector.ts';
 import type { Links } from '../workers/links.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 import type { Replayer } from '../workers/replayer.ts';
+import type { TimeBoard } from '../workers/time-board.ts';
 import type { Verifier } from '../workers/verifier.ts';
 import { type Artefacts, runIdsOf } from './artefacts.ts';
+import { goodput } from './goodput.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import { createLeaderboards } from './leaderboards.ts';
 import {
@@ -78,6 +80,7 @@ export interface ServiceParts {
   readonly journal: Journal;
   readonly links: Links;
   readonly progress: ProgressBoard;
+  readonly times: TimeBoard;
   readonly records: Records;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
@@ -138,6 +141,9 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
     getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id), { spec: true })),
     getWorker: unary(({ id }) => workerView(context(), workerWith(now(), idOf(now(), 'worker', id))!)),
+    getGoodput: unary(({ id }) =>
+      goodput({ state: now(), times: parts.times, nowMs: parts.clock.now() }, id),
+    ),
     listPlans: unary((request) => listPlans(context(), request)),
     listSweeps: unary((request) => listSweeps(context(), request)),
     listTrials: unary((request) => listTrials(context(), request)),

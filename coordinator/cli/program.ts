@@ -41,6 +41,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/list-commands.ts')).addListCommands(program),
   },
   {
+    words: ['goodput'],
+    add: async (program) => (await import('./commands/goodput-command.ts')).addGoodputCommand(program),
+  },
+  {
     words: ['artefacts', 'rm', 'prune'],
     add: async (program) => (await import('./commands/artefact-commands.ts')).addArtefactCommands(program),
   },

@@ -38,6 +38,7 @@ import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
 import { noteTokens } from './tokens.ts';
+import { countSlice } from './worker-time.ts';
 
 /** What follows from an input. */
 export interface Decision {
@@ -134,7 +135,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       attach(draft, input.hello, input.goneAtMs);
       return undefined;
     case 'reported':
-      takeReport(draft, input.workerId, input.report);
+      takeReport(draft, input);
       if (input.sequence > 0) send(draft, input.workerId, { kind: 'acknowledge', sequence: input.sequence });
       return undefined;
     case 'lost':
@@ -300,7 +301,9 @@ function cancelledBy(event: Event): string[] {
 }
 
 function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
-  const { leases, ...facts } = hello;
+  const { leases, ageSeconds, ...facts } = hello;
+  const age =
+    ageSeconds === undefined ? {} : { startedAtMs: Math.round(draft.context.now - 1000 * ageSeconds) };
   const known = workerWith(draft.state, hello.workerId);
   const restarted = known !== undefined && known.incarnation !== hello.incarnation;
   if (restarted)
@@ -315,13 +318,17 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
     emit(draft, {
       kind: 'worker.attached',
       ...facts,
+      ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });
   send(draft, hello.workerId, { kind: 'welcome' });
   reconcileLeases(draft, hello.workerId, leases);
 }
 
-function takeReport(draft: Draft, workerId: string, report: Report): void {
+function takeReport(
+  draft: Draft,
+  { workerId, incarnation, report }: { workerId: string; incarnation: string; report: Report },
+): void {
   switch (report.kind) {
     case 'checkpointStored': {
       const run = wholeRunWith(draft.state, report.runId);
@@ -346,6 +353,9 @@ function takeReport(draft: Draft, workerId: string, report: Report): void {
       if (run) failRun(draft, run, { ...report, workerId });
       return;
     }
+    case 'timeSpent':
+      countSlice(draft, { workerId, incarnation, slice: report.slice });
+      return;
     case 'draining':
       drainWorker(draft, workerId, 'told to stop; gives its runs to others');
       return;

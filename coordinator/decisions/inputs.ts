@@ -4,6 +4,7 @@
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { TimeSlice } from '../../core/worker-time.ts';
 import type { Caller } from '../model/caller.ts';
 import type { EventOf, RefusedCalls } from '../model/events.ts';
 import type { DataFacts, EvaluationState, LossCause, Member } from '../model/state.ts';
@@ -59,6 +60,8 @@ export interface WorkerHello {
   readonly metricsEndpoint: string;
   /** metadata.uid of its pod; empty outside of a cluster. */
   readonly podUid: string;
+  /** How long the process has been there, seconds. */
+  readonly ageSeconds?: number | undefined;
 }
 
 /**
@@ -115,6 +118,8 @@ export type Report =
       readonly damaged?: { readonly runId: string; readonly stage: number };
     }
   | { readonly kind: 'draining' }
+  /** Where the time of the process went. */
+  | { readonly kind: 'timeSpent'; readonly slice: TimeSlice }
   /** Nothing follows from it except its acknowledgement. */
   | { readonly kind: 'released' };
 

@@ -11,6 +11,7 @@ import { type Draft, emit } from './draft.ts';
 import { endRun, leaveGang, runsHeldBy, setGang } from './gangs.ts';
 import type { Report } from './inputs.ts';
 import { reportDamage } from './stages.ts';
+import { endOfTime } from './worker-time.ts';
 
 /**
  * Failures reported as infrastructure that a run survives without a checkpoint in between; those of a place
@@ -44,7 +45,8 @@ export function loseWorker(
   const { workerId, incarnation, cause, reason } = loss;
   const worker = workerWith(draft.state, workerId);
   if (worker === undefined || worker.incarnation !== incarnation || worker.state === 'lost') return;
-  emit(draft, { kind: 'worker.lost', workerId, incarnation, cause, reason });
+  const time = endOfTime(draft, worker, cause);
+  emit(draft, { kind: 'worker.lost', workerId, incarnation, cause, reason, ...time });
   draft.effects.push({ kind: 'disconnect', workerId, incarnation });
   const held = runsHeldBy(draft.state, workerId);
   for (const run of held) {

@@ -80,6 +80,12 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'worker.draining': { workerId: text, ...reason },
   'worker.undrained': { workerId: text, ...reason },
   'worker.lost': { workerId: text, incarnation: text, ...reason },
+  'worker.spent': {
+    workerId: text,
+    incarnation: text,
+    until: number,
+    entries: z.array(z.object({ seconds: z.object({}) })),
+  },
 };
 
 /** Why these events are none of the present, as a phrase that goes on after "the message"; undefined: they are. */

@@ -73,6 +73,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'token.created':
     case 'token.revoked':
     case 'calls.refused':
+    case 'worker.spent':
       return [];
     case 'run.exported':
       return [event.runId];
@@ -202,6 +203,8 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.workerId} gets work again: ${event.reason}`;
     case 'worker.lost':
       return `${event.workerId} was lost: ${event.reason}`;
+    case 'worker.spent':
+      return `${event.workerId} has accounted for ${event.until.toFixed(1)} s of process ${event.incarnation}`;
   }
 }
 

@@ -28,6 +28,7 @@ import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
 import { type CoordinatorFamilies, lossReasonOf } from './registered.ts';
 import { createRunActivity, type Reached, type RunActivity } from './run-activity.ts';
+import type { FleetSeconds } from './worker-seconds.ts';
 
 /** The newest report about a run. */
 export interface RunProgress extends Reached {
@@ -39,6 +40,8 @@ export interface RunProgress extends Reached {
 export interface Gauged {
   /** Undefined while the journal was not read. */
   readonly state: State | undefined;
+  /** Where the time of workers went so far; undefined while the journal was not read. */
+  readonly time: FleetSeconds | undefined;
   /** What each queued run waits for. */
   readonly waiting: Waits;
   readonly natsConnected: boolean;

@@ -17,6 +17,7 @@ import { createDeviceTime } from './device-time.ts';
 import { countEvent } from './events.ts';
 import { createGauges, type Gauged } from './gauges.ts';
 import type { Registered } from './registered.ts';
+import { createWorkerSeconds } from './worker-seconds.ts';
 
 /** What the rest of the coordinator reports to be counted. */
 export interface Metrics {
@@ -59,6 +60,7 @@ export function createMetrics(options: {
     const gauged = options.gauged();
     if (gauged === undefined) return;
     deviceTime.collect(now());
+    if (gauged.leads && gauged.time !== undefined) workerSeconds.collect(gauged.time);
     gauges.fill(gauged, { nowMs: now(), endedSweepIds: sweeps.kept() });
   });
   const { registry, families } = metrics;
@@ -71,6 +73,10 @@ export function createMetrics(options: {
   const deviceTime = createDeviceTime((labels, seconds) => {
     if (labels.sweep !== '') sweeps.begin(labels.sweep);
     families.deviceSeconds.inc(labels, seconds);
+  });
+  const workerSeconds = createWorkerSeconds((phase, seconds) => {
+    if (phase === 'repeated') families.repeatedSeconds.inc(seconds);
+    else families.workerSeconds.inc({ phase }, seconds);
   });
   const gauges = createGauges(families);
   families.buildInfo.set(
@@ -90,7 +96,10 @@ export function createMetrics(options: {
       if ('runId' in event && event.runId !== undefined) deviceTime.changed(after, event.runId, event.atMs);
       if (event.kind === 'sweep.ended') sweeps.end(event.sweepId);
     },
-    begin: (state) => deviceTime.begin(state, now()),
+    begin(state) {
+      deviceTime.begin(state, now());
+      workerSeconds.begin(state.time.fleet);
+    },
     leave: deviceTime.leave,
     submission: (outcome) => families.submissions.inc({ outcome }),
     appended: (outcome, seconds) => families.publishDuration.observe({ stream: 'journal', outcome }, seconds),

@@ -11,6 +11,7 @@ import type { Costs } from '../../core/nn/space.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { TimeEntry } from '../../core/worker-time.ts';
 import type { Cursor } from '../strategies/search.ts';
 import type { Caller } from './caller.ts';
 import type {
@@ -396,6 +397,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly version: string;
       readonly metricsEndpoint: string;
       readonly podUid: string;
+      /** When the process began; absent in journals of earlier releases. */
+      readonly startedAtMs?: number;
       readonly reason: string;
     }
   | {
@@ -418,8 +421,25 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
       /** Absent in journals of earlier releases. */
       readonly cause?: LossCause;
+      /** When its time ended, where that is not now: nothing was decided since, and nobody knows of it. */
+      readonly goneAtMs?: number;
+      /** What it did with its time since the last `worker.spent`, up to its end. */
+      readonly spent?: TimeSpent;
     }
+  | ({
+      /** What a process did with its time. */
+      readonly kind: 'worker.spent';
+      readonly workerId: string;
+      readonly incarnation: string;
+    } & TimeSpent)
 );
+
+/** Of the timeline of a process what lies between the event before and `until`. */
+export interface TimeSpent {
+  /** Seconds since it began. */
+  readonly until: number;
+  readonly entries: readonly TimeEntry[];
+}
 
 /** Equal calls that were refused. */
 export interface RefusedCalls {

@@ -2,6 +2,7 @@
 // are never given out again, and the journal keeps what it says of them.
 
 import type { EventOf } from './events.ts';
+import { forgetAccount } from './evolve-time.ts';
 import { unnamed } from './find.ts';
 import { changeRun, recount, type Working } from './folding.ts';
 import { allNumbers } from './roll.ts';
@@ -33,6 +34,7 @@ function removePlan(w: Working, plan: PlanState): void {
   for (const number of allNumbers(plan.allRunIds)) removeRun(w, `run-${number}`);
   recount(w, `plan ${plan.state}`, undefined);
   w.names = unnamed(w.names, { noun: 'plan', ...plan }, w.edit);
+  forgetAccount(w, 'plans', numberOf(plan.id));
   w.plans = withoutRow(w.plans, numberOf(plan.id), w.edit);
 }
 
@@ -45,6 +47,7 @@ function removeSweep(w: Working, sweep: SweepState): void {
   }
   recount(w, `sweep ${sweep.state}`, undefined);
   w.names = unnamed(w.names, { noun: 'sweep', ...sweep }, w.edit);
+  forgetAccount(w, 'sweeps', numberOf(sweep.id));
   w.sweeps = withoutRow(w.sweeps, numberOf(sweep.id), w.edit);
 }
 
@@ -59,5 +62,6 @@ function removeRun(w: Working, id: string): void {
     if (teacher !== undefined)
       changeRun(w, teacher.id, { studentRunIds: teacher.studentRunIds.filter((student) => student !== id) });
   }
+  forgetAccount(w, 'runs', numberOf(id));
   w.runs = withoutRow(w.runs, numberOf(id), w.edit);
 }

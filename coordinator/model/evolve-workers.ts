@@ -2,6 +2,7 @@
 // fleet whose machines come and go under new names would collect them for ever.
 
 import type { EventOf } from './events.ts';
+import { forgetWorkerAccount } from './evolve-time.ts';
 import { recount, type Working, withNewest } from './folding.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import type { WorkerState } from './state.ts';
@@ -46,6 +47,7 @@ export function workerChanged(
       if (oldest?.state !== 'lost' || oldest.lostAs !== place) return;
       recount(w, 'worker lost', undefined);
       w.workers = withoutEntry(w.workers, id, w.edit);
+      forgetWorkerAccount(w, id);
     },
   );
 }

@@ -32,6 +32,14 @@ import {
   stageReleased,
   stagesDropped,
 } from './evolve-stages.ts';
+import {
+  closeWorkerAccount,
+  noteStart,
+  openWorkerAccount,
+  timeRepeated,
+  timeSpent,
+  timeStored,
+} from './evolve-time.ts';
 import { workerAttached, workerChanged } from './evolve-workers.ts';
 import { named } from './find.ts';
 import {
@@ -79,8 +87,8 @@ const SUBMISSIONS_MAX = 10_000;
 export function evolve(before: State, event: Event, edit: Edit = new Edit()): State {
   const w = workingOn(before, edit);
   w.events += 1;
-  if (event.atMs > w.lastMs) w.lastMs = event.atMs;
   apply(w, event);
+  if (event.atMs > w.lastMs) w.lastMs = event.atMs;
   // The edit stays in it unseen: another copy of every field would cost as much as the event itself.
   return w;
 }
@@ -103,8 +111,8 @@ export function createFold(from: State = initialState): Fold {
   return {
     add(event) {
       w.events += 1;
-      if (event.atMs > w.lastMs) w.lastMs = event.atMs;
       apply(w, event);
+      if (event.atMs > w.lastMs) w.lastMs = event.atMs;
     },
     get state() {
       return { ...w, ownsRows: false, edit: new Edit() };
@@ -117,6 +125,7 @@ function apply(w: Working, event: Event): void {
     // First what a long journal consists of: the kind of an event that was read is compared with one after the other.
     case 'run.checkpointed':
       runCheckpointed(w, event);
+      timeStored(w, event.runId, event.stage);
       return;
     case 'stage.dropped':
       stagesDropped(w, event);
@@ -149,6 +158,7 @@ function apply(w: Working, event: Event): void {
       return;
     case 'coordinator.started':
       w.epoch = event.epoch;
+      noteStart(w, w.lastMs);
       return;
     case 'journal.truncated':
       truncated(w, event);
@@ -186,12 +196,14 @@ function apply(w: Working, event: Event): void {
       runCreated(w, event);
       return;
     case 'run.requeued':
+      timeRepeated(w, event.runId);
       runRequeued(w, event);
       return;
     case 'run.pausing':
       runPausing(w, event);
       return;
     case 'run.paused':
+      timeStored(w, event.runId, Number.POSITIVE_INFINITY);
       runPaused(w, event);
       return;
     case 'step.dropped':
@@ -235,6 +247,10 @@ function apply(w: Working, event: Event): void {
       return;
     case 'worker.attached':
       workerAttached(w, event);
+      openWorkerAccount(w, event);
+      return;
+    case 'worker.spent':
+      timeSpent(w, event);
       return;
     case 'worker.draining':
       workerChanged(w, event, 'draining');
@@ -243,6 +259,7 @@ function apply(w: Working, event: Event): void {
       workerChanged(w, event, 'attached');
       return;
     case 'worker.lost':
+      closeWorkerAccount(w, event);
       workerChanged(w, event, 'lost');
       return;
   }

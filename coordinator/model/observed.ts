@@ -2,6 +2,7 @@
 // volatile, so it is read once for each decision and never journalled; what a decision makes of it is
 // journalled, with its reason.
 
+import type { TimeSlice } from '../../core/worker-time.ts';
 import type { PersistentMap } from './persistent-map.ts';
 
 /** The volatile facts of one decision. */
@@ -23,4 +24,6 @@ export interface Observed {
    * before it was measured.
    */
   readonly speedOf?: (runId: string, workerId: string) => number | undefined;
+  /** What a process has reported of its time since the last slice that was journalled. */
+  readonly openTimeOf?: (workerId: string, incarnation: string) => TimeSlice | undefined;
 }

@@ -36,12 +36,13 @@ import {
   type WorkerState,
 } from './state.ts';
 import { Edit, emptyTable, rowAt, rowsOf, withRow } from './table.ts';
+import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './time-accounts.ts';
 
 /**
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 6;
+export const FOLD = 7;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
@@ -75,7 +76,15 @@ interface Rows {
   readonly submissions: RecentRow<Submission>;
   readonly tokens: readonly [string, Caller];
   readonly accounts: readonly [string, Account];
+  readonly time: TimeRow;
 }
+
+/** The account of the fleet, or one of another kind by number or id. */
+type TimeRow =
+  | readonly ['fleet', TimeAccounts['fleet']]
+  | readonly ['plans' | 'sweeps', number, TimeAccount]
+  | readonly ['runs', number, RunAccount]
+  | readonly ['workers', string, WorkerAccount];
 
 /** Some rows of one kind, as JSON has them. */
 export type StatePart = {
@@ -112,6 +121,29 @@ export function* encodeState(state: State): Generator<StatePart> {
   yield* parts('submissions', rowsOf(state.submissions.keys), recentRow(state.submissions));
   yield* parts('tokens', entriesOf(state.tokens), (entry) => entry);
   yield* parts('accounts', entriesOf(state.accounts), (entry) => entry);
+  yield* parts('time', timeRows(state.time), (row) => row);
+}
+
+function* timeRows({ fleet, plans, sweeps, runs, workers }: TimeAccounts): Generator<TimeRow> {
+  yield ['fleet', fleet];
+  for (const [number, account] of rowsOf(plans)) yield ['plans', number, account];
+  for (const [number, account] of rowsOf(sweeps)) yield ['sweeps', number, account];
+  for (const [number, account] of rowsOf(runs)) yield ['runs', number, account];
+  for (const [id, account] of entriesOf(workers)) yield ['workers', id, account];
+}
+
+/** The accounts with one that a row has. */
+function withTime(time: TimeAccounts, row: TimeRow, edit: Edit): TimeAccounts {
+  switch (row[0]) {
+    case 'fleet':
+      return { ...time, fleet: row[1] };
+    case 'workers':
+      return { ...time, workers: withEntry(time.workers, row[1], row[2], edit) };
+    case 'runs':
+      return { ...time, runs: withRow(time.runs, row[1], row[2], edit) };
+    default:
+      return { ...time, [row[0]]: withRow(time[row[0]], row[1], row[2], edit) };
+  }
 }
 
 function* parts<K extends keyof Rows, T>(
@@ -232,6 +264,9 @@ export function createStateDecoder(): StateDecoder {
     },
     accounts([key, account]) {
       made.accounts = withEntry(made.accounts, key, account, edit);
+    },
+    time(row) {
+      made.time = withTime(made.time, row, edit);
     },
   };
 

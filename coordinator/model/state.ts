@@ -17,6 +17,7 @@ import type { Candidates } from './candidates.ts';
 import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
 import { emptyTable, rowAt, rowsOf, type Table } from './table.ts';
+import { NO_ACCOUNTS, type TimeAccounts } from './time-accounts.ts';
 
 /** What is known of a data set after it was looked at; the schedule follows from it. */
 export interface DataFacts {
@@ -437,6 +438,8 @@ export interface State {
   readonly openRuns: NumberSet;
   /** The key is `noun state`, for runs `run kind state`. */
   readonly counts: Counts;
+  /** Where the time of workers went. */
+  readonly time: TimeAccounts;
 }
 
 function noneYet<V>(): Recent<V> {
@@ -467,6 +470,7 @@ export const initialState: State = {
   openSweeps: emptyTable(),
   openRuns: emptyTable(),
   counts: {},
+  time: NO_ACCOUNTS,
 };
 
 /** The number in an id of this noun; undefined for anything else. */

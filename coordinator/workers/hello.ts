@@ -45,6 +45,7 @@ const helloSchema = z.object({
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
   metricsEndpoint: line(300),
   podUid: line(64),
+  ageSeconds: z.number().min(0).optional(),
   protocol: z.int().min(0),
   fleet: z.union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)]),
 });

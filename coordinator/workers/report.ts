@@ -5,10 +5,17 @@
 import { FleetError } from '../../core/errors.ts';
 import { foundText } from '../../core/text/printable.ts';
 import { boundedText, token } from '../../core/text/wire-text.ts';
-import type { Evaluation } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import {
+  PHASE_FIELDS,
+  type TimeEntry,
+  type TimePhase,
+  type TimeSlice,
+  totalSeconds,
+} from '../../core/worker-time.ts';
+import type { Evaluation, TimeSpent, TimeEntry as WireEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { StoredStep, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { FailureCause, PausedReport, Report } from '../decisions/inputs.ts';
-import type { EvaluationState } from '../model/state.ts';
+import { type EvaluationState, numberIn } from '../model/state.ts';
 
 /** Reports that are journalled, or change what is. */
 export type Journalled = Exclude<
@@ -71,11 +78,44 @@ export function reportOf(kind: Journalled): Report {
         step: step === -1 ? step : counted('failed.step', step),
       };
     }
+    case 'timeSpent':
+      return { kind: 'timeSpent', slice: sliceOf(kind.value) };
     case 'draining':
       return { kind: 'draining' };
     case 'released':
       return { kind: 'released' };
   }
+}
+
+/** Runs and stages that a slice may name; a worker has a few. */
+const ENTRIES_MAX = 10_000;
+
+/** A slice of a timeline in domain types; throws `invalidArgument` with what does not add up. */
+export function sliceOf(spent: TimeSpent): TimeSlice {
+  const from = measured('time_spent.from', spent.from);
+  const until = measured('time_spent.until', spent.until);
+  if (spent.entries.length > ENTRIES_MAX)
+    throw new FleetError('invalidArgument', `time_spent.entries: more than ${ENTRIES_MAX}`);
+  const entries = spent.entries.map(entryOf);
+  const total = entries.reduce((sum, { seconds }) => sum + totalSeconds(seconds), 0);
+  // Seconds that were added up a million times are not exact.
+  if (Math.abs(total - (until - from)) > Math.max(1e-3, 1e-6 * until))
+    throw new FleetError(
+      'invalidArgument',
+      `time_spent.entries: ${total} s altogether, which must be the length of the slice, ${until - from} s`,
+    );
+  return { from, until, entries };
+}
+
+function entryOf({ runId, stage, seconds }: WireEntry): TimeEntry {
+  if (runId !== '' && numberIn('run', runId) === undefined)
+    throw new FleetError('invalidArgument', `time_spent.run_id: ${foundText(runId)} is no id of a run`);
+  const known: { -readonly [K in TimePhase]?: number } = {};
+  for (const [phase, field] of PHASE_FIELDS) {
+    const value = measured(`time_spent.seconds.${phase}`, seconds?.[field] ?? 0);
+    if (value > 0) known[phase] = value;
+  }
+  return { ...(runId === '' ? {} : { runId }), ...(stage === 0 ? {} : { stage }), seconds: known };
 }
 
 /** A count of steps or bytes, where it is one; throws `invalidArgument` otherwise. */

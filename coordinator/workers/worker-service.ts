@@ -25,9 +25,10 @@ import type { Inspector } from './inspector.ts';
 import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
-import { counted, measured, reportOf } from './report.ts';
+import { counted, measured, reportOf, sliceOf } from './report.ts';
 import { type SignedRights, signRights } from './signed-rights.ts';
 import type { SuspicionBoard, Testimony } from './suspicion.ts';
+import type { TimeBoard } from './time-board.ts';
 import type { Verifier } from './verifier.ts';
 
 interface Parts {
@@ -35,6 +36,7 @@ interface Parts {
   readonly links: Links;
   readonly progress: ProgressBoard;
   readonly suspicion: SuspicionBoard;
+  readonly times: TimeBoard;
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly inspector: Inspector;
@@ -183,6 +185,8 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
       parts.progress.measured(worker.id, speedsOf(kind.value.leases));
       if (parts.progress.waiting(worker.id, storeWaitsOf(kind.value.leases))) parts.driver.touch();
       parts.suspicion.heard(worker.id, kind.value.leases.map(testimonyOf));
+      if (kind.value.openTime !== undefined)
+        parts.times.heard(worker.id, worker.incarnation, sliceOf(kind.value.openTime));
       return;
     case 'progress': {
       const { runId, generation, point, waitingForStage, openRoundSteps } = kind.value;

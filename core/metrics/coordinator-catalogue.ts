@@ -2,6 +2,7 @@
 // open, a worker while it is remembered.
 
 import { REFUSALS, ROLES } from '../net/roles.ts';
+import { TIME_PHASES } from '../worker-time.ts';
 import { counter, gauge, geometric, histogram } from './description.ts';
 import { sharedMetrics } from './shared-catalogue.ts';
 
@@ -317,6 +318,17 @@ const WORKER_METRICS = {
     unit: 'seconds',
     subject: 'cost',
     labels: { sweep: 'open', role: RUN_KINDS, device: ['cpu', 'gpu'] },
+  }),
+  workerSeconds: counter('pocketfleet_worker_seconds_total', {
+    help: 'Time of all workers by what it went into, as they report it; each second in exactly one phase.',
+    unit: 'seconds',
+    subject: 'cost',
+    labels: { phase: TIME_PHASES },
+  }),
+  repeatedSeconds: counter('pocketfleet_worker_repeated_seconds_total', {
+    help: 'Of phase compute: steps that had to be computed again, because a gang was lost before they were stored.',
+    unit: 'seconds',
+    subject: 'cost',
   }),
 } as const;
 

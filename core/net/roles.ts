@@ -76,6 +76,7 @@ const VERBS: Readonly<Record<keyof Methods, Verb>> = {
   getLedger: 'read',
   replay: 'submit',
   why: 'read',
+  getGoodput: 'read',
   listArtefacts: 'read',
   keepCheckpoint: 'submit',
   deleteArtefacts: 'administer',

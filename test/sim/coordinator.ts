@@ -17,6 +17,7 @@ import { createProgressBoard } from '../../coordinator/workers/progress-board.ts
 import { createReplayer } from '../../coordinator/workers/replayer.ts';
 import { createRequests } from '../../coordinator/workers/requests.ts';
 import { createSuspicionBoard } from '../../coordinator/workers/suspicion.ts';
+import { createTimeBoard } from '../../coordinator/workers/time-board.ts';
 import { createVerdicts } from '../../coordinator/workers/verdicts.ts';
 import { createVerifier } from '../../coordinator/workers/verifier.ts';
 import { createWorkerService } from '../../coordinator/workers/worker-service.ts';
@@ -78,9 +79,11 @@ export function startCoordinator(parts: Parts): SimCoordinator {
   });
   links.onDetach(progress.removeWorker);
   links.onDetach(suspicion.removeWorker);
+  const times = createTimeBoard();
   const observe = (): Observed => ({
     now: clock.now(),
     connected: suspicion.placeable(links.connected),
+    openTimeOf: times.of,
     stepOf: (runId) => progress.of(runId)?.point.step,
     speedOf: progress.speedOf,
   });
@@ -122,7 +125,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     state: () => driver.state,
   });
   const service = createWorkerService({
-    ...{ driver: counted, links, progress, suspicion, log },
+    ...{ driver: counted, links, progress, suspicion, times, log },
     verifier: createVerifier(requests),
     inspector: createInspector(requests),
     replayer: createReplayer({ requests, state: () => driver.state }),

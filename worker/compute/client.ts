@@ -47,6 +47,8 @@ export interface Compute {
    * difference.
    */
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
+  /** The same thread for jobs of this owner. */
+  ownedBy(owner: JobOwner): Compute;
   /** Number of jobs that were asked for and are not answered. */
   queuedJobs(): number;
   /** As of the last answer. */
@@ -54,6 +56,12 @@ export interface Compute {
   /** Resolves with the reason when the thread ended without being asked to. */
   readonly died: Promise<FleetError>;
   close(): Promise<void>;
+}
+
+/** Whoever asks for jobs. */
+export interface JobOwner {
+  /** The thread begins a job of this owner. */
+  computes(kind: JobKind): void;
 }
 
 /**
@@ -72,6 +80,10 @@ export interface ComputeOptions {
   readonly cacheDir: string;
   /** Called for each finished job with the kind and the time in the thread. */
   readonly onJob?: (kind: JobKind, busyMs: number) => void;
+  /** Whose jobs are that nobody else owns. */
+  readonly owner?: JobOwner;
+  /** Called when the thread has no job. */
+  readonly onIdle?: () => void;
 }
 
 export function createCompute(options: ComputeOptions): Compute {
@@ -82,20 +94,50 @@ export function createCompute(options: ComputeOptions): Compute {
   });
   let gauges: ThreadGauges = { tensors: 0, bytes: 0, graphs: 0 };
 
-  function ask<K extends keyof ComputeCalls>(
-    call: K,
-    what: ComputeCalls[K]['ask'],
-    kind: JobKind,
-  ): Promise<ComputeCalls[K]['answer']> {
-    return thread.call(call, what, {
-      onEnd: (facts) => {
-        gauges = facts.gauges;
-        options.onJob?.(kind, facts.busyMs);
-      },
-    });
-  }
+  /** The thread takes jobs in the order in which they were asked for, so the first is in hand. */
+  const jobs: { readonly kind: JobKind; readonly owner: JobOwner | undefined }[] = [];
+  const begin = () => {
+    const [first] = jobs;
+    if (first === undefined) options.onIdle?.();
+    else first.owner?.computes(first.kind);
+  };
 
-  // The parts of a step with a sharded head count as what they are parts of.
+  const askFor =
+    (owner: JobOwner | undefined): Ask =>
+    (call, what, kind) => {
+      const job = { kind, owner };
+      jobs.push(job);
+      if (jobs.length === 1) begin();
+      return thread.call(call, what, {
+        onEnd: (facts) => {
+          gauges = facts.gauges;
+          options.onJob?.(kind, facts.busyMs);
+          const place = jobs.indexOf(job);
+          jobs.splice(place, 1);
+          if (place === 0) begin();
+        },
+      });
+    };
+
+  const ownedBy = (owner: JobOwner | undefined): Compute => ({
+    ...jobsBy(askFor(owner)),
+    ownedBy,
+    queuedJobs: () => thread.open(),
+    threadGauges: () => gauges,
+    died: thread.died,
+    close: () => thread.close(),
+  });
+  return ownedBy(options.owner);
+}
+
+type Ask = <K extends keyof ComputeCalls>(
+  call: K,
+  what: ComputeCalls[K]['ask'],
+  kind: JobKind,
+) => Promise<ComputeCalls[K]['answer']>;
+
+/** The jobs of one owner. The parts of a step with a sharded head count as what they are parts of. */
+function jobsBy(ask: Ask): Omit<Compute, 'ownedBy' | 'queuedJobs' | 'threadGauges' | 'died' | 'close'> {
   return {
     proveDevice: () => ask('prove', undefined, 'prove'),
     compileGraph: (graph) => ask('prepare', graph, 'prepare'),
@@ -140,10 +182,6 @@ export function createCompute(options: ComputeOptions): Compute {
       const { gradientNorm, digest } = await ask('apply-outer', apply, 'apply-outer');
       return { differenceNorm: gradientNorm, digest };
     },
-    queuedJobs: () => thread.open(),
-    threadGauges: () => gauges,
-    died: thread.died,
-    close: () => thread.close(),
   };
 }
 

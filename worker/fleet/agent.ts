@@ -5,14 +5,16 @@ import type { FleetError } from '../../core/errors.ts';
 import type { ClientTls } from '../../core/net/client-tls.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { TokenSource } from '../../core/net/token-source.ts';
+import type { TimePhase } from '../../core/worker-time.ts';
 import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { createRequestsInHand } from '../requests/in-hand.ts';
 import { answerInspect } from '../requests/inspect.ts';
 import { answerReplay } from '../requests/replay.ts';
 import { answerVerify } from '../requests/verify.ts';
-import type { Services } from '../run/services.ts';
+import { type OwnServices, ownServices, type Services } from '../run/services.ts';
 import { createHeldRuns } from './held-runs.ts';
 import { type Command, type Link, openLink } from './link.ts';
+import { createTimeReports } from './time-reports.ts';
 
 export interface Identity {
   readonly workerId: string;
@@ -73,8 +75,15 @@ export function createAgent(options: AgentOptions): Agent {
     report: (kind) => opened.report(kind),
     reportLatest: (kind) => opened.reportLatest(kind),
   });
-  const { log, clock } = services;
+  const { log, clock, timeline } = services;
   const runs = createHeldRuns(services);
+  const times = createTimeReports(timeline);
+  /** The time of what is asked for belongs to no run. */
+  const counted = async (phase: TimePhase, work: (own: OwnServices) => Promise<void>) => {
+    const time = timeline.open();
+    time.rest(phase);
+    await work(ownServices(services, time)).finally(time.end);
+  };
 
   const carryOut = (command: Command) => {
     switch (command.$case) {
@@ -84,11 +93,11 @@ export function createAgent(options: AgentOptions): Agent {
         return runs.release(command.value);
       case 'verify':
         return requests.answer(command.value.requestId, (signal) =>
-          answerVerify(services, command.value, signal),
+          counted('evaluate', (own) => answerVerify(own, command.value, signal)),
         );
       case 'replay':
         return requests.answer(command.value.requestId, (signal) =>
-          answerReplay(services, command.value, signal),
+          counted('compute', (own) => answerReplay(own, command.value, signal)),
         );
       case 'inspect':
         return requests.answer(
@@ -111,8 +120,13 @@ export function createAgent(options: AgentOptions): Agent {
       protocol: PROTOCOL,
       ...identity,
       leases: runs.leases(),
+      ageSeconds: timeline.peek().until,
     }),
-    heartbeat: () => ({ leases: runs.leases() }),
+    heartbeat: () => {
+      const due = opened.unacknowledged() === 0 ? times.due() : undefined;
+      if (due !== undefined) opened.report({ $case: 'timeSpent', value: due });
+      return { leases: runs.leases(), openTime: times.open() };
+    },
     onWelcome: options.onWelcome,
     onRights: options.onRights,
     onCommand: carryOut,
@@ -124,12 +138,17 @@ export function createAgent(options: AgentOptions): Agent {
     attached: () => opened.attached(),
     heldRuns: () => runs.count(),
     async drain() {
-      if (!draining) opened.report({ $case: 'draining', value: {} });
+      if (!draining) {
+        opened.report({ $case: 'draining', value: {} });
+        timeline.open().rest('paused');
+      }
       draining = true;
       // Without a coordinator nothing acknowledges the draining itself, and a worker without runs may leave.
       const reportsOpen = () => opened.unacknowledged() > (opened.attached() ? 0 : 1);
       while (runs.count() > 0 || requests.count() > 0 || reportsOpen())
         await clock.sleep(POLL_MS, closing.signal);
+      // The last word on its time: what follows is the moment until the stream ends.
+      opened.reportLatest({ $case: 'heartbeat', value: { leases: [], openTime: times.open() } });
     },
     async close() {
       closing.abort();

@@ -19,7 +19,7 @@ import type { Replay } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Checkpoints } from '../run/checkpoints.ts';
 import { checkpointOf } from '../run/finish.ts';
 import { exchangedState, sumOf } from '../run/gang.ts';
-import type { Services } from '../run/services.ts';
+import type { OwnServices, Services } from '../run/services.ts';
 import { firstReplica, openSession, type Session } from '../run/session.ts';
 import type { Membership } from '../training/procedure.ts';
 import type { Replica } from '../training/replica.ts';
@@ -28,7 +28,11 @@ import { train } from '../training/train.ts';
 /** So many points travel in one report at most; a tiny run has hundreds of steps a second. */
 const POINTS_TOGETHER = 16;
 
-export async function answerReplay(services: Services, request: Replay, signal: AbortSignal): Promise<void> {
+export async function answerReplay(
+  services: OwnServices,
+  request: Replay,
+  signal: AbortSignal,
+): Promise<void> {
   const { requestId, runId } = request;
   let points: ReplayPoint[] = [];
   const send = (more: { ended: boolean; error: string }) => {
@@ -50,7 +54,7 @@ export async function answerReplay(services: Services, request: Replay, signal: 
 }
 
 async function replay(
-  services: Services,
+  services: OwnServices,
   request: Replay,
   signal: AbortSignal,
   onPoint: (point: ReplayPoint) => void,
@@ -103,6 +107,7 @@ async function replay(
       shards: Array.from({ length: schedule.shards }, (_, shard) => shard),
       exchange: alone,
       clock: services.clock,
+      begin: services.time.begin,
       signal,
       onBoundary: async (stage) => {
         if (stage === fromStage) return;

@@ -3,6 +3,7 @@
 // measured of the gang.
 
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
+import { epochOfStep, type Schedule } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type TrainContext, train } from '../training/train.ts';
 import { type FinishContext, finishRun, storeStage } from './finish.ts';
@@ -10,13 +11,13 @@ import { agreeOnState, joinGang } from './gang.ts';
 import { pauseRun } from './pause.ts';
 import type { Phases } from './phases.ts';
 import { placeIn } from './place.ts';
-import type { Services } from './services.ts';
+import type { OwnServices } from './services.ts';
 import type { Session } from './session.ts';
 import { createSuspects, type Suspects } from './suspects.ts';
 import type { Telemetry } from './telemetry.ts';
 
 export interface GenerationContext {
-  readonly services: Services;
+  readonly services: OwnServices;
   readonly session: Session;
   readonly assign: Assign;
   readonly phases: Phases;
@@ -67,6 +68,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     const replica = session.replica!;
     const finish: FinishContext = { services, session, generation, signal };
     telemetry.joined({ members: members.length, rank, records });
+    const noteStage = () => services.time.stage(stageTowards(session.schedule, replica.step));
+    noteStage();
     const training: TrainContext = {
       ...session,
       replica,
@@ -74,6 +77,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       shards,
       exchange,
       clock: services.clock,
+      begin: services.time.begin,
       signal,
       onBoundary: async (stage) => {
         const vectors = await membership.gatherState(replica);
@@ -81,7 +85,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       },
       onProgress: (openRoundSteps) =>
         telemetry.recordRound({ generation, rank, step: replica.step, openRoundSteps }),
-      onUnit: (point, times) =>
+      onUnit: (point, times) => {
+        noteStage();
         telemetry.recordUnit({
           point,
           times,
@@ -91,7 +96,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
           schedule: session.schedule,
           stats: totalOf([exchange.stats(), ...membership.exchangeStats()]),
           records,
-        }),
+        });
+      },
     };
     const phase = assign.pauses === true ? 'pausing' : 'training';
     phases.enter({ kind: phase, generation, step: replica.step });
@@ -102,6 +108,7 @@ export async function workInGeneration(context: GenerationContext): Promise<void
       await finishRun(finish);
     }
     phases.enter({ kind: 'holding', step: replica.step });
+    if (isPaused) services.time.rest('paused');
     // The exchange stays open, because a slower member may still ask for the last sum.
     await aborted(signal);
   } finally {
@@ -114,6 +121,9 @@ function totalOf(all: readonly Readonly<ExchangeStats>[]): ExchangeStats {
   const sum = (name: keyof ExchangeStats) => all.reduce((total, stats) => total + stats[name], 0);
   return Object.fromEntries(STATS.map((name) => [name, sum(name)])) as ExchangeStats;
 }
+
+/** The stage that the step after `step` belongs to, from 1. */
+const stageTowards = (schedule: Schedule, step: number): number => epochOfStep(schedule, step) + 1;
 
 /** Resolves when the signal is aborted. */
 export function aborted(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,8 @@
 // The phases of a run on this worker. Decides which phase follows when a wait begins or ends, and the
 // sentence that people read of each.
 
+import type { TimePhase } from '../../core/worker-time.ts';
+
 export type Phase =
   /** Opens the data, builds the network, compiles its step. */
   | { readonly kind: 'preparing' }
@@ -39,6 +41,29 @@ export function sentenceOf(phase: Phase): string {
       return `holds the state after step ${phase.step} until it is released`;
     case 'failed':
       return `failed: ${phase.reason}`;
+  }
+}
+
+/** What the time of a run in this phase goes into when nothing within it has begun. */
+export function restOf(phase: Phase): TimePhase {
+  switch (phase.kind) {
+    case 'preparing':
+      return 'prepare';
+    case 'training':
+      return 'compute';
+    case 'pausing':
+      return 'paused';
+    case 'waiting':
+      return 'teacher_wait';
+    case 'storing':
+      return 'checkpoint';
+    case 'evaluating':
+      return 'evaluate';
+    case 'joining':
+    case 'holding':
+      return 'reduce_wait';
+    case 'failed':
+      return 'idle';
   }
 }
 

@@ -1,16 +1,17 @@
-// The phase that a run is in, with the effects of a change: one line in this worker's log and one in the
-// run's own log.
+// The phase that a run is in, with the effects of a change: where its time goes, one line in this worker's log
+// and one in the run's own log.
 
 import {
   entered,
   type Phase,
+  restOf,
   type Standing,
   sentenceOf,
   standingIn,
   storeAwaited,
   teacherAwaited,
 } from './phase.ts';
-import type { Services } from './services.ts';
+import type { OwnServices } from './services.ts';
 
 export interface Phases {
   current(): Phase;
@@ -21,12 +22,13 @@ export interface Phases {
   onStoreWait(reason: string | undefined): void;
 }
 
-export function createPhases(services: Pick<Services, 'log' | 'broker'>, runId: string): Phases {
+export function createPhases(services: Pick<OwnServices, 'log' | 'broker' | 'time'>, runId: string): Phases {
   let standing = standingIn({ kind: 'preparing' });
   const change = (next: Standing) => {
     const isNew = next.phase !== standing.phase;
     standing = next;
     if (!isNew) return;
+    services.time.rest(restOf(next.phase));
     const text = sentenceOf(next.phase);
     services.log.info({ phase: next.phase.kind }, text);
     void services.broker.then(({ records }) => records.publishLine({ runId, level: 'info', text }));

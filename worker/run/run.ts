@@ -12,7 +12,7 @@ import { failureOf } from './failure.ts';
 import { aborted, workInGeneration } from './generation.ts';
 import { reasonOfWait } from './phase.ts';
 import { createPhases } from './phases.ts';
-import type { Services } from './services.ts';
+import { ownServices, type Services } from './services.ts';
 import { openSession, type Session } from './session.ts';
 import type { Suspects } from './suspects.ts';
 import { createTelemetry } from './telemetry.ts';
@@ -31,7 +31,9 @@ export interface HeldRun {
 
 export function holdRun(services: Services, first: Assign): HeldRun {
   const { runId } = first;
-  const own = { ...services, log: services.log.child({ run: runId }) };
+  const time = services.timeline.open(runId);
+  const ours = ownServices(services, time);
+  const own = { ...ours, log: services.log.child({ run: runId }) };
   const telemetry = createTelemetry(services, runId);
   const phases = createPhases(own, runId);
   const life = new AbortController();
@@ -46,7 +48,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
   const openRun = async (assign: Assign): Promise<Session> => {
     phases.enter({ kind: 'preparing' });
     const opened = await openSession({
-      services,
+      services: ours,
       assign,
       onWaiting: (stage) => {
         const { generation, teacherRunId } = current;
@@ -68,7 +70,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       try {
         session ??= await openRun(assign);
         await workInGeneration({
-          services,
+          services: ours,
           session,
           assign,
           phases,
@@ -93,6 +95,7 @@ export function holdRun(services: Services, first: Assign): HeldRun {
       for (const name of exchangeNames) gradients.releaseRun(name);
     });
     telemetry.close();
+    time.end();
   };
 
   /** The state may be what is wrong, so it is dropped: another try begins from a checkpoint. */

@@ -14,6 +14,7 @@ import type { WorkerMetrics } from '../metrics.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Datasets } from './datasets.ts';
 import type { Records } from './history.ts';
+import type { RunTime, Timeline } from './timeline.ts';
 
 /** What a worker reports, by its kind on the wire. */
 export type ReportKind = NonNullable<WorkerReport['kind']>;
@@ -32,6 +33,8 @@ export interface Services {
   /** Folders beneath which files may be read; none: everywhere. */
   readonly roots: Roots;
   readonly metrics: WorkerMetrics;
+  /** Where the time of this process goes. */
+  readonly timeline: Timeline;
   /** Resolves once the broker has been reached for the first time. */
   readonly broker: Promise<Broker>;
   /** Sends a report that must arrive: it is repeated until it is acknowledged. */
@@ -39,6 +42,18 @@ export interface Services {
   /** Sends a report of which only the newest counts: it may be lost. */
   readonly reportLatest: (kind: ReportKind) => void;
 }
+
+/** Services whose time counts for one run, or for something that belongs to none. */
+export interface OwnServices extends Services {
+  readonly time: RunTime;
+}
+
+/** The services for what `time` counts. */
+export const ownServices = (services: Services, time: RunTime): OwnServices => ({
+  ...services,
+  compute: services.compute.ownedBy(time.owner),
+  time,
+});
 
 export interface Broker {
   /** The connection for everything but gradients. */

@@ -3,6 +3,7 @@
 // being computed.
 
 import type { Clock } from '../../core/clock.ts';
+import type { BeginPhase } from '../../core/worker-time.ts';
 
 export interface DataWait {
   /** A batch has arrived; its computation begins or queues behind another. */
@@ -11,22 +12,29 @@ export interface DataWait {
   computed(): void;
   /** Seconds waited so far, without a wait that goes on. */
   seconds(): number;
+  /** No batch is waited for any more. */
+  readonly end: () => void;
 }
 
-/** The first wait begins now. */
-export function createDataWait(clock: Pick<Clock, 'monotonic'>): DataWait {
+/** The first wait begins now. `begin`: where the time of the run goes. */
+export function createDataWait(clock: Pick<Clock, 'monotonic'>, begin: BeginPhase): DataWait {
+  let endWait = begin('data_wait');
   let computing = 0;
   let idleSince = clock.monotonic();
   let waited = 0;
   return {
     arrived() {
       if (computing === 0) waited += clock.monotonic() - idleSince;
+      endWait();
       computing++;
     },
     computed() {
       computing--;
-      if (computing === 0) idleSince = clock.monotonic();
+      if (computing > 0) return;
+      idleSince = clock.monotonic();
+      endWait = begin('data_wait');
     },
     seconds: () => waited / 1000,
+    end: () => endWait(),
   };
 }

@@ -12,6 +12,7 @@
 // which the sum of step 3 is under way: its update has to be known here in case the member that owns it dies.
 
 import { placesOf, STATISTICS, sampleClasses } from '../../core/head/classes.ts';
+import { during } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
 import { type GraphSpec, graphKey, type TwoPartSpec } from '../compute/messages.ts';
 import { type BackboneUnit, backboneGraph, createBackboneStep } from './backbone-step.ts';
@@ -25,7 +26,7 @@ export interface HeadStepContext {
   readonly compute: Compute;
 }
 
-export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'contributionDigest'>;
+export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'begin' | 'contributionDigest'>;
 
 /**
  * The vector of each own shard, and the seconds spent waiting for other members. When it resolves, the update
@@ -33,12 +34,12 @@ export type HeadUnit = BackboneUnit & Pick<Unit, 'learningRate' | 'clock' | 'con
  */
 export async function computeWithHead(context: HeadStepContext, unit: HeadUnit) {
   const { head, headGang } = context;
-  const { shards, clock } = unit;
+  const { shards, clock, begin } = unit;
   const digest = unit.contributionDigest();
   let waited = 0;
   const waitFor = async <T>(gathered: Promise<T>): Promise<T> => {
     const from = clock.monotonic();
-    const result = await gathered;
+    const result = await during(begin, 'reduce_wait', gathered);
     waited += (clock.monotonic() - from) / 1000;
     return result;
   };

@@ -22,6 +22,7 @@ import type { Network } from '../../core/nn/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { Schedule } from '../../core/spec/schedule.ts';
 import type { StateShape, StateVectors } from '../../core/state-vectors.ts';
+import type { BeginPhase } from '../../core/worker-time.ts';
 import type { Compute } from '../compute/client.ts';
 import type { GraphSpec, TwoPartSpec } from '../compute/messages.ts';
 import type { Replica, StateAtStep } from './replica.ts';
@@ -115,6 +116,8 @@ export interface Unit {
   /** The teacher at the stage that these steps learn from; undefined without distillation. */
   readonly teacher: TeacherNetwork | undefined;
   readonly clock: Clock;
+  /** Where the time of the run goes. */
+  readonly begin: BeginPhase;
   /** Aborted when the generation ends, or `failed` does. */
   readonly signal: AbortSignal;
   /**

@@ -20,6 +20,7 @@ import {
   type Schedule,
   stageEndingAt,
 } from '../../core/spec/schedule.ts';
+import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';
 import type { Membership, Unit } from './procedure.ts';
@@ -59,6 +60,8 @@ export interface TrainContext {
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
   readonly clock: Clock;
+  /** Where the time of this run goes. */
+  readonly begin: BeginPhase;
   readonly signal: AbortSignal;
   /**
    * Called when the replica stands at the end of a stage, before this member contributes to the next unit.
@@ -84,25 +87,26 @@ export async function train(context: TrainContext): Promise<void> {
     await context.onUnit({ ...point, imagesPerSecond, atMs: clock.now() }, { ...times, total });
   }
   const last = stageEndingAt(schedule, replica.step);
-  if (last > 0) await context.onBoundary(last);
+  if (last > 0) await during(context.begin, 'checkpoint', context.onBoundary(last));
 }
 
 /** Trains one unit; the replica then stands at its end. */
 export async function trainUnit(context: TrainContext) {
-  const { replica, schedule, clock, signal, membership } = context;
+  const { replica, schedule, clock, signal, membership, begin } = context;
   const stage = stageEndingAt(schedule, replica.step);
   // The checkpoint is stored while the unit is computed: the replica does not change before the sum is there.
   const stored = stage > 0 ? context.onBoundary(stage) : Promise.resolve();
   const contributed = await contribute(context, stored);
   const { unit, contribution } = contributed;
-  await stored;
+  await during(begin, 'checkpoint', stored);
   signal.throwIfAborted();
 
   const sumAt = clock.monotonic();
-  const mean = await context.exchange.reduce(roundsBefore(schedule, unit.first), contribution.vectors, {
+  const reduced = context.exchange.reduce(roundsBefore(schedule, unit.first), contribution.vectors, {
     digest: unit.contributionDigest(),
     fresh: beginsStage(schedule, unit.first),
   });
+  const mean = await during(begin, 'reduce_wait', reduced);
   const allreduce = contribution.waited + secondsSince(clock, sumAt);
   signal.throwIfAborted();
 
@@ -145,11 +149,13 @@ async function contribute(context: TrainContext, stored: Promise<void>) {
   const failed = rejectionOf(stored);
   failed.catch((caught: unknown) => stop.abort(caught));
   const startedAt = clock.monotonic();
-  const teacher = await context.teacher?.forEpoch(epochOfStep(schedule, context.replica.step), signal);
+  const epoch = epochOfStep(schedule, context.replica.step);
+  const teacher =
+    context.teacher && (await during(context.begin, 'teacher_wait', context.teacher.forEpoch(epoch, signal)));
   const teacherSeconds = secondsSince(clock, startedAt);
-  const wait = createDataWait(clock);
+  const wait = createDataWait(clock, context.begin);
   const unit = openUnit(context, { teacher, wait, signal, failed });
-  const contribution = await context.membership.contribute(unit);
+  const contribution = await context.membership.contribute(unit).finally(wait.end);
   return {
     unit,
     contribution,
@@ -185,6 +191,7 @@ function openUnit(
     shards: context.shards,
     exchange: context.exchange,
     clock: context.clock,
+    begin: context.begin,
     async readBatch(step, shard) {
       const batch = await loader.batch({ schedule, seed: training.seed, flip: training.flip, step, shard });
       wait.arrived();

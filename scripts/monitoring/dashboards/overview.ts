@@ -100,6 +100,25 @@ export const OVERVIEW: DashboardSpec = {
       ],
     },
     {
+      title: 'Where does the time go?',
+      panels: [
+        panel('Where the time goes', {
+          expr: 'sum by (phase) (rate(pocketfleet_worker_seconds_total[$__rate_interval]))',
+          ...{ legend: '{{phase}}', reading: 'Workers by what they do; together as many as there are.' },
+        }),
+        panel('Share of computing', {
+          ...{ type: 'stat', unit: 'percentunit' },
+          expr: '(sum(increase(pocketfleet_worker_seconds_total{phase="compute"}[$__range])) - sum(increase(pocketfleet_worker_repeated_seconds_total[$__range]))) / sum(increase(pocketfleet_worker_seconds_total[$__range]))',
+          reading: 'Goodput: time in steps that count, of all time of workers.',
+        }),
+        panel('Computed again', {
+          ...{ unit: 's' },
+          expr: 'sum(increase(pocketfleet_worker_repeated_seconds_total[$__rate_interval]))',
+          reading: 'Steps without a checkpoint whose gang was lost.',
+        }),
+      ],
+    },
+    {
       title: 'Which workers are there, and which are gone?',
       panels: [
         {

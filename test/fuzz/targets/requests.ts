@@ -46,6 +46,7 @@ const REQUESTS: { readonly [M in Method]: Readonly<Record<string, unknown>> } = 
   getTrial: { id: 'trial-1' },
   getRun: { id: 'run-1' },
   getWorker: { id: 'w1' },
+  getGoodput: { id: 'run-1' },
   listPlans: { ...page, newestFirst: true },
   listSweeps: page,
   listTrials: { ...page, sweepId: 'sweep-1', pageToken: token('trials of sweep-1', '1') },

@@ -24,6 +24,7 @@ test('1,000 runs on 200 workers are at most 140,000 series, of which the coordin
   for (let n = 0; n < 1_000; n++) fleet.assign(fleet.propose(), `w${(n % 200) + 1}`);
   const { state } = fleet;
   const gauged: Gauged = {
+    time: state.time.fleet,
     ...{ state, natsConnected: true, leads: true, halted: false, streams: [], tokenExpiries: [] },
     waiting: { of: () => undefined, counts: () => new Map() },
     certificateExpiryMs: undefined,

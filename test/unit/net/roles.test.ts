@@ -28,6 +28,7 @@ const MAY: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     [
       ...['Find', 'GetPlan', 'GetSweep', 'GetTrial', 'GetRun', 'GetWorker', 'GetStore', 'GetEvaluation'],
+      'GetGoodput',
       ...['ListPlans', 'ListSweeps', 'ListTrials', 'ListRuns', 'ListWorkers', 'ListCheckpoints'],
       ...['Leaderboard', 'ListArtefacts', 'GetLedger', 'Watch', 'Logs', 'History', 'Why', 'CheckJournal'],
     ].map((name) => [name, 'admin submit read']),

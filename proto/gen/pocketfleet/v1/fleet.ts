@@ -842,6 +842,61 @@ export interface StageVerdict {
   differenceMax: number;
 }
 
+/** Seconds of workers by what they went into (core/worker-time.ts). */
+export interface PhaseSeconds {
+  compute: number;
+  teacherPass: number;
+  evaluate: number;
+  dataWait: number;
+  teacherWait: number;
+  reduceWait: number;
+  checkpoint: number;
+  prepare: number;
+  paused: number;
+  lost: number;
+  idle: number;
+}
+
+/**
+ * A part of the timeline of one process of a worker: [from, until), seconds since it began. The seconds of all entries together are
+ * until - from. The coordinator counts no part of a timeline twice, so that a slice may be repeated or overlap another.
+ */
+export interface TimeSpent {
+  from: number;
+  until: number;
+  entries: TimeEntry[];
+}
+
+export interface TimeEntry {
+  /** Empty: time that belongs to no run. */
+  runId: string;
+  /** The stage of the run that was trained towards, from 1; 0: none. */
+  stage: number;
+  seconds: PhaseSeconds | undefined;
+}
+
+export interface GetGoodputRequest {
+  /** A plan, sweep, trial, run or worker, by id or name; empty: the whole fleet. */
+  id: string;
+}
+
+/** Where worker-seconds went. `seconds` and `pruned` together are all that is known of it. */
+export interface Goodput {
+  /** fleet, plan, sweep, trial, run or worker. */
+  kind: string;
+  id: string;
+  name: string;
+  seconds:
+    | PhaseSeconds
+    | undefined;
+  /** Work of trials that a strategy stopped. */
+  pruned:
+    | PhaseSeconds
+    | undefined;
+  /** Fleet and worker: for how long the processes have been there by the coordinator's clock, together; 0 for everything else. */
+  wallSeconds: number;
+}
+
 function createBaseSubmitRequest(): SubmitRequest {
   return { yaml: "", baseDir: "", dryRun: false, overrides: {}, requestId: undefined };
 }
@@ -12505,6 +12560,695 @@ export const StageVerdict: MessageFns<StageVerdict> = {
   },
 };
 
+function createBasePhaseSeconds(): PhaseSeconds {
+  return {
+    compute: 0,
+    teacherPass: 0,
+    evaluate: 0,
+    dataWait: 0,
+    teacherWait: 0,
+    reduceWait: 0,
+    checkpoint: 0,
+    prepare: 0,
+    paused: 0,
+    lost: 0,
+    idle: 0,
+  };
+}
+
+export const PhaseSeconds: MessageFns<PhaseSeconds> = {
+  encode(message: PhaseSeconds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.compute !== 0) {
+      writer.uint32(9).double(message.compute);
+    }
+    if (message.teacherPass !== 0) {
+      writer.uint32(17).double(message.teacherPass);
+    }
+    if (message.evaluate !== 0) {
+      writer.uint32(25).double(message.evaluate);
+    }
+    if (message.dataWait !== 0) {
+      writer.uint32(33).double(message.dataWait);
+    }
+    if (message.teacherWait !== 0) {
+      writer.uint32(41).double(message.teacherWait);
+    }
+    if (message.reduceWait !== 0) {
+      writer.uint32(49).double(message.reduceWait);
+    }
+    if (message.checkpoint !== 0) {
+      writer.uint32(57).double(message.checkpoint);
+    }
+    if (message.prepare !== 0) {
+      writer.uint32(65).double(message.prepare);
+    }
+    if (message.paused !== 0) {
+      writer.uint32(73).double(message.paused);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(81).double(message.lost);
+    }
+    if (message.idle !== 0) {
+      writer.uint32(89).double(message.idle);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PhaseSeconds {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePhaseSeconds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.compute = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.teacherPass = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.evaluate = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.dataWait = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.teacherWait = reader.double();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.reduceWait = reader.double();
+            continue;
+          }
+          case 7: {
+            if (tag !== 57) {
+              break;
+            }
+
+            message.checkpoint = reader.double();
+            continue;
+          }
+          case 8: {
+            if (tag !== 65) {
+              break;
+            }
+
+            message.prepare = reader.double();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.paused = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.lost = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.idle = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PhaseSeconds {
+    return {
+      compute: isSet(object.compute) ? globalThis.Number(object.compute) : 0,
+      teacherPass: isSet(object.teacherPass)
+        ? globalThis.Number(object.teacherPass)
+        : isSet(object.teacher_pass)
+        ? globalThis.Number(object.teacher_pass)
+        : 0,
+      evaluate: isSet(object.evaluate) ? globalThis.Number(object.evaluate) : 0,
+      dataWait: isSet(object.dataWait)
+        ? globalThis.Number(object.dataWait)
+        : isSet(object.data_wait)
+        ? globalThis.Number(object.data_wait)
+        : 0,
+      teacherWait: isSet(object.teacherWait)
+        ? globalThis.Number(object.teacherWait)
+        : isSet(object.teacher_wait)
+        ? globalThis.Number(object.teacher_wait)
+        : 0,
+      reduceWait: isSet(object.reduceWait)
+        ? globalThis.Number(object.reduceWait)
+        : isSet(object.reduce_wait)
+        ? globalThis.Number(object.reduce_wait)
+        : 0,
+      checkpoint: isSet(object.checkpoint) ? globalThis.Number(object.checkpoint) : 0,
+      prepare: isSet(object.prepare) ? globalThis.Number(object.prepare) : 0,
+      paused: isSet(object.paused) ? globalThis.Number(object.paused) : 0,
+      lost: isSet(object.lost) ? globalThis.Number(object.lost) : 0,
+      idle: isSet(object.idle) ? globalThis.Number(object.idle) : 0,
+    };
+  },
+
+  toJSON(message: PhaseSeconds): unknown {
+    const obj: any = {};
+    if (message.compute !== 0) {
+      obj.compute = floatToJson(message.compute);
+    }
+    if (message.teacherPass !== 0) {
+      obj.teacherPass = floatToJson(message.teacherPass);
+    }
+    if (message.evaluate !== 0) {
+      obj.evaluate = floatToJson(message.evaluate);
+    }
+    if (message.dataWait !== 0) {
+      obj.dataWait = floatToJson(message.dataWait);
+    }
+    if (message.teacherWait !== 0) {
+      obj.teacherWait = floatToJson(message.teacherWait);
+    }
+    if (message.reduceWait !== 0) {
+      obj.reduceWait = floatToJson(message.reduceWait);
+    }
+    if (message.checkpoint !== 0) {
+      obj.checkpoint = floatToJson(message.checkpoint);
+    }
+    if (message.prepare !== 0) {
+      obj.prepare = floatToJson(message.prepare);
+    }
+    if (message.paused !== 0) {
+      obj.paused = floatToJson(message.paused);
+    }
+    if (message.lost !== 0) {
+      obj.lost = floatToJson(message.lost);
+    }
+    if (message.idle !== 0) {
+      obj.idle = floatToJson(message.idle);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PhaseSeconds>): PhaseSeconds {
+    return PhaseSeconds.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PhaseSeconds>): PhaseSeconds {
+    const message = createBasePhaseSeconds();
+    message.compute = object.compute ?? 0;
+    message.teacherPass = object.teacherPass ?? 0;
+    message.evaluate = object.evaluate ?? 0;
+    message.dataWait = object.dataWait ?? 0;
+    message.teacherWait = object.teacherWait ?? 0;
+    message.reduceWait = object.reduceWait ?? 0;
+    message.checkpoint = object.checkpoint ?? 0;
+    message.prepare = object.prepare ?? 0;
+    message.paused = object.paused ?? 0;
+    message.lost = object.lost ?? 0;
+    message.idle = object.idle ?? 0;
+    return message;
+  },
+};
+
+function createBaseTimeSpent(): TimeSpent {
+  return { from: 0, until: 0, entries: [] };
+}
+
+export const TimeSpent: MessageFns<TimeSpent> = {
+  encode(message: TimeSpent, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.from !== 0) {
+      writer.uint32(9).double(message.from);
+    }
+    if (message.until !== 0) {
+      writer.uint32(17).double(message.until);
+    }
+    for (const v of message.entries) {
+      TimeEntry.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TimeSpent {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTimeSpent();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.from = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.until = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.entries.push(TimeEntry.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TimeSpent {
+    return {
+      from: isSet(object.from) ? globalThis.Number(object.from) : 0,
+      until: isSet(object.until) ? globalThis.Number(object.until) : 0,
+      entries: globalThis.Array.isArray(object?.entries) ? object.entries.map((e: any) => TimeEntry.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: TimeSpent): unknown {
+    const obj: any = {};
+    if (message.from !== 0) {
+      obj.from = floatToJson(message.from);
+    }
+    if (message.until !== 0) {
+      obj.until = floatToJson(message.until);
+    }
+    if (message.entries?.length) {
+      obj.entries = message.entries.map((e) => TimeEntry.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TimeSpent>): TimeSpent {
+    return TimeSpent.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TimeSpent>): TimeSpent {
+    const message = createBaseTimeSpent();
+    message.from = object.from ?? 0;
+    message.until = object.until ?? 0;
+    message.entries = object.entries?.map((e) => TimeEntry.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTimeEntry(): TimeEntry {
+  return { runId: "", stage: 0, seconds: undefined };
+}
+
+export const TimeEntry: MessageFns<TimeEntry> = {
+  encode(message: TimeEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(16).uint32(message.stage);
+    }
+    if (message.seconds !== undefined) {
+      PhaseSeconds.encode(message.seconds, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TimeEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTimeEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.seconds = PhaseSeconds.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TimeEntry {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      seconds: isSet(object.seconds) ? PhaseSeconds.fromJSON(object.seconds) : undefined,
+    };
+  },
+
+  toJSON(message: TimeEntry): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.seconds !== undefined) {
+      obj.seconds = PhaseSeconds.toJSON(message.seconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TimeEntry>): TimeEntry {
+    return TimeEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TimeEntry>): TimeEntry {
+    const message = createBaseTimeEntry();
+    message.runId = object.runId ?? "";
+    message.stage = object.stage ?? 0;
+    message.seconds = (object.seconds !== undefined && object.seconds !== null)
+      ? PhaseSeconds.fromPartial(object.seconds)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetGoodputRequest(): GetGoodputRequest {
+  return { id: "" };
+}
+
+export const GetGoodputRequest: MessageFns<GetGoodputRequest> = {
+  encode(message: GetGoodputRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetGoodputRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetGoodputRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetGoodputRequest {
+    return { id: isSet(object.id) ? globalThis.String(object.id) : "" };
+  },
+
+  toJSON(message: GetGoodputRequest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetGoodputRequest>): GetGoodputRequest {
+    return GetGoodputRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetGoodputRequest>): GetGoodputRequest {
+    const message = createBaseGetGoodputRequest();
+    message.id = object.id ?? "";
+    return message;
+  },
+};
+
+function createBaseGoodput(): Goodput {
+  return { kind: "", id: "", name: "", seconds: undefined, pruned: undefined, wallSeconds: 0 };
+}
+
+export const Goodput: MessageFns<Goodput> = {
+  encode(message: Goodput, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.seconds !== undefined) {
+      PhaseSeconds.encode(message.seconds, writer.uint32(34).fork()).join();
+    }
+    if (message.pruned !== undefined) {
+      PhaseSeconds.encode(message.pruned, writer.uint32(42).fork()).join();
+    }
+    if (message.wallSeconds !== 0) {
+      writer.uint32(49).double(message.wallSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Goodput {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGoodput();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.seconds = PhaseSeconds.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.pruned = PhaseSeconds.decode(reader, reader.uint32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.wallSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Goodput {
+    return {
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      seconds: isSet(object.seconds) ? PhaseSeconds.fromJSON(object.seconds) : undefined,
+      pruned: isSet(object.pruned) ? PhaseSeconds.fromJSON(object.pruned) : undefined,
+      wallSeconds: isSet(object.wallSeconds)
+        ? globalThis.Number(object.wallSeconds)
+        : isSet(object.wall_seconds)
+        ? globalThis.Number(object.wall_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: Goodput): unknown {
+    const obj: any = {};
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.seconds !== undefined) {
+      obj.seconds = PhaseSeconds.toJSON(message.seconds);
+    }
+    if (message.pruned !== undefined) {
+      obj.pruned = PhaseSeconds.toJSON(message.pruned);
+    }
+    if (message.wallSeconds !== 0) {
+      obj.wallSeconds = floatToJson(message.wallSeconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Goodput>): Goodput {
+    return Goodput.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Goodput>): Goodput {
+    const message = createBaseGoodput();
+    message.kind = object.kind ?? "";
+    message.id = object.id ?? "";
+    message.name = object.name ?? "";
+    message.seconds = (object.seconds !== undefined && object.seconds !== null)
+      ? PhaseSeconds.fromPartial(object.seconds)
+      : undefined;
+    message.pruned = (object.pruned !== undefined && object.pruned !== null)
+      ? PhaseSeconds.fromPartial(object.pruned)
+      : undefined;
+    message.wallSeconds = object.wallSeconds ?? 0;
+    return message;
+  },
+};
+
 export type FleetServiceService = typeof FleetServiceService;
 export const FleetServiceService = {
   /**
@@ -12813,6 +13557,16 @@ export const FleetServiceService = {
     responseSerialize: (value: WhyResponse): Buffer => Buffer.from(WhyResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): WhyResponse => WhyResponse.decode(value),
   },
+  /** Where worker-seconds of the fleet, or of one thing, went. */
+  getGoodput: {
+    path: "/pocketfleet.v1.FleetService/GetGoodput" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetGoodputRequest): Buffer => Buffer.from(GetGoodputRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetGoodputRequest => GetGoodputRequest.decode(value),
+    responseSerialize: (value: Goodput): Buffer => Buffer.from(Goodput.encode(value).finish()),
+    responseDeserialize: (value: Buffer): Goodput => Goodput.decode(value),
+  },
   /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
   listArtefacts: {
     path: "/pocketfleet.v1.FleetService/ListArtefacts" as const,
@@ -12996,6 +13750,8 @@ export interface FleetServiceServer extends UntypedServiceImplementation {
   replay: handleServerStreamingCall<ReplayRequest, ReplayPoint>;
   /** The journalled decisions about one plan, sweep, trial, run or worker, each with its reason. */
   why: handleUnaryCall<WhyRequest, WhyResponse>;
+  /** Where worker-seconds of the fleet, or of one thing, went. */
+  getGoodput: handleUnaryCall<GetGoodputRequest, Goodput>;
   /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
   listArtefacts: handleUnaryCall<ListArtefactsRequest, ListArtefactsResponse>;
   /** Keeps a stored stage whatever the run's policy says, or gives it back to the policy. FAILED_PRECONDITION: it is not stored. */
@@ -13421,6 +14177,22 @@ export interface FleetServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: WhyResponse) => void,
+  ): ClientUnaryCall;
+  /** Where worker-seconds of the fleet, or of one thing, went. */
+  getGoodput(
+    request: GetGoodputRequest,
+    callback: (error: ServiceError | null, response: Goodput) => void,
+  ): ClientUnaryCall;
+  getGoodput(
+    request: GetGoodputRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: Goodput) => void,
+  ): ClientUnaryCall;
+  getGoodput(
+    request: GetGoodputRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: Goodput) => void,
   ): ClientUnaryCall;
   /** What the store holds of plans, sweeps and runs, by run and part, and who holds it. */
   listArtefacts(

@@ -17,7 +17,7 @@ import {
   type Metadata,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Evaluation, EvaluationReport, Gpu, InspectionProgress, ReplayPoint, StepPoint } from "./fleet.ts";
+import { Evaluation, EvaluationReport, Gpu, InspectionProgress, ReplayPoint, StepPoint, TimeSpent } from "./fleet.ts";
 
 export const protobufPackage = "pocketfleet.v1";
 
@@ -43,6 +43,7 @@ export interface WorkerReport {
     | { $case: "replayResult"; value: ReplayResult }
     | { $case: "inspectResult"; value: InspectResult }
     | { $case: "paused"; value: RunPaused }
+    | { $case: "timeSpent"; value: TimeSpent }
     | undefined;
 }
 
@@ -73,7 +74,11 @@ export interface Hello {
    * Public half of the key with which the process proves itself to the broker, a user's nkey (U...); made at its start, its seed
    * stays in its memory. Absent: the worker has a user of its own on the broker.
    */
-  brokerKey?: string | undefined;
+  brokerKey?:
+    | string
+    | undefined;
+  /** How long the process has been there, seconds of its own clock. The coordinator counts its time from then on. */
+  ageSeconds?: number | undefined;
 }
 
 export interface Device {
@@ -124,6 +129,8 @@ export interface Suspect {
 
 export interface Heartbeat {
   leases: Lease[];
+  /** Where the time of the process went since the last TimeSpent that was sent; the coordinator keeps the newest. */
+  openTime?: TimeSpent | undefined;
 }
 
 /** Sent a few times a second while a run trains; only the newest counts. */
@@ -459,6 +466,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "paused":
         RunPaused.encode(message.kind.value, writer.uint32(106).fork()).join();
         break;
+      case "timeSpent":
+        TimeSpent.encode(message.kind.value, writer.uint32(114).fork()).join();
+        break;
     }
     return writer;
   },
@@ -580,6 +590,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "paused", value: RunPaused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.kind = { $case: "timeSpent", value: TimeSpent.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -627,6 +645,10 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "inspectResult", value: InspectResult.fromJSON(object.inspect_result) }
         : isSet(object.paused)
         ? { $case: "paused", value: RunPaused.fromJSON(object.paused) }
+        : isSet(object.timeSpent)
+        ? { $case: "timeSpent", value: TimeSpent.fromJSON(object.timeSpent) }
+        : isSet(object.time_spent)
+        ? { $case: "timeSpent", value: TimeSpent.fromJSON(object.time_spent) }
         : undefined,
     };
   },
@@ -660,6 +682,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.inspectResult = InspectResult.toJSON(message.kind.value);
     } else if (message.kind?.$case === "paused") {
       obj.paused = RunPaused.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "timeSpent") {
+      obj.timeSpent = TimeSpent.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -743,6 +767,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         }
         break;
       }
+      case "timeSpent": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "timeSpent", value: TimeSpent.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -763,6 +793,7 @@ function createBaseHello(): Hello {
     fleet: "",
     protocol: 0,
     brokerKey: undefined,
+    ageSeconds: undefined,
   };
 }
 
@@ -806,6 +837,9 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.brokerKey !== undefined) {
       writer.uint32(106).string(message.brokerKey);
+    }
+    if (message.ageSeconds !== undefined) {
+      writer.uint32(129).double(message.ageSeconds);
     }
     return writer;
   },
@@ -927,6 +961,14 @@ export const Hello: MessageFns<Hello> = {
             message.brokerKey = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.ageSeconds = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -969,6 +1011,11 @@ export const Hello: MessageFns<Hello> = {
         ? globalThis.String(object.brokerKey)
         : isSet(object.broker_key)
         ? globalThis.String(object.broker_key)
+        : undefined,
+      ageSeconds: isSet(object.ageSeconds)
+        ? globalThis.Number(object.ageSeconds)
+        : isSet(object.age_seconds)
+        ? globalThis.Number(object.age_seconds)
         : undefined,
     };
   },
@@ -1014,6 +1061,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.brokerKey !== undefined) {
       obj.brokerKey = message.brokerKey;
     }
+    if (message.ageSeconds !== undefined) {
+      obj.ageSeconds = floatToJson(message.ageSeconds);
+    }
     return obj;
   },
 
@@ -1037,6 +1087,7 @@ export const Hello: MessageFns<Hello> = {
     message.fleet = object.fleet ?? "";
     message.protocol = object.protocol ?? 0;
     message.brokerKey = object.brokerKey ?? undefined;
+    message.ageSeconds = object.ageSeconds ?? undefined;
     return message;
   },
 };
@@ -1535,13 +1586,16 @@ export const Suspect: MessageFns<Suspect> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { leases: [] };
+  return { leases: [], openTime: undefined };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
   encode(message: Heartbeat, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.leases) {
       Lease.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.openTime !== undefined) {
+      TimeSpent.encode(message.openTime, writer.uint32(18).fork()).join();
     }
     return writer;
   },
@@ -1567,6 +1621,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.leases.push(Lease.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.openTime = TimeSpent.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1580,13 +1642,23 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   },
 
   fromJSON(object: any): Heartbeat {
-    return { leases: globalThis.Array.isArray(object?.leases) ? object.leases.map((e: any) => Lease.fromJSON(e)) : [] };
+    return {
+      leases: globalThis.Array.isArray(object?.leases) ? object.leases.map((e: any) => Lease.fromJSON(e)) : [],
+      openTime: isSet(object.openTime)
+        ? TimeSpent.fromJSON(object.openTime)
+        : isSet(object.open_time)
+        ? TimeSpent.fromJSON(object.open_time)
+        : undefined,
+    };
   },
 
   toJSON(message: Heartbeat): unknown {
     const obj: any = {};
     if (message.leases?.length) {
       obj.leases = message.leases.map((e) => Lease.toJSON(e));
+    }
+    if (message.openTime !== undefined) {
+      obj.openTime = TimeSpent.toJSON(message.openTime);
     }
     return obj;
   },
@@ -1597,6 +1669,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
   fromPartial(object: DeepPartial<Heartbeat>): Heartbeat {
     const message = createBaseHeartbeat();
     message.leases = object.leases?.map((e) => Lease.fromPartial(e)) || [];
+    message.openTime = (object.openTime !== undefined && object.openTime !== null)
+      ? TimeSpent.fromPartial(object.openTime)
+      : undefined;
     return message;
   },
 };

@@ -12,6 +12,7 @@ const NOTHING_WAITS = { of: () => undefined, counts: () => new Map() };
 function gauged(state: State, more: Partial<Gauged> = {}): Gauged {
   return {
     state,
+    time: state.time.fleet,
     waiting: NOTHING_WAITS,
     natsConnected: true,
     leads: true,

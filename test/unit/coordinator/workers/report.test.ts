@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Journalled, reportOf } from '../../../../coordinator/workers/report.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import { PhaseSeconds, type TimeSpent } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { CheckpointStored, RunFinished } from '../../../../proto/gen/pocketfleet/v1/worker.ts';
 import { EVALUATION as evaluation } from '../../../support/state.ts';
 
@@ -16,6 +17,18 @@ const finished = (change: Partial<RunFinished>): Journalled => ({
   value: { runId: 'run-1', generation: 1, step: 8, weightsDigest: 'ab', evaluation, ...change },
 });
 
+const spent = (change: Partial<TimeSpent>, compute = 4, runId = 'run-1'): Journalled => ({
+  $case: 'timeSpent',
+  value: {
+    ...{ from: 10, until: 15 },
+    entries: [
+      { runId, stage: 2, seconds: PhaseSeconds.fromPartial({ compute }) },
+      { runId: '', stage: 0, seconds: PhaseSeconds.fromPartial({ idle: 1 }) },
+    ],
+    ...change,
+  },
+});
+
 test('a number that JSON would make null, or that is no count, is refused with its field', () => {
   const refused: [Journalled, RegExp][] = [
     [stored({ step: Number.NaN }), /^checkpoint_stored.step: expected a whole number from 0 on, found NaN$/],
@@ -25,6 +38,11 @@ test('a number that JSON would make null, or that is no count, is refused with i
     [stored({ step: 0.5 }), /^checkpoint_stored.step/],
     [finished({ step: Number.NaN }), /^finished.step/],
     [finished({ weightsDigest: '\u001b[31m' }), /^finished.weights_digest: .*\\u001b/],
+    [spent({ until: Number.NaN }), /^time_spent.until/],
+    [spent({}, Number.NaN), /^time_spent.seconds.compute/],
+    [spent({}, -4), /^time_spent.seconds.compute/],
+    [spent({}, 3), /^time_spent.entries: 4 s altogether, which must be the length of the slice, 5 s$/],
+    [spent({}, 4, 'w1\u001b[31m'), /^time_spent.run_id: .*\\u001b.* is no id of a run$/],
   ];
   for (const [report, message] of refused)
     assert.throws(
@@ -32,6 +50,13 @@ test('a number that JSON would make null, or that is no count, is refused with i
       (error) =>
         error instanceof FleetError && error.code === 'invalidArgument' && message.test(error.message),
     );
+  assert.deepEqual(reportOf(spent({})), {
+    kind: 'timeSpent',
+    slice: {
+      ...{ from: 10, until: 15 },
+      entries: [{ runId: 'run-1', stage: 2, seconds: { compute: 4 } }, { seconds: { idle: 1 } }],
+    },
+  });
   assert.deepEqual(reportOf(stored({})), {
     ...{ kind: 'checkpointStored', runId: 'run-1', stage: 1, step: 4, bytes: 100, digest: 'ab' },
   });

@@ -69,6 +69,7 @@ function step(brokenIn?: Round) {
       exchange: { vector: (shard) => vectors[shard]! },
       teacher: undefined,
       clock: systemClock,
+      begin: () => () => undefined,
       learningRate: 0.1,
       contributionDigest: () => '',
       readBatch: async (_step, shard) => ({

@@ -97,6 +97,7 @@ const contextOf = async (member: {
     teacher: undefined,
     ledger: createLedger({ schedule, seed: spec.training.seed }),
     clock: systemClock,
+    begin: () => () => undefined,
     signal,
     onBoundary: async () => undefined,
     onUnit: () => undefined,
