@@ -69,6 +69,13 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/schema-command.ts')).addSchemaCommand(program),
   },
   {
+    words: ['completion', 'completion-ids'],
+    add: async (program) =>
+      (await import('./commands/completion-command.ts')).addCompletionCommands(program, () =>
+        createProgram(),
+      ),
+  },
+  {
     words: ['model', 'data'],
     add: async (program) => (await import('./commands/describe-command.ts')).addLocalCommands(program),
   },
