@@ -2,12 +2,32 @@
 // reported since. Decides what belongs to what was asked for.
 
 import { NOUNS } from '../../core/text/naming.ts';
-import { addSeconds, PHASE_FIELDS, type PhaseSeconds, type TimeEntry } from '../../core/worker-time.ts';
+import {
+  addSeconds,
+  PHASE_FIELDS,
+  type PhaseSeconds,
+  type TimeEntry,
+  totalSeconds,
+} from '../../core/worker-time.ts';
 import type { Goodput, PhaseSeconds as WireSeconds } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { theOne } from '../model/find.ts';
 import { lookup, valuesOf } from '../model/persistent-map.ts';
-import { isWhole, numberOf, runWith, type State, sweepWith, trialOf, workerWith } from '../model/state.ts';
-import { rowAt } from '../model/table.ts';
+import { allNumbers } from '../model/roll.ts';
+import {
+  hasEnded,
+  isWhole,
+  numberOf,
+  planOf,
+  runWith,
+  type State,
+  type SweepState,
+  sweepWith,
+  type TrialState,
+  trialOf,
+  trialWith,
+  workerWith,
+} from '../model/state.ts';
+import { rowAt, rowsOf, type Table } from '../model/table.ts';
 import { NO_ACCOUNT, shownSeconds, type TimeAccount, wallSecondsOf } from '../model/time-accounts.ts';
 import { openEntries, type TimeBoard } from '../workers/time-board.ts';
 
@@ -22,6 +42,8 @@ interface Asked {
   /** Whether what is not journalled yet belongs to it. */
   owns(entry: Entry): boolean;
   readonly wallSeconds?: number;
+  /** Those whose trials may have been stopped. */
+  readonly sweeps: Iterable<SweepState | undefined>;
 }
 
 /** The answer; `idOrName` empty: the whole fleet. */
@@ -34,9 +56,37 @@ export function goodput(
   for (const entry of openEntries(state, times))
     if (asked.owns(entry)) seconds = addSeconds(seconds, entry.seconds);
   const { kind, id, name, wallSeconds = 0 } = asked;
-  const shown = shownSeconds({ seconds, repeated });
-  return { kind, id, name, seconds: wireSeconds(shown), pruned: undefined, wallSeconds };
+  const pruned = prunedIn(state, asked);
+  const kept = addSeconds(shownSeconds({ seconds, repeated }), pruned, -1);
+  const isPruned = totalSeconds(pruned) > 0;
+  return {
+    ...{ kind, id, name, wallSeconds },
+    seconds: wireSeconds(kept),
+    pruned: isPruned ? wireSeconds(pruned) : undefined,
+  };
 }
+
+/** What the trials of these sweeps took that a strategy has stopped. */
+function prunedIn(state: State, { sweeps }: Asked): PhaseSeconds {
+  let pruned: PhaseSeconds = {};
+  for (const sweep of sweeps) {
+    // Trials of a sweep that somebody ended were not judged.
+    if (sweep === undefined || sweep.state === 'cancelled') continue;
+    for (const number of allNumbers(sweep.trialIds)) {
+      const trial = trialWith(state, `trial-${number}`);
+      if (trial === undefined || !isStopped(trial)) continue;
+      for (const runId of trial.runIds) {
+        const account = rowAt(state.time.runs, numberOf(runId));
+        if (account !== undefined) pruned = addSeconds(pruned, shownSeconds(account));
+      }
+    }
+  }
+  return pruned;
+}
+
+/** It has ended with results at lower fidelities alone, and did not fail. */
+const isStopped = (trial: TrialState): boolean =>
+  trial.rungs !== undefined && trial.objectives === undefined && hasEnded(trial) && trial.state !== 'failed';
 
 function fleet(state: State, nowMs: number): Asked {
   const { time } = state;
@@ -46,17 +96,22 @@ function fleet(state: State, nowMs: number): Asked {
     if (account !== undefined && is !== 'lost')
       wallSeconds += wallSecondsOf({ ...account, wallSeconds: 0 }, true, nowMs);
   }
-  return { kind: 'fleet', id: '', name: '', account: time.fleet, owns: () => true, wallSeconds };
+  const sweeps = rowsIn(state.sweeps);
+  return { kind: 'fleet', id: '', name: '', account: time.fleet, owns: () => true, wallSeconds, sweeps };
 }
 
 function thing(state: State, idOrName: string, nowMs: number): Asked {
   const { kind, id, name } = theOne(state, idOrName, NOUNS);
   const { time } = state;
   const common = { kind, id, name };
+  const planned = kind === 'plan' ? planOf(state, id).sweepId : undefined;
+  const sweepId = kind === 'sweep' ? id : planned;
+  const sweeps = sweepId === undefined ? [] : [sweepWith(state, sweepId)];
   const of = (account: TimeAccount | undefined, owns: Asked['owns']) => ({
     ...common,
     account: account ?? NO_ACCOUNT,
     owns,
+    sweeps,
   });
   const runOf = (entry: Entry) => (entry.runId === undefined ? undefined : runWith(state, entry.runId));
   const sweepOf = (entry: Entry) => runOf(entry)?.sweepId;
@@ -87,6 +142,10 @@ function thing(state: State, idOrName: string, nowMs: number): Asked {
       };
     }
   }
+}
+
+function* rowsIn<V>(table: Table<V>): Generator<V> {
+  for (const [, row] of rowsOf(table)) yield row;
 }
 
 function sumOf(sum: TimeAccount, more: TimeAccount = NO_ACCOUNT): TimeAccount {
