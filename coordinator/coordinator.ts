@@ -10,7 +10,7 @@ import { type ArtefactStore, createArtefactStore } from '../core/checkpoint/stor
 import type { Clock } from '../core/clock.ts';
 import { brokerAddress, type CoordinatorConfig } from '../core/config.ts';
 import { createDeferred } from '../core/deferred.ts';
-import { FleetError } from '../core/errors.ts';
+import { FleetError, toFleetError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import { textOfFile } from '../core/net/broker-address.ts';
 import { type Access, createAccess } from '../core/net/grpc-access.ts';
@@ -239,6 +239,7 @@ function startCore(
     onLead(state) {
       links.expect(state.workers);
       metrics.begin(state);
+      configure();
       for (const begin of beginning) begin();
     },
     onLeave(error) {
@@ -254,6 +255,14 @@ function startCore(
       for (const note of noting) note(event);
     },
   });
+  /** What the configuration says about sharing becomes part of the journal. */
+  const configure = () => {
+    const { quotas, usageHalfLifeHours } = config;
+    const usageHalfLifeMs = usageHalfLifeHours * 3_600_000;
+    driver.submit({ kind: 'configured', quotas, usageHalfLifeMs }).catch((caught) => {
+      log.error(`quotas are not in force: ${toFleetError(caught).message}`);
+    });
+  };
   // A start that failed before it listened waits for no address.
   releases.push(driver.close, () => address.reject(new FleetError('cancelled', 'it does not listen')));
   const artefacts = createArtefactStore({ connection, names, clock });

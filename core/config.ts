@@ -8,6 +8,7 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { FleetError, toFleetError } from './errors.ts';
+import { quotasSchema } from './quotas.ts';
 import { refusalOfAddress, refusalOfAddresses, withPort } from './text/host-port.ts';
 import { nearest } from './text/nearest.ts';
 import { foundText } from './text/printable.ts';
@@ -212,6 +213,17 @@ export const coordinatorConfigSchema = z.strictObject({
     .string()
     .default('')
     .describe("folder of the broker's store, where the coordinator can see it; empty: it cannot"),
+  quotas: quotasSchema
+    .default({})
+    .describe(
+      'limits by the name of the token that submits, `*` for all others, as a YAML mapping: workers at once, workerHours within windowHours (24), openTrials; empty: none',
+    ),
+  usageHalfLifeHours: z.coerce
+    .number()
+    .min(0.1)
+    .max(8_760)
+    .default(24)
+    .describe('after this time worker-seconds count half when workers are shared, hours'),
   heartbeatIntervalMs: z.coerce
     .number()
     .int()

@@ -2,9 +2,18 @@
 // has changed. Decides which event can move what. A coordinator that takes the lead puts everything open on
 // the agenda, and so finds its place again wherever the one before it stopped.
 
+import { quotaOf } from '../model/accounts.ts';
 import type { Event } from '../model/events.ts';
 import { heldBy, openRunsOf } from '../model/holds.ts';
-import { numberOf, type State, sweepOf, trialOf, trialWith, wholeRunWith } from '../model/state.ts';
+import {
+  numberOf,
+  type State,
+  type SweepState,
+  sweepOf,
+  trialOf,
+  trialWith,
+  wholeRunWith,
+} from '../model/state.ts';
 import { rowAt, rowsOf } from '../model/table.ts';
 
 /** Numbers of ids, each looked at once. */
@@ -37,6 +46,7 @@ export function noteAll(agenda: Agenda, state: State): void {
 export function noteEvent(agenda: Agenda, state: State, event: Event): void {
   switch (event.kind) {
     case 'coordinator.started':
+    case 'scheduling.configured':
       noteAll(agenda, state);
       return;
     case 'plan.submitted':
@@ -56,6 +66,7 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       }
       agenda.trials.add(numberOf(event.trialId));
       agenda.sweeps.add(numberOf(trialOf(state, event.trialId).sweepId));
+      noteOthersOfOwner(agenda, state, sweepOf(state, trialOf(state, event.trialId).sweepId));
       return;
     case 'run.created':
       if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
@@ -113,6 +124,13 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     default:
       return;
   }
+}
+
+/** An owner whose open trials are limited may open one of another sweep. */
+function noteOthersOfOwner(agenda: Agenda, state: State, { owner = '' }: SweepState): void {
+  if (quotaOf(state, owner)?.openTrials === undefined) return;
+  for (const [number] of rowsOf(state.openSweeps))
+    if ((rowAt(state.sweeps, number)!.owner ?? '') === owner) agenda.sweeps.add(number);
 }
 
 /** A student that gets further needs less of its teacher. */

@@ -5,6 +5,7 @@
 // Decides what each kind of input does by itself; what follows from that is the same whatever the input was,
 // and is settled after it.
 
+import { isDeepStrictEqual } from 'node:util';
 import { FleetError } from '../../core/errors.ts';
 import { costsOf } from '../../core/nn/space.ts';
 import type { Event } from '../model/events.ts';
@@ -30,6 +31,7 @@ import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
 import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
+import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
 import { missingStage } from './retaining.ts';
@@ -153,6 +155,13 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
     case 'tokens':
       noteTokens(draft, input.tokens);
       return undefined;
+    case 'configured': {
+      const { usageHalfLifeMs, quotas } = input;
+      const { state } = draft;
+      if (usageHalfLifeMs !== state.usageHalfLifeMs || !isDeepStrictEqual(quotas, state.quotas))
+        emit(draft, { kind: 'scheduling.configured', usageHalfLifeMs, quotas });
+      return undefined;
+    }
     case 'refusals': {
       const { refusals, others } = input;
       emit(draft, { kind: 'calls.refused', refusals, others });
@@ -175,6 +184,7 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
     const { planIds, sweepIds, runIds } = known;
     return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
   }
+  for (const document of documents) assertWithinQuota(draft.state, document.spec, input.by);
   const planIds: string[] = [];
   const sweepIds: string[] = [];
   const runIds: string[] = [];

@@ -1,6 +1,7 @@
 // The inputs, effects and answers of the core, in domain types. Wire messages become these at the edge, and
 // nothing further inside knows the wire.
 
+import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -204,6 +205,8 @@ export type Input = {
   | { readonly kind: 'exported'; readonly runId: string; readonly stage: number; readonly format: string }
   /** What the file of tokens holds now. */
   | { readonly kind: 'tokens'; readonly tokens: readonly ListedToken[] }
+  /** How workers are shared, by the configuration. */
+  | { readonly kind: 'configured'; readonly usageHalfLifeMs: number; readonly quotas: Quotas }
   /** Calls were refused for want of a right. */
   | { readonly kind: 'refusals'; readonly refusals: readonly RefusedCalls[]; readonly others: number }
   /** Time has passed. */

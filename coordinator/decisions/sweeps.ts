@@ -23,6 +23,7 @@ import {
 import { rowsOf } from '../model/table.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
 import { type Draft, emit, nextId } from './draft.ts';
+import { trialsLeft } from './quotas.ts';
 import { createAttempt } from './trials.ts';
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
@@ -112,6 +113,7 @@ function propose(draft: Draft, sweepId: string): void {
     if (sweep.trialsProposed >= sweep.trialsTotal) return;
     if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return;
     if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return;
+    if (trialsLeft(draft.state, sweep) <= 0) return;
     const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {
       proposing.set(place, cursor);

@@ -67,6 +67,7 @@ export function isCall(input: Input): boolean {
     case 'mended':
     case 'collected':
     case 'tokens':
+    case 'configured':
     case 'refusals':
     case 'tick':
       return false;

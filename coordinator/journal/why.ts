@@ -69,6 +69,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.runId, event.workerId];
     case 'work.removed':
       return [event.id];
+    case 'scheduling.configured':
     case 'store.collected':
     case 'token.created':
     case 'token.revoked':
@@ -173,6 +174,8 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `stage ${event.stage} of ${event.runId} is lost: ${event.reason}`;
     case 'work.removed':
       return `${event.id} was removed: ${event.reason}`;
+    case 'scheduling.configured':
+      return `what was used counts half after ${event.usageHalfLifeMs / 3_600_000} h; quotas: ${JSON.stringify(event.quotas)}`;
     case 'store.collected':
       return `${formatBytes(event.bytes)} of what was let go are gone from the store: ${event.manifests} manifests, ${event.chunks} chunks`;
     case 'run.exported':

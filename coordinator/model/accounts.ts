@@ -3,6 +3,7 @@
 // for all, so that two accounts compare the same whenever they are looked at. Only products and square roots are
 // used, which are exact in the same way on every machine.
 
+import type { Quota, Quotas } from '../../core/quotas.ts';
 import { lookup, type PersistentMap, withEntry, withoutEntry } from './persistent-map.ts';
 import {
   type Account,
@@ -28,9 +29,11 @@ export interface Share {
   readonly weight: number;
 }
 
+const OWNER = 'owner ';
+
 /** The key of an owner's account. */
 export function ownerKey(owner: string): string {
-  return `owner ${owner}`;
+  return `${OWNER}${owner}`;
 }
 
 /** The share that a run belongs to; it never changes. */
@@ -96,6 +99,7 @@ interface Books {
   accounts: PersistentMap<Account>;
   readonly lastMs: number;
   readonly usageHalfLifeMs: number;
+  readonly quotas: Quotas;
   readonly edit: Edit;
 }
 
@@ -126,13 +130,48 @@ export function closeAccount(books: Books, { account }: Share): void {
 
 const NOTHING: Account = { usedMs: 0, atMs: 0, workers: 0, open: 0 };
 
-function change(books: Books, key: string, by: { readonly workers?: number; readonly open?: number }): void {
+/** The limits of an owner; undefined: none. */
+export function quotaOf({ quotas }: Pick<State, 'quotas'>, owner: string): Quota | undefined {
+  return Object.hasOwn(quotas, owner) ? quotas[owner] : quotas['*'];
+}
+
+/** A trial of this owner begins, or has ended. */
+export function countTrial(books: Books, owner: string, by: 1 | -1): void {
+  change(books, ownerKey(owner), { trials: by });
+}
+
+const HOUR_MS = 3_600_000;
+
+/** Worker-milliseconds of an account by hour, up to now, within a window of which the running hour is the last. */
+export function hoursAt(
+  { hours = [], atMs, workers }: Account,
+  nowMs: number,
+  windowHours: number,
+): readonly (readonly [hour: number, usedMs: number])[] {
+  const newest = Math.floor(nowMs / HOUR_MS);
+  const oldest = newest - windowHours + 1;
+  const used = new Map(hours.filter(([hour]) => hour >= oldest));
+  if (workers > 0)
+    for (let hour = Math.max(oldest, Math.floor(atMs / HOUR_MS)); hour <= newest; hour++) {
+      const passedMs = Math.min(nowMs, (hour + 1) * HOUR_MS) - Math.max(atMs, hour * HOUR_MS);
+      if (passedMs > 0) used.set(hour, (used.get(hour) ?? 0) + workers * passedMs);
+    }
+  return [...used].sort(([a], [b]) => a - b);
+}
+
+function change(
+  books: Books,
+  key: string,
+  by: { readonly workers?: number; readonly open?: number; readonly trials?: number },
+): void {
   const { lastMs: nowMs, usageHalfLifeMs } = books;
   const before = lookup(books.accounts, key) ?? { ...NOTHING, atMs: nowMs };
   const workers = before.workers + (by.workers ?? 0);
   const open = before.open + (by.open ?? 0);
+  const openTrials = (before.openTrials ?? 0) + (by.trials ?? 0);
+  const quota = key.startsWith(OWNER) ? quotaOf(books, key.slice(OWNER.length)) : undefined;
   // The history of an owner counts further; that of a thing ends with it.
-  if (workers <= 0 && open <= 0 && !key.startsWith('owner '))
+  if (workers <= 0 && open <= 0 && !key.startsWith(OWNER))
     books.accounts = withoutEntry(books.accounts, key, books.edit);
   else
     set(books, key, {
@@ -140,6 +179,8 @@ function change(books: Books, key: string, by: { readonly workers?: number; read
       atMs: Math.max(before.atMs, nowMs),
       workers,
       open,
+      ...(openTrials === 0 ? {} : { openTrials }),
+      ...(quota?.workerHours === undefined ? {} : { hours: hoursAt(before, nowMs, quota.windowHours) }),
     });
 }
 

@@ -8,6 +8,7 @@
 // and the number of the attempt.
 
 import type { Costs } from '../../core/nn/space.ts';
+import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -329,6 +330,12 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly refusals: readonly RefusedCalls[];
       /** Further ones, which are counted alone. */
       readonly others: number;
+    }
+  | {
+      /** How workers are shared from now on, by the configuration of who leads. */
+      readonly kind: 'scheduling.configured';
+      readonly usageHalfLifeMs: number;
+      readonly quotas: Quotas;
     }
   | {
       /** What decisions before have let go is gone from the store. */

@@ -8,7 +8,7 @@ import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { scoresOf } from '../strategies/standing.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
-import { closeAccount, openAccount, shareOfWork } from './accounts.ts';
+import { closeAccount, countTrial, openAccount, shareOfWork } from './accounts.ts';
 import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
 import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
@@ -149,6 +149,10 @@ function apply(w: Working, event: Event): void {
     case 'store.collected':
     case 'run.exported':
     case 'calls.refused':
+      return;
+    case 'scheduling.configured':
+      w.usageHalfLifeMs = event.usageHalfLifeMs;
+      w.quotas = event.quotas;
       return;
     case 'token.created':
       w.tokens = withEntry(w.tokens, event.token.fingerprint, event.token, w.edit);
@@ -366,6 +370,7 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   };
   const sweep = sweepOf(w, event.sweepId);
   const number = numberOf(trial.id);
+  countTrial(w, sweep.owner ?? '', 1);
   took(w, 'trial', trial.id);
   recount(w, undefined, 'trial queued');
   w.trials = withRow(w.trials, number, trial, w.edit);
@@ -418,6 +423,7 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   );
   const trial = trialOf(w, trialId);
   const sweep = sweepOf(w, trial.sweepId);
+  countTrial(w, sweep.owner ?? '', -1);
   const change: { -readonly [K in keyof SweepState]?: SweepState[K] } = {
     openTrials: withoutNumber(sweep.openTrials, trial.id, w.edit),
     failuresInRow: failuresAfter(w, sweep, trial),
@@ -481,6 +487,7 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     recount(w, `trial ${trial.state}`, 'trial queued');
     w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
     const sweep = sweepOf(w, trial.sweepId);
+    countTrial(w, sweep.owner ?? '', 1);
     changeSweep(w, sweep.id, {
       openTrials: withNumber(sweep.openTrials, trialId, w.edit),
       endedBadly: withoutNumber(sweep.endedBadly, trialId, w.edit),

@@ -42,7 +42,7 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 7;
+export const FOLD = 8;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
@@ -57,7 +57,15 @@ type RecentRow<V> = readonly [place: number, key: string, value: V | null];
 interface Rows {
   readonly facts: Pick<
     State,
-    'events' | 'epoch' | 'lastMs' | 'numbers' | 'cutOffRuns' | 'counts' | 'usageHalfLifeMs'
+    | 'events'
+    | 'epoch'
+    | 'lastMs'
+    | 'numbers'
+    | 'cutOffRuns'
+    | 'counts'
+    | 'usageHalfLifeMs'
+    | 'quotas'
+    | 'quotas'
   > & {
     readonly fold: number;
     /** How many there ever were. */
@@ -96,13 +104,18 @@ const ROWS_A_PART = 500;
 
 /** The state part by part. What was given is not changed meanwhile, whatever is decided. */
 export function* encodeState(state: State): Generator<StatePart> {
-  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs } = state;
+  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs, quotas } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
   const facts = {
     ...{ fold: FOLD, events, epoch, lastMs, numbers, cutOffRuns, counts: withoutZeros(state.counts) },
-    ...{ lostWorkers: state.lostWorkers.count, submissions: state.submissions.count, usageHalfLifeMs },
+    ...{
+      lostWorkers: state.lostWorkers.count,
+      submissions: state.submissions.count,
+      usageHalfLifeMs,
+      quotas,
+    },
   };
   yield { of: 'facts', rows: [facts] };
   yield* parts('specs', entriesOf(state.specs), (entry) => entry);

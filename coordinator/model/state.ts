@@ -7,6 +7,7 @@
 // somebody asks. So memory grows by some hundred bytes a trial.
 
 import type { Costs } from '../../core/nn/space.ts';
+import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
@@ -362,6 +363,13 @@ export interface Account {
   readonly workers: number;
   /** Things of it that have not ended; 0 for an owner. */
   readonly open: number;
+  /** Trials of an owner that have not ended; absent for none. */
+  readonly openTrials?: number;
+  /**
+   * Worker-milliseconds of an owner whose worker-hours are limited, by the number of the hour since the epoch, up to
+   * `atMs`; the hours of its window, oldest first.
+   */
+  readonly hours?: readonly (readonly [hour: number, usedMs: number])[];
 }
 
 /** Nouns whose ids are `noun-number`. */
@@ -432,6 +440,8 @@ export interface State {
   readonly accounts: PersistentMap<Account>;
   /** After this time what was used counts half, milliseconds. */
   readonly usageHalfLifeMs: number;
+  /** Limits by owner, `*` for all others. */
+  readonly quotas: Quotas;
   /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
   readonly openPlans: NumberSet;
   readonly openSweeps: NumberSet;
@@ -466,6 +476,7 @@ export const initialState: State = {
   damaged: emptyMap(),
   accounts: emptyMap(),
   usageHalfLifeMs: 86_400_000,
+  quotas: {},
   openPlans: emptyTable(),
   openSweeps: emptyTable(),
   openRuns: emptyTable(),

@@ -2,6 +2,7 @@
 // as it gives them to runs, so that the next run sees what is left, and is undone once it has become
 // placements: the board follows the events that are made of them.
 
+import { shareOf } from '../model/accounts.ts';
 import { numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
@@ -25,6 +26,8 @@ export interface Plan {
   setGang(run: RunState, members: readonly string[], reason: string): void;
   setReason(run: RunState, reason: string): void;
   reasonOf(run: RunState): string | undefined;
+  /** Workers that gangs of this owner have got here, less those that they have lost. */
+  givenTo(owner: string): number;
   /** What has changed, and the board as it was. Gangs that lose workers come first. */
   finish(): Placement[];
 }
@@ -38,6 +41,7 @@ interface Planned {
 /** A plan in which nothing has changed. */
 export function createPlan(board: Board): Plan {
   const planned = new Map<number, Planned>();
+  const given = new Map<string, number>();
   const membersOf = (run: RunState): readonly string[] =>
     planned.get(numberOf(run.id))?.members ?? run.gang.map(({ workerId }) => workerId);
   return {
@@ -52,12 +56,15 @@ export function createPlan(board: Board): Plan {
       const before = membersOf(run);
       for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
       for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
+      const { owner } = shareOf(board.state, run);
+      given.set(owner, (given.get(owner) ?? 0) + members.length - before.length);
       planned.set(numberOf(run.id), { run, members, reason });
     },
     setReason(run, reason) {
       const one = planned.get(numberOf(run.id));
       if (one !== undefined) one.reason = reason;
     },
+    givenTo: (owner) => given.get(owner) ?? 0,
     reasonOf: (run) => planned.get(numberOf(run.id))?.reason,
     finish() {
       board.undo();

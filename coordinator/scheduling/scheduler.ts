@@ -11,12 +11,14 @@
 // The cost is that of what is placed and of the groups of the queue; neither the queue nor the workers nor
 // the runs are looked through.
 
+import { shareOf } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { priorityOf, type RunState } from '../model/state.ts';
 import { type Board, chooseFree, classesFor, mayChange } from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
 import type { Group } from './queue.ts';
+import { quotaWait } from './quota-wait.ts';
 import { reclaim } from './reclaim.ts';
 import { createReservations, type Reservations } from './reservation.ts';
 import { createOrder, type Head } from './shares.ts';
@@ -75,7 +77,8 @@ function placeQueued(
     if (next === undefined) break;
     const { group, number } = next;
     const run = board.run(number);
-    if (notStartable(board.state, run) !== undefined) waiting.add(group);
+    if (notStartable(board.state, run) !== undefined || isOverQuota(plan, run, run.job.workers.min))
+      waiting.add(group);
     else if (placeMinimum(plan, run, reservations)) {
       group.numbers.delete(number);
       placed.push(next);
@@ -95,6 +98,12 @@ function isTeacherQueued(board: Board): boolean {
   for (const { numbers } of board.queue.groups())
     if (board.run(numbers.first()!).job.kind === 'teacher') return true;
   return false;
+}
+
+/** The owner of the run may not have so many workers more, with what it has got in this plan. */
+function isOverQuota(plan: Plan, run: RunState, wanted: number): boolean {
+  const share = shareOf(plan.board.state, run);
+  return quotaWait(plan.board, share, wanted, plan.givenTo(share.owner)) !== undefined;
 }
 
 /** The first run of each group that is not known to wait. */
@@ -167,6 +176,7 @@ function growByOne(plan: Plan, run: RunState, wanted: readonly Wanted[]): boolea
   const { board } = plan;
   const members = plan.membersOf(run);
   if (members.length === 0 || members.length >= run.job.workers.max) return false;
+  if (isOverQuota(plan, run, 1)) return false;
   const deviceClass = run.deviceClass ?? lookup(board.state.workers, members[0]!)?.deviceClass;
   const isClosed = (pool: Pool) =>
     (run.job.training.exact && pool.deviceClass !== deviceClass) ||

@@ -15,6 +15,7 @@ export interface Wait {
     | 'teacher_paused'
     | 'stage_damaged'
     | 'model_mismatch'
+    | 'quota'
     | 'reserved'
     | 'insufficient_workers';
   readonly reason: string;

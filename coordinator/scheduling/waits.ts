@@ -6,6 +6,7 @@ import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { avoidedNow, type Board, chooseFree, fitsClass, needsOneClass } from './board.ts';
+import { quotaWait } from './quota-wait.ts';
 import type { Reservation, Reservations } from './reservation.ts';
 import { reservationsOn } from './scheduler.ts';
 import { notStartable, type Wait } from './wait.ts';
@@ -26,7 +27,8 @@ export function waitsOf(board: Board): Waits {
     const known = byGroup.get(key);
     if (known !== undefined) return known;
     const run = board.run(number);
-    const obstacle = notStartable(board.state, run);
+    const obstacle =
+      notStartable(board.state, run) ?? quotaWait(board, shareOf(board.state, run), run.job.workers.min);
     reservations ??= reservationsOn(board);
     const wait: Wait = obstacle ?? shortage(board, run, reservations);
     byGroup.set(key, wait);

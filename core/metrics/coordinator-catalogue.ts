@@ -37,6 +37,7 @@ export const WAIT_REASONS = [
   'teacher_paused',
   'stage_damaged',
   'model_mismatch',
+  'quota',
   'reserved',
   'insufficient_workers',
 ] as const;
@@ -58,7 +59,7 @@ export const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
   ...(['pause', 'prioritise', 'drain'] as const),
   ...(['attached', 'reported', 'lost', 'leaving', 'mended', 'collected', 'tick'] as const),
-  ...(['exported', 'tokens', 'refusals'] as const),
+  ...(['exported', 'tokens', 'configured', 'refusals'] as const),
 ] as const;
 /** The streams of the broker by what they hold. */
 export const STREAM_KINDS = ['journal', 'lead', 'manifests', 'artefacts', 'history', 'logs'] as const;

@@ -1,0 +1,32 @@
+// What an owner may have of a fleet: the form of the limits in the coordinator's configuration.
+
+import { z } from 'zod';
+import { readYaml } from './text/yaml-text.ts';
+
+const quota = z.strictObject({
+  /** Workers in gangs at once. */
+  workers: z.int().min(1).optional(),
+  /** Worker-hours within the last `windowHours`. */
+  workerHours: z.number().positive().optional(),
+  windowHours: z.int().min(1).max(168).default(24),
+  /** Trials that have not ended, of all sweeps together. */
+  openTrials: z.int().min(1).optional(),
+});
+
+/** The limits of one owner; absent ones do not limit. */
+export type Quota = z.infer<typeof quota>;
+/** Limits by owner; `*`: of each other one. */
+export type Quotas = Readonly<Record<string, Quota>>;
+
+/** Limits as a mapping, or as its YAML text where settings are texts. */
+export const quotasSchema = z.preprocess(
+  (value) => {
+    if (typeof value !== 'string') return value;
+    try {
+      return readYaml(value)[0]?.value ?? {};
+    } catch {
+      return value;
+    }
+  },
+  z.record(z.string().min(1).max(200), quota),
+);

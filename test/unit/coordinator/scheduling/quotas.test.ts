@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
+import { coordinatorConfigSchema, loadConfig } from '../../../../core/config.ts';
+import type { Quotas } from '../../../../core/quotas.ts';
+import { plan, sweep, teacher, training } from '../../../sim/specs.ts';
+import { handFleet } from '../../../support/hand-fleet.ts';
+
+const HOUR = 3_600_000;
+const one = { min: 1, max: 1 };
+const usageHalfLifeMs = 24 * HOUR;
+
+/** Four workers and these limits, as they are in force. */
+function limited(quotas: Quotas) {
+  const fleet = handFleet({}, {}, {}, {});
+  const configure = () => fleet.give({ kind: 'configured', quotas, usageHalfLifeMs }).events;
+  assert.deepEqual(
+    configure().map(({ kind }) => kind),
+    ['scheduling.configured'],
+  );
+  assert.deepEqual(configure(), [], 'once');
+  return fleet;
+}
+
+test('an owner has as many workers at once as the quota says, also by growing, and the rest waits with the number', () => {
+  const { submit, gang, reason, kind, pass, give } = limited({ alice: { workers: 2, windowHours: 24 } });
+  const elastic = submit(teacher({ workers: { min: 1, max: 4 } }), 'alice');
+  pass(CHANGE_INTERVAL_MS);
+  assert.equal(gang(elastic).length, 2);
+  const waits = submit(teacher({ workers: { min: 2, max: 2 } }), 'alice');
+  assert.equal(kind(waits), 'quota');
+  assert.equal(reason(waits), 'queued: alice has 2 workers and its quota is 2; 2 more are needed');
+  const other = submit(teacher({ workers: { min: 2, max: 2 } }), 'bob');
+  assert.equal(gang(other).length, 2, 'nothing is kept for a run that its quota holds back');
+  give({ kind: 'cancel', id: elastic, reason: '' });
+  assert.equal(gang(waits).length, 2);
+});
+
+test('several runs that are placed at once do not pass the quota together', () => {
+  const { submit, gang, give } = limited({ '*': { workers: 2, windowHours: 24 } });
+  const wide = submit(teacher({ workers: { min: 2, max: 2 } }));
+  const small = [1, 2, 3].map(() => submit(teacher({ workers: one })));
+  assert.ok(small.every((id) => gang(id).length === 0));
+  give({ kind: 'cancel', id: wide, reason: '' });
+  assert.deepEqual(
+    small.map((id) => gang(id).length),
+    [1, 1, 0],
+  );
+});
+
+test('worker-hours within the window hold back what is not running, until enough has gone out of it', () => {
+  const { submit, gang, reason, wait, pass, give } = limited({ alice: { workerHours: 5, windowHours: 3 } });
+  const first = submit(teacher({ workers: { min: 2, max: 2 } }), 'alice');
+  wait(3 * HOUR - 1_000);
+  const waits = submit(teacher({ workers: one }), 'alice');
+  assert.equal(gang(first).length, 2, 'it goes on');
+  assert.match(
+    reason(waits),
+    /^queued: alice has used 6.0 worker-hours in 3 h and its quota is 5; the next run starts at 1970-01-01T03:00Z/,
+  );
+  give({ kind: 'cancel', id: first, reason: '' });
+  assert.deepEqual(gang(waits), []);
+  pass(HOUR);
+  assert.equal(gang(waits).length, 1, 'two hours have gone out of the window');
+});
+
+test('sweeps of one owner have no more open trials together than the quota says, and all end', () => {
+  const { submit, state, give } = limited({ alice: { openTrials: 3, windowHours: 24 } });
+  const spec = (parallelism: number) => sweep({ strategy: { trials: 4 }, parallelism });
+  const [first, second] = [submit(spec(2), 'alice'), submit(spec(2), 'alice')];
+  const open = () => (state().counts['trial queued'] ?? 0) + (state().counts['trial running'] ?? 0);
+  assert.equal(open(), 3);
+  give({ kind: 'cancel', id: first, reason: '' });
+  assert.equal(open(), 2, 'the other sweep opens what it lacks');
+  give({ kind: 'cancel', id: second, reason: '' });
+  assert.equal(open(), 0);
+});
+
+test('what never fits is refused at the submit with the number, and nothing changes', () => {
+  const fleet = limited({ alice: { workers: 2, openTrials: 3, windowHours: 24 } });
+  const before = fleet.state();
+  const refused = (spec: Parameters<typeof fleet.submit>[0], message: RegExp) =>
+    assert.throws(() => fleet.submit(spec, 'alice'), { code: 'failedPrecondition', message });
+  refused(
+    teacher({ workers: { min: 3, max: 3 } }),
+    /^workers.min: 3 workers at once, and the quota of alice is 2; ask for 2 at most, or have the quota raised$/,
+  );
+  refused(sweep({ parallelism: 4 }), /^parallelism: 4 open trials at once, and the quota of alice is 3/);
+  const wide = { name: 'wide', network: 'best', training, workers: { min: 4, max: 4 } };
+  refused(plan({ students: [wide] }), /^students\[0\].workers.min: 4 workers/);
+  assert.equal(fleet.state(), before);
+  fleet.submit(teacher({ workers: { min: 3, max: 3 } }), 'bob');
+});
+
+test('quotas come from the file, a flag or the environment; an unknown limit is named', () => {
+  const of = (env: NodeJS.ProcessEnv) => loadConfig(coordinatorConfigSchema, [], env).quotas;
+  assert.deepEqual(of({}), {});
+  assert.deepEqual(of({ POCKETFLEET_QUOTAS: '{"alice":{"workers":4}}' }), {
+    alice: { workers: 4, windowHours: 24 },
+  });
+  assert.deepEqual(of({ POCKETFLEET_QUOTAS: 'bob: { openTrials: 2, windowHours: 1 }' }), {
+    bob: { openTrials: 2, windowHours: 1 },
+  });
+  assert.throws(() => of({ POCKETFLEET_QUOTAS: 'alice: { worker: 4 }' }), /quotas.alice.*worker/);
+  assert.throws(() => of({ POCKETFLEET_QUOTAS: 'alice: { workers: 0 }' }), /quotas.alice.workers/);
+  assert.throws(() => of({ POCKETFLEET_QUOTAS: 'alice' }), /quotas/);
+});
