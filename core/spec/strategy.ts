@@ -83,11 +83,15 @@ const tpeSchema = z
     kind: z.literal('tpe'),
     ...learning,
     startup: z.int().min(1).max(10_000).default(20).describe('candidates that are drawn at random first'),
-    gamma: z.number().gt(0).lt(1).default(0.05).describe('share of the results that counts as good'),
+    gamma: z.number().gt(0).lt(1).default(0.1).describe('share of the results that counts as good'),
     bestMax: z.int().min(1).max(1000).default(25).describe('results that count as good at most'),
     priorWeight: z.number().positive().max(1000).default(1).describe('weight of the uniform density'),
-    bandwidth: probability.default(0.6).describe('probability that a gene keeps the value of a good result'),
-    candidates: z.int().min(1).max(1000).default(4).describe('candidates of which the best is proposed'),
+    candidates: z
+      .int()
+      .min(1)
+      .max(1000)
+      .default(2)
+      .describe('values that are drawn for a gene, of which the best is proposed'),
   })
   .refine((spec) => spec.startup <= spec.trials, {
     path: ['startup'],
