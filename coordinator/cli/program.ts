@@ -45,6 +45,10 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/goodput-command.ts')).addGoodputCommand(program),
   },
   {
+    words: ['pareto'],
+    add: async (program) => (await import('./commands/pareto-command.ts')).addParetoCommand(program),
+  },
+  {
     words: ['artefacts', 'rm', 'prune'],
     add: async (program) => (await import('./commands/artefact-commands.ts')).addArtefactCommands(program),
   },

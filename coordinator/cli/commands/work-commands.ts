@@ -39,6 +39,7 @@ interface SubmitFlags extends FleetOptions {
   readonly set: Readonly<Record<string, string>>;
   readonly dryRun?: boolean;
   readonly wait?: boolean;
+  readonly watch?: boolean;
 }
 
 export function addWorkCommands(program: Command): void {
@@ -50,7 +51,8 @@ export function addWorkCommands(program: Command): void {
       {},
     )
     .option('--dry-run', 'only check it')
-    .option('--wait', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
+    .option('--watch', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
+    .option('--wait', 'the same as --watch')
     .action((file: string, flags: SubmitFlags) => withFleet(flags, (client) => submit(client, file, flags)));
   fleetCommand(program, 'watch [id]', 'show the fleet, or one plan, sweep or run, as it changes')
     .option('--until-finished', 'end when all of it has ended')
@@ -130,7 +132,7 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
   }
   if (flags.json) printJson(submitted);
   else for (const id of ids) print(id);
-  if (!flags.wait) return;
+  if (!flags.watch && !flags.wait) return;
   outliveReader();
   const failed = await interruptible((signal) =>
     waitFor(client, submitted, { signal, json: flags.json ?? false }),

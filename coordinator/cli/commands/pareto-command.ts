@@ -1,0 +1,86 @@
+// `pareto`: the front of a sweep. Decides its flags and what a script gets of it.
+
+import { type Command, InvalidArgumentError } from 'commander';
+import { FleetError } from '../../../core/errors.ts';
+import { nearest } from '../../../core/text/nearest.ts';
+import { type FleetOptions, fleetCommand, withFleet } from '../context.ts';
+import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
+import { listAll } from '../pages.ts';
+import { print, printJson, say } from '../screen/output.ts';
+import { frontOfTrials, frontSvg, frontText, OBJECTIVES, type ObjectiveName } from '../screen/pareto-view.ts';
+
+interface ParetoFlags extends FleetOptions {
+  readonly objectives: readonly ObjectiveName[];
+  readonly reference?: readonly number[];
+  readonly svg?: string;
+}
+
+export function addParetoCommand(program: Command): void {
+  fleetCommand(program, 'pareto <sweep>', 'the finished candidates that no other beats in every objective')
+    .option('--objectives <names>', `two or three of ${OBJECTIVES.join(', ')}`, objectivesOf, [
+      'accuracy',
+      'parameters',
+    ])
+    .option(
+      '--reference <values>',
+      'reference point of the hypervolume, a value for each objective (default: the worst that was measured)',
+      numbersOf,
+    )
+    .option('--svg <file>', 'write the plot to a file; - is stdout')
+    .action((sweep: string, flags: ParetoFlags) =>
+      withFleet(flags, (client) => pareto(client, sweep, flags)),
+    );
+}
+
+async function pareto(
+  client: Parameters<Parameters<typeof withFleet>[1]>[0],
+  idOrName: string,
+  flags: ParetoFlags,
+): Promise<void> {
+  const { objectives, reference, svg } = flags;
+  if (reference !== undefined && reference.length !== objectives.length)
+    throw new FleetError(
+      'invalidArgument',
+      `--reference has ${reference.length} values, and there are ${objectives.length} objectives`,
+    );
+  if (svg !== undefined) await checkFilePlace(svg);
+  const sweep = await client.ask((service) => service.getSweep, { id: idOrName });
+  const { items } = await listAll(
+    (page) => client.ask((service) => service.listTrials, { sweepId: sweep.id, ...page }),
+    (answer) => answer.trials,
+  );
+  const found = frontOfTrials(items, objectives, reference);
+  if (svg !== undefined) {
+    if (found.measured.length === 0)
+      throw new FleetError('failedPrecondition', `${sweep.id} has no finished candidate to draw yet`);
+    await writeOutput(svg, frontSvg(found, `Front of ${sweep.name}`));
+    if (svg === STDOUT) return;
+    say(`wrote ${svg}`);
+  }
+  if (flags.json) printJson({ sweepId: sweep.id, ...found, measured: found.measured.length });
+  else print(frontText(found, process.stdout.isTTY ? process.stdout.columns : undefined));
+}
+
+/** For commander: names of objectives with commas between. */
+function objectivesOf(text: string): ObjectiveName[] {
+  const names = text.split(',').map((name) => name.trim());
+  const known: readonly string[] = OBJECTIVES;
+  for (const name of names)
+    if (!known.includes(name)) {
+      const near = nearest(name, known);
+      throw new InvalidArgumentError(
+        `${name} is no objective; ${near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`}`,
+      );
+    }
+  if (names.length < 2 || new Set(names).size !== names.length)
+    throw new InvalidArgumentError('A front needs two or three different objectives.');
+  return names as ObjectiveName[];
+}
+
+/** For commander: numbers with commas between. */
+function numbersOf(text: string): number[] {
+  const numbers = text.split(',').map(Number);
+  if (text === '' || !numbers.every(Number.isFinite))
+    throw new InvalidArgumentError(`${text} is no list of numbers, e.g. 0.5,200000.`);
+  return numbers;
+}
