@@ -41,6 +41,8 @@ export interface Cursor {
   readonly draws: number;
   /** Candidates of a small space that were walked over; absent before the walk. */
   readonly walked?: number;
+  /** The move sees the results of moves up to this one, where they are more than its lag shows it. */
+  readonly seen?: number;
   /** What was refused since the last move. */
   readonly skipped: Skipped;
 }
@@ -131,18 +133,26 @@ export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
 
 function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Question): Answer {
   const { strategy } = setting;
-  const state = caughtUp(setting, before);
   if (!question.mayBegin && !strategy.promotes)
     return { kind: 'done', reason: 'all trials that were asked for are begun' };
-  const next = state.moves + 1;
-  const late = state.open[0];
-  if (isInOrder(setting) && late !== undefined && late.move <= next - state.lag)
-    return {
-      kind: 'wait',
-      trial: late.trial,
-      reason: `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${next - state.lag}`,
-    };
-  return lookedOn(setting, state, question);
+  if (!isInOrder(setting)) return lookedOn(setting, before, question);
+  const next = before.moves + 1;
+  const late = before.open[0];
+  let seen = next - before.lag;
+  for (;;) {
+    if (late !== undefined && late.move <= seen)
+      return {
+        kind: 'wait',
+        trial: late.trial,
+        reason: `move ${next} waits for the result of trial ${late.trial} (move ${late.move}), because it sees the results of moves up to ${seen}`,
+      };
+    const answer = lookedOn(setting, caughtUp(setting, before, seen), question);
+    if (answer.kind === 'move' && seen > next - before.lag)
+      return { ...answer, cursor: { ...answer.cursor, seen } };
+    // A strategy that waits is told one more result after the other, still in order, or it would wait for ever.
+    if (answer.kind !== 'wait' || seen >= before.moves) return answer;
+    seen = Math.max(seen, 0) + 1;
+  }
 }
 
 /** Asks the strategy, or walks, until something is new or the draws are used up. */
@@ -218,10 +228,9 @@ function proof(small: ListedSpace, trials: number): string {
 const isInOrder = <S>({ strategy, order }: SearchSetting<S>): boolean =>
   strategy.learns && order === 'by-move';
 
-/** With all results told that the next move may see. */
-function caughtUp<S>(setting: SearchSetting<S>, state: SearchState<S>): SearchState<S> {
+/** With the results told of moves up to `last`, which all have one. */
+function caughtUp<S>(setting: SearchSetting<S>, state: SearchState<S>, last: number): SearchState<S> {
   if (!isInOrder(setting) || state.early.length === 0) return state;
-  const last = Math.min(state.moves + 1 - state.lag, (state.open[0]?.move ?? Number.POSITIVE_INFINITY) - 1);
   const due = state.early.filter(({ move }) => move <= last).sort((a, b) => a.move - b.move);
   if (due.length === 0) return state;
   const tell = (before: S, news: News): S => setting.strategy.tell(before, news);
@@ -234,9 +243,10 @@ function caughtUp<S>(setting: SearchSetting<S>, state: SearchState<S>): SearchSt
 
 function made<S>(setting: SearchSetting<S>, before: SearchState<S>, move: Made): SearchState<S> {
   const { strategy } = setting;
-  const state = caughtUp(setting, before);
   const { kind, trial, key, fidelity, cursor } = move;
-  const number = state.moves + 1;
+  const number = before.moves + 1;
+  const { seen = number - before.lag, ...reached } = cursor;
+  const state = caughtUp(setting, before, seen);
   const news: News = {
     ...{ kind: 'moved', move: number, trial, made: kind, key },
     ...(fidelity === undefined ? {} : { fidelity }),
@@ -244,7 +254,7 @@ function made<S>(setting: SearchSetting<S>, before: SearchState<S>, move: Made):
   return {
     ...state,
     strategy: strategy.tell(state.strategy, news),
-    cursor: { ...cursor, skipped: NONE_SKIPPED },
+    cursor: { ...reached, skipped: NONE_SKIPPED },
     moves: number,
     trials: state.trials + (kind === 'evaluate' ? 1 : 0),
     open: kind === 'stop' || !strategy.learns ? state.open : [...state.open, { move: number, trial }],

@@ -3,9 +3,11 @@
 import { GENOTYPES } from '../../core/nn/genotype.ts';
 import type { GridSpec, StrategySpec } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { type AshaState, asha } from './asha.ts';
 import { type CellSpace, cellSpace } from './cell-space.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
 import { type GridState, grid } from './grid.ts';
+import { type HyperbandState, hyperband } from './hyperband.ts';
 import { type Nsga2State, nsga2 } from './nsga2.ts';
 import { type RandomState, randomSearch } from './random-search.ts';
 import { createSearch, type Search } from './search.ts';
@@ -14,10 +16,29 @@ import type { Strategy } from './strategy.ts';
 import { type TpeState, tpe } from './tpe.ts';
 
 /** The state of any strategy; which one it is follows from the `kind` in the sweep's spec. */
-export type StrategyState = RandomState | GridState | EvolutionState | TpeState | Nsga2State;
+export type StrategyState =
+  | RandomState
+  | GridState
+  | EvolutionState
+  | TpeState
+  | Nsga2State
+  | AshaState
+  | HyperbandState;
 
-/** The strategy that a spec names, over any space; `base`: the genes of a grid that have no axis. */
-export function strategyOf(spec: StrategySpec, space: SearchSpace, base?: Genes): Strategy<StrategyState> {
+/** What a strategy is told of its sweep beside its own spec. */
+export interface Surroundings {
+  /** The genes of a grid that have no axis; the first value of each by default. */
+  readonly base?: Genes | undefined;
+  /** Epochs of the full evaluation. */
+  readonly epochs: number;
+}
+
+/** The strategy that a spec names, over any space. */
+export function strategyOf(
+  spec: StrategySpec,
+  space: SearchSpace,
+  { base, epochs }: Surroundings = { epochs: 1 },
+): Strategy<StrategyState> {
   switch (spec.kind) {
     case 'random':
       return randomSearch(spec, space);
@@ -29,6 +50,10 @@ export function strategyOf(spec: StrategySpec, space: SearchSpace, base?: Genes)
       return tpe(spec, space);
     case 'nsga2':
       return nsga2(spec, space);
+    case 'asha':
+      return asha(spec, space, epochs);
+    case 'hyperband':
+      return hyperband(spec, space, epochs);
   }
 }
 
@@ -40,10 +65,11 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
   const known = searches.get(spec);
   if (known !== undefined) return known;
   const space = cellSpace(spec);
-  const { strategy } = spec;
+  const { strategy, evaluation } = spec;
+  const { epochs } = evaluation.training;
   const base = strategy.kind === 'grid' ? baseOf(strategy, space) : undefined;
   const search = createSearch({
-    ...{ strategy: strategyOf(strategy, space, base), space, seed: strategy.seed },
+    ...{ strategy: strategyOf(strategy, space, { base, epochs }), space, seed: strategy.seed },
     order: 'order' in strategy && strategy.order === 'as-finished' ? 'as-finished' : 'by-move',
   });
   searches.set(spec, search);

@@ -109,9 +109,39 @@ const nsga2Schema = z
   })
   .refine((spec) => spec.population <= spec.trials, enoughTrials);
 
+const halving = {
+  ...learning,
+  eta: z
+    .number()
+    .min(2)
+    .max(100)
+    .default(3)
+    .describe('the best 1/eta of a rung go on to eta times its epochs'),
+  epochsMin: z.int().min(1).max(10_000).default(1).describe('epochs of the lowest rung'),
+};
+
+const ashaSchema = z.strictObject({
+  kind: z.literal('asha'),
+  ...halving,
+  mode: z
+    .enum(['promote', 'stop'])
+    .default('promote')
+    .describe('promote: a trial may go on at any later time; stop: its own result decides at once'),
+});
+
+const hyperbandSchema = z.strictObject({ kind: z.literal('hyperband'), ...halving });
+
 /** How candidates are chosen; docs/adding/strategy.md says what a strategy is. */
 export const strategySchema = z
-  .discriminatedUnion('kind', [randomSchema, gridSchema, evolutionSchema, tpeSchema, nsga2Schema])
+  .discriminatedUnion('kind', [
+    randomSchema,
+    gridSchema,
+    evolutionSchema,
+    tpeSchema,
+    nsga2Schema,
+    ashaSchema,
+    hyperbandSchema,
+  ])
   .describe('how candidates are chosen');
 
 /** A checked strategy. */
@@ -121,4 +151,6 @@ export type RandomSpec = z.infer<typeof randomSchema>;
 export type GridSpec = z.infer<typeof gridSchema>;
 export type EvolutionSpec = z.infer<typeof evolutionSchema>;
 export type TpeSpec = z.infer<typeof tpeSchema>;
+export type AshaSpec = z.infer<typeof ashaSchema>;
+export type HyperbandSpec = z.infer<typeof hyperbandSchema>;
 export type Nsga2Spec = z.infer<typeof nsga2Schema>;
