@@ -68,6 +68,9 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       agenda.sweeps.add(numberOf(trialOf(state, event.trialId).sweepId));
       noteOthersOfOwner(agenda, state, sweepOf(state, trialOf(state, event.trialId).sweepId));
       return;
+    case 'trial.promoted':
+      agenda.trials.add(numberOf(event.trialId));
+      return;
     case 'run.created':
       if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
       noteHeldRun(agenda, state, event.runId);

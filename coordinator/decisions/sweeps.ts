@@ -21,10 +21,13 @@ import {
   trialOf,
 } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
+import type { Answer } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { trialsLeft } from './quotas.ts';
-import { createAttempt } from './trials.ts';
+import { createAttempt, settleTrial } from './trials.ts';
+
+type MoveAnswer = Extract<Answer, { kind: 'move' }>;
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
 export function settleSweep(draft: Draft, sweepId: string): void {
@@ -34,9 +37,9 @@ export function settleSweep(draft: Draft, sweepId: string): void {
     return;
   }
   if (stopsFailing(draft, before)) return;
-  propose(draft, sweepId);
+  const hasAll = propose(draft, sweepId);
   const sweep = sweepOf(draft.state, sweepId);
-  if (sweep.openTrials.size > 0 || sweep.trialsProposed < sweep.trialsTotal) return;
+  if (sweep.openTrials.size > 0 || !hasAll) return;
   const { bestTrialId } = sweep;
   if (bestTrialId === undefined) {
     emit(draft, {
@@ -102,28 +105,33 @@ function lastFailure(state: State, sweep: SweepState): string {
   return last ?? sweep.reason;
 }
 
-/** Proposes trials until as many are open as may be, all are proposed, or the slice is used up. */
-function propose(draft: Draft, sweepId: string): void {
+/**
+ * Makes moves until as many trials are open as may be, none is left to make, or the slice is used up. Returns
+ * whether none is left.
+ */
+function propose(draft: Draft, sweepId: string): boolean {
   const { slice, proposing } = draft.desk;
   const place = numberOf(sweepId);
   let looked = proposing.get(place);
   proposing.delete(place);
   for (;;) {
     const sweep = sweepOf(draft.state, sweepId);
-    if (sweep.trialsProposed >= sweep.trialsTotal) return;
-    if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return;
-    if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return;
-    if (trialsLeft(draft.state, sweep) <= 0) return;
+    const mayBegin = sweep.trialsProposed < sweep.trialsTotal;
+    const search = searchOf(sweep.spec);
+    if (!mayBegin && !search.promotes) return true;
+    if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return false;
+    if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return false;
+    if (trialsLeft(draft.state, sweep) <= 0) return false;
     const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {
       proposing.set(place, cursor);
-      return;
+      return false;
     }
-    const answer = searchOf(sweep.spec).ask(
+    const answer = search.ask(
       { ...sweep.search, cursor },
       {
         draws: slice.draws,
-        mayBegin: true,
+        mayBegin,
         known: (key) => numberOfCandidate(draft.state, sweep, key),
         keyOf: (number) => trialOf(draft.state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
       },
@@ -133,29 +141,44 @@ function propose(draft: Draft, sweepId: string): void {
       looked = answer.cursor;
       continue;
     }
-    if (answer.kind === 'wait') return;
+    if (answer.kind === 'wait') return false;
     if (answer.kind === 'done') {
       const trialsTotal = sweep.trialsProposed;
-      emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: answer.reason });
-      return;
+      if (mayBegin) emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: answer.reason });
+      return true;
     }
-    const trialId = nextId(draft.state, 'trial');
-    const { move, skipped } = answer;
-    if (move.kind !== 'evaluate') throw new Error(`assertion: no strategy makes the move ${move.kind}`);
-    const { skipped: _none, ...reached } = answer.cursor;
     slice.proposals -= 1;
-    slice.draws -= 1 + skipped.count;
+    slice.draws -= 1 + answer.skipped.count;
     looked = undefined;
-    emit(draft, {
-      kind: 'trial.proposed',
-      ...{ trialId, sweepId, number: sweep.trialsProposed + 1 },
-      ...{ genotype: move.key, costs: move.costs, cursor: reached },
-      ...(move.reason === '' ? {} : { why: move.reason }),
-      ...(move.parents.length === 0 ? {} : { parents: move.parents }),
-      ...(skipped.count === 0 ? {} : { skipped }),
-    });
-    createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
+    make(draft, sweep, answer);
   }
+}
+
+/** Makes a move: a trial begins, goes on, or gets no more. */
+function make(draft: Draft, sweep: SweepState, { move, cursor, skipped }: MoveAnswer): void {
+  const { skipped: _none, ...reached } = cursor;
+  if (move.kind !== 'evaluate') {
+    const trialId = `trial-${numberAt(sweep.trialIds, move.trial)}`;
+    const { reason } = move;
+    if (move.kind === 'stop') emit(draft, { kind: 'trial.stopped', trialId, cursor: reached, reason });
+    else {
+      const fidelity = move.fidelity === undefined ? {} : { fidelity: move.fidelity };
+      emit(draft, { kind: 'trial.promoted', trialId, ...fidelity, cursor: reached, reason });
+      settleTrial(draft, trialOf(draft.state, trialId));
+    }
+    return;
+  }
+  const trialId = nextId(draft.state, 'trial');
+  emit(draft, {
+    kind: 'trial.proposed',
+    ...{ trialId, sweepId: sweep.id, number: sweep.trialsProposed + 1 },
+    ...{ genotype: move.key, costs: move.costs, cursor: reached },
+    ...(move.reason === '' ? {} : { why: move.reason }),
+    ...(move.parents.length === 0 ? {} : { parents: move.parents }),
+    ...(move.fidelity === undefined ? {} : { fidelity: move.fidelity }),
+    ...(skipped.count === 0 ? {} : { skipped }),
+  });
+  createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
 }
 
 /** The number within its sweep of the trial that has this genotype. */

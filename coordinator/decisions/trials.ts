@@ -6,9 +6,11 @@
 
 import {
   endingOf,
+  isWhole,
   numberOf,
   type Objectives,
   runOf,
+  runWith,
   sweepOf,
   type TrialState,
   trialOf,
@@ -20,6 +22,12 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   const runId = trial.runIds.at(-1);
   if (runId === undefined) {
     createAttempt(draft, trial, 'first attempt');
+    return;
+  }
+  const known = runWith(draft.state, runId);
+  if (known !== undefined && !isWhole(known)) {
+    // Only the runs of a trial that was done are summaries: it goes on with more epochs, from the same seed.
+    createAttempt(draft, trial, trial.reason, known.attempt);
     return;
   }
   const run = runOf(draft.state, runId);
@@ -41,24 +49,33 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     const accuracy = run.evaluation?.accuracy;
     if (accuracy === undefined || !Number.isFinite(accuracy))
       end('failed', `its run ${run.id} finished without a verification accuracy`);
-    else end('done', `accuracy ${accuracy.toFixed(4)}`, { accuracy });
+    else end('done', `accuracy ${accuracy.toFixed(4)}${afterText(draft, trial)}`, { accuracy });
   }
   if (run.state !== 'failed') return;
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
-  const attempts = trial.runIds.length;
+  const attempts = run.attempt;
   // A crash has had its tries: another seed runs the same kernels.
   if (run.failureCause === 'user' || run.failureCause === 'crash' || attempts >= attemptsMax)
     end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
   else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
 }
 
-/** Creates the run of the next attempt. */
-export function createAttempt(draft: Draft, trial: TrialState, reason: string): void {
+/** ` after 3 of 9 epochs` where it is not the full evaluation. */
+function afterText({ state }: Draft, { fidelity, sweepId }: TrialState): string {
+  if (fidelity === undefined) return '';
+  return ` after ${fidelity.epochs} of ${sweepOf(state, sweepId).spec.evaluation.training.epochs} epochs`;
+}
+
+/** Creates the run of the next attempt; with the number of an attempt there was, one that gives the same bits. */
+export function createAttempt(draft: Draft, trial: TrialState, reason: string, number?: number): void {
+  const newest = trial.runIds.at(-1);
+  const before = newest === undefined ? 0 : (runWith(draft.state, newest)?.attempt ?? trial.runIds.length);
   emit(draft, {
     kind: 'trial.attempted',
     trialId: trial.id,
     runId: nextId(draft.state, 'run'),
-    attempt: trial.runIds.length + 1,
+    attempt: number ?? before + 1,
+    ...(trial.fidelity === undefined ? {} : { fidelity: trial.fidelity }),
     reason,
   });
 }

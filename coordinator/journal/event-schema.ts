@@ -34,6 +34,8 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
     costs,
   },
   'trial.attempted': { trialId: text, runId: text, ...reason },
+  'trial.promoted': { trialId: text, cursor: z.object({ draws: number }), ...reason },
+  'trial.stopped': { trialId: text, cursor: z.object({ draws: number }), ...reason },
   'trial.ended': { trialId: text, ...ending },
   'run.created': { runId: text, spec: text, facts, costs, ...reason },
   'run.assigned': { runId: text, generation: number, members, deviceClass: text, ...reason },

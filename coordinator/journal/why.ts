@@ -38,6 +38,8 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.sweepId];
     case 'trial.proposed':
       return [event.trialId, event.sweepId];
+    case 'trial.promoted':
+    case 'trial.stopped':
     case 'trial.ended':
       return [event.trialId];
     case 'trial.attempted':
@@ -136,6 +138,10 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.sweepId} ${event.state}: ${event.reason}`;
     case 'trial.proposed':
       return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${skippedText(event.skipped)}`;
+    case 'trial.promoted':
+      return `${event.trialId} goes on: ${event.reason}`;
+    case 'trial.stopped':
+      return `${event.trialId} is stopped: ${event.reason}`;
     case 'trial.ended':
       return `${event.trialId} ${event.state}: ${event.reason}`;
     case 'trial.attempted':

@@ -30,6 +30,9 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
     case 'trial.proposed':
       families.transitions.inc({ from: 'none', to: 'queued' });
       return;
+    case 'trial.promoted':
+      families.transitions.inc({ from: 'done', to: 'queued' });
+      return;
     case 'trial.ended':
       trialEnded(metrics, event, after);
       return;

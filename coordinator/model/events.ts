@@ -127,8 +127,28 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly why?: string;
       /** Numbers of the trials that it descends from; absent where there are none. */
       readonly parents?: readonly number[];
+      /** It begins with less than the full evaluation. */
+      readonly fidelity?: Fidelity;
       /** Candidates that were passed over on the way here. */
       readonly skipped?: Skipped;
+    }
+  | {
+      /** A trial that has a result at a lower fidelity is evaluated with more. */
+      readonly kind: 'trial.promoted';
+      readonly trialId: string;
+      /** Absent: the full evaluation. */
+      readonly fidelity?: Fidelity;
+      /** As of `trial.proposed`. */
+      readonly cursor: Omit<Cursor, 'skipped'>;
+      readonly reason: string;
+    }
+  | {
+      /** A trial that has a result at a lower fidelity is evaluated with no more. */
+      readonly kind: 'trial.stopped';
+      readonly trialId: string;
+      /** As of `trial.proposed`. */
+      readonly cursor: Omit<Cursor, 'skipped'>;
+      readonly reason: string;
     }
   | {
       readonly kind: 'trial.ended';

@@ -145,6 +145,12 @@ function apply(w: Working, event: Event): void {
     case 'trial.ended':
       trialEnded(w, event);
       return;
+    case 'trial.promoted':
+      trialPromoted(w, event);
+      return;
+    case 'trial.stopped':
+      trialStopped(w, event);
+      return;
     case 'input.refused':
     case 'store.collected':
     case 'run.exported':
@@ -357,7 +363,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
 }
 
 function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
-  const trial: TrialState = {
+  const trial: { -readonly [K in keyof TrialState]: TrialState[K] } = {
     id: event.trialId,
     sweepId: event.sweepId,
     number: event.number,
@@ -369,6 +375,9 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
     runIds: [],
   };
   const sweep = sweepOf(w, event.sweepId);
+  const move = sweep.search.moves + 1;
+  if (move !== trial.number) trial.move = move;
+  if (event.fidelity !== undefined) trial.fidelity = event.fidelity;
   const number = numberOf(trial.id);
   countTrial(w, sweep.owner ?? '', 1);
   took(w, 'trial', trial.id);
@@ -383,6 +392,7 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
     openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
     search: searchOf(sweep.spec).made(sweep.search, {
       ...{ kind: 'evaluate', trial: event.number, key: event.genotype, cursor: cursorOf(event) },
+      ...optional('fidelity', event.fidelity),
     }),
     candidates,
   });
@@ -392,6 +402,33 @@ function cursorOf({ cursor, strategy }: EventOf<'trial.proposed'>) {
   if (cursor !== undefined) return cursor;
   const { nextDraw = 0, walked } = strategy ?? {};
   return { draws: nextDraw, ...optional('walked', walked) };
+}
+
+/** A trial that is done goes on with more epochs; its result so far stays until there is another. */
+function trialPromoted(w: Working, event: EventOf<'trial.promoted'>): void {
+  const { trialId, reason, fidelity, cursor } = event;
+  const { endedAtMs: _ended, fidelity: _before, ...trial } = trialOf(w, trialId);
+  const sweep = sweepOf(w, trial.sweepId);
+  countTrial(w, sweep.owner ?? '', 1);
+  const move = sweep.search.moves + 1;
+  const change = { state: 'queued' as const, reason, move, ...optional('fidelity', fidelity) };
+  recount(w, `trial ${trial.state}`, 'trial queued');
+  w.trials = withRow(w.trials, numberOf(trialId), { ...trial, ...change }, w.edit);
+  changeSweep(w, sweep.id, {
+    openTrials: withNumber(sweep.openTrials, trialId, w.edit),
+    trialsDone: sweep.trialsDone - 1,
+    search: searchOf(sweep.spec).made(sweep.search, {
+      ...{ kind: 'promote', trial: trial.number, key: trial.genotypeKey, cursor },
+      ...optional('fidelity', fidelity),
+    }),
+  });
+}
+
+function trialStopped(w: Working, { trialId, reason, cursor }: EventOf<'trial.stopped'>): void {
+  const { number: trial, genotypeKey: key, sweepId } = trialOf(w, trialId);
+  const { spec, search } = sweepOf(w, sweepId);
+  changeTrial(w, trialId, { reason });
+  changeSweep(w, sweepId, { search: searchOf(spec).made(search, { kind: 'stop', trial, key, cursor }) });
 }
 
 function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {

@@ -11,6 +11,11 @@ export function bestTrialFirst({ spec }: Pick<SweepState, 'spec'>): (a: TrialSta
 
 const NO_RESULT = {};
 
-function standing({ objectives = NO_RESULT, costs, number }: TrialState) {
-  return { objectives, costs, number };
+function standing(trial: TrialState) {
+  const { objectives = NO_RESULT, costs, number, state, fidelity, rungs } = trial;
+  const isFull = rungs === undefined || (state === 'done' && fidelity === undefined);
+  return { objectives, costs, number, epochs: isFull ? FULL : (rungs.at(-1)?.fidelity.epochs ?? 0) };
 }
+
+/** Epochs of the full evaluation, more than any rung has. */
+const FULL = Number.POSITIVE_INFINITY;

@@ -22,6 +22,7 @@ export type TrialRow = readonly [
   rungs: readonly Rung[] | null,
   move: number | null,
   priority: number | null,
+  epochs: number | null,
 ];
 
 /** The row of a trial. */
@@ -29,9 +30,10 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
   const { sweepId, number: place, state, reason, createdAtMs, genotypeKey, costs, runIds } = trial;
   const { parameters, mflops, multiplyAdds } = costs;
   const { endedAtMs = null, objectives = null, rungs = null, move = null, priority = null } = trial;
+  const epochs = trial.fidelity?.epochs ?? null;
   return [
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
-    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority] as const),
+    ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, epochs] as const),
   ];
 }
 
@@ -42,6 +44,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   const rungs = row[13];
   const move = row[14];
   const priority = row[15];
+  const epochs = row[16];
   const costs: Costs = { parameters: row[8], mflops: row[9], multiplyAdds: row[10] };
   const trial: { -readonly [K in keyof TrialState]: TrialState[K] } = {
     id: `trial-${row[0]}`,
@@ -59,6 +62,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (rungs !== null) trial.rungs = rungs;
   if (move !== null) trial.move = move;
   if (priority !== null) trial.priority = priority;
+  if (epochs !== null) trial.fidelity = { epochs };
   return trial;
 }
 

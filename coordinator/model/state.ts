@@ -109,6 +109,8 @@ export interface TrialState extends Ending {
   readonly number: number;
   /** The move of its sweep that asked for its newest evaluation; absent where that is its number. */
   readonly move?: number;
+  /** Of its newest evaluation, where it is less than the full one. */
+  readonly fidelity?: Fidelity;
   readonly state: 'queued' | 'running' | 'paused' | EndState;
   /** Of its runs, where somebody has set another. */
   readonly priority?: number;

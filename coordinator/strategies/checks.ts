@@ -6,15 +6,23 @@ import { cellSpace } from './cell-space.ts';
 import { axesFault, type Fault } from './grid.ts';
 import { baseOf } from './strategies.ts';
 
-type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives'>;
+type Searched = Pick<SweepSpec, 'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation'>;
+
+const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'asha', 'hyperband']);
 
 /** The first field that is wrong, and why; undefined when all is well. */
 export function searchFault(spec: Searched): Fault | undefined {
-  const { strategy, objectives = [] } = spec;
-  if (objectives.length > 1 && (strategy.kind === 'evolution' || strategy.kind === 'tpe'))
+  const { strategy, objectives = [], evaluation } = spec;
+  if (objectives.length > 1 && OF_ONE_OBJECTIVE.has(strategy.kind))
     return {
       field: 'objectives',
       reason: `${strategy.kind} looks for one objective; nsga2 looks for ${objectives.length}`,
+    };
+  const { epochs } = evaluation.training;
+  if ('epochsMin' in strategy && strategy.epochsMin > epochs)
+    return {
+      field: 'strategy.epochsMin',
+      reason: `the lowest rung has ${strategy.epochsMin} epochs, above the ${epochs} of the full evaluation`,
     };
   if (strategy.kind !== 'grid') return undefined;
   const space = cellSpace(spec);

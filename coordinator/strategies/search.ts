@@ -100,6 +100,8 @@ export type Answer =
 
 /** The pure functions of one search. */
 export interface Search<S> {
+  /** Whether trials may go on after all have begun. */
+  readonly promotes: boolean;
   begin(lag: number): SearchState<S>;
   ask(state: SearchState<S>, question: Question): Answer;
   /** The state once a move is made. */
@@ -121,6 +123,7 @@ export interface Made {
 export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
   const { strategy } = setting;
   return {
+    promotes: strategy.promotes,
     begin: (lag) => ({
       ...{ strategy: strategy.begin(), cursor: { draws: 0, skipped: NONE_SKIPPED } },
       ...{ moves: 0, trials: 0, lag, early: [], open: [] },

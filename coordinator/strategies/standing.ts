@@ -10,6 +10,8 @@ export interface Standing {
   /** By name; empty where there is no result. */
   readonly objectives: Readonly<Record<string, number>>;
   readonly costs: Pick<Costs, 'parameters' | 'mflops'>;
+  /** Those that its result was measured after; infinite for the full evaluation. */
+  readonly epochs: number;
   /** Its number in the sweep, from 1. */
   readonly number: number;
 }
@@ -19,7 +21,7 @@ type Aims = Pick<SweepSpec, 'objectives'>;
 const ACCURACY = [{ name: 'accuracy', direction: 'maximise' }] as const;
 
 /** In the order of the sweep's objectives, each so that more is better; undefined where there is no result. */
-export function scoresOf(spec: Aims, trial: Omit<Standing, 'number'>): number[] | undefined {
+export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'epochs'>): number[] | undefined {
   const { accuracy } = trial.objectives;
   if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
   const { parameters, mflops } = trial.costs;
@@ -36,5 +38,6 @@ export function compareStandings(spec: Aims): (a: Standing, b: Standing) => numb
     parameters: trial.costs.parameters,
     number: trial.number,
   });
-  return (a, b) => bestFirst(ranked(a), ranked(b));
+  // A result after more epochs stands before any after fewer: the search chose which trials get more.
+  return (a, b) => (a.epochs === b.epochs ? bestFirst(ranked(a), ranked(b)) : b.epochs > a.epochs ? 1 : -1);
 }

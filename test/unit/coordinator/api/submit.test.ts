@@ -327,6 +327,11 @@ test('a search that cannot be what its spec says is refused by the field, and no
     await refused('{ trials: 9 }', 'objectives: [{ name: parameters }]\n'),
     /objectives\.0\.direction: is missing; an objective other than accuracy says maximise or minimise/,
   );
+  assert.match(
+    await refused('{ kind: asha, trials: 9, epochsMin: 3 }'),
+    /strategy\.epochsMin: the lowest rung has 3 epochs, above the 2 of the full evaluation/,
+  );
+  assert.match(await refused('{ kind: asha, trials: 9, eta: 1.5 }'), /strategy\.eta: .*at least 2/);
   const two = 'objectives: [{ name: accuracy }, { name: mflops, direction: minimise }]\n';
   assert.match(
     await refused('{ kind: tpe, trials: 90 }', two),

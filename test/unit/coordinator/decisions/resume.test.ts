@@ -1,92 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { step } from '../../../../coordinator/decisions/decide.ts';
-import type { CheckedDocument, FailureCause, Input } from '../../../../coordinator/decisions/inputs.ts';
+import type { FailureCause } from '../../../../coordinator/decisions/inputs.ts';
 import { sentenceOf } from '../../../../coordinator/journal/why.ts';
-import type { Event } from '../../../../coordinator/model/events.ts';
-import {
-  initialState,
-  planOf,
-  runOf,
-  type State,
-  sweepOf,
-  trialOf,
-} from '../../../../coordinator/model/state.ts';
+import { planOf, runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
 import { plan, student, sweep, teacher } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
-import { connections, folded, wholeRuns } from '../../../support/state.ts';
-
-const hello = {
-  ...{
-    incarnation: 'i',
-    version: '',
-    host: '',
-    pid: 1,
-    deviceKind: 'cpu',
-    deviceName: 'cpu',
-    deviceClass: 'cpu',
-  },
-  ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
-};
-
-/** The core with so many workers of one slot; every input one second after the last. */
-function core(workers: number) {
-  let state: State = initialState;
-  let now = 0;
-  const events: Event[] = [];
-  const connected = new Set<string>();
-  const give = (input: Input) => {
-    now += 1_000;
-    const decision = step(state, input, { now, connected: connections(connected) });
-    state = decision.state;
-    events.push(...decision.events);
-    return decision;
-  };
-  for (let n = 1; n <= workers; n++) {
-    connected.add(`w${n}`);
-    give({ kind: 'attached', hello: { ...hello, workerId: `w${n}` } });
-  }
-  const report = (id: string, said: object) => {
-    const run = runOf(state, id);
-    const [member] = run.gang;
-    assert.ok(member, `${id} is ${run.state}: ${run.reason}`);
-    const full = { runId: id, generation: run.generation, step: 8, ...said } as never;
-    return give({ kind: 'reported', workerId: member.workerId, incarnation: 'i', sequence: 1, report: full });
-  };
-  return {
-    give,
-    submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
-    fail: (id: string, cause: FailureCause, message = 'bad') =>
-      report(id, { kind: 'failed', cause, message }),
-    checkpoint: (id: string, stage: number) =>
-      report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
-    finish: (id: string, accuracy = 0.5) => {
-      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
-      return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
-    },
-    resume: (id: string, reason = '') => {
-      const { answer } = give({ kind: 'resume', id, reason });
-      assert.ok(answer?.kind === 'resumed');
-      return answer.ids;
-    },
-    refusal(id: string): string {
-      try {
-        give({ kind: 'resume', id, reason: '' });
-      } catch (caught) {
-        return (caught as Error).message;
-      }
-      return assert.fail(`${id} was resumed`);
-    },
-    running: () =>
-      wholeRuns(state)
-        .filter((run) => run.state === 'running')
-        .map(({ id }) => id),
-    get state() {
-      return state;
-    },
-    events,
-  };
-}
+import { folded, wholeRuns } from '../../../support/state.ts';
+import { core } from './core.ts';
 
 test('a failed run goes on from its newest checkpoint under a newer generation, with who and why in the journal', () => {
   const fleet = core(1);

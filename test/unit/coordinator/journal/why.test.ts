@@ -41,6 +41,8 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
     ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, costs, genotype: 'k', cursor: drawn(1) },
     skipped: { count: 2, firstReason: 'too large' },
   },
+  'trial.promoted': { trialId: 'trial-1', fidelity: { epochs: 3 }, cursor: drawn(1), reason },
+  'trial.stopped': { trialId: 'trial-1', cursor: drawn(1), reason },
   'trial.attempted': { trialId: 'trial-1', runId: 'run-1', attempt: 1, reason },
   'trial.ended': { trialId: 'trial-1', state: 'done', reason, objectives: { accuracy: 1 } },
   'run.created': {

@@ -108,4 +108,16 @@ for (const strategy of STRATEGIES) {
     assert.equal(none.evaluated.length, TRIALS);
     assert.deepEqual(none.state.open, []);
   });
+
+  test(`${kind}: what is remembered does not grow with the results, or by a few numbers each`, () => {
+    const wide = tableSpace([8, 8, 8, 8, 8]);
+    const bytesAfter = (trials: number) =>
+      JSON.stringify(searchBy(strategy, { space: wide, trials }).state).length;
+    const [few, many] = [bytesAfter(150), bytesAfter(600)];
+    const each = (many - few) / 450;
+    assert.ok(
+      each < (strategy.kind === 'asha' ? 40 : strategy.kind === 'hyperband' ? 12 : 1),
+      `${each} bytes a trial`,
+    );
+  });
 }

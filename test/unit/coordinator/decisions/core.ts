@@ -1,0 +1,81 @@
+// The core of the coordinator with some workers that are attached, for tests that give it one input after the
+// other.
+
+import assert from 'node:assert/strict';
+import { step } from '../../../../coordinator/decisions/decide.ts';
+import type { CheckedDocument, FailureCause, Input } from '../../../../coordinator/decisions/inputs.ts';
+import type { Event } from '../../../../coordinator/model/events.ts';
+import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
+import { connections, wholeRuns } from '../../../support/state.ts';
+
+const hello = {
+  ...{
+    incarnation: 'i',
+    version: '',
+    host: '',
+    pid: 1,
+    deviceKind: 'cpu',
+    deviceName: 'cpu',
+    deviceClass: 'cpu',
+  },
+  ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
+};
+
+/** The core with so many workers of one slot; every input one second after the last. */
+export function core(workers: number) {
+  let state: State = initialState;
+  let now = 0;
+  const events: Event[] = [];
+  const connected = new Set<string>();
+  const give = (input: Input) => {
+    now += 1_000;
+    const decision = step(state, input, { now, connected: connections(connected) });
+    state = decision.state;
+    events.push(...decision.events);
+    return decision;
+  };
+  for (let n = 1; n <= workers; n++) {
+    connected.add(`w${n}`);
+    give({ kind: 'attached', hello: { ...hello, workerId: `w${n}` } });
+  }
+  const report = (id: string, said: object) => {
+    const run = runOf(state, id);
+    const [member] = run.gang;
+    assert.ok(member, `${id} is ${run.state}: ${run.reason}`);
+    const full = { runId: id, generation: run.generation, step: 8, ...said } as never;
+    return give({ kind: 'reported', workerId: member.workerId, incarnation: 'i', sequence: 1, report: full });
+  };
+  return {
+    give,
+    submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
+    fail: (id: string, cause: FailureCause, message = 'bad') =>
+      report(id, { kind: 'failed', cause, message }),
+    checkpoint: (id: string, stage: number) =>
+      report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
+    finish: (id: string, accuracy = 0.5) => {
+      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+      return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
+    },
+    resume: (id: string, reason = '') => {
+      const { answer } = give({ kind: 'resume', id, reason });
+      assert.ok(answer?.kind === 'resumed');
+      return answer.ids;
+    },
+    refusal(id: string): string {
+      try {
+        give({ kind: 'resume', id, reason: '' });
+      } catch (caught) {
+        return (caught as Error).message;
+      }
+      return assert.fail(`${id} was resumed`);
+    },
+    running: () =>
+      wholeRuns(state)
+        .filter((run) => run.state === 'running')
+        .map(({ id }) => id),
+    get state() {
+      return state;
+    },
+    events,
+  };
+}
