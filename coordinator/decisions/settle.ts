@@ -26,7 +26,7 @@ import { schedule } from '../scheduling/scheduler.ts';
 import { takeOne } from './agenda.ts';
 import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, setGang } from './gangs.ts';
-import { endOverduePauses, followPauses } from './pauses.ts';
+import { beginPausing, endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
 import { retain } from './retaining.ts';
 import { lossInTheWay } from './stages.ts';
@@ -69,7 +69,9 @@ export function place(draft: Draft): void {
     goesOn = false;
     for (const placement of schedule(boardOf(draft))) {
       const run = wholeRunWith(draft.state, placement.runId)!;
-      setGang(draft, run, placement);
+      const { pausesFor: forRunId, reason } = placement;
+      if (forRunId === undefined) setGang(draft, run, placement);
+      else beginPausing(draft, run, { reason, forRunId });
       // Its students can start now.
       goesOn ||= run.state === 'queued' && run.studentRunIds.length > 0;
     }

@@ -12,6 +12,7 @@ import {
   hasEnded,
   initialState,
   isWhole,
+  priorityOf,
   type RunState,
   type State,
   type WorkerState,
@@ -41,6 +42,8 @@ export interface Board {
   holding(deviceClass: string, count: number): number[];
   /** Numbers of runs whose gangs store where they stand, to be released. */
   readonly pausing: ReadonlySet<number>;
+  /** Numbers of running runs by priority; none is empty. */
+  readonly running: ReadonlyMap<number, ReadonlySet<number>>;
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
@@ -66,6 +69,7 @@ export function createBoard(): Board {
   const wide = new Set<number>();
   const holding = new Map<string, LazyHeap<number>>();
   const pausing = new Set<number>();
+  const running = new Map<number, Set<number>>();
   /** Runs that workers were lost over. */
   const blamed = new Set<number>();
   /** Workers that hold a suspect. */
@@ -93,10 +97,23 @@ export function createBoard(): Board {
     const { min, max } = now?.job.workers ?? { min: 0, max: 0 };
     const size = now?.state === 'running' ? now.gang.length : 0;
     mark(pausing, number, now?.state === 'pausing');
+    rank(number, before, now);
     mark(growing, number, size > 0 && size < max);
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
     mark(blamed, number, now !== undefined && isBlamed(now));
+  }
+
+  /** Keeps the running runs of each priority. */
+  function rank(number: number, before: RunState | EndedRun | undefined, now: RunState | undefined): void {
+    if (before !== undefined && isWhole(before) && before.state === 'running') {
+      const others = running.get(priorityOf(before));
+      others?.delete(number);
+      if (others?.size === 0) running.delete(priorityOf(before));
+    }
+    if (now?.state !== 'running') return;
+    const equals = running.get(priorityOf(now)) ?? new Set();
+    running.set(priorityOf(now), equals.add(number));
   }
 
   /** Keeps the running runs of each device class; that of a run never changes. */
@@ -130,7 +147,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, growing, shrinking, wide, pausing, run },
+    ...{ queue, pools, growing, shrinking, wide, pausing, running, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;

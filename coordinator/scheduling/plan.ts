@@ -3,7 +3,7 @@
 // placements: the board follows the events that are made of them.
 
 import { shareOf } from '../model/accounts.ts';
-import { numberOf, type RunState } from '../model/state.ts';
+import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
 
@@ -13,6 +13,8 @@ export interface Placement {
   /** New gang in rank order; empty: back to the queue. */
   readonly workerIds: readonly string[];
   readonly reason: string;
+  /** The gang pauses, and this run gets workers of it then. */
+  readonly pausesFor?: string;
 }
 
 /** The gangs that change, as far as they are decided. */
@@ -24,6 +26,12 @@ export interface Plan {
   begun(): RunState[];
   /** Gives a run these members. */
   setGang(run: RunState, members: readonly string[], reason: string): void;
+  /** Has a gang pause, so that its workers are free for another run. */
+  pauseFor(victim: RunState, other: RunState): void;
+  /** Whether the gang is to pause. */
+  pauses(run: RunState): boolean;
+  /** Whether the gang is as the board has it. */
+  isUnchanged(run: RunState): boolean;
   setReason(run: RunState, reason: string): void;
   reasonOf(run: RunState): string | undefined;
   /** Workers that gangs of this owner have got here, less those that they have lost. */
@@ -42,6 +50,7 @@ interface Planned {
 export function createPlan(board: Board): Plan {
   const planned = new Map<number, Planned>();
   const given = new Map<string, number>();
+  const pauses = new Map<number, Placement>();
   const membersOf = (run: RunState): readonly string[] =>
     planned.get(numberOf(run.id))?.members ?? run.gang.map(({ workerId }) => workerId);
   return {
@@ -60,6 +69,13 @@ export function createPlan(board: Board): Plan {
       given.set(owner, (given.get(owner) ?? 0) + members.length - before.length);
       planned.set(numberOf(run.id), { run, members, reason });
     },
+    pauseFor(victim, other) {
+      const workerIds = membersOf(victim);
+      const reason = `gives its workers to ${other.id}, whose priority is ${priorityOf(other)}`;
+      pauses.set(numberOf(victim.id), { runId: victim.id, workerIds, reason, pausesFor: other.id });
+    },
+    pauses: ({ id }) => pauses.has(numberOf(id)),
+    isUnchanged: ({ id }) => !planned.has(numberOf(id)) && !pauses.has(numberOf(id)),
     setReason(run, reason) {
       const one = planned.get(numberOf(run.id));
       if (one !== undefined) one.reason = reason;
@@ -76,7 +92,7 @@ export function createPlan(board: Board): Plan {
       });
       // A worker is released before it is given to another run.
       changed.sort((a, b) => Number(b.shrinks) - Number(a.shrinks) || a.number - b.number);
-      return changed.map(({ placement }) => placement);
+      return [...pauses.values(), ...changed.map(({ placement }) => placement)];
     },
   };
 }

@@ -1,6 +1,6 @@
 // How a run that finds too few free workers gets them from gangs that can spare members. Decides whose
 // members are taken, and in which order. Nothing is taken unless all that is needed can be: a gang that was
-// shrunk for nobody has lost a synchronisation for nothing.
+// shrunk for nobody has lost a synchronisation for nothing. Gangs that have nothing to spare are preemption.ts's.
 
 import { lookup } from '../model/persistent-map.ts';
 import { numberOf, priorityOf, type RunState } from '../model/state.ts';

@@ -10,6 +10,7 @@ import { avoidedNow, type Board, byLoad, chooseFree, classesFor, type Selection 
 import { durationOf, endOf, paceOf } from './estimates.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
+import { awaitedSince } from './preemption.ts';
 
 /** How long others may take workers that a gang waits for, milliseconds. */
 export const OVERTAKE_MS = 30_000;
@@ -70,7 +71,8 @@ export function createReservations(plan: Plan): Reservations {
     all: () => reservations,
     add(run) {
       // One worker alone is taken as soon as it is free: nothing is kept for it.
-      if (run.job.workers.min === 1 && !isSuspect(run, board.observed)) return;
+      const isAwaited = awaitedSince(board, run) !== undefined;
+      if (run.job.workers.min === 1 && !isSuspect(run, board.observed) && !isAwaited) return;
       const taken = new Set(reservations.flatMap((one) => [...one.classes]));
       const classes = new Set(classesFor(board, run).filter((one) => !taken.has(one)));
       if (classes.size === 0) return;
@@ -102,10 +104,18 @@ function reservationFor(plan: Plan, run: RunState, classes: ReadonlySet<string>)
   const free = isSuspect(run, board.observed)
     ? emptiest(board, run, isClosed)
     : chooseFree(board, run, { count: min, isClosed });
-  const deadlineMs = run.queuedAtMs + OVERTAKE_MS;
+  // What others have given up for it is kept at once.
+  const sinceMs = awaitedSince(board, run);
+  const deadlineMs = sinceMs ?? run.queuedAtMs + OVERTAKE_MS;
   let start: Start | undefined | null = null;
   return {
-    ...{ run, classes, deadlineMs, isDue: board.observed.now > deadlineMs, borrowed: 0 },
+    ...{
+      run,
+      classes,
+      deadlineMs,
+      isDue: sinceMs !== undefined || board.observed.now > deadlineMs,
+      borrowed: 0,
+    },
     workerIds: new Set(free.map(({ id }) => id)),
     start() {
       if (start === null) start = startOf(plan, run, classes, free.length);

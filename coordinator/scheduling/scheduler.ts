@@ -17,6 +17,7 @@ import { priorityOf, type RunState } from '../model/state.ts';
 import { type Board, chooseFree, classesFor, mayChange } from './board.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
+import { runsToPause } from './preemption.ts';
 import type { Group } from './queue.ts';
 import { quotaWait } from './quota-wait.ts';
 import { reclaim } from './reclaim.ts';
@@ -71,7 +72,7 @@ function placeQueued(
   const waiting = new Set<Group>();
   const placed: Head[] = [];
   // A queued teacher can take the places of its students, which may be all that is left to take.
-  const canTake = board.shrinking.size > 0 || isTeacherQueued(board);
+  const canTake = board.shrinking.size > 0 || isTeacherQueued(board) || mayPreempt(board);
   while (board.pools.free > 0 || canTake || toTheEnd) {
     const next = order.firstOf(headsOf(board, waiting));
     if (next === undefined) break;
@@ -84,6 +85,7 @@ function placeQueued(
       placed.push(next);
       order.placed(group.share, run.job.workers.min);
     } else {
+      preempt(plan, run, reservations);
       waiting.add(group);
       blocked.push(run);
       reservations.add(run);
@@ -104,6 +106,25 @@ function isTeacherQueued(board: Board): boolean {
 function isOverQuota(plan: Plan, run: RunState, wanted: number): boolean {
   const share = shareOf(plan.board.state, run);
   return quotaWait(plan.board, share, wanted, plan.givenTo(share.owner)) !== undefined;
+}
+
+/** Has gangs of lower priority pause where a run finds too few workers, and will be whole with theirs. */
+function preempt(plan: Plan, run: RunState, reservations: Reservations): void {
+  if (!isAbove(plan.board, priorityOf(run))) return;
+  const { without } = reservations.selectionFor(run);
+  const have = chooseFree(plan.board, run, { count: run.job.workers.min, without });
+  for (const victim of runsToPause(plan, run, have) ?? []) plan.pauseFor(victim, run);
+}
+
+/** Whether a run waits whose priority is above that of one that trains. */
+function mayPreempt(board: Board): boolean {
+  for (const { priority } of board.queue.groups()) if (isAbove(board, priority)) return true;
+  return false;
+}
+
+function isAbove({ running }: Board, priority: number): boolean {
+  for (const other of running.keys()) if (other < priority) return true;
+  return false;
 }
 
 /** The first run of each group that is not known to wait. */
@@ -161,7 +182,7 @@ function growGangs(plan: Plan, blocked: readonly RunState[]): void {
 /** Gangs that may grow now: those that run, and those that have just been placed. */
 function growable(plan: Plan): RunState[] {
   const { board } = plan;
-  const running = [...board.growing].map((number) => board.run(number));
+  const running = [...board.growing].map((number) => board.run(number)).filter((run) => !plan.pauses(run));
   const begun = plan.begun().filter(({ job }) => job.workers.max > job.workers.min);
   return [...running, ...begun].filter((run) => mayChange(board, run)).sort(createOrder(board).compare);
 }

@@ -66,6 +66,7 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
     ...kept.map((one) => keptText(one, without)),
+    ...pausingTexts(board, run),
     oneClassText(board, run),
     pools.live === 0 ? 'no worker is connected' : '',
     ...busyTexts(board, run, avoided),
@@ -97,6 +98,14 @@ function hoursUsed({ state, observed }: Board, key: string): string {
   const account = lookup(state.accounts, key);
   const ms = account === undefined ? 0 : usedAt(account, observed.now, state.usageHalfLifeMs);
   return (ms / 3_600_000).toFixed(1);
+}
+
+/** Gangs that give it their workers. */
+function pausingTexts(board: Board, run: RunState): string[] {
+  return [...board.pausing]
+    .map((number) => board.run(number))
+    .filter(({ pausing }) => pausing?.forRunId === run.id)
+    .map(({ id, gang }) => `${id} pauses and gives it ${gang.length}`);
 }
 
 /** Workers of several classes are free, which together would be enough. */

@@ -1,0 +1,117 @@
+// How a run that finds too few workers, also of gangs that can spare members, gets those of gangs of lower priority:
+// they pause, and are queued again. Decides which gangs do, and how often one has to. Nothing pauses unless the run
+// is whole then; while gangs pause for it, their workers are kept for it (reservation.ts).
+
+import { numberOf, priorityOf, type RunState, storedStep } from '../model/state.ts';
+import { isSuspect } from './blame.ts';
+import { avoidedNow, type Board, CHANGE_INTERVAL_MS, fitsClass, isSettled, needsOneClass } from './board.ts';
+import type { Plan } from './plan.ts';
+import type { Seat } from './pools.ts';
+
+/** A run that gave its workers to others keeps those that it got since for so long, milliseconds. */
+const PREEMPTED_AGAIN_MS = 60_000;
+
+/** Whether a gang may be told to pause: it trains, all its members are there, and it has not just had to. */
+function mayPause({ observed }: Board, run: RunState): boolean {
+  if (run.state !== 'running' || !isSettled(run, observed.connected)) return false;
+  const least = run.preemptedAtMs === undefined ? CHANGE_INTERVAL_MS : PREEMPTED_AGAIN_MS;
+  return observed.now - run.changedAtMs >= least;
+}
+
+/** Since when gangs pause for this run, whose workers are about to be free; undefined: none does. */
+export function awaitedSince(board: Board, run: RunState): number | undefined {
+  for (const number of board.pausing) {
+    const { pausing } = board.run(number);
+    if (pausing?.forRunId === run.id) return pausing.sinceMs;
+  }
+  return undefined;
+}
+
+/**
+ * The gangs of lower priority that have to pause so that this run has its minimum: the lowest priority first, then
+ * those that have least to lose. Undefined when their workers would not be enough, or when gangs pause for it
+ * already. `have`: workers that are free for it.
+ */
+export function runsToPause(plan: Plan, run: RunState, have: readonly Seat[]): RunState[] | undefined {
+  const { board } = plan;
+  // One that may kill its workers gets none that others have to give up.
+  if (isSuspect(run, board.observed) || awaitedSince(board, run) !== undefined) return undefined;
+  const candidates = pausable(plan, run);
+  if (candidates.length === 0) return undefined;
+  const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
+  for (const classes of classesOf(board, run, have)) {
+    const held = new Set(have.filter((seat) => classes.has(seat.deviceClass)).map(({ id }) => id));
+    const gainOf = (victim: RunState) =>
+      plan.membersOf(victim).filter((id) => {
+        const seat = board.pools.seatOf(id);
+        if (seat === undefined || seat.isTaken || !classes.has(seat.deviceClass)) return false;
+        return !held.has(id) && !avoided.has(id);
+      });
+    const chosen = enough(candidates, run.job.workers.min - held.size, gainOf);
+    if (chosen !== undefined) return chosen;
+  }
+  return undefined;
+}
+
+/** Device classes that can make up its gang together; where all have to be of one, that of `have` first. */
+function classesOf(board: Board, run: RunState, have: readonly Seat[]): ReadonlySet<string>[] {
+  const fitting = board.pools.all().filter((pool) => fitsClass(run, pool));
+  const names = fitting.map(({ deviceClass }) => deviceClass);
+  if (!needsOneClass(run)) return [new Set(names)];
+  const first = have[0]?.deviceClass;
+  return [...new Set([...(first === undefined ? [] : [first]), ...names])].map((name) => new Set([name]));
+}
+
+function pausable(plan: Plan, run: RunState): RunState[] {
+  const { board } = plan;
+  return [...board.running]
+    .filter(([priority]) => priority < priorityOf(run))
+    .sort(([a], [b]) => a - b)
+    .flatMap(([, numbers]) =>
+      [...numbers]
+        .map((number) => board.run(number))
+        // Without its teacher the run would have the workers and wait.
+        .filter(
+          (victim) => victim.id !== run.teacherRunId && plan.isUnchanged(victim) && mayPause(board, victim),
+        )
+        .map((victim) => ({ victim, steps: unstoredSteps(board, victim) }))
+        .sort((a, b) => a.steps - b.steps || numberOf(b.victim.id) - numberOf(a.victim.id))
+        .map(({ victim }) => victim),
+    );
+}
+
+/** Steps that are lost if the gang cannot store where it stands. */
+function unstoredSteps({ observed }: Board, run: RunState): number {
+  return Math.max(0, (observed.stepOf?.(run.id) ?? 0) - storedStep(run));
+}
+
+/** The first of these whose workers are enough together, without those that turn out not to be needed. */
+function enough(
+  candidates: readonly RunState[],
+  missing: number,
+  gainOf: (victim: RunState) => readonly string[],
+): RunState[] | undefined {
+  const gained = new Map<string, number>();
+  const count = (victim: RunState, by: 1 | -1) => {
+    for (const id of gainOf(victim)) {
+      const times = (gained.get(id) ?? 0) + by;
+      if (times > 0) gained.set(id, times);
+      else gained.delete(id);
+    }
+  };
+  const chosen: RunState[] = [];
+  for (const victim of candidates) {
+    if (gained.size >= missing) break;
+    if (gainOf(victim).every((id) => gained.has(id))) continue;
+    count(victim, 1);
+    chosen.push(victim);
+  }
+  if (gained.size < missing) return undefined;
+  // The last one was needed; an earlier one may not be, beside it.
+  return chosen.filter((victim) => {
+    count(victim, -1);
+    if (gained.size >= missing) return false;
+    count(victim, 1);
+    return true;
+  });
+}
