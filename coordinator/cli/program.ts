@@ -49,6 +49,14 @@ const GROUPS: readonly Group[] = [
     add: async (program) => (await import('./commands/pareto-command.ts')).addParetoCommand(program),
   },
   {
+    words: ['compare'],
+    add: async (program) => (await import('./commands/compare-command.ts')).addCompareCommand(program),
+  },
+  {
+    words: ['top'],
+    add: async (program) => (await import('./commands/top-command.ts')).addTopCommand(program),
+  },
+  {
     words: ['artefacts', 'rm', 'prune'],
     add: async (program) => (await import('./commands/artefact-commands.ts')).addArtefactCommands(program),
   },

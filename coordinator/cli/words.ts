@@ -8,7 +8,6 @@ import { nearest } from '../../core/text/nearest.ts';
 /** Words that other programs use, and the command here that does the same. */
 const HABITS: Readonly<Record<string, string>> = {
   status: 'watch',
-  top: 'watch',
   ps: 'runs',
   ls: 'runs',
   list: 'runs',

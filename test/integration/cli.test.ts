@@ -45,6 +45,19 @@ test('lists are tables for people and JSON for scripts', async (t) => {
   assert.equal(asJson.err, '');
 });
 
+test('top --once and pareto print text for people and JSON for scripts', async (t) => {
+  const { ask } = await fleet(t, { ...finished, snapshots: [snapshot({ workers: [worker()] })] });
+  const [top, front, asJson] = await Promise.all([
+    ask('top', '--once'),
+    ask('pareto', 'sweep-1'),
+    ask('pareto', 'sweep-1', '--objectives', 'accuracy,mflops', '--json'),
+  ]);
+  assert.deepEqual([top.code, front.code, asJson.code], [0, 0, 0], top.err + front.err + asJson.err);
+  assert.match(top.out, /^fleet at .*\n0\.0 images a second in all\n\nWORKER /);
+  assert.match(front.out, /hypervolume \S+ from accuracy [\d.]+ %, parameters/);
+  assert.deepEqual(JSON.parse(asJson.out).objectives, ['accuracy', 'mflops']);
+});
+
 test('submit sends the text, its folder and the overrides, and prints ids alone on stdout', async (t) => {
   const { ask, dir, scripted } = await fleet(t, finished);
   writeFileSync(join(dir, 'my.yaml'), 'kind: plan\n');
