@@ -328,6 +328,14 @@ export const workerConfigSchema = z.strictObject({
     .describe(
       'what it computes on: auto takes a GPU where the machine has one and ends when it cannot be used, gpu ends where there is none, cpu leaves GPUs alone',
     ),
+  labels: z
+    .string()
+    .regex(
+      /^([A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[A-Za-z0-9][A-Za-z0-9._/-]{0,62}(,(?!$)|$))*$/,
+      'name=value pairs with commas between, of letters, digits, . _ / -',
+    )
+    .default('')
+    .describe('what runs may require of this worker, such as gpu=a100,zone=b'),
   gpuMemoryShare: z.coerce
     .number()
     .min(0)
@@ -366,6 +374,12 @@ export const workerConfigSchema = z.strictObject({
 });
 /** The checked settings of a worker. */
 export type WorkerConfig = Readonly<z.infer<typeof workerConfigSchema>>;
+
+/** Labels as a mapping. */
+export function workerLabels({ labels }: Pick<WorkerConfig, 'labels'>): Record<string, string> {
+  const pairs = labels === '' ? [] : labels.split(',').map((pair) => pair.split('=') as [string, string]);
+  return Object.fromEntries(pairs);
+}
 
 /** Settings of the program that makes the keys of a fleet in a cluster. */
 export const keysConfigSchema = z.strictObject({

@@ -15,6 +15,7 @@ import {
   tensorflowChosen,
   type WorkerConfig,
   workerConfigSchema,
+  workerLabels,
 } from '../core/config.ts';
 import { createInspections, type Inspections } from '../core/data/inspection/inspections.ts';
 import { FleetError, toFleetError } from '../core/errors.ts';
@@ -122,6 +123,7 @@ async function main(): Promise<void> {
     pid: process.pid,
     device,
     slots: config.slots,
+    labels: workerLabels(config),
     metricsEndpoint: server.endpoint,
     podUid: config.podUid,
     fleet: config.fleet,

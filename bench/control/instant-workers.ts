@@ -90,7 +90,15 @@ function startWorker(workerId: string, index: number) {
     };
     return {
       ...{ workerId, incarnation, version: 'bench', host: 'bench', pid: process.pid, device },
-      ...{ slots: 1, leases: leaseList(), metricsEndpoint: '', podUid: '', fleet: '', protocol: PROTOCOL },
+      ...{
+        slots: 1,
+        leases: leaseList(),
+        metricsEndpoint: '',
+        podUid: '',
+        labels: {},
+        fleet: '',
+        protocol: PROTOCOL,
+      },
     };
   }
 

@@ -328,6 +328,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
     emit(draft, {
       kind: 'worker.attached',
       ...facts,
+      ...(facts.device === undefined ? {} : { memoryBytes: facts.device.memoryBytes }),
       ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });

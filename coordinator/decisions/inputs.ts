@@ -57,6 +57,8 @@ export interface WorkerHello {
   readonly device?: DeviceDetails;
   /** Runs that may be in this worker at once. */
   readonly slots: number;
+  /** What its operator says of it. */
+  readonly labels?: Readonly<Record<string, string>>;
   readonly leases: readonly LeaseClaim[];
   readonly metricsEndpoint: string;
   /** metadata.uid of its pod; empty outside of a cluster. */

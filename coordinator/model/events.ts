@@ -419,6 +419,9 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly deviceName: string;
       readonly deviceClass: string;
       readonly slots: number;
+      readonly labels?: Readonly<Record<string, string>>;
+      /** Of its device; absent in journals of earlier releases. */
+      readonly memoryBytes?: number;
       readonly host: string;
       readonly pid: number;
       readonly version: string;

@@ -38,6 +38,7 @@ export function specOf(
     verification: job.verification,
     workers: job.workers,
     priority: job.priority,
+    ...(job.require === undefined ? {} : { require: job.require }),
   };
 }
 
@@ -55,9 +56,12 @@ export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
 }
 
 /** What all candidates of a sweep have in common. */
-export function candidateJob({ evaluation, data, priority }: SweepSpec): Job {
+export function candidateJob({ evaluation, data, priority, require }: SweepSpec): Job {
   const { training, verification } = evaluation;
-  return { kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority };
+  const job: Job = {
+    ...{ kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority },
+  };
+  return require === undefined ? job : { ...job, require };
 }
 
 /** The job of a candidate that is evaluated at this fidelity. */

@@ -340,6 +340,10 @@ export interface WorkerState {
   readonly deviceName: string;
   readonly deviceClass: string;
   readonly slots: number;
+  /** As its operator named it; absent for none, and in journals of earlier releases. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Of its device, bytes; absent in journals of earlier releases. */
+  readonly memoryBytes?: number;
   readonly host: string;
   readonly pid: number;
   readonly version: string;

@@ -3,6 +3,7 @@
 // brought up to date by what differs between two states (the tables are persistent), so that it costs as much
 // as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
 
+import type { Requirement } from '../../core/spec/common.ts';
 import { shareOf } from '../model/accounts.ts';
 import type { Observed } from '../model/observed.ts';
 import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
@@ -20,7 +21,7 @@ import {
 import { changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
-import { createPools, type Pool, type Pools, type Seat } from './pools.ts';
+import { createPools, type Pool, type Pools, poolKey, type Seat, type Traits } from './pools.ts';
 import { createQueue, type Queue } from './queue.ts';
 
 /** Between two elastic changes of one gang, milliseconds: each costs the gang a synchronisation. */
@@ -83,10 +84,17 @@ export function createBoard(): Board {
     pools.place(id, isLive(worker, observed.connected) ? seatOf(worker) : undefined);
   }
 
-  function seatOf({ id, deviceClass, slots, runs }: WorkerState): Seat {
+  function seatOf(worker: WorkerState): Seat {
+    const { id, deviceClass, slots, runs } = worker;
     const loan = loans.get(id);
     const isTaken = alone.has(id) || loan?.isAlone === true;
-    return { id, deviceClass, slots, held: runs.length + (loan?.held ?? 0), isTaken };
+    const traits = traitsOf(worker);
+    return {
+      ...{ id, deviceClass, traits, poolKey: poolKey(deviceClass, traits) },
+      slots,
+      held: runs.length + (loan?.held ?? 0),
+      isTaken,
+    };
   }
 
   function changed(number: number, before: RunState | EndedRun | undefined, after: typeof before): void {
@@ -182,8 +190,24 @@ function isLive(worker: WorkerState | undefined, connected: PersistentMap<true>)
   return worker?.state === 'attached' && lookup(connected, worker.id) === true;
 }
 
+type FitsPool = Pick<Pool, 'deviceClass' | 'isDeterministic' | 'traits'>;
+
+/** What runs may require of a worker. */
+export function traitsOf({ deviceKind, memoryBytes = 0, labels = {} }: WorkerState): Traits {
+  return { deviceKind, memoryGb: Math.floor(memoryBytes / 1e9), labels };
+}
+
+/** A worker is what a run requires. */
+export function meets(require: Requirement | undefined, { deviceKind, memoryGb, labels }: Traits): boolean {
+  if (require === undefined) return true;
+  if (require.deviceKind !== undefined && require.deviceKind !== deviceKind) return false;
+  if (require.memoryMin !== undefined && memoryGb < require.memoryMin) return false;
+  return Object.entries(require.labels ?? {}).every(([name, value]) => labels[name] === value);
+}
+
 /** An exact run takes workers of one device class, and none of a class that gives other bits each time. */
-export function fitsClass(run: RunState, pool: Pick<Pool, 'deviceClass' | 'isDeterministic'>): boolean {
+export function fitsClass(run: RunState, pool: FitsPool): boolean {
+  if (!meets(run.job.require, pool.traits)) return false;
   if (!run.job.training.exact) return true;
   if (!pool.isDeterministic) return false;
   return run.deviceClass === undefined || run.deviceClass === pool.deviceClass;
@@ -208,23 +232,40 @@ export function classesFor(board: Board, run: RunState): string[] {
   const pools = board.pools
     .all()
     .filter((pool) => fitsClass(run, pool))
-    .map(({ live, free, deviceClass }) => ({
+    .map(({ key, live, free, deviceClass }) => ({
       deviceClass,
       free,
-      usable: live - avoided.filter((one) => isIn(board, one, deviceClass)).length,
+      usable: live - avoided.filter((one) => isIn(board, one, key)).length,
     }));
   if (!needsOneClass(run)) {
     const usable = pools.reduce((sum, pool) => sum + pool.usable, 0);
-    return usable >= min ? pools.map(({ deviceClass }) => deviceClass) : [];
+    return usable >= min ? [...new Set(pools.map(({ deviceClass }) => deviceClass))] : [];
   }
-  const [best] = pools
+  const [best] = [...groupedBy(pools, ({ deviceClass }) => deviceClass).values()]
+    .map((alike) => ({
+      deviceClass: alike[0]!.deviceClass,
+      free: alike.reduce((sum, { free }) => sum + free, 0),
+      usable: alike.reduce((sum, { usable }) => sum + usable, 0),
+    }))
     .filter(({ usable }) => usable >= min)
     .sort((a, b) => b.free - a.free || b.usable - a.usable);
   return best === undefined ? [] : [best.deviceClass];
 }
 
-const isIn = (board: Board, { workerId }: Avoided, deviceClass: string): boolean =>
-  board.pools.seatOf(workerId)?.deviceClass === deviceClass;
+function isIn(board: Board, { workerId }: Avoided, key: string): boolean {
+  const seat = board.pools.seatOf(workerId);
+  return seat !== undefined && board.pools.poolOf(seat).key === key;
+}
+
+function groupedBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}
 
 /** The workers of the first gang of an exact run have one class among them, whichever it is. */
 export function needsOneClass(run: RunState): boolean {
@@ -261,17 +302,26 @@ export function chooseFree(
     let refused = 0;
     for (const id of avoided) {
       const seat = board.pools.seatOf(id);
-      if (seat?.deviceClass !== pool.deviceClass || seat.held >= seat.slots || seat.isTaken) continue;
+      if (seat === undefined || board.pools.poolOf(seat) !== pool) continue;
+      if (seat.held >= seat.slots || seat.isTaken) continue;
       if (!idleOnly || seat.held === 0) refused += 1;
     }
     return (idleOnly ? pool.idle : pool.free) - refused;
   };
   const choices = open.map((pool) => ({
+    deviceClass: pool.deviceClass,
     available: available(pool),
     chosen: pool.leastLoaded(how.count, { idleOnly, accept }),
   }));
   if (needsOneClass(run)) {
-    const [most] = choices
+    const [most] = [...groupedBy(choices, ({ deviceClass }) => deviceClass).values()]
+      .map((alike) => ({
+        available: alike.reduce((sum, one) => sum + one.available, 0),
+        chosen: alike
+          .flatMap(({ chosen }) => chosen)
+          .sort(byLoad)
+          .slice(0, how.count),
+      }))
       .filter(({ chosen }) => chosen.length > 0)
       .sort((a, b) => b.available - a.available || byLoad(a.chosen[0]!, b.chosen[0]!));
     return most?.chosen ?? [];

@@ -4,10 +4,21 @@
 import { isDeterministic } from '../../core/system/device-class.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 
+/** What a run may require of a worker. */
+export interface Traits {
+  readonly deviceKind: string;
+  /** Of its device, GB of 10^9 bytes, whole ones, so that machines of one kind have one pool; 0: not known. */
+  readonly memoryGb: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
 /** A worker as placing sees it. */
 export interface Seat {
   readonly id: string;
   readonly deviceClass: string;
+  readonly traits: Traits;
+  /** Of its pool: `poolKey`. */
+  readonly poolKey: string;
   readonly slots: number;
   /** Runs that it holds, with those that it is about to get. */
   readonly held: number;
@@ -15,9 +26,11 @@ export interface Seat {
   readonly isTaken: boolean;
 }
 
-/** The workers of one device class. */
+/** The workers of one device class that are alike in what runs may require. */
 export interface Pool {
+  readonly key: string;
   readonly deviceClass: string;
+  readonly traits: Traits;
   /** Equal inputs give equal bits on it. */
   readonly isDeterministic: boolean;
   /** Workers that are there. */
@@ -41,6 +54,8 @@ export interface Pools {
   /** Puts a worker in its place, takes it to another, or, without a seat, takes it out. */
   place(id: string, seat: Seat | undefined): void;
   seatOf(id: string): Seat | undefined;
+  /** The pool of a worker that is there. */
+  poolOf(seat: Seat): Pool;
   /** In the order of the names of the classes. */
   all(): readonly Pool[];
 }
@@ -54,6 +69,12 @@ interface Mutable extends Pool {
   readonly byLoad: LazyHeap<string>[];
 }
 
+/** The key of the pool of workers like this; names of labels in order, so that equal traits have one. */
+export function poolKey(deviceClass: string, { deviceKind, memoryGb, labels }: Traits): string {
+  const named = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify([deviceClass, deviceKind, memoryGb, named]);
+}
+
 /** No worker yet. */
 export function createPools(): Pools {
   const seats = new Map<string, Seat>();
@@ -61,12 +82,12 @@ export function createPools(): Pools {
   let sorted: Mutable[] | undefined;
   let free = 0;
 
-  function poolOf(deviceClass: string): Mutable {
-    const known = pools.get(deviceClass);
+  function poolOf({ deviceClass, traits, poolKey: key }: Seat): Mutable {
+    const known = pools.get(key);
     if (known !== undefined) return known;
     const byLoad: LazyHeap<string>[] = [];
     const pool: Mutable = {
-      deviceClass,
+      ...{ key, deviceClass, traits },
       isDeterministic: isDeterministic(deviceClass),
       ...{ live: 0, free: 0, idle: 0, taken: 0, byLoad },
       leastLoaded(count, { idleOnly, accept }) {
@@ -78,13 +99,13 @@ export function createPools(): Pools {
         return chosen;
       },
     };
-    pools.set(deviceClass, pool);
+    pools.set(key, pool);
     sorted = undefined;
     return pool;
   }
 
   function count(seat: Seat, by: 1 | -1): void {
-    const pool = poolOf(seat.deviceClass);
+    const pool = poolOf(seat);
     pool.live += by;
     if (seat.isTaken && seat.held < seat.slots) pool.taken += by;
     if (!isFree(seat)) return;
@@ -112,8 +133,9 @@ export function createPools(): Pools {
       if (seat !== undefined) count(seat, 1);
     },
     seatOf: (id) => seats.get(id),
+    poolOf,
     all() {
-      sorted ??= [...pools.values()].sort((a, b) => (a.deviceClass < b.deviceClass ? -1 : 1));
+      sorted ??= [...pools.values()].sort((a, b) => (a.key < b.key ? -1 : 1));
       return sorted;
     },
   };

@@ -41,6 +41,7 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
     avoided,
     isBlamed ? run.id : '',
     workOf(run),
+    run.job.require ?? '',
   ]);
 }
 

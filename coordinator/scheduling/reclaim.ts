@@ -33,11 +33,11 @@ export function reclaim(
     pools
       .all()
       .filter((pool) => fitsClass(run, pool) && !isClosed(pool))
-      .map(({ deviceClass }) => deviceClass),
+      .map(({ key }) => key),
   );
   const usable = (id: string): Seat | undefined => {
     const seat = pools.seatOf(id);
-    return seat !== undefined && open.has(seat.deviceClass) && !avoided.has(id) ? seat : undefined;
+    return seat !== undefined && open.has(pools.poolOf(seat).key) && !avoided.has(id) ? seat : undefined;
   };
   const gained = isSuspect(run, plan.board.observed)
     ? wholeWorkers(plan, { run, missing: run.job.workers.min - have.length, victims, usable })

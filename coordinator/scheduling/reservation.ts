@@ -6,7 +6,15 @@
 
 import type { RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, byLoad, chooseFree, classesFor, type Selection } from './board.ts';
+import {
+  avoidedNow,
+  type Board,
+  byLoad,
+  chooseFree,
+  classesFor,
+  fitsClass,
+  type Selection,
+} from './board.ts';
 import { durationOf, endOf, paceOf } from './estimates.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
@@ -130,7 +138,7 @@ function emptiest(
   run: RunState,
   isClosed: (pool: { readonly deviceClass: string }) => boolean,
 ): Seat[] {
-  const open = board.pools.all().filter((pool) => !isClosed(pool));
+  const open = board.pools.all().filter((pool) => fitsClass(run, pool) && !isClosed(pool));
   const isTaken = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
   const how = { idleOnly: false, accept: (id: string) => !isTaken.has(id) };
   const { min } = run.job.workers;
@@ -167,7 +175,7 @@ function startOf(plan: Plan, run: RunState, classes: ReadonlySet<string>, free: 
     for (const id of members) {
       const seat = board.pools.seatOf(id);
       const isFull = seat !== undefined && classes.has(seat.deviceClass) && seat.held >= seat.slots;
-      if (isFull && !avoided.has(id)) freed.add(id);
+      if (isFull && fitsClass(run, board.pools.poolOf(seat)) && !avoided.has(id)) freed.add(id);
     }
     if (free + freed.size >= min) return { atMs, spare: free + freed.size - min, pace };
   }

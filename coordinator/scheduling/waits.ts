@@ -5,8 +5,9 @@ import { ownerKey, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, chooseFree, fitsClass, needsOneClass } from './board.ts';
+import { avoidedNow, type Board, chooseFree, fitsClass, meets, needsOneClass } from './board.ts';
 import { quotaWait } from './quota-wait.ts';
+import { requirementText } from './requirement.ts';
 import type { Reservation, Reservations } from './reservation.ts';
 import { reservationsOn } from './scheduler.ts';
 import { notStartable, type Wait } from './wait.ts';
@@ -60,8 +61,12 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const { without = NONE } = own === undefined ? reservations.selectionFor(run) : {};
   const free = chooseFree(board, run, { count: min, without }).length;
   const unfit = pools.all().filter((pool) => !fitsClass(run, pool));
-  const random = unfit.filter((pool) => !pool.isDeterministic).reduce((sum, { live }) => sum + live, 0);
-  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random;
+  const unmet = unfit.filter(({ traits }) => !meets(run.job.require, traits));
+  const lacking = unmet.reduce((sum, { live }) => sum + live, 0);
+  const random = unfit
+    .filter((pool) => !pool.isDeterministic && !unmet.includes(pool))
+    .reduce((sum, { live }) => sum + live, 0);
+  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking;
   const avoided = avoidedNow(board, run);
   const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
@@ -71,6 +76,7 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     pools.live === 0 ? 'no worker is connected' : '',
     ...busyTexts(board, run, avoided),
     avoided.length > 0 ? avoidedText(avoided) : '',
+    lacking > 0 ? `${lacking} without what it requires (${requirementText(run.job.require)})` : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
     random > 0
       ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
@@ -78,7 +84,8 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   ].filter((part) => part !== '');
   const why = parts.length > 0 ? parts.join(', ') : `${pools.live} connected, more are needed`;
   return {
-    kind: kept.length > 0 ? 'reserved' : others > 0 ? 'model_mismatch' : 'insufficient_workers',
+    kind:
+      kept.length > 0 ? 'reserved' : others > 0 || lacking > 0 ? 'model_mismatch' : 'insufficient_workers',
     reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${shareText(board, run)}`,
   };
 }
@@ -113,8 +120,9 @@ function oneClassText(board: Board, run: RunState): string {
   if (!needsOneClass(run)) return '';
   const pools = board.pools.all().filter((pool) => fitsClass(run, pool) && pool.free > 0);
   const free = pools.reduce((sum, pool) => sum + pool.free, 0);
-  return pools.length > 1 && free >= run.job.workers.min
-    ? `all have to be of one device class, and ${free} are free in ${pools.length} classes`
+  const classes = new Set(pools.map(({ deviceClass }) => deviceClass)).size;
+  return classes > 1 && free >= run.job.workers.min
+    ? `all have to be of one device class, and ${free} are free in ${classes} classes`
     : '';
 }
 

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { FleetError } from '../../core/errors.ts';
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import { USER_KEY } from '../../core/net/worker-user.ts';
+import { labels } from '../../core/spec/common.ts';
 import { shaped } from '../../core/text/shape.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from '../../core/text/wire-text.ts';
 import type { Hello } from '../../proto/gen/pocketfleet/v1/worker.ts';
@@ -42,6 +43,7 @@ const helloSchema = z.object({
       .optional(),
   }),
   slots: z.int().min(1).max(1024),
+  labels: labels.refine((all) => Object.keys(all).length <= 32, { error: 'at most 32 labels' }).optional(),
   leases: z.array(z.object({ runId: id, generation: z.int() })).max(4096),
   metricsEndpoint: line(300),
   podUid: line(64),
@@ -62,7 +64,7 @@ export const brokerKeyOf = (hello: Hello): string | undefined => shaped(keySchem
  * the worker speaks another protocol or belongs to another fleet.
  */
 export function helloOf(hello: Hello, own: string): WorkerHello {
-  const { device, fleet, protocol, ...rest } = shaped(helloSchema, hello, 'hello');
+  const { device, fleet, protocol, labels: named = {}, ...rest } = shaped(helloSchema, hello, 'hello');
   if (protocol !== PROTOCOL)
     throw new FleetError(
       'invalidArgument',
@@ -77,5 +79,6 @@ export function helloOf(hello: Hello, own: string): WorkerHello {
     );
   const { kind, name, deviceClass, memoryBytes, gpu } = device;
   const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
-  return { ...rest, deviceKind: kind, deviceName: name, deviceClass, device: details };
+  const labelled = Object.keys(named).length === 0 ? {} : { labels: named };
+  return { ...rest, ...labelled, deviceKind: kind, deviceName: name, deviceClass, device: details };
 }

@@ -40,3 +40,31 @@ export const workers = z
   })
   .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min' })
   .describe('how many workers a run may have at once; its result does not depend on the number');
+
+/** A label of a worker: its name, and its value. */
+const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
+const labelText = z
+  .string()
+  .regex(LABEL, 'letters, digits, . _ / -, at most 63, starting with a letter or digit');
+
+/** Labels by name. */
+export const labels = z.record(labelText, labelText);
+
+/**
+ * What a worker has to be to get a run of it; without it any worker will do. Without a default, as the weight.
+ */
+export const requirement = z
+  .strictObject({
+    memoryMin: z
+      .number()
+      .positive()
+      .optional()
+      .describe('Least memory of the device, GB of 10^9 bytes: of the GPU, or of the host for a CPU'),
+    labels: labels.optional().describe('Labels that the worker must have, each with this value'),
+    deviceKind: z.enum(['cpu', 'cuda']).optional().describe('What the worker computes on'),
+  })
+  .optional()
+  .describe('What a worker has to be to get a run of it. Default: any worker will do');
+
+/** A checked requirement. */
+export type Requirement = NonNullable<z.infer<typeof requirement>>;

@@ -2,7 +2,7 @@
 // its parts fit together.
 
 import { z } from 'zod';
-import { name, weight, workers } from './common.ts';
+import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { networkSchema } from './network.ts';
 import { checkpoints, distillationSchema } from './run.ts';
@@ -15,6 +15,7 @@ const planRun = z.strictObject({
   verification: verificationSchema.prefault({}),
   workers: workers.prefault({}),
   checkpoints,
+  require: requirement,
   priority: z.int().min(0).max(100).default(50).describe('higher first'),
 });
 

@@ -2,7 +2,7 @@
 // name the result completely.
 
 import { z } from 'zod';
-import { name, weight, workers } from './common.ts';
+import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { networkSchema } from './network.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
@@ -71,6 +71,7 @@ export const runSchema = z
     checkpoints,
     priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
     weight,
+    require: requirement,
   })
   .superRefine((run, context) => {
     if (run.kind !== 'student' && run.distillation !== undefined)

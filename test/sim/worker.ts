@@ -163,7 +163,14 @@ export function startWorker(
         ...{ kind: 'cpu', name: 'cpu', deviceClass: options.deviceClass, tensorflowVersion: '' },
         ...{ threads: 1, memoryBytes: 0, gpu: undefined },
       },
-      ...{ slots: options.slots, leases: leases(), metricsEndpoint: '', podUid: '', protocol: PROTOCOL },
+      ...{
+        slots: options.slots,
+        leases: leases(),
+        metricsEndpoint: '',
+        podUid: '',
+        labels: {},
+        protocol: PROTOCOL,
+      },
     };
   }
 

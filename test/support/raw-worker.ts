@@ -49,6 +49,7 @@ export function dialRawWorker(options: {
       slots: 1,
       metricsEndpoint: '',
       podUid: '',
+      labels: {},
       fleet: '',
       protocol: PROTOCOL,
     },

@@ -104,6 +104,7 @@ export function startScriptedWorker(options: {
       leases: leaseList(),
       metricsEndpoint: '',
       podUid: options.podUid ?? '',
+      labels: {},
       protocol: PROTOCOL,
       fleet: options.fleet ?? '',
     };
@@ -249,6 +250,7 @@ export function refusalOfHello(options: {
       leases: [],
       metricsEndpoint: '',
       podUid: '',
+      labels: {},
       fleet: options.fleet ?? '',
       protocol: PROTOCOL,
     },

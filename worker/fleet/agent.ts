@@ -24,6 +24,8 @@ export interface Identity {
   readonly pid: number;
   readonly device: Device;
   readonly slots: number;
+  /** What its operator says of it. */
+  readonly labels: Record<string, string>;
   readonly metricsEndpoint: string;
   readonly podUid: string;
   /** The fleet that it belongs to; empty: any. */

@@ -78,7 +78,16 @@ export interface Hello {
     | string
     | undefined;
   /** How long the process has been there, seconds of its own clock. The coordinator counts its time from then on. */
-  ageSeconds?: number | undefined;
+  ageSeconds?:
+    | number
+    | undefined;
+  /** What its operator says of it (--labels gpu=a100,zone=b), for runs that require something. */
+  labels: { [key: string]: string };
+}
+
+export interface Hello_LabelsEntry {
+  key: string;
+  value: string;
 }
 
 export interface Device {
@@ -794,6 +803,7 @@ function createBaseHello(): Hello {
     protocol: 0,
     brokerKey: undefined,
     ageSeconds: undefined,
+    labels: {},
   };
 }
 
@@ -841,6 +851,9 @@ export const Hello: MessageFns<Hello> = {
     if (message.ageSeconds !== undefined) {
       writer.uint32(129).double(message.ageSeconds);
     }
+    globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
+      Hello_LabelsEntry.encode({ key: key as any, value }, writer.uint32(138).fork()).join();
+    });
     return writer;
   },
 
@@ -969,6 +982,17 @@ export const Hello: MessageFns<Hello> = {
             message.ageSeconds = reader.double();
             continue;
           }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            const entry17 = Hello_LabelsEntry.decode(reader, reader.uint32());
+            if (entry17.value !== undefined) {
+              message.labels[entry17.key] = entry17.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1017,6 +1041,20 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.age_seconds)
         ? globalThis.Number(object.age_seconds)
         : undefined,
+      labels: isObject(object.labels)
+        ? (globalThis.Object.entries(object.labels) as [string, any][]).reduce(
+          (acc: { [key: string]: string }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.String(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1064,6 +1102,15 @@ export const Hello: MessageFns<Hello> = {
     if (message.ageSeconds !== undefined) {
       obj.ageSeconds = floatToJson(message.ageSeconds);
     }
+    if (message.labels) {
+      const entries = globalThis.Object.entries(message.labels) as [string, string][];
+      if (entries.length > 0) {
+        obj.labels = {};
+        entries.forEach(([k, v]) => {
+          obj.labels[k] = v;
+        });
+      }
+    }
     return obj;
   },
 
@@ -1088,6 +1135,100 @@ export const Hello: MessageFns<Hello> = {
     message.protocol = object.protocol ?? 0;
     message.brokerKey = object.brokerKey ?? undefined;
     message.ageSeconds = object.ageSeconds ?? undefined;
+    message.labels = (globalThis.Object.entries(object.labels ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseHello_LabelsEntry(): Hello_LabelsEntry {
+  return { key: "", value: "" };
+}
+
+export const Hello_LabelsEntry: MessageFns<Hello_LabelsEntry> = {
+  encode(message: Hello_LabelsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Hello_LabelsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHello_LabelsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Hello_LabelsEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.String(object.value) : "",
+    };
+  },
+
+  toJSON(message: Hello_LabelsEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== "") {
+      obj.value = message.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Hello_LabelsEntry>): Hello_LabelsEntry {
+    return Hello_LabelsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Hello_LabelsEntry>): Hello_LabelsEntry {
+    const message = createBaseHello_LabelsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
@@ -5372,6 +5513,10 @@ function longToNumber(int64: { toString(): string }): number {
     throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
   }
   return num;
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {

@@ -12,7 +12,7 @@ const hello: Hello = {
     ...{ kind: 'cpu', name: 'cpu', deviceClass: 'c', tensorflowVersion: '2', threads: 1, memoryBytes: 1 },
     gpu: undefined,
   },
-  ...{ metricsEndpoint: '', podUid: '', fleet: '', protocol: PROTOCOL },
+  ...{ metricsEndpoint: '', podUid: '', labels: {}, fleet: '', protocol: PROTOCOL },
 };
 
 test('a worker of another protocol, older or newer, is refused with both numbers', () => {

@@ -21,7 +21,7 @@ const common = {
   log: createLogger({ program: 'test', level: 'silent' }),
   hello: () => ({
     ...{ workerId: 'w', incarnation: 'i', version: '', host: '', pid: 1, device: undefined },
-    ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '', fleet: '', protocol: PROTOCOL },
+    ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '', labels: {}, fleet: '', protocol: PROTOCOL },
   }),
   heartbeat: () => ({ leases: [] }),
   onWelcome: () => undefined,
