@@ -55,15 +55,8 @@ export function scaleStep(
   const pods = podsOf(view);
   const going = pods.filter(({ worker }) => worker.state === 'draining' && worker.reason.startsWith(GOES));
   // What was begun is finished, also when more are wanted again: a worker that drains takes no run any more.
-  if (going.length > 0) {
-    const first = Math.min(...going.map(({ place }) => place));
-    const holds = pods.filter(({ place, worker }) => place >= first && worker.runs.length > 0);
-    if (holds.length > 0) return { memory };
-    return {
-      memory: {},
-      step: { kind: 'down', replicas: first, reason: `workers from ${view.name}-${first} on are drained` },
-    };
-  }
+  if (going.length > 0)
+    return { memory: {}, ...finished(view, pods, Math.min(...going.map(({ place }) => place))) };
   if (wanted > replicas)
     return {
       memory: {},
@@ -84,6 +77,22 @@ export function scaleStep(
   if (last.length === 0) return { memory: {}, step: { kind: 'down', replicas: low.wanted, reason } };
   const workers = last.map(({ worker: { id, incarnation } }) => ({ workerId: id, incarnation }));
   return { memory: { low }, step: { kind: 'drain', workers, reason } };
+}
+
+/** The next step until the pods from this one on are gone: one that came meanwhile is drained too. */
+function finished(
+  { name }: ScaleView,
+  pods: ReturnType<typeof podsOf>,
+  first: number,
+): { readonly step?: ScaleStep } {
+  const last = pods.filter(({ place }) => place >= first);
+  const late = last.filter(({ worker }) => worker.state === 'attached');
+  if (late.length > 0) {
+    const workers = late.map(({ worker: { id, incarnation } }) => ({ workerId: id, incarnation }));
+    return { step: { kind: 'drain', workers, reason: `${GOES}: pods from ${name}-${first} on are to go` } };
+  }
+  if (last.some(({ worker }) => worker.runs.length > 0)) return {};
+  return { step: { kind: 'down', replicas: first, reason: `workers from ${name}-${first} on are drained` } };
 }
 
 const bounds = ({ min, max }: ScaleLimits): string => `between ${min} and ${max}`;

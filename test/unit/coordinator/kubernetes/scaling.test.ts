@@ -80,6 +80,19 @@ test('workers are drained before their pods go, and go once they hold nothing, w
   assert.equal(next({ replicas: 1 })?.kind, 'up');
 });
 
+test('a worker that attaches, or starts again, while its pod is to go is drained as well', () => {
+  const reason = 'the fleet needs fewer workers: the open runs could use 1 at most';
+  const workers = workersOf(1, 0, 1);
+  Object.assign(workers[1]!, { state: 'draining', reason });
+  const next = () => scaleStep({}, viewOf({ workers, demand: 6 }), LIMITS).step;
+  const step = next();
+  assert.deepEqual(step?.kind === 'drain' && step.workers, [{ workerId: 'w-2', incarnation: 'process 2' }]);
+  Object.assign(workers[2]!, { state: 'draining', reason: step?.reason });
+  assert.equal(next(), undefined);
+  workers[2]!.runs.length = 0;
+  assert.equal(next()?.kind, 'down');
+});
+
 test('a pod that leaves for another reason, and workers of other names, are none of its business', () => {
   const workers = workersOf(0, 0, 0);
   Object.assign(workers[2]!, { state: 'draining', reason: 'its pod is being deleted' });
@@ -97,13 +110,19 @@ test('whatever the demand does, the number stays within its bounds and no pod th
   let replicas = 3;
   let workers = workersOf(0, 0, 0);
   const steps: ScaleStep['kind'][] = [];
+  let idleMs = 0;
   for (let nowMs = 0; nowMs < 4_000_000; nowMs += 1_000) {
     const demand = nowMs % 100_000 < 50_000 ? chance(12) : chance(2);
     for (const one of workers) one.runs = one.state === 'draining' && chance(3) === 0 ? [] : one.runs;
     for (const one of workers) if (one.state === 'attached') one.runs = chance(2) === 0 ? [1] : [];
+    // Some are started again while they drain, and take runs.
+    for (const one of workers)
+      if (one.state === 'draining' && chance(20) === 0) Object.assign(one, { state: 'attached', reason: '' });
     const decided = scaleStep(memory, viewOf({ nowMs, demand, replicas, workers }), LIMITS);
     memory = decided.memory;
     const { step } = decided;
+    idleMs = step === undefined && workers.some(({ state }) => state === 'draining') ? idleMs + 1_000 : 0;
+    assert.ok(idleMs < 100_000, 'a scale-down that was begun ends');
     if (step === undefined) continue;
     steps.push(step.kind);
     if (step.kind === 'drain') {
