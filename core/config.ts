@@ -214,7 +214,7 @@ export const coordinatorConfigSchema = z.strictObject({
     .default('')
     .describe("folder of the broker's store, where the coordinator can see it; empty: it cannot"),
   quotas: quotasSchema
-    .default({})
+    .prefault({})
     .describe(
       'limits by the name of the token that submits, `*` for all others, as a YAML mapping: workers at once, workerHours within windowHours (24), openTrials; empty: none',
     ),

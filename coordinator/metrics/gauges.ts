@@ -202,12 +202,15 @@ function stepsTotalOf({ job, fidelity, facts }: RunState): number {
   return scheduleOf(jobAt(job, fidelity).training, facts.trainingImages).stepsTotal;
 }
 
-/** How many workers these open runs could use now: a student whose teacher has not started could use none. */
+/**
+ * How many workers these open runs could use now: a student whose teacher has not started could use none, nor could a
+ * run whose owner has no more of the quota.
+ */
 export function workersDesired(open: readonly RunState[], waiting: Pick<Waits, 'of'>): number {
   return open
-    .filter(({ id, state }) => state !== 'paused' && !waitsForTeacher(waiting.of(id)?.kind))
+    .filter(({ id, state }) => state !== 'paused' && !waitsForOthers(waiting.of(id)?.kind))
     .reduce((sum, { job }) => sum + job.workers.max, 0);
 }
 
-const waitsForTeacher = (kind: string | undefined): boolean =>
-  kind === 'teacher_not_started' || kind === 'teacher_paused';
+const waitsForOthers = (kind: string | undefined): boolean =>
+  kind === 'teacher_not_started' || kind === 'teacher_paused' || kind === 'quota';

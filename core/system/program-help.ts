@@ -48,5 +48,8 @@ function boundsText({ enum: choices, minimum, maximum }: Property): string {
 
 function defaultText(property: Property, isRequired: boolean): string {
   if (property.default === undefined) return isRequired ? 'required' : '';
-  return property.default === '' ? 'default empty' : `default ${String(property.default)}`;
+  const isEmpty =
+    property.default === '' ||
+    (typeof property.default === 'object' && Object.keys(property.default ?? {}).length === 0);
+  return isEmpty ? 'default empty' : `default ${String(property.default)}`;
 }

@@ -227,9 +227,16 @@ async function answered([name, bytes]: Sections): Promise<void> {
 /** Of the corpus those that a fleet with nothing computed takes. */
 const TAKEN: readonly Method[] = METHODS.filter(
   (method) =>
-    !['getWorker', 'resume', 'verify', 'export', 'keepCheckpoint', 'deleteArtefacts', 'remove'].includes(
-      method,
-    ),
+    ![
+      'getWorker',
+      'drain',
+      'resume',
+      'verify',
+      'export',
+      'keepCheckpoint',
+      'deleteArtefacts',
+      'remove',
+    ].includes(method),
 );
 
 const requests: Target = {
