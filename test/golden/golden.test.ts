@@ -9,7 +9,7 @@ import { loaderArguments } from '../../core/system/script-arguments.ts';
 import { GOLDEN } from './packed-folder.ts';
 
 /** Of the fixtures in this repository. A check that no longer finds what it compares is missed here. */
-const COMPARISONS_MIN = 2209;
+const COMPARISONS_MIN = 2235;
 
 const main = fileURLToPath(new URL('main.ts', import.meta.url));
 

@@ -12,6 +12,7 @@ import { checkArcface, checkKd } from './losses.ts';
 import { checkNetwork } from './networks.ts';
 import { isPacked, unpackFolder } from './packed-folder.ts';
 import { checkRecords } from './records.ts';
+import { checkScreening } from './screening.ts';
 import { checkSupernet } from './supernet.ts';
 import { checkTrainSteps } from './training.ts';
 import { type CheckRow, checkVerification } from './verification.ts';
@@ -59,6 +60,7 @@ async function checkFile(path: string, file: string, scale: number): Promise<Out
   const word = /^[a-z0-9]+/i.exec(file)?.[0].toLowerCase() ?? '';
   if (file.endsWith('.json')) {
     if (word === 'genotype') return checked(checkDecode(path));
+    if (word === 'screening') return checked(await checkScreening(path, scale));
     if (word === 'verification') return checked(checkVerification(path, scale));
     return unchecked('unknown kind of file');
   }

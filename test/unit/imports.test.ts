@@ -41,6 +41,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/loss': 'core/tensor core/tensor/ops',
   'core/nn': 'core/loss core/spec core/tensor core/tensor/ops core/tensor/passes',
   'core/optim': 'core/nn',
+  'core/screening': 'core/nn core/tensor core/tensor/ops',
   'core/search': 'core/loss core/nn core/optim core/spec core/tensor',
   'core/data': 'core/spec',
   'core/verify': 'core/data',

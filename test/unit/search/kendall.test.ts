@@ -1,0 +1,51 @@
+import { equal, ok } from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { kendallTau } from '../../../core/search/kendall.ts';
+
+/** By the definition, pair by pair. */
+function tauOfAllPairs(a: readonly number[], b: readonly number[]): number {
+  let [balance, untiedA, untiedB] = [0, 0, 0];
+  for (let i = 0; i < a.length; i++)
+    for (let j = 0; j < i; j++) {
+      const [signA, signB] = [Math.sign(a[i]! - a[j]!), Math.sign(b[i]! - b[j]!)];
+      balance += signA * signB;
+      untiedA += Math.abs(signA);
+      untiedB += Math.abs(signB);
+    }
+  return balance / Math.sqrt(untiedA * untiedB);
+}
+
+test('tau is that of all pairs, with ties on either side and on both', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.integer({ min: 0, max: 6 }), fc.integer({ min: 0, max: 6 })), { maxLength: 40 }),
+      (pairs) => {
+        const [a, b] = [pairs.map(([x]) => x), pairs.map(([, y]) => y)];
+        equal(kendallTau(a, b), tauOfAllPairs(a, b));
+      },
+    ),
+  );
+});
+
+test('the same order gives 1, the reverse -1, and infinities are ends of it', () => {
+  const rising = [Number.NEGATIVE_INFINITY, 1, 2, 30, Number.POSITIVE_INFINITY];
+  equal(kendallTau(rising, [1, 2, 3, 4, 5]), 1);
+  equal(kendallTau(rising, [5, 4, 3, 2, 1]), -1);
+});
+
+test('there is no tau of a constant, of a single pair, or with a value that is missing', () => {
+  for (const [a, b] of [
+    [
+      [1, 1, 1],
+      [1, 2, 3],
+    ],
+    [[1], [1]],
+    [[], []],
+    [
+      [1, Number.NaN, 3],
+      [1, 2, 3],
+    ],
+  ] as const)
+    ok(Number.isNaN(kendallTau(a, b)));
+});
