@@ -71,6 +71,7 @@ test('each fixture that is damaged, missing or strange is named, and the others 
   assert.deepEqual(readdirSync(plain).sort(), [
     'genotype-decode.json',
     'iresnet-tiny.safetensors',
+    'screening.json',
     'verification.json',
   ]);
 });
