@@ -19,6 +19,20 @@ const SKIP = 8;
 /** How many values each gene has: the topology, then the four operations. */
 export const GENES: readonly number[] = [TOPOLOGIES.length, ...Array.from({ length: 4 }, () => OPERATIONS)];
 
+/** All combinations of genes, with the first gene as the slowest. */
+export function* combinations(): Generator<readonly number[]> {
+  const count = GENES.reduce((product, width) => product * width, 1);
+  for (let combination = 0; combination < count; combination++) {
+    const genes: number[] = [];
+    let rest = combination;
+    for (const width of [...GENES].reverse()) {
+      genes.unshift(rest % width);
+      rest = Math.floor(rest / width);
+    }
+    yield genes;
+  }
+}
+
 /** What the table says of a network. */
 export interface Network {
   /** On the validation part, 0..1: what a search sees. */

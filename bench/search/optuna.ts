@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { childEnvironment } from '../../core/config.ts';
-import { GENES, type GraphTable, networkKey } from './graph-table.ts';
+import { combinations, GENES, type GraphTable, networkKey } from './graph-table.ts';
 
 const run = promisify(execFile);
 const PROGRAM = fileURLToPath(new URL('./searches_of_optuna.py', import.meta.url));
@@ -64,17 +64,7 @@ export async function installOptuna(): Promise<Optuna> {
 function asJson({ networks }: GraphTable, best: number) {
   const keys = [...networks.keys()];
   const places = new Map(keys.map((key, place) => [key, place]));
-  const combinations = GENES.reduce((product, values) => product * values, 1);
-  const ofCombination: (number | null)[] = [];
-  for (let combination = 0; combination < combinations; combination++) {
-    const genes: number[] = [];
-    let rest = combination;
-    for (const values of [...GENES].reverse()) {
-      genes.unshift(rest % values);
-      rest = Math.floor(rest / values);
-    }
-    ofCombination.push(places.get(networkKey(genes)) ?? null);
-  }
+  const ofCombination = [...combinations()].map((genes) => places.get(networkKey(genes)) ?? null);
   const rows = [...networks.values()];
   const text = JSON.stringify({
     ...{ genes: GENES, keys: ofCombination, best },

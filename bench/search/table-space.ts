@@ -2,7 +2,7 @@
 
 import type { SearchSpace } from '../../coordinator/strategies/search-space.ts';
 import { randomStream } from '../../core/rng.ts';
-import { GENES, type GraphTable, networkKey } from './graph-table.ts';
+import { combinations, GENES, type GraphTable, networkKey } from './graph-table.ts';
 
 /** All combinations of genes, by their text, with the key of each; and the first one of each key. */
 interface Combinations {
@@ -10,12 +10,12 @@ interface Combinations {
   readonly genes: ReadonlyMap<string, readonly number[]>;
 }
 
-let combinations: Combinations | undefined;
+let known: Combinations | undefined;
 
 /** The networks of the table; what it does not have breaks a constraint. */
 export function tableSpace(table: GraphTable): SearchSpace {
-  combinations ??= allCombinations();
-  const { keys, genes: genesOf } = combinations;
+  known ??= allCombinations();
+  const { keys, genes: genesOf } = known;
   const keyOf = (genes: readonly number[]) => keys.get(genes.join())!;
   return {
     genes: GENES.map((width, gene) => ({
@@ -40,14 +40,7 @@ const NO_COSTS = { parameters: 0, mflops: 0, multiplyAdds: 0 };
 function allCombinations(): Combinations {
   const keys = new Map<string, string>();
   const first = new Map<string, readonly number[]>();
-  const count = GENES.reduce((product, width) => product * width, 1);
-  for (let combination = 0; combination < count; combination++) {
-    const genes: number[] = [];
-    let rest = combination;
-    for (const width of [...GENES].reverse()) {
-      genes.unshift(rest % width);
-      rest = Math.floor(rest / width);
-    }
+  for (const genes of combinations()) {
     const key = networkKey(genes);
     keys.set(genes.join(), key);
     if (!first.has(key)) first.set(key, genes);

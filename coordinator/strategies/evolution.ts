@@ -7,7 +7,7 @@ import { type RandomStream, randomStream } from '../../core/rng.ts';
 import type { EvolutionSpec } from '../../core/spec/strategy.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
-import { crossed, mutated, sampled } from './variation.ts';
+import { crossed, firstDraw, mutated, mutationsAfter, sampled } from './variation.ts';
 
 /** A network with its result. */
 interface Member {
@@ -25,9 +25,6 @@ export interface EvolutionState {
   readonly pending: readonly { readonly trial: number; readonly key: string }[];
 }
 
-/** Refused children in a row after which the next ones have one more gene changed. */
-const MISSES_A_MUTATION = 8;
-
 /** The strategy of a sweep. */
 export function evolution(spec: EvolutionSpec, space: SearchSpace): Strategy<EvolutionState> {
   return {
@@ -42,22 +39,16 @@ export function evolution(spec: EvolutionSpec, space: SearchSpace): Strategy<Evo
 
 function ask(spec: EvolutionSpec, space: SearchSpace, state: EvolutionState, turn: Turn): Proposal {
   const { begun, population } = state;
-  if (begun < spec.population || population.length === 0)
-    return {
-      kind: 'evaluate',
-      reason:
-        begun < spec.population
-          ? `one of the first ${spec.population}, drawn at random`
-          : 'drawn at random, because no trial has a result yet',
-      genes: space.draw(spec.seed, turn.draw),
-      parents: [],
-    };
+  const { seed, population: first } = spec;
+  const isNothingKnown = population.length === 0;
+  const start = firstDraw(space, { seed, draw: turn.draw, begun, first, isNothingKnown });
+  if (start !== undefined) return start;
   const random = randomStream({ seed: spec.seed, purpose: 'evolution', at: [turn.draw, 0] });
   const parent = fittest(population, spec.sample, random);
   const other = random.chance(spec.crossover) ? fittest(population, spec.sample, random) : undefined;
   const genes = space.genesOf(parent.key);
   const mixed = other === undefined ? genes : crossed(genes, space.genesOf(other.key), random);
-  const count = spec.mutations + Math.floor(turn.misses / MISSES_A_MUTATION);
+  const count = mutationsAfter(turn.misses, spec.mutations);
   const isChild = other !== undefined && other.trial !== parent.trial;
   const among = `best of ${Math.min(spec.sample, population.length)} among the newest ${population.length}`;
   return {

@@ -10,7 +10,7 @@ import { crowdingOf, ranksOf, type Scores } from '../../core/search/pareto.ts';
 import type { Nsga2Spec } from '../../core/spec/strategy.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
-import { crossed, mutated } from './variation.ts';
+import { crossed, firstDraw, mutated, mutationsAfter } from './variation.ts';
 
 /** A network with its results. */
 interface Member {
@@ -31,9 +31,6 @@ export interface Nsga2State {
   readonly pending: readonly { readonly trial: number; readonly key: string }[];
 }
 
-/** Refused children in a row after which the next ones have one more gene changed. */
-const MISSES_A_MUTATION = 8;
-
 /** The strategy of a sweep. */
 export function nsga2(spec: Nsga2Spec, space: SearchSpace): Strategy<Nsga2State> {
   return {
@@ -48,21 +45,15 @@ export function nsga2(spec: Nsga2Spec, space: SearchSpace): Strategy<Nsga2State>
 
 function ask(spec: Nsga2Spec, space: SearchSpace, state: Nsga2State, turn: Turn): Proposal {
   const { begun, population } = state;
-  if (begun < spec.population || population.length === 0)
-    return {
-      kind: 'evaluate',
-      reason:
-        begun < spec.population
-          ? `one of the first ${spec.population}, drawn at random`
-          : 'drawn at random, because no trial has a result yet',
-      genes: space.draw(spec.seed, turn.draw),
-      parents: [],
-    };
+  const { seed, population: first } = spec;
+  const isNothingKnown = population.length === 0;
+  const start = firstDraw(space, { seed, draw: turn.draw, begun, first, isNothingKnown });
+  if (start !== undefined) return start;
   const random = randomStream({ seed: spec.seed, purpose: 'nsga2', at: [turn.draw, 0] });
   const parent = winner(population, random);
   const other = random.chance(spec.crossover) ? winner(population, random) : parent;
   const genes = crossed(space.genesOf(parent.key), space.genesOf(other.key), random);
-  const count = spec.mutations + Math.floor(turn.misses / MISSES_A_MUTATION);
+  const count = mutationsAfter(turn.misses, spec.mutations);
   const text = ({ trial, rank }: Member) => `trial ${trial} (front ${rank + 1})`;
   const isChild = other.trial !== parent.trial;
   return {

@@ -13,6 +13,7 @@ import { type RandomStream, randomStream } from '../../core/rng.ts';
 import type { TpeSpec } from '../../core/spec/strategy.ts';
 import { type Genes, type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
+import { firstDraw } from './variation.ts';
 
 /** A network with its result. */
 interface Member {
@@ -61,16 +62,10 @@ function ask(
   turn: Turn,
 ): Proposal {
   const { spec, space, widths } = search;
-  if (state.begun < spec.startup || state.best.length === 0)
-    return {
-      kind: 'evaluate',
-      reason:
-        state.begun < spec.startup
-          ? `one of the first ${spec.startup}, drawn at random`
-          : 'drawn at random, because no trial has a result yet',
-      genes: space.draw(spec.seed, turn.draw),
-      parents: [],
-    };
+  const { seed, startup: first } = spec;
+  const isNothingKnown = state.best.length === 0;
+  const start = firstDraw(space, { seed, draw: turn.draw, begun: state.begun, first, isNothingKnown });
+  if (start !== undefined) return start;
   const random = randomStream({ seed: spec.seed, purpose: 'tpe', at: [turn.draw, 0] });
   const { goodCount, ofGenes } = densitiesOf({ spec, space, widths }, state, turn.misses);
   const genes = ofGenes.map((densities) => drawn(densities, spec.candidates, random));

@@ -1,7 +1,45 @@
-// How new genes come from old ones: mutation, crossover, and the samples that parents are chosen from.
+// How candidates come about: the first ones by a draw, the others from old genes by mutation and crossover, and the
+// samples that parents are chosen from.
 
 import type { RandomStream } from '../../core/rng.ts';
-import type { Genes } from './search-space.ts';
+import type { Genes, SearchSpace } from './search-space.ts';
+import type { Proposal, Turn } from './strategy.ts';
+
+/**
+ * A candidate that is drawn at random, because fewer than `first` were begun or no result is known; undefined
+ * otherwise.
+ */
+export function firstDraw(
+  space: SearchSpace,
+  {
+    seed,
+    draw,
+    begun,
+    first,
+    isNothingKnown,
+  }: {
+    readonly seed: number;
+    readonly draw: Turn['draw'];
+    readonly begun: number;
+    readonly first: number;
+    readonly isNothingKnown: boolean;
+  },
+): Proposal | undefined {
+  if (begun >= first && !isNothingKnown) return undefined;
+  const reason =
+    begun < first
+      ? `one of the first ${first}, drawn at random`
+      : 'drawn at random, because no trial has a result yet';
+  return { kind: 'evaluate', reason, genes: space.draw(seed, draw), parents: [] };
+}
+
+/** Refused children in a row after which the next ones have one more gene changed. */
+const MISSES_A_MUTATION = 8;
+
+/** Genes to change of a child, of which `mutations` are asked for, after so many refused ones in a row. */
+export function mutationsAfter(misses: number, mutations: number): number {
+  return mutations + Math.floor(misses / MISSES_A_MUTATION);
+}
 
 /** `count` different genes get another value each; those that have one value alone stay as they are. */
 export function mutated(
