@@ -38,6 +38,7 @@ import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
 import type { Cursor } from '../strategies/search.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
+import { looksFor, searchWait } from './search-progress.ts';
 
 /** What a view needs besides the thing itself. */
 export interface ViewContext {
@@ -119,11 +120,12 @@ export function planView(plan: PlanState): Plan {
 /** A sweep with its best trial so far. */
 export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
+  const waitsFor = searchWait(context.state, sweep);
   return {
     id: sweep.id,
     name: sweep.name,
     state: sweep.state,
-    reason: clipped(searchText(context, sweep) ?? sweep.reason),
+    reason: clipped(waitsFor ?? looksFor(sweep, context.looked(numberOf(sweep.id))) ?? sweep.reason),
     trialsTotal: sweep.trialsTotal,
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
@@ -133,19 +135,8 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     endedAtMs: sweep.endedAtMs ?? 0,
     strategy: sweep.spec.strategy.kind,
     planId: sweep.planId ?? '',
+    waitsFor: waitsFor ?? '',
   };
-}
-
-/** Draws without a candidate after which a sweep shows how rare candidates are. */
-const MISSES_SHOWN = 1_000;
-
-/** That the strategy of a sweep has long looked for its next candidate; undefined while it has not. */
-function searchText(context: ViewContext, sweep: SweepState): string | undefined {
-  const looked = context.looked(numberOf(sweep.id));
-  if (looked === undefined) return undefined;
-  const { draws, walked = 0, skipped } = looked;
-  if (skipped.count < MISSES_SHOWN) return undefined;
-  return `looks for another candidate: ${sweep.trialsProposed} of ${draws + walked} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
 }
 
 /** A trial with its newest run. */

@@ -7,14 +7,26 @@ import { Decision, type WhyRequest, type WhyResponse } from '../../proto/gen/poc
 import type { Journal } from '../journal/journal.ts';
 import { sentenceOf } from '../journal/why.ts';
 import { theOne } from '../model/find.ts';
-import type { State } from '../model/state.ts';
+import { type State, sweepWith, trialWith } from '../model/state.ts';
 import type { Waits } from '../scheduling/waits.ts';
+import { searchOf } from '../strategies/strategies.ts';
 import { bytesOf, openPage } from './page.ts';
+import { searchWait } from './search-progress.ts';
 import { openRunsWithin } from './selection.ts';
 import { clipped } from './views.ts';
 
 /** Runs whose wait is shown; what keeps one of a search waiting keeps all of it. */
 const WAITS_MAX = 20;
+
+/** That the search of a sweep waits for a trial, asked of the sweep or of that trial. */
+function searchWaitOf(state: State, id: string): string | undefined {
+  const trial = trialWith(state, id);
+  const sweep = sweepWith(state, trial?.sweepId ?? id);
+  const wait = sweep && searchWait(state, sweep);
+  if (sweep === undefined || wait === undefined) return undefined;
+  const isAsked = trial === undefined || searchOf(sweep.spec).heldBack(sweep.search)?.trial === trial.number;
+  return isAsked ? `${sweep.id} ${wait}` : undefined;
+}
 
 /** One page of the story of what a request names. */
 export async function why(
@@ -39,6 +51,11 @@ export async function why(
   }
   // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the
   // same.
+  const held = searchWaitOf(state, id);
+  if (held !== undefined) {
+    const now = { sequence, atMs: clock.now(), event: 'now', text: clipped(held) };
+    if (!page.take(String(sequence), now)) return answer();
+  }
   let waits = 0;
   for (const runId of openRunsWithin(state, id)) {
     const wait = waiting.of(runId);

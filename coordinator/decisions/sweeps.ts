@@ -120,7 +120,7 @@ function propose(draft: Draft, sweepId: string): boolean {
     const search = searchOf(sweep.spec);
     if (!mayBegin && !search.promotes) return true;
     if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return false;
-    if (sweep.openTrials.size >= parallelismOf(draft, sweep)) return false;
+    if (sweep.openTrials.size >= parallelismOf(draft.state, sweep)) return false;
     if (trialsLeft(draft.state, sweep) <= 0) return false;
     const cursor = looked ?? sweep.search.cursor;
     if (slice.proposals <= 0 || slice.draws <= 0) {
@@ -188,9 +188,9 @@ function numberOfCandidate(state: State, sweep: SweepState, key: string): number
 }
 
 /** Trials that may be open at once: as the spec says, or as many as there are workers. */
-function parallelismOf(draft: Draft, sweep: SweepState): number {
+export function parallelismOf(state: State, sweep: SweepState): number {
   if (sweep.spec.parallelism > 0) return sweep.spec.parallelism;
-  return Math.max(1, attachedWorkers(draft.state));
+  return Math.max(1, attachedWorkers(state));
 }
 
 /** The lag of a sweep that is submitted now, as a field of its event. */

@@ -98,11 +98,25 @@ export type Answer =
   /** No move ever; the reason is the proof. */
   | { readonly kind: 'done'; readonly reason: string };
 
+/** A move without a result that the next move has to see. */
+export interface HeldBack {
+  readonly move: number;
+  readonly trial: number;
+  /** The number of the move that waits. */
+  readonly next: number;
+  /** The last move whose result it sees. */
+  readonly sees: number;
+  /** Results that came before their turn. */
+  readonly results: number;
+}
+
 /** The pure functions of one search. */
 export interface Search<S> {
   /** Whether trials may go on after all have begun. */
   readonly promotes: boolean;
   begin(lag: number): SearchState<S>;
+  /** What the next move waits for; undefined while it may be made. */
+  heldBack(state: SearchState<S>): HeldBack | undefined;
   ask(state: SearchState<S>, question: Question): Answer;
   /** The state once a move is made. */
   made(state: SearchState<S>, made: Made): SearchState<S>;
@@ -128,6 +142,7 @@ export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
       ...{ strategy: strategy.begin(), cursor: { draws: 0, skipped: NONE_SKIPPED } },
       ...{ moves: 0, trials: 0, lag, early: [], open: [] },
     }),
+    heldBack: (state) => (isInOrder(setting) ? heldBackAt(state, state.moves + 1 - state.lag) : undefined),
     ask: (state, question) => ask(setting, state, question),
     made: (state, move) => made(setting, state, move),
     ended: (state, result) => ended(setting, state, result),
@@ -140,10 +155,10 @@ function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Que
     return { kind: 'done', reason: 'all trials that were asked for are begun' };
   if (!isInOrder(setting)) return lookedOn(setting, before, question);
   const next = before.moves + 1;
-  const late = before.open[0];
   let seen = next - before.lag;
   for (;;) {
-    if (late !== undefined && late.move <= seen)
+    const late = heldBackAt(before, seen);
+    if (late !== undefined)
       return {
         kind: 'wait',
         trial: late.trial,
@@ -156,6 +171,13 @@ function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Que
     if (answer.kind !== 'wait' || seen >= before.moves) return answer;
     seen = Math.max(seen, 0) + 1;
   }
+}
+
+/** The first move without a result among those up to `sees`. */
+function heldBackAt(state: SearchState<unknown>, sees: number): HeldBack | undefined {
+  const [late] = state.open;
+  if (late === undefined || late.move > sees) return undefined;
+  return { ...late, next: state.moves + 1, sees, results: state.early.length };
 }
 
 /** Asks the strategy, or walks, until something is new or the draws are used up. */

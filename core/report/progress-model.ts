@@ -60,7 +60,7 @@ function sweepItem(sweep: Sweep, snapshot: Snapshot): ProgressItem {
     key: sweep.id,
     label,
     fraction,
-    note: `${count}${failed}${rateText(rate)}${left}${best}`,
+    note: `${count}${failed}${rateText(rate)}${left}${best}${sweep.waitsFor === '' ? '' : `; ${sweep.waitsFor}`}`,
     ended,
   };
 }

@@ -67,6 +67,7 @@ export const sweep = (some: Partial<Sweep> = {}): Sweep => ({
   endedAtMs: 0,
   strategy: 'random',
   planId: 'plan-1',
+  waitsFor: '',
   ...some,
 });
 

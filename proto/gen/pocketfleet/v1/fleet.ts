@@ -96,6 +96,8 @@ export interface Sweep {
   endedAtMs: number;
   strategy: string;
   planId: string;
+  /** What its next move waits for, such as a trial whose result it has to see; empty while it waits for nothing. */
+  waitsFor: string;
 }
 
 export interface Trial {
@@ -1678,6 +1680,7 @@ function createBaseSweep(): Sweep {
     endedAtMs: 0,
     strategy: "",
     planId: "",
+    waitsFor: "",
   };
 }
 
@@ -1721,6 +1724,9 @@ export const Sweep: MessageFns<Sweep> = {
     }
     if (message.planId !== "") {
       writer.uint32(106).string(message.planId);
+    }
+    if (message.waitsFor !== "") {
+      writer.uint32(114).string(message.waitsFor);
     }
     return writer;
   },
@@ -1842,6 +1848,14 @@ export const Sweep: MessageFns<Sweep> = {
             message.planId = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.waitsFor = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1901,6 +1915,11 @@ export const Sweep: MessageFns<Sweep> = {
         : isSet(object.plan_id)
         ? globalThis.String(object.plan_id)
         : "",
+      waitsFor: isSet(object.waitsFor)
+        ? globalThis.String(object.waitsFor)
+        : isSet(object.waits_for)
+        ? globalThis.String(object.waits_for)
+        : "",
     };
   },
 
@@ -1945,6 +1964,9 @@ export const Sweep: MessageFns<Sweep> = {
     if (message.planId !== "") {
       obj.planId = message.planId;
     }
+    if (message.waitsFor !== "") {
+      obj.waitsFor = message.waitsFor;
+    }
     return obj;
   },
 
@@ -1966,6 +1988,7 @@ export const Sweep: MessageFns<Sweep> = {
     message.endedAtMs = object.endedAtMs ?? 0;
     message.strategy = object.strategy ?? "";
     message.planId = object.planId ?? "";
+    message.waitsFor = object.waitsFor ?? "";
     return message;
   },
 };

@@ -1,0 +1,38 @@
+// What the search of a sweep does between two moves, in words: that it waits for a result, or has long looked for a
+// candidate. Decides from when that is worth a sentence.
+
+import { parallelismOf } from '../decisions/sweeps.ts';
+import { numberAt } from '../model/roll.ts';
+import { hasEnded, type State, type SweepState } from '../model/state.ts';
+import type { Cursor } from '../strategies/search.ts';
+import { searchOf } from '../strategies/strategies.ts';
+
+/**
+ * The trial whose result the next move of a sweep has to see; undefined while its search waits for none, or has as
+ * many trials open as it may have.
+ */
+export function searchWait(state: State, sweep: SweepState): string | undefined {
+  const search = searchOf(sweep.spec);
+  const mayMove = sweep.trialsProposed < sweep.trialsTotal || search.promotes;
+  if (hasEnded(sweep) || sweep.state === 'paused' || !mayMove) return undefined;
+  if (sweep.openTrials.size >= parallelismOf(state, sweep)) return undefined;
+  const late = search.heldBack(sweep.search);
+  if (late === undefined) return undefined;
+  const { results, move, next, sees } = late;
+  const behind = `${results} ${results === 1 ? 'result' : 'results'} behind it`;
+  return `waits for trial-${numberAt(sweep.trialIds, late.trial)} (move ${move}), ${behind}: move ${next} sees the results of moves up to ${sees}`;
+}
+
+/** Draws without a candidate after which a sweep shows how rare candidates are. */
+const MISSES_SHOWN = 1_000;
+
+/**
+ * That the strategy of a sweep has long looked for its next candidate; undefined while it has not. `looked`: how far
+ * it has looked since its last move.
+ */
+export function looksFor(sweep: SweepState, looked: Cursor | undefined): string | undefined {
+  if (looked === undefined) return undefined;
+  const { draws, walked = 0, skipped } = looked;
+  if (skipped.count < MISSES_SHOWN) return undefined;
+  return `looks for another candidate: ${sweep.trialsProposed} of ${draws + walked} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
+}
