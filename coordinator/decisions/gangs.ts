@@ -34,6 +34,8 @@ export function setGang(
     gone?: string;
     /** The shards of each member, where they have been decided. */
     members?: readonly Member[];
+    /** As which a queued run is placed, where waiting has raised its priority. */
+    agedPriority?: number;
     /** The damaged stage for which it goes back into the queue, as `run-1/3`. */
     waitsForStage?: string;
   },
@@ -58,6 +60,7 @@ export function setGang(
         change.members ??
         placeShards(workerIds, run.job.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
       deviceClass: workerWith(draft.state, workerIds[0]!)!.deviceClass,
+      ...(change.agedPriority === undefined ? {} : { agedPriority: change.agedPriority }),
       reason,
     });
   }

@@ -188,6 +188,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly generation: number;
       readonly members: readonly Member[];
       readonly deviceClass: string;
+      /** As which a queued run is placed, where waiting has raised its priority. */
+      readonly agedPriority?: number;
       readonly reason: string;
     }
   | {

@@ -2,7 +2,7 @@
 // follow by decisions of their own.
 
 import type { EventOf } from './events.ts';
-import { noLongerPausing } from './evolve-runs.ts';
+import { noLongerPlaced } from './evolve-runs.ts';
 import { changePlan, changeRun, changeSweep, changeTrial, optional, type Working } from './folding.ts';
 import { hasEnded, numberOf, planOf, runOf, sweepOf, trialOf, trialWith, wholeRunWith } from './state.ts';
 import { rowsOf, withRow } from './table.ts';
@@ -21,7 +21,7 @@ export function runPausing(w: Working, event: EventOf<'run.pausing'>): void {
 /** The run has no gang any more; it keeps its age. */
 export function runPaused(w: Working, event: EventOf<'run.paused'>): void {
   const { runId, step, isHeld, reason, stored, atMs } = event;
-  noLongerPausing(w, runId);
+  noLongerPlaced(w, runId);
   changeRun(w, runId, {
     state: isHeld ? 'paused' : 'queued',
     reason,
@@ -80,5 +80,9 @@ function ofTrial(w: Working, id: string, priority: number): void {
 }
 
 function ofRun(w: Working, id: string, priority: number): void {
-  if (!hasEnded(runOf(w, id))) changeRun(w, id, { priority });
+  const { agedPriority, ...run } = runOf(w, id);
+  if (hasEnded(run)) return;
+  // What waiting had given it ends where somebody decides anew.
+  if (agedPriority !== undefined) w.runs = withRow(w.runs, numberOf(id), run, w.edit);
+  changeRun(w, id, { priority });
 }

@@ -122,6 +122,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     deviceClass: run.deviceClass ?? event.deviceClass,
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
+    ...optional('agedPriority', event.agedPriority),
   });
   if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
   changeTrial(w, run.trialId, { state: 'running', reason: event.reason });
@@ -129,7 +130,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
 
 /** The run has no gang any more and waits for one. */
 export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
-  noLongerPausing(w, event.runId);
+  noLongerPlaced(w, event.runId);
   changeRun(w, event.runId, {
     state: 'queued',
     reason: event.reason,
@@ -140,10 +141,11 @@ export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
   });
 }
 
-/** What pausing the run was for is over. */
-export function noLongerPausing(w: Working, id: string): void {
-  const { pausing, ...rest } = runOf(w, id);
-  if (pausing !== undefined) w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
+/** What pausing the run was for is over, and so is what waiting had earned it. */
+export function noLongerPlaced(w: Working, id: string): void {
+  const { pausing, agedPriority, ...rest } = runOf(w, id);
+  if (pausing !== undefined || agedPriority !== undefined)
+    w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
 /**
@@ -215,7 +217,7 @@ export function runEnded(w: Working, id: string, change: Partial<RunState>): voi
 
 /** The run has ended; a result at a lower fidelity is kept with its trial. */
 function ended(w: Working, id: string, change: Partial<RunState>): void {
-  noLongerPausing(w, id);
+  noLongerPlaced(w, id);
   changeRun(w, id, change);
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
   const run = runOf(w, id);

@@ -238,6 +238,8 @@ export interface RunState extends Ending {
   readonly pausedStep?: PausedStep;
   /** Where somebody has set another than its job has. */
   readonly priority?: number;
+  /** As which its gang was placed, where waiting had raised its priority; absent without a gang. */
+  readonly agedPriority?: number;
   readonly job: Job;
   readonly facts: DataFacts;
   readonly costs: Costs;
@@ -600,6 +602,11 @@ export function storedStep({ checkpoints, pausedStep }: RunState): number {
 /** The priority of a run: the higher is placed first. */
 export function priorityOf({ priority, job }: Pick<RunState, 'priority' | 'job'>): number {
   return priority ?? job.priority;
+}
+
+/** The priority of a run that trains against those that want its workers: what waiting had given it stays its own. */
+export function heldPriorityOf(run: Pick<RunState, 'priority' | 'agedPriority' | 'job'>): number {
+  return Math.max(priorityOf(run), run.agedPriority ?? 0);
 }
 
 /** Whether a thing is done, failed or cancelled. */

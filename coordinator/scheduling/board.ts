@@ -11,9 +11,9 @@ import {
   type Avoided,
   type EndedRun,
   hasEnded,
+  heldPriorityOf,
   initialState,
   isWhole,
-  priorityOf,
   type RunState,
   type State,
   type WorkerState,
@@ -43,7 +43,7 @@ export interface Board {
   holding(deviceClass: string, count: number): number[];
   /** Numbers of runs whose gangs store where they stand, to be released. */
   readonly pausing: ReadonlySet<number>;
-  /** Numbers of running runs by priority; none is empty. */
+  /** Numbers of running runs by the priority that they hold; none is empty. */
   readonly running: ReadonlyMap<number, ReadonlySet<number>>;
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
@@ -112,16 +112,16 @@ export function createBoard(): Board {
     mark(blamed, number, now !== undefined && isBlamed(now));
   }
 
-  /** Keeps the running runs of each priority. */
+  /** Keeps the running runs of each priority; that of a run only changes with its row. */
   function rank(number: number, before: RunState | EndedRun | undefined, now: RunState | undefined): void {
     if (before !== undefined && isWhole(before) && before.state === 'running') {
-      const others = running.get(priorityOf(before));
+      const others = running.get(heldPriorityOf(before));
       others?.delete(number);
-      if (others?.size === 0) running.delete(priorityOf(before));
+      if (others?.size === 0) running.delete(heldPriorityOf(before));
     }
     if (now?.state !== 'running') return;
-    const equals = running.get(priorityOf(now)) ?? new Set();
-    running.set(priorityOf(now), equals.add(number));
+    const equals = running.get(heldPriorityOf(now)) ?? new Set();
+    running.set(heldPriorityOf(now), equals.add(number));
   }
 
   /** Keeps the running runs of each device class; that of a run never changes. */

@@ -3,7 +3,7 @@
 // placements: the board follows the events that are made of them.
 
 import { shareOf } from '../model/accounts.ts';
-import { numberOf, priorityOf, type RunState } from '../model/state.ts';
+import { heldPriorityOf, numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
 
@@ -15,6 +15,8 @@ export interface Placement {
   readonly reason: string;
   /** The gang pauses, and this run gets workers of it then. */
   readonly pausesFor?: string;
+  /** Of a queued run, where waiting has raised its priority. */
+  readonly agedPriority?: number;
 }
 
 /** The gangs that change, as far as they are decided. */
@@ -24,8 +26,10 @@ export interface Plan {
   membersOf(run: RunState): readonly string[];
   /** Queued runs that have got a gang. */
   begun(): RunState[];
-  /** Gives a run these members. */
-  setGang(run: RunState, members: readonly string[], reason: string): void;
+  /** Gives a run these members; a queued one holds them with this priority. */
+  setGang(run: RunState, members: readonly string[], reason: string, priority?: number): void;
+  /** With which a run that has a gang holds it. */
+  heldPriorityOf(run: RunState): number;
   /** Has a gang pause, so that its workers are free for another run. */
   pauseFor(victim: RunState, other: RunState): void;
   /** Whether the gang is to pause. */
@@ -44,6 +48,7 @@ interface Planned {
   readonly run: RunState;
   members: readonly string[];
   reason: string;
+  priority: number;
 }
 
 /** A plan in which nothing has changed. */
@@ -53,6 +58,7 @@ export function createPlan(board: Board): Plan {
   const pauses = new Map<number, Placement>();
   const membersOf = (run: RunState): readonly string[] =>
     planned.get(numberOf(run.id))?.members ?? run.gang.map(({ workerId }) => workerId);
+  const held = (run: RunState) => planned.get(numberOf(run.id))?.priority ?? heldPriorityOf(run);
   return {
     board,
     membersOf,
@@ -60,14 +66,15 @@ export function createPlan(board: Board): Plan {
       [...planned.values()]
         .filter(({ run, members }) => run.state === 'queued' && members.length > 0)
         .map(({ run }) => run),
-    setGang(run, members, reason) {
+    heldPriorityOf: held,
+    setGang(run, members, reason, priority = held(run)) {
       const isAlone = isSuspect(run, board.observed);
       const before = membersOf(run);
       for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
       for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
       const { owner } = shareOf(board.state, run);
       given.set(owner, (given.get(owner) ?? 0) + members.length - before.length);
-      planned.set(numberOf(run.id), { run, members, reason });
+      planned.set(numberOf(run.id), { run, members, reason, priority });
     },
     pauseFor(victim, other) {
       const workerIds = membersOf(victim);
@@ -84,10 +91,14 @@ export function createPlan(board: Board): Plan {
     reasonOf: (run) => planned.get(numberOf(run.id))?.reason,
     finish() {
       board.undo();
-      const changed = [...planned.entries()].flatMap(([number, { run, members, reason }]) => {
+      const changed = [...planned.entries()].flatMap(([number, { run, members, reason, priority }]) => {
         const before = run.gang.map((member) => member.workerId);
         if (before.length === members.length && before.every((id, i) => id === members[i])) return [];
-        const placement: Placement = { runId: run.id, workerIds: members, reason };
+        const isAged = run.state === 'queued' && priority > priorityOf(run);
+        const placement: Placement = {
+          ...{ runId: run.id, workerIds: members, reason },
+          ...(isAged ? { agedPriority: priority } : {}),
+        };
         return [{ placement, number, shrinks: members.length < before.length }];
       });
       // A worker is released before it is given to another run.

@@ -133,7 +133,7 @@ function victimsOf(plan: Plan, run: RunState): RunState[] {
     .filter((victim) => victim.id !== run.id && 'gang' in victim && sparable(plan, run, victim) > 0)
     .sort(
       (a, b) =>
-        priorityOf(a) - priorityOf(b) ||
+        plan.heldPriorityOf(a) - plan.heldPriorityOf(b) ||
         sparable(plan, run, b) - sparable(plan, run, a) ||
         numberOf(a.id) - numberOf(b.id),
     );
@@ -145,6 +145,6 @@ function sparable(plan: Plan, run: RunState, victim: RunState): number {
   if (size === 0) return 0;
   // A student that waits for this teacher only holds the place that its teacher needs.
   if (victim.teacherRunId === run.id && size <= victim.job.workers.min) return size;
-  if (priorityOf(victim) > priorityOf(run) || !mayChange(plan.board, victim)) return 0;
+  if (plan.heldPriorityOf(victim) > priorityOf(run) || !mayChange(plan.board, victim)) return 0;
   return size - victim.job.workers.min;
 }

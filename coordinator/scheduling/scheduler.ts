@@ -76,11 +76,11 @@ function placeQueued(
   while (board.pools.free > 0 || canTake || toTheEnd) {
     const next = order.firstOf(headsOf(board, waiting));
     if (next === undefined) break;
-    const { group, number } = next;
+    const { group, number, agedPriority } = next;
     const run = board.run(number);
     if (notStartable(board.state, run) !== undefined || isOverQuota(plan, run, run.job.workers.min))
       waiting.add(group);
-    else if (placeMinimum(plan, run, reservations)) {
+    else if (placeMinimum(plan, run, { reservations, agedPriority })) {
       group.numbers.delete(number);
       placed.push(next);
       order.placed(group.share, run.job.workers.min);
@@ -138,7 +138,11 @@ function headsOf(board: Board, waiting: ReadonlySet<Group>): Head[] {
 }
 
 /** Gives a queued run its smallest gang if that is possible. */
-function placeMinimum(plan: Plan, run: RunState, reservations: Reservations): boolean {
+function placeMinimum(
+  plan: Plan,
+  run: RunState,
+  { reservations, agedPriority }: { readonly reservations: Reservations; readonly agedPriority: number },
+): boolean {
   const { board } = plan;
   const { min } = run.job.workers;
   const { without, isClosed } = reservations.selectionFor(run);
@@ -147,7 +151,12 @@ function placeMinimum(plan: Plan, run: RunState, reservations: Reservations): bo
   if (chosen.length < min && !reclaim(plan, run, chosen, isClosed)) return false;
   const members = (chosen.length < min ? choose() : chosen).map(({ id }) => id);
   reservations.placed(run, members);
-  plan.setGang(run, members, `${members.length} of at least ${min} workers free: ${members.join(', ')}`);
+  const aged =
+    agedPriority > priorityOf(run)
+      ? `; waiting has raised its priority from ${priorityOf(run)} to ${agedPriority}`
+      : '';
+  const reason = `${members.length} of at least ${min} workers free: ${members.join(', ')}${aged}`;
+  plan.setGang(run, members, reason, agedPriority);
   return true;
 }
 
@@ -201,7 +210,9 @@ function growByOne(plan: Plan, run: RunState, wanted: readonly Wanted[]): boolea
   const deviceClass = run.deviceClass ?? lookup(board.state.workers, members[0]!)?.deviceClass;
   const isClosed = (pool: Pool) =>
     (run.job.training.exact && pool.deviceClass !== deviceClass) ||
-    wanted.some(({ priority, classes }) => priority < priorityOf(run) && classes.includes(pool.deviceClass));
+    wanted.some(
+      ({ priority, classes }) => priority < plan.heldPriorityOf(run) && classes.includes(pool.deviceClass),
+    );
   const [seat] = chooseFree(board, run, { count: 1, isClosed, without: new Set(members) });
   if (seat === undefined) return false;
   plan.setGang(run, [...members, seat.id], plan.reasonOf(run) ?? `idle worker joins: ${seat.id}`);

@@ -4,14 +4,12 @@
 
 import { ownerKey, type Share, shareOf, usedAt } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
-import { numberOf, priorityOf, type RunState } from '../model/state.ts';
+import { heldPriorityOf, numberOf, type RunState } from '../model/state.ts';
 import type { Board } from './board.ts';
 import type { Group } from './queue.ts';
 
-/** After so long a run that waits has one more priority, milliseconds. */
+/** After so long a run that waits has one more priority, milliseconds: priority 0 becomes 50 within five hours. */
 const AGE_MS = 360_000;
-/** Priorities that waiting gives at most: priority 0 becomes 50 within five hours. */
-const AGED_MAX = 50;
 /**
  * Workers that an account has count as if they had been used for so long already, milliseconds: what becomes free
  * at once is shared out at once.
@@ -27,7 +25,7 @@ export interface Head {
 /** The order of the runs that wait, while they are placed. */
 export interface Order {
   /** The first of these. */
-  firstOf(heads: readonly Head[]): Head | undefined;
+  firstOf(heads: readonly Head[]): (Head & { readonly agedPriority: number }) | undefined;
   /** Negative when `a` gets workers before `b`, of runs that train. */
   compare(a: RunState, b: RunState): number;
   /** A run of this share has got so many workers. */
@@ -63,7 +61,7 @@ export function createOrder(board: Board): Order {
   function agedPriority({ group, number }: Head, highest: number): number {
     if (group.priority >= highest) return group.priority;
     const waitedMs = Math.max(0, now - board.run(number).queuedAtMs);
-    return Math.min(highest, group.priority + Math.min(AGED_MAX, Math.floor(waitedMs / AGE_MS)));
+    return Math.min(highest, group.priority + Math.floor(waitedMs / AGE_MS));
   }
 
   return {
@@ -83,10 +81,10 @@ export function createOrder(board: Board): Order {
         best = head;
         priority = aged;
       }
-      return best;
+      return best && { ...best, agedPriority: priority };
     },
     compare: (a, b) =>
-      priorityOf(b) - priorityOf(a) ||
+      heldPriorityOf(b) - heldPriorityOf(a) ||
       byShare(shareOf(board.state, a), shareOf(board.state, b)) ||
       numberOf(a.id) - numberOf(b.id),
     placed({ owner, account }, workers) {

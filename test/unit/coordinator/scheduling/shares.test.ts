@@ -117,21 +117,52 @@ test('accounts are kept for owners and for what is open, and no longer', () => {
   assert.deepEqual(keys(), ['owner alice', 'owner bob', id]);
 });
 
-test('a low priority ages until it shares with higher ones, and equal priorities do not', () => {
+/** Hours until a run of priority 0 has a worker, whose only one goes through runs of this priority. */
+function hoursUnder(priority: number) {
   const fleet = handFleet({});
-  const submitted = fleet.submit(teacher({ workers: one, priority: 10 }));
+  let busy = fleet.submit(teacher({ workers: one, priority }), 'bob');
   const low = fleet.submit(teacher({ workers: one, priority: 0 }), 'carol');
-  const end = (id: string) => fleet.give({ kind: 'cancel', id, reason: '' });
-  let busy = submitted;
   let hours = 0;
-  for (; fleet.gang(low).length === 0; hours += 0.1) {
-    assert.ok(hours < 6, 'not for ever');
-    const next = fleet.submit(teacher({ workers: one, priority: 30 }), 'bob');
-    fleet.wait(HOUR / 10);
-    end(busy);
+  for (; fleet.gang(low).length === 0; hours += 0.5) {
+    assert.ok(hours < 12, 'not for ever');
+    const next = fleet.submit(teacher({ workers: one, priority }), 'bob');
+    fleet.wait(HOUR / 2);
+    fleet.give({ kind: 'cancel', id: busy, reason: '' });
     busy = next;
   }
-  assert.ok(hours >= 3, `it has waited for ${hours} h, one priority for each six minutes`);
+  return { fleet, low, hours };
+}
+
+test('a low priority ages until it shares with higher ones, whatever they are, and equal priorities do not', () => {
+  for (const [priority, least] of [
+    [30, 3],
+    [100, 10],
+  ] as const) {
+    const { hours } = hoursUnder(priority);
+    assert.ok(hours >= least && hours <= least + 0.5, `it has waited for ${hours} h`);
+  }
+});
+
+test('a run that was placed because it had aged keeps its workers against the priority that it had aged to', () => {
+  const { fleet, low } = hoursUnder(30);
+  const before = fleet.run(low);
+  assert.match(before.reason, /; waiting has raised its priority from 0 to 30$/);
+  const state = () => fleet.run(low).state;
+  // Those that it was placed before wait beside it.
+  fleet.pass(10 * 60_000);
+  assert.deepEqual([fleet.run(low).generation, state()], [before.generation, 'running']);
+  const urgent = fleet.submit(teacher({ workers: one, priority: 31 }), 'bob');
+  assert.deepEqual([state(), fleet.run(low).pausing?.forRunId], ['pausing', urgent]);
+  const { generation } = fleet.run(low);
+  fleet.report('w1', { kind: 'paused', runId: low, generation, step: 0 });
+  assert.equal(fleet.run(low).agedPriority, undefined, 'it waits anew');
+});
+
+test('a priority that somebody sets takes the place of what waiting had given', () => {
+  const { fleet, low } = hoursUnder(30);
+  fleet.give({ kind: 'prioritise', id: low, priority: 5, reason: '' });
+  fleet.pass(1_000);
+  assert.equal(fleet.run(low).state, 'pausing');
 });
 
 test('where several shares wait a reason has what each has used', () => {
