@@ -50,6 +50,9 @@ export function sharedBytes(length: number): Uint8Array<SharedArrayBuffer> {
   try {
     return new Uint8Array(new SharedArrayBuffer(length));
   } catch (cause) {
-    throw new FleetError('resourceExhausted', `there is no memory for ${length} bytes at once`, { cause });
+    throw new FleetError('resourceExhausted', `there is no memory for ${length} bytes at once`, {
+      cause,
+      details: { bytes: length },
+    });
   }
 }

@@ -117,6 +117,11 @@ export type Report =
       readonly ofPlace?: boolean;
       readonly message: string;
       readonly step: number;
+      /** With `numeric`: what ceased to be finite first, and its value as text, because JSON has no NaN. */
+      readonly tensor?: string;
+      readonly value?: string;
+      /** With `out_of_memory`: bytes that were asked for at once. */
+      readonly bytesWanted?: number;
       /** A stored stage that could not be read: the run's own, or its teacher's. */
       readonly damaged?: { readonly runId: string; readonly stage: number };
     }

@@ -112,6 +112,9 @@ export function failRun(
       reason,
       workerId,
       step: report.step,
+      ...(report.tensor === undefined ? {} : { tensor: report.tensor }),
+      ...(report.value === undefined ? {} : { value: report.value }),
+      ...(report.bytesWanted === undefined ? {} : { bytesWanted: report.bytesWanted }),
     };
     endRun(draft, run, event, reason);
     return;

@@ -1,19 +1,23 @@
 // What becomes of a trial: its first attempt, another attempt after a failure, its result, or its end.
 //
-// A run is determined by its spec and seed, so another attempt has another seed (coordinator/model/spec-of.ts), or it
-// would fail in the same step again. No attempt is spent on what a seed cannot change: an error of the spec
-// (`user`), and a run that crashes its process (`crash`), which has had several workers already.
+// A run is determined by its spec and seed, so what is the run's own fails again in the same step: numbers that are
+// not finite, an error of the spec, too little memory wherever it was tried, a crash of its process. Another seed
+// would be another experiment under the same name, so such a trial fails at once, and the strategy is told so. Only
+// a run that infrastructure has failed too often gets another attempt, from the same seed.
 
 import {
   endingOf,
   isWhole,
   numberOf,
   type Objectives,
+  type RunState,
   runOf,
   runWith,
+  type State,
   sweepOf,
   type TrialState,
   trialOf,
+  wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 
@@ -52,12 +56,28 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     else end('done', `accuracy ${accuracy.toFixed(4)}${afterText(draft, trial)}`, { accuracy });
   }
   if (run.state !== 'failed') return;
+  if (run.failureCause !== 'infrastructure') {
+    end('failed', run.reason);
+    return;
+  }
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
-  const attempts = run.attempt;
-  // A crash has had its tries: another seed runs the same kernels.
-  if (run.failureCause === 'user' || run.failureCause === 'crash' || attempts >= attemptsMax)
-    end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
-  else createAttempt(draft, trial, `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`);
+  const attempts = failedAttempts(draft.state, trial, run);
+  if (attempts >= attemptsMax) end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
+  else
+    createAttempt(
+      draft,
+      trial,
+      `attempt ${attempts + 1} of ${attemptsMax}, after: ${run.reason}`,
+      run.attempt,
+    );
+}
+
+/** Runs of the trial that failed at the fidelity of this one. */
+function failedAttempts(state: State, trial: TrialState, { fidelity }: RunState): number {
+  return trial.runIds.filter((id) => {
+    const run = wholeRunWith(state, id);
+    return run?.state === 'failed' && run.fidelity?.epochs === fidelity?.epochs;
+  }).length;
 }
 
 /** ` after 3 of 9 epochs` where it is not the full evaluation. */

@@ -383,6 +383,11 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
       readonly workerId?: string;
       readonly step?: number;
+      /** With `numeric`: what ceased to be finite first, and its value as text. */
+      readonly tensor?: string;
+      readonly value?: string;
+      /** With `out_of_memory`: bytes that were asked for at once. */
+      readonly bytesWanted?: number;
     }
   | { readonly kind: 'run.cancelled'; readonly runId: string; readonly reason: string }
   | {

@@ -66,7 +66,11 @@ export function reportOf(kind: Journalled): Report {
     case 'failed': {
       const { runId, generation, message, step, ofPlace = false, damaged } = kind.value;
       if (damaged !== undefined) token('failed.damaged.run_id', damaged.runId);
+      const { tensor, value, bytesWanted } = kind.value;
       return {
+        ...(tensor === undefined ? {} : { tensor: boundedText(tensor) }),
+        ...(value === undefined ? {} : { value: String(value) }),
+        ...(bytesWanted === undefined ? {} : { bytesWanted: counted('failed.bytes_wanted', bytesWanted) }),
         ...(damaged === undefined ? {} : { damaged: { runId: damaged.runId, stage: damaged.stage } }),
         kind: 'failed',
         runId,

@@ -77,9 +77,10 @@ function checkFinite({ gradient, step }: RowsUpdate): void {
   let sum = 0;
   for (const value of gradient) sum += value * value;
   if (Number.isFinite(sum)) return;
+  const value = gradient.find((one) => !Number.isFinite(one));
   throw new FleetError(
     'outOfRange',
-    `the gradient of head.kernel is not finite in step ${step}; a smaller learning rate usually cures this`,
-    { details: { step, tensor: 'head.kernel' } },
+    `the gradient of head.kernel is ${value ?? 'too large'} in step ${step}; a smaller learning rate usually cures this`,
+    { details: { step, tensor: 'the gradient of head.kernel', ...(value === undefined ? {} : { value }) } },
   );
 }

@@ -17,6 +17,7 @@
 
 import { FleetError } from '../errors.ts';
 import { type Layout, LOSS_COUNT } from '../nn/layout.ts';
+import { notFinite } from './not-finite.ts';
 import { sumOfSquares } from './sgd.ts';
 
 export interface OuterOptions {
@@ -74,7 +75,11 @@ export function applyOuterStep(options: {
     );
   const backbone = sumOfSquares(mean, 0, layout.backboneCount);
   const rest = sumOfSquares(mean, layout.backboneCount, mean.length);
-  if (!Number.isFinite(backbone + rest)) throw notFinite(layout, mean, options.step);
+  if (!Number.isFinite(backbone + rest))
+    throw notFinite(layout, options, options.step, {
+      gradient: 'the change of',
+      at: options.step === undefined ? '' : ` in the round from step ${options.step}`,
+    });
 
   // A frozen slot has moved nowhere, its momentum stays zero and so its value stays what it is.
   for (let i = 0; i < weights.length; i++) {
@@ -84,19 +89,4 @@ export function applyOuterStep(options: {
   }
   for (let i = 0; i < running.length; i++) running[i] = running[i]! - mean[layout.parameterCount + i]!;
   return { differenceNorm: Math.sqrt(backbone) };
-}
-
-function notFinite(layout: Layout, mean: Float32Array, step: number | undefined): FleetError {
-  const index = mean.findIndex((value) => !Number.isFinite(value));
-  const { parameterCount, runningCount } = layout;
-  const slot = [
-    ...layout.parameters,
-    ...layout.running.map((of) => ({ ...of, offset: of.offset + parameterCount })),
-  ].find(({ offset, size }) => index >= offset && index < offset + size);
-  const tensor = slot?.name ?? (index < parameterCount + runningCount ? `element ${index}` : 'a loss');
-  return new FleetError(
-    'outOfRange',
-    `what the round${step === undefined ? '' : ` from step ${step}`} changed of ${tensor} is ${mean[index]}; a smaller learning rate usually cures this`,
-    { details: { step, tensor, index } },
-  );
 }

@@ -3,7 +3,8 @@
 // in a fixed order, double arithmetic, one rounding to float32 at each store.
 
 import { FleetError } from '../errors.ts';
-import type { Layout, LOSS_COUNT, Slot } from '../nn/layout.ts';
+import type { Layout } from '../nn/layout.ts';
+import { notFinite } from './not-finite.ts';
 
 export interface OptimizerOptions {
   readonly momentum: number;
@@ -49,7 +50,11 @@ export function applyStep(options: {
   const gradientNorm = Math.sqrt(sumOfSquares(mean, 0, backboneCount));
   const headGradientNorm = Math.sqrt(sumOfSquares(mean, backboneCount, parameterCount));
   const rest = sumOfSquares(mean, parameterCount, mean.length);
-  if (!Number.isFinite(gradientNorm + headGradientNorm + rest)) throw notFinite(layout, mean, options.step);
+  if (!Number.isFinite(gradientNorm + headGradientNorm + rest))
+    throw notFinite(layout, options, options.step, {
+      gradient: 'the gradient of',
+      at: options.step === undefined ? '' : ` in step ${options.step}`,
+    });
 
   const scale = Math.min(1, optimizer.clipNorm / (gradientNorm + CLIP_EPSILON));
   for (const range of trainableRanges(layout)) {
@@ -144,42 +149,4 @@ function checkLengths(options: {
   for (const [name, length, wanted] of expected)
     if (length !== wanted)
       throw new FleetError('internal', `applyStep: ${name} has ${length} values, the layout ${wanted}`);
-}
-
-/** Numeric failures end a run at once: names the step and the first tensor that is not finite. */
-function notFinite(layout: Layout, mean: Float32Array, step: number | undefined): FleetError {
-  const index = mean.findIndex((value) => !Number.isFinite(value));
-  const at = step === undefined ? '' : ` in step ${step}`;
-  if (index < 0)
-    return new FleetError(
-      'outOfRange',
-      `the gradient's norm is not finite${at}, though each of its values is`,
-      {
-        details: { step },
-      },
-    );
-  const tensor = tensorAt(layout, index);
-  return new FleetError(
-    'outOfRange',
-    `${tensor} is ${mean[index]}${at}; a smaller learning rate or clip norm usually cures this`,
-    { details: { step, tensor, index } },
-  );
-}
-
-const LOSS_NAMES = ['loss', 'margin loss', 'distillation loss'] as const satisfies {
-  length: typeof LOSS_COUNT;
-};
-
-function tensorAt(layout: Layout, index: number): string {
-  const { parameterCount, runningCount } = layout;
-  if (index < parameterCount) return `the gradient of ${slotAt(layout.parameters, index)}`;
-  if (index < parameterCount + runningCount)
-    return `the batch statistic for ${slotAt(layout.running, index - parameterCount)}`;
-  return `the ${LOSS_NAMES[index - parameterCount - runningCount] ?? 'loss'}`;
-}
-
-function slotAt(slots: readonly Slot[], index: number): string {
-  return (
-    slots.find((slot) => index >= slot.offset && index < slot.offset + slot.size)?.name ?? `element ${index}`
-  );
 }

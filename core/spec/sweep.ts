@@ -75,7 +75,9 @@ export const sweepSchema = z.strictObject({
     .min(1)
     .max(10)
     .default(2)
-    .describe('attempts of one trial, counted by failures of its own'),
+    .describe(
+      "runs of one trial, each begun when infrastructure has failed the one before too often; what is the trial's own ends it at once",
+    ),
   failuresInRowMax: z
     .int()
     .min(1)

@@ -357,6 +357,8 @@ test('numbers that are not finite fail the run as numeric with step and tensor',
   const failed = await coordinator.report('failed', (value) => value.runId === 'run-wild');
   assert.equal(failed.cause, 'numeric');
   assert.match(failed.message, /in step \d+/);
+  assert.ok(failed.tensor !== undefined && failed.message.includes(failed.tensor), failed.message);
+  assert.ok(failed.value !== undefined && !Number.isFinite(failed.value));
   await release('run-wild', 1, ['w1']);
 });
 

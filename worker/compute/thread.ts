@@ -19,6 +19,7 @@ import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
+import { explainedMemory } from './memory-refusal.ts';
 import type {
   Applied,
   ApplyRequest,
@@ -66,7 +67,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
     },
     'apply-outer': applyOuter,
   },
-  explain: (caught) => withMemoryCode(toFleetError(caught)),
+  explain: (caught) => explainedMemory(toFleetError(caught)),
   transfer: (answer) => transferable(outputsOf(answer)),
   beside: (busyMs) => ({ busyMs, gauges: gauges() }),
 });
@@ -133,16 +134,4 @@ function transferable(outputs: readonly Float32Array[]): ArrayBuffer[] {
       buffers.add(output.buffer);
   }
   return [...buffers];
-}
-
-/**
- * TensorFlow reports an exhausted allocator only by a status name in the text; this is the one place that
- * reads that text.
- */
-function withMemoryCode(error: FleetError): FleetError {
-  const exhausted =
-    error.code === 'internal' && /RESOURCE_EXHAUSTED|OOM when allocating/i.test(error.message);
-  return exhausted
-    ? new FleetError('resourceExhausted', error.message, { cause: error, details: { ...error.details } })
-    : error;
 }

@@ -25,6 +25,25 @@ export function failureOf(error: FleetError): Failure {
   return { cause: causeOfCode(error), ofPlace: false };
 }
 
+/** What a report of the failure says beside its sentence. */
+export interface FailureFacts {
+  /** What ceased to be finite first, and its value. */
+  readonly tensor: string | undefined;
+  readonly value: number | undefined;
+  /** Bytes that were asked for at once and refused. */
+  readonly bytesWanted: number | undefined;
+}
+
+/** The facts that the parts of a step put into the details of their errors. */
+export function factsOf({ details }: FleetError): FailureFacts {
+  const { tensor, value, bytes } = details;
+  return {
+    tensor: typeof tensor === 'string' ? tensor : undefined,
+    value: typeof value === 'number' ? value : undefined,
+    bytesWanted: typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined,
+  };
+}
+
 /** Marks the failure of something that was in order when the run was submitted as a fault of this place. */
 export function ofThisPlace(error: FleetError, doing: string): FleetError {
   return new FleetError(error.code, `${doing}: ${error.message}`, {

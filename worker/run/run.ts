@@ -8,7 +8,7 @@
 import { damagedStage } from '../../core/checkpoint/artefact-names.ts';
 import { FleetError, toFleetError } from '../../core/errors.ts';
 import type { Assign, Lease } from '../../proto/gen/pocketfleet/v1/worker.ts';
-import { failureOf } from './failure.ts';
+import { factsOf, failureOf } from './failure.ts';
 import { aborted, workInGeneration } from './generation.ts';
 import { reasonOfWait } from './phase.ts';
 import { createPhases } from './phases.ts';
@@ -146,5 +146,9 @@ function reportFailure(
   log.error({ cause, ofPlace, code, details, stack }, message);
   if (cause === 'numeric') metrics.nonfinite.inc({ run: runId });
   const damaged = damagedStage(error);
-  report({ $case: 'failed', value: { runId, generation, cause, ofPlace, message, step, damaged } });
+  const facts = factsOf(error);
+  report({
+    $case: 'failed',
+    value: { runId, generation, cause, ofPlace, message, step, damaged, ...facts },
+  });
 }

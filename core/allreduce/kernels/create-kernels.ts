@@ -34,6 +34,7 @@ export function createSharedMemory(bytes: number): SharedMemory {
     throw new FleetError(
       'resourceExhausted',
       `the exchange needs ${Math.ceil(bytes / 2 ** 20)} MiB at once and 4095 are possible; give the run more workers or fewer shards`,
+      { details: { bytes } },
     );
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }

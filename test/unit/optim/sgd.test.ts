@@ -152,6 +152,32 @@ test('a value that is not finite stops the step before anything changes and name
   }
 });
 
+test('of all that is not finite what was computed first is named, with its value', () => {
+  const slot = SMALL.parameters[3]!;
+  const named = (spoil: (one: ReturnType<typeof state>, mean: Float32Array) => void) => {
+    const [one, mean] = [state(SMALL), new Float32Array(SMALL.vectorCount).fill(Number.NaN)];
+    spoil(one, mean);
+    try {
+      applyStep({ layout: SMALL, ...one, mean, learningRate: 0.1, optimizer: OPTIMIZER, step: 3 });
+    } catch (caught) {
+      return (caught as FleetError).details;
+    }
+    return assert.fail('the step was applied');
+  };
+  const weight = named((one) => one.weights.fill(Number.POSITIVE_INFINITY, slot.offset + 1));
+  assert.deepEqual(
+    { step: 3, tensor: slot.name, value: Number.POSITIVE_INFINITY, index: slot.offset + 1 },
+    weight,
+  );
+  const finiteFrom = (from: number) => named((_, mean) => mean.fill(1, from));
+  assert.equal(named(() => undefined).tensor, 'the batch statistic for stem.1.running_mean');
+  const loss = named((_, mean) => mean.fill(0, SMALL.parameterCount, SMALL.vectorCount - 3));
+  assert.deepEqual([loss.tensor, loss.value], ['the loss', Number.NaN]);
+  // The gradients are computed from the last layer to the first.
+  assert.equal(finiteFrom(SMALL.parameterCount).tensor, 'the gradient of head.kernel');
+  assert.equal(finiteFrom(slot.offset + 1).tensor, `the gradient of ${slot.name}`);
+});
+
 test('a vector of another layout is refused', () => {
   const mean = new Float32Array(SMALL.vectorCount - 1);
   assert.throws(

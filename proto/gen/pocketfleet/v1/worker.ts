@@ -222,7 +222,16 @@ export interface RunFailed {
     | boolean
     | undefined;
   /** A stored checkpoint that cannot be read: the run's own, or its teacher's. It is computed again before the run goes on. */
-  damaged?: DamagedStage | undefined;
+  damaged?:
+    | DamagedStage
+    | undefined;
+  /** With numeric: what ceased to be finite first, as `the gradient of cells.0.dag.0.0.net.1.weight`, and its value (NaN or infinite). */
+  tensor?: string | undefined;
+  value?:
+    | number
+    | undefined;
+  /** With out_of_memory: bytes that were asked for at once and refused, where the library says so. */
+  bytesWanted?: number | undefined;
 }
 
 export interface DamagedStage {
@@ -2620,7 +2629,18 @@ export const RunFinished: MessageFns<RunFinished> = {
 };
 
 function createBaseRunFailed(): RunFailed {
-  return { runId: "", generation: 0, cause: "", message: "", step: 0, ofPlace: undefined, damaged: undefined };
+  return {
+    runId: "",
+    generation: 0,
+    cause: "",
+    message: "",
+    step: 0,
+    ofPlace: undefined,
+    damaged: undefined,
+    tensor: undefined,
+    value: undefined,
+    bytesWanted: undefined,
+  };
 }
 
 export const RunFailed: MessageFns<RunFailed> = {
@@ -2645,6 +2665,15 @@ export const RunFailed: MessageFns<RunFailed> = {
     }
     if (message.damaged !== undefined) {
       DamagedStage.encode(message.damaged, writer.uint32(58).fork()).join();
+    }
+    if (message.tensor !== undefined) {
+      writer.uint32(66).string(message.tensor);
+    }
+    if (message.value !== undefined) {
+      writer.uint32(73).double(message.value);
+    }
+    if (message.bytesWanted !== undefined) {
+      writer.uint32(81).double(message.bytesWanted);
     }
     return writer;
   },
@@ -2718,6 +2747,30 @@ export const RunFailed: MessageFns<RunFailed> = {
             message.damaged = DamagedStage.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tensor = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.bytesWanted = reader.double();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2747,6 +2800,13 @@ export const RunFailed: MessageFns<RunFailed> = {
         ? globalThis.Boolean(object.of_place)
         : undefined,
       damaged: isSet(object.damaged) ? DamagedStage.fromJSON(object.damaged) : undefined,
+      tensor: isSet(object.tensor) ? globalThis.String(object.tensor) : undefined,
+      value: isSet(object.value) ? globalThis.Number(object.value) : undefined,
+      bytesWanted: isSet(object.bytesWanted)
+        ? globalThis.Number(object.bytesWanted)
+        : isSet(object.bytes_wanted)
+        ? globalThis.Number(object.bytes_wanted)
+        : undefined,
     };
   },
 
@@ -2773,6 +2833,15 @@ export const RunFailed: MessageFns<RunFailed> = {
     if (message.damaged !== undefined) {
       obj.damaged = DamagedStage.toJSON(message.damaged);
     }
+    if (message.tensor !== undefined) {
+      obj.tensor = message.tensor;
+    }
+    if (message.value !== undefined) {
+      obj.value = floatToJson(message.value);
+    }
+    if (message.bytesWanted !== undefined) {
+      obj.bytesWanted = floatToJson(message.bytesWanted);
+    }
     return obj;
   },
 
@@ -2790,6 +2859,9 @@ export const RunFailed: MessageFns<RunFailed> = {
     message.damaged = (object.damaged !== undefined && object.damaged !== null)
       ? DamagedStage.fromPartial(object.damaged)
       : undefined;
+    message.tensor = object.tensor ?? undefined;
+    message.value = object.value ?? undefined;
+    message.bytesWanted = object.bytesWanted ?? undefined;
     return message;
   },
 };

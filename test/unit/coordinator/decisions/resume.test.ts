@@ -100,7 +100,7 @@ test('a sweep whose trials fail one after the other for one cause stops with it,
   assert.deepEqual([stopped.state, stopped.trialsFailed, stopped.trialsProposed], ['failed', 5, 6]);
   assert.match(
     stopped.reason,
-    /^5 trials in a row failed for one cause \(user\), the last: trial-6 failed: the image is corrupt .*; 94 of 100 trials were not begun\. .*resume sweep-1` goes on$/,
+    /^5 trials in a row failed for one cause \(user\), the last: trial-6 failed: the image is corrupt; 94 of 100 trials were not begun\. .*resume sweep-1` goes on$/,
   );
   assert.deepEqual(fleet.running(), []);
   const resumed = fleet.resume('sweep-1');

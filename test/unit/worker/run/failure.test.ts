@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { CODES, type Code, FleetError, toFleetError } from '../../../../core/errors.ts';
-import { failureOf, ofThisPlace } from '../../../../worker/run/failure.ts';
+import { explainedMemory } from '../../../../worker/compute/memory-refusal.ts';
+import { factsOf, failureOf, ofThisPlace } from '../../../../worker/run/failure.ts';
 
 const cause = (code: Code) => failureOf(new FleetError(code, 'x')).cause;
 
@@ -89,4 +90,21 @@ test('memory that the system refuses is memory, and data that was right at submi
   assert.deepEqual(failureOf(toFleetError(memory)), { cause: 'out_of_memory', ofPlace: false });
   const empty = new FleetError('invalidArgument', 'data.path: no folder of a person in /mnt/faces');
   assert.deepEqual(failureOf(ofThisPlace(empty, 'opening')), { cause: 'infrastructure', ofPlace: true });
+});
+
+test('what the library says of memory is memory, with the bytes that were asked for', () => {
+  const said = (text: string) => explainedMemory(toFleetError(new Error(text), 'running a compiled graph'));
+  const known = said(
+    'Session fail to run with error: OOM when allocating tensor with shape[16,56,56,64] and type float on /job:localhost/replica:0/task:0/device:CPU:0 by allocator cpu',
+  );
+  assert.deepEqual(failureOf(known), { cause: 'out_of_memory', ofPlace: false });
+  assert.deepEqual(factsOf(known), {
+    tensor: undefined,
+    value: undefined,
+    bytesWanted: 16 * 56 * 56 * 64 * 4,
+  });
+  assert.match(known.message, /^there is no memory for 12\.3 MiB at once: running a compiled graph: /);
+  for (const text of ['Invalid TF_Status: 8\nMessage: x', 'CUDA_ERROR_OUT_OF_MEMORY: out of memory'])
+    assert.equal(failureOf(said(text)).cause, 'out_of_memory', text);
+  assert.equal(failureOf(said('Invalid TF_Status: 3\nMessage: x')).cause, 'infrastructure');
 });
