@@ -14,6 +14,7 @@ import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
+import { withStartById } from '../decisions/warm-start.ts';
 import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
@@ -35,7 +36,12 @@ export async function checkSubmission(
   },
 ): Promise<CheckedDocument[]> {
   const located = await reader.read(submission, signal);
-  refuseTogether(located.map((document) => () => checkTeacher(document, located, state())));
+  refuseTogether(
+    located.flatMap((document) => [
+      () => checkTeacher(document, located, state()),
+      () => checkStart(document, state()),
+    ]),
+  );
   const inspections = new Map<string, Inspection>();
   const documents: CheckedDocument[] = [];
   const checks: (() => void)[] = [];
@@ -98,6 +104,14 @@ function checkTeacher(document: Located, all: readonly Located[], state: State):
       'network.embedding',
       `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly`,
     );
+}
+
+/** The sweep that a search begins with has results that count in it. */
+function checkStart(document: Located, state: State): void {
+  const { spec } = document;
+  const search = spec.kind === 'plan' ? spec.search : spec.kind === 'sweep' ? spec : undefined;
+  if (search !== undefined)
+    against(document, spec.kind === 'plan' ? 'search.' : '', () => withStartById(state, search));
 }
 
 /** Every training of a document, by the field that it is under. */

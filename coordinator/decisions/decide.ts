@@ -40,6 +40,7 @@ import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
 import { cancelSweep, lagAtSubmit } from './sweeps.ts';
 import { noteTokens } from './tokens.ts';
+import { planWithStartById, startAtSubmit, withStartById } from './warm-start.ts';
 import { countSlice } from './worker-time.ts';
 
 /** What follows from an input. */
@@ -196,18 +197,19 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
     if (document.kind === 'plan') {
       const planId = nextId(draft.state, 'plan');
       const { yaml, facts } = document;
-      const spec = recordSpec(draft, document.spec);
+      const spec = recordSpec(draft, planWithStartById(draft.state, document.spec));
       emit(draft, { kind: 'plan.submitted', planId, spec, yaml, facts });
       planIds.push(planId);
     } else if (document.kind === 'sweep') {
       const sweepId = nextId(draft.state, 'sweep');
-      const spec = recordSpec(draft, document.spec);
+      const spec = withStartById(draft.state, document.spec);
       emit(draft, {
         kind: 'sweep.submitted',
         sweepId,
-        spec,
+        spec: recordSpec(draft, spec),
         facts: document.facts,
-        ...lagAtSubmit(draft, document.spec),
+        ...lagAtSubmit(draft, spec),
+        ...startAtSubmit(draft.state, spec),
       });
       sweepIds.push(sweepId);
     } else {

@@ -8,6 +8,7 @@ import { type Draft, emit, nextId } from './draft.ts';
 import { nextOfPlan } from './plan.ts';
 import { recordSpec } from './specs.ts';
 import { lagAtSubmit } from './sweeps.ts';
+import { startAtSubmit } from './warm-start.ts';
 
 /** Performs the steps of an open plan that are possible now. */
 export function settlePlan(draft: Draft, planId: string): void {
@@ -25,6 +26,7 @@ export function settlePlan(draft: Draft, planId: string): void {
           facts: plan.facts,
           planId,
           ...lagAtSubmit(draft, next.spec),
+          ...startAtSubmit(draft.state, next.spec),
         });
         break;
       case 'train': {

@@ -130,7 +130,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.planId} ${event.state}: ${event.reason}`;
     case 'sweep.submitted': {
       const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
-      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}`;
+      return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${startText(event.start)}`;
     }
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
@@ -215,6 +215,12 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'worker.spent':
       return `${event.workerId} has accounted for ${event.until.toFixed(1)} s of process ${event.incarnation}`;
   }
+}
+
+function startText(start: EventOf<'sweep.submitted'>['start']): string {
+  if (start === undefined) return '';
+  const { sweepId, trials } = start;
+  return `; it begins with the results of ${trials.length} trials of ${sweepId}`;
 }
 
 function pausedText({ runId, step, isHeld, reason, workerId, stored }: EventOf<'run.paused'>): string {

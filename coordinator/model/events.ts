@@ -26,6 +26,7 @@ import type {
   Noun,
   Objectives,
 } from './state.ts';
+import type { WarmStart } from './warm-start.ts';
 
 /**
  * `atMs`: when it was decided, milliseconds since the epoch. `by`: whose call decided it; absent where nobody
@@ -97,6 +98,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly planId?: string;
       /** Move k sees the results of moves up to k - lag; absent where the strategy learns from none. */
       readonly lag?: number;
+      /** Results of another sweep that the search is told before its first move. */
+      readonly start?: WarmStart;
     }
   | {
       /** No further candidate was found: the sweep has fewer trials than asked for. */

@@ -76,6 +76,7 @@ import {
   trialOf,
 } from './state.ts';
 import { Edit, emptyTable, withRow } from './table.ts';
+import { priorsOf } from './warm-start.ts';
 
 /** Submissions that are remembered; a repetition comes within minutes. */
 const SUBMISSIONS_MAX = 10_000;
@@ -347,7 +348,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     allRunIds: emptyRoll,
     openTrials: emptyTable(),
     endedBadly: emptyTable(),
-    search: searchOf(spec).begin(event.lag ?? 1),
+    search: searchOf(spec).begin(event.lag ?? 1, priorsOf(w, spec, event.start)),
     candidates: noCandidates(),
     job: candidateJob(spec),
     failuresInRow: NO_FAILURES,

@@ -5,6 +5,7 @@
 
 import { type RandomStream, randomStream } from '../../core/rng.ts';
 import type { EvolutionSpec } from '../../core/spec/strategy.ts';
+import { trialText } from './prior.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 import { crossed, firstDraw, mutated, mutationsAfter, sampled } from './variation.ts';
@@ -49,13 +50,14 @@ function ask(spec: EvolutionSpec, space: SearchSpace, state: EvolutionState, tur
   const genes = space.genesOf(parent.key);
   const mixed = other === undefined ? genes : crossed(genes, space.genesOf(other.key), random);
   const count = mutationsAfter(turn.misses, spec.mutations);
+  const text = ({ trial, score }: Member) => `${trialText(trial, spec.from)} (${score.toFixed(4)})`;
   const isChild = other !== undefined && other.trial !== parent.trial;
   const among = `best of ${Math.min(spec.sample, population.length)} among the newest ${population.length}`;
   return {
     kind: 'evaluate',
     reason: isChild
-      ? `a child of trials ${parent.trial} (${parent.score.toFixed(4)}) and ${other.trial} (${other.score.toFixed(4)}), each the ${among}`
-      : `a mutation of trial ${parent.trial} (${parent.score.toFixed(4)}), the ${among}`,
+      ? `a child of ${text(parent)} and ${text(other)}, each the ${among}`
+      : `a mutation of ${text(parent)}, the ${among}`,
     genes: mutated(mixed, widthsOf(space), count, random),
     parents: isChild ? [parent.trial, other.trial] : [parent.trial],
   };

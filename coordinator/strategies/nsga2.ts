@@ -8,6 +8,7 @@
 import { type RandomStream, randomStream } from '../../core/rng.ts';
 import { crowdingOf, ranksOf, type Scores } from '../../core/search/pareto.ts';
 import type { Nsga2Spec } from '../../core/spec/strategy.ts';
+import { trialText } from './prior.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 import { crossed, firstDraw, mutated, mutationsAfter } from './variation.ts';
@@ -54,7 +55,7 @@ function ask(spec: Nsga2Spec, space: SearchSpace, state: Nsga2State, turn: Turn)
   const other = random.chance(spec.crossover) ? winner(population, random) : parent;
   const genes = crossed(space.genesOf(parent.key), space.genesOf(other.key), random);
   const count = mutationsAfter(turn.misses, spec.mutations);
-  const text = ({ trial, rank }: Member) => `trial ${trial} (front ${rank + 1})`;
+  const text = ({ trial, rank }: Member) => `${trialText(trial, spec.from)} (front ${rank + 1})`;
   const isChild = other.trial !== parent.trial;
   return {
     kind: 'evaluate',

@@ -12,6 +12,7 @@
 
 import type { Costs } from '../../core/nn/space.ts';
 import { permutationAt } from '../../core/rng.ts';
+import { type Prior, priorNumber } from './prior.ts';
 import type { Genes, ListedSpace, SearchSpace } from './search-space.ts';
 import type { Fidelity, News, Result, Strategy } from './strategy.ts';
 
@@ -114,7 +115,8 @@ export interface HeldBack {
 export interface Search<S> {
   /** Whether trials may go on after all have begun. */
   readonly promotes: boolean;
-  begin(lag: number): SearchState<S>;
+  /** `prior`: results of another sweep, which are told before the first move. */
+  begin(lag: number, prior?: readonly Prior[]): SearchState<S>;
   /** What the next move waits for; undefined while it may be made. */
   heldBack(state: SearchState<S>): HeldBack | undefined;
   ask(state: SearchState<S>, question: Question): Answer;
@@ -138,8 +140,8 @@ export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
   const { strategy } = setting;
   return {
     promotes: strategy.promotes,
-    begin: (lag) => ({
-      ...{ strategy: strategy.begin(), cursor: { draws: 0, skipped: NONE_SKIPPED } },
+    begin: (lag, prior = []) => ({
+      ...{ strategy: begunWith(strategy, prior), cursor: { draws: 0, skipped: NONE_SKIPPED } },
       ...{ moves: 0, trials: 0, lag, early: [], open: [] },
     }),
     heldBack: (state) => (isInOrder(setting) ? heldBackAt(state, state.moves + 1 - state.lag) : undefined),
@@ -147,6 +149,14 @@ export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
     made: (state, move) => made(setting, state, move),
     ended: (state, result) => ended(setting, state, result),
   };
+}
+
+function begunWith<S>(strategy: Strategy<S>, prior: readonly Prior[]): S {
+  return prior.reduce((state, { trial: number, key, scores }) => {
+    const about = { move: 0, trial: priorNumber(number) };
+    const begun = strategy.tell(state, { kind: 'moved', ...about, made: 'evaluate', key });
+    return strategy.tell(begun, { kind: 'measured', ...about, scores });
+  }, strategy.begin());
 }
 
 function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Question): Answer {

@@ -20,6 +20,12 @@ type Aims = Pick<SweepSpec, 'objectives'>;
 
 const ACCURACY = [{ name: 'accuracy', direction: 'maximise' }] as const;
 
+/** What a sweep looks for, with directions, in a form that is equal for equal ones in any order. */
+export function aimsText({ objectives }: Aims): string {
+  const texts = (objectives ?? ACCURACY).map(({ name, direction = 'maximise' }) => `${direction} ${name}`);
+  return texts.sort().join(', ');
+}
+
 /** In the order of the sweep's objectives, each so that more is better; undefined where there is no result. */
 export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'epochs'>): number[] | undefined {
   const { accuracy } = trial.objectives;

@@ -68,7 +68,10 @@ export type Proposal =
   /** Nothing any more, whatever comes. */
   | { readonly kind: 'done'; readonly reason: string };
 
-/** What a strategy is told. Trials and moves are numbered from 1 within the search. */
+/**
+ * What a strategy is told. Trials and moves are numbered from 1 within the search; trials of another sweep that it
+ * begins with are below zero (coordinator/strategies/prior.ts), and their move is 0.
+ */
 export type News =
   /** A move was made. */
   | {

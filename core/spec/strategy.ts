@@ -29,6 +29,19 @@ const learning = {
     ),
 };
 
+/** Of strategies that breed from results, which the results of another sweep may be. */
+const breeding = {
+  ...learning,
+  from: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe(
+      'a sweep of the same space and objectives, by id or name, whose results are known before the first move',
+    ),
+};
+
 const probability = z.number().min(0).max(1);
 
 const population = z
@@ -66,7 +79,7 @@ const gridSchema = z
 const evolutionSchema = z
   .strictObject({
     kind: z.literal('evolution'),
-    ...learning,
+    ...breeding,
     population: population.default(20),
     sample: z.int().min(1).max(1000).default(10).describe('results of which the best becomes a parent'),
     mutations,
@@ -81,7 +94,7 @@ const evolutionSchema = z
 const tpeSchema = z
   .strictObject({
     kind: z.literal('tpe'),
-    ...learning,
+    ...breeding,
     startup: z.int().min(1).max(10_000).default(20).describe('candidates that are drawn at random first'),
     gamma: z.number().gt(0).lt(1).default(0.1).describe('share of the results that counts as good'),
     bestMax: z.int().min(1).max(1000).default(25).describe('results that count as good at most'),
@@ -101,7 +114,7 @@ const tpeSchema = z
 const nsga2Schema = z
   .strictObject({
     kind: z.literal('nsga2'),
-    ...learning,
+    ...breeding,
     // Each result ranks the whole population anew.
     population: population.max(200).default(20),
     mutations,

@@ -338,6 +338,11 @@ test('a search that cannot be what its spec says is refused by the field, and no
     /objectives: tpe looks for one objective; nsga2/,
   );
   assert.match(
+    await refused('{ kind: tpe, trials: 90, from: sweep-9 }'),
+    /^strategy\.from: "sweep-9" is no sweep of this fleet/,
+  );
+  assert.match(await refused('{ kind: asha, trials: 9, from: sweep-9 }'), /^strategy\.from: unknown key/);
+  assert.match(
     await refused('{ kind: grid, trials: 9, axes: { normal.1.lower: [conv_9x9] } }'),
     /strategy\.axes\.normal\.1\.lower: "conv_9x9" is outside the space/,
   );
