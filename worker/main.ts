@@ -39,6 +39,7 @@ import { type Compute, createCompute } from './compute/client.ts';
 import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } from './compute/device.ts';
 import { chooseDevice } from './compute/device-choice.ts';
 import { reasonForNoGpu } from './compute/missing-gpu.ts';
+import { numericalCode } from './compute/numerical-code.ts';
 import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
 import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
@@ -122,6 +123,7 @@ async function main(): Promise<void> {
     host: hostname(),
     pid: process.pid,
     device,
+    code: numericalCode(),
     slots: config.slots,
     labels: workerLabels(config),
     metricsEndpoint: server.endpoint,

@@ -65,6 +65,8 @@ export interface WorkerHello {
   readonly podUid: string;
   /** How long the process has been there, seconds. */
   readonly ageSeconds?: number | undefined;
+  /** Digest of the code that decides the bits of its results; absent: nothing stands for what it computes. */
+  readonly code?: string;
 }
 
 /**

@@ -432,6 +432,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly labels?: Readonly<Record<string, string>>;
       /** Of its device; absent in journals of earlier releases. */
       readonly memoryBytes?: number;
+      /** Digest of the code that decides the bits of its results; absent in journals of earlier releases. */
+      readonly code?: string;
       readonly host: string;
       readonly pid: number;
       readonly version: string;

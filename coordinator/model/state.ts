@@ -346,6 +346,8 @@ export interface WorkerState {
   readonly labels?: Readonly<Record<string, string>>;
   /** Of its device, bytes; absent in journals of earlier releases. */
   readonly memoryBytes?: number;
+  /** Digest of the code that decides the bits of its results; absent in journals of earlier releases. */
+  readonly code?: string;
   readonly host: string;
   readonly pid: number;
   readonly version: string;

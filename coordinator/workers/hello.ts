@@ -48,6 +48,10 @@ const helloSchema = z.object({
   metricsEndpoint: line(300),
   podUid: line(64),
   ageSeconds: z.number().min(0).optional(),
+  code: z
+    .string()
+    .regex(/^[0-9a-f]{8,64}$/, 'hexadecimal digits, 8 to 64')
+    .optional(),
   protocol: z.int().min(0),
   fleet: z.union([z.literal(''), z.string().regex(FLEET_NAME, FLEET_NAME_WORDS)]),
 });
@@ -64,7 +68,7 @@ export const brokerKeyOf = (hello: Hello): string | undefined => shaped(keySchem
  * the worker speaks another protocol or belongs to another fleet.
  */
 export function helloOf(hello: Hello, own: string): WorkerHello {
-  const { device, fleet, protocol, labels: named = {}, ...rest } = shaped(helloSchema, hello, 'hello');
+  const { device, fleet, protocol, labels: named = {}, code, ...rest } = shaped(helloSchema, hello, 'hello');
   if (protocol !== PROTOCOL)
     throw new FleetError(
       'invalidArgument',
@@ -80,5 +84,8 @@ export function helloOf(hello: Hello, own: string): WorkerHello {
   const { kind, name, deviceClass, memoryBytes, gpu } = device;
   const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
   const labelled = Object.keys(named).length === 0 ? {} : { labels: named };
-  return { ...rest, ...labelled, deviceKind: kind, deviceName: name, deviceClass, device: details };
+  return {
+    ...{ ...rest, ...labelled, ...(code === undefined ? {} : { code }) },
+    ...{ deviceKind: kind, deviceName: name, deviceClass, device: details },
+  };
 }

@@ -23,6 +23,8 @@ export interface Identity {
   readonly host: string;
   readonly pid: number;
   readonly device: Device;
+  /** Digest of the code that decides the bits of its results. */
+  readonly code: string;
   readonly slots: number;
   /** What its operator says of it. */
   readonly labels: Record<string, string>;

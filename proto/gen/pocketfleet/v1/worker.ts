@@ -83,6 +83,11 @@ export interface Hello {
     | undefined;
   /** What its operator says of it (--labels gpu=a100,zone=b), for runs that require something. */
   labels: { [key: string]: string };
+  /**
+   * Digest of the code that decides the bits of its results (worker/compute/numerical-code.ts), hexadecimal. Results of one digest may
+   * stand for each other. Absent: they stand for themselves alone.
+   */
+  code?: string | undefined;
 }
 
 export interface Hello_LabelsEntry {
@@ -813,6 +818,7 @@ function createBaseHello(): Hello {
     brokerKey: undefined,
     ageSeconds: undefined,
     labels: {},
+    code: undefined,
   };
 }
 
@@ -863,6 +869,9 @@ export const Hello: MessageFns<Hello> = {
     globalThis.Object.entries(message.labels).forEach(([key, value]: [string, string]) => {
       Hello_LabelsEntry.encode({ key: key as any, value }, writer.uint32(138).fork()).join();
     });
+    if (message.code !== undefined) {
+      writer.uint32(194).string(message.code);
+    }
     return writer;
   },
 
@@ -1002,6 +1011,14 @@ export const Hello: MessageFns<Hello> = {
             }
             continue;
           }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1064,6 +1081,7 @@ export const Hello: MessageFns<Hello> = {
           {},
         )
         : {},
+      code: isSet(object.code) ? globalThis.String(object.code) : undefined,
     };
   },
 
@@ -1120,6 +1138,9 @@ export const Hello: MessageFns<Hello> = {
         });
       }
     }
+    if (message.code !== undefined) {
+      obj.code = message.code;
+    }
     return obj;
   },
 
@@ -1153,6 +1174,7 @@ export const Hello: MessageFns<Hello> = {
       },
       {},
     );
+    message.code = object.code ?? undefined;
     return message;
   },
 };
