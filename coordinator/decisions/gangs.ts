@@ -38,9 +38,11 @@ export function setGang(
     agedPriority?: number;
     /** The damaged stage for which it goes back into the queue, as `run-1/3`. */
     waitsForStage?: string;
+    /** The run that lends it workers. */
+    lentByRunId?: string;
   },
 ): void {
-  const { workerIds, reason, gone } = change;
+  const { workerIds, reason, gone, lentByRunId } = change;
   const dropped = run.gang.filter(({ workerId }) => !workerIds.includes(workerId) && workerId !== gone);
   if (workerIds.length === 0) {
     const { waitsForStage } = change;
@@ -61,6 +63,7 @@ export function setGang(
         placeShards(workerIds, run.job.training.shards, (id) => draft.context.speedOf?.(run.id, id)),
       deviceClass: workerWith(draft.state, workerIds[0]!)!.deviceClass,
       ...(change.agedPriority === undefined ? {} : { agedPriority: change.agedPriority }),
+      ...(lentByRunId === undefined ? {} : { lentByRunId }),
       reason,
     });
   }

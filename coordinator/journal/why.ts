@@ -47,7 +47,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.created':
       return [event.runId, event.planId];
     case 'run.assigned':
-      return [event.runId, ...event.members.map(({ workerId }) => workerId)];
+      return [event.runId, event.lentByRunId, ...event.members.map(({ workerId }) => workerId)];
     case 'run.requeued':
     case 'run.cancelled':
     case 'step.dropped':

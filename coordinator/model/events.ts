@@ -193,6 +193,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly deviceClass: string;
       /** As which a queued run is placed, where waiting has raised its priority. */
       readonly agedPriority?: number;
+      /** It begins with workers that are kept for this run, and gives them back when that can start. */
+      readonly lentByRunId?: string;
       readonly reason: string;
     }
   | {

@@ -109,9 +109,15 @@ const NONE: readonly never[] = Object.freeze([]);
 /** The run has a gang, or another one. */
 export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
   const run = runOf(w, event.runId);
-  if (run.waitsForStage !== undefined) {
-    const { waitsForStage: _waits, ...rest } = run;
-    w.runs = withRow(w.runs, numberOf(run.id), rest, w.edit);
+  const begins = run.gang.length === 0;
+  if (run.waitsForStage !== undefined || (begins && run.lentByRunId !== undefined)) {
+    const { waitsForStage: _waits, lentByRunId, ...rest } = run;
+    w.runs = withRow(
+      w.runs,
+      numberOf(run.id),
+      { ...rest, ...optional('lentByRunId', begins ? undefined : lentByRunId) },
+      w.edit,
+    );
   }
   changeRun(w, run.id, {
     // Who is lost or leaves while it pauses changes nothing of that.
@@ -123,6 +129,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
     ...optional('agedPriority', event.agedPriority),
+    ...optional('lentByRunId', event.lentByRunId),
   });
   if (run.trialId === undefined || trialOf(w, run.trialId).state !== 'queued') return;
   changeTrial(w, run.trialId, { state: 'running', reason: event.reason });

@@ -232,7 +232,9 @@ export interface RunState extends Ending {
   readonly isHeld?: true;
   /** Since when it is being paused and why, and the run that gets its workers. */
   readonly pausing?: { readonly sinceMs: number; readonly reason: string; readonly forRunId?: string };
-  /** When it last had to give its workers to a run of higher priority. */
+  /** The run that has lent it workers, for as long as it has this gang. */
+  readonly lentByRunId?: string;
+  /** When it last had to give its workers to another run. */
   readonly preemptedAtMs?: number;
   /** The state within a stage from which it goes on; absent once a later stage is stored. */
   readonly pausedStep?: PausedStep;

@@ -27,6 +27,9 @@ import { createQueue, type Queue } from './queue.ts';
 /** Between two elastic changes of one gang, milliseconds: each costs the gang a synchronisation. */
 export const CHANGE_INTERVAL_MS = 1_000;
 
+/** A run that gave its workers to others keeps those that it got since for so long, milliseconds. */
+export const PREEMPTED_AGAIN_MS = 60_000;
+
 /** What placing looks at. */
 export interface Board {
   readonly state: State;
@@ -45,6 +48,8 @@ export interface Board {
   readonly pausing: ReadonlySet<number>;
   /** Numbers of running runs by the priority that they hold; none is empty. */
   readonly running: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Numbers of running runs that have workers on loan, by the id of the run that they are lent by; none is empty. */
+  readonly lent: ReadonlyMap<string, ReadonlySet<number>>;
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
@@ -71,6 +76,7 @@ export function createBoard(): Board {
   const holding = new Map<string, LazyHeap<number>>();
   const pausing = new Set<number>();
   const running = new Map<number, Set<number>>();
+  const lent = new Map<string, Set<number>>();
   /** Runs that workers were lost over. */
   const blamed = new Set<number>();
   /** Workers that hold a suspect. */
@@ -112,16 +118,15 @@ export function createBoard(): Board {
     mark(blamed, number, now !== undefined && isBlamed(now));
   }
 
-  /** Keeps the running runs of each priority; that of a run only changes with its row. */
+  /** Keeps the running runs of each priority, and of each lender; both of a run only change with its row. */
   function rank(number: number, before: RunState | EndedRun | undefined, now: RunState | undefined): void {
     if (before !== undefined && isWhole(before) && before.state === 'running') {
-      const others = running.get(heldPriorityOf(before));
-      others?.delete(number);
-      if (others?.size === 0) running.delete(heldPriorityOf(before));
+      removeFrom(running, heldPriorityOf(before), number);
+      if (before.lentByRunId !== undefined) removeFrom(lent, before.lentByRunId, number);
     }
     if (now?.state !== 'running') return;
-    const equals = running.get(heldPriorityOf(now)) ?? new Set();
-    running.set(heldPriorityOf(now), equals.add(number));
+    addTo(running, heldPriorityOf(now), number);
+    if (now.lentByRunId !== undefined) addTo(lent, now.lentByRunId, number);
   }
 
   /** Keeps the running runs of each device class; that of a run never changes. */
@@ -155,7 +160,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, growing, shrinking, wide, pausing, running, run },
+    ...{ queue, pools, growing, shrinking, wide, pausing, running, lent, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;
@@ -179,6 +184,17 @@ export function createBoard(): Board {
       for (const id of lent) seat(id);
     },
   };
+}
+
+function addTo<K>(sets: Map<K, Set<number>>, key: K, number: number): void {
+  const set = sets.get(key) ?? new Set();
+  sets.set(key, set.add(number));
+}
+
+function removeFrom<K>(sets: Map<K, Set<number>>, key: K, number: number): void {
+  const set = sets.get(key);
+  set?.delete(number);
+  if (set?.size === 0) sets.delete(key);
 }
 
 function mark(set: Set<number>, number: number, isIn: boolean): void {

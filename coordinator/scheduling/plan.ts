@@ -17,6 +17,15 @@ export interface Placement {
   readonly pausesFor?: string;
   /** Of a queued run, where waiting has raised its priority. */
   readonly agedPriority?: number;
+  /** It has workers on loan of this run. */
+  readonly lentByRunId?: string;
+}
+
+/** How a queued run gets its gang. */
+interface Holding {
+  /** With which it holds it, where waiting has raised it. */
+  readonly priority?: number;
+  readonly lentByRunId?: string | undefined;
 }
 
 /** The gangs that change, as far as they are decided. */
@@ -26,8 +35,8 @@ export interface Plan {
   membersOf(run: RunState): readonly string[];
   /** Queued runs that have got a gang. */
   begun(): RunState[];
-  /** Gives a run these members; a queued one holds them with this priority. */
-  setGang(run: RunState, members: readonly string[], reason: string, priority?: number): void;
+  /** Gives a run these members. */
+  setGang(run: RunState, members: readonly string[], reason: string, how?: Holding): void;
   /** With which a run that has a gang holds it. */
   heldPriorityOf(run: RunState): number;
   /** Has a gang pause, so that its workers are free for another run. */
@@ -49,6 +58,7 @@ interface Planned {
   members: readonly string[];
   reason: string;
   priority: number;
+  readonly lentByRunId: string | undefined;
 }
 
 /** A plan in which nothing has changed. */
@@ -67,18 +77,22 @@ export function createPlan(board: Board): Plan {
         .filter(({ run, members }) => run.state === 'queued' && members.length > 0)
         .map(({ run }) => run),
     heldPriorityOf: held,
-    setGang(run, members, reason, priority = held(run)) {
+    setGang(run, members, reason, { priority = held(run), lentByRunId } = {}) {
       const isAlone = isSuspect(run, board.observed);
       const before = membersOf(run);
       for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
       for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
       const { owner } = shareOf(board.state, run);
       given.set(owner, (given.get(owner) ?? 0) + members.length - before.length);
-      planned.set(numberOf(run.id), { run, members, reason, priority });
+      const lender = lentByRunId ?? planned.get(numberOf(run.id))?.lentByRunId;
+      planned.set(numberOf(run.id), { run, members, reason, priority, lentByRunId: lender });
     },
     pauseFor(victim, other) {
       const workerIds = membersOf(victim);
-      const reason = `gives its workers to ${other.id}, whose priority is ${priorityOf(other)}`;
+      const reason =
+        victim.lentByRunId === other.id
+          ? `gives back what ${other.id} has lent it, which can start then`
+          : `gives its workers to ${other.id}, whose priority is ${priorityOf(other)}`;
       pauses.set(numberOf(victim.id), { runId: victim.id, workerIds, reason, pausesFor: other.id });
     },
     pauses: ({ id }) => pauses.has(numberOf(id)),
@@ -91,13 +105,15 @@ export function createPlan(board: Board): Plan {
     reasonOf: (run) => planned.get(numberOf(run.id))?.reason,
     finish() {
       board.undo();
-      const changed = [...planned.entries()].flatMap(([number, { run, members, reason, priority }]) => {
+      const changed = [...planned.entries()].flatMap(([number, one]) => {
+        const { run, members, reason, priority, lentByRunId } = one;
         const before = run.gang.map((member) => member.workerId);
         if (before.length === members.length && before.every((id, i) => id === members[i])) return [];
         const isAged = run.state === 'queued' && priority > priorityOf(run);
         const placement: Placement = {
           ...{ runId: run.id, workerIds: members, reason },
           ...(isAged ? { agedPriority: priority } : {}),
+          ...(lentByRunId === undefined ? {} : { lentByRunId }),
         };
         return [{ placement, number, shrinks: members.length < before.length }];
       });

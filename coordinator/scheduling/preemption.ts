@@ -1,20 +1,29 @@
-// How a run that finds too few workers, also of gangs that can spare members, gets those of gangs of lower priority:
-// they pause, and are queued again. Decides which gangs do, and how often one has to. Nothing pauses unless the run
-// is whole then; while gangs pause for it, their workers are kept for it (reservation.ts).
+// How a run that finds too few workers, also of gangs that can spare members, gets those of gangs that have some of
+// it on loan, and of gangs of lower priority: they pause, and are queued again. Decides which gangs do, and how often
+// one has to. Nothing pauses unless the run is whole then; while gangs pause for it, their workers are kept for it
+// (reservation.ts).
 
 import { numberOf, priorityOf, type RunState, storedStep } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
-import { avoidedNow, type Board, CHANGE_INTERVAL_MS, fitsClass, isSettled, needsOneClass } from './board.ts';
+import {
+  avoidedNow,
+  type Board,
+  CHANGE_INTERVAL_MS,
+  fitsClass,
+  isSettled,
+  needsOneClass,
+  PREEMPTED_AGAIN_MS,
+} from './board.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
 
-/** A run that gave its workers to others keeps those that it got since for so long, milliseconds. */
-const PREEMPTED_AGAIN_MS = 60_000;
-
-/** Whether a gang may be told to pause: it trains, all its members are there, and it has not just had to. */
-function mayPause({ observed }: Board, run: RunState): boolean {
+/**
+ * Whether a gang may be told to pause: it trains, all its members are there, and it has not just had to. What it has
+ * on loan it gives back whenever it is asked to.
+ */
+function mayPause({ observed }: Board, run: RunState, isLoan: boolean): boolean {
   if (run.state !== 'running' || !isSettled(run, observed.connected)) return false;
-  const least = run.preemptedAtMs === undefined ? CHANGE_INTERVAL_MS : PREEMPTED_AGAIN_MS;
+  const least = isLoan || run.preemptedAtMs === undefined ? CHANGE_INTERVAL_MS : PREEMPTED_AGAIN_MS;
   return observed.now - run.changedAtMs >= least;
 }
 
@@ -28,15 +37,22 @@ export function awaitedSince(board: Board, run: RunState): number | undefined {
 }
 
 /**
- * The gangs of lower priority that have to pause so that this run has its minimum: the lowest priority first, then
- * those that have least to lose. Undefined when their workers would not be enough, or when gangs pause for it
- * already. `have`: workers that are free for it.
+ * The gangs that have to pause so that this run has its minimum: those that have workers on loan of it, then those of
+ * lower priority, the lowest first, of equal ones those that have least to lose. Undefined when their workers would
+ * not be enough, or when gangs pause for it already. `have`: workers that are free for it, or that elastic gangs can
+ * spare. `borrowers`: those that give back what they have on loan.
  */
-export function runsToPause(plan: Plan, run: RunState, have: readonly Seat[]): RunState[] | undefined {
+export function runsToPause(
+  plan: Plan,
+  run: RunState,
+  { have, borrowers }: { readonly have: readonly Seat[]; readonly borrowers: readonly RunState[] },
+): RunState[] | undefined {
   const { board } = plan;
   // One that may kill its workers gets none that others have to give up.
   if (isSuspect(run, board.observed) || awaitedSince(board, run) !== undefined) return undefined;
-  const candidates = pausable(plan, run);
+  const isReady = (victim: RunState) => plan.isUnchanged(victim) && mayPause(board, victim, true);
+  const lent = borrowers.filter((victim) => victim.id !== run.teacherRunId && isReady(victim));
+  const candidates = [...lent, ...pausable(plan, run).filter((victim) => !lent.includes(victim))];
   if (candidates.length === 0) return undefined;
   const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
   for (const classes of classesOf(board, run, have)) {
@@ -72,7 +88,8 @@ function pausable(plan: Plan, run: RunState): RunState[] {
         .map((number) => board.run(number))
         // Without its teacher the run would have the workers and wait.
         .filter(
-          (victim) => victim.id !== run.teacherRunId && plan.isUnchanged(victim) && mayPause(board, victim),
+          (victim) =>
+            victim.id !== run.teacherRunId && plan.isUnchanged(victim) && mayPause(board, victim, false),
         )
         .map((victim) => ({ victim, steps: unstoredSteps(board, victim) }))
         .sort((a, b) => a.steps - b.steps || numberOf(b.victim.id) - numberOf(a.victim.id))

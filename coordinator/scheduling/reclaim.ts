@@ -25,8 +25,35 @@ export function reclaim(
   have: readonly Seat[],
   isClosed: (pool: Pool) => boolean,
 ): boolean {
+  const gained = gainsFor(plan, run, { have, isClosed, isWhole: true });
+  if (gained === undefined) return false;
+  for (const { victim, workerId } of gained) dropMember(plan, victim, workerId, run);
+  return true;
+}
+
+/** The workers that elastic gangs can spare for a run now, also where these are not enough; nothing is taken. */
+export function sparedFor(
+  plan: Plan,
+  run: RunState,
+  { have, isClosed }: { readonly have: readonly Seat[]; readonly isClosed: (pool: Pool) => boolean },
+): Seat[] {
+  const gained = gainsFor(plan, run, { have, isClosed, isWhole: false }) ?? [];
+  return gained.map(({ workerId }) => plan.board.pools.seatOf(workerId)!);
+}
+
+/** What gangs can give; `isWhole`: undefined unless the run has its minimum then. */
+function gainsFor(
+  plan: Plan,
+  run: RunState,
+  how: {
+    readonly have: readonly Seat[];
+    readonly isClosed: (pool: Pool) => boolean;
+    readonly isWhole: boolean;
+  },
+): Gain[] | undefined {
+  const { have, isClosed, isWhole } = how;
   const victims = victimsOf(plan, run);
-  if (victims.length === 0) return false;
+  if (victims.length === 0) return undefined;
   const { pools } = plan.board;
   const avoided = new Set(avoidedNow(plan.board, run).map(({ workerId }) => workerId));
   const open = new Set(
@@ -39,12 +66,10 @@ export function reclaim(
     const seat = pools.seatOf(id);
     return seat !== undefined && open.has(pools.poolOf(seat).key) && !avoided.has(id) ? seat : undefined;
   };
-  const gained = isSuspect(run, plan.board.observed)
-    ? wholeWorkers(plan, { run, missing: run.job.workers.min - have.length, victims, usable })
-    : members(plan, { run, have, victims, usable });
-  if (gained === undefined) return false;
-  for (const { victim, workerId } of gained) dropMember(plan, victim, workerId, run);
-  return true;
+  if (isSuspect(run, plan.board.observed))
+    return wholeWorkers(plan, { run, missing: run.job.workers.min - have.length, victims, usable });
+  const gained = members(plan, { run, have, victims, usable });
+  return isWhole && have.length + gained.length < run.job.workers.min ? undefined : gained;
 }
 
 function members(
@@ -55,7 +80,7 @@ function members(
     readonly victims: readonly RunState[];
     readonly usable: (id: string) => Seat | undefined;
   },
-): Gain[] | undefined {
+): Gain[] {
   const { run, have, victims, usable } = options;
   let deviceClass = have[0]?.deviceClass;
   const gained: Gain[] = [];
@@ -74,7 +99,7 @@ function members(
       spare--;
     }
   }
-  return missing() > 0 ? undefined : gained;
+  return gained;
 }
 
 /**

@@ -1,8 +1,9 @@
 // What is kept for a gang that finds too few workers, and who may use it meanwhile (EASY backfill: Lifka, "The
 // ANL/IBM SP scheduling system", 1995). The first blocked gang of each device class has a reservation of the
-// workers that are free there. Until its deadline everybody may use them. From then on only those do that keep
-// nothing back from it: runs that end, by estimate, before it could start; runs that fit beside it when it
-// starts; and surplus of elastic gangs, which is taken back.
+// workers that are free there. Who takes one of them has it on loan (loans.ts), unless it fits beside the gang when
+// that starts, and gives it back once the gang can start. Until the deadline of the gang everybody may use them. From
+// then on only those do that keep nothing back from it: runs that may have a loan; runs that end, by estimate, before
+// it could start; and surplus of elastic gangs, which is taken back.
 
 import type { RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
@@ -16,6 +17,7 @@ import {
   type Selection,
 } from './board.ts';
 import { durationOf, endOf, paceOf } from './estimates.ts';
+import { borrowersOf, mayBorrow } from './loans.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
 import { awaitedSince } from './preemption.ts';
@@ -35,6 +37,8 @@ export interface Reservation {
   readonly deadlineMs: number;
   /** Now is after the deadline. */
   readonly isDue: boolean;
+  /** Gangs pause for it now. */
+  readonly isAwaited: boolean;
   /** When it can start by estimate; undefined: that is not known. Asked for only when it matters. */
   start(): Start | undefined;
   /** Runs that go on beyond the start have taken so many of the workers that are left over then. */
@@ -55,10 +59,13 @@ export interface Reservations {
   /** Notes that a run waits; it gets a reservation when nobody before it has one of its classes. */
   add(run: RunState): void;
   all(): readonly Reservation[];
-  /** What a run behind them may take: `without` are workers that are kept from it. */
-  selectionFor(run: RunState): Selection;
-  /** A run behind them has got these workers. */
-  placed(run: RunState, workerIds: readonly string[]): void;
+  /**
+   * What a run behind them may take: `without` are workers that are kept from it, and `lent` those that it would have
+   * on loan.
+   */
+  selectionFor(run: RunState): Selection & { readonly lent: ReadonlySet<string> };
+  /** A run behind them has got these workers. Returns the id of the run of which it has some on loan. */
+  placed(run: RunState, workerIds: readonly string[]): string | undefined;
   /** Those that keep workers from this run. */
   against(run: RunState): Reservation[];
 }
@@ -71,8 +78,19 @@ export function createReservations(plan: Plan): Reservations {
   const { board } = plan;
   const reservations: Reservation[] = [];
 
-  const against = (run: RunState) =>
-    reservations.filter((one) => one.isDue && !endsBefore(board, run, one) && !fitsBeside(run, one));
+  const lenders = (run: RunState) =>
+    reservations.filter(
+      (one) => shares(board, run, one) && mayBorrow(board, run, one) && !fitsBeside(run, one),
+    );
+  const against = (run: RunState) => {
+    const lending = lenders(run);
+    return reservations.filter((one) => {
+      if (!one.isDue || lending.includes(one) || !shares(board, run, one)) return false;
+      return one.isAwaited || (!endsBefore(board, run, one) && !fitsBeside(run, one));
+    });
+  };
+  const neededOf = ({ run: gang, workerIds }: Reservation) =>
+    [...workerIds].filter((id) => needsIt(board, gang, id));
 
   return {
     against,
@@ -88,21 +106,30 @@ export function createReservations(plan: Plan): Reservations {
     },
     selectionFor(run) {
       const keepers = against(run);
-      const without = new Set<string>();
-      for (const { workerIds, run: gang } of keepers)
-        for (const id of workerIds) if (needsIt(board, gang, id)) without.add(id);
+      const lending = lenders(run);
+      const without = new Set(keepers.flatMap(neededOf));
+      const lent = new Set(lending.flatMap(neededOf));
       // Surplus of elastic gangs is lent by the gang that waits: others do not get it.
+      const owners = [...keepers, ...lending.filter(({ isDue }) => isDue)];
       const isClosed = ({ deviceClass }: { readonly deviceClass: string }) =>
-        keepers.some(({ classes }) => classes.has(deviceClass));
-      return { without, isClosed };
+        owners.some(({ classes }) => classes.has(deviceClass));
+      return { without, lent, isClosed };
     },
     placed(run, workerIds) {
+      const lender = lenders(run).find((one) => neededOf(one).some((id) => workerIds.includes(id)));
       for (const one of reservations) {
-        if (!one.isDue || endsBefore(board, run, one)) continue;
+        if (one === lender || endsBefore(board, run, one)) continue;
         one.borrowed += workerIds.filter((id) => one.classes.has(board.pools.seatOf(id)!.deviceClass)).length;
       }
+      return lender?.run.id;
     },
   };
+}
+
+/** From when on workers are kept for a run that waits, milliseconds since the epoch. */
+export function deadlineOf(board: Board, run: RunState): number {
+  // What others have given up for it is kept at once.
+  return awaitedSince(board, run) ?? run.queuedAtMs + OVERTAKE_MS;
 }
 
 function reservationFor(plan: Plan, run: RunState, classes: ReadonlySet<string>): Reservation {
@@ -112,16 +139,16 @@ function reservationFor(plan: Plan, run: RunState, classes: ReadonlySet<string>)
   const free = isSuspect(run, board.observed)
     ? emptiest(board, run, isClosed)
     : chooseFree(board, run, { count: min, isClosed });
-  // What others have given up for it is kept at once.
-  const sinceMs = awaitedSince(board, run);
-  const deadlineMs = sinceMs ?? run.queuedAtMs + OVERTAKE_MS;
+  const isAwaited = awaitedSince(board, run) !== undefined;
+  const deadlineMs = deadlineOf(board, run);
   let start: Start | undefined | null = null;
   return {
     ...{
       run,
       classes,
       deadlineMs,
-      isDue: sinceMs !== undefined || board.observed.now > deadlineMs,
+      isAwaited,
+      isDue: isAwaited || board.observed.now > deadlineMs,
       borrowed: 0,
     },
     workerIds: new Set(free.map(({ id }) => id)),
@@ -163,9 +190,11 @@ function startOf(plan: Plan, run: RunState, classes: ReadonlySet<string>, free: 
     board.holding(deviceClass, LOOKED_AT + 2 * min).map((number) => board.run(number)),
   );
   const pace = paceOf(running, board.observed);
-  const ends = running
+  const backAtMs = Math.max(board.observed.now, deadlineOf(board, run));
+  const ends = [...new Set([...borrowersOf(board, run), ...running])]
     .flatMap((one) => {
-      const atMs = endOf(one, pace, board.observed);
+      // What it has lent comes back when it needs it.
+      const atMs = one.lentByRunId === run.id ? backAtMs : endOf(one, pace, board.observed);
       return atMs === undefined ? [] : [{ atMs, members: one.gang.map(({ workerId }) => workerId) }];
     })
     .sort((a, b) => a.atMs - b.atMs);
@@ -182,9 +211,13 @@ function startOf(plan: Plan, run: RunState, classes: ReadonlySet<string>, free: 
   return undefined;
 }
 
+/** The run could get workers of which the gang takes its own. */
+function shares(board: Board, run: RunState, { classes }: Reservation): boolean {
+  return classesFor(board, run).some((one) => classes.has(one));
+}
+
 /** The run is done, by estimate, before the gang could start. */
-function endsBefore(board: Board, run: RunState, { start, classes }: Reservation): boolean {
-  if (!classesFor(board, run).some((one) => classes.has(one))) return true;
+function endsBefore(board: Board, run: RunState, { start }: Reservation): boolean {
   const known = start();
   if (known === undefined) return false;
   const duration = durationOf(run, run.job.workers.min, known.pace, board.observed);

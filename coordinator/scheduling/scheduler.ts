@@ -15,13 +15,14 @@ import { shareOf } from '../model/accounts.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { priorityOf, type RunState } from '../model/state.ts';
 import { type Board, chooseFree, classesFor, mayChange } from './board.ts';
+import { borrowersOf } from './loans.ts';
 import { createPlan, type Placement, type Plan } from './plan.ts';
 import type { Pool } from './pools.ts';
 import { runsToPause } from './preemption.ts';
 import type { Group } from './queue.ts';
 import { quotaWait } from './quota-wait.ts';
-import { reclaim } from './reclaim.ts';
-import { createReservations, type Reservations } from './reservation.ts';
+import { reclaim, sparedFor } from './reclaim.ts';
+import { createReservations, deadlineOf, type Reservations } from './reservation.ts';
 import { createOrder, type Head } from './shares.ts';
 import { notStartable } from './wait.ts';
 
@@ -108,16 +109,23 @@ function isOverQuota(plan: Plan, run: RunState, wanted: number): boolean {
   return quotaWait(plan.board, share, wanted, plan.givenTo(share.owner)) !== undefined;
 }
 
-/** Has gangs of lower priority pause where a run finds too few workers, and will be whole with theirs. */
+/**
+ * Has gangs pause where a run finds too few workers, and will be whole with theirs: those that have some of it on
+ * loan, and those of lower priority.
+ */
 function preempt(plan: Plan, run: RunState, reservations: Reservations): void {
-  if (!isAbove(plan.board, priorityOf(run))) return;
-  const { without } = reservations.selectionFor(run);
-  const have = chooseFree(plan.board, run, { count: run.job.workers.min, without });
-  for (const victim of runsToPause(plan, run, have) ?? []) plan.pauseFor(victim, run);
+  const { board } = plan;
+  const borrowers = board.observed.now > deadlineOf(board, run) ? borrowersOf(board, run) : [];
+  if (borrowers.length === 0 && !isAbove(board, priorityOf(run))) return;
+  const { without, isClosed } = reservations.selectionFor(run);
+  const free = chooseFree(board, run, { count: run.job.workers.min, without });
+  const have = [...free, ...sparedFor(plan, run, { have: free, isClosed })];
+  for (const victim of runsToPause(plan, run, { have, borrowers }) ?? []) plan.pauseFor(victim, run);
 }
 
-/** Whether a run waits whose priority is above that of one that trains. */
+/** Whether a run waits that has workers lent, or whose priority is above that of one that trains. */
 function mayPreempt(board: Board): boolean {
+  if (board.lent.size > 0) return true;
   for (const { priority } of board.queue.groups()) if (isAbove(board, priority)) return true;
   return false;
 }
@@ -145,18 +153,21 @@ function placeMinimum(
 ): boolean {
   const { board } = plan;
   const { min } = run.job.workers;
-  const { without, isClosed } = reservations.selectionFor(run);
-  const choose = () => chooseFree(board, run, { count: min, without });
-  const chosen = choose();
+  const { without, lent, isClosed } = reservations.selectionFor(run);
+  const choose = (kept: ReadonlySet<string>) => chooseFree(board, run, { count: min, without: kept });
+  // What nobody waits for goes first.
+  const own = lent.size === 0 ? [] : choose(new Set([...without, ...lent]));
+  const chosen = own.length < min ? choose(without) : own;
   if (chosen.length < min && !reclaim(plan, run, chosen, isClosed)) return false;
-  const members = (chosen.length < min ? choose() : chosen).map(({ id }) => id);
-  reservations.placed(run, members);
+  const members = (chosen.length < min ? choose(without) : chosen).map(({ id }) => id);
+  const lentByRunId = reservations.placed(run, members);
   const aged =
     agedPriority > priorityOf(run)
       ? `; waiting has raised its priority from ${priorityOf(run)} to ${agedPriority}`
       : '';
-  const reason = `${members.length} of at least ${min} workers free: ${members.join(', ')}${aged}`;
-  plan.setGang(run, members, reason, agedPriority);
+  const loan = lentByRunId === undefined ? '' : `; on loan until ${lentByRunId} can start`;
+  const reason = `${members.length} of at least ${min} workers free: ${members.join(', ')}${aged}${loan}`;
+  plan.setGang(run, members, reason, { priority: agedPriority, lentByRunId });
   return true;
 }
 

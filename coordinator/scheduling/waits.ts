@@ -6,6 +6,7 @@ import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { avoidedNow, type Board, chooseFree, fitsClass, meets, needsOneClass } from './board.ts';
+import { borrowersOf } from './loans.ts';
 import { quotaWait } from './quota-wait.ts';
 import { requirementText } from './requirement.ts';
 import type { Reservation, Reservations } from './reservation.ts';
@@ -86,7 +87,7 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   return {
     kind:
       kept.length > 0 ? 'reserved' : others > 0 || lacking > 0 ? 'model_mismatch' : 'insufficient_workers',
-    reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${shareText(board, run)}`,
+    reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${lentText(board, run)}${shareText(board, run)}`,
   };
 }
 
@@ -141,6 +142,16 @@ function ownText({ isDue, deadlineMs, start }: Reservation): string {
   const estimate = known === undefined ? '' : `; by estimate it starts at ${timeText(known.atMs)}`;
   const since = isDue ? 'since' : 'from';
   return `; free ones are kept for it ${since} ${timeText(deadlineMs)}${isDue ? '' : ' on'}${estimate}`;
+}
+
+/** Who has workers on loan of it. */
+function lentText(board: Board, run: RunState): string {
+  const borrowers = borrowersOf(board, run);
+  if (borrowers.length === 0) return '';
+  const count = borrowers.reduce((sum, { gang }) => sum + gang.length, 0);
+  const named = borrowers.slice(0, 3).map(({ id }) => id);
+  const others = borrowers.length > 3 ? ` and ${borrowers.length - 3} others` : '';
+  return `; ${count} on loan to ${named.join(', ')}${others}`;
 }
 
 /** A time as a reason has it: to the second, in UTC. */

@@ -54,7 +54,7 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
     costs,
     reason,
   },
-  'run.assigned': { runId: 'run-1', generation: 1, members, deviceClass: 'c', reason },
+  'run.assigned': { runId: 'run-1', generation: 1, members, deviceClass: 'c', lentByRunId: 'run-2', reason },
   'run.requeued': { runId: 'run-1', generation: 1, reason },
   'run.pausing': { runId: 'run-1', forRunId: 'run-2', reason },
   'run.paused': {
