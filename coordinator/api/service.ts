@@ -131,9 +131,12 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       },
       () => parts.onSubmission('refused'),
     ),
-    inspect: streaming((request, signal) =>
+    inspect: streaming((request, signal, call) =>
       inspectionProgress(parts.inspector, signal, (inspect) =>
-        checkSubmission(request, now, { reader: parts.submissions, inspect, signal }),
+        checkSubmission(request, now, {
+          ...{ reader: parts.submissions, inspect, signal },
+          ...callerOf(parts, call),
+        }),
       ),
     ),
     find: unary(({ idOrName, kinds }) => found(parts, idOrName, kinds)),
@@ -350,6 +353,7 @@ async function submit(
   const found = new Set<string>();
   const documents = await checkSubmission(request, () => parts.driver.state, {
     reader: parts.submissions,
+    by,
     signal,
     async inspect(data) {
       const inspection = await parts.inspector.inspect(data, { signal });

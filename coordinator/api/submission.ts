@@ -11,6 +11,7 @@ import { foundText } from '../../core/text/printable.ts';
 import { checkShape } from '../../core/text/shape.ts';
 import {
   type Origin,
+  type ProblemsOptions,
   problemAt,
   problemsError,
   problemsIn,
@@ -118,7 +119,7 @@ export function refusal(
   { origins }: Pick<Located, 'origins'>,
   field: string,
   text: string,
-  options: ConstructorParameters<typeof FleetError>[2] = {},
+  options: ProblemsOptions = {},
 ): FleetError {
   const keys = field.split('.');
   let origin: Origin | undefined;
@@ -126,10 +127,8 @@ export function refusal(
   return refused([{ path: field, reason: text, ...origin }], options);
 }
 
-const refused = (
-  problems: readonly TextProblem[],
-  options: ConstructorParameters<typeof FleetError>[2] = {},
-): FleetError => problemsError(problems, SUBMITTED, options);
+const refused = (problems: readonly TextProblem[], options: ProblemsOptions = {}): FleetError =>
+  problemsError(problems, SUBMITTED, options);
 
 /**
  * Makes every check, and refuses what they refuse in one error. What is no refusal of a field ends them at once.
@@ -147,7 +146,10 @@ export function refuseTogether(checks: Iterable<() => void>): void {
   }
   const [first] = errors;
   if (first === undefined) return;
-  throw errors.length === 1 ? first : refused(errors.flatMap(problemsIn), { cause: first });
+  if (errors.length === 1) throw first;
+  // A text that is wrong stays wrong, whatever else may change.
+  const code = errors.every((error) => error.code === first.code) ? first.code : 'invalidArgument';
+  throw refused(errors.flatMap(problemsIn), { code, cause: first });
 }
 
 type OriginOf = (path: readonly PropertyKey[], ofKey?: boolean) => Origin;

@@ -14,7 +14,9 @@ import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
 import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
+import { quotaFaults } from '../decisions/quotas.ts';
 import { withStartById } from '../decisions/warm-start.ts';
+import type { Caller } from '../model/caller.ts';
 import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
@@ -28,10 +30,13 @@ export async function checkSubmission(
   {
     reader,
     inspect,
+    by,
     signal,
   }: {
     readonly reader: SubmissionReader;
     readonly inspect: Inspect;
+    /** Whose limits hold for it. */
+    readonly by?: Caller | undefined;
     readonly signal?: AbortSignal;
   },
 ): Promise<CheckedDocument[]> {
@@ -40,6 +45,7 @@ export async function checkSubmission(
     located.flatMap((document) => [
       () => checkTeacher(document, located, state()),
       () => checkStart(document, state()),
+      ...quotaChecks(document, state(), by),
     ]),
   );
   const inspections = new Map<string, Inspection>();
@@ -65,6 +71,13 @@ export async function checkSubmission(
   // The decision proposes at once, and other calls do not wait until networks are counted for it.
   await prepareSpaces(located.map(({ spec }) => spec));
   return documents;
+}
+
+/** What refuses a document that its owner may never have. The decision checks it again, since limits change. */
+function quotaChecks(document: Located, state: State, by: Caller | undefined): (() => void)[] {
+  return quotaFaults(state, document.spec, by).map(({ field, reason }) => () => {
+    throw refusal(document, field, reason, { code: 'failedPrecondition' });
+  });
 }
 
 /** Looks at a data set: its facts, or a FleetError that says what is wrong with it. */

@@ -10,34 +10,64 @@ import type { Caller } from '../model/caller.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { State, SweepState } from '../model/state.ts';
 
-/** Throws why a document never fits into what its owner may have. */
+/** A field of a document that asks for more than its owner may have. */
+export interface QuotaFault {
+  /** Dotted, `students.0.workers.min`. */
+  readonly field: string;
+  readonly reason: string;
+}
+
+/** Why a document never fits into what its owner may have, field by field; none when it does. */
+export function quotaFaults(
+  state: State,
+  spec: PlanSpec | SweepSpec | RunSpec,
+  by: Caller | undefined,
+): QuotaFault[] {
+  const owner = by?.name ?? '';
+  const quota = quotaOf(state, owner);
+  if (quota === undefined) return [];
+  return demandsOf(spec).flatMap(({ field, of, asked }) => {
+    const limit = quota[of];
+    if (limit === undefined || asked <= limit) return [];
+    const what = of === 'workers' ? 'workers' : 'open trials';
+    const reason = `${asked} ${what} at once, and the quota of ${owner || 'this fleet'} is ${limit}; ask for ${limit} at most, or have the quota raised`;
+    return [{ field, reason }];
+  });
+}
+
+/** Throws the first reason why a document never fits into what its owner may have; `details.field` is where. */
 export function assertWithinQuota(
   state: State,
   spec: PlanSpec | SweepSpec | RunSpec,
   by: Caller | undefined,
 ): void {
-  const owner = by?.name ?? '';
-  const quota = quotaOf(state, owner);
-  if (quota === undefined) return;
-  const refuse = (what: string, asked: number, limit: number, of: string) =>
-    new FleetError(
-      'failedPrecondition',
-      `${what}: ${asked} ${of} at once, and the quota of ${owner || 'this fleet'} is ${limit}; ask for ${limit} at most, or have the quota raised`,
-    );
-  const assertWorkers = (what: string, min: number) => {
-    if (quota.workers !== undefined && min > quota.workers) throw refuse(what, min, quota.workers, 'workers');
-  };
-  const assertTrials = (what: string, parallelism: number) => {
-    if (quota.openTrials !== undefined && parallelism > quota.openTrials)
-      throw refuse(what, parallelism, quota.openTrials, 'open trials');
-  };
-  if (spec.kind === 'plan') {
-    if (spec.search !== undefined) assertTrials('search.parallelism', spec.search.parallelism);
-    if (spec.teacher !== undefined) assertWorkers('teacher.workers.min', spec.teacher.workers.min);
-    for (const [at, student] of spec.students.entries())
-      assertWorkers(`students[${at}].workers.min`, student.workers.min);
-  } else if (spec.kind === 'sweep') assertTrials('parallelism', spec.parallelism);
-  else assertWorkers('workers.min', spec.workers.min);
+  const [first] = quotaFaults(state, spec, by);
+  if (first === undefined) return;
+  const { field, reason } = first;
+  throw new FleetError('failedPrecondition', `${field}: ${reason}`, { details: { field } });
+}
+
+/** What a document needs at once. */
+interface Demand {
+  readonly field: string;
+  readonly of: 'workers' | 'openTrials';
+  readonly asked: number;
+}
+
+function demandsOf(spec: PlanSpec | SweepSpec | RunSpec): Demand[] {
+  const ofWorkers = (path: string, { workers }: Pick<RunSpec, 'workers'>): Demand => ({
+    ...{ field: `${path}workers.min`, of: 'workers', asked: workers.min },
+  });
+  const ofTrials = (path: string, { parallelism }: Pick<SweepSpec, 'parallelism'>): Demand => ({
+    ...{ field: `${path}parallelism`, of: 'openTrials', asked: parallelism },
+  });
+  if (spec.kind === 'sweep') return [ofTrials('', spec)];
+  if (spec.kind !== 'plan') return [ofWorkers('', spec)];
+  return [
+    ...(spec.search === undefined ? [] : [ofTrials('search.', spec.search)]),
+    ...(spec.teacher === undefined ? [] : [ofWorkers('teacher.', spec.teacher)]),
+    ...spec.students.map((student, at) => ofWorkers(`students.${at}.`, student)),
+  ];
 }
 
 /** Trials that the owner of a sweep may open beside those that are open; Infinity: as many as the sweep wants. */

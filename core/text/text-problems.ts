@@ -5,7 +5,7 @@
 
 import stringWidth from 'string-width';
 import { z } from 'zod';
-import { FleetError } from '../errors.ts';
+import { type Code, FleetError } from '../errors.ts';
 import { excerpt, printableLines } from './printable.ts';
 import { type Problem, pathText } from './shape.ts';
 
@@ -49,14 +49,17 @@ const PROBLEMS_MAX = 20;
 const JSON_CHARS_MAX = 3_500;
 const REASON_CHARS_MAX = 2_000;
 
-/** `invalidArgument` with these problems, in the order of the text and those of overrides last. */
+/** How an error of problems may differ: its code (default `invalidArgument`), cause and further details. */
+export type ProblemsOptions = ConstructorParameters<typeof FleetError>[2] & { readonly code?: Code };
+
+/** An error with these problems, in the order of the text and those of overrides last. */
 export function problemsError(
   problems: readonly TextProblem[],
   source: TextSource,
-  { details, ...options }: ConstructorParameters<typeof FleetError>[2] = {},
+  { code = 'invalidArgument', details, ...options }: ProblemsOptions = {},
 ): FleetError {
   const { kept, more } = bounded([...problems].sort(byPlace));
-  return new FleetError('invalidArgument', messageOf(kept, more, source), {
+  return new FleetError(code, messageOf(kept, more, source), {
     ...options,
     details: { ...details, file: source.name, problems: kept, ...(more > 0 && { more }) },
   });

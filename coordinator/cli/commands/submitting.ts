@@ -8,7 +8,7 @@ import { systemClock } from '../../../core/clock.ts';
 import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { randomId } from '../../../core/rng.ts';
 import { readTextBounded } from '../../../core/text/bounded-text.ts';
-import { namedProblems } from '../../../core/text/text-problems.ts';
+import { namedProblems, problemsIn } from '../../../core/text/text-problems.ts';
 import { TEXT_BYTES_MAX } from '../../../core/text/yaml-text.ts';
 import type { SubmitRequest, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
@@ -62,7 +62,8 @@ export async function submitFile(
       text: request.yaml,
       overrides: '--set',
     };
-    throw error.code === 'invalidArgument' ? namedProblems(error, source) : error;
+    const isOfText = error.code === 'invalidArgument' || problemsIn(error).length > 0;
+    throw isOfText ? namedProblems(error, source) : error;
   } finally {
     answered.abort();
   }

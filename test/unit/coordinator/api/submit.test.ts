@@ -347,3 +347,38 @@ test('a search that cannot be what its spec says is refused by the field, and no
     /strategy\.axes\.normal\.1\.lower: "conv_9x9" is outside the space/,
   );
 });
+
+test('what the limits of an owner never allow is refused with its line, all of a text at once, before its data are looked at', async () => {
+  const limited = {
+    ...initialState,
+    quotas: { alice: { workers: 2, openTrials: 3, windowHours: 24 } },
+  };
+  const wide = `${RUN.trim()}\nworkers: { min: 4, max: 4 }\n`;
+  const search = `
+kind: sweep
+name: s
+space: { channels: 2, layers: 4, embedding: 16 }
+strategy: { trials: 6 }
+evaluation: { training: { epochs: 2, batch: 16 } }
+parallelism: 5
+data: { kind: synthetic, identities: 12, images: 8, holdout: 4 }
+`;
+  const by = { name: 'alice', role: 'submit', fingerprint: 'f' } as const;
+  const submit = (yaml: string, overrides: Record<string, string> = {}) =>
+    checkSubmission({ yaml, baseDir: folder, overrides }, () => limited, {
+      reader,
+      by,
+      inspect: () => assert.fail('the data were looked at'),
+    });
+  await assert.rejects(submit(`${wide}---${search}`), {
+    code: 'failedPrecondition',
+    message: [
+      'yaml:7:17: workers.min: 4 workers at once, and the quota of alice is 2; ask for 2 at most, or have the quota raised',
+      'yaml:14:14: parallelism: 5 open trials at once, and the quota of alice is 3; ask for 3 at most, or have the quota raised',
+    ].join('\n'),
+  });
+  await assert.rejects(
+    submit(search, { parallelism: '4' }),
+    /^FleetError: override parallelism: 4 open trials/,
+  );
+});

@@ -87,7 +87,7 @@ test('what never fits is refused at the submit with the number, and nothing chan
   );
   refused(sweep({ parallelism: 4 }), /^parallelism: 4 open trials at once, and the quota of alice is 3/);
   const wide = { name: 'wide', network: 'best', training, workers: { min: 4, max: 4 } };
-  refused(plan({ students: [wide] }), /^students\[0\].workers.min: 4 workers/);
+  refused(plan({ students: [wide] }), /^students\.0\.workers\.min: 4 workers/);
   assert.equal(fleet.state(), before);
   fleet.submit(teacher({ workers: { min: 3, max: 3 } }), 'bob');
 });
