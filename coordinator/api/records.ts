@@ -13,6 +13,7 @@ import type { NatsConnection } from '../../core/net/nats.ts';
 import type { Names } from '../../core/net/subjects.ts';
 import { buildNetwork } from '../../core/nn/build.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
+import { stateClaim } from '../../core/text/state-text.ts';
 import type { EvaluationReport, ExportChunk } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { stageToRead } from '../decisions/stages.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
@@ -61,7 +62,7 @@ export function createRecords(options: {
         );
       throw new FleetError(
         'notFound',
-        `${run.id} has no evaluation yet: it is ${run.state} (${run.reason}); it is made when the run ends`,
+        `${run.id} has no evaluation yet: it ${stateClaim(run.state)} (${run.reason}); it is made when the run ends`,
       );
     },
     exported: (run, stage, { format = 'safetensors', evenFailed = false } = {}) =>

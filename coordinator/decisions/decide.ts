@@ -13,6 +13,7 @@ import { find, workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
 import {
+  endingOf,
   hasEnded,
   hasGang,
   planWith,
@@ -283,8 +284,7 @@ export function usableTeacher(state: State, named: string): RunState {
   const teacher = wholeRunWith(state, id);
   if (teacher?.job.kind !== 'teacher')
     throw refuse(`${id} is a ${teacher?.job.kind ?? 'candidate'}, not a teacher`);
-  if (teacher.state === 'failed' || teacher.state === 'cancelled')
-    throw refuse(`${id} was ${teacher.state}: ${teacher.reason}`);
+  if (teacher.state === 'failed' || teacher.state === 'cancelled') throw refuse(endingOf(teacher));
   return teacher;
 }
 

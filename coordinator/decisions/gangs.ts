@@ -2,6 +2,7 @@
 // larger one, so that messages of the old gang can be told from those of the new) and what becomes of a run
 // that loses a member.
 
+import { stateText } from '../../core/text/state-text.ts';
 import type { Decided } from '../model/events.ts';
 import { specOf } from '../model/spec-of.ts';
 import {
@@ -128,7 +129,7 @@ export function reconcileLeases(draft: Draft, workerId: string, claims: readonly
   for (const claim of claims) {
     if (held.some((run) => run.id === claim.runId)) continue;
     const run = runWith(draft.state, claim.runId);
-    const reason = run === undefined ? 'this fleet has no such run' : `${run.state}: ${run.reason}`;
+    const reason = run === undefined ? 'this fleet has no such run' : stateText(run.state, run.reason);
     send(draft, workerId, { kind: 'release', ...claim, reason });
   }
   for (const run of held) {

@@ -7,6 +7,7 @@
 // nothing, and a gang that is lost as a whole leaves its newest checkpoint, as ever.
 
 import { FleetError } from '../../core/errors.ts';
+import { stateClaim } from '../../core/text/state-text.ts';
 import type { EventOf } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
 import { heldBy, idFieldOf, isPaused, openRunsOf, pausedTeacherOf } from '../model/holds.ts';
@@ -28,7 +29,7 @@ export function pause(draft: Draft, input: Extract<Input, { kind: 'pause' }>): (
   const { state } = draft;
   const thing = workWithId(state, id);
   if (hasEnded(thing))
-    throw new FleetError('failedPrecondition', `${id} is ${thing.state}: there is nothing to pause`);
+    throw new FleetError('failedPrecondition', `${id} ${stateClaim(thing.state)}: there is nothing to pause`);
   const run = wholeRunWith(state, id);
   if (run === undefined ? thing.state !== 'paused' : !run.isHeld)
     emit(draft, { kind: 'work.paused', ...idFieldOf(state, id), reason });
@@ -41,7 +42,7 @@ export function prioritise(draft: Draft, input: Extract<Input, { kind: 'prioriti
   const { id, priority } = input;
   const thing = workWithId(draft.state, id);
   if (hasEnded(thing))
-    throw new FleetError('failedPrecondition', `${id} is ${thing.state}: it is placed no more`);
+    throw new FleetError('failedPrecondition', `${id} ${stateClaim(thing.state)}: it is placed no more`);
   const reason = input.reason === '' ? 'by request' : input.reason;
   emit(draft, { kind: 'work.prioritised', ...idFieldOf(draft.state, id), priority, reason });
 }

@@ -8,6 +8,7 @@
 // it would fail in the same step again.
 
 import { FleetError } from '../../core/errors.ts';
+import { stateClaim } from '../../core/text/state-text.ts';
 import { workWithId } from '../model/find.ts';
 import {
   type EndedRun,
@@ -70,7 +71,7 @@ const refuse = (why: string) => new FleetError('failedPrecondition', why);
 
 function assertEndedBadly(thing: { readonly id: string; readonly state: string }): void {
   if (thing.state === 'done') throw refuse(`${thing.id} is done: there is nothing to resume`);
-  if (!hasEnded(thing)) throw refuse(`${thing.id} is ${thing.state}: there is nothing to resume`);
+  if (!hasEnded(thing)) throw refuse(`${thing.id} ${stateClaim(thing.state)}: there is nothing to resume`);
 }
 
 /**

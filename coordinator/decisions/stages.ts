@@ -2,6 +2,7 @@
 // computed again, that it cannot be. Decides what is refused and who waits.
 
 import { FleetError } from '../../core/errors.ts';
+import { stateClaim } from '../../core/text/state-text.ts';
 import { type CheckpointState, hasEnded, type RunState, type State, wholeRunWith } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Input } from './inputs.ts';
@@ -48,7 +49,8 @@ export function assertDroppable(
   const run = wholeRunWith(state, runId);
   // A candidate whose result is known; nobody goes on with it.
   if (run === undefined) return;
-  if (!hasEnded(run)) throw refuse(`${runId} is ${run.state} and needs its checkpoints; cancel it first`);
+  if (!hasEnded(run))
+    throw refuse(`${runId} ${stateClaim(run.state)} and needs its checkpoints; cancel it first`);
   const stages = run.checkpoints.filter((one) => stage === undefined || one.stage === stage);
   if (stage !== undefined && (stages[0] === undefined || stages[0].held === 'nothing'))
     throw refuse(`stage ${stage} of ${runId} is not stored; ${storedText(run)}`);
@@ -84,7 +86,10 @@ export function stageToRead(run: RunState, wanted: number): number {
       `stage ${found.stage} of ${run.id} cannot be read: ${found.damage.reason}${found.damage.isLost ? '' : '; it is computed again, try later'}`,
     );
   if (run.checkpoints.length === 0)
-    throw new FleetError('notFound', `${run.id} has no checkpoint yet; it is ${run.state} (${run.reason})`);
+    throw new FleetError(
+      'notFound',
+      `${run.id} has no checkpoint yet; it ${stateClaim(run.state)} (${run.reason})`,
+    );
   const isGone = wanted === 0 || run.checkpoints.some(({ stage }) => stage === wanted);
   const which = wanted === 0 ? `no stage of ${run.id} is` : `stage ${wanted} of ${run.id} is not`;
   throw new FleetError(

@@ -7,6 +7,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { formatBytes } from '../../core/text/bytes-text.ts';
+import { stateText } from '../../core/text/state-text.ts';
 import { stagesText } from '../decisions/retaining.ts';
 import type { Event, EventOf, RefusedCalls, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
@@ -127,7 +128,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.planId} (${spec.name}) was submitted: ${event.facts.trainingImages} training images of ${event.facts.classes} identities, ${event.facts.heldOutIdentities} identities held out${leftOut(spec.data)}`;
     }
     case 'plan.ended':
-      return `${event.planId} ${event.state}: ${event.reason}`;
+      return `${event.planId} ${stateText(event.state, event.reason)}`;
     case 'sweep.submitted': {
       const { name, strategy } = lookup(specs, event.spec) as SweepSpec;
       return `${event.sweepId} (${name}) was submitted: ${strategy.trials} trials by ${strategy.kind} search${event.lag === undefined ? '' : `, each of which sees the results of those ${event.lag} and more before it`}${event.planId === undefined ? '' : `, for ${event.planId}`}${startText(event.start)}`;
@@ -135,7 +136,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'sweep.exhausted':
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
     case 'sweep.ended':
-      return `${event.sweepId} ${event.state}: ${event.reason}`;
+      return `${event.sweepId} ${stateText(event.state, event.reason)}`;
     case 'trial.proposed':
       return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${skippedText(event.skipped)}`;
     case 'trial.promoted':
@@ -143,7 +144,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'trial.stopped':
       return `${event.trialId} is stopped: ${event.reason}`;
     case 'trial.ended':
-      return `${event.trialId} ${event.state}: ${event.reason}`;
+      return `${event.trialId} ${stateText(event.state, event.reason)}`;
     case 'trial.attempted':
       return `${event.runId} was created for ${event.trialId}: ${event.reason}`;
     case 'run.created': {
@@ -197,7 +198,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'run.failed':
       return `${event.runId} failed (${event.cause}${event.step === undefined ? '' : ` at step ${event.step}`}): ${event.reason}`;
     case 'run.cancelled':
-      return `${event.runId} was cancelled: ${event.reason}`;
+      return `${event.runId} was ${stateText('cancelled', event.reason)}`;
     case 'work.resumed':
       return `${event.planId ?? event.sweepId ?? event.trialId ?? event.runId} goes on: ${event.reason}`;
     case 'work.paused':

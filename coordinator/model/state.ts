@@ -11,6 +11,7 @@ import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { stateText } from '../../core/text/state-text.ts';
 import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
 import type { Caller } from './caller.ts';
@@ -643,7 +644,6 @@ export function endingOf(thing: {
   readonly state: string;
   readonly reason: string;
 }): string {
-  const verb =
-    thing.state === 'done' ? 'is done' : thing.state === 'failed' ? 'failed' : `was ${thing.state}`;
-  return `${thing.id} ${verb}: ${thing.reason}`;
+  const ended = stateText(thing.state, thing.reason);
+  return `${thing.id} ${thing.state === 'done' ? 'is ' : thing.state === 'failed' ? '' : 'was '}${ended}`;
 }

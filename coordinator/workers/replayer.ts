@@ -6,6 +6,7 @@
 import { FleetError } from '../../core/errors.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { isDeterministic } from '../../core/system/device-class.ts';
+import { stateClaim } from '../../core/text/state-text.ts';
 import type { ReplayPoint, ReplayRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { missingStage, stagesText } from '../decisions/retaining.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
@@ -131,7 +132,7 @@ function rangeOf(
   const newest = run.checkpoints.at(-1)?.stage ?? 0;
   const refuse = (why: string) => new FleetError('failedPrecondition', `${run.id} ${why}`);
   if (!run.job.training.exact) throw refuse('was not promised exact bits (training.exact: false)');
-  if (newest === 0) throw refuse(`has no checkpoint yet; it is ${run.state}`);
+  if (newest === 0) throw refuse(`has no checkpoint yet; it ${stateClaim(run.state)}`);
   const to = toStage === 0 ? newest : toStage;
   if (to > newest) throw refuse(`has checkpoints up to stage ${newest}, not ${to}`);
   if (fromStage >= to) throw refuse(`has nothing between stage ${fromStage} and stage ${to} to compute`);

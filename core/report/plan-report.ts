@@ -11,6 +11,7 @@ import type {
   Trial,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { bestFirst } from '../search/best-first.ts';
+import { stateText } from '../text/state-text.ts';
 import {
   barChart,
   escapeText,
@@ -95,8 +96,7 @@ function header({ plan, trials, runs, generatedAtMs }: ReportData): string {
     ]);
   if (plan.endedAtMs > 0)
     tiles.push([formatSeconds((plan.endedAtMs - plan.createdAtMs) / 1000), 'from submit to end']);
-  const state =
-    plan.state === 'done' ? '' : ` · ${plan.state}${plan.reason === '' ? '' : `: ${plan.reason}`}`;
+  const state = plan.state === 'done' ? '' : ` · ${stateText(plan.state, plan.reason)}`;
   return `<h1>${escapeText(plan.name)}</h1>
 <p class="soft">${escapeText(`Plan ${plan.id}, ${formatTime(generatedAtMs, true)}${state}`)}</p>
 <div class="tiles">${tiles.map(([value, what]) => `<div class="tile"><b>${escapeText(value)}</b><span>${escapeText(what)}</span></div>`).join('')}</div>`;

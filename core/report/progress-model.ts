@@ -3,6 +3,7 @@
 // an estimate is shown.
 
 import type { Run, Snapshot, Sweep } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { stateText } from '../text/state-text.ts';
 import { clip, formatCount, formatNumber, formatPercent, formatSeconds, formatSteps } from './format.ts';
 
 /** One sweep or run of the display. */
@@ -49,7 +50,9 @@ function sweepItem(sweep: Sweep, snapshot: Snapshot): ProgressItem {
   if (ended) {
     const took = formatSeconds((sweep.endedAtMs - sweep.createdAtMs) / 1000);
     const note =
-      sweep.state === 'done' ? `${count}${failed}${best}, took ${took}` : `${sweep.state}: ${sweep.reason}`;
+      sweep.state === 'done'
+        ? `${count}${failed}${best}, took ${took}`
+        : stateText(sweep.state, sweep.reason);
     return { key: sweep.id, label, fraction: sweep.state === 'done' ? 1 : fraction, note, ended };
   }
   const elapsed = (snapshot.atMs - sweep.createdAtMs) / 1000;
@@ -76,14 +79,14 @@ function runItem(run: Run, runs: readonly Run[]): ProgressItem {
     }
     case 'failed':
     case 'cancelled':
-      return { ...item, fraction: stepFraction(run), note: `${run.state}: ${run.reason}` };
+      return { ...item, fraction: stepFraction(run), note: stateText(run.state, run.reason) };
     case 'pausing':
     case 'paused':
     case 'queued':
       return {
         ...item,
         fraction: stepFraction(run),
-        note: run.reason === '' || run.reason === run.state ? run.state : `${run.state}: ${run.reason}`,
+        note: stateText(run.state, run.reason),
       };
     case 'waiting': {
       const teacher = runs.find((other) => other.id === run.teacherRunId);

@@ -65,7 +65,7 @@ async function writeLines(count: number): Promise<void> {
 const numbersIn = (text: string) => [...text.matchAll(/ {2}numbered (\d+)$/gm)].map(([, n]) => Number(n));
 
 test('submit --wait, watch and logs -f outlive a coordinator that is stopped and one that is killed', async () => {
-  const watching = pocketfleet('watch', runId, '--until-finished', '--json');
+  const watching = pocketfleet('watch', runId, '--json');
   await writeLines(5);
   const logs = pocketfleet('logs', runId, '-f');
   await Promise.all([
@@ -90,7 +90,8 @@ test('submit --wait, watch and logs -f outlive a coordinator that is stopped and
   assert.equal((await logs.stop('SIGINT')).code, 130);
   assert.doesNotMatch(logs.output(), /pocketfleet:/);
   await unary(fleet.client, fleet.client.cancel, { id: runId, reason: 'the test has seen enough' });
-  assert.equal((await watching.ended).code, 0, watching.output());
+  assert.equal((await watching.ended).code, 1, watching.output());
+  assert.match(watching.output(), /run waits cancelled: the test has seen enough\n$/);
   assert.equal(await waiting.ended, 1, waiting.output());
   assert.match(waiting.output(), /pocketfleet: run waits cancelled: the test has seen enough\r\n$/);
   // With each movement of the cursor as a new line, a sentence is a line of its own: it does not run into a bar.

@@ -4,6 +4,7 @@
 import type { Command } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
 import { clip, formatCount } from '../../../core/report/format.ts';
+import { stateClaim } from '../../../core/text/state-text.ts';
 import type { ReplayPoint, StageVerdict } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persistently } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
@@ -67,7 +68,7 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
   const ledger = await wholeLedger(client, name);
   const id = ledger.runId;
   if (ledger.entries.length === 0)
-    throw new FleetError('failedPrecondition', `${id} has no checkpoint yet; it is ${ledger.state}`);
+    throw new FleetError('failedPrecondition', `${id} has no checkpoint yet; it ${stateClaim(ledger.state)}`);
   const proof = await proveLedger(ledger);
   if (options.json) {
     printJson({ runId: id, ok: true, ...proof });

@@ -1,6 +1,7 @@
 // Waits for submitted work with a progress display, then prints the results. Returns the reasons of what
 // failed.
 
+import { stateText } from '../../../core/text/state-text.ts';
 import type { Snapshot, SubmitResponse } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { persist } from '../absence.ts';
 import type { FleetClient } from '../client.ts';
@@ -26,9 +27,7 @@ export async function waitFor(
     const last = await showAllUntilFinished(client, selections, { signal, talk: { say } });
     for (const [i, selection] of selections.entries()) {
       signal.throwIfAborted();
-      const results = await persist(() => gatherResults(client, selection), { signal, say });
-      if (options.json) printJson(results);
-      else for (const line of resultLines(results, listLimit({}, process.stdout.isTTY))) print(line);
+      await printResults(client, selection, options);
       failures.push(...failuresOf(last[i], selection));
     }
     return failures;
@@ -36,6 +35,17 @@ export async function waitFor(
     if (signal.aborted) say(interruptionHint(selections));
     throw caught;
   }
+}
+
+/** The results of what has ended, as tables or as JSON. */
+export async function printResults(
+  client: FleetClient,
+  selection: Selection,
+  { signal, json }: { readonly signal: AbortSignal; readonly json: boolean },
+): Promise<void> {
+  const results = await persist(() => gatherResults(client, selection), { signal, say });
+  if (json) printJson(results);
+  else for (const line of resultLines(results, listLimit({}, process.stdout.isTTY))) print(line);
 }
 
 function interruptionHint(selections: readonly Selected[]): string {
@@ -114,5 +124,5 @@ export function failuresOf(snapshot: Snapshot | undefined, selection: Selection)
   const all = { fleet: [], plan: snapshot.plans, sweep: snapshot.sweeps, run: snapshot.runs }[selection.kind];
   return all
     .filter((one) => one.state !== 'done')
-    .map((one) => `${selection.kind} ${one.name} ${one.state}${one.reason === '' ? '' : `: ${one.reason}`}`);
+    .map((one) => `${selection.kind} ${one.name} ${stateText(one.state, one.reason)}`);
 }

@@ -6,6 +6,7 @@ import { userInfo } from 'node:os';
 import type { Command } from 'commander';
 import type { ExportFormat } from '../../../core/model/export-format.ts';
 import { formatBytes } from '../../../core/report/format.ts';
+import type { Snapshot } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import {
   type FleetOptions,
@@ -26,7 +27,7 @@ import { addPauseCommands } from './pause-commands.ts';
 import { writeReport } from './report-file.ts';
 import { collectOverrides, submitFile } from './submitting.ts';
 import { addVerifyCommand } from './verify-command.ts';
-import { waitFor } from './waiting.ts';
+import { failuresOf, printResults, waitFor } from './waiting.ts';
 
 interface ExportFlags extends FleetOptions {
   readonly output: string;
@@ -54,8 +55,12 @@ export function addWorkCommands(program: Command): void {
     .option('--watch', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
     .option('--wait', 'the same as --watch')
     .action((file: string, flags: SubmitFlags) => withFleet(flags, (client) => submit(client, file, flags)));
-  fleetCommand(program, 'watch [id]', 'show the fleet, or one plan, sweep or run, as it changes')
-    .option('--until-finished', 'end when all of it has ended')
+  fleetCommand(
+    program,
+    'watch [id]',
+    'show the fleet as it changes, or one plan, sweep or run until it has ended; then the exit code is 1 when it failed',
+  )
+    .option('--until-finished', 'end when all of the fleet has ended, as for an id it always does')
     .action((id: string | undefined, flags: FleetOptions & { untilFinished?: boolean }) =>
       withFleet(flags, (client) => interruptible((signal) => show(client, id, flags, signal))),
     );
@@ -137,10 +142,7 @@ async function submit(client: FleetClient, file: string, flags: SubmitFlags): Pr
   const failed = await interruptible((signal) =>
     waitFor(client, submitted, { signal, json: flags.json ?? false }),
   );
-  if (failed.length > 0) {
-    for (const reason of failed) say(`pocketfleet: ${reason}`);
-    process.exitCode = 1;
-  }
+  failWith(failed);
 }
 
 /** How long a command waits for the first answer of a coordinator, milliseconds. */
@@ -156,10 +158,26 @@ async function show(
   // A question about an id fails at once where nobody answers; for the whole fleet none was asked.
   if (id === undefined) await client.ready(READY_MS);
   const display = flags.json ? jsonDisplay() : statusDisplay({ isFleet: selection.kind === 'fleet' });
-  const options = { signal, untilFinished: flags.untilFinished ?? false, say: display.say };
+  // One thing that has ended changes no more; a fleet gets other work.
+  const untilFinished = selection.kind !== 'fleet' || (flags.untilFinished ?? false);
+  let last: Snapshot | undefined;
   try {
-    for await (const snapshot of watch(client, selection, options)) display.show(snapshot);
+    for await (const snapshot of watch(client, selection, { signal, untilFinished, say: display.say })) {
+      last = snapshot;
+      display.show(snapshot);
+    }
   } finally {
     display.close();
   }
+  signal.throwIfAborted();
+  if (selection.kind === 'fleet') return;
+  // A script has the result in the last picture.
+  if (!flags.json) await printResults(client, selection, { signal, json: false });
+  failWith(failuresOf(last, selection));
+}
+
+/** One sentence for each, and the exit code of work that failed. */
+function failWith(failures: readonly string[]): void {
+  for (const reason of failures) say(`pocketfleet: ${reason}`);
+  if (failures.length > 0) process.exitCode = 1;
 }

@@ -4,6 +4,7 @@
 import { formatTime } from '../../../core/report/format.ts';
 import { hasEnded, progressItems, progressLine } from '../../../core/report/progress-model.ts';
 import { printable } from '../../../core/text/printable.ts';
+import { stateText } from '../../../core/text/state-text.ts';
 import type { Snapshot } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { headline, planLine, storeTroubles } from './status-view.ts';
 
@@ -74,7 +75,7 @@ function itemsOf(snapshot: Snapshot): Item[] {
     ...snapshot.workers.map(({ id, state, reason }) => {
       // Between two runs of a search a worker is idle for a moment.
       const there = state === 'busy' || state === 'idle' ? 'attached' : state;
-      const line = there === 'attached' || reason === '' ? `${id} ${there}` : `${id} ${there}: ${reason}`;
+      const line = `${id} ${there === 'attached' ? there : stateText(there, reason)}`;
       return { key: `worker ${id}`, line, state: there };
     }),
   ];

@@ -12,6 +12,7 @@ import {
 } from '../../../core/report/format.ts';
 import { hasEnded, type ProgressItem, progressItems } from '../../../core/report/progress-model.ts';
 import { printable } from '../../../core/text/printable.ts';
+import { stateText } from '../../../core/text/state-text.ts';
 import type { Plan, Run, Snapshot, Sweep, Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Size } from './screen.ts';
 
@@ -81,8 +82,7 @@ export function headline(snapshot: Snapshot): string {
 
 /** One line for a plan without its parts. */
 export function planLine(plan: Plan): string {
-  const why = plan.reason === '' ? '' : `: ${plan.reason}`;
-  return `${plan.id} plan ${plan.name}  ${plan.state}${why}`;
+  return `${plan.id} plan ${plan.name}  ${stateText(plan.state, plan.reason)}`;
 }
 
 /**
