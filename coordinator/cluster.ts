@@ -9,10 +9,10 @@ import type { Logger } from '../core/log.ts';
 import type { Desk } from './decisions/desk.ts';
 import type { Driver } from './journal/driver.ts';
 import type { PodWatch } from './kubernetes/pods.ts';
-import { workersDesired } from './metrics/gauges.ts';
+import { isPodOf } from './kubernetes/scaling.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import { valuesOf } from './model/persistent-map.ts';
-import { openRuns } from './model/state.ts';
+import { workersDesired } from './scheduling/demand.ts';
 import { waitsOf } from './scheduling/waits.ts';
 import { createVerdicts } from './workers/verdicts.ts';
 
@@ -56,6 +56,14 @@ export async function showLead(
   };
 }
 
+/** How many workers the open runs could use: of the pods that are scaled, where some are, otherwise of any. */
+export function demandOf(
+  { board }: Desk,
+  { scaleWorkers: name }: Pick<CoordinatorConfig, 'scaleWorkers'>,
+): number {
+  return workersDesired(board, waitsOf(board), name === '' ? undefined : (id) => isPodOf(name, id));
+}
+
 /** The number of workers, where `scaleWorkers` names their StatefulSet. The result ends it. */
 export async function scaleWorkers(
   place: Place & { readonly driver: Driver; readonly desk: Desk },
@@ -70,9 +78,7 @@ export async function scaleWorkers(
     ...{ name, namespace: config.podNamespace, limits: { min, max, downAfterMs }, clock, log },
     view() {
       if (!driver.leads || driver.halted !== undefined) return undefined;
-      const { state } = driver;
-      const demand = workersDesired(openRuns(state), waitsOf(desk.board));
-      return { demand, workers: valuesOf(state.workers) };
+      return { demand: demandOf(desk, config), workers: valuesOf(driver.state.workers) };
     },
     submit: createVerdicts(driver.submit).submitNew,
     onRequest: metrics.kubernetesRequest,

@@ -33,7 +33,7 @@ import { createSubmissionReader } from './api/submission-reader.ts';
 import type { StoreView } from './api/views.ts';
 import { startTicking } from './beat.ts';
 import { watchBroker } from './broker-watch.ts';
-import { followPods, scaleWorkers, showLead } from './cluster.ts';
+import { demandOf, followPods, scaleWorkers, showLead } from './cluster.ts';
 import { createDesk, type Desk } from './decisions/desk.ts';
 import type { Effect } from './decisions/inputs.ts';
 import { encryptionOf } from './encryption.ts';
@@ -551,7 +551,7 @@ function gaugedOf(parts: {
   readonly desk: Desk;
   readonly broker: { readonly connected: boolean };
   readonly names: Names;
-  readonly config: Pick<CoordinatorConfig, 'tlsCertFile'>;
+  readonly config: Pick<CoordinatorConfig, 'tlsCertFile' | 'scaleWorkers'>;
   readonly book: Pick<TokenBook, 'listed'>;
   readonly store: StoreView;
 }): Gauged {
@@ -561,6 +561,7 @@ function gaugedOf(parts: {
     state: driver.known,
     time: driver.known && fleetSeconds(driver.known, times),
     waiting: waitsOf(desk.board),
+    workersDesired: () => demandOf(desk, config),
     natsConnected: broker.connected,
     leads: driver.leads,
     halted: driver.halted !== undefined,

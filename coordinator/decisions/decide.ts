@@ -146,8 +146,10 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       loseWorker(draft, input);
       return undefined;
     case 'leaving':
-      if (workerWith(draft.state, input.workerId)?.incarnation === input.incarnation)
-        drainWorker(draft, input.workerId, input.reason);
+      leave(draft, input);
+      return undefined;
+    case 'staying':
+      stay(draft, input);
       return undefined;
     case 'exported': {
       const { runId, stage, format } = input;
@@ -380,8 +382,9 @@ function takeReport(
 /** The worker gets nothing new, and what it holds goes on without it: what it holds alone from the step that it stores. */
 function drainWorker(draft: Draft, workerId: string, reason: string, byRequest = false): void {
   const worker = workerWith(draft.state, workerId);
-  const takesBack = worker?.drainsByRequest === true && !byRequest;
-  if (worker?.state !== 'attached' && !takesBack) return;
+  // The end of a process takes the place of a request, and a request that of one with another reason.
+  const replaces = worker?.drainsByRequest === true && (!byRequest || worker.reason !== reason);
+  if (worker?.state !== 'attached' && !replaces) return;
   emit(draft, { kind: 'worker.draining', workerId, reason, ...(byRequest ? { byRequest: true } : {}) });
   const drains = `${workerId} drains`;
   for (const run of runsHeldBy(draft.state, workerId)) {
@@ -389,6 +392,19 @@ function drainWorker(draft: Draft, workerId: string, reason: string, byRequest =
     if (isAlone && (run.state === 'pausing' || beginPausing(draft, run, { reason: drains }))) continue;
     leaveGang(draft, run, { workerId, reason: drains, gone: false });
   }
+}
+
+function leave(draft: Draft, input: Extract<Input, { kind: 'leaving' }>): void {
+  const { workerId, incarnation, reason, mayStay = false } = input;
+  const worker = workerWith(draft.state, workerId);
+  if (worker?.incarnation !== incarnation || (mayStay && worker.state !== 'attached')) return;
+  drainWorker(draft, workerId, reason, mayStay);
+}
+
+function stay(draft: Draft, { workerId, incarnation, reason }: Extract<Input, { kind: 'staying' }>): void {
+  const worker = workerWith(draft.state, workerId);
+  if (worker?.incarnation === incarnation && worker.state === 'draining' && worker.drainsByRequest)
+    emit(draft, { kind: 'worker.undrained', workerId, reason });
 }
 
 /** Takes a worker out of placement, or gives it back; once more changes nothing. */

@@ -209,6 +209,15 @@ export type Input = {
       readonly workerId: string;
       readonly incarnation: string;
       readonly reason: string;
+      /** It is not being taken away yet: `staying` takes that back. */
+      readonly mayStay?: true;
+    }
+  /** A worker that was to leave is wanted again. */
+  | {
+      readonly kind: 'staying';
+      readonly workerId: string;
+      readonly incarnation: string;
+      readonly reason: string;
     }
   /** Somebody is about to get the network of a run. */
   | { readonly kind: 'exported'; readonly runId: string; readonly stage: number; readonly format: string }

@@ -64,6 +64,7 @@ export function isCall(input: Input): boolean {
     case 'reported':
     case 'lost':
     case 'leaving':
+    case 'staying':
     case 'mended':
     case 'collected':
     case 'tokens':

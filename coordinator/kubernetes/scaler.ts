@@ -56,9 +56,12 @@ export function startScaler(options: {
     const { step } = decided;
     if (step === undefined) return;
     log.info({ step: step.kind }, `scaling the workers: ${step.reason}`);
-    if (step.kind === 'drain')
-      options.submit(step.workers.map((worker) => ({ kind: 'leaving', ...worker, reason: step.reason })));
-    else
+    const { reason } = step;
+    if ('workers' in step) {
+      const how =
+        step.kind === 'keep' ? ({ kind: 'staying' } as const) : ({ kind: 'leaving', mayStay: true } as const);
+      options.submit(step.workers.map((one) => ({ ...one, ...how, reason })));
+    } else
       await ask('patch', 'statefulsets', () =>
         api.patchNamespacedStatefulSetScale(
           { name, namespace, body: { spec: { replicas: step.replicas } } },

@@ -1,7 +1,8 @@
 // How many workers a cluster should run: as many as the open runs can use, between the least and the most that
 // the installation allows. Pure. It grows at once, because somebody waits, and shrinks when fewer were enough
 // for a while. What goes is the end of the StatefulSet, the highest numbers, as Kubernetes takes them: these
-// workers are drained first, so that their runs are elsewhere before their pods are ended.
+// workers are drained first, so that their runs are elsewhere before their pods are ended, and are taken back while they are
+// there when they are wanted again.
 
 import type { WorkerState } from '../model/state.ts';
 
@@ -36,7 +37,8 @@ export interface ScaleMemory {
 export type ScaleStep =
   | { readonly kind: 'up' | 'down'; readonly replicas: number; readonly reason: string }
   | {
-      readonly kind: 'drain';
+      /** `keep`: workers that drain get work again. */
+      readonly kind: 'drain' | 'keep';
       readonly workers: readonly { readonly workerId: string; readonly incarnation: string }[];
       readonly reason: string;
     };
@@ -54,7 +56,11 @@ export function scaleStep(
   const wanted = Math.min(limits.max, Math.max(limits.min, demand));
   const pods = podsOf(view);
   const going = pods.filter(({ worker }) => worker.state === 'draining' && worker.reason.startsWith(GOES));
-  // What was begun is finished, also when more are wanted again: a worker that drains takes no run any more.
+  const kept = going.filter(({ place }) => place < wanted);
+  if (kept.length > 0) {
+    const reason = `the open runs can use ${demand} workers again, ${bounds(limits)}`;
+    return { memory: {}, step: { kind: 'keep', workers: kept.map(workerOf), reason } };
+  }
   if (going.length > 0)
     return { memory: {}, ...finished(view, pods, Math.min(...going.map(({ place }) => place))) };
   if (wanted > replicas)
@@ -75,8 +81,7 @@ export function scaleStep(
   const reason = `${GOES}: the open runs could use ${low.wanted} at most for ${Math.round((nowMs - low.sinceMs) / 1000)} s, ${bounds(limits)}`;
   const last = pods.filter(({ place }) => place >= low.wanted);
   if (last.length === 0) return { memory: {}, step: { kind: 'down', replicas: low.wanted, reason } };
-  const workers = last.map(({ worker: { id, incarnation } }) => ({ workerId: id, incarnation }));
-  return { memory: { low }, step: { kind: 'drain', workers, reason } };
+  return { memory: { low }, step: { kind: 'drain', workers: last.map(workerOf), reason } };
 }
 
 /** The next step until the pods from this one on are gone: one that came meanwhile is drained too. */
@@ -88,12 +93,16 @@ function finished(
   const last = pods.filter(({ place }) => place >= first);
   const late = last.filter(({ worker }) => worker.state === 'attached');
   if (late.length > 0) {
-    const workers = late.map(({ worker: { id, incarnation } }) => ({ workerId: id, incarnation }));
-    return { step: { kind: 'drain', workers, reason: `${GOES}: pods from ${name}-${first} on are to go` } };
+    const reason = `${GOES}: pods from ${name}-${first} on are to go`;
+    return { step: { kind: 'drain', workers: late.map(workerOf), reason } };
   }
   if (last.some(({ worker }) => worker.runs.length > 0)) return {};
   return { step: { kind: 'down', replicas: first, reason: `workers from ${name}-${first} on are drained` } };
 }
+
+const workerOf = ({ worker: { id, incarnation } }: ReturnType<typeof podsOf>[number]) => ({
+  ...{ workerId: id, incarnation },
+});
 
 const bounds = ({ min, max }: ScaleLimits): string => `between ${min} and ${max}`;
 
@@ -103,6 +112,11 @@ function podsOf({ name, workers, replicas }: ScaleView) {
     const place = placeOf(worker.id, name);
     return place === undefined || place >= replicas || worker.state === 'lost' ? [] : [{ place, worker }];
   });
+}
+
+/** Whether a worker is a pod of the StatefulSet of this name, by its id. */
+export function isPodOf(name: string, workerId: string): boolean {
+  return placeOf(workerId, name) !== undefined;
 }
 
 function placeOf(workerId: string, name: string): number | undefined {

@@ -44,6 +44,8 @@ export interface Gauged {
   readonly time: FleetSeconds | undefined;
   /** What each queued run waits for. */
   readonly waiting: Waits;
+  /** How many workers the open runs could use. */
+  workersDesired(): number;
   readonly natsConnected: boolean;
   readonly leads: boolean;
   readonly halted: boolean;
@@ -185,7 +187,7 @@ function fillRuns(
   for (const reason of WAIT_REASONS) unschedulable.set({ reason }, 0);
   for (const [reason, count] of gauged.waiting.counts()) unschedulable.set({ reason }, count);
   const open = openRuns(state);
-  desired.set(workersDesired(open, gauged.waiting));
+  desired.set(gauged.workersDesired());
   const running = open.filter((run) => run.state === 'running').slice(0, RUNS_MAX);
   activity.keepOnly(new Set(running.map(({ id }) => id)));
   for (const run of running) {
@@ -201,16 +203,3 @@ function fillRuns(
 function stepsTotalOf({ job, fidelity, facts }: RunState): number {
   return scheduleOf(jobAt(job, fidelity).training, facts.trainingImages).stepsTotal;
 }
-
-/**
- * How many workers these open runs could use now: a student whose teacher has not started could use none, nor could a
- * run whose owner has no more of the quota.
- */
-export function workersDesired(open: readonly RunState[], waiting: Pick<Waits, 'of'>): number {
-  return open
-    .filter(({ id, state }) => state !== 'paused' && !waitsForOthers(waiting.of(id)?.kind))
-    .reduce((sum, { job }) => sum + job.workers.max, 0);
-}
-
-const waitsForOthers = (kind: string | undefined): boolean =>
-  kind === 'teacher_not_started' || kind === 'teacher_paused' || kind === 'quota';

@@ -4,6 +4,7 @@
 // as what has changed, also when a decision was dropped. A board that is made anew from a state is the same.
 
 import type { Requirement } from '../../core/spec/common.ts';
+import { isDeterministic } from '../../core/system/device-class.ts';
 import { shareOf } from '../model/accounts.ts';
 import type { Observed } from '../model/observed.ts';
 import { emptyMap, lookup, mapChanges, type PersistentMap } from '../model/persistent-map.ts';
@@ -206,7 +207,14 @@ function isLive(worker: WorkerState | undefined, connected: PersistentMap<true>)
   return worker?.state === 'attached' && lookup(connected, worker.id) === true;
 }
 
-type FitsPool = Pick<Pool, 'deviceClass' | 'isDeterministic' | 'traits'>;
+/** What decides whether a worker can train a run. */
+export type Kind = Pick<Pool, 'deviceClass' | 'isDeterministic' | 'traits'>;
+
+/** That of a worker, whether it is there or not. */
+export function kindOf(worker: WorkerState): Kind {
+  const { deviceClass } = worker;
+  return { deviceClass, isDeterministic: isDeterministic(deviceClass), traits: traitsOf(worker) };
+}
 
 /** What runs may require of a worker. */
 export function traitsOf({ deviceKind, memoryBytes = 0, labels = {} }: WorkerState): Traits {
@@ -222,7 +230,7 @@ export function meets(require: Requirement | undefined, { deviceKind, memoryGb, 
 }
 
 /** An exact run takes workers of one device class, and none of a class that gives other bits each time. */
-export function fitsClass(run: RunState, pool: FitsPool): boolean {
+export function fitsClass(run: RunState, pool: Kind): boolean {
   if (!meets(run.job.require, pool.traits)) return false;
   if (!run.job.training.exact) return true;
   if (!pool.isDeterministic) return false;

@@ -12,7 +12,7 @@ const HOUR_MS = 3_600_000;
  * that it has got in this decision.
  */
 export function quotaWait(
-  { state, observed }: Board,
+  { state, observed }: Pick<Board, 'state' | 'observed'>,
   { owner }: Pick<Share, 'owner'>,
   wanted: number,
   given = 0,

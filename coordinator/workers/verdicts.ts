@@ -5,7 +5,7 @@
 import type { Input } from '../decisions/inputs.ts';
 
 /** What was found out about a worker: by its silence, by the complaints of its gang, or by its pod. */
-export type Verdict = Extract<Input, { kind: 'lost' | 'leaving' }>;
+export type Verdict = Extract<Input, { kind: 'lost' | 'leaving' | 'staying' }>;
 
 /** The verdicts that are under way. */
 export interface Verdicts {

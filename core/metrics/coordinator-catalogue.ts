@@ -58,7 +58,7 @@ export const LOSS_REASONS = [
 export const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
   ...(['pause', 'prioritise', 'drain'] as const),
-  ...(['attached', 'reported', 'lost', 'leaving', 'mended', 'collected', 'tick'] as const),
+  ...(['attached', 'reported', 'lost', 'leaving', 'staying', 'mended', 'collected', 'tick'] as const),
   ...(['exported', 'tokens', 'configured', 'refusals'] as const),
 ] as const;
 /** The streams of the broker by what they hold. */
@@ -80,8 +80,8 @@ export interface KubernetesRequest {
   readonly outcome: (typeof REQUEST_OUTCOMES)[number];
 }
 
-/** What the scaler does: it asks for more pods, drains the workers that are to go, and asks for fewer. */
-const SCALER_STEPS = ['up', 'drain', 'down'] as const;
+/** What the scaler does: it asks for more pods, drains the workers that are to go, takes them back, and asks for fewer. */
+const SCALER_STEPS = ['up', 'drain', 'keep', 'down'] as const;
 export type ScalerStep = (typeof SCALER_STEPS)[number];
 
 const METHOD_LABELS = { grpc_type: 'open', grpc_service: 'open', grpc_method: 'open' } as const;
@@ -124,7 +124,7 @@ const LEAD_METRICS = {
     },
   }),
   scalerSteps: counter('pocketfleet_scaler_decisions_total', {
-    help: 'Decisions of the scaler: more pods of workers, workers drained because their pods are to go, fewer pods.',
+    help: 'Decisions of the scaler: more pods of workers, workers drained because their pods are to go, taken back because they are wanted again, fewer pods.',
     unit: 'count',
     subject: 'lead',
     labels: { step: SCALER_STEPS },

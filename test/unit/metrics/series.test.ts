@@ -27,6 +27,7 @@ test('1,000 runs on 200 workers are at most 140,000 series, of which the coordin
     time: state.time.fleet,
     ...{ state, natsConnected: true, leads: true, halted: false, streams: [], tokenExpiries: [] },
     waiting: { of: () => undefined, counts: () => new Map() },
+    workersDesired: () => 1,
     certificateExpiryMs: undefined,
     store: { kind: 'ok', reason: '', usedBytes: 0, limitBytes: 0, streams: [], place: '', sinceMs: 0 },
     lastSeenMs: () => 1_000,

@@ -46,6 +46,7 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   reported: { kind: 'reported', workerId: 'w', incarnation: 'i', sequence: 1, report: { kind: 'released' } },
   lost,
   leaving: { ...lost, kind: 'leaving' },
+  staying: { ...lost, kind: 'staying' },
   tick: { kind: 'tick' },
 };
 const CALLS = [
@@ -102,6 +103,7 @@ test('after an append that found no room calls are refused, and facts wait in th
     'reported',
     'lost',
     'leaving',
+    'staying',
   ]);
   const fenced = afterFailedAppend(error('aborted'), inputs);
   assert.deepEqual([kinds(fenced.refused), fenced.again], [kinds(inputs), []]);

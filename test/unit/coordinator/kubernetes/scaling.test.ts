@@ -71,20 +71,37 @@ test('workers are drained before their pods go, and go once they hold nothing, w
     { workerId: 'w-2', incarnation: 'process 2' },
   ]);
   for (const one of workers.slice(1)) Object.assign(one, { state: 'draining', reason: step!.reason });
-  // The last one still holds its run, and meanwhile more are wanted again: what drains goes all the same.
   const next = (view: Partial<ScaleView>) =>
-    scaleStep({}, viewOf({ workers, demand: 6, ...view }), LIMITS).step;
-  assert.equal(next({}), undefined);
+    scaleStep({}, viewOf({ workers, demand: 1, ...view }), LIMITS).step;
+  assert.equal(next({}), undefined, 'the last one still holds its run');
   workers[2]!.runs.length = 0;
   assert.deepEqual(next({}), { kind: 'down', replicas: 1, reason: 'workers from w-1 on are drained' });
-  assert.equal(next({ replicas: 1 })?.kind, 'up');
+  assert.equal(next({ replicas: 1, demand: 6 })?.kind, 'up');
+});
+
+test('workers that drain get work again when they are wanted before their pods are given up', () => {
+  const workers = workersOf(1, 0, 1);
+  const reason = 'the fleet needs fewer workers: the open runs could use 1 at most';
+  for (const one of workers.slice(1)) Object.assign(one, { state: 'draining', reason });
+  const next = (demand: number) => scaleStep({}, viewOf({ workers, demand }), LIMITS).step;
+  assert.deepEqual(next(2), {
+    kind: 'keep',
+    workers: [{ workerId: 'w-1', incarnation: 'process 1' }],
+    reason: 'the open runs can use 2 workers again, between 1 and 6',
+  });
+  Object.assign(workers[1]!, { state: 'attached', reason: '' });
+  assert.equal(next(2), undefined, 'the third goes on draining');
+  const all = next(6);
+  assert.deepEqual(all?.kind === 'keep' && all.workers.map(({ workerId }) => workerId), ['w-2']);
+  Object.assign(workers[2]!, { state: 'attached', reason: '' });
+  assert.equal(next(6)?.kind, 'up');
 });
 
 test('a worker that attaches, or starts again, while its pod is to go is drained as well', () => {
   const reason = 'the fleet needs fewer workers: the open runs could use 1 at most';
   const workers = workersOf(1, 0, 1);
   Object.assign(workers[1]!, { state: 'draining', reason });
-  const next = () => scaleStep({}, viewOf({ workers, demand: 6 }), LIMITS).step;
+  const next = () => scaleStep({}, viewOf({ workers, demand: 1 }), LIMITS).step;
   const step = next();
   assert.deepEqual(step?.kind === 'drain' && step.workers, [{ workerId: 'w-2', incarnation: 'process 2' }]);
   Object.assign(workers[2]!, { state: 'draining', reason: step?.reason });
@@ -112,7 +129,8 @@ test('whatever the demand does, the number stays within its bounds and no pod th
   const steps: ScaleStep['kind'][] = [];
   let idleMs = 0;
   for (let nowMs = 0; nowMs < 4_000_000; nowMs += 1_000) {
-    const demand = nowMs % 100_000 < 50_000 ? chance(12) : chance(2);
+    const isBusy = nowMs % 100_000 < 50_000 || nowMs % 24_000 < 12_000;
+    const demand = isBusy ? chance(12) : chance(2);
     for (const one of workers) one.runs = one.state === 'draining' && chance(3) === 0 ? [] : one.runs;
     for (const one of workers) if (one.state === 'attached') one.runs = chance(2) === 0 ? [1] : [];
     // Some are started again while they drain, and take runs.
@@ -125,9 +143,10 @@ test('whatever the demand does, the number stays within its bounds and no pod th
     assert.ok(idleMs < 100_000, 'a scale-down that was begun ends');
     if (step === undefined) continue;
     steps.push(step.kind);
-    if (step.kind === 'drain') {
+    if ('workers' in step) {
+      const state = step.kind === 'drain' ? 'draining' : 'attached';
       for (const { workerId } of step.workers)
-        Object.assign(workers.find(({ id }) => id === workerId)!, { state: 'draining', reason: step.reason });
+        Object.assign(workers.find(({ id }) => id === workerId)!, { state, reason: step.reason });
       continue;
     }
     assert.ok(step.replicas >= LIMITS.min && step.replicas <= LIMITS.max, step.reason);
@@ -139,5 +158,5 @@ test('whatever the demand does, the number stays within its bounds and no pod th
     workers = [...kept, ...workersOf(...Array.from({ length: step.replicas }, () => 0)).slice(kept.length)];
     replicas = step.replicas;
   }
-  assert.deepEqual(new Set(steps), new Set(['up', 'drain', 'down']));
+  assert.deepEqual(new Set(steps), new Set(['up', 'drain', 'keep', 'down']));
 });

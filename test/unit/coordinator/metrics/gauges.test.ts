@@ -2,8 +2,8 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Gauged, workersDesired } from '../../../../coordinator/metrics/gauges.ts';
-import { openRuns, type State } from '../../../../coordinator/model/state.ts';
+import type { Gauged } from '../../../../coordinator/metrics/gauges.ts';
+import type { State } from '../../../../coordinator/model/state.ts';
 import { coordinatorMetrics } from '../../../support/metrics.ts';
 import { createSweepFleet } from '../../../support/sweep-fleet.ts';
 
@@ -14,6 +14,7 @@ function gauged(state: State, more: Partial<Gauged> = {}): Gauged {
     state,
     time: state.time.fleet,
     waiting: NOTHING_WAITS,
+    workersDesired: () => 3,
     natsConnected: true,
     leads: true,
     halted: false,
@@ -28,18 +29,6 @@ function gauged(state: State, more: Partial<Gauged> = {}): Gauged {
     ...more,
   };
 }
-
-test('the workers that open runs could use are counted, without students whose teacher has not started', () => {
-  const fleet = createSweepFleet(1);
-  for (let n = 0; n < 5; n++) fleet.propose();
-  const open = openRuns(fleet.state);
-  assert.equal(workersDesired(open, NOTHING_WAITS), 5);
-  const waits = {
-    of: (id: string) =>
-      id === open[0]?.id ? ({ kind: 'teacher_not_started', reason: 'r' } as const) : undefined,
-  };
-  assert.equal(workersDesired(open, waits), 4);
-});
 
 test('a lost worker keeps a series with the time and the code of its loss, and has no heartbeat', async () => {
   const fleet = createSweepFleet(2);
