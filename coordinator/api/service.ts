@@ -141,7 +141,9 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     ),
     find: unary(({ idOrName, kinds }) => found(parts, idOrName, kinds)),
     getPlan: unary(({ id }) => planView(planOf(now(), idOf(now(), 'plan', id)))),
-    getSweep: unary(({ id }) => sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)))),
+    getSweep: unary(({ id }) =>
+      sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)), { spec: true }),
+    ),
     getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
     getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id), { spec: true })),
     getWorker: unary(({ id }) => workerView(context(), workerWith(now(), idOf(now(), 'worker', id))!)),

@@ -37,6 +37,7 @@ import { rowAt } from '../model/table.ts';
 import type { Waits } from '../scheduling/waits.ts';
 import type { StoreState } from '../store/store-state.ts';
 import type { Cursor } from '../strategies/search.ts';
+import { aimsOf } from '../strategies/standing.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
 import { looksFor, searchWait } from './search-progress.ts';
 
@@ -117,8 +118,12 @@ export function planView(plan: PlanState): Plan {
   };
 }
 
-/** A sweep with its best trial so far. */
-export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
+/** A sweep with its best trial so far; its spec only where it is asked for. */
+export function sweepView(
+  context: ViewContext,
+  sweep: SweepState,
+  shown: { readonly spec: boolean } = { spec: false },
+): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
   const waitsFor = searchWait(context.state, sweep);
   return {
@@ -136,6 +141,8 @@ export function sweepView(context: ViewContext, sweep: SweepState): Sweep {
     strategy: sweep.spec.strategy.kind,
     planId: sweep.planId ?? '',
     waitsFor: waitsFor ?? '',
+    objectives: aimsOf(sweep.spec).map((aim) => ({ ...aim })),
+    specJson: shown.spec ? clipped(canonicalJson(sweep.spec), DOCUMENT_BYTES_MAX) : '',
   };
 }
 
@@ -152,6 +159,7 @@ export function trialView(trial: TrialState): Trial {
     ...trial.costs,
     objective: trial.objectives?.accuracy ?? Number.NaN,
     attempts: trial.runIds.length,
+    measured: { ...trial.objectives },
   };
 }
 

@@ -18,11 +18,16 @@ export interface Standing {
 
 type Aims = Pick<SweepSpec, 'objectives'>;
 
-const ACCURACY = [{ name: 'accuracy', direction: 'maximise' }] as const;
+const ACCURACY_ALONE: NonNullable<Aims['objectives']> = [{ name: 'accuracy', direction: 'maximise' }];
+
+/** What a sweep looks for, the most important first. */
+export function aimsOf({ objectives = ACCURACY_ALONE }: Aims) {
+  return objectives.map(({ name, direction = 'maximise' }) => ({ name, direction }));
+}
 
 /** What a sweep looks for, with directions, in a form that is equal for equal ones in any order. */
-export function aimsText({ objectives }: Aims): string {
-  const texts = (objectives ?? ACCURACY).map(({ name, direction = 'maximise' }) => `${direction} ${name}`);
+export function aimsText(aims: Aims): string {
+  const texts = aimsOf(aims).map(({ name, direction }) => `${direction} ${name}`);
   return texts.sort().join(', ');
 }
 
@@ -32,9 +37,7 @@ export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'epochs'>)
   if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
   const { parameters, mflops } = trial.costs;
   const values = { accuracy, parameters, mflops };
-  return (spec.objectives ?? ACCURACY).map(
-    ({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name],
-  );
+  return aimsOf(spec).map(({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name]);
 }
 
 /** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */

@@ -10,7 +10,6 @@ import type {
   Sweep,
   Trial,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
-import { bestFirst } from '../search/best-first.ts';
 import { stateText } from '../text/state-text.ts';
 import {
   barChart,
@@ -23,6 +22,7 @@ import {
 } from './charts.ts';
 import { COMPARISON_NOTE, comparisonsOf } from './comparisons.ts';
 import { formatCount, formatNumber, formatPercent, formatSeconds, formatTime } from './format.ts';
+import { bestTrialFirst } from './objectives.ts';
 import { examplePairs } from './pairs.ts';
 import { cellText, learning, secondsOf } from './runs.ts';
 import { REPORT_STYLE } from './style.ts';
@@ -120,7 +120,7 @@ function candidates({ sweep, trials }: ReportData): string {
       formatY: (value, step) => formatPercent(value, step < 0.0099 ? 1 : 0),
     },
   );
-  const ranked = [...trials].sort(bestFirst);
+  const ranked = [...trials].sort(bestTrialFirst(sweep));
   const rows = ranked.slice(0, ROWS_MAX).map((trial) => ({
     chosen: trial.id === sweep.bestTrialId,
     cells: [

@@ -51,18 +51,32 @@ async function compared(client: FleetClient, [a, b]: readonly [Thing, Thing]): P
   if (a.kind === 'sweep') {
     const ask = (id: string) => client.ask((service) => service.getSweep, { id });
     const [first, second] = await Promise.all([ask(a.id), ask(b.id)]);
-    return { kind: 'sweep', ids, specs: undefined, values: [...pairs(SWEEP_VALUES, first, second), costs] };
+    return {
+      kind: 'sweep',
+      ids,
+      specs: specsOf(first, second),
+      values: [...pairs(SWEEP_VALUES, first, second), costs],
+    };
   }
   const ask = (id: string) => client.ask((service) => service.getRun, { id });
   const [first, second] = await Promise.all([ask(a.id), ask(b.id)]);
-  const specs = specDifferences(JSON.parse(first.specJson), JSON.parse(second.specJson));
-  return { kind: 'run', ids, specs, values: [...pairs(RUN_VALUES, first, second), costs] };
+  return {
+    kind: 'run',
+    ids,
+    specs: specsOf(first, second),
+    values: [...pairs(RUN_VALUES, first, second), costs],
+  };
 }
 
 async function workerSeconds(client: FleetClient, id: string): Promise<number> {
   const { seconds } = await client.ask((service) => service.getGoodput, { id });
   return seconds === undefined ? Number.NaN : sumOfPhases(seconds);
 }
+
+type Specified = Pick<Run | Sweep, 'specJson'>;
+
+const specsOf = (a: Specified, b: Specified) =>
+  specDifferences(JSON.parse(a.specJson), JSON.parse(b.specJson));
 
 type Row<T> = readonly [what: string, unit: ComparedValue['unit'], of: (one: T) => number | string];
 

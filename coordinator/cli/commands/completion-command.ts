@@ -33,6 +33,8 @@ export function addCompletionCommands(program: Command, whole: () => Promise<Com
 const WITHIN_MS = 1_000;
 /** Newest things of each kind; a person chooses among few. */
 const NEWEST = 200;
+/** Trials are listed by sweep; of older sweeps they are not offered. */
+const NEWEST_SWEEPS = 4;
 
 /** Nothing, after the time that the fleet has. */
 const silence = (): Promise<readonly string[]> => new Promise((done) => after(WITHIN_MS, () => done([])));
@@ -63,8 +65,13 @@ async function thingsOf(client: FleetClient, noun: Noun): Promise<readonly Thing
       const { workers } = await client.ask((service) => service.listWorkers, page, WITHIN_MS);
       return workers.map(({ id }) => ({ id }));
     }
-    case 'trial':
-      // A trial is listed by its sweep, which is not known here.
-      return [];
+    case 'trial': {
+      const sweeps = { ...page, pageSize: NEWEST_SWEEPS };
+      const { sweeps: newest } = await client.ask((service) => service.listSweeps, sweeps, WITHIN_MS);
+      const lists = newest.map(({ id: sweepId }) =>
+        client.ask((service) => service.listTrials, { ...page, sweepId }, WITHIN_MS),
+      );
+      return (await Promise.all(lists)).flatMap(({ trials }) => trials.map(({ id }) => ({ id })));
+    }
   }
 }

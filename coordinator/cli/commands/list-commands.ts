@@ -3,7 +3,7 @@
 
 import type { Command } from 'commander';
 import { formatBytes, formatCount, formatTime } from '../../../core/report/format.ts';
-import type { Checkpoint, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { Checkpoint, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import {
   type FleetOptions,
@@ -15,13 +15,7 @@ import {
 } from '../context.ts';
 import { logLines, logText } from '../log-lines.ts';
 import { type Listed, listAll, listNewest } from '../pages.ts';
-import {
-  PLAN_COLUMNS,
-  RUN_COLUMNS,
-  SWEEP_COLUMNS,
-  TRIAL_COLUMNS,
-  WORKER_COLUMNS,
-} from '../screen/columns.ts';
+import { PLAN_COLUMNS, RUN_COLUMNS, SWEEP_COLUMNS, trialColumns, WORKER_COLUMNS } from '../screen/columns.ts';
 import { type ListFlags, listLimit, printList } from '../screen/lists.ts';
 import { print, printJson, say, toJson } from '../screen/output.ts';
 import type { Column } from '../screen/table.ts';
@@ -53,26 +47,28 @@ export function addListCommands(program: Command): void {
     'list the candidates of a sweep in the order of their numbers',
   ).action((sweep: string, options: FleetOptions) =>
     withList(options, async (client) => {
+      const of = await client.ask((service) => service.getSweep, { id: sweep });
       const trials = await listNewest(
         limitOf(options),
-        (page) => client.ask((service) => service.listTrials, { sweepId: sweep, ...page }),
+        (page) => client.ask((service) => service.listTrials, { sweepId: of.id, ...page }),
         (answer) => answer.trials,
       );
-      printTrials(trials, options);
+      printTrials(of, trials, options);
     }),
   );
   fleetCommand(program, 'leaderboard <sweep>', 'list the finished candidates of a sweep, best first')
     .option('--limit <n>', 'at most this many', wholeNumber(1, 1_000_000), 20)
     .action((sweep: string, options: FleetOptions & { limit: number }) =>
       withList(options, async (client) => {
+        const of = await client.ask((service) => service.getSweep, { id: sweep });
         const trials = await listAll(
           ({ pageSize: limit, pageToken }) =>
-            client.ask((service) => service.leaderboard, { sweepId: sweep, limit, pageToken }),
+            client.ask((service) => service.leaderboard, { sweepId: of.id, limit, pageToken }),
           (answer) => answer.trials,
           options.limit,
         );
         const { items } = trials;
-        printTrials({ items, total: items.length }, options);
+        printTrials(of, { items, total: items.length }, options);
       }),
     );
   listCommand(program, 'runs', 'list training runs')
@@ -183,8 +179,8 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
   { head: 'SHA-256', cell: (c) => c.digest },
 ];
 
-function printTrials(trials: Listed<Trial>, options: ListFlags): void {
-  printList(trials, TRIAL_COLUMNS, { ...options, none: 'no trials yet' });
+function printTrials(sweep: Sweep, trials: Listed<Trial>, options: ListFlags): void {
+  printList(trials, trialColumns(sweep), { ...options, none: 'no trials yet' });
 }
 
 async function printLogs(

@@ -2,25 +2,28 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { FleetError } from '../../../core/errors.ts';
+import { ALWAYS_KNOWN, objectivesOf, usualDirection } from '../../../core/report/objectives.ts';
 import { nearest } from '../../../core/text/nearest.ts';
+import type { Objective, Sweep } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type FleetOptions, fleetCommand, withFleet } from '../context.ts';
 import { checkFilePlace, STDOUT, writeOutput } from '../output-file.ts';
 import { listAll } from '../pages.ts';
 import { print, printJson, say } from '../screen/output.ts';
-import { frontOfTrials, frontSvg, frontText, OBJECTIVES, type ObjectiveName } from '../screen/pareto-view.ts';
+import { frontOfTrials, frontSvg, frontText } from '../screen/pareto-view.ts';
 
 interface ParetoFlags extends FleetOptions {
-  readonly objectives: readonly ObjectiveName[];
+  readonly objectives?: readonly string[];
   readonly reference?: readonly number[];
   readonly svg?: string;
 }
 
 export function addParetoCommand(program: Command): void {
   fleetCommand(program, 'pareto <sweep>', 'the finished candidates that no other beats in every objective')
-    .option('--objectives <names>', `two or three of ${OBJECTIVES.join(', ')}`, objectivesOf, [
-      'accuracy',
-      'parameters',
-    ])
+    .option(
+      '--objectives <names>',
+      `two or three of ${ALWAYS_KNOWN.join(', ')} and what the sweep looks for (default: that)`,
+      namesOf,
+    )
     .option(
       '--reference <values>',
       'reference point of the hypervolume, a value for each objective (default: the worst that was measured)',
@@ -37,14 +40,15 @@ async function pareto(
   idOrName: string,
   flags: ParetoFlags,
 ): Promise<void> {
-  const { objectives, reference, svg } = flags;
+  const { reference, svg } = flags;
+  if (svg !== undefined) await checkFilePlace(svg);
+  const sweep = await client.ask((service) => service.getSweep, { id: idOrName });
+  const objectives = objectivesFor(sweep, flags.objectives);
   if (reference !== undefined && reference.length !== objectives.length)
     throw new FleetError(
       'invalidArgument',
       `--reference has ${reference.length} values, and there are ${objectives.length} objectives`,
     );
-  if (svg !== undefined) await checkFilePlace(svg);
-  const sweep = await client.ask((service) => service.getSweep, { id: idOrName });
   const { items } = await listAll(
     (page) => client.ask((service) => service.listTrials, { sweepId: sweep.id, ...page }),
     (answer) => answer.trials,
@@ -61,20 +65,36 @@ async function pareto(
   else print(frontText(found, process.stdout.isTTY ? process.stdout.columns : undefined));
 }
 
-/** For commander: names of objectives with commas between. */
-function objectivesOf(text: string): ObjectiveName[] {
-  const names = text.split(',').map((name) => name.trim());
-  const known: readonly string[] = OBJECTIVES;
-  for (const name of names)
+/**
+ * The objectives of a front: those that are named, else what the sweep looks for; beside one alone stands the number of
+ * parameters, or the accuracy. A direction is that of the sweep where it has one.
+ */
+export function objectivesFor(
+  sweep: Pick<Sweep, 'id' | 'objectives'>,
+  named?: readonly string[],
+): readonly Objective[] {
+  const own = objectivesOf(sweep);
+  const names = own.map(({ name }) => name);
+  const beside = names.includes('parameters') ? 'accuracy' : 'parameters';
+  const known = [...new Set([...names, ...ALWAYS_KNOWN])];
+  return (named ?? (names.length > 1 ? names : [...names, beside])).map((name) => {
     if (!known.includes(name)) {
       const near = nearest(name, known);
-      throw new InvalidArgumentError(
-        `${name} is no objective; ${near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`}`,
+      throw new FleetError(
+        'invalidArgument',
+        `--objectives: ${name} is no objective of ${sweep.id}; ${near === undefined ? `there are ${known.join(', ')}` : `did you mean ${near}?`}`,
       );
     }
-  if (names.length < 2 || new Set(names).size !== names.length)
+    return own.find((one) => one.name === name) ?? { name, direction: usualDirection(name) };
+  });
+}
+
+/** For commander: names of objectives with commas between. */
+function namesOf(text: string): string[] {
+  const names = text.split(',').map((name) => name.trim());
+  if (names.length < 2 || names.length > 3 || new Set(names).size !== names.length)
     throw new InvalidArgumentError('A front needs two or three different objectives.');
-  return names as ObjectiveName[];
+  return names;
 }
 
 /** For commander: numbers with commas between. */

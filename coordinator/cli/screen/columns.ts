@@ -10,6 +10,7 @@ import {
   formatTime,
   UNKNOWN,
 } from '../../../core/report/format.ts';
+import { ALWAYS_KNOWN, measuredOf, objectivesOf, objectiveText } from '../../../core/report/objectives.ts';
 import type { Evaluation, Plan, Run, Sweep, Trial, Worker } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Column } from './table.ts';
 
@@ -37,20 +38,32 @@ export const SWEEP_COLUMNS: readonly Column<Sweep>[] = [
   { head: 'WHAT AND WHY', cell: (sweep) => sweep.reason },
 ];
 
-export const TRIAL_COLUMNS: readonly Column<Trial>[] = [
+/** Of candidates; what their sweep looks for comes first, and an arrow is its direction. */
+export const trialColumns = (sweep: Pick<Sweep, 'objectives'>): readonly Column<Trial>[] => [
   { head: '#', align: 'right', cell: (trial) => String(trial.number) },
   { head: 'TRIAL', cell: (trial) => trial.id },
   { head: 'STATE', cell: (trial) => trial.state },
-  { head: 'ACCURACY', align: 'right', cell: (trial) => objective(trial) },
-  { head: 'PARAMS', align: 'right', cell: (trial) => formatCount(trial.parameters) },
-  { head: 'MFLOPS', align: 'right', cell: (trial) => formatNumber(trial.mflops, 2) },
+  ...objectiveColumns(sweep),
   { head: 'TRIES', align: 'right', cell: (trial) => String(trial.attempts) },
   { head: 'RUN', cell: (trial) => trial.runId || UNKNOWN },
   { head: 'WHAT AND WHY', cell: (trial) => clip(trial.reason, 60) },
 ];
 
-function objective(trial: Trial): string {
-  return trial.state === 'done' ? formatPercent(trial.objective) : UNKNOWN;
+const HEADS: Readonly<Record<string, string>> = { parameters: 'PARAMS' };
+const ARROWS: Readonly<Record<string, string>> = { maximise: ' ↑', minimise: ' ↓' };
+
+/** What candidates of a sweep are judged by, and what is known of each beside that. */
+export function objectiveColumns(sweep: Pick<Sweep, 'objectives'>): Column<Trial>[] {
+  const own = objectivesOf(sweep);
+  const others = ALWAYS_KNOWN.filter((name) => own.every((one) => one.name !== name));
+  return [...own, ...others.map((name) => ({ name, direction: '' }))].map(({ name, direction }) => ({
+    head: `${HEADS[name] ?? name.toUpperCase()}${ARROWS[direction] ?? ''}`,
+    align: 'right',
+    cell: (trial) => {
+      if (name === 'accuracy') return trial.state === 'done' ? formatPercent(trial.objective) : UNKNOWN;
+      return objectiveText(name, measuredOf(trial, name));
+    },
+  }));
 }
 
 export const RUN_COLUMNS: readonly Column<Run>[] = [

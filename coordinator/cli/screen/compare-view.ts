@@ -23,8 +23,8 @@ export interface ComparedValue {
 export interface Comparison {
   readonly kind: 'run' | 'sweep';
   readonly ids: readonly [a: string, b: string];
-  /** Fields of the specs with different values; undefined where the coordinator gives no specs, as for sweeps. */
-  readonly specs: readonly { readonly field: string; readonly a: unknown; readonly b: unknown }[] | undefined;
+  /** Fields of the specs with different values. */
+  readonly specs: readonly { readonly field: string; readonly a: unknown; readonly b: unknown }[];
   readonly values: readonly ComparedValue[];
 }
 
@@ -58,21 +58,19 @@ const fieldText = (value: unknown): string =>
 export function comparisonText({ kind, ids, specs, values }: Comparison, columns?: number): string {
   const [a, b] = ids.map((id) => id.toUpperCase());
   const asked =
-    specs === undefined
-      ? []
-      : specs.length === 0
-        ? [`the specs of the two ${kind}s do not differ in what results depend on`]
-        : [
-            table(
-              specs,
-              [
-                { head: 'ASKED', cell: ({ field }) => field },
-                { head: a!, cell: (one) => fieldText(one.a) },
-                { head: b!, cell: (one) => fieldText(one.b) },
-              ],
-              columns,
-            ),
-          ];
+    specs.length === 0
+      ? [`the specs of the two ${kind}s do not differ in what results depend on`]
+      : [
+          table(
+            specs,
+            [
+              { head: 'ASKED', cell: ({ field }) => field },
+              { head: a!, cell: (one) => fieldText(one.a) },
+              { head: b!, cell: (one) => fieldText(one.b) },
+            ],
+            columns,
+          ),
+        ];
   const found = table(
     values,
     [
@@ -83,5 +81,5 @@ export function comparisonText({ kind, ids, specs, values }: Comparison, columns
     ],
     columns,
   );
-  return [...asked, ...(asked.length > 0 ? [''] : []), found].join('\n');
+  return [...asked, '', found].join('\n');
 }

@@ -3,20 +3,14 @@
 
 import { toFleetError } from '../../../core/errors.ts';
 import { COMPARISON_NOTE, comparisonsOf } from '../../../core/report/comparisons.ts';
-import {
-  formatCount,
-  formatNumber,
-  formatPercent,
-  formatSeconds,
-  UNKNOWN,
-} from '../../../core/report/format.ts';
+import { formatCount, formatSeconds, UNKNOWN } from '../../../core/report/format.ts';
+import { bestTrialFirst } from '../../../core/report/objectives.ts';
 import { cellText, learning, secondsOf } from '../../../core/report/runs.ts';
-import { bestFirst } from '../../../core/search/best-first.ts';
 import type { EvaluationReport, Plan, Run, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { listAll } from '../pages.ts';
 import type { Selection } from '../watching.ts';
-import { evaluationColumns } from './columns.ts';
+import { evaluationColumns, objectiveColumns } from './columns.ts';
 import { table } from './table.ts';
 
 export interface Results {
@@ -112,15 +106,13 @@ export function resultLines(results: Results, candidatesMax = Number.POSITIVE_IN
 
 function candidateTable(results: Results, candidatesMax: number): string {
   const best = new Set(results.sweeps.map((sweep) => sweep.bestTrialId));
-  const ranked = [...results.trials].sort(bestFirst);
+  const ranked = [...results.trials].sort(bestTrialFirst(results.sweeps[0]));
   const left = ranked.length - candidatesMax;
   const more =
     left > 0 ? `\nand ${formatCount(left)} more: \`pocketfleet trials ${results.sweeps[0]?.id} --all\`` : '';
   return `${table(ranked.slice(0, Math.min(ranked.length, candidatesMax)), [
     { head: '#', align: 'right', cell: (trial) => String(trial.number) },
-    { head: 'ACCURACY', align: 'right', cell: (trial) => formatPercent(trial.objective) },
-    { head: 'PARAMS', align: 'right', cell: (trial) => formatCount(trial.parameters) },
-    { head: 'MFLOPS', align: 'right', cell: (trial) => formatNumber(trial.mflops, 2) },
+    ...objectiveColumns(results.sweeps[0] ?? { objectives: [] }),
     { head: '', cell: (trial) => (best.has(trial.id) ? 'best' : trial.state === 'done' ? '' : trial.state) },
     { head: 'NORMAL CELL', cell: (trial) => cellText(trial.genotypeJson) },
   ])}${more}`;

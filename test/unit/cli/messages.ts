@@ -68,6 +68,8 @@ export const sweep = (some: Partial<Sweep> = {}): Sweep => ({
   strategy: 'random',
   planId: 'plan-1',
   waitsFor: '',
+  objectives: [],
+  specJson: '',
   ...some,
 });
 
@@ -103,6 +105,7 @@ export const trial = (some: Partial<Trial> = {}): Trial => ({
   multiplyAdds: 4_000_000,
   objective: 0.7,
   attempts: 1,
+  measured: {},
   ...some,
 });
 

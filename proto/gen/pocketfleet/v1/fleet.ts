@@ -98,6 +98,17 @@ export interface Sweep {
   planId: string;
   /** What its next move waits for, such as a trial whose result it has to see; empty while it waits for nothing. */
   waitsFor: string;
+  /** What it looks for, the most important first. */
+  objectives: Objective[];
+  /** Canonical JSON of its spec; in the answer of GetSweep alone. */
+  specJson: string;
+}
+
+export interface Objective {
+  /** accuracy, parameters, mflops, or another value that is measured of candidates. */
+  name: string;
+  /** maximise | minimise */
+  direction: string;
 }
 
 export interface Trial {
@@ -116,6 +127,13 @@ export interface Trial {
   /** Accuracy in 0..1; NaN before the trial is done. */
   objective: number;
   attempts: number;
+  /** What the full evaluation measured, by the name of the objective; empty before the trial is done. */
+  measured: { [key: string]: number };
+}
+
+export interface Trial_MeasuredEntry {
+  key: string;
+  value: number;
 }
 
 export interface Run {
@@ -1681,6 +1699,8 @@ function createBaseSweep(): Sweep {
     strategy: "",
     planId: "",
     waitsFor: "",
+    objectives: [],
+    specJson: "",
   };
 }
 
@@ -1727,6 +1747,12 @@ export const Sweep: MessageFns<Sweep> = {
     }
     if (message.waitsFor !== "") {
       writer.uint32(114).string(message.waitsFor);
+    }
+    for (const v of message.objectives) {
+      Objective.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.specJson !== "") {
+      writer.uint32(130).string(message.specJson);
     }
     return writer;
   },
@@ -1856,6 +1882,22 @@ export const Sweep: MessageFns<Sweep> = {
             message.waitsFor = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.objectives.push(Objective.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.specJson = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1920,6 +1962,14 @@ export const Sweep: MessageFns<Sweep> = {
         : isSet(object.waits_for)
         ? globalThis.String(object.waits_for)
         : "",
+      objectives: globalThis.Array.isArray(object?.objectives)
+        ? object.objectives.map((e: any) => Objective.fromJSON(e))
+        : [],
+      specJson: isSet(object.specJson)
+        ? globalThis.String(object.specJson)
+        : isSet(object.spec_json)
+        ? globalThis.String(object.spec_json)
+        : "",
     };
   },
 
@@ -1967,6 +2017,12 @@ export const Sweep: MessageFns<Sweep> = {
     if (message.waitsFor !== "") {
       obj.waitsFor = message.waitsFor;
     }
+    if (message.objectives?.length) {
+      obj.objectives = message.objectives.map((e) => Objective.toJSON(e));
+    }
+    if (message.specJson !== "") {
+      obj.specJson = message.specJson;
+    }
     return obj;
   },
 
@@ -1989,6 +2045,93 @@ export const Sweep: MessageFns<Sweep> = {
     message.strategy = object.strategy ?? "";
     message.planId = object.planId ?? "";
     message.waitsFor = object.waitsFor ?? "";
+    message.objectives = object.objectives?.map((e) => Objective.fromPartial(e)) || [];
+    message.specJson = object.specJson ?? "";
+    return message;
+  },
+};
+
+function createBaseObjective(): Objective {
+  return { name: "", direction: "" };
+}
+
+export const Objective: MessageFns<Objective> = {
+  encode(message: Objective, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.direction !== "") {
+      writer.uint32(18).string(message.direction);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Objective {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseObjective();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.direction = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Objective {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      direction: isSet(object.direction) ? globalThis.String(object.direction) : "",
+    };
+  },
+
+  toJSON(message: Objective): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.direction !== "") {
+      obj.direction = message.direction;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Objective>): Objective {
+    return Objective.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Objective>): Objective {
+    const message = createBaseObjective();
+    message.name = object.name ?? "";
+    message.direction = object.direction ?? "";
     return message;
   },
 };
@@ -2007,6 +2150,7 @@ function createBaseTrial(): Trial {
     multiplyAdds: 0,
     objective: 0,
     attempts: 0,
+    measured: {},
   };
 }
 
@@ -2048,6 +2192,9 @@ export const Trial: MessageFns<Trial> = {
     if (message.attempts !== 0) {
       writer.uint32(96).uint32(message.attempts);
     }
+    globalThis.Object.entries(message.measured).forEach(([key, value]: [string, number]) => {
+      Trial_MeasuredEntry.encode({ key: key as any, value }, writer.uint32(106).fork()).join();
+    });
     return writer;
   },
 
@@ -2160,6 +2307,17 @@ export const Trial: MessageFns<Trial> = {
             message.attempts = reader.uint32();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            const entry13 = Trial_MeasuredEntry.decode(reader, reader.uint32());
+            if (entry13.value !== undefined) {
+              message.measured[entry13.key] = entry13.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2202,6 +2360,20 @@ export const Trial: MessageFns<Trial> = {
         : 0,
       objective: isSet(object.objective) ? globalThis.Number(object.objective) : 0,
       attempts: isSet(object.attempts) ? globalThis.Number(object.attempts) : 0,
+      measured: isObject(object.measured)
+        ? (globalThis.Object.entries(object.measured) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -2243,6 +2415,15 @@ export const Trial: MessageFns<Trial> = {
     if (message.attempts !== 0) {
       obj.attempts = Math.round(message.attempts);
     }
+    if (message.measured) {
+      const entries = globalThis.Object.entries(message.measured) as [string, number][];
+      if (entries.length > 0) {
+        obj.measured = {};
+        entries.forEach(([k, v]) => {
+          obj.measured[k] = floatToJson(v);
+        });
+      }
+    }
     return obj;
   },
 
@@ -2263,6 +2444,100 @@ export const Trial: MessageFns<Trial> = {
     message.multiplyAdds = object.multiplyAdds ?? 0;
     message.objective = object.objective ?? 0;
     message.attempts = object.attempts ?? 0;
+    message.measured = (globalThis.Object.entries(object.measured ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseTrial_MeasuredEntry(): Trial_MeasuredEntry {
+  return { key: "", value: 0 };
+}
+
+export const Trial_MeasuredEntry: MessageFns<Trial_MeasuredEntry> = {
+  encode(message: Trial_MeasuredEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Trial_MeasuredEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTrial_MeasuredEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Trial_MeasuredEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Trial_MeasuredEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Trial_MeasuredEntry>): Trial_MeasuredEntry {
+    return Trial_MeasuredEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Trial_MeasuredEntry>): Trial_MeasuredEntry {
+    const message = createBaseTrial_MeasuredEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };

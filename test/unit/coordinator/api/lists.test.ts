@@ -40,6 +40,12 @@ test('of 60,000 runs one is found by its id and by its name, in one call', async
   assert.deepEqual(found, [{ kind: 'sweep', id: 'sweep-1', name: 'many', state: 'running' }]);
   assert.equal(total, 1);
   assert.equal((await unary(client, client.getTrial, { id: 'trial-7' })).runId, 'run-7');
+  // A list of sweeps has what each looks for, and leaves their specs, which are long, to the call for one.
+  const one = await unary(client, client.getSweep, { id: 'sweep-1' });
+  const objectives = [{ name: 'accuracy', direction: 'maximise' }];
+  assert.deepEqual([one.objectives, JSON.parse(one.specJson).kind], [objectives, 'sweep']);
+  const { sweeps } = await unary(client, client.listSweeps, {});
+  assert.deepEqual([sweeps[0]?.objectives, sweeps[0]?.specJson], [objectives, '']);
 });
 
 test('a name of several is refused with their ids, and what nothing is called says where to look', async () => {
