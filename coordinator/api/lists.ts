@@ -77,7 +77,7 @@ export function listTrials({ state }: ViewContext, request: ListTrialsRequest): 
   const { id, trialIds } = sweepOf(state, idOf(state, 'sweep', request.sweepId));
   const { items, ...rest } = inPlaces({
     ...{ list: `trials of ${id}`, request, numbers: inRoll(trialIds), bytesOf: bytesOf(Trial) },
-    itemAt: (number) => trialView(trialOf(state, `trial-${number}`)),
+    itemAt: (number) => trialView(state, trialOf(state, `trial-${number}`)),
   });
   return { trials: items, ...rest };
 }
@@ -137,7 +137,7 @@ export async function leaderboard(
   const first = last === undefined ? 0 : placeAfter(done, last, bestTrialFirst(sweep));
   for (let place = first; place < done.length; place++) {
     const trial = done[place]!;
-    if (!page.take(trial.id, trialView(trial))) break;
+    if (!page.take(trial.id, trialView(state, trial))) break;
   }
   return { trials: page.items, nextPageToken: page.nextPageToken, total: done.length };
 }

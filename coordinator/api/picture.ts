@@ -11,6 +11,7 @@ import {
   Trial,
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import { shownState } from '../model/holds.ts';
 import { lookup } from '../model/persistent-map.ts';
 import {
   byNumbers,
@@ -19,11 +20,13 @@ import {
   numberOf,
   planOf,
   runWith,
+  type SweepState,
   sweepOf,
   trialOf,
   workerWith,
 } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
+import { searchWait } from './search-progress.ts';
 import { type Selected, select } from './selection.ts';
 import { createShownList, type Found, type ListRules } from './shown-list.ts';
 import { planView, runView, storeView, sweepView, trialView, type ViewContext, workerView } from './views.ts';
@@ -103,12 +106,12 @@ export function createPicture(selected: Selected): Picture {
           view: (id) => ({ ...planView(planOf(state, id)), yaml: '' }),
         }),
         sweeps: sweeps.look(selection.sweeps, {
-          parts: (id) => [sweepOf(state, id), context.looked(numberOf(id))],
+          parts: (id) => sweepParts(context, sweepOf(state, id)),
           view: (id) => sweepView(context, sweepOf(state, id)),
         }),
         trials: trials.look(selection.trials, {
-          parts: (id) => [trialOf(state, id)],
-          view: (id) => trialView(trialOf(state, id)),
+          parts: (id) => [trialOf(state, id), shownState(state, trialOf(state, id)).state],
+          view: (id) => trialView(state, trialOf(state, id)),
         }),
         runs: runs.look(selection.runs, {
           parts: (id) => runParts(context, id),
@@ -141,6 +144,12 @@ export function createPicture(selected: Selected): Picture {
       };
     },
   };
+}
+
+/** What the view of a sweep is made from: its plan may be paused, and others may leave it no open trial. */
+function sweepParts(context: ViewContext, sweep: SweepState): unknown[] {
+  const { state, looked } = context;
+  return [sweep, looked(numberOf(sweep.id)), shownState(state, sweep).state, searchWait(state, sweep)];
 }
 
 /** What a run's view is made from. */

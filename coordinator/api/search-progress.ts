@@ -1,21 +1,25 @@
 // What the search of a sweep does between two moves, in words: that it waits for a result, or has long looked for a
 // candidate. Decides from when that is worth a sentence.
 
+import { trialsWait } from '../decisions/quotas.ts';
 import { parallelismOf } from '../decisions/sweeps.ts';
+import { shownState } from '../model/holds.ts';
 import { numberAt } from '../model/roll.ts';
 import { hasEnded, type State, type SweepState } from '../model/state.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { searchOf } from '../strategies/strategies.ts';
 
 /**
- * The trial whose result the next move of a sweep has to see; undefined while its search waits for none, or has as
- * many trials open as it may have.
+ * What the next move of a sweep waits for: the trial whose result it has to see, or open trials of its owner; undefined
+ * while its search waits for neither, or has as many trials open as it may have.
  */
 export function searchWait(state: State, sweep: SweepState): string | undefined {
   const search = searchOf(sweep.spec);
   const mayMove = sweep.trialsProposed < sweep.trialsTotal || search.promotes;
-  if (hasEnded(sweep) || sweep.state === 'paused' || !mayMove) return undefined;
+  if (hasEnded(sweep) || shownState(state, sweep).state === 'paused' || !mayMove) return undefined;
   if (sweep.openTrials.size >= parallelismOf(state, sweep)) return undefined;
+  const quota = trialsWait(state, sweep);
+  if (quota !== undefined) return quota;
   const late = search.heldBack(sweep.search);
   if (late === undefined) return undefined;
   const { results, move, next, sees } = late;

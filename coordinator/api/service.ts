@@ -144,7 +144,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     getSweep: unary(({ id }) =>
       sweepView(context(), sweepOf(now(), idOf(now(), 'sweep', id)), { spec: true }),
     ),
-    getTrial: unary(({ id }) => trialView(trialOf(now(), idOf(now(), 'trial', id)))),
+    getTrial: unary(({ id }) => trialView(now(), trialOf(now(), idOf(now(), 'trial', id)))),
     getRun: unary(async ({ id }) => runView(context(), await runNamed(parts, id), { spec: true })),
     getWorker: unary(({ id }) => workerView(context(), workerWith(now(), idOf(now(), 'worker', id))!)),
     getGoodput: unary(({ id }) =>
@@ -184,7 +184,6 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     }),
     prioritise: unary(async ({ id: idOrName, priority, reason }, call) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
-      assertPriority(priority);
       await driver.submit({ kind: 'prioritise', id, priority, reason, ...callerOf(parts, call) });
       return {};
     }),
@@ -276,14 +275,6 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       mark: await parts.repair.truncate({ ...request, ...callerOf(parts, call) }),
     })),
   };
-}
-
-function assertPriority(priority: number): void {
-  if (Number.isInteger(priority) && priority >= 0 && priority <= 100) return;
-  throw new FleetError(
-    'invalidArgument',
-    `priority: expected a whole number from 0 to 100, found ${priority}`,
-  );
 }
 
 function exportedMessage({ data, ...message }: StoredMessage, withEvents: boolean): JournalMessage {

@@ -15,6 +15,7 @@ import type {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { DeviceDetails } from '../decisions/inputs.ts';
+import { shownState } from '../model/holds.ts';
 import { outlineOf } from '../model/outline.ts';
 import { lookup, type PersistentMap } from '../model/persistent-map.ts';
 import { jobAt, specOf } from '../model/spec-of.ts';
@@ -126,11 +127,12 @@ export function sweepView(
 ): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
   const waitsFor = searchWait(context.state, sweep);
+  const now = shownState(context.state, sweep);
   return {
     id: sweep.id,
     name: sweep.name,
-    state: sweep.state,
-    reason: clipped(waitsFor ?? looksFor(sweep, context.looked(numberOf(sweep.id))) ?? sweep.reason),
+    state: now.state,
+    reason: clipped(waitsFor ?? looksFor(sweep, context.looked(numberOf(sweep.id))) ?? now.reason),
     trialsTotal: sweep.trialsTotal,
     trialsDone: sweep.trialsDone,
     trialsFailed: sweep.trialsFailed,
@@ -147,13 +149,14 @@ export function sweepView(
 }
 
 /** A trial with its newest run. */
-export function trialView(trial: TrialState): Trial {
+export function trialView(state: State, trial: TrialState): Trial {
+  const shown = shownState(state, trial);
   return {
     id: trial.id,
     sweepId: trial.sweepId,
     number: trial.number,
-    state: trial.state,
-    reason: clipped(trial.reason),
+    state: shown.state,
+    reason: clipped(shown.reason),
     runId: trial.runIds.at(-1) ?? '',
     genotypeJson: canonicalJson(genotypeOfKey(trial.genotypeKey)),
     ...trial.costs,

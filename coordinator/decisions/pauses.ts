@@ -10,17 +10,28 @@ import { FleetError } from '../../core/errors.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
 import type { EventOf } from '../model/events.ts';
 import { workWithId } from '../model/find.ts';
-import { heldBy, idFieldOf, isPaused, openRunsOf, pausedTeacherOf } from '../model/holds.ts';
-import { hasEnded, type RunState, runOf, storedStep, wholeRunWith } from '../model/state.ts';
+import { heldBy, holderOf, idFieldOf, isPaused, openRunsOf, pausedTeacherOf } from '../model/holds.ts';
+import {
+  hasEnded,
+  type RunState,
+  runOf,
+  storedStep,
+  sweepWith,
+  trialWith,
+  wholeRunWith,
+} from '../model/state.ts';
+import { roundMsOf } from '../scheduling/estimates.ts';
 import { type Draft, emit } from './draft.ts';
 import { releaseGang, setGang } from './gangs.ts';
 import type { Answer, Input, PausedReport } from './inputs.ts';
 
 /**
- * How long a gang may take to store where it stands, milliseconds. After that its workers are released, and the
- * steps since the newest checkpoint are computed again.
+ * How long a gang may take to store where it stands, milliseconds, beside the rounds below. After that its workers are
+ * released, and the steps since the newest checkpoint are computed again.
  */
 const PAUSE_MS_MAX = 120_000;
+/** A round that is open is finished first, which its gang may begin anew when a member is lost. */
+const PAUSE_ROUNDS = 2;
 
 /** Pauses a plan, sweep, trial or run with what belongs to it; once more changes nothing. */
 export function pause(draft: Draft, input: Extract<Input, { kind: 'pause' }>): () => Answer {
@@ -40,6 +51,11 @@ export function pause(draft: Draft, input: Extract<Input, { kind: 'pause' }>): (
 /** Gives a plan, sweep, trial or run another priority, which counts at the next placement. */
 export function prioritise(draft: Draft, input: Extract<Input, { kind: 'prioritise' }>): void {
   const { id, priority } = input;
+  if (!Number.isInteger(priority) || priority < 0 || priority > 100)
+    throw new FleetError(
+      'invalidArgument',
+      `priority: expected a whole number from 0 to 100, found ${priority}`,
+    );
   const thing = workWithId(draft.state, id);
   if (hasEnded(thing))
     throw new FleetError('failedPrecondition', `${id} ${stateClaim(thing.state)}: it is placed no more`);
@@ -56,7 +72,9 @@ export function resumePaused(
   const run = wholeRunWith(state, id);
   const isOwn = run === undefined ? isPaused(state, id) : run.isHeld === true && !hasEnded(run);
   if (!isOwn) {
-    const holder = run === undefined || hasEnded(run) ? undefined : heldBy(state, run);
+    const part = sweepWith(state, id) ?? trialWith(state, id);
+    const holder =
+      run === undefined ? part && holderOf(state, part) : hasEnded(run) ? undefined : heldBy(state, run);
     if (holder === undefined) return undefined;
     throw new FleetError(
       'failedPrecondition',
@@ -123,11 +141,12 @@ export function takePause(draft: Draft, run: RunState, report: PausedReport & { 
 export function endOverduePauses(draft: Draft, numbers: Iterable<number>): void {
   for (const number of [...numbers]) {
     const run = wholeRunWith(draft.state, `run-${number}`);
-    const overdueMs = draft.context.now - (run?.pausing?.sinceMs ?? Number.POSITIVE_INFINITY);
-    if (run?.state !== 'pausing' || overdueMs < PAUSE_MS_MAX) continue;
+    if (run?.state !== 'pausing' || run.pausing === undefined) continue;
+    const allowedMs = PAUSE_MS_MAX + PAUSE_ROUNDS * (roundMsOf(run, draft.context) ?? 0);
+    if (draft.context.now - run.pausing.sinceMs < allowedMs) continue;
     endPause(draft, run, {
       step: storedStep(run),
-      reason: `${reasonOf(run)}; its gang did not store where it stood within ${PAUSE_MS_MAX / 1000} s, and the steps since are computed again`,
+      reason: `${reasonOf(run)}; its gang did not store where it stood within ${Math.round(allowedMs / 1000)} s, and the steps since are computed again`,
     });
   }
 }

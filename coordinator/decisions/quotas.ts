@@ -76,3 +76,11 @@ export function trialsLeft(state: State, { owner = '' }: SweepState): number {
   if (limit === undefined) return Number.POSITIVE_INFINITY;
   return limit - (lookup(state.accounts, ownerKey(owner))?.openTrials ?? 0);
 }
+
+/** Why a sweep opens no further trial: those that its owner has open; undefined while it may. */
+export function trialsWait(state: State, sweep: SweepState): string | undefined {
+  if (trialsLeft(state, sweep) > 0) return undefined;
+  const { owner = '' } = sweep;
+  const open = lookup(state.accounts, ownerKey(owner))?.openTrials ?? 0;
+  return `waits for the quota of ${owner || 'this fleet'}, which is ${quotaOf(state, owner)?.openTrials} open trials: ${open} are open, ${sweep.openTrials.size} of them its own`;
+}

@@ -8,11 +8,29 @@ import {
   planWith,
   type RunState,
   type State,
+  type SweepState,
   sweepWith,
+  type TrialState,
   trialWith,
   wholeRunWith,
 } from './state.ts';
 import { rowsOf } from './table.ts';
+
+/** What a sweep or trial that has not ended is paused with: the first of its sweep and plan that is paused. */
+export function holderOf(state: State, part: SweepState | TrialState): string | undefined {
+  if (hasEnded(part)) return undefined;
+  const sweep = 'sweepId' in part ? sweepWith(state, part.sweepId) : (part as SweepState);
+  return [sweep?.id, sweep?.planId].find((id) => id !== part.id && isPaused(state, id));
+}
+
+/** What a sweep or trial is shown as: paused also with what it belongs to. */
+export function shownState<S extends SweepState | TrialState>(
+  state: State,
+  part: S,
+): { readonly state: S['state']; readonly reason: string } {
+  const holder = part.state === 'paused' ? undefined : holderOf(state, part);
+  return holder === undefined ? part : { state: 'paused', reason: `paused with ${holder}` };
+}
 
 /** What holds a run back: itself, or the first of its trial, sweep and plan that is paused; undefined: nothing. */
 export function heldBy(state: State, run: RunState): string | undefined {

@@ -30,6 +30,8 @@ export const CHANGE_INTERVAL_MS = 1_000;
 
 /** A run that gave its workers to others keeps those that it got since for so long, milliseconds. */
 export const PREEMPTED_AGAIN_MS = 60_000;
+/** And until it has got further, but no longer than this. */
+export const NO_FURTHER_MS_MAX = 1_800_000;
 
 /** What placing looks at. */
 export interface Board {

@@ -23,6 +23,23 @@ export function endOf(run: RunState, pace: number | undefined, observed: Observe
 }
 
 function measuredDuration(run: RunState, observed: Observed): number | undefined {
+  const perImage = secondsAnImageOf(run, observed);
+  return perImage === undefined ? undefined : 1_000 * imagesLeft(run, observed) * perImage;
+}
+
+/**
+ * How long its gang takes from one sum over its shards to the next, milliseconds: a step, or the steps of a round.
+ * Undefined while the speed of a member is unknown.
+ */
+export function roundMsOf(run: RunState, observed: Observed): number | undefined {
+  const perImage = secondsAnImageOf(run, observed);
+  if (perImage === undefined) return undefined;
+  const { roundSteps, batch } = scheduleOf(run.job.training, run.facts.trainingImages);
+  return 1_000 * roundSteps * batch * perImage;
+}
+
+/** Of a gang: that of its slowest member. */
+function secondsAnImageOf(run: RunState, observed: Observed): number | undefined {
   const { shards } = run.job.training;
   let secondsAnImage = 0;
   for (const { workerId, shardCount } of run.gang) {
@@ -30,7 +47,7 @@ function measuredDuration(run: RunState, observed: Observed): number | undefined
     if (speed === undefined || !(speed > 0)) return undefined;
     secondsAnImage = Math.max(secondsAnImage, shardCount / shards / speed);
   }
-  return 1_000 * imagesLeft(run, observed) * secondsAnImage;
+  return secondsAnImage;
 }
 
 /**

@@ -11,6 +11,7 @@ import {
   CHANGE_INTERVAL_MS,
   fitsClass,
   isSettled,
+  NO_FURTHER_MS_MAX,
   needsOneClass,
   PREEMPTED_AGAIN_MS,
 } from './board.ts';
@@ -18,13 +19,16 @@ import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
 
 /**
- * Whether a gang may be told to pause: it trains, all its members are there, and it has not just had to. What it has
- * on loan it gives back whenever it is asked to.
+ * Whether a gang may be told to pause: it trains, all its members are there, and it has got further since it last had
+ * to, so that a step or round that takes long is not begun for ever. What it has on loan it gives back whenever it is
+ * asked to.
  */
 function mayPause({ observed }: Board, run: RunState, isLoan: boolean): boolean {
   if (run.state !== 'running' || !isSettled(run, observed.connected)) return false;
-  const least = isLoan || run.preemptedAtMs === undefined ? CHANGE_INTERVAL_MS : PREEMPTED_AGAIN_MS;
-  return observed.now - run.changedAtMs >= least;
+  const heldMs = observed.now - run.changedAtMs;
+  if (isLoan || run.preemptedAtMs === undefined) return heldMs >= CHANGE_INTERVAL_MS;
+  const isFurther = (observed.stepOf?.(run.id) ?? 0) > storedStep(run);
+  return heldMs >= (isFurther ? PREEMPTED_AGAIN_MS : NO_FURTHER_MS_MAX);
 }
 
 /** Since when gangs pause for this run, whose workers are about to be free; undefined: none does. */

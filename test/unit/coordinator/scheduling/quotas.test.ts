@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { searchWait } from '../../../../coordinator/api/search-progress.ts';
+import { sweepOf } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
 import { coordinatorConfigSchema, loadConfig } from '../../../../core/config.ts';
 import type { Quotas } from '../../../../core/quotas.ts';
@@ -69,9 +71,15 @@ test('sweeps of one owner have no more open trials together than the quota says,
   const spec = (parallelism: number) => sweep({ strategy: { trials: 4 }, parallelism });
   const [first, second] = [submit(spec(2), 'alice'), submit(spec(2), 'alice')];
   const open = () => (state().counts['trial queued'] ?? 0) + (state().counts['trial running'] ?? 0);
+  const wait = (id: string) => searchWait(state(), sweepOf(state(), id));
   assert.equal(open(), 3);
+  assert.deepEqual([first, second].map(wait), [
+    undefined,
+    'waits for the quota of alice, which is 3 open trials: 3 are open, 1 of them its own',
+  ]);
   give({ kind: 'cancel', id: first, reason: '' });
   assert.equal(open(), 2, 'the other sweep opens what it lacks');
+  assert.equal(wait(second), undefined);
   give({ kind: 'cancel', id: second, reason: '' });
   assert.equal(open(), 0);
 });
