@@ -336,6 +336,13 @@ export const workerConfigSchema = z.strictObject({
     )
     .default('')
     .describe('what runs may require of this worker, such as gpu=a100,zone=b'),
+  deviceId: z
+    .string()
+    .regex(/^[A-Za-z0-9._:/-]{0,128}$/, 'letters, digits, . _ : / -, at most 128')
+    .default('')
+    .describe(
+      'which device it computes on, the same for workers that share one; empty: the UUID of its GPU, or a CPU that it has to itself',
+    ),
   gpuMemoryShare: z.coerce
     .number()
     .min(0)

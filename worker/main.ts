@@ -101,7 +101,7 @@ async function main(): Promise<void> {
       `TensorFlow uses no GPU, and ${choice.required}: ${await reasonForNoGpu()}; mend that, or start it with --device cpu (POCKETFLEET_DEVICE=cpu)`,
     );
   }
-  const device = describeDevice(proof, config.threads, kernels);
+  const device = describeDevice(proof, config.threads, kernels, config.deviceId);
   log.info({ deviceClass: device.deviceClass, device: device.name, ranOn: proof.ranOn }, 'device proved');
   const server = await serveMetrics({
     listen: config.metricsListen,

@@ -315,7 +315,7 @@ function cancelledBy(event: Event): string[] {
 }
 
 function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined): void {
-  const { leases, ageSeconds, ...facts } = hello;
+  const { leases, ageSeconds, device, ...facts } = hello;
   const age =
     ageSeconds === undefined ? {} : { startedAtMs: Math.round(draft.context.now - 1000 * ageSeconds) };
   const known = workerWith(draft.state, hello.workerId);
@@ -332,7 +332,7 @@ function attach(draft: Draft, hello: WorkerHello, goneAtMs: number | undefined):
     emit(draft, {
       kind: 'worker.attached',
       ...facts,
-      ...(facts.device === undefined ? {} : { memoryBytes: facts.device.memoryBytes }),
+      ...(device === undefined ? {} : { memoryBytes: device.memoryBytes }),
       ...age,
       reason: known === undefined ? 'new' : restarted ? 'restarted' : 'came back after it was declared lost',
     });

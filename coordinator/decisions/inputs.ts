@@ -54,6 +54,8 @@ export interface WorkerHello {
   readonly deviceKind: string;
   readonly deviceName: string;
   readonly deviceClass: string;
+  /** Which device it is; workers of one id share it. Absent: the worker has it to itself. */
+  readonly deviceId?: string;
   readonly device?: DeviceDetails;
   /** Runs that may be in this worker at once. */
   readonly slots: number;

@@ -3,7 +3,7 @@
 
 import type { EventOf } from './events.ts';
 import { forgetWorkerAccount } from './evolve-time.ts';
-import { recount, type Working, withNewest } from './folding.ts';
+import { optional, recount, type Working, withNewest } from './folding.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import type { WorkerState } from './state.ts';
 
@@ -12,11 +12,21 @@ const LOST_MAX = 1_000;
 
 /** A process of a worker has attached. */
 export function workerAttached(w: Working, event: EventOf<'worker.attached'>): void {
-  const { kind: _kind, atMs, workerId, ...facts } = event;
+  const { atMs, workerId, deviceId, memoryBytes, labels, code } = event;
+  const { reason, incarnation, deviceKind, deviceName, deviceClass, slots } = event;
+  const { host, pid, version, metricsEndpoint, podUid } = event;
   const before = lookup(w.workers, workerId);
   recount(w, before && `worker ${before.state}`, 'worker attached');
   const runs = before?.runs ?? [];
-  const worker: WorkerState = { id: workerId, state: 'attached', changedAtMs: atMs, ...facts, runs };
+  const worker: WorkerState = {
+    ...{ id: workerId, state: 'attached', reason, changedAtMs: atMs, incarnation },
+    ...{ deviceKind, deviceName, deviceClass, slots },
+    ...{ host, pid, version, metricsEndpoint, podUid, runs },
+    ...optional('deviceId', deviceId),
+    ...optional('memoryBytes', memoryBytes),
+    ...optional('labels', labels),
+    ...optional('code', code),
+  };
   w.workers = withEntry(w.workers, workerId, worker, w.edit);
 }
 

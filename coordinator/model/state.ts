@@ -349,6 +349,8 @@ export interface WorkerState {
   readonly labels?: Readonly<Record<string, string>>;
   /** Of its device, bytes; absent in journals of earlier releases. */
   readonly memoryBytes?: number;
+  /** Workers of one id share a device; absent in journals of earlier releases: it has one to itself. */
+  readonly deviceId?: string;
   /** Digest of the code that decides the bits of its results; absent in journals of earlier releases. */
   readonly code?: string;
   readonly host: string;

@@ -21,6 +21,7 @@ import {
 } from '../model/state.ts';
 import { changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
+import { createDevices, type Devices, deviceOf, isExclusive } from './devices.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
 import { createPools, type Pool, type Pools, poolKey, type Seat, type Traits } from './pools.ts';
 import { createQueue, type Queue } from './queue.ts';
@@ -39,6 +40,7 @@ export interface Board {
   readonly observed: Observed;
   readonly queue: Queue;
   readonly pools: Pools;
+  readonly devices: Devices;
   /** Numbers of running runs that may get more workers. */
   readonly growing: ReadonlySet<number>;
   /** Numbers of running runs that have more than their minimum. */
@@ -56,8 +58,8 @@ export interface Board {
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
-  /** Counts one more or one less run for a worker until the plan is undone. */
-  lend(workerId: string, by: 1 | -1, isAlone: boolean): void;
+  /** Counts one more or one less run for a worker until the plan is undone; `alone`: what it shares with nobody. */
+  lend(workerId: string, by: 1 | -1, alone?: 'worker' | 'device'): void;
   /** Forgets all loans. */
   undo(): void;
 }
@@ -73,6 +75,7 @@ export function createBoard(): Board {
   let observed: Observed = { now: 0, connected: emptyMap() };
   const queue = createQueue({ isBlamed, share: (run) => shareOf(state, run) });
   const pools = createPools();
+  const devices = createDevices();
   const growing = new Set<number>();
   const shrinking = new Set<number>();
   const wide = new Set<number>();
@@ -90,23 +93,31 @@ export function createBoard(): Board {
 
   function seat(id: string): void {
     const worker = lookup(state.workers, id);
+    const isThere = worker !== undefined && worker.state !== 'lost';
+    devices.note(id, isThere ? { deviceId: deviceOf(worker), held: heldBy(worker) } : undefined);
     pools.place(id, isLive(worker, observed.connected) ? seatOf(worker) : undefined);
   }
 
+  const heldBy = ({ id, runs }: WorkerState) => runs.length + (loans.get(id)?.held ?? 0);
+
   function seatOf(worker: WorkerState): Seat {
-    const { id, deviceClass, slots, runs } = worker;
-    const loan = loans.get(id);
-    const isTaken = alone.has(id) || loan?.isAlone === true;
+    const { id, deviceClass, slots } = worker;
+    const deviceId = deviceOf(worker);
+    const isAlone = alone.has(id) || devices.exclusiveOn(deviceId) !== undefined;
+    const isTaken = isAlone || loans.get(id)?.isAlone === true;
     const traits = traitsOf(worker);
     return {
-      ...{ id, deviceClass, traits, poolKey: poolKey(deviceClass, traits) },
-      slots,
-      held: runs.length + (loan?.held ?? 0),
-      isTaken,
+      ...{ id, deviceClass, deviceId, traits, poolKey: poolKey(deviceClass, traits) },
+      ...{ slots, held: heldBy(worker), isTaken },
     };
   }
 
-  function changed(number: number, before: RunState | EndedRun | undefined, after: typeof before): void {
+  function changed(
+    number: number,
+    before: RunState | EndedRun | undefined,
+    after: typeof before,
+    touched: Set<string>,
+  ): void {
     if (before !== undefined && isWhole(before) && before.state === 'queued') queue.remove(before);
     const now = after !== undefined && isWhole(after) && !hasEnded(after) ? after : undefined;
     if (now?.state === 'queued') queue.add(now);
@@ -119,6 +130,11 @@ export function createBoard(): Board {
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
     mark(blamed, number, now !== undefined && isBlamed(now));
+    if (after !== undefined && isWhole(after) && isExclusive(after)) {
+      const own = (now?.gang ?? []).map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!));
+      for (const device of devices.reserve(number, own))
+        for (const id of devices.workersOn(device)) touched.add(id);
+    }
   }
 
   /** Keeps the running runs of each priority, and of each lender; both of a run only change with its row. */
@@ -163,7 +179,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, growing, shrinking, wide, pausing, running, lent, run },
+    ...{ queue, pools, devices, growing, shrinking, wide, pausing, running, lent, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;
@@ -172,14 +188,21 @@ export function createBoard(): Board {
       for (const [id] of mapChanges(observed.connected, seen.connected)) touched.add(id);
       state = next;
       observed = seen;
-      for (const [number, from, to] of changesBetween(before.runs, next.runs)) changed(number, from, to);
+      for (const [number, from, to] of changesBetween(before.runs, next.runs))
+        changed(number, from, to, touched);
       followSuspects(touched);
       for (const id of touched) seat(id);
     },
-    lend(workerId, by, isAlone) {
-      const loan = loans.get(workerId) ?? { held: 0, isAlone: false };
-      loans.set(workerId, { held: loan.held + by, isAlone: isAlone || loan.isAlone });
-      seat(workerId);
+    lend(workerId, by, alone) {
+      const note = (id: string, more: number) => {
+        const loan = loans.get(id) ?? { held: 0, isAlone: false };
+        loans.set(id, { held: loan.held + more, isAlone: alone !== undefined || loan.isAlone });
+        seat(id);
+      };
+      note(workerId, by);
+      if (alone !== 'device') return;
+      const { deviceId } = pools.seatOf(workerId)!;
+      for (const id of devices.workersOn(deviceId)) if (id !== workerId) note(id, 0);
     },
     undo() {
       const lent = [...loans.keys()];
@@ -258,10 +281,10 @@ export function classesFor(board: Board, run: RunState): string[] {
   const pools = board.pools
     .all()
     .filter((pool) => fitsClass(run, pool))
-    .map(({ key, live, free, deviceClass }) => ({
+    .map(({ key, live, devices, free, deviceClass }) => ({
       deviceClass,
       free,
-      usable: live - avoided.filter((one) => isIn(board, one, key)).length,
+      usable: Math.min(devices, live - avoided.filter((one) => isIn(board, one, key)).length),
     }));
   if (!needsOneClass(run)) {
     const usable = pools.reduce((sum, pool) => sum + pool.usable, 0);
@@ -307,22 +330,35 @@ export interface Selection {
 }
 
 /**
- * Free workers for a run, `count` at most, least loaded first; of the class that has most of them when the
- * run is exact and has no class yet. A suspect gets workers that hold nothing.
+ * Free workers for a run, `count` at most, each on a device of its own, least loaded first; of the class that has most
+ * of them when the run is exact and has no class yet. A suspect gets workers that hold nothing, and an exclusive run
+ * devices that hold nothing. `members`: those that it has already.
  */
 export function chooseFree(
   board: Board,
   run: RunState,
-  how: Partial<Selection> & { readonly count: number },
+  how: Partial<Selection> & { readonly count: number; readonly members?: Iterable<string> },
 ): Seat[] {
   const { isClosed = () => false } = how;
   if (board.pools.free === 0) return [];
-  const idleOnly = isSuspect(run, board.observed);
+  const needsDevice = isExclusive(run);
+  const idleOnly = needsDevice || isSuspect(run, board.observed);
+  const seatOf = (id: string) => board.pools.seatOf(id);
+  const own = [...(how.members ?? [])].map((id) => seatOf(id)?.deviceId ?? id);
   const avoided = new Set([
     ...avoidedNow(board, run).map(({ workerId }) => workerId),
     ...(how.without ?? []),
   ]);
-  const accept = (id: string) => !avoided.has(id);
+  const onOwnDevice = () => {
+    const used = new Set(own);
+    return (id: string) => {
+      const { deviceId } = seatOf(id)!;
+      if (avoided.has(id) || used.has(deviceId)) return false;
+      if (needsDevice && board.devices.heldOn(deviceId) > 0) return false;
+      used.add(deviceId);
+      return true;
+    };
+  };
   const open = board.pools.all().filter((pool) => fitsClass(run, pool) && !isClosed(pool));
   const available = (pool: Pool) => {
     let refused = 0;
@@ -337,23 +373,33 @@ export function chooseFree(
   const choices = open.map((pool) => ({
     deviceClass: pool.deviceClass,
     available: available(pool),
-    chosen: pool.leastLoaded(how.count, { idleOnly, accept }),
+    chosen: pool.leastLoaded(how.count, { idleOnly, accept: onOwnDevice() }),
   }));
   if (needsOneClass(run)) {
     const [most] = [...groupedBy(choices, ({ deviceClass }) => deviceClass).values()]
       .map((alike) => ({
         available: alike.reduce((sum, one) => sum + one.available, 0),
-        chosen: alike
-          .flatMap(({ chosen }) => chosen)
-          .sort(byLoad)
-          .slice(0, how.count),
+        chosen: firstOfEachDevice(alike, how.count),
       }))
       .filter(({ chosen }) => chosen.length > 0)
-      .sort((a, b) => b.available - a.available || byLoad(a.chosen[0]!, b.chosen[0]!));
+      .sort(
+        (a, b) =>
+          b.chosen.length - a.chosen.length ||
+          b.available - a.available ||
+          byLoad(a.chosen[0]!, b.chosen[0]!),
+      );
     return most?.chosen ?? [];
   }
-  const chosen = choices.flatMap((choice) => choice.chosen);
-  return choices.length < 2 ? chosen : chosen.sort(byLoad).slice(0, how.count);
+  return firstOfEachDevice(choices, how.count);
+}
+
+/** The least loaded of what several pools give, one of each device. */
+function firstOfEachDevice(choices: readonly { readonly chosen: readonly Seat[] }[], count: number): Seat[] {
+  const all = choices.flatMap(({ chosen }) => chosen);
+  if (choices.length < 2) return all;
+  const byDevice = new Map<string, Seat>();
+  for (const seat of all.sort(byLoad)) if (!byDevice.has(seat.deviceId)) byDevice.set(seat.deviceId, seat);
+  return [...byDevice.values()].slice(0, count);
 }
 
 /** The order in which workers are chosen. */

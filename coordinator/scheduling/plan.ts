@@ -6,6 +6,7 @@ import { shareOf } from '../model/accounts.ts';
 import { heldPriorityOf, numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
+import { isExclusive } from './devices.ts';
 
 /** A gang that changes. */
 export interface Placement {
@@ -78,10 +79,10 @@ export function createPlan(board: Board): Plan {
         .map(({ run }) => run),
     heldPriorityOf: held,
     setGang(run, members, reason, { priority = held(run), lentByRunId } = {}) {
-      const isAlone = isSuspect(run, board.observed);
+      const alone = isExclusive(run) ? 'device' : isSuspect(run, board.observed) ? 'worker' : undefined;
       const before = membersOf(run);
-      for (const id of before) if (!members.includes(id)) board.lend(id, -1, false);
-      for (const id of members) if (!before.includes(id)) board.lend(id, 1, isAlone);
+      for (const id of before) if (!members.includes(id)) board.lend(id, -1);
+      for (const id of members) if (!before.includes(id)) board.lend(id, 1, alone);
       const { owner } = shareOf(board.state, run);
       given.set(owner, (given.get(owner) ?? 0) + members.length - before.length);
       const lender = lentByRunId ?? planned.get(numberOf(run.id))?.lentByRunId;

@@ -16,13 +16,15 @@ export interface Traits {
 export interface Seat {
   readonly id: string;
   readonly deviceClass: string;
+  /** Of the device, which it may share with others. */
+  readonly deviceId: string;
   readonly traits: Traits;
   /** Of its pool: `poolKey`. */
   readonly poolKey: string;
   readonly slots: number;
   /** Runs that it holds, with those that it is about to get. */
   readonly held: number;
-  /** It holds a run that shares with nobody. */
+  /** It, or its device, holds a run that shares with nobody. */
   readonly isTaken: boolean;
 }
 
@@ -35,11 +37,15 @@ export interface Pool {
   readonly isDeterministic: boolean;
   /** Workers that are there. */
   readonly live: number;
+  /** Their devices. */
+  readonly devices: number;
+  /** The ids of their devices. */
+  deviceIds(): string[];
   /** Workers with a free slot. */
   readonly free: number;
   /** Workers that hold nothing. */
   readonly idle: number;
-  /** Workers with a free slot that is not given out, because they hold a run that shares with nobody. */
+  /** Workers with a free slot that is not given out, because a run that shares with nobody is there. */
   readonly taken: number;
   /** The free ones that are accepted, least loaded first, then by id; `idleOnly`: those that hold nothing. */
   leastLoaded(count: number, how: { idleOnly: boolean; accept: (id: string) => boolean }): Seat[];
@@ -67,6 +73,8 @@ interface Mutable extends Pool {
   taken: number;
   /** Free workers by the number of runs that they hold. */
   readonly byLoad: LazyHeap<string>[];
+  /** Workers of each device. */
+  readonly onDevice: Map<string, number>;
 }
 
 /** The key of the pool of workers like this; names of labels in order, so that equal traits have one. */
@@ -86,10 +94,15 @@ export function createPools(): Pools {
     const known = pools.get(key);
     if (known !== undefined) return known;
     const byLoad: LazyHeap<string>[] = [];
+    const onDevice = new Map<string, number>();
     const pool: Mutable = {
       ...{ key, deviceClass, traits },
       isDeterministic: isDeterministic(deviceClass),
-      ...{ live: 0, free: 0, idle: 0, taken: 0, byLoad },
+      ...{ live: 0, free: 0, idle: 0, taken: 0, byLoad, onDevice },
+      get devices() {
+        return onDevice.size;
+      },
+      deviceIds: () => [...onDevice.keys()],
       leastLoaded(count, { idleOnly, accept }) {
         const chosen: Seat[] = [];
         for (const [load, heap] of byLoad.entries()) {
@@ -107,6 +120,9 @@ export function createPools(): Pools {
   function count(seat: Seat, by: 1 | -1): void {
     const pool = poolOf(seat);
     pool.live += by;
+    const others = (pool.onDevice.get(seat.deviceId) ?? 0) + by;
+    if (others > 0) pool.onDevice.set(seat.deviceId, others);
+    else pool.onDevice.delete(seat.deviceId);
     if (seat.isTaken && seat.held < seat.slots) pool.taken += by;
     if (!isFree(seat)) return;
     pool.free += by;

@@ -15,8 +15,10 @@ import {
   needsOneClass,
   PREEMPTED_AGAIN_MS,
 } from './board.ts';
+import { isExclusive } from './devices.ts';
 import type { Plan } from './plan.ts';
 import type { Seat } from './pools.ts';
+import { holdingsOf } from './reclaim.ts';
 
 /**
  * Whether a gang may be told to pause: it trains, all its members are there, and it has got further since it last had
@@ -60,14 +62,29 @@ export function runsToPause(
   if (candidates.length === 0) return undefined;
   const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
   for (const classes of classesOf(board, run, have)) {
-    const held = new Set(have.filter((seat) => classes.has(seat.deviceClass)).map(({ id }) => id));
+    const held = new Set(
+      have.filter((seat) => classes.has(seat.deviceClass)).map(({ deviceId }) => deviceId),
+    );
+    const missing = run.job.workers.min - held.size;
+    const isUsable = (id: string) => {
+      const seat = board.pools.seatOf(id);
+      return (
+        seat !== undefined && classes.has(seat.deviceClass) && !held.has(seat.deviceId) && !avoided.has(id)
+      );
+    };
+    const deviceOfSeat = (id: string) => board.pools.seatOf(id)!.deviceId;
     const gainOf = (victim: RunState) =>
-      plan.membersOf(victim).filter((id) => {
-        const seat = board.pools.seatOf(id);
-        if (seat === undefined || seat.isTaken || !classes.has(seat.deviceClass)) return false;
-        return !held.has(id) && !avoided.has(id);
-      });
-    const chosen = enough(candidates, run.job.workers.min - held.size, gainOf);
+      plan
+        .membersOf(victim)
+        .filter((id) => isUsable(id) && !board.pools.seatOf(id)!.isTaken)
+        .map(deviceOfSeat);
+    const chosen = isExclusive(run)
+      ? ofWholeDevices(plan, {
+          candidates,
+          missing,
+          usable: (victim) => plan.membersOf(victim).filter(isUsable),
+        })
+      : enough(candidates, missing, gainOf);
     if (chosen !== undefined) return chosen;
   }
   return undefined;
@@ -104,6 +121,34 @@ function pausable(plan: Plan, run: RunState): RunState[] {
 /** Steps that are lost if the gang cannot store where it stands. */
 function unstoredSteps({ observed }: Board, run: RunState): number {
   return Math.max(0, (observed.stepOf?.(run.id) ?? 0) - storedStep(run));
+}
+
+/** Those that hold all of so many devices: of the devices those come first that the first candidates hold. */
+function ofWholeDevices(
+  plan: Plan,
+  options: {
+    readonly candidates: readonly RunState[];
+    readonly missing: number;
+    readonly usable: (victim: RunState) => readonly string[];
+  },
+): RunState[] | undefined {
+  const { candidates, missing, usable } = options;
+  const { devices, pools } = plan.board;
+  const ids = new Set(candidates.map(({ id }) => id));
+  const looked = new Set<string>();
+  const chosen = new Map<string, RunState>();
+  let gained = 0;
+  for (const workerId of candidates.flatMap(usable)) {
+    const { deviceId } = pools.seatOf(workerId)!;
+    if (gained >= missing) break;
+    if (looked.has(deviceId)) continue;
+    looked.add(deviceId);
+    const holders = holdingsOf(plan, devices.workersOn(deviceId)).map(({ victim }) => victim);
+    if (holders.some(({ id }) => !ids.has(id))) continue;
+    for (const holder of holders) chosen.set(holder.id, holder);
+    gained += 1;
+  }
+  return gained >= missing ? [...chosen.values()] : undefined;
 }
 
 /** The first of these whose workers are enough together, without those that turn out not to be needed. */

@@ -6,6 +6,7 @@ import { lookup } from '../model/persistent-map.ts';
 import { numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { avoidedNow, fitsClass, mayChange } from './board.ts';
+import { isExclusive } from './devices.ts';
 import type { Plan } from './plan.ts';
 import { isFree, type Pool, type Seat } from './pools.ts';
 
@@ -66,8 +67,8 @@ function gainsFor(
     const seat = pools.seatOf(id);
     return seat !== undefined && open.has(pools.poolOf(seat).key) && !avoided.has(id) ? seat : undefined;
   };
-  if (isSuspect(run, plan.board.observed))
-    return wholeWorkers(plan, { run, missing: run.job.workers.min - have.length, victims, usable });
+  if (isSuspect(run, plan.board.observed) || isExclusive(run))
+    return wholeUnits(plan, { run, missing: run.job.workers.min - have.length, victims, usable });
   const gained = members(plan, { run, have, victims, usable });
   return isWhole && have.length + gained.length < run.job.workers.min ? undefined : gained;
 }
@@ -84,18 +85,18 @@ function members(
   const { run, have, victims, usable } = options;
   let deviceClass = have[0]?.deviceClass;
   const gained: Gain[] = [];
-  const taken = new Set<string>();
+  const taken = new Set(have.map(({ deviceId }) => deviceId));
   const missing = () => run.job.workers.min - have.length - gained.length;
   for (const victim of victims) {
     let spare = sparable(plan, run, victim);
     for (const id of [...plan.membersOf(victim)].reverse()) {
       if (missing() <= 0 || spare <= 0) break;
       const seat = usable(id);
-      if (seat === undefined || taken.has(id) || isFree(seat)) continue;
+      if (seat === undefined || taken.has(seat.deviceId) || isFree(seat)) continue;
       if (run.job.training.exact && deviceClass !== undefined && seat.deviceClass !== deviceClass) continue;
       deviceClass ??= seat.deviceClass;
       gained.push({ victim, workerId: id });
-      taken.add(id);
+      taken.add(seat.deviceId);
       spare--;
     }
   }
@@ -103,10 +104,10 @@ function members(
 }
 
 /**
- * Whole workers for a suspect: those whose other runs can all give them up, such as its own students that
- * wait for it.
+ * Whole workers for a suspect, and whole devices for an exclusive run: those whose other runs can all give them up,
+ * such as its own students that wait for it.
  */
-function wholeWorkers(
+function wholeUnits(
   plan: Plan,
   options: {
     readonly run: RunState;
@@ -121,22 +122,37 @@ function wholeWorkers(
   const taken = new Map<string, number>();
   const gained: Gain[] = [];
   const candidates = new Set(victims.flatMap((victim) => plan.membersOf(victim)));
-  for (const id of [...candidates].sort()) {
+  const seen = new Set<string>();
+  for (const candidate of [...candidates].sort()) {
     if (missing <= 0) break;
-    const seat = usable(id);
-    if (seat === undefined || (isFree(seat) && seat.held === 0)) continue;
-    const holders = (lookup(board.state.workers, id)?.runs ?? [])
-      .map((number) => board.run(number))
-      .filter((holder) => plan.membersOf(holder).includes(id));
-    const sparing = (victim: RunState) => sparable(plan, run, victim) > (taken.get(victim.id) ?? 0);
-    if (holders.some((victim) => victim.id === run.id || !sparing(victim))) continue;
-    for (const victim of holders) {
-      taken.set(victim.id, (taken.get(victim.id) ?? 0) + 1);
-      gained.push({ victim, workerId: id });
-    }
+    const seat = usable(candidate);
+    if (seat === undefined || seen.has(seat.deviceId)) continue;
+    const unit = isExclusive(run) ? board.devices.workersOn(seat.deviceId) : [candidate];
+    if (isExclusive(run) ? board.devices.heldOn(seat.deviceId) === 0 : isFree(seat) && seat.held === 0)
+      continue;
+    const held = holdingsOf(plan, unit);
+    const sparing = ({ victim }: Gain) => {
+      const count = held.filter((one) => one.victim.id === victim.id).length;
+      return sparable(plan, run, victim) >= (taken.get(victim.id) ?? 0) + count;
+    };
+    if (held.some((one) => one.victim.id === run.id || !sparing(one))) continue;
+    for (const { victim } of held) taken.set(victim.id, (taken.get(victim.id) ?? 0) + 1);
+    gained.push(...held);
+    seen.add(seat.deviceId);
     missing -= 1;
   }
   return missing > 0 ? undefined : gained;
+}
+
+/** Which runs these workers hold, as far as it is planned. */
+export function holdingsOf(plan: Plan, workerIds: readonly string[]): Gain[] {
+  const { board } = plan;
+  return workerIds.flatMap((workerId) =>
+    (lookup(board.state.workers, workerId)?.runs ?? [])
+      .map((number) => board.run(number))
+      .filter((victim) => plan.membersOf(victim).includes(workerId))
+      .map((victim) => ({ victim, workerId })),
+  );
 }
 
 function dropMember(plan: Plan, victim: RunState, workerId: string, run: RunState): void {

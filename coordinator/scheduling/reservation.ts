@@ -5,6 +5,7 @@
 // then on only those do that keep nothing back from it: runs that may have a loan; runs that end, by estimate, before
 // it could start; and surplus of elastic gangs, which is taken back.
 
+import { lookup } from '../model/persistent-map.ts';
 import type { RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import {
@@ -16,6 +17,7 @@ import {
   fitsClass,
   type Selection,
 } from './board.ts';
+import { isExclusive } from './devices.ts';
 import { durationOf, endOf, paceOf } from './estimates.ts';
 import { borrowersOf, mayBorrow } from './loans.ts';
 import type { Plan } from './plan.ts';
@@ -33,6 +35,8 @@ export interface Reservation {
   readonly classes: ReadonlySet<string>;
   /** Free ones that it will take. */
   readonly workerIds: ReadonlySet<string>;
+  /** So many it would still lack with them. */
+  readonly lacks: number;
   /** From then on they are kept, milliseconds since the epoch. */
   readonly deadlineMs: number;
   /** Now is after the deadline. */
@@ -98,7 +102,7 @@ export function createReservations(plan: Plan): Reservations {
     add(run) {
       // One worker alone is taken as soon as it is free: nothing is kept for it.
       const isAwaited = awaitedSince(board, run) !== undefined;
-      if (run.job.workers.min === 1 && !isSuspect(run, board.observed) && !isAwaited) return;
+      if (run.job.workers.min === 1 && !needsWhole(board, run) && !isAwaited) return;
       const taken = new Set(reservations.flatMap((one) => [...one.classes]));
       const classes = new Set(classesFor(board, run).filter((one) => !taken.has(one)));
       if (classes.size === 0) return;
@@ -136,7 +140,7 @@ function reservationFor(plan: Plan, run: RunState, classes: ReadonlySet<string>)
   const { board } = plan;
   const { min } = run.job.workers;
   const isClosed = ({ deviceClass }: { readonly deviceClass: string }) => !classes.has(deviceClass);
-  const free = isSuspect(run, board.observed)
+  const free = needsWhole(board, run)
     ? emptiest(board, run, isClosed)
     : chooseFree(board, run, { count: min, isClosed });
   const isAwaited = awaitedSince(board, run) !== undefined;
@@ -151,15 +155,36 @@ function reservationFor(plan: Plan, run: RunState, classes: ReadonlySet<string>)
       isDue: isAwaited || board.observed.now > deadlineMs,
       borrowed: 0,
     },
-    workerIds: new Set(free.map(({ id }) => id)),
+    workerIds: new Set(
+      isExclusive(run)
+        ? free.flatMap(({ deviceId }) => board.devices.workersOn(deviceId))
+        : free.map(({ id }) => id),
+    ),
+    lacks: min - free.filter((seat) => !needsWhole(board, run) || isWholly(board, run, seat)).length,
     start() {
-      if (start === null) start = startOf(plan, run, classes, free.length);
+      if (start === null) start = startOf(plan, run, classes, free);
       return start;
     },
   };
 }
 
-/** Workers that are next to hold nothing, for a run that shares with nobody. */
+/** It takes workers, or devices, that hold nothing else. */
+function needsWhole({ observed }: Board, run: RunState): boolean {
+  return isSuspect(run, observed) || isExclusive(run);
+}
+
+/** The worker, or its device, holds nothing. */
+function isWholly(board: Board, run: RunState, { deviceId, held }: Seat): boolean {
+  return (isExclusive(run) ? board.devices.heldOn(deviceId) : held) === 0;
+}
+
+/** Runs on a device that do not pause for this one. */
+function inTheWay({ devices, state, run: runAt }: Board, run: RunState, deviceId: string): number {
+  const numbers = devices.workersOn(deviceId).flatMap((id) => lookup(state.workers, id)?.runs ?? []);
+  return numbers.filter((number) => runAt(number).pausing?.forRunId !== run.id).length;
+}
+
+/** Workers, or one of each device, that are next to hold nothing, for a run that shares with nobody. */
 function emptiest(
   board: Board,
   run: RunState,
@@ -169,23 +194,36 @@ function emptiest(
   const isTaken = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
   const how = { idleOnly: false, accept: (id: string) => !isTaken.has(id) };
   const { min } = run.job.workers;
-  return open
-    .flatMap((pool) => pool.leastLoaded(min, how))
-    .sort(byLoad)
-    .slice(0, min);
+  if (!isExclusive(run))
+    return open
+      .flatMap((pool) => pool.leastLoaded(min, how))
+      .sort(byLoad)
+      .slice(0, min);
+  const free = open.flatMap((pool) => pool.leastLoaded(pool.free, how));
+  const devices = new Map(free.map((seat) => [seat.deviceId, seat]));
+  return [...devices.values()]
+    .map((seat) => ({ seat, others: inTheWay(board, run, seat.deviceId) }))
+    .sort((a, b) => a.others - b.others || byLoad(a.seat, b.seat))
+    .slice(0, min)
+    .map(({ seat }) => seat);
 }
 
 /** Whether a gang needs the slot of this worker that is still free. */
 function needsIt(board: Board, gang: RunState, id: string): boolean {
   const seat = board.pools.seatOf(id);
-  return seat !== undefined && (seat.held + 1 >= seat.slots || isSuspect(gang, board.observed));
+  return seat !== undefined && (seat.held + 1 >= seat.slots || needsWhole(board, gang));
 }
 
 /** When enough gangs have ended, in the order in which they do. */
-function startOf(plan: Plan, run: RunState, classes: ReadonlySet<string>, free: number): Start | undefined {
+function startOf(
+  plan: Plan,
+  run: RunState,
+  classes: ReadonlySet<string>,
+  free: readonly Seat[],
+): Start | undefined {
   const { board } = plan;
   const { min } = run.job.workers;
-  if (isSuspect(run, board.observed)) return undefined;
+  if (needsWhole(board, run)) return undefined;
   const running = [...classes].flatMap((deviceClass) =>
     board.holding(deviceClass, LOOKED_AT + 2 * min).map((number) => board.run(number)),
   );
@@ -199,14 +237,14 @@ function startOf(plan: Plan, run: RunState, classes: ReadonlySet<string>, free: 
     })
     .sort((a, b) => a.atMs - b.atMs);
   const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
-  const freed = new Set<string>();
+  const freed = new Set(free.map(({ deviceId }) => deviceId));
   for (const { atMs, members } of ends) {
     for (const id of members) {
       const seat = board.pools.seatOf(id);
       const isFull = seat !== undefined && classes.has(seat.deviceClass) && seat.held >= seat.slots;
-      if (isFull && fitsClass(run, board.pools.poolOf(seat)) && !avoided.has(id)) freed.add(id);
+      if (isFull && fitsClass(run, board.pools.poolOf(seat)) && !avoided.has(id)) freed.add(seat.deviceId);
     }
-    if (free + freed.size >= min) return { atMs, spare: free + freed.size - min, pace };
+    if (freed.size >= min) return { atMs, spare: freed.size - min, pace };
   }
   return undefined;
 }

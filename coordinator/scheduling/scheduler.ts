@@ -38,6 +38,7 @@ export function replacementsFor(
   const free = chooseFree(board, run, {
     count,
     without: new Set([without, ...survivors]),
+    members: survivors,
   });
   return free.map((seat) => seat.id);
 }
@@ -224,7 +225,7 @@ function growByOne(plan: Plan, run: RunState, wanted: readonly Wanted[]): boolea
     wanted.some(
       ({ priority, classes }) => priority < plan.heldPriorityOf(run) && classes.includes(pool.deviceClass),
     );
-  const [seat] = chooseFree(board, run, { count: 1, isClosed, without: new Set(members) });
+  const [seat] = chooseFree(board, run, { count: 1, isClosed, without: new Set(members), members });
   if (seat === undefined) return false;
   plan.setGang(run, [...members, seat.id], plan.reasonOf(run) ?? `idle worker joins: ${seat.id}`);
   return true;

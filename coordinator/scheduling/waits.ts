@@ -6,6 +6,7 @@ import { lookup } from '../model/persistent-map.ts';
 import { type Avoided, numberOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import { avoidedNow, type Board, chooseFree, fitsClass, meets, needsOneClass } from './board.ts';
+import { isExclusive } from './devices.ts';
 import { borrowersOf } from './loans.ts';
 import { quotaWait } from './quota-wait.ts';
 import { requirementText } from './requirement.ts';
@@ -75,7 +76,8 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     ...pausingTexts(board, run),
     oneClassText(board, run),
     pools.live === 0 ? 'no worker is connected' : '',
-    ...busyTexts(board, run, avoided),
+    fewDevicesText(board, run),
+    ...(isExclusive(run) ? sharedTexts(board, run) : busyTexts(board, run, avoided)),
     avoided.length > 0 ? avoidedText(avoided) : '',
     lacking > 0 ? `${lacking} without what it requires (${requirementText(run.job.require)})` : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
@@ -130,10 +132,10 @@ function oneClassText(board: Board, run: RunState): string {
 const NONE: ReadonlySet<string> = new Set();
 
 /** Workers that are free and kept for a gang before this run. */
-function keptText({ run, workerIds, deadlineMs }: Reservation, without: ReadonlySet<string>): string {
+function keptText({ run, workerIds, lacks, deadlineMs }: Reservation, without: ReadonlySet<string>): string {
   const count = [...workerIds].filter((id) => without.has(id)).length;
   const { min } = run.job.workers;
-  return `${count} kept for ${run.id}, which needs ${min} and lacks ${min - workerIds.size} (kept since ${timeText(deadlineMs)})`;
+  return `${count} kept for ${run.id}, which needs ${min} and lacks ${lacks} (kept since ${timeText(deadlineMs)})`;
 }
 
 /** What is kept for the run itself. */
@@ -159,6 +161,55 @@ function timeText(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
+/** The members of a gang are on devices of their own. */
+function fewDevicesText({ pools }: Board, run: RunState): string {
+  const fitting = pools.all().filter((pool) => fitsClass(run, pool));
+  const live = fitting.reduce((sum, pool) => sum + pool.live, 0);
+  const devices = fitting.reduce((sum, pool) => sum + pool.devices, 0);
+  return devices < run.job.workers.min && devices < live
+    ? `${live} on ${devices} devices, of which a gang takes one each`
+    : '';
+}
+
+/** Devices that are named in one reason. */
+const NAMED_MAX = 3;
+
+/** Who is on the devices that an exclusive run could have. */
+function sharedTexts(board: Board, run: RunState): string[] {
+  const { pools, devices } = board;
+  const fitting = pools.all().filter((pool) => fitsClass(run, pool));
+  const held = [...new Set(fitting.flatMap((pool) => pool.deviceIds()))]
+    .filter((id) => devices.heldOn(id) > 0)
+    .sort();
+  if (held.length === 0) return [];
+  const holders = (id: string) =>
+    [...new Set(devices.workersOn(id).flatMap((worker) => lookup(board.state.workers, worker)!.runs))]
+      .map((number) => `run-${number}`)
+      .join(', ');
+  const named = held.slice(0, NAMED_MAX).map((id) => `${id}: ${holders(id)}`);
+  const others = held.length > NAMED_MAX ? `; and ${held.length - NAMED_MAX} others` : '';
+  return [
+    `${held.length} devices that hold other runs, and it needs whole ones (${named.join('; ')}${others})`,
+  ];
+}
+
+/** Workers with free slots on devices that an exclusive run has. */
+function exclusiveTexts(board: Board, run: RunState): { readonly count: number; readonly text: string } {
+  const { pools, devices } = board;
+  const holders = new Set<number>();
+  let count = 0;
+  for (const device of devices.exclusive())
+    for (const id of devices.workersOn(device)) {
+      const seat = pools.seatOf(id);
+      if (seat === undefined || seat.held >= seat.slots || !fitsClass(run, pools.poolOf(seat))) continue;
+      holders.add(devices.exclusiveOn(device)!);
+      count += 1;
+    }
+  const named = [...holders].slice(0, NAMED_MAX).map((number) => `run-${number}`);
+  const others = holders.size > NAMED_MAX ? ` and ${holders.size - NAMED_MAX} others` : '';
+  return { count, text: `${count} on devices that ${named.join(', ')}${others} has for itself` };
+}
+
 function busyTexts(board: Board, run: RunState, avoided: readonly Avoided[]): string[] {
   const { pools } = board;
   const suspect = isSuspect(run, board.observed);
@@ -177,11 +228,17 @@ function busyTexts(board: Board, run: RunState, avoided: readonly Avoided[]): st
     if (suspect ? seat.held > 0 : seat.held >= seat.slots) full -= 1;
     else if (!suspect && seat.isTaken) taken -= 1;
   }
+  const exclusive = suspect ? undefined : exclusiveTexts(board, run);
+  taken -= exclusive?.count ?? 0;
   const fullText = suspect
     ? `${full} that hold other runs (it needs whole workers, since it may be what killed others)`
     : `${full} without a free slot`;
   const takenText = `${taken} that hold a run alone, which may be what killed other workers`;
-  return [...(full > 0 ? [fullText] : []), ...(taken > 0 ? [takenText] : [])];
+  return [
+    ...(full > 0 ? [fullText] : []),
+    ...((exclusive?.count ?? 0) > 0 ? [exclusive!.text] : []),
+    ...(taken > 0 ? [takenText] : []),
+  ];
 }
 
 /** Which workers the run is kept from for a while, and what went wrong there last. */

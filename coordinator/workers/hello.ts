@@ -31,6 +31,7 @@ const helloSchema = z.object({
     name: line(200),
     deviceClass: line(1000),
     memoryBytes: z.number().min(0),
+    id: line(128).optional(),
     gpu: z
       .object({
         uuid: line(128),
@@ -82,10 +83,11 @@ export function helloOf(hello: Hello, own: string): WorkerHello {
       { details: { field: 'hello.fleet' } },
     );
   const { kind, name, deviceClass, memoryBytes, gpu } = device;
+  const deviceId = device.id || gpu?.uuid || rest.workerId;
   const details = { name, memoryBytes, ...(gpu === undefined ? {} : { gpu }) };
   const labelled = Object.keys(named).length === 0 ? {} : { labels: named };
   return {
     ...{ ...rest, ...labelled, ...(code === undefined ? {} : { code }) },
-    ...{ deviceKind: kind, deviceName: name, deviceClass, device: details },
+    ...{ deviceKind: kind, deviceName: name, deviceClass, deviceId, device: details },
   };
 }

@@ -62,6 +62,10 @@ export const requirement = z
       .describe('Least memory of the device, GB of 10^9 bytes: of the GPU, or of the host for a CPU'),
     labels: labels.optional().describe('Labels that the worker must have, each with this value'),
     deviceKind: z.enum(['cpu', 'cuda']).optional().describe('What the worker computes on'),
+    device: z
+      .enum(['shared', 'exclusive'])
+      .optional()
+      .describe('exclusive: no other run is on its devices, whichever workers share them. Default: shared'),
   })
   .optional()
   .describe('What a worker has to be to get a run of it. Default: any worker will do');

@@ -41,6 +41,7 @@ export function checkEvent(event: Event, before: State, after: State): void {
   const goesOn = event.members.some(({ workerId }) => stayed.includes(workerId));
   const least = goesOn ? 1 : min;
   assert.ok(event.members.length >= least && event.members.length <= max, 'a gang outside its bounds');
+  checkDevices(run, after);
   for (const { workerId } of event.members) {
     const worker = workerWith(after, workerId)!;
     const mayDrain = run.state === 'pausing' && stayed.includes(workerId);
@@ -48,6 +49,21 @@ export function checkEvent(event: Event, before: State, after: State): void {
     assert.ok(runsHeldBy(after, workerId).length <= worker.slots, `${workerId} has more runs than slots`);
     if (run.job.training.exact) assert.equal(worker.deviceClass, run.deviceClass, 'device classes mixed');
   }
+}
+
+/** Members are on devices of their own, and nobody is where a run is alone. */
+function checkDevices(run: RunState, state: State): void {
+  const deviceOf = (workerId: string) => workerWith(state, workerId)!.deviceId ?? workerId;
+  const own = new Set(run.gang.map(({ workerId }) => deviceOf(workerId)));
+  assert.equal(own.size, run.gang.length, `${run.id} has a device twice`);
+  const isAlone = ({ job }: RunState) => job.require?.device === 'exclusive';
+  for (const other of openRuns(state))
+    if (other.id !== run.id && (isAlone(other) || isAlone(run)))
+      for (const { workerId } of other.gang)
+        assert.ok(
+          !own.has(deviceOf(workerId)),
+          `${run.id} and ${other.id} share a device, and one is exclusive`,
+        );
 }
 
 /** Looks in a row, a tick apart, at which a run that fits is found waiting: one tick, and the way of an append. */

@@ -82,8 +82,15 @@ export function nativeEnvironment(threads: number, settings: KernelSettings = {}
   };
 }
 
-export function describeDevice(proof: DeviceProof, threads: number, settings: KernelSettings = {}): Device {
+export function describeDevice(
+  proof: DeviceProof,
+  threads: number,
+  settings: KernelSettings = {},
+  id = '',
+): Device {
+  const own = id === '' ? (proof.gpu?.uuid ?? '') : id;
   return {
+    ...(own === '' ? {} : { id: own }),
     kind: proof.kind,
     name: proof.name,
     deviceClass: deviceClass({

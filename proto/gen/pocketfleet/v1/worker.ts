@@ -106,7 +106,14 @@ export interface Device {
   /** Memory of the device in bytes: the GPU's, or the host's for a CPU. */
   memoryBytes: number;
   /** Facts of a GPU; absent for a CPU. */
-  gpu: Gpu | undefined;
+  gpu:
+    | Gpu
+    | undefined;
+  /**
+   * Which device of the fleet it is. Workers of one id share it: a gang takes one of them at most. Absent: the GPU's UUID,
+   * or for a CPU a device that the worker has to itself.
+   */
+  id?: string | undefined;
 }
 
 export interface Lease {
@@ -1265,7 +1272,16 @@ export const Hello_LabelsEntry: MessageFns<Hello_LabelsEntry> = {
 };
 
 function createBaseDevice(): Device {
-  return { kind: "", name: "", deviceClass: "", tensorflowVersion: "", threads: 0, memoryBytes: 0, gpu: undefined };
+  return {
+    kind: "",
+    name: "",
+    deviceClass: "",
+    tensorflowVersion: "",
+    threads: 0,
+    memoryBytes: 0,
+    gpu: undefined,
+    id: undefined,
+  };
 }
 
 export const Device: MessageFns<Device> = {
@@ -1290,6 +1306,9 @@ export const Device: MessageFns<Device> = {
     }
     if (message.gpu !== undefined) {
       Gpu.encode(message.gpu, writer.uint32(58).fork()).join();
+    }
+    if (message.id !== undefined) {
+      writer.uint32(66).string(message.id);
     }
     return writer;
   },
@@ -1363,6 +1382,14 @@ export const Device: MessageFns<Device> = {
             message.gpu = Gpu.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1396,6 +1423,7 @@ export const Device: MessageFns<Device> = {
         ? globalThis.Number(object.memory_bytes)
         : 0,
       gpu: isSet(object.gpu) ? Gpu.fromJSON(object.gpu) : undefined,
+      id: isSet(object.id) ? globalThis.String(object.id) : undefined,
     };
   },
 
@@ -1422,6 +1450,9 @@ export const Device: MessageFns<Device> = {
     if (message.gpu !== undefined) {
       obj.gpu = Gpu.toJSON(message.gpu);
     }
+    if (message.id !== undefined) {
+      obj.id = message.id;
+    }
     return obj;
   },
 
@@ -1437,6 +1468,7 @@ export const Device: MessageFns<Device> = {
     message.threads = object.threads ?? 0;
     message.memoryBytes = object.memoryBytes ?? 0;
     message.gpu = (object.gpu !== undefined && object.gpu !== null) ? Gpu.fromPartial(object.gpu) : undefined;
+    message.id = object.id ?? undefined;
     return message;
   },
 };
