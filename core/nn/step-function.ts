@@ -26,7 +26,8 @@ export interface FunctionInput {
 /** A function of tensors with its inputs, ready to be recorded. */
 export interface TensorFunction {
   readonly inputs: FunctionInput[];
-  readonly build: (inputs: Tensor[]) => Tensor[];
+  /** `onForward`: called when the forward pass is done and the backward pass begins. */
+  readonly build: (inputs: Tensor[], onForward?: () => void) => Tensor[];
 }
 
 /** A function whose later inputs are known only after its first outputs. */
@@ -64,11 +65,12 @@ export function trainingFunction(options: {
     inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
   return {
     inputs,
-    build: ([weights, images, labels, teacher]) => {
+    build: ([weights, images, labels, teacher], onForward) => {
       const normalised = normaliseImages(images as Tensor);
       const { gradients, kept } = gradientsOf({
         tensors: splitFlat(weights as Tensor, layout.parameters),
         trainable: layout.parameters.map((slot) => slot.trainable),
+        onForward,
         run: (parameters) => {
           const { embedding, statistics } = forward({
             network,
@@ -120,11 +122,12 @@ export function backboneFunction(options: {
   return {
     inputs,
     first: { inputs: 2, outputs: 1 },
-    build: ([weights, images, slopes, margin, teacher]) => {
+    build: ([weights, images, slopes, margin, teacher], onForward) => {
       const normalised = normaliseImages(images as Tensor);
       const { gradients, kept } = gradientsOf({
         tensors: splitFlat(weights as Tensor, layout.parameters),
         trainable: layout.parameters.map((slot) => slot.trainable),
+        onForward,
         run: (parameters) => {
           const { embedding, statistics } = forward({
             network,
@@ -215,6 +218,8 @@ export function gradientsOf(options: {
   tensors: readonly Tensor[];
   trainable: readonly boolean[];
   run: (tensors: readonly Tensor[]) => { loss: Tensor; keep: readonly Tensor[] };
+  /** Called between the forward and the backward pass. */
+  onForward?: (() => void) | undefined;
 }): { gradients: Tensor[]; kept: Tensor[] } {
   const { tensors, trainable, run } = options;
   const kept: Tensor[] = [];
@@ -225,7 +230,9 @@ export function gradientsOf(options: {
     );
     // Clones, because a tensor may be listed twice, and disposing it once would free the second.
     for (const tensor of keep) kept.push(tf.keep(tf.clone(tensor)));
-    return loss.asScalar();
+    const scalar = loss.asScalar();
+    options.onForward?.();
+    return scalar;
   });
   const { value, grads } = differentiate(tensors.filter((_, i) => trainable[i]));
   value.dispose();

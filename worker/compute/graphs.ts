@@ -38,11 +38,13 @@ export function createGraphCache(options: { readonly cacheDir: string }): GraphC
   return {
     get: (graph) => {
       const key = graphKey(graph);
-      return whole.get(key, () => compileGraph({ key, ...functionOf(graph), ...cache }));
+      return whole.get(key, () => compileGraph({ key, ...functionOf(graph), ...again(graph), ...cache }));
     },
     twoPart: (graph) => {
       const key = graphKey(graph);
-      return twoPart.get(key, () => compileTwoPart({ key, ...twoPartFunctionOf(graph), ...cache }));
+      return twoPart.get(key, () =>
+        compileTwoPart({ key, ...twoPartFunctionOf(graph), ...again(graph), ...cache }),
+      );
     },
     size: () => whole.size() + twoPart.size(),
   };
@@ -99,3 +101,8 @@ function twoPartFunctionOf(graph: TwoPartSpec): TwoPartFunction {
 
 const weightOf = ({ distillationWeight }: { readonly distillationWeight: number | undefined }) =>
   distillationWeight === undefined ? {} : { distillationWeight };
+
+/** Whether the backward pass of the graph computes activations again. */
+const again = (graph: { readonly recompute?: boolean } | GraphSpec) => ({
+  recompute: 'recompute' in graph && graph.recompute === true,
+});

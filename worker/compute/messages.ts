@@ -23,6 +23,8 @@ export type GraphSpec =
        * input.
        */
       readonly distillationWeight: number | undefined;
+      /** The backward pass computes activations again (core/tensor/passes/recompute.ts). */
+      readonly recompute?: boolean;
     }
   | { readonly kind: 'embed'; readonly network: NetworkSpec; readonly batch: number }
   /** A class shard's part (core/head/step.ts). */
@@ -37,6 +39,8 @@ export interface TwoPartSpec {
   readonly network: NetworkSpec;
   readonly batch: number;
   readonly distillationWeight: number | undefined;
+  /** As of `train`. */
+  readonly recompute?: boolean;
 }
 
 export const graphKey = (graph: GraphSpec | TwoPartSpec): string => canonicalJson(graph);

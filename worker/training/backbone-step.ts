@@ -95,6 +95,7 @@ export const backboneGraph = ({ training, network, distillation }: RunSpec): Two
   network,
   batch: training.batch / training.shards,
   distillationWeight: distillation?.weight,
+  ...(training.recompute ? { recompute: true } : {}),
 });
 
 /** In double precision and in order, so that all members get the same. */

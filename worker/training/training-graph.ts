@@ -11,5 +11,6 @@ export function trainingGraph(spec: RunSpec, classes: number): GraphSpec {
     loss: spec.training.loss,
     batch: spec.training.batch / spec.training.shards,
     distillationWeight: spec.distillation?.weight,
+    ...(spec.training.recompute ? { recompute: true } : {}),
   };
 }

@@ -13,6 +13,7 @@ import { toFleetError } from '../../errors.ts';
 import { canonicalJson } from '../../spec/canonical-json.ts';
 import { PROGRAMS } from '../../system/places.ts';
 import { optimised } from '../passes/passes.ts';
+import { recomputed } from '../passes/recompute.ts';
 import { type Recording, type RecordOptions, record } from '../recording/record.ts';
 import { addonFacts, nativeBackend, tensorflowVersion } from '../tf.ts';
 import {
@@ -32,6 +33,11 @@ export interface CompileOptions extends RecordOptions {
    * same.
    */
   readonly key: string;
+  /**
+   * Whether the backward pass computes activations again instead of keeping them: the same bits with less memory and
+   * more time.
+   */
+  readonly recompute?: boolean;
   /** Folder in which graphs outlive the process; without it none are stored. */
   readonly cacheDir?: string;
 }
@@ -47,8 +53,11 @@ export interface Form<T> {
 
 /** Records the function (or takes its stored graph) and loads it in this form. */
 export function obtainGraph<T>(options: CompileOptions, form: Form<T>): T {
-  const { cacheDir } = options;
-  const saved = () => form.save(optimised(record(options)));
+  const { cacheDir, recompute = false } = options;
+  const saved = () => {
+    const recording = optimised(record(options));
+    return form.save(recompute ? recomputed(recording) : recording);
+  };
   if (cacheDir === undefined) return loadOnce(saved(), form);
   const name = nameOf(options, form.name);
   const stored = readEntry(entryFolder(cacheDir, name));
@@ -80,12 +89,13 @@ function withoutCache<T>(use: () => T): T | undefined {
 }
 
 /** The stored graph's name, 64 hexadecimal digits. */
-function nameOf({ key, inputs }: CompileOptions, form: string): string {
+function nameOf({ key, inputs, recompute = false }: CompileOptions, form: string): string {
   return sha256Hex(
     canonicalJson({
       key,
       inputs,
       form,
+      recompute,
       tensorflow: tensorflowVersion(),
       gpu: nativeBackend().binding.isUsingGpuDevice(),
       kernels: addonFacts().kernels,

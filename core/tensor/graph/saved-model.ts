@@ -142,6 +142,8 @@ function define(nodes: readonly RecordedNode[], index: number, node: RecordedNod
       const { binding } = nativeBackend();
       const attributes = node.attributes.map((attribute) => [attribute.name, attrValue(attribute, binding)]);
       const inputs = node.inputs.map((edge) => edgeName(nodes, edge));
+      // A control edge has no output's number.
+      inputs.push(...(node.after ?? []).map((before) => `^${nameOf(nodes, before)}`));
       return nodeDef(name, node.op, inputs, Object.fromEntries(attributes) as Record<string, AttrValue>);
     }
   }

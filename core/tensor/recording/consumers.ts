@@ -57,8 +57,9 @@ export function neededFor(nodes: readonly RecordedNode[], results: readonly Edge
   const needed = new Set<number>(results.map(({ node }) => node));
   for (let index = nodes.length - 1; index >= 0; index--) {
     const node = nodes[index]!;
-    if (needed.has(index) && node.kind === 'operation')
-      for (const input of node.inputs) needed.add(input.node);
+    if (!needed.has(index) || node.kind !== 'operation') continue;
+    for (const input of node.inputs) needed.add(input.node);
+    for (const before of node.after ?? []) needed.add(before);
   }
   return needed;
 }

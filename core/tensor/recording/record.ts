@@ -54,6 +54,8 @@ export type RecordedNode =
       readonly attributes: readonly OpAttribute[];
       readonly inputs: readonly Edge[];
       readonly outputs: readonly Value[];
+      /** Nodes that have to be computed before it though it reads nothing of them. */
+      readonly after?: readonly number[];
     };
 
 export type OperationNode = Extract<RecordedNode, { kind: 'operation' }>;
@@ -66,12 +68,17 @@ export interface Recording {
   readonly nodes: readonly RecordedNode[];
   readonly inputs: readonly GraphInput[];
   readonly outputs: readonly Edge[];
+  /** How many nodes, from the first on, were recorded before the backward pass began; absent without one. */
+  readonly forward?: number;
 }
 
 export interface RecordOptions {
   readonly inputs: readonly GraphInput[];
-  /** The function to record; its outputs are float32. It runs inside tf.tidy. */
-  readonly build: (inputs: Tensor[]) => Tensor[];
+  /**
+   * The function to record; its outputs are float32. It runs inside tf.tidy. One that differentiates says when
+   * its forward pass is done.
+   */
+  readonly build: (inputs: Tensor[], onForward: () => void) => Tensor[];
   /**
    * Also runs every operation on zeros and fails where it gives another shape than its rule; slow, for tests.
    */
@@ -110,11 +117,14 @@ export function record(options: RecordOptions): Recording {
   const alive = tf.memory().numTensors;
   try {
     let outputs: Edge[] = [];
+    let forward: number | undefined;
     tf.tidy(() => {
       const inputs = options.inputs.map((input, index) =>
         backend.createOutputTensor(recorder.declareInput(input, index)),
       );
-      const built = options.build(inputs);
+      const built = options.build(inputs, () => {
+        forward = recorder.nodes.length;
+      });
       if (!Array.isArray(built))
         throw new FleetError('invalidArgument', 'the function to record does not return an array of tensors');
       outputs = backend
@@ -122,7 +132,12 @@ export function record(options: RecordOptions): Recording {
         .map((id, index) => checkOutput(recorder.nodes, recorder.edgeOf(id, 'output'), index));
     });
     refuseKept(tf.memory().numTensors - alive);
-    return { nodes: recorder.nodes, inputs: options.inputs, outputs };
+    return {
+      nodes: recorder.nodes,
+      inputs: options.inputs,
+      outputs,
+      ...(forward === undefined ? {} : { forward }),
+    };
   } finally {
     backend.binding = real;
   }

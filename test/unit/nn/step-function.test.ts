@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { digest64 } from '../../../core/digest.ts';
 import { arcfaceLoss } from '../../../core/loss/arcface.ts';
 import { buildNetwork } from '../../../core/nn/build.ts';
 import { forward } from '../../../core/nn/forward.ts';
@@ -11,6 +12,7 @@ import {
   type TensorFunction,
   trainingFunction,
 } from '../../../core/nn/step-function.ts';
+import { applyStep } from '../../../core/optim/sgd.ts';
 import { uniforms } from '../../../core/rng.ts';
 import { networkSchema } from '../../../core/spec/network.ts';
 import { compileGraph } from '../../../core/tensor/graph/compiled.ts';
@@ -163,6 +165,29 @@ test('an eager step leaves no tensor behind and agrees with the compiled one', (
   assert.equal(tf.memory().numTensors, before);
   // Two images a batch norm make rounding large; any mistake would make gradients differ far more.
   assert.ok(distance(compiled('eager', step, [weights, images, labels]), eager) < 1e-3);
+});
+
+test('a step that computes activations again gives the same weights, step after step', () => {
+  const { network, layout, weights } = setup({ ...SPECS[0], channels: 8 });
+  const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS });
+  const optimizer = { momentum: 0.9, weightDecay: 5e-4, clipNorm: 5 };
+  const [kept, again] = [false, true].map((recompute) => {
+    const graph = compileGraph({ key: 'step', ...step, recompute });
+    const state = {
+      weights: weights.slice(),
+      momentum: new Float32Array(layout.parameterCount),
+      running: initialRunning(layout),
+    };
+    for (let n = 0; n < 3; n++) {
+      const [mean] = graph.run([state.weights, images, labels]);
+      applyStep({ layout, ...state, mean: mean!, learningRate: 0.05, optimizer });
+    }
+    graph.dispose();
+    return { nodes: graph.nodes, digest: digest64(state.weights) };
+  });
+  assert.equal(again!.digest, kept!.digest);
+  assert.ok(again!.nodes > kept!.nodes, 'nothing is computed again');
+  assert.notEqual(kept!.digest, digest64(weights));
 });
 
 for (const distillationWeight of [undefined, 100])

@@ -20,6 +20,8 @@ const NETWORKS = [
   { kind: 'iresnet', blocks: [1, 2, 1, 1], widths: [4, 4, 8, 8], stem: 4, embedding: 4 },
   { kind: 'mobilefacenet', embedding: 4 },
 ];
+/** Those of which a step that computes activations again is run too. */
+const RECOMPUTED = [NETWORKS[0], NETWORKS[2]];
 const BATCH = 3;
 
 export interface TwoPartResult {
@@ -29,6 +31,9 @@ export interface TwoPartResult {
   /** SHA-256 of unit embeddings and vector, with the forward pass kept and computed again. */
   readonly kept: readonly string[];
   readonly again: readonly string[];
+  /** Kept, with activations computed again in the backward pass; absent where that was not tried. */
+  readonly recomputed?: readonly string[];
+  readonly recomputedBytes?: number | undefined;
   /** Tensors in the library after the graph was disposed. */
   readonly tensors: number;
 }
@@ -46,7 +51,7 @@ const results = NETWORKS.flatMap((spec) =>
     const kd = distillationWeight === undefined ? {} : { distillationWeight };
     const twoPart = backboneFunction({ network, layout, batch: BATCH, ...kd });
     const name = `${spec.kind} of ${layout.parameterCount}, teacher ${distillationWeight ?? 'none'}`;
-    const graph = compileTwoPart({ key: name, ...twoPart });
+    let graph = compileTwoPart({ key: name, ...twoPart });
     const size = BATCH * network.embedding;
     const late = [floats('slopes', size), Float32Array.of(2), floats('teacher', size)];
     const run = (keep: boolean) => {
@@ -56,7 +61,15 @@ const results = NETWORKS.flatMap((spec) =>
     };
     const result = resultOf(graph, run);
     graph.dispose();
-    return { name, ...result, tensors: nativeBackend().binding.getNumOfTensors() };
+    const more = distillationWeight === undefined && RECOMPUTED.includes(spec) ? recomputedOf(name) : {};
+    return { name, ...result, ...more, tensors: nativeBackend().binding.getNumOfTensors() };
+
+    function recomputedOf(key: string) {
+      graph = compileTwoPart({ key, ...twoPart, recompute: true });
+      const found = { recomputed: run(true), recomputedBytes: graph.keptBytes };
+      graph.dispose();
+      return found;
+    }
   }),
 );
 console.log(JSON.stringify(results));

@@ -32,7 +32,15 @@ for (const [name, environment] of [
     assert.equal(results.length, 8);
     // Equal bits could also come from a part that ignores its inputs.
     assert.equal(new Set(results.map(({ kept }) => kept[1])).size, results.length);
-    for (const { name: network, ownKernels, keptBytes, kept, again, tensors } of results) {
+    assert.equal(results.filter(({ recomputed }) => recomputed !== undefined).length, 2);
+    for (const result of results) {
+      const { name: network, ownKernels, keptBytes, kept, again, tensors } = result;
+      if (result.recomputed !== undefined) assert.deepEqual(result.recomputed, kept, network);
+      if (result.recomputedBytes !== undefined)
+        assert.ok(
+          result.recomputedBytes < 0.6 * keptBytes!,
+          `${network}: ${result.recomputedBytes}, ${keptBytes}`,
+        );
       assert.equal(ownKernels, hasOwnKernels() && !('POCKETFLEET_KERNELS' in environment), network);
       assert.equal(keptBytes !== undefined && keptBytes > 0, addonFacts().graphs === 'as-recorded', network);
       assert.deepEqual(kept, again, network);
