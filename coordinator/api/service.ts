@@ -45,6 +45,7 @@ import type { Replayer } from '../workers/replayer.ts';
 import type { TimeBoard } from '../workers/time-board.ts';
 import type { Verifier } from '../workers/verifier.ts';
 import { type Artefacts, runIdsOf } from './artefacts.ts';
+import { forecastOf } from './forecast.ts';
 import { goodput } from './goodput.ts';
 import { inspectionProgress } from './inspection-progress.ts';
 import { createLeaderboards } from './leaderboards.ts';
@@ -355,7 +356,12 @@ async function submit(
     },
   });
   const notes = [...found, ...documents.flatMap((one) => requirementNotes(parts.driver.state, one.spec))];
-  if (request.dryRun) return { planIds: [], sweepIds: [], runIds: [], notes };
+  if (request.dryRun) {
+    const { driver, progress, clock } = parts;
+    const about = { state: driver.state, speedOf: progress.speedOf, now: () => clock.monotonic() };
+    const forecast = await forecastOf(documents, about);
+    return { planIds: [], sweepIds: [], runIds: [], notes, forecast };
+  }
   const input = {
     kind: 'submit',
     documents,

@@ -24,6 +24,7 @@ const GROUPS: readonly Group[] = [
   {
     words: [
       'submit',
+      'plan',
       'watch',
       'cancel',
       'pause',

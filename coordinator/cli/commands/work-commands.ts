@@ -1,4 +1,4 @@
-// Commands that request work or its results: submit, watch, cancel, resume, export, report; those that hold it back
+// Commands that request work or its results: submit, plan, watch, cancel, resume, export, report; those that hold it back
 // are pause-commands.ts. Decides flags,
 // exit codes and what is printed.
 
@@ -17,6 +17,7 @@ import {
   withFleet,
 } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
+import { forecastText } from '../screen/forecast-view.ts';
 import { print, printJson, say, tellWritten } from '../screen/output.ts';
 import { jsonDisplay, statusDisplay } from '../screen/status-display.ts';
 import { selectionOf, watch } from '../watching.ts';
@@ -51,10 +52,19 @@ export function addWorkCommands(program: Command): void {
       collectOverrides,
       {},
     )
-    .option('--dry-run', 'only check it')
+    .option('--dry-run', 'check it and show what it would do, as `plan` does')
     .option('--watch', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
     .option('--wait', 'the same as --watch')
     .action((file: string, flags: SubmitFlags) => withFleet(flags, (client) => submit(client, file, flags)));
+  fleetCommand(
+    program,
+    'plan <file>',
+    'what a plan, sweep or run (YAML; - reads stdin) would do: runs, order, images, multiply-adds, worker time',
+  )
+    .option('--set <path=value>', 'replace a field (repeatable)', collectOverrides, {})
+    .action((file: string, flags: SubmitFlags) =>
+      withFleet(flags, (client) => submit(client, file, { ...flags, dryRun: true })),
+    );
   fleetCommand(
     program,
     'watch [id]',
@@ -124,15 +134,20 @@ export function addWorkCommands(program: Command): void {
 }
 
 async function submit(client: FleetClient, file: string, flags: SubmitFlags): Promise<void> {
-  const dryRun = flags.dryRun ?? false;
+  const { dryRun = false } = flags;
   const submitted = await interruptible((signal) =>
     submitFile(client, { file, overrides: flags.set, dryRun, signal }),
   );
   for (const note of submitted.notes) say(`note: ${note}`);
   const ids = [...submitted.planIds, ...submitted.sweepIds, ...submitted.runIds];
-  if (flags.dryRun) {
-    if (flags.json) printJson({ ok: true, notes: submitted.notes });
-    else say(`${file} is right; nothing was submitted`);
+  if (dryRun) {
+    const { notes, forecast } = submitted;
+    if (flags.json) printJson({ ok: true, notes, forecast });
+    else {
+      const columns = process.stdout.isTTY ? process.stdout.columns : undefined;
+      if (forecast !== undefined) print(forecastText(forecast, columns));
+      say(`${file} is right; nothing was submitted`);
+    }
     return;
   }
   if (flags.json) printJson(submitted);

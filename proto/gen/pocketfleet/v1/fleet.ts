@@ -51,6 +51,61 @@ export interface SubmitResponse {
   runIds: string[];
   /** Remarks about the data as sentences for a person: files that were skipped, images that are left out. */
   notes: string[];
+  /** With dry_run: what the text would do. */
+  forecast?: Forecast | undefined;
+}
+
+/** What a text would do, before anything of it is submitted. */
+export interface Forecast {
+  /** In the order of the text; the parts of a plan in the order in which they begin. */
+  parts: ForecastPart[];
+  /** Worker-seconds of all parts, for each device class that was measured. */
+  times: ForecastTime[];
+  /** Why there are no times; empty where there are. */
+  untimed: string;
+}
+
+/** A search, or a run. */
+export interface ForecastPart {
+  /** The document in the text, from 1, and the part of a plan within it: search, teacher, students.0; empty for a document itself. */
+  document: number;
+  field: string;
+  name: string;
+  /** search | teacher | student | candidate */
+  kind: string;
+  /** When it begins, for a person. */
+  begins: string;
+  /** Training runs, without attempts after failures. */
+  runs: ForecastRange | undefined;
+  steps:
+    | ForecastRange
+    | undefined;
+  /** Images in all steps. */
+  images:
+    | ForecastRange
+    | undefined;
+  /** Of the forward pass over all these images, in the trained network. */
+  multiplyAdds: ForecastRange | undefined;
+  times: ForecastTime[];
+  /** What the numbers depend on, for a person; empty where they follow from the text. */
+  note: string;
+}
+
+/** The likely value, and what is hardly gone below or beyond; all three are equal where it is known. */
+export interface ForecastRange {
+  low: number;
+  likely: number;
+  high: number;
+}
+
+export interface ForecastTime {
+  deviceClass: string;
+  workerSeconds:
+    | ForecastRange
+    | undefined;
+  /** Runs that it was measured on, and how they are like it, for a person. */
+  measuredRuns: number;
+  basis: string;
 }
 
 export interface InspectionProgress {
@@ -1178,7 +1233,7 @@ export const SubmitRequest_OverridesEntry: MessageFns<SubmitRequest_OverridesEnt
 };
 
 function createBaseSubmitResponse(): SubmitResponse {
-  return { planIds: [], sweepIds: [], runIds: [], notes: [] };
+  return { planIds: [], sweepIds: [], runIds: [], notes: [], forecast: undefined };
 }
 
 export const SubmitResponse: MessageFns<SubmitResponse> = {
@@ -1194,6 +1249,9 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     }
     for (const v of message.notes) {
       writer.uint32(34).string(v!);
+    }
+    if (message.forecast !== undefined) {
+      Forecast.encode(message.forecast, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -1243,6 +1301,14 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
             message.notes.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.forecast = Forecast.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1273,6 +1339,7 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
         ? object.run_ids.map((e: any) => globalThis.String(e))
         : [],
       notes: globalThis.Array.isArray(object?.notes) ? object.notes.map((e: any) => globalThis.String(e)) : [],
+      forecast: isSet(object.forecast) ? Forecast.fromJSON(object.forecast) : undefined,
     };
   },
 
@@ -1290,6 +1357,9 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     if (message.notes?.length) {
       obj.notes = message.notes;
     }
+    if (message.forecast !== undefined) {
+      obj.forecast = Forecast.toJSON(message.forecast);
+    }
     return obj;
   },
 
@@ -1302,6 +1372,595 @@ export const SubmitResponse: MessageFns<SubmitResponse> = {
     message.sweepIds = object.sweepIds?.map((e) => e) || [];
     message.runIds = object.runIds?.map((e) => e) || [];
     message.notes = object.notes?.map((e) => e) || [];
+    message.forecast = (object.forecast !== undefined && object.forecast !== null)
+      ? Forecast.fromPartial(object.forecast)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseForecast(): Forecast {
+  return { parts: [], times: [], untimed: "" };
+}
+
+export const Forecast: MessageFns<Forecast> = {
+  encode(message: Forecast, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.parts) {
+      ForecastPart.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.times) {
+      ForecastTime.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.untimed !== "") {
+      writer.uint32(26).string(message.untimed);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Forecast {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForecast();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.parts.push(ForecastPart.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.times.push(ForecastTime.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.untimed = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Forecast {
+    return {
+      parts: globalThis.Array.isArray(object?.parts) ? object.parts.map((e: any) => ForecastPart.fromJSON(e)) : [],
+      times: globalThis.Array.isArray(object?.times) ? object.times.map((e: any) => ForecastTime.fromJSON(e)) : [],
+      untimed: isSet(object.untimed) ? globalThis.String(object.untimed) : "",
+    };
+  },
+
+  toJSON(message: Forecast): unknown {
+    const obj: any = {};
+    if (message.parts?.length) {
+      obj.parts = message.parts.map((e) => ForecastPart.toJSON(e));
+    }
+    if (message.times?.length) {
+      obj.times = message.times.map((e) => ForecastTime.toJSON(e));
+    }
+    if (message.untimed !== "") {
+      obj.untimed = message.untimed;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Forecast>): Forecast {
+    return Forecast.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Forecast>): Forecast {
+    const message = createBaseForecast();
+    message.parts = object.parts?.map((e) => ForecastPart.fromPartial(e)) || [];
+    message.times = object.times?.map((e) => ForecastTime.fromPartial(e)) || [];
+    message.untimed = object.untimed ?? "";
+    return message;
+  },
+};
+
+function createBaseForecastPart(): ForecastPart {
+  return {
+    document: 0,
+    field: "",
+    name: "",
+    kind: "",
+    begins: "",
+    runs: undefined,
+    steps: undefined,
+    images: undefined,
+    multiplyAdds: undefined,
+    times: [],
+    note: "",
+  };
+}
+
+export const ForecastPart: MessageFns<ForecastPart> = {
+  encode(message: ForecastPart, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.document !== 0) {
+      writer.uint32(8).uint32(message.document);
+    }
+    if (message.field !== "") {
+      writer.uint32(18).string(message.field);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.kind !== "") {
+      writer.uint32(34).string(message.kind);
+    }
+    if (message.begins !== "") {
+      writer.uint32(42).string(message.begins);
+    }
+    if (message.runs !== undefined) {
+      ForecastRange.encode(message.runs, writer.uint32(50).fork()).join();
+    }
+    if (message.steps !== undefined) {
+      ForecastRange.encode(message.steps, writer.uint32(58).fork()).join();
+    }
+    if (message.images !== undefined) {
+      ForecastRange.encode(message.images, writer.uint32(66).fork()).join();
+    }
+    if (message.multiplyAdds !== undefined) {
+      ForecastRange.encode(message.multiplyAdds, writer.uint32(74).fork()).join();
+    }
+    for (const v of message.times) {
+      ForecastTime.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.note !== "") {
+      writer.uint32(90).string(message.note);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForecastPart {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForecastPart();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.document = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.field = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.begins = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.runs = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.steps = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.images = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.multiplyAdds = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.times.push(ForecastTime.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.note = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ForecastPart {
+    return {
+      document: isSet(object.document) ? globalThis.Number(object.document) : 0,
+      field: isSet(object.field) ? globalThis.String(object.field) : "",
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      kind: isSet(object.kind) ? globalThis.String(object.kind) : "",
+      begins: isSet(object.begins) ? globalThis.String(object.begins) : "",
+      runs: isSet(object.runs) ? ForecastRange.fromJSON(object.runs) : undefined,
+      steps: isSet(object.steps) ? ForecastRange.fromJSON(object.steps) : undefined,
+      images: isSet(object.images) ? ForecastRange.fromJSON(object.images) : undefined,
+      multiplyAdds: isSet(object.multiplyAdds)
+        ? ForecastRange.fromJSON(object.multiplyAdds)
+        : isSet(object.multiply_adds)
+        ? ForecastRange.fromJSON(object.multiply_adds)
+        : undefined,
+      times: globalThis.Array.isArray(object?.times) ? object.times.map((e: any) => ForecastTime.fromJSON(e)) : [],
+      note: isSet(object.note) ? globalThis.String(object.note) : "",
+    };
+  },
+
+  toJSON(message: ForecastPart): unknown {
+    const obj: any = {};
+    if (message.document !== 0) {
+      obj.document = Math.round(message.document);
+    }
+    if (message.field !== "") {
+      obj.field = message.field;
+    }
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.kind !== "") {
+      obj.kind = message.kind;
+    }
+    if (message.begins !== "") {
+      obj.begins = message.begins;
+    }
+    if (message.runs !== undefined) {
+      obj.runs = ForecastRange.toJSON(message.runs);
+    }
+    if (message.steps !== undefined) {
+      obj.steps = ForecastRange.toJSON(message.steps);
+    }
+    if (message.images !== undefined) {
+      obj.images = ForecastRange.toJSON(message.images);
+    }
+    if (message.multiplyAdds !== undefined) {
+      obj.multiplyAdds = ForecastRange.toJSON(message.multiplyAdds);
+    }
+    if (message.times?.length) {
+      obj.times = message.times.map((e) => ForecastTime.toJSON(e));
+    }
+    if (message.note !== "") {
+      obj.note = message.note;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForecastPart>): ForecastPart {
+    return ForecastPart.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForecastPart>): ForecastPart {
+    const message = createBaseForecastPart();
+    message.document = object.document ?? 0;
+    message.field = object.field ?? "";
+    message.name = object.name ?? "";
+    message.kind = object.kind ?? "";
+    message.begins = object.begins ?? "";
+    message.runs = (object.runs !== undefined && object.runs !== null)
+      ? ForecastRange.fromPartial(object.runs)
+      : undefined;
+    message.steps = (object.steps !== undefined && object.steps !== null)
+      ? ForecastRange.fromPartial(object.steps)
+      : undefined;
+    message.images = (object.images !== undefined && object.images !== null)
+      ? ForecastRange.fromPartial(object.images)
+      : undefined;
+    message.multiplyAdds = (object.multiplyAdds !== undefined && object.multiplyAdds !== null)
+      ? ForecastRange.fromPartial(object.multiplyAdds)
+      : undefined;
+    message.times = object.times?.map((e) => ForecastTime.fromPartial(e)) || [];
+    message.note = object.note ?? "";
+    return message;
+  },
+};
+
+function createBaseForecastRange(): ForecastRange {
+  return { low: 0, likely: 0, high: 0 };
+}
+
+export const ForecastRange: MessageFns<ForecastRange> = {
+  encode(message: ForecastRange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.low !== 0) {
+      writer.uint32(9).double(message.low);
+    }
+    if (message.likely !== 0) {
+      writer.uint32(17).double(message.likely);
+    }
+    if (message.high !== 0) {
+      writer.uint32(25).double(message.high);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForecastRange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForecastRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.low = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.likely = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.high = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ForecastRange {
+    return {
+      low: isSet(object.low) ? globalThis.Number(object.low) : 0,
+      likely: isSet(object.likely) ? globalThis.Number(object.likely) : 0,
+      high: isSet(object.high) ? globalThis.Number(object.high) : 0,
+    };
+  },
+
+  toJSON(message: ForecastRange): unknown {
+    const obj: any = {};
+    if (message.low !== 0) {
+      obj.low = floatToJson(message.low);
+    }
+    if (message.likely !== 0) {
+      obj.likely = floatToJson(message.likely);
+    }
+    if (message.high !== 0) {
+      obj.high = floatToJson(message.high);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForecastRange>): ForecastRange {
+    return ForecastRange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForecastRange>): ForecastRange {
+    const message = createBaseForecastRange();
+    message.low = object.low ?? 0;
+    message.likely = object.likely ?? 0;
+    message.high = object.high ?? 0;
+    return message;
+  },
+};
+
+function createBaseForecastTime(): ForecastTime {
+  return { deviceClass: "", workerSeconds: undefined, measuredRuns: 0, basis: "" };
+}
+
+export const ForecastTime: MessageFns<ForecastTime> = {
+  encode(message: ForecastTime, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.deviceClass !== "") {
+      writer.uint32(10).string(message.deviceClass);
+    }
+    if (message.workerSeconds !== undefined) {
+      ForecastRange.encode(message.workerSeconds, writer.uint32(18).fork()).join();
+    }
+    if (message.measuredRuns !== 0) {
+      writer.uint32(24).uint32(message.measuredRuns);
+    }
+    if (message.basis !== "") {
+      writer.uint32(34).string(message.basis);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForecastTime {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForecastTime();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.workerSeconds = ForecastRange.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.measuredRuns = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.basis = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ForecastTime {
+    return {
+      deviceClass: isSet(object.deviceClass)
+        ? globalThis.String(object.deviceClass)
+        : isSet(object.device_class)
+        ? globalThis.String(object.device_class)
+        : "",
+      workerSeconds: isSet(object.workerSeconds)
+        ? ForecastRange.fromJSON(object.workerSeconds)
+        : isSet(object.worker_seconds)
+        ? ForecastRange.fromJSON(object.worker_seconds)
+        : undefined,
+      measuredRuns: isSet(object.measuredRuns)
+        ? globalThis.Number(object.measuredRuns)
+        : isSet(object.measured_runs)
+        ? globalThis.Number(object.measured_runs)
+        : 0,
+      basis: isSet(object.basis) ? globalThis.String(object.basis) : "",
+    };
+  },
+
+  toJSON(message: ForecastTime): unknown {
+    const obj: any = {};
+    if (message.deviceClass !== "") {
+      obj.deviceClass = message.deviceClass;
+    }
+    if (message.workerSeconds !== undefined) {
+      obj.workerSeconds = ForecastRange.toJSON(message.workerSeconds);
+    }
+    if (message.measuredRuns !== 0) {
+      obj.measuredRuns = Math.round(message.measuredRuns);
+    }
+    if (message.basis !== "") {
+      obj.basis = message.basis;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ForecastTime>): ForecastTime {
+    return ForecastTime.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ForecastTime>): ForecastTime {
+    const message = createBaseForecastTime();
+    message.deviceClass = object.deviceClass ?? "";
+    message.workerSeconds = (object.workerSeconds !== undefined && object.workerSeconds !== null)
+      ? ForecastRange.fromPartial(object.workerSeconds)
+      : undefined;
+    message.measuredRuns = object.measuredRuns ?? 0;
+    message.basis = object.basis ?? "";
     return message;
   },
 };

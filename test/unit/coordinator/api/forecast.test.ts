@@ -1,0 +1,155 @@
+// What a forecast says is what runs do: the real core trains the same text, and its runs are counted.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { forecastOf } from '../../../../coordinator/api/forecast.ts';
+import { forecastText } from '../../../../coordinator/cli/screen/forecast-view.ts';
+import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.ts';
+import { jobAt } from '../../../../coordinator/model/spec-of.ts';
+import { initialState, type State } from '../../../../coordinator/model/state.ts';
+import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
+import { scheduleOf } from '../../../../core/spec/schedule.ts';
+import type { SweepSpec } from '../../../../core/spec/sweep.ts';
+import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
+import { plan, sweep, training } from '../../../sim/specs.ts';
+import { FACTS } from '../../../sim/world.ts';
+import { wholeRuns } from '../../../support/state.ts';
+import { core } from '../decisions/core.ts';
+
+const accuracyOf = (number: number, epochs: number) => 0.3 + ((number * 37) % 101) / 200 + epochs / 100;
+const noSpeed = () => undefined;
+const forecast = (document: CheckedDocument, state: State = initialState, speedOf = noSpeed as never) =>
+  forecastOf([document], { state, speedOf, now: () => 0 });
+
+/** Runs a text to its end on two workers, and counts what its runs were given to do. */
+function trained(document: CheckedDocument) {
+  const fleet = core(2);
+  fleet.submit(document);
+  const done = new Map<string, { steps: number; images: number; multiplyAdds: number }>();
+  for (let left = 500; fleet.running().length > 0; left--) {
+    assert.ok(left > 0, 'it goes on for ever');
+    for (const id of fleet.running()) {
+      const run = wholeRuns(fleet.state).find((one) => one.id === id)!;
+      const job = jobAt(run.job, run.fidelity);
+      const { stepsTotal: steps, batch } = scheduleOf(job.training, run.facts.trainingImages);
+      const images = steps * batch;
+      done.set(id, { steps, images, multiplyAdds: images * run.costs.multiplyAdds });
+      fleet.finish(
+        id,
+        accuracyOf(run.trialId === undefined ? 0 : Number(run.trialId.slice(6)), job.training.epochs),
+      );
+    }
+  }
+  const sum = (of: 'steps' | 'images' | 'multiplyAdds') =>
+    [...done.values()].reduce((all, one) => all + one[of], 0);
+  return { runs: done.size, steps: sum('steps'), images: sum('images'), multiplyAdds: sum('multiplyAdds') };
+}
+
+const exact = (range: ForecastRange | undefined) => {
+  assert.ok(
+    range !== undefined && range.low === range.high && range.likely === range.low,
+    JSON.stringify(range),
+  );
+  return range.likely;
+};
+
+test('of a search that learns nothing the forecast is what its runs do, to the last step and multiply-add', async () => {
+  for (const strategy of [
+    { kind: 'random', trials: 9, seed: 3 },
+    { kind: 'grid', trials: 7, axes: { 'normal.0.left': ['dw_conv_3x3', 'skip_connect'] } },
+  ]) {
+    const document = { kind: 'sweep', facts: FACTS, spec: sweep({ strategy, parallelism: 2 }) } as const;
+    const { parts, untimed } = await forecast(document).catch((caught) => assert.fail(caught as Error));
+    assert.equal(parts.length, 1);
+    const [part] = parts;
+    const { runs, steps, images, multiplyAdds } = part!;
+    assert.deepEqual(
+      { runs: exact(runs), steps: exact(steps), images: exact(images), multiplyAdds: exact(multiplyAdds) },
+      trained(document),
+    );
+    assert.equal(untimed, 'no run of this fleet is done or trains, so no speed was measured');
+    assert.deepEqual(part!.times, []);
+  }
+});
+
+test('a rehearsed search that learns makes the moves of the real one when results are the same', async () => {
+  const evaluation = { training: { ...training, epochs: 4 } };
+  for (const strategy of [
+    { kind: 'asha', trials: 12, eta: 2, lag: 4 },
+    { kind: 'hyperband', trials: 12, eta: 2, lag: 4 },
+    { kind: 'evolution', trials: 14, population: 6, sample: 3, lag: 4 },
+  ]) {
+    const spec: SweepSpec = sweep({ strategy, evaluation, parallelism: 2 });
+    const { evaluations, share } = await rehearse(spec, { lag: 4, parallelism: 2, accuracyOf, now: () => 0 });
+    const sums = { runs: 0, steps: 0, images: 0, multiplyAdds: 0 };
+    for (const { epochs, costs } of evaluations) {
+      const { stepsTotal, batch } = scheduleOf({ ...spec.evaluation.training, epochs }, FACTS.trainingImages);
+      sums.runs += 1;
+      sums.steps += stepsTotal;
+      sums.images += stepsTotal * batch;
+      sums.multiplyAdds += stepsTotal * batch * costs.multiplyAdds;
+    }
+    assert.equal(share, 1);
+    assert.deepEqual(sums, trained({ kind: 'sweep', facts: FACTS, spec }), strategy.kind);
+  }
+});
+
+test('a long search is cut off and stands in proportion, and a space that is used up ends it', async () => {
+  const spec = sweep({ strategy: { kind: 'random', trials: 5_000 } });
+  let at = 0;
+  const cut = await rehearse(spec, { lag: 1, parallelism: 1, accuracyOf, now: () => (at += 1) });
+  assert.ok(cut.trials > 0 && cut.trials < 5_000 && cut.share === cut.trials / 5_000, `${cut.trials}`);
+  const few = sweep({
+    strategy: { kind: 'grid', trials: 50, axes: { 'normal.0.left': ['dw_conv_3x3', 'skip_connect'] } },
+  });
+  const { parts } = await forecast({ kind: 'sweep', facts: FACTS, spec: few });
+  assert.match(parts[0]!.note, /^the space has [12] candidates that can be tried$/);
+});
+
+test('a plan has its parts in the order in which they begin, and times from runs that were measured', async () => {
+  const spec = plan();
+  const document = { kind: 'plan', facts: FACTS, spec, yaml: '' } as const;
+  const { parts } = await forecast(document);
+  assert.deepEqual(
+    parts.map(({ field, begins }) => [field, begins]),
+    [
+      ['search', 'at once'],
+      ['teacher', 'when the search has ended'],
+      ['students.0', 'when the search has ended'],
+      ['students.1', 'when the search has ended, with the first checkpoint of teacher'],
+    ],
+  );
+  const [search, teacher, plain, distilled] = parts;
+  // The winner is one of the candidates: 8 steps of 16 images for each of them, and for a student.
+  assert.equal(exact(search!.images), 6 * exact(plain!.images));
+  assert.ok(plain!.multiplyAdds!.low <= plain!.multiplyAdds!.likely);
+  assert.deepEqual(distilled!.multiplyAdds, plain!.multiplyAdds);
+  const early = await forecast({
+    ...document,
+    spec: plan({ teacher: { ...spec.teacher, start: 'at-once' } }),
+  });
+  assert.deepEqual(
+    early.parts.slice(0, 2).map(({ field }) => field),
+    ['teacher', 'search'],
+  );
+
+  // A worker that computes 10 images a second of the teacher: its images take a tenth of a second each.
+  const fleet = core(1);
+  fleet.submit({ ...document, spec: plan({ search: undefined, students: [], export: undefined }) });
+  const speedOf = () => 10;
+  const timed = await forecast(document, fleet.state, speedOf as never);
+  const { workerSeconds, basis, deviceClass } = timed.parts[1]!.times[0]!;
+  assert.deepEqual([exact(workerSeconds), deviceClass], [exact(teacher!.images) / 10, 'cpu']);
+  assert.equal(
+    basis,
+    '1 run of this kind and size, which train now: what runs take beside their steps is not in it',
+  );
+  const all = timed.parts.reduce((sum, { times }) => sum + times[0]!.workerSeconds!.likely, 0);
+  assert.ok(Math.abs(timed.times[0]!.workerSeconds!.likely - all) < 1e-9 * all);
+  const text = forecastText(timed);
+  assert.match(
+    text,
+    /^PART +NAME +BEGINS +RUNS +STEPS +IMAGES +MULTIPLY-ADDS\n1 search +search +at once +6 /,
+  );
+  assert.match(text, /\nin all on cpu: .* of workers$/);
+});
