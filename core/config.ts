@@ -612,6 +612,11 @@ export function childEnvironment(
 export const tensorflowChosen = (env: NodeJS.ProcessEnv = process.env): string =>
   env.POCKETFLEET_TENSORFLOW ?? '';
 
+/** Folder in which NVIDIA's multi-process service has its pipes. */
+export function cudaPipeFolder(): string {
+  return process.env.CUDA_MPS_PIPE_DIRECTORY || '/tmp/nvidia-mps';
+}
+
 /** CUDA_VISIBLE_DEVICES as it is set, an empty one too; undefined where it is not. */
 export function cudaVisibleDevices(env: NodeJS.ProcessEnv = process.env): string | undefined {
   return env.CUDA_VISIBLE_DEVICES;

@@ -24,11 +24,12 @@ import { type RunningFleet, startFleet } from '../local/up.ts';
 import { outliveReader } from '../lost-output.ts';
 import { print, printJson, say } from '../screen/output.ts';
 import { shellWord } from '../shell-word.ts';
-import { addJoinCommand } from './join-command.ts';
+import { addJoinCommand, PER_DEVICE_HELP } from './join-command.ts';
 
 interface UpFlags {
   readonly dir?: string;
   readonly workers?: number;
+  readonly perDevice?: number;
   readonly coordinators: number;
   readonly port: number;
   readonly metricsPort: number;
@@ -50,6 +51,7 @@ export function addFleetCommands(program: Command): void {
     .description('start a fleet on this machine: nats-server, coordinator and workers; Ctrl-C stops it')
     .addOption(dirOption(`folder for its data, logs and fleet.json (default: ${DEFAULT_DIR} here)`))
     .option('--workers <n>', 'worker processes (default: one a GPU, else one a core)', wholeNumber(0, 1024))
+    .option('--per-device <k>', PER_DEVICE_HELP, wholeNumber(1, 64))
     .option(
       '--devices <list>',
       'GPUs for the workers in turn, in place of CUDA_VISIBLE_DEVICES and as it is written: 0,1,… or GPU-… or MIG-…; -1 for none',
@@ -107,6 +109,7 @@ async function upInForeground(flags: UpFlags): Promise<void> {
     fleet = await startFleet({
       dir,
       workers: flags.workers,
+      perDevice: flags.perDevice,
       coordinators: flags.coordinators,
       port: flags.port,
       metricsPort: flags.metricsPort,
@@ -196,6 +199,7 @@ function upArguments(dir: string, flags: UpFlags): string[] {
     'up',
     ...['--dir', dir],
     ...(flags.workers === undefined ? [] : ['--workers', String(flags.workers)]),
+    ...(flags.perDevice === undefined ? [] : ['--per-device', String(flags.perDevice)]),
     ...['--coordinators', String(flags.coordinators)],
     ...['--port', String(flags.port), '--metrics-port', String(flags.metricsPort)],
     ...['--nats-port', String(flags.natsPort)],

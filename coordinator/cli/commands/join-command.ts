@@ -14,10 +14,15 @@ import { print, say } from '../screen/output.ts';
 interface JoinFlags {
   readonly dir?: string;
   readonly workers?: number;
+  readonly perDevice?: number;
   readonly devices?: string;
   readonly name: string;
   readonly dataRoot: readonly string[];
 }
+
+/** What `--per-device` of `up` and `join` is. */
+export const PER_DEVICE_HELP =
+  'workers that share each GPU and its memory, or each core; a gang takes one of them (default: 1)';
 
 export function addJoinCommand(program: Command): void {
   program
@@ -27,6 +32,7 @@ export function addJoinCommand(program: Command): void {
     )
     .addOption(dirOption(`folder for their logs and certificates (default: ${DEFAULT_DIR} here)`))
     .option('--workers <n>', 'worker processes (default: one a GPU, else one a core)', wholeNumber(1, 1024))
+    .option('--per-device <k>', PER_DEVICE_HELP, wholeNumber(1, 64))
     .option('--devices <list>', 'GPUs for the workers in turn, as of `up`')
     .option('--name <name>', 'beginning of their names, which are unique in the fleet', workerName, ownName())
     .option(

@@ -1,13 +1,17 @@
-// How many workers a machine gets, and what each computes on: one for each GPU where GPUs may be used, else
-// one for each core. Decides the environment of each worker and the lines that report it. Pure.
+// How many workers a machine gets, and what each computes on: one, or as many as are asked for, for each GPU where GPUs
+// may be used, else for each core. Decides the environment of each worker and the lines that report it. Pure.
 
 import { FleetError } from '../../../core/errors.ts';
 import { type Gpu, hidesAll, usableDevices } from '../../../core/system/gpus.ts';
 
 /** What a machine has, and what a person set for its workers. */
 export interface Host {
+  /** Of the machine, for the ids of its CPU devices. */
+  readonly name: string;
   /** GPUs in the order of nvidia-smi; empty where there is no driver. */
   readonly gpus: readonly Gpu[];
+  /** NVIDIA's multi-process service runs: kernels of several processes of a GPU run at once. */
+  readonly mps: boolean;
   /** CUDA_VISIBLE_DEVICES; undefined where it is not set. */
   readonly visible: string | undefined;
   readonly cores: number;
@@ -24,6 +28,8 @@ export interface Host {
 export interface WorkersAsked {
   /** Number of workers; undefined: one for each GPU, else one for each core. */
   readonly workers?: number | undefined;
+  /** Workers that share each GPU, or each core; undefined: one, and on GPUs more when `workers` asks for them. */
+  readonly perDevice?: number | undefined;
   /** Bounds of that default. */
   readonly atLeast?: number;
   readonly atMost?: number;
@@ -58,17 +64,32 @@ const DATA_THREADS_MAX = 8;
 
 export function placeWorkers(host: Host, asked: WorkersAsked): WorkerPlaces {
   const choice = chooseDevices(host, asked.devices);
-  const usual = choice.kind === 'gpu' ? Math.max(1, choice.devices.length) : host.cores;
+  const { perDevice = 1 } = asked;
+  const usual = perDevice * (choice.kind === 'gpu' ? Math.max(1, choice.devices.length) : host.cores);
   const bounded = Math.min(asked.atMost ?? usual, Math.max(asked.atLeast ?? 1, usual));
   const count = asked.workers ?? bounded;
-  if (choice.kind === 'gpu') return onGpus(host, choice.devices, count);
+  if (choice.kind === 'gpu') return onGpus(host, devicesFor(choice.devices, asked), count);
   // Nothing is set where there is no GPU: the worker's own settings hold.
   const hidden = { POCKETFLEET_DEVICE: 'cpu', CUDA_VISIBLE_DEVICES: '-1' };
   const environment = host.gpus.length > 0 ? hidden : {};
+  const devices = Math.ceil(count / perDevice);
+  const idOf = (i: number) =>
+    perDevice === 1 ? {} : { POCKETFLEET_DEVICE_ID: `${host.name}/cpu-${(i % devices) + 1}` };
+  const shared = `${count} workers on ${devices} CPU devices, ${perDevice} on each`;
   return {
-    environments: Array.from({ length: count }, () => environment),
-    lines: choice.reason === '' ? [] : [choice.reason],
+    environments: Array.from({ length: count }, (_, i) => ({ ...environment, ...idOf(i) })),
+    lines: [...(choice.reason === '' ? [] : [choice.reason]), ...(perDevice === 1 ? [] : [shared])],
   };
+}
+
+/** As many of these GPUs as so many workers fill. */
+function devicesFor(devices: readonly string[], { workers, perDevice }: WorkersAsked): readonly string[] {
+  if (perDevice === undefined || workers === undefined) return devices;
+  if (workers > perDevice * Math.max(1, devices.length))
+    throw refused(
+      `--workers ${workers} --per-device ${perDevice}: ${devices.length} GPUs take ${perDevice * devices.length} workers; leave one of both away`,
+    );
+  return devices.slice(0, Math.ceil(workers / perDevice));
 }
 
 /**
@@ -108,7 +129,8 @@ function onGpus(host: Host, devices: readonly string[], count: number): WorkerPl
     const names = environments.flatMap((_, i) => (i % places === place ? [`worker-${i + 1}`] : []));
     const part = environments[place]?.POCKETFLEET_GPU_MEMORY_SHARE;
     const each = names.length === 1 ? '' : ' each';
-    return `${nameOf(device, host.gpus)}: ${names.join(', ')}${part === undefined ? '' : `, ${part} of its memory${each}`}`;
+    const atOnce = host.mps && names.length > 1 ? ', kernels run at once (MPS)' : '';
+    return `${nameOf(device, host.gpus)}: ${names.join(', ')}${part === undefined ? '' : `, ${part} of its memory${each}`}${atOnce}`;
   });
   return { environments, lines };
 }

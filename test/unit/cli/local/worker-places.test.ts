@@ -17,6 +17,8 @@ const A100: Gpu = {
   parts: ['MIG-4444-dddd', 'MIG-5555-eeee'],
 };
 const host = (gpus: readonly Gpu[], changed: Partial<Host> = {}): Host => ({
+  name: 'box',
+  mps: false,
   gpus,
   visible: undefined,
   cores: 16,
@@ -197,4 +199,31 @@ test('what names no device, and wishes that contradict each other, are refused i
         return true;
       },
     );
+});
+
+test('several workers a device share each GPU and its memory, and fill as many as they need', () => {
+  const asked = { perDevice: 2 };
+  assert.deepEqual(columns(DEVICE, host([H100, H100B]), asked), [
+    ...[H100.uuid, H100B.uuid, H100.uuid, H100B.uuid],
+  ]);
+  assert.deepEqual(columns(SHARE, host([H100, H100B]), asked), Array(4).fill('0.45'));
+  assert.deepEqual(columns(DEVICE, host([H100, H100B]), { ...asked, workers: 2 }), [H100.uuid, H100.uuid]);
+  assert.throws(() => placeWorkers(host([H100]), { ...asked, workers: 3 }), {
+    code: 'invalidArgument',
+    message: '--workers 3 --per-device 2: 1 GPUs take 2 workers; leave one of both away',
+  });
+  const line = (mps: boolean) => placeWorkers(host([H100], { mps }), asked).lines[0];
+  assert.match(line(false)!, /worker-1, worker-2, 0.45 of its memory each$/);
+  assert.match(line(true)!, /kernels run at once \(MPS\)$/);
+});
+
+test('several workers a core have the id of one device of the machine', () => {
+  const { environments, lines } = placeWorkers(host([], { cores: 2 }), { perDevice: 2 });
+  assert.deepEqual(
+    environments.map((environment) => environment.POCKETFLEET_DEVICE_ID),
+    ['box/cpu-1', 'box/cpu-2', 'box/cpu-1', 'box/cpu-2'],
+  );
+  assert.deepEqual(lines, ['4 workers on 2 CPU devices, 2 on each']);
+  const devices = columns('POCKETFLEET_DEVICE_ID', host([]), { perDevice: 4, workers: 4 });
+  assert.deepEqual(new Set(devices), new Set(['box/cpu-1']));
 });
