@@ -4,6 +4,7 @@
 import { benchDecisions } from './control/decisions.ts';
 import { benchIdle, benchThroughput, benchTurnaround } from './control/dispatch.ts';
 import { benchStart, benchWatch } from './control/journals.ts';
+import { benchMoves } from './control/moves.ts';
 import { benchPeers } from './control/peers.ts';
 import { benchPoints } from './control/points.ts';
 import { benchProposals } from './control/proposals.ts';
@@ -14,6 +15,7 @@ const ROWS: Readonly<Record<string, () => Promise<Measured> | Measured>> = {
   decide: benchDecisions,
   submit: benchTurns,
   propose: benchProposals,
+  moves: () => benchMoves(Number(values.trials)),
   throughput: benchThroughput,
   turnaround: benchTurnaround,
   idle: benchIdle,
@@ -22,8 +24,8 @@ const ROWS: Readonly<Record<string, () => Promise<Measured> | Measured>> = {
   points: benchPoints,
   peers: benchPeers,
 };
-/** Only when it is asked for: it takes gigabytes and minutes. */
-const OPTIONAL = ['peers'];
+/** Only when they are asked for: they take minutes. */
+const OPTIONAL = ['moves', 'peers'];
 
 interface Measured {
   readonly goals: readonly Goal[];

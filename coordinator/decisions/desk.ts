@@ -29,8 +29,8 @@ export interface Slice {
 
 /** Proposals of one slice: some milliseconds. */
 const PROPOSALS_MAX = 32;
-/** Draws of one slice, at some microseconds each. */
-const DRAWS_MAX = 1_000;
+/** Draws of one slice, at some microseconds each; those of a strategy that learns count several times. */
+const DRAWS_MAX = 400;
 
 /** A desk for a state that is not known yet. */
 export function createDesk(): Desk {

@@ -130,7 +130,7 @@ function propose(draft: Draft, sweepId: string): boolean {
     const answer = search.ask(
       { ...sweep.search, cursor },
       {
-        draws: slice.draws,
+        draws: Math.ceil(slice.draws / search.drawCost),
         mayBegin,
         known: (key) => numberOfCandidate(draft.state, sweep, key),
         keyOf: (number) => trialOf(draft.state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
@@ -148,7 +148,7 @@ function propose(draft: Draft, sweepId: string): boolean {
       return true;
     }
     slice.proposals -= 1;
-    slice.draws -= 1 + answer.skipped.count;
+    slice.draws -= search.drawCost * (1 + answer.skipped.count - cursor.skipped.count);
     looked = undefined;
     make(draft, sweep, answer);
   }

@@ -4,7 +4,9 @@
 // another candidate begins. With `mode: stop` a result decides about its own trial alone, as it is told: it goes
 // on where it is among the best 1/eta of what its rung has so far, and is stopped where it is not.
 //
-// The state grows with the results, by a score and a number each.
+// A rung remembers the results near its cut: the best of those that have not gone on, and the worst of those that
+// have. Of the others only the number counts, as the cut moves away from them: among draws at random it wanders by
+// about the root of the number of results.
 
 import type { AshaSpec } from '../../core/spec/strategy.ts';
 import { fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
@@ -20,11 +22,18 @@ import {
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 
 interface Rung {
-  /** Results of trials that have not gone on. */
+  /** Results of trials that have not gone on, the best of them. */
   readonly waiting: SortedList;
-  /** Results of those that have. */
+  /** Results of those that have, the worst of them. */
   readonly promoted: SortedList;
+  /** How many more results of trials that have not gone on there are, all of them worse. */
+  readonly worse: number;
+  /** How many more of those that have, all of them better. */
+  readonly better: number;
 }
+
+/** Results of either kind that a rung remembers at most. */
+const KEPT_MAX = 1_000;
 
 /** What the search remembers. */
 export interface AshaState {
@@ -41,28 +50,39 @@ interface Verdict {
   readonly reason: string;
 }
 
+interface Setting {
+  readonly spec: AshaSpec;
+  readonly space: SearchSpace;
+  readonly rungs: Rungs;
+  /** `KEPT_MAX`, or what a test takes. */
+  readonly keptMax: number;
+}
+
 /** The strategy of a sweep whose full evaluation has so many epochs. */
-export function asha(spec: AshaSpec, space: SearchSpace, epochs: number): Strategy<AshaState> {
+export function asha(
+  spec: AshaSpec,
+  space: SearchSpace,
+  epochs: number,
+  keptMax = KEPT_MAX,
+): Strategy<AshaState> {
   const rungs = rungsOf({ first: spec.epochsMin, eta: spec.eta, epochs });
+  const setting = { spec, space, rungs, keptMax };
   return {
     learns: true,
     promotes: true,
     isWhole: true,
+    drawCost: 2,
     begin: () => ({
-      rungs: rungs.slice(0, -1).map(() => ({ waiting: [], promoted: [] })),
+      rungs: rungs.slice(0, -1).map(() => ({ waiting: [], promoted: [], worse: 0, better: 0 })),
       ...{ pending: [], decided: [] },
     }),
-    ask: (state, turn) => ask({ spec, space, rungs }, state, turn),
-    tell: (state, news) => tell({ spec, rungs }, state, news),
+    ask: (state, turn) => ask(setting, state, turn),
+    tell: (state, news) => tell(setting, state, news),
   };
 }
 
-function ask(
-  search: { spec: AshaSpec; space: SearchSpace; rungs: Rungs },
-  state: AshaState,
-  turn: Turn,
-): Proposal {
-  const { spec, space, rungs } = search;
+function ask(setting: Setting, state: AshaState, turn: Turn): Proposal {
+  const { spec, space, rungs } = setting;
   const [verdict] = state.decided;
   if (verdict !== undefined) {
     const { kind, reason, trial, rung } = verdict;
@@ -94,25 +114,35 @@ function ask(
   };
 }
 
+/** Results of a rung. */
+const sizeOfRung = ({ waiting, promoted, worse, better }: Rung): number =>
+  sizeOf(waiting) + sizeOf(promoted) + worse + better;
+
 /** The best trial of a rung that has not gone on, if it is among the best 1/eta of all there. */
-function promotable({ eta }: AshaSpec, { waiting, promoted }: Rung) {
+function promotable({ eta }: AshaSpec, rung: Rung) {
+  const { waiting, promoted, better } = rung;
   const entry = waiting[0]?.[0];
   if (entry === undefined) return undefined;
-  const size = sizeOf(waiting) + sizeOf(promoted);
+  const size = sizeOfRung(rung);
   const cut = Math.floor(size / eta);
-  const rank = countBefore(promoted, entry) + 1;
+  const before = countBefore(promoted, entry);
+  const rank = better + before + 1;
   if (rank > cut) return undefined;
-  return { entry, text: `rank ${rank} of ${size} (${entry[0].toFixed(4)}), among the best ${cut}` };
+  // Above all that are remembered it may be above some that are not.
+  const isExact = better === 0 || before > 0;
+  const place = `rank ${isExact ? '' : 'at most '}${rank} of ${size}`;
+  return { entry, text: `${place} (${entry[0].toFixed(4)}), among the best ${cut}` };
 }
 
-function tell(search: { spec: AshaSpec; rungs: Rungs }, state: AshaState, news: News): AshaState {
-  const { spec, rungs } = search;
+function tell(setting: Setting, state: AshaState, news: News): AshaState {
+  const { spec, rungs, keptMax } = setting;
   const { trial } = news;
   if (news.kind === 'moved') {
     const decided = state.decided.filter((verdict) => verdict.trial !== trial);
     if (news.made === 'stop') return { ...state, decided };
     const rung = rungOf(rungs, news.fidelity);
-    const left = news.made === 'promote' ? goneOn(state.rungs, rung - 1, trial) : state.rungs;
+    const left =
+      news.made === 'promote' ? goneOn(state.rungs, { at: rung - 1, trial, keptMax }) : state.rungs;
     return { rungs: left, decided, pending: [...state.pending, { trial, rung }] };
   }
   const entry = state.pending.find((one) => one.trial === trial);
@@ -121,23 +151,24 @@ function tell(search: { spec: AshaSpec; rungs: Rungs }, state: AshaState, news: 
   const rung = state.rungs[entry.rung];
   if (news.kind !== 'measured' || rung === undefined) return { ...state, pending };
   const scored: Scored = [news.scores[0]!, trial];
-  const grown = { ...rung, waiting: withScored(rung.waiting, scored) };
+  const grown = { ...rung, ...waitingWith(rung, scored, keptMax) };
   const after = { ...state, pending, rungs: state.rungs.with(entry.rung, grown) };
   if (spec.mode === 'promote') return after;
-  return { ...after, decided: [...state.decided, judged(search, entry, grown, scored)] };
+  return { ...after, decided: [...state.decided, judged(setting, entry, grown, scored)] };
 }
 
 /** With `mode: stop`: whether a result lets its trial go on. */
 function judged(
-  { spec, rungs }: { spec: AshaSpec; rungs: Rungs },
+  { spec, rungs }: Setting,
   { trial, rung }: { readonly trial: number; readonly rung: number },
-  { waiting, promoted }: Rung,
+  all: Rung,
   scored: Scored,
 ): Verdict {
-  const size = sizeOf(waiting) + sizeOf(promoted);
+  const { waiting, promoted, better } = all;
+  const size = sizeOfRung(all);
   // The first one goes on, or none ever would.
   const cut = Math.max(1, Math.floor(size / spec.eta));
-  const rank = countBefore(waiting, scored) + countBefore(promoted, scored) + 1;
+  const rank = better + countBefore(waiting, scored) + countBefore(promoted, scored) + 1;
   const place = `rank ${rank} of ${size} (${scored[0].toFixed(4)}) at ${rungs[rung]} epochs`;
   return rank <= cut
     ? {
@@ -149,14 +180,28 @@ function judged(
     : { trial, rung, kind: 'stop', reason: `${place}, not among the best ${cut}` };
 }
 
-/** A trial has gone on from this rung. */
-function goneOn(rungs: readonly Rung[], at: number, trial: number): readonly Rung[] {
-  const { waiting, promoted } = rungs[at]!;
+/** With one more result that waits; beyond what is kept the worst is only counted. */
+function waitingWith({ waiting, worse }: Rung, scored: Scored, keptMax: number) {
+  const grown = withScored(waiting, scored);
+  if (sizeOf(grown) <= keptMax) return { waiting: grown };
+  return { waiting: withoutScored(grown, grown.at(-1)!.at(-1)!), worse: worse + 1 };
+}
+
+/** A trial has gone on from a rung; beyond what is kept the best of such is only counted. */
+function goneOn(
+  rungs: readonly Rung[],
+  { at, trial, keptMax }: { readonly at: number; readonly trial: number; readonly keptMax: number },
+): readonly Rung[] {
+  const { waiting, promoted, better, ...rung } = rungs[at]!;
   const chunk = waiting.find((entries) => entries.some((one) => one[1] === trial));
   const entry = chunk?.find((one) => one[1] === trial);
   if (entry === undefined) return rungs;
+  const grown = withScored(promoted, entry);
+  const isFull = sizeOf(grown) > keptMax;
   return rungs.with(at, {
+    ...rung,
     waiting: withoutScored(waiting, entry),
-    promoted: withScored(promoted, entry),
+    promoted: isFull ? withoutScored(grown, grown[0]![0]!) : grown,
+    better: better + (isFull ? 1 : 0),
   });
 }

@@ -6,6 +6,7 @@
 import { type RandomStream, randomStream } from '../../core/rng.ts';
 import type { EvolutionSpec } from '../../core/spec/strategy.ts';
 import { trialText } from './prior.ts';
+import { type GenesOf, rememberedGenes } from './remembered-genes.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 import { crossed, firstDraw, mutated, mutationsAfter, sampled } from './variation.ts';
@@ -28,17 +29,23 @@ export interface EvolutionState {
 
 /** The strategy of a sweep. */
 export function evolution(spec: EvolutionSpec, space: SearchSpace): Strategy<EvolutionState> {
+  const genesOf = rememberedGenes(space);
   return {
     learns: true,
     promotes: false,
     isWhole: true,
+    drawCost: 2,
     begin: () => ({ begun: 0, population: [], pending: [] }),
-    ask: (state, turn) => ask(spec, space, state, turn),
+    ask: (state, turn) => ask({ spec, space, genesOf }, state, turn),
     tell: (state, news) => tell(spec, state, news),
   };
 }
 
-function ask(spec: EvolutionSpec, space: SearchSpace, state: EvolutionState, turn: Turn): Proposal {
+function ask(
+  { spec, space, genesOf }: { spec: EvolutionSpec; space: SearchSpace; genesOf: GenesOf },
+  state: EvolutionState,
+  turn: Turn,
+): Proposal {
   const { begun, population } = state;
   const { seed, population: first } = spec;
   const isNothingKnown = population.length === 0;
@@ -47,8 +54,8 @@ function ask(spec: EvolutionSpec, space: SearchSpace, state: EvolutionState, tur
   const random = randomStream({ seed: spec.seed, purpose: 'evolution', at: [turn.draw, 0] });
   const parent = fittest(population, spec.sample, random);
   const other = random.chance(spec.crossover) ? fittest(population, spec.sample, random) : undefined;
-  const genes = space.genesOf(parent.key);
-  const mixed = other === undefined ? genes : crossed(genes, space.genesOf(other.key), random);
+  const genes = genesOf(parent);
+  const mixed = other === undefined ? genes : crossed(genes, genesOf(other), random);
   const count = mutationsAfter(turn.misses, spec.mutations);
   const text = ({ trial, score }: Member) => `${trialText(trial, spec.from)} (${score.toFixed(4)})`;
   const isChild = other !== undefined && other.trial !== parent.trial;

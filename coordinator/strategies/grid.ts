@@ -16,6 +16,7 @@ export function grid(spec: Pick<GridSpec, 'axes'>, space: SearchSpace, base?: Ge
     learns: false,
     promotes: false,
     isWhole: false,
+    drawCost: 1,
     begin: () => ({}),
     ask: (_state, { draw }) =>
       draw >= size

@@ -51,6 +51,7 @@ export function hyperband(spec: HyperbandSpec, space: SearchSpace, epochs: numbe
     learns: true,
     promotes: true,
     isWhole: true,
+    drawCost: 2,
     begin: () => ({ begun: 0, open: [] }),
     ask: (state, turn) => ask(setting, state, turn),
     tell: (state, news) => tell(setting, state, news),

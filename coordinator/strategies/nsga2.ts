@@ -6,9 +6,10 @@
 // candidate over every other.
 
 import { type RandomStream, randomStream } from '../../core/rng.ts';
-import { crowdingOf, ranksOf, type Scores } from '../../core/search/pareto.ts';
+import { crowdingOf, ranksWithLast, type Scores } from '../../core/search/pareto.ts';
 import type { Nsga2Spec } from '../../core/spec/strategy.ts';
 import { trialText } from './prior.ts';
+import { type GenesOf, rememberedGenes } from './remembered-genes.ts';
 import { type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 import { crossed, firstDraw, mutated, mutationsAfter } from './variation.ts';
@@ -34,17 +35,23 @@ export interface Nsga2State {
 
 /** The strategy of a sweep. */
 export function nsga2(spec: Nsga2Spec, space: SearchSpace): Strategy<Nsga2State> {
+  const genesOf = rememberedGenes(space);
   return {
     learns: true,
     promotes: false,
     isWhole: true,
+    drawCost: 4,
     begin: () => ({ begun: 0, population: [], pending: [] }),
-    ask: (state, turn) => ask(spec, space, state, turn),
+    ask: (state, turn) => ask({ spec, space, genesOf }, state, turn),
     tell: (state, news) => tell(spec, state, news),
   };
 }
 
-function ask(spec: Nsga2Spec, space: SearchSpace, state: Nsga2State, turn: Turn): Proposal {
+function ask(
+  { spec, space, genesOf }: { spec: Nsga2Spec; space: SearchSpace; genesOf: GenesOf },
+  state: Nsga2State,
+  turn: Turn,
+): Proposal {
   const { begun, population } = state;
   const { seed, population: first } = spec;
   const isNothingKnown = population.length === 0;
@@ -53,7 +60,7 @@ function ask(spec: Nsga2Spec, space: SearchSpace, state: Nsga2State, turn: Turn)
   const random = randomStream({ seed: spec.seed, purpose: 'nsga2', at: [turn.draw, 0] });
   const parent = winner(population, random);
   const other = random.chance(spec.crossover) ? winner(population, random) : parent;
-  const genes = crossed(space.genesOf(parent.key), space.genesOf(other.key), random);
+  const genes = crossed(genesOf(parent), genesOf(other), random);
   const count = mutationsAfter(turn.misses, spec.mutations);
   const text = ({ trial, rank }: Member) => `${trialText(trial, spec.from)} (front ${rank + 1})`;
   const isChild = other.trial !== parent.trial;
@@ -90,30 +97,53 @@ function tell(spec: Nsga2Spec, state: Nsga2State, news: News): Nsga2State {
   if (entry === undefined) return state;
   const rest = pending.filter((one) => one !== entry);
   if (news.kind !== 'measured') return { begun, population, pending: rest };
-  const grown = [...population, { ...entry, scores: news.scores }];
+  const grown = withMember(population, { ...entry, scores: news.scores });
   return { begun, population: survivors(grown, spec.population), pending: rest };
 }
 
-/** Ranked anew, without the most crowded of the last front where there is one too many. */
-function survivors(members: readonly Omit<Member, 'rank' | 'crowding'>[], most: number): Member[] {
-  const placed = placedIn(members);
-  if (placed.length <= most) return placed;
-  // Of equal ones the later leaves, as it shows nothing that is not known.
-  const last = placed.reduce((worst, one) => (isBefore(worst, one) || !isBefore(one, worst) ? one : worst));
-  return placedIn(placed.filter((one) => one !== last));
+/** Ranked anew; only fronts that have changed are crowded anew. */
+function withMember(
+  population: readonly Member[],
+  entry: Omit<Member, 'rank' | 'crowding'>,
+): readonly Member[] {
+  const { trial, key, scores } = entry;
+  const all = [...population, { trial, key, scores, rank: -1, crowding: null }];
+  const ranks = ranksWithLast(
+    all.map((one) => one.scores),
+    population.map(({ rank }) => rank),
+  );
+  const changed = new Set<number>();
+  const ranked = all.map((one, at) => {
+    const rank = ranks[at]!;
+    if (rank === one.rank) return one;
+    changed.add(rank);
+    if (one.rank >= 0) changed.add(one.rank);
+    return { ...one, rank };
+  });
+  return crowdedIn(ranked, changed);
 }
 
-function placedIn(members: readonly Omit<Member, 'rank' | 'crowding'>[]): Member[] {
-  const ranks = ranksOf(members.map(({ scores }) => scores));
-  const fronts = new Map<number, number[]>();
-  for (const [at, rank] of ranks.entries()) fronts.set(rank, [...(fronts.get(rank) ?? []), at]);
-  const placed = new Array<Member>(members.length);
-  for (const [rank, places] of fronts) {
+/** Without the most crowded of the last front where there is one too many. */
+function survivors(members: readonly Member[], most: number): readonly Member[] {
+  if (members.length <= most) return members;
+  // Of equal ones the later leaves, as it shows nothing that is not known.
+  const last = members.reduce((worst, one) => (isBefore(worst, one) || !isBefore(one, worst) ? one : worst));
+  // It dominates none, so that all others keep their ranks.
+  return crowdedIn(
+    members.filter((one) => one !== last),
+    new Set([last.rank]),
+  );
+}
+
+/** With the crowding of these fronts as it is now. */
+function crowdedIn(members: readonly Member[], ranks: ReadonlySet<number>): readonly Member[] {
+  const placed = [...members];
+  for (const rank of ranks) {
+    const places = members.flatMap((one, at) => (one.rank === rank ? [at] : []));
     const distances = crowdingOf(places.map((at) => members[at]!.scores));
     places.forEach((at, i) => {
-      const crowding = distances[i]!;
-      const { trial, key, scores } = members[at]!;
-      placed[at] = { trial, key, scores, rank, crowding: Number.isFinite(crowding) ? crowding : null };
+      const crowding = Number.isFinite(distances[i]!) ? distances[i]! : null;
+      if (crowding !== placed[at]!.crowding) placed[at] = { ...placed[at]!, crowding };
     });
   }
   return placed;

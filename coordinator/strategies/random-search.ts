@@ -13,6 +13,7 @@ export function randomSearch({ seed }: Pick<RandomSpec, 'seed'>, space: SearchSp
     learns: false,
     promotes: false,
     isWhole: true,
+    drawCost: 1,
     begin: () => ({}),
     ask: (_state, { draw }) => ({
       kind: 'evaluate',

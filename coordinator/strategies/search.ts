@@ -65,6 +65,11 @@ export interface SearchSetting<S> {
   readonly order: 'by-move' | 'as-finished';
 }
 
+/** With what was told of some early results last, from which state and up to which move. */
+interface Kept<S> extends SearchSetting<S> {
+  readonly told: WeakMap<object, { readonly before: S; readonly last: number; readonly after: S }>;
+}
+
 /** What an answer follows from, beside the state. */
 export interface Question {
   /** The number of the trial that has the candidate with this key, if there is one. */
@@ -115,6 +120,8 @@ export interface HeldBack {
 export interface Search<S> {
   /** Whether trials may go on after all have begun. */
   readonly promotes: boolean;
+  /** What a proposal costs, in draws of random search. */
+  readonly drawCost: number;
   /** `prior`: results of another sweep, which are told before the first move. */
   begin(lag: number, prior?: readonly Prior[]): SearchState<S>;
   /** What the next move waits for; undefined while it may be made. */
@@ -136,10 +143,12 @@ export interface Made {
 }
 
 /** The search of a strategy over a space. */
-export function createSearch<S>(setting: SearchSetting<S>): Search<S> {
-  const { strategy } = setting;
+export function createSearch<S>(given: SearchSetting<S>): Search<S> {
+  const { strategy } = given;
+  const setting: Kept<S> = { ...given, told: new WeakMap() };
   return {
     promotes: strategy.promotes,
+    drawCost: strategy.drawCost,
     begin: (lag, prior = []) => ({
       ...{ strategy: begunWith(strategy, prior), cursor: { draws: 0, skipped: NONE_SKIPPED } },
       ...{ moves: 0, trials: 0, lag, early: [], open: [] },
@@ -159,7 +168,7 @@ function begunWith<S>(strategy: Strategy<S>, prior: readonly Prior[]): S {
   }, strategy.begin());
 }
 
-function ask<S>(setting: SearchSetting<S>, before: SearchState<S>, question: Question): Answer {
+function ask<S>(setting: Kept<S>, before: SearchState<S>, question: Question): Answer {
   const { strategy } = setting;
   if (!question.mayBegin && !strategy.promotes)
     return { kind: 'done', reason: 'all trials that were asked for are begun' };
@@ -191,7 +200,7 @@ function heldBackAt(state: SearchState<unknown>, sees: number): HeldBack | undef
 }
 
 /** Asks the strategy, or walks, until something is new or the draws are used up. */
-function lookedOn<S>(setting: SearchSetting<S>, state: SearchState<S>, question: Question): Answer {
+function lookedOn<S>(setting: Kept<S>, state: SearchState<S>, question: Question): Answer {
   const { strategy, space, seed } = setting;
   let { draws, walked, skipped } = state.cursor;
   const cursor = (passed: Skipped): Cursor => ({
@@ -264,19 +273,24 @@ const isInOrder = <S>({ strategy, order }: SearchSetting<S>): boolean =>
   strategy.learns && order === 'by-move';
 
 /** With the results told of moves up to `last`, which all have one. */
-function caughtUp<S>(setting: SearchSetting<S>, state: SearchState<S>, last: number): SearchState<S> {
+function caughtUp<S>(setting: Kept<S>, state: SearchState<S>, last: number): SearchState<S> {
   if (!isInOrder(setting) || state.early.length === 0) return state;
-  const due = state.early.filter(({ move }) => move <= last).sort((a, b) => a.move - b.move);
-  if (due.length === 0) return state;
-  const tell = (before: S, news: News): S => setting.strategy.tell(before, news);
-  return {
-    ...state,
-    strategy: due.reduce(tell, state.strategy),
-    early: state.early.filter(({ move }) => move > last),
-  };
+  const isDue = ({ move }: Result) => move <= last;
+  if (!state.early.some(isDue)) return state;
+  const known = setting.told.get(state.early);
+  const strategy =
+    known?.before === state.strategy && known.last === last
+      ? known.after
+      : state.early
+          .filter(isDue)
+          .sort((a, b) => a.move - b.move)
+          .reduce((before: S, news: News) => setting.strategy.tell(before, news), state.strategy);
+  // What is told to look ahead is told again when the move is made.
+  setting.told.set(state.early, { before: state.strategy, last, after: strategy });
+  return { ...state, strategy, early: state.early.filter((one) => !isDue(one)) };
 }
 
-function made<S>(setting: SearchSetting<S>, before: SearchState<S>, move: Made): SearchState<S> {
+function made<S>(setting: Kept<S>, before: SearchState<S>, move: Made): SearchState<S> {
   const { strategy } = setting;
   const { kind, trial, key, fidelity, cursor } = move;
   const number = before.moves + 1;

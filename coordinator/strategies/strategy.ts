@@ -16,6 +16,11 @@ export interface Strategy<S> {
    * a small space are tried one by one.
    */
   readonly isWhole: boolean;
+  /**
+   * What a proposal costs with all that the strategy learns for it, in draws of random search: slices of proposals
+   * are sized by it.
+   */
+  readonly drawCost: number;
   /** The state of a search that begins. */
   begin(): S;
   /**

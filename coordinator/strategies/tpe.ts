@@ -5,12 +5,14 @@
 // the same time differ.
 //
 // Each gene has densities of its own: of the counts of its values, smoothed by the uniform one. The best are kept
-// one by one, of all others only the counts, so that the state does not grow with the results. (Densities that keep
+// one by one, of all others only the counts, so that the state does not grow with the results. The densities follow
+// from the state alone and are computed once for each, because refused proposals come back to the same one. (Densities that keep
 // together what is good together needed 1.6 times the evaluations on tables of measured networks:
 // `npm run bench:search`.)
 
 import { type RandomStream, randomStream } from '../../core/rng.ts';
 import type { TpeSpec } from '../../core/spec/strategy.ts';
+import { type GenesOf, rememberedGenes } from './remembered-genes.ts';
 import { type Genes, type SearchSpace, widthsOf } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 import { firstDraw } from './variation.ts';
@@ -28,11 +30,9 @@ export interface TpeState {
   readonly begun: number;
   /** The best first, at most `bestMax` of the spec. */
   readonly best: readonly Member[];
-  /** Results, failures included. */
-  readonly told: number;
   /** Results that were measured. */
   readonly measured: number;
-  /** By gene and value: candidates among those that were told. */
+  /** By gene and value: candidates that were begun. */
   readonly counts: readonly (readonly number[])[];
   readonly pending: readonly { readonly trial: number; readonly key: string }[];
 }
@@ -43,31 +43,33 @@ const MISSES_DOUBLING = 16;
 /** The strategy of a sweep. */
 export function tpe(spec: TpeSpec, space: SearchSpace): Strategy<TpeState> {
   const widths = widthsOf(space);
+  const densitiesOf = densities(spec, widths, rememberedGenes(space));
   return {
     learns: true,
     promotes: false,
     isWhole: true,
+    drawCost: 2,
     begin: () => ({
-      ...{ begun: 0, best: [], told: 0, measured: 0, pending: [] },
+      ...{ begun: 0, best: [], measured: 0, pending: [] },
       counts: widths.map((width) => new Array<number>(width).fill(0)),
     }),
-    ask: (state, turn) => ask({ spec, space, widths }, state, turn),
+    ask: (state, turn) => ask({ spec, space, densitiesOf }, state, turn),
     tell: (state, news) => tell({ spec, space }, state, news),
   };
 }
 
 function ask(
-  search: { spec: TpeSpec; space: SearchSpace; widths: readonly number[] },
+  search: { spec: TpeSpec; space: SearchSpace; densitiesOf: ReturnType<typeof densities> },
   state: TpeState,
   turn: Turn,
 ): Proposal {
-  const { spec, space, widths } = search;
+  const { spec, space, densitiesOf } = search;
   const { seed, startup: first } = spec;
   const isNothingKnown = state.best.length === 0;
   const start = firstDraw(space, { seed, draw: turn.draw, begun: state.begun, first, isNothingKnown });
   if (start !== undefined) return start;
   const random = randomStream({ seed: spec.seed, purpose: 'tpe', at: [turn.draw, 0] });
-  const { goodCount, ofGenes } = densitiesOf({ spec, space, widths }, state, turn.misses);
+  const { goodCount, ofGenes } = densitiesOf(state, turn.misses);
   const genes = ofGenes.map((densities) => drawn(densities, spec.candidates, random));
   const ratio = genes.reduce((sum, value, gene) => sum + Math.log(ratioOf(ofGenes[gene]!, value)), 0);
   return {
@@ -84,27 +86,45 @@ export interface Densities {
   readonly others: readonly number[];
 }
 
-function densitiesOf(
-  { spec, space, widths }: { spec: TpeSpec; space: SearchSpace; widths: readonly number[] },
-  state: TpeState,
-  misses: number,
-): { readonly goodCount: number; readonly ofGenes: readonly Densities[] } {
-  const goodCount = Math.min(
-    spec.bestMax,
-    Math.max(1, Math.ceil(spec.gamma * state.measured)),
-    state.best.length,
-  );
-  const good = state.best.slice(0, goodCount).map(({ key }) => space.genesOf(key));
-  const pending = state.pending.map(({ key }) => space.genesOf(key));
-  const ofGenes = widths.map((width, gene) => {
-    const best = countsOf(good, gene, width);
-    const open = countsOf(pending, gene, width);
-    const others = state.counts[gene]!.map((count, value) => count - best[value]! + open[value]!);
+/** What the densities follow from, by gene: counts of the good and g. */
+interface Counted {
+  readonly goodCount: number;
+  readonly good: readonly (readonly number[])[];
+  readonly others: readonly (readonly number[])[];
+}
+
+/** The densities of a state after so many refused proposals in a row. */
+function densities(
+  spec: TpeSpec,
+  widths: readonly number[],
+  genesOf: GenesOf,
+): (state: TpeState, misses: number) => { readonly goodCount: number; readonly ofGenes: Densities[] } {
+  const known = new WeakMap<TpeState, Counted>();
+  const countedIn = (state: TpeState): Counted => {
+    const goodCount = Math.min(
+      spec.bestMax,
+      Math.max(1, Math.ceil(spec.gamma * state.measured)),
+      state.best.length,
+    );
+    const best = state.best.slice(0, goodCount).map(genesOf);
+    const good = widths.map((width, gene) => countsOf(best, gene, width));
+    const others = state.counts.map((counts, gene) =>
+      smoothed(
+        counts.map((count, value) => count - good[gene]![value]!),
+        spec.priorWeight,
+      ),
+    );
+    return { goodCount, good, others };
+  };
+  return (state, misses) => {
+    const counted = known.get(state) ?? countedIn(state);
+    known.set(state, counted);
+    const { goodCount, good, others } = counted;
     // What is proposed again and again is known: then the uniform density gets more to say.
     const uniform = spec.priorWeight * (1 + misses / MISSES_DOUBLING);
-    return { good: smoothed(best, uniform), others: smoothed(others, spec.priorWeight) };
-  });
-  return { goodCount, ofGenes };
+    const ofGenes = good.map((counts, gene) => ({ good: smoothed(counts, uniform), others: others[gene]! }));
+    return { goodCount, ofGenes };
+  };
 }
 
 function countsOf(candidates: readonly Genes[], gene: number, width: number): number[] {
@@ -144,19 +164,13 @@ function tell({ spec, space }: { spec: TpeSpec; space: SearchSpace }, state: Tpe
   const { begun, pending } = state;
   if (news.kind === 'moved') {
     const { trial, key } = news;
-    return { ...state, begun: begun + 1, pending: [...pending, { trial, key }] };
+    const genes = space.genesOf(key);
+    const counts = state.counts.map((of, gene) => of.with(genes[gene]!, of[genes[gene]!]! + 1));
+    return { ...state, begun: begun + 1, counts, pending: [...pending, { trial, key }] };
   }
   const entry = pending.find(({ trial }) => trial === news.trial);
   if (entry === undefined) return state;
-  const genes = space.genesOf(entry.key);
-  const told = {
-    ...state,
-    pending: pending.filter((one) => one !== entry),
-    told: state.told + 1,
-    counts: state.counts.map((counts, gene) =>
-      counts.map((count, value) => (value === genes[gene] ? count + 1 : count)),
-    ),
-  };
+  const told = { ...state, pending: pending.filter((one) => one !== entry) };
   if (news.kind !== 'measured') return told;
   const member = { ...entry, score: news.scores[0]! };
   // Of equal ones the earlier stands first.

@@ -117,13 +117,18 @@ export function keyOfCode(canonical: GenotypeCode): string {
 
 /** The canonical genotype of a key; `dataLoss` where a text is not the key of any. */
 export function genotypeOfKey(key: string): Genotype {
+  return genotypeOfCode(codeOfKey(key));
+}
+
+/** The canonical code of a key; `dataLoss` as for `genotypeOfKey`. */
+export function codeOfKey(key: string): GenotypeCode {
   const code = Uint8Array.from(key, (character) => ALPHABET.indexOf(character) & 0xff);
   if (!isWellFormed(code) || keyOfCode(canonicalCode(code)) !== key)
     throw new FleetError(
       'dataLoss',
       `${foundText(key)} is not the key of a genotype: a key has ${GENOTYPE_EDGES} characters, one for each edge of a canonical genotype`,
     );
-  return genotypeOfCode(code);
+  return code;
 }
 
 /** An edge code is a place in it. */

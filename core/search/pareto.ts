@@ -10,22 +10,24 @@ export function dominates(a: Scores, b: Scores): boolean {
   return a.every((score, at) => score >= b[at]!) && a.some((score, at) => score > b[at]!);
 }
 
-/** Of each point: 0 where none dominates it, 1 where those of rank 0 alone do, and so on. */
-export function ranksOf(points: readonly Scores[]): number[] {
-  const ranks = new Array<number>(points.length).fill(0);
-  const dominators = points.map((point) => points.filter((other) => dominates(other, point)).length);
-  let front = points.flatMap((_, at) => (dominators[at] === 0 ? [at] : []));
-  for (let rank = 0; front.length > 0; rank++) {
-    const next: number[] = [];
-    for (const at of front) {
-      ranks[at] = rank;
-      points.forEach((point, other) => {
-        if (!dominates(points[at]!, point)) return;
-        dominators[other]! -= 1;
-        if (dominators[other] === 0) next.push(other);
-      });
-    }
-    front = next;
+/**
+ * The ranks of points (0 where none dominates it, 1 where those of rank 0 alone do, and so on), of which the last is
+ * new, from those of all others: what it dominates moves one front on, and so
+ * does what that dominates (Li et al., "Efficient Nondomination Level Update Method for Steady-State Evolutionary
+ * Multiobjective Optimization", IEEE Transactions on Cybernetics 47(9), 2017).
+ */
+export function ranksWithLast(points: readonly Scores[], before: readonly number[]): number[] {
+  const last = points.length - 1;
+  const ranks = [...before, 0];
+  let rank = 0;
+  for (let at = 0; at < last; at++)
+    if (before[at]! >= rank && dominates(points[at]!, points[last]!)) rank = before[at]! + 1;
+  for (let moving = [last]; moving.length > 0; rank++) {
+    const next = before.flatMap((of, at) =>
+      of === rank && moving.some((one) => dominates(points[one]!, points[at]!)) ? [at] : [],
+    );
+    for (const one of moving) ranks[one] = rank;
+    moving = next;
   }
   return ranks;
 }

@@ -8,7 +8,7 @@ import {
   dominates,
   frontOf,
   hypervolume,
-  ranksOf,
+  ranksWithLast,
   type Scores,
 } from '../../../core/search/pareto.ts';
 
@@ -29,7 +29,11 @@ test('ranks are those of taking front after front away', () => {
       for (const at of front) ranks[at] = rank;
       left = left.filter((at) => !front.includes(at));
     }
-    assert.deepEqual(ranksOf(points), ranks);
+    let grown: number[] = [];
+    points.forEach((_, at) => {
+      grown = ranksWithLast(points.slice(0, at + 1), grown);
+    });
+    assert.deepEqual(grown, ranks);
     assert.deepEqual(
       frontOf(points),
       ranks.flatMap((rank, at) => (rank === 0 ? [at] : [])),

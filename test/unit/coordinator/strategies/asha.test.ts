@@ -88,6 +88,22 @@ test('ASHA promotes the best of a rung that has not gone on, among the best 1/et
   assert.ok(promotions > 20, `${promotions} promotions`);
 });
 
+test('ASHA decides by the results near the cut of a rung as it would by all of them', () => {
+  for (const mode of ['promote', 'stop'] as const) {
+    const spec = { ...(strategySchema.parse({ kind: 'asha', trials: 500 }) as AshaSpec), mode };
+    const searched = (keptMax: number) =>
+      simulated({
+        ...{ strategy: asha(spec, space, 9, keptMax), space, seed: 1, trials: 500, lag: 6, evaluate },
+      });
+    const [few, all] = [searched(50), searched(10_000)];
+    const kept = few.state.strategy.rungs[0]!;
+    assert.ok(sizeOf(kept.waiting) <= 50 && kept.worse > 100 && kept.better > 50, mode);
+    // The rank of one that is better than all that are kept is known as a bound alone.
+    const made = ({ moves }: typeof few) => moves.map(({ reason: _r, ...move }) => move);
+    assert.deepEqual(made(few), made(all), mode);
+  }
+});
+
 test('ASHA spends a fraction of the epochs that full evaluations take', () => {
   const spec = strategySchema.parse({ kind: 'asha', trials: 200, seed: 1 }) as AshaSpec;
   for (const mode of ['promote', 'stop'] as const) {

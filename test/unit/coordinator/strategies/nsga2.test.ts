@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { nsga2 } from '../../../../coordinator/strategies/nsga2.ts';
 import { randomSearch } from '../../../../coordinator/strategies/random-search.ts';
-import { hypervolume, ranksOf } from '../../../../core/search/pareto.ts';
+import { crowdingOf, hypervolume, ranksWithLast } from '../../../../core/search/pareto.ts';
 import { type Nsga2Spec, strategySchema } from '../../../../core/spec/strategy.ts';
 import { type Evaluated, simulated } from '../../../support/simulated-search.ts';
 import { tableSpace } from '../../../support/table-space.ts';
@@ -35,12 +35,26 @@ test('it covers more than random search for every seed', () => {
   }
 });
 
-test('the population never grows, and its ranks are those of its scores', () => {
+test('the population never grows, and its ranks and crowding are those of its scores', () => {
   const { state } = searched(1);
   const { population } = state.strategy;
   assert.equal(population.length, 30);
   assert.deepEqual(
     population.map(({ rank }) => rank),
-    ranksOf(population.map(({ scores }) => scores)),
+    population.reduce<number[]>(
+      (ranks, _, at) =>
+        ranksWithLast(
+          population.slice(0, at + 1).map(({ scores }) => scores),
+          ranks,
+        ),
+      [],
+    ),
   );
+  for (const rank of new Set(population.map((one) => one.rank))) {
+    const front = population.filter((one) => one.rank === rank);
+    assert.deepEqual(
+      front.map(({ crowding }) => crowding ?? Number.POSITIVE_INFINITY),
+      crowdingOf(front.map(({ scores }) => scores)),
+    );
+  }
 });

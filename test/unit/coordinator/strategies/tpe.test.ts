@@ -56,13 +56,13 @@ test('it beats random search for every seed, and remembers no more than the best
     const found = searched(seed, 20);
     // Draws alone, since the start takes all trials.
     assert.ok(bestOf(found) > bestOf(searched(seed, 200)), `seed ${seed}: ${bestOf(found)}`);
-    const { best: kept, counts, told, pending } = found.state.strategy;
+    const { best: kept, counts, begun, pending } = found.state.strategy;
     assert.equal(kept.length, 25);
     assert.ok(pending.length <= 8);
     for (const values of counts)
       assert.equal(
         values.reduce((sum, count) => sum + count),
-        told,
+        begun,
       );
   }
 });
