@@ -256,7 +256,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       if (!dryRun) await driver.submit({ kind: 'remove', id, reason, ...callerOf(parts, call) });
       return { removedId: id, bytes };
     }),
-    why: unary((request) => why({ ...parts, state: now(), waiting: context().waiting }, request)),
+    why: unary((request) => why({ ...parts, board: parts.desk.board, context: context() }, request)),
     getStore: unary(() => storeView(parts.store())),
     checkJournal: unary(async () => {
       const { cuts, ...health } = await parts.repair.check();

@@ -1,19 +1,22 @@
-// Why a thing is as it is: the decisions of its story from the journal, page by page, and at the end what its
-// runs wait for now.
+// Why a thing is as it is: the decisions of its story from the journal, page by page, and at the end what is
+// so now: what its runs wait for, what a worker does, who is in a gang. The queue has no story, it is now alone.
 
 import type { Clock } from '../../core/clock.ts';
-import { NOUNS } from '../../core/text/naming.ts';
+import { FleetError } from '../../core/errors.ts';
+import { NOUNS, type Noun } from '../../core/text/naming.ts';
 import { Decision, type WhyRequest, type WhyResponse } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Journal } from '../journal/journal.ts';
 import { sentenceOf } from '../journal/why.ts';
-import { theOne } from '../model/find.ts';
-import { type State, sweepWith, trialWith } from '../model/state.ts';
-import type { Waits } from '../scheduling/waits.ts';
+import type { Event } from '../model/events.ts';
+import { idOf, theOne } from '../model/find.ts';
+import { hasEnded, type State, sweepWith, trialWith, wholeRunWith } from '../model/state.ts';
+import type { Board } from '../scheduling/board.ts';
+import { gangText, queueTexts, workerText } from '../scheduling/explained.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import { bytesOf, openPage } from './page.ts';
 import { searchWait } from './search-progress.ts';
 import { openRunsWithin } from './selection.ts';
-import { clipped } from './views.ts';
+import { clipped, runView, type ViewContext } from './views.ts';
 
 /** Runs whose wait is shown; what keeps one of a search waiting keeps all of it. */
 const WAITS_MAX = 20;
@@ -28,53 +31,97 @@ function searchWaitOf(state: State, id: string): string | undefined {
   return isAsked ? `${sweep.id} ${wait}` : undefined;
 }
 
-/** One page of the story of what a request names. */
-export async function why(
-  parts: {
-    readonly state: State;
-    readonly waiting: Waits;
-    readonly journal: Pick<Journal, 'story'>;
-    readonly clock: Clock;
-  },
-  request: WhyRequest,
-): Promise<WhyResponse> {
-  const { state, waiting, journal, clock } = parts;
-  const { id } = theOne(state, request.id, NOUNS);
-  const page = openPage<Decision>({ list: `why ${id}`, request, bytesOf: bytesOf(Decision) });
+/** What is asked, and what the answer is made from. */
+interface Parts {
+  readonly context: ViewContext;
+  readonly board: Board;
+  readonly journal: Pick<Journal, 'story'>;
+  readonly clock: Clock;
+}
+
+/** Decisions about who trains a run. */
+const OF_GANG: ReadonlySet<Event['kind']> = new Set([
+  ...(['run.assigned', 'run.requeued', 'run.pausing', 'run.paused', 'run.troubled', 'run.blamed'] as const),
+  ...(['run.finished', 'run.failed', 'run.cancelled'] as const),
+  ...(['work.paused', 'work.resumed', 'work.prioritised'] as const),
+]);
+
+/** One page of the story of what a request names, and of what is so now. */
+export async function why(parts: Parts, request: WhyRequest): Promise<WhyResponse> {
+  const asked = askedFor(parts.context.state, request);
+  const { context, journal, clock } = parts;
+  const page = openPage<Decision>({ list: asked.list, request, bytesOf: bytesOf(Decision) });
   const answer = () => ({ decisions: page.items, nextPageToken: page.nextPageToken });
   let sequence = page.afterNumber() ?? 0;
-  for await (const { number, event } of journal.story(id, sequence)) {
-    sequence = number;
-    const text = clipped(sentenceOf(event, state));
-    if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
-      return answer();
-  }
-  // A run that waits has no event while it waits; the reason why it waits now belongs to the answer all the
-  // same.
-  const held = searchWaitOf(state, id);
-  if (held !== undefined) {
-    const now = { sequence, atMs: clock.now(), event: 'now', text: clipped(held) };
+  if (asked.kind !== 'queue')
+    for await (const { number, event } of journal.story(asked.id, sequence)) {
+      sequence = number;
+      if (asked.kind === 'gang' && !OF_GANG.has(event.kind)) continue;
+      const text = clipped(sentenceOf(event, context.state));
+      if (!page.take(String(sequence), { sequence, atMs: event.atMs, event: event.kind, text }))
+        return answer();
+    }
+  // What waits has no event while it waits; the reason why it is so now belongs to the answer all the same.
+  for (const text of textsNow(parts, asked)) {
+    const now = { sequence, atMs: clock.now(), event: 'now', text: clipped(text) };
     if (!page.take(String(sequence), now)) return answer();
   }
+  return answer();
+}
+
+/** What a request asks about. */
+type Asked =
+  | { readonly kind: 'queue'; readonly list: string }
+  | { readonly kind: 'gang' | Noun; readonly id: string; readonly list: string };
+
+function askedFor(state: State, { id: idOrName, about = '' }: WhyRequest): Asked {
+  switch (about) {
+    case '': {
+      const { kind, id } = theOne(state, idOrName, NOUNS);
+      return { kind, id, list: `why ${id}` };
+    }
+    case 'queue':
+      if (idOrName !== '') throw new FleetError('invalidArgument', 'id: the queue is one, and has no id');
+      return { kind: 'queue', list: 'why queue' };
+    case 'gang': {
+      const id = idOf(state, 'run', idOrName);
+      return { kind: 'gang', id, list: `why gang of ${id}` };
+    }
+    default:
+      throw new FleetError('invalidArgument', `about: ${JSON.stringify(about)} is neither queue nor gang`);
+  }
+}
+
+/** What is so now, and why. */
+function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
+  const { state, waiting } = context;
+  if (asked.kind === 'queue') return yield* queueTexts(board, waiting);
+  const { kind, id } = asked;
+  if (kind === 'worker') return yield workerText(board, waiting, id);
+  if (kind === 'gang') {
+    const run = wholeRunWith(state, id);
+    if (run !== undefined && !hasEnded(run)) yield gangText(board, waiting, id);
+    return;
+  }
+  const held = searchWaitOf(state, id);
+  if (held !== undefined) yield held;
   let waits = 0;
   for (const runId of openRunsWithin(state, id)) {
-    const wait = waiting.of(runId);
-    if (wait === undefined) continue;
+    const text = waitText(context, runId);
+    if (text === undefined) continue;
     waits += 1;
-    if (waits > WAITS_MAX) continue;
-    const decision = {
-      sequence,
-      atMs: clock.now(),
-      event: 'now',
-      text: clipped(`${runId} is ${wait.reason}`),
-    };
-    if (!page.take(String(sequence), decision)) return answer();
+    if (waits <= WAITS_MAX) yield text;
   }
   const more = waits - WAITS_MAX;
-  if (more > 0)
-    page.take(String(sequence), {
-      ...{ sequence, atMs: clock.now(), event: 'now' },
-      text: more === 1 ? 'another run waits too' : `${more} other runs wait too`,
-    });
-  return answer();
+  if (more > 0) yield more === 1 ? 'another run waits too' : `${more} other runs wait too`;
+}
+
+/** What a run waits for: workers, a stage of its teacher, or the store. */
+function waitText(context: ViewContext, runId: string): string | undefined {
+  const wait = context.waiting.of(runId);
+  if (wait !== undefined) return `${runId} is ${wait.reason}`;
+  const run = wholeRunWith(context.state, runId);
+  if (run === undefined || hasEnded(run)) return undefined;
+  const { state, reason } = runView(context, run, { spec: false });
+  return state === 'waiting' ? `${runId} ${reason}` : undefined;
 }

@@ -104,7 +104,8 @@ function shareText(board: Board, run: RunState): string {
   return `; ${name} has used ${hoursUsed(board, account)} worker-hours of late (weight ${weight})${ofOwner}`;
 }
 
-function hoursUsed({ state, observed }: Board, key: string): string {
+/** Worker-hours that an account has used of late, as a text. */
+export function hoursUsed({ state, observed }: Board, key: string): string {
   const account = lookup(state.accounts, key);
   const ms = account === undefined ? 0 : usedAt(account, observed.now, state.usageHalfLifeMs);
   return (ms / 3_600_000).toFixed(1);

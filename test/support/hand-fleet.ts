@@ -3,13 +3,16 @@
 import { step } from '../../coordinator/decisions/decide.ts';
 import { createDesk, renewSlice } from '../../coordinator/decisions/desk.ts';
 import type { CheckedDocument, Input, WorkerHello } from '../../coordinator/decisions/inputs.ts';
+import type { Event } from '../../coordinator/model/events.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { initialState, runOf, type State } from '../../coordinator/model/state.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { WhyRequest } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { FACTS } from '../sim/world.ts';
 import { connections, waitsIn, wholeRuns } from './state.ts';
+import { whyTexts } from './why.ts';
 
 /** A fleet by hand: every input one millisecond after the last. */
 export function handFleet(...workers: Partial<WorkerHello>[]) {
@@ -22,6 +25,7 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
   const steps = new Map<string, number>();
   const speeds = new Map<string, number>();
   const desk = createDesk();
+  const events: Event[] = [];
   const observed = (): Observed => ({
     ...{ now, connected: connections(connected), stepOf: (id: string) => steps.get(id) },
     speedOf: (id, workerId) => speeds.get(`${id} ${workerId}`),
@@ -31,6 +35,7 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
     renewSlice(desk);
     const decision = step(state, input, observed(), desk);
     state = decision.state;
+    events.push(...decision.events);
     return decision;
   };
   const attach = (worker: Partial<WorkerHello>) => {
@@ -99,6 +104,8 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
     },
     now: () => now,
     state: () => state,
+    /** What `why` says of an id, the queue or a gang, a line each. */
+    why: (request: Partial<WhyRequest>) => whyTexts({ state, observed: observed(), events }, request),
     pass(ms: number) {
       now += ms;
       return give({ kind: 'tick' });

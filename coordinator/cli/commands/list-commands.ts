@@ -2,7 +2,9 @@
 // asks once and prints a table, or JSON.
 
 import type { Command } from 'commander';
+import { FleetError } from '../../../core/errors.ts';
 import { formatBytes, formatCount, formatTime } from '../../../core/report/format.ts';
+import { NOUNS } from '../../../core/text/naming.ts';
 import type { Checkpoint, Sweep, Trial } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import {
@@ -126,12 +128,14 @@ export function addListCommands(program: Command): void {
     );
   listCommand(
     program,
-    'why <id>',
-    'the journalled decisions about a plan, sweep, trial, run or worker',
-  ).action((id: string, options: FleetOptions) =>
+    'why <id-or-queue-or-gang> [id]',
+    'the decisions about a plan, sweep, trial, run or worker, and what is so now; `queue`: who waits, in which order; `gang RUN`: who trains it',
+  ).action((first: string, second: string | undefined, options: FleetOptions) =>
     withList(options, async (client) => {
+      const request = whyRequest(first, second);
+      const id = request.id || 'the queue';
       const decisions = await listAll(
-        (page) => client.ask((service) => service.why, { id, ...page }),
+        (page) => client.ask((service) => service.why, { ...request, ...page }),
         (answer) => answer.decisions,
       );
       printList(
@@ -145,6 +149,17 @@ export function addListCommands(program: Command): void {
         { ...options, none: `nothing was decided about ${id}` },
       );
     }),
+  );
+}
+
+/** What two words ask about: `queue`, `gang RUN`, an id, or a noun with its id. */
+function whyRequest(first: string, second: string | undefined): { id: string; about?: string } {
+  if (second === undefined) return first === 'queue' ? { id: '', about: 'queue' } : { id: first };
+  if (first === 'gang') return { id: second, about: 'gang' };
+  if ((NOUNS as readonly string[]).includes(first)) return { id: second };
+  throw new FleetError(
+    'invalidArgument',
+    `${first} is nothing that can be asked about by an id; one of ${[...NOUNS, 'gang'].join(', ')}, or the id alone`,
   );
 }
 

@@ -813,10 +813,17 @@ export interface ExportChunk {
 }
 
 export interface WhyRequest {
-  /** Id of a plan, sweep, trial, run or worker, or a name. */
+  /** Id of a plan, sweep, trial, run or worker, or a name; empty for the queue. */
   id: string;
   pageSize?: number | undefined;
-  pageToken?: string | undefined;
+  pageToken?:
+    | string
+    | undefined;
+  /**
+   * queue: who waits, in the order in which they get workers. gang: of the run with this id, who trained it and who does. Empty: all
+   * that was decided about the id.
+   */
+  about?: string | undefined;
 }
 
 export interface WhyResponse {
@@ -11954,7 +11961,7 @@ export const ExportChunk: MessageFns<ExportChunk> = {
 };
 
 function createBaseWhyRequest(): WhyRequest {
-  return { id: "", pageSize: undefined, pageToken: undefined };
+  return { id: "", pageSize: undefined, pageToken: undefined, about: undefined };
 }
 
 export const WhyRequest: MessageFns<WhyRequest> = {
@@ -11967,6 +11974,9 @@ export const WhyRequest: MessageFns<WhyRequest> = {
     }
     if (message.pageToken !== undefined) {
       writer.uint32(26).string(message.pageToken);
+    }
+    if (message.about !== undefined) {
+      writer.uint32(34).string(message.about);
     }
     return writer;
   },
@@ -12008,6 +12018,14 @@ export const WhyRequest: MessageFns<WhyRequest> = {
             message.pageToken = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.about = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -12033,6 +12051,7 @@ export const WhyRequest: MessageFns<WhyRequest> = {
         : isSet(object.page_token)
         ? globalThis.String(object.page_token)
         : undefined,
+      about: isSet(object.about) ? globalThis.String(object.about) : undefined,
     };
   },
 
@@ -12047,6 +12066,9 @@ export const WhyRequest: MessageFns<WhyRequest> = {
     if (message.pageToken !== undefined) {
       obj.pageToken = message.pageToken;
     }
+    if (message.about !== undefined) {
+      obj.about = message.about;
+    }
     return obj;
   },
 
@@ -12058,6 +12080,7 @@ export const WhyRequest: MessageFns<WhyRequest> = {
     message.id = object.id ?? "";
     message.pageSize = object.pageSize ?? undefined;
     message.pageToken = object.pageToken ?? undefined;
+    message.about = object.about ?? undefined;
     return message;
   },
 };

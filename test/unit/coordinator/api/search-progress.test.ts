@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { searchWait } from '../../../../coordinator/api/search-progress.ts';
-import { why } from '../../../../coordinator/api/why.ts';
 import { sweepOf } from '../../../../coordinator/model/state.ts';
-import { systemClock } from '../../../../core/clock.ts';
 import { sweep } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
+import { connections } from '../../../support/state.ts';
+import { whyTexts } from '../../../support/why.ts';
 import { core } from '../decisions/core.ts';
 
 test('a trial that holds its search back is named, by the sweep and by why of both, until it has a result', async () => {
@@ -24,15 +24,10 @@ test('a trial that holds its search back is named, by the sweep and by why of bo
     wait,
     'waits for trial-2 (move 2), 5 results behind it: move 8 sees the results of moves up to 2',
   );
-  async function* story() {}
-  const waiting = { of: () => undefined, counts: () => new Map() };
-  const saidOf = async (id: string) => {
-    const request = { id, pageSize: 0, pageToken: '' };
-    const parts = { state: fleet.state, waiting, journal: { story }, clock: systemClock };
-    return (await why(parts, request)).decisions.map(({ text }) => text);
-  };
-  assert.deepEqual(await saidOf('sweep-1'), [`sweep-1 ${wait}`]);
-  assert.deepEqual(await saidOf('trial-2'), [`sweep-1 ${wait}`]);
+  const observed = { now: 1, connected: connections() };
+  const saidOf = (id: string) => whyTexts({ state: fleet.state, observed }, { id });
+  assert.deepEqual(await saidOf('sweep-1'), [`now: sweep-1 ${wait}`]);
+  assert.deepEqual(await saidOf('trial-2'), [`now: sweep-1 ${wait}`]);
   assert.deepEqual(await saidOf('trial-3'), []);
   fleet.finish('run-2');
   assert.equal(searchWait(fleet.state, sweepOf(fleet.state, 'sweep-1')), undefined);
