@@ -1,28 +1,45 @@
-// Runs the tests: types, lint and generated code first, then every test file, compiled, in a process of its
-// own, small parts before whole systems, two at a time because the machines they must pass on have two cores.
-// Arguments pick files by a part of their path (`npm test -- allreduce`) and leave the checks out.
+// Runs the tests: types, lint and generated code first, then every test file, compiled, small parts before
+// whole systems, two processes at a time because the machines they must pass on have two cores. A whole system
+// has a process of its own; the files of small parts share one with those of the same room, because most of
+// them would spend more time on loading than on testing. Arguments pick files by a part of their path
+// (`npm test -- allreduce`) and leave the checks out.
 
 import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { run } from 'node:test';
 import { spec as SpecReporter } from 'node:test/reporters';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from './build/dist.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const picks = process.argv.slice(2);
 const start = performance.now();
 
-// No test needs longer; one that hangs is ended and named instead of holding the rest up for ever.
-const FILE_TIMEOUT_MS = 300_000;
+// No file and no room needs longer; one that hangs is ended and named instead of holding the rest up for ever.
+const PROCESS_TIMEOUT_MS = 600_000;
 /** Number of the slowest files that are named at the end. */
 const SLOWEST = 12;
 // Whole systems of several processes come last. Each spends much of its time waiting for a wire or a disk, so
 // two share two cores.
 const HEAVY = /^test\/(integration|fault)\//;
-// Minutes in one file: begun first in their group, or one core would wait for them at its end.
-const LONG = /^test\/(golden|fault|integration\/sharded-head)/;
+/** Those that take longest, longest first: whatever is begun last decides for how long one core is idle. */
+const LONG = [
+  'fault/training',
+  'integration/up',
+  'integration/sharded-head',
+  'integration/worker',
+  'golden/golden',
+  'integration/suspicion',
+  'integration/outer',
+  'integration/proofs',
+  'integration/whole',
+];
+/** The room of a file that shares a process; of another one nothing. */
+const ROOM = /^test\/(?:unit(?:\/coordinator)?(?:\/[^/]+(?=\/))?|helm)(?=\/)/;
+/** They measure their process: its memory, or how long a turn of its event loop takes. */
+const ALONE = /^test\/unit\/(?:data\/records|nn\/cell-costs|coordinator\/api\/artefacts)\.test/;
 
 const failures = [];
 if (picks.length === 0) for (const name of ['check:types', 'check:lint', 'check:proto']) check(name);
@@ -33,6 +50,8 @@ if (files.length === 0) {
 }
 const { passed, failed, skipped, secondsOf } = await runTests(files);
 if (failed > 0) failures.push(`${failed} tests`);
+// A file that ends the process of its room takes the others with it.
+for (const file of files) if (!secondsOf.has(file)) failures.push(`${file} ran no test`);
 if (files.length > SLOWEST) {
   const slowest = [...secondsOf].sort((a, b) => b[1] - a[1]).slice(0, SLOWEST);
   const rows = slowest.map(([file, seconds]) => `  ${seconds.toFixed(1).padStart(6)} s  ${file}\n`);
@@ -57,15 +76,18 @@ function check(name) {
 
 /** Small parts before whole systems: what they find explains what the larger ones find. */
 function testFiles() {
-  const all = readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
+  const place = (file) => {
+    const at = LONG.findIndex((name) => file === `test/${name}.test.ts`);
+    return (HEAVY.test(file) ? LONG.length + 1 : 0) + (at < 0 ? LONG.length : at);
+  };
+  return readdirSync(join(root, 'test'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith('.test.ts'))
     .map((entry) => relative(root, join(entry.parentPath ?? entry.path, entry.name)))
-    .sort();
-  const order = (file) => (HEAVY.test(file) ? 2 : 0) + (LONG.test(file) ? 0 : 1);
-  return all.sort((a, b) => order(a) - order(b));
+    .sort()
+    .sort((a, b) => place(a) - place(b));
 }
 
-/** One report and one summary over both groups. */
+/** Runs each file, or each room, in a process; one report and one summary over all. */
 async function runTests(files) {
   await build(root, { thorough: true, say: (line) => process.stdout.write(`${line}\n`) });
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
@@ -75,31 +97,52 @@ async function runTests(files) {
   reporter.pipe(process.stdout);
   const totals = new Map();
   const secondsOf = new Map();
-  for (const heavy of [false, true]) {
-    const group = files.filter((file) => HEAVY.test(file) === heavy).map(compiled);
-    if (group.length === 0) continue;
-    const options = { files: group, concurrency: 2, timeout: FILE_TIMEOUT_MS };
+  let failedAtTop = 0;
+  const folder = mkdtempSync(join(tmpdir(), 'pocketfleet-rooms-'));
+  try {
+    const options = { files: processesOf(files, folder), concurrency: 2, timeout: PROCESS_TIMEOUT_MS };
     for await (const event of run(options)) {
       nameSources(event);
       addSeconds(secondsOf, event);
+      if (event.type === 'test:fail' && event.data.nesting === 0) failedAtTop += 1;
       const counted = summaryLine(event);
-      if (counted === undefined) reporter.write(event);
-      else totals.set(counted.name, (totals.get(counted.name) ?? 0) + counted.value);
+      if (counted !== undefined) totals.set(counted.name, counted.value);
+      reporter.write(event);
     }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
-  for (const [name, value] of totals)
-    reporter.write({
-      type: 'test:diagnostic',
-      data: { nesting: 0, message: `${name} ${value}`, level: 'info' },
-    });
   await new Promise((resolve) => reporter.end(resolve));
   const total = (name) => totals.get(name) ?? 0;
   return {
     passed: total('pass'),
-    failed: total('fail') + total('cancelled'),
+    // A file of a room that does not load fails its suite, which the summary does not count.
+    failed: Math.max(total('fail') + total('cancelled'), failedAtTop),
     skipped: total('skipped'),
     secondsOf,
   };
+}
+
+/**
+ * What each process runs: a compiled file, or, written into the folder, a module with a suite for each file
+ * of a room. A file is loaded when the one before it has ended, and its hooks are its suite's alone.
+ */
+function processesOf(files, folder) {
+  const rooms = new Map();
+  for (const file of files) {
+    const room = ALONE.test(file) ? file : (ROOM.exec(file)?.[0] ?? file);
+    rooms.set(room, [...(rooms.get(room) ?? []), file]);
+  }
+  return [...rooms].map(([room, members]) => {
+    if (members.length === 1) return compiled(members[0]);
+    const suites = members.map(
+      (file) =>
+        `await suite(${JSON.stringify(file)}, async () => { await import(${JSON.stringify(pathToFileURL(compiled(file)).href)}); });\n`,
+    );
+    const module = join(folder, `${room.replaceAll('/', '-')}.mjs`);
+    writeFileSync(module, `import { suite } from 'node:test';\n${suites.join('')}`);
+    return module;
+  });
 }
 
 function compiled(file) {
@@ -125,11 +168,11 @@ function sourceNames(text) {
 /** Seconds of the tests of a file, without the time that the file takes to load. */
 function addSeconds(secondsOf, { type, data }) {
   if ((type !== 'test:pass' && type !== 'test:fail') || data.nesting !== 0 || data.file === undefined) return;
-  const file = relative(root, data.file);
+  const file = files.includes(data.name) ? data.name : relative(root, data.file);
   secondsOf.set(file, (secondsOf.get(file) ?? 0) + data.details.duration_ms / 1000);
 }
 
-/** node:test ends each run with lines such as "pass 12"; these are added up instead of printed twice. */
+/** node:test ends a run with lines such as "pass 12". */
 function summaryLine({ type, data }) {
   if (type !== 'test:diagnostic' || data.nesting !== 0 || data.file !== undefined) return undefined;
   const match = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) ([\d.]+)$/.exec(data.message);
