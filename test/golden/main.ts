@@ -1,7 +1,8 @@
-// npm run test:golden -- [--dir DIR] [--scale F]: checks the implementation against a folder of golden fixtures, packed or plain,
+// npm run test:golden -- [--dir DIR] [--scale F] [--brief]: checks the implementation against a folder of golden fixtures, packed or plain,
 // and prints one line a comparison: file, check, measured difference, tolerance, ok or FAIL. Without --dir it takes the
-// fixtures of this repository. F multiplies every tolerance, for a device that computes in other orders. Exit status 1
-// when anything fails; files that nothing checks are named.
+// fixtures of this repository. F multiplies every tolerance, for a device that computes in other orders. --brief leaves out
+// what takes longest and no worker runs: training on composed operations, and further seeds of screening scores. Exit status
+// 1 when anything fails; files that nothing checks are named.
 
 import { parseArgs } from 'node:util';
 import { GOLDEN } from './packed-folder.ts';
@@ -10,6 +11,7 @@ const { values } = parseArgs({
   options: {
     dir: { type: 'string', default: GOLDEN },
     scale: { type: 'string', default: '1' },
+    brief: { type: 'boolean', default: false },
   },
 });
 const scale = Number(values.scale);
@@ -33,7 +35,7 @@ const { checkFolder, rowText } = await import('./runner.ts');
 
 let checked = 0;
 let failed = 0;
-for await (const outcome of checkFolder(values.dir, scale)) {
+for await (const outcome of checkFolder(values.dir, { scale, brief: values.brief })) {
   switch (outcome.kind) {
     case 'checked':
       checked += outcome.rows.length;

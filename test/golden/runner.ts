@@ -23,34 +23,42 @@ export type Outcome =
   | { readonly kind: 'failed'; readonly file: string; readonly reason: string }
   | { readonly kind: 'unchecked'; readonly file: string; readonly reason: string };
 
+/** How a folder is checked. */
+export interface Checking {
+  /** Multiplies every tolerance. */
+  readonly scale: number;
+  /** Without training on composed operations, and with one seed of the screening scores that two networks share. */
+  readonly brief: boolean;
+}
+
 /** One outcome a file, as each is done. Notes and other text files are not fixtures. */
-export async function* checkFolder(dir: string, scale: number): AsyncGenerator<Outcome> {
+export async function* checkFolder(dir: string, checking: Checking): AsyncGenerator<Outcome> {
   if (!existsSync(dir)) return;
   if (!isPacked(dir)) {
-    yield* checkPlainFolder(dir, scale);
+    yield* checkPlainFolder(dir, checking);
     return;
   }
   const plain = mkdtempSync(join(tmpdir(), 'pocketfleet-golden-'));
   try {
     for (const { entry, reason } of unpackFolder(dir, plain)) yield { kind: 'failed', file: entry, reason };
-    yield* checkPlainFolder(plain, scale);
+    yield* checkPlainFolder(plain, checking);
   } finally {
     rmSync(plain, { recursive: true, force: true });
   }
 }
 
-async function* checkPlainFolder(dir: string, scale: number): AsyncGenerator<Outcome> {
+async function* checkPlainFolder(dir: string, checking: Checking): AsyncGenerator<Outcome> {
   for (const file of readdirSync(dir).sort()) {
     if (/\.(md|txt)$/i.test(file) || file.startsWith('.')) continue;
     try {
-      yield await checkFile(join(dir, file), file, scale);
+      yield await checkFile(join(dir, file), file, checking);
     } catch (caught) {
       yield { kind: 'failed', file, reason: toFleetError(caught).message };
     }
   }
 }
 
-async function checkFile(path: string, file: string, scale: number): Promise<Outcome> {
+async function checkFile(path: string, file: string, { scale, brief }: Checking): Promise<Outcome> {
   const checked = (rows: readonly CheckRow[]): Outcome => ({ kind: 'checked', file, rows });
   const unchecked = (reason: string): Outcome => ({ kind: 'unchecked', file, reason });
   if (statSync(path).isDirectory())
@@ -60,7 +68,7 @@ async function checkFile(path: string, file: string, scale: number): Promise<Out
   const word = /^[a-z0-9]+/i.exec(file)?.[0].toLowerCase() ?? '';
   if (file.endsWith('.json')) {
     if (word === 'genotype') return checked(checkDecode(path));
-    if (word === 'screening') return checked(await checkScreening(path, scale));
+    if (word === 'screening') return checked(await checkScreening(path, { scale, brief }));
     if (word === 'verification') return checked(checkVerification(path, scale));
     return unchecked('unknown kind of file');
   }
@@ -71,7 +79,7 @@ async function checkFile(path: string, file: string, scale: number): Promise<Out
   switch (network) {
     case 'pocketnet':
     case 'iresnet':
-      return checked(await checkNetwork(fixture, scale));
+      return checked(await checkNetwork(fixture, { scale, brief }));
     case 'arcface':
       return checked(await checkArcface(fixture, scale));
     case 'kd':

@@ -16,6 +16,8 @@ export interface ScreeningCase {
   readonly network: PocketnetSpec;
   /** Of one batch; 0 where only synflow is compared. */
   readonly images: number;
+  /** At a second seed, of a network whose kinds of layers another one has at both. */
+  readonly isRepeated: boolean;
 }
 
 /** Identities of the head that ZiCo's loss needs. */
@@ -72,7 +74,7 @@ const tiny = (genotype: PocketnetSpec['genotype']): PocketnetSpec => ({
   embedding: 8,
 });
 
-const NETWORKS: readonly Omit<ScreeningCase, 'seed'>[] = [
+const NETWORKS: readonly Omit<ScreeningCase, 'seed' | 'isRepeated'>[] = [
   { name: 'casia', network: tiny('casia'), images: 4 },
   { name: 'cifar10', network: tiny('cifar10'), images: 4 },
   { name: 'all-ops', network: tiny(ALL_OPS), images: 4 },
@@ -84,7 +86,11 @@ const NETWORKS: readonly Omit<ScreeningCase, 'seed'>[] = [
 ];
 
 export const SCREENING_CASES: readonly ScreeningCase[] = NETWORKS.flatMap((network) =>
-  [7, 20_211].map((seed) => ({ ...network, seed })),
+  [7, 20_211].map((seed, at) => ({
+    ...network,
+    seed,
+    isRepeated: at > 0 && (network.name === 'cifar10' || network.name === 's-128'),
+  })),
 );
 
 export interface ScreeningInputs {
