@@ -1,5 +1,7 @@
-// Open data sets of a worker. Decides how long one stays open (runs that use the same data share it, and the
-// last of them closes it) and how many threads decode for it.
+// Open data sets of a worker. Decides how long one stays open and how many threads decode for it. Runs that use
+// the same data share it, and the last of them closes it. A set that is drawn stays open until another one is
+// opened, because the next candidate of a search uses it too and drawing it again would give the same pixels. A
+// stored set may have changed when the next run comes, which opening finds out.
 
 import { createLoader, type Loader } from '../../core/data/loading/loader.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
@@ -12,7 +14,10 @@ export interface Datasets {
 }
 
 interface Open {
+  readonly data: DataSpec;
   readonly loader: Promise<Loader>;
+  /** The loader, once it is there. */
+  opened?: Loader;
   users: number;
 }
 
@@ -33,23 +38,36 @@ export function createDatasets(options: {
   readonly roots: Roots;
 }): Datasets {
   const open = new Map<string, Open>();
-  const leave = async (key: string, entry: Open) => {
-    entry.users -= 1;
-    if (entry.users > 0) return;
+  const close = async (key: string, entry: Open) => {
     if (open.get(key) === entry) open.delete(key);
     await entry.loader.then(
       (loader) => loader.close(),
       () => undefined,
     );
   };
+  const leave = async (key: string, entry: Open) => {
+    entry.users -= 1;
+    const stays = entry.data.kind === 'synthetic' && entry.opened !== undefined && open.get(key) === entry;
+    if (entry.users === 0 && !stays) await close(key, entry);
+  };
+  const join = (key: string, data: DataSpec): Open => {
+    const known = open.get(key);
+    // The next run gets threads that live, whatever has ended those of this set.
+    if (known !== undefined && !known.opened?.hasEnded()) return known;
+    const entry: Open = { data, loader: createLoader({ data, ...options }), users: 0 };
+    open.set(key, entry);
+    return entry;
+  };
   return {
     async acquire(data) {
       const key = canonicalJson(data);
-      const entry = open.get(key) ?? { loader: createLoader({ data, ...options }), users: 0 };
-      open.set(key, entry);
+      const entry = join(key, data);
       entry.users += 1;
       try {
+        const unused = [...open].filter(([, { users }]) => users === 0);
+        await Promise.all(unused.map(([other, left]) => close(other, left)));
         const loader = await entry.loader;
+        entry.opened = loader;
         let released = false;
         return {
           loader,

@@ -18,6 +18,8 @@ export interface DataThreads {
   ask<K extends keyof DataCalls>(kind: K, what: DataCalls[K]['ask']): Promise<DataCalls[K]['answer']>;
   /** Begins a batch ahead of the step that will ask for it. */
   begin(request: BatchRequest): Begun;
+  /** Whether a thread has ended, or all were closed: nothing is answered any more. */
+  hasEnded(): boolean;
   close(): Promise<void>;
 }
 
@@ -113,6 +115,7 @@ export function startDataThreads(options: {
         },
       };
     },
+    hasEnded: () => ended !== undefined,
     async close() {
       end(new FleetError('cancelled', 'the loader is closed'));
       await Promise.all(threads.map(({ calls }) => calls.close()));

@@ -17,6 +17,8 @@ export interface Loader {
   /** Held-out images from..from+count-1, unmirrored: [count, 112, 112, 3]. */
   heldOutImages(from: number, count: number): Promise<Uint8Array>;
   heldOutLabels(): Promise<Int32Array>;
+  /** Whether its threads have ended, by `close` or by themselves: everything else is then rejected. */
+  hasEnded(): boolean;
   /** Ends the threads; what is still asked for is rejected as cancelled. */
   close(): Promise<void>;
 }
@@ -59,6 +61,7 @@ export async function createLoader(options: {
       },
       heldOutImages: (from, count) => pool.ask('held-out', { from, count }),
       heldOutLabels: async () => heldOutLabels,
+      hasEnded: pool.hasEnded,
       close: () => pool.close(),
     };
   } catch (caught) {
