@@ -95,10 +95,32 @@ const GROUPS: readonly Group[] = [
 ];
 
 /**
- * `words`: the command line. Only the group of its command is loaded, no group for the version, and all of
- * them where help or a refusal lists the commands.
+ * `words`: the command line. Only the group of its command is loaded; no group for the version and for the help of
+ * the whole program, which the summaries are enough for; and all of them where a refusal looks for a command, or
+ * there is no command line.
  */
-export async function createProgram(words: readonly string[] = []): Promise<Command> {
+export function createProgram(words?: readonly string[]): Promise<Command> {
+  if (words === undefined) return createFrom(GROUPS);
+  return createFrom(listsCommands(words) ? [SUMMARISED] : groupsFor(words));
+}
+
+/** Whether a command line has the help of the whole program printed, and nothing done. */
+const listsCommands = (words: readonly string[]): boolean =>
+  words.length < 2 && ['help', '--help', '-h'].includes(words[0] ?? 'help');
+
+/** Commands that can be listed, and do nothing. */
+const SUMMARISED: Group = {
+  words: [],
+  async add(program) {
+    const { SUMMARIES } = await import('./summaries.ts');
+    for (const { usage, description, hasOptions } of SUMMARIES) {
+      const command = program.command(usage).description(description);
+      if (hasOptions) command.option('--json');
+    }
+  },
+};
+
+async function createFrom(groups: readonly Group[]): Promise<Command> {
   const program = new Command('pocketfleet')
     .description('Trains compact face-recognition networks on a fleet of machines.')
     .version(packageVersion(), '-V, --version', 'print the version')
@@ -106,7 +128,7 @@ export async function createProgram(words: readonly string[] = []): Promise<Comm
     .showHelpAfterError('(--help after the command says what it takes)')
     .configureHelp({ showGlobalOptions: false })
     .addHelpText('after', EXIT_CODES);
-  for (const group of groupsFor(words)) await group.add(program);
+  for (const group of groups) await group.add(program);
   addWordsAboutItself(program);
   for (const command of [program, ...allCommands(program)]) {
     command.exitOverride();

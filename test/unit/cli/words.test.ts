@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { type Command, CommanderError } from 'commander';
 import { createProgram } from '../../../coordinator/cli/program.ts';
+import { SUMMARIES } from '../../../coordinator/cli/summaries.ts';
+import { summariesOf } from '../../../coordinator/cli/summary.ts';
 import { reordered, unknownText } from '../../../coordinator/cli/words.ts';
 import {
   camelToEnv,
@@ -164,3 +166,12 @@ function quiet(program: Command) {
   for (const command of [program, ...program.commands]) command.configureOutput({ writeErr: () => {} });
   return program;
 }
+
+test('the help of the whole program is made from summaries, and they are what the commands say', async () => {
+  assert.deepEqual(SUMMARIES, summariesOf(await createProgram()), 'run `npm run generate:help`');
+  const whole = (await createProgram()).helpInformation();
+  for (const words of [[], ['help'], ['--help']]) {
+    const program = await createProgram(words);
+    assert.equal(program.helpInformation(), whole);
+  }
+});
