@@ -45,6 +45,7 @@ import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
 import { createDatasets, usualDataThreads } from './run/datasets.ts';
 import { createTimeline, type Timeline } from './run/timeline.ts';
+import { createTeacherBlocks } from './training/teacher-blocks.ts';
 
 async function main(): Promise<void> {
   const argv = process.argv.slice(2);
@@ -196,6 +197,7 @@ function startAgent(parts: {
         cacheDir: dataCache,
         roots,
       }),
+      teacherBlocks: createTeacherBlocks(),
       inspections,
       roots,
       metrics,

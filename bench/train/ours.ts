@@ -30,7 +30,7 @@ await serve(async () => {
           ...common,
           classes,
           loss: { kind: 'arcface', ...LOSS },
-          distillationWeight: undefined,
+          distils: false,
         }
       : { kind: 'embed', ...common };
   const result = sharedFloats(work.kind === 'train' ? layout.vectorCount : batch * network.embedding);

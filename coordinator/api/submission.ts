@@ -305,3 +305,14 @@ function parsedValue(text: string, refuse: (why: string) => FleetError): unknown
     throw refuse(`its value is ${toFleetError(caught).message}`);
   }
 }
+
+/**
+ * An error of a field (`details.field`, with which its message begins) as a refusal with its place in the document.
+ * `path` is the way to what was checked, with a dot behind it. Other errors stay as they are.
+ */
+export function refusedField(document: Located, path: string, caught: unknown): FleetError {
+  const error = toFleetError(caught);
+  const { field } = error.details;
+  if (typeof field !== 'string') return error;
+  return refusal(document, path + field, error.message.replace(`${field}: `, ''), { cause: caught });
+}

@@ -3,25 +3,23 @@
 // that passes is an input of the core.
 
 import type { Inspection } from '../../core/data/inspection/inspection.ts';
-import { type FleetError, toFleetError } from '../../core/errors.ts';
+import { toFleetError } from '../../core/errors.ts';
 import { assertClassesDivide } from '../../core/head/classes.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { DataSpec } from '../../core/spec/data.ts';
 import type { DocumentSpec } from '../../core/spec/document.ts';
-import type { RunSpec } from '../../core/spec/run.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
 import { problemsIn } from '../../core/text/text-problems.ts';
 import { assertPairsPossible } from '../../core/verify/pairs.ts';
-import { usableTeacher } from '../decisions/decide.ts';
 import type { CheckedDocument } from '../decisions/inputs.ts';
 import { quotaFaults } from '../decisions/quotas.ts';
 import { withStartById } from '../decisions/warm-start.ts';
 import type { Caller } from '../model/caller.ts';
-import { specOf } from '../model/spec-of.ts';
 import type { DataFacts, State } from '../model/state.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
-import { type Located, refusal, refuseTogether, type Submission } from './submission.ts';
+import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
+import { checkPeople, checkTeacher } from './teacher-checks.ts';
 
 /** Every document of the text, checked, or a FleetError that names each field that is wrong. */
 export async function checkSubmission(
@@ -41,13 +39,15 @@ export async function checkSubmission(
   },
 ): Promise<CheckedDocument[]> {
   const located = await reader.read(submission, signal);
+  const context = { all: located, state };
   refuseTogether(
     located.flatMap((document) => [
-      () => checkTeacher(document, located, state()),
+      () => checkTeacher(document, context),
       () => checkStart(document, state()),
       ...quotaChecks(document, state(), by),
     ]),
   );
+  const found = new Map<Located, DataFacts & { readonly digest: string }>();
   const inspections = new Map<string, Inspection>();
   const documents: CheckedDocument[] = [];
   const checks: (() => void)[] = [];
@@ -58,6 +58,7 @@ export async function checkSubmission(
       inspections.set(key, known);
       checks.push(...dataChecks(document, known));
       const facts = { ...known.facts, digest: known.digest };
+      found.set(document, facts);
       documents.push(checked({ ...document, spec: withSkipped(document.spec, known) }, facts));
     } catch (caught) {
       const error = toFleetError(caught);
@@ -67,7 +68,7 @@ export async function checkSubmission(
       });
     }
   }
-  refuseTogether(checks);
+  refuseTogether([...checks, ...located.map((document) => () => checkPeople(document, context, found))]);
   // The decision proposes at once, and other calls do not wait until networks are counted for it.
   await prepareSpaces(located.map(({ spec }) => spec));
   return documents;
@@ -91,32 +92,6 @@ function withSkipped(spec: DocumentSpec, { skipped }: Inspection): DocumentSpec 
   return skipped === undefined || spec.data.kind === 'synthetic'
     ? spec
     : { ...spec, data: { ...spec.data, skipped } };
-}
-
-/**
- * A run's teacher is a teacher of the same text by name, or a run of the fleet by id, and embeds into the
- * same space.
- */
-function checkTeacher(document: Located, all: readonly Located[], state: State): void {
-  const { spec } = document;
-  if (spec.kind === 'plan' || spec.kind === 'sweep' || spec.distillation === undefined) return;
-  const { teacher: named } = spec.distillation;
-  const local = all.find(
-    (other): other is Located & { spec: RunSpec } =>
-      other.spec.kind === 'teacher' && other.spec.name === named,
-  );
-  let teacher: RunSpec;
-  try {
-    teacher = local?.spec ?? specOf(state, usableTeacher(state, named));
-  } catch (caught) {
-    throw refusedField(document, '', caught);
-  }
-  if (teacher.network.embedding !== spec.network.embedding)
-    throw refusal(
-      document,
-      'network.embedding',
-      `${spec.network.embedding} differs from the ${teacher.network.embedding} of teacher ${named}; distillation compares them directly`,
-    );
 }
 
 /** The sweep that a search begins with has results that count in it. */
@@ -173,17 +148,6 @@ function against(document: Located, path: string, check: () => void): void {
   } catch (caught) {
     throw refusedField(document, path, caught);
   }
-}
-
-/**
- * An error of a field (`details.field`, with which its message begins) as a refusal with its place in the document.
- * `path` is the way to what was checked, with a dot behind it. Other errors stay as they are.
- */
-function refusedField(document: Located, path: string, caught: unknown): FleetError {
-  const error = toFleetError(caught);
-  const { field } = error.details;
-  if (typeof field !== 'string') return error;
-  return refusal(document, path + field, error.message.replace(`${field}: `, ''), { cause: caught });
 }
 
 /** Codes that are not about the data: the same text may be taken another time. */

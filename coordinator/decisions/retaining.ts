@@ -1,7 +1,7 @@
 // Lets go of what retention does not keep, run by run, whenever something has happened to a run: a stage is
 // stored, it has ended, its student has got further, another candidate is better. The rules are retention.ts.
 
-import { teacherStageFor } from '../../core/spec/schedule.ts';
+import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
 import {
   hasEnded,
   planWith,
@@ -13,7 +13,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
-import { dropsOf, firstNeeded, type HeldStage, type RetentionFacts, type StudentOf } from './retention.ts';
+import { dropsOf, type HeldStage, type RetentionFacts, type StudentOf } from './retention.ts';
 
 /** Decides about the stages of one run. */
 export function retain(draft: Draft, runId: string): void {
@@ -111,26 +111,21 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
 export function missingStage(
   teacher: RunState,
   student: {
-    readonly schedule: 'multi-step' | 'single-step';
+    readonly schedule: TeacherSchedule;
     readonly epochs: number;
     readonly newest: number;
   },
 ): string | undefined {
-  const stages = teacher.job.training.epochs;
-  const first = firstNeeded({ id: '', isDone: false, ...student }, stages);
-  if (first === undefined) return undefined;
-  const last = teacherStageFor({
-    schedule: student.schedule,
-    epoch: student.epochs - 1,
-    teacherStages: stages,
-  });
+  const { schedule, epochs, newest } = student;
+  const teacherStages = teacher.job.training.epochs;
+  const needed = new Set(teacherStagesFrom({ schedule, epochs, teacherStages }, newest));
   const gone = teacher.checkpoints.filter(
-    ({ stage, held, damage }) => stage >= first && stage <= last && (held === 'nothing' || damage?.isLost),
+    ({ stage, held, damage }) => needed.has(stage) && (held === 'nothing' || damage?.isLost),
   );
   if (gone.length === 0) return undefined;
   const [one] = gone;
   if (one!.damage?.isLost) return `stage ${one!.stage} of ${teacher.id} is lost: ${one!.damage.reason}`;
-  return `${stagesText(gone.map(({ stage }) => stage))} of ${teacher.id} ${gone.length === 1 ? 'is' : 'are'} not kept any more (checkpoints.keep decides that), and a ${student.schedule} student learns from ${gone.length === 1 ? 'it' : 'them'}`;
+  return `${stagesText(gone.map(({ stage }) => stage))} of ${teacher.id} ${gone.length === 1 ? 'is' : 'are'} not kept any more (checkpoints.keep decides that), and a ${typeof schedule === 'string' ? `${schedule} student` : 'student with this list of stages'} learns from ${gone.length === 1 ? 'it' : 'them'}`;
 }
 
 /** `stage 3`, `stages 1 to 4, 7`. */

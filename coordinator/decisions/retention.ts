@@ -11,8 +11,8 @@
 // Whatever the policy: stages that a student may still need stay, those that `checkpoints keep` names, and
 // those of a run that somebody reads at the moment.
 
+import { firstTeacherStage, type TeacherSchedule } from '../../core/spec/distillation.ts';
 import type { CheckpointPolicy } from '../../core/spec/run.ts';
-import { teacherStageFor } from '../../core/spec/schedule.ts';
 
 /** What is stored of a stage: everything, or the network alone (backbone and labels). */
 export type Held = 'all' | 'network';
@@ -32,7 +32,7 @@ export interface StudentOf {
   readonly isDone: boolean;
   /** The newest stage that it has stored; 0: none. */
   readonly newest: number;
-  readonly schedule: 'multi-step' | 'single-step';
+  readonly schedule: TeacherSchedule;
   readonly epochs: number;
 }
 
@@ -79,11 +79,11 @@ export function reasonToKeep(facts: RetentionFacts, stage: HeldStage): string {
   return stage.kept ?? keepOf(facts, stage.stage).reason;
 }
 
-/** The first stage that a student may still need; undefined once it needs none. */
+/** The lowest stage that a student may still need; undefined once it needs none. */
 export function firstNeeded(student: StudentOf, teacherStages: number): number | undefined {
   const { isDone, newest, epochs, schedule } = student;
   if (isDone || newest >= epochs) return undefined;
-  return teacherStageFor({ schedule, epoch: newest, teacherStages });
+  return firstTeacherStage({ schedule, epochs, teacherStages }, newest);
 }
 
 interface Kept {

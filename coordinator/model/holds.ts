@@ -1,7 +1,7 @@
 // What is paused: which of a plan, sweep, trial and run holds a run back, and which runs belong to one of them. Only
 // the thing that somebody paused says so; its runs follow from that.
 
-import { teacherStageFor } from '../../core/spec/schedule.ts';
+import { teacherStageFor } from '../../core/spec/distillation.ts';
 import {
   hasEnded,
   type PlanState,
@@ -81,6 +81,7 @@ export function pausedTeacherOf(state: State, run: RunState): RunState | undefin
   const needed = teacherStageFor({
     schedule: distillation?.schedule ?? 'multi-step',
     epoch,
+    epochs: training.epochs,
     teacherStages: teacher.job.training.epochs,
   });
   return needed > (teacher.checkpoints.at(-1)?.stage ?? 0) ? teacher : undefined;

@@ -6,9 +6,9 @@ import { type Tensor, tf } from '../tensor/tf.ts';
 import { unitAlong } from './unit.ts';
 
 /**
- * unit [N, E] of unit length (the student), teacher [N, E] of any length -> scalar. The teacher gets no
- * gradient.
+ * unit [N, E] of unit length (the student), teacher [N, E] of any length, weight [] -> scalar. The teacher gets
+ * no gradient.
  */
-export function distillationLoss(unit: Tensor, teacher: Tensor, weight: number): Tensor {
+export function distillationLoss(unit: Tensor, teacher: Tensor, weight: Tensor | number): Tensor {
   return tf.mul(tf.mean(tf.square(tf.sub(unit, unitAlong(teacher, 1)))), weight);
 }

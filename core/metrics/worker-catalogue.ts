@@ -20,6 +20,8 @@ export const JOB_KINDS = [
   'difference',
   'apply-outer',
 ] as const;
+/** Where a student's teacher embeddings come from. */
+const TEACHER_SOURCES = ['computed', 'shared'] as const;
 const CHECKPOINT_OPERATIONS = ['save', 'load'] as const;
 
 const run = { run: 'open' } as const;
@@ -85,6 +87,12 @@ const RUN_METRICS = {
     help: 'Time that steps waited for a checkpoint of the teacher.',
     unit: 'seconds',
     ...training,
+  }),
+  teacherImages: counter('pocketfleet_teacher_images_total', {
+    help: "Images of which a student took its teacher's embeddings: computed for it here, or shared with another student of its order.",
+    unit: 'count',
+    subject: 'training',
+    labels: { ...run, source: TEACHER_SOURCES },
   }),
   allreduceDuration: histogram('pocketfleet_allreduce_duration_seconds', {
     help: 'One sum over the gang, waiting for peers included.',

@@ -37,7 +37,7 @@ export interface TwoPartFunction extends TensorFunction {
 
 /**
  * Inputs: weights [P], images [b, 112, 112, 3], labels [b] and, for a student, teacher [b, E] (raw
- * embeddings). Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and
+ * embeddings) and weight [1] (of the distillation term in this step). Output: one vector [P + S + 3]: gradient of the mean loss over the b images, batch means and
  * unbiased variances, then total loss, margin loss and weighted distillation term. Frozen parameters have
  * gradient zero.
  */
@@ -48,24 +48,20 @@ export function trainingFunction(options: {
   /** b, at least 1. */
   batch: number;
   loss: Margin;
-  /**
-   * Weight of the distillation term; present for a student. With 0 the function still takes teacher
-   * embeddings.
-   */
-  distillationWeight?: number;
+  /** Whether it learns from a teacher: whose embeddings and weight are then inputs. */
+  distils?: boolean;
   fuse?: boolean;
 }): TensorFunction {
-  const { network, layout, batch, distillationWeight } = options;
+  const { network, layout, batch, distils = false } = options;
   const inputs: FunctionInput[] = [
     { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
     imagesInput(batch),
     { name: 'labels', dtype: 'int32', shape: [batch] },
   ];
-  if (distillationWeight !== undefined)
-    inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
+  if (distils) inputs.push(...teacherInputs(batch, network));
   return {
     inputs,
-    build: ([weights, images, labels, teacher], onForward) => {
+    build: ([weights, images, labels, teacher, weight], onForward) => {
       const normalised = normaliseImages(images as Tensor);
       const { gradients, kept } = gradientsOf({
         tensors: splitFlat(weights as Tensor, layout.parameters),
@@ -81,9 +77,8 @@ export function trainingFunction(options: {
           });
           const unit = unitAlong(embedding, 1);
           const margin = arcfaceLoss(unit, parameters.at(-1) as Tensor, labels as Tensor, options.loss);
-          if (distillationWeight === undefined)
-            return { loss: margin, keep: [...statistics, margin, margin, tf.zerosLike(margin)] };
-          const distillation = distillationLoss(unit, teacher as Tensor, distillationWeight);
+          if (!distils) return { loss: margin, keep: [...statistics, margin, margin, tf.zerosLike(margin)] };
+          const distillation = distillationTerm(unit, teacher, weight);
           const loss = tf.add(margin, distillation);
           return { loss, keep: [...statistics, loss, margin, distillation] };
         },
@@ -98,7 +93,7 @@ export function trainingFunction(options: {
 /**
  * The training step without its head, in two parts. First inputs: weights [P], images [b, 112, 112, 3]; first
  * output: unit embeddings [b E]. Later inputs: slopes [b, E], the gradient of the mean loss over the b images
- * for those embeddings; margin [1], that loss; and for a student teacher [b, E]. Second output: a vector as
+ * for those embeddings; margin [1], that loss; and for a student teacher [b, E] and weight [1]. Second output: a vector as
  * that of trainingFunction, [P + S + 3]. Both parts share one forward pass, which is kept between them or
  * computed again.
  */
@@ -107,22 +102,21 @@ export function backboneFunction(options: {
   /** Without a head: P counts the backbone alone. */
   layout: Layout;
   batch: number;
-  distillationWeight?: number;
+  distils?: boolean;
   fuse?: boolean;
 }): TwoPartFunction {
-  const { network, layout, batch, distillationWeight, fuse } = options;
+  const { network, layout, batch, distils = false, fuse } = options;
   const inputs: FunctionInput[] = [
     { name: 'weights', dtype: 'float32', shape: [layout.parameterCount] },
     imagesInput(batch),
     { name: 'slopes', dtype: 'float32', shape: [batch, network.embedding] },
     { name: 'margin', dtype: 'float32', shape: [1] },
   ];
-  if (distillationWeight !== undefined)
-    inputs.push({ name: 'teacher', dtype: 'float32', shape: [batch, network.embedding] });
+  if (distils) inputs.push(...teacherInputs(batch, network));
   return {
     inputs,
     first: { inputs: 2, outputs: 1 },
-    build: ([weights, images, slopes, margin, teacher], onForward) => {
+    build: ([weights, images, slopes, margin, teacher, weight], onForward) => {
       const normalised = normaliseImages(images as Tensor);
       const { gradients, kept } = gradientsOf({
         tensors: splitFlat(weights as Tensor, layout.parameters),
@@ -141,11 +135,11 @@ export function backboneFunction(options: {
           // head's backward pass.
           const linear = tf.sum(tf.mul(unit, slopes as Tensor));
           const marginLoss = tf.reshape(margin as Tensor, []);
-          if (distillationWeight === undefined) {
+          if (!distils) {
             const losses = [marginLoss, marginLoss, tf.zerosLike(marginLoss)];
             return { loss: linear, keep: [unit, ...statistics, ...losses] };
           }
-          const distillation = distillationLoss(unit, teacher as Tensor, distillationWeight);
+          const distillation = distillationTerm(unit, teacher, weight);
           const total = tf.add(marginLoss, distillation);
           return {
             loss: tf.add(linear, distillation),
@@ -242,6 +236,15 @@ export function gradientsOf(options: {
   );
   return { gradients, kept };
 }
+
+/** What a student's step takes beside its own: the teacher's raw embeddings, and the weight of the term. */
+const teacherInputs = (batch: number, { embedding }: Network): FunctionInput[] => [
+  { name: 'teacher', dtype: 'float32', shape: [batch, embedding] },
+  { name: 'distillation weight', dtype: 'float32', shape: [1] },
+];
+
+const distillationTerm = (unit: Tensor, teacher: Tensor | undefined, weight: Tensor | undefined): Tensor =>
+  distillationLoss(unit, teacher as Tensor, tf.reshape(weight as Tensor, []));
 
 function imagesInput(batch: number): FunctionInput {
   return { name: 'images', dtype: 'uint8', shape: [batch, IMAGE.height, IMAGE.width, IMAGE.channels] };

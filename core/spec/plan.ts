@@ -4,8 +4,9 @@
 import { z } from 'zod';
 import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
+import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
-import { checkpoints, distillationSchema } from './run.ts';
+import { checkpoints } from './run.ts';
 import { sweepSchema } from './sweep.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
@@ -87,6 +88,12 @@ export const planSchema = z
           path: ['students', i, 'distillation'],
           message: 'this plan has no teacher',
         });
+      if (student.distillation)
+        for (const { path, message } of distillationProblems(student.distillation, {
+          epochs: student.training.epochs,
+          teacherStages: plan.teacher?.training.epochs,
+        }))
+          context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
       const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
       if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
         context.addIssue({

@@ -4,34 +4,9 @@
 import { z } from 'zod';
 import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
+import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
-
-/** How a student learns from a teacher. */
-export const distillationSchema = z
-  .strictObject({
-    teacher: z
-      .string()
-      .min(1)
-      .max(200)
-      .describe('Name of the teacher run of the same document, or id of a run of the fleet'),
-    schedule: z
-      .enum(['multi-step', 'single-step'])
-      .default('multi-step')
-      .describe(
-        "multi-step: in epoch e learn from the teacher's checkpoint e+1; single-step: from its last one only",
-      ),
-    weight: z
-      .number()
-      .min(0)
-      .max(1e6)
-      .default(100)
-      .describe('Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse'),
-  })
-  .describe('how a student learns from a teacher');
-
-/** A checked distillation. */
-export type DistillationSpec = z.infer<typeof distillationSchema>;
 
 /**
  * Which checkpoints of a run stay stored: all, the newest alone, every nth beside the last two; without it
@@ -80,6 +55,12 @@ export const runSchema = z
         path: ['distillation'],
         message: `a ${run.kind} does not distil; make it kind: student`,
       });
+    if (run.distillation !== undefined)
+      for (const { path, message } of distillationProblems(run.distillation, {
+        epochs: run.training.epochs,
+        teacherStages: undefined,
+      }))
+        context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
     if (run.workers.max > run.training.shards)
       context.addIssue({
         code: 'custom',

@@ -119,17 +119,3 @@ export function learningRateAt(training: TrainingSpec, epoch: number): number {
   const passed = training.optimizer.milestones.filter((milestone) => epoch >= milestone).length;
   return training.optimizer.learningRate * training.optimizer.gamma ** passed;
 }
-
-/**
- * Teacher stage that a student needs in `epoch`; a student that trains longer than its teacher stays with the
- * last one.
- */
-export function teacherStageFor(options: {
-  schedule: 'multi-step' | 'single-step';
-  epoch: number;
-  teacherStages: number;
-}): number {
-  return options.schedule === 'single-step'
-    ? options.teacherStages
-    : Math.min(options.epoch + 1, options.teacherStages);
-}

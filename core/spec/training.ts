@@ -73,6 +73,11 @@ export const trainingSchema = z
         'V, a power of two: fixed slices of the batch. A result depends on it and not on the number of workers',
       ),
     seed: seed.default(1),
+    order: seed
+      .optional()
+      .describe(
+        'Names the permutations of the images and which of them are mirrored; default: the seed. Students with the same data, order, batch, shards and flip see the same batches and share the passes of their teacher; `seed` then only makes their first weights',
+      ),
     flip: z.boolean().default(true).describe('mirror each image with probability 1/2'),
     loss: z
       .strictObject({
@@ -156,6 +161,9 @@ export const trainingSchema = z
 
 /** A checked training. */
 export type TrainingSpec = z.infer<typeof trainingSchema>;
+
+/** The seed of permutations and flips. */
+export const orderOf = ({ order, seed }: Pick<TrainingSpec, 'order' | 'seed'>): number => order ?? seed;
 
 /** How a trained network is verified. */
 export const verificationSchema = z

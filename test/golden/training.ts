@@ -60,7 +60,7 @@ async function replay(fixture: Fixture, variant: 'plain' | 'kd', way: Way): Prom
       layout,
       batch,
       loss: { scale: Number(meta(fixture, 's')), margin: Number(meta(fixture, 'm')) },
-      ...(variant === 'kd' ? { distillationWeight: Number(meta(fixture, 'kd_weight')) } : {}),
+      ...(variant === 'kd' ? { distils: true } : {}),
       fuse,
     }),
   );
@@ -89,7 +89,11 @@ async function replay(fixture: Fixture, variant: 'plain' | 'kd', way: Way): Prom
       slice(images, index),
       slice(integers(fixture, 'labels'), index),
     ];
-    if (variant === 'kd') inputs.push(slice(floats(fixture, 'teacher'), index));
+    if (variant === 'kd')
+      inputs.push(
+        slice(floats(fixture, 'teacher'), index),
+        Float32Array.of(Number(meta(fixture, 'kd_weight'))),
+      );
     const [embedding = new Float32Array()] = embed.run([state.weights, slice(images, index)]);
     embeddings.set(embedding, index * batch * network.embedding);
     const [mean = new Float32Array()] = step.run(inputs);

@@ -303,15 +303,11 @@ test('a run that is released and assigned anew in one breath is begun anew, the 
 test('a student waits for its teacher, says so, and starts when the checkpoint arrives', async () => {
   const teacher = tinyRun({ kind: 'teacher', ...withTraining({ epochs: 1, seed: 11 }) });
   const student = tinyRun({ kind: 'student', distillation: { teacher: 'run-teacher', weight: 10 } });
-  const assignStudent = assignOf({
-    runId: 'run-student',
-    generation: 1,
-    spec: student,
-    workers: ['w1'],
-    teacherRunId: 'run-teacher',
-    teacherStages: 1,
-  });
-  coordinator.send('w1', assignStudent);
+  const taught = { generation: 1, teacherRunId: 'run-teacher', teacherStages: 1 };
+  coordinator.send('w1', assignOf({ runId: 'run-student', spec: student, workers: ['w1'], ...taught }));
+  // The same student, with its shards on two workers: it shares the passes of one and computes its own on the other.
+  const twin = { runId: 'run-twin', spec: student, workers: ['w1', 'w2'], ...taught };
+  for (const id of twin.workers) coordinator.send(id, assignOf(twin));
   const waiting = await coordinator.report(
     'progress',
     (value) => value.runId === 'run-student' && value.waitingForStage > 0,
@@ -328,7 +324,20 @@ test('a student waits for its teacher, says so, and starts when the checkpoint a
   );
   assert.ok(point.length > 0 && point.every(({ lossKd }) => lossKd > 0), 'the distillation term is trained');
   assert.ok((end.evaluation?.accuracyUntrained ?? Number.NaN) >= 0, 'a student is compared with its start');
-  await Promise.all([release('run-student', 1, ['w1']), finished('run-teacher')]);
+  const weightsOf = (id: string) =>
+    coordinator.heard.flatMap(({ kind }) =>
+      kind.$case === 'progress' && kind.value.runId === id && kind.value.point?.step === end.step
+        ? [kind.value.point.weightsDigest]
+        : [],
+    )[0];
+  await finished('run-twin');
+  assert.notEqual(weightsOf('run-student'), undefined);
+  assert.equal(weightsOf('run-twin'), weightsOf('run-student'), 'shared passes give the same bits');
+  await Promise.all([
+    release('run-student', 1, ['w1']),
+    release('run-twin', 1, twin.workers),
+    finished('run-teacher'),
+  ]);
   await release('run-teacher', 1, ['w2']);
 });
 

@@ -151,7 +151,17 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       ]);
     }
   };
-  links.onDetach(() => host.later(REDIAL_GRACE_MS + 1, judge));
+  // As in coordinator/beat.ts, one judgement is about all streams that ended together.
+  const dues = new Set<number>();
+  links.onDetach(() => {
+    const due = clock.monotonic() + REDIAL_GRACE_MS + 1;
+    if (dues.has(due)) return;
+    dues.add(due);
+    host.later(REDIAL_GRACE_MS + 1, () => {
+      dues.delete(due);
+      judge();
+    });
+  });
   const repeat = (ms: number, action: () => void): void => {
     host.later(ms, () => {
       action();

@@ -87,7 +87,7 @@ function functionOf(graph: GraphSpec): TensorFunction {
         layout: layoutOf(network, { classes: graph.classes }),
         loss: graph.loss,
         batch,
-        ...weightOf(graph),
+        distils: graph.distils,
       });
     case 'embed':
       return embeddingFunction({ network, layout: layoutOf(network), batch });
@@ -96,11 +96,8 @@ function functionOf(graph: GraphSpec): TensorFunction {
 
 function twoPartFunctionOf(graph: TwoPartSpec): TwoPartFunction {
   const network = buildNetwork(graph.network);
-  return backboneFunction({ network, layout: layoutOf(network), batch: graph.batch, ...weightOf(graph) });
+  return backboneFunction({ network, layout: layoutOf(network), batch: graph.batch, distils: graph.distils });
 }
-
-const weightOf = ({ distillationWeight }: { readonly distillationWeight: number | undefined }) =>
-  distillationWeight === undefined ? {} : { distillationWeight };
 
 /** Whether the backward pass of the graph computes activations again. */
 const again = (graph: { readonly recompute?: boolean } | GraphSpec) => ({

@@ -18,11 +18,8 @@ export type GraphSpec =
       readonly loss: TrainingSpec['loss'];
       /** Images of one shard in a step: B/V. */
       readonly batch: number;
-      /**
-       * Weight of the distillation term; undefined for a run without a teacher, whose graph has no such
-       * input.
-       */
-      readonly distillationWeight: number | undefined;
+      /** Whether the run has a teacher: its graph has embeddings and a weight as inputs. */
+      readonly distils: boolean;
       /** The backward pass computes activations again (core/tensor/passes/recompute.ts). */
       readonly recompute?: boolean;
     }
@@ -38,7 +35,7 @@ export interface TwoPartSpec {
   readonly kind: 'backbone';
   readonly network: NetworkSpec;
   readonly batch: number;
-  readonly distillationWeight: number | undefined;
+  readonly distils: boolean;
   /** As of `train`. */
   readonly recompute?: boolean;
 }

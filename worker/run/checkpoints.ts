@@ -295,7 +295,8 @@ function networkOf(network: unknown): NetworkSpec {
   throw new FleetError('dataLoss', 'the checkpoint names no network that can be built');
 }
 
-function storedNetwork({ network, weights, running }: LoadedNetwork, { digest }: Manifest): StoredNetwork {
+function storedNetwork({ network, weights, running }: LoadedNetwork, manifest: Manifest): StoredNetwork {
+  const { digest, parts } = manifest;
   const spec = networkOf(network);
   const { runningCount } = layoutOf(buildNetwork(spec));
   if (running.length !== runningCount)
@@ -303,5 +304,6 @@ function storedNetwork({ network, weights, running }: LoadedNetwork, { digest }:
       'dataLoss',
       `the checkpoint has ${running.length} running statistics; its network needs ${runningCount}`,
     );
-  return { network: spec, weights, running, digest };
+  const networkDigest = parts.find(({ name }) => name === BACKBONE)?.digest ?? digest;
+  return { network: spec, weights, running, digest, networkDigest };
 }

@@ -11,6 +11,7 @@ import type { Roots } from '../../core/system/file-access.ts';
 import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import type { WorkerMetrics } from '../metrics.ts';
+import type { TeacherBlocks } from '../training/teacher-blocks.ts';
 import type { Checkpoints } from './checkpoints.ts';
 import type { Datasets } from './datasets.ts';
 import type { Records } from './history.ts';
@@ -28,6 +29,8 @@ export interface Services {
   readonly log: Logger;
   readonly compute: Compute;
   readonly datasets: Datasets;
+  /** Embeddings that students of one order share. */
+  readonly teacherBlocks: TeacherBlocks;
   /** Looks at data sets before anything is trained on them, in processes of their own. */
   readonly inspections: Inspections;
   /** Folders beneath which files may be read; none: everywhere. */

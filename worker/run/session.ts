@@ -11,15 +11,17 @@ import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
 import { type RunSpec, runSchema } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
+import { orderOf } from '../../core/spec/training.ts';
 import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
 import { shapedJson } from '../../core/text/shape.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
+import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
 import { chooseProcedure } from '../training/choose-procedure.ts';
 import type { Procedure } from '../training/procedure.ts';
 import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
-import { createTeacherFeed, type TeacherFeed } from '../training/teacher.ts';
+import { createTeacherFeed, orderKeyOf, type TeacherFeed } from '../training/teacher.ts';
 import { ofThisPlace } from './failure.ts';
 import type { Services } from './services.ts';
 
@@ -30,6 +32,7 @@ export interface Session {
   /** Classes of the training data. */
   readonly classes: number;
   readonly loader: Loader;
+  readonly batches: BatchSource;
   readonly schedule: Schedule;
   readonly procedure: Procedure;
   readonly teacher: TeacherFeed | undefined;
@@ -65,10 +68,11 @@ export async function openSession(options: {
       network,
       classes,
       loader: data.loader,
+      batches: createBatchSource({ loader: data.loader, schedule, training: spec.training }),
       schedule,
       procedure,
       teacher,
-      ledger: createLedger({ schedule, seed: spec.training.seed }),
+      ledger: createLedger({ schedule, seed: orderOf(spec.training) }),
       reportedStage: 0,
       replica: undefined,
       async close() {
@@ -159,9 +163,16 @@ function teacherOf(
   const { checkpoints } = broker;
   return createTeacherFeed({
     teacherRunId: assign.teacherRunId,
-    teacherStages: assign.teacherStages,
-    schedule: spec.distillation.schedule,
+    taught: {
+      schedule: spec.distillation.schedule,
+      epochs: spec.training.epochs,
+      teacherStages: assign.teacherStages,
+    },
+    strength: spec.distillation,
     batch: spec.training.batch / spec.training.shards,
+    blocks: services.teacherBlocks,
+    order: orderKeyOf(spec),
+    onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: spec.network.embedding,
     compute: services.compute,
     load: (stage, signal) => checkpoints.network(assign.teacherRunId, stage, signal),

@@ -53,12 +53,13 @@ export function createBackboneStep(
   const backwardOf = async (shard: number, slopes: Float32Array, losses: Float32Array) => {
     const first = shard * perShard;
     const end = first + perShard;
-    const embeddings = await teacher?.embed(batches.get(shard)!.images);
+    const { images } = batches.get(shard)!;
+    const taught = (await teacher?.inputsOf({ step, shard, images })) ?? [];
     const vector = exchange.vector(shard);
     const inputs = [
       slopes.slice(first * embedding, end * embedding),
       Float32Array.of(meanOf(losses.subarray(first, end))),
-      ...(embeddings ? [embeddings] : []),
+      ...taught,
     ];
     await (await started.get(shard)!).complete(inputs, vector);
     return [shard, vector] as const;
@@ -94,7 +95,7 @@ export const backboneGraph = ({ training, network, distillation }: RunSpec): Two
   kind: 'backbone',
   network,
   batch: training.batch / training.shards,
-  distillationWeight: distillation?.weight,
+  distils: distillation !== undefined,
   ...(training.recompute ? { recompute: true } : {}),
 });
 

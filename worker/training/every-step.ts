@@ -16,9 +16,9 @@ export function createEveryStep(options: ProcedureOptions): Procedure {
 
   const contributeShard = async (unit: Unit, shard: number) => {
     const batch = await unit.readBatch(unit.first, shard);
-    const embeddings = await unit.teacher?.embed(batch.images);
+    const taught = (await unit.teacher?.inputsOf({ step: unit.first, shard, images: batch.images })) ?? [];
     const { weights } = sgdVectors(unit.replica);
-    const inputs = [weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
+    const inputs = [weights, batch.images, batch.labels, ...taught];
     const vector = unit.exchange.vector(shard);
     await compute.runGraph(graph, inputs, vector);
     unit.batchDone();

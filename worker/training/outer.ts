@@ -121,8 +121,8 @@ async function trainStep(
   const own = inner.of(shard, unit.replica);
   const step = unit.first + own.steps;
   const batch = await unit.readBatch(step, shard);
-  const embeddings = await unit.teacher?.embed(batch.images);
-  const inputs = [own.weights, batch.images, batch.labels, ...(embeddings ? [embeddings] : [])];
+  const taught = (await unit.teacher?.inputsOf({ step, shard, images: batch.images })) ?? [];
+  const inputs = [own.weights, batch.images, batch.labels, ...taught];
   await compute.runGraph(graph, inputs, vector);
   const losses = vector.slice(vector.length - LOSS_COUNT);
   await compute.applyStep({

@@ -1,20 +1,41 @@
-// The teacher's network at the stage that a student's epoch needs. Decides when the student waits and which
-// stage is loaded ahead. A wait is back-pressure: it has no deadline, because the teacher may be queued, and
-// it is reported as long as it lasts.
+// What a student's step takes from its teacher: raw embeddings of the same shard batch at the stage that its
+// epoch learns from, and the weight of the distillation term. Decides when the student waits and which stage
+// is loaded ahead. A wait is back-pressure: it has no deadline, because the teacher may be queued, and it is
+// reported as long as it lasts.
 
 import { FleetError } from '../../core/errors.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import {
+  type DistillationSpec,
+  distillationWeightAt,
+  type TaughtEpochs,
+  teacherStageFor,
+} from '../../core/spec/distillation.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
-import type { DistillationSpec } from '../../core/spec/run.ts';
-import { teacherStageFor } from '../../core/spec/schedule.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import { orderOf } from '../../core/spec/training.ts';
 import type { Compute } from '../compute/client.ts';
+import type { TeacherBlocks } from './teacher-blocks.ts';
 
 /** The teacher at one stage, ready to embed shard batches. */
 export interface TeacherNetwork {
   readonly stage: number;
   /** Of the checkpoint of that stage, SHA-256, hex. */
   readonly digest: string;
-  /** Raw embeddings [b, E] of the very images that the student sees. */
-  embed(images: Uint8Array): Promise<Float32Array>;
+  /**
+   * What a step takes beside its batch: raw embeddings [b, E] of the very images that the student sees, and
+   * the weight [1].
+   */
+  inputsOf(batch: ShardBatch): Promise<readonly [Float32Array, Float32Array]>;
+  /** Computes the embeddings of a batch before its step; a failure is told to whoever takes them. */
+  ahead(batch: ShardBatch): void;
+}
+
+/** Images of one shard in one step, RGB bytes, [b, 112, 112, 3]. */
+export interface ShardBatch {
+  readonly step: number;
+  readonly shard: number;
+  readonly images: Uint8Array;
 }
 
 export interface TeacherFeed {
@@ -27,11 +48,18 @@ export interface TeacherFeed {
 
 export interface TeacherOptions {
   readonly teacherRunId: string;
-  /** Stages that the teacher will have. */
-  readonly teacherStages: number;
-  readonly schedule: DistillationSpec['schedule'];
+  /** Which stages the student's epochs learn from. */
+  readonly taught: TaughtEpochs;
+  /** How strong the term is. */
+  readonly strength: Pick<DistillationSpec, 'weight' | 'pull'>;
   /** Images of one shard. */
   readonly batch: number;
+  /** Where students on this worker share embeddings. */
+  readonly blocks: TeacherBlocks;
+  /** Of data, order and cut of the steps (`orderKeyOf`). */
+  readonly order: string;
+  /** So many images had their embeddings computed for this student, or by another one of its order. */
+  readonly onImages: (images: number, source: 'computed' | 'shared') => void;
   /**
    * Embedding size of the student, to which the teacher's must be equal: distillation compares the two
    * directly.
@@ -49,25 +77,23 @@ export interface TeacherOptions {
 }
 
 export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
-  const { teacherStages, batch, compute } = options;
+  const { taught } = options;
   const closing = new AbortController();
   /** The stage in use and the one after it. */
-  const loading = new Map<number, Promise<TeacherNetwork>>();
+  const loading = new Map<number, Promise<StoredNetwork>>();
   /** Digests of all stages that were loaded. */
   const digests = new Map<number, string>();
-  const stageOf = (epoch: number) => teacherStageFor({ schedule: options.schedule, epoch, teacherStages });
+  /** Of the epoch that was asked for last: it keeps what was computed ahead. */
+  let current: { epoch: number; stored: StoredNetwork; network: TeacherNetwork } | undefined;
+  const stageOf = (epoch: number) => teacherStageFor({ ...taught, epoch });
 
-  const begin = (stage: number): Promise<TeacherNetwork> => {
+  const begin = (stage: number): Promise<StoredNetwork> => {
     const begun =
       loading.get(stage) ??
       options.load(stage, closing.signal).then((stored) => {
         assertComparable(stored, options);
         digests.set(stage, stored.digest);
-        return {
-          stage,
-          digest: stored.digest,
-          embed: (images: Uint8Array) => embed(compute, stored, batch, images),
-        };
+        return stored;
       });
     loading.set(stage, begun);
     // A stage that is loaded ahead may fail before it is needed; then the next need loads it again and
@@ -81,13 +107,16 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
   return {
     async forEpoch(epoch, signal) {
       const stage = stageOf(epoch);
-      for (const old of loading.keys()) if (old < stage) loading.delete(old);
+      const next = epoch + 1 < taught.epochs ? stageOf(epoch + 1) : stage;
+      for (const other of loading.keys()) if (other !== stage && other !== next) loading.delete(other);
       const network = begin(stage);
       if (!(await isReady(network)) && !(await options.exists(stage, signal))) options.onWaiting(stage);
       try {
         const ready = await untilAborted(network, signal);
-        if (stage < teacherStages && options.schedule === 'multi-step') begin(stage + 1);
-        return ready;
+        if (next !== stage) begin(next);
+        if (current?.epoch !== epoch || current.stored !== ready)
+          current = { epoch, stored: ready, network: teacherNetwork(options, ready, { stage, epoch }) };
+        return current.network;
       } finally {
         options.onWaiting(undefined);
       }
@@ -103,10 +132,43 @@ export function createTeacherFeed(options: TeacherOptions): TeacherFeed {
   };
 }
 
-async function embed(
-  compute: Compute,
+function teacherNetwork(
+  options: TeacherOptions,
   stored: StoredNetwork,
-  batch: number,
+  { stage, epoch }: { readonly stage: number; readonly epoch: number },
+): TeacherNetwork {
+  const { batch, blocks, order, embedding } = options;
+  const weight = Float32Array.of(distillationWeightAt(options.strength, { epoch, embedding }));
+  const embeddings = ({ step, shard, images }: ShardBatch): Promise<Float32Array> => {
+    const key = { network: stored.networkDigest, order, step, shard };
+    const { block, isShared } = blocks.get(key, () => embed(options, stored, images));
+    options.onImages(batch, isShared ? 'shared' : 'computed');
+    return block;
+  };
+  /** Blocks that were begun before their step, so that none is counted twice. */
+  const early = new Map<string, Promise<Float32Array>>();
+  return {
+    stage,
+    digest: stored.digest,
+    async inputsOf(taken) {
+      const name = `${taken.step}/${taken.shard}`;
+      const begun = early.get(name);
+      early.delete(name);
+      return [await (begun ?? embeddings(taken)), weight];
+    },
+    ahead(next) {
+      const name = `${next.step}/${next.shard}`;
+      if (early.has(name)) return;
+      const block = embeddings(next);
+      block.catch(() => undefined);
+      early.set(name, block);
+    },
+  };
+}
+
+async function embed(
+  { compute, batch }: Pick<TeacherOptions, 'compute' | 'batch'>,
+  stored: StoredNetwork,
   images: Uint8Array,
 ): Promise<Float32Array> {
   const [embeddings] = await compute.runGraph({ kind: 'embed', network: stored.network, batch }, [
@@ -116,6 +178,15 @@ async function embed(
   ]);
   if (!embeddings) throw new FleetError('internal', "the teacher's graph gave no output");
   return embeddings;
+}
+
+/**
+ * What names the batches of a run beside step and shard: students for whom it is equal see the same bytes in
+ * the same places.
+ */
+export function orderKeyOf({ training, data }: Pick<RunSpec, 'training' | 'data'>): string {
+  const { batch, shards, flip } = training;
+  return canonicalJson({ data, order: orderOf(training), batch, shards, flip });
 }
 
 function assertComparable(stored: StoredNetwork, options: TeacherOptions): void {
@@ -152,4 +223,6 @@ export interface StoredNetwork {
   readonly running: Float32Array;
   /** Of the checkpoint that it comes from, SHA-256, hex. */
   readonly digest: string;
+  /** Of its values alone, backbone and running statistics; SHA-256, hex. */
+  readonly networkDigest: string;
 }

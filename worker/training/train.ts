@@ -7,7 +7,6 @@
 
 import type { Exchange } from '../../core/allreduce/exchange.ts';
 import type { Clock } from '../../core/clock.ts';
-import type { Loader } from '../../core/data/loading/loader.ts';
 import { contributionDigest } from '../../core/data/loading/sample-ledger.ts';
 import { LOSS_COUNT } from '../../core/nn/layout.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -22,6 +21,7 @@ import {
 } from '../../core/spec/schedule.ts';
 import { type BeginPhase, during } from '../../core/worker-time.ts';
 import type { StepPoint } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { BatchSource } from './batch-source.ts';
 import { createDataWait, type DataWait } from './data-wait.ts';
 import type { Membership, Unit } from './procedure.ts';
 import { createRate } from './rate.ts';
@@ -55,7 +55,7 @@ export interface TrainContext {
   readonly membership: Membership;
   /** Own shards, ascending. */
   readonly shards: readonly number[];
-  readonly loader: Loader;
+  readonly batches: BatchSource;
   readonly exchange: Pick<Exchange, 'reduce' | 'vector'>;
   readonly teacher: TeacherFeed | undefined;
   readonly ledger: Ledger;
@@ -101,6 +101,7 @@ export async function trainUnit(context: TrainContext) {
   await during(begin, 'checkpoint', stored);
   signal.throwIfAborted();
 
+  embedAhead(context, unit);
   const sumAt = clock.monotonic();
   const reduced = context.exchange.reduce(roundsBefore(schedule, unit.first), contribution.vectors, {
     digest: unit.contributionDigest(),
@@ -169,7 +170,7 @@ function openUnit(
   context: TrainContext,
   opened: Pick<Unit, 'teacher' | 'signal' | 'failed'> & { readonly wait: DataWait },
 ): Unit {
-  const { spec, schedule, replica, loader, ledger } = context;
+  const { spec, schedule, replica, batches, ledger } = context;
   const { training } = spec;
   const { wait, ...rest } = opened;
   const first = replica.step;
@@ -193,7 +194,7 @@ function openUnit(
     clock: context.clock,
     begin: context.begin,
     async readBatch(step, shard) {
-      const batch = await loader.batch({ schedule, seed: training.seed, flip: training.flip, step, shard });
+      const batch = await batches.take(step, shard);
       wait.arrived();
       assertCounted(samplesOf(step).images[shard]!, batch.indices, { step, shard });
       return batch;
@@ -206,6 +207,22 @@ function openUnit(
     },
     onProgress: context.onProgress,
   };
+}
+
+/**
+ * The teacher's pass over the next step's batches depends on nothing that is being summed, so it fills the wait
+ * for the sum. Within an epoch, because the next one may have another stage, which may have to be waited for.
+ */
+function embedAhead({ schedule, shards, batches, signal }: TrainContext, { teacher, end }: Unit): void {
+  if (teacher === undefined || end >= schedule.stepsTotal) return;
+  if (epochOfStep(schedule, end) !== epochOfStep(schedule, end - 1)) return;
+  for (const shard of shards)
+    batches.ahead(end, shard).then(
+      ({ images }) => {
+        if (!signal.aborted) teacher.ahead({ step: end, shard, images });
+      },
+      () => undefined,
+    );
 }
 
 /** Never resolves; rejects when the promise does. */

@@ -10,7 +10,7 @@ export function trainingGraph(spec: RunSpec, classes: number): GraphSpec {
     classes,
     loss: spec.training.loss,
     batch: spec.training.batch / spec.training.shards,
-    distillationWeight: spec.distillation?.weight,
+    distils: spec.distillation !== undefined,
     ...(spec.training.recompute ? { recompute: true } : {}),
   };
 }

@@ -17,6 +17,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import { runSchema } from '../../../core/spec/run.ts';
 import { scheduleOf, stepsAtStage } from '../../../core/spec/schedule.ts';
+import { orderOf } from '../../../core/spec/training.ts';
 import type { Ledger, LedgerEntry } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 
 export interface ProvedEpoch {
@@ -56,7 +57,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
   const { training, data } = runSchema.parse(JSON.parse(ledger.specJson));
   const skipped = skippedBy(ledger, data);
   const schedule = scheduleOf(training, ledger.trainingImages);
-  const sampling: Sampling = { schedule, seed: training.seed };
+  const sampling: Sampling = { schedule, seed: orderOf(training) };
   checkEntries(ledger, schedule.epochs, (stage) => stepsAtStage(schedule, stage));
   const counted = createCount(schedule.images);
   const epochs: ProvedEpoch[] = [];

@@ -45,6 +45,11 @@ export const RUN: DashboardSpec = {
           ...{ expr: 'run:pocketfleet_train_steps:rate1m', legend: '{{run}}', unit: 'ops' },
           reading: '0: it stands.',
         }),
+        panel('Passes of the teacher', {
+          ...{ unit: 'ops', legend: '{{source}}' },
+          expr: 'sum by (source) (rate(pocketfleet_teacher_images_total[$__rate_interval]))',
+          reading: 'Images a second: embedded here, or shared by a student of the same order.',
+        }),
         panel('Waiting for the teacher', {
           ...{ unit: 'percentunit', legend: '{{run}}' },
           expr: 'max by (run) (rate(pocketfleet_distillation_wait_seconds_total[$__rate_interval]))',

@@ -60,6 +60,9 @@ function compiled(
   }
 }
 
+/** Weight of the distillation term. */
+const KD_WEIGHT = Float32Array.of(100);
+
 const distance = (a: Float32Array, b: Float32Array) => {
   assert.equal(a.length, b.length);
   let difference = 0;
@@ -74,8 +77,8 @@ const distance = (a: Float32Array, b: Float32Array) => {
 for (const spec of SPECS) {
   test(`${spec.kind}: a step is one vector of gradient, statistics and losses, and frozen parameters get zero`, () => {
     const { network, layout, weights } = setup(spec);
-    const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS, distillationWeight: 100 });
-    const vector = compiled(`${spec.kind}/kd`, step, [weights, images, labels, teacher]);
+    const step = trainingFunction({ network, layout, batch: BATCH, loss: LOSS, distils: true });
+    const vector = compiled(`${spec.kind}/kd`, step, [weights, images, labels, teacher, KD_WEIGHT]);
     assert.equal(vector.length, layout.vectorCount);
     assert.ok(vector.every(Number.isFinite));
     const { gradient, statistics, losses } = splitVector(layout, vector);
@@ -190,16 +193,15 @@ test('a step that computes activations again gives the same weights, step after 
   assert.notEqual(kept!.digest, digest64(weights));
 });
 
-for (const distillationWeight of [undefined, 100])
-  test(`a backbone around a head that is elsewhere gives the gradient of the whole step, ${distillationWeight === undefined ? 'without' : 'with'} a teacher`, () => {
+for (const distils of [false, true])
+  test(`a backbone around a head that is elsewhere gives the gradient of the whole step, ${distils ? 'with' : 'without'} a teacher`, () => {
     const { network, layout, weights } = setup(SPECS[0]);
     const backbone = layoutOf(network);
     const own = weights.subarray(0, backbone.parameterCount);
-    const kd = distillationWeight === undefined ? {} : { distillationWeight };
-    const given = distillationWeight === undefined ? [] : [teacher];
+    const given = distils ? [teacher, KD_WEIGHT] : [];
     const whole = splitVector(
       layout,
-      compiled('whole', trainingFunction({ network, layout, batch: BATCH, loss: LOSS, ...kd }), [
+      compiled('whole', trainingFunction({ network, layout, batch: BATCH, loss: LOSS, distils }), [
         weights,
         images,
         labels,
@@ -208,7 +210,7 @@ for (const distillationWeight of [undefined, 100])
     );
     const graph = compileTwoPart({
       key: 'backbone',
-      ...backboneFunction({ network, layout: backbone, batch: BATCH, ...kd }),
+      ...backboneFunction({ network, layout: backbone, batch: BATCH, distils }),
     });
     const begun = graph.begin([own, images], true);
     const [unit] = begun.outputs;

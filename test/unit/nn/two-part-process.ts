@@ -45,15 +45,14 @@ const sha = (values: Float32Array) =>
   sha256Hex(new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
 
 const results = NETWORKS.flatMap((spec) =>
-  [undefined, 100].map((distillationWeight): TwoPartResult => {
+  [false, true].map((distils): TwoPartResult => {
     const network = buildNetwork(networkSchema.parse(spec));
     const layout = layoutOf(network);
-    const kd = distillationWeight === undefined ? {} : { distillationWeight };
-    const twoPart = backboneFunction({ network, layout, batch: BATCH, ...kd });
-    const name = `${spec.kind} of ${layout.parameterCount}, teacher ${distillationWeight ?? 'none'}`;
+    const twoPart = backboneFunction({ network, layout, batch: BATCH, distils });
+    const name = `${spec.kind} of ${layout.parameterCount}, ${distils ? 'with' : 'without'} a teacher`;
     let graph = compileTwoPart({ key: name, ...twoPart });
     const size = BATCH * network.embedding;
-    const late = [floats('slopes', size), Float32Array.of(2), floats('teacher', size)];
+    const late = [floats('slopes', size), Float32Array.of(2), floats('teacher', size), Float32Array.of(100)];
     const run = (keep: boolean) => {
       const begun = graph.begin([initialWeights(layout, 4), images], keep);
       const [vector] = begun.finish(late.slice(0, twoPart.inputs.length - 2));
@@ -61,7 +60,7 @@ const results = NETWORKS.flatMap((spec) =>
     };
     const result = resultOf(graph, run);
     graph.dispose();
-    const more = distillationWeight === undefined && RECOMPUTED.includes(spec) ? recomputedOf(name) : {};
+    const more = !distils && RECOMPUTED.includes(spec) ? recomputedOf(name) : {};
     return { name, ...result, ...more, tensors: nativeBackend().binding.getNumOfTensors() };
 
     function recomputedOf(key: string) {

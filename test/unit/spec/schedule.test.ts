@@ -12,7 +12,6 @@ import {
   stageEndingAt,
   stepsAtStage,
   stepsBeforeRound,
-  teacherStageFor,
 } from '../../../core/spec/schedule.ts';
 import { trainingSchema } from '../../../core/spec/training.ts';
 
@@ -111,12 +110,4 @@ test("the reference's recipe: the rate drops at the start of epochs 7, 13, 19 an
   const schedule = scheduleOf(recipe, 5_822_653);
   assert.equal(schedule.stepsTotal, Math.ceil((26 * 5_822_653) / 512));
   assert.equal(epochOfStep(schedule, schedule.stepsTotal - 1), 25);
-});
-
-test('epoch e of a multi-step student learns from teacher stage e + 1, and from the last one when it trains longer', () => {
-  assert.deepEqual(
-    [0, 1, 2, 3].map((epoch) => teacherStageFor({ schedule: 'multi-step', epoch, teacherStages: 3 })),
-    [1, 2, 3, 3],
-  );
-  assert.equal(teacherStageFor({ schedule: 'single-step', epoch: 0, teacherStages: 3 }), 3);
 });

@@ -284,6 +284,22 @@ test('a student names a teacher of the same text or a run of the fleet, with the
   );
 });
 
+test('a stage that the teacher does not have, and people it was trained on, are refused by field', async () => {
+  const student = RUN.replace('kind: teacher\nname: t', 'kind: student\nname: s');
+  const listed = `${student}distillation: { teacher: t, schedule: [1, 9] }\n---\n${RUN}`;
+  assert.match(
+    await refusal(listed),
+    /^distillation\.schedule\.1: stage 9 of a teacher that has 2 stages, one an epoch/,
+  );
+  const taught = (holdout: number) =>
+    `${student}distillation: { teacher: t }\n---\n${RUN.replace(/holdout: \d+/, `holdout: ${holdout}`)}`;
+  assert.match(
+    await refusal(taught(2)),
+    /^data\.holdout: teacher t was trained on 2 of the 4 people that are held out here/,
+  );
+  assert.equal((await check(taught(6))).length, 2, 'a teacher may hold out more');
+});
+
 test('a text that is no YAML, empty, or overridden where nothing is, is refused with the place', async () => {
   assert.match(await refusal('kind: [unclosed'), /not YAML/);
   assert.match(await refusal('# nothing\n'), /no document/);

@@ -22,7 +22,7 @@ const graph: GraphSpec = {
   classes,
   loss: training.loss,
   batch,
-  distillationWeight: undefined,
+  distils: false,
 };
 const images = new Uint8Array(batch * IMAGE_BYTES).map((_, i) => (i * 7919) % 256);
 const labels = Int32Array.of(0, 1, 2, 3);
@@ -103,7 +103,7 @@ test('tensors do not pile up over jobs', async () => {
 });
 
 test('a backbone runs in two stages, whose maps go with the second or with the release', async () => {
-  const backbone = { kind: 'backbone', network, batch, distillationWeight: undefined } as const;
+  const backbone = { kind: 'backbone', network, batch, distils: false } as const;
   const { weights } = initialVectors(layoutOf(buildNetwork(network)), 1);
   const inputs = [weights, images] as const;
   const late = [new Float32Array(batch * network.embedding).fill(0.01), Float32Array.of(1)] as const;
@@ -130,7 +130,7 @@ test('a backbone runs in two stages, whose maps go with the second or with the r
 });
 
 test('a second stage that fails frees what was kept and leaves the thread at work', async () => {
-  const backbone = { kind: 'backbone', network, batch, distillationWeight: undefined } as const;
+  const backbone = { kind: 'backbone', network, batch, distils: false } as const;
   const { weights } = initialVectors(layoutOf(buildNetwork(network)), 1);
   await compute.compileGraph(backbone);
   const level = compute.threadGauges();

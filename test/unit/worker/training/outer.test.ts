@@ -12,6 +12,7 @@ import { layoutOf } from '../../../../core/nn/layout.ts';
 import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { scheduleOf } from '../../../../core/spec/schedule.ts';
 import { type Compute, createCompute } from '../../../../worker/compute/client.ts';
+import { createBatchSource } from '../../../../worker/training/batch-source.ts';
 import { createInnerReplicas, type InnerReplicas } from '../../../../worker/training/inner-replicas.ts';
 import { createOuter } from '../../../../worker/training/outer.ts';
 import type { Replica } from '../../../../worker/training/replica.ts';
@@ -92,7 +93,7 @@ const contextOf = async (member: {
     membership: await procedure.join(firstPlace(signal)),
     inner,
     shards: member.shards,
-    loader,
+    batches: createBatchSource({ loader, schedule, training: spec.training }),
     exchange: member.sum,
     teacher: undefined,
     ledger: createLedger({ schedule, seed: spec.training.seed }),
@@ -160,7 +161,13 @@ test('a round that another generation interrupts goes on where its shards are, w
       return loader.batch(request);
     },
   };
-  await assert.rejects(trainUnit({ ...interrupted, loader: counting }), /generation 2 has begun/);
+  await assert.rejects(
+    trainUnit({
+      ...interrupted,
+      batches: createBatchSource({ loader: counting, schedule, training: spec.training }),
+    }),
+    /generation 2 has begun/,
+  );
   assert.equal(replica.step, 0);
   assert.equal(replica.digest, initialReplica(layout, spec.training.seed).digest);
   const { point, times } = await trainUnit(
@@ -225,7 +232,7 @@ test('a round waits for data whenever no shard has any, whichever it waits for, 
   const alone = {
     ...(await contextOf({ shards: [0, 1], sum: createPair(), compute: passing })),
     clock,
-    loader: late,
+    batches: createBatchSource({ loader: late, schedule, training: spec.training }),
   };
   const { times } = await trainUnit(alone);
   assert.equal(times.data, 1);

@@ -2,18 +2,27 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createDeferred, type Deferred } from '../../../../core/deferred.ts';
 import { FleetError } from '../../../../core/errors.ts';
+import type { DistillationSpec, TeacherSchedule } from '../../../../core/spec/distillation.ts';
 import { createTeacherFeed, type StoredNetwork } from '../../../../worker/training/teacher.ts';
+import { createTeacherBlocks, type TeacherBlocks } from '../../../../worker/training/teacher-blocks.ts';
 
 const stored = (embedding: number): StoredNetwork => ({
   network: { kind: 'mobilefacenet', embedding },
   weights: new Float32Array(4),
   running: new Float32Array(2),
   digest: `of ${embedding}`,
+  networkDigest: `values of ${embedding}`,
 });
 
-/** A feed over stages that the test stores when it likes; embeddings never run here. */
+/** A feed over stages that the test stores when it likes. The compute thread counts and gives the first byte. */
 function feed(
-  options: { stages?: number; schedule?: 'multi-step' | 'single-step'; embedding?: number } = {},
+  options: {
+    stages?: number;
+    schedule?: TeacherSchedule;
+    embedding?: number;
+    weight?: DistillationSpec['weight'];
+    blocks?: TeacherBlocks;
+  } = {},
 ) {
   const arrivals = new Map<number, Deferred<StoredNetwork>>();
   const arrival = (stage: number) => {
@@ -21,16 +30,25 @@ function feed(
     arrivals.set(stage, deferred);
     return deferred;
   };
+  const counted: string[] = [];
   const asked: number[] = [];
   const told: (number | undefined)[] = [];
   const present = new Set<number>();
   const teacher = createTeacherFeed({
     teacherRunId: 'run-t',
-    teacherStages: options.stages ?? 3,
-    schedule: options.schedule ?? 'multi-step',
+    taught: { schedule: options.schedule ?? 'multi-step', epochs: 8, teacherStages: options.stages ?? 3 },
+    strength: { weight: options.weight ?? 10 },
     batch: 2,
     embedding: 8,
-    compute: {} as never,
+    blocks: options.blocks ?? createTeacherBlocks(),
+    order: 'one order',
+    onImages: (images, source) => counted.push(`${images} ${source}`),
+    compute: {
+      runGraph: async (_graph: unknown, [, , images]: Uint8Array[]) => {
+        counted.push('a pass');
+        return [Float32Array.of(images![0]!)];
+      },
+    } as never,
     load: (stage) => {
       asked.push(stage);
       return arrival(stage).promise;
@@ -43,7 +61,7 @@ function feed(
     present.add(stage);
     arrival(stage).resolve(stored(options.embedding ?? 8));
   };
-  return { teacher, asked, told, store, arrival };
+  return { teacher, asked, told, counted, store, arrival };
 }
 const never = new AbortController().signal;
 
@@ -108,4 +126,39 @@ test('a load that failed is tried again by the next need', async () => {
   await assert.rejects(teacher.forEpoch(0, never), { code: 'dataLoss' });
   await assert.rejects(teacher.forEpoch(0, never), { code: 'dataLoss' });
   assert.deepEqual(asked, [1, 1]);
+});
+
+test('two students of one order share the pass over a shard batch, and each has its own weight', async () => {
+  const blocks = createTeacherBlocks();
+  const one = feed({ blocks });
+  const other = feed({ blocks, weight: { from: 4, to: 8, epochs: 2 } });
+  for (const { store } of [one, other]) store(1);
+  const batch = { step: 0, shard: 1, images: Uint8Array.of(7) };
+  const [first, second] = await Promise.all(
+    [one, other].map(async ({ teacher }) => (await teacher.forEpoch(0, never)).inputsOf(batch)),
+  );
+  assert.deepEqual(first, [Float32Array.of(7), Float32Array.of(10)]);
+  assert.deepEqual(second, [Float32Array.of(7), Float32Array.of(4)]);
+  assert.deepEqual([one.counted, other.counted], [['a pass', '2 computed'], ['2 shared']]);
+  other.store(2);
+  const [, later] = await (await other.teacher.forEpoch(1, never)).inputsOf({ ...batch, step: 9 });
+  assert.deepEqual(later, Float32Array.of(6));
+});
+
+test('what was embedded ahead of its step is not embedded again, nor counted twice', async () => {
+  const { teacher, counted, store } = feed();
+  store(1);
+  const batch = { step: 1, shard: 0, images: Uint8Array.of(3) };
+  (await teacher.forEpoch(0, never)).ahead(batch);
+  (await teacher.forEpoch(0, never)).ahead(batch);
+  const [embeddings] = await (await teacher.forEpoch(0, never)).inputsOf(batch);
+  assert.deepEqual(embeddings, Float32Array.of(3));
+  assert.deepEqual(counted, ['a pass', '2 computed']);
+});
+
+test('a list of stages may go back to one that was used before', async () => {
+  const { teacher, store } = feed({ schedule: [2, 1, 2, 1, 1, 1, 1, 1] });
+  for (const stage of [1, 2]) store(stage);
+  for (const [epoch, stage] of [2, 1, 2].entries())
+    assert.equal((await teacher.forEpoch(epoch, never)).stage, stage);
 });

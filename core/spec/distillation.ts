@@ -1,0 +1,139 @@
+// How a student learns from a teacher: which of the teacher's stages each epoch learns from, and how strong the
+// distillation term is in it. Decides both as pure arithmetic, which coordinator, worker and replay share.
+
+import { z } from 'zod';
+
+/** A value that is the same in all epochs, or changes from one to another and then stays. */
+const overEpochs = (largest: number, noun: string) =>
+  z.union(
+    [
+      z.number().min(0).max(largest),
+      z.strictObject({
+        from: z.number().min(0).max(largest).describe(`the ${noun} in epoch 0`),
+        to: z.number().min(0).max(largest).describe(`the ${noun} from epoch \`epochs\` on`),
+        epochs: z.int().min(1).max(10_000).describe('epochs in which it changes, evenly'),
+      }),
+    ],
+    {
+      error: (issue) =>
+        issue.code === 'invalid_union'
+          ? `expected a number from 0 to ${largest}, or { from, to, epochs }`
+          : undefined,
+    },
+  );
+
+/** The weight where neither `weight` nor `pull` is given (reference/pocketnet.md, 4.3). */
+const WEIGHT_DEFAULT = 100;
+
+const SCHEDULES = ['multi-step', 'single-step', 'proportional'] as const;
+
+const scheduleSchema = z
+  .union([z.enum(SCHEDULES), z.array(z.int().min(1).max(10_000)).min(1).max(10_000)], {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `one of ${SCHEDULES.join(', ')}, or a list of the teacher's stages, one an epoch`
+        : undefined,
+  })
+  .default('multi-step')
+  .describe(
+    "Which of the teacher's stages (checkpoints, from 1) epoch e learns from, e from 0. multi-step: stage e+1, the last one when the student trains longer; single-step: the last one; proportional: stage ceil((e+1) S/E) of S stages in E epochs, for a student of another length; or a list, one stage an epoch",
+  );
+
+/** How a student learns from a teacher. */
+export const distillationSchema = z
+  .strictObject({
+    teacher: z
+      .string()
+      .min(1)
+      .max(200)
+      .describe('Name of the teacher run of the same document, or id of a run of the fleet'),
+    schedule: scheduleSchema,
+    weight: overEpochs(1e6, 'weight')
+      .optional()
+      .describe(
+        `Weight w of the mean squared difference of unit embeddings; the loss is arcface + w * mse. A number, or { from, to, epochs }: it changes evenly in the first epochs. Default: ${WEIGHT_DEFAULT}`,
+      ),
+    pull: overEpochs(1e6, 'pull')
+      .optional()
+      .describe(
+        'In place of weight: the force on 1 - cosine, which is 2 w / E for embeddings of size E. The same pull means the same for any size; weight 100 is a pull of 1.5625 at E = 128 and of 6.25 at 32',
+      ),
+  })
+  .describe('how a student learns from a teacher');
+
+/** A checked distillation. */
+export type DistillationSpec = z.infer<typeof distillationSchema>;
+
+/** Which of a teacher's stages a student learns from. */
+export type TeacherSchedule = DistillationSpec['schedule'];
+
+/** A student's epochs as the teacher's stages are chosen by. */
+export interface TaughtEpochs {
+  readonly schedule: TeacherSchedule;
+  /** E: epochs of the student. */
+  readonly epochs: number;
+  /** S: stages that the teacher has when it is done. */
+  readonly teacherStages: number;
+}
+
+/** Teacher stage, 1 to `teacherStages`, that a student learns from in `epoch`, 0-based. */
+export function teacherStageFor(taught: TaughtEpochs & { readonly epoch: number }): number {
+  const { schedule, epoch, epochs, teacherStages } = taught;
+  if (schedule === 'single-step') return teacherStages;
+  if (schedule === 'multi-step') return Math.min(epoch + 1, teacherStages);
+  if (schedule === 'proportional') return Math.ceil(((epoch + 1) * teacherStages) / epochs);
+  return schedule[Math.min(epoch, schedule.length - 1)]!;
+}
+
+/** The lowest stage that the epochs from `first` on learn from; `first` is below `epochs`. */
+export function firstTeacherStage(taught: TaughtEpochs, first: number): number {
+  // Only a list may go back to an earlier stage.
+  if (typeof taught.schedule === 'string') return teacherStageFor({ ...taught, epoch: first });
+  return Math.min(...taught.schedule.slice(first));
+}
+
+/** Stages that the epochs from `first` on learn from, ascending, each once. */
+export function teacherStagesFrom(taught: TaughtEpochs, first: number): number[] {
+  const stages = new Set<number>();
+  for (let epoch = first; epoch < taught.epochs; epoch++) stages.add(teacherStageFor({ ...taught, epoch }));
+  return [...stages].sort((a, b) => a - b);
+}
+
+/** Weight w of the distillation term in an epoch, for embeddings of size E. */
+export function distillationWeightAt(
+  { weight, pull }: Pick<DistillationSpec, 'weight' | 'pull'>,
+  at: { readonly epoch: number; readonly embedding: number },
+): number {
+  // |a - b|^2 = 2 (1 - cos) for unit vectors, and its mean over E dimensions has w in front.
+  if (pull !== undefined) return (valueAt(pull, at.epoch) * at.embedding) / 2;
+  return valueAt(weight ?? WEIGHT_DEFAULT, at.epoch);
+}
+
+function valueAt(value: NonNullable<DistillationSpec['weight']>, epoch: number): number {
+  if (typeof value === 'number') return value;
+  const { from, to, epochs } = value;
+  return from + (to - from) * Math.min(1, epoch / epochs);
+}
+
+/** Fields of a distillation that do not go together, with their reasons. `epochs`: of the student. */
+export function* distillationProblems(
+  distillation: Omit<DistillationSpec, 'teacher'>,
+  { epochs, teacherStages }: { readonly epochs: number; readonly teacherStages: number | undefined },
+): Generator<{ readonly path: readonly (string | number)[]; readonly message: string }> {
+  const { schedule, weight, pull } = distillation;
+  if (weight !== undefined && pull !== undefined)
+    yield { path: ['pull'], message: 'weight and pull both say how strong the term is; give one of them' };
+  if (typeof schedule === 'string') return;
+  if (schedule.length !== epochs)
+    yield {
+      path: ['schedule'],
+      message: `${schedule.length} stages for ${epochs} epochs; a list has one stage an epoch`,
+    };
+  if (teacherStages === undefined) return;
+  const place = schedule.findIndex((stage) => stage > teacherStages);
+  if (place !== -1)
+    yield {
+      path: ['schedule', place],
+      message: `stage ${schedule[place]} of a teacher that has ${teacherStages} ${teacherStages === 1 ? 'stage' : 'stages'}, one an epoch`,
+    };
+}
