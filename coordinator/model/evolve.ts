@@ -63,6 +63,7 @@ import { appended, emptyRoll } from './roll.ts';
 import { candidateJob, childName } from './spec-of.ts';
 import {
   hasEnded,
+  hasGang,
   initialState,
   numberOf,
   type PlanState,
@@ -514,25 +515,36 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
   }
   if (sweepId !== undefined) {
     const { endedAtMs: _ended, ...sweep } = sweepOf(w, sweepId);
-    const change = { state: 'running' as const, reason, failuresInRow: NO_FAILURES };
+    const fresh = hasEnded(sweep) ? { failuresInRow: NO_FAILURES } : {};
+    const change = { state: 'running' as const, reason, ...fresh };
     recount(w, `sweep ${sweep.state}`, 'sweep running');
     w.sweeps = withRow(w.sweeps, numberOf(sweepId), { ...sweep, ...change }, w.edit);
     w.openSweeps = withNumber(w.openSweeps, sweepId, w.edit);
     if (sweep.planId === undefined && hasEnded(sweep)) openAccount(w, shareOfWork(sweepOf(w, sweepId)));
   }
-  if (trialId !== undefined) {
-    const { endedAtMs: _ended, objectives: _objectives, ...trial } = trialOf(w, trialId);
-    recount(w, `trial ${trial.state}`, 'trial queued');
-    w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
-    const sweep = sweepOf(w, trial.sweepId);
-    countTrial(w, sweep.owner ?? '', 1);
-    changeSweep(w, sweep.id, {
-      openTrials: withNumber(sweep.openTrials, trialId, w.edit),
-      endedBadly: withoutNumber(sweep.endedBadly, trialId, w.edit),
-      trialsFailed: sweep.trialsFailed - (trial.state === 'failed' ? 1 : 0),
-    });
-  }
+  if (trialId !== undefined) trialResumed(w, trialId, reason);
   if (runId !== undefined) runResumed(w, runId, event);
+}
+
+/** One that was paused is open already, and keeps what it has. */
+function trialResumed(w: Working, trialId: string, reason: string): void {
+  const before = trialOf(w, trialId);
+  if (!hasEnded(before)) {
+    const newest = before.runIds.at(-1);
+    const run = newest === undefined ? undefined : runWith(w, newest);
+    changeTrial(w, trialId, { state: run !== undefined && hasGang(run) ? 'running' : 'queued', reason });
+    return;
+  }
+  const { endedAtMs: _ended, objectives: _objectives, ...trial } = before;
+  recount(w, `trial ${trial.state}`, 'trial queued');
+  w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
+  const sweep = sweepOf(w, trial.sweepId);
+  countTrial(w, sweep.owner ?? '', 1);
+  changeSweep(w, sweep.id, {
+    openTrials: withNumber(sweep.openTrials, trialId, w.edit),
+    endedBadly: withoutNumber(sweep.endedBadly, trialId, w.edit),
+    trialsFailed: sweep.trialsFailed - (trial.state === 'failed' ? 1 : 0),
+  });
 }
 
 function runCreated(w: Working, event: EventOf<'run.created'>): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { searchWait } from '../../../../coordinator/api/search-progress.ts';
+import { lookup } from '../../../../coordinator/model/persistent-map.ts';
 import { sweepOf } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
 import { coordinatorConfigSchema, loadConfig } from '../../../../core/config.ts';
@@ -82,6 +83,18 @@ test('sweeps of one owner have no more open trials together than the quota says,
   assert.equal(wait(second), undefined);
   give({ kind: 'cancel', id: second, reason: '' });
   assert.equal(open(), 0);
+});
+
+test('a trial that was paused counts once among those that its owner has open', () => {
+  const { submit, state, give } = limited({ alice: { openTrials: 2, windowHours: 24 } });
+  const [first, second] = [1, 1].map((parallelism) => submit(sweep({ parallelism }), 'alice'));
+  const asked = { id: 'trial-1', reason: '' };
+  give({ kind: 'pause', ...asked });
+  give({ kind: 'resume', ...asked });
+  give({ kind: 'cancel', id: first!, reason: '' });
+  submit(sweep({ parallelism: 1 }), 'alice');
+  assert.equal(lookup(state().accounts, 'owner alice')?.openTrials, 2);
+  assert.equal(sweepOf(state(), second!).openTrials.size, 1);
 });
 
 test('what never fits is refused at the submit with the number, and nothing changes', () => {
