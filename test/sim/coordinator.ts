@@ -27,14 +27,13 @@ import type { Broker } from './broker.ts';
 import type { Host } from './host.ts';
 import { createMemoryJournal, memoryLeaseKey } from './memory-journal.ts';
 
-/** Between two beats, milliseconds, as in coordinator/beat.ts. */
-export const TICK_MS = 200;
-
 /** How long a silence may be, milliseconds. */
 export interface Limits {
   readonly heartbeatIntervalMs: number;
   readonly heartbeatsMissedMax: number;
   readonly reattachGraceMs: number;
+  /** Between two beats; 200 in coordinator/beat.ts. */
+  readonly tickMs: number;
 }
 
 /** One process that decides, or is ready to. */
@@ -169,7 +168,7 @@ export function startCoordinator(parts: Parts): SimCoordinator {
       repeat(ms, action);
     });
   };
-  repeat(TICK_MS, () => {
+  repeat(limits.tickMs, () => {
     judge();
     judgeSuspects();
     submit({ kind: 'tick' }).catch(() => undefined);

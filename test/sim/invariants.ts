@@ -3,19 +3,28 @@
 
 import assert from 'node:assert/strict';
 import { runsHeldBy } from '../../coordinator/decisions/gangs.ts';
+import { quotaOf } from '../../coordinator/model/accounts.ts';
 import type { Event } from '../../coordinator/model/events.ts';
+import { shownState } from '../../coordinator/model/holds.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
 import { lookup, valuesOf } from '../../coordinator/model/persistent-map.ts';
 import {
   hasGang,
+  numberOf,
   openRuns,
+  planOf,
   type RunState,
   runOf,
   type State,
+  type SweepState,
   sweepOf,
+  wholeRunWith,
   workerWith,
 } from '../../coordinator/model/state.ts';
 import { rowsOf } from '../../coordinator/model/table.ts';
+import { searchOf } from '../../coordinator/strategies/strategies.ts';
+import { waitsIn } from '../support/state.ts';
+import type { SimWorker } from './worker.ts';
 
 /** Throws when an event does not fit the state before it, or breaks a bound in the state after it. */
 export function checkEvent(event: Event, before: State, after: State): void {
@@ -25,8 +34,11 @@ export function checkEvent(event: Event, before: State, after: State): void {
       !runOf(before, event.runId).checkpoints.some(({ stage }) => stage === event.stage),
       'stored twice',
     );
+  if ('runId' in event && event.runId !== undefined) checkHolders(after, event.runId);
+  if (event.kind === 'trial.proposed') checkOpenTrials(after, event.sweepId);
   if (event.kind !== 'run.assigned') return;
   const run = runOf(after, event.runId);
+  checkQuota(after, ownerOf(after, run));
   assert.ok(event.generation > runOf(before, event.runId).generation, 'a generation did not grow');
   const shards = event.members.flatMap(({ shardFirst, shardCount }) =>
     Array.from({ length: shardCount }, (_, i) => shardFirst + i),
@@ -66,6 +78,61 @@ function checkDevices(run: RunState, state: State): void {
         );
 }
 
+/** A run that does not train, above all one that is paused, holds no slot. */
+function checkHolders(state: State, runId: string): void {
+  const run = wholeRunWith(state, runId);
+  if (run === undefined || hasGang(run)) return;
+  assert.deepEqual(run.gang, [], `${runId} is ${run.state} and has a gang`);
+  for (const worker of valuesOf(state.workers))
+    assert.ok(!worker.runs.includes(numberOf(runId)), `${worker.id} holds ${runId}, which is ${run.state}`);
+}
+
+/** By the runs alone, not by the accounts. */
+function checkQuota(state: State, owner: string): void {
+  const quota = quotaOf(state, owner)?.workers;
+  if (quota === undefined) return;
+  const workers = workersOf(state, owner);
+  assert.ok(workers <= quota, `${owner} has ${workers} workers, and its quota is ${quota}`);
+}
+
+function workersOf(state: State, owner: string): number {
+  const runs = openRuns(state).filter((run) => ownerOf(state, run) === owner);
+  return runs.reduce((sum, { gang }) => sum + gang.length, 0);
+}
+
+function isOverQuota(state: State, run: RunState): boolean {
+  const owner = ownerOf(state, run);
+  const quota = quotaOf(state, owner)?.workers;
+  return quota !== undefined && workersOf(state, owner) + run.job.workers.min > quota;
+}
+
+/** A student may begin. */
+const hasBegun = ({ state, checkpoints }: RunState): boolean =>
+  state === 'running' || state === 'done' || (state !== 'paused' && checkpoints.length > 0);
+
+function checkOpenTrials(state: State, sweepId: string): void {
+  const { owner = '' } = sweepOf(state, sweepId);
+  const quota = quotaOf(state, owner)?.openTrials;
+  if (quota === undefined) return;
+  const open = openTrialsOf(state, owner);
+  assert.ok(open <= quota, `${owner} has ${open} open trials, and its quota is ${quota}`);
+}
+
+function openTrialsOf(state: State, owner: string): number {
+  let open = 0;
+  for (const [number] of rowsOf(state.openSweeps)) {
+    const sweep = sweepOf(state, `sweep-${number}`);
+    if ((sweep.owner ?? '') === owner) open += sweep.openTrials.size;
+  }
+  return open;
+}
+
+/** Whose run it is. */
+export function ownerOf(state: State, { owner, sweepId, planId }: RunState): string {
+  const parent = sweepId === undefined ? undefined : sweepOf(state, sweepId);
+  return owner ?? parent?.owner ?? (planId === undefined ? undefined : planOf(state, planId).owner) ?? '';
+}
+
 /** Looks in a row, a tick apart, at which a run that fits is found waiting: one tick, and the way of an append. */
 const IDLE_LOOKS_MAX = 3;
 /** As in the scheduler: a run that has waited for as long may keep workers to itself. */
@@ -100,14 +167,16 @@ export function createIdleWatch(): IdleWatch {
 
 /**
  * Work that could be given out now and was not, with the workers that could take it: by the plain meaning of
- * slots, classes and bounds, not by the scheduler. A run that may have killed others is left out, and
- * everything while a large run may keep workers to itself.
+ * slots, classes, bounds and quotas, not by the scheduler. A run that may have killed others is left out. While a
+ * large run may keep workers to itself, a run beside idle ones has to have that as its reason.
  */
 function idleBeside(state: State, observed: Observed): [string, readonly string[]][] {
   const runs = openRuns(state);
   const isSuspect = (run: RunState) => run.blame.losses > 0 || run.blame.shared > 0;
   const queued = runs.filter((run) => run.state === 'queued');
-  if (queued.some((run) => run.job.workers.min > 1 && observed.now - run.queuedAtMs > OVERTAKE_MS)) return [];
+  const mayKeep =
+    runs.some((run) => run.pausing?.forRunId !== undefined) ||
+    queued.some((run) => run.job.workers.min > 1 && observed.now - run.queuedAtMs > OVERTAKE_MS);
   const held = new Map<string, number>();
   for (const run of runs)
     for (const { workerId } of run.gang)
@@ -119,7 +188,8 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
   const idle: [string, readonly string[]][] = [];
   for (const run of queued) {
     if (isSuspect(run)) continue;
-    if (run.teacherRunId !== undefined && runOf(state, run.teacherRunId).state === 'queued') continue;
+    if (run.teacherRunId !== undefined && !hasBegun(runOf(state, run.teacherRunId))) continue;
+    if (isOverQuota(state, run)) continue;
     const usable = free.filter(
       ({ id, deviceClass }) =>
         (run.deviceClass === undefined || run.deviceClass === deviceClass) &&
@@ -130,16 +200,63 @@ function idleBeside(state: State, observed: Observed): [string, readonly string[
       if (ids.length >= run.job.workers.min) idle.push([run.id, ids]);
     }
   }
+  if (idle.length > 0 && mayKeep) {
+    const waits = waitsIn(state, observed);
+    return idle.filter(([id]) => waits.of(id)?.kind !== 'reserved');
+  }
   if (free.length === 0 || queued.length > 0) return idle;
   for (const [number] of rowsOf(state.openSweeps)) {
     const id = `sweep-${number}`;
-    const { spec, openTrials, trialsProposed, trialsTotal } = sweepOf(state, id);
+    const sweep = sweepOf(state, id);
+    const { spec, openTrials, trialsProposed, trialsTotal, owner = '' } = sweep;
+    const isHeld = shownState(state, sweep).state === 'paused' || isWaiting(sweep);
+    if (isHeld || openTrialsOf(state, owner) >= (quotaOf(state, owner)?.openTrials ?? Infinity)) continue;
     const attached = [...valuesOf(state.workers)].filter((worker) => worker.state === 'attached').length;
     const parallelism = spec.parallelism > 0 ? spec.parallelism : attached;
     if (trialsProposed < trialsTotal && openTrials.size < parallelism)
       idle.push([`a trial of ${id}`, free.map((worker) => worker.id)]);
   }
   return idle;
+}
+
+/** The strategy makes no move before another result. */
+function isWaiting({ spec, search }: SweepState): boolean {
+  const asked = { draws: 1, mayBegin: true, known: () => undefined, keyOf: () => '' };
+  return searchOf(spec).ask(search, asked).kind === 'wait';
+}
+
+/** How long a worker may hold what it should have given back, milliseconds: the way of an append and of a command. */
+const RELEASED_MS = 2_000;
+
+/** Finds workers that hold runs in truth which the state does not give them. */
+export interface HoldWatch {
+  look(state: State, observed: Observed, workers: Iterable<SimWorker>): void;
+  forget(): void;
+}
+
+/** A watch that has seen nothing yet, and looks so often. */
+export function createHoldWatch(tickMs: number): HoldWatch {
+  const looksMax = 1 + Math.ceil(RELEASED_MS / tickMs);
+  let looks = new Map<string, number>();
+  return {
+    look(state, observed, workers) {
+      const before = looks;
+      looks = new Map();
+      for (const { id, held } of workers) {
+        if (lookup(observed.connected, id) !== true) continue;
+        for (const runId of held.keys()) {
+          if (workerWith(state, id)?.runs.includes(numberOf(runId))) continue;
+          const key = `${id} still holds ${runId}, which is ${wholeRunWith(state, runId)?.state ?? 'over'}`;
+          const count = (before.get(key) ?? 0) + 1;
+          assert.ok(count <= looksMax, key);
+          looks.set(key, count);
+        }
+      }
+    },
+    forget() {
+      looks = new Map();
+    },
+  };
 }
 
 /** How long a fleet may be without a leader while a healthy coordinator could take the lead, milliseconds. */

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { parseArgs } from 'node:util';
 import { seedOf } from '../fault/seed.ts';
 import { startFaults } from './faults.ts';
+import { calmMoves, type LifeCounts, liveThrough } from './life.ts';
 import { sweep } from './specs.ts';
 import { createWorld, FACTS, type World } from './world.ts';
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     workers: { type: 'string', default: '5000' },
     trials: { type: 'string', multiple: true, default: ['100000', '1000000'] },
     calm: { type: 'boolean', default: false },
+    lives: { type: 'string' },
   },
 });
 const WORKERS = Number(values.workers);
@@ -27,6 +29,8 @@ const FAULT_MS = 4_000;
 const FLEET_BYTES = 200e6;
 const TRIAL_BYTES = 2_500;
 const COORDINATORS = 2;
+/** Trials of each search of a life. */
+const LIFE_TRIALS = 12;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function heapBytes(): number {
@@ -88,10 +92,32 @@ function endsOf({ witness: { ends } }: World, prefix: string): number {
   return sum;
 }
 
+/** Small fleets with searches of every strategy, users and faults, one seed after the other for so many minutes. */
+async function lives(first: number, minutes: number): Promise<void> {
+  const endMs = performance.now() + 60_000 * minutes;
+  const total = new Map<string, number>();
+  const expected = await calmMoves(LIFE_TRIALS);
+  let seed = first;
+  for (; performance.now() < endMs; seed++) {
+    let counts: LifeCounts;
+    try {
+      counts = await liveThrough(seed, LIFE_TRIALS, expected);
+    } catch (caught) {
+      say(`seed ${seed}: POCKETFLEET_SEED=${seed} npm run soak:control -- --lives 0.01 repeats this life`);
+      throw caught;
+    }
+    for (const [kind, count] of Object.entries(counts)) total.set(kind, (total.get(kind) ?? 0) + count);
+  }
+  say(
+    `${seed - first} lives of ${6 * LIFE_TRIALS} trials: ${[...total].map((one) => one.join(' ')).join(', ')}`,
+  );
+}
+
 const seed = seedOf(Date.now() % 0x1_0000_0000);
 say(`seed ${seed}`);
 try {
-  for (const trials of values.trials) await soak(seed, Number(trials));
+  if (values.lives !== undefined) await lives(seed, Number(values.lives));
+  else for (const trials of values.trials) await soak(seed, Number(trials));
 } catch (caught) {
   say(`${(caught as Error).stack}\nPOCKETFLEET_SEED=${seed} npm run soak:control repeats this course`);
   process.exitCode = 1;

@@ -44,6 +44,8 @@ export function createWitness(
   function enter(event: Event): void {
     switch (event.kind) {
       case 'trial.proposed':
+      // It has a result and goes on.
+      case 'trial.promoted':
         begin(event.trialId);
         return;
       case 'run.created':

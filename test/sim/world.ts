@@ -12,14 +12,17 @@ import { plainOf } from '../support/state.ts';
 import { type AppendFate, type Broker, createBroker } from './broker.ts';
 import { type CallEnd, type CallListener, openCall } from './call.ts';
 import { chanceOf } from './chance.ts';
-import { type Limits, type SimCoordinator, startCoordinator, TICK_MS } from './coordinator.ts';
+import { type Limits, type SimCoordinator, startCoordinator } from './coordinator.ts';
 import { createHost } from './host.ts';
-import { createIdleWatch, createLeadWatch } from './invariants.ts';
+import { createHoldWatch, createIdleWatch, createLeadWatch } from './invariants.ts';
+import { createStepWatch } from './step-watch.ts';
 import { createTimeline } from './timeline.ts';
 import { createWitness, type Witness } from './witness.ts';
 import { IMAGES, type SimWorker, type Surroundings, startWorker } from './worker.ts';
 
-export const LIMITS: Limits = { heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000 };
+export const LIMITS: Limits = {
+  ...{ heartbeatIntervalMs: 500, heartbeatsMissedMax: 10, reattachGraceMs: 15_000, tickMs: 200 },
+};
 
 /** Of the data set of every spec. */
 export const FACTS = { trainingImages: IMAGES, classes: 8, heldOutImages: 20, heldOutIdentities: 4 };
@@ -66,6 +69,8 @@ export interface World {
   cutCoordinator(place: number, ms: number): void;
   /** Lets time pass until `done` holds; throws after `limitMs` of fake time. */
   runUntil(done: () => boolean, limitMs: number): Promise<void>;
+  /** Steps within a stage that gangs have stored by pausing. */
+  readonly pausedWithinStage: number;
   /** Called with each event when it is stored. */
   onEvent: (event: Event) => void;
   /** As `Broker.fate`; how long a process that it kills stays away is drawn. */
@@ -93,6 +98,7 @@ export function createWorld(options: {
   const places: (SimCoordinator | undefined)[] = [];
   const workers = new Map<string, SimWorker>();
   const stored = new Map<string, number>();
+  const pausedSteps = new Map<string, number>();
   const events: Event[] = [];
   /** Streams to each process, so that they end with it. */
   const streams = new Map<SimCoordinator, Set<() => void>>();
@@ -101,10 +107,12 @@ export function createWorld(options: {
   let starts = 0;
   let stirred = false;
 
+  const steps = createStepWatch();
   const onEvent = (event: Event) => {
     if (keepEvents) events.push(event);
     const runId = endedRun(event);
-    if (runId !== undefined) stored.delete(runId);
+    if (runId !== undefined) for (const steps of [stored, pausedSteps]) steps.delete(runId);
+    steps.event(event);
     world.onEvent(event);
   };
   const witness = createWitness(onEvent, { folds: keepEvents });
@@ -122,7 +130,8 @@ export function createWorld(options: {
   };
 
   const around: Surroundings = {
-    ...{ timeline, chance: noise, workers, stored, heartbeatIntervalMs: limits.heartbeatIntervalMs },
+    ...{ timeline, chance: noise, workers, stored, pausedSteps, onStep: (id, step) => steps.step(id, step) },
+    heartbeatIntervalMs: limits.heartbeatIntervalMs,
     stepMs: options.stepMs ?? 40,
     stepSpread: options.stepSpread ?? 0,
     dial,
@@ -194,6 +203,9 @@ export function createWorld(options: {
       assert.deepEqual(plainOf(world.leader!.driver.state), plainOf(state), 'the journal tells the state');
     },
     runUntil: (done, limitMs) => timeline.runUntil(done, limitMs, settle),
+    get pausedWithinStage() {
+      return steps.stored;
+    },
     onEvent: () => undefined,
     fate: () => 'stored',
   };
@@ -306,6 +318,7 @@ export function createWorld(options: {
 
   const idle = createIdleWatch();
   const lead = createLeadWatch();
+  const holds = createHoldWatch(limits.tickMs);
   function look(): void {
     const { leader } = world;
     lead.look(timeline.now(), {
@@ -314,11 +327,17 @@ export function createWorld(options: {
         .filter(({ host }) => !host.stopped && !host.cut)
         .map(({ host }) => host.name),
     });
-    if (leader === undefined || leader.host.cut || leader.isTroubled) idle.forget();
-    else idle.look(leader.driver.state, leader.observe());
-    timeline.later(TICK_MS, look);
+    if (leader === undefined || leader.host.cut || leader.isTroubled) {
+      idle.forget();
+      holds.forget();
+    } else {
+      const observed = leader.observe();
+      idle.look(leader.driver.state, observed);
+      holds.look(leader.driver.state, observed, workers.values());
+    }
+    timeline.later(limits.tickMs, look);
   }
-  timeline.later(TICK_MS, look);
+  timeline.later(limits.tickMs, look);
 
   for (let place = 0; place < (options.coordinators ?? 1); place++) enter(place);
   return world;
