@@ -45,8 +45,21 @@ export async function installText(): Promise<string> {
   return INSTALL_HEAD + (await renderText('--set', 'namespace.create=true'));
 }
 
+const rendered = new Map<string, Promise<readonly KubernetesObject[]>>();
+
+/** The chart's objects; rendered once for equal options, because nobody changes the chart or the objects meanwhile. */
 export async function render(...options: readonly string[]): Promise<readonly KubernetesObject[]> {
-  return objectsOf(await renderText(...options));
+  const key = JSON.stringify(options);
+  const known = rendered.get(key) ?? renderText(...options).then((text) => frozen(objectsOf(text)));
+  rendered.set(key, known);
+  return known;
+}
+
+/** The value, which throws when anything in it is changed. */
+function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null)
+    for (const inner of Object.values(Object.freeze(value))) frozen(inner);
+  return value;
 }
 
 export function objectsOf(text: string): readonly KubernetesObject[] {
