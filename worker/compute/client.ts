@@ -1,12 +1,13 @@
-// The main thread's side of the compute thread: one job after another in the order in which they were asked
-// for, answers as promises. Decides as which kind of job the metrics count a call. When the thread dies,
-// every open job is rejected and `died` has the reason; the process must end then, since whatever killed a
-// native kernel cannot be trusted to have left the memory alone.
+// The main thread's side of the compute thread: one job after another, by rank and then in the order in which
+// they were asked for (job-queue.ts), answers as promises. Decides as which kind of job the metrics count a
+// call. When the thread dies, every open job is rejected and `died` has the reason; the process must end then,
+// since whatever killed a native kernel cannot be trusted to have left the memory alone.
 
 import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
 import { openThread } from '../../core/thread-calls.ts';
 import type { JobKind } from './job-kind.ts';
+import { createJobQueue, type JobRank } from './job-queue.ts';
 import type {
   ApplyRequest,
   Arrays,
@@ -49,6 +50,8 @@ export interface Compute {
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
   /** The same thread for jobs of this owner. */
   ownedBy(owner: JobOwner): Compute;
+  /** The same thread for jobs of the same owner that go before or after others. */
+  ranked(rank: JobRank): Compute;
   /** Number of jobs that were asked for and are not answered. */
   queuedJobs(): number;
   /** As of the last answer. */
@@ -94,40 +97,66 @@ export function createCompute(options: ComputeOptions): Compute {
   });
   let gauges: ThreadGauges = { tensors: 0, bytes: 0, graphs: 0 };
 
-  /** The thread takes jobs in the order in which they were asked for, so the first is in hand. */
-  const jobs: { readonly kind: JobKind; readonly owner: JobOwner | undefined }[] = [];
-  const begin = () => {
-    const [first] = jobs;
-    if (first === undefined) options.onIdle?.();
-    else first.owner?.computes(first.kind);
+  interface Job {
+    readonly kind: JobKind;
+    readonly owner: JobOwner | undefined;
+    /** Asks the thread. */
+    readonly send: () => void;
+  }
+  /** The job of which its owner, or `onIdle`, was told last. */
+  let told: Job | undefined;
+  const jobs = createJobQueue<Job>((job) => job.send());
+  const tell = () => {
+    const inHand = jobs.inHand();
+    if (inHand === told) return;
+    told = inHand;
+    if (inHand === undefined) options.onIdle?.();
+    else inHand.owner?.computes(inHand.kind);
   };
 
   const askFor =
-    (owner: JobOwner | undefined): Ask =>
-    (call, what, kind) => {
-      const job = { kind, owner };
-      jobs.push(job);
-      if (jobs.length === 1) begin();
-      return thread.call(call, what, {
-        onEnd: (facts) => {
-          gauges = facts.gauges;
-          options.onJob?.(kind, facts.busyMs);
-          const place = jobs.indexOf(job);
-          jobs.splice(place, 1);
-          if (place === 0) begin();
-        },
+    (owner: JobOwner | undefined, rank: JobRank): Ask =>
+    (call, what, kind) =>
+      new Promise((resolve, reject) => {
+        const end = (job: Job) => {
+          jobs.ended(job);
+          tell();
+        };
+        const job: Job = {
+          kind,
+          owner,
+          send: () => {
+            const onEnd = (facts: JobFacts) => {
+              gauges = facts.gauges;
+              options.onJob?.(kind, facts.busyMs);
+              end(job);
+            };
+            // Whatever is not told of its end has one too: the thread has ended, or was not reached.
+            const failed = (caught: unknown) => {
+              end(job);
+              reject(caught);
+            };
+            try {
+              thread.call(call, what, { onEnd }).then(resolve, failed);
+            } catch (caught) {
+              failed(caught);
+            }
+          },
+        };
+        jobs.add(job, rank);
+        tell();
       });
-    };
 
-  const ownedBy = (owner: JobOwner | undefined): Compute => ({
-    ...jobsBy(askFor(owner)),
-    ownedBy,
-    queuedJobs: () => thread.open(),
+  const ownedBy = (owner: JobOwner | undefined, rank: JobRank): Compute => ({
+    ...jobsBy(askFor(owner, rank)),
+    ownedBy: (other) => ownedBy(other, rank),
+    ranked: (other) => ownedBy(owner, other),
+    queuedJobs: jobs.size,
     threadGauges: () => gauges,
     died: thread.died,
     close: () => thread.close(),
   });
-  return ownedBy(options.owner);
+  return ownedBy(options.owner, 'usual');
 }
 
 type Ask = <K extends keyof ComputeCalls>(
@@ -137,7 +166,9 @@ type Ask = <K extends keyof ComputeCalls>(
 ) => Promise<ComputeCalls[K]['answer']>;
 
 /** The jobs of one owner. The parts of a step with a sharded head count as what they are parts of. */
-function jobsBy(ask: Ask): Omit<Compute, 'ownedBy' | 'queuedJobs' | 'threadGauges' | 'died' | 'close'> {
+function jobsBy(
+  ask: Ask,
+): Omit<Compute, 'ownedBy' | 'ranked' | 'queuedJobs' | 'threadGauges' | 'died' | 'close'> {
   return {
     proveDevice: () => ask('prove', undefined, 'prove'),
     compileGraph: (graph) => ask('prepare', graph, 'prepare'),

@@ -57,9 +57,11 @@ export async function openSession(options: {
     const network = buildNetwork(spec.network);
     const schedule = scheduleOf(spec.training, trainingImages);
     const { runId } = assign;
-    const procedure = chooseProcedure({ runId, spec, network, classes, schedule, compute: services.compute });
+    // Students wait for a teacher's stages.
+    const compute = spec.kind === 'teacher' ? services.compute.ranked('first') : services.compute;
+    const procedure = chooseProcedure({ runId, spec, network, classes, schedule, compute });
     // Compiled here and not by the first step, for which a gang would wait with its members' sums in memory.
-    for (const graph of procedure.graphs) await services.compute.compileGraph(graph);
+    for (const graph of procedure.graphs) await compute.compileGraph(graph);
     const broker = await services.broker;
     const teacher = teacherOf(options, spec, broker);
     return {
@@ -174,7 +176,8 @@ function teacherOf(
     order: orderKeyOf(spec),
     onImages: (images, source) => services.metrics.teacherImages.inc({ run: assign.runId, source }, images),
     embedding: spec.network.embedding,
-    compute: services.compute,
+    // Of students that share its embeddings the others wait for them.
+    compute: services.compute.ranked('first'),
     load: (stage, signal) => checkpoints.network(assign.teacherRunId, stage, signal),
     exists: async (stage, signal) =>
       (await checkpoints.find(assign.teacherRunId, stage, signal)) !== undefined,
