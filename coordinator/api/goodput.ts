@@ -74,7 +74,7 @@ function prunedIn(state: State, { sweeps }: Asked): PhaseSeconds {
     if (sweep === undefined || sweep.state === 'cancelled') continue;
     for (const number of allNumbers(sweep.trialIds)) {
       const trial = trialWith(state, `trial-${number}`);
-      if (trial === undefined || !isStopped(trial)) continue;
+      if (trial === undefined || !isPruned(trial, sweep)) continue;
       for (const runId of trial.runIds) {
         const account = rowAt(state.time.runs, numberOf(runId));
         if (account !== undefined) pruned = addSeconds(pruned, shownSeconds(account));
@@ -84,9 +84,12 @@ function prunedIn(state: State, { sweeps }: Asked): PhaseSeconds {
   return pruned;
 }
 
-/** It has ended with results at lower fidelities alone, and did not fail. */
-const isStopped = (trial: TrialState): boolean =>
-  trial.rungs !== undefined && trial.objectives === undefined && hasEnded(trial) && trial.state !== 'failed';
+/** It has results at lower fidelities alone and goes on no more: its search has stopped it, or has ended. */
+const isPruned = ({ rungs, fidelity, state, isStopped }: TrialState, sweep: SweepState): boolean =>
+  rungs !== undefined &&
+  fidelity !== undefined &&
+  state === 'done' &&
+  (isStopped === true || hasEnded(sweep));
 
 function fleet(state: State, nowMs: number): Asked {
   const { time } = state;

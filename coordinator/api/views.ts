@@ -3,7 +3,7 @@
 
 import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
-import { scheduleOf } from '../../core/spec/schedule.ts';
+import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import type {
   Checkpoint,
   Evaluation,
@@ -18,7 +18,7 @@ import type { DeviceDetails } from '../decisions/inputs.ts';
 import { shownState } from '../model/holds.ts';
 import { outlineOf } from '../model/outline.ts';
 import { lookup, type PersistentMap } from '../model/persistent-map.ts';
-import { jobAt, specOf } from '../model/spec-of.ts';
+import { specOf } from '../model/spec-of.ts';
 import {
   type EndedRun,
   type EvaluationState,
@@ -177,8 +177,8 @@ export function runView(
 ): Run {
   const run = isWhole(known) ? known : outlineOf(context.state, known);
   const { facts } = run;
-  const { kind, training } = jobAt(run.job, run.fidelity);
-  const schedule = scheduleOf(training, facts.trainingImages);
+  const { kind, training } = run.job;
+  const schedule = haltedAt(scheduleOf(training, facts.trainingImages), run.haltStage);
   const newest = context.progress.of(run.id);
   const point = newest?.point;
   const step = run.finalStep ?? Math.max(point?.step ?? 0, storedStep(run));

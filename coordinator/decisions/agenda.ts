@@ -68,6 +68,9 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       agenda.sweeps.add(numberOf(trialOf(state, event.trialId).sweepId));
       noteOthersOfOwner(agenda, state, sweepOf(state, trialOf(state, event.trialId).sweepId));
       return;
+    case 'trial.stopped':
+      for (const id of trialOf(state, event.trialId).runIds.slice(-1)) agenda.stages.add(numberOf(id));
+      return;
     case 'trial.promoted':
       agenda.trials.add(numberOf(event.trialId));
       return;
@@ -103,7 +106,11 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       for (const id of trialOf(state, event.trialId).runIds.slice(-2, -1)) agenda.stages.add(numberOf(id));
       noteHeldRun(agenda, state, event.runId);
       return;
+    case 'run.continued':
+      noteHeldRun(agenda, state, event.runId);
+      return;
     case 'run.finished':
+    case 'run.halted':
     case 'run.failed':
     case 'run.cancelled':
       noteStages(agenda, state, event.runId);

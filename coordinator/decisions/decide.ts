@@ -363,6 +363,12 @@ function takeReport(
       if (run) endRun(draft, run, { ...report, kind: 'run.finished', workerId }, 'finished');
       return;
     }
+    case 'halted': {
+      const run = currentRun(draft.state, workerId, report);
+      if (run)
+        endRun(draft, run, { ...report, kind: 'run.halted', workerId }, `halted at stage ${report.stage}`);
+      return;
+    }
     case 'failed': {
       const run = currentRun(draft.state, workerId, report);
       if (run) failRun(draft, run, { ...report, workerId });

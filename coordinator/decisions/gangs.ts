@@ -154,6 +154,7 @@ function assignment(state: State, runId: string): Command {
         }),
     ...(run.state === 'pausing' ? { pauses: true as const } : {}),
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
+    ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),
   };
 }
 

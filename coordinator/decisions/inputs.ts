@@ -113,6 +113,16 @@ export type Report =
       readonly evaluation?: EvaluationState;
     }
   | {
+      /** The gang stands at the end of the stage that its assignment named, which is stored and verified. */
+      readonly kind: 'halted';
+      readonly runId: string;
+      readonly generation: number;
+      readonly stage: number;
+      readonly step: number;
+      readonly weightsDigest: string;
+      readonly evaluation?: EvaluationState;
+    }
+  | {
       readonly kind: 'failed';
       readonly runId: string;
       readonly generation: number;
@@ -258,6 +268,8 @@ export type Command =
       readonly pauses?: true;
       /** Committed steps of the checkpoint within a stage from which it goes on. */
       readonly pausedStep?: number;
+      /** The stage at whose end it halts to be verified. */
+      readonly haltStage?: number;
     }
   | {
       readonly kind: 'release';

@@ -107,15 +107,15 @@ export function followPauses(draft: Draft, run: RunState): void {
 }
 
 /**
- * Tells a gang to pause. Returns false for a run whose last stage is stored: it is being verified, and ends by
- * itself.
+ * Tells a gang to pause. Returns false for a run whose last stage, or the one where it halts, is stored: it is being
+ * verified, and ends by itself.
  */
 export function beginPausing(
   draft: Draft,
   run: RunState,
   { reason, forRunId }: { readonly reason: string; readonly forRunId?: string },
 ): boolean {
-  if (run.checkpoints.at(-1)?.stage === run.job.training.epochs) return false;
+  if (run.checkpoints.at(-1)?.stage === (run.haltStage ?? run.job.training.epochs)) return false;
   const given = forRunId === undefined ? {} : { forRunId };
   emit(draft, { kind: 'run.pausing', runId: run.id, ...given, reason });
   setGang(draft, runOf(draft.state, run.id), {

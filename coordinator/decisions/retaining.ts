@@ -2,6 +2,7 @@
 // stored, it has ended, its student has got further, another candidate is better. The rules are retention.ts.
 
 import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
+import { leaseOf } from '../model/halted.ts';
 import {
   hasEnded,
   planWith,
@@ -41,7 +42,9 @@ function whyStepGoes({ candidate }: RetentionFacts, step: number, newest: number
  * tell it apart from one that was decided about before.
  */
 function retainEnded(draft: Draft, runId: string): void {
-  if (isKeptCandidate(draft.state, runId)) return;
+  const run = runWith(draft.state, runId);
+  if (isKeptCandidate(draft.state, runId) || run === undefined) return;
+  if (leaseOf(draft.state, run) !== undefined) return;
   emit(draft, {
     kind: 'stage.dropped',
     runId,

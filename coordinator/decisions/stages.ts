@@ -3,7 +3,15 @@
 
 import { FleetError } from '../../core/errors.ts';
 import { stateClaim } from '../../core/text/state-text.ts';
-import { type CheckpointState, hasEnded, type RunState, type State, wholeRunWith } from '../model/state.ts';
+import { leaseOf } from '../model/halted.ts';
+import {
+  type CheckpointState,
+  hasEnded,
+  type RunState,
+  runWith,
+  type State,
+  wholeRunWith,
+} from '../model/state.ts';
 import { type Draft, emit } from './draft.ts';
 import type { Input } from './inputs.ts';
 import { stagesText, studentOf } from './retaining.ts';
@@ -47,8 +55,11 @@ export function assertDroppable(
   { runId, stage }: { readonly runId: string; readonly stage?: number },
 ): void {
   const run = wholeRunWith(state, runId);
-  // A candidate whose result is known; nobody goes on with it.
-  if (run === undefined) return;
+  // A candidate whose result is known.
+  if (run === undefined) {
+    assertNotHalted(state, runId);
+    return;
+  }
   if (!hasEnded(run))
     throw refuse(`${runId} ${stateClaim(run.state)} and needs its checkpoints; cancel it first`);
   const stages = run.checkpoints.filter((one) => stage === undefined || one.stage === stage);
@@ -63,6 +74,16 @@ export function assertDroppable(
     if (one.held !== 'nothing' && readers.length > 0)
       throw refuse(`stage ${one.stage} of ${runId} is needed by ${readers.join(', ')}`);
   }
+}
+
+/** Throws while the strategy of its sweep may have it go on. */
+function assertNotHalted(state: State, runId: string): void {
+  const run = runWith(state, runId);
+  const halted = run && leaseOf(state, run);
+  if (halted === undefined) return;
+  throw refuse(
+    `${runId} may go on from its stage ${halted.stage} while ${run?.sweepId} runs; its checkpoints go with the end of that`,
+  );
 }
 
 /** Students that may still need a stage. */

@@ -5,7 +5,9 @@
 // would be another experiment under the same name, so such a trial fails at once, and the strategy is told so. Only
 // a run that infrastructure has failed too often gets another attempt, from the same seed.
 
+import { leaseOf } from '../model/halted.ts';
 import {
+  type EndedRun,
   endingOf,
   isWhole,
   numberOf,
@@ -30,8 +32,8 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   }
   const known = runWith(draft.state, runId);
   if (known !== undefined && !isWhole(known)) {
-    // Only the runs of a trial that was done are summaries: it goes on with more epochs, from the same seed.
-    createAttempt(draft, trial, trial.reason, known.attempt);
+    // Only the runs of a trial that was done are summaries: it was promoted.
+    promote(draft, trial, known);
     return;
   }
   const run = runOf(draft.state, runId);
@@ -80,6 +82,29 @@ function failedAttempts(state: State, trial: TrialState, { fidelity }: RunState)
   }).length;
 }
 
+/** The run of a promoted trial goes on from where it has halted, or another one with the same seed begins. */
+function promote(draft: Draft, trial: TrialState, run: EndedRun): void {
+  const { id: runId, attempt } = run;
+  const { reason } = trial;
+  const halted = leaseOf(draft.state, run);
+  if (halted === undefined)
+    createAttempt(
+      draft,
+      trial,
+      `${reason}; no checkpoint of ${runId} is stored, so all epochs are computed`,
+      attempt,
+    );
+  else
+    emit(draft, {
+      kind: 'run.continued',
+      ...{ runId, ...haltOf(trial), reason: `from step ${halted.step}: ${reason}` },
+    });
+}
+
+/** Epochs are a stage at which the run of the full evaluation halts. */
+const haltOf = ({ fidelity }: TrialState): { readonly haltStage?: number } =>
+  fidelity === undefined ? {} : { haltStage: fidelity.epochs };
+
 /** ` after 3 of 9 epochs` where it is not the full evaluation. */
 function afterText({ state }: Draft, { fidelity, sweepId }: TrialState): string {
   if (fidelity === undefined) return '';
@@ -95,7 +120,7 @@ export function createAttempt(draft: Draft, trial: TrialState, reason: string, n
     trialId: trial.id,
     runId: nextId(draft.state, 'run'),
     attempt: number ?? before + 1,
-    ...(trial.fidelity === undefined ? {} : { fidelity: trial.fidelity }),
+    ...haltOf(trial),
     reason,
   });
 }

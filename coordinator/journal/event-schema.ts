@@ -63,6 +63,8 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'scheduling.configured': { usageHalfLifeMs: number, quotas: z.record(text, z.object({})) },
   'store.collected': { manifests: number, chunks: number, bytes: number },
   'run.finished': { runId: text, generation: number, workerId: text, step: number, weightsDigest: text },
+  'run.halted': { runId: text, workerId: text, stage: number, step: number, weightsDigest: text },
+  'run.continued': { runId: text, ...reason },
   'run.failed': { runId: text, cause: text, ...reason },
   'run.cancelled': { runId: text, ...reason },
   'work.resumed': reason,

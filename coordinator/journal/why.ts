@@ -50,6 +50,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.assigned':
       return [event.runId, event.lentByRunId, ...event.members.map(({ workerId }) => workerId)];
     case 'run.requeued':
+    case 'run.continued':
     case 'run.cancelled':
     case 'step.dropped':
       return [event.runId];
@@ -60,6 +61,7 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'run.checkpointed':
     case 'run.paused':
     case 'run.finished':
+    case 'run.halted':
     case 'run.failed':
       return [event.runId, event.workerId];
     case 'stage.dropped':
@@ -194,7 +196,11 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'calls.refused':
       return `calls were refused: ${[...event.refusals.map(refusalText), ...(event.others > 0 ? [`${event.others} others`] : [])].join(', ')}`;
     case 'run.finished':
-      return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${event.evaluation === undefined ? '' : `, accuracy ${event.evaluation.accuracy.toFixed(4)}`}`;
+      return `${event.runId} finished at step ${event.step} on ${event.workerId}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}`;
+    case 'run.halted':
+      return `${event.runId} is paused at the end of stage ${event.stage} (step ${event.step}) by ${event.workerId}, weights ${event.weightsDigest}${accuracyText(event.evaluation)}; its checkpoint stays while it may go on`;
+    case 'run.continued':
+      return `${event.runId} goes on ${event.haltStage === undefined ? 'to its end' : `to the end of stage ${event.haltStage}`}: ${event.reason}`;
     case 'run.failed':
       return `${event.runId} failed (${event.cause}${event.step === undefined ? '' : ` at step ${event.step}`}): ${event.reason}`;
     case 'run.cancelled':
@@ -223,6 +229,9 @@ function startText(start: EventOf<'sweep.submitted'>['start']): string {
   const { sweepId, trials } = start;
   return `; it begins with the results of ${trials.length} trials of ${sweepId}`;
 }
+
+const accuracyText = (evaluation: EventOf<'run.finished'>['evaluation']): string =>
+  evaluation === undefined ? '' : `, accuracy ${evaluation.accuracy.toFixed(4)}`;
 
 function pausedText({ runId, step, isHeld, reason, workerId, stored }: EventOf<'run.paused'>): string {
   const by = workerId === undefined || stored === undefined ? '' : ` (${stored.bytes} bytes, by ${workerId})`;

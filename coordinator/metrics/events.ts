@@ -43,6 +43,7 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
       runAssigned(metrics, event, after);
       return;
     case 'run.finished':
+    case 'run.halted':
       families.runsFinished.inc({ kind: kindOf(after, event.runId), outcome: 'done', reason: 'none' });
       return;
     case 'run.failed': {

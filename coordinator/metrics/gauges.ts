@@ -11,9 +11,8 @@ import {
   WORKER_STATES,
 } from '../../core/metrics/coordinator-catalogue.ts';
 import type { Role } from '../../core/net/roles.ts';
-import { scheduleOf } from '../../core/spec/schedule.ts';
+import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import { valuesOf } from '../model/persistent-map.ts';
-import { jobAt } from '../model/spec-of.ts';
 import {
   openRuns,
   type RunState,
@@ -200,6 +199,6 @@ function fillRuns(
   }
 }
 
-function stepsTotalOf({ job, fidelity, facts }: RunState): number {
-  return scheduleOf(jobAt(job, fidelity).training, facts.trainingImages).stepsTotal;
+function stepsTotalOf({ job, haltStage, facts }: RunState): number {
+  return haltedAt(scheduleOf(job.training, facts.trainingImages), haltStage).stepsTotal;
 }

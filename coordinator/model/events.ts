@@ -167,8 +167,10 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly runId: string;
       /** From 1; the seed follows from it. Absent in what format 1 wrote: the one after the last. */
       readonly attempt?: number;
-      /** Less than the full evaluation. */
+      /** What its spec has less of than the full evaluation. */
       readonly fidelity?: Fidelity;
+      /** It trains the schedule of the full evaluation, and halts at the end of this stage to be judged. */
+      readonly haltStage?: number;
       readonly reason: string;
     }
   | {
@@ -380,6 +382,25 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly step: number;
       readonly weightsDigest: string;
       readonly evaluation?: EvaluationState;
+    }
+  | {
+      /** It stands at the end of a stage with a result, without a gang. It may go on. */
+      readonly kind: 'run.halted';
+      readonly runId: string;
+      readonly generation: number;
+      readonly workerId: string;
+      readonly stage: number;
+      readonly step: number;
+      readonly weightsDigest: string;
+      readonly evaluation?: EvaluationState;
+    }
+  | {
+      /** A run that has halted goes on from there. */
+      readonly kind: 'run.continued';
+      readonly runId: string;
+      /** Where it halts again; absent: it goes on to its end. */
+      readonly haltStage?: number;
+      readonly reason: string;
     }
   | {
       readonly kind: 'run.failed';

@@ -15,6 +15,7 @@ import {
   withNumber,
   withoutNumber,
 } from './folding.ts';
+import { outlineOf } from './outline.ts';
 import { appended } from './roll.ts';
 import { jobAt } from './spec-of.ts';
 import {
@@ -32,6 +33,7 @@ import {
   type RunState,
   runOf,
   runWith,
+  sweepOf,
   trialOf,
 } from './state.ts';
 import { withRow } from './table.ts';
@@ -47,6 +49,7 @@ interface Beginning {
   readonly sweepId?: string | undefined;
   readonly trialId?: string | undefined;
   readonly fidelity?: Fidelity | undefined;
+  readonly haltStage?: number | undefined;
   readonly teacherRunId?: string | undefined;
   /** Of a run by itself. */
   readonly owner?: string | undefined;
@@ -86,6 +89,7 @@ export function runBegun(
   if (sweepId !== undefined) run.sweepId = sweepId;
   if (trialId !== undefined) run.trialId = trialId;
   if (fidelity !== undefined) run.fidelity = fidelity;
+  if (begun.haltStage !== undefined) run.haltStage = begun.haltStage;
   if (teacherRunId !== undefined) run.teacherRunId = teacherRunId;
   if (begun.priority !== undefined) run.priority = begun.priority;
   if (owner !== undefined) run.owner = owner;
@@ -217,6 +221,48 @@ export function runFinished(w: Working, event: EventOf<'run.finished'>): void {
   ended(w, runId, change);
 }
 
+/** The run stands at the end of a stage with a result. */
+export function runHalted(w: Working, event: EventOf<'run.halted'>): void {
+  const { runId, atMs: endedAtMs, stage, step: finalStep, weightsDigest, evaluation } = event;
+  const change = { state: 'done' as const, endedAtMs, finalStep, weightsDigest, haltStage: stage };
+  const reason = `paused at the end of stage ${stage} with its result`;
+  ended(w, runId, { ...change, reason, gang: NONE, ...optional('evaluation', evaluation) });
+}
+
+/** A run that has halted waits for a gang again. */
+export function runContinued(w: Working, event: EventOf<'run.continued'>): void {
+  const { runId, haltStage, reason, atMs } = event;
+  const known = runWith(w, runId);
+  if (known === undefined) return;
+  const before = isWhole(known) ? known : rebuilt(w, known);
+  const {
+    endedAtMs: _ended,
+    evaluation: _result,
+    finalStep: _step,
+    weightsDigest: _weights,
+    ...rest
+  } = before;
+  const { haltStage: _halt, ...run } = rest;
+  const fresh = { infrastructureFailures: 0, avoided: NONE, blame: NO_BLAME };
+  const now = { state: 'queued' as const, reason, changedAtMs: atMs, queuedAtMs: atMs };
+  recount(w, runCount(run.job.kind, run.state), runCount(run.job.kind, 'queued'));
+  const going = { ...run, ...fresh, ...now, ...optional('haltStage', haltStage) };
+  w.runs = withRow(w.runs, numberOf(runId), going, w.edit);
+  w.openRuns = withNumber(w.openRuns, runId, w.edit);
+}
+
+/** A run that has left memory, with the checkpoint from which it goes on. */
+function rebuilt(w: Working, summary: EndedRun): RunState {
+  const { halted, ...known } = summary;
+  const { evaluation: _accuracy, ...run } = outlineOf(w, known);
+  const { priority } = trialOf(w, summary.trialId);
+  return {
+    ...run,
+    checkpoints: halted === undefined ? NONE : [halted],
+    ...optional('priority', priority ?? sweepOf(w, summary.sweepId).priority),
+  };
+}
+
 /** The run has failed or was cancelled. */
 export function runEnded(w: Working, id: string, change: Partial<RunState>): void {
   ended(w, id, { ...change, gang: NONE });
@@ -229,7 +275,8 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
   const run = runOf(w, id);
   if (isLoose(run)) closeAccount(w, shareOf(w, run));
-  const { trialId, fidelity, evaluation } = run;
+  const { trialId, haltStage, evaluation } = run;
+  const fidelity = haltStage === undefined ? run.fidelity : { epochs: haltStage };
   if (trialId === undefined || fidelity === undefined || evaluation === undefined) return;
   const { rungs = [] } = trialOf(w, trialId);
   const rung = { fidelity, runId: id, objectives: { accuracy: evaluation.accuracy } };
@@ -273,7 +320,7 @@ export function summarise(w: Working, id: string): void {
     attempt: run.attempt,
     generation: run.generation,
     createdAtMs: run.createdAtMs,
-    stages: run.checkpoints.length,
+    stages: Math.max(run.checkpoints.length, run.checkpoints.at(-1)?.stage ?? 0),
   };
   if (deviceClass !== undefined) summary.deviceClass = deviceClass;
   if (startedAtMs !== undefined) summary.startedAtMs = startedAtMs;
@@ -282,5 +329,7 @@ export function summarise(w: Working, id: string): void {
   if (weightsDigest !== undefined) summary.weightsDigest = weightsDigest;
   if (evaluation !== undefined) summary.accuracy = evaluation.accuracy;
   if (failureCause !== undefined) summary.failureCause = failureCause;
+  const newest = run.checkpoints.at(-1);
+  if (run.haltStage !== undefined && newest !== undefined) summary.halted = newest;
   w.runs = withRow(w.runs, numberOf(id), summary, w.edit);
 }

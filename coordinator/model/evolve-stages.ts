@@ -4,13 +4,24 @@
 import type { EventOf } from './events.ts';
 import { changeRun, type Working } from './folding.ts';
 import { withEntry, withoutEntry } from './persistent-map.ts';
-import { type CheckpointState, isWhole, runWith } from './state.ts';
+import { type CheckpointState, isWhole, numberOf, runWith } from './state.ts';
+import { withRow } from './table.ts';
 
 /** Something of a run's stages is not stored any more. A run that has left memory has no stages here. */
 export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void {
   const { runId, stages, parts } = event;
+  noLongerHalted(w, event);
   const held = parts === 'state' ? 'network' : 'nothing';
   changeStages(w, runId, stages, (one) => withHeld(one, held));
+}
+
+/** A run that has left memory cannot go on from a stage that is gone. */
+function noLongerHalted(w: Working, { runId, stages }: EventOf<'stage.dropped'>): void {
+  const run = runWith(w, runId);
+  if (run === undefined || isWhole(run) || run.halted === undefined) return;
+  if (stages !== undefined && !stages.includes(run.halted.stage)) return;
+  const { halted: _gone, ...rest } = run;
+  w.runs = withRow(w.runs, numberOf(runId), rest, w.edit);
 }
 
 /** Nearly every stage that goes is a plain one; its fields by name take a tenth of what a spread does. */

@@ -17,8 +17,10 @@ import {
   runAssigned,
   runBegun,
   runCheckpointed,
+  runContinued,
   runEnded,
   runFinished,
+  runHalted,
   runRequeued,
   runResumed,
   runTroubled,
@@ -146,6 +148,12 @@ function apply(w: Working, event: Event): void {
       return;
     case 'trial.ended':
       trialEnded(w, event);
+      return;
+    case 'run.halted':
+      runHalted(w, event);
+      return;
+    case 'run.continued':
+      runContinued(w, event);
       return;
     case 'trial.promoted':
       trialPromoted(w, event);
@@ -429,7 +437,7 @@ function trialPromoted(w: Working, event: EventOf<'trial.promoted'>): void {
 function trialStopped(w: Working, { trialId, reason, cursor }: EventOf<'trial.stopped'>): void {
   const { number: trial, genotypeKey: key, sweepId } = trialOf(w, trialId);
   const { spec, search } = sweepOf(w, sweepId);
-  changeTrial(w, trialId, { reason });
+  changeTrial(w, trialId, { reason, isStopped: true });
   changeSweep(w, sweepId, { search: searchOf(spec).made(search, { kind: 'stop', trial, key, cursor }) });
 }
 
@@ -446,6 +454,7 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
     sweepId: sweep.id,
     trialId: trial.id,
     fidelity: event.fidelity,
+    haltStage: event.haltStage,
     priority: trial.priority ?? sweep.priority,
   });
   changeSweep(w, sweep.id, { allRunIds: appended(sweep.allRunIds, numberOf(event.runId), w.edit) });

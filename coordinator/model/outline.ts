@@ -7,7 +7,7 @@ import { type EndedRun, NO_BLAME, type RunState, type State, sweepOf, trialOf } 
 export function outlineOf(state: State, summary: EndedRun): RunState {
   const sweep = sweepOf(state, summary.sweepId);
   const trial = trialOf(state, summary.trialId);
-  const { accuracy, stages: _stages, ...known } = summary;
+  const { accuracy, stages: _stages, halted: _halted, ...known } = summary;
   const unknown = Number.NaN;
   const evaluation =
     accuracy === undefined

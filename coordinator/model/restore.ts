@@ -3,8 +3,9 @@
 
 import type { Event } from './events.ts';
 import { evolve } from './evolve.ts';
+import { leaseOf } from './halted.ts';
 import { outlineOf } from './outline.ts';
-import { type EndedRun, isWhole, type RunState, runWith, type State } from './state.ts';
+import { type EndedRun, isWhole, type RunState, runWith, type State, sweepWith } from './state.ts';
 
 /** Whether an event is one of those that made this run what it was. */
 function isOfRun(event: Event, runId: string): boolean {
@@ -20,5 +21,12 @@ export async function restoreRun(
   let scratch = state;
   for await (const event of events) if (isOfRun(event, summary.id)) scratch = evolve(scratch, event);
   const run = runWith(scratch, summary.id);
-  return run !== undefined && isWhole(run) ? run : outlineOf(state, summary);
+  if (run === undefined || !isWhole(run)) return outlineOf(state, summary);
+  // The end of a sweep lets go of every run that has halted in it, without an event for each.
+  const isLetGo = summary.halted !== undefined && !isStored(state, summary);
+  if (!isLetGo) return run;
+  return { ...run, checkpoints: run.checkpoints.map((one) => ({ ...one, held: 'nothing' })) };
 }
+
+const isStored = (state: State, summary: EndedRun): boolean =>
+  leaseOf(state, summary) !== undefined || sweepWith(state, summary.sweepId)?.bestTrialId === summary.trialId;

@@ -2,7 +2,7 @@
 // because a start makes all of them again, and a loop over the names of fields takes four times as long.
 
 import type { Costs } from '../../core/nn/space.ts';
-import type { EndedRun, Objectives, Rung, TrialState } from './state.ts';
+import type { CheckpointState, EndedRun, Objectives, Rung, TrialState } from './state.ts';
 
 /** A trial; `null` stands for what is absent. Its id follows from the number of its row. */
 export type TrialRow = readonly [
@@ -23,6 +23,7 @@ export type TrialRow = readonly [
   move: number | null,
   priority: number | null,
   epochs: number | null,
+  isStopped: true | null,
 ];
 
 /** The row of a trial. */
@@ -31,9 +32,11 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
   const { parameters, mflops, multiplyAdds } = costs;
   const { endedAtMs = null, objectives = null, rungs = null, move = null, priority = null } = trial;
   const epochs = trial.fidelity?.epochs ?? null;
+  const { isStopped = null } = trial;
   return [
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
     ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, epochs] as const),
+    isStopped,
   ];
 }
 
@@ -63,6 +66,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (move !== null) trial.move = move;
   if (priority !== null) trial.priority = priority;
   if (epochs !== null) trial.fidelity = { epochs };
+  if (row[17] !== null) trial.isStopped = row[17];
   return trial;
 }
 
@@ -84,17 +88,18 @@ export type EndedRunRow = readonly [
   accuracy: number | null,
   failureCause: string | null,
   stages: number,
+  halted: CheckpointState | null,
 ];
 
 /** The row of an ended run. */
 export function endedRunRow(number: number, run: EndedRun): EndedRunRow {
   const { state, reason, trialId, sweepId, attempt, generation, createdAtMs, stages } = run;
   const { deviceClass = null, startedAtMs = null, endedAtMs = null, finalStep = null } = run;
-  const { weightsDigest = null, accuracy = null, failureCause = null } = run;
+  const { weightsDigest = null, accuracy = null, failureCause = null, halted = null } = run;
   return [
     ...([number, state, reason, trialId, sweepId, attempt, generation, deviceClass] as const),
     ...([createdAtMs, startedAtMs, endedAtMs, finalStep, weightsDigest, accuracy] as const),
-    ...([failureCause, stages] as const),
+    ...([failureCause, stages, halted] as const),
   ];
 }
 
@@ -118,5 +123,6 @@ export function endedRunFromRow(row: EndedRunRow): EndedRun {
   if (row[12] !== null) run.weightsDigest = row[12];
   if (row[13] !== null) run.accuracy = row[13];
   if (row[14] !== null) run.failureCause = row[14];
+  if (row[16] !== null) run.halted = row[16];
   return run;
 }

@@ -124,6 +124,8 @@ export interface TrialState extends Ending {
   readonly objectives?: Objectives;
   /** Results at lower fidelities, in the order in which they came; absent when there are none. */
   readonly rungs?: readonly Rung[];
+  /** Its search wants no more of it. */
+  readonly isStopped?: true;
 }
 
 /** What was measured of a candidate, by the name of the objective. */
@@ -253,8 +255,10 @@ export interface RunState extends Ending {
   readonly owner?: string;
   /** Which try of its trial it is, from 1; 1 for a run that belongs to no trial. */
   readonly attempt: number;
-  /** A candidate that is evaluated with less than its sweep's full evaluation. */
+  /** A candidate whose spec has less than its sweep's full evaluation. */
   readonly fidelity?: Fidelity;
+  /** The stage at whose end it halts to be judged, or has halted; absent: it goes to its end. */
+  readonly haltStage?: number;
   /** A student's teacher. */
   readonly teacherRunId?: string;
   /** A teacher's students. */
@@ -308,6 +312,8 @@ export interface EndedRun extends Ending {
   readonly failureCause?: string;
   /** Checkpoints that it has stored. */
   readonly stages: number;
+  /** Of one that has halted: the checkpoint from which it can go on, while that is stored. */
+  readonly halted?: CheckpointState;
 }
 
 /** Whether a run is in memory as a whole. */

@@ -2,13 +2,16 @@
 // and what a queued one would take by how fast others compute on such workers. Preparing, checkpoints and the
 // verification at the end are left out. Without a measurement there is no estimate.
 
-import { scheduleOf } from '../../core/spec/schedule.ts';
+import { haltedAt, scheduleOf } from '../../core/spec/schedule.ts';
 import type { Observed } from '../model/observed.ts';
 import type { RunState } from '../model/state.ts';
 
 /** Images that a run has still to compute, by its last report or its newest checkpoint. */
 function imagesLeft(run: RunState, observed: Observed): number {
-  const { stepsTotal, batch } = scheduleOf(run.job.training, run.facts.trainingImages);
+  const { stepsTotal, batch } = haltedAt(
+    scheduleOf(run.job.training, run.facts.trainingImages),
+    run.haltStage,
+  );
   const step = Math.max(observed.stepOf?.(run.id) ?? 0, run.checkpoints.at(-1)?.step ?? 0);
   return Math.max(0, stepsTotal - step) * batch;
 }

@@ -174,6 +174,8 @@ export function startCollector(options: {
       if (event.kind === 'run.paused' && event.stored !== undefined) take(event.runId);
       // The runs of what was removed are in no table any more.
       if (event.kind === 'work.removed') compare();
+      // Nothing that has halted in it goes on.
+      if (event.kind === 'sweep.ended') compare();
     },
     begin: compare,
     read(runIds) {

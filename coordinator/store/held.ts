@@ -2,6 +2,7 @@
 
 import { isKeptCandidate } from '../decisions/retaining.ts';
 import type { Held } from '../decisions/retention.ts';
+import { leaseOf } from '../model/halted.ts';
 import { hasEnded, isWhole, numberOf, runWith, type State, storedStep } from '../model/state.ts';
 
 /** What should be stored of a run. */
@@ -22,7 +23,7 @@ export function heldOfRun(state: State, runId: string): HeldOfRun {
   const run = runWith(state, runId);
   if (run === undefined) return wasRemoved(state, runId) ? NOTHING : ALL;
   if (!isWhole(run)) {
-    if (!isKeptCandidate(state, runId)) return NOTHING;
+    if (!isKeptCandidate(state, runId) && leaseOf(state, run) === undefined) return NOTHING;
     return {
       of: (stage) => (stage >= run.stages ? 'all' : 'nothing'),
       ofStep: () => false,

@@ -63,6 +63,16 @@ export function reportOf(kind: Journalled): Report {
         ...(measures === undefined ? {} : { evaluation: measures }),
       };
     }
+    case 'halted': {
+      const { runId, generation, stage, step, weightsDigest, evaluation } = kind.value;
+      const measures = evaluation && evaluationOf(evaluation);
+      return {
+        kind: 'halted',
+        ...{ runId, generation, stage: counted('halted.stage', stage), step: counted('halted.step', step) },
+        weightsDigest: token('halted.weights_digest', weightsDigest),
+        ...(measures === undefined ? {} : { evaluation: measures }),
+      };
+    }
     case 'failed': {
       const { runId, generation, message, step, ofPlace = false, damaged } = kind.value;
       if (damaged !== undefined) token('failed.damaged.run_id', damaged.runId);

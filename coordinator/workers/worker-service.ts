@@ -327,6 +327,7 @@ function toMessage(
             teacherStages: command.teacherStages ?? 0,
             pauses: command.pauses,
             pausedStep: command.pausedStep,
+            haltStage: command.haltStage,
           },
         },
       };

@@ -38,6 +38,11 @@ export function scheduleOf(training: TrainingSpec, images: number): Schedule {
   };
 }
 
+/** The same schedule for a run that halts at the end of a stage, with that stage's steps as its total. */
+export function haltedAt(schedule: Schedule, stage: number | undefined): Schedule {
+  return stage === undefined ? schedule : { ...schedule, stepsTotal: stepsAtStage(schedule, stage) };
+}
+
 /**
  * 0-based epoch of a step's first image; the learning rate and the teacher's stage follow from it. Below
  * `epochs`.

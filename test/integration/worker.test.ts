@@ -491,7 +491,7 @@ test('each step is in the history once when rank 0 is killed with points that it
   await release(runId, 2, ['w2']);
 });
 
-test('a gang pauses within a stage, and one worker goes on from there to the bits of a run that never stopped', async () => {
+test('a gang pauses within a stage, and one worker goes on from there, halts at a rung and goes on, to the bits of a run that never stopped', async () => {
   // 48 images, 6 steps a stage. Few images, because drawing them takes longer than training on them.
   const data = { kind: 'synthetic', identities: 10, images: 6, holdout: 2, seed: 5 };
   const [stageSteps, steps] = [6, 18];
@@ -510,13 +510,30 @@ test('a gang pauses within a stage, and one worker goes on from there to the bit
     assert.ok(step >= 2 && step < steps, `${runId} paused at step ${step}`);
     assert.equal(stored === undefined, step % stageSteps === 0);
     await release(runId, 2, workers);
-    coordinator.send('w1', assignOf({ runId, generation: 3, spec, workers: ['w1'], pausedStep: step }));
     return step;
   };
+  /** Goes on from a pause to the end of the stage that is open, where the run is verified, and then to its end. */
+  const halted = async (runId: string, spec: RunSpec, pausedStep: number) => {
+    const haltStage = Math.floor(pausedStep / stageSteps) + 1;
+    const on = { runId, spec, workers: ['w1'] };
+    coordinator.send('w1', assignOf({ ...on, generation: 3, pausedStep, haltStage }));
+    if (haltStage === spec.training.epochs) return undefined;
+    const { stage, step, weightsDigest, evaluation } = await coordinator.report(
+      'halted',
+      (value) => value.runId === runId,
+    );
+    assert.deepEqual([stage, step], [haltStage, haltStage * stageSteps]);
+    assert.ok(evaluation !== undefined && evaluation.accuracy > 0 && evaluation.pairs > 0);
+    await release(runId, 3, ['w1']);
+    coordinator.send('w1', assignOf({ ...on, generation: 4, pausedStep }));
+    return { stage, weightsDigest };
+  };
+  const halts: string[] = [];
   for (const [name, training] of Object.entries(procedures)) {
     const spec = tinyRun({ ...withTraining({ epochs: 3, batch: 8, ...training }), data });
     const step = await paused(`run-paused-${name}`, spec);
     if (name === 'outer') assert.ok([0, 4].includes(step % stageSteps), 'an outer run pauses at a round');
+    const halt = await halted(`run-paused-${name}`, spec, step);
     const still = `run-still-${name}`;
     coordinator.send('w2', assignOf({ runId: still, generation: 1, spec, workers: ['w2'] }));
     const [went, stayed] = await Promise.all([finished(`run-paused-${name}`), finished(still)]);
@@ -530,9 +547,18 @@ test('a gang pauses within a stage, and one worker goes on from there to the bit
       ),
     );
     assert.equal(ledgers[0]!.ledgerDigest, ledgers[1]!.ledgerDigest);
+    if (halt !== undefined) {
+      const stored = await coordinator.report(
+        'checkpointStored',
+        (value) => value.runId === still && value.stage === halt.stage,
+      );
+      assert.equal(halt.weightsDigest, stored.weightsDigest);
+      halts.push(name);
+    }
     const first = await reader().history(went.runId);
     assert.deepEqual(first.at(-1)?.step, steps);
-    await Promise.all([release(went.runId, 3, ['w1']), release(still, 1, ['w2'])]);
+    await Promise.all([release(went.runId, went.generation, ['w1']), release(still, 1, ['w2'])]);
   }
+  assert.ok(halts.length > 0, 'one of them was paused before its last stage');
   assert.ok(!programs.get('w1')!.output().includes('cannot be read'), 'each went on from its pause');
 });

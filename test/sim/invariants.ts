@@ -28,7 +28,8 @@ import type { SimWorker } from './worker.ts';
 
 /** Throws when an event does not fit the state before it, or breaks a bound in the state after it. */
 export function checkEvent(event: Event, before: State, after: State): void {
-  if (event.kind === 'run.finished') assert.ok(hasGang(runOf(before, event.runId)), 'finished twice');
+  if (event.kind === 'run.finished' || event.kind === 'run.halted')
+    assert.ok(hasGang(runOf(before, event.runId)), 'finished twice');
   if (event.kind === 'run.checkpointed')
     assert.ok(
       !runOf(before, event.runId).checkpoints.some(({ stage }) => stage === event.stage),

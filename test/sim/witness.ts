@@ -55,7 +55,11 @@ export function createWitness(
       case 'trial.ended':
         end(event.trialId, `trial.ended ${event.state}`);
         return;
+      case 'run.continued':
+        begin(event.runId);
+        return;
       case 'run.finished':
+      case 'run.halted':
       case 'run.failed':
       case 'run.cancelled':
         end(event.runId, event.kind);

@@ -4,7 +4,7 @@
 
 import { PROTOCOL } from '../../core/net/protocol.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
-import { scheduleOf, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
+import { haltedAt, scheduleOf, stageEndingAt, stepsAtStage } from '../../core/spec/schedule.ts';
 import type { Assign, Member, WorkerCommand, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { CallEnd, CallListener } from './call.ts';
 import { numberOfText } from './chance.ts';
@@ -249,7 +249,7 @@ export function startWorker(
 
   /** The gang stores the newest step that it has; false when that is the last, after which the run ends. */
   function pauses(runId: string, mine: Held, gang: readonly Held[]): boolean {
-    const schedule = scheduleOf(mine.spec.training, IMAGES);
+    const schedule = haltedAt(scheduleOf(mine.spec.training, IMAGES), mine.assign.haltStage);
     const step = Math.max(stored.get(runId) ?? 0, ...gang.map((member) => member.step));
     if (step >= schedule.stepsTotal) return false;
     for (const member of gang) member.step = step;
@@ -267,7 +267,8 @@ export function startWorker(
 
   /** One more step of a run; true when it was the last. */
   function advance(runId: string, mine: Held, gang: readonly Held[]): boolean {
-    const schedule = scheduleOf(mine.spec.training, IMAGES);
+    const { haltStage } = mine.assign;
+    const schedule = haltedAt(scheduleOf(mine.spec.training, IMAGES), haltStage);
     const newest = Math.max(stored.get(runId) ?? 0, ...gang.map(({ step }) => step));
     const step = Math.min(newest + 1, schedule.stepsTotal);
     for (const member of gang) member.step = step;
@@ -281,10 +282,11 @@ export function startWorker(
     }
     if (step < schedule.stepsTotal) return false;
     const evaluation = evaluationOf(mine.spec);
-    report({
-      $case: 'finished',
-      value: { runId, generation, step, weightsDigest: runId, evaluation },
-    });
+    const value = { runId, generation, step, weightsDigest: runId, evaluation };
+    const isHalt = haltStage !== undefined && haltStage < mine.spec.training.epochs;
+    report(
+      isHalt ? { $case: 'halted', value: { ...value, stage: haltStage } } : { $case: 'finished', value },
+    );
     return true;
   }
 

@@ -19,7 +19,7 @@ export interface SweepFleet {
   onChange(listener: () => void): () => void;
   add(event: Decided): void;
   /** Another trial with its run, queued. Returns its number. */
-  propose(): number;
+  propose(epochs?: number): number;
   /** So many trials that are done and have no run: a long past in half of the time. */
   past(count: number): void;
   /** Gives the run of a trial to a worker. */
@@ -55,7 +55,7 @@ export function createSweepFleet(workers: number): SweepFleet {
       if (!keys.has(key) && keys.add(key)) return key;
     }
   };
-  const proposeTrial = () => {
+  const proposeTrial = (epochs?: number) => {
     const number = ++trials;
     const trialId = `trial-${number}`;
     const cursor = drawn(number);
@@ -67,6 +67,7 @@ export function createSweepFleet(workers: number): SweepFleet {
       genotype: nextKey(),
       costs,
       cursor,
+      ...(epochs === undefined ? {} : { fidelity: { epochs } }),
     });
     return number;
   };
@@ -90,8 +91,8 @@ export function createSweepFleet(workers: number): SweepFleet {
       return () => listeners.delete(listener);
     },
     add,
-    propose() {
-      const number = proposeTrial();
+    propose(epochs) {
+      const number = proposeTrial(epochs);
       const [trialId, runId] = [`trial-${number}`, `run-${number}`];
       add({ kind: 'trial.attempted', trialId, runId, attempt: 1, reason: 'first attempt' });
       return number;

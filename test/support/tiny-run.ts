@@ -33,16 +33,17 @@ export const assignOf = (options: {
   readonly teacherStages?: number;
   readonly pauses?: boolean;
   readonly pausedStep?: number;
+  readonly haltStage?: number;
 }) => {
   const { runId, generation, spec, workers, teacherRunId = '', teacherStages = 0 } = options;
-  const { pauses, pausedStep } = options;
+  const { pauses, pausedStep, haltStage } = options;
   const shardCount = spec.training.shards / workers.length;
   const members = workers.map((workerId, i) => ({ workerId, shardFirst: i * shardCount, shardCount }));
   return {
     $case: 'assign' as const,
     value: {
       ...{ runId, generation, specJson: canonicalJson(spec), members, teacherRunId, teacherStages },
-      ...{ pauses, pausedStep },
+      ...{ pauses, pausedStep, haltStage },
     },
   };
 };

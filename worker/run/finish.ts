@@ -167,21 +167,42 @@ export async function finishRun(context: FinishContext): Promise<EvaluationRepor
       runId,
       generation,
       step: replica.step,
-      weightsDigest: await finalDigest(context, replica),
+      weightsDigest: await storedDigest(context, replica, session.schedule.epochs),
       evaluation: report.evaluation,
     },
   });
   return report;
 }
 
-/** Digest of all weights. A replica that lacks the head cannot give it, but the last checkpoint can. */
-async function finalDigest({ services, session, signal }: FinishContext, replica: Replica): Promise<string> {
-  const { runId, schedule, procedure } = session;
+/** Verifies the network at the end of the stage at which the run halts, which is stored by now, and reports that. */
+export async function haltRun(context: FinishContext, stage: number): Promise<void> {
+  const { services, session, generation } = context;
+  const { replica, runId } = session;
+  if (!replica) throw new Error('assertion: a run without state cannot halt');
+  const { evaluation } = await evaluateSession(context, sgdVectors(replica));
+  services.report({
+    $case: 'halted',
+    value: {
+      ...{ runId, generation, stage, step: replica.step },
+      weightsDigest: await storedDigest(context, replica, stage),
+      evaluation,
+    },
+  });
+}
+
+/** Digest of all weights. A replica that lacks the head cannot give it, but the checkpoint of its stage can. */
+async function storedDigest(
+  { services, session, signal }: FinishContext,
+  replica: Replica,
+  stage: number,
+): Promise<string> {
+  const { runId, procedure } = session;
   if (firstMisfit(procedure.stateShape, replica.vectors) === undefined) return replica.digest;
   const { checkpoints } = await services.broker;
-  const last = await checkpoints.find(runId, schedule.epochs, signal);
+  const last = await checkpoints.find(runId, stage, signal);
   const digest = last?.metadata.weights_digest;
-  if (digest === undefined) throw new FleetError('dataLoss', `the last checkpoint of ${runId} is gone`);
+  if (digest === undefined)
+    throw new FleetError('dataLoss', `the checkpoint of stage ${stage} of ${runId} is gone`);
   return digest;
 }
 

@@ -3,10 +3,10 @@
 // measured of the gang.
 
 import { type ExchangeStats, STATS } from '../../core/allreduce/wire.ts';
-import { epochOfStep, type Schedule } from '../../core/spec/schedule.ts';
+import { epochOfStep, haltedAt, type Schedule } from '../../core/spec/schedule.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { type TrainContext, train } from '../training/train.ts';
-import { type FinishContext, finishRun, storeStage } from './finish.ts';
+import { type FinishContext, finishRun, haltRun, storeStage } from './finish.ts';
 import { agreeOnState, joinGang } from './gang.ts';
 import { pauseRun } from './pause.ts';
 import type { Phases } from './phases.ts';
@@ -70,8 +70,10 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     telemetry.joined({ members: members.length, rank, records });
     const noteStage = () => services.time.stage(stageTowards(session.schedule, replica.step));
     noteStage();
+    const schedule = haltedAt(session.schedule, assign.haltStage);
     const training: TrainContext = {
       ...session,
+      schedule,
       replica,
       membership,
       shards,
@@ -105,7 +107,8 @@ export async function workInGeneration(context: GenerationContext): Promise<void
     if (!isPaused) await train(training);
     if (!isPaused && rank === 0) {
       phases.enter({ kind: 'evaluating' });
-      await finishRun(finish);
+      if (schedule.stepsTotal < session.schedule.stepsTotal) await haltRun(finish, assign.haltStage!);
+      else await finishRun(finish);
     }
     phases.enter({ kind: 'holding', step: replica.step });
     if (isPaused) services.time.rest('paused');

@@ -13,6 +13,7 @@ import {
   beginsStage,
   roundEnd,
   roundsBefore,
+  type Schedule,
   stageEndingAt,
   stepsAtStage,
 } from '../../core/spec/schedule.ts';
@@ -27,7 +28,7 @@ import type { Session } from './session.ts';
 
 /**
  * Brings the run to a stand at every member, and at rank 0 stores and reports where it stands. Returns false when
- * every step is committed: then the run ends instead.
+ * every step is committed that the run is to train for now: then it ends or halts instead.
  */
 export async function pauseRun(
   finish: FinishContext,
@@ -38,10 +39,10 @@ export async function pauseRun(
   },
 ): Promise<boolean> {
   const { services, session, generation } = finish;
-  const { schedule, runId } = session;
+  const { runId } = session;
   const { rank, training, exchange } = gang;
-  const { replica, membership } = training;
-  if (finishesRound(session, replica.step))
+  const { replica, membership, schedule } = training;
+  if (finishesRound(session, schedule, replica.step))
     await train({ ...training, schedule: { ...schedule, stepsTotal: roundEnd(schedule, replica.step) } });
   const { step } = replica;
   const stage = stageEndingAt(schedule, step);
@@ -54,7 +55,7 @@ export async function pauseRun(
 }
 
 /** Where a stage begins a student may still wait for its teacher, which may be paused too. */
-function finishesRound({ schedule, spec, teacher }: Session, step: number): boolean {
+function finishesRound({ spec, teacher }: Session, schedule: Schedule, step: number): boolean {
   if (schedule.roundSteps === 1 || step >= schedule.stepsTotal) return false;
   return spec.training.compression !== 'int8' && (teacher === undefined || !beginsStage(schedule, step));
 }

@@ -44,6 +44,7 @@ export interface WorkerReport {
     | { $case: "inspectResult"; value: InspectResult }
     | { $case: "paused"; value: RunPaused }
     | { $case: "timeSpent"; value: TimeSpent }
+    | { $case: "halted"; value: RunHalted }
     | undefined;
 }
 
@@ -198,6 +199,19 @@ export interface RunPaused {
   step: number;
   /** Absent where a stage ends with this step, whose checkpoint was reported before, and at step 0. */
   stored?: StoredStep | undefined;
+}
+
+/**
+ * The worker of rank 0 of a gang that was told to halt at the end of a stage: the stage is stored and the network verified. The run may
+ * go on from there later.
+ */
+export interface RunHalted {
+  runId: string;
+  generation: number;
+  stage: number;
+  step: number;
+  weightsDigest: string;
+  evaluation: Evaluation | undefined;
 }
 
 /** A checkpoint of a step within a stage. */
@@ -392,7 +406,14 @@ export interface Assign {
     | boolean
     | undefined;
   /** Committed steps of the checkpoint that a pause has stored within a stage, the newest; absent: there is none. */
-  pausedStep?: number | undefined;
+  pausedStep?:
+    | number
+    | undefined;
+  /**
+   * Train up to the end of this stage and no further, store it, verify the network and report RunHalted; then keep it until the release.
+   * Absent: train to the end.
+   */
+  haltStage?: number | undefined;
 }
 
 export interface Member {
@@ -498,6 +519,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "timeSpent":
         TimeSpent.encode(message.kind.value, writer.uint32(114).fork()).join();
+        break;
+      case "halted":
+        RunHalted.encode(message.kind.value, writer.uint32(122).fork()).join();
         break;
     }
     return writer;
@@ -628,6 +652,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "timeSpent", value: TimeSpent.decode(reader, reader.uint32()) };
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.kind = { $case: "halted", value: RunHalted.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -679,6 +711,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "timeSpent", value: TimeSpent.fromJSON(object.timeSpent) }
         : isSet(object.time_spent)
         ? { $case: "timeSpent", value: TimeSpent.fromJSON(object.time_spent) }
+        : isSet(object.halted)
+        ? { $case: "halted", value: RunHalted.fromJSON(object.halted) }
         : undefined,
     };
   },
@@ -714,6 +748,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.paused = RunPaused.toJSON(message.kind.value);
     } else if (message.kind?.$case === "timeSpent") {
       obj.timeSpent = TimeSpent.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "halted") {
+      obj.halted = RunHalted.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -800,6 +836,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "timeSpent": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "timeSpent", value: TimeSpent.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "halted": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "halted", value: RunHalted.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -2389,6 +2431,165 @@ export const RunPaused: MessageFns<RunPaused> = {
     message.step = object.step ?? 0;
     message.stored = (object.stored !== undefined && object.stored !== null)
       ? StoredStep.fromPartial(object.stored)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunHalted(): RunHalted {
+  return { runId: "", generation: 0, stage: 0, step: 0, weightsDigest: "", evaluation: undefined };
+}
+
+export const RunHalted: MessageFns<RunHalted> = {
+  encode(message: RunHalted, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.runId !== "") {
+      writer.uint32(10).string(message.runId);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(16).uint32(message.generation);
+    }
+    if (message.stage !== 0) {
+      writer.uint32(24).uint32(message.stage);
+    }
+    if (message.step !== 0) {
+      writer.uint32(33).double(message.step);
+    }
+    if (message.weightsDigest !== "") {
+      writer.uint32(42).string(message.weightsDigest);
+    }
+    if (message.evaluation !== undefined) {
+      Evaluation.encode(message.evaluation, writer.uint32(50).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunHalted {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunHalted();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.runId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.generation = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.stage = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.step = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.weightsDigest = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.evaluation = Evaluation.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunHalted {
+    return {
+      runId: isSet(object.runId)
+        ? globalThis.String(object.runId)
+        : isSet(object.run_id)
+        ? globalThis.String(object.run_id)
+        : "",
+      generation: isSet(object.generation) ? globalThis.Number(object.generation) : 0,
+      stage: isSet(object.stage) ? globalThis.Number(object.stage) : 0,
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      weightsDigest: isSet(object.weightsDigest)
+        ? globalThis.String(object.weightsDigest)
+        : isSet(object.weights_digest)
+        ? globalThis.String(object.weights_digest)
+        : "",
+      evaluation: isSet(object.evaluation) ? Evaluation.fromJSON(object.evaluation) : undefined,
+    };
+  },
+
+  toJSON(message: RunHalted): unknown {
+    const obj: any = {};
+    if (message.runId !== "") {
+      obj.runId = message.runId;
+    }
+    if (message.generation !== 0) {
+      obj.generation = Math.round(message.generation);
+    }
+    if (message.stage !== 0) {
+      obj.stage = Math.round(message.stage);
+    }
+    if (message.step !== 0) {
+      obj.step = floatToJson(message.step);
+    }
+    if (message.weightsDigest !== "") {
+      obj.weightsDigest = message.weightsDigest;
+    }
+    if (message.evaluation !== undefined) {
+      obj.evaluation = Evaluation.toJSON(message.evaluation);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunHalted>): RunHalted {
+    return RunHalted.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunHalted>): RunHalted {
+    const message = createBaseRunHalted();
+    message.runId = object.runId ?? "";
+    message.generation = object.generation ?? 0;
+    message.stage = object.stage ?? 0;
+    message.step = object.step ?? 0;
+    message.weightsDigest = object.weightsDigest ?? "";
+    message.evaluation = (object.evaluation !== undefined && object.evaluation !== null)
+      ? Evaluation.fromPartial(object.evaluation)
       : undefined;
     return message;
   },
@@ -4592,6 +4793,7 @@ function createBaseAssign(): Assign {
     teacherStages: 0,
     pauses: undefined,
     pausedStep: undefined,
+    haltStage: undefined,
   };
 }
 
@@ -4620,6 +4822,9 @@ export const Assign: MessageFns<Assign> = {
     }
     if (message.pausedStep !== undefined) {
       writer.uint32(65).double(message.pausedStep);
+    }
+    if (message.haltStage !== undefined) {
+      writer.uint32(72).uint32(message.haltStage);
     }
     return writer;
   },
@@ -4701,6 +4906,14 @@ export const Assign: MessageFns<Assign> = {
             message.pausedStep = reader.double();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.haltStage = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4743,6 +4956,11 @@ export const Assign: MessageFns<Assign> = {
         : isSet(object.paused_step)
         ? globalThis.Number(object.paused_step)
         : undefined,
+      haltStage: isSet(object.haltStage)
+        ? globalThis.Number(object.haltStage)
+        : isSet(object.halt_stage)
+        ? globalThis.Number(object.halt_stage)
+        : undefined,
     };
   },
 
@@ -4772,6 +4990,9 @@ export const Assign: MessageFns<Assign> = {
     if (message.pausedStep !== undefined) {
       obj.pausedStep = floatToJson(message.pausedStep);
     }
+    if (message.haltStage !== undefined) {
+      obj.haltStage = Math.round(message.haltStage);
+    }
     return obj;
   },
 
@@ -4788,6 +5009,7 @@ export const Assign: MessageFns<Assign> = {
     message.teacherStages = object.teacherStages ?? 0;
     message.pauses = object.pauses ?? undefined;
     message.pausedStep = object.pausedStep ?? undefined;
+    message.haltStage = object.haltStage ?? undefined;
     return message;
   },
 };

@@ -13,10 +13,10 @@ test('the work of a trial that was stopped below its full evaluation is pruned, 
   const times = createTimeBoard();
   const view = (id: string) => goodput({ state: fleet.state, times, nowMs: 2_000 }, id);
   fleet.propose();
-  fleet.propose();
+  fleet.propose(1);
   add({
     ...{ kind: 'trial.attempted', trialId: 'trial-2', runId: 'run-3', attempt: 2, reason: 'a rung' },
-    fidelity: { epochs: 1 },
+    haltStage: 1,
   });
   for (const number of [1, 3]) fleet.assign(number, 'w1');
   const entries = [
@@ -29,10 +29,18 @@ test('the work of a trial that was stopped below its full evaluation is pruned, 
   times.heard('w1', 'i', { from: 12, until: 13, entries: [{ runId: 'run-1', seconds: { data_wait: 1 } }] });
   assert.equal(view('sweep-1').pruned, undefined, 'the trial is open');
   add({
-    ...{ kind: 'run.finished', runId: 'run-3', generation: 1, workerId: 'w1', step: 4 },
+    ...{ kind: 'run.halted', runId: 'run-3', generation: 1, workerId: 'w1', stage: 1, step: 4 },
     ...{ weightsDigest: '00', evaluation },
   });
-  add({ kind: 'trial.ended', trialId: 'trial-2', state: 'cancelled', reason: 'below the cut of its rung' });
+  const objectives = { accuracy: evaluation.accuracy };
+  add({ kind: 'trial.ended', trialId: 'trial-2', state: 'done', reason: 'after 1 of 2 epochs', objectives });
+  assert.equal(view('sweep-1').pruned, undefined, 'the trial may go on');
+  add({
+    kind: 'trial.stopped',
+    trialId: 'trial-2',
+    cursor: { draws: 2 },
+    reason: 'below the cut of its rung',
+  });
   fleet.finish(1, 0.5);
   for (const id of ['sweep-1', '']) {
     const { seconds, pruned } = view(id);

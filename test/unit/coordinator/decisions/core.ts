@@ -45,6 +45,10 @@ export function core(workers: number) {
     const full = { runId: id, generation: run.generation, step: 8, ...said } as never;
     return give({ kind: 'reported', workerId: member.workerId, incarnation: 'i', sequence: 1, report: full });
   };
+  const halt = (id: string, stage: number, accuracy: number) => {
+    const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+    return report(id, { kind: 'halted', stage, step: stage * 4, weightsDigest: 'w', evaluation });
+  };
   return {
     give,
     submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
@@ -54,8 +58,12 @@ export function core(workers: number) {
       report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
     finish: (id: string, accuracy = 0.5) => {
       const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
-      return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
+      const { haltStage: stage } = runOf(state, id);
+      if (stage === undefined) return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
+      report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` });
+      return halt(id, stage, accuracy);
     },
+    halt,
     resume: (id: string, reason = '') => {
       const { answer } = give({ kind: 'resume', id, reason });
       assert.ok(answer?.kind === 'resumed');

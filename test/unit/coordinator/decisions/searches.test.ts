@@ -7,6 +7,7 @@ import { allNumbers } from '../../../../coordinator/model/roll.ts';
 import { decodeState, encodeState } from '../../../../coordinator/model/snapshot.ts';
 import { specOf } from '../../../../coordinator/model/spec-of.ts';
 import { runOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
+import { heldOfRun } from '../../../../coordinator/store/held.ts';
 import { randomStream } from '../../../../core/rng.ts';
 import { sweep, training } from '../../../sim/specs.ts';
 import { FACTS } from '../../../sim/world.ts';
@@ -35,7 +36,8 @@ function searched(
     const { training: used } = specOf(fleet.state, run);
     const trial = trialOf(fleet.state, run.trialId!);
     seeds.set(trial.id, (seeds.get(trial.id) ?? new Set()).add(used.seed));
-    fleet.finish(id, accuracyOf(trial.number, used.epochs));
+    assert.equal(used.epochs, 4, 'a rung is a stage of the full schedule');
+    fleet.finish(id, accuracyOf(trial.number, run.haltStage ?? used.epochs));
   }
   const found = sweepOf(fleet.state, 'sweep-1');
   const trials = [...allNumbers(found.trialIds)].map((number) => trialOf(fleet.state, `trial-${number}`));
@@ -44,7 +46,7 @@ function searched(
 
 const HALVING = { kind: 'asha', trials: 12, eta: 2, lag: 4 };
 
-test('a trial at a rung is evaluated with its epochs, and one that goes on begins again from the same seed', () => {
+test('a trial halts at its rung with its result, and one that goes on does so as the same run, from its checkpoint', () => {
   const { trials, sweep: found, seeds, fleet } = searched(HALVING, 2);
   const epochs = trials.map(({ rungs = [] }) => rungs.map(({ fidelity }) => fidelity.epochs));
   assert.ok(epochs.every(([first]) => first === 1));
@@ -52,6 +54,7 @@ test('a trial at a rung is evaluated with its epochs, and one that goes on begin
   assert.ok(full.length >= 1 && full.length <= 6, `${full.length} of 12 get all epochs`);
   for (const { rungs = [] } of full) assert.equal(rungs.length, 2);
   assert.ok([...seeds.values()].every((used) => used.size === 1));
+  assert.ok(trials.every(({ runIds }) => runIds.length === 1));
   assert.equal(found.state, 'done');
   assert.equal(found.trialsDone, 12);
   // The best has the full evaluation, whatever a rung showed of others.
@@ -102,4 +105,60 @@ test('why says which rank let a trial go on, and which did not', () => {
   says(/^trial-\d+ goes on: rank 1 of \d+ \(0\.\d{4}\) at 1 epochs, among the best \d+, goes on to 2/);
   says(/^trial-\d+ is stopped: rank \d+ of \d+ \(0\.\d{4}\) at \d epochs, not among the best \d+/);
   says(/^trial-\d+ is trial \d+ of sweep-1: .*; drawn at random, begins with 1 of 4 epochs/);
+});
+
+/** A sweep of so many trials with rungs at 1, 2 and 4 epochs, one trial at a time. */
+function halving(trials: number, strategy: Record<string, unknown> = {}) {
+  const fleet = core(1);
+  const evaluation = { training: { ...training, epochs: 4 } };
+  const spec = sweep({ strategy: { ...HALVING, trials, lag: 1, ...strategy }, evaluation, parallelism: 1 });
+  fleet.submit({ kind: 'sweep', spec, facts: FACTS });
+  return fleet;
+}
+
+test('the checkpoint of a run that has halted goes when its trial is stopped', () => {
+  const fleet = halving(3, { mode: 'stop' });
+  const held = (id: string, stage: number) => heldOfRun(fleet.state, id).of(stage);
+  fleet.finish('run-1', 0.5);
+  // It is alone, goes on to stage 2, and then all the way.
+  assert.deepEqual(
+    runOf(fleet.state, 'run-1').checkpoints.map(({ stage }) => stage),
+    [1],
+  );
+  fleet.finish('run-1', 0.6);
+  fleet.finish('run-1', 0.7);
+  assert.equal(runOf(fleet.state, 'run-2').haltStage, 1);
+  fleet.finish('run-2', 0.4);
+  assert.equal(trialOf(fleet.state, 'trial-2').isStopped, true);
+  assert.equal(held('run-2', 1), 'nothing');
+  assert.ok(fleet.events.some((event) => event.kind === 'stage.dropped' && event.runId === 'run-2'));
+});
+
+test('a run that has halted keeps its checkpoint while its sweep runs, and only the best keeps one after', () => {
+  const fleet = halving(4);
+  const held = (id: string, stage: number) => heldOfRun(fleet.state, id).of(stage);
+  fleet.finish('run-1', 0.5);
+  assert.equal(held('run-1', 1), 'all');
+  assert.throws(() => fleet.give({ kind: 'drop', runId: 'run-1', reason: '' }), {
+    message: 'run-1 may go on from its stage 1 while sweep-1 runs; its checkpoints go with the end of that',
+  });
+  for (let left = 20; fleet.running().length > 0 && left > 0; left--) fleet.finish(fleet.running()[0]!, 0.5);
+  const { state, bestTrialId } = sweepOf(fleet.state, 'sweep-1');
+  assert.deepEqual([state, bestTrialId], ['done', 'trial-1']);
+  assert.deepEqual([held('run-1', 4), held('run-3', 1), held('run-4', 1)], ['all', 'nothing', 'nothing']);
+});
+
+test('a trial whose checkpoint is gone is promoted by another run from the same seed, which says so', () => {
+  const fleet = halving(2);
+  // Nothing was stored.
+  fleet.halt('run-1', 1, 0.5);
+  fleet.finish('run-2', 0.4);
+  const again = runOf(fleet.state, 'run-3');
+  assert.deepEqual([again.trialId, again.attempt, again.haltStage], ['trial-1', 1, 2]);
+  // That of the sweep: the same attempt has the same seed.
+  assert.equal(specOf(fleet.state, again).training.seed, 1);
+  const said = fleet.events.map((event) => sentenceOf(event, fleet.state));
+  assert.ok(
+    said.some((text) => /goes on to 2; no checkpoint of run-1 is stored, so all epochs are/.test(text)),
+  );
 });

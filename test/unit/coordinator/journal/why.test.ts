@@ -85,6 +85,10 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'scheduling.configured': { usageHalfLifeMs: 1, quotas: {} },
   'store.collected': { manifests: 1, chunks: 2, bytes: 3 },
   'run.finished': { runId: 'run-1', generation: 1, workerId: 'w1', step: 1, weightsDigest: 'd' },
+  'run.halted': {
+    ...{ runId: 'run-1', generation: 1, workerId: 'w1', stage: 1, step: 1, weightsDigest: 'd' },
+  },
+  'run.continued': { runId: 'run-1', haltStage: 2, reason },
   'run.failed': { runId: 'run-1', workerId: 'w1', cause: 'user', reason },
   'run.cancelled': { runId: 'run-1', reason },
   'work.resumed': { ...parents, runId: 'run-1', reason },
