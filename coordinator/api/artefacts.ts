@@ -24,6 +24,7 @@ import { readersOf } from '../decisions/stages.ts';
 import { theOne } from '../model/find.ts';
 import { allNumbers } from '../model/roll.ts';
 import {
+  hasEnded,
   isWhole,
   planWith,
   type RunState,
@@ -146,7 +147,7 @@ function isUpTo(runId: string, first: number, last: ItemPlace): boolean {
 }
 
 async function viewOf(state: State, holding: Holding, first: number, slices: Slices): Promise<RunArtefacts> {
-  const { runId, bytes, stages, reportBytes } = holding;
+  const { runId, bytes, stages, steps, reportBytes } = holding;
   const run = runWith(state, runId);
   const whole = wholeRunWith(state, runId);
   const sweep = run?.sweepId === undefined ? undefined : sweepWith(state, run.sweepId);
@@ -168,7 +169,20 @@ async function viewOf(state: State, holding: Holding, first: number, slices: Sli
     bytes,
     reportBytes: first === 0 ? reportBytes : 0,
     stages: shown,
+    steps:
+      first > 0
+        ? []
+        : steps.map(({ step, bytes: ofStep, parts }) => ({
+            ...{ step, bytes: ofStep, parts: parts.map((part) => ({ ...part })) },
+            heldBy: holderOfStep(whole, step),
+          })),
   };
+}
+
+/** Why the checkpoint of a step within a stage stays. */
+function holderOfStep(run: RunState | undefined, step: number): string {
+  if (run?.pausedStep?.step !== step) return 'nothing: it is being removed';
+  return hasEnded(run) ? 'the run would go on from it' : 'the run goes on from it';
 }
 
 function stagesFrom(stages: readonly StageHolding[], first: number): readonly StageHolding[] {

@@ -5,6 +5,7 @@
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import { type GetLedgerRequest, type Ledger, LedgerEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { Event } from '../model/events.ts';
 import type { SpecifiedRun } from '../model/spec-of.ts';
 import { bytesOf, openPage } from './page.ts';
 
@@ -20,15 +21,8 @@ export async function ledgerOf(
   const list = `ledger of ${run.id}`;
   const page = openPage<LedgerEntry>({ list, request, bytesOf: bytesOf(LedgerEntry) });
   for await (const { number: sequence, event } of journal.story(run.id, page.afterNumber() ?? 0)) {
-    if (event.kind !== 'run.checkpointed') continue;
-    const { stage, step, digest, workerId, atMs } = event;
-    const entry = {
-      ...{ sequence, stage, step, digest, workerId, atMs },
-      weightsDigest: event.weightsDigest ?? '',
-      stateDigest: event.stateDigest ?? '',
-      ledgerDigest: event.ledgerDigest ?? '',
-    };
-    if (!page.take(String(sequence), entry)) break;
+    const entry = entryOf(event);
+    if (entry !== undefined && !page.take(String(sequence), { sequence, ...entry })) break;
   }
   return {
     runId: run.id,
@@ -46,4 +40,18 @@ export async function ledgerOf(
     nextPageToken: page.nextPageToken,
     dataDigest: run.facts.digest,
   };
+}
+
+/** What a stored checkpoint says of the steps before it; undefined for every other event. */
+function entryOf(event: Event): Omit<LedgerEntry, 'sequence'> | undefined {
+  const { atMs } = event;
+  if (event.kind === 'run.checkpointed') {
+    const { stage, step, digest, workerId, weightsDigest = '', stateDigest = '', ledgerDigest = '' } = event;
+    return { stage, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest };
+  }
+  // A pause at the end of a stage has stored that stage, and no step of its own.
+  if (event.kind !== 'run.paused' || event.stored === undefined) return undefined;
+  const { step, workerId = '', stored } = event;
+  const { digest, weightsDigest, stateDigest, ledgerDigest } = stored;
+  return { stage: 0, step, digest, workerId, atMs, weightsDigest, stateDigest, ledgerDigest };
 }

@@ -11,7 +11,7 @@ import { FleetError, toFleetError } from '../../../core/errors.ts';
 import { formatBytes } from '../../../core/report/format.ts';
 import type { DataSpec } from '../../../core/spec/data.ts';
 import type { DocumentSpec } from '../../../core/spec/document.ts';
-import type { RunArtefacts } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { RunArtefacts, StageArtefact } from '../../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { FleetClient } from '../client.ts';
 import { type FleetOptions, fleetCommand, interruptible, wholeNumber, withFleet } from '../context.ts';
 import { listAll } from '../pages.ts';
@@ -122,19 +122,31 @@ interface ArtefactRow {
   readonly heldBy: string;
 }
 
-function rowsOf({ runId, name, kind, state, bytes, reportBytes, stages }: RunArtefacts): ArtefactRow[] {
+function rowsOf({
+  runId,
+  name,
+  kind,
+  state,
+  bytes,
+  reportBytes,
+  stages,
+  steps,
+}: RunArtefacts): ArtefactRow[] {
   const whole = { run: name === '' ? runId : `${runId} (${name})`, what: [kind, state].join(' ').trim() };
   return [
     { ...whole, bytes, parts: '', heldBy: '' },
-    ...stages.map(({ stage, bytes: ofStage, parts, heldBy }) => ({
-      run: '',
-      what: `stage ${stage}`,
-      bytes: ofStage,
-      parts: parts.map((part) => `${part.name} ${formatBytes(part.bytes)}`).join(', '),
-      heldBy,
-    })),
+    ...stages.map((one) => checkpointRow(`stage ${one.stage}`, one)),
+    ...steps.map((one) => checkpointRow(`paused at step ${one.step}`, one)),
     ...(reportBytes > 0 ? [{ run: '', what: 'report', bytes: reportBytes, parts: '', heldBy: '' }] : []),
   ];
+}
+
+function checkpointRow(
+  what: string,
+  { bytes, parts, heldBy }: Pick<StageArtefact, 'bytes' | 'parts' | 'heldBy'>,
+): ArtefactRow {
+  const texts = parts.map((part) => `${part.name} ${formatBytes(part.bytes)}`);
+  return { run: '', what, bytes, parts: texts.join(', '), heldBy };
 }
 
 const ARTEFACT_COLUMNS: readonly Column<ArtefactRow>[] = [

@@ -18,7 +18,7 @@ import {
 } from '../context.ts';
 import { outliveReader } from '../lost-output.ts';
 import { type Bisection, bisect } from '../proof/bisect.ts';
-import { type ProvedEpoch, proveLedger } from '../proof/ledger-proof.ts';
+import { type ProvedEpoch, type ProvedPause, proveLedger } from '../proof/ledger-proof.ts';
 import { wholeLedger } from '../proof/whole-ledger.ts';
 import { print, printJson, say, toJson } from '../screen/output.ts';
 import { type Column, table } from '../screen/table.ts';
@@ -63,6 +63,14 @@ const EPOCH_COLUMNS: readonly Column<ProvedEpoch>[] = [
   { head: 'STORED BY', cell: (epoch) => epoch.entry.workerId },
 ];
 
+const PAUSE_COLUMNS: readonly Column<ProvedPause>[] = [
+  { head: 'PAUSED AT STEP', align: 'right', cell: (pause) => formatCount(pause.step) },
+  { head: 'OF EPOCH', align: 'right', cell: (pause) => String(pause.stage) },
+  { head: 'LEDGER', cell: (pause) => clip(pause.ledger, 17) },
+  { head: 'WEIGHTS', cell: (pause) => pause.entry.weightsDigest },
+  { head: 'STORED BY', cell: (pause) => pause.entry.workerId },
+];
+
 async function verifyLedger(client: FleetClient, name: string, options: { json?: boolean }): Promise<void> {
   outliveReader();
   const ledger = await wholeLedger(client, name);
@@ -74,7 +82,9 @@ async function verifyLedger(client: FleetClient, name: string, options: { json?:
     printJson({ runId: id, ok: true, ...proof });
     return;
   }
-  print(table(proof.epochs, EPOCH_COLUMNS));
+  if (proof.epochs.length > 0) print(table(proof.epochs, EPOCH_COLUMNS));
+  if (proof.pauses.length > 0)
+    print(`${proof.epochs.length > 0 ? '\n' : ''}${table(proof.pauses, PAUSE_COLUMNS)}`);
   const ahead = proof.ahead > 0 ? ` and ${formatCount(proof.ahead)} of the epoch after it` : '';
   say(
     `${id}: ${formatCount(proof.steps)} committed steps count ${formatCount(proof.images)} images: each of ${proof.epochs.length} epochs exactly once${ahead}; ${ledger.generations} gangs worked on it`,

@@ -49,10 +49,12 @@ export async function bisect(
   ids: { readonly a: string; readonly b: string },
   options: { readonly signal: AbortSignal; readonly onProgress: (sentence: string) => void },
 ): Promise<Bisection> {
-  const [a, b] = (await Promise.all([ids.a, ids.b].map((runId) => wholeLedger(client, runId)))) as [
-    Ledger,
-    Ledger,
-  ];
+  // Pauses are where somebody wanted them: runs are compared by their stages.
+  const stagesOf = async (runId: string): Promise<Ledger> => {
+    const ledger = await wholeLedger(client, runId);
+    return { ...ledger, entries: ledger.entries.filter(({ stage }) => stage > 0) };
+  };
+  const [a, b] = await Promise.all([stagesOf(ids.a), stagesOf(ids.b)]);
   const specs = specDifferences(JSON.parse(a.specJson), JSON.parse(b.specJson));
   const equalStages = countEqualStages(a, b);
   const common = Math.min(a.entries.length, b.entries.length);

@@ -35,9 +35,22 @@ export interface ProvedEpoch {
   readonly entry: LedgerEntry;
 }
 
+/** A step within a stage, which a pause has stored. */
+export interface ProvedPause {
+  /** Committed steps. */
+  readonly step: number;
+  /** The stage that was trained towards. */
+  readonly stage: number;
+  /** The ledger up to this step, equal in the journal and here. */
+  readonly ledger: string;
+  readonly entry: LedgerEntry;
+}
+
 export interface Proof {
   readonly epochs: readonly ProvedEpoch[];
-  /** Committed steps that the journal's entries prove. */
+  /** In the order of the journal. */
+  readonly pauses: readonly ProvedPause[];
+  /** Committed steps that the journal's entries of stages prove. */
   readonly steps: number;
   readonly images: number;
   /** Images of the epoch after the last proved one that the last step took along. */
@@ -58,11 +71,16 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
   const skipped = skippedBy(ledger, data);
   const schedule = scheduleOf(training, ledger.trainingImages);
   const sampling: Sampling = { schedule, seed: orderOf(training) };
-  checkEntries(ledger, schedule.epochs, (stage) => stepsAtStage(schedule, stage));
+  const stages = ledger.entries.filter(({ stage }) => stage > 0);
+  checkEntries(ledger, stages, {
+    epochs: schedule.epochs,
+    stepsAt: (stage) => stepsAtStage(schedule, stage),
+  });
+  const prove = pauseProver(ledger);
   const counted = createCount(schedule.images);
   const epochs: ProvedEpoch[] = [];
   let chain = emptyLedger(sampling);
-  for (const entry of ledger.entries) {
+  for (const entry of stages) {
     const { first, end } = stageSteps(schedule, entry.stage);
     const tags: string[] = [];
     for (let step = first; step < end; step++) {
@@ -72,6 +90,7 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
       // A stage may have ten thousand steps; Ctrl-C is handled between them.
       if (step % 64 === 63) await nextTurn();
     }
+    prove.within({ stage: entry.stage, first, end }, chain, tags);
     chain = ledgerAfter(chain, entry.stage, tags);
     if (chain !== entry.ledgerDigest)
       throw difference(
@@ -91,9 +110,18 @@ export async function proveLedger(ledger: Ledger, onEpoch?: (epoch: ProvedEpoch)
     epochs.push(proved);
     onEpoch?.(proved);
   }
-  const steps = ledger.entries.at(-1)?.step ?? 0;
+  const steps = stages.at(-1)?.step ?? 0;
+  // Pauses of the stage that is open.
+  const open = stageSteps(schedule, stages.length + 1);
+  const tags: string[] = [];
+  for (let step = open.first; step < Math.min(open.end, prove.last()); step++) {
+    tags.push(stepTag(sampling, step, stepImages(sampling, step)));
+    if (step % 64 === 63) await nextTurn();
+  }
+  prove.within({ stage: stages.length + 1, ...open }, chain, tags);
   return {
     epochs,
+    pauses: prove.all(),
     steps,
     images: steps * schedule.batch,
     ahead: steps * schedule.batch - epochs.length * schedule.images,
@@ -117,8 +145,12 @@ function skippedBy(ledger: Ledger, data: DataSpec): Proof['skipped'] {
  * Stages without gap or repetition, each with the committed steps that it must have, the last with the final
  * weights.
  */
-function checkEntries(ledger: Ledger, stages: number, stepsAt: (stage: number) => number): void {
-  ledger.entries.forEach((entry, i) => {
+function checkEntries(
+  ledger: Ledger,
+  stages: readonly LedgerEntry[],
+  { epochs, stepsAt }: { readonly epochs: number; readonly stepsAt: (stage: number) => number },
+): void {
+  stages.forEach((entry, i) => {
     const where = `journal event ${entry.sequence}, stored by ${entry.workerId}`;
     if (entry.stage !== i + 1)
       throw difference(
@@ -134,9 +166,9 @@ function checkEntries(ledger: Ledger, stages: number, stepsAt: (stage: number) =
       );
   });
   if (ledger.state !== 'done') return;
-  const last = ledger.entries.at(-1);
-  if (last?.stage !== stages)
-    throw difference(ledger, `it is done with ${ledger.entries.length} of ${stages} stages`);
+  const last = stages.at(-1);
+  if (last?.stage !== epochs)
+    throw difference(ledger, `it is done with ${stages.length} of ${epochs} stages`);
   if (ledger.finalStep !== last.step)
     throw difference(ledger, `it ended after ${ledger.finalStep} steps, and its last stage has ${last.step}`);
   if (ledger.weightsDigest !== last.weightsDigest)
@@ -144,6 +176,44 @@ function checkEntries(ledger: Ledger, stages: number, stepsAt: (stage: number) =
       ledger,
       `it ended with weights ${ledger.weightsDigest}, and its last stage was stored with ${last.weightsDigest}`,
     );
+}
+
+/** Compares what pauses have stored with the steps of their stages. */
+function pauseProver(ledger: Ledger) {
+  const entries = ledger.entries.filter(({ stage }) => stage === 0);
+  const proved = new Map<LedgerEntry, ProvedPause>();
+  return {
+    /** The step of the latest one. */
+    last: () => entries.reduce((most, { step }) => Math.max(most, step), 0),
+    /** `before`: the ledger at the beginning of the stage; `tags`: of its steps from there on. */
+    within(
+      { stage, first, end }: { readonly stage: number; readonly first: number; readonly end: number },
+      before: string,
+      tags: readonly string[],
+    ): void {
+      for (const entry of entries) {
+        const { step, ledgerDigest, workerId, sequence } = entry;
+        if (step <= first || step >= end) continue;
+        const own = ledgerAfter(before, stage, tags.slice(0, step - first));
+        if (own !== ledgerDigest)
+          throw difference(
+            ledger,
+            `step ${step}, where it was paused in stage ${stage}: ${workerId} reported ledger ${ledgerDigest === '' ? '(none)' : ledgerDigest} (journal event ${sequence}), the spec gives ${own}`,
+          );
+        proved.set(entry, { step, stage, ledger: own, entry });
+      }
+    },
+    all(): ProvedPause[] {
+      return entries.map((entry) => {
+        const known = proved.get(entry);
+        if (known !== undefined) return known;
+        throw difference(
+          ledger,
+          `it was paused at step ${entry.step} (journal event ${entry.sequence}, stored by ${entry.workerId}), which lies within no stage that was begun`,
+        );
+      });
+    },
+  };
 }
 
 /** Counts the images of each epoch; an epoch is finished when it has all, and nothing may come twice. */

@@ -548,6 +548,17 @@ export interface RunArtefacts {
   stages: StageArtefact[];
   /** Of the evaluation report. */
   reportBytes: number;
+  /** Steps within a stage, which pauses have stored; in the first item of a run. */
+  steps: StepArtefact[];
+}
+
+export interface StepArtefact {
+  /** Committed steps. */
+  step: number;
+  bytes: number;
+  parts: PartBytes[];
+  /** Why it stays, for a person. */
+  heldBy: string;
 }
 
 export interface StageArtefact {
@@ -856,7 +867,7 @@ export interface Ledger {
   trainingImages: number;
   classes: number;
   deviceClass: string;
-  /** One for each stored checkpoint, in the order of the journal. */
+  /** One for each stored checkpoint, of a stage or of a step within one, in the order of the journal. */
   entries: LedgerEntry[];
   /** Committed steps and weights as reported at the end; 0 and empty before. */
   finalStep: number;
@@ -873,6 +884,7 @@ export interface Ledger {
 export interface LedgerEntry {
   /** Number of the event in the journal. */
   sequence: number;
+  /** 0: a step within a stage, which a pause has stored. */
   stage: number;
   /** Committed steps so far. */
   step: number;
@@ -8102,7 +8114,7 @@ export const ListArtefactsResponse: MessageFns<ListArtefactsResponse> = {
 };
 
 function createBaseRunArtefacts(): RunArtefacts {
-  return { runId: "", name: "", kind: "", state: "", bytes: 0, stages: [], reportBytes: 0 };
+  return { runId: "", name: "", kind: "", state: "", bytes: 0, stages: [], reportBytes: 0, steps: [] };
 }
 
 export const RunArtefacts: MessageFns<RunArtefacts> = {
@@ -8127,6 +8139,9 @@ export const RunArtefacts: MessageFns<RunArtefacts> = {
     }
     if (message.reportBytes !== 0) {
       writer.uint32(57).double(message.reportBytes);
+    }
+    for (const v of message.steps) {
+      StepArtefact.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -8200,6 +8215,14 @@ export const RunArtefacts: MessageFns<RunArtefacts> = {
             message.reportBytes = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.steps.push(StepArtefact.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -8229,6 +8252,7 @@ export const RunArtefacts: MessageFns<RunArtefacts> = {
         : isSet(object.report_bytes)
         ? globalThis.Number(object.report_bytes)
         : 0,
+      steps: globalThis.Array.isArray(object?.steps) ? object.steps.map((e: any) => StepArtefact.fromJSON(e)) : [],
     };
   },
 
@@ -8255,6 +8279,9 @@ export const RunArtefacts: MessageFns<RunArtefacts> = {
     if (message.reportBytes !== 0) {
       obj.reportBytes = floatToJson(message.reportBytes);
     }
+    if (message.steps?.length) {
+      obj.steps = message.steps.map((e) => StepArtefact.toJSON(e));
+    }
     return obj;
   },
 
@@ -8270,6 +8297,128 @@ export const RunArtefacts: MessageFns<RunArtefacts> = {
     message.bytes = object.bytes ?? 0;
     message.stages = object.stages?.map((e) => StageArtefact.fromPartial(e)) || [];
     message.reportBytes = object.reportBytes ?? 0;
+    message.steps = object.steps?.map((e) => StepArtefact.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseStepArtefact(): StepArtefact {
+  return { step: 0, bytes: 0, parts: [], heldBy: "" };
+}
+
+export const StepArtefact: MessageFns<StepArtefact> = {
+  encode(message: StepArtefact, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0) {
+      writer.uint32(9).double(message.step);
+    }
+    if (message.bytes !== 0) {
+      writer.uint32(17).double(message.bytes);
+    }
+    for (const v of message.parts) {
+      PartBytes.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.heldBy !== "") {
+      writer.uint32(34).string(message.heldBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StepArtefact {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStepArtefact();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.step = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.bytes = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.parts.push(PartBytes.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.heldBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StepArtefact {
+    return {
+      step: isSet(object.step) ? globalThis.Number(object.step) : 0,
+      bytes: isSet(object.bytes) ? globalThis.Number(object.bytes) : 0,
+      parts: globalThis.Array.isArray(object?.parts) ? object.parts.map((e: any) => PartBytes.fromJSON(e)) : [],
+      heldBy: isSet(object.heldBy)
+        ? globalThis.String(object.heldBy)
+        : isSet(object.held_by)
+        ? globalThis.String(object.held_by)
+        : "",
+    };
+  },
+
+  toJSON(message: StepArtefact): unknown {
+    const obj: any = {};
+    if (message.step !== 0) {
+      obj.step = floatToJson(message.step);
+    }
+    if (message.bytes !== 0) {
+      obj.bytes = floatToJson(message.bytes);
+    }
+    if (message.parts?.length) {
+      obj.parts = message.parts.map((e) => PartBytes.toJSON(e));
+    }
+    if (message.heldBy !== "") {
+      obj.heldBy = message.heldBy;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StepArtefact>): StepArtefact {
+    return StepArtefact.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StepArtefact>): StepArtefact {
+    const message = createBaseStepArtefact();
+    message.step = object.step ?? 0;
+    message.bytes = object.bytes ?? 0;
+    message.parts = object.parts?.map((e) => PartBytes.fromPartial(e)) || [];
+    message.heldBy = object.heldBy ?? "";
     return message;
   },
 };

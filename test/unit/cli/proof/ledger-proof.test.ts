@@ -61,6 +61,55 @@ function ledgerOf(change: Partial<Ledger> = {}): Ledger {
   };
 }
 
+/** What a pause at this step has stored, by the spec. */
+function pauseAt(step: number, change: object = {}) {
+  const sampling = { schedule: scheduleOf(spec.training, IMAGES), seed: spec.training.seed };
+  const { entries } = ledgerOf();
+  const before = entries.findLast((entry) => entry.step < step);
+  const {
+    stage,
+    step: first,
+    ledgerDigest,
+  } = before ?? { stage: 0, step: 0, ledgerDigest: emptyLedger(sampling) };
+  const tags = Array.from({ length: step - first }, (_, i) =>
+    stepTag(sampling, first + i, stepImages(sampling, first + i)),
+  );
+  const ledger = ledgerAfter(ledgerDigest, stage + 1, tags);
+  return { ...entries[0]!, sequence: 30, stage: 0, step, ledgerDigest: ledger, ...change };
+}
+
+test('a step that a pause has stored is proved too: within stages that are over, and in the one that is open', async () => {
+  const whole = ledgerOf();
+  const between = ledgerOf({ entries: [pauseAt(2), ...whole.entries, pauseAt(2)] });
+  const { pauses, epochs } = await proveLedger(between);
+  assert.equal(epochs.length, 3);
+  assert.deepEqual(
+    pauses.map(({ step, stage }) => [step, stage]),
+    [
+      [2, 1],
+      [2, 1],
+    ],
+  );
+  const open = (entries: Ledger['entries']) =>
+    ledgerOf({ state: 'paused', finalStep: 0, weightsDigest: '', entries });
+  assert.deepEqual(
+    (await proveLedger(open([whole.entries[0]!, pauseAt(4)]))).pauses.map(({ stage }) => stage),
+    [2],
+  );
+  assert.deepEqual(
+    (await proveLedger(open([pauseAt(1)]))).pauses.map(({ stage }) => stage),
+    [1],
+  );
+  await assert.rejects(
+    proveLedger(open([whole.entries[0]!, pauseAt(4, { ledgerDigest: 'e5' })])),
+    /does not hold: step 4, where it was paused in stage 2: w1 reported ledger e5 \(journal event 30\), the spec gives [0-9a-f]{64}$/,
+  );
+  await assert.rejects(
+    proveLedger(open([whole.entries[0]!, { ...pauseAt(4), step: 99 }])),
+    /it was paused at step 99 \(journal event 30, stored by w1\), which lies within no stage that was begun$/,
+  );
+});
+
 test('an honest journal is proved: every epoch once, and what the last step took along is told', async () => {
   const proof = await proveLedger(ledgerOf());
   assert.deepEqual(

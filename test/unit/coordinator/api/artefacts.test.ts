@@ -18,6 +18,7 @@ const stored = [
   ...Array.from({ length: STAGES }, (_, at) => manifest(FORGOTTEN, at + 1)),
   ...Array.from({ length: CANDIDATES }, (_, at) => manifest(`run-${CANDIDATES - at}`, 4)),
 ];
+stored.push({ ...manifest(FORGOTTEN, 1), key: NAMES.pausedKey(FORGOTTEN, 37) });
 const artefacts = createArtefacts({ store: { listManifests: async () => stored }, names: NAMES });
 
 function manifest(run: string, stage: number): Manifest {
@@ -47,9 +48,15 @@ test('pages together are what the store holds, each stage once, a run with very 
     forgotten.flatMap(({ stages }) => stages.map(({ stage }) => stage)),
     Array.from({ length: STAGES }, (_, at) => at + 1),
   );
-  assert.ok(forgotten.every(({ bytes, stages }) => bytes === 10 * STAGES && stages.length <= 500));
+  assert.ok(forgotten.every(({ bytes, stages }) => bytes === 10 * (STAGES + 1) && stages.length <= 500));
   const one = await artefacts.list(state, { id: 'run-7' });
   assert.deepEqual([one.runs.length, one.totalBytes, one.nextPageToken], [1, 10, '']);
+  // What a pause has stored has a line of its own, once a run.
+  const steps = items.flatMap(({ runId, steps: of }) => of.map((step) => ({ runId, ...step })));
+  assert.deepEqual(
+    steps.map(({ runId, step, bytes, parts, heldBy }) => [runId, step, bytes, parts.length, heldBy]),
+    [[FORGOTTEN, 37, 10, 1, 'nothing: it is being removed']],
+  );
 });
 
 test('a token of another list is refused, and the total of the store is on each page', async () => {
