@@ -2,6 +2,7 @@
 // larger one, so that messages of the old gang can be told from those of the new) and what becomes of a run
 // that loses a member.
 
+import type { RunSpec } from '../../core/spec/run.ts';
 import { stateText } from '../../core/text/state-text.ts';
 import type { Decided } from '../model/events.ts';
 import { specOf } from '../model/spec-of.ts';
@@ -144,7 +145,7 @@ function assignment(state: State, runId: string): Command {
     kind: 'assign',
     runId,
     generation: run.generation,
-    spec: specOf(state, run),
+    spec: assignedSpec(state, run),
     members: run.gang,
     ...(run.teacherRunId === undefined
       ? {}
@@ -156,6 +157,13 @@ function assignment(state: State, runId: string): Command {
     ...(run.pausedStep === undefined ? {} : { pausedStep: run.pausedStep.step }),
     ...(run.haltStage === undefined ? {} : { haltStage: run.haltStage }),
   };
+}
+
+/** The spec as a worker gets it: one that lacks memory computes activations again, which changes no bit. */
+function assignedSpec(state: State, run: RunState): RunSpec {
+  const spec = specOf(state, run);
+  if (run.memory?.rung !== 'recompute') return spec;
+  return { ...spec, training: { ...spec.training, recompute: true } };
 }
 
 function release(draft: Draft, workerId: string, run: RunState, reason: string): void {

@@ -1,13 +1,18 @@
 // What becomes of runs when a worker is lost or reports that it cannot go on. Decides what is charged to
 // whom, when a run has had its tries, and for how long a run is kept from a worker that failed it. Failures
 // of a place (a disk, a mount) are charged to nobody and only make the pauses longer, since they can last and
-// are not the run's; losses are charged to a run only when they speak against it.
+// are not the run's; losses are charged to a run only when they speak against it. A run for which memory was short
+// gets more of it before it fails.
 
 import { type Backoff, delayMs } from '../../core/retry.ts';
 import type { EventOf } from '../model/events.ts';
+import { valuesOf } from '../model/persistent-map.ts';
 import { type LossCause, type RunState, runOf, workerWith } from '../model/state.ts';
 import { blameFor, isConvicted } from '../scheduling/blame.ts';
-import { type Draft, emit } from './draft.ts';
+import { fitsClass, kindOf, traitsOf } from '../scheduling/board.ts';
+import { deviceOf } from '../scheduling/devices.ts';
+import { afterShortage, mayChangeClass } from '../scheduling/memory.ts';
+import { boardOf, type Draft, emit } from './draft.ts';
 import { endRun, leaveGang, runsHeldBy, setGang } from './gangs.ts';
 import type { Report } from './inputs.ts';
 import { reportDamage } from './stages.ts';
@@ -18,8 +23,6 @@ import { endOfTime } from './worker-time.ts';
  * do not count.
  */
 const INFRASTRUCTURE_FAILURES_MAX = 10;
-/** As above for a worker that ran out of memory: that is mostly a matter of the spec, hence fewer tries. */
-const MEMORY_FAILURES_MAX = 3;
 /**
  * How long a run is kept from the worker that failed it. The journal replays decisions, so no chance may
  * enter here or below.
@@ -100,23 +103,15 @@ export function failRun(
     endRun(draft, run, { kind: 'run.failed', runId: run.id, cause, reason, workerId }, reason);
     return;
   }
+  if (cause === 'out_of_memory') {
+    relieve(draft, run, report);
+    return;
+  }
   const failures = run.infrastructureFailures + 1;
-  const failuresMax = cause === 'out_of_memory' ? MEMORY_FAILURES_MAX : INFRASTRUCTURE_FAILURES_MAX;
-  const elsewhere = cause === 'infrastructure' || cause === 'out_of_memory';
-  if (!elsewhere || (!ofPlace && failures >= failuresMax)) {
+  const elsewhere = cause === 'infrastructure';
+  if (!elsewhere || (!ofPlace && failures >= INFRASTRUCTURE_FAILURES_MAX)) {
     const reason = elsewhere ? `${message} (on ${workerId}; ${failures} failures in a row)` : message;
-    const event: Omit<EventOf<'run.failed'>, 'atMs'> = {
-      kind: 'run.failed',
-      runId: run.id,
-      cause,
-      reason,
-      workerId,
-      step: report.step,
-      ...(report.tensor === undefined ? {} : { tensor: report.tensor }),
-      ...(report.value === undefined ? {} : { value: report.value }),
-      ...(report.bytesWanted === undefined ? {} : { bytesWanted: report.bytesWanted }),
-    };
-    endRun(draft, run, event, reason);
+    endRun(draft, run, failureOf(run, report, reason), reason);
     return;
   }
   emit(draft, {
@@ -133,6 +128,53 @@ export function failRun(
     reason: `${workerId} could not go on: ${message}`,
     gone: false,
   });
+}
+
+type FailedReport = Extract<Report, { kind: 'failed' }> & { workerId: string };
+
+function failureOf(
+  run: RunState,
+  { cause, workerId, step, tensor, value, bytesWanted }: FailedReport,
+  reason: string,
+): Omit<EventOf<'run.failed'>, 'atMs'> {
+  return {
+    kind: 'run.failed',
+    ...{ runId: run.id, cause, reason, workerId, step },
+    ...(tensor === undefined ? {} : { tensor }),
+    ...(value === undefined ? {} : { value }),
+    ...(bytesWanted === undefined ? {} : { bytesWanted }),
+  };
+}
+
+/** A worker had too little memory for a run: it gets more of it, one step at a time, until nothing is left to give. */
+function relieve(draft: Draft, run: RunState, report: FailedReport): void {
+  const { workerId, bytesWanted, message } = report;
+  const board = boardOf(draft);
+  const worker = workerWith(draft.state, workerId)!;
+  const { memoryGb } = traitsOf(worker);
+  const { memory: _short, deviceClass, ...other } = run;
+  const anywhere = deviceClass === undefined || mayChangeClass(run) ? other : { ...other, deviceClass };
+  const elsewhereGb = new Map<string, number>();
+  for (const candidate of valuesOf(draft.state.workers))
+    if (candidate.state === 'attached' && fitsClass(anywhere, kindOf(candidate)))
+      elsewhereGb.set(deviceOf(candidate), traitsOf(candidate).memoryGb);
+  const step = afterShortage({
+    ...{ run, workerId, memoryGb, bytesWanted },
+    others: board.devices.heldOn(deviceOf(worker)) - 1,
+    elsewhereGb: [...elsewhereGb.values()],
+  });
+  const reason = `${step.reason}; the worker said: ${message}`;
+  if (step.need === undefined) {
+    endRun(draft, run, failureOf(run, report, reason), reason);
+    return;
+  }
+  emit(draft, {
+    kind: 'run.troubled',
+    ...{ runId: run.id, workerId, reason, cause: 'out_of_memory', memory: step.need },
+    avoidUntilMs: draft.context.now,
+    ...(bytesWanted === undefined ? {} : { bytesWanted }),
+  });
+  leaveGang(draft, runOf(draft.state, run.id), { workerId, reason: step.reason, gone: false });
 }
 
 /** How long a run is kept from a worker whose disk or mount has failed it once more, milliseconds. */

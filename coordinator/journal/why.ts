@@ -164,6 +164,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'step.dropped':
       return `the checkpoint of step ${event.step} of ${event.runId} is not kept any more: ${event.reason}`;
     case 'run.troubled':
+      if (event.memory !== undefined) return `${event.runId}: ${event.reason}`;
       return `${event.runId} is kept from ${event.workerId} for a while: ${event.reason}`;
     case 'run.blamed':
       return `${event.runId}: ${event.reason}`;

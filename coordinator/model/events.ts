@@ -23,6 +23,7 @@ import type {
   Fidelity,
   LossCause,
   Member,
+  MemoryNeed,
   Noun,
   Objectives,
 } from './state.ts';
@@ -253,6 +254,10 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly ofPlace?: boolean;
       /** As the worker reported it; absent in journals of earlier releases. */
       readonly cause?: 'infrastructure' | 'out_of_memory';
+      /** What it gets from now on, because memory was short; it is not kept from the worker then. */
+      readonly memory?: MemoryNeed;
+      /** Bytes that were asked for at once. */
+      readonly bytesWanted?: number;
     }
   | {
       /** A worker was lost while it held the run, which may be why. */

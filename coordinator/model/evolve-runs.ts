@@ -33,6 +33,7 @@ import {
   type RunState,
   runOf,
   runWith,
+  storedStep,
   sweepOf,
   trialOf,
 } from './state.ts';
@@ -142,6 +143,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
 /** The run has no gang any more and waits for one. */
 export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
   noLongerPlaced(w, event.runId);
+  forgetClass(w, event.runId);
   changeRun(w, event.runId, {
     state: 'queued',
     reason: event.reason,
@@ -150,6 +152,13 @@ export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
     queuedAtMs: event.atMs,
     ...optional('waitsForStage', event.waitsForStage),
   });
+}
+
+/** A run that lacks memory and begins again may do so on a device of another class. */
+function forgetClass(w: Working, id: string): void {
+  const { deviceClass, ...rest } = runOf(w, id);
+  if (deviceClass === undefined || rest.memory === undefined || storedStep(rest) > 0) return;
+  w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
 /** What pausing the run was for is over, and so is what waiting had earned it. */
@@ -167,7 +176,11 @@ const AVOIDED_MAX = 64;
 
 /** A worker could not go on with the run. */
 export function runTroubled(w: Working, event: EventOf<'run.troubled'>): void {
-  const { workerId, avoidUntilMs: untilMs, reason } = event;
+  const { workerId, avoidUntilMs: untilMs, reason, memory } = event;
+  if (memory !== undefined) {
+    changeRun(w, event.runId, { memory });
+    return;
+  }
   const { infrastructureFailures, avoided } = runOf(w, event.runId);
   const failures = (avoided.find((one) => one.workerId === workerId)?.failures ?? 0) + 1;
   const others = avoided.filter((one) => one.workerId !== workerId);
@@ -286,7 +299,9 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
 /** The run waits for a gang again, with a clean slate. */
 export function runResumed(w: Working, id: string, event: { reason: string; atMs: number }): void {
   const before = runOf(w, id);
-  const { endedAtMs: _ended, failureCause: _cause, isHeld: _held, ...run } = before;
+  const { endedAtMs: _ended, failureCause: _cause, isHeld: _held, ...rest } = before;
+  const { memory: _memory, ...clean } = rest;
+  const run = hasEnded(before) ? clean : rest;
   const { reason, atMs } = event;
   if (!hasEnded(before)) {
     // It was paused, and what belongs to it may be paused still.

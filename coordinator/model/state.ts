@@ -203,6 +203,17 @@ export interface Avoided {
   readonly reason: string;
 }
 
+/** What a run gets since a worker had too little memory for it (coordinator/scheduling/memory.ts). */
+export interface MemoryNeed {
+  /**
+   * A device to itself; one with more memory; a step that computes activations again. Each has what those before it
+   * have.
+   */
+  readonly rung: 'alone' | 'larger-device' | 'recompute';
+  /** Its device has more than so many GB of 10^9 bytes; absent: it need not. */
+  readonly aboveGb?: number;
+}
+
 /**
  * How far losses of workers speak against a run. Reset when the run gets further or stores a checkpoint: then
  * it works, and workers are lost for other reasons.
@@ -280,6 +291,8 @@ export interface RunState extends Ending {
   readonly infrastructureFailures: number;
   /** Workers that were lost over it since it last got further. */
   readonly blame: Blame;
+  /** Absent while memory was never short. */
+  readonly memory?: MemoryNeed;
   /** Workers that could not go on with it, the latest last. */
   readonly avoided: readonly Avoided[];
   /** The damaged stage that it was put back into the queue for, as `run-1/3`; absent once it has a gang. */
@@ -608,7 +621,10 @@ export function hasGang(run: { readonly state: RunState['state'] }): boolean {
 }
 
 /** The step after which a run goes on without anything that its workers have in memory. */
-export function storedStep({ checkpoints, pausedStep }: RunState): number {
+export function storedStep({
+  checkpoints,
+  pausedStep,
+}: Pick<RunState, 'checkpoints' | 'pausedStep'>): number {
   return Math.max(checkpoints.at(-1)?.step ?? 0, pausedStep?.step ?? 0);
 }
 

@@ -23,6 +23,7 @@ import { changesBetween, rowAt } from '../model/table.ts';
 import { isBlamed, isSuspect } from './blame.ts';
 import { createDevices, type Devices, deviceOf, isExclusive } from './devices.ts';
 import { createLazyHeap, type LazyHeap } from './lazy-heap.ts';
+import { hasMemoryFor } from './memory.ts';
 import { createPools, type Pool, type Pools, poolKey, type Seat, type Traits } from './pools.ts';
 import { createQueue, type Queue } from './queue.ts';
 
@@ -256,7 +257,7 @@ export function meets(require: Requirement | undefined, { deviceKind, memoryGb, 
 
 /** An exact run takes workers of one device class, and none of a class that gives other bits each time. */
 export function fitsClass(run: RunState, pool: Kind): boolean {
-  if (!meets(run.job.require, pool.traits)) return false;
+  if (!meets(run.job.require, pool.traits) || !hasMemoryFor(run, pool.traits.memoryGb)) return false;
   if (!run.job.training.exact) return true;
   if (!pool.isDeterministic) return false;
   return run.deviceClass === undefined || run.deviceClass === pool.deviceClass;

@@ -4,9 +4,9 @@
 
 import type { RunState, WorkerState } from '../model/state.ts';
 
-/** A run shares its devices with no other. */
-export function isExclusive({ job }: RunState): boolean {
-  return job.require?.device === 'exclusive';
+/** A run shares its devices with no other: its spec says so, or there was too little memory for it beside others. */
+export function isExclusive({ job, memory }: RunState): boolean {
+  return memory !== undefined || job.require?.device === 'exclusive';
 }
 
 /** The device of a worker, which it may share with others. */

@@ -42,6 +42,7 @@ function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
     isBlamed ? run.id : '',
     workOf(run),
     run.job.require ?? '',
+    run.memory ?? '',
   ]);
 }
 

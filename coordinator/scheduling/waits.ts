@@ -8,6 +8,8 @@ import { isSuspect } from './blame.ts';
 import { avoidedNow, type Board, chooseFree, fitsClass, meets, needsOneClass } from './board.ts';
 import { isExclusive } from './devices.ts';
 import { borrowersOf } from './loans.ts';
+import { hasMemoryFor } from './memory.ts';
+import type { Pools } from './pools.ts';
 import { quotaWait } from './quota-wait.ts';
 import { requirementText } from './requirement.ts';
 import type { Reservation, Reservations } from './reservation.ts';
@@ -65,10 +67,12 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const unfit = pools.all().filter((pool) => !fitsClass(run, pool));
   const unmet = unfit.filter(({ traits }) => !meets(run.job.require, traits));
   const lacking = unmet.reduce((sum, { live }) => sum + live, 0);
+  const small = unfit.filter((pool) => !unmet.includes(pool) && !hasMemoryFor(run, pool.traits.memoryGb));
   const random = unfit
-    .filter((pool) => !pool.isDeterministic && !unmet.includes(pool))
+    .filter((pool) => !pool.isDeterministic && !unmet.includes(pool) && !small.includes(pool))
     .reduce((sum, { live }) => sum + live, 0);
-  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking;
+  const smaller = small.reduce((sum, { live }) => sum + live, 0);
+  const others = unfit.reduce((sum, { live }) => sum + live, 0) - random - lacking - smaller;
   const avoided = avoidedNow(board, run);
   const kept = keepers.filter(({ workerIds }) => [...workerIds].some((id) => without.has(id)));
   const parts = [
@@ -80,6 +84,9 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
     ...(isExclusive(run) ? sharedTexts(board, run) : busyTexts(board, run, avoided)),
     avoided.length > 0 ? avoidedText(avoided) : '',
     lacking > 0 ? `${lacking} without what it requires (${requirementText(run.job.require)})` : '',
+    smaller > 0
+      ? `${smaller} with too little memory (it was short on a device of ${run.memory?.aboveGb} GB, and the largest that is there has ${largest(pools)} GB)`
+      : '',
     others > 0 ? `${others} of another device class than ${run.deviceClass}` : '',
     random > 0
       ? `${random} whose GPU gives other bits each time (start it with TF_DETERMINISTIC_OPS=1, or submit with training.exact: false)`
@@ -88,9 +95,17 @@ function shortage(board: Board, run: RunState, reservations: Reservations): Wait
   const why = parts.length > 0 ? parts.join(', ') : `${pools.live} connected, more are needed`;
   return {
     kind:
-      kept.length > 0 ? 'reserved' : others > 0 || lacking > 0 ? 'model_mismatch' : 'insufficient_workers',
+      kept.length > 0
+        ? 'reserved'
+        : others + lacking + smaller > 0
+          ? 'model_mismatch'
+          : 'insufficient_workers',
     reason: `queued: ${free} of ${min} workers: ${why}${own === undefined ? '' : ownText(own)}${lentText(board, run)}${shareText(board, run)}`,
   };
+}
+
+function largest(pools: Pools): number {
+  return Math.max(...pools.all().map(({ live, traits }) => (live > 0 ? traits.memoryGb : 0)));
 }
 
 /** What the share of the run has used, where several shares wait. */

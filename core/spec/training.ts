@@ -117,7 +117,7 @@ export const trainingSchema = z
       .boolean()
       .optional()
       .describe(
-        'true: the backward pass computes activations again instead of keeping them. The result is the same to the bit; a step takes about two fifths of the memory and a third more time.',
+        'true: the backward pass computes activations again instead of keeping them. The result is the same to the bit; a step takes about two fifths of the memory and a third more time. A run for which no device has memory gets it by itself',
       ),
     exact: z
       .boolean()

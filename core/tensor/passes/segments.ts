@@ -37,7 +37,7 @@ const SEARCHES = 24;
 const SLACK = 1.05;
 
 /** Bytes of a result. */
-export function bytesOf({ nodes }: Pick<Recording, 'nodes'>, { node, output }: Edge): number {
+function bytesOf({ nodes }: Pick<Recording, 'nodes'>, { node, output }: Edge): number {
   const { shape, dtype } = nodes[node]!.outputs[output]!;
   const width = dtype === DT.bool || dtype === DT.uint8 ? 1 : 4;
   return shape.reduce((product, size) => product * size, width);
