@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { parseArgs } from 'node:util';
 import { seedOf } from '../fault/seed.ts';
+import { liveThroughDay } from './day.ts';
 import { startFaults } from './faults.ts';
 import { calmMoves, type LifeCounts, liveThrough } from './life.ts';
 import { sweep } from './specs.ts';
@@ -17,6 +18,7 @@ const { values } = parseArgs({
     trials: { type: 'string', multiple: true, default: ['100000', '1000000'] },
     calm: { type: 'boolean', default: false },
     lives: { type: 'string' },
+    day: { type: 'string' },
   },
 });
 const WORKERS = Number(values.workers);
@@ -31,6 +33,9 @@ const TRIAL_BYTES = 2_500;
 const COORDINATORS = 2;
 /** Trials of each search of a life. */
 const LIFE_TRIALS = 12;
+/** Of a run of a day on one worker, milliseconds, and how many gangs come. */
+const DAY_RUN_MS = 600_000;
+const DAY_GANGS = 24;
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 function heapBytes(): number {
@@ -113,10 +118,23 @@ async function lives(first: number, minutes: number): Promise<void> {
   );
 }
 
+/** So many hours of a small fleet that is asked for more than it has. */
+async function day(first: number, hours: number): Promise<void> {
+  const { shares, waitedMs, runs } = await liveThroughDay({
+    seed: first,
+    hours,
+    runMs: DAY_RUN_MS,
+    gangs: DAY_GANGS,
+  });
+  const waited = waitedMs.map((ms) => (ms / 1000).toFixed(0));
+  say(`${runs} runs in ${hours} h: shares ${JSON.stringify(shares)}; gangs waited ${waited.join(', ')} s`);
+}
+
 const seed = seedOf(Date.now() % 0x1_0000_0000);
 say(`seed ${seed}`);
 try {
-  if (values.lives !== undefined) await lives(seed, Number(values.lives));
+  if (values.day !== undefined) await day(seed, Number(values.day));
+  else if (values.lives !== undefined) await lives(seed, Number(values.lives));
   else for (const trials of values.trials) await soak(seed, Number(trials));
 } catch (caught) {
   say(`${(caught as Error).stack}\nPOCKETFLEET_SEED=${seed} npm run soak:control repeats this course`);
