@@ -61,6 +61,7 @@ import { startMender } from './workers/mender.ts';
 import { createProgressBoard, type ProgressBoard } from './workers/progress-board.ts';
 import { createReplayer } from './workers/replayer.ts';
 import { createRequests, type Requests } from './workers/requests.ts';
+import { startScreener } from './workers/screener.ts';
 import { createSuspicionBoard } from './workers/suspicion.ts';
 import { createTimeBoard, fleetSeconds, type TimeBoard } from './workers/time-board.ts';
 import { createVerifier } from './workers/verifier.ts';
@@ -365,6 +366,13 @@ function createServices(
     onMended: (verdict) => core.driver.submit(verdict),
   });
   releases.push(mender.stop);
+  const screener = startScreener({
+    ...{ requests, clock, log },
+    state: () => core.driver.known,
+    leads: () => core.driver.leads,
+    onScored: (scored) => core.driver.submit(scored),
+  });
+  releases.push(screener.stop);
   return {
     requests,
     fleetService: createFleetService({
@@ -379,6 +387,7 @@ function createServices(
     }),
     workerService: createWorkerService({
       ...shared,
+      screener,
       users: workerUsers({ config, clock }, names),
       welcome: {
         fleet: config.fleet,

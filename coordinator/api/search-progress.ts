@@ -1,11 +1,13 @@
 // What the search of a sweep does between two moves, in words: that it waits for a result, or has long looked for a
 // candidate. Decides from when that is worth a sentence.
 
+import { scoresIn } from '../../core/spec/screening.ts';
 import { trialsWait } from '../decisions/quotas.ts';
 import { parallelismOf } from '../decisions/sweeps.ts';
 import { shownState } from '../model/holds.ts';
 import { numberAt } from '../model/roll.ts';
 import { hasEnded, type State, type SweepState } from '../model/state.ts';
+import { NO_SCREENING } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { searchOf } from '../strategies/strategies.ts';
 
@@ -25,6 +27,14 @@ export function searchWait(state: State, sweep: SweepState): string | undefined 
   const { results, move, next, sees } = late;
   const behind = `${results} ${results === 1 ? 'result' : 'results'} behind it`;
   return `waits for trial-${numberAt(sweep.trialIds, late.trial)} (move ${move}), ${behind}: move ${next} sees the results of moves up to ${sees}`;
+}
+
+/** That candidates are being scored before any of them is evaluated; undefined where none are. */
+export function scoringText({ screening, spec }: SweepState): string | undefined {
+  const { group, drawn, cut } = screening ?? NO_SCREENING;
+  if (group === undefined || group.left !== undefined || spec.screening === undefined) return undefined;
+  const scored = group.candidates.filter((one) => one.scored !== undefined).length;
+  return `scores group ${group.number}: ${scored} of ${group.candidates.length} candidates have theirs (${scoresIn(spec.screening).join(', ')}); of ${drawn} drawn so far ${cut} are not evaluated`;
 }
 
 /** Draws without a candidate after which a sweep shows how rare candidates are. */

@@ -40,7 +40,7 @@ import type { StoreState } from '../store/store-state.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { aimsOf } from '../strategies/standing.ts';
 import type { ProgressBoard } from '../workers/progress-board.ts';
-import { looksFor, searchWait } from './search-progress.ts';
+import { looksFor, scoringText, searchWait } from './search-progress.ts';
 
 /** What a view needs besides the thing itself. */
 export interface ViewContext {
@@ -126,7 +126,7 @@ export function sweepView(
   shown: { readonly spec: boolean } = { spec: false },
 ): Sweep {
   const best = sweep.bestTrialId === undefined ? undefined : trialOf(context.state, sweep.bestTrialId);
-  const waitsFor = searchWait(context.state, sweep);
+  const waitsFor = searchWait(context.state, sweep) ?? scoringText(sweep);
   const now = shownState(context.state, sweep);
   return {
     id: sweep.id,
@@ -151,6 +151,7 @@ export function sweepView(
 /** A trial with its newest run. */
 export function trialView(state: State, trial: TrialState): Trial {
   const shown = shownState(state, trial);
+  const { screened } = trial;
   return {
     id: trial.id,
     sweepId: trial.sweepId,
@@ -161,6 +162,10 @@ export function trialView(state: State, trial: TrialState): Trial {
     genotypeJson: canonicalJson(genotypeOfKey(trial.genotypeKey)),
     ...trial.costs,
     objective: trial.objectives?.accuracy ?? Number.NaN,
+    screening: screened && {
+      ...screened,
+      scores: Object.fromEntries(screened.scores.map((one) => [one.name, one.value])),
+    },
     attempts: trial.runIds.length,
     measured: { ...trial.objectives },
   };

@@ -58,6 +58,9 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
     case 'sweep.ended':
       noteSweep(agenda, state, event.sweepId);
       return;
+    case 'candidates.scored':
+      agenda.sweeps.add(numberOf(event.sweepId));
+      return;
     case 'trial.ended':
       if (event.state === 'done') {
         // Earlier attempts kept nothing since this one began.

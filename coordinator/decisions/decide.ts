@@ -31,6 +31,7 @@ import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
 import type { Answer, CheckedDocument, Effect, Input, Report, WorkerHello } from './inputs.ts';
 import { failRun, loseWorker } from './lost-workers.ts';
+import { takeScores } from './moves.ts';
 import { beginPausing, pause, prioritise, takePause } from './pauses.ts';
 import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
@@ -129,6 +130,9 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return undefined;
     case 'mended':
       judgeDamage(draft, input);
+      return undefined;
+    case 'scored':
+      takeScores(draft, input);
       return undefined;
     case 'collected': {
       const { manifests, chunks, bytes } = input;

@@ -9,6 +9,7 @@ import type { TimeSlice } from '../../core/worker-time.ts';
 import type { Caller } from '../model/caller.ts';
 import type { EventOf, RefusedCalls } from '../model/events.ts';
 import type { DataFacts, EvaluationState, LossCause, Member } from '../model/state.ts';
+import type { ScoredCandidate } from '../strategies/screening.ts';
 
 /** A document that was found well-formed, buildable and with data behind it. */
 export type CheckedDocument =
@@ -185,6 +186,14 @@ export type Input = {
       readonly stage: number;
       readonly ok: boolean;
       readonly reason: string;
+    }
+  /** A worker has scored candidates of the open group of a sweep, or nobody could. */
+  | {
+      readonly kind: 'scored';
+      readonly sweepId: string;
+      readonly group: number;
+      readonly workerId: string;
+      readonly scores: readonly ScoredCandidate[];
     }
   /** What was let go is gone from the store. */
   | {

@@ -7,7 +7,6 @@
 // sweep ends with that cause instead of spending all its trials on it, and can be resumed.
 
 import type { SweepSpec } from '../../core/spec/sweep.ts';
-import { trialOfGenotype } from '../model/candidates.ts';
 import { isPaused } from '../model/holds.ts';
 import { numberAt } from '../model/roll.ts';
 import {
@@ -21,13 +20,12 @@ import {
   trialOf,
 } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
-import type { Answer } from '../strategies/search.ts';
+import type { Candidate } from '../strategies/screening.ts';
+import type { Cursor } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
-import { type Draft, emit, nextId } from './draft.ts';
+import { type Draft, emit } from './draft.ts';
+import { beginScreened, candidateOf, drawCandidates, makeMove, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
-import { createAttempt, settleTrial } from './trials.ts';
-
-type MoveAnswer = Extract<Answer, { kind: 'move' }>;
 
 /** Settles a sweep: whether failures stop it, then new proposals, then its end; one that has ended, its trials. */
 export function settleSweep(draft: Draft, sweepId: string): void {
@@ -127,14 +125,18 @@ function propose(draft: Draft, sweepId: string): boolean {
       proposing.set(place, cursor);
       return false;
     }
+    if (sweep.spec.screening !== undefined) {
+      const drawn = proposeScreened(draft, sweep, cursor);
+      if (drawn.kind === 'again') looked = undefined;
+      else if (drawn.kind === 'later') looked = drawn.cursor;
+      else if (drawn.kind === 'wait') return false;
+      else return exhausted(draft, sweep, drawn.reason);
+      continue;
+    }
+    const draws = Math.ceil(slice.draws / search.drawCost);
     const answer = search.ask(
       { ...sweep.search, cursor },
-      {
-        draws: Math.ceil(slice.draws / search.drawCost),
-        mayBegin,
-        known: (key) => numberOfCandidate(draft.state, sweep, key),
-        keyOf: (number) => trialOf(draft.state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
-      },
+      questionOf(draft, sweep, { draws, mayBegin, drawn: [] }),
     );
     if (answer.kind === 'later') {
       slice.draws = 0;
@@ -142,49 +144,72 @@ function propose(draft: Draft, sweepId: string): boolean {
       continue;
     }
     if (answer.kind === 'wait') return false;
-    if (answer.kind === 'done') {
-      const trialsTotal = sweep.trialsProposed;
-      if (mayBegin) emit(draft, { kind: 'sweep.exhausted', sweepId, trialsTotal, reason: answer.reason });
-      return true;
-    }
+    if (answer.kind === 'done') return exhausted(draft, sweep, answer.reason);
     slice.proposals -= 1;
     slice.draws -= search.drawCost * (1 + answer.skipped.count - cursor.skipped.count);
     looked = undefined;
-    make(draft, sweep, answer);
+    makeMove(draft, sweep, answer);
   }
 }
 
-/** Makes a move: a trial begins, goes on, or gets no more. */
-function make(draft: Draft, sweep: SweepState, { move, cursor, skipped }: MoveAnswer): void {
-  const { skipped: _none, ...reached } = cursor;
-  if (move.kind !== 'evaluate') {
-    const trialId = `trial-${numberAt(sweep.trialIds, move.trial)}`;
-    const { reason } = move;
-    if (move.kind === 'stop') emit(draft, { kind: 'trial.stopped', trialId, cursor: reached, reason });
-    else {
-      const fidelity = move.fidelity === undefined ? {} : { fidelity: move.fidelity };
-      emit(draft, { kind: 'trial.promoted', trialId, ...fidelity, cursor: reached, reason });
-      settleTrial(draft, trialOf(draft.state, trialId));
+/** No candidate is left: the sweep has the trials that there are. */
+function exhausted(draft: Draft, { id, trialsProposed, trialsTotal }: SweepState, reason: string): true {
+  if (trialsProposed < trialsTotal)
+    emit(draft, { kind: 'sweep.exhausted', sweepId: id, trialsTotal: trialsProposed, reason });
+  return true;
+}
+
+type Drawn =
+  | { readonly kind: 'again' }
+  | { readonly kind: 'wait' }
+  | { readonly kind: 'later'; readonly cursor: Cursor }
+  | { readonly kind: 'done'; readonly reason: string };
+
+/** Begins a trial of the open group, or draws candidates for it, as far as the slice goes. */
+function proposeScreened(draft: Draft, sweep: SweepState, from: Cursor): Drawn {
+  const { slice } = draft.desk;
+  const { search, spec, id } = sweep;
+  const group = sweep.screening?.group;
+  if (group?.isDrawn === true) {
+    slice.proposals -= 1;
+    return beginScreened(draft, id) ? { kind: 'again' } : { kind: 'wait' };
+  }
+  const { ask, drawCost } = searchOf(spec);
+  const candidates: Candidate[] = [];
+  const size = () => (group?.candidates.length ?? 0) + candidates.length;
+  /** The cursor of the last candidate: what was passed over behind it is looked at again after a restart. */
+  let reached = search.cursor;
+  let cursor = from;
+  const join = (isDrawn: boolean) => {
+    if (candidates.length > 0 || isDrawn) drawCandidates(draft, id, { candidates, cursor: reached, isDrawn });
+  };
+  for (;;) {
+    if (slice.draws <= 0) {
+      join(false);
+      return { kind: 'later', cursor };
     }
-    return;
+    const draws = Math.ceil(slice.draws / drawCost);
+    const question = questionOf(draft, sweep, { draws, mayBegin: true, drawn: candidates });
+    const answer = ask({ ...search, cursor }, question);
+    if (answer.kind === 'wait') {
+      join(false);
+      return { kind: 'wait' };
+    }
+    if (answer.kind === 'done') {
+      if (size() === 0) return answer;
+      join(true);
+      return { kind: 'again' };
+    }
+    slice.draws -= drawCost * (1 + answer.skipped.count - cursor.skipped.count);
+    cursor = answer.cursor;
+    if (answer.kind === 'later') continue;
+    if (answer.move.kind !== 'evaluate') throw new Error('assertion: a screened search promotes nothing');
+    reached = cursor;
+    candidates.push(candidateOf(answer.move));
+    if (size() < spec.screening!.of) continue;
+    join(true);
+    return { kind: 'again' };
   }
-  const trialId = nextId(draft.state, 'trial');
-  emit(draft, {
-    kind: 'trial.proposed',
-    ...{ trialId, sweepId: sweep.id, number: sweep.trialsProposed + 1 },
-    ...{ genotype: move.key, costs: move.costs, cursor: reached },
-    ...(move.reason === '' ? {} : { why: move.reason }),
-    ...(move.parents.length === 0 ? {} : { parents: move.parents }),
-    ...(move.fidelity === undefined ? {} : { fidelity: move.fidelity }),
-    ...(skipped.count === 0 ? {} : { skipped }),
-  });
-  createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
-}
-
-/** The number within its sweep of the trial that has this genotype. */
-function numberOfCandidate(state: State, sweep: SweepState, key: string): number | undefined {
-  const number = trialOfGenotype(sweep.candidates, key);
-  return number === undefined ? undefined : trialOf(state, `trial-${number}`).number;
 }
 
 /** Trials that may be open at once: as the spec says, or as many as there are workers. */

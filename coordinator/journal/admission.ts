@@ -66,6 +66,7 @@ export function isCall(input: Input): boolean {
     case 'leaving':
     case 'staying':
     case 'mended':
+    case 'scored':
     case 'collected':
     case 'tokens':
     case 'configured':

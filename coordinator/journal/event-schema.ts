@@ -26,6 +26,18 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'sweep.submitted': { sweepId: text, spec: text, facts },
   'sweep.exhausted': { sweepId: text, trialsTotal: number, ...reason },
   'sweep.ended': { sweepId: text, ...ending },
+  'candidates.drawn': {
+    sweepId: text,
+    candidates: z.array(z.object({ genotype: text, costs })),
+    cursor: z.object({ draws: number }),
+    isDrawn: z.boolean(),
+  },
+  'candidates.scored': {
+    sweepId: text,
+    group: number,
+    workerId: text,
+    scores: z.array(z.object({ place: number, scores: z.array(z.object({ name: text, value: number })) })),
+  },
   'trial.proposed': {
     trialId: text,
     sweepId: text,

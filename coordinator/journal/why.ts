@@ -12,6 +12,7 @@ import { stagesText } from '../decisions/retaining.ts';
 import type { Event, EventOf, RefusedCalls, Skipped } from '../model/events.ts';
 import { lookup } from '../model/persistent-map.ts';
 import type { State } from '../model/state.ts';
+import { screenedText } from '../strategies/screening.ts';
 
 /**
  * The ids of plans, sweeps, trials, runs and workers that an event names as what it is about. Exhaustive over
@@ -36,7 +37,10 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
       return [event.sweepId, event.planId];
     case 'sweep.exhausted':
     case 'sweep.ended':
+    case 'candidates.drawn':
       return [event.sweepId];
+    case 'candidates.scored':
+      return [event.sweepId, event.workerId === '' ? undefined : event.workerId];
     case 'trial.proposed':
       return [event.trialId, event.sweepId];
     case 'trial.promoted':
@@ -139,8 +143,12 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.sweepId} will have ${event.trialsTotal} trials: ${event.reason}`;
     case 'sweep.ended':
       return `${event.sweepId} ${stateText(event.state, event.reason)}`;
+    case 'candidates.drawn':
+      return `${counted(event.candidates.length, 'candidate')} of ${event.sweepId} ${event.candidates.length === 1 ? 'was' : 'were'} drawn to be scored${event.isDrawn ? ', the last of their group' : ''}`;
+    case 'candidates.scored':
+      return scoredText(event);
     case 'trial.proposed':
-      return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${skippedText(event.skipped)}`;
+      return `${event.trialId} is trial ${event.number} of ${event.sweepId}: ${event.costs.parameters} parameters, ${event.costs.mflops.toFixed(1)} MFLOPs${event.why === undefined ? '' : `; ${event.why}`}${event.screened === undefined ? '' : `; ${screenedText(event.screened)}`}${skippedText(event.skipped)}`;
     case 'trial.promoted':
       return `${event.trialId} goes on: ${event.reason}`;
     case 'trial.stopped':
@@ -223,6 +231,15 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'worker.spent':
       return `${event.workerId} has accounted for ${event.until.toFixed(1)} s of process ${event.incarnation}`;
   }
+}
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+function scoredText({ sweepId, group, workerId, scores }: EventOf<'candidates.scored'>): string {
+  const failed = scores.find(({ reason }) => reason !== undefined);
+  const by = workerId === '' ? '' : ` by ${workerId}`;
+  const text = `${counted(scores.length, 'candidate')} of group ${group} of ${sweepId} ${scores.length === 1 ? 'was' : 'were'} scored${by}`;
+  return failed === undefined ? text : `${text}, at least one in vain: ${failed.reason}`;
 }
 
 function startText(start: EventOf<'sweep.submitted'>['start']): string {

@@ -2,10 +2,10 @@
 // which takes a tenth of the time that a persistent one does: a start makes it once, and nobody changes it
 // afterwards. What is decided since then lies in a persistent map over it.
 
-import { emptyMap, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
+import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import type { Edit } from './table.ts';
 
-/** Keys of genotypes -> number of the trial's id. */
+/** Keys of genotypes -> number of the trial's id; of those that screening has cut the number of their group, below 0. */
 export interface Candidates {
   /** Those that were there when the state was read. */
   readonly past: ReadonlyMap<string, number>;
@@ -19,6 +19,15 @@ export const noCandidates = (): Candidates => ({ past: new Map(), recent: emptyM
 /** The number of the trial that has this genotype, or undefined. */
 export const trialOfGenotype = ({ past, recent }: Candidates, key: string): number | undefined =>
   lookup(recent, key) ?? past.get(key);
+
+/** Keys of those that screening has cut, each with its group. */
+export function* cutCandidates({
+  past,
+  recent,
+}: Candidates): Generator<readonly [key: string, group: number]> {
+  for (const [key, number] of past) if (number < 0) yield [key, -number];
+  for (const [key, number] of entriesOf(recent)) if (number < 0) yield [key, -number];
+}
 
 /** With one more; the one given stays as it is, except for what was made under `edit`. */
 export function withCandidate(candidates: Candidates, key: string, number: number, edit: Edit): Candidates {

@@ -13,6 +13,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { TimeEntry } from '../../core/worker-time.ts';
+import type { Candidate, ScoredCandidate, Screened } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import type { Caller } from './caller.ts';
 import type {
@@ -116,6 +117,25 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
     }
   | {
+      /** Candidates join the open group of a sweep, or a new one, and are to be scored. */
+      readonly kind: 'candidates.drawn';
+      readonly sweepId: string;
+      readonly candidates: readonly Candidate[];
+      /** How far the search has looked with the last of them. */
+      readonly cursor: Omit<Cursor, 'skipped'>;
+      /** No further candidate joins the group. */
+      readonly isDrawn: boolean;
+    }
+  | {
+      readonly kind: 'candidates.scored';
+      readonly sweepId: string;
+      /** Of the open group. */
+      readonly group: number;
+      /** Who scored them; empty where nobody could. */
+      readonly workerId: string;
+      readonly scores: readonly ScoredCandidate[];
+    }
+  | {
       readonly kind: 'trial.proposed';
       readonly trialId: string;
       readonly sweepId: string;
@@ -133,6 +153,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly parents?: readonly number[];
       /** It begins with less than the full evaluation. */
       readonly fidelity?: Fidelity;
+      /** How it stands among the candidates of its group. */
+      readonly screened?: Screened;
       /** Candidates that were passed over on the way here. */
       readonly skipped?: Skipped;
     }

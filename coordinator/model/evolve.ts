@@ -5,11 +5,13 @@
 
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { NO_SCREENING, withDrawn, withoutFirst, withScores } from '../strategies/screening.ts';
+import { NONE_SKIPPED } from '../strategies/search.ts';
 import { scoresOf } from '../strategies/standing.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Result } from '../strategies/strategy.ts';
 import { closeAccount, countTrial, openAccount, shareOfWork } from './accounts.ts';
-import { addCandidate, noCandidates, withCandidate } from './candidates.ts';
+import { addCandidate, type Candidates, noCandidates, withCandidate } from './candidates.ts';
 import type { Event, EventOf } from './events.ts';
 import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
 import { workRemoved } from './evolve-removal.ts';
@@ -154,6 +156,12 @@ function apply(w: Working, event: Event): void {
       return;
     case 'run.continued':
       runContinued(w, event);
+      return;
+    case 'candidates.drawn':
+      candidatesDrawn(w, event);
+      return;
+    case 'candidates.scored':
+      candidatesScored(w, event);
       return;
     case 'trial.promoted':
       trialPromoted(w, event);
@@ -359,6 +367,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     endedBadly: emptyTable(),
     search: searchOf(spec).begin(event.lag ?? 1, priorsOf(w, spec, event.start)),
     candidates: noCandidates(),
+    ...(spec.screening === undefined ? {} : { screening: NO_SCREENING }),
     job: candidateJob(spec),
     failuresInRow: NO_FAILURES,
   };
@@ -388,15 +397,15 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
   const move = sweep.search.moves + 1;
   if (move !== trial.number) trial.move = move;
   if (event.fidelity !== undefined) trial.fidelity = event.fidelity;
+  if (event.screened !== undefined) trial.screened = event.screened;
   const number = numberOf(trial.id);
   countTrial(w, sweep.owner ?? '', 1);
   took(w, 'trial', trial.id);
   recount(w, undefined, 'trial queued');
   w.trials = withRow(w.trials, number, trial, w.edit);
-  let { candidates } = sweep;
-  if (w.ownsRows) addCandidate(candidates, event.genotype, number);
-  else candidates = withCandidate(candidates, event.genotype, number, w.edit);
+  const candidates = withKnown(w, sweep.candidates, event.genotype, number);
   changeSweep(w, sweep.id, {
+    ...(event.screened === undefined ? {} : { screening: withoutFirst(sweep.screening!) }),
     trialsProposed: sweep.trialsProposed + 1,
     trialIds: appended(sweep.trialIds, number, w.edit),
     openTrials: withNumber(sweep.openTrials, trial.id, w.edit),
@@ -406,6 +415,30 @@ function trialProposed(w: Working, event: EventOf<'trial.proposed'>): void {
     }),
     candidates,
   });
+}
+
+function withKnown(w: Working, candidates: Candidates, key: string, number: number): Candidates {
+  if (!w.ownsRows) return withCandidate(candidates, key, number, w.edit);
+  addCandidate(candidates, key, number);
+  return candidates;
+}
+
+function candidatesDrawn(w: Working, event: EventOf<'candidates.drawn'>): void {
+  const { sweepId, candidates, cursor, isDrawn } = event;
+  const { search, screening = NO_SCREENING } = sweepOf(w, sweepId);
+  changeSweep(w, sweepId, {
+    search: { ...search, cursor: { ...cursor, skipped: NONE_SKIPPED } },
+    screening: withDrawn(screening, candidates, isDrawn),
+  });
+}
+
+/** Scores are there; with the last of a group those that are not among its best are known and never trained. */
+function candidatesScored(w: Working, { sweepId, group, scores }: EventOf<'candidates.scored'>): void {
+  const { screening: before = NO_SCREENING, spec, candidates } = sweepOf(w, sweepId);
+  const { screening, cut } = withScores(before, spec.screening!, scores);
+  let known = candidates;
+  for (const { genotype } of cut) known = withKnown(w, known, genotype, -group);
+  changeSweep(w, sweepId, { screening, candidates: known });
 }
 
 function cursorOf({ cursor, strategy }: EventOf<'trial.proposed'>) {

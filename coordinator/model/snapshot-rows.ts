@@ -2,6 +2,7 @@
 // because a start makes all of them again, and a loop over the names of fields takes four times as long.
 
 import type { Costs } from '../../core/nn/space.ts';
+import type { Screened } from '../strategies/screening.ts';
 import type { CheckpointState, EndedRun, Objectives, Rung, TrialState } from './state.ts';
 
 /** A trial; `null` stands for what is absent. Its id follows from the number of its row. */
@@ -24,6 +25,7 @@ export type TrialRow = readonly [
   priority: number | null,
   epochs: number | null,
   isStopped: true | null,
+  screened: Screened | null,
 ];
 
 /** The row of a trial. */
@@ -37,6 +39,7 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
     ...([number, sweepId, place, state, reason, createdAtMs, endedAtMs, genotypeKey] as const),
     ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, epochs] as const),
     isStopped,
+    trial.screened ?? null,
   ];
 }
 
@@ -67,6 +70,8 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (priority !== null) trial.priority = priority;
   if (epochs !== null) trial.fidelity = { epochs };
   if (row[17] !== null) trial.isStopped = row[17];
+  const screened = row[18];
+  if (screened !== null) trial.screened = screened;
   return trial;
 }
 

@@ -7,7 +7,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from './caller.ts';
-import { addCandidate, noCandidates } from './candidates.ts';
+import { addCandidate, cutCandidates, noCandidates } from './candidates.ts';
 import { entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
@@ -42,14 +42,18 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 14;
+export const FOLD = 15;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
 type PlainSweep = Omit<
   SweepState,
   'spec' | 'job' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
-> & { spec: string };
+> & {
+  spec: string;
+  /** Genotypes that screening has cut, each with its group. */
+  cut?: readonly (readonly [key: string, group: number])[];
+};
 type PlainRun = Omit<RunState, 'job'> & { spec?: string };
 type RecentRow<V> = readonly [place: number, key: string, value: V | null];
 
@@ -177,8 +181,12 @@ function* parts<K extends keyof Rows, T>(
 
 function plainSweep(sweep: SweepState, spec: string): PlainSweep {
   const { job: _j, trialIds: _t, allRunIds: _r, openTrials: _o, endedBadly: _e, ...rest } = sweep;
-  const { candidates: _c, ...plain } = rest;
-  return { ...plain, spec };
+  const { candidates, ...plain } = rest;
+  return {
+    ...plain,
+    spec,
+    ...(plain.screening === undefined ? {} : { cut: [...cutCandidates(candidates)] }),
+  };
 }
 
 function plainRun({ job, ...run }: RunState, digestOf: (spec: Spec) => string): PlainRun {
@@ -309,7 +317,9 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 const isRow = (row: PlainRun | EndedRunRow): row is EndedRunRow => Array.isArray(row);
 
 /** A sweep before its trials and runs are there. */
-function emptySweep(plain: PlainSweep, spec: SweepSpec): SweepState {
+function emptySweep({ cut = [], ...plain }: PlainSweep, spec: SweepSpec): SweepState {
+  const candidates = noCandidates();
+  for (const [key, group] of cut) addCandidate(candidates, key, -group);
   return {
     ...plain,
     spec,
@@ -318,7 +328,7 @@ function emptySweep(plain: PlainSweep, spec: SweepSpec): SweepState {
     allRunIds: emptyRoll,
     openTrials: emptyTable(),
     endedBadly: emptyTable(),
-    candidates: noCandidates(),
+    candidates,
   };
 }
 

@@ -12,6 +12,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { stateText } from '../../core/text/state-text.ts';
+import type { Screened, Screening } from '../strategies/screening.ts';
 import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
 import type { Caller } from './caller.ts';
@@ -92,8 +93,10 @@ export interface SweepState extends Ending {
   readonly endedBadly: NumberSet;
   /** How far its strategy is; plain JSON. */
   readonly search: SearchState<StrategyState>;
-  /** The genotypes proposed so far. */
+  /** The genotypes proposed so far, and those that screening has cut. */
   readonly candidates: Candidates;
+  /** How far its screening is; absent where its spec has none. */
+  readonly screening?: Screening;
   /** What every candidate's run has of a spec; one object for all of them. */
   readonly job: Job;
   /** The first in the strategy's order, once a trial is done. */
@@ -118,6 +121,8 @@ export interface TrialState extends Ending {
   /** The canonical genotype as a key (core/nn/genotype.ts); equal keys are one candidate. */
   readonly genotypeKey: string;
   readonly costs: Costs;
+  /** How it stood among the candidates of its group. */
+  readonly screened?: Screened;
   /** One run an attempt, newest last. */
   readonly runIds: readonly string[];
   /** The result of the full evaluation by name, `accuracy` 0..1; absent before it is done. */

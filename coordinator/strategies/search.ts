@@ -55,7 +55,8 @@ export interface Skipped {
   readonly firstReason: string;
 }
 
-const NONE_SKIPPED: Skipped = { count: 0, firstReason: '' };
+/** Nothing was refused since the last move. */
+export const NONE_SKIPPED: Skipped = { count: 0, firstReason: '' };
 
 /** What a search is made of. */
 export interface SearchSetting<S> {
@@ -72,7 +73,10 @@ interface Kept<S> extends SearchSetting<S> {
 
 /** What an answer follows from, beside the state. */
 export interface Question {
-  /** The number of the trial that has the candidate with this key, if there is one. */
+  /**
+   * The number of the trial that has the candidate with this key, if there is one; below zero the group of screening
+   * that it belongs to.
+   */
   readonly known: (key: string) => number | undefined;
   /** The key of the candidate of a trial. */
   readonly keyOf: (trial: number) => string;
@@ -259,7 +263,10 @@ function judged(
   if (broken !== undefined) return { refused: broken };
   const key = space.keyOf(genes);
   const twin = known(key);
-  return twin === undefined ? { key, costs } : { refused: `isomorphic to trial ${twin}` };
+  if (twin === undefined) return { key, costs };
+  return {
+    refused: twin > 0 ? `isomorphic to trial ${twin}` : `isomorphic to a candidate of group ${-twin}`,
+  };
 }
 
 /** Why no further candidate exists. */

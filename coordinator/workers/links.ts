@@ -57,6 +57,14 @@ interface InspectCommand {
   readonly requestId: string;
   readonly dataJson: string;
 }
+interface ScoreCommand {
+  readonly kind: 'score';
+  readonly requestId: string;
+  readonly networksJson: readonly string[];
+  readonly scores: readonly string[];
+  readonly dataJson: string;
+  readonly trainingJson: string;
+}
 /** Nobody waits for the answer any more: the worker stops what it does for it. */
 export interface ForgetCommand {
   readonly kind: 'forget';
@@ -65,7 +73,7 @@ export interface ForgetCommand {
 /**
  * No decision of the core: what somebody waits for now (requests.ts), and nothing that lasts follows from.
  */
-export type RequestCommand = VerifyCommand | ReplayCommand | InspectCommand | ForgetCommand;
+export type RequestCommand = VerifyCommand | ReplayCommand | InspectCommand | ScoreCommand | ForgetCommand;
 
 /** The streams of all workers, and when each was last heard of. */
 export interface Links {

@@ -20,7 +20,16 @@ import { type EvaluationState, numberIn } from '../model/state.ts';
 /** Reports that are journalled, or change what is. */
 export type Journalled = Exclude<
   NonNullable<WorkerReport['kind']>,
-  { $case: 'hello' | 'heartbeat' | 'progress' | 'verifyResult' | 'replayResult' | 'inspectResult' }
+  {
+    $case:
+      | 'hello'
+      | 'heartbeat'
+      | 'progress'
+      | 'verifyResult'
+      | 'replayResult'
+      | 'inspectResult'
+      | 'scoreResult';
+  }
 >;
 
 /** The report in domain types; throws `invalidArgument` with the field that is wrong. */

@@ -26,6 +26,7 @@ import type { Links, RequestCommand, Stream } from './links.ts';
 import type { ProgressBoard } from './progress-board.ts';
 import type { Replayer } from './replayer.ts';
 import { counted, measured, reportOf, sliceOf } from './report.ts';
+import type { Screener } from './screener.ts';
 import { type SignedRights, signRights } from './signed-rights.ts';
 import type { SuspicionBoard, Testimony } from './suspicion.ts';
 import type { TimeBoard } from './time-board.ts';
@@ -40,6 +41,7 @@ interface Parts {
   readonly verifier: Verifier;
   readonly replayer: Replayer;
   readonly inspector: Inspector;
+  readonly screener: Pick<Screener, 'answered'>;
   readonly log: Logger;
   /** Signs the rights of workers on the broker; undefined: each has a user of its own there. */
   readonly users?: WorkerUsers | undefined;
@@ -210,6 +212,10 @@ function take(parts: Parts, worker: Process, message: WorkerReport, stream: Work
       // Progress has no sequence: only the end of a look must arrive.
       if (sequence > 0) submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
       return;
+    case 'scoreResult':
+      parts.screener.answered(kind.value.requestId, kind.value);
+      submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
+      return;
     case 'replayResult':
       parts.replayer.answered(kind.value.requestId, kind.value);
       submitReport(parts, { worker, sequence, report: { kind: 'released' }, stream });
@@ -310,6 +316,13 @@ function toMessage(
     case 'inspect': {
       const { kind: _kind, ...value } = command;
       return { kind: { $case: 'inspect', value } };
+    }
+    case 'score': {
+      const { networksJson, scores, ...rest } = command;
+      const { kind: _kind, ...value } = rest;
+      return {
+        kind: { $case: 'score', value: { ...value, networksJson: [...networksJson], scores: [...scores] } },
+      };
     }
     case 'forget':
       return { kind: { $case: 'forget', value: { requestId: command.requestId } } };

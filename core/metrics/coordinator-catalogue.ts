@@ -58,7 +58,17 @@ export const LOSS_REASONS = [
 export const INPUT_KINDS = [
   ...(['started', 'submit', 'cancel', 'resume', 'keep', 'drop', 'remove'] as const),
   ...(['pause', 'prioritise', 'drain'] as const),
-  ...(['attached', 'reported', 'lost', 'leaving', 'staying', 'mended', 'collected', 'tick'] as const),
+  ...([
+    'attached',
+    'reported',
+    'lost',
+    'leaving',
+    'staying',
+    'mended',
+    'scored',
+    'collected',
+    'tick',
+  ] as const),
   ...(['exported', 'tokens', 'configured', 'refusals'] as const),
 ] as const;
 /** The streams of the broker by what they hold. */

@@ -19,6 +19,7 @@ export const JOB_KINDS = [
   'apply',
   'difference',
   'apply-outer',
+  'score',
 ] as const;
 /** Where a student's teacher embeddings come from. */
 const TEACHER_SOURCES = ['computed', 'shared'] as const;

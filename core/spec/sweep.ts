@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { name, requirement, weight } from './common.ts';
 import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
+import { screeningSchema } from './screening.ts';
 import { strategySchema } from './strategy.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
@@ -61,6 +62,7 @@ export const sweepSchema = z.strictObject({
   objectives: objectivesSchema
     .optional()
     .describe('what the search looks for, the most important first; in the place of `objective`'),
+  screening: screeningSchema.optional(),
   constraints: constraintsSchema.prefault({}).describe('what a candidate may cost; others are not trained'),
   evaluation: z
     .strictObject({ training: trainingSchema, verification: verificationSchema.prefault({}) })

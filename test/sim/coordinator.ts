@@ -124,6 +124,8 @@ export function startCoordinator(parts: Parts): SimCoordinator {
     state: () => driver.state,
   });
   const service = createWorkerService({
+    // No sweep of the simulation screens its candidates.
+    screener: { answered: () => undefined },
     ...{ driver: counted, links, progress, suspicion, times, log },
     verifier: createVerifier(requests),
     inspector: createInspector(requests),

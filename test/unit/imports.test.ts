@@ -41,7 +41,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'core/loss': 'core/tensor core/tensor/ops',
   'core/nn': 'core/loss core/spec core/tensor core/tensor/ops core/tensor/passes',
   'core/optim': 'core/nn',
-  'core/screening': 'core/nn core/tensor core/tensor/ops',
+  'core/screening': 'core/nn core/spec core/tensor core/tensor/graph core/tensor/ops',
   'core/search': 'core/loss core/nn core/optim core/spec core/tensor',
   'core/data': 'core/spec',
   'core/verify': 'core/data',
@@ -59,10 +59,11 @@ const ROOMS: Readonly<Record<string, string>> = {
   'coordinator/scheduling': 'coordinator/model core/spec',
   'coordinator/decisions':
     'coordinator/model coordinator/scheduling coordinator/strategies core/nn core/search core/spec',
-  'coordinator/journal': 'coordinator/decisions coordinator/model core/net core/nn core/spec',
+  'coordinator/journal':
+    'coordinator/decisions coordinator/model coordinator/strategies core/net core/nn core/spec',
   'coordinator/store': 'coordinator/decisions coordinator/journal coordinator/model core/checkpoint core/net',
   'coordinator/workers':
-    'coordinator/decisions coordinator/journal coordinator/model core/data core/net core/spec proto/gen',
+    'coordinator/decisions coordinator/journal coordinator/model coordinator/strategies core/data core/net core/nn core/spec proto/gen',
   'coordinator/kubernetes': 'coordinator/model coordinator/workers core/metrics core/net',
   'coordinator/api':
     'coordinator/decisions coordinator/journal coordinator/model coordinator/scheduling coordinator/store coordinator/strategies coordinator/workers core/checkpoint core/data core/head core/model core/net core/nn core/spec core/verify proto/gen',
@@ -85,7 +86,7 @@ const ROOMS: Readonly<Record<string, string>> = {
 
   // The worker: the device, one step, one run, one request, the stream to the coordinator.
   'worker/compute':
-    'core/head core/metrics core/nn core/optim core/spec core/tensor core/tensor/graph proto/gen',
+    'core/head core/metrics core/nn core/optim core/screening core/spec core/tensor core/tensor/graph proto/gen',
   'worker/metrics.ts': 'core/metrics',
   'worker/verification':
     'core/data core/model core/nn core/spec core/tensor/graph core/verify proto/gen worker/compute',
@@ -93,7 +94,7 @@ const ROOMS: Readonly<Record<string, string>> = {
   'worker/run':
     'core/allreduce core/checkpoint core/data core/metrics core/model core/net core/nn core/spec core/verify proto/gen worker/compute worker/metrics.ts worker/training worker/verification',
   'worker/requests':
-    'core/allreduce core/checkpoint core/data core/spec proto/gen worker/run worker/training worker/verification',
+    'core/allreduce core/checkpoint core/data core/screening core/spec proto/gen worker/run worker/training worker/verification',
   'worker/fleet': 'core/net proto/gen worker/requests worker/run',
   worker:
     'core/allreduce core/checkpoint core/data core/net worker/compute worker/fleet worker/metrics.ts worker/run worker/training',

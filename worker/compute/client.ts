@@ -5,6 +5,7 @@
 
 import { FleetError } from '../../core/errors.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
+import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { openThread } from '../../core/thread-calls.ts';
 import type { JobKind } from './job-kind.ts';
 import { createJobQueue, type JobRank } from './job-queue.ts';
@@ -48,6 +49,8 @@ export interface Compute {
    * difference.
    */
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
+  /** The scores of a network at its initial weights. */
+  scoreNetwork(request: ScoreRequest): Promise<readonly Scored[]>;
   /** The same thread for jobs of this owner. */
   ownedBy(owner: JobOwner): Compute;
   /** The same thread for jobs of the same owner that go before or after others. */
@@ -200,6 +203,7 @@ function jobsBy(
       assertShared({ into: initial.into });
       return ask('initial', initial, 'prepare');
     },
+    scoreNetwork: async (request) => (await ask('score', request, 'score')).scored,
     updateRows: async (update) => {
       assertShared({ weights: update.weights, momentum: update.momentum });
       return ask('update-rows', update, 'apply');

@@ -4,6 +4,7 @@
 
 import type { HeadShape } from '../../core/head/classes.ts';
 import type { RowsUpdate } from '../../core/head/rows.ts';
+import type { Scored, ScoreRequest } from '../../core/screening/score.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { TrainingSpec } from '../../core/spec/training.ts';
@@ -135,6 +136,7 @@ export type ComputeCalls = {
   readonly 'update-rows': { readonly ask: RowsUpdate; readonly answer: undefined };
   readonly initial: { readonly ask: InitialRequest; readonly answer: undefined };
   readonly difference: { readonly ask: DifferenceRequest; readonly answer: undefined };
+  readonly score: { readonly ask: ScoreRequest; readonly answer: { readonly scored: readonly Scored[] } };
   /** `gradientNorm` is that of the mean difference. */
   readonly 'apply-outer': { readonly ask: OuterRequest; readonly answer: Applied };
 };

@@ -12,6 +12,7 @@ import { initialWeights } from '../../core/nn/init.ts';
 import { type Layout, layoutOf } from '../../core/nn/layout.ts';
 import { applyOuterStep, writeDifference } from '../../core/optim/outer.ts';
 import { applyStep } from '../../core/optim/sgd.ts';
+import { scoreNetwork } from '../../core/screening/score.ts';
 import { canonicalJson } from '../../core/spec/canonical-json.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import { tf } from '../../core/tensor/tf.ts';
@@ -66,6 +67,7 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     'apply-outer': applyOuter,
+    score: (request) => ({ scored: scoreNetwork(request) }),
   },
   explain: (caught) => explainedMemory(toFleetError(caught)),
   transfer: (answer) => transferable(outputsOf(answer)),

@@ -10,6 +10,7 @@ import type { Device, Welcome } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import { createRequestsInHand } from '../requests/in-hand.ts';
 import { answerInspect } from '../requests/inspect.ts';
 import { answerReplay } from '../requests/replay.ts';
+import { answerScore } from '../requests/score.ts';
 import { answerVerify } from '../requests/verify.ts';
 import { type OwnServices, ownServices, type Services } from '../run/services.ts';
 import { createHeldRuns } from './held-runs.ts';
@@ -102,6 +103,12 @@ export function createAgent(options: AgentOptions): Agent {
       case 'replay':
         return requests.answer(command.value.requestId, (signal) =>
           counted('compute', (own) => answerReplay(own, command.value, signal)),
+        );
+      case 'score':
+        return requests.answer(
+          command.value.requestId,
+          (signal) => counted('evaluate', (own) => answerScore(own, command.value, signal)),
+          { anywhere: true },
         );
       case 'inspect':
         return requests.answer(

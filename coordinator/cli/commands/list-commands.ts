@@ -195,7 +195,14 @@ const CHECKPOINT_COLUMNS: readonly Column<Checkpoint>[] = [
 ];
 
 function printTrials(sweep: Sweep, trials: Listed<Trial>, options: ListFlags): void {
-  printList(trials, trialColumns(sweep), { ...options, none: 'no trials yet' });
+  printList(
+    trials,
+    trialColumns(
+      sweep,
+      trials.items.some(({ screening }) => screening !== undefined),
+    ),
+    { ...options, none: 'no trials yet' },
+  );
 }
 
 async function printLogs(

@@ -39,14 +39,34 @@ export const SWEEP_COLUMNS: readonly Column<Sweep>[] = [
 ];
 
 /** Of candidates; what their sweep looks for comes first, and an arrow is its direction. */
-export const trialColumns = (sweep: Pick<Sweep, 'objectives'>): readonly Column<Trial>[] => [
+export const trialColumns = (
+  sweep: Pick<Sweep, 'objectives'>,
+  isScreened = false,
+): readonly Column<Trial>[] => [
   { head: '#', align: 'right', cell: (trial) => String(trial.number) },
   { head: 'TRIAL', cell: (trial) => trial.id },
   { head: 'STATE', cell: (trial) => trial.state },
   ...objectiveColumns(sweep),
+  ...(isScreened ? SCREENING_COLUMNS : []),
   { head: 'TRIES', align: 'right', cell: (trial) => String(trial.attempts) },
   { head: 'RUN', cell: (trial) => trial.runId || UNKNOWN },
   { head: 'WHAT AND WHY', cell: (trial) => clip(trial.reason, 60) },
+];
+
+/** Of candidates that were chosen by scores. */
+const SCREENING_COLUMNS: readonly Column<Trial>[] = [
+  {
+    head: 'SCORE',
+    cell: ({ screening }) =>
+      Object.entries(screening?.scores ?? {})
+        .map(([name, value]) => `${name} ${value.toPrecision(4)}`)
+        .join(' ') || UNKNOWN,
+  },
+  {
+    head: 'RANK',
+    align: 'right',
+    cell: ({ screening }) => (screening === undefined ? UNKNOWN : `${screening.rank}/${screening.of}`),
+  },
 ];
 
 const HEADS: Readonly<Record<string, string>> = { parameters: 'PARAMS' };

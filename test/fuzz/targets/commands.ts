@@ -3,7 +3,9 @@
 import { namesOf } from '../../../core/net/subjects.ts';
 import { decodeOrLost } from '../../../core/protobuf.ts';
 import { dataSchema } from '../../../core/spec/data.ts';
+import { networkSchema } from '../../../core/spec/network.ts';
 import { runSchema } from '../../../core/spec/run.ts';
+import { trainingSchema } from '../../../core/spec/training.ts';
 import { shapedJson } from '../../../core/text/shape.ts';
 import { WorkerCommand } from '../../../proto/gen/pocketfleet/v1/worker.ts';
 import { assertCommand } from '../../../worker/fleet/commands.ts';
@@ -62,6 +64,11 @@ const commands: Target = {
     if (kind?.$case === 'assign') onAssign(undefined, kind.value, 'w1');
     if (kind !== undefined && 'specJson' in kind.value)
       shapedJson(runSchema, kind.value.specJson, 'the spec');
+    if (kind?.$case === 'score') {
+      shapedJson(dataSchema, kind.value.dataJson, 'the data');
+      shapedJson(trainingSchema, kind.value.trainingJson, 'the training');
+      for (const text of kind.value.networksJson) shapedJson(networkSchema, text, 'the network');
+    }
     if (kind?.$case === 'inspect') shapedJson(dataSchema, kind.value.dataJson, 'the data');
   },
   cases: 60,

@@ -184,9 +184,27 @@ export interface Trial {
   attempts: number;
   /** What the full evaluation measured, by the name of the objective; empty before the trial is done. */
   measured: { [key: string]: number };
+  /** How it stood among the candidates of its group before anything was trained; absent where its sweep screens none. */
+  screening?: Screening | undefined;
 }
 
 export interface Trial_MeasuredEntry {
+  key: string;
+  value: number;
+}
+
+/** Of a candidate that was chosen by scores at initial weights. */
+export interface Screening {
+  group: number;
+  /** From 1 within the group, whose size `of` is; `kept` of them are evaluated. */
+  rank: number;
+  of: number;
+  kept: number;
+  /** By name; without those that could not be computed. */
+  scores: { [key: string]: number };
+}
+
+export interface Screening_ScoresEntry {
   key: string;
   value: number;
 }
@@ -2829,6 +2847,7 @@ function createBaseTrial(): Trial {
     objective: 0,
     attempts: 0,
     measured: {},
+    screening: undefined,
   };
 }
 
@@ -2873,6 +2892,9 @@ export const Trial: MessageFns<Trial> = {
     globalThis.Object.entries(message.measured).forEach(([key, value]: [string, number]) => {
       Trial_MeasuredEntry.encode({ key: key as any, value }, writer.uint32(106).fork()).join();
     });
+    if (message.screening !== undefined) {
+      Screening.encode(message.screening, writer.uint32(114).fork()).join();
+    }
     return writer;
   },
 
@@ -2996,6 +3018,14 @@ export const Trial: MessageFns<Trial> = {
             }
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.screening = Screening.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3052,6 +3082,7 @@ export const Trial: MessageFns<Trial> = {
           {},
         )
         : {},
+      screening: isSet(object.screening) ? Screening.fromJSON(object.screening) : undefined,
     };
   },
 
@@ -3102,6 +3133,9 @@ export const Trial: MessageFns<Trial> = {
         });
       }
     }
+    if (message.screening !== undefined) {
+      obj.screening = Screening.toJSON(message.screening);
+    }
     return obj;
   },
 
@@ -3131,6 +3165,9 @@ export const Trial: MessageFns<Trial> = {
       },
       {},
     );
+    message.screening = (object.screening !== undefined && object.screening !== null)
+      ? Screening.fromPartial(object.screening)
+      : undefined;
     return message;
   },
 };
@@ -3214,6 +3251,254 @@ export const Trial_MeasuredEntry: MessageFns<Trial_MeasuredEntry> = {
   },
   fromPartial(object: DeepPartial<Trial_MeasuredEntry>): Trial_MeasuredEntry {
     const message = createBaseTrial_MeasuredEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseScreening(): Screening {
+  return { group: 0, rank: 0, of: 0, kept: 0, scores: {} };
+}
+
+export const Screening: MessageFns<Screening> = {
+  encode(message: Screening, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.group !== 0) {
+      writer.uint32(8).uint32(message.group);
+    }
+    if (message.rank !== 0) {
+      writer.uint32(16).uint32(message.rank);
+    }
+    if (message.of !== 0) {
+      writer.uint32(24).uint32(message.of);
+    }
+    if (message.kept !== 0) {
+      writer.uint32(32).uint32(message.kept);
+    }
+    globalThis.Object.entries(message.scores).forEach(([key, value]: [string, number]) => {
+      Screening_ScoresEntry.encode({ key: key as any, value }, writer.uint32(42).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Screening {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScreening();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.group = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.rank = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.of = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.kept = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            const entry5 = Screening_ScoresEntry.decode(reader, reader.uint32());
+            if (entry5.value !== undefined) {
+              message.scores[entry5.key] = entry5.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Screening {
+    return {
+      group: isSet(object.group) ? globalThis.Number(object.group) : 0,
+      rank: isSet(object.rank) ? globalThis.Number(object.rank) : 0,
+      of: isSet(object.of) ? globalThis.Number(object.of) : 0,
+      kept: isSet(object.kept) ? globalThis.Number(object.kept) : 0,
+      scores: isObject(object.scores)
+        ? (globalThis.Object.entries(object.scores) as [string, any][]).reduce(
+          (acc: { [key: string]: number }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: globalThis.Number(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: Screening): unknown {
+    const obj: any = {};
+    if (message.group !== 0) {
+      obj.group = Math.round(message.group);
+    }
+    if (message.rank !== 0) {
+      obj.rank = Math.round(message.rank);
+    }
+    if (message.of !== 0) {
+      obj.of = Math.round(message.of);
+    }
+    if (message.kept !== 0) {
+      obj.kept = Math.round(message.kept);
+    }
+    if (message.scores) {
+      const entries = globalThis.Object.entries(message.scores) as [string, number][];
+      if (entries.length > 0) {
+        obj.scores = {};
+        entries.forEach(([k, v]) => {
+          obj.scores[k] = floatToJson(v);
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Screening>): Screening {
+    return Screening.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Screening>): Screening {
+    const message = createBaseScreening();
+    message.group = object.group ?? 0;
+    message.rank = object.rank ?? 0;
+    message.of = object.of ?? 0;
+    message.kept = object.kept ?? 0;
+    message.scores = (globalThis.Object.entries(object.scores ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseScreening_ScoresEntry(): Screening_ScoresEntry {
+  return { key: "", value: 0 };
+}
+
+export const Screening_ScoresEntry: MessageFns<Screening_ScoresEntry> = {
+  encode(message: Screening_ScoresEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Screening_ScoresEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScreening_ScoresEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Screening_ScoresEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Screening_ScoresEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Screening_ScoresEntry>): Screening_ScoresEntry {
+    return Screening_ScoresEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Screening_ScoresEntry>): Screening_ScoresEntry {
+    const message = createBaseScreening_ScoresEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
     return message;

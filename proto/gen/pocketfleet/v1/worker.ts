@@ -45,6 +45,7 @@ export interface WorkerReport {
     | { $case: "paused"; value: RunPaused }
     | { $case: "timeSpent"; value: TimeSpent }
     | { $case: "halted"; value: RunHalted }
+    | { $case: "scoreResult"; value: ScoreResult }
     | undefined;
 }
 
@@ -291,6 +292,23 @@ export interface InspectResult {
   } | undefined;
 }
 
+/** Scores of some networks, as they come; the last one has `ended` set, or an error. */
+export interface ScoreResult {
+  requestId: string;
+  networks: NetworkScores[];
+  ended: boolean;
+  error: string;
+}
+
+export interface NetworkScores {
+  /** Place in the request, from 0. */
+  place: number;
+  /** In the order of the request's scores; NaN where there is none. */
+  values: number[];
+  /** Why a score is missing; empty where none is. */
+  reason: string;
+}
+
 /** A data set that can be trained on and verified with. */
 export interface DataInspection {
   trainingImages: number;
@@ -347,6 +365,7 @@ export interface WorkerCommand {
     | { $case: "forget"; value: Forget }
     | { $case: "inspect"; value: Inspect }
     | { $case: "brokerRights"; value: BrokerRights }
+    | { $case: "score"; value: Score }
     | undefined;
 }
 
@@ -466,7 +485,20 @@ export interface Inspect {
   dataJson: string;
 }
 
-/** Stop this replay, verification or inspection; its answer is no longer needed. */
+/** Score networks at their initial weights, one by one between the steps of runs; answered by ScoreResult. */
+export interface Score {
+  requestId: string;
+  /** Checked network specs as canonical JSON. */
+  networksJson: string[];
+  /** synflow | naswot | zico | zen */
+  scores: string[];
+  /** Checked data spec as canonical JSON, from which batches are taken where a score needs images. */
+  dataJson: string;
+  /** Checked training spec as canonical JSON: the seed of weights and batches, and the loss. */
+  trainingJson: string;
+}
+
+/** Stop this replay, verification, inspection or scoring; its answer is no longer needed. */
 export interface Forget {
   requestId: string;
 }
@@ -522,6 +554,9 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         break;
       case "halted":
         RunHalted.encode(message.kind.value, writer.uint32(122).fork()).join();
+        break;
+      case "scoreResult":
+        ScoreResult.encode(message.kind.value, writer.uint32(130).fork()).join();
         break;
     }
     return writer;
@@ -660,6 +695,14 @@ export const WorkerReport: MessageFns<WorkerReport> = {
             message.kind = { $case: "halted", value: RunHalted.decode(reader, reader.uint32()) };
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.kind = { $case: "scoreResult", value: ScoreResult.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -713,6 +756,10 @@ export const WorkerReport: MessageFns<WorkerReport> = {
         ? { $case: "timeSpent", value: TimeSpent.fromJSON(object.time_spent) }
         : isSet(object.halted)
         ? { $case: "halted", value: RunHalted.fromJSON(object.halted) }
+        : isSet(object.scoreResult)
+        ? { $case: "scoreResult", value: ScoreResult.fromJSON(object.scoreResult) }
+        : isSet(object.score_result)
+        ? { $case: "scoreResult", value: ScoreResult.fromJSON(object.score_result) }
         : undefined,
     };
   },
@@ -750,6 +797,8 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       obj.timeSpent = TimeSpent.toJSON(message.kind.value);
     } else if (message.kind?.$case === "halted") {
       obj.halted = RunHalted.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "scoreResult") {
+      obj.scoreResult = ScoreResult.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -842,6 +891,12 @@ export const WorkerReport: MessageFns<WorkerReport> = {
       case "halted": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "halted", value: RunHalted.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "scoreResult": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "scoreResult", value: ScoreResult.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -3580,6 +3635,244 @@ export const InspectResult: MessageFns<InspectResult> = {
   },
 };
 
+function createBaseScoreResult(): ScoreResult {
+  return { requestId: "", networks: [], ended: false, error: "" };
+}
+
+export const ScoreResult: MessageFns<ScoreResult> = {
+  encode(message: ScoreResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.networks) {
+      NetworkScores.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.ended !== false) {
+      writer.uint32(24).bool(message.ended);
+    }
+    if (message.error !== "") {
+      writer.uint32(34).string(message.error);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ScoreResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScoreResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networks.push(NetworkScores.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.error = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ScoreResult {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      networks: globalThis.Array.isArray(object?.networks)
+        ? object.networks.map((e: any) => NetworkScores.fromJSON(e))
+        : [],
+      ended: isSet(object.ended) ? globalThis.Boolean(object.ended) : false,
+      error: isSet(object.error) ? globalThis.String(object.error) : "",
+    };
+  },
+
+  toJSON(message: ScoreResult): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.networks?.length) {
+      obj.networks = message.networks.map((e) => NetworkScores.toJSON(e));
+    }
+    if (message.ended !== false) {
+      obj.ended = message.ended;
+    }
+    if (message.error !== "") {
+      obj.error = message.error;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ScoreResult>): ScoreResult {
+    return ScoreResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ScoreResult>): ScoreResult {
+    const message = createBaseScoreResult();
+    message.requestId = object.requestId ?? "";
+    message.networks = object.networks?.map((e) => NetworkScores.fromPartial(e)) || [];
+    message.ended = object.ended ?? false;
+    message.error = object.error ?? "";
+    return message;
+  },
+};
+
+function createBaseNetworkScores(): NetworkScores {
+  return { place: 0, values: [], reason: "" };
+}
+
+export const NetworkScores: MessageFns<NetworkScores> = {
+  encode(message: NetworkScores, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.place !== 0) {
+      writer.uint32(8).uint32(message.place);
+    }
+    if (message.values.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.values) {
+        writer.double(v);
+      }
+      writer.join();
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): NetworkScores {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseNetworkScores();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.place = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag === 17) {
+              message.values.push(reader.double());
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.values.push(reader.double());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): NetworkScores {
+    return {
+      place: isSet(object.place) ? globalThis.Number(object.place) : 0,
+      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => globalThis.Number(e)) : [],
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+    };
+  },
+
+  toJSON(message: NetworkScores): unknown {
+    const obj: any = {};
+    if (message.place !== 0) {
+      obj.place = Math.round(message.place);
+    }
+    if (message.values?.length) {
+      obj.values = message.values.map((e) => floatToJson(e));
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<NetworkScores>): NetworkScores {
+    return NetworkScores.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<NetworkScores>): NetworkScores {
+    const message = createBaseNetworkScores();
+    message.place = object.place ?? 0;
+    message.values = object.values?.map((e) => e) || [];
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
 function createBaseDataInspection(): DataInspection {
   return {
     trainingImages: 0,
@@ -4185,6 +4478,9 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "brokerRights":
         BrokerRights.encode(message.kind.value, writer.uint32(74).fork()).join();
         break;
+      case "score":
+        Score.encode(message.kind.value, writer.uint32(82).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4274,6 +4570,14 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
             message.kind = { $case: "brokerRights", value: BrokerRights.decode(reader, reader.uint32()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.kind = { $case: "score", value: Score.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4308,6 +4612,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         ? { $case: "brokerRights", value: BrokerRights.fromJSON(object.brokerRights) }
         : isSet(object.broker_rights)
         ? { $case: "brokerRights", value: BrokerRights.fromJSON(object.broker_rights) }
+        : isSet(object.score)
+        ? { $case: "score", value: Score.fromJSON(object.score) }
         : undefined,
     };
   },
@@ -4332,6 +4638,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       obj.inspect = Inspect.toJSON(message.kind.value);
     } else if (message.kind?.$case === "brokerRights") {
       obj.brokerRights = BrokerRights.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "score") {
+      obj.score = Score.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -4393,6 +4701,12 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "brokerRights": {
         if (object.kind?.value !== undefined && object.kind?.value !== null) {
           message.kind = { $case: "brokerRights", value: BrokerRights.fromPartial(object.kind.value) };
+        }
+        break;
+      }
+      case "score": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "score", value: Score.fromPartial(object.kind.value) };
         }
         break;
       }
@@ -5730,6 +6044,155 @@ export const Inspect: MessageFns<Inspect> = {
     const message = createBaseInspect();
     message.requestId = object.requestId ?? "";
     message.dataJson = object.dataJson ?? "";
+    return message;
+  },
+};
+
+function createBaseScore(): Score {
+  return { requestId: "", networksJson: [], scores: [], dataJson: "", trainingJson: "" };
+}
+
+export const Score: MessageFns<Score> = {
+  encode(message: Score, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.requestId !== "") {
+      writer.uint32(10).string(message.requestId);
+    }
+    for (const v of message.networksJson) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.scores) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.dataJson !== "") {
+      writer.uint32(34).string(message.dataJson);
+    }
+    if (message.trainingJson !== "") {
+      writer.uint32(42).string(message.trainingJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Score {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseScore();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.networksJson.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.scores.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.dataJson = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.trainingJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Score {
+    return {
+      requestId: isSet(object.requestId)
+        ? globalThis.String(object.requestId)
+        : isSet(object.request_id)
+        ? globalThis.String(object.request_id)
+        : "",
+      networksJson: globalThis.Array.isArray(object?.networksJson)
+        ? object.networksJson.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.networks_json)
+        ? object.networks_json.map((e: any) => globalThis.String(e))
+        : [],
+      scores: globalThis.Array.isArray(object?.scores) ? object.scores.map((e: any) => globalThis.String(e)) : [],
+      dataJson: isSet(object.dataJson)
+        ? globalThis.String(object.dataJson)
+        : isSet(object.data_json)
+        ? globalThis.String(object.data_json)
+        : "",
+      trainingJson: isSet(object.trainingJson)
+        ? globalThis.String(object.trainingJson)
+        : isSet(object.training_json)
+        ? globalThis.String(object.training_json)
+        : "",
+    };
+  },
+
+  toJSON(message: Score): unknown {
+    const obj: any = {};
+    if (message.requestId !== "") {
+      obj.requestId = message.requestId;
+    }
+    if (message.networksJson?.length) {
+      obj.networksJson = message.networksJson;
+    }
+    if (message.scores?.length) {
+      obj.scores = message.scores;
+    }
+    if (message.dataJson !== "") {
+      obj.dataJson = message.dataJson;
+    }
+    if (message.trainingJson !== "") {
+      obj.trainingJson = message.trainingJson;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Score>): Score {
+    return Score.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Score>): Score {
+    const message = createBaseScore();
+    message.requestId = object.requestId ?? "";
+    message.networksJson = object.networksJson?.map((e) => e) || [];
+    message.scores = object.scores?.map((e) => e) || [];
+    message.dataJson = object.dataJson ?? "";
+    message.trainingJson = object.trainingJson ?? "";
     return message;
   },
 };

@@ -37,6 +37,7 @@ const INPUTS: { readonly [K in Input['kind']]: Extract<Input, { kind: K }> } = {
   drop: { kind: 'drop', runId: 'run-1', reason: '' },
   remove: { kind: 'remove', id: 'run-1', reason: '' },
   mended: { kind: 'mended', runId: 'run-1', stage: 1, ok: true, reason: '' },
+  scored: { kind: 'scored', sweepId: 'sweep-1', group: 1, workerId: 'w', scores: [] },
   collected: { kind: 'collected', manifests: 1, chunks: 1, bytes: 1 },
   exported: { kind: 'exported', runId: 'run-1', stage: 1, format: 'onnx' },
   tokens: { kind: 'tokens', tokens: [] },
@@ -95,6 +96,7 @@ test('after an append that found no room calls are refused, and facts wait in th
   assert.deepEqual(kinds(full.again), [
     'started',
     'mended',
+    'scored',
     'collected',
     'tokens',
     'configured',

@@ -37,6 +37,13 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   'sweep.submitted': { sweepId: 'sweep-1', planId: 'plan-1', spec: SPECS.sweep.digest, facts: FACTS },
   'sweep.exhausted': { sweepId: 'sweep-1', trialsTotal: 1, reason },
   'sweep.ended': { sweepId: 'sweep-1', state: 'done', reason },
+  'candidates.drawn': {
+    ...{ sweepId: 'sweep-1', candidates: [{ genotype: 'k', costs }], cursor: drawn(1), isDrawn: true },
+  },
+  'candidates.scored': {
+    ...{ sweepId: 'sweep-1', group: 1, workerId: 'w1' },
+    scores: [{ place: 0, scores: [{ name: 'synflow', value: 1 }] }],
+  },
   'trial.proposed': {
     ...{ trialId: 'trial-1', sweepId: 'sweep-1', number: 1, costs, genotype: 'k', cursor: drawn(1) },
     skipped: { count: 2, firstReason: 'too large' },

@@ -1,0 +1,124 @@
+// Making the moves of a search: a trial begins, goes on, or gets no more. With screening a candidate that is drawn
+// joins the open group first, and becomes a trial once it is among the best of it.
+
+import { trialOfGenotype } from '../model/candidates.ts';
+import { numberAt } from '../model/roll.ts';
+import { type SweepState, sweepOf, sweepWith, trialOf } from '../model/state.ts';
+import { type Candidate, type Screened, screenedAt } from '../strategies/screening.ts';
+import type { Answer, Cursor, Question, Skipped } from '../strategies/search.ts';
+import { searchOf } from '../strategies/strategies.ts';
+import { type Draft, emit, nextId } from './draft.ts';
+import type { Input } from './inputs.ts';
+import { createAttempt, settleTrial } from './trials.ts';
+
+type MoveAnswer = Extract<Answer, { kind: 'move' }>;
+
+/** What the search of a sweep is asked, with so many draws. */
+export function questionOf(
+  { state }: Draft,
+  sweep: SweepState,
+  asked: Pick<Question, 'draws' | 'mayBegin'> & { readonly drawn: readonly Candidate[] },
+): Question {
+  const { drawn, ...question } = asked;
+  const { groups = 0, group } = sweep.screening ?? {};
+  const inGroup = new Set([...(group?.candidates ?? []), ...drawn].map((one) => one.genotype));
+  return {
+    ...question,
+    known(key) {
+      if (inGroup.has(key)) return -(group?.number ?? groups + 1);
+      const number = trialOfGenotype(sweep.candidates, key);
+      return number === undefined || number < 0 ? number : trialOf(state, `trial-${number}`).number;
+    },
+    keyOf: (number) => trialOf(state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
+  };
+}
+
+/** Makes a move. */
+export function makeMove(draft: Draft, sweep: SweepState, { move, cursor, skipped }: MoveAnswer): void {
+  const { skipped: _none, ...reached } = cursor;
+  if (move.kind === 'evaluate') {
+    begin(draft, sweep, { candidate: candidateOf(move), cursor: reached, skipped });
+    return;
+  }
+  const trialId = `trial-${numberAt(sweep.trialIds, move.trial)}`;
+  const { reason } = move;
+  if (move.kind === 'stop') emit(draft, { kind: 'trial.stopped', trialId, cursor: reached, reason });
+  else {
+    const fidelity = move.fidelity === undefined ? {} : { fidelity: move.fidelity };
+    emit(draft, { kind: 'trial.promoted', trialId, ...fidelity, cursor: reached, reason });
+    settleTrial(draft, trialOf(draft.state, trialId));
+  }
+}
+
+/** The candidate of a move that begins a trial. */
+export function candidateOf(move: Extract<MoveAnswer['move'], { kind: 'evaluate' }>): Candidate {
+  return {
+    ...{ genotype: move.key, costs: move.costs },
+    ...(move.reason === '' ? {} : { why: move.reason }),
+    ...(move.parents.length === 0 ? {} : { parents: move.parents }),
+    ...(move.fidelity === undefined ? {} : { fidelity: move.fidelity }),
+  };
+}
+
+/** Candidates join the open group. */
+export function drawCandidates(
+  draft: Draft,
+  sweepId: string,
+  { candidates, cursor, isDrawn }: { candidates: readonly Candidate[]; cursor: Cursor; isDrawn: boolean },
+): void {
+  const { skipped: _none, ...reached } = cursor;
+  emit(draft, { kind: 'candidates.drawn', sweepId, candidates, cursor: reached, isDrawn });
+}
+
+/**
+ * Begins the trial of the first candidate that is left of a group; false where there is none, or the search has to see
+ * a result before.
+ */
+export function beginScreened(draft: Draft, sweepId: string): boolean {
+  const sweep = sweepOf(draft.state, sweepId);
+  const { screening, spec, search } = sweep;
+  const place = screening?.group?.left?.[0];
+  if (place === undefined || searchOf(spec).heldBack(search) !== undefined) return false;
+  const { scored: _scored, ...candidate } = screening!.group!.candidates[place]!;
+  const { skipped, ...cursor } = search.cursor;
+  const screened = screenedAt(screening!.group!, place, spec.screening!);
+  begin(draft, sweep, { candidate, cursor, skipped, screened });
+  return true;
+}
+
+function begin(
+  draft: Draft,
+  sweep: SweepState,
+  beginning: {
+    readonly candidate: Candidate;
+    readonly cursor: Omit<Cursor, 'skipped'>;
+    readonly skipped: Skipped;
+    readonly screened?: Screened;
+  },
+): void {
+  const { candidate, cursor, skipped, screened } = beginning;
+  const trialId = nextId(draft.state, 'trial');
+  emit(draft, {
+    kind: 'trial.proposed',
+    ...{ trialId, sweepId: sweep.id, number: sweep.trialsProposed + 1 },
+    ...{ ...candidate, cursor },
+    ...(skipped.count === 0 ? {} : { skipped }),
+    ...(screened === undefined ? {} : { screened }),
+  });
+  createAttempt(draft, trialOf(draft.state, trialId), 'first attempt');
+}
+
+/** Takes the scores of candidates of the open group that have none. */
+export function takeScores(
+  draft: Draft,
+  { sweepId, group: number, workerId, scores }: Extract<Input, { kind: 'scored' }>,
+): void {
+  const group = sweepWith(draft.state, sweepId)?.screening?.group;
+  if (group?.number !== number) return;
+  const fresh = scores.filter(({ place }) => {
+    const candidate = group.candidates[place];
+    return candidate !== undefined && candidate.scored === undefined;
+  });
+  if (fresh.length > 0)
+    emit(draft, { kind: 'candidates.scored', sweepId, group: number, workerId, scores: fresh });
+}
