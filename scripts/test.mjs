@@ -38,8 +38,9 @@ const LONG = [
 ];
 /** The room of a file that shares a process; of another one nothing. */
 const ROOM = /^test\/(?:unit(?:\/coordinator)?(?:\/[^/]+(?=\/))?|helm)(?=\/)/;
-/** They measure their process: its memory, or how long a turn of its event loop takes. */
-const ALONE = /^test\/unit\/(?:data\/records|nn\/cell-costs|coordinator\/api\/artefacts)\.test/;
+/** They measure their process, or take so long that the limit of time must be theirs. */
+const ALONE =
+  /^test\/unit\/(?:data\/records|nn\/cell-costs|nn\/two-part|tensor\/ops\/|tensor\/passes\/|coordinator\/api\/artefacts\.)/;
 
 const failures = [];
 if (picks.length === 0) for (const name of ['check:types', 'check:lint', 'check:proto']) check(name);
