@@ -196,9 +196,12 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
   // A release before journalled a stage that was stored after the run's end; it changes nothing.
   if (run === undefined || !isWhole(run)) return;
   const { stage, step, bytes, digest } = event;
-  const { gang, avoided } = run;
+  const { gang, avoided, checkpoints } = run;
+  const added: CheckpointState = { stage, step, bytes, digest, storedAtMs: event.atMs };
+  const hasNoTrouble = run.infrastructureFailures === 0 && avoided.length === 0 && run.blame === NO_BLAME;
+  if (w.ownsRows && hasNoTrouble && hasTaken(checkpoints, added)) return;
   changeRun(w, run.id, {
-    checkpoints: withCheckpoint(run.checkpoints, { stage, step, bytes, digest, storedAtMs: event.atMs }),
+    checkpoints: withCheckpoint(checkpoints, added),
     infrastructureFailures: 0,
     avoided:
       avoided.length === 0
@@ -206,6 +209,14 @@ export function runCheckpointed(w: Working, event: EventOf<'run.checkpointed'>):
         : avoided.filter(({ workerId }) => !gang.some((member) => member.workerId === workerId)),
     blame: NO_BLAME,
   });
+}
+
+/** Adds a stage to a list that nobody has seen; false: it is the first or not the newest, and the list is as it was. */
+function hasTaken(checkpoints: readonly CheckpointState[], added: CheckpointState): boolean {
+  const newest = checkpoints.at(-1);
+  if (newest === undefined || newest.stage >= added.stage) return false;
+  (checkpoints as CheckpointState[]).push(added);
+  return true;
 }
 
 /** By stage, ascending; one of the same stage is replaced. */

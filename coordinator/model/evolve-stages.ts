@@ -12,7 +12,20 @@ export function stagesDropped(w: Working, event: EventOf<'stage.dropped'>): void
   const { runId, stages, parts } = event;
   noLongerHalted(w, event);
   const held = parts === 'state' ? 'network' : 'nothing';
-  changeStages(w, runId, stages, (one) => withHeld(one, held));
+  if (w.ownsRows) dropInPlace(runWith(w, runId), stages, held);
+  else changeStages(w, runId, stages, (one) => withHeld(one, held));
+}
+
+/** As below, on stages that nobody has seen: half of a long journal's events are of this kind. */
+function dropInPlace(
+  run: ReturnType<typeof runWith>,
+  stages: readonly number[] | undefined,
+  held: 'network' | 'nothing',
+): void {
+  if (run === undefined || !isWhole(run)) return;
+  for (const one of run.checkpoints)
+    if (stages === undefined || stages.includes(one.stage))
+      (one as { held?: CheckpointState['held'] }).held = held;
 }
 
 /** A run that has left memory cannot go on from a stage that is gone. */
