@@ -216,16 +216,18 @@ function totalOf({ evaluations, share }: Rehearsal, training: TrainingSpec, data
   }
   const whole = (value: number) => Math.round(value / share);
   return {
-    runs: whole(evaluations.length),
+    runs: whole(evaluations.filter(({ before }) => before === 0).length),
     steps: whole(steps),
     images: whole(images),
     multiplyAdds: whole(multiplyAdds),
   };
 }
 
-/** Steps of an evaluation: one that goes on to more epochs begins again. */
-function stepsOf({ epochs }: Evaluation, training: TrainingSpec, images: number): number {
-  return scheduleOf({ ...training, epochs }, images).stepsTotal;
+/** Steps of an evaluation: one that goes on to more epochs begins where the one before ended. */
+function stepsOf({ before, epochs }: Evaluation, training: TrainingSpec, images: number): number {
+  const upTo = (epoch: number) =>
+    epoch === 0 ? 0 : scheduleOf({ ...training, epochs: epoch }, images).stepsTotal;
+  return upTo(epochs) - upTo(before);
 }
 
 function searchNote(spec: SweepSpec, rehearsals: readonly Rehearsal[]): string {

@@ -5,10 +5,9 @@ import { test } from 'node:test';
 import { forecastOf } from '../../../../coordinator/api/forecast.ts';
 import { forecastText } from '../../../../coordinator/cli/screen/forecast-view.ts';
 import type { CheckedDocument } from '../../../../coordinator/decisions/inputs.ts';
-import { jobAt } from '../../../../coordinator/model/spec-of.ts';
 import { initialState, type State } from '../../../../coordinator/model/state.ts';
 import { rehearse } from '../../../../coordinator/strategies/rehearsal.ts';
-import { scheduleOf } from '../../../../core/spec/schedule.ts';
+import { scheduleOf, stepsAtStage } from '../../../../core/spec/schedule.ts';
 import type { SweepSpec } from '../../../../core/spec/sweep.ts';
 import type { ForecastRange } from '../../../../proto/gen/pocketfleet/v1/fleet.ts';
 import { plan, sweep, training } from '../../../sim/specs.ts';
@@ -30,14 +29,14 @@ function trained(document: CheckedDocument) {
     assert.ok(left > 0, 'it goes on for ever');
     for (const id of fleet.running()) {
       const run = wholeRuns(fleet.state).find((one) => one.id === id)!;
-      const job = jobAt(run.job, run.fidelity);
-      const { stepsTotal: steps, batch } = scheduleOf(job.training, run.facts.trainingImages);
+      const schedule = scheduleOf(run.job.training, run.facts.trainingImages);
+      // A candidate that is evaluated with less halts at the stage of its rung, and may go on later.
+      const epochs = run.haltStage ?? schedule.epochs;
+      const { batch } = schedule;
+      const steps = stepsAtStage(schedule, epochs);
       const images = steps * batch;
       done.set(id, { steps, images, multiplyAdds: images * run.costs.multiplyAdds });
-      fleet.finish(
-        id,
-        accuracyOf(run.trialId === undefined ? 0 : Number(run.trialId.slice(6)), job.training.epochs),
-      );
+      fleet.finish(id, accuracyOf(run.trialId === undefined ? 0 : Number(run.trialId.slice(6)), epochs));
     }
   }
   const sum = (of: 'steps' | 'images' | 'multiplyAdds') =>
@@ -82,12 +81,15 @@ test('a rehearsed search that learns makes the moves of the real one when result
     const spec: SweepSpec = sweep({ strategy, evaluation, parallelism: 2 });
     const { evaluations, share } = await rehearse(spec, { lag: 4, parallelism: 2, accuracyOf, now: () => 0 });
     const sums = { runs: 0, steps: 0, images: 0, multiplyAdds: 0 };
-    for (const { epochs, costs } of evaluations) {
-      const { stepsTotal, batch } = scheduleOf({ ...spec.evaluation.training, epochs }, FACTS.trainingImages);
-      sums.runs += 1;
-      sums.steps += stepsTotal;
-      sums.images += stepsTotal * batch;
-      sums.multiplyAdds += stepsTotal * batch * costs.multiplyAdds;
+    const upTo = (epochs: number) =>
+      scheduleOf({ ...spec.evaluation.training, epochs }, FACTS.trainingImages);
+    for (const { before, epochs, costs } of evaluations) {
+      const { stepsTotal, batch } = upTo(epochs);
+      const steps = stepsTotal - (before === 0 ? 0 : upTo(before).stepsTotal);
+      sums.runs += before === 0 ? 1 : 0;
+      sums.steps += steps;
+      sums.images += steps * batch;
+      sums.multiplyAdds += steps * batch * costs.multiplyAdds;
     }
     assert.equal(share, 1);
     assert.deepEqual(sums, trained({ kind: 'sweep', facts: FACTS, spec }), strategy.kind);
