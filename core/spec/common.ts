@@ -1,6 +1,7 @@
 // What all documents share: seeds, names and how many workers a run may have.
 
 import { z } from 'zod';
+import { over } from './rules.ts';
 
 /** A seed: 32 bits. */
 export const seed = z
@@ -38,7 +39,7 @@ export const workers = z
     min: z.int().min(1).default(1).describe('workers with which it starts'),
     max: z.int().min(1).default(1).describe('workers up to which it grows; at most the shards'),
   })
-  .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min' })
+  .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min', ...over('min', 'max') })
   .describe('how many workers a run may have at once; its result does not depend on the number');
 
 /** A label of a worker: its name, and its value. */

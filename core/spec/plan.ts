@@ -6,6 +6,7 @@ import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
+import { over } from './rules.ts';
 import { checkpoints } from './run.ts';
 import { sweepSchema } from './sweep.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
@@ -19,6 +20,13 @@ const planRun = z.strictObject({
   require: requirement,
   priority: z.int().min(0).max(100).default(50).describe('higher first'),
 });
+
+/** What the parts of a plan know of each other. */
+const OF_PARTS = [
+  ...['search.space.embedding', 'teacher.name', 'teacher.network', 'export'],
+  ...['students.*.name', 'students.*.network', 'students.*.distillation'],
+  ...['students.*.training.epochs', 'teacher.training.epochs'],
+];
 
 /** A plan, whose parts refer to each other by name. */
 export const planSchema = z
@@ -65,52 +73,55 @@ export const planSchema = z
       .optional()
       .describe('the student that is exported when all are done'),
   })
-  .superRefine((plan, context) => {
-    const names = new Set<string>();
-    if (plan.teacher) names.add(plan.teacher.name);
-    plan.students.forEach((student, i) => {
-      if (names.has(student.name))
-        context.addIssue({
-          code: 'custom',
-          path: ['students', i, 'name'],
-          message: `${student.name} is the name of another run of this plan`,
-        });
-      names.add(student.name);
-      if (student.network === 'best' && !plan.search)
-        context.addIssue({
-          code: 'custom',
-          path: ['students', i, 'network'],
-          message: 'best names the winner of a search, and this plan has no search',
-        });
-      if (student.distillation && !plan.teacher)
-        context.addIssue({
-          code: 'custom',
-          path: ['students', i, 'distillation'],
-          message: 'this plan has no teacher',
-        });
-      if (student.distillation)
-        for (const { path, message } of distillationProblems(student.distillation, {
-          epochs: student.training.epochs,
-          teacherStages: plan.teacher?.training.epochs,
-        }))
-          context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
-      const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
-      if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
-        context.addIssue({
-          code: 'custom',
-          path: ['students', i, 'network'],
-          message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly`,
-        });
-    });
-    if (!plan.search && !plan.teacher && plan.students.length === 0)
-      context.addIssue({
-        code: 'custom',
-        path: [],
-        message: 'nothing to do: no search, no teacher, no students',
+  .superRefine(
+    (plan, context) => {
+      const names = new Set<string>();
+      if (plan.teacher) names.add(plan.teacher.name);
+      plan.students.forEach((student, i) => {
+        if (names.has(student.name))
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'name'],
+            message: `${student.name} is the name of another run of this plan`,
+          });
+        names.add(student.name);
+        if (student.network === 'best' && !plan.search)
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'network'],
+            message: 'best names the winner of a search, and this plan has no search',
+          });
+        if (student.distillation && !plan.teacher)
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'distillation'],
+            message: 'this plan has no teacher',
+          });
+        if (student.distillation)
+          for (const { path, message } of distillationProblems(student.distillation, {
+            epochs: student.training.epochs,
+            teacherStages: plan.teacher?.training.epochs,
+          }))
+            context.addIssue({ code: 'custom', path: ['students', i, 'distillation', ...path], message });
+        const size = student.network === 'best' ? plan.search?.space.embedding : student.network.embedding;
+        if (student.distillation && plan.teacher && size !== plan.teacher.network.embedding)
+          context.addIssue({
+            code: 'custom',
+            path: ['students', i, 'network'],
+            message: `embedding ${size} differs from the teacher's ${plan.teacher.network.embedding}; distillation compares them directly`,
+          });
       });
-    if (plan.export && plan.students.length === 0)
-      context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
-  });
+      if (!plan.search && !plan.teacher && plan.students.length === 0)
+        context.addIssue({
+          code: 'custom',
+          path: [],
+          message: 'nothing to do: no search, no teacher, no students',
+        });
+      if (plan.export && plan.students.length === 0)
+        context.addIssue({ code: 'custom', path: ['export'], message: 'there is no student to export' });
+    },
+    over(...OF_PARTS),
+  );
 
 /** A checked plan. */
 export type PlanSpec = z.infer<typeof planSchema>;

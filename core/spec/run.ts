@@ -6,6 +6,7 @@ import { name, requirement, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
+import { over } from './rules.ts';
 import { trainingSchema, verificationSchema } from './training.ts';
 
 /**
@@ -48,26 +49,39 @@ export const runSchema = z
     weight,
     require: requirement,
   })
-  .superRefine((run, context) => {
-    if (run.kind !== 'student' && run.distillation !== undefined)
-      context.addIssue({
-        code: 'custom',
-        path: ['distillation'],
-        message: `a ${run.kind} does not distil; make it kind: student`,
-      });
-    if (run.distillation !== undefined)
-      for (const { path, message } of distillationProblems(run.distillation, {
-        epochs: run.training.epochs,
-        teacherStages: undefined,
-      }))
-        context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
-    if (run.workers.max > run.training.shards)
-      context.addIssue({
-        code: 'custom',
-        path: ['workers', 'max'],
-        message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
-      });
-  });
+  .superRefine(
+    (run, context) => {
+      if (run.kind !== 'student' && run.distillation !== undefined)
+        context.addIssue({
+          code: 'custom',
+          path: ['distillation'],
+          message: `a ${run.kind} does not distil; make it kind: student`,
+        });
+    },
+    over('kind', 'distillation'),
+  )
+  .superRefine(
+    (run, context) => {
+      if (run.distillation !== undefined)
+        for (const { path, message } of distillationProblems(run.distillation, {
+          epochs: run.training.epochs,
+          teacherStages: undefined,
+        }))
+          context.addIssue({ code: 'custom', path: ['distillation', ...path], message });
+    },
+    over('distillation', 'training.epochs'),
+  )
+  .superRefine(
+    (run, context) => {
+      if (run.workers.max > run.training.shards)
+        context.addIssue({
+          code: 'custom',
+          path: ['workers', 'max'],
+          message: `${run.workers.max} workers cannot share ${run.training.shards} shards`,
+        });
+    },
+    over('workers.max', 'training.shards'),
+  );
 
 /** A checked run. */
 export type RunSpec = z.infer<typeof runSchema>;

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { seed } from './common.ts';
 import { genotypeSchema } from './network.ts';
+import { over } from './rules.ts';
 
 // What is optional here has no default in the schema, so that the text of a spec from before such a field stays
 // what it was.
@@ -52,6 +53,7 @@ const population = z
 const mutations = z.int().min(1).max(100).default(1).describe('genes that a child has changed');
 
 const enoughTrials = {
+  ...over('population', 'trials'),
   path: ['population'],
   message: 'the population is above the trials of the sweep, so that no child would be bred',
 };
@@ -74,6 +76,7 @@ const gridSchema = z
   .refine((spec) => spec.base === undefined || spec.axes !== undefined, {
     path: ['base'],
     message: 'a base is for the genes without an axis, and there are no axes',
+    ...over('base', 'axes'),
   });
 
 const evolutionSchema = z
@@ -89,6 +92,7 @@ const evolutionSchema = z
   .refine((spec) => spec.sample <= spec.population, {
     path: ['sample'],
     message: 'the sample is above the population it is taken from',
+    ...over('sample', 'population'),
   });
 
 const tpeSchema = z
@@ -109,6 +113,7 @@ const tpeSchema = z
   .refine((spec) => spec.startup <= spec.trials, {
     path: ['startup'],
     message: 'more candidates are drawn at random than the sweep has trials',
+    ...over('startup', 'trials'),
   });
 
 const nsga2Schema = z

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { foundText } from '../text/printable.ts';
 import { seed } from './common.ts';
+import { over } from './rules.ts';
 
 /** SGD with momentum and a rate that falls at milestones. */
 export const optimizerSchema = z.strictObject({
@@ -124,39 +125,54 @@ export const trainingSchema = z
       .default(true)
       .describe('false: workers of any device class may join, and equal bits are not promised'),
   })
+  .superRefine(
+    (training, context) => {
+      if (training.head === 'sharded' && training.sync.kind === 'outer')
+        context.addIssue({
+          code: 'custom',
+          path: ['head'],
+          message:
+            'a sharded head exchanges embeddings in every step, which sync: outer is there to avoid; use head: graph',
+        });
+    },
+    over('head', 'sync'),
+  )
+  .superRefine(
+    (training, context) => {
+      if (training.negatives !== undefined && training.head !== 'sharded')
+        context.addIssue({
+          code: 'custom',
+          path: ['negatives'],
+          message: 'negatives are sampled by a sharded head; add head: sharded',
+        });
+    },
+    over('head', 'negatives'),
+  )
   .superRefine((training, context) => {
-    if (training.head === 'sharded' && training.sync.kind === 'outer')
-      context.addIssue({
-        code: 'custom',
-        path: ['head'],
-        message:
-          'a sharded head exchanges embeddings in every step, which sync: outer is there to avoid; use head: graph',
-      });
-    if (training.negatives !== undefined && training.head !== 'sharded')
-      context.addIssue({
-        code: 'custom',
-        path: ['negatives'],
-        message: 'negatives are sampled by a sharded head; add head: sharded',
-      });
     if ((training.shards & (training.shards - 1)) !== 0)
       context.addIssue({
         code: 'custom',
         path: ['shards'],
         message: `${training.shards} is not a power of two`,
       });
-    if (training.batch % training.shards !== 0)
-      context.addIssue({
-        code: 'custom',
-        path: ['batch'],
-        message: `batch ${training.batch} is not divisible by ${training.shards} shards`,
-      });
-    else if (training.batch / training.shards < 2)
-      context.addIssue({
-        code: 'custom',
-        path: ['batch'],
-        message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2`,
-      });
-  })
+  }, over('shards'))
+  .superRefine(
+    (training, context) => {
+      if (training.batch % training.shards !== 0)
+        context.addIssue({
+          code: 'custom',
+          path: ['batch'],
+          message: `batch ${training.batch} is not divisible by ${training.shards} shards`,
+        });
+      else if (training.batch / training.shards < 2)
+        context.addIssue({
+          code: 'custom',
+          path: ['batch'],
+          message: `batch ${training.batch} over ${training.shards} shards leaves ${training.batch / training.shards} image a shard; batch normalisation needs at least 2`,
+        });
+    },
+    over('batch', 'shards'),
+  )
   .describe('how a network is trained');
 
 /** A checked training. */

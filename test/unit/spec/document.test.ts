@@ -10,6 +10,7 @@ import { documentSchema } from '../../../core/spec/document.ts';
 import { genotypeSchema } from '../../../core/spec/network.ts';
 import { runSchema } from '../../../core/spec/run.ts';
 import { trainingSchema } from '../../../core/spec/training.ts';
+import { checkShape } from '../../../core/text/shape.ts';
 
 const edges = (...inputs: [number, number][]) =>
   inputs.map(([a, b]) => [
@@ -125,4 +126,41 @@ test('equal specs have equal canonical texts whatever the order of their keys', 
     canonicalJson({ b: [1, { d: 1, c: undefined }], a: 'x' }),
     canonicalJson({ a: 'x', b: [1, { d: 1 }] }),
   );
+});
+
+test('rules over several fields are told with what is wrong by itself, and not where a field that they need is wrong', () => {
+  const network = { kind: 'pocketnet', channels: 2, layers: 4, embedding: 16 };
+  const training = { epochs: 'two', batch: 20, shards: 8, sharts: 1, negatives: 0.5 };
+  const run = {
+    kind: 'teacher',
+    name: 't',
+    network,
+    training,
+    data: { kind: 'synthetic', identities: 12, images: 8, holdout: 4 },
+    workers: { min: 9, max: 3 },
+  };
+  const told = (value: unknown) => {
+    const checked = checkShape(documentSchema, value);
+    assert.ok(!checked.ok);
+    return checked.problems.map(({ path }) => path.join('.')).sort();
+  };
+  assert.deepEqual(told(run), [
+    ...['training.batch', 'training.epochs', 'training.negatives', 'training.sharts', 'workers.max'],
+  ]);
+  assert.deepEqual(
+    told({ ...run, training: { epochs: 2, batch: 20, shards: 'eight' }, workers: { min: 1, max: 12 } }),
+    ['training.shards'],
+  );
+  const student = { name: 't', network: 'best', training: { epochs: 1, batch: 'all' } };
+  const plan = {
+    kind: 'plan',
+    name: 'p',
+    data: { kind: 'synthetic', identities: 12, images: 8, holdout: 4 },
+    pritority: 3,
+    students: [student, student],
+  };
+  assert.deepEqual(told(plan), [
+    ...['pritority', 'students.0.network', 'students.0.training.batch'],
+    ...['students.1.name', 'students.1.network', 'students.1.training.batch'],
+  ]);
 });
