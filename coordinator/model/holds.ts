@@ -71,20 +71,32 @@ export function openRunsOf(state: State, id: string): string[] {
 
 const ownRunsOf = ({ teacherRunId, studentRunIds }: PlanState) => [teacherRunId, ...studentRunIds];
 
-/** The paused teacher of a student that needs a further stage of it; undefined when it need not wait for one. */
-export function pausedTeacherOf(state: State, run: RunState): RunState | undefined {
+/**
+ * The stage of its teacher that an open student cannot go on without and that is not stored yet; undefined when it
+ * need not wait. It waits where its newest stage ended, whose checkpoint is stored.
+ */
+export function awaitedStage(
+  state: State,
+  run: RunState,
+): { readonly teacher: RunState; readonly stage: number } | undefined {
   const teacher = run.teacherRunId === undefined ? undefined : wholeRunWith(state, run.teacherRunId);
-  if (teacher?.state !== 'paused') return undefined;
+  if (teacher === undefined) return undefined;
   const { training, distillation } = run.job;
   const epoch = run.checkpoints.at(-1)?.stage ?? 0;
   if (epoch >= training.epochs) return undefined;
-  const needed = teacherStageFor({
+  const stage = teacherStageFor({
     schedule: distillation?.schedule ?? 'multi-step',
     epoch,
     epochs: training.epochs,
     teacherStages: teacher.job.training.epochs,
   });
-  return needed > (teacher.checkpoints.at(-1)?.stage ?? 0) ? teacher : undefined;
+  return stage > (teacher.checkpoints.at(-1)?.stage ?? 0) ? { teacher, stage } : undefined;
+}
+
+/** The paused teacher of a student that needs a further stage of it; undefined when it need not wait for one. */
+export function pausedTeacherOf(state: State, run: RunState): RunState | undefined {
+  const teacher = awaitedStage(state, run)?.teacher;
+  return teacher?.state === 'paused' ? teacher : undefined;
 }
 
 /** The field of an event that names a thing by its noun. */

@@ -54,6 +54,8 @@ export interface Board {
   readonly pausing: ReadonlySet<number>;
   /** Numbers of running runs by the priority that they hold; none is empty. */
   readonly running: ReadonlyMap<number, ReadonlySet<number>>;
+  /** Numbers of running runs that learn from a teacher. */
+  readonly students: ReadonlySet<number>;
   /** Numbers of running runs that have workers on loan, by the id of the run that they are lent by; none is empty. */
   readonly lent: ReadonlyMap<string, ReadonlySet<number>>;
   /** Brings the board to this state and these connections. */
@@ -83,6 +85,7 @@ export function createBoard(): Board {
   const holding = new Map<string, LazyHeap<number>>();
   const pausing = new Set<number>();
   const running = new Map<number, Set<number>>();
+  const students = new Set<number>();
   const lent = new Map<string, Set<number>>();
   /** Runs that workers were lost over. */
   const blamed = new Set<number>();
@@ -130,6 +133,7 @@ export function createBoard(): Board {
     mark(growing, number, size > 0 && size < max);
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
+    mark(students, number, size > 0 && now?.teacherRunId !== undefined);
     mark(blamed, number, now !== undefined && isBlamed(now));
     if (after !== undefined && isWhole(after) && isExclusive(after)) {
       const own = (now?.gang ?? []).map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!));
@@ -180,7 +184,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, devices, growing, shrinking, wide, pausing, running, lent, run },
+    ...{ queue, pools, devices, growing, shrinking, wide, pausing, running, students, lent, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;

@@ -15,6 +15,7 @@ import type { Waits } from './waits.ts';
 const FOR_OTHERS: ReadonlySet<Wait['kind'] | undefined> = new Set([
   'teacher_not_started',
   'teacher_paused',
+  'teacher_stage',
   'stage_damaged',
   'quota',
 ]);

@@ -3,6 +3,7 @@
 // placements: the board follows the events that are made of them.
 
 import { shareOf } from '../model/accounts.ts';
+import { awaitedStage } from '../model/holds.ts';
 import { heldPriorityOf, numberOf, priorityOf, type RunState } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import type { Board } from './board.ts';
@@ -90,10 +91,13 @@ export function createPlan(board: Board): Plan {
     },
     pauseFor(victim, other) {
       const workerIds = membersOf(victim);
+      const awaited = awaitedStage(board.state, victim);
       const reason =
         victim.lentByRunId === other.id
           ? `gives back what ${other.id} has lent it, which can start then`
-          : `gives its workers to ${other.id}, whose priority is ${priorityOf(other)}`;
+          : awaited !== undefined
+            ? `waits for stage ${awaited.stage} of ${awaited.teacher.id}, and gives its workers to ${other.id} meanwhile`
+            : `gives its workers to ${other.id}, whose priority is ${priorityOf(other)}`;
       pauses.set(numberOf(victim.id), { runId: victim.id, workerIds, reason, pausesFor: other.id });
     },
     pauses: ({ id }) => pauses.has(numberOf(id)),

@@ -1,8 +1,9 @@
 // How a run that finds too few workers, also of gangs that can spare members, gets those of gangs that have some of
-// it on loan, and of gangs of lower priority: they pause, and are queued again. Decides which gangs do, and how often
-// one has to. Nothing pauses unless the run is whole then; while gangs pause for it, their workers are kept for it
+// it on loan, of students that wait for their teachers, and of gangs of lower priority: they pause, and are queued
+// again. Decides which gangs do, and how often one has to. Nothing pauses unless the run is whole then; while gangs pause for it, their workers are kept for it
 // (reservation.ts).
 
+import { awaitedStage } from '../model/holds.ts';
 import { numberOf, priorityOf, type RunState, storedStep } from '../model/state.ts';
 import { isSuspect } from './blame.ts';
 import {
@@ -33,6 +34,29 @@ function mayPause({ observed }: Board, run: RunState, isLoan: boolean): boolean 
   return heldMs >= (isFurther ? PREEMPTED_AGAIN_MS : NO_FURTHER_MS_MAX);
 }
 
+/**
+ * A student that has waited for a stage of its teacher for so long gives its workers to whoever can use them,
+ * milliseconds: about what it costs to open its data, its graphs and its checkpoint again.
+ */
+export const TEACHER_WAIT_MS = 10_000;
+
+/** Students that only hold their workers, those that have waited longest first. */
+function waitingStudents({ students, state, observed, run }: Board): RunState[] {
+  return [...students]
+    .map((number) => run(number))
+    .map((student) => ({ student, sinceMs: waitsSince(student) }))
+    .filter(
+      ({ student, sinceMs }) =>
+        observed.now - sinceMs >= TEACHER_WAIT_MS && awaitedStage(state, student) !== undefined,
+    )
+    .sort((a, b) => a.sinceMs - b.sinceMs || numberOf(a.student.id) - numberOf(b.student.id))
+    .map(({ student }) => student);
+}
+
+/** The earliest time from which on a student can have waited where its newest stage ended. */
+const waitsSince = ({ changedAtMs, checkpoints }: RunState): number =>
+  Math.max(changedAtMs, checkpoints.at(-1)?.storedAtMs ?? 0);
+
 /** Since when gangs pause for this run, whose workers are about to be free; undefined: none does. */
 export function awaitedSince(board: Board, run: RunState): number | undefined {
   for (const number of board.pausing) {
@@ -43,8 +67,8 @@ export function awaitedSince(board: Board, run: RunState): number | undefined {
 }
 
 /**
- * The gangs that have to pause so that this run has its minimum: those that have workers on loan of it, then those of
- * lower priority, the lowest first, of equal ones those that have least to lose. Undefined when their workers would
+ * The gangs that have to pause so that this run has its minimum: those that have workers on loan of it, students that
+ * wait for a stage of their teacher, whatever their priority, then those of lower priority, the lowest first, of equal ones those that have least to lose. Undefined when their workers would
  * not be enough, or when gangs pause for it already. `have`: workers that are free for it, or that elastic gangs can
  * spare. `borrowers`: those that give back what they have on loan.
  */
@@ -58,7 +82,8 @@ export function runsToPause(
   if (isSuspect(run, board.observed) || awaitedSince(board, run) !== undefined) return undefined;
   const isReady = (victim: RunState) => plan.isUnchanged(victim) && mayPause(board, victim, true);
   const lent = borrowers.filter((victim) => victim.id !== run.teacherRunId && isReady(victim));
-  const candidates = [...lent, ...pausable(plan, run).filter((victim) => !lent.includes(victim))];
+  const idle = waitingStudents(board).filter(isReady);
+  const candidates = [...new Set([...lent, ...idle, ...pausable(plan, run)])];
   if (candidates.length === 0) return undefined;
   const avoided = new Set(avoidedNow(board, run).map(({ workerId }) => workerId));
   for (const classes of classesOf(board, run, have)) {

@@ -112,21 +112,21 @@ function isOverQuota(plan: Plan, run: RunState, wanted: number): boolean {
 
 /**
  * Has gangs pause where a run finds too few workers, and will be whole with theirs: those that have some of it on
- * loan, and those of lower priority.
+ * loan, students that wait for their teacher, and those of lower priority.
  */
 function preempt(plan: Plan, run: RunState, reservations: Reservations): void {
   const { board } = plan;
   const borrowers = board.observed.now > deadlineOf(board, run) ? borrowersOf(board, run) : [];
-  if (borrowers.length === 0 && !isAbove(board, priorityOf(run))) return;
+  if (borrowers.length === 0 && board.students.size === 0 && !isAbove(board, priorityOf(run))) return;
   const { without, isClosed } = reservations.selectionFor(run);
   const free = chooseFree(board, run, { count: run.job.workers.min, without });
   const have = [...free, ...sparedFor(plan, run, { have: free, isClosed })];
   for (const victim of runsToPause(plan, run, { have, borrowers }) ?? []) plan.pauseFor(victim, run);
 }
 
-/** Whether a run waits that has workers lent, or whose priority is above that of one that trains. */
+/** Whether a run waits that has workers lent, or beside students, which may only wait, or whose priority is above that of one that trains. */
 function mayPreempt(board: Board): boolean {
-  if (board.lent.size > 0) return true;
+  if (board.lent.size > 0 || board.students.size > 0) return true;
   for (const { priority } of board.queue.groups()) if (isAbove(board, priority)) return true;
   return false;
 }

@@ -1,7 +1,7 @@
 // Why a run stays queued: what that is in words and as the label of a metric, and what keeps a run from
 // starting whatever workers are free.
 
-import { pausedTeacherOf } from '../model/holds.ts';
+import { awaitedStage, pausedTeacherOf } from '../model/holds.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { type RunState, type State, wholeRunWith } from '../model/state.ts';
 
@@ -13,6 +13,7 @@ export interface Wait {
   readonly kind:
     | 'teacher_not_started'
     | 'teacher_paused'
+    | 'teacher_stage'
     | 'stage_damaged'
     | 'model_mismatch'
     | 'quota'
@@ -23,7 +24,8 @@ export interface Wait {
 
 /**
  * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
- * checkpoint, and a stored stage that cannot be read is computed again first.
+ * checkpoint, and a stored stage that cannot be read is computed again first. A student that gave its workers away
+ * while it waited for a stage waits here until that is stored.
  */
 export function notStartable(state: State, run: RunState): Wait | undefined {
   const { waitsForStage, teacherRunId } = run;
@@ -34,6 +36,12 @@ export function notStartable(state: State, run: RunState): Wait | undefined {
   if (teacher === undefined) return undefined;
   if (pausedTeacherOf(state, run) !== undefined)
     return { kind: 'teacher_paused', reason: `queued: its teacher ${teacher.id} is paused` };
+  const awaited = run.preemptedAtMs === undefined ? undefined : awaitedStage(state, run);
+  if (awaited !== undefined)
+    return {
+      kind: 'teacher_stage',
+      reason: `queued: its teacher ${teacher.id} has not stored stage ${awaited.stage} yet`,
+    };
   return teacher.state === 'running' || teacher.state === 'done' || teacher.checkpoints.length > 0
     ? undefined
     : { kind: 'teacher_not_started', reason: `queued: its teacher ${teacher.id} has not started` };

@@ -35,6 +35,7 @@ export const FAILURE_REASONS = [
 export const WAIT_REASONS = [
   'teacher_not_started',
   'teacher_paused',
+  'teacher_stage',
   'stage_damaged',
   'model_mismatch',
   'quota',

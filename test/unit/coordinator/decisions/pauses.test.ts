@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { shownState } from '../../../../coordinator/model/holds.ts';
 import { planOf, sweepOf, trialOf } from '../../../../coordinator/model/state.ts';
+import { TEACHER_WAIT_MS } from '../../../../coordinator/scheduling/preemption.ts';
 import { plan, student, sweep, teacher, training } from '../../../sim/specs.ts';
 import { handFleet } from '../../../support/hand-fleet.ts';
 
@@ -150,6 +151,54 @@ test('a student pauses with its teacher where it needs more of it, goes on with 
   assert.deepEqual(fleet.gang(long), []);
   resume(fleet, id);
   assert.deepEqual([fleet.run(id).state, fleet.run(long).state], ['running', 'running']);
+});
+
+test('students that wait for their teacher give their workers to whoever can use them, and go on when the stage is there', () => {
+  const fleet = handFleet({}, {}, {});
+  const stage = (id: string, number: number) => {
+    const { generation, gang } = fleet.run(id);
+    const stored = { runId: id, generation, stage: number, step: 4 * number, bytes: 1, digest: `${number}` };
+    fleet.report(gang[0]!.workerId, { kind: 'checkpointStored', ...stored });
+  };
+  const id = fleet.submit(teacher({ workers: one, training: { ...training, epochs: 4 } }));
+  const spec = { workers: one, training: { ...training, epochs: 4 }, priority: 90 };
+  const [first, second] = [1, 2].map(() => fleet.submit(student(id, spec)));
+  const urgent = fleet.submit(teacher({ workers: one, priority: 10 }));
+  assert.deepEqual(
+    [first!, second!, urgent].map(fleet.gang),
+    [['w2'], ['w3'], []],
+    'nothing is known to last',
+  );
+  fleet.pass(TEACHER_WAIT_MS - 10);
+  assert.equal(fleet.run(first!).state, 'running');
+  fleet.pass(11);
+  assert.deepEqual(
+    [first!, second!].map((one) => fleet.run(one).state),
+    ['pausing', 'running'],
+    'no more of them than needed',
+  );
+  assert.equal(
+    fleet.run(first!).reason,
+    `waits for stage 1 of ${id}, and gives its workers to ${urgent} meanwhile`,
+  );
+  stores(fleet, first!, 0);
+  assert.deepEqual(fleet.gang(urgent), ['w2']);
+  fleet.attach({});
+  assert.deepEqual(fleet.gang(first!), [], 'it would only wait there');
+  assert.equal(fleet.kind(first!), 'teacher_stage');
+  assert.equal(fleet.reason(first!), `queued: its teacher ${id} has not stored stage 1 yet`);
+  stage(id, 1);
+  assert.deepEqual(fleet.gang(first!), ['w4']);
+  // One that has its stage keeps its workers, however long it takes.
+  const late = fleet.submit(teacher({ workers: one, priority: 10 }));
+  fleet.pass(3 * TEACHER_WAIT_MS);
+  assert.deepEqual(
+    [first!, second!, late].map((one) => fleet.run(one).state),
+    ['running', 'running', 'queued'],
+  );
+  stage(second!, 1);
+  fleet.pass(TEACHER_WAIT_MS);
+  assert.equal(fleet.run(second!).state, 'pausing', 'it waits for the next');
 });
 
 test('a gang has two rounds of its own beside two minutes to store where it stands', () => {
