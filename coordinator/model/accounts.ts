@@ -109,6 +109,19 @@ export function charge(books: Books, { owner, account }: Share, workers: number)
   for (const key of [ownerKey(owner), account]) change(books, key, { workers });
 }
 
+/** Worker-milliseconds of a run's gang that nothing stored has: without the gang they were for nothing. */
+export function unstoredAt(run: RunState, nowMs: number): number {
+  const { gang, changedAtMs, checkpoints, pausedStep, unstoredMs = 0 } = run;
+  const storedAtMs = Math.max(checkpoints.at(-1)?.storedAtMs ?? 0, pausedStep?.storedAtMs ?? 0);
+  const before = storedAtMs >= changedAtMs ? 0 : unstoredMs;
+  return before + gang.length * Math.max(0, nowMs - Math.max(changedAtMs, storedAtMs));
+}
+
+/** What the gang of a run had computed is lost with it: its owner's worker-hours are without that. */
+export function forgive(books: Books, { owner }: Share, lostMs: number): void {
+  if (lostMs > 0) change(books, ownerKey(owner), { lostMs });
+}
+
 /** Something of this share begins, or goes on after its end. */
 export function openAccount(
   books: Books & Pick<State, 'openPlans' | 'openSweeps' | 'plans' | 'sweeps'>,
@@ -162,7 +175,12 @@ export function hoursAt(
 function change(
   books: Books,
   key: string,
-  by: { readonly workers?: number; readonly open?: number; readonly trials?: number },
+  by: {
+    readonly workers?: number;
+    readonly open?: number;
+    readonly trials?: number;
+    readonly lostMs?: number;
+  },
 ): void {
   const { lastMs: nowMs, usageHalfLifeMs } = books;
   const before = lookup(books.accounts, key) ?? { ...NOTHING, atMs: nowMs };
@@ -180,8 +198,24 @@ function change(
       workers,
       open,
       ...(openTrials === 0 ? {} : { openTrials }),
-      ...(quota?.workerHours === undefined ? {} : { hours: hoursAt(before, nowMs, quota.windowHours) }),
+      ...(quota?.workerHours === undefined
+        ? {}
+        : { hours: without(hoursAt(before, nowMs, quota.windowHours), by.lostMs ?? 0) }),
     });
+}
+
+/** Less so much, of the newest hours first: what is lost was used last. */
+function without(hours: ReturnType<typeof hoursAt>, lostMs: number): ReturnType<typeof hoursAt> {
+  if (lostMs === 0) return hours;
+  let left = lostMs;
+  return [...hours]
+    .reverse()
+    .map(([hour, usedMs]) => {
+      const taken = Math.min(left, usedMs);
+      left -= taken;
+      return [hour, usedMs - taken] as const;
+    })
+    .reverse();
 }
 
 function set(books: Books, key: string, account: Account): void {

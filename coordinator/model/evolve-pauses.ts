@@ -1,6 +1,7 @@
 // What events do to what is paused and to priorities: of a run by itself, or of a plan, sweep or trial, whose runs
 // follow by decisions of their own.
 
+import { forgive, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import { noLongerPlaced } from './evolve-runs.ts';
 import { changePlan, changeRun, changeSweep, changeTrial, optional, type Working } from './folding.ts';
@@ -20,7 +21,8 @@ export function runPausing(w: Working, event: EventOf<'run.pausing'>): void {
 
 /** The run has no gang any more; it keeps its age. */
 export function runPaused(w: Working, event: EventOf<'run.paused'>): void {
-  const { runId, step, isHeld, reason, stored, atMs } = event;
+  const { runId, step, isHeld, reason, stored, workerId, atMs } = event;
+  const run = runOf(w, runId);
   noLongerPlaced(w, runId);
   changeRun(w, runId, {
     state: isHeld ? 'paused' : 'queued',
@@ -32,6 +34,8 @@ export function runPaused(w: Working, event: EventOf<'run.paused'>): void {
       ? {}
       : { pausedStep: { step, bytes: stored.bytes, digest: stored.digest, storedAtMs: atMs } }),
   });
+  // Nobody has said where it stands: the steps since the newest checkpoint are computed again.
+  if (workerId === undefined) forgive(w, shareOf(w, run), unstoredAt(run, atMs));
 }
 
 /** The state within a stage is gone. */

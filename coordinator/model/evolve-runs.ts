@@ -1,7 +1,7 @@
 // What events do to a run: its beginning, its gangs, what it stores, its end.
 
 import type { Costs } from '../../core/nn/space.ts';
-import { closeAccount, openAccount, shareOf } from './accounts.ts';
+import { closeAccount, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
 import {
   changePlan,
@@ -124,6 +124,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
       w.edit,
     );
   }
+  const unstoredMs = unstoredAt(run, event.atMs);
   changeRun(w, run.id, {
     // Who is lost or leaves while it pauses changes nothing of that.
     state: run.state === 'pausing' ? 'pausing' : 'running',
@@ -133,6 +134,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     deviceClass: run.deviceClass ?? event.deviceClass,
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
+    ...(unstoredMs === 0 && run.unstoredMs === undefined ? {} : { unstoredMs }),
     ...optional('agedPriority', event.agedPriority),
     ...optional('lentByRunId', event.lentByRunId),
   });
@@ -142,6 +144,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
 
 /** The run has no gang any more and waits for one. */
 export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
+  const run = runOf(w, event.runId);
   noLongerPlaced(w, event.runId);
   forgetClass(w, event.runId);
   changeRun(w, event.runId, {
@@ -152,6 +155,7 @@ export function runRequeued(w: Working, event: EventOf<'run.requeued'>): void {
     queuedAtMs: event.atMs,
     ...optional('waitsForStage', event.waitsForStage),
   });
+  forgive(w, shareOf(w, run), unstoredAt(run, event.atMs));
 }
 
 /** A run that lacks memory and begins again may do so on a device of another class. */
@@ -161,10 +165,10 @@ function forgetClass(w: Working, id: string): void {
   w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
-/** What pausing the run was for is over, and so is what waiting had earned it. */
+/** What is known of its gang alone is over: what it pauses for, what waiting had earned it, what it has not stored. */
 export function noLongerPlaced(w: Working, id: string): void {
-  const { pausing, agedPriority, ...rest } = runOf(w, id);
-  if (pausing !== undefined || agedPriority !== undefined)
+  const { pausing, agedPriority, unstoredMs, ...rest } = runOf(w, id);
+  if (pausing !== undefined || agedPriority !== undefined || unstoredMs !== undefined)
     w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 

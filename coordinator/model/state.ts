@@ -287,6 +287,8 @@ export interface RunState extends Ending {
   readonly deviceClass?: string;
   /** When the gang last changed; elastic changes keep a distance from it. */
   readonly changedAtMs: number;
+  /** Worker-milliseconds of its gang up to `changedAtMs` that nothing stored has; absent for none. */
+  readonly unstoredMs?: number;
   /** Since when it has been waiting for workers. */
   readonly queuedAtMs: number;
   /**

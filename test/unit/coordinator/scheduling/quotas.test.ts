@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { searchWait } from '../../../../coordinator/api/search-progress.ts';
+import { hoursAt } from '../../../../coordinator/model/accounts.ts';
 import { lookup } from '../../../../coordinator/model/persistent-map.ts';
 import { sweepOf } from '../../../../coordinator/model/state.ts';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
@@ -65,6 +66,37 @@ test('worker-hours within the window hold back what is not running, until enough
   assert.deepEqual(gang(waits), []);
   pass(HOUR);
   assert.equal(gang(waits).length, 1, 'two hours have gone out of the window');
+});
+
+test('what is lost with a gang is not counted among worker-hours, and what is stored is', () => {
+  const fleet = limited({ alice: { workerHours: 100, windowHours: 24 } });
+  const { submit, gang, wait, pass, attach, crash } = fleet;
+  const used = () => {
+    const account = lookup(fleet.state().accounts, 'owner alice')!;
+    return hoursAt(account, fleet.now(), 24).reduce((sum, [, ms]) => sum + ms, 0) / HOUR;
+  };
+  const near = (hours: number) =>
+    assert.ok(Math.abs(used() - hours) < 0.01, `${used()} h in place of ${hours}`);
+  const id = submit(teacher({ workers: { min: 1, max: 2 } }), 'alice');
+  pass(CHANGE_INTERVAL_MS);
+  assert.equal(gang(id).length, 2);
+  wait(HOUR);
+  near(2);
+  const [first = '', second = ''] = gang(id);
+  const { generation } = fleet.run(id);
+  fleet.report(first, {
+    ...{ kind: 'checkpointStored', runId: id, generation, stage: 1, step: 4, bytes: 1, digest: 'd' },
+  });
+  wait(HOUR);
+  near(4);
+  // One of the two is lost, of which the other has everything; nobody else is of their class.
+  for (const other of ['w3', 'w4']) attach({ workerId: other, incarnation: 'gone', deviceClass: 'other' });
+  crash(second, 0);
+  near(4);
+  wait(HOUR);
+  near(5);
+  crash(first, 0);
+  near(2);
 });
 
 test('sweeps of one owner have no more open trials together than the quota says, and all end', () => {
