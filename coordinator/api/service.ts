@@ -34,6 +34,7 @@ import type { Event } from '../model/events.ts';
 import { find, idOf, theOne } from '../model/find.ts';
 import { lookup } from '../model/persistent-map.ts';
 import { restoreRun } from '../model/restore.ts';
+import { originOf } from '../model/results.ts';
 import { type SpecifiedRun, withSpec } from '../model/spec-of.ts';
 import { isWhole, planOf, runWith, type State, sweepOf, trialOf, workerWith } from '../model/state.ts';
 import { requirementNote } from '../scheduling/requirement.ts';
@@ -157,16 +158,18 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
     leaderboard: unary((request) => leaderboard(context(), request, leaderboards)),
     listRuns: unary((request) => listRuns(context(), request)),
     listWorkers: unary((request) => listWorkers(context(), request)),
-    listCheckpoints: unary(async (request) => listCheckpoints(await runNamed(parts, request.runId), request)),
+    listCheckpoints: unary(async (request) =>
+      listCheckpoints(await computedRun(parts, request.runId), request),
+    ),
     watch: streaming(watches.watch),
     logs: streaming((request, signal) => {
       if (request.runId === '' && request.workerId === '')
         throw new FleetError('invalidArgument', 'run_id or worker_id: one of them must say whose lines');
-      const runId = request.runId === '' ? '' : idOf(now(), 'run', request.runId);
+      const runId = request.runId === '' ? '' : storedUnder(now(), idOf(now(), 'run', request.runId));
       return records.logs({ ...request, runId, signal });
     }),
     history: streaming(async function* ({ runId }) {
-      yield* await records.history(idOf(now(), 'run', runId));
+      yield* await records.history(storedUnder(now(), idOf(now(), 'run', runId)));
     }),
     cancel: unary(async ({ id: idOrName, reason }, call) => {
       const { id } = theOne(now(), idOrName, ['plan', 'sweep', 'trial', 'run']);
@@ -195,7 +198,7 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       return { runIds };
     }),
     verify: unary(async ({ runId: idOrName, stage, setPath }, call) => {
-      const run = await runNamed(parts, idOrName);
+      const run = await computedRun(parts, idOrName);
       const read = { runId: run.id, stage: stageToRead(run, stage) };
       const request = { ...read, specJson: canonicalJson(run.spec), setPath };
       const release = parts.reading([run.id]);
@@ -205,9 +208,9 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
         release();
       }
     }),
-    getEvaluation: unary(async ({ runId }) => records.evaluation(await runNamed(parts, runId))),
+    getEvaluation: unary(async ({ runId }) => records.evaluation(await computedRun(parts, runId))),
     export: streaming(async function* ({ runId, stage, format, evenFailed = false }, _signal, call) {
-      const run = await runNamed(parts, runId);
+      const run = await computedRun(parts, runId);
       const release = parts.reading([run.id]);
       try {
         const chosen = exportFormat(format);
@@ -223,10 +226,10 @@ export function createFleetService(parts: ServiceParts): FleetServiceServer {
       }
     }),
     getLedger: unary(async (request) =>
-      ledgerOf(parts.journal, await runNamed(parts, request.runId), request),
+      ledgerOf(parts.journal, await computedRun(parts, request.runId), request),
     ),
     replay: streaming(async function* (request, signal) {
-      const run = await runNamed(parts, request.runId);
+      const run = await computedRun(parts, request.runId);
       const release = parts.reading(run.teacherRunId === undefined ? [run.id] : [run.id, run.teacherRunId]);
       try {
         yield* parts.replayer.replay(run, request, signal);
@@ -402,6 +405,26 @@ function answered<K extends Answer['kind']>(
 }
 
 /** The run that is meant; one that has left memory is read back from the journal. */
+/**
+ * As runNamed, but the run that has computed the result and stored what belongs to it, where the one that is named has
+ * taken it from there.
+ */
+async function computedRun(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
+  const { state } = parts.driver;
+  const id = idOf(state, 'run', idOrName);
+  return runNamed(parts, storedUnder(state, id));
+}
+
+/** The run under whose id is stored what belongs to this one. */
+function storedUnder(state: State, id: string): string {
+  const origin = originOf(state, id);
+  if (runWith(state, origin) !== undefined) return origin;
+  throw new FleetError(
+    'notFound',
+    `${id} took the result of ${origin}, which was removed with all that it had stored; submit it with --fresh (reuse: none) to compute it`,
+  );
+}
+
 async function runNamed(parts: ServiceParts, idOrName: string): Promise<SpecifiedRun> {
   const { state } = parts.driver;
   const known = runWith(state, idOf(state, 'run', idOrName))!;

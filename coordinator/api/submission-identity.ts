@@ -16,8 +16,9 @@ export function identityOf({
   baseDir,
   dryRun,
   overrides,
+  fresh = false,
 }: SubmitRequest): { readonly id: string; readonly digest: string } | undefined {
   if (requestId === undefined || dryRun) return undefined;
-  const digest = sha256Hex(canonicalJson([yaml, baseDir, overrides]));
+  const digest = sha256Hex(canonicalJson([yaml, baseDir, overrides, ...(fresh ? ['fresh'] : [])]));
   return { id: token('request_id', requestId), digest };
 }

@@ -29,8 +29,8 @@ export function createSubmissionReader(): SubmissionReader {
     deadlineMs: DEADLINE_MS,
   });
   return {
-    async read({ yaml, baseDir, overrides }, signal) {
-      const submission = { yaml, baseDir, overrides: { ...overrides } };
+    async read({ yaml, baseDir, overrides, fresh = false }, signal) {
+      const submission = { yaml, baseDir, overrides: { ...overrides }, fresh };
       assertBounded(submission);
       return calls.call(submission, signal === undefined ? {} : { signal });
     },

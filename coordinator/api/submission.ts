@@ -28,6 +28,8 @@ export interface Submission {
   /** Absolute folder that relative data paths start from; empty when the text has none. */
   readonly baseDir: string;
   readonly overrides: Readonly<Record<string, string>>;
+  /** Every document is computed anew. */
+  readonly fresh?: boolean | undefined;
 }
 
 /** A document of a text, with where it and its values came from. */
@@ -85,6 +87,7 @@ export function readSubmission(submission: Submission): Located[] {
     givers.push({ path: givenBy(path, first.value), override: path });
     override(first.value, path, value);
   }
+  if (submission.fresh) for (const { value } of documents) makeFresh(value);
   const problems: TextProblem[] = [];
   const shaped: (Pick<Located, 'spec' | 'origins'> & { readonly index: number; readonly value: unknown })[] =
     [];
@@ -104,7 +107,10 @@ export function readSubmission(submission: Submission): Located[] {
     shaped.flatMap(({ index, value, ...document }) => [
       () => {
         const spec = withAbsolutePath(document, submission.baseDir);
-        const overrides = index === 0 ? Object.keys(submission.overrides) : [];
+        const overrides = [
+          ...(index === 0 ? Object.keys(submission.overrides) : []),
+          ...(submission.fresh ? ['reuse'] : []),
+        ];
         const text = spec.kind === 'plan' ? textOf(submission.yaml, index, { value, spec, overrides }) : '';
         located.push({ ...document, spec, text });
       },
@@ -277,6 +283,15 @@ function networkChecks({ spec, origins }: Pick<Located, 'spec' | 'origins'>): ((
       );
   });
   return [...checks, ...ofWorkers];
+}
+
+/** As `reuse: none` in the text, also where it says otherwise for a search. */
+function makeFresh(document: unknown): void {
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) return;
+  const mapping = document as Record<string, unknown>;
+  mapping.reuse = 'none';
+  const { search } = mapping;
+  if (typeof search === 'object' && search !== null && 'reuse' in search) search.reuse = 'none';
 }
 
 function override(document: unknown, path: string, text: string): void {

@@ -16,10 +16,11 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { DeviceDetails } from '../decisions/inputs.ts';
 import { shownState } from '../model/holds.ts';
-import { outlineOf } from '../model/outline.ts';
+import { accuracyAlone, outlineOf } from '../model/outline.ts';
 import { lookup, type PersistentMap } from '../model/persistent-map.ts';
 import { specOf } from '../model/spec-of.ts';
 import {
+  accuracyOf,
   type EndedRun,
   type EvaluationState,
   hasGang,
@@ -214,7 +215,8 @@ export function runView(
     startedAtMs: run.startedAtMs ?? 0,
     endedAtMs: run.endedAtMs ?? 0,
     weightsDigest: run.weightsDigest ?? '',
-    evaluation: run.evaluation && evaluationView(run.evaluation),
+    evaluation: evaluationOf(run),
+    reusedFrom: run.reused?.runId ?? '',
     attempts: run.attempt,
     sweepId: run.sweepId ?? '',
     planId: run.planId ?? '',
@@ -227,6 +229,13 @@ export function runView(
     remainingSeconds: rate > 0 ? ((schedule.stepsTotal - step - openRoundSteps) * schedule.batch) / rate : 0,
     openRoundSteps,
   };
+}
+
+/** Its verification; of a result that was taken from a candidate the accuracy alone may be known. */
+function evaluationOf(run: RunState): Evaluation | undefined {
+  if (run.evaluation !== undefined) return evaluationView(run.evaluation);
+  const accuracy = accuracyOf(run);
+  return accuracy === undefined ? undefined : evaluationView(accuracyAlone(accuracy));
 }
 
 function evaluationView(evaluation: EvaluationState): Evaluation {

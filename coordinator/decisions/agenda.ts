@@ -5,6 +5,8 @@
 import { quotaOf } from '../model/accounts.ts';
 import type { Event } from '../model/events.ts';
 import { heldBy, openRunsOf } from '../model/holds.ts';
+import { identityOf } from '../model/identity.ts';
+import { openTwins } from '../model/results.ts';
 import {
   numberOf,
   type State,
@@ -89,8 +91,10 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       return;
     case 'run.requeued':
       agenda.runs.add(numberOf(event.runId));
+      noteTwins(agenda, state, event.runId);
       return;
     case 'run.paused':
+      noteTwins(agenda, state, event.runId);
       agenda.stages.add(numberOf(event.runId));
       for (const id of wholeRunWith(state, event.runId)?.studentRunIds ?? []) agenda.runs.add(numberOf(id));
       return;
@@ -110,14 +114,16 @@ export function noteEvent(agenda: Agenda, state: State, event: Event): void {
       noteHeldRun(agenda, state, event.runId);
       return;
     case 'run.continued':
-      noteHeldRun(agenda, state, event.runId);
+      agenda.runs.add(numberOf(event.runId));
       return;
     case 'run.finished':
     case 'run.halted':
+    case 'run.reused':
     case 'run.failed':
     case 'run.cancelled':
       noteStages(agenda, state, event.runId);
       noteEndedRun(agenda, state, event.runId);
+      noteTwins(agenda, state, event.runId);
       return;
     case 'work.resumed':
       if (event.planId !== undefined) agenda.plans.add(numberOf(event.planId));
@@ -157,6 +163,15 @@ function noteStages(agenda: Agenda, state: State, runId: string): void {
 function noteHeldRun(agenda: Agenda, state: State, runId: string): void {
   const run = wholeRunWith(state, runId);
   if (run !== undefined && heldBy(state, run) !== undefined) agenda.runs.add(numberOf(runId));
+}
+
+/** Runs that wait for the result of this one. */
+function noteTwins(agenda: Agenda, state: State, runId: string): void {
+  const run = wholeRunWith(state, runId);
+  const identity = run && identityOf(state, run);
+  if (identity === undefined) return;
+  for (const twin of openTwins(state, identity))
+    if (twin.twinRunId === runId) agenda.runs.add(numberOf(twin.id));
 }
 
 /** The id of what an event is about, whatever its noun. */

@@ -12,6 +12,7 @@ import type { Event } from '../model/events.ts';
 import { find, workWithId } from '../model/find.ts';
 import type { Observed } from '../model/observed.ts';
 import { lookup } from '../model/persistent-map.ts';
+import { originOf } from '../model/results.ts';
 import {
   endingOf,
   hasEnded,
@@ -37,6 +38,7 @@ import { assertWithinQuota } from './quotas.ts';
 import { remove } from './removal.ts';
 import { resume } from './resume.ts';
 import { missingStage } from './retaining.ts';
+import { compareResults, hasResult, type Needs, reuse, standsFor } from './reuse.ts';
 import { balance, endPauses, place, settle } from './settle.ts';
 import { recordSpec } from './specs.ts';
 import { dropStages, judgeDamage, keepStage } from './stages.ts';
@@ -90,7 +92,7 @@ export function decideProposals(state: State, context: Observed, desk: Desk): De
 export function placeRuns(state: State, context: Observed, desk: Desk, isBeat: boolean): Decision {
   const draft = beginDraft(state, context, desk);
   if (isBeat) endPauses(draft);
-  place(draft);
+  while (place(draft)) settle(draft);
   if (isBeat) balance(draft);
   return decisionOf(draft);
 }
@@ -220,7 +222,7 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
       });
       sweepIds.push(sweepId);
     } else {
-      const runId = createRun(draft, document, teachers);
+      const runId = createRun(draft, document, teachers, studentNeeds(draft, document, documents));
       if (document.spec.kind === 'teacher') teachers.set(document.spec.name, runId);
       runIds.push(runId);
     }
@@ -237,12 +239,15 @@ function createRun(
   draft: Draft,
   document: Extract<CheckedDocument, { kind: 'run' }>,
   teachers: ReadonlyMap<string, string>,
+  needs: readonly Needs[],
 ): string {
   const { spec, facts } = document;
   const runId = nextId(draft.state, 'run');
   const named = spec.distillation?.teacher;
   const teacherRunId =
-    named === undefined ? undefined : usableTeacher(draft.state, teachers.get(named) ?? named).id;
+    named === undefined
+      ? undefined
+      : originOf(draft.state, usableTeacher(draft.state, teachers.get(named) ?? named).id);
   const teacher = teacherRunId === undefined ? undefined : wholeRunWith(draft.state, teacherRunId);
   if (spec.distillation && teacher) {
     const missing = missingStage(teacher, {
@@ -265,7 +270,23 @@ function createRun(
     reason: 'submitted',
     ...(teacherRunId === undefined ? {} : { teacherRunId }),
   });
+  reuse(draft, runId, { needs });
   return runId;
+}
+
+/** What the students of the same text will need of a teacher: those that take no result themselves. */
+function studentNeeds(
+  draft: Draft,
+  teacher: Extract<CheckedDocument, { kind: 'run' }>,
+  documents: readonly CheckedDocument[],
+): Needs[] {
+  if (teacher.spec.kind !== 'teacher') return [];
+  return documents.flatMap((document): Needs[] => {
+    if (document.kind !== 'run' || document.spec.distillation?.teacher !== teacher.spec.name) return [];
+    if (hasResult(draft, document, teacher)) return [];
+    const { distillation, training } = document.spec;
+    return [{ schedule: distillation.schedule, epochs: training.epochs, newest: 0 }];
+  });
 }
 
 /**
@@ -364,7 +385,10 @@ function takeReport(
     }
     case 'finished': {
       const run = currentRun(draft.state, workerId, report);
-      if (run) endRun(draft, run, { ...report, kind: 'run.finished', workerId }, 'finished');
+      if (run === undefined) return;
+      const before = standsFor(draft.state, run);
+      endRun(draft, run, { ...report, kind: 'run.finished', workerId }, 'finished');
+      compareResults(draft, run.id, before);
       return;
     }
     case 'halted': {

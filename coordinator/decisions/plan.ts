@@ -8,6 +8,7 @@ import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { originOf } from '../model/results.ts';
 import { childName, networkOf } from '../model/spec-of.ts';
 import {
   endingOf,
@@ -93,13 +94,20 @@ function ending(state: State, plan: PlanState): PlanStep {
 }
 
 function searchSpec(spec: PlanSpec): SweepSpec {
-  return { ...spec.search!, kind: 'sweep', name: childName(spec.name, 'search'), data: spec.data };
+  const reuse = spec.search!.reuse ?? spec.reuse;
+  return {
+    ...{ ...spec.search!, kind: 'sweep' as const, name: childName(spec.name, 'search'), data: spec.data },
+    ...(reuse === undefined ? {} : { reuse }),
+  };
 }
 
-function teacherSpec(spec: PlanSpec): RunSpec {
+/** The teacher of a plan that has one. */
+export function teacherSpec(spec: PlanSpec): RunSpec {
   const { start: _start, ...teacher } = spec.teacher!;
-  return { kind: 'teacher', data: spec.data, ...teacher };
+  return { kind: 'teacher', data: spec.data, ...teacher, ...reuseOf(spec) };
 }
+
+const reuseOf = ({ reuse }: PlanSpec) => (reuse === undefined ? {} : { reuse });
 
 function studentSpec(state: State, plan: PlanState, index: number): { spec: RunSpec; reason: string } {
   const { network, distillation, ...student } = plan.spec.students[index]!;
@@ -110,7 +118,11 @@ function studentSpec(state: State, plan: PlanState, index: number): { spec: RunS
       data: plan.spec.data,
       ...student,
       network: chosen.network,
-      ...(distillation ? { distillation: { ...distillation, teacher: plan.teacherRunId! } } : {}),
+      ...reuseOf(plan.spec),
+      // Its stages are those of the run whose result the teacher has taken, if it has.
+      ...(distillation
+        ? { distillation: { ...distillation, teacher: originOf(state, plan.teacherRunId!) } }
+        : {}),
     },
     reason: `student of ${plan.id}: ${chosen.reason}`,
   };

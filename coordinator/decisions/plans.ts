@@ -3,9 +3,12 @@
 // is skipped.
 
 import { costsOf } from '../../core/nn/space.ts';
-import { planOf } from '../model/state.ts';
+import { originOf } from '../model/results.ts';
+import { type PlanState, planOf, runOf } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
-import { nextOfPlan } from './plan.ts';
+import { nextOfPlan, type PlanStep, teacherSpec } from './plan.ts';
+import { missingStage } from './retaining.ts';
+import { resultFor, reuse } from './reuse.ts';
 import { recordSpec } from './specs.ts';
 import { lagAtSubmit } from './sweeps.ts';
 import { startAtSubmit } from './warm-start.ts';
@@ -29,21 +32,9 @@ export function settlePlan(draft: Draft, planId: string): void {
           ...startAtSubmit(draft.state, next.spec),
         });
         break;
-      case 'train': {
-        const teacherRunId = next.spec.distillation?.teacher;
-        emit(draft, {
-          kind: 'run.created',
-          runId: nextId(draft.state, 'run'),
-          spec: recordSpec(draft, next.spec),
-          facts: plan.facts,
-          costs: costsOf(next.spec.network),
-          reason: next.reason,
-          planId,
-          role: next.role,
-          ...(teacherRunId === undefined ? {} : { teacherRunId }),
-        });
+      case 'train':
+        train(draft, plan, teacherAgain(draft, plan, next) ?? next);
         break;
-      }
       case 'fail':
         emit(draft, { kind: 'plan.ended', planId, state: 'failed', reason: next.reason });
         return;
@@ -60,4 +51,40 @@ export function settlePlan(draft: Draft, planId: string): void {
       }
     }
   }
+}
+
+type Training = Extract<PlanStep, { kind: 'train' }>;
+
+/** Creates a run of a plan; it may take the result of another one at once. */
+function train(draft: Draft, plan: PlanState, { spec, role, reason }: Training): void {
+  const runId = nextId(draft.state, 'run');
+  const teacherRunId = spec.distillation?.teacher;
+  emit(draft, {
+    kind: 'run.created',
+    ...{ runId, spec: recordSpec(draft, spec), facts: plan.facts, costs: costsOf(spec.network) },
+    ...{ reason, planId: plan.id, role },
+    ...(teacherRunId === undefined ? {} : { teacherRunId }),
+  });
+  reuse(draft, runId);
+}
+
+/**
+ * A plan may have taken the result of a teacher whose earlier stages are not kept any more, since no student may need
+ * them. Where one does, because nobody has trained it yet, the teacher is trained before it.
+ */
+function teacherAgain(draft: Draft, plan: PlanState, { spec }: Training): Training | undefined {
+  const { distillation, training } = spec;
+  if (distillation === undefined || plan.teacherRunId === undefined) return undefined;
+  const origin = originOf(draft.state, plan.teacherRunId);
+  if (origin === plan.teacherRunId) return undefined;
+  const { epochs } = training;
+  const missing = missingStage(runOf(draft.state, origin), {
+    ...{ schedule: distillation.schedule, epochs, newest: 0 },
+  });
+  const asking = {
+    ...{ job: spec, facts: plan.facts, attempt: 1, teacherRunId: origin, studentRunIds: [] },
+  };
+  if (missing === undefined || resultFor(draft, asking) !== undefined) return undefined;
+  const reason = `teacher of ${plan.id} once more, for ${spec.name}: ${missing}`;
+  return { kind: 'train', role: 'teacher', spec: { ...teacherSpec(plan.spec), reuse: 'none' }, reason };
 }

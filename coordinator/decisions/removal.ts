@@ -43,6 +43,13 @@ export function assertRemovable(state: State, id: string): void {
       throw refuse(
         `${others.join(', ')} learned from ${run.id}; remove ${others.length === 1 ? 'it' : 'them'} first`,
       );
+    const takers = (run.takerRunIds ?? []).filter(
+      (id) => wholeRunWith(state, id)?.planId !== (run.planId ?? ''),
+    );
+    if (takers.length > 0)
+      throw refuse(
+        `${takers.join(', ')} took the result of ${run.id} with its checkpoints; remove ${takers.length === 1 ? 'it' : 'them'} first`,
+      );
   }
 }
 

@@ -3,6 +3,8 @@
 
 import { type TeacherSchedule, teacherStagesFrom } from '../../core/spec/distillation.ts';
 import { leaseOf } from '../model/halted.ts';
+import { identityOf } from '../model/identity.ts';
+import { openTwins, originOf } from '../model/results.ts';
 import {
   hasEnded,
   planWith,
@@ -45,6 +47,8 @@ function retainEnded(draft: Draft, runId: string): void {
   const run = runWith(draft.state, runId);
   if (isKeptCandidate(draft.state, runId) || run === undefined) return;
   if (leaseOf(draft.state, run) !== undefined) return;
+  // One that took the result of another has stored nothing.
+  if (originOf(draft.state, runId) !== runId) return;
   emit(draft, {
     kind: 'stage.dropped',
     runId,
@@ -95,16 +99,26 @@ export function factsOf(state: State, run: RunState): RetentionFacts {
     ),
     students: students.map(studentOf),
     moreStudents:
-      plan !== undefined &&
-      plan.teacherRunId === run.id &&
-      !hasEnded(plan) &&
-      plan.studentRunIds.length < plan.spec.students.length,
+      hasWaitingStudents(state, run) ||
+      (plan !== undefined &&
+        plan.teacherRunId === run.id &&
+        !hasEnded(plan) &&
+        plan.studentRunIds.length < plan.spec.students.length),
     candidate: {
       isReplaced: trial !== undefined && trial.runIds.at(-1) !== run.id,
       hasResult: trial?.state === 'done',
       isBest: sweep !== undefined && sweep.bestTrialId === trialId,
     },
   };
+}
+
+/** Students of runs that wait for the result of this one will learn from its stages. */
+function hasWaitingStudents(state: State, run: RunState): boolean {
+  const identity = run.job.kind === 'teacher' ? identityOf(state, run) : undefined;
+  return (
+    identity !== undefined &&
+    openTwins(state, identity).some((twin) => twin.twinRunId === run.id && twin.studentRunIds.length > 0)
+  );
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   type TrialState,
   trialWith,
   wholeRunWith,
+  workerWith,
 } from '../model/state.ts';
 import { rowAt } from '../model/table.ts';
 import { isSettled } from '../scheduling/board.ts';
@@ -29,6 +30,7 @@ import { endRun, setGang } from './gangs.ts';
 import { beginPausing, endOverduePauses, followPauses } from './pauses.ts';
 import { settlePlan } from './plans.ts';
 import { retain } from './retaining.ts';
+import { followedByTwins, reuse } from './reuse.ts';
 import { lossInTheWay } from './stages.ts';
 import { settleSweep } from './sweeps.ts';
 import { settleTrial } from './trials.ts';
@@ -63,20 +65,39 @@ export function settle(draft: Draft): void {
   }
 }
 
-/** Gives free workers to runs that wait, or to gangs that can grow. */
-export function place(draft: Draft): void {
+/**
+ * Gives free workers to runs that wait, or to gangs that can grow. Returns whether runs have ended with it, because
+ * they take a result, so that there is more to settle.
+ */
+export function place(draft: Draft): boolean {
+  let hasEnds = false;
   for (let goesOn = true; goesOn; ) {
     goesOn = false;
     for (const placement of schedule(boardOf(draft))) {
       const run = wholeRunWith(draft.state, placement.runId)!;
       const { pausesFor: forRunId, reason } = placement;
-      if (forRunId === undefined) setGang(draft, run, placement);
-      else beginPausing(draft, run, { reason, forRunId });
+      if (forRunId !== undefined) {
+        beginPausing(draft, run, { reason, forRunId });
+        continue;
+      }
+      const isQueued = run.state === 'queued';
+      if (isQueued && reuse(draft, run.id, { deviceClass: classOf(draft.state, placement.workerIds) })) {
+        hasEnds ||= wholeRunWith(draft.state, run.id)?.state !== 'queued';
+        // Its workers are free for others.
+        goesOn = true;
+        continue;
+      }
+      setGang(draft, run, placement);
+      if (isQueued) followedByTwins(draft, run.id);
       // Its students can start now.
-      goesOn ||= run.state === 'queued' && run.studentRunIds.length > 0;
+      goesOn ||= isQueued && run.studentRunIds.length > 0;
     }
   }
+  return hasEnds;
 }
+
+const classOf = (state: State, [first]: readonly string[]): string | undefined =>
+  first === undefined ? undefined : workerWith(state, first)?.deviceClass;
 
 /** Goes on without gangs that do not store where they stand. */
 export function endPauses(draft: Draft): void {
@@ -144,7 +165,10 @@ function lookAtRun(draft: Draft, run: RunState | undefined): void {
   const parent = endedParent(draft.state, run);
   if (parent !== undefined)
     endRun(draft, run, { kind: 'run.cancelled', runId: run.id, reason: parent }, parent);
-  else if (!failWithTeacher(draft, run) && !failWithDamage(draft, run)) followPauses(draft, run);
+  else if (!failWithTeacher(draft, run) && !failWithDamage(draft, run)) {
+    followPauses(draft, run);
+    reuse(draft, run.id);
+  }
 }
 
 /** How the nearest parent that has ended did so, as a reason for the child; undefined while all go on. */

@@ -7,6 +7,7 @@
 
 import { leaseOf } from '../model/halted.ts';
 import {
+  accuracyOf,
   type EndedRun,
   endingOf,
   isWhole,
@@ -22,6 +23,7 @@ import {
   wholeRunWith,
 } from '../model/state.ts';
 import { type Draft, emit, nextId } from './draft.ts';
+import { reuse } from './reuse.ts';
 
 /** Settles an open trial: it ends as its newest run did, or makes another attempt. */
 export function settleTrial(draft: Draft, trial: TrialState): void {
@@ -52,10 +54,13 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   };
   if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
   if (run.state === 'done') {
-    const accuracy = run.evaluation?.accuracy;
+    const accuracy = accuracyOf(run);
     if (accuracy === undefined || !Number.isFinite(accuracy))
       end('failed', `its run ${run.id} finished without a verification accuracy`);
-    else end('done', `accuracy ${accuracy.toFixed(4)}${afterText(draft, trial)}`, { accuracy });
+    else
+      end('done', `accuracy ${accuracy.toFixed(4)}${afterText(draft, trial)}${reusedText(run)}`, {
+        accuracy,
+      });
   }
   if (run.state !== 'failed') return;
   if (run.failureCause !== 'infrastructure') {
@@ -111,6 +116,9 @@ function afterText({ state }: Draft, { fidelity, sweepId }: TrialState): string 
   return ` after ${fidelity.epochs} of ${sweepOf(state, sweepId).spec.evaluation.training.epochs} epochs`;
 }
 
+/** ` (reused run-7 of sweep-3)` of a run that was not computed. */
+const reusedText = ({ reused, reason }: RunState): string => (reused === undefined ? '' : ` (${reason})`);
+
 /** Creates the run of the next attempt; with the number of an attempt there was, one that gives the same bits. */
 export function createAttempt(draft: Draft, trial: TrialState, reason: string, number?: number): void {
   const newest = trial.runIds.at(-1);
@@ -123,4 +131,5 @@ export function createAttempt(draft: Draft, trial: TrialState, reason: string, n
     ...haltOf(trial),
     reason,
   });
+  reuse(draft, trialOf(draft.state, trial.id).runIds.at(-1)!);
 }

@@ -77,6 +77,11 @@ const SHAPES: Readonly<Record<Event['kind'], Readonly<Record<string, z.ZodType>>
   'run.finished': { runId: text, generation: number, workerId: text, step: number, weightsDigest: text },
   'run.halted': { runId: text, workerId: text, stage: number, step: number, weightsDigest: text },
   'run.continued': { runId: text, ...reason },
+  'run.reused': { runId: text, fromRunId: text, code: text, step: number, weightsDigest: text, ...reason },
+  'run.twinned': { runId: text, ...reason },
+  'result.conflicted': {
+    ...{ runId: text, otherRunId: text, weightsDigest: text, otherWeightsDigest: text, ...reason },
+  },
   'run.failed': { runId: text, cause: text, ...reason },
   'run.cancelled': { runId: text, ...reason },
   'work.resumed': reason,

@@ -74,6 +74,12 @@ export function idsOf(event: Event): readonly (string | undefined)[] {
     case 'stage.mended':
     case 'stage.lost':
       return [event.runId];
+    case 'run.reused':
+      return [event.runId, event.fromRunId];
+    case 'run.twinned':
+      return [event.runId, event.twinRunId];
+    case 'result.conflicted':
+      return [event.runId, event.otherRunId];
     case 'stage.damaged':
       return [event.runId, event.workerId];
     case 'work.removed':
@@ -212,6 +218,12 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
       return `${event.runId} goes on ${event.haltStage === undefined ? 'to its end' : `to the end of stage ${event.haltStage}`}: ${event.reason}`;
     case 'run.failed':
       return `${event.runId} failed (${event.cause}${event.step === undefined ? '' : ` at step ${event.step}`}): ${event.reason}`;
+    case 'run.reused':
+      return `${event.runId} takes the result of ${event.fromRunId}, weights ${event.weightsDigest}${event.accuracy === undefined ? '' : `, accuracy ${event.accuracy.toFixed(4)}`}: ${event.reason}`;
+    case 'run.twinned':
+      return `${event.runId} ${event.twinRunId === undefined ? 'waits for no other run any more' : `waits for the result of ${event.twinRunId}`}: ${event.reason}`;
+    case 'result.conflicted':
+      return `${event.runId} and ${event.otherRunId} compute the same and ended with other weights (${event.weightsDigest} and ${event.otherWeightsDigest}): ${event.reason}`;
     case 'run.cancelled':
       return `${event.runId} was ${stateText('cancelled', event.reason)}`;
     case 'work.resumed':

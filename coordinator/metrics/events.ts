@@ -46,6 +46,12 @@ export function countEvent(metrics: Registered, event: Event, after: State): voi
     case 'run.halted':
       families.runsFinished.inc({ kind: kindOf(after, event.runId), outcome: 'done', reason: 'none' });
       return;
+    case 'run.reused':
+      families.resultsReused.inc({ kind: kindOf(after, event.runId) });
+      return;
+    case 'result.conflicted':
+      families.resultsConflicting.inc();
+      return;
     case 'run.failed': {
       const kind = kindOf(after, event.runId);
       families.runsFinished.inc({ kind, outcome: 'failed', reason: failureReasonOf(event.cause) });

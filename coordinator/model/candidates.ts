@@ -38,3 +38,9 @@ export function withCandidate(candidates: Candidates, key: string, number: numbe
 export function addCandidate({ past }: Candidates, key: string, number: number): void {
   (past as Map<string, number>).set(key, number);
 }
+
+/** All of them, each once. */
+export function* candidatesIn({ past, recent }: Candidates): Generator<readonly [string, number]> {
+  for (const entry of past) if (lookup(recent, entry[0]) === undefined) yield entry;
+  yield* entriesOf(recent);
+}

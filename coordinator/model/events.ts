@@ -430,6 +430,40 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly reason: string;
     }
   | {
+      /** The run takes the result of another one that computed the same, at no cost. */
+      readonly kind: 'run.reused';
+      readonly runId: string;
+      /** The run that computed it. */
+      readonly fromRunId: string;
+      /** Digest of the code that computed it. */
+      readonly code: string;
+      readonly deviceClass?: string;
+      readonly step: number;
+      readonly weightsDigest: string;
+      readonly accuracy?: number;
+      /** Absent where only the accuracy is known of the other run. */
+      readonly evaluation?: EvaluationState;
+      readonly reason: string;
+    }
+  | {
+      /** A queued run waits for one that trains and computes the same, or waits for it no longer. */
+      readonly kind: 'run.twinned';
+      readonly runId: string;
+      /** Absent: it waits for none. */
+      readonly twinRunId?: string;
+      readonly reason: string;
+    }
+  | {
+      /** Two runs that compute the same have ended with other bits: nothing is taken from either of them. */
+      readonly kind: 'result.conflicted';
+      /** The run that ended last. */
+      readonly runId: string;
+      readonly otherRunId: string;
+      readonly weightsDigest: string;
+      readonly otherWeightsDigest: string;
+      readonly reason: string;
+    }
+  | {
       readonly kind: 'run.failed';
       readonly runId: string;
       readonly cause: string;

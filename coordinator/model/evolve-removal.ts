@@ -2,6 +2,7 @@
 // are never given out again, and the journal keeps what it says of them.
 
 import type { EventOf } from './events.ts';
+import { resultForgotten } from './evolve-results.ts';
 import { forgetAccount } from './evolve-time.ts';
 import { unnamed } from './find.ts';
 import { changeRun, recount, type Working } from './folding.ts';
@@ -31,7 +32,8 @@ export function workRemoved(w: Working, { id }: EventOf<'work.removed'>): void {
 function removePlan(w: Working, plan: PlanState): void {
   const sweep = plan.sweepId === undefined ? undefined : sweepWith(w, plan.sweepId);
   if (sweep !== undefined) removeSweep(w, sweep);
-  for (const number of allNumbers(plan.allRunIds)) removeRun(w, `run-${number}`);
+  // Students before their teacher, on which what they compute depends.
+  for (const number of [...allNumbers(plan.allRunIds)].reverse()) removeRun(w, `run-${number}`);
   recount(w, `plan ${plan.state}`, undefined);
   w.names = unnamed(w.names, { noun: 'plan', ...plan }, w.edit);
   forgetAccount(w, 'plans', numberOf(plan.id));
@@ -62,6 +64,10 @@ function removeRun(w: Working, id: string): void {
     if (teacher !== undefined)
       changeRun(w, teacher.id, { studentRunIds: teacher.studentRunIds.filter((student) => student !== id) });
   }
+  const origin = isWhole(run) && run.reused !== undefined ? wholeRunWith(w, run.reused.runId) : undefined;
+  if (origin !== undefined)
+    changeRun(w, origin.id, { takerRunIds: (origin.takerRunIds ?? []).filter((taker) => taker !== id) });
   forgetAccount(w, 'runs', numberOf(id));
+  resultForgotten(w, run);
   w.runs = withoutRow(w.runs, numberOf(id), w.edit);
 }

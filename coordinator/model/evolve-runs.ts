@@ -3,6 +3,7 @@
 import type { Costs } from '../../core/nn/space.ts';
 import { closeAccount, forgive, openAccount, shareOf, unstoredAt } from './accounts.ts';
 import type { EventOf } from './events.ts';
+import { codeWith, resultNoted, twinClosed, twinOpened } from './evolve-results.ts';
 import {
   changePlan,
   changeRun,
@@ -19,6 +20,7 @@ import { outlineOf } from './outline.ts';
 import { appended } from './roll.ts';
 import { jobAt } from './spec-of.ts';
 import {
+  accuracyOf,
   type CheckpointState,
   type DataFacts,
   type EndedRun,
@@ -99,6 +101,7 @@ export function runBegun(
   recount(w, undefined, runCount(job.kind, 'queued'));
   w.runs = withRow(w.runs, numberOf(id), run, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
+  twinOpened(w, run);
   if (planId === undefined) return;
   changePlan(w, planId, { allRunIds: appended(planOf(w, planId).allRunIds, numberOf(id), w.edit) });
 }
@@ -132,6 +135,7 @@ export function runAssigned(w: Working, event: EventOf<'run.assigned'>): void {
     generation: event.generation,
     gang: event.members,
     deviceClass: run.deviceClass ?? event.deviceClass,
+    ...codeWith(w, run, event.members),
     startedAtMs: run.startedAtMs ?? event.atMs,
     changedAtMs: event.atMs,
     ...(unstoredMs === 0 && run.unstoredMs === undefined ? {} : { unstoredMs }),
@@ -165,10 +169,15 @@ function forgetClass(w: Working, id: string): void {
   w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
-/** What is known of its gang alone is over: what it pauses for, what waiting had earned it, what it has not stored. */
+/** What is known of its gang or its twin alone is over: what it pauses for, what waiting had earned it, what it has not stored. */
 export function noLongerPlaced(w: Working, id: string): void {
-  const { pausing, agedPriority, unstoredMs, ...rest } = runOf(w, id);
-  if (pausing !== undefined || agedPriority !== undefined || unstoredMs !== undefined)
+  const { pausing, agedPriority, unstoredMs, twinRunId, ...rest } = runOf(w, id);
+  if (
+    pausing !== undefined ||
+    agedPriority !== undefined ||
+    unstoredMs !== undefined ||
+    twinRunId !== undefined
+  )
     w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
@@ -247,6 +256,40 @@ export function runFinished(w: Working, event: EventOf<'run.finished'>): void {
   };
   if (evaluation !== undefined) change.evaluation = evaluation;
   ended(w, runId, change);
+  if (evaluation !== undefined) resultNoted(w, runOf(w, runId));
+}
+
+/** The run has the result of another one. */
+export function runReused(w: Working, event: EventOf<'run.reused'>): void {
+  const { runId, fromRunId, code, deviceClass, step: finalStep, weightsDigest, accuracy, evaluation } = event;
+  ended(w, runId, {
+    ...{ state: 'done', reason: event.reason, endedAtMs: event.atMs, gang: NONE },
+    ...{ code, finalStep, weightsDigest, reused: { runId: fromRunId, ...optional('accuracy', accuracy) } },
+    ...optional('deviceClass', deviceClass),
+    ...optional('evaluation', evaluation),
+  });
+  const run = runOf(w, runId);
+  resultNoted(w, run);
+  const origin = runWith(w, fromRunId);
+  if (run.trialId !== undefined || origin === undefined || !isWhole(origin)) return;
+  // It has no stages of its own: who learns from it learns from the other.
+  for (const id of run.studentRunIds) changeRun(w, id, { teacherRunId: fromRunId });
+  changeRun(w, fromRunId, {
+    studentRunIds: [...origin.studentRunIds, ...run.studentRunIds],
+    takerRunIds: [...(origin.takerRunIds ?? []), runId],
+  });
+  changeRun(w, runId, { studentRunIds: NONE });
+}
+
+/** The run waits for one that computes the same, or no longer. */
+export function runTwinned(w: Working, { runId, twinRunId, reason }: EventOf<'run.twinned'>): void {
+  noLongerTwinned(w, runId);
+  changeRun(w, runId, { reason, ...optional('twinRunId', twinRunId) });
+}
+
+function noLongerTwinned(w: Working, id: string): void {
+  const { twinRunId, ...rest } = runOf(w, id);
+  if (twinRunId !== undefined) w.runs = withRow(w.runs, numberOf(id), rest, w.edit);
 }
 
 /** The run stands at the end of a stage with a result. */
@@ -255,6 +298,7 @@ export function runHalted(w: Working, event: EventOf<'run.halted'>): void {
   const change = { state: 'done' as const, endedAtMs, finalStep, weightsDigest, haltStage: stage };
   const reason = `paused at the end of stage ${stage} with its result`;
   ended(w, runId, { ...change, reason, gang: NONE, ...optional('evaluation', evaluation) });
+  if (evaluation !== undefined) resultNoted(w, runOf(w, runId));
 }
 
 /** A run that has halted waits for a gang again. */
@@ -277,6 +321,7 @@ export function runContinued(w: Working, event: EventOf<'run.continued'>): void 
   const going = { ...run, ...fresh, ...now, ...optional('haltStage', haltStage) };
   w.runs = withRow(w.runs, numberOf(runId), going, w.edit);
   w.openRuns = withNumber(w.openRuns, runId, w.edit);
+  twinOpened(w, going);
 }
 
 /** A run that has left memory, with the checkpoint from which it goes on. */
@@ -302,12 +347,14 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
   changeRun(w, id, change);
   w.openRuns = withoutNumber(w.openRuns, id, w.edit);
   const run = runOf(w, id);
+  twinClosed(w, run);
   if (isLoose(run)) closeAccount(w, shareOf(w, run));
-  const { trialId, haltStage, evaluation } = run;
+  const { trialId, haltStage } = run;
   const fidelity = haltStage === undefined ? run.fidelity : { epochs: haltStage };
-  if (trialId === undefined || fidelity === undefined || evaluation === undefined) return;
+  const accuracy = accuracyOf(run);
+  if (trialId === undefined || fidelity === undefined || accuracy === undefined) return;
   const { rungs = [] } = trialOf(w, trialId);
-  const rung = { fidelity, runId: id, objectives: { accuracy: evaluation.accuracy } };
+  const rung = { fidelity, runId: id, objectives: { accuracy } };
   changeTrial(w, trialId, { rungs: [...rungs, rung] });
 }
 
@@ -333,6 +380,7 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
   };
   w.runs = withRow(w.runs, numberOf(id), { ...run, ...fresh, state: 'queued', reason }, w.edit);
   w.openRuns = withNumber(w.openRuns, id, w.edit);
+  twinOpened(w, runOf(w, id));
   if (isLoose(runOf(w, id))) openAccount(w, shareOf(w, runOf(w, id)));
 }
 
@@ -340,7 +388,8 @@ export function runResumed(w: Working, id: string, event: { reason: string; atMs
 export function summarise(w: Working, id: string): void {
   const run = runWith(w, id);
   if (run === undefined || !isWhole(run) || !hasEnded(run)) return;
-  const { deviceClass, startedAtMs, endedAtMs, finalStep, weightsDigest, evaluation, failureCause } = run;
+  const { deviceClass, startedAtMs, endedAtMs, finalStep, weightsDigest, failureCause, code, reused } = run;
+  const accuracy = accuracyOf(run);
   const summary: { -readonly [K in keyof EndedRun]: EndedRun[K] } = {
     id,
     state: run.state as EndState,
@@ -357,9 +406,11 @@ export function summarise(w: Working, id: string): void {
   if (endedAtMs !== undefined) summary.endedAtMs = endedAtMs;
   if (finalStep !== undefined) summary.finalStep = finalStep;
   if (weightsDigest !== undefined) summary.weightsDigest = weightsDigest;
-  if (evaluation !== undefined) summary.accuracy = evaluation.accuracy;
+  if (accuracy !== undefined) summary.accuracy = accuracy;
   if (failureCause !== undefined) summary.failureCause = failureCause;
   const newest = run.checkpoints.at(-1);
   if (run.haltStage !== undefined && newest !== undefined) summary.halted = newest;
+  if (code !== undefined) summary.code = code;
+  if (reused !== undefined) summary.reusedFrom = reused.runId;
   w.runs = withRow(w.runs, numberOf(id), summary, w.edit);
 }

@@ -28,6 +28,7 @@ export function workerAttached(w: Working, event: EventOf<'worker.attached'>): v
     ...optional('code', code),
   };
   w.workers = withEntry(w.workers, workerId, worker, w.edit);
+  if (event.code !== undefined) w.code = event.code;
 }
 
 /** A worker drains, gets work again, or is lost. */

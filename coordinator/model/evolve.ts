@@ -15,6 +15,7 @@ import { addCandidate, type Candidates, noCandidates, withCandidate } from './ca
 import type { Event, EventOf } from './events.ts';
 import { runPaused, runPausing, stepDropped, workPaused, workPrioritised } from './evolve-pauses.ts';
 import { workRemoved } from './evolve-removal.ts';
+import { resultVoided } from './evolve-results.ts';
 import {
   runAssigned,
   runBegun,
@@ -25,7 +26,9 @@ import {
   runHalted,
   runRequeued,
   runResumed,
+  runReused,
   runTroubled,
+  runTwinned,
   summarise,
 } from './evolve-runs.ts';
 import {
@@ -61,6 +64,7 @@ import {
   withoutNumber,
   workingOn,
 } from './folding.ts';
+import { protocolOfSweep } from './identity.ts';
 import { bestTrialFirst } from './leaderboard.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
@@ -267,6 +271,15 @@ function apply(w: Working, event: Event): void {
     case 'work.removed':
       workRemoved(w, event);
       return;
+    case 'run.reused':
+      runReused(w, event);
+      return;
+    case 'run.twinned':
+      runTwinned(w, event);
+      return;
+    case 'result.conflicted':
+      resultVoided(w, event.runId);
+      return;
     case 'run.failed':
       runEnded(w, event.runId, { ...ended({ state: 'failed', ...event }), failureCause: event.cause });
       return;
@@ -369,6 +382,7 @@ function sweepSubmitted(w: Working, event: EventOf<'sweep.submitted'>): void {
     candidates: noCandidates(),
     ...(spec.screening === undefined ? {} : { screening: NO_SCREENING }),
     job: candidateJob(spec),
+    protocol: protocolOfSweep(spec, event.facts),
     failuresInRow: NO_FAILURES,
   };
   if (sweep.planId === undefined) openAccount(w, shareOfWork(sweep));

@@ -1,25 +1,26 @@
 // A run that has left memory as far as it can be shown without reading the journal.
 
 import { childName } from './spec-of.ts';
-import { type EndedRun, NO_BLAME, type RunState, type State, sweepOf, trialOf } from './state.ts';
+import {
+  type EndedRun,
+  type EvaluationState,
+  NO_BLAME,
+  type RunState,
+  type State,
+  sweepOf,
+  trialOf,
+} from './state.ts';
 
 /** The run without its checkpoints, and with no more of its evaluation than the accuracy. */
 export function outlineOf(state: State, summary: EndedRun): RunState {
   const sweep = sweepOf(state, summary.sweepId);
   const trial = trialOf(state, summary.trialId);
-  const { accuracy, stages: _stages, halted: _halted, ...known } = summary;
-  const unknown = Number.NaN;
-  const evaluation =
-    accuracy === undefined
-      ? {}
-      : {
-          evaluation: {
-            ...{ accuracy, accuracyStd: unknown, auc: unknown, eer: unknown, tarAtFar: unknown, pairs: 0 },
-          },
-        };
+  const { accuracy, stages: _stages, halted: _halted, reusedFrom, ...known } = summary;
+  const evaluation = accuracy === undefined ? {} : { evaluation: accuracyAlone(accuracy) };
   return {
     ...known,
     ...evaluation,
+    ...(reusedFrom === undefined ? {} : { reused: { runId: reusedFrom } }),
     name: childName(sweep.name, String(trial.number)),
     job: sweep.job,
     facts: sweep.facts,
@@ -34,4 +35,10 @@ export function outlineOf(state: State, summary: EndedRun): RunState {
     avoided: [],
     checkpoints: [],
   };
+}
+
+/** A verification of which the accuracy alone is known. */
+export function accuracyAlone(accuracy: number): EvaluationState {
+  const unknown = Number.NaN;
+  return { accuracy, accuracyStd: unknown, auc: unknown, eer: unknown, tarAtFar: unknown, pairs: 0 };
 }

@@ -94,6 +94,8 @@ export type EndedRunRow = readonly [
   failureCause: string | null,
   stages: number,
   halted: CheckpointState | null,
+  code: string | null,
+  reusedFrom: string | null,
 ];
 
 /** The row of an ended run. */
@@ -101,15 +103,16 @@ export function endedRunRow(number: number, run: EndedRun): EndedRunRow {
   const { state, reason, trialId, sweepId, attempt, generation, createdAtMs, stages } = run;
   const { deviceClass = null, startedAtMs = null, endedAtMs = null, finalStep = null } = run;
   const { weightsDigest = null, accuracy = null, failureCause = null, halted = null } = run;
+  const { code = null, reusedFrom = null } = run;
   return [
     ...([number, state, reason, trialId, sweepId, attempt, generation, deviceClass] as const),
     ...([createdAtMs, startedAtMs, endedAtMs, finalStep, weightsDigest, accuracy] as const),
-    ...([failureCause, stages, halted] as const),
+    ...([failureCause, stages, halted, code, reusedFrom] as const),
   ];
 }
 
-/** The ended run of a row. */
-export function endedRunFromRow(row: EndedRunRow): EndedRun {
+/** The ended run of a row. `same`: one string for all that are equal to it. */
+export function endedRunFromRow(row: EndedRunRow, same: (text: string) => string): EndedRun {
   const run: { -readonly [K in keyof EndedRun]: EndedRun[K] } = {
     id: `run-${row[0]}`,
     state: row[1],
@@ -121,7 +124,7 @@ export function endedRunFromRow(row: EndedRunRow): EndedRun {
     createdAtMs: row[8],
     stages: row[15],
   };
-  if (row[7] !== null) run.deviceClass = row[7];
+  if (row[7] !== null) run.deviceClass = same(row[7]);
   if (row[9] !== null) run.startedAtMs = row[9];
   if (row[10] !== null) run.endedAtMs = row[10];
   if (row[11] !== null) run.finalStep = row[11];
@@ -129,5 +132,7 @@ export function endedRunFromRow(row: EndedRunRow): EndedRun {
   if (row[13] !== null) run.accuracy = row[13];
   if (row[14] !== null) run.failureCause = row[14];
   if (row[16] !== null) run.halted = row[16];
+  if (row[17] !== null) run.code = same(row[17]);
+  if (row[18] !== null) run.reusedFrom = row[18];
   return run;
 }

@@ -7,8 +7,10 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import type { Caller } from './caller.ts';
-import { addCandidate, cutCandidates, noCandidates } from './candidates.ts';
-import { entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
+import { addCandidate, candidatesIn, cutCandidates, noCandidates } from './candidates.ts';
+import { identityOf, identityText, protocolOfSweep } from './identity.ts';
+import { emptyMap, entriesOf, lookup, type PersistentMap, withEntry } from './persistent-map.ts';
+import { NONE, VOID } from './results.ts';
 import { appended, emptyRoll } from './roll.ts';
 import {
   type EndedRunRow,
@@ -22,6 +24,7 @@ import { specDigest } from './spec-digest.ts';
 import { candidateJob, jobAt } from './spec-of.ts';
 import {
   type Account,
+  type EndedRun,
   hasEnded,
   initialState,
   isWhole,
@@ -33,6 +36,7 @@ import {
   type State,
   type Submission,
   type SweepState,
+  trialOf,
   type WorkerState,
 } from './state.ts';
 import { Edit, emptyTable, rowAt, rowsOf, withRow } from './table.ts';
@@ -42,13 +46,13 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 15;
+export const FOLD = 17;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
 type PlainSweep = Omit<
   SweepState,
-  'spec' | 'job' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
+  'spec' | 'job' | 'protocol' | 'trialIds' | 'allRunIds' | 'openTrials' | 'endedBadly' | 'candidates'
 > & {
   spec: string;
   /** Genotypes that screening has cut, each with its group. */
@@ -69,7 +73,7 @@ interface Rows {
     | 'counts'
     | 'usageHalfLifeMs'
     | 'quotas'
-    | 'quotas'
+    | 'code'
   > & {
     readonly fold: number;
     /** How many there ever were. */
@@ -89,6 +93,8 @@ interface Rows {
   readonly tokens: readonly [string, Caller];
   readonly accounts: readonly [string, Account];
   readonly time: TimeRow;
+  /** The runs that stand for what a group computes, some hundred a row, and the members for which none may. */
+  readonly results: readonly [key: string, runs: readonly number[], voided: readonly string[]];
 }
 
 /** The account of the fleet, or one of another kind by number or id. */
@@ -108,7 +114,7 @@ const ROWS_A_PART = 500;
 
 /** The state part by part. What was given is not changed meanwhile, whatever is decided. */
 export function* encodeState(state: State): Generator<StatePart> {
-  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs, quotas } = state;
+  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs, quotas, code } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
@@ -119,6 +125,7 @@ export function* encodeState(state: State): Generator<StatePart> {
       submissions: state.submissions.count,
       usageHalfLifeMs,
       quotas,
+      code,
     },
   };
   yield { of: 'facts', rows: [facts] };
@@ -139,6 +146,22 @@ export function* encodeState(state: State): Generator<StatePart> {
   yield* parts('tokens', entriesOf(state.tokens), (entry) => entry);
   yield* parts('accounts', entriesOf(state.accounts), (entry) => entry);
   yield* parts('time', timeRows(state.time), (row) => row);
+  yield* parts('results', resultRows(state), (row) => row, 1);
+}
+
+function* resultRows({ results }: State): Generator<Rows['results']> {
+  for (const [key, group] of entriesOf(results)) {
+    let numbers: number[] = [];
+    const voided: string[] = [];
+    for (const [member, number] of candidatesIn(group)) {
+      if (number === VOID) voided.push(member);
+      else if (number !== NONE) numbers.push(number);
+      if (numbers.length < ROWS_A_PART) continue;
+      yield [key, numbers, []];
+      numbers = [];
+    }
+    if (numbers.length + voided.length > 0) yield [key, numbers, voided];
+  }
 }
 
 function* timeRows({ fleet, plans, sweeps, runs, workers }: TimeAccounts): Generator<TimeRow> {
@@ -167,12 +190,13 @@ function* parts<K extends keyof Rows, T>(
   of: K,
   things: Iterable<T>,
   rowFrom: (thing: T) => Rows[K],
+  most = ROWS_A_PART,
 ): Generator<StatePart> {
   let rows: Rows[K][] = [];
   const part = () => ({ of, rows }) as unknown as StatePart;
   for (const thing of things) {
     rows.push(rowFrom(thing));
-    if (rows.length < ROWS_A_PART) continue;
+    if (rows.length < most) continue;
     yield part();
     rows = [];
   }
@@ -180,7 +204,15 @@ function* parts<K extends keyof Rows, T>(
 }
 
 function plainSweep(sweep: SweepState, spec: string): PlainSweep {
-  const { job: _j, trialIds: _t, allRunIds: _r, openTrials: _o, endedBadly: _e, ...rest } = sweep;
+  const {
+    job: _j,
+    protocol: _p,
+    trialIds: _t,
+    allRunIds: _r,
+    openTrials: _o,
+    endedBadly: _e,
+    ...rest
+  } = sweep;
   const { candidates, ...plain } = rest;
   return {
     ...plain,
@@ -219,6 +251,11 @@ export function createStateDecoder(): StateDecoder {
   const edit = new Edit();
   const made: { -readonly [K in keyof State]: State[K] } = { ...initialState };
   const specNamed = (digest: string) => lookup(made.specs, digest)!;
+  const texts = new Map<string, string>();
+  const same = (text: string): string => {
+    if (!texts.has(text)) texts.set(text, text);
+    return texts.get(text)!;
+  };
   let hasFacts = false;
 
   const takers: { readonly [K in keyof Rows]: (row: Rows[K]) => void } = {
@@ -255,7 +292,7 @@ export function createStateDecoder(): StateDecoder {
       else if (trial.state !== 'done') sweep.endedBadly = withRow(sweep.endedBadly, number, true, edit);
     },
     runs(row) {
-      const run = isRow(row) ? endedRunFromRow(row) : runOf(row);
+      const run = isRow(row) ? endedRunFromRow(row, same) : runOf(row);
       const number = isRow(row) ? row[0] : numberOf(run.id);
       made.runs = withRow(made.runs, number, run, edit);
       const sweep: Writable<SweepState> | undefined =
@@ -289,6 +326,16 @@ export function createStateDecoder(): StateDecoder {
     time(row) {
       made.time = withTime(made.time, row, edit);
     },
+    results([key, numbers, voided]) {
+      const known = lookup(made.results, key);
+      const group = known ?? noCandidates();
+      for (const number of numbers) {
+        const run = rowAt(made.runs, number);
+        if (run !== undefined) addCandidate(group, memberOf(made, run), number);
+      }
+      for (const member of voided) addCandidate(group, member, VOID);
+      if (known === undefined) made.results = withEntry(made.results, key, group, edit);
+    },
   };
 
   /** A run that is in memory as a whole. */
@@ -307,6 +354,7 @@ export function createStateDecoder(): StateDecoder {
     },
     state() {
       if (!hasFacts) throw new Error('the snapshot has no facts');
+      made.twins = twinsOf(made);
       return made;
     },
   };
@@ -316,6 +364,25 @@ type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const isRow = (row: PlainRun | EndedRunRow): row is EndedRunRow => Array.isArray(row);
 
+/** The member of its group of results that a run is. */
+function memberOf(state: State, run: RunState | EndedRun): string {
+  // Of a candidate without a digest: there are a hundred thousand of them.
+  return isWhole(run) ? identityOf(state, run)!.member : trialOf(state, run.trialId).genotypeKey;
+}
+
+/** Open runs by what they compute. */
+function twinsOf(state: State): State['twins'] {
+  const edit = new Edit();
+  let twins: State['twins'] = emptyMap();
+  for (const [number] of rowsOf(state.openRuns)) {
+    const identity = identityOf(state, rowAt(state.runs, number)!);
+    if (identity === undefined) continue;
+    const key = identityText(identity);
+    twins = withEntry(twins, key, [...(lookup(twins, key) ?? []), number], edit);
+  }
+  return twins;
+}
+
 /** A sweep before its trials and runs are there. */
 function emptySweep({ cut = [], ...plain }: PlainSweep, spec: SweepSpec): SweepState {
   const candidates = noCandidates();
@@ -324,6 +391,7 @@ function emptySweep({ cut = [], ...plain }: PlainSweep, spec: SweepSpec): SweepS
     ...plain,
     spec,
     job: candidateJob(spec),
+    protocol: protocolOfSweep(spec, plain.facts),
     trialIds: emptyRoll,
     allRunIds: emptyRoll,
     openTrials: emptyTable(),

@@ -39,6 +39,7 @@ export function specOf(
     workers: job.workers,
     priority: job.priority,
     ...(job.require === undefined ? {} : { require: job.require }),
+    ...(job.reuse === undefined ? {} : { reuse: job.reuse }),
   };
 }
 
@@ -56,12 +57,16 @@ export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
 }
 
 /** What all candidates of a sweep have in common. */
-export function candidateJob({ evaluation, data, priority, require }: SweepSpec): Job {
+export function candidateJob({ evaluation, data, priority, require, reuse }: SweepSpec): Job {
   const { training, verification } = evaluation;
   const job: Job = {
     ...{ kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority },
   };
-  return require === undefined ? job : { ...job, require };
+  return {
+    ...job,
+    ...(require === undefined ? {} : { require }),
+    ...(reuse === undefined ? {} : { reuse }),
+  };
 }
 
 /** The job of a candidate that is evaluated at this fidelity. */

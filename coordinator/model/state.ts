@@ -99,6 +99,8 @@ export interface SweepState extends Ending {
   readonly screening?: Screening;
   /** What every candidate's run has of a spec; one object for all of them. */
   readonly job: Job;
+  /** Digest of what its candidates have in common of what they compute (coordinator/model/identity.ts); or empty. */
+  readonly protocol: string;
   /** The first in the strategy's order, once a trial is done. */
   readonly bestTrialId?: string;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
@@ -285,6 +287,14 @@ export interface RunState extends Ending {
   readonly gang: readonly Member[];
   /** That of the first gang; an exact run takes no worker of another class. */
   readonly deviceClass?: string;
+  /** Digest of the code of its workers; empty where they had several, or one that is not known. */
+  readonly code?: string;
+  /** The run that trains and computes the same, for whose result it waits. */
+  readonly twinRunId?: string;
+  /** The run whose result it has taken, and its accuracy, 0..1. */
+  readonly reused?: { readonly runId: string; readonly accuracy?: number };
+  /** Runs that have taken its result with its checkpoints. */
+  readonly takerRunIds?: readonly string[];
   /** When the gang last changed; elastic changes keep a distance from it. */
   readonly changedAtMs: number;
   /** Worker-milliseconds of its gang up to `changedAtMs` that nothing stored has; absent for none. */
@@ -330,10 +340,19 @@ export interface EndedRun extends Ending {
   /** Verification accuracy, 0..1. */
   readonly accuracy?: number;
   readonly failureCause?: string;
+  /** As of a whole run. */
+  readonly code?: string;
+  /** The run whose result it has taken. */
+  readonly reusedFrom?: string;
   /** Checkpoints that it has stored. */
   readonly stages: number;
   /** Of one that has halted: the checkpoint from which it can go on, while that is stored. */
   readonly halted?: CheckpointState;
+}
+
+/** Verification accuracy of a run, 0..1: its own, or that of the run whose result it has taken. */
+export function accuracyOf(run: Pick<RunState, 'evaluation' | 'reused'>): number | undefined {
+  return run.evaluation?.accuracy ?? run.reused?.accuracy;
 }
 
 /** Whether a run is in memory as a whole. */
@@ -491,6 +510,15 @@ export interface State {
   readonly counts: Counts;
   /** Where the time of workers went. */
   readonly time: TimeAccounts;
+  /** Digest of the numerical code of the worker that attached last; empty before there is one. */
+  readonly code: string;
+  /**
+   * Numbers of finished runs by what they have computed: by group and code, and then by member
+   * (coordinator/model/results.ts).
+   */
+  readonly results: PersistentMap<Candidates>;
+  /** Numbers of open runs by what they compute (coordinator/model/identity.ts), in ascending order. */
+  readonly twins: PersistentMap<readonly number[]>;
 }
 
 function noneYet<V>(): Recent<V> {
@@ -523,6 +551,9 @@ export const initialState: State = {
   openRuns: emptyTable(),
   counts: {},
   time: NO_ACCOUNTS,
+  code: '',
+  results: emptyMap(),
+  twins: emptyMap(),
 };
 
 /** The number in an id of this noun; undefined for anything else. */

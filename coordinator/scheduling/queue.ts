@@ -29,6 +29,7 @@ export interface Queue {
 /** What decides where a run can be placed; `isBlamed`: it may have to be placed alone, and waits by itself. */
 function keyOf(run: RunState, { account }: Share, isBlamed: boolean): string {
   const { workers, training } = run.job;
+  if (run.twinRunId !== undefined) return JSON.stringify([account, priorityOf(run), 'twin']);
   const avoided = run.avoided.map(({ workerId, untilMs }) => `${workerId}@${untilMs}`);
   return JSON.stringify([
     account,

@@ -11,6 +11,7 @@ import { type RunState, type State, wholeRunWith } from '../model/state.ts';
  */
 export interface Wait {
   readonly kind:
+    | 'twin'
     | 'teacher_not_started'
     | 'teacher_paused'
     | 'teacher_stage'
@@ -25,10 +26,12 @@ export interface Wait {
 /**
  * Why a run cannot start whatever workers are free: a student needs a teacher that has begun or has stored a
  * checkpoint, and a stored stage that cannot be read is computed again first. A student that gave its workers away
- * while it waited for a stage waits here until that is stored.
+ * while it waited for a stage waits here until that is stored. One that computes the same as a run that trains waits
+ * for its result.
  */
 export function notStartable(state: State, run: RunState): Wait | undefined {
-  const { waitsForStage, teacherRunId } = run;
+  const { waitsForStage, teacherRunId, twinRunId } = run;
+  if (twinRunId !== undefined) return { kind: 'twin', reason: `queued: ${run.reason}` };
   if (waitsForStage !== undefined && lookup(state.damaged, waitsForStage) !== undefined)
     return { kind: 'stage_damaged', reason: run.reason };
   if (teacherRunId === undefined) return undefined;

@@ -42,6 +42,9 @@ export function waitsOf(board: Board): Waits {
   return {
     of(runId) {
       const number = numberOf(runId);
+      const run = board.queue.groupOf(number) && board.run(number);
+      // Each of them waits for another run.
+      if (run?.twinRunId !== undefined) return notStartable(board.state, run);
       const group = board.queue.groupOf(number);
       return group && waitIn(group.key, number);
     },

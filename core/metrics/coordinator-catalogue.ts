@@ -33,6 +33,7 @@ export const FAILURE_REASONS = [
 ] as const;
 /** What queued runs wait for. */
 export const WAIT_REASONS = [
+  'twin',
   'teacher_not_started',
   'teacher_paused',
   'teacher_stage',
@@ -229,6 +230,17 @@ const WORK_METRICS = {
     unit: 'count',
     subject: 'work',
     labels: { kind: RUN_KINDS, outcome: OUTCOMES, reason: FAILURE_REASONS },
+  }),
+  resultsReused: counter('pocketfleet_results_reused_total', {
+    help: 'Runs that took the result of another one that computed the same, by kind.',
+    unit: 'count',
+    subject: 'work',
+    labels: { kind: RUN_KINDS },
+  }),
+  resultsConflicting: counter('pocketfleet_results_conflicting_total', {
+    help: 'Pairs of runs that computed the same on one device class and ended with other bits.',
+    unit: 'count',
+    subject: 'work',
   }),
   restarts: counter('pocketfleet_trial_restarts_total', {
     help: 'Further attempts of trials (failed), and runs that a worker gave back (the other reasons).',

@@ -42,6 +42,16 @@ export const workers = z
   .refine((w) => w.min <= w.max, { path: ['max'], message: 'max is below min', ...over('min', 'max') })
   .describe('how many workers a run may have at once; its result does not depend on the number');
 
+/**
+ * Which results of other runs that compute the same may be taken. Without a default, as the weight.
+ */
+export const reuse = z
+  .enum(['none', 'any', 'exact'])
+  .optional()
+  .describe(
+    'Results of others that compute the same (network, data, protocol, seed, code): none are taken; any, whatever device computed it; exact, of a device class that is there now, with its checkpoints. Default: any for candidates of a sweep, exact for other runs',
+  );
+
 /** A label of a worker: its name, and its value. */
 const LABEL = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
 const labelText = z

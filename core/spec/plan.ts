@@ -2,7 +2,7 @@
 // its parts fit together.
 
 import { z } from 'zod';
-import { name, requirement, weight, workers } from './common.ts';
+import { name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
@@ -35,6 +35,7 @@ export const planSchema = z
     name,
     data: dataSchema,
     weight,
+    reuse,
     search: sweepSchema
       .omit({ kind: true, name: true, data: true, weight: true })
       .optional()

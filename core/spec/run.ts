@@ -2,7 +2,7 @@
 // name the result completely.
 
 import { z } from 'zod';
-import { name, requirement, weight, workers } from './common.ts';
+import { name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
 import { networkSchema } from './network.ts';
@@ -47,6 +47,7 @@ export const runSchema = z
     checkpoints,
     priority: z.int().min(0).max(100).default(50).describe('higher runs first'),
     weight,
+    reuse,
     require: requirement,
   })
   .superRefine(

@@ -1,7 +1,7 @@
 // A search: which candidates exist, how they are drawn, what each may cost, and how each is evaluated.
 
 import { z } from 'zod';
-import { name, requirement, weight } from './common.ts';
+import { name, requirement, reuse, weight } from './common.ts';
 import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
 import { screeningSchema } from './screening.ts';
@@ -71,6 +71,7 @@ export const sweepSchema = z.strictObject({
   parallelism: z.int().min(0).default(0).describe('trials at once; 0: one for each worker'),
   priority: z.int().min(0).max(100).default(50).describe('higher first'),
   weight,
+  reuse,
   require: requirement,
   attemptsMax: z
     .int()

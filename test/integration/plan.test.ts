@@ -1,6 +1,7 @@
 // A whole plan (search, teacher, two students while the teacher trains, verification) twice: left alone, and with a
 // worker and the coordinator killed with -9 on the way and started again. Nothing is lost, nothing is done twice: every
-// candidate's accuracy and every network's weights are the same, and each trial has finished exactly once.
+// candidate's accuracy and every network's weights are the same, and each trial has finished exactly once. Submitted
+// again it is done with these results, and nothing is computed.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -55,8 +56,9 @@ async function runPlan(
   fleet: TestFleet,
   name: string,
   faults: (planId: string) => Promise<void>,
+  mayReuse = false,
 ): Promise<Outcome> {
-  const { planIds } = await fleet.submit(plan(name));
+  const { planIds } = await fleet.submit(plan(name), { mayReuse });
   const planId = planIds[0]!;
   await faults(planId);
   const end = await fleet.until(
@@ -69,10 +71,20 @@ async function runPlan(
   return outcomeOf(fleet, planId, ended.sweepId);
 }
 
+const untouched = async () => {};
+
+/** How many step points are stored of a run, and the accuracy of its report. */
+async function storedOf({ client }: TestFleet, runId: string) {
+  let points = 0;
+  for await (const _point of client.history({ runId })) points += 1;
+  const { evaluation } = await unary(client, client.getEvaluation, { runId });
+  return { points, evaluation: evaluation?.accuracy };
+}
+
 test('a plan with a worker and the coordinator killed on the way ends like one left alone', async () => {
   const fleet = await startFleet({ workers: ['w1', 'w2'] });
   try {
-    const alone = await runPlan(fleet, 'quiet', async () => {});
+    const alone = await runPlan(fleet, 'quiet', untouched);
     assert.equal(alone.trials.length, 3);
     assert.equal(alone.runs.length, 3);
     const disturbed = await runPlan(fleet, 'disturbed', async (planId) => {
@@ -90,6 +102,12 @@ test('a plan with a worker and the coordinator killed on the way ends like one l
       await fleet.startWorker('w2');
     });
     assert.deepEqual(disturbed, alone);
+    assert.deepEqual(await runPlan(fleet, 'again', untouched, true), alone);
+    const { runs } = await unary(fleet.client, fleet.client.listRuns, { planId: 'plan-3', sweepId: '' });
+    assert.ok(runs.length > 5 && runs.every((run) => run.generation === 0 && run.reusedFrom !== ''));
+    const [winner] = runs.filter(({ kind }) => kind === 'student');
+    const { points, evaluation } = await storedOf(fleet, winner!.id);
+    assert.deepEqual([points > 0, evaluation], [true, winner!.evaluation?.accuracy]);
   } finally {
     await fleet.stop();
   }

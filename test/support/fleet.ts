@@ -51,7 +51,8 @@ export interface TestFleet {
   workerMetricsEndpoint(id: string): string;
   startCoordinator(): Promise<void>;
   killCoordinator(signal?: NodeJS.Signals): Promise<Ending | undefined>;
-  submit(yaml: string): Promise<SubmitResponse>;
+  /** Everything is computed, unless results of runs that computed the same may be taken. */
+  submit(yaml: string, options?: { readonly mayReuse?: boolean }): Promise<SubmitResponse>;
   run(id: string): Promise<Run>;
   /** Resolves with the first snapshot that satisfies the condition; survives restarts of the coordinator. */
   until(condition: (snapshot: Snapshot) => boolean, what: string, deadlineMs?: number): Promise<Snapshot>;
@@ -178,11 +179,11 @@ export async function startFleet(options: {
     async killCoordinator(signal = 'SIGKILL') {
       return coordinator?.stop(signal);
     },
-    submit: (yaml) =>
+    submit: (yaml, { mayReuse = false } = {}) =>
       unary(
         client,
         client.submit,
-        { yaml, baseDir: PACKAGE_ROOT, dryRun: false, overrides: {} },
+        { yaml, baseDir: PACKAGE_ROOT, dryRun: false, overrides: {}, fresh: !mayReuse },
         { deadlineMs: 60_000 },
       ),
     async run(id) {

@@ -54,7 +54,10 @@ export function folded(events: Iterable<Event>, before: State = initialState): S
  * and only they.
  */
 export function plainOf(state: State): unknown {
-  return plainValue(state);
+  const plain = plainValue(state) as { readonly results: object };
+  // A group of results that were all taken away is none.
+  const groups = Object.entries(plain.results).filter(([, members]) => Object.keys(members).length > 0);
+  return { ...plain, results: Object.fromEntries(groups) };
 }
 
 function plainValue(value: unknown): unknown {
@@ -70,7 +73,9 @@ function plainValue(value: unknown): unknown {
   }
   if ('past' in value && value.past instanceof Map && 'recent' in value) {
     const recent = entriesOf(value.recent as PersistentMap<unknown>);
-    return Object.fromEntries([...value.past, ...recent].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const numbers = new Map<string, unknown>([...value.past, ...recent]);
+    // What was taken away is 0 there.
+    return Object.fromEntries([...numbers].filter(([, n]) => n !== 0).sort(([a], [b]) => (a < b ? -1 : 1)));
   }
   // A working state carries what it was made with, and counts that are 0 are none.
   const { edit: _edit, ownsRows: _owns, counts, ...fields } = value as Record<string, unknown>;

@@ -36,6 +36,8 @@ export async function submitFile(
     readonly file: string;
     readonly overrides: Readonly<Record<string, string>>;
     readonly dryRun: boolean;
+    /** Everything is computed anew. */
+    readonly fresh?: boolean | undefined;
     readonly signal?: AbortSignal | undefined;
   },
 ): Promise<SubmitResponse> {
@@ -44,6 +46,7 @@ export async function submitFile(
     baseDir: options.file === '-' ? process.cwd() : dirname(resolve(options.file)),
     dryRun: options.dryRun,
     overrides: { ...options.overrides },
+    ...(options.fresh ? { fresh: true } : {}),
     // The same for every try: an answer that was lost with its coordinator submits nothing twice.
     requestId: randomId(),
   };

@@ -40,6 +40,7 @@ interface ExportFlags extends FleetOptions {
 interface SubmitFlags extends FleetOptions {
   readonly set: Readonly<Record<string, string>>;
   readonly dryRun?: boolean;
+  readonly fresh?: boolean;
   readonly wait?: boolean;
   readonly watch?: boolean;
 }
@@ -53,6 +54,7 @@ export function addWorkCommands(program: Command): void {
       {},
     )
     .option('--dry-run', 'check it and show what it would do, as `plan` does')
+    .option('--fresh', 'take no result of a run that computed the same; compute everything (reuse: none)')
     .option('--watch', 'show progress until all of it has ended; the exit code is 1 when any of it failed')
     .option('--wait', 'the same as --watch')
     .action((file: string, flags: SubmitFlags) => withFleet(flags, (client) => submit(client, file, flags)));
@@ -136,7 +138,7 @@ export function addWorkCommands(program: Command): void {
 async function submit(client: FleetClient, file: string, flags: SubmitFlags): Promise<void> {
   const { dryRun = false } = flags;
   const submitted = await interruptible((signal) =>
-    submitFile(client, { file, overrides: flags.set, dryRun, signal }),
+    submitFile(client, { file, overrides: flags.set, dryRun, fresh: flags.fresh, signal }),
   );
   for (const note of submitted.notes) say(`note: ${note}`);
   const ids = [...submitted.planIds, ...submitted.sweepIds, ...submitted.runIds];

@@ -15,7 +15,7 @@ export const QUEUE_ALERTS: AlertGroup = {
     },
     {
       name: 'PocketfleetRunsUnschedulable',
-      expr: 'sum by (namespace, fleet, reason) (pocketfleet_scheduler_unschedulable_runs{reason!="teacher_not_started"}) > 0 and on (namespace, fleet) sum by (namespace, fleet) (pocketfleet_workers{state="idle"}) > 0',
+      expr: 'sum by (namespace, fleet, reason) (pocketfleet_scheduler_unschedulable_runs{reason!~"teacher_not_started|twin"}) > 0 and on (namespace, fleet) sum by (namespace, fleet) (pocketfleet_workers{state="idle"}) > 0',
       for: '30m',
       severity: 'warning',
       summary: 'Runs wait ({{ $labels.reason }}) although workers are idle.',

@@ -50,6 +50,7 @@ export const run = (some: Partial<Run> = {}): Run => ({
   specJson: '{"training":{"epochs":8}}',
   remainingSeconds: 65,
   openRoundSteps: 0,
+  reusedFrom: '',
   ...some,
 });
 

@@ -37,7 +37,11 @@ export interface SubmitRequest {
    * with the id of an earlier one submits nothing and gets the answer of that one; with another text it is refused with
    * ALREADY_EXISTS. Absent: each call is a submission of its own.
    */
-  requestId?: string | undefined;
+  requestId?:
+    | string
+    | undefined;
+  /** Every document is computed anew, as if its text had `reuse: none`. */
+  fresh?: boolean | undefined;
 }
 
 export interface SubmitRequest_OverridesEntry {
@@ -244,6 +248,8 @@ export interface Run {
    * a worker.
    */
   openRoundSteps: number;
+  /** The run that computed the result, where this one has taken it; empty otherwise. What is stored of the run is stored under that id. */
+  reusedFrom: string;
 }
 
 /** 10-fold verification, reference: pair accuracy of flip-augmented embeddings. */
@@ -1010,7 +1016,7 @@ export interface Goodput {
 }
 
 function createBaseSubmitRequest(): SubmitRequest {
-  return { yaml: "", baseDir: "", dryRun: false, overrides: {}, requestId: undefined };
+  return { yaml: "", baseDir: "", dryRun: false, overrides: {}, requestId: undefined, fresh: undefined };
 }
 
 export const SubmitRequest: MessageFns<SubmitRequest> = {
@@ -1029,6 +1035,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     });
     if (message.requestId !== undefined) {
       writer.uint32(42).string(message.requestId);
+    }
+    if (message.fresh !== undefined) {
+      writer.uint32(160).bool(message.fresh);
     }
     return writer;
   },
@@ -1089,6 +1098,14 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
             message.requestId = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 160) {
+              break;
+            }
+
+            message.fresh = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1133,6 +1150,7 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
         : isSet(object.request_id)
         ? globalThis.String(object.request_id)
         : undefined,
+      fresh: isSet(object.fresh) ? globalThis.Boolean(object.fresh) : undefined,
     };
   },
 
@@ -1159,6 +1177,9 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
     if (message.requestId !== undefined) {
       obj.requestId = message.requestId;
     }
+    if (message.fresh !== undefined) {
+      obj.fresh = message.fresh;
+    }
     return obj;
   },
 
@@ -1180,6 +1201,7 @@ export const SubmitRequest: MessageFns<SubmitRequest> = {
       {},
     );
     message.requestId = object.requestId ?? undefined;
+    message.fresh = object.fresh ?? undefined;
     return message;
   },
 };
@@ -3534,6 +3556,7 @@ function createBaseRun(): Run {
     specJson: "",
     remainingSeconds: 0,
     openRoundSteps: 0,
+    reusedFrom: "",
   };
 }
 
@@ -3619,6 +3642,9 @@ export const Run: MessageFns<Run> = {
     }
     if (message.openRoundSteps !== 0) {
       writer.uint32(217).double(message.openRoundSteps);
+    }
+    if (message.reusedFrom !== "") {
+      writer.uint32(322).string(message.reusedFrom);
     }
     return writer;
   },
@@ -3852,6 +3878,14 @@ export const Run: MessageFns<Run> = {
             message.openRoundSteps = reader.double();
             continue;
           }
+          case 40: {
+            if (tag !== 322) {
+              break;
+            }
+
+            message.reusedFrom = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3945,6 +3979,11 @@ export const Run: MessageFns<Run> = {
         : isSet(object.open_round_steps)
         ? globalThis.Number(object.open_round_steps)
         : 0,
+      reusedFrom: isSet(object.reusedFrom)
+        ? globalThis.String(object.reusedFrom)
+        : isSet(object.reused_from)
+        ? globalThis.String(object.reused_from)
+        : "",
     };
   },
 
@@ -4031,6 +4070,9 @@ export const Run: MessageFns<Run> = {
     if (message.openRoundSteps !== 0) {
       obj.openRoundSteps = floatToJson(message.openRoundSteps);
     }
+    if (message.reusedFrom !== "") {
+      obj.reusedFrom = message.reusedFrom;
+    }
     return obj;
   },
 
@@ -4068,6 +4110,7 @@ export const Run: MessageFns<Run> = {
     message.specJson = object.specJson ?? "";
     message.remainingSeconds = object.remainingSeconds ?? 0;
     message.openRoundSteps = object.openRoundSteps ?? 0;
+    message.reusedFrom = object.reusedFrom ?? "";
     return message;
   },
 };

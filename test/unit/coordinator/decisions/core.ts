@@ -3,7 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { step } from '../../../../coordinator/decisions/decide.ts';
-import type { CheckedDocument, FailureCause, Input } from '../../../../coordinator/decisions/inputs.ts';
+import type {
+  CheckedDocument,
+  FailureCause,
+  Input,
+  WorkerHello,
+} from '../../../../coordinator/decisions/inputs.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
 import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
 import { connections, wholeRuns } from '../../../support/state.ts';
@@ -21,8 +26,8 @@ const hello = {
   ...{ slots: 1, leases: [], metricsEndpoint: '', podUid: '' },
 };
 
-/** The core with so many workers of one slot; every input one second after the last. */
-export function core(workers: number) {
+/** The core with so many workers of one slot; every input one second after the last. `about`: what they say of themselves. */
+export function core(workers: number, about: Partial<WorkerHello> = {}) {
   let state: State = initialState;
   let now = 0;
   const events: Event[] = [];
@@ -34,10 +39,11 @@ export function core(workers: number) {
     events.push(...decision.events);
     return decision;
   };
-  for (let n = 1; n <= workers; n++) {
-    connected.add(`w${n}`);
-    give({ kind: 'attached', hello: { ...hello, workerId: `w${n}` } });
-  }
+  const attach = (workerId: string, more: Partial<WorkerHello> = {}) => {
+    connected.add(workerId);
+    give({ kind: 'attached', hello: { ...hello, ...about, ...more, workerId } });
+  };
+  for (let n = 1; n <= workers; n++) attach(`w${n}`);
   const report = (id: string, said: object) => {
     const run = runOf(state, id);
     const [member] = run.gang;
@@ -51,15 +57,16 @@ export function core(workers: number) {
   };
   return {
     give,
+    attach,
     submit: (document: CheckedDocument) => give({ kind: 'submit', documents: [document] }),
     fail: (id: string, cause: FailureCause, message = 'bad') =>
       report(id, { kind: 'failed', cause, message }),
     checkpoint: (id: string, stage: number) =>
       report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
-    finish: (id: string, accuracy = 0.5) => {
+    finish: (id: string, accuracy = 0.5, weightsDigest = 'w') => {
       const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
       const { haltStage: stage } = runOf(state, id);
-      if (stage === undefined) return report(id, { kind: 'finished', weightsDigest: 'w', evaluation });
+      if (stage === undefined) return report(id, { kind: 'finished', weightsDigest, evaluation });
       report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` });
       return halt(id, stage, accuracy);
     },

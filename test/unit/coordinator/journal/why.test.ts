@@ -63,6 +63,13 @@ const EVENTS: { readonly [K in Event['kind']]: Omit<EventOf<K>, 'kind' | 'atMs'>
   },
   'run.assigned': { runId: 'run-1', generation: 1, members, deviceClass: 'c', lentByRunId: 'run-2', reason },
   'run.requeued': { runId: 'run-1', generation: 1, reason },
+  'run.reused': {
+    ...{ runId: 'run-1', fromRunId: 'run-2', code: 'c', step: 8, weightsDigest: 'w', accuracy: 0.5, reason },
+  },
+  'run.twinned': { runId: 'run-1', twinRunId: 'run-2', reason },
+  'result.conflicted': {
+    ...{ runId: 'run-1', otherRunId: 'run-2', weightsDigest: 'w', otherWeightsDigest: 'v', reason },
+  },
   'run.pausing': { runId: 'run-1', forRunId: 'run-2', reason },
   'run.paused': {
     ...{ runId: 'run-1', step: 5, isHeld: true, reason, workerId: 'w1' },

@@ -1,0 +1,123 @@
+// What a run computes, as a key: runs of equal keys give the same result, whoever submitted them and whatever
+// they are called. Decides what belongs to the key: the network, with its cells in canonical form; all that the
+// spec says of training and verification; which data, wherever they lie; the seed; and of a student how it learns
+// from a teacher, which counts by its own key and not by its id. The code that computes is a part of the key of
+// a result (coordinator/model/results.ts). Name, kind, workers, priority, weight, requirements and retention
+// decide nothing about the bits and are no part of it.
+
+import { sha256Hex } from '../../core/digest.ts';
+import { resolveGenotype } from '../../core/nn/genotype.ts';
+import { genotypeKey } from '../../core/nn/genotype-code.ts';
+import { canonicalJson } from '../../core/spec/canonical-json.ts';
+import type { DataSpec } from '../../core/spec/data.ts';
+import type { NetworkSpec } from '../../core/spec/network.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
+import type { SweepSpec } from '../../core/spec/sweep.ts';
+import {
+  type DataFacts,
+  type EndedRun,
+  type RunState,
+  type State,
+  sweepOf,
+  trialOf,
+  wholeRunWith,
+} from './state.ts';
+
+/** What a run computes. The candidates of a sweep share the protocol, which is made once for all of them. */
+export interface Identity {
+  /** Protocol, epochs and seed. */
+  readonly group: string;
+  /** The canonical genotype; `-` for a network that has none. */
+  readonly member: string;
+}
+
+/** Hexadecimal digits of the digest of a protocol. */
+const DIGITS = 24;
+
+/** The identity as one text. */
+export const identityText = ({ group, member }: Identity): string => `${group}/${member}`;
+
+/** What of a run its identity follows from. */
+export type Identified =
+  | Pick<RunState, 'job' | 'facts' | 'sweepId' | 'trialId' | 'attempt' | 'teacherRunId' | 'haltStage'>
+  | EndedRun;
+
+/** What a run computes; undefined where its data were never digested, as in journals of earlier releases. */
+export function identityOf(state: State, run: Identified): Identity | undefined {
+  if (!('job' in run)) return identityOfCandidate(state, run, run.halted?.stage);
+  const { job, facts, trialId, sweepId, attempt, teacherRunId, haltStage } = run;
+  if (trialId !== undefined && sweepId !== undefined)
+    return identityOfCandidate(state, { trialId, sweepId, attempt }, haltStage ?? job.training.epochs);
+  const teacher = teacherRunId === undefined ? undefined : wholeRunWith(state, teacherRunId);
+  return identityOfSpec(job as RunSpec, facts, teacher && identityOf(state, teacher));
+}
+
+function identityOfCandidate(
+  state: State,
+  { trialId, sweepId, attempt }: Pick<EndedRun, 'trialId' | 'sweepId' | 'attempt'>,
+  epochs?: number,
+): Identity | undefined {
+  const { protocol, job } = sweepOf(state, sweepId);
+  if (protocol === '') return undefined;
+  const { training } = job;
+  // Another attempt has another seed (coordinator/model/spec-of.ts).
+  const seed = (training.seed + attempt - 1) >>> 0;
+  return {
+    group: groupOf(protocol, epochs ?? training.epochs, seed),
+    member: trialOf(state, trialId).genotypeKey,
+  };
+}
+
+/** What a run of this spec computes, a student with this teacher; undefined where that is not known. */
+export function identityOfSpec(spec: RunSpec, facts: DataFacts, teacher?: Identity): Identity | undefined {
+  const { network, training, verification, distillation, data } = spec;
+  if (distillation !== undefined && teacher === undefined) return undefined;
+  const learns = teacher && { ...distillation, teacher: identityText(teacher) };
+  const protocol = protocolOf({ network, training, verification, data, learns }, facts);
+  if (protocol === '') return undefined;
+  return { group: groupOf(protocol, training.epochs, training.seed), member: memberOf(network) };
+}
+
+/** What all candidates of a sweep have in common; empty where its data were never digested. */
+export function protocolOfSweep({ space, evaluation, data }: SweepSpec, facts: DataFacts): string {
+  const { channels, layers, embedding } = space;
+  const network = { kind: 'pocketnet' as const, channels, layers, embedding, genotype: 'casia' as const };
+  return protocolOf({ ...evaluation, network, data }, facts);
+}
+
+function protocolOf(
+  of: Pick<RunSpec, 'training' | 'verification' | 'network' | 'data'> & { readonly learns?: unknown },
+  { digest }: DataFacts,
+): string {
+  if (digest === undefined) return '';
+  // Recomputed activations are the same bits.
+  const { epochs: _epochs, seed: _seed, recompute: _recompute, ...training } = of.training;
+  const network = of.network.kind === 'pocketnet' ? { ...of.network, genotype: undefined } : of.network;
+  const { verification, learns } = of;
+  const text = canonicalJson({
+    network,
+    training,
+    verification,
+    learns,
+    data: { ...dataOf(of.data), digest },
+  });
+  return sha256Hex(text).slice(0, DIGITS);
+}
+
+/** What of a data set is not in its digest and decides what a run sees; not where it lies. */
+function dataOf(data: DataSpec): object {
+  if (data.kind === 'synthetic') return data;
+  const { path: _path, onCorrupt: _how, skipped, ...rest } = data;
+  const labels = data.kind === 'recordio' ? { labels: data.labels ?? 'strict' } : {};
+  return { ...rest, ...labels, skipped: skipped?.digest };
+}
+
+/** Whether it is that of so many epochs. */
+export const isOfEpochs = ({ group }: Identity, epochs: number): boolean =>
+  group.split('.')[1] === String(epochs);
+
+const groupOf = (protocol: string, epochs: number, seed: number): string =>
+  `${protocol}.${epochs}.${seed.toString(36)}`;
+
+const memberOf = (network: NetworkSpec): string =>
+  network.kind === 'pocketnet' ? genotypeKey(resolveGenotype(network.genotype)) : '-';
