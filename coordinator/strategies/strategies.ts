@@ -4,6 +4,7 @@ import { GENOTYPES } from '../../core/nn/genotype.ts';
 import type { GridSpec, StrategySpec } from '../../core/spec/strategy.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { type AshaState, asha } from './asha.ts';
+import { type AshaFrontState, ashaFront } from './asha-front.ts';
 import { type CellSpace, cellSpace } from './cell-space.ts';
 import { type EvolutionState, evolution } from './evolution.ts';
 import { type GridState, grid } from './grid.ts';
@@ -23,6 +24,7 @@ export type StrategyState =
   | TpeState
   | Nsga2State
   | AshaState
+  | AshaFrontState
   | HyperbandState;
 
 /** What a strategy is told of its sweep beside its own spec. */
@@ -31,13 +33,15 @@ export interface Surroundings {
   readonly base?: Genes | undefined;
   /** Epochs of the full evaluation. */
   readonly epochs: number;
+  /** How many objectives it has; 1 by default. */
+  readonly objectives?: number;
 }
 
 /** The strategy that a spec names, over any space. */
 export function strategyOf(
   spec: StrategySpec,
   space: SearchSpace,
-  { base, epochs }: Surroundings = { epochs: 1 },
+  { base, epochs, objectives = 1 }: Surroundings = { epochs: 1 },
 ): Strategy<StrategyState> {
   switch (spec.kind) {
     case 'random':
@@ -51,7 +55,7 @@ export function strategyOf(
     case 'nsga2':
       return nsga2(spec, space);
     case 'asha':
-      return asha(spec, space, epochs);
+      return objectives > 1 ? ashaFront(spec, space, epochs) : asha(spec, space, epochs);
     case 'hyperband':
       return hyperband(spec, space, epochs);
   }
@@ -67,9 +71,10 @@ export function searchOf(spec: SweepSpec): Search<StrategyState> {
   const space = cellSpace(spec);
   const { strategy, evaluation } = spec;
   const { epochs } = evaluation.training;
+  const objectives = spec.objectives?.length ?? 1;
   const base = strategy.kind === 'grid' ? baseOf(strategy, space) : undefined;
   const search = createSearch({
-    ...{ strategy: strategyOf(strategy, space, { base, epochs }), space, seed: strategy.seed },
+    ...{ strategy: strategyOf(strategy, space, { base, epochs, objectives }), space, seed: strategy.seed },
     order: 'order' in strategy && strategy.order === 'as-finished' ? 'as-finished' : 'by-move',
   });
   searches.set(spec, search);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { asha } from '../../../../coordinator/strategies/asha.ts';
+import { ashaFront, marginsOf } from '../../../../coordinator/strategies/asha-front.ts';
 import { hyperband } from '../../../../coordinator/strategies/hyperband.ts';
 import { rungsOf } from '../../../../coordinator/strategies/rungs.ts';
 import {
@@ -12,6 +13,7 @@ import {
   withScored,
 } from '../../../../coordinator/strategies/sorted-list.ts';
 import { randomStream } from '../../../../core/rng.ts';
+import { dominates } from '../../../../core/search/pareto.ts';
 import { type AshaSpec, type HyperbandSpec, strategySchema } from '../../../../core/spec/strategy.ts';
 import { simulated } from '../../../support/simulated-search.ts';
 import { tableSpace } from '../../../support/table-space.ts';
@@ -115,6 +117,109 @@ test('ASHA spends a fraction of the epochs that full evaluations take', () => {
     assert.ok(epochs < 0.35 * 200 * 27, `${mode}: ${epochs} epochs`);
     assert.ok(evaluated.some((one) => one.epochs === undefined));
   }
+});
+
+/** Accuracy with noise, and a cost that has none. */
+const twofold = (key: string, epochs = 27) => {
+  const cost = key.split('.').reduce((sum, value, gene) => sum + (gene % 2 === 0 ? Number(value) : 0), 0);
+  return [...evaluate(key, epochs), -cost];
+};
+
+test('ASHA with several objectives stops a trial only where one of its rung dominates it by the noise of the rung', () => {
+  const spec = strategySchema.parse({ kind: 'asha', trials: 120, seed: 1, mode: 'stop' }) as AshaSpec;
+  const lag = 6;
+  const strategy = ashaFront(spec, space, 27);
+  const found = simulated({ strategy, space, seed: 1, trials: 120, lag, evaluate: twofold });
+  // A plain second one looks at all results again for each move; those of a move count in the order of moves.
+  const counts = { stop: 0, promote: 0 };
+  const below = new Map([
+    [3, 1],
+    [9, 3],
+    [27, 9],
+  ]);
+  found.moves.forEach((move, at) => {
+    if (move.kind === 'evaluate') return;
+    const results = found.evaluated.filter((one) => one.trial === move.trial && one.move <= at);
+    const own = results.at(-1)!;
+    const seen = found.evaluated.filter((one) => one.move <= own.move);
+    const scoresAt = (trial: number, epochs: number) =>
+      seen.find((one) => one.trial === trial && (one.epochs ?? 27) === epochs)?.scores;
+    const epochs = own.epochs ?? 27;
+    const next = [...below].find(([, of]) => of === epochs)![0];
+    const both = seen.flatMap((one) => {
+      const [here, later] = [scoresAt(one.trial, epochs), one.scores];
+      return (one.epochs ?? 27) === next && here && later ? [[here, later] as const] : [];
+    });
+    // The table is small enough that nothing is forgotten but pairs.
+    const kept = both.slice(-32);
+    const margins = own.scores!.map((_, objective) => {
+      const gaps = kept.flatMap(([a, laterA], i) =>
+        kept.slice(i + 1).flatMap(([b, laterB]) => {
+          const gap = a[objective]! - b[objective]!;
+          return Math.sign(gap) * Math.sign(laterA[objective]! - laterB[objective]!) < 0
+            ? [Math.abs(gap)]
+            : [];
+        }),
+      );
+      return gaps.sort((a, b) => a - b)[Math.ceil(0.9 * gaps.length) - 1] ?? 0;
+    });
+    const needed = own.scores!.map((score, objective) => score + margins[objective]!);
+    const isBeaten =
+      kept.length >= 2 &&
+      seen.some(
+        ({ epochs: of = 27, scores }) =>
+          of === epochs &&
+          dominates(scores!, own.scores!) &&
+          scores!.every((score, objective) => score >= needed[objective]!),
+      );
+    assert.equal(move.kind, isBeaten ? 'stop' : 'promote', `move ${at + 1}: ${move.reason}`);
+    counts[move.kind] += 1;
+  });
+  assert.ok(counts.stop > 20 && counts.promote > 20, JSON.stringify(counts));
+});
+
+test('the noise of a rung is how far those were apart that changed places, and costs have none', () => {
+  assert.equal(
+    marginsOf([
+      [
+        [1, 5],
+        [2, 5],
+      ],
+    ]),
+    undefined,
+  );
+  const order = [
+    [
+      [1, 5],
+      [2, 5],
+    ],
+    [
+      [1.5, 4],
+      [1, 4],
+    ],
+    [
+      [3, 3],
+      [4, 3],
+    ],
+  ] as const;
+  assert.deepEqual(marginsOf(order), [0.5, 0]);
+});
+
+test('ASHA with several objectives lets the first fronts of a rung go on, and no more than 1/eta', () => {
+  const spec = strategySchema.parse({ kind: 'asha', trials: 90, seed: 1 }) as AshaSpec;
+  const strategy = ashaFront(spec, space, 27);
+  const { evaluated } = simulated({ strategy, space, seed: 1, trials: 90, lag: 6, evaluate: twofold });
+  const at = (epochs: number | undefined) => evaluated.filter((one) => one.epochs === epochs);
+  const [first, second] = [at(1), at(3)];
+  assert.equal(first.length, 90);
+  // A third, and what was among the best third when it came.
+  assert.ok(second.length >= 30 && second.length <= 40, `${second.length} went on`);
+  const isGone = (trial: number) => second.some((one) => one.trial === trial);
+  const front = first.filter(({ scores }) => !first.some((other) => dominates(other.scores!, scores!)));
+  assert.ok(
+    front.every(({ trial }) => isGone(trial)),
+    'the whole front goes on',
+  );
 });
 
 test('Hyperband: brackets have the sizes of the paper, and each rung lets its best go on', () => {

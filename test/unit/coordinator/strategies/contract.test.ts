@@ -18,6 +18,8 @@ const STRATEGIES: readonly Record<string, unknown>[] = [
   { kind: 'nsga2', population: 8 },
   { kind: 'asha' },
   { kind: 'asha', mode: 'stop' },
+  { kind: 'asha', objectives: 2 },
+  { kind: 'asha', mode: 'stop', objectives: 2 },
   { kind: 'hyperband' },
 ];
 
@@ -33,16 +35,23 @@ const evaluate = (key: string): Evaluation => [
     .reduce((sum, value, gene) => sum + Math.sin(3 * gene + value), 0),
 ];
 
-function searchBy(strategy: Record<string, unknown>, change: Partial<Simulated<StrategyState>> = {}) {
+/** The same with a cost beside it, and rungs that are of one mind. */
+const twofold = (key: string): Evaluation => [
+  ...(evaluate(key) as readonly number[]),
+  -key.split('.').reduce((sum, value) => sum + Number(value), 0),
+];
+
+function searchBy(named: Record<string, unknown>, change: Partial<Simulated<StrategyState>> = {}) {
+  const { objectives = 1, ...strategy } = named as { objectives?: number };
   const spec = strategySchema.parse({ trials: change.trials ?? TRIALS, seed: 3, ...strategy });
   return simulated({
     ...{
-      strategy: strategyOf(spec, change.space ?? space),
+      strategy: strategyOf(spec, change.space ?? space, { epochs: objectives > 1 ? 4 : 1, objectives }),
       space,
       seed: 3,
       trials: TRIALS,
       lag: 8,
-      evaluate,
+      evaluate: objectives > 1 ? twofold : evaluate,
     },
     ...change,
   });
@@ -61,7 +70,8 @@ function frozen<T>(value: T): T {
 }
 
 for (const strategy of STRATEGIES) {
-  const kind = [strategy.kind, strategy.mode].filter(Boolean).join(' ');
+  const several = strategy.objectives === undefined ? '' : 'of several objectives';
+  const kind = [strategy.kind, strategy.mode, several].filter(Boolean).join(' ');
 
   test(`${kind}: no state is written to, and one that went through JSON at any point goes on the same`, () => {
     const plain = searchBy(strategy);
