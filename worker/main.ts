@@ -40,6 +40,7 @@ import { describeDevice, KERNEL_VARIABLES, kernelSettings, nativeEnvironment } f
 import { chooseDevice } from './compute/device-choice.ts';
 import { reasonForNoGpu } from './compute/missing-gpu.ts';
 import { numericalCode } from './compute/numerical-code.ts';
+import { createRecorder, type Recorder } from './compute/recorder.ts';
 import { type Agent, createAgent, type Identity } from './fleet/agent.ts';
 import { namesIn } from './fleet/welcome.ts';
 import { createMetrics, type WorkerMetrics } from './metrics.ts';
@@ -68,8 +69,9 @@ async function main(): Promise<void> {
   };
 
   const cacheDir = config.cacheDir === '' ? cacheFolder() : config.cacheDir;
+  const graphCache = join(cacheDir, 'graphs');
   const compute = createCompute({
-    cacheDir: join(cacheDir, 'graphs'),
+    cacheDir: graphCache,
     onJob: (kind, busyMs) => metrics.computeBusy.inc({ kind }, busyMs / 1000),
     owner: starting.owner,
     onIdle: timeline.computesNothing,
@@ -138,6 +140,7 @@ async function main(): Promise<void> {
   releases.push(() => inspections.close());
   agent = startAgent({
     ...{ config, log, metrics, compute, dial, identity, dataCache, inspections, timeline },
+    recorder: createRecorder({ cacheDir: graphCache }),
     onWelcome: starting.end,
   });
   releases.push(() => agent?.close());
@@ -173,6 +176,7 @@ function startAgent(parts: {
   readonly dataCache: string;
   readonly inspections: Inspections;
   readonly timeline: Timeline;
+  readonly recorder: Recorder;
   /** A coordinator has taken this worker. */
   readonly onWelcome: () => void;
 }): Agent {
@@ -192,6 +196,7 @@ function startAgent(parts: {
       clock: systemClock,
       log,
       compute,
+      recorder: parts.recorder,
       datasets: createDatasets({
         threads: config.dataThreads || usualDataThreads(device.kind, availableParallelism()),
         cacheDir: dataCache,

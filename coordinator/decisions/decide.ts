@@ -27,6 +27,7 @@ import {
   workerWith,
 } from '../model/state.ts';
 import { noteAll } from './agenda.ts';
+import { lookAhead, noteAssigned } from './ahead.ts';
 import { createDesk, type Desk } from './desk.ts';
 import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
@@ -94,6 +95,8 @@ export function placeRuns(state: State, context: Observed, desk: Desk, isBeat: b
   if (isBeat) endPauses(draft);
   while (place(draft)) settle(draft);
   if (isBeat) balance(draft);
+  noteAssigned(draft);
+  if (isBeat) lookAhead(draft);
   return decisionOf(draft);
 }
 

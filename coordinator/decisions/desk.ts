@@ -1,8 +1,10 @@
-// What decisions keep between each other beside the state: the board of placing, and the sweeps that have
-// more to propose than one slice allowed. All of it can be made again from the state.
+// What decisions keep between each other beside the state: the board of placing, the sweeps that have more to
+// propose than one slice allowed, and what workers were told to prepare. All of it can be made again from the state.
 
+import type { RunSpec } from '../../core/spec/run.ts';
 import { type Board, createBoard } from '../scheduling/board.ts';
-import type { Cursor } from '../strategies/search.ts';
+import type { Cursor, SearchState } from '../strategies/search.ts';
+import type { StrategyState } from '../strategies/strategies.ts';
 
 /** Kept by the one who decides, from decision to decision. */
 export interface Desk {
@@ -18,6 +20,42 @@ export interface Desk {
   looksAtAll: boolean;
   /** The multi-member gang at which balancing goes on. */
   balancedUpTo: number;
+  /** What workers were told to prepare. */
+  readonly ahead: Ahead;
+}
+
+/** What is remembered between two beats; all of it may be lost. */
+export interface Ahead {
+  /** Workers that train and were told of nothing since they began, with when they did, milliseconds. */
+  readonly waiting: Map<string, number>;
+  /** What each worker was told of last. */
+  readonly told: Map<string, string>;
+  /** Moves that each sweep is about to make, by its number. */
+  readonly moves: Map<number, Moves>;
+}
+
+/** Moves that a sweep is about to make. */
+export interface Moves {
+  /** The state of the search that they follow from. */
+  readonly from: SearchState<StrategyState>;
+  /** Once they are made. */
+  after: SearchState<StrategyState>;
+  readonly next: Next[];
+  isWhole: boolean;
+}
+
+/** A run that is likely to be placed soon. */
+export interface Next {
+  /** The same for the same run. */
+  readonly key: string;
+  /** For people: the run, or its sweep. */
+  readonly of: string;
+  readonly spec: RunSpec;
+}
+
+/** Nobody was told of anything. */
+function createAhead(): Ahead {
+  return { waiting: new Map(), told: new Map(), moves: new Map() };
 }
 
 /** How much may be proposed at once. */
@@ -35,7 +73,14 @@ const DRAWS_MAX = 400;
 /** A desk for a state that is not known yet. */
 export function createDesk(): Desk {
   const slice = { proposals: PROPOSALS_MAX, draws: DRAWS_MAX };
-  return { board: createBoard(), proposing: new Map(), slice, looksAtAll: false, balancedUpTo: 0 };
+  return {
+    board: createBoard(),
+    proposing: new Map(),
+    slice,
+    looksAtAll: false,
+    balancedUpTo: 0,
+    ahead: createAhead(),
+  };
 }
 
 /** A new slice begins. */

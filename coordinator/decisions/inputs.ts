@@ -285,6 +285,13 @@ export type Command =
       readonly runId: string;
       readonly generation: number;
       readonly reason: string;
+    }
+  /** What it is likely to get next; it may never be. */
+  | {
+      readonly kind: 'prepare';
+      /** The run, or the sweep whose next candidate it is; for people. */
+      readonly of: string;
+      readonly spec: RunSpec;
     };
 
 /** Performed after the events of the same decision are on disk. */

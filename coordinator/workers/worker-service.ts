@@ -326,6 +326,8 @@ function toMessage(
     }
     case 'forget':
       return { kind: { $case: 'forget', value: { requestId: command.requestId } } };
+    case 'prepare':
+      return { kind: { $case: 'prepare', value: { specJson: canonicalJson(command.spec) } } };
     case 'assign': {
       const { runId, generation, spec, members } = command;
       return {

@@ -276,6 +276,8 @@ function commandText(command: Command): string {
       return `acknowledge report ${command.sequence}`;
     case 'release':
       return `release ${command.runId} generation ${command.generation}: ${command.reason}`;
+    case 'prepare':
+      return `prepare for ${command.of}`;
     case 'assign': {
       const gang = command.members.map(({ workerId }) => workerId).join(', ');
       return `assign ${command.runId} generation ${command.generation}: ${gang}`;

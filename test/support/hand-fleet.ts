@@ -5,6 +5,7 @@ import { createDesk, renewSlice } from '../../coordinator/decisions/desk.ts';
 import type { CheckedDocument, Input, WorkerHello } from '../../coordinator/decisions/inputs.ts';
 import type { Event } from '../../coordinator/model/events.ts';
 import type { Observed } from '../../coordinator/model/observed.ts';
+import { specOf } from '../../coordinator/model/spec-of.ts';
 import { initialState, runOf, type State } from '../../coordinator/model/state.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
@@ -115,6 +116,7 @@ export function handFleet(...workers: Partial<WorkerHello>[]) {
     },
     gang: (id: string) => runOf(state, id).gang.map((member) => member.workerId),
     run: (id: string) => runOf(state, id),
+    specOf: (id: string) => specOf(state, runOf(state, id)),
     reason: (id: string) => waitsIn(state, observed()).of(id)?.reason ?? '',
     kind: (id: string) => waitsIn(state, observed()).of(id)?.kind,
   };

@@ -12,6 +12,7 @@ import { answerInspect } from '../requests/inspect.ts';
 import { answerReplay } from '../requests/replay.ts';
 import { answerScore } from '../requests/score.ts';
 import { answerVerify } from '../requests/verify.ts';
+import { createPreparations } from '../run/preparations.ts';
 import { type OwnServices, ownServices, type Services } from '../run/services.ts';
 import { createHeldRuns } from './held-runs.ts';
 import { type Command, type Link, openLink } from './link.ts';
@@ -82,6 +83,7 @@ export function createAgent(options: AgentOptions): Agent {
   });
   const { log, clock, timeline } = services;
   const runs = createHeldRuns(services);
+  const preparations = createPreparations(services);
   const times = createTimeReports(timeline);
   /** The time of what is asked for belongs to no run. */
   const counted = async (phase: TimePhase, work: (own: OwnServices) => Promise<void>) => {
@@ -93,7 +95,10 @@ export function createAgent(options: AgentOptions): Agent {
   const carryOut = (command: Command) => {
     switch (command.$case) {
       case 'assign':
+        preparations.assigned();
         return runs.assign(command.value);
+      case 'prepare':
+        return draining ? undefined : preparations.begin(command.value.specJson);
       case 'release':
         return runs.release(command.value);
       case 'verify':
@@ -154,6 +159,7 @@ export function createAgent(options: AgentOptions): Agent {
         timeline.open().rest('paused');
       }
       draining = true;
+      preparations.close();
       // Without a coordinator nothing acknowledges the draining itself, and a worker without runs may leave.
       const reportsOpen = () => opened.unacknowledged() > (opened.attached() ? 0 : 1);
       while (runs.count() > 0 || requests.count() > 0 || reportsOpen())
@@ -163,6 +169,7 @@ export function createAgent(options: AgentOptions): Agent {
     },
     async close() {
       closing.abort();
+      preparations.close();
       await runs.abandon('this worker stops');
       await opened.close();
     },

@@ -10,6 +10,7 @@ import type { Names } from '../../core/net/subjects.ts';
 import type { Roots } from '../../core/system/file-access.ts';
 import type { WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
+import type { Recorder } from '../compute/recorder.ts';
 import type { WorkerMetrics } from '../metrics.ts';
 import type { TeacherBlocks } from '../training/teacher-blocks.ts';
 import type { Checkpoints } from './checkpoints.ts';
@@ -28,6 +29,8 @@ export interface Services {
   readonly clock: Clock;
   readonly log: Logger;
   readonly compute: Compute;
+  /** Records graphs before they are needed. */
+  readonly recorder: Recorder;
   readonly datasets: Datasets;
   /** Embeddings that students of one order share. */
   readonly teacherBlocks: TeacherBlocks;

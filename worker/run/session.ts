@@ -149,7 +149,8 @@ export async function firstReplica(
   return procedure.adopt({ step: 0, vectors });
 }
 
-function parseSpec(text: string): RunSpec {
+/** The spec of a run as it came from the coordinator; throws with what this worker does not understand. */
+export function parseSpec(text: string): RunSpec {
   return shapedJson(runSchema, text, "this worker does not understand the run's spec");
 }
 

@@ -10,6 +10,7 @@ import type { Pair } from '../../core/verify/pairs.ts';
 import { evaluatePairs, type Verification } from '../../core/verify/roc.ts';
 import type { EvaluationReport, JudgedPairs, PairExample } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Compute } from '../compute/client.ts';
+import type { GraphSpec } from '../compute/messages.ts';
 import { mirrored, pngOf } from './images.ts';
 
 /**
@@ -17,6 +18,11 @@ import { mirrored, pngOf } from './images.ts';
  * depend on it.
  */
 const EVALUATION_BATCH = 16;
+
+/** The graph that embeds held-out images. */
+export const evaluationGraph = (network: NetworkSpec): Extract<GraphSpec, { kind: 'embed' }> => ({
+  ...{ kind: 'embed', network, batch: EVALUATION_BATCH },
+});
 /** Examples of each of four sorts: same and different people, judged wrongly and rightly. */
 const EXAMPLES_EACH = 2;
 /** ROC points that travel; a curve on a screen has no more. */
@@ -143,10 +149,11 @@ async function embed(
   state: NetworkState,
   batch: Uint8Array,
 ): Promise<Float32Array> {
-  const outputs = await context.compute.runGraph(
-    { kind: 'embed', network: context.network, batch: EVALUATION_BATCH },
-    [state.weights, state.running, batch],
-  );
+  const outputs = await context.compute.runGraph(evaluationGraph(context.network), [
+    state.weights,
+    state.running,
+    batch,
+  ]);
   const [embeddings] = outputs;
   if (!embeddings) throw new FleetError('internal', 'the evaluation graph gave no output');
   return embeddings;

@@ -366,7 +366,17 @@ export interface WorkerCommand {
     | { $case: "inspect"; value: Inspect }
     | { $case: "brokerRights"; value: BrokerRights }
     | { $case: "score"; value: Score }
+    | { $case: "prepare"; value: Prepare }
     | undefined;
+}
+
+/**
+ * What the worker is likely to get next, while it trains something else. It opens the data and records the graphs ahead, with what
+ * training leaves of the processor. No lease and no answer follow; a later one replaces it, and it may never be assigned.
+ */
+export interface Prepare {
+  /** Validated run spec as canonical JSON. */
+  specJson: string;
 }
 
 /** Answers hello. Runs that the worker holds and that are not repeated by a following Assign or Release stay as they are. */
@@ -4481,6 +4491,9 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       case "score":
         Score.encode(message.kind.value, writer.uint32(82).fork()).join();
         break;
+      case "prepare":
+        Prepare.encode(message.kind.value, writer.uint32(90).fork()).join();
+        break;
     }
     return writer;
   },
@@ -4578,6 +4591,14 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
             message.kind = { $case: "score", value: Score.decode(reader, reader.uint32()) };
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.kind = { $case: "prepare", value: Prepare.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4614,6 +4635,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         ? { $case: "brokerRights", value: BrokerRights.fromJSON(object.broker_rights) }
         : isSet(object.score)
         ? { $case: "score", value: Score.fromJSON(object.score) }
+        : isSet(object.prepare)
+        ? { $case: "prepare", value: Prepare.fromJSON(object.prepare) }
         : undefined,
     };
   },
@@ -4640,6 +4663,8 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
       obj.brokerRights = BrokerRights.toJSON(message.kind.value);
     } else if (message.kind?.$case === "score") {
       obj.score = Score.toJSON(message.kind.value);
+    } else if (message.kind?.$case === "prepare") {
+      obj.prepare = Prepare.toJSON(message.kind.value);
     }
     return obj;
   },
@@ -4710,7 +4735,86 @@ export const WorkerCommand: MessageFns<WorkerCommand> = {
         }
         break;
       }
+      case "prepare": {
+        if (object.kind?.value !== undefined && object.kind?.value !== null) {
+          message.kind = { $case: "prepare", value: Prepare.fromPartial(object.kind.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBasePrepare(): Prepare {
+  return { specJson: "" };
+}
+
+export const Prepare: MessageFns<Prepare> = {
+  encode(message: Prepare, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.specJson !== "") {
+      writer.uint32(10).string(message.specJson);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Prepare {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePrepare();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.specJson = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Prepare {
+    return {
+      specJson: isSet(object.specJson)
+        ? globalThis.String(object.specJson)
+        : isSet(object.spec_json)
+        ? globalThis.String(object.spec_json)
+        : "",
+    };
+  },
+
+  toJSON(message: Prepare): unknown {
+    const obj: any = {};
+    if (message.specJson !== "") {
+      obj.specJson = message.specJson;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Prepare>): Prepare {
+    return Prepare.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Prepare>): Prepare {
+    const message = createBasePrepare();
+    message.specJson = object.specJson ?? "";
     return message;
   },
 };

@@ -1,0 +1,97 @@
+// What a worker is likely to train next, prepared while it trains something else: the data set is open, and the graphs are
+// in the cache on disk. Decides how much is prepared (one, the newest) and how long it is kept. It belongs to no run: one
+// that is assigned finds the data open and the graphs recorded, whoever prepared them. What fails here fails again, and is
+// reported, when the run is assigned.
+
+import { after } from '../../core/clock.ts';
+import { FleetError, toFleetError } from '../../core/errors.ts';
+import { buildNetwork } from '../../core/nn/build.ts';
+import { scheduleOf } from '../../core/spec/schedule.ts';
+import { chooseProcedure } from '../training/choose-procedure.ts';
+import { evaluationGraph } from '../verification/evaluate.ts';
+import { aborted } from './generation.ts';
+import type { Services } from './services.ts';
+import { parseSpec } from './session.ts';
+
+/** The data stays open for so long after the next assignment, which has opened it by then, milliseconds. */
+const KEPT_MS = 60_000;
+/** Without any assignment it stays open for so long, milliseconds. */
+const UNUSED_MS = 600_000;
+
+export interface Preparations {
+  /** Prepares for a run with this spec, in place of what was prepared before. */
+  begin(specJson: string): void;
+  /** A run was assigned: what is prepared will not be needed much longer. */
+  assigned(): void;
+  /** Ends what is being prepared, and lets go of what is. */
+  close(): void;
+}
+
+interface Preparation {
+  readonly specJson: string;
+  readonly life: AbortController;
+  /** Resolves when nothing of it is left. */
+  readonly ended: Promise<void>;
+}
+
+type Needed = Pick<Services, 'datasets' | 'compute' | 'recorder' | 'log'>;
+
+/** Nothing is prepared yet. */
+export function createPreparations(services: Needed): Preparations {
+  let current: Preparation | undefined;
+  let stopKeeping: (() => void) | undefined;
+
+  const drop = (reason: string) => {
+    stopKeeping?.();
+    current?.life.abort(new FleetError('cancelled', reason));
+    const ended = current?.ended;
+    current = undefined;
+    return ended ?? Promise.resolve();
+  };
+  const keepFor = (ms: number) => {
+    stopKeeping?.();
+    stopKeeping = after(ms, () => void drop('it was not used'), { holdsProcess: false });
+  };
+
+  return {
+    begin(specJson) {
+      if (current?.specJson === specJson) return;
+      const before = drop('something else is next');
+      const life = new AbortController();
+      const { signal } = life;
+      const ended = before
+        .then(() => prepare(services, specJson, signal))
+        .catch((caught: unknown) => {
+          if (!signal.aborted) services.log.info(toFleetError(caught, 'preparing what may be next').message);
+        });
+      current = { specJson, life, ended };
+      keepFor(UNUSED_MS);
+    },
+    assigned() {
+      if (current !== undefined) keepFor(KEPT_MS);
+    },
+    close: () => void drop('this worker stops'),
+  };
+}
+
+/** Ends when the signal does, with nothing left. */
+async function prepare(services: Needed, specJson: string, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const spec = parseSpec(specJson);
+  const { compute, recorder } = services;
+  const data = await services.datasets.acquire(spec.data);
+  try {
+    const { trainingImages, classes } = data.loader.facts;
+    const network = buildNetwork(spec.network);
+    const schedule = scheduleOf(spec.training, trainingImages);
+    const procedure = chooseProcedure({ runId: 'ahead', spec, network, classes, schedule, compute });
+    const { graphs } = procedure;
+    procedure.dispose();
+    signal.throwIfAborted();
+    await recorder.record([...graphs, evaluationGraph(spec.network)], signal);
+    services.log.debug({ graphs: graphs.length + 1 }, 'what may be next is prepared');
+    await aborted(signal);
+  } finally {
+    await data.release();
+  }
+}
