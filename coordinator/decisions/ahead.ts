@@ -10,9 +10,8 @@ import { genotypeOfKey } from '../../core/nn/genotype-code.ts';
 import { candidateNetwork } from '../../core/nn/space.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import { isPaused } from '../model/holds.ts';
-import { numberAt } from '../model/roll.ts';
 import { childName, jobAt, specOf } from '../model/spec-of.ts';
-import { type State, type SweepState, sweepOf, trialOf, workerWith } from '../model/state.ts';
+import { type State, type SweepState, sweepOf, workerWith } from '../model/state.ts';
 import { rowsOf } from '../model/table.ts';
 import { isSuspect } from '../scheduling/blame.ts';
 import { type Board, meets } from '../scheduling/board.ts';
@@ -23,7 +22,7 @@ import { notStartable } from '../scheduling/wait.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import type { Ahead, Moves, Next } from './desk.ts';
 import { boardOf, type Draft, send } from './draft.ts';
-import { numberOfCandidate } from './sweeps.ts';
+import { questionOf } from './moves.ts';
 
 /** A worker is told when its run ends, by estimate, within so long, milliseconds. */
 const SOON_MS = 60_000;
@@ -156,15 +155,23 @@ function proposedNext({ state, desk: { ahead } }: Draft, count: number): Next[] 
 
 /** Asks for one move more than is known. */
 function lookFurther(state: State, sweep: SweepState, moves: Moves): void {
+  if (sweep.spec.screening !== undefined) {
+    // Which candidates of a group become trials is known when all of them have their scores.
+    moves.isWhole = true;
+    return;
+  }
   const search = searchOf(sweep.spec);
   const begun = sweep.trialsProposed + moves.next.length;
   const keys = new Set(moves.next.map(({ key }) => key));
   const keyOf = (genotype: string) => `${sweep.id}/${genotype}`;
-  const answer = search.ask(moves.after, {
+  const question = questionOf({ state }, sweep, {
     draws: DRAWS_MAX,
     mayBegin: begun < sweep.trialsTotal,
-    known: (key) => (keys.has(keyOf(key)) ? begun : numberOfCandidate(state, sweep, key)),
-    keyOf: (number) => trialOf(state, `trial-${numberAt(sweep.trialIds, number)}`).genotypeKey,
+    drawn: [],
+  });
+  const answer = search.ask(moves.after, {
+    ...question,
+    known: (key) => (keys.has(keyOf(key)) ? begun : question.known(key)),
   });
   if (answer.kind === 'later') {
     moves.after = { ...moves.after, cursor: answer.cursor };

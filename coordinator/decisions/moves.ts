@@ -15,7 +15,7 @@ type MoveAnswer = Extract<Answer, { kind: 'move' }>;
 
 /** What the search of a sweep is asked, with so many draws. */
 export function questionOf(
-  { state }: Draft,
+  { state }: Pick<Draft, 'state'>,
   sweep: SweepState,
   asked: Pick<Question, 'draws' | 'mayBegin'> & { readonly drawn: readonly Candidate[] },
 ): Question {
