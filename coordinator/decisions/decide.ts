@@ -28,6 +28,7 @@ import {
 } from '../model/state.ts';
 import { noteAll } from './agenda.ts';
 import { lookAhead, noteAssigned } from './ahead.ts';
+import { endSpent } from './budgets.ts';
 import { createDesk, type Desk } from './desk.ts';
 import { beginDraft, type Draft, emit, nextId, send } from './draft.ts';
 import { endRun, leaveGang, reconcileLeases, runsHeldBy } from './gangs.ts';
@@ -181,6 +182,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       return undefined;
     }
     case 'tick':
+      endSpent(draft);
       return undefined;
   }
 }

@@ -23,6 +23,7 @@ import { rowsOf } from '../model/table.ts';
 import type { Candidate } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
 import { lagOf, searchOf } from '../strategies/strategies.ts';
+import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit } from './draft.ts';
 import { beginScreened, candidateOf, drawCandidates, makeMove, questionOf } from './moves.ts';
 import { trialsLeft } from './quotas.ts';
@@ -49,11 +50,13 @@ export function settleSweep(draft: Draft, sweepId: string): void {
     return;
   }
   const best = trialOf(draft.state, bestTrialId);
+  const attempts = attemptsSpent(draft.state, sweep.id);
+  const spent = attempts === undefined || sweep.trialsProposed === sweep.trialsTotal ? '' : `${attempts}: `;
   emit(draft, {
     kind: 'sweep.ended',
     sweepId: sweep.id,
     state: 'done',
-    reason: `${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objectives?.accuracy ?? 0).toFixed(4)}`,
+    reason: `${spent}${sweep.trialsDone} of ${sweep.trialsTotal} trials done, best ${best.id} with ${(best.objectives?.accuracy ?? 0).toFixed(4)}`,
   });
 }
 
@@ -117,6 +120,7 @@ function propose(draft: Draft, sweepId: string): boolean {
     const mayBegin = sweep.trialsProposed < sweep.trialsTotal;
     const search = searchOf(sweep.spec);
     if (!mayBegin && !search.promotes) return true;
+    if (attemptsSpent(draft.state, sweepId) !== undefined) return true;
     if (isPaused(draft.state, sweepId) || isPaused(draft.state, sweep.planId)) return false;
     if (sweep.openTrials.size >= parallelismOf(draft.state, sweep)) return false;
     if (trialsLeft(draft.state, sweep) <= 0) return false;

@@ -22,6 +22,7 @@ import {
   trialOf,
   wholeRunWith,
 } from '../model/state.ts';
+import { attemptsSpent } from './budgets.ts';
 import { type Draft, emit, nextId } from './draft.ts';
 import { reuse } from './reuse.ts';
 
@@ -69,7 +70,9 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   }
   const { attemptsMax } = sweepOf(draft.state, trial.sweepId).spec;
   const attempts = failedAttempts(draft.state, trial, run);
+  const spent = attemptsSpent(draft.state, trial.sweepId);
   if (attempts >= attemptsMax) end('failed', `${run.reason} (attempt ${attempts} of ${attemptsMax})`);
+  else if (spent !== undefined) end('failed', `${run.reason}; ${spent}`);
   else
     createAttempt(
       draft,

@@ -362,7 +362,7 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
 export function runResumed(w: Working, id: string, event: { reason: string; atMs: number }): void {
   const before = runOf(w, id);
   const { endedAtMs: _ended, failureCause: _cause, isHeld: _held, ...rest } = before;
-  const { memory: _memory, ...clean } = rest;
+  const { memory: _memory, spent: _spent, ...clean } = rest;
   const run = hasEnded(before) ? clean : rest;
   const { reason, atMs } = event;
   if (!hasEnded(before)) {

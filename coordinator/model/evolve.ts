@@ -97,8 +97,7 @@ const SUBMISSIONS_MAX = 10_000;
 export function evolve(before: State, event: Event, edit: Edit = new Edit()): State {
   const w = workingOn(before, edit);
   w.events += 1;
-  apply(w, event);
-  if (event.atMs > w.lastMs) w.lastMs = event.atMs;
+  takeIn(w, event);
   // The edit stays in it unseen: another copy of every field would cost as much as the event itself.
   return w;
 }
@@ -121,8 +120,7 @@ export function createFold(from: State = initialState): Fold {
   return {
     add(event) {
       w.events += 1;
-      apply(w, event);
-      if (event.atMs > w.lastMs) w.lastMs = event.atMs;
+      takeIn(w, event);
     },
     get state() {
       return { ...w, ownsRows: false, edit: new Edit() };
@@ -130,7 +128,15 @@ export function createFold(from: State = initialState): Fold {
   };
 }
 
-function apply(w: Working, event: Event): void {
+/** What is charged by an event is charged up to its time. */
+function takeIn(w: Working, event: Event): void {
+  const { lastMs } = w;
+  if (event.atMs > lastMs) w.lastMs = event.atMs;
+  apply(w, event, lastMs);
+}
+
+/** `beforeMs`: the time of the event before. */
+function apply(w: Working, event: Event, beforeMs: number): void {
   switch (event.kind) {
     // First what a long journal consists of: the kind of an event that was read is compared with one after the other.
     case 'run.checkpointed':
@@ -190,7 +196,7 @@ function apply(w: Working, event: Event): void {
       return;
     case 'coordinator.started':
       w.epoch = event.epoch;
-      noteStart(w, w.lastMs);
+      noteStart(w, beforeMs);
       return;
     case 'journal.truncated':
       truncated(w, event);
@@ -570,7 +576,10 @@ function workResumed(w: Working, event: EventOf<'work.resumed'>): void {
     if (hasEnded(plan)) openAccount(w, shareOfWork(planOf(w, planId)));
   }
   if (sweepId !== undefined) {
-    const { endedAtMs: _ended, ...sweep } = sweepOf(w, sweepId);
+    const { endedAtMs: _ended, ...before } = sweepOf(w, sweepId);
+    const { spent: _spent, ...clean } = before;
+    // Who lets something go on that has ended gives it its budget again.
+    const sweep = hasEnded(before) ? clean : before;
     const fresh = hasEnded(sweep) ? { failuresInRow: NO_FAILURES } : {};
     const change = { state: 'running' as const, reason, ...fresh };
     recount(w, `sweep ${sweep.state}`, 'sweep running');

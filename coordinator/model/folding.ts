@@ -3,6 +3,7 @@
 
 import { charge, shareOf } from './accounts.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
+import { withWorkers } from './spent.ts';
 import {
   type Noun,
   numberOf,
@@ -103,12 +104,20 @@ export function changeRun(w: Working, id: string, change: Partial<RunState>): vo
   const { kind } = run.job;
   if (change.state !== undefined) recount(w, runCount(kind, run.state), runCount(kind, change.state));
   if (change.gang !== undefined && change.gang !== run.gang) {
-    if (change.gang.length !== run.gang.length)
-      charge(w, shareOf(w, run), change.gang.length - run.gang.length);
+    if (change.gang.length !== run.gang.length) count(w, run, change.gang.length - run.gang.length);
     regroup(w, run, change.gang);
   }
   if (w.ownsRows) Object.assign(run, change);
-  else w.runs = withRow(w.runs, numberOf(id), { ...run, ...change }, w.edit);
+  else w.runs = withRow(w.runs, numberOf(id), { ...runOf(w, id), ...change }, w.edit);
+}
+
+/** Charges the gang's change to who has it; what it uses of a budget is noted too. */
+function count(w: Working, run: RunState, by: number): void {
+  charge(w, shareOf(w, run), by);
+  if (run.job.budget === undefined) return;
+  changeRun(w, run.id, { spent: withWorkers(run.spent, w.lastMs, by) });
+  if (run.sweepId === undefined) return;
+  changeSweep(w, run.sweepId, { spent: withWorkers(sweepOf(w, run.sweepId).spent, w.lastMs, by) });
 }
 
 /** Keeps the lists of what each worker holds. */

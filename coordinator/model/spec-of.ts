@@ -57,7 +57,7 @@ export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
 }
 
 /** What all candidates of a sweep have in common. */
-export function candidateJob({ evaluation, data, priority, require, reuse }: SweepSpec): Job {
+export function candidateJob({ evaluation, data, priority, require, reuse, budget }: SweepSpec): Job {
   const { training, verification } = evaluation;
   const job: Job = {
     ...{ kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority },
@@ -66,6 +66,8 @@ export function candidateJob({ evaluation, data, priority, require, reuse }: Swe
     ...job,
     ...(require === undefined ? {} : { require }),
     ...(reuse === undefined ? {} : { reuse }),
+    // Also without one of each trial: what they use is counted for the sweep.
+    ...(budget === undefined ? {} : { budget: budget.trial ?? {} }),
   };
 }
 

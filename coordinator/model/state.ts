@@ -19,6 +19,7 @@ import type { Caller } from './caller.ts';
 import type { Candidates } from './candidates.ts';
 import { emptyMap, lookup, type PersistentMap } from './persistent-map.ts';
 import type { Roll } from './roll.ts';
+import type { Spent } from './spent.ts';
 import { emptyTable, rowAt, rowsOf, type Table } from './table.ts';
 import { NO_ACCOUNTS, type TimeAccounts } from './time-accounts.ts';
 
@@ -103,6 +104,8 @@ export interface SweepState extends Ending {
   readonly protocol: string;
   /** The first in the strategy's order, once a trial is done. */
   readonly bestTrialId?: string;
+  /** What its runs have used, where it has a budget. */
+  readonly spent?: Spent;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
   readonly failuresInRow: { readonly cause: string; readonly count: number };
 }
@@ -308,6 +311,8 @@ export interface RunState extends Ending {
   readonly infrastructureFailures: number;
   /** Workers that were lost over it since it last got further. */
   readonly blame: Blame;
+  /** What it has used, where it or its sweep has a budget. */
+  readonly spent?: Spent;
   /** Absent while memory was never short. */
   readonly memory?: MemoryNeed;
   /** Workers that could not go on with it, the latest last. */
@@ -318,7 +323,7 @@ export interface RunState extends Ending {
   readonly checkpoints: readonly CheckpointState[];
   readonly startedAtMs?: number;
   readonly finalStep?: number;
-  /** infrastructure | out_of_memory | numeric | user | crash | teacher, once it has failed. */
+  /** infrastructure | out_of_memory | numeric | user | crash | teacher | budget, once it has failed. */
   readonly failureCause?: string;
   readonly weightsDigest?: string;
   readonly evaluation?: EvaluationState;

@@ -58,6 +58,8 @@ export interface Board {
   readonly students: ReadonlySet<number>;
   /** Numbers of running runs that have workers on loan, by the id of the run that they are lent by; none is empty. */
   readonly lent: ReadonlyMap<string, ReadonlySet<number>>;
+  /** Numbers of open runs with a budget of their own or of their sweep. */
+  readonly budgeted: ReadonlySet<number>;
   /** Brings the board to this state and these connections. */
   follow(state: State, observed: Observed): void;
   run(number: number): RunState;
@@ -82,6 +84,7 @@ export function createBoard(): Board {
   const growing = new Set<number>();
   const shrinking = new Set<number>();
   const wide = new Set<number>();
+  const budgeted = new Set<number>();
   const holding = new Map<string, LazyHeap<number>>();
   const pausing = new Set<number>();
   const running = new Map<number, Set<number>>();
@@ -134,6 +137,7 @@ export function createBoard(): Board {
     mark(shrinking, number, size > min);
     mark(wide, number, size > 1);
     mark(students, number, size > 0 && now?.teacherRunId !== undefined);
+    mark(budgeted, number, now?.job.budget !== undefined);
     mark(blamed, number, now !== undefined && isBlamed(now));
     if (after !== undefined && isWhole(after) && isExclusive(after)) {
       const own = (now?.gang ?? []).map(({ workerId }) => deviceOf(lookup(state.workers, workerId)!));
@@ -184,7 +188,7 @@ export function createBoard(): Board {
     get observed() {
       return observed;
     },
-    ...{ queue, pools, devices, growing, shrinking, wide, pausing, running, students, lent, run },
+    ...{ queue, pools, devices, growing, shrinking, wide, budgeted, pausing, running, students, lent, run },
     holding: (deviceClass, count) => holding.get(deviceClass)?.firstOf(count) ?? [],
     follow(next, seen) {
       const before = state;

@@ -29,6 +29,7 @@ export const FAILURE_REASONS = [
   'user',
   'crash',
   'teacher',
+  'budget',
   'other',
 ] as const;
 /** What queued runs wait for. */

@@ -2,6 +2,7 @@
 // its parts fit together.
 
 import { z } from 'zod';
+import { runBudget } from './budget.ts';
 import { name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
@@ -18,6 +19,7 @@ const planRun = z.strictObject({
   workers: workers.prefault({}),
   checkpoints,
   require: requirement,
+  budget: runBudget,
   priority: z.int().min(0).max(100).default(50).describe('higher first'),
 });
 

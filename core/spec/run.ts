@@ -2,6 +2,7 @@
 // name the result completely.
 
 import { z } from 'zod';
+import { runBudget } from './budget.ts';
 import { name, requirement, reuse, weight, workers } from './common.ts';
 import { dataSchema } from './data.ts';
 import { distillationProblems, distillationSchema } from './distillation.ts';
@@ -49,6 +50,7 @@ export const runSchema = z
     weight,
     reuse,
     require: requirement,
+    budget: runBudget,
   })
   .superRefine(
     (run, context) => {

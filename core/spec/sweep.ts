@@ -1,6 +1,7 @@
 // A search: which candidates exist, how they are drawn, what each may cost, and how each is evaluated.
 
 import { z } from 'zod';
+import { sweepBudget } from './budget.ts';
 import { name, requirement, reuse, weight } from './common.ts';
 import { dataSchema } from './data.ts';
 import { embedding, evenChannels, OPS, type Op } from './network.ts';
@@ -73,6 +74,7 @@ export const sweepSchema = z.strictObject({
   weight,
   reuse,
   require: requirement,
+  budget: sweepBudget,
   attemptsMax: z
     .int()
     .min(1)
