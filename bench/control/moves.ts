@@ -90,7 +90,7 @@ function measure(strategy: Record<string, unknown>, trials: number) {
   return {
     // The first tenth warms the code up.
     ...{ early: microseconds(0.1, 0.2), late: microseconds(0.9, 1) },
-    ...{ sliceMs: quantile(times, 0.99), longestMs: Math.max(...times) },
+    ...{ sliceMs: quantile(times, 0.999), longestMs: Math.max(...times) },
     stateBytes: JSON.stringify(state).length,
   };
 }
@@ -103,10 +103,10 @@ export function benchMoves(trials: number): { goals: Goal[]; rows: unknown } {
     const row = measure(strategy, trials);
     const { early, late, sliceMs, longestMs, stateBytes } = row;
     say(
-      `${name}: ${early.toFixed(0)} us a move after a tenth, ${late.toFixed(0)} at the end; a slice ${sliceMs.toFixed(1)} ms (99 %), the longest ${longestMs.toFixed(1)} ms; state ${stateBytes} bytes`,
+      `${name}: ${early.toFixed(0)} us a move after a tenth, ${late.toFixed(0)} at the end; a slice ${sliceMs.toFixed(1)} ms (99.9 %), the longest ${longestMs.toFixed(1)} ms; state ${stateBytes} bytes`,
     );
     goals.push(
-      atMost(`moves: a slice of ${name}, 99 %`, sliceMs, SLICE_MS_MAX, 'ms'),
+      atMost(`moves: a slice of ${name}, 99.9 %`, sliceMs, SLICE_MS_MAX, 'ms'),
       atMost(`moves: growth of a move of ${name}`, late / early, GROWTH_MAX, 'times'),
       atMost(`moves: state of ${name}`, stateBytes, STATE_BYTES_MAX, 'bytes'),
     );

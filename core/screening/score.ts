@@ -1,7 +1,6 @@
 // The scores of one network at its initial weights, on the backend of this thread. Decides what each is computed from:
 // the weights that the seed gives, and the same two batches for every network. Each function is compiled and freed again:
-// of a network of 4 channels that takes 0.2 s of processor time, and a pass of 16 images 0.12 s, in place of 0.4 s when
-// its operations run one by one; larger networks gain more.
+// of a network of 4 channels that takes about 0.2 s of processor time, and a pass of 16 images another 0.12 s or more.
 //
 // Legend: N images, B batches.
 
