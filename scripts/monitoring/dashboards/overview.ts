@@ -70,6 +70,14 @@ export const OVERVIEW: DashboardSpec = {
           expr: 'sum by (reason) (increase(pocketfleet_trial_restarts_total[$__rate_interval]))',
           ...{ legend: '{{reason}}', reading: 'Further attempts, and runs that a worker gave back.' },
         }),
+        panel('Results taken over', {
+          expr: 'sum by (kind) (increase(pocketfleet_results_reused_total[$__rate_interval]))',
+          ...{ legend: '{{kind}}', reading: 'Runs that took the result of one that computed the same.' },
+        }),
+        panel('Conflicting results', {
+          expr: 'sum(increase(pocketfleet_results_conflicting_total[$__range]))',
+          reading: 'Above 0: two runs that computed the same ended with other bits; `why` names both.',
+        }),
         panel('Submissions', {
           expr: 'sum by (outcome) (increase(pocketfleet_submissions_total[$__rate_interval]))',
           ...{ legend: '{{outcome}}', reading: 'Texts that were taken, and that were refused.' },
