@@ -274,7 +274,7 @@ export function startWorker(
     for (const member of gang) member.step = step;
     around.onStep(runId, step);
     const { generation } = mine.assign;
-    for (let stage = 1; stage <= mine.spec.training.epochs; stage++) {
+    for (let stage = 1; stage <= (haltStage ?? mine.spec.training.epochs); stage++) {
       if (stepsAtStage(schedule, stage) !== step) continue;
       stored.set(runId, step);
       const digest = `${runId}-${stage}`;
@@ -301,8 +301,10 @@ function stepsOf(members: readonly Member[], speedOf: (workerId: string) => numb
   return Math.max(0.025, ...members.map((member) => members.length * share(member)));
 }
 
-/** It depends on the network and the epochs alone, as a trained one does, whoever has trained it. */
-/** Better with more epochs: all, or as many as the stages up to a halt. */
+/**
+ * It depends on the network and the epochs alone, as a trained one does, whoever has trained it: better with more
+ * epochs, all or those up to a halt.
+ */
 function evaluationOf({ network, training }: RunSpec, epochs = training.epochs) {
   const accuracy = 0.5 + (numberOfText(JSON.stringify(network)) % 1000) / 2500 - 0.1 / (1 + epochs);
   return {

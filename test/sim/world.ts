@@ -356,7 +356,6 @@ export function allEnded({ witness: { state } }: World): boolean {
 function endedRun(event: Event): string | undefined {
   switch (event.kind) {
     case 'run.finished':
-    case 'run.halted':
     case 'run.failed':
     case 'run.cancelled':
       return event.runId;
