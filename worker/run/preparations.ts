@@ -10,8 +10,8 @@ import { scheduleOf } from '../../core/spec/schedule.ts';
 import { chooseProcedure } from '../training/choose-procedure.ts';
 import { evaluationGraph } from '../verification/evaluate.ts';
 import { aborted } from './generation.ts';
+import { parseSpec } from './run-spec.ts';
 import type { Services } from './services.ts';
-import { parseSpec } from './session.ts';
 
 /** The data stays open for so long after the next assignment, which has opened it by then, milliseconds. */
 const KEPT_MS = 60_000;

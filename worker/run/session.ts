@@ -9,11 +9,10 @@ import { initialRunning } from '../../core/nn/init.ts';
 import { layoutOf } from '../../core/nn/layout.ts';
 import type { Network } from '../../core/nn/network.ts';
 import { sharedFloats } from '../../core/shared-memory.ts';
-import { type RunSpec, runSchema } from '../../core/spec/run.ts';
+import type { RunSpec } from '../../core/spec/run.ts';
 import { type Schedule, scheduleOf } from '../../core/spec/schedule.ts';
 import { orderOf } from '../../core/spec/training.ts';
 import { firstMisfit, vectorNamed, WEIGHTS } from '../../core/state-vectors.ts';
-import { shapedJson } from '../../core/text/shape.ts';
 import type { Assign } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { Compute } from '../compute/client.ts';
 import { type BatchSource, createBatchSource } from '../training/batch-source.ts';
@@ -23,6 +22,7 @@ import type { Replica, StateAtStep } from '../training/replica.ts';
 import { createLedger, type Ledger } from '../training/step-ledger.ts';
 import { createTeacherFeed, orderKeyOf, type TeacherFeed } from '../training/teacher.ts';
 import { ofThisPlace } from './failure.ts';
+import { parseSpec } from './run-spec.ts';
 import type { Services } from './services.ts';
 
 export interface Session {
@@ -147,11 +147,6 @@ export async function firstReplica(
   });
   vectorNamed(vectors, 'running').set(initialRunning(layoutOf(network)));
   return procedure.adopt({ step: 0, vectors });
-}
-
-/** The spec of a run as it came from the coordinator; throws with what this worker does not understand. */
-export function parseSpec(text: string): RunSpec {
-  return shapedJson(runSchema, text, "this worker does not understand the run's spec");
 }
 
 function teacherOf(

@@ -4,13 +4,13 @@ import { namesOf } from '../../../core/net/subjects.ts';
 import { decodeOrLost } from '../../../core/protobuf.ts';
 import { dataSchema } from '../../../core/spec/data.ts';
 import { networkSchema } from '../../../core/spec/network.ts';
-import { runSchema } from '../../../core/spec/run.ts';
 import { trainingSchema } from '../../../core/spec/training.ts';
 import { shapedJson } from '../../../core/text/shape.ts';
 import { WorkerCommand } from '../../../proto/gen/pocketfleet/v1/worker.ts';
 import { assertCommand } from '../../../worker/fleet/commands.ts';
 import { onAssign } from '../../../worker/fleet/holdings.ts';
 import { namesIn } from '../../../worker/fleet/welcome.ts';
+import { parseSpec } from '../../../worker/run/run-spec.ts';
 import { teacher } from '../../sim/specs.ts';
 import { NAMES } from '../../support/names.ts';
 import { draw, hostileValue } from '../mutators.ts';
@@ -26,7 +26,12 @@ const command = (kind: Readonly<Record<string, unknown>>): Sections => [
 
 const commands: Target = {
   name: 'worker-commands',
-  decoders: ['worker/fleet/commands.ts', 'worker/fleet/welcome.ts', 'core/text/shape.ts'],
+  decoders: [
+    'worker/fleet/commands.ts',
+    'worker/fleet/welcome.ts',
+    'worker/run/run-spec.ts',
+    'core/text/shape.ts',
+  ],
   corpus: () => [
     command({ welcome: { fleet: 'local', heartbeatIntervalMs: 500, names: NAMES.prefixes } }),
     command({
@@ -62,8 +67,7 @@ const commands: Target = {
     const { kind } = taken;
     if (kind?.$case === 'welcome') namesOf(namesIn(kind.value, undefined).prefixes);
     if (kind?.$case === 'assign') onAssign(undefined, kind.value, 'w1');
-    if (kind !== undefined && 'specJson' in kind.value)
-      shapedJson(runSchema, kind.value.specJson, 'the spec');
+    if (kind !== undefined && 'specJson' in kind.value) parseSpec(kind.value.specJson);
     if (kind?.$case === 'score') {
       shapedJson(dataSchema, kind.value.dataJson, 'the data');
       shapedJson(trainingSchema, kind.value.trainingJson, 'the training');
