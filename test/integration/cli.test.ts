@@ -55,7 +55,10 @@ test('top --once and pareto print text for people and JSON for scripts', async (
   assert.deepEqual([top.code, front.code, asJson.code], [0, 0, 0], top.err + front.err + asJson.err);
   assert.match(top.out, /^fleet at .*\n0\.0 images a second in all\n\nWORKER /);
   assert.match(front.out, /hypervolume \S+ from accuracy [\d.]+ %, parameters/);
-  assert.deepEqual(JSON.parse(asJson.out).objectives, ['accuracy', 'mflops']);
+  assert.deepEqual(JSON.parse(asJson.out).objectives, [
+    { name: 'accuracy', direction: 'maximise' },
+    { name: 'mflops', direction: 'minimise' },
+  ]);
 });
 
 test('submit sends the text, its folder and the overrides, and prints ids alone on stdout', async (t) => {
