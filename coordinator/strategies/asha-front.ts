@@ -12,7 +12,7 @@
 
 import { dominates, ranksWithLast, type Scores } from '../../core/search/pareto.ts';
 import type { AshaSpec } from '../../core/spec/strategy.ts';
-import { fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
+import { beginOrWait, fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import type { News, Proposal, Strategy, Turn } from './strategy.ts';
 
@@ -81,7 +81,7 @@ function ask(
   state: AshaFrontState,
   turn: Turn,
 ): Proposal {
-  const { spec, space, rungs } = search;
+  const { spec, rungs } = search;
   const [verdict] = state.verdicts;
   if (verdict !== undefined) {
     const { kind, reason, trial, rung } = verdict;
@@ -93,20 +93,7 @@ function ask(
     const reason = `${found.text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
     return { kind: 'promote', reason, trial: found.trial, ...fidelityOf(rungs, rung + 1) };
   }
-  if (turn.mayBegin)
-    return {
-      kind: 'evaluate',
-      reason: `drawn at random, begins with ${rungs[0]} of ${rungs.at(-1)} epochs`,
-      genes: space.draw(spec.seed, turn.draw),
-      parents: [],
-      ...fidelityOf(rungs, 0),
-    };
-  if (state.pending.length > 0)
-    return { kind: 'wait', reason: `results of ${state.pending.length} evaluations may let a trial go on` };
-  return {
-    kind: 'done',
-    reason: `no trial is among the best 1/${spec.eta} of its rung that has not gone on`,
-  };
+  return beginOrWait(search, state.pending.length, turn);
 }
 
 /** The best trial of a rung that has not gone on, if it is among the best 1/eta of all there. */

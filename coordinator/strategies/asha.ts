@@ -9,7 +9,7 @@
 // about the root of the number of results.
 
 import type { AshaSpec } from '../../core/spec/strategy.ts';
-import { fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
+import { beginOrWait, fidelityOf, type Rungs, rungOf, rungsOf } from './rungs.ts';
 import type { SearchSpace } from './search-space.ts';
 import {
   countBefore,
@@ -82,7 +82,7 @@ export function asha(
 }
 
 function ask(setting: Setting, state: AshaState, turn: Turn): Proposal {
-  const { spec, space, rungs } = setting;
+  const { spec, rungs } = setting;
   const [verdict] = state.decided;
   if (verdict !== undefined) {
     const { kind, reason, trial, rung } = verdict;
@@ -98,20 +98,7 @@ function ask(setting: Setting, state: AshaState, turn: Turn): Proposal {
       const reason = `${text} at ${rungs[rung]} epochs, goes on to ${rungs[rung + 1]}`;
       return { kind: 'promote', reason, trial: entry[1], ...fidelityOf(rungs, rung + 1) };
     }
-  if (turn.mayBegin)
-    return {
-      kind: 'evaluate',
-      reason: `drawn at random, begins with ${rungs[0]} of ${rungs.at(-1)} epochs`,
-      genes: space.draw(spec.seed, turn.draw),
-      parents: [],
-      ...fidelityOf(rungs, 0),
-    };
-  if (state.pending.length > 0)
-    return { kind: 'wait', reason: `results of ${state.pending.length} evaluations may let a trial go on` };
-  return {
-    kind: 'done',
-    reason: `no trial is among the best 1/${spec.eta} of its rung that has not gone on`,
-  };
+  return beginOrWait(setting, state.pending.length, turn);
 }
 
 /** Results of a rung. */

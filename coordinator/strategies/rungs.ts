@@ -1,6 +1,9 @@
-// The rungs of a search that stops most candidates early: epochs that grow by a factor, up to the full evaluation.
+// The rungs of a search that stops most candidates early: epochs that grow by a factor, up to the full evaluation; and
+// what such a search does where no rung decides.
 
-import type { Fidelity } from './strategy.ts';
+import type { AshaSpec } from '../../core/spec/strategy.ts';
+import type { SearchSpace } from './search-space.ts';
+import type { Fidelity, Proposal, Turn } from './strategy.ts';
 
 /** Epochs of each rung, ascending; the last one is the full evaluation. */
 export type Rungs = readonly number[];
@@ -25,4 +28,26 @@ export function fidelityOf(rungs: Rungs, rung: number): { readonly fidelity?: Fi
 /** The rung of a fidelity. */
 export function rungOf(rungs: Rungs, fidelity: Fidelity | undefined): number {
   return fidelity === undefined ? rungs.length - 1 : rungs.indexOf(fidelity.epochs);
+}
+
+/** What ASHA does where no trial goes on: it begins one, or waits for `pending` evaluations, or it is done. */
+export function beginOrWait(
+  search: { readonly spec: AshaSpec; readonly space: SearchSpace; readonly rungs: Rungs },
+  pending: number,
+  turn: Turn,
+): Proposal {
+  const { spec, space, rungs } = search;
+  if (turn.mayBegin)
+    return {
+      kind: 'evaluate',
+      reason: `drawn at random, begins with ${rungs[0]} of ${rungs.at(-1)} epochs`,
+      genes: space.draw(spec.seed, turn.draw),
+      parents: [],
+      ...fidelityOf(rungs, 0),
+    };
+  if (pending > 0) return { kind: 'wait', reason: `results of ${pending} evaluations may let a trial go on` };
+  return {
+    kind: 'done',
+    reason: `no trial is among the best 1/${spec.eta} of its rung that has not gone on`,
+  };
 }
