@@ -13,7 +13,10 @@ export interface Slices {
   next(): Promise<void> | undefined;
 }
 
-/** Begins a slice; `await slices.next()` stands in the loop. */
+/**
+ * Begins a slice. The loop awaits what `next` returns where that is not undefined: to await undefined some ten thousand
+ * times makes enough garbage for its collector to stop the loop for longer than a slice.
+ */
 export function beginSlices(clock: Pick<Clock, 'monotonic'> = systemClock): Slices {
   let began = clock.monotonic();
   return {

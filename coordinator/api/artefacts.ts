@@ -62,9 +62,16 @@ export function createArtefacts({
     const slices = beginSlices();
     for (const manifest of await store.listManifests(names.manifestKeys)) {
       sums.add(manifest);
-      await slices.next();
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
     }
-    return sums.all();
+    const holdings: Holding[] = [];
+    for (const holding of sums.each()) {
+      holdings.push(holding);
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
+    }
+    return holdings;
   }
   return {
     async list(state, { id: idOrName, ...request }) {
@@ -84,7 +91,8 @@ export function createArtefacts({
           isFull = !page.take(`${holding.runId}/${first}`, await viewOf(state, holding, first, slices));
           if (isFull) break;
         }
-        await slices.next();
+        const turn = slices.next();
+        if (turn !== undefined) await turn;
       }
       return {
         runs: page.items,
@@ -159,7 +167,8 @@ async function viewOf(state: State, holding: Holding, first: number, slices: Sli
       ...{ stage, bytes: ofStage, parts: parts.map((part) => ({ ...part })) },
       heldBy: holder(stage),
     });
-    await slices.next();
+    const turn = slices.next();
+    if (turn !== undefined) await turn;
   }
   return {
     runId,

@@ -29,8 +29,8 @@ export interface Holding {
 export interface HoldingSums {
   /** Adds an artefact; a key that is none's is passed over. */
   add(manifest: Manifest): void;
-  /** All runs that have manifests, in the order of their numbers. */
-  all(): Holding[];
+  /** The runs that have manifests, in the order of their numbers; one at a time, because a store may have very many. */
+  each(): Iterable<Holding>;
 }
 
 /** Begins a sum. */
@@ -51,18 +51,27 @@ export function sumHoldings(): HoldingSums {
       else if (artefact.stage === undefined) run.reportBytes += bytes;
       else run.stages.push({ stage: artefact.stage, bytes, parts });
     },
-    all: () =>
-      [...byRun]
-        .map(([runId, sum]) => ({ runId, ...sum }))
-        // Numbers that were read once, because a store may have very many runs.
-        .map((holding) => ({ holding, place: placeOf(holding.runId) }))
-        .sort((a, b) => comparePlaces(a.place, b.place))
-        .map(({ holding }) => {
-          holding.stages.sort((a, b) => a.stage - b.stage);
-          holding.steps.sort((a, b) => a.step - b.step);
-          return holding;
-        }),
+    *each() {
+      for (const runId of inOrder([...byRun.keys()])) {
+        const { stages, steps, ...others } = byRun.get(runId)!;
+        stages.sort((a, b) => a.stage - b.stage);
+        steps.sort((a, b) => a.step - b.step);
+        yield { runId, stages, steps, ...others };
+      }
+    },
   };
+}
+
+/** The runs as comparePlaces orders them; numbers are sorted without a call for each two of them. */
+function* inOrder(runIds: readonly string[]): Generator<string> {
+  const byNumber = new Map<number, string[]>();
+  for (const runId of runIds) {
+    const { number } = placeOf(runId);
+    const same = byNumber.get(number);
+    if (same === undefined) byNumber.set(number, [runId]);
+    else same.push(runId);
+  }
+  for (const number of Float64Array.from(byNumber.keys()).sort()) yield* byNumber.get(number)!.sort();
 }
 
 /** What is stored of a run, while it is being summed. */

@@ -330,7 +330,8 @@ export function createArtefactStore(options: {
     const slices = beginSlices();
     for (const entry of entries.sort((a, b) => a.revision - b.revision)) {
       if (entry.operation === 'PUT') manifests.push(manifestOf(names.manifestBucket, entry));
-      await slices.next();
+      const turn = slices.next();
+      if (turn !== undefined) await turn;
     }
     return manifests;
   }
