@@ -7,6 +7,7 @@
 // Legend: N images, H x W map, C channels, E embedding, A alphas. Maps are NHWC.
 
 import { OPS } from '../spec/network.ts';
+import { addAll } from '../tensor/ops/kernels.ts';
 import {
   avgPool,
   batchNormEval,
@@ -135,7 +136,7 @@ function runLayer(pass: Pass, layer: SearchLayer, index: number): Tensor {
     case 'add':
       return inputs.reduce((sum, input) => tf.add(sum, input));
     case 'mix':
-      return tf.addN(layer.terms.map((term, i) => weighed(pass, layer, inputs[i] as Tensor, term, i)));
+      return addAll(layer.terms.map((term, i) => weighed(pass, layer, inputs[i] as Tensor, term, i)));
     case 'concat':
       return tf.concat(inputs, 3); // [N, H, W, Ci] each -> [N, H, W, sum of Ci]
     case 'flatten':

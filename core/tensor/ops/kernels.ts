@@ -51,12 +51,15 @@ const FLOAT = (): OpAttribute => attr.type('T', DT.float32);
 export const elementwise = (name: string, ...inputs: readonly Tensor[]): Tensor =>
   executeOne(name, [FLOAT()], inputs);
 
-/** Sum of tensors of one shape, in one pass over all of them; a copy of a single one. */
+/**
+ * Sum of tensors of one shape, from the first to the last; a copy of a single one. By additions of two, because AddN
+ * begins with whichever input's memory it may take for the result: with three inputs and more its bits depend on which
+ * operation happened to run before (TensorFlow, tensorflow/core/kernels/aggregate_ops.cc).
+ */
 export function addAll(tensors: readonly Tensor[]): Tensor {
-  const [first, second] = tensors;
-  if (tensors.length === 1) return tf.clone(first!);
-  if (tensors.length === 2) return elementwise('AddV2', first!, second!);
-  return executeOne('AddN', [FLOAT(), attr.int('N', tensors.length)], tensors);
+  const [first, ...others] = tensors;
+  if (others.length === 0) return tf.clone(first!);
+  return others.reduce((sum, tensor) => tf.add(sum, tensor), first!);
 }
 
 /** Sums over all axes but the last. BiasAddGrad is the library's fastest reduction of that form. */

@@ -204,6 +204,11 @@ function createRecorder(real: Binding, audit: boolean) {
         'failedPrecondition',
         `${op} depends on values or chance and cannot be recorded; compute it outside and make it an input`,
       );
+    if (op === 'AddN' && inputIds.length > 2)
+      throw new FleetError(
+        'failedPrecondition',
+        'AddN of three tensors or more gives bits that depend on the order in which other operations run, so it is not recorded; use addAll (core/tensor/ops/kernels.ts)',
+      );
     const inputs = inputIds.map((id) => edgeOf(id, op));
     if (op === 'Reshape') inputs[0] = unshaped(inputs[0]!, nodes);
     const same = unchanged(op, attributes, inputs, nodes);

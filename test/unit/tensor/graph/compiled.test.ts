@@ -275,6 +275,7 @@ test('a function that branches on values, draws numbers or keeps tensors is refu
       () => compile((x) => tf.cast(tf.multinomial(x as never, 3), 'float32')),
       /cannot be recorded/,
     );
+    assert.throws(() => compile((x) => tf.addN([x, tf.neg(x), tf.exp(x)])), /AddN .* order .* addAll/);
     assert.throws(() => compile((x) => tf.cast(x, 'int32')), /output 0 .* cast it/);
   });
   let kept: Tensor | undefined;
