@@ -17,6 +17,7 @@ import {
   outputNames,
   readOutputs,
 } from '../../../../core/tensor/graph/session.ts';
+import { addAll } from '../../../../core/tensor/ops/kernels.ts';
 import { prelus, separable } from '../../../../core/tensor/ops/ops.ts';
 import { evenAndOdd } from '../../../../core/tensor/ops/sample.ts';
 import { foldSums } from '../../../../core/tensor/passes/fold-sums.ts';
@@ -171,7 +172,7 @@ function sideBySide([a, b, pointwise, slope]: Tensor[]): Tensor[] {
     );
     const [activated] = prelus(all, [tf.neg(slopes)]);
     const sums = [...ends, activated!, ...evenAndOdd(all)].map((map) => tf.sum(tf.square(map)));
-    return tf.addN(sums) as Scalar;
+    return addAll(sums) as Scalar;
   };
   return tf.grads(loss as (...tensors: Tensor[]) => Scalar)([a!, b!, pointwise!, slope!]);
 }
@@ -240,7 +241,7 @@ test('the gradient of samples is written in parts, with what is to be added', ()
     const build = (tensors: Tensor[]): Tensor[] =>
       tf.grads(((a: Tensor, b: Tensor) => {
         const all = tf.concat([a, b, tf.mul(a, 2), tf.mul(b, 3)], 3);
-        return tf.addN(evenAndOdd(all).map((map, i) => tf.sum(tf.pow(map, i + 2)))) as Scalar;
+        return addAll(evenAndOdd(all).map((map, i) => tf.sum(tf.pow(map, i + 2)))) as Scalar;
       }) as (...tensors: Tensor[]) => Scalar)(tensors);
     const apart = splitMaps(foldSums(record({ inputs, build })));
     const gradient = apart.nodes.find((node) => node.kind === 'operation' && node.op === 'FleetSampleGrad');
@@ -285,7 +286,7 @@ const pendingMaps = (channels: number, height: number, width: number) => {
     const skipping = tf.add(block(plain, b, 5), x);
     const both = tf.add(block(skipping, a, 3), block(plain, b, 1));
     const ends = [block(both, a, 1, 2), block(both, b, 3, 2), block(tf.concat([both, skipping], 3), c, 1)];
-    return tf.addN(ends.map((map) => tf.sum(tf.square(tf.square(map))))) as Scalar;
+    return addAll(ends.map((map) => tf.sum(tf.square(tf.square(map))))) as Scalar;
   };
   const build = (tensors: Tensor[]): Tensor[] => [
     loss(tensors[0]!, tensors[1]!, tensors[2]!, tensors[3]!),
