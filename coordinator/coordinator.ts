@@ -256,12 +256,12 @@ function startCore(
       for (const note of noting) note(event);
     },
   });
-  /** What the configuration says about sharing becomes part of the journal. */
+  /** What the configuration says about sharing and workers becomes part of the journal. */
   const configure = () => {
-    const { quotas, usageHalfLifeHours } = config;
+    const { quotas, workerKinds, usageHalfLifeHours } = config;
     const usageHalfLifeMs = usageHalfLifeHours * 3_600_000;
-    driver.submit({ kind: 'configured', quotas, usageHalfLifeMs }).catch((caught) => {
-      log.error(`quotas are not in force: ${toFleetError(caught).message}`);
+    driver.submit({ kind: 'configured', quotas, workerKinds, usageHalfLifeMs }).catch((caught) => {
+      log.error(`quotas and kinds of workers are not in force: ${toFleetError(caught).message}`);
     });
   };
   // A start that failed before it listened waits for no address.

@@ -16,6 +16,7 @@ import { checkShape, type Problem, sentence, sentences } from './text/shape.ts';
 import { problemAt, problemsIn, problemText } from './text/text-problems.ts';
 import { FLEET_NAME, FLEET_NAME_WORDS, WORKER_ID, WORKER_ID_WORDS } from './text/wire-text.ts';
 import { readYaml, TEXT_BYTES_MAX, type YamlDocument } from './text/yaml-text.ts';
+import { workerKindsSchema } from './worker-kinds.ts';
 
 const secret = (description: string) => z.string().default('').describe(`${description} (secret)`);
 /** An address to listen at; port 0 takes a free one. */
@@ -217,6 +218,11 @@ export const coordinatorConfigSchema = z.strictObject({
     .prefault({})
     .describe(
       'limits by the name of the token that submits, `*` for all others, as a YAML mapping: workers at once, workerHours within windowHours (24), openTrials; empty: none',
+    ),
+  workerKinds: workerKindsSchema
+    .prefault([])
+    .describe(
+      'workers that this fleet can have beside those that are there, as a YAML list of deviceKind, memoryGb (any when left out) and labels (`*`: any value); what runs require and none of them has is refused. Empty: any',
     ),
   usageHalfLifeHours: z.coerce
     .number()

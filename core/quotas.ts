@@ -1,7 +1,7 @@
 // What an owner may have of a fleet: the form of the limits in the coordinator's configuration.
 
 import { z } from 'zod';
-import { readYaml } from './text/yaml-text.ts';
+import { yamlSetting } from './text/yaml-setting.ts';
 
 const quota = z.strictObject({
   /** Workers in gangs at once. */
@@ -20,13 +20,6 @@ export type Quotas = Readonly<Record<string, Quota>>;
 
 /** Limits as a mapping, or as its YAML text where settings are texts. */
 export const quotasSchema = z.preprocess(
-  (value) => {
-    if (typeof value !== 'string') return value;
-    try {
-      return readYaml(value)[0]?.value ?? {};
-    } catch {
-      return value;
-    }
-  },
+  (value) => yamlSetting(value, {}),
   z.record(z.string().min(1).max(200), quota),
 );

@@ -19,7 +19,7 @@ import type {
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { Desk } from '../decisions/desk.ts';
 import { runsHeldBy } from '../decisions/gangs.ts';
-import type { Answer, CheckedDocument, Input } from '../decisions/inputs.ts';
+import type { Answer, Input } from '../decisions/inputs.ts';
 import { assertRemovable } from '../decisions/removal.ts';
 import { assertDroppable, stageToRead } from '../decisions/stages.ts';
 import type { Driver } from '../journal/driver.ts';
@@ -37,7 +37,7 @@ import { restoreRun } from '../model/restore.ts';
 import { originOf } from '../model/results.ts';
 import { type SpecifiedRun, withSpec } from '../model/spec-of.ts';
 import { isWhole, planOf, runWith, type State, sweepOf, trialOf, workerWith } from '../model/state.ts';
-import { requirementNote } from '../scheduling/requirement.ts';
+import { requirementNotes } from '../scheduling/requirement.ts';
 import { waitsOf } from '../scheduling/waits.ts';
 import type { Inspector } from '../workers/inspector.ts';
 import type { Links } from '../workers/links.ts';
@@ -372,18 +372,6 @@ async function submit(
     ...(by && { by }),
   } as const;
   return submittedAs(parts, input, notes);
-}
-
-/** What no worker of the fleet is, of what the parts of a document require. */
-function requirementNotes(state: State, spec: CheckedDocument['spec']): string[] {
-  const requiring =
-    spec.kind === 'plan'
-      ? [{ name: 'search', require: spec.search?.require }, spec.teacher, ...spec.students]
-      : [spec];
-  return requiring.flatMap((part) => {
-    const note = part && requirementNote(state, part.name, part.require);
-    return note === undefined ? [] : [note];
-  });
 }
 
 async function submittedAs(

@@ -16,6 +16,7 @@ import { quotaFaults } from '../decisions/quotas.ts';
 import { withStartById } from '../decisions/warm-start.ts';
 import type { Caller } from '../model/caller.ts';
 import type { DataFacts, State } from '../model/state.ts';
+import { requirementFaults } from '../scheduling/requirement.ts';
 import { prepareSpaces } from '../strategies/spaces.ts';
 import { type Located, refusal, refusedField, refuseTogether, type Submission } from './submission.ts';
 import type { SubmissionReader } from './submission-reader.ts';
@@ -44,7 +45,7 @@ export async function checkSubmission(
     located.flatMap((document) => [
       () => checkTeacher(document, context),
       () => checkStart(document, state()),
-      ...quotaChecks(document, state(), by),
+      ...fleetChecks(document, state(), by),
     ]),
   );
   const found = new Map<Located, DataFacts & { readonly digest: string }>();
@@ -74,9 +75,13 @@ export async function checkSubmission(
   return documents;
 }
 
-/** What refuses a document that its owner may never have. The decision checks it again, since limits change. */
-function quotaChecks(document: Located, state: State, by: Caller | undefined): (() => void)[] {
-  return quotaFaults(state, document.spec, by).map(({ field, reason }) => () => {
+/**
+ * What refuses a document that its owner may never have, or no worker can ever train. The decision checks it again,
+ * since configurations change.
+ */
+function fleetChecks(document: Located, state: State, by: Caller | undefined): (() => void)[] {
+  const faults = [...quotaFaults(state, document.spec, by), ...requirementFaults(state, document.spec)];
+  return faults.map(({ field, reason }) => () => {
     throw refusal(document, field, reason, { code: 'failedPrecondition' });
   });
 }

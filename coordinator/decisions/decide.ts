@@ -26,6 +26,7 @@ import {
   wholeRunWith,
   workerWith,
 } from '../model/state.ts';
+import { assertPossible } from '../scheduling/requirement.ts';
 import { noteAll } from './agenda.ts';
 import { lookAhead, noteAssigned } from './ahead.ts';
 import { endSpent } from './budgets.ts';
@@ -170,10 +171,7 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       noteTokens(draft, input.tokens);
       return undefined;
     case 'configured': {
-      const { usageHalfLifeMs, quotas } = input;
-      const { state } = draft;
-      if (usageHalfLifeMs !== state.usageHalfLifeMs || !isDeepStrictEqual(quotas, state.quotas))
-        emit(draft, { kind: 'scheduling.configured', usageHalfLifeMs, quotas });
+      configure(draft, input);
       return undefined;
     }
     case 'refusals': {
@@ -185,6 +183,16 @@ function decide(draft: Draft, input: Input): (() => Answer) | undefined {
       endSpent(draft);
       return undefined;
   }
+}
+
+/** What is in force already is not journalled again. */
+function configure(draft: Draft, input: Extract<Input, { kind: 'configured' }>): void {
+  const { usageHalfLifeMs, quotas, workerKinds = [] } = input;
+  const { state } = draft;
+  const { usageHalfLifeMs: knownMs, quotas: known, workerKinds: knownKinds } = state;
+  if (isDeepStrictEqual([usageHalfLifeMs, quotas, workerKinds], [knownMs, known, knownKinds])) return;
+  const kinds = workerKinds.length === 0 ? {} : { workerKinds };
+  emit(draft, { kind: 'scheduling.configured', usageHalfLifeMs, quotas, ...kinds });
 }
 
 function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => Answer {
@@ -199,7 +207,10 @@ function submit(draft: Draft, input: Extract<Input, { kind: 'submit' }>): () => 
     const { planIds, sweepIds, runIds } = known;
     return () => ({ kind: 'submitted', planIds, sweepIds, runIds });
   }
-  for (const document of documents) assertWithinQuota(draft.state, document.spec, input.by);
+  for (const { spec } of documents) {
+    assertWithinQuota(draft.state, spec, input.by);
+    assertPossible(draft.state, spec);
+  }
   const planIds: string[] = [];
   const sweepIds: string[] = [];
   const runIds: string[] = [];

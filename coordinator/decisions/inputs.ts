@@ -5,6 +5,7 @@ import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { WorkerKind } from '../../core/worker-kinds.ts';
 import type { TimeSlice } from '../../core/worker-time.ts';
 import type { Caller } from '../model/caller.ts';
 import type { EventOf, RefusedCalls } from '../model/events.ts';
@@ -244,8 +245,13 @@ export type Input = {
   | { readonly kind: 'exported'; readonly runId: string; readonly stage: number; readonly format: string }
   /** What the file of tokens holds now. */
   | { readonly kind: 'tokens'; readonly tokens: readonly ListedToken[] }
-  /** How workers are shared, by the configuration. */
-  | { readonly kind: 'configured'; readonly usageHalfLifeMs: number; readonly quotas: Quotas }
+  /** How workers are shared, and which the fleet can have, by the configuration. */
+  | {
+      readonly kind: 'configured';
+      readonly usageHalfLifeMs: number;
+      readonly quotas: Quotas;
+      readonly workerKinds?: readonly WorkerKind[];
+    }
   /** Calls were refused for want of a right. */
   | { readonly kind: 'refusals'; readonly refusals: readonly RefusedCalls[]; readonly others: number }
   /** Time has passed. */

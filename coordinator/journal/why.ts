@@ -199,7 +199,7 @@ function decisionText(event: Event, { specs }: Pick<State, 'specs'>): string {
     case 'work.removed':
       return `${event.id} was removed: ${event.reason}`;
     case 'scheduling.configured':
-      return `what was used counts half after ${event.usageHalfLifeMs / 3_600_000} h; quotas: ${JSON.stringify(event.quotas)}`;
+      return `what was used counts half after ${event.usageHalfLifeMs / 3_600_000} h; quotas: ${JSON.stringify(event.quotas)}${kindsText(event.workerKinds)}`;
     case 'store.collected':
       return `${formatBytes(event.bytes)} of what was let go are gone from the store: ${event.manifests} manifests, ${event.chunks} chunks`;
     case 'run.exported':
@@ -252,6 +252,10 @@ function scoredText({ sweepId, group, workerId, scores }: EventOf<'candidates.sc
   const by = workerId === '' ? '' : ` by ${workerId}`;
   const text = `${counted(scores.length, 'candidate')} of group ${group} of ${sweepId} ${scores.length === 1 ? 'was' : 'were'} scored${by}`;
   return failed === undefined ? text : `${text}, at least one in vain: ${failed.reason}`;
+}
+
+function kindsText(kinds: EventOf<'scheduling.configured'>['workerKinds']): string {
+  return kinds === undefined ? '' : `; workers that it can have: ${JSON.stringify(kinds)}`;
 }
 
 function startText(start: EventOf<'sweep.submitted'>['start']): string {

@@ -12,6 +12,7 @@ import type { Quotas } from '../../core/quotas.ts';
 import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import type { WorkerKind } from '../../core/worker-kinds.ts';
 import type { TimeEntry } from '../../core/worker-time.ts';
 import type { Candidate, ScoredCandidate, Screened } from '../strategies/screening.ts';
 import type { Cursor } from '../strategies/search.ts';
@@ -392,6 +393,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly kind: 'scheduling.configured';
       readonly usageHalfLifeMs: number;
       readonly quotas: Quotas;
+      /** Absent in older journals, and where the fleet can have any. */
+      readonly workerKinds?: readonly WorkerKind[];
     }
   | {
       /** What decisions before have let go is gone from the store. */

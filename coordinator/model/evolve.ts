@@ -187,6 +187,7 @@ function apply(w: Working, event: Event, beforeMs: number): void {
     case 'scheduling.configured':
       w.usageHalfLifeMs = event.usageHalfLifeMs;
       w.quotas = event.quotas;
+      w.workerKinds = event.workerKinds ?? [];
       return;
     case 'token.created':
       w.tokens = withEntry(w.tokens, event.token.fingerprint, event.token, w.edit);

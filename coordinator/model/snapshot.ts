@@ -46,7 +46,7 @@ import type { RunAccount, TimeAccount, TimeAccounts, WorkerAccount } from './tim
  * Changes whenever the fold gives another state for the same events, or this file another form: a snapshot of
  * another number is not read, and the journal is folded instead.
  */
-export const FOLD = 18;
+export const FOLD = 19;
 
 type Spec = PlanSpec | SweepSpec | RunSpec;
 type PlainPlan = Omit<PlanState, 'spec' | 'allRunIds'> & { spec: string };
@@ -73,6 +73,7 @@ interface Rows {
     | 'counts'
     | 'usageHalfLifeMs'
     | 'quotas'
+    | 'workerKinds'
     | 'code'
   > & {
     readonly fold: number;
@@ -114,7 +115,7 @@ const ROWS_A_PART = 500;
 
 /** The state part by part. What was given is not changed meanwhile, whatever is decided. */
 export function* encodeState(state: State): Generator<StatePart> {
-  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs, quotas, code } = state;
+  const { events, epoch, lastMs, numbers, cutOffRuns, usageHalfLifeMs, quotas, workerKinds, code } = state;
   const digests = new Map<Spec, string>();
   for (const [digest, spec] of entriesOf(state.specs)) digests.set(spec, digest);
   const digestOf = (spec: Spec): string => digests.get(spec) ?? specDigest(spec);
@@ -125,6 +126,7 @@ export function* encodeState(state: State): Generator<StatePart> {
       submissions: state.submissions.count,
       usageHalfLifeMs,
       quotas,
+      workerKinds,
       code,
     },
   };

@@ -12,6 +12,7 @@ import type { PlanSpec } from '../../core/spec/plan.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
 import { stateText } from '../../core/text/state-text.ts';
+import type { WorkerKind } from '../../core/worker-kinds.ts';
 import type { Screened, Screening } from '../strategies/screening.ts';
 import type { SearchState } from '../strategies/search.ts';
 import type { StrategyState } from '../strategies/strategies.ts';
@@ -507,6 +508,8 @@ export interface State {
   readonly usageHalfLifeMs: number;
   /** Limits by owner, `*` for all others. */
   readonly quotas: Quotas;
+  /** Workers that the fleet can have beside those that are there; none: any. */
+  readonly workerKinds: readonly WorkerKind[];
   /** What has not ended: a decision looks at these alone, so that its cost does not grow with the past. */
   readonly openPlans: NumberSet;
   readonly openSweeps: NumberSet;
@@ -551,6 +554,7 @@ export const initialState: State = {
   accounts: emptyMap(),
   usageHalfLifeMs: 86_400_000,
   quotas: {},
+  workerKinds: [],
   openPlans: emptyTable(),
   openSweeps: emptyTable(),
   openRuns: emptyTable(),

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { CHANGE_INTERVAL_MS } from '../../../../coordinator/scheduling/board.ts';
-import { requirementNote } from '../../../../coordinator/scheduling/requirement.ts';
-import { loadConfig, workerConfigSchema, workerLabels } from '../../../../core/config.ts';
+import { requirementFaults, requirementNotes } from '../../../../coordinator/scheduling/requirement.ts';
+import {
+  coordinatorConfigSchema,
+  loadConfig,
+  workerConfigSchema,
+  workerLabels,
+} from '../../../../core/config.ts';
 import { runSchema } from '../../../../core/spec/run.ts';
 import { plan, sweep, teacher } from '../../../sim/specs.ts';
 import { handFleet } from '../../../support/hand-fleet.ts';
@@ -38,11 +43,11 @@ test('surplus is taken back for a run only where it is what the run requires', (
 test('what no worker has is a note at the submit and the reason of the wait, and ends when one comes', () => {
   const { submit, gang, reason, kind, state, attach } = handFleet(plain, a100);
   const require = { labels: { gpu: 'h200' }, memoryMin: 100, deviceKind: 'cpu' as const };
-  assert.equal(
-    requirementNote(state(), 'big', require),
-    'big: no worker of this fleet has what it requires (label gpu=h200, 100 GB of memory, device kind cpu); it waits until one comes',
-  );
-  const id = submit(teacher({ workers: one, require }));
+  const big = teacher({ name: 'big', workers: one, require });
+  assert.deepEqual(requirementNotes(state(), big), [
+    'big: no worker of this fleet has what it requires (label gpu=h200, 100 GB of memory, device kind cpu); it waits until one comes; the largest device that it has had is of 42 GB',
+  ]);
+  const id = submit(big);
   assert.equal(
     reason(id),
     'queued: 0 of 1 workers: 2 without what it requires (label gpu=h200, 100 GB of memory, device kind cpu)',
@@ -50,7 +55,77 @@ test('what no worker has is a note at the submit and the reason of the wait, and
   assert.equal(kind(id), 'model_mismatch');
   attach(h200);
   assert.deepEqual(gang(id), ['w3']);
-  assert.equal(requirementNote(state(), 'big', require), undefined);
+  assert.deepEqual(requirementNotes(state(), big), []);
+});
+
+test('what no worker can have is refused with its field where the fleet says which it can have', () => {
+  const { submit, state, give } = handFleet(plain, a100);
+  const refused = (require: object) => {
+    const spec = teacher({ workers: one, require });
+    const [fault] = requirementFaults(state(), spec);
+    const said = fault && `${fault.field}: ${fault.reason}`;
+    if (said === undefined) submit(spec);
+    else assert.throws(() => submit(spec), { code: 'failedPrecondition', message: said });
+    return said;
+  };
+  assert.equal(refused({ labels: { gpu: 'b200' }, memoryMin: 500 }), undefined);
+  const workerKinds = [
+    { deviceKind: 'cuda', memoryGb: 80, labels: { gpu: 'h100', zone: '*' } },
+    { deviceKind: 'cpu', labels: {} },
+  ] as const;
+  const configured = { kind: 'configured', usageHalfLifeMs: 1, quotas: {}, workerKinds } as const;
+  assert.deepEqual([give(configured).events.length, give(configured).events.length], [1, 0]);
+  const before = state();
+  assert.deepEqual(
+    [
+      { labels: { gpuu: 'h100' } },
+      { labels: { rack: '7' } },
+      { labels: { gpu: 'b200' } },
+      { memoryMin: 81, deviceKind: 'cuda' },
+      { labels: { gpu: 'a100' }, memoryMin: 43 },
+    ].map(refused),
+    [
+      'require.labels.gpuu: no worker of this fleet can have a label gpuu; did you mean gpu?',
+      'require.labels.rack: no worker of this fleet can have a label rack; its labels are gpu, zone',
+      'require.labels.gpu: no worker of this fleet can have gpu=b200; its values are a100, h100',
+      'require: no worker of this fleet can have all of it (81 GB of memory, device kind cuda), though each by itself',
+      'require: no worker of this fleet can have all of it (label gpu=a100, 43 GB of memory), though each by itself',
+    ],
+  );
+  assert.deepEqual(before, state(), 'nothing has changed');
+  for (const one of [{ memoryMin: 80, deviceKind: 'cuda' }, { labels: { gpu: 'a100' } }, { memoryMin: 500 }])
+    assert.equal(refused(one), undefined);
+  assert.equal(refused({ labels: { zone: 'anywhere', gpu: 'h100' } }), undefined);
+  const [student] = plan().students;
+  assert.deepEqual(
+    requirementFaults(state(), plan({ students: [{ ...student!, require: { labels: { gpu: 'x' } } }] })).map(
+      ({ field }) => field,
+    ),
+    ['students.0.require.labels.gpu'],
+  );
+  give({ kind: 'configured', usageHalfLifeMs: 1, quotas: {}, workerKinds: [workerKinds[0]] });
+  assert.match(
+    refused({ memoryMin: 81 }) ?? '',
+    /^require\.memoryMin: .* 81 GB; its largest device has 80 GB$/,
+  );
+  give({
+    kind: 'configured',
+    usageHalfLifeMs: 1,
+    quotas: {},
+    workerKinds: [{ deviceKind: 'cpu', labels: {} }],
+  });
+  assert.match(refused({ deviceKind: 'cuda' }) ?? '', /^require\.deviceKind: .* of kind cuda$/);
+});
+
+test('the workers that a fleet can have come from the file, a flag or the environment; what is wrong is named', () => {
+  const of = (text: string) =>
+    loadConfig(coordinatorConfigSchema, [], { POCKETFLEET_WORKER_KINDS: text }).workerKinds;
+  assert.deepEqual(of(''), []);
+  assert.deepEqual(of("[{ deviceKind: cuda, memoryGb: 80, labels: { zone: '*' } }]"), [
+    { deviceKind: 'cuda', memoryGb: 80, labels: { zone: '*' } },
+  ]);
+  assert.throws(() => of('[{ deviceKind: tpu }]'), /workerKinds\.0\.deviceKind/);
+  assert.throws(() => of("[{ deviceKind: cpu, labels: { zone: 'a b' } }]"), /workerKinds\.0\.labels\.zone/);
 });
 
 test('candidates of a sweep and runs of a plan have what their part requires', () => {
