@@ -50,3 +50,14 @@ export function looksFor(sweep: SweepState, looked: Cursor | undefined): string 
   if (skipped.count < MISSES_SHOWN) return undefined;
   return `looks for another candidate: ${sweep.trialsProposed} of ${draws + walked} draws were new and within the constraints, none of the last ${skipped.count} (the first of these: ${skipped.firstReason})`;
 }
+
+/** That latencies of several device classes stand beside each other; undefined where they do not. */
+export function classesText({
+  id,
+  measuredOn = {},
+}: Pick<SweepState, 'id' | 'measuredOn'>): string | undefined {
+  const counts = Object.entries(measuredOn);
+  if (counts.length < 2) return undefined;
+  const each = counts.map(([deviceClass, count]) => `${count} on ${deviceClass}`).join(', ');
+  return `${id} has latencies of ${counts.length} device classes, which do not compare: ${each}; \`require\` keeps a sweep to devices of one kind`;
+}

@@ -15,7 +15,9 @@ import type {
   Worker,
 } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { DeviceDetails } from '../decisions/inputs.ts';
+import { optional } from '../model/folding.ts';
 import { shownState } from '../model/holds.ts';
+import { latencyOf } from '../model/measured.ts';
 import { accuracyAlone, outlineOf } from '../model/outline.ts';
 import { lookup, type PersistentMap } from '../model/persistent-map.ts';
 import { specOf } from '../model/spec-of.ts';
@@ -169,6 +171,7 @@ export function trialView(state: State, trial: TrialState): Trial {
     },
     attempts: trial.runIds.length,
     measured: { ...trial.objectives },
+    measuredOn: clipped(trial.measuredOn ?? ''),
   };
 }
 
@@ -235,7 +238,8 @@ export function runView(
 function evaluationOf(run: RunState): Evaluation | undefined {
   if (run.evaluation !== undefined) return evaluationView(run.evaluation);
   const accuracy = accuracyOf(run);
-  return accuracy === undefined ? undefined : evaluationView(accuracyAlone(accuracy));
+  if (accuracy === undefined) return undefined;
+  return evaluationView({ ...accuracyAlone(accuracy), ...optional('latency', latencyOf(run)) });
 }
 
 function evaluationView(evaluation: EvaluationState): Evaluation {

@@ -14,7 +14,7 @@ import type { Board } from '../scheduling/board.ts';
 import { gangText, queueTexts, workerText } from '../scheduling/explained.ts';
 import { searchOf } from '../strategies/strategies.ts';
 import { bytesOf, openPage } from './page.ts';
-import { searchWait } from './search-progress.ts';
+import { classesText, searchWait } from './search-progress.ts';
 import { openRunsWithin } from './selection.ts';
 import { clipped, runView, type ViewContext } from './views.ts';
 
@@ -105,6 +105,9 @@ function* textsNow({ context, board }: Parts, asked: Asked): Generator<string> {
   }
   const held = searchWaitOf(state, id);
   if (held !== undefined) yield held;
+  const sweep = sweepWith(state, id);
+  const classes = sweep && classesText(sweep);
+  if (classes !== undefined) yield classes;
   let waits = 0;
   for (const runId of openRunsWithin(state, id)) {
     const text = waitText(context, runId);

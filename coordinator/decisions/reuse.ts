@@ -3,7 +3,8 @@
 // ends without a result, pauses, or loses its workers. So nobody waits for a run that has none: of two that are
 // queued the first to get workers trains. docs/reuse.md has the rules.
 //
-// A candidate needs the accuracy alone. Any other run is there for its network: it takes a result with its
+// A candidate needs the accuracy alone, and the latency where its sweep looks for that: a latency counts from a device
+// class that the run would get, and a result without one is computed again. Any other run is there for its network: it takes a result with its
 // checkpoints, and a teacher only with those stages that its students still need.
 
 import { resolveGenotype } from '../../core/nn/genotype.ts';
@@ -18,12 +19,14 @@ import {
   identityText,
   isOfEpochs,
 } from '../model/identity.ts';
+import { latencyIn, latencyOf, latencyOfEnded } from '../model/measured.ts';
 import { NO_CODE, openTwins, originOf, resultOf, VOID } from '../model/results.ts';
 import {
   accuracyOf,
   type DataFacts,
   type EndedRun,
   isWhole,
+  type Latency,
   type RunState,
   runOf,
   runWith,
@@ -91,7 +94,7 @@ function wait(draft: Draft, run: RunState, twin: RunState): void {
   emit(draft, { kind: 'run.twinned', runId: run.id, twinRunId: twin.id, reason });
 }
 
-function take(draft: Draft, run: RunState, { from, accuracy, isRung }: Result): void {
+function take(draft: Draft, run: RunState, { from, accuracy, latency, isRung }: Result): void {
   const origin = originOf(draft.state, from.id);
   const { deviceClass, finalStep, weightsDigest, code } = from;
   const evaluation = isWhole(from) && !isRung ? from.evaluation : undefined;
@@ -103,6 +106,7 @@ function take(draft: Draft, run: RunState, { from, accuracy, isRung }: Result): 
       ? { step: 0, weightsDigest: '' }
       : { step: finalStep ?? 0, weightsDigest: weightsDigest ?? '' }),
     ...(accuracy === undefined ? {} : { accuracy }),
+    ...(latency === undefined || evaluation?.latency !== undefined ? {} : { latency }),
     ...(evaluation === undefined ? {} : { evaluation }),
     reason: `reused ${originText(draft.state, origin)}`,
   });
@@ -120,6 +124,7 @@ function originText(state: State, id: string): string {
 interface Result {
   readonly from: RunState | EndedRun;
   readonly accuracy: number | undefined;
+  readonly latency: Latency | undefined;
   /** It is that of an earlier stage of a run that went on since: the accuracy alone is known. */
   readonly isRung: boolean;
 }
@@ -135,6 +140,8 @@ export function resultFor(draft: Draft, run: Asking, how: Taking = {}): Result |
   if (identity === undefined || from === undefined) return undefined;
   if (mode === 'exact' && !isSameThere(draft, run, from, how.deviceClass)) return undefined;
   const result = resultIn(state, from, identity);
+  if (run.job.verification.latency && !isTimedThere(draft, run, result?.latency, how.deviceClass))
+    return undefined;
   if (run.trialId !== undefined) return Number.isFinite(result?.accuracy) ? result : undefined;
   const origin = result?.isRung === false ? wholeRunWith(state, originOf(state, from.id)) : undefined;
   return origin !== undefined && hasWhatIsNeeded(state, run, origin, how.needs ?? []) ? result : undefined;
@@ -144,10 +151,14 @@ export function resultFor(draft: Draft, run: Asking, how: Taking = {}): Result |
 function resultIn(state: State, from: RunState | EndedRun, wanted: Identity): Result | undefined {
   const own = identityOf(state, from);
   if (from.state === 'done' && own !== undefined && identityText(own) === identityText(wanted))
-    return { from, accuracy: isWhole(from) ? accuracyOf(from) : from.accuracy, isRung: false };
+    return {
+      ...{ from, isRung: false },
+      accuracy: isWhole(from) ? accuracyOf(from) : from.accuracy,
+      latency: isWhole(from) ? latencyOf(from) : latencyOfEnded(trialOf(state, from.trialId), from),
+    };
   const { rungs = [] } = from.trialId === undefined ? {} : trialOf(state, from.trialId);
   const rung = rungs.find(({ runId, fidelity }) => runId === from.id && isOfEpochs(wanted, fidelity.epochs));
-  return rung && { from, accuracy: rung.objectives.accuracy, isRung: true };
+  return rung && { from, accuracy: rung.objectives.accuracy, latency: latencyIn(rung), isRung: true };
 }
 
 /** Whether the newest stage of a run is stored, and those that the students of the other one need. */
@@ -182,6 +193,7 @@ function mayFollow(draft: Draft, run: RunState, twin: RunState): boolean {
   const mode = modeOf(run);
   if (mode === 'none' || twin.id === run.id || twin.state !== 'running') return false;
   if (twin.code === undefined || twin.code === NO_CODE || twin.code !== draft.state.code) return false;
+  if (run.job.verification.latency && !twin.job.verification.latency) return false;
   // The checkpoints of a candidate go with its result.
   if (run.trialId === undefined && twin.trialId !== undefined) return false;
   return mode === 'any' || isSameThere(draft, run, twin);
@@ -202,11 +214,23 @@ function isSameThere(
   if (deviceClass === undefined || !hasFixedBits(run.job.training, deviceClass)) return false;
   if (wanted !== undefined && wanted !== deviceClass) return false;
   if (writtenNetwork(draft.state, run) !== writtenNetwork(draft.state, other)) return false;
-  if (wanted !== undefined) return true;
+  return wanted !== undefined || isClassThere(draft, run, deviceClass);
+}
+
+/** Whether a worker that the run may have is of this class. */
+function isClassThere(draft: Draft, run: Asking, deviceClass: string): boolean {
   const pools = boardOf(draft).pools.all();
   return pools.some(
     (pool) => pool.live > 0 && pool.deviceClass === deviceClass && meets(run.job.require, pool.traits),
   );
+}
+
+/** Whether a latency is one that the run could have measured itself: on a device class that it would get. */
+function isTimedThere(draft: Draft, run: Asking, latency: Latency | undefined, wanted?: string): boolean {
+  if (latency === undefined) return false;
+  return wanted === undefined
+    ? isClassThere(draft, run, latency.deviceClass)
+    : wanted === latency.deviceClass;
 }
 
 /** Whether spec, seed and device class decide every bit of a result. */

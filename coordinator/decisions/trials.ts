@@ -6,13 +6,12 @@
 // a run that infrastructure has failed too often gets another attempt, from the same seed.
 
 import { leaseOf } from '../model/halted.ts';
+import { type Measured, measuresOf } from '../model/measured.ts';
 import {
-  accuracyOf,
   type EndedRun,
   endingOf,
   isWhole,
   numberOf,
-  type Objectives,
   type RunState,
   runOf,
   runWith,
@@ -40,14 +39,14 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
     return;
   }
   const run = runOf(draft.state, runId);
-  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, objectives?: Objectives) => {
+  const end = (state: 'done' | 'failed' | 'cancelled', reason: string, measured?: Measured) => {
     const best = sweepOf(draft.state, trial.sweepId).bestTrialId;
     emit(draft, {
       kind: 'trial.ended',
       trialId: trial.id,
       state,
       reason,
-      ...(objectives === undefined ? {} : { objectives }),
+      ...measured,
     });
     // The checkpoint of the best one so far is not kept any more when there is a better one.
     if (best !== undefined && best !== sweepOf(draft.state, trial.sweepId).bestTrialId)
@@ -55,13 +54,18 @@ export function settleTrial(draft: Draft, trial: TrialState): void {
   };
   if (run.state === 'cancelled') end('cancelled', `its run ${endingOf(run)}`);
   if (run.state === 'done') {
-    const accuracy = accuracyOf(run);
+    const measured = measuresOf(run);
+    const { accuracy, latency } = measured?.objectives ?? {};
     if (accuracy === undefined || !Number.isFinite(accuracy))
       end('failed', `its run ${run.id} finished without a verification accuracy`);
+    else if (run.job.verification.latency && latency === undefined)
+      end('failed', `its run ${run.id} finished without a latency, for which its sweep looks`);
     else
-      end('done', `accuracy ${accuracy.toFixed(4)}${afterText(draft, trial)}${reusedText(run)}`, {
-        accuracy,
-      });
+      end(
+        'done',
+        `accuracy ${accuracy.toFixed(4)}${latencyText(latency)}${afterText(draft, trial)}${reusedText(run)}`,
+        measured,
+      );
   }
   if (run.state !== 'failed') return;
   if (run.failureCause !== 'infrastructure') {
@@ -112,6 +116,10 @@ function promote(draft: Draft, trial: TrialState, run: EndedRun): void {
 /** Epochs are a stage at which the run of the full evaluation halts. */
 const haltOf = ({ fidelity }: TrialState): { readonly haltStage?: number } =>
   fidelity === undefined ? {} : { haltStage: fidelity.epochs };
+
+/** `, 12.34 ms an image` where that was measured. */
+const latencyText = (latency: number | undefined): string =>
+  latency === undefined ? '' : `, ${latency.toFixed(2)} ms an image`;
 
 /** ` after 3 of 9 epochs` where it is not the full evaluation. */
 function afterText({ state }: Draft, { fidelity, sweepId }: TrialState): string {

@@ -23,6 +23,7 @@ import type {
   EndState,
   EvaluationState,
   Fidelity,
+  Latency,
   LossCause,
   Member,
   MemoryNeed,
@@ -183,6 +184,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly state: EndState;
       readonly reason: string;
       readonly objectives?: Objectives;
+      /** The device class of its latency. */
+      readonly measuredOn?: string;
     }
   | {
       /** A trial gets a run: the next attempt at its evaluation. */
@@ -444,6 +447,8 @@ export type Event = { readonly atMs: number; readonly by?: Caller } & (
       readonly step: number;
       readonly weightsDigest: string;
       readonly accuracy?: number;
+      /** Where the run asks for one and no whole evaluation has it. */
+      readonly latency?: Latency;
       /** Absent where only the accuracy is known of the other run. */
       readonly evaluation?: EvaluationState;
       readonly reason: string;

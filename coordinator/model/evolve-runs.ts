@@ -16,6 +16,7 @@ import {
   withNumber,
   withoutNumber,
 } from './folding.ts';
+import { measuresOf } from './measured.ts';
 import { outlineOf } from './outline.ts';
 import { appended } from './roll.ts';
 import { jobAt } from './spec-of.ts';
@@ -261,10 +262,11 @@ export function runFinished(w: Working, event: EventOf<'run.finished'>): void {
 
 /** The run has the result of another one. */
 export function runReused(w: Working, event: EventOf<'run.reused'>): void {
-  const { runId, fromRunId, code, deviceClass, step: finalStep, weightsDigest, accuracy, evaluation } = event;
+  const { runId, fromRunId, code, deviceClass, step: finalStep, weightsDigest, evaluation } = event;
+  const taken = { ...optional('accuracy', event.accuracy), ...optional('latency', event.latency) };
   ended(w, runId, {
     ...{ state: 'done', reason: event.reason, endedAtMs: event.atMs, gang: NONE },
-    ...{ code, finalStep, weightsDigest, reused: { runId: fromRunId, ...optional('accuracy', accuracy) } },
+    ...{ code, finalStep, weightsDigest, reused: { runId: fromRunId, ...taken } },
     ...optional('deviceClass', deviceClass),
     ...optional('evaluation', evaluation),
   });
@@ -351,10 +353,10 @@ function ended(w: Working, id: string, change: Partial<RunState>): void {
   if (isLoose(run)) closeAccount(w, shareOf(w, run));
   const { trialId, haltStage } = run;
   const fidelity = haltStage === undefined ? run.fidelity : { epochs: haltStage };
-  const accuracy = accuracyOf(run);
-  if (trialId === undefined || fidelity === undefined || accuracy === undefined) return;
+  const measured = measuresOf(run);
+  if (trialId === undefined || fidelity === undefined || measured === undefined) return;
   const { rungs = [] } = trialOf(w, trialId);
-  const rung = { fidelity, runId: id, objectives: { accuracy } };
+  const rung = { fidelity, runId: id, ...measured };
   changeTrial(w, trialId, { rungs: [...rungs, rung] });
 }
 

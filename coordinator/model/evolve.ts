@@ -66,6 +66,7 @@ import {
 } from './folding.ts';
 import { protocolOfSweep } from './identity.ts';
 import { bestTrialFirst } from './leaderboard.ts';
+import { countedOn } from './measured.ts';
 import { lookup, withEntry, withoutEntry } from './persistent-map.ts';
 import { appended, emptyRoll } from './roll.ts';
 import { candidateJob, childName } from './spec-of.ts';
@@ -517,12 +518,12 @@ function trialAttempted(w: Working, event: EventOf<'trial.attempted'>): void {
 
 function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
   const { state } = event;
-  const { trialId, reason, atMs: endedAtMs, objectives } = event;
-  changeTrial(
-    w,
-    trialId,
-    objectives ? { state, reason, endedAtMs, objectives } : { state, reason, endedAtMs },
-  );
+  const { trialId, reason, atMs: endedAtMs, objectives, measuredOn } = event;
+  changeTrial(w, trialId, {
+    ...{ state, reason, endedAtMs },
+    ...optional('objectives', objectives),
+    ...optional('measuredOn', measuredOn),
+  });
   const trial = trialOf(w, trialId);
   const sweep = sweepOf(w, trial.sweepId);
   countTrial(w, sweep.owner ?? '', -1);
@@ -531,7 +532,7 @@ function trialEnded(w: Working, event: EventOf<'trial.ended'>): void {
     failuresInRow: failuresAfter(w, sweep, trial),
     search: searchOf(sweep.spec).ended(sweep.search, resultOf(sweep.spec, trial)),
   };
-  if (state === 'done') change.trialsDone = sweep.trialsDone + 1;
+  if (state === 'done') Object.assign(change, countedOn(sweep, event), { trialsDone: sweep.trialsDone + 1 });
   if (state === 'failed') change.trialsFailed = sweep.trialsFailed + 1;
   if (state !== 'done') change.endedBadly = withNumber(sweep.endedBadly, trial.id, w.edit);
   else if (isBest(w, sweep, trial)) change.bestTrialId = trial.id;
@@ -601,7 +602,7 @@ function trialResumed(w: Working, trialId: string, reason: string): void {
     changeTrial(w, trialId, { state: run !== undefined && hasGang(run) ? 'running' : 'queued', reason });
     return;
   }
-  const { endedAtMs: _ended, objectives: _objectives, ...trial } = before;
+  const { endedAtMs: _ended, objectives: _objectives, measuredOn: _class, ...trial } = before;
   recount(w, `trial ${trial.state}`, 'trial queued');
   w.trials = withRow(w.trials, numberOf(trialId), { ...trial, state: 'queued', reason }, w.edit);
   const sweep = sweepOf(w, trial.sweepId);

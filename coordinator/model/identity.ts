@@ -93,7 +93,9 @@ function protocolOf(
   // Recomputed activations are the same bits.
   const { epochs: _epochs, seed: _seed, recompute: _recompute, ...training } = of.training;
   const network = of.network.kind === 'pocketnet' ? { ...of.network, genotype: undefined } : of.network;
-  const { verification, learns } = of;
+  const { learns } = of;
+  // A measurement is no part of what is computed (coordinator/decisions/reuse.ts).
+  const { latency: _measured, ...verification } = of.verification;
   const text = canonicalJson({
     network,
     training,

@@ -1,5 +1,7 @@
 // A run that has left memory as far as it can be shown without reading the journal.
 
+import { optional } from './folding.ts';
+import { latencyOfEnded } from './measured.ts';
 import { childName } from './spec-of.ts';
 import {
   type EndedRun,
@@ -11,12 +13,16 @@ import {
   trialOf,
 } from './state.ts';
 
-/** The run without its checkpoints, and with no more of its evaluation than the accuracy. */
+/** The run without its checkpoints, and with no more of its evaluation than what its trial has. */
 export function outlineOf(state: State, summary: EndedRun): RunState {
   const sweep = sweepOf(state, summary.sweepId);
   const trial = trialOf(state, summary.trialId);
   const { accuracy, stages: _stages, halted: _halted, reusedFrom, ...known } = summary;
-  const evaluation = accuracy === undefined ? {} : { evaluation: accuracyAlone(accuracy) };
+  const latency = latencyOfEnded(trial, summary);
+  const evaluation =
+    accuracy === undefined
+      ? {}
+      : { evaluation: { ...accuracyAlone(accuracy), ...optional('latency', latency) } };
   return {
     ...known,
     ...evaluation,

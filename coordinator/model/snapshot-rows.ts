@@ -26,6 +26,7 @@ export type TrialRow = readonly [
   epochs: number | null,
   isStopped: true | null,
   screened: Screened | null,
+  measuredOn: string | null,
 ];
 
 /** The row of a trial. */
@@ -40,6 +41,7 @@ export function trialRow(number: number, trial: TrialState): TrialRow {
     ...([parameters, mflops, multiplyAdds, runIds, objectives, rungs, move, priority, epochs] as const),
     isStopped,
     trial.screened ?? null,
+    trial.measuredOn ?? null,
   ];
 }
 
@@ -72,6 +74,7 @@ export function trialFromRow(row: TrialRow): TrialState {
   if (row[17] !== null) trial.isStopped = row[17];
   const screened = row[18];
   if (screened !== null) trial.screened = screened;
+  if (row[19] !== null) trial.measuredOn = row[19];
   return trial;
 }
 

@@ -6,6 +6,7 @@ import { candidateNetwork } from '../../core/nn/space.ts';
 import type { NetworkSpec } from '../../core/spec/network.ts';
 import type { RunSpec } from '../../core/spec/run.ts';
 import type { SweepSpec } from '../../core/spec/sweep.ts';
+import { aimsOf } from '../strategies/standing.ts';
 
 import {
   type Fidelity,
@@ -57,8 +58,11 @@ export function networkOf(sweep: SweepState, trial: TrialState): NetworkSpec {
 }
 
 /** What all candidates of a sweep have in common. */
-export function candidateJob({ evaluation, data, priority, require, reuse, budget }: SweepSpec): Job {
-  const { training, verification } = evaluation;
+export function candidateJob(spec: SweepSpec): Job {
+  const { evaluation, data, priority, require, reuse, budget } = spec;
+  const { training } = evaluation;
+  const isTimed = aimsOf(spec).some((aim) => aim.name === 'latency');
+  const verification = isTimed ? { ...evaluation.verification, latency: true } : evaluation.verification;
   const job: Job = {
     ...{ kind: 'candidate', data, training, verification, workers: { min: 1, max: 1 }, priority },
   };

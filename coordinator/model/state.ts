@@ -105,6 +105,8 @@ export interface SweepState extends Ending {
   readonly protocol: string;
   /** The first in the strategy's order, once a trial is done. */
   readonly bestTrialId?: string;
+  /** Results with a latency, by the device class that it was measured on; absent where there are none. */
+  readonly measuredOn?: Readonly<Record<string, number>>;
   /** What its runs have used, where it has a budget. */
   readonly spent?: Spent;
   /** Trials that failed one after the other for one cause, with no success and no other failure since. */
@@ -131,8 +133,10 @@ export interface TrialState extends Ending {
   readonly screened?: Screened;
   /** One run an attempt, newest last. */
   readonly runIds: readonly string[];
-  /** The result of the full evaluation by name, `accuracy` 0..1; absent before it is done. */
+  /** The result of the full evaluation by name, `accuracy` 0..1, `latency` in ms; absent before it is done. */
   readonly objectives?: Objectives;
+  /** The device class of its latency; absent where none was measured. */
+  readonly measuredOn?: string;
   /** Results at lower fidelities, in the order in which they came; absent when there are none. */
   readonly rungs?: readonly Rung[];
   /** Its search wants no more of it. */
@@ -152,6 +156,8 @@ export interface Rung {
   readonly fidelity: Fidelity;
   readonly runId: string;
   readonly objectives: Objectives;
+  /** As of a trial. */
+  readonly measuredOn?: string;
 }
 
 /** Numbers of ids, in ascending order. */
@@ -202,6 +208,16 @@ export interface EvaluationState {
   readonly pairs: number;
   /** Absent when it was not measured. */
   readonly accuracyUntrained?: number;
+  /** Where the spec asks for it. */
+  readonly latency?: Latency;
+}
+
+/** How long a network takes for one image: a measurement, which is no part of what a spec and a seed decide. */
+export interface Latency {
+  /** Median of forward passes. */
+  readonly milliseconds: number;
+  /** Of the worker that measured it. */
+  readonly deviceClass: string;
 }
 
 /** A worker that a run is kept from for a while, because it could not go on with it. */
@@ -295,8 +311,8 @@ export interface RunState extends Ending {
   readonly code?: string;
   /** The run that trains and computes the same, for whose result it waits. */
   readonly twinRunId?: string;
-  /** The run whose result it has taken, and its accuracy, 0..1. */
-  readonly reused?: { readonly runId: string; readonly accuracy?: number };
+  /** The run whose result it has taken, its accuracy, 0..1, and its latency. */
+  readonly reused?: { readonly runId: string; readonly accuracy?: number; readonly latency?: Latency };
   /** Runs that have taken its result with its checkpoints. */
   readonly takerRunIds?: readonly string[];
   /** When the gang last changed; elastic changes keep a distance from it. */

@@ -11,7 +11,7 @@ type Searched = Pick<
   'space' | 'constraints' | 'strategy' | 'objectives' | 'evaluation' | 'screening'
 >;
 
-const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'asha', 'hyperband']);
+const OF_ONE_OBJECTIVE: ReadonlySet<string> = new Set(['evolution', 'tpe', 'hyperband']);
 
 /** The first field that is wrong, and why; undefined when all is well. */
 export function searchFault(spec: Searched): Fault | undefined {

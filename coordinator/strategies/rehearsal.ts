@@ -108,7 +108,9 @@ function createRehearsal(spec: SweepSpec, { lag, parallelism, accuracyOf }: Rehe
     if (oldest === undefined) return false;
     const { costs } = candidates[oldest.trial - 1]!;
     const accuracy = accuracyOf(oldest.trial, oldest.epochs);
-    const scores = scoresOf(spec, { objectives: { accuracy }, costs }) ?? [accuracy];
+    const scores = scoresOf(spec, { objectives: { accuracy, latency: costs.multiplyAdds }, costs }) ?? [
+      accuracy,
+    ];
     state = search.ended(state, { move: oldest.move, kind: 'measured', scores });
     return true;
   }

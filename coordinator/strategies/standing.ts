@@ -33,11 +33,14 @@ export function aimsText(aims: Aims): string {
 
 /** In the order of the sweep's objectives, each so that more is better; undefined where there is no result. */
 export function scoresOf(spec: Aims, trial: Omit<Standing, 'number' | 'epochs'>): number[] | undefined {
-  const { accuracy } = trial.objectives;
+  const { accuracy, latency = Number.NaN } = trial.objectives;
   if (accuracy === undefined || !Number.isFinite(accuracy)) return undefined;
   const { parameters, mflops } = trial.costs;
-  const values = { accuracy, parameters, mflops };
-  return aimsOf(spec).map(({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name]);
+  const values = { accuracy, parameters, mflops, latency };
+  const scores = aimsOf(spec).map(
+    ({ name, direction }) => (direction === 'minimise' ? -1 : 1) * values[name],
+  );
+  return scores.every(Number.isFinite) ? scores : undefined;
 }
 
 /** Negative when `a` stands before `b` on the leaderboard; zero for the same trial alone. */

@@ -12,7 +12,12 @@ import {
   type TimeSlice,
   totalSeconds,
 } from '../../core/worker-time.ts';
-import type { Evaluation, TimeSpent, TimeEntry as WireEntry } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type {
+  Evaluation,
+  Latency,
+  TimeSpent,
+  TimeEntry as WireEntry,
+} from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import type { StoredStep, WorkerReport } from '../../proto/gen/pocketfleet/v1/worker.ts';
 import type { FailureCause, PausedReport, Report } from '../decisions/inputs.ts';
 import { type EvaluationState, numberIn } from '../model/state.ts';
@@ -169,7 +174,17 @@ function causeOf(text: string): FailureCause {
  * themselves, as of a network that gives no numbers, there is no evaluation.
  */
 function evaluationOf(evaluation: Evaluation): EvaluationState | undefined {
-  const { accuracyUntrained, ...measures } = evaluation;
+  const { accuracyUntrained, latency, ...measures } = evaluation;
   if (!Object.values(measures).every(Number.isFinite)) return undefined;
-  return Number.isFinite(accuracyUntrained) ? { ...measures, accuracyUntrained } : measures;
+  return {
+    ...measures,
+    ...(Number.isFinite(accuracyUntrained) ? { accuracyUntrained } : {}),
+    ...(latency === undefined ? {} : { latency: latencyOf(latency) }),
+  };
+}
+
+function latencyOf({ milliseconds, deviceClass }: Latency): Latency {
+  if (!Number.isFinite(milliseconds) || milliseconds <= 0)
+    throw new FleetError('invalidArgument', `evaluation.latency: ${milliseconds} ms is no time`);
+  return { milliseconds, deviceClass: token('evaluation.latency.device_class', deviceClass) };
 }

@@ -35,6 +35,7 @@ export function scoreOf(trial: Trial, { name, direction }: Objective): number {
 /** A value as a person reads it. */
 export function objectiveText(name: string, value: number): string {
   if (name === 'accuracy') return formatPercent(value, 2);
+  if (name === 'latency') return `${formatNumber(value, 2)} ms`;
   return name === 'parameters' ? formatCount(value) : formatNumber(value, 2);
 }
 

@@ -21,8 +21,10 @@ const constraintsSchema = z.strictObject({
 const objectiveSchema = z
   .strictObject({
     name: z
-      .enum(['accuracy', 'parameters', 'mflops'])
-      .describe('accuracy is measured after the short schedule; the others follow from the network'),
+      .enum(['accuracy', 'parameters', 'mflops', 'latency'])
+      .describe(
+        'accuracy is measured after the short schedule; latency, milliseconds for one image, on the worker that verifies it; parameters and mflops follow from the network',
+      ),
     direction: z.enum(['maximise', 'minimise']).optional().describe('accuracy is maximised by default'),
   })
   .refine(({ name: of, direction }) => direction !== undefined || of === 'accuracy', {

@@ -195,5 +195,12 @@ export const verificationSchema = z
       ),
     folds: z.literal(10).default(10),
     seed: seed.default(1),
+    // Without a default: the canonical text of a spec that does not name it stays what it was.
+    latency: z
+      .boolean()
+      .optional()
+      .describe(
+        'whether the worker measures how long the network takes for one image; a sweep with the objective latency does',
+      ),
   })
   .describe('how a trained network is verified: pairs of held-out people, in ten folds');

@@ -112,9 +112,12 @@ test('a hello names a device that was proved, and where metrics are had', async 
 });
 
 test('one worker trains a candidate to its end: checkpoints, history, evaluation, one report', async () => {
-  const spec = tinyRun();
+  const plain = tinyRun();
+  const spec = { ...plain, verification: { ...plain.verification, latency: true } };
   coordinator.send('w1', assignOf({ runId: 'run-alone', generation: 1, spec, workers: ['w1'] }));
   const end = await finished('run-alone');
+  assert.ok((end.evaluation?.latency?.milliseconds ?? 0) > 0, 'measured, as the spec asks');
+  assert.match(end.evaluation?.latency?.deviceClass ?? '', /^cpu\//);
   // 2 epochs of 48 images, 16 a step.
   assert.equal(end.step, 6);
   assert.match(end.weightsDigest, /^[0-9a-f]{16}$/);

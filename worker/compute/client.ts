@@ -18,6 +18,7 @@ import type {
   GraphSpec,
   InitialRequest,
   JobFacts,
+  LatencyRequest,
   OuterRequest,
   ThreadGauges,
   TwoPartSpec,
@@ -49,6 +50,8 @@ export interface Compute {
    * difference.
    */
   applyOuterStep(apply: OuterRequest): Promise<{ readonly differenceNorm: number; readonly digest: string }>;
+  /** How long a network takes for one image: the median of passes in the thread, milliseconds. */
+  measureLatency(request: LatencyRequest): Promise<number>;
   /** The scores of a network at its initial weights. */
   scoreNetwork(request: ScoreRequest): Promise<readonly Scored[]>;
   /** The same thread for jobs of this owner. */
@@ -203,6 +206,7 @@ function jobsBy(
       assertShared({ into: initial.into });
       return ask('initial', initial, 'prepare');
     },
+    measureLatency: async (request) => (await ask('latency', request, 'embed')).milliseconds,
     scoreNetwork: async (request) => (await ask('score', request, 'score')).scored,
     updateRows: async (update) => {
       assertShared({ weights: update.weights, momentum: update.momentum });

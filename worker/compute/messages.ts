@@ -96,6 +96,15 @@ export interface OuterRequest {
 
 export type Arrays = readonly (Float32Array | Int32Array | Uint8Array)[];
 
+/** A network whose forward pass of one image is timed. */
+export interface LatencyRequest {
+  readonly network: NetworkSpec;
+  readonly weights: Float32Array;
+  readonly running: Float32Array;
+  /** One image, RGB, HWC. */
+  readonly image: Uint8Array;
+}
+
 /** What the compute thread is asked, by kind of call. */
 export type ComputeCalls = {
   /** Runs a kernel. */
@@ -136,6 +145,7 @@ export type ComputeCalls = {
   readonly 'update-rows': { readonly ask: RowsUpdate; readonly answer: undefined };
   readonly initial: { readonly ask: InitialRequest; readonly answer: undefined };
   readonly difference: { readonly ask: DifferenceRequest; readonly answer: undefined };
+  readonly latency: { readonly ask: LatencyRequest; readonly answer: { readonly milliseconds: number } };
   readonly score: { readonly ask: ScoreRequest; readonly answer: { readonly scored: readonly Scored[] } };
   /** `gradientNorm` is that of the mean difference. */
   readonly 'apply-outer': { readonly ask: OuterRequest; readonly answer: Applied };

@@ -20,6 +20,7 @@ import { answerCalls } from '../../core/thread-calls.ts';
 import { createBegunTable } from './begun.ts';
 import { createGraphCache } from './graphs.ts';
 import { createKeeping } from './keeping.ts';
+import { medianPassMs } from './latency.ts';
 import { explainedMemory } from './memory-refusal.ts';
 import type {
   Applied,
@@ -67,6 +68,10 @@ answerCalls<ComputeCalls, never, never, JobFacts>({
       return undefined;
     },
     'apply-outer': applyOuter,
+    latency: ({ network, weights, running, image }) => {
+      const graph = graphs.get({ kind: 'embed', network, batch: 1 });
+      return { milliseconds: medianPassMs(() => graph.run([weights, running, image])) };
+    },
     score: (request) => ({ scored: scoreNetwork(request) }),
   },
   explain: (caught) => explainedMemory(toFleetError(caught)),

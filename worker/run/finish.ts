@@ -13,7 +13,7 @@ import type { RunSpec } from '../../core/spec/run.ts';
 import { epochOfStep, stepsAtStage } from '../../core/spec/schedule.ts';
 import { firstMisfit, type StateVectors } from '../../core/state-vectors.ts';
 import { verificationPairs } from '../../core/verify/pairs.ts';
-import type { EvaluationReport } from '../../proto/gen/pocketfleet/v1/fleet.ts';
+import type { EvaluationReport, Latency } from '../../proto/gen/pocketfleet/v1/fleet.ts';
 import { type Replica, sgdVectors } from '../training/replica.ts';
 import { evaluate, type NetworkState } from '../verification/evaluate.ts';
 import type { Services } from './services.ts';
@@ -257,6 +257,19 @@ export async function evaluateHeldOut(options: {
     backbone(options.trained),
     options.untrained && backbone(options.untrained),
   );
+  const latency = spec.verification.latency ? await latencyOf(options, backbone(options.trained)) : undefined;
   services.metrics.evaluationDuration.observe((services.clock.monotonic() - startedAt) / 1000);
-  return report;
+  if (report.evaluation === undefined || latency === undefined) return report;
+  return { ...report, evaluation: { ...report.evaluation, latency } };
+}
+
+/** How long the network takes here for the first held-out image. */
+async function latencyOf(
+  { services, spec, loader }: Pick<Parameters<typeof evaluateHeldOut>[0], 'services' | 'spec' | 'loader'>,
+  { weights, running }: NetworkState,
+): Promise<Latency> {
+  const image = await loader.heldOutImages(0, 1);
+  const request = { network: spec.network, weights, running, image };
+  const milliseconds = await services.compute.measureLatency(request);
+  return { milliseconds, deviceClass: services.deviceClass };
 }

@@ -17,6 +17,8 @@ export interface Front {
   readonly reference: readonly number[];
   /** Product of the distances to the reference; 0 where nothing is above it. */
   readonly hypervolume: number;
+  /** Device classes of the latencies, where latency is an objective; of more than one, they do not compare. */
+  readonly deviceClasses: readonly string[];
 }
 
 const valuesOf = (trial: Trial, objectives: readonly Objective[]): number[] =>
@@ -52,7 +54,9 @@ export function frontOfTrials(
           front.map((trial) => scoresOf(trial, objectives)),
           reference.map((value, at) => sign[at]! * value),
         );
-  return { objectives, measured, front, reference, hypervolume: volume };
+  const isTimed = objectives.some(({ name }) => name === 'latency');
+  const deviceClasses = isTimed ? [...new Set(measured.map(({ measuredOn }) => measuredOn))].sort() : [];
+  return { objectives, measured, front, reference, hypervolume: volume, deviceClasses };
 }
 
 const PLOT_ROWS = 12;
@@ -60,7 +64,7 @@ const PLOT_COLUMNS = 56;
 
 /** The plot of the first two objectives, the table of the front, and the volume with its reference. */
 export function frontText(found: Front, columns?: number): string {
-  const { objectives, measured, front, reference } = found;
+  const { objectives, measured, front, reference, deviceClasses } = found;
   if (measured.length === 0) return 'no candidate is done yet';
   const layout: Column<Trial>[] = [
     { head: 'TRIAL', cell: (trial) => trial.id },
@@ -81,6 +85,11 @@ export function frontText(found: Front, columns?: number): string {
     table(front, layout, columns),
     '',
     `${front.length} of ${measured.length} finished candidates are on the front; hypervolume ${found.hypervolume.toPrecision(4)} from ${at}`,
+    ...(deviceClasses.length < 2
+      ? []
+      : [
+          `latencies of ${deviceClasses.length} device classes do not compare: ${deviceClasses.join(', ')}; \`require\` keeps a sweep to one kind of device`,
+        ]),
   ].join('\n');
 }
 

@@ -107,6 +107,7 @@ export const trial = (some: Partial<Trial> = {}): Trial => ({
   objective: 0.7,
   attempts: 1,
   measured: {},
+  measuredOn: '',
   ...some,
 });
 

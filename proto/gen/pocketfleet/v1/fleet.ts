@@ -164,7 +164,7 @@ export interface Sweep {
 }
 
 export interface Objective {
-  /** accuracy, parameters, mflops, or another value that is measured of candidates. */
+  /** accuracy, parameters, mflops, latency (milliseconds), or another value that is measured of candidates. */
   name: string;
   /** maximise | minimise */
   direction: string;
@@ -189,7 +189,11 @@ export interface Trial {
   /** What the full evaluation measured, by the name of the objective; empty before the trial is done. */
   measured: { [key: string]: number };
   /** How it stood among the candidates of its group before anything was trained; absent where its sweep screens none. */
-  screening?: Screening | undefined;
+  screening?:
+    | Screening
+    | undefined;
+  /** Device class on which its latency was measured; empty where none was. */
+  measuredOn: string;
 }
 
 export interface Trial_MeasuredEntry {
@@ -263,6 +267,16 @@ export interface Evaluation {
   pairs: number;
   /** Accuracy of the untrained network on the same pairs, where measured; NaN otherwise. */
   accuracyUntrained: number;
+  /** Where the spec asks for it (verification.latency). */
+  latency?: Latency | undefined;
+}
+
+/** How long a network takes for one image on the device of a worker: a measurement, which no two runs repeat to the digit. */
+export interface Latency {
+  /** Median of forward passes of one image. */
+  milliseconds: number;
+  /** Of the worker that measured it; latencies of two classes do not compare. */
+  deviceClass: string;
 }
 
 export interface EvaluationReport {
@@ -2870,6 +2884,7 @@ function createBaseTrial(): Trial {
     attempts: 0,
     measured: {},
     screening: undefined,
+    measuredOn: "",
   };
 }
 
@@ -2916,6 +2931,9 @@ export const Trial: MessageFns<Trial> = {
     });
     if (message.screening !== undefined) {
       Screening.encode(message.screening, writer.uint32(114).fork()).join();
+    }
+    if (message.measuredOn !== "") {
+      writer.uint32(122).string(message.measuredOn);
     }
     return writer;
   },
@@ -3048,6 +3066,14 @@ export const Trial: MessageFns<Trial> = {
             message.screening = Screening.decode(reader, reader.uint32());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.measuredOn = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3105,6 +3131,11 @@ export const Trial: MessageFns<Trial> = {
         )
         : {},
       screening: isSet(object.screening) ? Screening.fromJSON(object.screening) : undefined,
+      measuredOn: isSet(object.measuredOn)
+        ? globalThis.String(object.measuredOn)
+        : isSet(object.measured_on)
+        ? globalThis.String(object.measured_on)
+        : "",
     };
   },
 
@@ -3158,6 +3189,9 @@ export const Trial: MessageFns<Trial> = {
     if (message.screening !== undefined) {
       obj.screening = Screening.toJSON(message.screening);
     }
+    if (message.measuredOn !== "") {
+      obj.measuredOn = message.measuredOn;
+    }
     return obj;
   },
 
@@ -3190,6 +3224,7 @@ export const Trial: MessageFns<Trial> = {
     message.screening = (object.screening !== undefined && object.screening !== null)
       ? Screening.fromPartial(object.screening)
       : undefined;
+    message.measuredOn = object.measuredOn ?? "";
     return message;
   },
 };
@@ -4116,7 +4151,16 @@ export const Run: MessageFns<Run> = {
 };
 
 function createBaseEvaluation(): Evaluation {
-  return { accuracy: 0, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 0, accuracyUntrained: 0 };
+  return {
+    accuracy: 0,
+    accuracyStd: 0,
+    auc: 0,
+    eer: 0,
+    tarAtFar: 0,
+    pairs: 0,
+    accuracyUntrained: 0,
+    latency: undefined,
+  };
 }
 
 export const Evaluation: MessageFns<Evaluation> = {
@@ -4141,6 +4185,9 @@ export const Evaluation: MessageFns<Evaluation> = {
     }
     if (message.accuracyUntrained !== 0) {
       writer.uint32(57).double(message.accuracyUntrained);
+    }
+    if (message.latency !== undefined) {
+      Latency.encode(message.latency, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -4214,6 +4261,14 @@ export const Evaluation: MessageFns<Evaluation> = {
             message.accuracyUntrained = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.latency = Latency.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -4247,6 +4302,7 @@ export const Evaluation: MessageFns<Evaluation> = {
         : isSet(object.accuracy_untrained)
         ? globalThis.Number(object.accuracy_untrained)
         : 0,
+      latency: isSet(object.latency) ? Latency.fromJSON(object.latency) : undefined,
     };
   },
 
@@ -4273,6 +4329,9 @@ export const Evaluation: MessageFns<Evaluation> = {
     if (message.accuracyUntrained !== 0) {
       obj.accuracyUntrained = floatToJson(message.accuracyUntrained);
     }
+    if (message.latency !== undefined) {
+      obj.latency = Latency.toJSON(message.latency);
+    }
     return obj;
   },
 
@@ -4288,6 +4347,98 @@ export const Evaluation: MessageFns<Evaluation> = {
     message.tarAtFar = object.tarAtFar ?? 0;
     message.pairs = object.pairs ?? 0;
     message.accuracyUntrained = object.accuracyUntrained ?? 0;
+    message.latency = (object.latency !== undefined && object.latency !== null)
+      ? Latency.fromPartial(object.latency)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseLatency(): Latency {
+  return { milliseconds: 0, deviceClass: "" };
+}
+
+export const Latency: MessageFns<Latency> = {
+  encode(message: Latency, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.milliseconds !== 0) {
+      writer.uint32(9).double(message.milliseconds);
+    }
+    if (message.deviceClass !== "") {
+      writer.uint32(18).string(message.deviceClass);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Latency {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLatency();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 9) {
+              break;
+            }
+
+            message.milliseconds = reader.double();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceClass = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Latency {
+    return {
+      milliseconds: isSet(object.milliseconds) ? globalThis.Number(object.milliseconds) : 0,
+      deviceClass: isSet(object.deviceClass)
+        ? globalThis.String(object.deviceClass)
+        : isSet(object.device_class)
+        ? globalThis.String(object.device_class)
+        : "",
+    };
+  },
+
+  toJSON(message: Latency): unknown {
+    const obj: any = {};
+    if (message.milliseconds !== 0) {
+      obj.milliseconds = floatToJson(message.milliseconds);
+    }
+    if (message.deviceClass !== "") {
+      obj.deviceClass = message.deviceClass;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Latency>): Latency {
+    return Latency.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Latency>): Latency {
+    const message = createBaseLatency();
+    message.milliseconds = object.milliseconds ?? 0;
+    message.deviceClass = object.deviceClass ?? "";
     return message;
   },
 };

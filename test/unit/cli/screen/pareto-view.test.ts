@@ -86,3 +86,20 @@ test('a front is over what the sweep looks for in its directions, whatever is me
     [2, 3, 1, 4, 5],
   );
 });
+
+test('a front over latencies of several device classes says that they do not compare', () => {
+  const objectives = [OBJECTIVES[0]!, { name: 'latency', direction: 'minimise' }];
+  const timed = (number: number, latency: number, measuredOn: string) =>
+    candidate(number, number / 10, 1, { measured: { latency }, measuredOn });
+  const [one, two] = [timed(7, 2, 'cpu/a'), timed(8, 3, 'cuda/b')];
+  const found = frontOfTrials([one, two, timed(6, 4, 'cpu/a')], objectives);
+  assert.deepEqual(
+    found.front.map(({ number }) => number),
+    [8, 7],
+  );
+  assert.match(
+    frontText(found),
+    / 3\.00 ms .*\nlatencies of 2 device classes do not compare: cpu\/a, cuda\/b/s,
+  );
+  assert.doesNotMatch(frontText(frontOfTrials([one], objectives)), /compare/);
+});

@@ -10,7 +10,12 @@ import type {
   WorkerHello,
 } from '../../../../coordinator/decisions/inputs.ts';
 import type { Event } from '../../../../coordinator/model/events.ts';
-import { initialState, runOf, type State } from '../../../../coordinator/model/state.ts';
+import {
+  type EvaluationState,
+  initialState,
+  runOf,
+  type State,
+} from '../../../../coordinator/model/state.ts';
 import { connections, wholeRuns } from '../../../support/state.ts';
 
 const hello = {
@@ -51,8 +56,8 @@ export function core(workers: number, about: Partial<WorkerHello> = {}) {
     const full = { runId: id, generation: run.generation, step: 8, ...said } as never;
     return give({ kind: 'reported', workerId: member.workerId, incarnation: 'i', sequence: 1, report: full });
   };
-  const halt = (id: string, stage: number, accuracy: number) => {
-    const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+  const halt = (id: string, stage: number, accuracy: number, more: Partial<EvaluationState> = {}) => {
+    const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20, ...more };
     return report(id, { kind: 'halted', stage, step: stage * 4, weightsDigest: 'w', evaluation });
   };
   return {
@@ -63,12 +68,12 @@ export function core(workers: number, about: Partial<WorkerHello> = {}) {
       report(id, { kind: 'failed', cause, message }),
     checkpoint: (id: string, stage: number) =>
       report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` }),
-    finish: (id: string, accuracy = 0.5, weightsDigest = 'w') => {
-      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20 };
+    finish: (id: string, accuracy = 0.5, weightsDigest = 'w', more: Partial<EvaluationState> = {}) => {
+      const evaluation = { accuracy, accuracyStd: 0, auc: 0, eer: 0, tarAtFar: 0, pairs: 20, ...more };
       const { haltStage: stage } = runOf(state, id);
       if (stage === undefined) return report(id, { kind: 'finished', weightsDigest, evaluation });
       report(id, { kind: 'checkpointStored', stage, step: stage * 4, bytes: 1, digest: `d${stage}` });
-      return halt(id, stage, accuracy);
+      return halt(id, stage, accuracy, more);
     },
     halt,
     resume: (id: string, reason = '') => {

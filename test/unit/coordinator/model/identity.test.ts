@@ -40,14 +40,15 @@ const FULL: RunSpec = runSchema.parse({
     },
   },
   checkpoints: { keep: 'all' },
+  verification: { latency: true },
   weight: 2,
   reuse: 'any',
   require: { memoryMin: 1, labels: { gpu: 'a100' }, deviceKind: 'cuda', device: 'exclusive' },
 });
 
-/** What a result does not depend on: names, places, shares; the teacher counts by what it computes. */
+/** What a result does not depend on: names, places, shares, measurements; the teacher counts by what it computes. */
 const NO_PART =
-  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.teacher)$/;
+  /^(kind|name|data\.(path|onCorrupt|skipped\.(count|list))|training\.recompute|verification\.latency|workers\..*|checkpoints\..*|priority|weight|reuse|require\..*|distillation\.teacher)$/;
 
 /** Each field with another value, by its dotted path. */
 function* changed(value: unknown, path: string[] = []): Generator<readonly [path: string, value: unknown]> {

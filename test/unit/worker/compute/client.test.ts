@@ -8,6 +8,7 @@ import { buildNetwork } from '../../../../core/nn/build.ts';
 import { layoutOf } from '../../../../core/nn/layout.ts';
 import { sharedFloats } from '../../../../core/shared-memory.ts';
 import { createCompute } from '../../../../worker/compute/client.ts';
+import { medianPassMs } from '../../../../worker/compute/latency.ts';
 import type { GraphSpec } from '../../../../worker/compute/messages.ts';
 import { initialVectors } from '../../../support/replicas.ts';
 import { tinyRun } from '../../../support/tiny-run.ts';
@@ -142,6 +143,33 @@ test('a second stage that fails frees what was kept and leaves the thread at wor
   staged.discard();
   assert.equal((await compute.proveDevice()).kind, 'cpu');
   assert.deepEqual(compute.threadGauges(), level);
+});
+
+test('the latency of a network is the median of passes of one image', async () => {
+  const backbone = layoutOf(buildNetwork(network));
+  const { weights, running } = initialVectors(backbone, 1);
+  const image = images.subarray(0, IMAGE_BYTES);
+  const milliseconds = await compute.measureLatency({ network, weights, running, image });
+  assert.ok(milliseconds > 0 && milliseconds < 1_000, `${milliseconds} ms`);
+  // Three passes to warm up, then 31, or as many as fit into a second and five at least.
+  const timed = (passMs: (pass: number) => number) => {
+    const clock = { ms: 0, passes: 0 };
+    const median = medianPassMs(
+      () => {
+        clock.ms += passMs(clock.passes++);
+      },
+      () => clock.ms,
+    );
+    return [median, clock.passes];
+  };
+  assert.deepEqual(
+    timed((pass) => (pass < 3 ? 90 : pass % 2 === 0 ? 4 : 2)),
+    [2, 34],
+  );
+  assert.deepEqual(
+    timed((pass) => 300 + pass),
+    [305, 8],
+  );
 });
 
 test('closing rejects what is still open, and nobody is told of a death', async () => {
